@@ -1,0 +1,262 @@
+# mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
+#
+# New files need no edit here: lib/*.c is the library, examples/convnet/*.c the small runtime of the examples, every
+# examples/*.c, test/test_*.c, test/convnet/test_*.c (built for float and for double) and test/bench/*.c a program of its
+# own, and test/scripts/check-* a test that passes with exit status 0 and is skipped with 77.
+
+BUILD ?= build
+CFLAGS ?= -O3 -g
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+JOBS ?= 2
+SANITIZE ?= address,undefined
+
+prefix ?= /usr/local
+exec_prefix ?= $(prefix)
+libdir ?= $(exec_prefix)/lib
+includedir ?= $(prefix)/include
+datarootdir ?= $(prefix)/share
+docdir ?= $(datarootdir)/doc/mskp
+pkgconfigdir ?= $(libdir)/pkgconfig
+
+# What setup installs on Debian and Ubuntu: for all, demo, check; and what only lint, installcheck and valgrind need.
+# `make setup LINT_PACKAGES=` leaves the latter out.
+PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
+LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
+
+# Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
+MSKP_SHARED ?= $(wildcard ../shared)
+MSKP_CIFAR ?= $(wildcard build/cifar)
+ifneq ($(MSKP_SHARED),)
+export MSKP_SHARED
+endif
+ifneq ($(MSKP_CIFAR),)
+export MSKP_CIFAR
+endif
+
+# The soname counts incompatible changes; the version is written in the header alone.
+SONAME = libmskp.so.0
+VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' include/mskp.h)
+
+# `make V=1` shows the commands in full.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+
+# ---- Flags ----
+# Reproducible arithmetic: no contraction, no -ffast-math. -fno-math-errno changes no result, only lets sqrt be one instruction.
+WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+DIALECT = -std=c11 -ffp-contract=off -fno-math-errno
+COMPILE = $(CC) $(DIALECT) $(WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed
+
+# What the library may need; --as-needed drops what it does not.
+LIB_LIBS = -lopenblas -lm
+LIB_FLAGS = -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
+CONVNET_FLAGS = -Iexamples/convnet -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
+CONVNET_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
+TEST_FLAGS = -Ilib -Itest $(CONVNET_FLAGS) $$($(PKG_CONFIG) --cflags check)
+TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(CONVNET_LIBS)
+
+# ---- Files ----
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
+
+LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
+CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
+SUPPORT_OBJECTS := $(call objects,$(wildcard test/interpreter/*.c test/zoo/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
+CONVNET_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/convnet/test_*.c))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c))
+PROGRAMS := $(TESTS) $(CONVNET_TESTS) $(call double,$(CONVNET_TESTS))
+SCRIPTS := $(wildcard test/scripts/check-*)
+
+LIBRARY = $(BUILD)/libmskp.a
+SHARED = $(BUILD)/$(SONAME)
+CONVNET = $(BUILD)/libconvnet.a
+CONVNET_F64 = $(BUILD)/libconvnet_f64.a
+SUPPORT = $(BUILD)/libsupport.a
+
+EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(SUPPORT_OBJECTS) \
+	$(call objects,$(wildcard examples/*.c test/test_*.c test/convnet/*.c test/bench/*.c)) \
+	$(call double,$(call objects,$(wildcard test/convnet/*.c)))
+SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] test/*.[ch] test/*/*.[ch] test/*/*.cpp)
+
+# ---- Build ----
+.PHONY: all library setup demo check programs check-programs bench cifar install uninstall installcheck format lint \
+	tidy sanitize valgrind coverage clean help every-object FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: library $(EXAMPLES) ## the library (static and shared) and the examples
+library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
+programs: $(PROGRAMS)
+every-object: $(EVERY_OBJECT)
+
+# Everything is built anew when the compiler or its flags change.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quote,$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)) | cmp -s - $@ || \
+	printf '%s\n' $(call quote,$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)) > $@
+quote = '$(subst ','\'',$(1))'
+ifneq ($(filter setup,$(MAKECMDGOALS)),)
+$(BUILD)/flags: | setup
+endif
+
+$(BUILD)/lib/%: FLAGS = $(LIB_FLAGS)
+$(BUILD)/examples/%: FLAGS = $(CONVNET_FLAGS)
+$(BUILD)/test/%: FLAGS = $(TEST_FLAGS)
+$(BUILD)/f64/examples/%: FLAGS = $(CONVNET_FLAGS) -DCN_DOUBLE
+$(BUILD)/f64/test/%: FLAGS = $(TEST_FLAGS) -DCN_DOUBLE
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
+$(BUILD)/f64/%.o: %.c $(BUILD)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
+$(LIBRARY): $(LIB_OBJECTS)
+$(CONVNET): $(CONVNET_OBJECTS)
+$(CONVNET_F64): $(call double,$(CONVNET_OBJECTS))
+$(SUPPORT): $(SUPPORT_OBJECTS)
+$(BUILD)/%.a: $(BUILD)/flags
+	$(call say,AR)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+$(SHARED): $(LIB_OBJECTS) lib/mskp.map
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(LIB_LIBS)
+
+$(BUILD)/libmskp.so: $(SHARED)
+	$(Q)ln -sf $(SONAME) $@
+
+$(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(CONVNET) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(CONVNET_LIBS)
+
+$(TESTS): %: %.o $(SUPPORT) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(CONVNET_TESTS): %: %.o $(CONVNET) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(call double,$(CONVNET_TESTS)): %: %.o $(CONVNET_F64) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(BENCHES): %: %.o $(CONVNET) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(CONVNET_LIBS)
+
+-include $(EVERY_OBJECT:.o=.d)
+
+# ---- Use ----
+setup: ## install what is missing (Debian, Ubuntu), else say what is needed
+	@if command -v apt-get dpkg-query > /dev/null; then \
+		missing=; \
+		for p in $(PACKAGES) $(LINT_PACKAGES); do \
+			case "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null)" in \
+			*installed) ;; *) missing="$$missing $$p" ;; esac; \
+		done; \
+		if [ -z "$$missing" ]; then echo "setup: nothing is missing"; exit 0; fi; \
+		echo "setup: installing$$missing"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "setup: needed are a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check (libcheck)"; \
+		command -v $(CC) $(PKG_CONFIG) && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
+		echo "setup: nothing is missing"; \
+	fi
+
+demo: $(BUILD)/masksparsity ## run the example: train, prune and compare on synthetic images
+	$(BUILD)/masksparsity
+
+RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
+
+check: library programs ## build and run all tests
+	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
+
+check-programs: programs
+	@$(RUN_TESTS) $(PROGRAMS)
+
+bench: $(BENCHES) ## build and run the benchmarks
+	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
+
+cifar: ## unpack $(MSKP_SHARED)/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
+	rm -rf build/cifar.part
+	python3 '$(MSKP_SHARED)/data/unpack-cifar10' build/cifar.part
+	rm -rf build/cifar
+	mv build/cifar.part build/cifar
+
+# ---- Install ----
+# Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
+below = $(subst $(prefix)/,$${prefix}/,$(1))
+FULL_VERSION = libmskp.so.$(VERSION)
+
+install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
+	$(INSTALL) -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 644 include/mskp.h '$(DESTDIR)$(includedir)/mskp.h'
+	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
+	$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
+	ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
+		-e 's|@includedir@|$(call below,$(includedir))|' -e 's|@libs@|$(LIB_LIBS)|' \
+		mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
+	$(INSTALL) -m 644 LICENSE '$(DESTDIR)$(docdir)/LICENSE'
+
+uninstall: ## remove what install wrote
+	rm -f '$(DESTDIR)$(includedir)/mskp.h' '$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
+		'$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
+		'$(DESTDIR)$(docdir)/LICENSE'
+	if [ -d '$(DESTDIR)$(docdir)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(docdir)'; fi
+
+installcheck: library ## install to a temporary place and build the consumers from there
+	@$(RUN_TESTS) test/scripts/install-*
+
+# ---- Quality ----
+format: ## clang-format all sources
+	$(CLANG_FORMAT) -i $(SOURCES)
+
+lint: tidy ## format, warnings of gcc and clang at -O0 and -O3, the header as C++17, clang-tidy, shellcheck
+	$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+	for c in gcc clang; do for o in -O0 -O3; do \
+		$(MAKE) --no-print-directory BUILD=build/lint/$$c$$o CC=$$c CFLAGS="$$o -Werror" every-object || exit; \
+	done; done
+	for c in g++ clang++; do $$c -std=c++17 $(WARN_CXX) -Werror -fsyntax-only -x c++ include/mskp.h || exit; done
+	shellcheck .ci/run test/scripts/*
+
+WARN_CXX = -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+
+tidy:
+	$(CLANG_TIDY) --quiet $(wildcard lib/*.c) -- $(DIALECT) -Iinclude
+
+sanitize: ## the test programs with -fsanitize=$(SANITIZE)
+	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
+
+valgrind: programs ## the test programs under valgrind, with fewer random networks
+	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
+		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
+		$(RUN_TESTS) $(PROGRAMS)
+
+coverage: ## which lines and branches of lib/ the tests reach
+	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-programs
+	@cd build/coverage && gcov -b -o lib $(notdir $(LIB_OBJECTS:.o=.gcda)) 2> /dev/null | \
+		awk -f $(CURDIR)/test/scripts/coverage.awk
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
