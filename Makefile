@@ -13,13 +13,13 @@ CLANG_TIDY ?= clang-tidy
 JOBS ?= 2
 SANITIZE ?= address,undefined
 
-prefix ?= /usr/local
-exec_prefix ?= $(prefix)
-libdir ?= $(exec_prefix)/lib
-includedir ?= $(prefix)/include
-datarootdir ?= $(prefix)/share
-docdir ?= $(datarootdir)/doc/mskp
-pkgconfigdir ?= $(libdir)/pkgconfig
+prefix = /usr/local
+exec_prefix = $(prefix)
+libdir = $(exec_prefix)/lib
+includedir = $(prefix)/include
+datarootdir = $(prefix)/share
+docdir = $(datarootdir)/doc/mskp
+pkgconfigdir = $(libdir)/pkgconfig
 
 # What setup installs on Debian and Ubuntu: for all, demo, check; and what only lint, installcheck and valgrind need.
 # `make setup LINT_PACKAGES=` leaves the latter out.
@@ -29,11 +29,12 @@ LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
 # Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
 MSKP_SHARED ?= $(wildcard ../shared)
 MSKP_CIFAR ?= $(wildcard build/cifar)
-ifneq ($(MSKP_SHARED),)
-export MSKP_SHARED
+export MSKP_SHARED MSKP_CIFAR
+ifeq ($(MSKP_SHARED),)
+unexport MSKP_SHARED
 endif
-ifneq ($(MSKP_CIFAR),)
-export MSKP_CIFAR
+ifeq ($(MSKP_CIFAR),)
+unexport MSKP_CIFAR
 endif
 
 # The soname counts incompatible changes; the version is written in the header alone.
@@ -98,9 +99,8 @@ every-object: $(EVERY_OBJECT)
 # Everything is built anew when the compiler or its flags change.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(call quote,$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)) | cmp -s - $@ || \
-	printf '%s\n' $(call quote,$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)) > $@
-quote = '$(subst ','\'',$(1))'
+	@echo $(STAMP) | cmp -s - $@ || echo $(STAMP) > $@
+STAMP = '$(subst ','\'',$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))'
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
 $(BUILD)/flags: | setup
 endif
@@ -252,8 +252,13 @@ valgrind: programs ## the test programs under valgrind, with fewer random networ
 
 coverage: ## which lines and branches of lib/ the tests reach
 	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-programs
-	@cd build/coverage && gcov -b -o lib $(notdir $(LIB_OBJECTS:.o=.gcda)) 2> /dev/null | \
-		awk -f $(CURDIR)/test/scripts/coverage.awk
+	@gcov -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | awk -F "[':% ]+" ' \
+		/^File/ { file = $$2 } \
+		/^Lines/ && file { printf "%-20s lines %6s%% of %-6s", file, $$3, $$5 } \
+		/^Taken/ && file { printf " branches taken %6s%% of %s\n", $$5, $$7; file = "" } \
+		/^No branches/ && file { print ""; file = "" } \
+		/^Lines/ && !file { total = $$3 "% of " $$5 } \
+		END { print "all lines: " total }'
 
 clean: ## remove build/
 	rm -rf build
