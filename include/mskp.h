@@ -1,0 +1,733 @@
+/*
+ * mskp - pruning-aware regularization of convolutional networks: masks, masked penalties, surgery
+ *
+ * Copyright (c) 2026, the mskp authors. BSD-2-Clause, see LICENSE.
+ *
+ *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  surgery
+ *
+ * A host (your trainer) names its parameters and operators once. mskp finds the channels that can
+ * only leave together (units), scores them, chooses which to keep, adds a penalty to the others
+ * while the host trains, and at last cuts every tensor down to what was kept.
+ *
+ * After N. Jiang, X. Zhao, C. Zhao, Y. An, M. Tang, J. Wang: "Pruning-aware Sparse Regularization
+ * for Network Pruning", Machine Intelligence Research 20(1), 2023 (arXiv 2201.06776), called
+ * [MaskSparsity] below.
+ *
+ * Three kinds of things, three owners:
+ *
+ *   graph      what hangs together. Names and shapes, never a data pointer. Immutable once
+ * finished. sets       plain arrays of tensor views, one view per parameter, indexed by the
+ * parameter's id (entry 0 is not used). Values, gradients, momentum ... are a set each. The host
+ * owns them, passes them to each call, and no call keeps a pointer. arrays     one number per unit:
+ * double scores[units], uint8_t keep[units] (nonzero: stays). They travel with their length, so
+ * that a mask of an older graph is refused.
+ *
+ * Rules that hold for every function, unless it says otherwise:
+ *
+ *   errors     A call that can fail returns an mskp_status; MSKP_OK is 0. On failure nothing that
+ *              the host can see has changed, except *err, which then holds the status and one
+ *              sentence. On success *err is not touched. err may be NULL.
+ *   NULL       Pointers must not be NULL unless the function says that they may. NULL where it is
+ *              not allowed is MSKP_BAD_ARGUMENT, not a crash.
+ *   aliasing   Arrays passed to one call must not overlap, unless the function says that they may.
+ *   threads    A graph that is being described belongs to one thread. A finished graph and a plan
+ *              are immutable: any number of threads may use them at once, with tensors of their
+ * own. memory     Everything goes through the host's allocator. The calls that belong into a
+ * training step (mskp_penalty_*, and the bare arrays) allocate nothing. handles    Handle 0 means
+ * "none" or "an earlier error". growth     Fields called reserved must be 0. The zero value of
+ * every option is its default. results    Same input, same result, bit for bit, whatever the number
+ * of threads.
+ *
+ * The library never prints, exits, aborts, opens files or starts threads, and has no global state.
+ *
+ * Version 0: the interface may still change with each minor version, until real trainers have
+ * tried it. The soname stays libmskp.so.0 meanwhile.
+ */
+#ifndef MSKP_H
+#define MSKP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MSKP_VERSION_MAJOR 0
+#define MSKP_VERSION_MINOR 1
+#define MSKP_VERSION_PATCH 0
+#define MSKP_VERSION       (MSKP_VERSION_MAJOR * 10000 + MSKP_VERSION_MINOR * 100 + MSKP_VERSION_PATCH)
+
+/* The build of the shared library sets this to export what is declared here, and nothing else. */
+#ifndef MSKP_API
+#define MSKP_API
+#endif
+
+/* An enum in a struct has one size on both sides of the interface, whatever -fshort-enums says. */
+#define MSKP_ENUM_IS_32_BITS(name) name##_32_BITS = 0x7fffffff
+
+/* ============================================================================================== */
+/*                              Status, errors, the host's services                               */
+/* ============================================================================================== */
+
+/* X(name, value, text). Values are fixed: new ones are added at the end. */
+#define MSKP_STATUS_TABLE(X)                                            \
+    X(OK, 0, "success")                                                 \
+    X(NO_MEMORY, 1, "the allocator returned NULL")                      \
+    X(BAD_ARGUMENT, 2, "an argument is outside its range")              \
+    X(BAD_SHAPE, 3, "shapes do not fit")                                \
+    X(BAD_NAME, 4, "a name is missing, used twice, or contains blanks") \
+    X(BAD_STATE, 5, "called before the graph was finished, or after")   \
+    X(BAD_NUMBER, 6, "a number is not finite")                          \
+    X(NO_DATA, 7, "a tensor that must be touched has no data")          \
+    X(OVERLAP, 8, "tensors overlap where they must not")                \
+    X(NO_SOLUTION, 9, "no mask satisfies the rule")                     \
+    X(OTHER_NETWORK, 10, "made for another network")                    \
+    X(UNSUPPORTED, 11, "this combination is not supported")
+
+typedef enum mskp_status {
+#define MSKP_X(name, value, text) MSKP_##name = value,
+    MSKP_STATUS_TABLE(MSKP_X)
+#undef MSKP_X
+        MSKP_ENUM_IS_32_BITS(MSKP_STATUS)
+} mskp_status;
+
+/* What went wrong: one sentence that names the thing and, where two numbers disagree, both.
+ * Always terminated. Very long names are shortened in the middle. */
+typedef struct mskp_error {
+    mskp_status status;
+    char text[252];
+} mskp_error;
+
+/*
+ * What the library may use of the host's. All zero, or a NULL pointer to it: malloc, free, and no
+ * threads.
+ *
+ *   allocate      returns memory aligned for any object, or NULL. bytes is never 0.
+ *   release       gives it back; memory may be NULL. Set both or neither.
+ *   parallel_for  runs work(work_context, i) once for each i in [0, n), in any order, on any
+ *                 threads, and returns when all are done. Results do not depend on it.
+ *
+ * They are called from the thread that calls mskp; if several do at once, they must be thread-safe.
+ */
+typedef struct mskp_host {
+    void *context;
+    void *(*allocate)(void *context, size_t bytes);
+    void (*release)(void *context, void *memory);
+    void (*parallel_for)(void *context, size_t n, void (*work)(void *work_context, size_t i),
+                         void *work_context);
+    uint64_t reserved[4];
+} mskp_host;
+
+/* The library's version, to compare with MSKP_VERSION of the header that the host was built with.
+ */
+MSKP_API uint32_t mskp_version(void);
+
+/* The text of the table above; never NULL, also for numbers that are not in the table. */
+MSKP_API const char *mskp_status_text(mskp_status status);
+
+/* ============================================================================================== */
+/*                                            Tensors                                             */
+/* ============================================================================================== */
+
+#define MSKP_MAX_DIMS 6
+
+typedef enum mskp_dtype {
+    MSKP_F32 = 0,
+    MSKP_F64 = 1,
+    MSKP_F16 = 2,      /* IEEE binary16 */
+    MSKP_BF16 = 3,     /* the upper half of a float */
+    MSKP_BYTES_1 = 16, /* the rest: surgery moves them, nothing computes with them */
+    MSKP_BYTES_2 = 17,
+    MSKP_BYTES_4 = 18,
+    MSKP_BYTES_8 = 19,
+    MSKP_BYTES_16 = 20,
+    MSKP_ENUM_IS_32_BITS(MSKP_DTYPE)
+} mskp_dtype;
+
+/*
+ * A view of one parameter's elements (or of its gradient, momentum ...) in the host's memory.
+ *
+ * {.data = p} alone means: float, the parameter's shape, packed in row-major order. With ndim set,
+ * shape must equal the parameter's; with every stride 0 the view is packed. dtype may be set alone.
+ *
+ * stride counts elements. The order of axes is the parameter's, memory layout is strides alone: a
+ * convolution weight [O][I][H][W] that lies in memory as O,H,W,I is
+ * {.ndim = 4, .shape = {O, I, H, W}, .stride = {H*W*I, 1, W*I, I}}.
+ * Negative strides are fine. Strides of axes of length 1 are ignored. Two indices that lead to one
+ * element (a stride of 0, say) are refused. data must be aligned to the element's size.
+ *
+ * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
+ * that must read it fails with MSKP_NO_DATA.
+ */
+typedef struct mskp_tensor {
+    void *data;
+    mskp_dtype dtype;
+    uint32_t ndim;
+    size_t shape[MSKP_MAX_DIMS];
+    ptrdiff_t stride[MSKP_MAX_DIMS];
+} mskp_tensor;
+
+/* ============================================================================================== */
+/*                                    1. Describe: the graph                                      */
+/* ============================================================================================== */
+
+typedef struct mskp_graph mskp_graph;
+
+/* A parameter: a named tensor of the network. Ids count up from 1 in the order of declaration. */
+typedef struct mskp_param {
+    uint32_t id;
+} mskp_param;
+
+/* A value: what flows between operators. An ordered list of channels, and the size of the spatial
+ * axes (positions) that each channel has at this point. Ids count up from 1. */
+typedef struct mskp_value {
+    uint32_t id;
+} mskp_value;
+
+#define MSKP_MAX_SPATIAL 3
+
+/* An empty graph. host: copied; may be NULL. NULL is returned only when there is no memory. */
+MSKP_API mskp_graph *mskp_graph_create(const mskp_host *host);
+
+/* graph may be NULL. Plans made from it stay valid. */
+MSKP_API void mskp_graph_destroy(mskp_graph *graph);
+
+/*
+ * Ends the description and computes the units. While describing, the first error sticks: later
+ * calls do nothing and return handle 0 or that error's status, so that a host can describe without
+ * checking and learn here what went wrong first. Refuses a parameter that is bound to no channels.
+ * After MSKP_NO_MEMORY from finish itself it may be called again. After success the graph is
+ * immutable, and calls that describe return {0} or MSKP_BAD_STATE.
+ */
+MSKP_API mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err);
+
+/*
+ * Declares a parameter with ndim (1 to MSKP_MAX_DIMS) axes, none of length 0. The name is copied;
+ * it must be unique among parameters, not empty, and without blanks or control characters.
+ * A parameter that two operators use is one with tied weights: nothing more need be said.
+ */
+MSKP_API mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim,
+                                   const size_t *shape);
+
+/* ---- Operators. Each makes one value. name: unique among values, as above; NULL derives one. ----
+ */
+
+/* What enters the network: `channels` channels with nspatial (0 to 3) spatial axes; spatial may be
+ * NULL if nspatial is 0. Pinned: these channels never leave. */
+MSKP_API mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels,
+                               uint32_t nspatial, const size_t *spatial);
+
+/* What leaves the network: pins the value's channels. May be called for several values. */
+MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
+
+/*
+ * Convolution over 1 to 3 spatial axes, as many as the input has.
+ *   weight   [out][in][kernel ...]
+ *   bias     [out], or {0} for none
+ *   stride, dilation: 0 means 1. pad_before, pad_after: per axis.
+ *   groups   0 or 1; more is MSKP_UNSUPPORTED in this version.
+ * Makes one new channel per output channel. MACs: output positions x elements of the weight.
+ */
+typedef struct mskp_conv_desc {
+    mskp_param weight;
+    mskp_param bias;
+    size_t stride[MSKP_MAX_SPATIAL];
+    size_t pad_before[MSKP_MAX_SPATIAL];
+    size_t pad_after[MSKP_MAX_SPATIAL];
+    size_t dilation[MSKP_MAX_SPATIAL];
+    size_t groups;
+    uint64_t reserved[8];
+} mskp_conv_desc;
+MSKP_API mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in,
+                              const mskp_conv_desc *desc);
+
+/* Fully connected layer, applied to each spatial position by itself. weight [out][in]; bias [out],
+ * or {0} for none. Flatten first what should be mixed over positions. */
+MSKP_API mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
+                                mskp_param weight, mskp_param bias);
+
+/* Batch norm. Each parameter is [channels], or {0} for none. scale is gamma, shift is beta. */
+typedef struct mskp_norm_desc {
+    mskp_param scale, shift, mean, variance;
+    uint64_t reserved[8];
+} mskp_norm_desc;
+MSKP_API mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in,
+                              const mskp_norm_desc *desc);
+
+/* A function of each element by itself, without parameters. Which one makes no difference to what
+ * can be removed; it is remembered as the operator's name. */
+typedef enum mskp_activation_kind {
+    MSKP_IDENTITY = 0, /* dropout, casts */
+    MSKP_RELU = 1,
+    MSKP_RELU6 = 2,
+    MSKP_LEAKY_RELU = 3,
+    MSKP_ELU = 4,
+    MSKP_SIGMOID = 5,
+    MSKP_TANH = 6,
+    MSKP_SILU = 7,
+    MSKP_GELU = 8,
+    MSKP_HARD_SIGMOID = 9,
+    MSKP_HARD_SWISH = 10,
+    MSKP_FUNCTION = 11, /* any other */
+    MSKP_ENUM_IS_32_BITS(MSKP_ACTIVATION)
+} mskp_activation_kind;
+typedef struct mskp_activation_desc {
+    mskp_activation_kind kind;
+    uint64_t reserved[8];
+} mskp_activation_desc;
+/* desc NULL: identity. */
+MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
+                                    const mskp_activation_desc *desc);
+
+/*
+ * Pooling over the spatial axes of each channel by itself.
+ *   size     of the window, per spatial axis; 0 means 1. stride: 0 means size.
+ *   ceil_mode  nonzero: a last, partial window counts, if it starts inside the image or its left
+ * pad spatial  not 0: the result's size on that axis, whatever the rule says (resizing, odd rules)
+ * The global kinds take the whole image; size, stride, pads and ceil_mode must then be 0.
+ */
+typedef enum mskp_pool_kind {
+    MSKP_POOL_MAX = 0,
+    MSKP_POOL_AVERAGE = 1,
+    MSKP_POOL_GLOBAL_MAX = 2,
+    MSKP_POOL_GLOBAL_AVERAGE = 3,
+    MSKP_ENUM_IS_32_BITS(MSKP_POOL)
+} mskp_pool_kind;
+typedef struct mskp_pool_desc {
+    mskp_pool_kind kind;
+    uint32_t ceil_mode;
+    size_t size[MSKP_MAX_SPATIAL];
+    size_t stride[MSKP_MAX_SPATIAL];
+    size_t pad_before[MSKP_MAX_SPATIAL];
+    size_t pad_after[MSKP_MAX_SPATIAL];
+    size_t spatial[MSKP_MAX_SPATIAL];
+    uint64_t reserved[8];
+} mskp_pool_desc;
+MSKP_API mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in,
+                              const mskp_pool_desc *desc);
+
+/* Element-wise over n >= 1 values with equal numbers of channels, which are tied position by
+ * position. A value with one channel broadcasts over the channels, a spatial axis of length 1 over
+ * positions, a value without spatial axes over all of them. */
+typedef enum mskp_combine_kind {
+    MSKP_ADD = 0,
+    MSKP_SUBTRACT = 1,
+    MSKP_MULTIPLY = 2,
+    MSKP_MAXIMUM = 3,
+    MSKP_ENUM_IS_32_BITS(MSKP_COMBINE)
+} mskp_combine_kind;
+MSKP_API mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind kind,
+                                 size_t n, const mskp_value *values);
+
+/* Channels first .. first+count-1, count >= 1. */
+MSKP_API mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first,
+                               size_t count);
+
+/* Channels of zeros before and after (the parameter-free shortcut of ResNets for CIFAR: He et al.,
+ * CVPR 2016, option A). They are new channels and may leave like any other. */
+MSKP_API mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in,
+                                      size_t before, size_t after);
+
+/* Spatial axes become channels. channels_last 0: channel * positions + position (NCHW memory);
+ * 1: position * channels + channel (NHWC memory). */
+MSKP_API mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in,
+                                 uint32_t channels_last);
+
+/* ---- Primitives. Every operator above is made of these, and so may one of the host's own be. ----
+ */
+
+/* What an axis of a parameter is to the channels that it is bound to. Bits: in a tied weight an
+ * axis may play two parts. A set of roles also says which slices a score or a penalty is about. */
+typedef enum mskp_role {
+    MSKP_ROLE_OTHER = 0,    /* cut, never scored or penalized */
+    MSKP_ROLE_FILTER = 1,   /* the weight that makes these channels */
+    MSKP_ROLE_CONSUMER = 2, /* the weight that reads these channels */
+    MSKP_ROLE_SCALE = 4,    /* gamma */
+    MSKP_ROLE_SHIFT = 8,    /* beta, or a bias */
+    MSKP_ROLE_MEAN = 16,    /* running statistics */
+    MSKP_ROLE_VARIANCE = 32,
+    MSKP_ENUM_IS_32_BITS(MSKP_ROLE)
+} mskp_role;
+#define MSKP_ROLES_UNIT (MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
+
+/* New channels. Arguments as for mskp_input, but they may leave. */
+MSKP_API mskp_value mskp_fresh(mskp_graph *graph, const char *name, size_t channels,
+                               uint32_t nspatial, const size_t *spatial);
+
+/* n >= 1 channels of `from` by position, in any order, with repetitions. Keeps the spatial size. */
+MSKP_API mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_t n,
+                              const size_t *positions);
+
+/* The channels of n >= 1 values, one after the other. Spatial sizes must be equal. */
+MSKP_API mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n,
+                                const mskp_value *values);
+
+/* Channel i of a and channel i of b can only leave together. Equal numbers of channels. */
+MSKP_API mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b);
+
+/* These channels never leave. */
+MSKP_API mskp_status mskp_pin(mskp_graph *graph, mskp_value value);
+
+/* Index i of the axis is channel i of the value, in these roles (MSKP_ROLE_* bits). An axis that is
+ * bound again is tied: both lists of channels can only leave together, and the roles add up. */
+MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axis, uint32_t roles,
+                               mskp_value value);
+
+/* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
+ * with param {0}, for each kept channel of `value`. Adds to what was said of this value before. */
+MSKP_API mskp_status mskp_macs(mskp_graph *graph, mskp_value value, mskp_param param,
+                               uint64_t per_element);
+
+/* ============================================================================================== */
+/*                                2. Units: what leaves together                                  */
+/* ============================================================================================== */
+
+/* A unit is a class of tied channels, none of them pinned; units are numbered from 0 by their first
+ * channel. A family is the units that occur in the same values and axes, equally often: what
+ * "layer" means for fractions, floors, rounding and votes. */
+
+#define MSKP_PINNED UINT32_MAX
+
+typedef struct mskp_counts {
+    size_t units, families, params, values;
+} mskp_counts;
+
+/* All 0 before finish. Pointers that the functions below return live as long as the graph; before
+ * finish they return NULL, 0 or {0}. */
+MSKP_API mskp_counts mskp_count(const mskp_graph *graph);
+
+/* {0} if there is none of that name. */
+MSKP_API mskp_param mskp_param_find(const mskp_graph *graph, const char *name);
+MSKP_API mskp_value mskp_value_find(const mskp_graph *graph, const char *name);
+
+/* Returns ndim, 0 for a handle that is not of this graph. name and shape may be NULL. */
+MSKP_API uint32_t mskp_param_info(const mskp_graph *graph, mskp_param param, const char **name,
+                                  size_t shape[MSKP_MAX_DIMS]);
+
+/* The unit of each index of an axis (MSKP_PINNED: none), *count of them; NULL: the axis is bound to
+ * no channels. roles, count: may be NULL. This is how a host spreads keep[] over a tensor of its
+ * own, on a device for instance: keep[units[i]]. */
+MSKP_API const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param param, uint32_t axis,
+                                          uint32_t *roles, size_t *count);
+
+/* The unit of each channel of a value; MSKP_PINNED for those that never leave. count may be NULL.
+ */
+MSKP_API const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value value, size_t *count);
+
+typedef struct mskp_value_info {
+    const char *name;
+    const char *op; /* "conv", "relu", "add" ... */
+    uint32_t nspatial;
+    size_t spatial[MSKP_MAX_SPATIAL];
+    size_t channels;
+    size_t units;  /* different units among them: the freedom that is left here */
+    size_t pinned; /* channels that never leave */
+    mskp_value
+        tied_by; /* whose operator joined most of this value's channels with each other; {0} */
+    size_t tied; /* joins that it made */
+    mskp_value pinned_by; /* the first that pinned one of its channels; {0}: none */
+} mskp_value_info;
+/* MSKP_BAD_ARGUMENT for a handle that is not of this graph, MSKP_BAD_STATE before finish. */
+MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value value,
+                                         mskp_value_info *info, mskp_error *err);
+
+/* One slice of a parameter: everything with this index on this axis. */
+typedef struct mskp_member {
+    mskp_param param;
+    uint32_t axis, index, roles;
+} mskp_member;
+
+/* The slices that leave with a unit, sorted by parameter, axis, index. count may be NULL. */
+MSKP_API const mskp_member *mskp_unit_members(const mskp_graph *graph, size_t unit, size_t *count);
+
+/* The family of each unit. count may be NULL. */
+MSKP_API const uint32_t *mskp_unit_families(const mskp_graph *graph, size_t *count);
+
+/* The units of one family, ascending. count may be NULL. */
+MSKP_API const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t *count);
+
+/* ============================================================================================== */
+/*                                          3. Scores                                             */
+/* ============================================================================================== */
+
+/* The norm of one slice. */
+typedef enum mskp_norm_kind {
+    MSKP_NORM_L1 = 0, /* sum |w| */
+    MSKP_NORM_L2 = 1, /* sqrt(sum w^2) */
+    MSKP_ENUM_IS_32_BITS(MSKP_NORM)
+} mskp_norm_kind;
+
+/* How the norms of a unit's slices become one number. */
+typedef enum mskp_reduce {
+    MSKP_REDUCE_SUM = 0,
+    MSKP_REDUCE_MEAN = 1,
+    MSKP_REDUCE_MAX = 2,
+    MSKP_REDUCE_MIN = 3,
+    MSKP_REDUCE_JOINT = 4, /* one norm over the elements of all slices together */
+    MSKP_REDUCE_VOTE = 5,  /* [MaskSparsity]'s vote among tied batch norms: see vote_threshold */
+    MSKP_ENUM_IS_32_BITS(MSKP_REDUCE)
+} mskp_reduce;
+
+/*
+ * roles: which slices, MSKP_ROLE_* bits; 0 means MSKP_ROLE_SCALE. MSKP_ROLES_UNIT: all that can be
+ * trained. A unit is a set of elements: where two slices of one tensor cross, the crossing belongs
+ * to the first of them (lower axis) alone.
+ *
+ * vote_threshold: for MSKP_REDUCE_VOTE, which follows the authors' published code: in each family,
+ * every tied batch norm marks its channels with norm <= vote_threshold; let m be the smallest
+ * number that any of them marks, and v the highest number of votes that at least m channels reach.
+ * The score is the v-th smallest norm of the unit, so that mskp_select with the same threshold
+ * removes the channels with at least v votes.
+ */
+typedef struct mskp_scoring {
+    mskp_norm_kind norm;
+    mskp_reduce reduce;
+    uint32_t roles;
+    double vote_threshold;
+    uint64_t reserved[4];
+} mskp_scoring;
+
+/*
+ * scores[u] <- how much unit u matters. scoring NULL: |gamma|, summed (network slimming: Liu et
+ * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. values   a set; only tensors with
+ * slices of these roles are read. NaN and infinities in what is read are MSKP_BAD_NUMBER. units
+ * length of scores, must be mskp_count().units A unit without any such slice scores +infinity:
+ * mskp_select never removes it.
+ */
+MSKP_API mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring,
+                                const mskp_tensor *values, size_t units, double *scores,
+                                mskp_error *err);
+
+/* The host's own numbers, one for each channel of a value. channels must be the value's. */
+typedef struct mskp_channel_numbers {
+    mskp_value value;
+    size_t channels;
+    const double *numbers;
+} mskp_channel_numbers;
+
+/* scores[u] <- the numbers of all channels of unit u in the n values given, reduced by SUM, MEAN,
+ * MAX or MIN; +infinity for units that occur in none of them. NaN is refused. For activations,
+ * relevance or anything else that the host measures. */
+MSKP_API mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
+                                         const mskp_channel_numbers *given, mskp_reduce reduce,
+                                         size_t units, double *scores, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         4. Keep mask                                           */
+/* ============================================================================================== */
+
+/* Multiply-accumulates of convolutions and linear layers (norms, activations, pooling count 0) for
+ * one input, and elements of parameters (running statistics count 0). Whole numbers, exact. */
+typedef struct mskp_cost {
+    double macs, params;
+} mskp_cost;
+
+/*
+ * The cost of the network under a mask. keep NULL: of the whole network (units is then ignored).
+ *   total      may be NULL
+ *   per_value  NULL, or an array of mskp_count().values + 1 (entry 0: 0): the cost by the value
+ * that the operator makes; a parameter counts for the value that it was first bound to
+ */
+MSKP_API mskp_status mskp_measure(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                  mskp_cost *total, mskp_cost *per_value, mskp_error *err);
+
+/*
+ * What is set holds, all of it; what is 0 is not asked. At least one demand must be asked.
+ *
+ * Demands on which units go (they never fail: floors, caps, locks and rounding hold units back):
+ *   use_threshold, threshold   remove every unit with score <= threshold
+ *   remove_family_fraction     remove floor(fraction x size) units of each family, in [0, 1]
+ * Demands on how much goes (MSKP_NO_SOLUTION if it cannot be reached):
+ *   remove_fraction            remove at least floor(fraction x units) units, in [0, 1]
+ *   max_macs, max_params       leave at most so many. Absolute: half of the first network is
+ *                              0.5 * first.macs, in whatever round
+ * Limits:
+ *   min_channels               no value and no axis keeps fewer channels (or all, if it has fewer);
+ *                              0 means 1
+ *   round_to                   families shrink in blocks, so that they keep a multiple; 0 means 1
+ *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no cap
+ *   locked                     [units], nonzero: stays; NULL: none
+ */
+typedef struct mskp_rule {
+    uint32_t use_threshold;
+    double threshold;
+    double remove_family_fraction;
+    double remove_fraction;
+    double max_macs, max_params;
+    size_t min_channels;
+    size_t round_to;
+    double max_family_fraction;
+    const uint8_t *locked;
+    uint64_t reserved[8];
+} mskp_rule;
+
+/* What mskp_select did. The last three: an axis that could not be rounded (it holds pinned or
+ * locked channels, or a floor held it back): how many, and the first. */
+typedef struct mskp_selection {
+    size_t removed;
+    mskp_cost cost;
+    size_t unrounded;
+    mskp_param unrounded_param;
+    uint32_t unrounded_axis;
+} mskp_selection;
+
+/*
+ * keep[u] <- 1 or 0. Units go smallest score first, ties by unit number (-0 equals 0). A family
+ * collects its units in that order and gives them up in blocks of round_to (the first block takes
+ * the remainder); a block that would break a limit closes its family. First the units that
+ * threshold and remove_family_fraction name; then further units until every demand on amounts
+ * holds, and not one block more. So a smaller budget removes a superset.
+ *
+ * +infinity is never removed; NaN and -infinity are MSKP_BAD_NUMBER. selection may be NULL. With
+ * MSKP_NO_SOLUTION keep is not touched, the sentence names the demand, what was asked and the least
+ * that can be had, and selection tells that end of the walk.
+ */
+MSKP_API mskp_status mskp_select(const mskp_graph *graph, size_t units, const double *scores,
+                                 const mskp_rule *rule, uint8_t *keep, mskp_selection *selection,
+                                 mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         5. Penalty                                             */
+/* ============================================================================================== */
+
+typedef enum mskp_penalty_kind {
+    MSKP_L1 = 0,        /* R = sum |w|; its gradient is sign(w), 0 at 0 */
+    MSKP_SMOOTH_L1 = 1, /* w^2 / (2 knee) below the knee, |w| - knee/2 above (Huber) */
+    MSKP_L2 = 2,        /* sum w^2 / 2 */
+    MSKP_ENUM_IS_32_BITS(MSKP_PENALTY)
+} mskp_penalty_kind;
+
+typedef enum mskp_target {
+    MSKP_ON_REMOVED = 0, /* keep[u] == 0: [MaskSparsity] */
+    MSKP_ON_ALL = 1,     /* every unit (Liu et al., ICCV 2017); keep may be NULL */
+    MSKP_ON_KEPT = 2,
+    MSKP_ENUM_IS_32_BITS(MSKP_TARGET)
+} mskp_target;
+
+/*
+ * roles: which slices, as in mskp_scoring; 0 means MSKP_ROLE_SCALE (gamma). gamma and beta:
+ * MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT. MSKP_ON_ALL means all units: pinned channels are never
+ * penalized. knee >= 0; at 0, smooth L1 is L1. unit_weight: [units], a factor >= 0 for each unit's
+ * part of R; NULL: 1 each. An element that belongs to two units counts for both.
+ */
+typedef struct mskp_penalty {
+    mskp_penalty_kind kind;
+    mskp_target target;
+    uint32_t roles;
+    double knee;
+    const double *unit_weight;
+    uint64_t reserved[4];
+} mskp_penalty;
+
+/*
+ * gradients += alpha * dR/dw. penalty NULL: masked L1 on gamma, s * sum |gamma_c| over the channels
+ * c that will be removed ([MaskSparsity], the regularization term of its loss). alpha    signed,
+ * finite: s; s * loss scale; -s * batch where a host keeps negative summed gradients; 0 is allowed
+ *   values, gradients   sets; only slices in `roles` of targeted units are touched, and only
+ * tensors that hold some need data. A tensor whose gradient has no data is MSKP_NO_DATA. Call it
+ * once per optimizer step, after accumulation and all-reduce, before the step. It reads values in
+ * their own precision and rounds once into the gradient's.
+ */
+MSKP_API mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units,
+                                           const uint8_t *keep, const mskp_penalty *penalty,
+                                           double alpha, const mskp_tensor *values,
+                                           const mskp_tensor *gradients, mskp_error *err);
+
+/* values <- prox of eta * R (for L1: soft threshold), after the optimizer's step; the form to use
+ * under Adam, where a gradient is rescaled. eta = learning rate * s >= 0, finite. */
+MSKP_API mskp_status mskp_penalty_shrink(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                         const mskp_penalty *penalty, double eta,
+                                         const mskp_tensor *values, mskp_error *err);
+
+/* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
+ * zero. steps_left: optimizer steps still to come after this one; with 0 the targeted slices are
+ * exactly +0. Of `penalty` the fields target and roles count; NULL: gamma of what is removed. */
+MSKP_API mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units,
+                                           const uint8_t *keep, const mskp_penalty *penalty,
+                                           uint64_t steps_left, const mskp_tensor *values,
+                                           mskp_error *err);
+
+/* *value <- R, for logs. */
+MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                        const mskp_penalty *penalty, const mskp_tensor *values,
+                                        double *value, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         6. Surgery                                             */
+/* ============================================================================================== */
+
+typedef struct mskp_plan mskp_plan;
+
+/*
+ * What has to be cut, worked out. Refuses a mask that would leave a value or an axis empty. The
+ * plan keeps what it needs: the graph may be destroyed. plan    the caller's to destroy small NULL,
+ * or receives the network after surgery, a finished graph, the caller's to destroy: same names,
+ * same ids, smaller shapes. Unit u becomes the unit numbered by the kept units below u, so that the
+ * host can carry its own arrays over.
+ */
+MSKP_API mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                      mskp_plan **plan, mskp_graph **small, mskp_error *err);
+MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
+
+/* The indices that stay, ascending, for hosts that gather by themselves and to correct padding
+ * counts, slice bounds and the like. NULL with *count set: all of them stay (of an axis that is
+ * bound to no channels, too). NULL with *count 0: no such thing. count must not be NULL. */
+MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t axis,
+                                         size_t *count);
+MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
+
+/*
+ * small[] <- the views that full[] becomes when cut in place. What was dense stays dense, in its
+ * own order of axes; what has gaps keeps its strides. The lowest address is kept (so with a
+ * negative stride data moves). small may be full. params   length of both less one:
+ * mskp_count().params, entries 1 to params are used
+ */
+MSKP_API mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
+                                     mskp_tensor *small, mskp_error *err);
+
+/* One set to cut. to NULL: in place, and from's views get their new shapes. */
+typedef struct mskp_move {
+    mskp_tensor *from;
+    const mskp_tensor *to;
+} mskp_move;
+
+/*
+ * Cuts all sets, or none: every view of every set is checked before the first byte moves. Tensors
+ * without data in from are skipped.
+ *   to   may point anywhere, with any strides, and must have from's dtype. Where it overlaps a
+ * tensor that is still to be read, it must lie at or below its own source, with the strides that
+ *        mskp_plan_views gives (a host's arena, closed up); anything else is MSKP_OVERLAP. Tensors
+ *        are moved in ascending order of address.
+ * Allocates only while checking.
+ */
+MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets,
+                                   const mskp_move *moves, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                 Bare arrays: no graph needed                                   */
+/* ============================================================================================== */
+
+/* g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
+ * is read from its bit, so that denormal numbers count in every floating-point mode. */
+MSKP_API void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha,
+                                   float *g);
+MSKP_API void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep, double alpha,
+                                   double *g);
+
+/* w[i] <- sign(w[i]) * max(0, |w[i]| - step) where keep[i] == 0 (keep NULL: everywhere). step >= 0
+ */
+MSKP_API void mskp_l1_shrink_f32(size_t n, float *w, const uint8_t *keep, float step);
+MSKP_API void mskp_l1_shrink_f64(size_t n, double *w, const uint8_t *keep, double step);
+
+/* to[..., i, ...] <- from[..., index[i], ...] for i < n along one axis; any order, repetitions
+ * allowed. Both views complete (ndim set); to has n on that axis, and must not overlap from. host:
+ * NULL, or whose memory the check of overlaps may use. */
+MSKP_API mskp_status mskp_take(const mskp_host *host, const mskp_tensor *from, uint32_t axis,
+                               size_t n, const uint32_t *index, const mskp_tensor *to,
+                               mskp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MSKP_H */
