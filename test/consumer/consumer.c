@@ -25,14 +25,14 @@ int main(void)
     mskp_param w2 = mskp_parameter(graph, "conv2.weight", 4, (size_t[]){2, 4, 1, 1});
     mskp_value v = mskp_input(graph, "image", 3, 2, (size_t[]){8, 8});
     v = mskp_conv(graph, "conv1", v, &(mskp_conv_desc){.weight = w1});
-    v = mskp_norm(graph, "bn1", v, &(mskp_norm_desc){.scale = scale, .epsilon = 1e-5});
+    v = mskp_norm(graph, "bn1", v, &(mskp_norm_desc){.scale = scale});
     v = mskp_conv(graph, "conv2", v, &(mskp_conv_desc){.weight = w2});
     mskp_output(graph, v);
     if (mskp_graph_finish(graph, &err)) return fail("finish", &err);
     if (mskp_count(graph).units != 4) return fail("units", &err);
 
-    if (mskp_score(graph, NULL, values, NULL, 4, scores, &err)) return fail("score", &err);
-    if (mskp_select(graph, 4, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, &err))
+    if (mskp_score(graph, NULL, values, 4, scores, &err)) return fail("score", &err);
+    if (mskp_select(graph, 4, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err))
         return fail("select", &err);
     if (!keep[0] || keep[1] || !keep[2] || keep[3]) return fail("keep", &err);
 
@@ -42,8 +42,8 @@ int main(void)
         return fail("sign", &err);
 
     mskp_plan *plan = NULL;
-    if (mskp_plan_create(graph, 4, keep, NULL, &plan, &err)) return fail("plan", &err);
-    if (mskp_plan_cut(plan, 1, (mskp_move[]){{values, NULL}}, &err)) return fail("cut", &err);
+    if (mskp_plan_create(graph, 4, keep, &plan, NULL, &err)) return fail("plan", &err);
+    if (mskp_plan_cut(plan, 3, 1, (mskp_move[]){{values, NULL}}, &err)) return fail("cut", &err);
     if (values[1].shape[0] != 2 || values[2].shape[0] != 2 || values[3].shape[1] != 2)
         return fail("shapes", &err);
     if (gamma[1] != -2.0F || second[0] != 1 || second[1] != 3 || second[2] != 5)

@@ -7,21 +7,19 @@
 #include <memory>
 #include <vector>
 
-static void require(bool good, const char *what, const mskp_error &err)
-{
-    if (good) return;
-    std::fprintf(stderr, "%s: %s\n", what, err.text);
-    std::exit(1);
-}
-
 int main()
 {
     mskp_error err{};
+    const auto require = [&err](bool good, const char *what) {
+        if (good) return;
+        std::fprintf(stderr, "%s: %s\n", what, err.text);
+        std::exit(1);
+    };
     std::unique_ptr<mskp_graph, void (*)(mskp_graph *)> owner(mskp_graph_create(nullptr),
                                                               mskp_graph_destroy);
     mskp_graph *graph = owner.get();
-    const std::size_t image[] = {8, 8}, first[] = {4, 3, 3, 3}, second[] = {2, 4, 1, 1},
-                      channels[] = {4};
+    const size_t image[] = {8, 8}, first[] = {4, 3, 3, 3}, second[] = {2, 4, 1, 1},
+                 channels[] = {4};
 
     mskp_conv_desc conv1{}, conv2{};
     mskp_norm_desc norm{};
@@ -30,9 +28,9 @@ int main()
     conv2.weight = mskp_parameter(graph, "conv2.weight", 4, second);
     mskp_value v = mskp_conv(graph, "conv1", mskp_input(graph, "image", 3, 2, image), &conv1);
     mskp_output(graph, mskp_conv(graph, "conv2", mskp_norm(graph, "bn1", v, &norm), &conv2));
-    require(mskp_graph_finish(graph, &err) == MSKP_OK, "finish", err);
-    const std::size_t units = mskp_count(graph).units;
-    require(units == 4, "units", err);
+    require(mskp_graph_finish(graph, &err) == MSKP_OK, "finish");
+    const size_t units = mskp_count(graph).units;
+    require(units == 4, "units");
 
     std::vector<float> w1(4 * 3 * 3 * 3), gamma{1.0F, 0.1F, -2.0F, -0.2F},
         w2{1, 2, 3, 4, 5, 6, 7, 8}, gradient(4);
@@ -45,20 +43,19 @@ int main()
     std::vector<uint8_t> keep(units);
     mskp_rule rule{};
     rule.remove_fraction = 0.5;
-    require(!mskp_score(graph, nullptr, values.data(), nullptr, units, scores.data(), &err),
-            "score", err);
-    require(!mskp_select(graph, units, scores.data(), &rule, keep.data(), &err), "select", err);
+    require(!mskp_score(graph, nullptr, values.data(), units, scores.data(), &err), "score");
+    require(!mskp_select(graph, units, scores.data(), &rule, keep.data(), nullptr, &err), "select");
     require(!mskp_penalty_gradient(graph, units, keep.data(), nullptr, 0.5, values.data(),
                                    gradients.data(), &err),
-            "penalty", err);
-    require(gradient[0] == 0 && gradient[1] == 0.5F && gradient[3] == -0.5F, "sign", err);
+            "penalty");
+    require(gradient[0] == 0 && gradient[1] == 0.5F && gradient[3] == -0.5F, "sign");
 
     mskp_plan *plan = nullptr;
     mskp_move move{values.data(), nullptr};
-    require(!mskp_plan_create(graph, units, keep.data(), nullptr, &plan, &err), "plan", err);
-    require(!mskp_plan_cut(plan, 1, &move, &err), "cut", err);
+    require(!mskp_plan_create(graph, units, keep.data(), &plan, nullptr, &err), "plan");
+    require(!mskp_plan_cut(plan, 3, 1, &move, &err), "cut");
     mskp_plan_destroy(plan);
-    require(values[1].shape[0] == 2 && values[2].shape[0] == 2 && values[3].shape[1] == 2, "shapes",
-            err);
-    require(gamma[1] == -2.0F && w2[1] == 3 && w2[2] == 5, "numbers", err);
+    require(values[1].shape[0] == 2 && values[2].shape[0] == 2 && values[3].shape[1] == 2,
+            "shapes");
+    require(gamma[1] == -2.0F && w2[1] == 3 && w2[2] == 5, "numbers");
 }
