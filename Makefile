@@ -96,11 +96,12 @@ library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
 programs: $(PROGRAMS)
 every-object: $(EVERY_OBJECT)
 
-# Everything is built anew when the compiler or its flags change.
-$(BUILD)/flags: FORCE
+# Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
+$(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(BUILD)/sources: STAMP = $(EVERY_OBJECT)
+$(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	@echo $(STAMP) | cmp -s - $@ || echo $(STAMP) > $@
-STAMP = '$(subst ','\'',$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))'
+	@echo '$(subst ','\'',$(STAMP))' | cmp -s - $@ || echo '$(subst ','\'',$(STAMP))' > $@
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
 $(BUILD)/flags: | setup
 endif
@@ -125,12 +126,12 @@ $(LIBRARY): $(LIB_OBJECTS)
 $(CONVNET): $(CONVNET_OBJECTS)
 $(CONVNET_F64): $(call double,$(CONVNET_OBJECTS))
 $(SUPPORT): $(SUPPORT_OBJECTS)
-$(BUILD)/%.a: $(BUILD)/flags
+$(BUILD)/%.a: $(BUILD)/sources
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
-$(SHARED): $(LIB_OBJECTS) lib/mskp.map
+$(SHARED): $(LIB_OBJECTS) lib/mskp.map $(BUILD)/sources
 	$(call say,LINK)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(LIB_LIBS)
 
@@ -239,7 +240,9 @@ lint: tidy ## format, warnings of gcc and clang at -O0 and -O3, the header as C+
 WARN_CXX = -Wall -Wextra -Wpedantic -Wconversion -Wshadow
 
 tidy:
-	$(CLANG_TIDY) --quiet $(wildcard lib/*.c) -- $(DIALECT) -Iinclude
+	printf '%s\n' $(wildcard lib/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude
+	printf '%s\n' $(wildcard examples/*.c examples/convnet/*.c) | \
+		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(CONVNET_FLAGS)
 
 sanitize: ## the test programs with -fsanitize=$(SANITIZE)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
