@@ -175,7 +175,7 @@ setup: ## install what is missing (Debian, Ubuntu), else say what is needed
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else \
 		echo "setup: needed are a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check (libcheck)"; \
-		command -v $(CC) $(PKG_CONFIG) && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
+		command -v $(CC) > /dev/null && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
 		echo "setup: nothing is missing"; \
 	fi
 
