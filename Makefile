@@ -166,7 +166,7 @@ setup: ## install what is missing (Debian, Ubuntu), else say what is needed
 		missing=; \
 		for p in $(PACKAGES) $(LINT_PACKAGES); do \
 			case "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null)" in \
-			*installed) ;; *) missing="$$missing $$p" ;; esac; \
+			installed) ;; *) missing="$$missing $$p" ;; esac; \
 		done; \
 		if [ -z "$$missing" ]; then echo "setup: nothing is missing"; exit 0; fi; \
 		echo "setup: installing$$missing"; \
