@@ -1,8 +1,9 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
-# New files need no edit here: lib/*.c is the library, examples/convnet/*.c the small runtime of the examples, every
-# examples/*.c, test/test_*.c, test/convnet/test_*.c (built for float and for double) and test/bench/*.c a program of its
-# own, and test/scripts/check-* a test that passes with exit status 0 and is skipped with 77.
+# New files need no edit here. lib/*.c is the library; examples/convnet/*.c the small runtime of the examples. Programs of
+# their own are examples/*.c, test/test_*.c, test/convnet/test_*.c (built for float and for double) and test/bench/*.c;
+# what else lies in a folder of test/ is linked into test/test_*. A test/scripts/check-* is one test: it passes with exit
+# status 0 and is skipped with 77.
 
 BUILD ?= build
 CFLAGS ?= -O3 -g
@@ -66,7 +67,7 @@ double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
 
 LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
 CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
-SUPPORT_OBJECTS := $(call objects,$(wildcard test/interpreter/*.c test/zoo/*.c))
+SUPPORT_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/%),$(wildcard test/*/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
 CONVNET_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/convnet/test_*.c))
