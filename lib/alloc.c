@@ -1,0 +1,92 @@
+/* The host's services: memory, parallel loops; and checks of numbers that come from outside. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static void *default_allocate(void *context, size_t bytes)
+{
+    (void)context;
+    return malloc(bytes);
+}
+
+static void default_release(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+void mskpi_host_init(mskp_host *to, const mskp_host *from)
+{
+    memset(to, 0, sizeof *to);
+    if (from) *to = *from;
+    if (!to->allocate || !to->release) {
+        to->allocate = default_allocate;
+        to->release = default_release;
+    }
+}
+
+void *mskpi_alloc(const mskp_host *host, size_t n, size_t size)
+{
+    size_t bytes;
+    void *memory;
+    if (mskpi_times(n ? n : 1, size, &bytes)) return NULL;
+    memory = host->allocate(host->context, bytes);
+    if (memory) memset(memory, 0, bytes);
+    return memory;
+}
+
+void mskpi_free(const mskp_host *host, void *memory)
+{
+    if (memory) host->release(host->context, memory);
+}
+
+void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t used, size_t more,
+                 size_t size)
+{
+    void *memory;
+    size_t bytes, want;
+    if (array && more <= *capacity - used) return array;
+    if (more > SIZE_MAX / 2 - used || *capacity > SIZE_MAX / 4) return NULL;
+    want = used + more > 2 * *capacity ? used + more : 2 * *capacity;
+    if (want < 16) want = 16;
+    if (mskpi_times(want, size, &bytes)) return NULL;
+    memory = host->allocate(host->context, bytes);
+    if (!memory) return NULL;
+    if (used) memcpy(memory, array, used * size);
+    memset((char *)memory + used * size, 0, bytes - used * size);
+    mskpi_free(host, array);
+    *capacity = want;
+    return memory;
+}
+
+void mskpi_parallel(const mskp_host *host, size_t n, void (*work)(void *context, size_t i),
+                    void *context)
+{
+    if (host->parallel_for && n > 1) {
+        host->parallel_for(host->context, n, work, context);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) work(context, i);
+}
+
+int mskpi_times(size_t a, size_t b, size_t *product)
+{
+    if (b && a > SIZE_MAX / b) return 1;
+    *product = a * b;
+    return 0;
+}
+
+int mskpi_used(const uint64_t *reserved, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (reserved[i]) return 1;
+    return 0;
+}
+
+size_t mskpi_fraction(double fraction, size_t n)
+{
+    const double exact = fraction * (double)n + 1e-9;
+    const size_t whole = exact > 0 ? (size_t)exact : 0;
+    return whole < n ? whole : n;
+}

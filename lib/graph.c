@@ -1,0 +1,574 @@
+/*
+ * Describe: parameters, values, and the primitives from which operators are made.
+ *
+ * A value is an ordered list of channels. Coupling is tying: two channels can only leave together.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+/* Ids and channels are 32 bits wide; the last number stands for "none". */
+#define MOST (UINT32_MAX - 1)
+
+/* ---- life ---- */
+
+mskp_graph *mskp_graph_create(const mskp_host *host)
+{
+    mskp_host services;
+    mskp_graph *graph;
+    mskpi_host_init(&services, host);
+    graph = mskpi_alloc(&services, 1, sizeof *graph);
+    if (!graph) return NULL;
+    graph->host = services;
+    graph->params = mskpi_grow(&services, NULL, &graph->params_capacity, 0, 1, sizeof(graph_param));
+    graph->values = mskpi_grow(&services, NULL, &graph->values_capacity, 0, 1, sizeof(graph_value));
+    if (!graph->params || !graph->values) {
+        mskp_graph_destroy(graph);
+        return NULL;
+    }
+    if (host && (host->allocate == NULL) != (host->release == NULL))
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "host: allocate and release must both be set, or neither");
+    else if (host && mskpi_used(host->reserved, 4))
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "host: reserved fields must be 0");
+    return graph;
+}
+
+void mskp_graph_destroy(mskp_graph *graph)
+{
+    if (!graph) return;
+    const mskp_host host = graph->host;
+    mskpi_units_free(&host, &graph->u);
+    mskpi_free(&host, graph->params);
+    mskpi_free(&host, graph->axes);
+    mskpi_free(&host, graph->values);
+    mskpi_free(&host, graph->listed);
+    mskpi_free(&host, graph->channels);
+    mskpi_free(&host, graph->events);
+    mskpi_free(&host, graph->macs);
+    mskpi_free(&host, graph->text);
+    mskpi_free(&host, graph->param_names.slot);
+    mskpi_free(&host, graph->value_names.slot);
+    mskpi_free(&host, graph);
+}
+
+mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)
+{
+    va_list arguments;
+    if (graph->error.status) return graph->error.status;
+    graph->error.status = status;
+    va_start(arguments, format);
+    vsnprintf(graph->error.text, sizeof graph->error.text, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static mskp_status no_memory(mskp_graph *graph)
+{
+    return mskpi_graph_fail(graph, MSKP_NO_MEMORY, "%s while describing the network",
+                            mskp_status_text(MSKP_NO_MEMORY));
+}
+
+int mskpi_describing(const mskp_graph *graph, mskp_status *status)
+{
+    *status = !graph ? MSKP_BAD_ARGUMENT : graph->finished ? MSKP_BAD_STATE : graph->error.status;
+    return *status == MSKP_OK;
+}
+
+mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    if (!graph) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph is NULL");
+    if (graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is finished already");
+    if (graph->error.status) {
+        if (err) *err = graph->error;
+        return graph->error.status;
+    }
+    for (uint32_t p = 1; p <= graph->nparams; p++)
+        if (!graph->params[p].owner)
+            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the parameter is bound to no channels",
+                              mskpi_short(mskpi_param_name(graph, p), room));
+    const mskp_status status = mskpi_units_make(graph, err);
+    if (status) return status;
+    graph->finished = 1;
+    return MSKP_OK;
+}
+
+/* ---- names ---- */
+
+const char *mskpi_param_name(const mskp_graph *graph, uint32_t id)
+{
+    return graph->text + graph->params[id].name;
+}
+
+const char *mskpi_value_name(const mskp_graph *graph, uint32_t id)
+{
+    return graph->text + graph->values[id].name;
+}
+
+const char *mskpi_who(const char *name, const char *op)
+{
+    return name && *name ? name : op;
+}
+
+/* FNV-1a, mixed once more because the tables use the low bits. */
+size_t mskpi_hash(const void *bytes, size_t n)
+{
+    const unsigned char *b = bytes;
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n; i++) h = (h ^ b[i]) * UINT64_C(1099511628211);
+    return (size_t)(h ^ (h >> 29));
+}
+
+static const char *name_of(const mskp_graph *graph, const name_table *table, uint32_t id)
+{
+    return table == &graph->param_names ? mskpi_param_name(graph, id) : mskpi_value_name(graph, id);
+}
+
+uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name)
+{
+    if (!table->capacity) return 0;
+    for (size_t i = mskpi_hash(name, strlen(name));; i++) {
+        const uint32_t id = table->slot[i & (table->capacity - 1)];
+        if (!id || !strcmp(name_of(graph, table, id), name)) return id;
+    }
+}
+
+static void name_put(const mskp_graph *graph, name_table *table, uint32_t id)
+{
+    const char *name = name_of(graph, table, id);
+    size_t i = mskpi_hash(name, strlen(name));
+    while (table->slot[i & (table->capacity - 1)]) i++;
+    table->slot[i & (table->capacity - 1)] = id;
+}
+
+/* Room for one more name at a load of at most a half. 1: no memory. */
+static int name_room(mskp_graph *graph, name_table *table)
+{
+    name_table wide = {0};
+    if (2 * (table->used + 1) <= table->capacity) return 0;
+    wide.capacity = table->capacity ? 2 * table->capacity : 64;
+    wide.slot = mskpi_alloc(&graph->host, wide.capacity, sizeof *wide.slot);
+    if (!wide.slot) return 1;
+    const name_table old = *table;
+    table->slot = wide.slot;
+    table->capacity = wide.capacity;
+    for (size_t i = 0; i < old.capacity; i++)
+        if (old.slot[i]) name_put(graph, table, old.slot[i]);
+    mskpi_free(&graph->host, old.slot);
+    return 0;
+}
+
+/* Copies a name. 1 after a sentence: not acceptable, or no memory. */
+static int name_add(mskp_graph *graph, const name_table *table, const char *what, const char *name,
+                    size_t *offset)
+{
+    char room[NAME_ROOM];
+    size_t length = 0;
+    if (!name || !*name) {
+        mskpi_graph_fail(graph, MSKP_BAD_NAME, "a %s needs a name", what);
+        return 1;
+    }
+    for (; name[length]; length++) {
+        const unsigned char c = (unsigned char)name[length];
+        if (c <= ' ' || c == 127) {
+            mskpi_graph_fail(graph, MSKP_BAD_NAME,
+                             "%s: the name of a %s contains a blank or control character (code %u) "
+                             "at position %zu",
+                             mskpi_short(name, room), what, (unsigned)c, length);
+            return 1;
+        }
+    }
+    if (mskpi_name_find(graph, table, name)) {
+        mskpi_graph_fail(graph, MSKP_BAD_NAME, "%s: two %ss have this name",
+                         mskpi_short(name, room), what);
+        return 1;
+    }
+    char *text = mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used,
+                            length + 1, 1);
+    if (!text) {
+        no_memory(graph);
+        return 1;
+    }
+    graph->text = text;
+    *offset = graph->text_used;
+    memcpy(text + *offset, name, length + 1);
+    graph->text_used += length + 1;
+    return 0;
+}
+
+int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from)
+{
+    *to = *from;
+    to->slot = mskpi_alloc(host, from->capacity, sizeof *to->slot);
+    if (!to->slot) return 1;
+    if (from->capacity) memcpy(to->slot, from->slot, from->capacity * sizeof *to->slot);
+    return 0;
+}
+
+/* ---- parameters ---- */
+
+mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, const size_t *shape)
+{
+    const mskp_param none = {0};
+    mskp_status status;
+    char room[NAME_ROOM];
+    size_t elements = 1;
+    graph_param new_param = {0};
+    if (!mskpi_describing(graph, &status)) return none;
+    const char *who = mskpi_short(mskpi_who(name, "parameter"), room);
+    if (ndim < 1 || ndim > MSKP_MAX_DIMS || !shape) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who,
+                         shape ? ndim : 0, MSKP_MAX_DIMS);
+        return none;
+    }
+    for (uint32_t d = 0; d < ndim; d++) {
+        if (!shape[d] || shape[d] >= MOST || mskpi_times(elements, shape[d], &elements) ||
+            elements > PTRDIFF_MAX / 16) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, which is %s", who, d,
+                             shape[d], shape[d] ? "too long" : "empty");
+            return none;
+        }
+    }
+    if (graph->nparams >= MOST || graph->naxes >= MOST - MSKP_MAX_DIMS) {
+        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: more than %zu parameters", who,
+                         graph->nparams);
+        return none;
+    }
+    graph_param *params = mskpi_grow(&graph->host, graph->params, &graph->params_capacity,
+                               graph->nparams + 1, 1, sizeof *params);
+    if (params) graph->params = params;
+    graph_axis *axes = mskpi_grow(&graph->host, graph->axes, &graph->axes_capacity, graph->naxes, ndim,
+                            sizeof *axes);
+    if (axes) graph->axes = axes;
+    if (!params || !axes || name_room(graph, &graph->param_names)) {
+        no_memory(graph);
+        return none;
+    }
+    if (name_add(graph, &graph->param_names, "parameter", name, &new_param.name)) return none;
+    new_param.ndim = ndim;
+    new_param.axis = (uint32_t)graph->naxes;
+    for (uint32_t d = 0; d < ndim; d++)
+        axes[graph->naxes + d] = (graph_axis){.length = shape[d], .list = NO_LIST};
+    graph->naxes += ndim;
+    params[++graph->nparams] = new_param;
+    name_put(graph, &graph->param_names, (uint32_t)graph->nparams);
+    graph->param_names.used++;
+    return (mskp_param){(uint32_t)graph->nparams};
+}
+
+const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle)
+{
+    char room[NAME_ROOM];
+    if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
+    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no parameter has handle %u, there are %zu",
+                     mskpi_short(who, room), handle.id, graph->nparams);
+    return NULL;
+}
+
+/* ---- values ---- */
+
+const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle)
+{
+    char room[NAME_ROOM];
+    if (handle.id && handle.id <= graph->nvalues) return &graph->values[handle.id];
+    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no value has handle %u, there are %zu",
+                     mskpi_short(who, room), handle.id, graph->nvalues);
+    return NULL;
+}
+
+size_t mskpi_positions(const graph_value *v)
+{
+    size_t positions = 1;
+    for (uint32_t d = 0; d < v->nspatial; d++) positions *= v->spatial[d];
+    return positions;
+}
+
+/* The derived name ends in the value's number, which no other derived name does. */
+static const char *derive_name(const char *op, uint32_t id, char room[48])
+{
+    snprintf(room, 48, "%s#%u", op, id);
+    return room;
+}
+
+mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, list_view view,
+                           uint32_t nspatial, const size_t *spatial)
+{
+    const mskp_value none = {0};
+    char derived[48], room[NAME_ROOM];
+    size_t positions = 1;
+    graph_value new_value = {.op = op, .view = view, .nspatial = nspatial, .list = NO_LIST};
+    const uint32_t id = (uint32_t)graph->nvalues + 1;
+    if (!name) name = derive_name(op, id, derived);
+    const char *who = mskpi_short(mskpi_who(name, op), room);
+    if (nspatial > MSKP_MAX_SPATIAL || (nspatial && !spatial)) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u spatial axes%s, a value has 0 to %d", who,
+                         nspatial, nspatial && !spatial ? " without sizes" : "", MSKP_MAX_SPATIAL);
+        return none;
+    }
+    for (uint32_t d = 0; d < nspatial; d++) {
+        new_value.spatial[d] = spatial[d];
+        if (!spatial[d] || mskpi_times(positions, spatial[d], &positions)) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: spatial axis %u has length %zu, which is %s",
+                             who, d, spatial[d], spatial[d] ? "too long" : "empty");
+            return none;
+        }
+    }
+    if (graph->nvalues >= MOST) {
+        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: more than %zu values", who, graph->nvalues);
+        return none;
+    }
+    graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
+                               graph->nvalues + 1, 1, sizeof *values);
+    if (values) graph->values = values;
+    if (!values || name_room(graph, &graph->value_names)) {
+        no_memory(graph);
+        return none;
+    }
+    if (name_add(graph, &graph->value_names, "value", name, &new_value.name)) return none;
+    values[++graph->nvalues] = new_value;
+    name_put(graph, &graph->value_names, id);
+    graph->value_names.used++;
+    return (mskp_value){id};
+}
+
+int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view)
+{
+    char room[NAME_ROOM];
+    if (!n || n >= MOST) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels, a value has 1 to %zu",
+                         mskpi_short(who, room), n, (size_t)MOST - 1);
+        return 1;
+    }
+    uint32_t *listed = mskpi_grow(&graph->host, graph->listed, &graph->listed_capacity,
+                                  graph->nlisted, n, sizeof *listed);
+    if (!listed) {
+        no_memory(graph);
+        return 1;
+    }
+    graph->listed = listed;
+    view->first = graph->nlisted;
+    view->n = n;
+    graph->nlisted += n;
+    return 0;
+}
+
+int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view)
+{
+    char room[NAME_ROOM];
+    if (n >= MOST - graph->nchannels) {
+        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: %zu more channels, the graph has %zu",
+                         mskpi_short(who, room), n, graph->nchannels);
+        return 1;
+    }
+    graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
+                                   graph->nchannels, n, sizeof *channels);
+    if (channels) graph->channels = channels;
+    else if (n) no_memory(graph);
+    if (!channels || mskpi_new_list(graph, who, n, view)) return 1;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t id = (uint32_t)graph->nchannels++;
+        channels[id] = (graph_channel){.parent = id, .size = 1};
+        graph->listed[view->first + i] = id;
+    }
+    return 0;
+}
+
+/* ---- tying, pinning, binding ---- */
+
+uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t c)
+{
+    while (graph->channels[c].parent != c) c = graph->channels[c].parent;
+    return c;
+}
+
+mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by)
+{
+    graph_channel *channels = graph->channels;
+    if (a.first == b.first) return MSKP_OK;
+    uint32_t *events = mskpi_grow(&graph->host, graph->events, &graph->events_capacity,
+                                  graph->nevents, 1, sizeof *events);
+    if (!events || graph->nevents >= MOST) return no_memory(graph);
+    graph->events = events;
+    const uint32_t event = (uint32_t)graph->nevents++;
+    events[event] = by;
+    for (size_t i = 0; i < a.n; i++) {
+        uint32_t root = mskpi_find_root(graph, graph->listed[a.first + i]);
+        uint32_t child = mskpi_find_root(graph, graph->listed[b.first + i]);
+        if (root == child) continue;
+        if (channels[root].size < channels[child].size ||
+            (channels[root].size == channels[child].size && child < root)) {
+            const uint32_t swap = root;
+            root = child;
+            child = swap;
+        }
+        channels[root].size += channels[child].size;
+        channels[child].parent = root;
+        channels[child].joined_at = event;
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
+{
+    mskp_status status;
+    char room_a[NAME_ROOM], room_b[NAME_ROOM];
+    if (!mskpi_describing(graph, &status)) return status;
+    const graph_value *first = mskpi_value(graph, "tie", a), *second = mskpi_value(graph, "tie", b);
+    if (!first || !second) return graph->error.status;
+    if (first->view.n != second->view.n)
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                                "tie: %s has %zu channels, %s has %zu",
+                                mskpi_short(mskpi_value_name(graph, a.id), room_a), first->view.n,
+                                mskpi_short(mskpi_value_name(graph, b.id), room_b), second->view.n);
+    return mskpi_tie_lists(graph, first->view, second->view, a.id > b.id ? a.id : b.id);
+}
+
+mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
+{
+    mskp_status status;
+    if (!mskpi_describing(graph, &status)) return status;
+    const graph_value *v = mskpi_value(graph, "pin", handle);
+    if (!v) return graph->error.status;
+    for (size_t i = 0; i < v->view.n; i++) {
+        uint32_t *by = &graph->channels[graph->listed[v->view.first + i]].pinned_by;
+        if (!*by) *by = handle.id;
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
+                       uint32_t value_id)
+{
+    graph_param *p = &graph->params[handle.id];
+    graph_axis *a = &graph->axes[p->axis + d];
+    const list_view view = graph->values[value_id].view;
+    if (!p->owner) p->owner = value_id;
+    a->roles |= roles;
+    if (a->view.n) return mskpi_tie_lists(graph, a->view, view, value_id);
+    a->view = view;
+    return MSKP_OK;
+}
+
+mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
+                      mskp_value to)
+{
+    mskp_status status;
+    char room_p[NAME_ROOM], room_v[NAME_ROOM];
+    if (!mskpi_describing(graph, &status)) return status;
+    const graph_param *p = mskpi_param(graph, "bind", handle);
+    const graph_value *v = mskpi_value(graph, "bind", to);
+    if (!p || !v) return graph->error.status;
+    const char *name = mskpi_short(mskpi_param_name(graph, handle.id), room_p);
+    if (d >= p->ndim)
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u is bound, the parameter has %u axes",
+                                name, d, p->ndim);
+    if (roles & ~(uint32_t)(MSKP_ROLES_UNIT | MSKP_ROLE_MEAN | MSKP_ROLE_VARIANCE))
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: roles 0x%x are no MSKP_ROLE_ bits", name,
+                                roles);
+    if (graph->axes[p->axis + d].length != v->view.n)
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, %s has %zu channels",
+                                name, d, graph->axes[p->axis + d].length,
+                                mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);
+    return mskpi_bind(graph, handle, d, roles, to.id);
+}
+
+mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)
+{
+    mskp_status status;
+    if (!mskpi_describing(graph, &status)) return status;
+    if (!mskpi_value(graph, "macs", of)) return graph->error.status;
+    if (handle.id && !mskpi_param(graph, "macs", handle)) return graph->error.status;
+    mac_entry *macs = mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1,
+                                 sizeof *macs);
+    if (!macs) return no_memory(graph);
+    graph->macs = macs;
+    macs[graph->nmacs++] = (mac_entry){of.id, handle.id, per_element};
+    return MSKP_OK;
+}
+
+/* ---- values from lists ---- */
+
+mskp_value mskp_fresh(mskp_graph *graph, const char *name, size_t channels, uint32_t nspatial,
+                      const size_t *spatial)
+{
+    mskp_status status;
+    list_view view;
+    if (!mskpi_describing(graph, &status) ||
+        mskpi_new_channels(graph, mskpi_who(name, "fresh"), channels, &view))
+        return (mskp_value){0};
+    return mskpi_new_value(graph, name, "fresh", view, nspatial, spatial);
+}
+
+mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_t n,
+                     const size_t *positions)
+{
+    const mskp_value none = {0};
+    mskp_status status;
+    list_view view;
+    char room[NAME_ROOM];
+    const char *who = mskpi_who(name, "pick");
+    if (!mskpi_describing(graph, &status)) return none;
+    const graph_value *v = mskpi_value(graph, who, from);
+    if (!v) return none;
+    if (!positions) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: positions is NULL", mskpi_short(who, room));
+        return none;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (positions[i] >= v->view.n) {
+            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                             "%s: position %zu is channel %zu, its input has %zu",
+                             mskpi_short(who, room), i, positions[i], v->view.n);
+            return none;
+        }
+    if (mskpi_new_list(graph, who, n, &view)) return none;
+    for (size_t i = 0; i < n; i++)
+        graph->listed[view.first + i] = graph->listed[v->view.first + positions[i]];
+    const graph_value from_value = *v;
+    return mskpi_new_value(graph, name, "pick", view, from_value.nspatial, from_value.spatial);
+}
+
+mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp_value *parts)
+{
+    const mskp_value none = {0};
+    mskp_status status;
+    list_view view;
+    size_t total = 0, at;
+    char room[NAME_ROOM], room_v[NAME_ROOM];
+    const char *who = mskpi_who(name, "concat");
+    if (!mskpi_describing(graph, &status)) return none;
+    if (!n || !parts) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: concatenation of %zu values",
+                         mskpi_short(who, room), parts ? n : 0);
+        return none;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const graph_value *v = mskpi_value(graph, who, parts[i]);
+        if (!v) return none;
+        const graph_value *first = &graph->values[parts[0].id];
+        if (v->nspatial != first->nspatial ||
+            memcmp(v->spatial, first->spatial, sizeof v->spatial) != 0) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: %s has %zu positions in %u axes, the first value %zu in %u",
+                             mskpi_short(who, room),
+                             mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
+                             mskpi_positions(v), v->nspatial, mskpi_positions(first),
+                             first->nspatial);
+            return none;
+        }
+        total += v->view.n;
+        if (total >= MOST) break; /* refused below; and no overflow */
+    }
+    if (mskpi_new_list(graph, who, total, &view)) return none;
+    at = view.first;
+    for (size_t i = 0; i < n; i++) {
+        const list_view part = graph->values[parts[i].id].view;
+        memcpy(graph->listed + at, graph->listed + part.first, part.n * sizeof *graph->listed);
+        at += part.n;
+    }
+    const graph_value first = graph->values[parts[0].id];
+    return mskpi_new_value(graph, name, "concat", view, first.nspatial, first.spatial);
+}

@@ -1,0 +1,272 @@
+/*
+ * What the library's files share. Order of stages: graph, operator -> unit -> score -> measure,
+ * select -> penalty -> plan -> cut. A file uses the stages before its own, never those after.
+ */
+#ifndef MSKP_INTERNAL_H
+#define MSKP_INTERNAL_H
+
+#include "mskp.h"
+
+/* ---- status.c ---- */
+
+/* Room for a name as it stands in a sentence. */
+#define NAME_ROOM 72
+
+/* Fills *err (which may be NULL) and returns status. Formats: %s %zu %u and the like, no floating
+ * point (its look depends on the locale): see mskpi_number. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+mskp_status
+mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
+
+/* name, shortened in the middle if it is longer than NAME_ROOM - 1. */
+const char *mskpi_short(const char *name, char room[NAME_ROOM]);
+
+/* A number for a sentence, the same in every locale. */
+const char *mskpi_number(double x, char room[32]);
+
+/* ---- alloc.c ---- */
+
+void mskpi_host_init(mskp_host *to, const mskp_host *from);
+/* n elements of `size` bytes, cleared. n = 0 gives memory, too. NULL: no memory, or overflow. */
+void *mskpi_alloc(const mskp_host *host, size_t n, size_t size);
+void mskpi_free(const mskp_host *host, void *memory);
+/* A growing array: returns it with room for `more` elements after `used`, perhaps moved, the new room
+ * cleared. NULL: no memory, and the old array stays. */
+void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t used, size_t more,
+                 size_t size);
+void mskpi_parallel(const mskp_host *host, size_t n, void (*work)(void *context, size_t i),
+                    void *context);
+/* *product <- a * b; 1 if that overflows. */
+int mskpi_times(size_t a, size_t b, size_t *product);
+/* Any byte of `reserved` not zero? */
+int mskpi_used(const uint64_t *reserved, size_t n);
+/* floor(fraction * n), forgiving the rounding of the product: 0.29 * 100 is 29. */
+size_t mskpi_fraction(double fraction, size_t n);
+
+/* ---- the graph: what was described ---- */
+
+/* Lists of channels are views into one arena, so that operators that change no channels share theirs. */
+typedef struct list_view {
+    size_t first, n;
+} list_view;
+
+typedef struct graph_value {
+    size_t name;    /* offset into text */
+    const char *op; /* static text */
+    list_view view;
+    uint32_t nspatial;
+    size_t spatial[MSKP_MAX_SPATIAL];
+    uint32_t list; /* after finish: number of its distinct list */
+} graph_value;
+
+typedef struct graph_param {
+    size_t name;
+    uint32_t ndim;
+    uint32_t axis; /* its first axis in graph->axes */
+    uint32_t owner; /* the value that it was first bound to; 0: not bound */
+} graph_param;
+
+typedef struct graph_axis {
+    size_t length;
+    list_view view; /* n == 0: not bound */
+    uint32_t roles;
+    uint32_t list; /* after finish; NO_LIST: not bound */
+} graph_axis;
+
+#define NO_LIST UINT32_MAX
+
+/* Union-find by size without path compression: the forest then also tells when two channels were
+ * joined (edges are younger towards the root), and with the event, by which operator. */
+typedef struct graph_channel {
+    uint32_t parent;
+    uint32_t size;      /* of its tree, if it is a root */
+    uint32_t joined_at; /* the event of the edge to its parent */
+    uint32_t pinned_by; /* a value; 0: not pinned */
+} graph_channel;
+
+typedef struct mac_entry {
+    uint32_t value, param; /* param 0: per channel of value */
+    uint64_t per_element;
+} mac_entry;
+
+typedef struct name_table {
+    uint32_t *slot; /* ids; 0: empty */
+    size_t capacity, used;
+} name_table;
+
+/* ---- the graph: what finish adds (unit.c) ---- */
+
+/* Distinct lists of units; MSKP_PINNED for pinned channels. */
+typedef struct unit_list {
+    size_t first, n; /* in list_units */
+    uint32_t param, axis, value; /* one that has it, for sentences: param 0: the value */
+} unit_list;
+
+/* `times` channels of each unit of the family stand in the list. */
+typedef struct incidence {
+    uint32_t list, times;
+} incidence;
+
+/* A product of list lengths: coefficient * prod |list|. */
+typedef struct cost_term {
+    uint64_t coefficient;
+    uint32_t value;
+    uint32_t is_params; /* parameters, not MACs */
+    uint32_t nlists;
+    uint32_t lists[MSKP_MAX_DIMS];
+} cost_term;
+
+typedef struct units {
+    size_t n;
+    uint32_t *of_channel; /* [channels] */
+
+    unit_list *lists;
+    uint32_t *list_units;
+    size_t nlists;
+
+    size_t nfamilies;
+    uint32_t *family;       /* [n] */
+    size_t *family_first;   /* [nfamilies + 1] into family_units */
+    uint32_t *family_units; /* [n] */
+    size_t *incidence_first; /* [nfamilies + 1] */
+    incidence *incidences;
+
+    size_t *member_first; /* [n + 1] */
+    mskp_member *members;
+
+    cost_term *terms;
+    size_t nterms;
+    size_t *list_term_first; /* [nlists + 1] into list_terms */
+    uint32_t *list_terms;
+} units;
+
+struct mskp_graph {
+    mskp_host host;
+    mskp_error error; /* the first, while describing */
+    int finished;
+
+    graph_param *params; /* entry 0 is not used */
+    size_t nparams, params_capacity;
+    graph_axis *axes;
+    size_t naxes, axes_capacity;
+    graph_value *values; /* entry 0 is not used */
+    size_t nvalues, values_capacity;
+    uint32_t *listed; /* the arena of channel lists */
+    size_t nlisted, listed_capacity;
+    graph_channel *channels;
+    size_t nchannels, channels_capacity;
+    uint32_t *events; /* value whose operator tied */
+    size_t nevents, events_capacity;
+    mac_entry *macs;
+    size_t nmacs, macs_capacity;
+    char *text; /* all names */
+    size_t text_used, text_capacity;
+    name_table param_names, value_names;
+
+    units u;
+};
+
+/* ---- graph.c ---- */
+
+const char *mskpi_param_name(const mskp_graph *graph, uint32_t param);
+const char *mskpi_value_name(const mskp_graph *graph, uint32_t value);
+/* May calls that describe go on? If not, *status says why. */
+int mskpi_describing(const mskp_graph *graph, mskp_status *status);
+/* The first error sticks. Returns status. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+mskp_status
+mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
+/* The value behind a handle, or NULL after a sentence. `who` is the operator's name, for it. */
+const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle);
+const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle);
+/* A value over a list; handle 0 on failure. name NULL: derived from op. */
+mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, list_view view,
+                           uint32_t nspatial, const size_t *spatial);
+/* n new channels, listed. 0: done. */
+int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view);
+/* Room for a new list of n channels, not yet filled. 0: done. */
+int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view);
+mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by);
+mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
+                       uint32_t value);
+/* An operator's name as sentences call it. */
+const char *mskpi_who(const char *name, const char *op);
+uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t channel);
+size_t mskpi_hash(const void *bytes, size_t n);
+uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name);
+size_t mskpi_positions(const graph_value *v);
+int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from);
+
+/* ---- unit.c ---- */
+
+mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
+void mskpi_units_free(const mskp_host *host, units *u);
+/* Is graph finished, and are there so many units? */
+mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
+
+/* ---- measure.c ---- */
+
+uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length);
+/* length[list] <- channels that stay. keep NULL: all. */
+void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length);
+
+/* ---- tensor.c ---- */
+
+/* A complete view with its address range. */
+typedef struct tensor_view {
+    char *data;
+    char *low;     /* lowest address */
+    size_t extent; /* bytes from low to the end of the highest element */
+    size_t element;
+    mskp_dtype dtype;
+    uint32_t ndim;
+    size_t shape[MSKP_MAX_DIMS];
+    ptrdiff_t stride[MSKP_MAX_DIMS]; /* elements */
+    uint32_t order[MSKP_MAX_DIMS];   /* axes by |stride|, largest first */
+} tensor_view;
+
+/* Bytes of one element; 0: no such dtype. */
+size_t mskpi_element_size(mskp_dtype dtype);
+/* Completes and checks a tensor that has data against the shape that it must have. */
+mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
+                       const size_t *shape, tensor_view *out, mskp_error *err);
+/* Can be computed with? */
+int mskpi_is_number(mskp_dtype dtype);
+double mskpi_load(const char *from, mskp_dtype dtype);
+void mskpi_store(char *to, mskp_dtype dtype, double x);
+/* Element i, i + 1 ... of a run: stride in bytes. */
+typedef struct run {
+    char *at;
+    ptrdiff_t step;
+} run;
+/* run_axes[d] <- 1 if axes d .. ndim-1 of all n views together are one run. */
+void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
+ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis);
+
+/* ---- plan.c ---- */
+
+typedef struct kept_list {
+    size_t first, n, full; /* first: in plan->kept; n == full: all stay, nothing stored */
+} kept_list;
+
+struct mskp_plan {
+    mskp_host host;
+    size_t nparams, nvalues, naxes;
+    graph_param *params;
+    graph_axis *axes;
+    uint32_t *value_list; /* [nvalues + 1] */
+    kept_list *lists;
+    uint32_t *kept;
+    char *text;
+};
+
+/* What of an axis stays: *kept NULL: all. Returns the new length. */
+size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t axis, const uint32_t **kept);
+/* The view that `full` becomes in place, if `length` of each axis stays. */
+void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *small);
+
+#endif
