@@ -234,26 +234,24 @@ size_t cn_evaluate(cn_net *net, const cn_data *data, double *loss, uint8_t *pred
 /*                                   Files                                    */
 /* ========================================================================== */
 
-/* One tensor of a safetensors file, in the file's memory: F32, F64, U8, I64 and the rest of the
- * format's types. */
+/* One tensor of a safetensors file. dtype as the format has it: "F32", "F64", "U8", "I64" ... */
 typedef struct cn_tensor {
-    char *name;
-    const char *dtype; /* "F32" ... */
+    const char *name, *dtype;
     size_t dims, shape[8], count, bytes;
-    const void *data; /* little endian, not aligned */
+    const void *data; /* little endian, perhaps not aligned */
 } cn_tensor;
 
 typedef struct cn_tensors {
     size_t count, meta_count;
-    cn_tensor *tensors; /* in order of their data */
-    char **meta;        /* key, value, key, value ...: 2 * meta_count strings */
-    void *memory;
+    cn_tensor *tensors; /* in the order of their data */
+    const char **meta;  /* key, value, key, value ...: 2 * meta_count strings */
+    void *json, *bytes; /* private: what the names and the data point into; NULL when the caller made this */
 } cn_tensors;
 
 /*
- * A strict reader: overlapping, missing or trailing bytes, sizes that do not fit their shapes,
- * unknown types, a name used twice are refused with a sentence. Copies nothing out of `bytes` but
- * names, so `bytes` must live as long as *file.
+ * A strict reader. Overlapping tensors, gaps, trailing bytes, sizes that do not fit their shapes, unknown types and names
+ * used twice are refused with a sentence. The data stays where it is: `bytes` must live as long as *file.
+ * *file is all zero after a failure.
  */
 bool cn_tensors_parse(const void *bytes, size_t size, cn_tensors *file, cn_error *err);
 bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err);
@@ -262,7 +260,7 @@ const cn_tensor *cn_tensors_find(const cn_tensors *file, const char *name); /* N
 const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* NULL: none */
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to,
                     cn_error *err); /* F32 or F64, converted */
-/* Writes tensors (name, dtype, dims, shape, data) and the metadata file->meta. */
+/* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the metadata. */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 
 /*

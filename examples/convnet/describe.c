@@ -1,0 +1,172 @@
+/*
+ * The host's side of mskp: the network described, its tensors shown, a plan carried out. This is all that a training program
+ * must add to use the library.
+ */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- describe ---- */
+
+static mskp_param param_handle(size_t index)
+{
+    return (mskp_param){index == CN_NONE ? 0 : (uint32_t)index + 1};
+}
+
+static mskp_value describe_pool(const cn_layer *l, mskp_graph *graph, mskp_value in)
+{
+    mskp_pool_desc desc = {.kind = l->kind == CN_POOL_MAX ? MSKP_POOL_MAX : MSKP_POOL_AVERAGE};
+    for (size_t axis = 0; axis < 2; axis++) {
+        desc.size[axis] = l->size[axis];
+        desc.stride[axis] = l->stride[axis];
+        desc.pad_before[axis] = desc.pad_after[axis] = l->pad[axis];
+    }
+    return mskp_pool(graph, l->name, in, &desc);
+}
+
+static mskp_value describe_conv(const cn_layer *l, mskp_graph *graph, mskp_value in)
+{
+    mskp_conv_desc desc = {.weight = param_handle(l->weight), .bias = param_handle(l->shift)};
+    for (size_t axis = 0; axis < 2; axis++) {
+        desc.stride[axis] = l->stride[axis];
+        desc.pad_before[axis] = desc.pad_after[axis] = l->pad[axis];
+    }
+    return mskp_conv(graph, l->name, in, &desc);
+}
+
+/* Each layer is one value, made in order: layer i is value i + 1. */
+static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
+{
+    const mskp_value a = {(uint32_t)l->in[0] + 1}, b = {(uint32_t)l->in[1] + 1};
+    switch (l->kind) {
+    case CN_INPUT:
+        return mskp_input(graph, l->name, l->channels, 2, (size_t[]){l->height, l->width});
+    case CN_CONV:
+        return describe_conv(l, graph, a);
+    case CN_BATCH_NORM:
+        return mskp_norm(graph, l->name, a,
+                         &(mskp_norm_desc){.scale = param_handle(l->weight),
+                                           .shift = param_handle(l->shift),
+                                           .mean = param_handle(l->mean),
+                                           .variance = param_handle(l->variance)});
+    case CN_RELU:
+        return mskp_activation(graph, l->name, a, &(mskp_activation_desc){.kind = MSKP_RELU});
+    case CN_ADD:
+        return mskp_combine(graph, l->name, MSKP_ADD, 2, (mskp_value[]){a, b});
+    case CN_PAD_CHANNELS:
+        return mskp_pad_channels(graph, l->name, a, l->before, l->after);
+    case CN_POOL_MAX:
+    case CN_POOL_AVERAGE:
+        return describe_pool(l, graph, a);
+    case CN_GLOBAL_AVERAGE:
+        return mskp_pool(graph, l->name, a, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+    case CN_LINEAR:
+        return mskp_linear(graph, l->name, a, param_handle(l->weight), param_handle(l->shift));
+    }
+    return (mskp_value){0};
+}
+
+void cn_describe(const cn_net *net, mskp_graph *graph)
+{
+    mskp_value last = {0};
+    for (size_t i = 0; i < net->param_count; i++)
+        mskp_parameter(graph, net->params[i].name, (uint32_t)net->params[i].dims, net->params[i].shape);
+    for (size_t i = 0; i < net->layer_count; i++) last = describe_layer(&net->layers[i], graph);
+    mskp_output(graph, last);
+}
+
+/* ---- sets ---- */
+
+static void show(const cn_param *p, cn_real *data, mskp_tensor *view)
+{
+    *view = (mskp_tensor){.data = data, .dtype = CN_DTYPE, .ndim = (uint32_t)p->dims};
+    memcpy(view->shape, p->shape, sizeof p->shape);
+}
+
+void cn_values(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].value, &set[i + 1]);
+}
+
+void cn_gradients(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].gradient, &set[i + 1]);
+}
+
+void cn_momentum(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].momentum, &set[i + 1]);
+}
+
+/* ---- surgery ---- */
+
+/* The layers' new widths and paddings. All other shapes follow from them. */
+static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count, cn_layer *layers)
+{
+    for (size_t i = 0; i < count; i++) {
+        cn_layer *l = &layers[i];
+        size_t kept = 0, before = 0;
+        if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
+            mskp_plan_param(plan, param_handle(l->weight), 0, &l->channels);
+        } else if (l->kind == CN_PAD_CHANNELS) {
+            const uint32_t *index = mskp_plan_value(plan, mskp_value_find(graph, l->name), &kept);
+            const size_t inside = l->channels - l->before - l->after;
+            size_t after = 0;
+            if (!index) continue; /* all of them stay */
+            for (size_t k = 0; k < kept; k++) {
+                before += index[k] < l->before;
+                after += index[k] >= l->before + inside;
+            }
+            l->before = before;
+            l->after = after;
+        }
+    }
+}
+
+bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err)
+{
+    const size_t n = net->param_count;
+    cn_net small = *net;
+    small.engine = NULL;
+    small.layers = malloc(net->layer_count * sizeof *small.layers);
+    small.params = malloc((n + 1) * sizeof *small.params);
+    mskp_tensor *values = calloc(2 * (n + 1), sizeof *values), *momentum = values + n + 1;
+    mskp_error error = {0};
+    if (!small.layers || !small.params || !values) {
+        cn_fail(err, "no memory for a list of %zu layers", net->layer_count);
+        goto failed;
+    }
+    /* The small network, everything that can fail, before the large one is touched. */
+    memcpy(small.layers, net->layers, net->layer_count * sizeof *small.layers);
+    take_widths(graph, plan, small.layer_count, small.layers);
+    if (!cn_infer(small.layer_count, small.layers, err)) goto failed;
+    cn_list_params(small.layer_count, small.layers, small.params);
+    small.engine = cn_engine_create(&small, err);
+    if (!small.engine) goto failed;
+
+    cn_values(net, values);
+    cn_momentum(net, momentum);
+    if (mskp_plan_cut(plan, n, 2, (mskp_move[]){{values, NULL}, {momentum, NULL}}, &error)) {
+        cn_fail(err, "%s", error.text);
+        goto failed;
+    }
+    for (size_t i = 0; i < n; i++) {
+        small.params[i].value = net->params[i].value;
+        small.params[i].gradient = net->params[i].gradient;
+        small.params[i].momentum = net->params[i].momentum;
+    }
+    small.engine->pool = net->engine->pool;
+    cn_engine_destroy(net->engine);
+    free(net->layers);
+    free(net->params);
+    free(values);
+    *net = small;
+    return true;
+failed:
+    cn_engine_destroy(small.engine);
+    free(small.layers);
+    free(small.params);
+    free(values);
+    return false;
+}
