@@ -1,0 +1,93 @@
+/*
+ * A slow, obvious model of what the header says about units: channels are numbers, joins are
+ * relabelings, and everything is counted anew each time. It is told what the library is told, in
+ * primitives alone, and knows nothing of how the library works.
+ *
+ * Values and parameters have the library's numbers: from 1, in order of declaration.
+ */
+#ifndef INTERPRETER_MODEL_H
+#define INTERPRETER_MODEL_H
+
+#include "base.h"
+
+typedef struct model_value {
+    size_t n;
+    uint32_t *channel;
+    uint32_t *unit; /* after model_finish */
+    uint32_t nspatial;
+    size_t spatial[MSKP_MAX_SPATIAL];
+} model_value;
+
+typedef struct model_axis {
+    uint32_t *channel; /* NULL: bound to nothing */
+    uint32_t *unit;
+    uint32_t roles;
+} model_axis;
+
+typedef struct model_param {
+    uint32_t ndim;
+    size_t shape[MSKP_MAX_DIMS];
+    model_axis axis[MSKP_MAX_DIMS];
+    uint32_t roles;
+    size_t first_value;
+} model_param;
+
+/* Two channels joined, or (a == b) one pinned. by: the value whose operator did it, 0: none. */
+typedef struct model_event {
+    uint32_t a, b;
+    size_t by;
+} model_event;
+
+typedef struct model_work {
+    size_t value, param;
+    uint64_t per_element;
+} model_work;
+
+typedef struct model {
+    arena *mem;
+    size_t values, params, events, works, channels;
+    size_t room_values, room_params, room_events, room_works;
+    model_value *value; /* from 1 */
+    model_param *param; /* from 1 */
+    model_event *event;
+    model_work *work;
+    /* after model_finish */
+    size_t units, families;
+    uint32_t *unit_of; /* by channel */
+    uint32_t *family;  /* by unit */
+    size_t *family_size;
+} model;
+
+model model_make(arena *mem);
+
+size_t model_parameter(model *m, uint32_t ndim, const size_t *shape);
+size_t model_fresh(model *m, size_t channels, uint32_t nspatial, const size_t *spatial);
+size_t model_pick(model *m, size_t from, size_t n, const size_t *positions);
+size_t model_concat(model *m, size_t n, const size_t *values);
+/* The same channels once more, with another spatial size. */
+size_t model_alias(model *m, size_t from, uint32_t nspatial, const size_t *spatial);
+/* by: the value whose operator this is part of, 0 if none. */
+void model_tie(model *m, size_t a, size_t b, size_t by);
+void model_pin(model *m, size_t value);
+void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by);
+void model_macs(model *m, size_t value, size_t param, uint64_t per_element);
+void model_finish(model *m);
+
+/* keep NULL: everything. per_value: NULL, or values + 1 entries. */
+mskp_cost model_cost(const model *m, const uint8_t *keep, mskp_cost *per_value);
+
+/* Every list of channels: the values, then the bound axes of the parameters. NULL after the last.
+ * param and axis may be NULL; param 0: a value. */
+const uint32_t *model_list(const model *m, size_t k, size_t *n, size_t *param, uint32_t *axis);
+size_t model_kept(const uint32_t *units, size_t n, const uint8_t *keep);
+
+/* A random mask that leaves no list empty. */
+uint8_t *model_random_mask(const model *m, arena *mem, rng *r, double keep_probability);
+bool model_mask_allowed(const model *m, const uint8_t *keep);
+
+/* Joins among the channels of a value, by the value whose operator made them; [values + 1]. */
+void model_joins(const model *m, size_t value, size_t *joins);
+/* The first value that pinned a channel of this one; 0: none. */
+size_t model_pinned_by(const model *m, size_t value);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * Small networks as recipes: a list of operators with their attributes, and parameters in double.
+ * From one recipe mskp is told (net_describe), the model is told, outputs are computed
+ * (net_eval), and after surgery the smaller recipe is written as a host would (net_cut).
+ */
+#ifndef INTERPRETER_NET_H
+#define INTERPRETER_NET_H
+
+#include "base.h"
+#include "model.h"
+
+#define NET_MAX_NODES  96
+#define NET_MAX_PARAMS 96
+#define NET_MAX_IN     4
+
+typedef enum net_op {
+    NET_INPUT,
+    NET_CONV,
+    NET_LINEAR,
+    NET_NORM,
+    NET_ACT,
+    NET_POOL,
+    NET_COMBINE,
+    NET_SLICE,
+    NET_PAD,
+    NET_FLATTEN,
+    NET_PICK,
+    NET_CONCAT,
+    /* a host's own, made of primitives */
+    NET_GROUPED,   /* grouped convolution: position p of every group is tied */
+    NET_DEPTHWISE, /* one or more filters for each channel */
+    NET_SHUFFLE,   /* four channels become one of twice the size (pixel shuffle) */
+    NET_SCALE,     /* a parameter times each channel */
+    NET_OPS
+} net_op;
+
+/* Nodes and parameters count from 1; a node is also the value that it makes. */
+typedef struct net_node {
+    net_op op;
+    bool named; /* else the library derives a name */
+    size_t inputs;
+    size_t in[NET_MAX_IN];
+    size_t weight, bias; /* parameters; 0: none */
+    size_t norm[4];      /* scale, shift, mean, variance */
+    size_t stride[3], before[3], after[3], dilation[3], window[3], resize[3];
+    int kind; /* of activation, pooling, combination */
+    bool ceil_mode, channels_last, pin;
+    size_t tie;          /* this value is tied with an earlier one; 0: none */
+    size_t first, count; /* slice: first and count; pad: before and after */
+    size_t *positions;   /* pick: [count] */
+    size_t groups;
+    /* worked out by net_add */
+    size_t channels;
+    uint32_t nspatial;
+    size_t spatial[3];
+} net_node;
+
+typedef struct net_param {
+    uint32_t ndim;
+    size_t shape[MSKP_MAX_DIMS];
+    double *data;
+} net_param;
+
+typedef struct net {
+    arena *mem;
+    size_t nodes, params, outputs;
+    net_node node[NET_MAX_NODES + 1];
+    net_param param[NET_MAX_PARAMS + 1];
+    size_t output[8];
+} net;
+
+net *net_make(arena *mem);
+
+/* A parameter of random numbers, about 1/sqrt(fan-in) for weights, or those given. */
+size_t net_param_add(net *n, rng *r, uint32_t ndim, const size_t *shape);
+
+/* Appends the node, works out its value's shape. 0: it does not fit. */
+size_t net_add(net *n, const net_node *node);
+
+/* Positions of a value: the product of its spatial sizes. */
+size_t net_positions(const net_node *node);
+
+/* Options of the random generator; the zero value makes networks of all kinds. */
+typedef struct net_options {
+    size_t steps;        /* 0: 4 to 12 */
+    size_t max_channels; /* of new layers; 0: 8 */
+    bool no_primitives;  /* only the operators of the header */
+    bool residual;       /* a residual stream with batch norms, nothing else */
+} net_options;
+net *net_random(arena *mem, uint64_t seed, const net_options *options);
+
+/* Tells the library (graph not NULL) and the model (not NULL) the same, and finishes the model but
+ * not the graph. value[node]: the number of its value in both, nodes + 1 entries, may be NULL. */
+void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value);
+
+/* The values of all nodes, [channels][positions]; inputs by node. */
+double **net_eval(const net *n, arena *mem, double *const *inputs);
+double **net_random_inputs(const net *n, arena *mem, rng *r);
+
+/* The indices that stay, of one list; index NULL: all of them. */
+typedef struct net_kept {
+    size_t n;
+    const uint32_t *index;
+} net_kept;
+
+/* After surgery: values by node, axes by parameter. NULL, with a reason, where the lists do not
+ * make a network. */
+net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[MSKP_MAX_DIMS],
+             const char **why);
+
+/* Multiply-accumulates and parameters of the recipe, counted from its loops. */
+mskp_cost net_count(const net *n);
+
+#endif
