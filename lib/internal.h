@@ -118,7 +118,7 @@ typedef struct cost_term {
     uint32_t lists[MSKP_MAX_DIMS];
 } cost_term;
 
-typedef struct units {
+typedef struct unit_table {
     size_t n;
     uint32_t *of_channel; /* [channels] */
 
@@ -140,7 +140,7 @@ typedef struct units {
     size_t nterms;
     size_t *list_term_first; /* [nlists + 1] into list_terms */
     uint32_t *list_terms;
-} units;
+} unit_table;
 
 struct mskp_graph {
     mskp_host host;
@@ -165,7 +165,7 @@ struct mskp_graph {
     size_t text_used, text_capacity;
     name_table param_names, value_names;
 
-    units u;
+    unit_table u;
 };
 
 /* ---- graph.c ---- */
@@ -204,7 +204,7 @@ int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *fr
 /* ---- unit.c ---- */
 
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
-void mskpi_units_free(const mskp_host *host, units *u);
+void mskpi_units_free(const mskp_host *host, unit_table *u);
 /* Is graph finished, and are there so many units? */
 mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
 

@@ -1,0 +1,47 @@
+/* Costs of the network under a mask: products of list lengths, in whole numbers. */
+#include <string.h>
+
+#include "internal.h"
+
+uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
+{
+    uint64_t product = term->coefficient;
+    for (uint32_t k = 0; k < term->nlists; k++) product *= list_length[term->lists[k]];
+    return product;
+}
+
+void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length)
+{
+    for (size_t l = 0; l < graph->u.nlists; l++) {
+        const uint32_t *unit = graph->u.list_units + graph->u.lists[l].first;
+        const size_t n = graph->u.lists[l].n;
+        length[l] = n;
+        for (size_t i = 0; keep && i < n; i++)
+            if (unit[i] != MSKP_PINNED && !keep[unit[i]]) length[l]--;
+    }
+}
+
+mskp_status mskp_measure(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                         mskp_cost *total, mskp_cost *per_value, mskp_error *err)
+{
+    const mskp_status status =
+        mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
+    if (status) return status;
+    size_t *length = mskpi_alloc(&graph->host, graph->u.nlists, sizeof *length);
+    if (!length)
+        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while measuring", mskp_status_text(MSKP_NO_MEMORY));
+    mskpi_list_lengths(graph, keep, length);
+    if (total) *total = (mskp_cost){0, 0};
+    for (size_t v = 0; per_value && v <= graph->nvalues; v++) per_value[v] = (mskp_cost){0, 0};
+    for (size_t t = 0; t < graph->u.nterms; t++) {
+        const cost_term *term = &graph->u.terms[t];
+        const double x = (double)mskpi_term_value(term, length);
+        if (total) *(term->is_params ? &total->params : &total->macs) += x;
+        if (per_value) {
+            mskp_cost *mine = &per_value[term->value];
+            *(term->is_params ? &mine->params : &mine->macs) += x;
+        }
+    }
+    mskpi_free(&graph->host, length);
+    return MSKP_OK;
+}

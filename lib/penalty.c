@@ -1,0 +1,316 @@
+/*
+ * Penalties: what pulls the slices of the units to remove towards zero, each training step. Nothing
+ * here allocates. Everything is checked before the first element changes.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+typedef enum job_kind { GRADIENT, SHRINK, DEADLINE, VALUE } job_kind;
+
+typedef struct job {
+    const mskp_graph *graph;
+    const uint8_t *keep;
+    mskp_penalty how;
+    job_kind kind;
+    double amount; /* alpha, eta, or the deadline's factor */
+    const mskp_tensor *values, *gradients;
+    double sum; /* VALUE */
+} job;
+
+/* One tensor (and its gradient) on the way through it. */
+typedef struct sweep {
+    job *job;
+    tensor_view value, gradient;
+    uint32_t ndim;
+    const uint32_t *unit[MSKP_MAX_DIMS]; /* units of a targeted axis; NULL: not targeted */
+    uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on */
+    uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run */
+    size_t inner[MSKP_MAX_DIMS + 1];        /* how many */
+    uint32_t chosen[MSKP_MAX_DIMS]; /* targeted units on the way, to count each once */
+} sweep;
+
+static int targeted(const job *j, uint32_t unit)
+{
+    if (unit == MSKP_PINNED) return 0;
+    if (j->how.target == MSKP_ON_ALL) return 1;
+    return (j->keep[unit] == 0) == (j->how.target == MSKP_ON_REMOVED);
+}
+
+/* ---- one element ---- */
+
+static double slope(const mskp_penalty *p, double w, int sign)
+{
+    switch (p->kind) {
+    case MSKP_L2:
+        return w;
+    case MSKP_SMOOTH_L1:
+        if (fabs(w) < p->knee) return w / p->knee;
+        return sign;
+    default:
+        return sign;
+    }
+}
+
+static double prox(const mskp_penalty *p, double w, double eta)
+{
+    const double a = fabs(w);
+    double left;
+    switch (p->kind) {
+    case MSKP_L2:
+        return w / (1 + eta);
+    case MSKP_SMOOTH_L1:
+        if (a <= p->knee + eta && p->knee > 0) return w * (p->knee / (p->knee + eta));
+        break;
+    default:
+        break;
+    }
+    left = a - eta;
+    if (isnan(w)) return w;
+    return left > 0 ? copysign(left, w) : 0;
+}
+
+static double penalty_of(const mskp_penalty *p, double w)
+{
+    const double a = fabs(w);
+    switch (p->kind) {
+    case MSKP_L2:
+        return 0.5 * w * w;
+    case MSKP_SMOOTH_L1:
+        return a < p->knee ? w * w / (2 * p->knee) : a - p->knee / 2;
+    default:
+        return a;
+    }
+}
+
+/* The sign from its bit, so that a denormal number has one even where the hardware reads it as 0;
+ * a load has already turned smaller formats into normal doubles. */
+static int sign_of(double w)
+{
+    uint64_t bits;
+    memcpy(&bits, &w, sizeof bits);
+    if (!(bits << 1)) return 0;
+    return bits >> 63 ? -1 : 1;
+}
+
+static void element(const sweep *s, char *value, char *gradient, double factor)
+{
+    job *j = s->job;
+    const double w = mskpi_load(value, s->value.dtype);
+    switch (j->kind) {
+    case GRADIENT: {
+        const double change = j->amount * factor * slope(&j->how, w, sign_of(w));
+        const double g = mskpi_load(gradient, s->gradient.dtype);
+        mskpi_store(gradient, s->gradient.dtype, g + change);
+        return;
+    }
+    case SHRINK:
+        mskpi_store(value, s->value.dtype, prox(&j->how, w, j->amount * factor));
+        return;
+    case DEADLINE:
+        mskpi_store(value, s->value.dtype, w * j->amount + 0.0);
+        return;
+    case VALUE:
+        j->sum += factor * penalty_of(&j->how, w);
+        return;
+    }
+}
+
+/* ---- one tensor ---- */
+
+/* factor: what the units chosen so far weigh together. */
+static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32_t nchosen,
+                       double factor)
+{
+    if (s->last_target[d]) {
+        if (!nchosen) return;
+        if (s->run[d]) {
+            const ptrdiff_t step = mskpi_run_step(&s->value, d) * (ptrdiff_t)s->value.element;
+            const ptrdiff_t step_g =
+                gradient ? mskpi_run_step(&s->gradient, d) * (ptrdiff_t)s->gradient.element : 0;
+            for (size_t i = 0; i < s->inner[d]; i++) {
+                element(s, value, gradient, factor);
+                value += step;
+                if (gradient) gradient += step_g;
+            }
+            return;
+        }
+    }
+    if (d == s->ndim) {
+        if (nchosen) element(s, value, gradient, factor);
+        return;
+    }
+    for (size_t i = 0; i < s->value.shape[d]; i++) {
+        double f = factor;
+        uint32_t n = nchosen;
+        if (s->unit[d] && targeted(s->job, s->unit[d][i])) {
+            const uint32_t unit = s->unit[d][i];
+            uint32_t k = 0;
+            while (k < nchosen && s->chosen[k] != unit) k++;
+            if (k == nchosen) {
+                s->chosen[n++] = unit;
+                f += s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
+            }
+        }
+        sweep_axis(s, value, gradient, d + 1, n, f);
+        value += s->value.stride[d] * (ptrdiff_t)s->value.element;
+        if (gradient) gradient += s->gradient.stride[d] * (ptrdiff_t)s->gradient.element;
+    }
+}
+
+/* Is any slice of this parameter targeted? Notes the axes that may have one. */
+static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
+{
+    const mskp_graph *g = j->graph;
+    const graph_param *p = &g->params[id];
+    int any = 0;
+    for (uint32_t d = 0; d < p->ndim; d++) {
+        const graph_axis *a = &g->axes[p->axis + d];
+        unit[d] = NULL;
+        if (a->list == NO_LIST || !(a->roles & j->how.roles)) continue;
+        const uint32_t *list = g->u.list_units + g->u.lists[a->list].first;
+        size_t i = 0;
+        while (i < a->length && !targeted(j, list[i])) i++;
+        if (i == a->length) continue;
+        unit[d] = list;
+        any = 1;
+    }
+    return any;
+}
+
+static mskp_status view_one(const job *j, uint32_t id, const char *set, const mskp_tensor *tensors,
+                            tensor_view *view, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    size_t shape[MSKP_MAX_DIMS];
+    const char *name;
+    const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
+    if (!tensors[id].data)
+        return mskpi_fail(err, MSKP_NO_DATA, "%s: its entry in %s has no data", mskpi_short(name, room),
+                          set);
+    if (!mskpi_is_number(tensors[id].dtype))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %u in %s holds no numbers",
+                          mskpi_short(name, room), (unsigned)tensors[id].dtype, set);
+    return mskpi_view(&tensors[id], name, ndim, shape, view, err);
+}
+
+static void sweep_param(void *context, size_t i)
+{
+    job *j = context;
+    const uint32_t id = (uint32_t)i + 1;
+    sweep s = {.job = j, .ndim = j->graph->params[id].ndim};
+    if (!find_targets(j, id, s.unit)) return;
+    if (view_one(j, id, "values", j->values, &s.value, NULL)) return; /* checked: cannot fail */
+    if (j->gradients && view_one(j, id, "gradients", j->gradients, &s.gradient, NULL)) return;
+    const tensor_view *views[] = {&s.value, &s.gradient};
+    mskpi_runs(views, j->gradients ? 2 : 1, s.ndim, s.run);
+    s.inner[s.ndim] = 1;
+    s.last_target[s.ndim] = 1;
+    for (uint32_t d = s.ndim; d-- > 0;) {
+        s.inner[d] = s.inner[d + 1] * s.value.shape[d];
+        s.last_target[d] = s.last_target[d + 1] && !s.unit[d];
+    }
+    sweep_axis(&s, s.value.data, j->gradients ? s.gradient.data : NULL, 0, 0, 0);
+}
+
+/* ---- the calls ---- */
+
+static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_error *err)
+{
+    char room[32];
+    mskp_status status = mskpi_check_units(j->graph, units, err);
+    if (status) return status;
+    if (given) j->how = *given;
+    const mskp_penalty *p = &j->how;
+    if (mskpi_used(p->reserved, 4))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: reserved fields must be 0");
+    if ((unsigned)p->kind > MSKP_L2 || (unsigned)p->target > MSKP_ON_KEPT)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: kind %u, target %u; there are 3 of each",
+                          (unsigned)p->kind, (unsigned)p->target);
+    if (p->roles & ~(uint32_t)MSKP_ROLES_UNIT)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                          "penalty: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) can be "
+                          "penalized",
+                          p->roles, (unsigned)MSKP_ROLES_UNIT);
+    if (!(p->knee >= 0 && isfinite(p->knee)))
+        return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
+                          mskpi_number(p->knee, room));
+    if (!isfinite(j->amount) || (j->kind == SHRINK && j->amount < 0))
+        return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: %s is %s, not %s",
+                          j->kind == SHRINK ? "eta" : "alpha", mskpi_number(j->amount, room),
+                          j->kind == SHRINK ? "a finite number, 0 or more" : "finite");
+    if (!j->keep && p->target != MSKP_ON_ALL)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep is NULL, and the target is not MSKP_ON_ALL");
+    if (!j->values || (j->kind == GRADIENT && !j->gradients))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "values or gradients is NULL");
+    for (size_t u = 0; p->unit_weight && u < units; u++)
+        if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
+            return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: unit_weight[%zu] is %s, not 0 or more", u,
+                              mskpi_number(p->unit_weight[u], room));
+    if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
+    for (uint32_t id = 1; id <= j->graph->nparams; id++) {
+        const uint32_t *unit[MSKP_MAX_DIMS];
+        tensor_view view;
+        if (!find_targets(j, id, unit)) continue;
+        if ((status = view_one(j, id, "values", j->values, &view, err)) != MSKP_OK) return status;
+        if (j->gradients &&
+            (status = view_one(j, id, "gradients", j->gradients, &view, err)) != MSKP_OK)
+            return status;
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                  const mskp_penalty *penalty, double alpha,
+                                  const mskp_tensor *values, const mskp_tensor *gradients,
+                                  mskp_error *err)
+{
+    job j = {.graph = graph,
+             .keep = keep,
+             .kind = GRADIENT,
+             .amount = alpha,
+             .values = values,
+             .gradients = gradients};
+    const mskp_status status = check(&j, units, penalty, err);
+    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
+    return status;
+}
+
+mskp_status mskp_penalty_shrink(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                const mskp_penalty *penalty, double eta, const mskp_tensor *values,
+                                mskp_error *err)
+{
+    job j = {.graph = graph, .keep = keep, .kind = SHRINK, .amount = eta, .values = values};
+    const mskp_status status = check(&j, units, penalty, err);
+    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
+    return status;
+}
+
+mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                  const mskp_penalty *penalty, uint64_t steps_left,
+                                  const mskp_tensor *values, mskp_error *err)
+{
+    const double left = (double)steps_left;
+    job j = {.graph = graph,
+             .keep = keep,
+             .kind = DEADLINE,
+             .amount = left / (left + 1),
+             .values = values};
+    const mskp_status status = check(&j, units, penalty, err);
+    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
+    return status;
+}
+
+mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                               const mskp_penalty *penalty, const mskp_tensor *values, double *value,
+                               mskp_error *err)
+{
+    job j = {.graph = graph, .keep = keep, .kind = VALUE, .values = values};
+    if (!value) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "value is NULL");
+    const mskp_status status = check(&j, units, penalty, err);
+    if (status) return status;
+    for (size_t i = 0; i < graph->nparams; i++) sweep_param(&j, i); /* one sum, one order */
+    *value = j.sum;
+    return MSKP_OK;
+}

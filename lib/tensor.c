@@ -1,0 +1,219 @@
+/* Tensor views: completing and checking them, elements as numbers, runs of elements. */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+size_t mskpi_element_size(mskp_dtype dtype)
+{
+    switch ((int)dtype) {
+    case MSKP_BYTES_1: return 1;
+    case MSKP_F16:
+    case MSKP_BF16:
+    case MSKP_BYTES_2: return 2;
+    case MSKP_F32:
+    case MSKP_BYTES_4: return 4;
+    case MSKP_F64:
+    case MSKP_BYTES_8: return 8;
+    case MSKP_BYTES_16: return 16;
+    default: return 0;
+    }
+}
+
+int mskpi_is_number(mskp_dtype dtype)
+{
+    return dtype == MSKP_F32 || dtype == MSKP_F64 || dtype == MSKP_F16 || dtype == MSKP_BF16;
+}
+
+static size_t distance(ptrdiff_t stride)
+{
+    return stride < 0 ? (size_t)0 - (size_t)stride : (size_t)stride;
+}
+
+/* Axes by |stride|, largest first; axes of length 1 do not matter and go last. */
+static void sort_axes(tensor_view *v)
+{
+    for (uint32_t d = 0; d < v->ndim; d++) {
+        uint32_t at = d;
+        const size_t mine = v->shape[d] > 1 ? distance(v->stride[d]) : 0;
+        for (; at > 0; at--) {
+            const uint32_t other = v->order[at - 1];
+            if ((v->shape[other] > 1 ? distance(v->stride[other]) : 0) >= mine) break;
+            v->order[at] = other;
+        }
+        v->order[at] = d;
+    }
+}
+
+mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
+                       const size_t *shape, tensor_view *out, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    tensor_view v = {.data = tensor->data, .dtype = tensor->dtype, .ndim = ndim};
+    int packed = 1;
+    size_t span = 1, below = 0;
+    name = mskpi_short(name, room);
+    v.element = mskpi_element_size(tensor->dtype);
+    if (!v.element)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name, (unsigned)tensor->dtype);
+    if (tensor->ndim && tensor->ndim != ndim)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the tensor has %u axes, the parameter has %u", name,
+                          tensor->ndim, ndim);
+    for (uint32_t d = 0; d < ndim; d++) {
+        v.shape[d] = shape[d];
+        if (tensor->ndim && tensor->shape[d] != shape[d])
+            return mskpi_fail(err, MSKP_BAD_SHAPE,
+                              "%s: axis %u of the tensor has length %zu, the parameter's has %zu",
+                              name, d, tensor->shape[d], shape[d]);
+        if (tensor->ndim && tensor->stride[d]) packed = 0;
+    }
+    for (uint32_t d = ndim; d-- > 0;) {
+        v.stride[d] = packed ? (ptrdiff_t)span : tensor->stride[d];
+        span *= shape[d]; /* checked when the parameter was declared */
+    }
+    if ((uintptr_t)v.data % (v.element < 8 ? v.element : 8))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                          "%s: data is not aligned to its elements of %zu bytes", name, v.element);
+    sort_axes(&v);
+    /* From the smallest stride up: each must step over all that the smaller ones span. */
+    for (uint32_t k = ndim; k-- > 0;) {
+        const uint32_t d = v.order[k];
+        size_t reach;
+        if (v.shape[d] < 2) continue;
+        if (distance(v.stride[d]) <= below)
+            return mskpi_fail(err, MSKP_OVERLAP,
+                              "%s: a stride of %td on axis %u does not step over the %zu elements "
+                              "that the axes within it span",
+                              name, v.stride[d], d, below + 1);
+        if (mskpi_times(distance(v.stride[d]), v.shape[d] - 1, &reach) ||
+            reach > (size_t)PTRDIFF_MAX / 16 - below)
+            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: axis %u of length %zu with stride %td is too long",
+                              name, d, v.shape[d], v.stride[d]);
+        below += reach;
+    }
+    v.extent = (below + 1) * v.element;
+    v.low = v.data;
+    for (uint32_t d = 0; d < ndim; d++)
+        if (v.shape[d] > 1 && v.stride[d] < 0)
+            v.low += v.stride[d] * (ptrdiff_t)((v.shape[d] - 1) * v.element);
+    *out = v;
+    return MSKP_OK;
+}
+
+/* ---- elements as numbers ---- */
+
+/* binary16 and bfloat16 go through bits, so that denormal numbers survive in every floating-point
+ * mode; so do denormal floats. */
+static double half_to_double(uint16_t h)
+{
+    const int exponent = (h >> 10) & 31;
+    const double mantissa = (double)(h & 1023);
+    double x;
+    if (exponent == 31) x = mantissa != 0 ? (double)NAN : (double)INFINITY;
+    else if (exponent) x = ldexp(1024 + mantissa, exponent - 25);
+    else x = mantissa * 0x1p-24;
+    return h & 0x8000 ? -x : x;
+}
+
+/* To nearest, ties to even. */
+static uint16_t double_to_half(double x)
+{
+    const uint16_t sign = signbit(x) ? 0x8000 : 0;
+    double a = fabs(x);
+    int exponent;
+    if (isnan(x)) return sign | 0x7e00;
+    if (a >= 65520) return sign | 0x7c00;
+    if (a < 0x1p-14) { /* denormal: a whole number of 2^-24; the carry into the exponent is right */
+        return (uint16_t)(sign | (uint16_t)nearbyint(a * 0x1p24));
+    }
+    a = frexp(a, &exponent); /* a in [0.5, 1) */
+    return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + (int)nearbyint(a * 2048)));
+}
+
+static double float_bits_to_double(uint32_t bits)
+{
+    float f;
+    if (!(bits & 0x7f800000)) {
+        const double x = (double)(bits & 0x7fffff) * 0x1p-149;
+        return bits >> 31 ? -x : x;
+    }
+    memcpy(&f, &bits, sizeof f);
+    return (double)f;
+}
+
+static uint16_t double_to_bfloat(double x)
+{
+    const float f = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
+    /* The float may have been rounded up to a tie or down to one: let the exact value decide. */
+    uint32_t kept = bits & 0xffff0000u;
+    const double low = float_bits_to_double(kept), high = float_bits_to_double(kept + 0x10000u);
+    if (isinf(f)) {
+        /* Overflow of the float: beyond the largest bfloat by half a step or more. */
+        return (uint16_t)(bits >> 16);
+    }
+    if (isinf(high)) {
+        const double half = 0x1.ffp127;
+        return (uint16_t)((fabs(x) >= half ? kept + 0x10000u : kept) >> 16);
+    }
+    const double to_low = fabs(x - low), to_high = fabs(high - x);
+    if (to_high < to_low || (to_high == to_low && (kept & 0x10000u))) kept += 0x10000u;
+    return (uint16_t)(kept >> 16);
+}
+
+double mskpi_load(const char *from, mskp_dtype dtype)
+{
+    uint16_t h;
+    uint32_t bits;
+    double d;
+    switch ((int)dtype) {
+    case MSKP_F32: memcpy(&bits, from, sizeof bits); return float_bits_to_double(bits);
+    case MSKP_F64: memcpy(&d, from, sizeof d); return d;
+    case MSKP_F16: memcpy(&h, from, sizeof h); return half_to_double(h);
+    default: memcpy(&h, from, sizeof h); return float_bits_to_double((uint32_t)h << 16);
+    }
+}
+
+void mskpi_store(char *to, mskp_dtype dtype, double x)
+{
+    uint16_t h;
+    float f;
+    switch ((int)dtype) {
+    case MSKP_F32:
+        f = (float)x;
+        memcpy(to, &f, sizeof f);
+        return;
+    case MSKP_F64: memcpy(to, &x, sizeof x); return;
+    case MSKP_F16: h = double_to_half(x); break;
+    default: h = double_to_bfloat(x); break;
+    }
+    memcpy(to, &h, sizeof h);
+}
+
+/* ---- runs ---- */
+
+ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis)
+{
+    for (uint32_t d = v->ndim; d-- > axis;)
+        if (v->shape[d] > 1) return v->stride[d];
+    return 1;
+}
+
+void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes)
+{
+    memset(run_axes, 1, ndim + 1);
+    for (size_t k = 0; k < n; k++) {
+        const tensor_view *v = views[k];
+        ptrdiff_t next = 0; /* the stride that would continue the run; 0: none yet */
+        for (uint32_t d = ndim; d-- > 0;) {
+            if (v->shape[d] > 1) {
+                if (next && v->stride[d] != next)
+                    for (uint32_t e = 0; e <= d; e++) run_axes[e] = 0;
+                if (next && v->stride[d] != next) break;
+                next = v->stride[d] * (ptrdiff_t)v->shape[d];
+            }
+        }
+    }
+}

@@ -1,0 +1,541 @@
+/*
+ * Units: classes of tied channels, numbered by their first channel; their families, members and
+ * costs. Everything downstream is a loop over these arrays.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+void mskpi_units_free(const mskp_host *host, unit_table *u)
+{
+    mskpi_free(host, u->of_channel);
+    mskpi_free(host, u->lists);
+    mskpi_free(host, u->list_units);
+    mskpi_free(host, u->family);
+    mskpi_free(host, u->family_first);
+    mskpi_free(host, u->family_units);
+    mskpi_free(host, u->incidence_first);
+    mskpi_free(host, u->incidences);
+    mskpi_free(host, u->member_first);
+    mskpi_free(host, u->members);
+    mskpi_free(host, u->terms);
+    mskpi_free(host, u->list_term_first);
+    mskpi_free(host, u->list_terms);
+    memset(u, 0, sizeof *u);
+}
+
+/* Turns counts at [i + 1] into starts at [i]. */
+static void prefix_sum(size_t *first, size_t n)
+{
+    for (size_t i = 0; i < n; i++) first[i + 1] += first[i];
+}
+
+/* ---- channels to units ---- */
+
+static int number_units(mskp_graph *graph, unit_table *u)
+{
+    const mskp_host *host = &graph->host;
+    const size_t n = graph->nchannels;
+    uint32_t *number = mskpi_alloc(host, n, sizeof *number); /* by root; 0: not yet, else 1 + it */
+    u->of_channel = mskpi_alloc(host, n, sizeof *u->of_channel);
+    if (!number || !u->of_channel) {
+        mskpi_free(host, number);
+        return 1;
+    }
+    for (uint32_t c = 0; c < n; c++)
+        if (graph->channels[c].pinned_by) { /* the root remembers the first value that pinned */
+            const uint32_t root = mskpi_find_root(graph, c), by = graph->channels[c].pinned_by;
+            uint32_t *first = &graph->channels[root].pinned_by;
+            if (!*first || by < *first) *first = by;
+            number[root] = MSKP_PINNED;
+        }
+    for (uint32_t c = 0; c < n; c++) {
+        uint32_t *root = &number[mskpi_find_root(graph, c)];
+        if (!*root) *root = (uint32_t)++u->n;
+        u->of_channel[c] = *root == MSKP_PINNED ? MSKP_PINNED : *root - 1;
+    }
+    mskpi_free(host, number);
+    return 0;
+}
+
+/* ---- distinct lists ---- */
+
+typedef struct list_maker {
+    const mskp_graph *graph;
+    unit_table *u;
+    size_t used, capacity, lists_capacity; /* of list_units, lists */
+    uint32_t *by_view, *by_content;        /* hash tables of 1 + list */
+    list_view *view_of;                    /* [by_view's slots] */
+    size_t mask;
+} list_maker;
+
+/* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
+static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t axis_no,
+                   uint32_t value_id, uint32_t *number)
+{
+    const mskp_host *host = &m->graph->host;
+    unit_table *u = m->u;
+    size_t slot = mskpi_hash(&view, sizeof view) & m->mask, content;
+    for (; m->by_view[slot]; slot = (slot + 1) & m->mask)
+        if (m->view_of[slot].first == view.first && m->view_of[slot].n == view.n) {
+            *number = m->by_view[slot] - 1;
+            return 0;
+        }
+    uint32_t *grown =
+        mskpi_grow(host, u->list_units, &m->capacity, m->used, view.n, sizeof *grown);
+    if (!grown) return 1;
+    u->list_units = grown;
+    uint32_t *made = grown + m->used;
+    for (size_t i = 0; i < view.n; i++)
+        made[i] = u->of_channel[m->graph->listed[view.first + i]];
+    content = mskpi_hash(made, view.n * sizeof *made) & m->mask;
+    for (; m->by_content[content]; content = (content + 1) & m->mask) {
+        const unit_list *l = &u->lists[m->by_content[content] - 1];
+        if (l->n == view.n && !memcmp(grown + l->first, made, view.n * sizeof *made)) break;
+    }
+    if (!m->by_content[content]) {
+        unit_list *lists =
+            mskpi_grow(host, u->lists, &m->lists_capacity, u->nlists, 1, sizeof *lists);
+        if (!lists) return 1;
+        u->lists = lists;
+        lists[u->nlists] = (unit_list){m->used, view.n, param_id, axis_no, value_id};
+        m->by_content[content] = (uint32_t)++u->nlists;
+        m->used += view.n;
+    }
+    m->by_view[slot] = m->by_content[content];
+    m->view_of[slot] = view;
+    *number = m->by_content[content] - 1;
+    return 0;
+}
+
+static int make_lists(mskp_graph *graph, unit_table *u)
+{
+    const mskp_host *host = &graph->host;
+    list_maker m = {.graph = graph, .u = u};
+    size_t slots = 16;
+    int failed;
+    while (slots < 2 * (graph->nvalues + graph->naxes + 1)) slots *= 2;
+    m.mask = slots - 1;
+    m.by_view = mskpi_alloc(host, slots, sizeof *m.by_view);
+    m.by_content = mskpi_alloc(host, slots, sizeof *m.by_content);
+    m.view_of = mskpi_alloc(host, slots, sizeof *m.view_of);
+    failed = !m.by_view || !m.by_content || !m.view_of;
+    for (uint32_t v = 1; !failed && v <= graph->nvalues; v++)
+        failed = list_of(&m, graph->values[v].view, 0, 0, v, &graph->values[v].list);
+    for (uint32_t p = 1; !failed && p <= graph->nparams; p++)
+        for (uint32_t d = 0; !failed && d < graph->params[p].ndim; d++) {
+            graph_axis *a = &graph->axes[graph->params[p].axis + d];
+            if (a->view.n) failed = list_of(&m, a->view, p, d, 0, &a->list);
+        }
+    mskpi_free(host, m.by_view);
+    mskpi_free(host, m.by_content);
+    mskpi_free(host, m.view_of);
+    return failed;
+}
+
+/* ---- families ---- */
+
+/*
+ * A unit's incidence is the sequence of (list, how often) that it stands in. Sequences are kept as
+ * paths of a tree: each list moves every unit that it holds from its node to a child. Units that end
+ * at one node are a family. Linear in the lists' lengths, and exact.
+ */
+typedef struct node {
+    uint32_t parent, list, times;
+    uint32_t child, sibling; /* newest child; the child before it */
+} node;
+
+typedef struct tree {
+    node *nodes; /* 0: the root, a unit in no list */
+    size_t n, capacity;
+} tree;
+
+/* The child of `at` for so many times in this list. 1: no memory. */
+static int child_of(const mskp_host *host, tree *t, uint32_t at, uint32_t list, uint32_t times,
+                    uint32_t *found)
+{
+    for (uint32_t c = t->nodes[at].child; c && t->nodes[c].list == list; c = t->nodes[c].sibling)
+        if (t->nodes[c].times == times) {
+            *found = c;
+            return 0;
+        }
+    node *nodes = mskpi_grow(host, t->nodes, &t->capacity, t->n, 1, sizeof *nodes);
+    if (!nodes || t->n >= UINT32_MAX) return 1;
+    t->nodes = nodes;
+    nodes[t->n] = (node){at, list, times, 0, nodes[at].child};
+    *found = nodes[at].child = (uint32_t)t->n++;
+    return 0;
+}
+
+static int grow_tree(const mskp_host *host, const unit_table *u, tree *t, uint32_t *at)
+{
+    uint32_t *times = mskpi_alloc(host, u->n, sizeof *times);
+    uint32_t *touched = mskpi_alloc(host, u->n, sizeof *touched);
+    int failed = !times || !touched;
+    t->nodes = mskpi_grow(host, NULL, &t->capacity, 0, 1, sizeof *t->nodes);
+    t->n = 1;
+    failed |= !t->nodes;
+    for (uint32_t l = 0; !failed && l < u->nlists; l++) {
+        const uint32_t *list = u->list_units + u->lists[l].first;
+        size_t ntouched = 0;
+        for (size_t i = 0; i < u->lists[l].n; i++)
+            if (list[i] != MSKP_PINNED && !times[list[i]]++) touched[ntouched++] = list[i];
+        for (size_t i = 0; !failed && i < ntouched; i++) {
+            const uint32_t unit = touched[i];
+            failed = child_of(host, t, at[unit], l, times[unit], &at[unit]);
+            times[unit] = 0;
+        }
+    }
+    mskpi_free(host, times);
+    mskpi_free(host, touched);
+    return failed;
+}
+
+static int make_families(const mskp_graph *graph, unit_table *u)
+{
+    const mskp_host *host = &graph->host;
+    tree t = {0};
+    size_t total = 0;
+    int failed;
+    uint32_t *number = NULL, *end_of = NULL; /* node -> 1 + family; family -> node */
+    u->family = mskpi_alloc(host, u->n, sizeof *u->family);
+    u->family_units = mskpi_alloc(host, u->n, sizeof *u->family_units);
+    failed = !u->family || !u->family_units || grow_tree(host, u, &t, u->family);
+    if (!failed) {
+        number = mskpi_alloc(host, t.n, sizeof *number);
+        end_of = mskpi_alloc(host, t.n, sizeof *end_of);
+        failed = !number || !end_of;
+    }
+    for (size_t i = 0; !failed && i < u->n; i++) { /* from nodes to families, by first unit */
+        uint32_t *f = &number[u->family[i]];
+        if (!*f) {
+            end_of[u->nfamilies] = u->family[i];
+            *f = (uint32_t)++u->nfamilies;
+        }
+        u->family[i] = *f - 1;
+    }
+    if (!failed) {
+        u->family_first = mskpi_alloc(host, u->nfamilies + 2, sizeof *u->family_first);
+        u->incidence_first = mskpi_alloc(host, u->nfamilies + 1, sizeof *u->incidence_first);
+        failed = !u->family_first || !u->incidence_first;
+    }
+    for (size_t f = 0; !failed && f < u->nfamilies; f++) {
+        u->incidence_first[f] = total;
+        for (uint32_t k = end_of[f]; k; k = t.nodes[k].parent) total++;
+        u->incidence_first[f + 1] = total;
+    }
+    if (!failed) {
+        u->incidences = mskpi_alloc(host, total, sizeof *u->incidences);
+        failed = !u->incidences;
+    }
+    if (!failed) {
+        for (size_t f = 0; f < u->nfamilies; f++) {
+            size_t at = u->incidence_first[f + 1];
+            for (uint32_t k = end_of[f]; k; k = t.nodes[k].parent)
+                u->incidences[--at] = (incidence){t.nodes[k].list, t.nodes[k].times};
+        }
+        /* Counting sort: starts one place late, so that filling moves them where they belong. */
+        for (size_t i = 0; i < u->n; i++) u->family_first[u->family[i] + 2]++;
+        prefix_sum(u->family_first + 1, u->nfamilies);
+        for (size_t i = 0; i < u->n; i++)
+            u->family_units[u->family_first[u->family[i] + 1]++] = (uint32_t)i;
+    }
+    mskpi_free(host, t.nodes);
+    mskpi_free(host, number);
+    mskpi_free(host, end_of);
+    return failed;
+}
+
+/* ---- members ---- */
+
+static int make_members(const mskp_graph *graph, unit_table *u)
+{
+    const mskp_host *host = &graph->host;
+    size_t total = 0;
+    u->member_first = mskpi_alloc(host, u->n + 2, sizeof *u->member_first);
+    if (!u->member_first) return 1;
+    /* Twice over all slices: count, then fill. */
+    for (int fill = 0; fill < 2; fill++) {
+        for (uint32_t p = 1; p <= graph->nparams; p++)
+            for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
+                const graph_axis *a = &graph->axes[graph->params[p].axis + d];
+                if (a->list == NO_LIST) continue;
+                const uint32_t *list = u->list_units + u->lists[a->list].first;
+                for (uint32_t i = 0; i < a->length; i++) {
+                    if (list[i] == MSKP_PINNED) continue;
+                    if (fill)
+                        u->members[u->member_first[list[i] + 1]++] =
+                            (mskp_member){{p}, d, i, a->roles};
+                    else {
+                        u->member_first[list[i] + 2]++;
+                        total++;
+                    }
+                }
+            }
+        if (fill) break;
+        prefix_sum(u->member_first + 1, u->n);
+        u->members = mskpi_alloc(host, total, sizeof *u->members);
+        if (!u->members) return 1;
+    }
+    return 0;
+}
+
+/* ---- costs ---- */
+
+/* Statistics are no parameters. */
+static int counts_as_parameter(const mskp_graph *graph, const graph_param *p)
+{
+    uint32_t roles = 0;
+    for (uint32_t d = 0; d < p->ndim; d++) roles |= graph->axes[p->axis + d].roles;
+    return !roles || (roles & ~(uint32_t)(MSKP_ROLE_MEAN | MSKP_ROLE_VARIANCE));
+}
+
+/* A term for the elements of a parameter. 1: its full size passes 2^53. */
+static int param_term(const mskp_graph *graph, const graph_param *p, uint64_t each, cost_term *term,
+                      size_t *full)
+{
+    size_t size;
+    term->coefficient = each;
+    if (each > SIZE_MAX) return 1;
+    size = (size_t)each;
+    for (uint32_t d = 0; d < p->ndim; d++) {
+        const graph_axis *a = &graph->axes[p->axis + d];
+        if (mskpi_times(size, a->length, &size)) return 1;
+        if (a->list == NO_LIST) term->coefficient *= a->length;
+        else term->lists[term->nlists++] = a->list;
+    }
+    *full = size;
+    return 0;
+}
+
+static mskp_status make_terms(const mskp_graph *graph, unit_table *u, mskp_error *err)
+{
+    const mskp_host *host = &graph->host;
+    const uint64_t most = UINT64_C(1) << 53;
+    uint64_t total[2] = {0, 0};
+    char room[NAME_ROOM];
+    size_t full = 0;
+    u->terms = mskpi_alloc(host, graph->nmacs + graph->nparams, sizeof *u->terms);
+    u->list_term_first = mskpi_alloc(host, u->nlists + 2, sizeof *u->list_term_first);
+    if (!u->terms || !u->list_term_first) return MSKP_NO_MEMORY;
+    for (size_t i = 0; i < graph->nmacs + graph->nparams; i++) {
+        cost_term term = {0};
+        int over = 0;
+        if (i < graph->nmacs) {
+            const mac_entry *m = &graph->macs[i];
+            const graph_value *v = &graph->values[m->value];
+            term.value = m->value;
+            if (m->param) {
+                over = param_term(graph, &graph->params[m->param], m->per_element, &term, &full);
+            } else {
+                term.coefficient = m->per_element;
+                term.lists[term.nlists++] = v->list;
+                over = m->per_element > SIZE_MAX ||
+                       mskpi_times((size_t)m->per_element, v->view.n, &full);
+            }
+        } else {
+            const graph_param *p = &graph->params[i - graph->nmacs + 1];
+            if (!counts_as_parameter(graph, p)) continue;
+            term.value = p->owner;
+            term.is_params = 1;
+            over = param_term(graph, p, 1, &term, &full);
+        }
+        if (over || full > most || total[term.is_params] + full > most)
+            return mskpi_fail(err, MSKP_UNSUPPORTED, "%s: with it the network has over 2^53 %s",
+                              mskpi_short(mskpi_value_name(graph, term.value), room),
+                              term.is_params ? "parameters" : "multiply-accumulates");
+        total[term.is_params] += full;
+        u->terms[u->nterms++] = term;
+    }
+    size_t links = 0;
+    for (int fill = 0; fill < 2; fill++) {
+        for (size_t t = 0; t < u->nterms; t++)
+            for (uint32_t k = 0; k < u->terms[t].nlists; k++) {
+                const uint32_t l = u->terms[t].lists[k];
+                if (fill) u->list_terms[u->list_term_first[l + 1]++] = (uint32_t)t;
+                else u->list_term_first[l + 2]++, links++;
+            }
+        if (fill) break;
+        prefix_sum(u->list_term_first + 1, u->nlists);
+        u->list_terms = mskpi_alloc(host, links, sizeof *u->list_terms);
+        if (!u->list_terms) return MSKP_NO_MEMORY;
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
+{
+    unit_table u = {0};
+    mskp_status status = MSKP_NO_MEMORY;
+    if (!number_units(graph, &u) && !make_lists(graph, &u) && !make_families(graph, &u) &&
+        !make_members(graph, &u))
+        status = make_terms(graph, &u, err);
+    if (!status) {
+        graph->u = u;
+        return MSKP_OK;
+    }
+    mskpi_units_free(&graph->host, &u);
+    if (status == MSKP_NO_MEMORY)
+        mskpi_fail(err, status, "%s while finishing a graph of %zu channels",
+                   mskp_status_text(status), graph->nchannels);
+    return status;
+}
+
+/* ---- what a host may ask ---- */
+
+static int ready(const mskp_graph *graph)
+{
+    return graph && graph->finished;
+}
+
+mskp_status mskpi_check_units(const mskp_graph *graph, size_t n, mskp_error *err)
+{
+    if (!graph) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph is NULL");
+    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (n != graph->u.n)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the array has %zu units, the graph has %zu", n,
+                          graph->u.n);
+    return MSKP_OK;
+}
+
+mskp_counts mskp_count(const mskp_graph *graph)
+{
+    mskp_counts counts = {0};
+    if (ready(graph))
+        counts = (mskp_counts){graph->u.n, graph->u.nfamilies, graph->nparams, graph->nvalues};
+    return counts;
+}
+
+mskp_param mskp_param_find(const mskp_graph *graph, const char *name)
+{
+    if (!ready(graph) || !name) return (mskp_param){0};
+    return (mskp_param){mskpi_name_find(graph, &graph->param_names, name)};
+}
+
+mskp_value mskp_value_find(const mskp_graph *graph, const char *name)
+{
+    if (!ready(graph) || !name) return (mskp_value){0};
+    return (mskp_value){mskpi_name_find(graph, &graph->value_names, name)};
+}
+
+uint32_t mskp_param_info(const mskp_graph *graph, mskp_param handle, const char **name,
+                         size_t shape[MSKP_MAX_DIMS])
+{
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams) return 0;
+    const graph_param *p = &graph->params[handle.id];
+    if (name) *name = mskpi_param_name(graph, handle.id);
+    for (uint32_t d = 0; shape && d < p->ndim; d++) shape[d] = graph->axes[p->axis + d].length;
+    return p->ndim;
+}
+
+static const uint32_t *list_units(const mskp_graph *graph, uint32_t list, size_t *count)
+{
+    if (count) *count = graph->u.lists[list].n;
+    return graph->u.list_units + graph->u.lists[list].first;
+}
+
+const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param handle, uint32_t d,
+                                 uint32_t *roles, size_t *count)
+{
+    if (count) *count = 0;
+    if (roles) *roles = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams ||
+        d >= graph->params[handle.id].ndim)
+        return NULL;
+    const graph_axis *a = &graph->axes[graph->params[handle.id].axis + d];
+    if (a->list == NO_LIST) return NULL;
+    if (roles) *roles = a->roles;
+    return list_units(graph, a->list, count);
+}
+
+const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value handle, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nvalues) return NULL;
+    return list_units(graph, graph->values[handle.id].list, count);
+}
+
+const mskp_member *mskp_unit_members(const mskp_graph *graph, size_t unit, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || unit >= graph->u.n) return NULL;
+    const size_t first = graph->u.member_first[unit];
+    if (count) *count = graph->u.member_first[unit + 1] - first;
+    return graph->u.members + first;
+}
+
+const uint32_t *mskp_unit_families(const mskp_graph *graph, size_t *count)
+{
+    if (count) *count = ready(graph) ? graph->u.n : 0;
+    return ready(graph) ? graph->u.family : NULL;
+}
+
+const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || family >= graph->u.nfamilies) return NULL;
+    const size_t first = graph->u.family_first[family];
+    if (count) *count = graph->u.family_first[family + 1] - first;
+    return graph->u.family_units + first;
+}
+
+/* ---- which operator tied what ---- */
+
+/* The event at which two channels of one unit became tied: the youngest edge between them. A tree's
+ * size when it was attached grows towards the root, so the smaller side climbs until both meet. */
+static uint32_t joined_at(const mskp_graph *graph, uint32_t a, uint32_t b)
+{
+    const graph_channel *c = graph->channels;
+    uint32_t event = 0;
+    while (a != b) {
+        uint32_t *lower = c[a].size <= c[b].size ? &a : &b;
+        if (c[*lower].joined_at > event) event = c[*lower].joined_at;
+        *lower = c[*lower].parent;
+    }
+    return event;
+}
+
+mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp_value_info *info,
+                                mskp_error *err)
+{
+    uint32_t *last, *joins;
+    const graph_value *v;
+    if (!graph || !info) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or info is NULL");
+    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (!handle.id || handle.id > graph->nvalues)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu", handle.id,
+                          graph->nvalues);
+    v = &graph->values[handle.id];
+    last = mskpi_alloc(&graph->host, graph->u.n, sizeof *last); /* 1 + its last channel here */
+    joins = mskpi_alloc(&graph->host, graph->nvalues + 1, sizeof *joins);
+    if (!last || !joins) {
+        mskpi_free(&graph->host, last);
+        mskpi_free(&graph->host, joins);
+        return mskpi_fail(err, MSKP_NO_MEMORY, "%s", mskp_status_text(MSKP_NO_MEMORY));
+    }
+    mskp_value_info out = {.name = mskpi_value_name(graph, handle.id),
+                           .op = v->op,
+                           .nspatial = v->nspatial,
+                           .channels = v->view.n};
+    memcpy(out.spatial, v->spatial, sizeof out.spatial);
+    for (size_t i = 0; i < v->view.n; i++) {
+        const uint32_t c = graph->listed[v->view.first + i], unit = graph->u.of_channel[c];
+        if (unit == MSKP_PINNED) {
+            const uint32_t by = graph->channels[mskpi_find_root(graph, c)].pinned_by;
+            if (!out.pinned++ || by < out.pinned_by.id) out.pinned_by.id = by;
+            continue;
+        }
+        if (!last[unit]) out.units++;
+        else if (last[unit] - 1 != c) joins[graph->events[joined_at(graph, last[unit] - 1, c)]]++;
+        last[unit] = c + 1;
+    }
+    for (uint32_t k = 1; k <= graph->nvalues; k++)
+        if (joins[k] > out.tied) {
+            out.tied = joins[k];
+            out.tied_by = (mskp_value){k};
+        }
+    mskpi_free(&graph->host, last);
+    mskpi_free(&graph->host, joins);
+    *info = out;
+    return MSKP_OK;
+}
