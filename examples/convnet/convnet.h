@@ -194,7 +194,7 @@ typedef struct cn_random {
 uint64_t cn_random_bits(cn_random *random);
 size_t cn_random_below(cn_random *random, size_t bound); /* uniform; bound > 0 */
 double cn_random_unit(cn_random *random);                /* [0, 1) */
-double cn_random_normal(cn_random *random);
+double cn_random_normal(cn_random *random); /* nearly: 12 uniform ones, minus 6 */
 void cn_shuffle(cn_random *random, size_t n, size_t *indices);
 
 /* Colour pictures of 32 x 32, as bytes: pixels [count][3][32][32], labels [count]. */
