@@ -154,8 +154,10 @@ typedef enum mskp_dtype {
  * stride counts elements. The order of axes is the parameter's, memory layout is strides alone: a
  * convolution weight [O][I][H][W] that lies in memory as O,H,W,I is
  * {.ndim = 4, .shape = {O, I, H, W}, .stride = {H*W*I, 1, W*I, I}}.
- * Negative strides are fine. Strides of axes of length 1 are ignored. Two indices that lead to one
- * element (a stride of 0, say) are refused. data must be aligned to the element's size.
+ * Negative strides are fine. Strides of axes of length 1 are ignored. Axes must nest: sorted by
+ * |stride|, each must step over all that the smaller ones span. Every view made by permuting,
+ * slicing, padding or reversing a packed array does. Anything else, such as a stride of 0, is
+ * MSKP_OVERLAP. data must be aligned to the element's size, 16 bytes to 8.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
  * that must read it fails with MSKP_NO_DATA.
@@ -548,6 +550,7 @@ MSKP_API mskp_status mskp_measure(const mskp_graph *graph, size_t units, const u
  *   round_to                   families shrink in blocks, so that they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no cap
  *   locked                     [units], nonzero: stays; NULL: none
+ * Fractions forgive the rounding of decimal numbers: 0.29 of 100 is 29.
  */
 typedef struct mskp_rule {
     uint32_t use_threshold;

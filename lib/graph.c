@@ -227,8 +227,8 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
     for (uint32_t d = 0; d < ndim; d++) {
         if (!shape[d] || shape[d] >= MOST || mskpi_times(elements, shape[d], &elements) ||
             elements > PTRDIFF_MAX / 16) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, which is %s", who, d,
-                             shape[d], shape[d] ? "too long" : "empty");
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, which is %s", who,
+                             d, shape[d], shape[d] ? "too long" : "empty");
             return none;
         }
     }
@@ -238,10 +238,10 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
         return none;
     }
     graph_param *params = mskpi_grow(&graph->host, graph->params, &graph->params_capacity,
-                               graph->nparams + 1, 1, sizeof *params);
+                                     graph->nparams + 1, 1, sizeof *params);
     if (params) graph->params = params;
-    graph_axis *axes = mskpi_grow(&graph->host, graph->axes, &graph->axes_capacity, graph->naxes, ndim,
-                            sizeof *axes);
+    graph_axis *axes = mskpi_grow(&graph->host, graph->axes, &graph->axes_capacity, graph->naxes,
+                                  ndim, sizeof *axes);
     if (axes) graph->axes = axes;
     if (!params || !axes || name_room(graph, &graph->param_names)) {
         no_memory(graph);
@@ -311,8 +311,9 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     for (uint32_t d = 0; d < nspatial; d++) {
         new_value.spatial[d] = spatial[d];
         if (!spatial[d] || mskpi_times(positions, spatial[d], &positions)) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: spatial axis %u has length %zu, which is %s",
-                             who, d, spatial[d], spatial[d] ? "too long" : "empty");
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: spatial axis %u has length %zu, which is %s", who, d, spatial[d],
+                             spatial[d] ? "too long" : "empty");
             return none;
         }
     }
@@ -321,7 +322,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
         return none;
     }
     graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
-                               graph->nvalues + 1, 1, sizeof *values);
+                                     graph->nvalues + 1, 1, sizeof *values);
     if (values) graph->values = values;
     if (!values || name_room(graph, &graph->value_names)) {
         no_memory(graph);
@@ -364,9 +365,11 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
         return 1;
     }
     graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
-                                   graph->nchannels, n, sizeof *channels);
-    if (channels) graph->channels = channels;
-    else if (n) no_memory(graph);
+                                         graph->nchannels, n, sizeof *channels);
+    if (channels)
+        graph->channels = channels;
+    else if (n)
+        no_memory(graph);
     if (!channels || mskpi_new_list(graph, who, n, view)) return 1;
     for (size_t i = 0; i < n; i++) {
         const uint32_t id = (uint32_t)graph->nchannels++;
@@ -419,8 +422,7 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
     const graph_value *first = mskpi_value(graph, "tie", a), *second = mskpi_value(graph, "tie", b);
     if (!first || !second) return graph->error.status;
     if (first->view.n != second->view.n)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                                "tie: %s has %zu channels, %s has %zu",
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "tie: %s has %zu channels, %s has %zu",
                                 mskpi_short(mskpi_value_name(graph, a.id), room_a), first->view.n,
                                 mskpi_short(mskpi_value_name(graph, b.id), room_b), second->view.n);
     return mskpi_tie_lists(graph, first->view, second->view, a.id > b.id ? a.id : b.id);
@@ -463,14 +465,16 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
     if (!p || !v) return graph->error.status;
     const char *name = mskpi_short(mskpi_param_name(graph, handle.id), room_p);
     if (d >= p->ndim)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u is bound, the parameter has %u axes",
-                                name, d, p->ndim);
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                                "%s: axis %u is bound, the parameter has %u axes", name, d,
+                                p->ndim);
     if (roles & ~(uint32_t)(MSKP_ROLES_UNIT | MSKP_ROLE_MEAN | MSKP_ROLE_VARIANCE))
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: roles 0x%x are no MSKP_ROLE_ bits", name,
-                                roles);
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: roles 0x%x are no MSKP_ROLE_ bits",
+                                name, roles);
     if (graph->axes[p->axis + d].length != v->view.n)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, %s has %zu channels",
-                                name, d, graph->axes[p->axis + d].length,
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                                "%s: axis %u has length %zu, %s has %zu channels", name, d,
+                                graph->axes[p->axis + d].length,
                                 mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);
     return mskpi_bind(graph, handle, d, roles, to.id);
 }
@@ -481,8 +485,8 @@ mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint6
     if (!mskpi_describing(graph, &status)) return status;
     if (!mskpi_value(graph, "macs", of)) return graph->error.status;
     if (handle.id && !mskpi_param(graph, "macs", handle)) return graph->error.status;
-    mac_entry *macs = mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1,
-                                 sizeof *macs);
+    mac_entry *macs =
+        mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1, sizeof *macs);
     if (!macs) return no_memory(graph);
     graph->macs = macs;
     macs[graph->nmacs++] = (mac_entry){of.id, handle.id, per_element};
@@ -551,12 +555,11 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
         const graph_value *first = &graph->values[parts[0].id];
         if (v->nspatial != first->nspatial ||
             memcmp(v->spatial, first->spatial, sizeof v->spatial) != 0) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                             "%s: %s has %zu positions in %u axes, the first value %zu in %u",
-                             mskpi_short(who, room),
-                             mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
-                             mskpi_positions(v), v->nspatial, mskpi_positions(first),
-                             first->nspatial);
+            mskpi_graph_fail(
+                graph, MSKP_BAD_SHAPE,
+                "%s: %s has %zu positions in %u axes, the first value %zu in %u",
+                mskpi_short(who, room), mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
+                mskpi_positions(v), v->nspatial, mskpi_positions(first), first->nspatial);
             return none;
         }
         total += v->view.n;

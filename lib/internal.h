@@ -32,8 +32,8 @@ void mskpi_host_init(mskp_host *to, const mskp_host *from);
 /* n elements of `size` bytes, cleared. n = 0 gives memory, too. NULL: no memory, or overflow. */
 void *mskpi_alloc(const mskp_host *host, size_t n, size_t size);
 void mskpi_free(const mskp_host *host, void *memory);
-/* A growing array: returns it with room for `more` elements after `used`, perhaps moved, the new room
- * cleared. NULL: no memory, and the old array stays. */
+/* A growing array: returns it with room for `more` elements after `used`, perhaps moved, the new
+ * room cleared. NULL: no memory, and the old array stays. */
 void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t used, size_t more,
                  size_t size);
 void mskpi_parallel(const mskp_host *host, size_t n, void (*work)(void *context, size_t i),
@@ -45,9 +45,16 @@ int mskpi_used(const uint64_t *reserved, size_t n);
 /* floor(fraction * n), forgiving the rounding of the product: 0.29 * 100 is 29. */
 size_t mskpi_fraction(double fraction, size_t n);
 
+/* ---- sort.c ---- */
+
+/* Merge sort by a strict total order; room for n more. */
+void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
+                int (*before)(const void *context, uint32_t a, uint32_t b), const void *context);
+
 /* ---- the graph: what was described ---- */
 
-/* Lists of channels are views into one arena, so that operators that change no channels share theirs. */
+/* Lists of channels are views into one arena, so that operators that change no channels share
+ * theirs. */
 typedef struct list_view {
     size_t first, n;
 } list_view;
@@ -64,7 +71,7 @@ typedef struct graph_value {
 typedef struct graph_param {
     size_t name;
     uint32_t ndim;
-    uint32_t axis; /* its first axis in graph->axes */
+    uint32_t axis;  /* its first axis in graph->axes */
     uint32_t owner; /* the value that it was first bound to; 0: not bound */
 } graph_param;
 
@@ -100,7 +107,7 @@ typedef struct name_table {
 
 /* Distinct lists of units; MSKP_PINNED for pinned channels. */
 typedef struct unit_list {
-    size_t first, n; /* in list_units */
+    size_t first, n;             /* in list_units */
     uint32_t param, axis, value; /* one that has it, for sentences: param 0: the value */
 } unit_list;
 
@@ -127,9 +134,9 @@ typedef struct unit_table {
     size_t nlists;
 
     size_t nfamilies;
-    uint32_t *family;       /* [n] */
-    size_t *family_first;   /* [nfamilies + 1] into family_units */
-    uint32_t *family_units; /* [n] */
+    uint32_t *family;        /* [n] */
+    size_t *family_first;    /* [nfamilies + 1] into family_units */
+    uint32_t *family_units;  /* [n] */
     size_t *incidence_first; /* [nfamilies + 1] */
     incidence *incidences;
 
@@ -236,15 +243,14 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
                        const size_t *shape, tensor_view *out, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
+/* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
+mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
+                              const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
 double mskpi_load(const char *from, mskp_dtype dtype);
 void mskpi_store(char *to, mskp_dtype dtype, double x);
-/* Element i, i + 1 ... of a run: stride in bytes. */
-typedef struct run {
-    char *at;
-    ptrdiff_t step;
-} run;
-/* run_axes[d] <- 1 if axes d .. ndim-1 of all n views together are one run. */
+/* run_axes[d] <- 1 if axes d .. ndim-1 are one run in each of the n views; [ndim] is 1. */
 void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
+/* Elements from one of such a run to the next. */
 ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis);
 
 /* ---- plan.c ---- */

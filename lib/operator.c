@@ -83,13 +83,14 @@ mskp_status mskp_output(mskp_graph *graph, mskp_value v)
 
 /* ---- operators that mix channels ---- */
 
-/* out = (in + before + after - dilation * (size - 1) - 1) / stride + 1; 1 if there is no such size. */
+/* out = (in + before + after - dilation * (size - 1) - 1) / stride + 1; 1 if there is no such size.
+ */
 static int window(size_t in, size_t before, size_t after, size_t size, size_t dilation,
                   size_t stride, int ceil_mode, size_t *out)
 {
     size_t reach, padded;
-    if (before > SIZE_MAX / 4 || after > SIZE_MAX / 4 || in > SIZE_MAX / 4 || stride > SIZE_MAX / 4 ||
-        mskpi_times(dilation, size - 1, &reach))
+    if (before > SIZE_MAX / 4 || after > SIZE_MAX / 4 || in > SIZE_MAX / 4 ||
+        stride > SIZE_MAX / 4 || mskpi_times(dilation, size - 1, &reach))
         return 1;
     padded = in + before + after;
     if (reach >= padded) return 1;
@@ -224,8 +225,8 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
 mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
                            const mskp_activation_desc *desc)
 {
-    static const char *const op[] = {"identity", "relu", "relu6", "leaky_relu",
-                                     "elu",      "sigmoid", "tanh", "silu",
+    static const char *const op[] = {"identity", "relu",         "relu6",      "leaky_relu",
+                                     "elu",      "sigmoid",      "tanh",       "silu",
                                      "gelu",     "hard_sigmoid", "hard_swish", "function"};
     char room[NAME_ROOM];
     graph_value v;
@@ -260,8 +261,8 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     const int global = desc->kind == MSKP_POOL_GLOBAL_MAX || desc->kind == MSKP_POOL_GLOBAL_AVERAGE;
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t size = desc->size[d] ? desc->size[d] : 1;
-        if (global && (desc->size[d] || desc->stride[d] || desc->pad_before[d] || desc->pad_after[d] ||
-                       desc->ceil_mode)) {
+        if (global && (desc->size[d] || desc->stride[d] || desc->pad_before[d] ||
+                       desc->pad_after[d] || desc->ceil_mode)) {
             mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
                              "%s: global pooling has no size, stride, pad or ceil_mode", shown);
             return NO_VALUE;
@@ -313,8 +314,9 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     graph_value all = {0}, v;
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
     if ((size_t)kind >= sizeof op / sizeof *op || !n || !values) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: combine kind %u (there are %zu) of %zu values",
-                         shown, (unsigned)kind, sizeof op / sizeof *op, values ? n : 0);
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: combine kind %u (there are %zu) of %zu values", shown, (unsigned)kind,
+                         sizeof op / sizeof *op, values ? n : 0);
         return NO_VALUE;
     }
     /* The widest operand gives the list. */
@@ -322,19 +324,20 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
         if (enter(graph, who, values[i], &v)) return NO_VALUE;
         if (v.view.n > all.view.n) all.view = v.view;
         if (broadcast(&all, &v)) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                             "%s: %s has %zu positions in %u axes, the values before it have %zu in %u",
-                             shown, mskpi_short(mskpi_value_name(graph, values[i].id), room_v),
-                             mskpi_positions(&v), v.nspatial, mskpi_positions(&all), all.nspatial);
+            mskpi_graph_fail(
+                graph, MSKP_BAD_SHAPE,
+                "%s: %s has %zu positions in %u axes, the values before it have %zu in %u", shown,
+                mskpi_short(mskpi_value_name(graph, values[i].id), room_v), mskpi_positions(&v),
+                v.nspatial, mskpi_positions(&all), all.nspatial);
             return NO_VALUE;
         }
     }
     for (size_t i = 0; i < n; i++) {
         const size_t channels = graph->values[values[i].id].view.n;
         if (channels == 1 || channels == all.view.n) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, another value has %zu", shown,
-                         mskpi_short(mskpi_value_name(graph, values[i].id), room_v), channels,
-                         all.view.n);
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, another value has %zu",
+                         shown, mskpi_short(mskpi_value_name(graph, values[i].id), room_v),
+                         channels, all.view.n);
         return NO_VALUE;
     }
     const mskp_value out =
@@ -347,19 +350,21 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     return out;
 }
 
-mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first, size_t count)
+mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first,
+                      size_t count)
 {
     const char *who = mskpi_who(name, "slice");
     char room[NAME_ROOM];
     graph_value v;
     if (enter(graph, who, in, &v)) return NO_VALUE;
     if (!count || first >= v.view.n || count > v.view.n - first) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels from channel %zu, its input has %zu",
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %zu channels from channel %zu, its input has %zu",
                          mskpi_short(who, room), count, first, v.view.n);
         return NO_VALUE;
     }
-    return mskpi_new_value(graph, name, "slice", (list_view){v.view.first + first, count}, v.nspatial,
-                           v.spatial);
+    return mskpi_new_value(graph, name, "slice", (list_view){v.view.first + first, count},
+                           v.nspatial, v.spatial);
 }
 
 mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in, size_t before,
@@ -377,7 +382,8 @@ mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in,
     size_t at = view.first;
     for (size_t i = 0; i < 3; i++) {
         if (!parts[i].n) continue;
-        memcpy(graph->listed + at, graph->listed + parts[i].first, parts[i].n * sizeof *graph->listed);
+        memcpy(graph->listed + at, graph->listed + parts[i].first,
+               parts[i].n * sizeof *graph->listed);
         at += parts[i].n;
     }
     return mskpi_new_value(graph, name, "pad_channels", view, v.nspatial, v.spatial);

@@ -24,11 +24,11 @@ typedef struct sweep {
     job *job;
     tensor_view value, gradient;
     uint32_t ndim;
-    const uint32_t *unit[MSKP_MAX_DIMS]; /* units of a targeted axis; NULL: not targeted */
+    const uint32_t *unit[MSKP_MAX_DIMS];    /* units of a targeted axis; NULL: not targeted */
     uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on */
     uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run */
     size_t inner[MSKP_MAX_DIMS + 1];        /* how many */
-    uint32_t chosen[MSKP_MAX_DIMS]; /* targeted units on the way, to count each once */
+    uint32_t chosen[MSKP_MAX_DIMS];         /* targeted units on the way, to count each once */
 } sweep;
 
 static int targeted(const job *j, uint32_t unit)
@@ -179,30 +179,17 @@ static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX
     return any;
 }
 
-static mskp_status view_one(const job *j, uint32_t id, const char *set, const mskp_tensor *tensors,
-                            tensor_view *view, mskp_error *err)
-{
-    char room[NAME_ROOM];
-    size_t shape[MSKP_MAX_DIMS];
-    const char *name;
-    const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
-    if (!tensors[id].data)
-        return mskpi_fail(err, MSKP_NO_DATA, "%s: its entry in %s has no data", mskpi_short(name, room),
-                          set);
-    if (!mskpi_is_number(tensors[id].dtype))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %u in %s holds no numbers",
-                          mskpi_short(name, room), (unsigned)tensors[id].dtype, set);
-    return mskpi_view(&tensors[id], name, ndim, shape, view, err);
-}
-
 static void sweep_param(void *context, size_t i)
 {
     job *j = context;
     const uint32_t id = (uint32_t)i + 1;
     sweep s = {.job = j, .ndim = j->graph->params[id].ndim};
     if (!find_targets(j, id, s.unit)) return;
-    if (view_one(j, id, "values", j->values, &s.value, NULL)) return; /* checked: cannot fail */
-    if (j->gradients && view_one(j, id, "gradients", j->gradients, &s.gradient, NULL)) return;
+    if (mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL))
+        return; /* checked: cannot fail */
+    if (j->gradients &&
+        mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL))
+        return;
     const tensor_view *views[] = {&s.value, &s.gradient};
     mskpi_runs(views, j->gradients ? 2 : 1, s.ndim, s.run);
     s.inner[s.ndim] = 1;
@@ -226,13 +213,15 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (mskpi_used(p->reserved, 4))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: reserved fields must be 0");
     if ((unsigned)p->kind > MSKP_L2 || (unsigned)p->target > MSKP_ON_KEPT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: kind %u, target %u; there are 3 of each",
-                          (unsigned)p->kind, (unsigned)p->target);
-    if (p->roles & ~(uint32_t)MSKP_ROLES_UNIT)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "penalty: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) can be "
-                          "penalized",
-                          p->roles, (unsigned)MSKP_ROLES_UNIT);
+                          "penalty: kind %u, target %u; there are 3 of each", (unsigned)p->kind,
+                          (unsigned)p->target);
+    if (p->roles & ~(uint32_t)MSKP_ROLES_UNIT)
+        return mskpi_fail(
+            err, MSKP_BAD_ARGUMENT,
+            "penalty: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) can be "
+            "penalized",
+            p->roles, (unsigned)MSKP_ROLES_UNIT);
     if (!(p->knee >= 0 && isfinite(p->knee)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, room));
@@ -241,21 +230,24 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
                           j->kind == SHRINK ? "eta" : "alpha", mskpi_number(j->amount, room),
                           j->kind == SHRINK ? "a finite number, 0 or more" : "finite");
     if (!j->keep && p->target != MSKP_ON_ALL)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep is NULL, and the target is not MSKP_ON_ALL");
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                          "keep is NULL, and the target is not MSKP_ON_ALL");
     if (!j->values || (j->kind == GRADIENT && !j->gradients))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "values or gradients is NULL");
     for (size_t u = 0; p->unit_weight && u < units; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
-            return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: unit_weight[%zu] is %s, not 0 or more", u,
+            return mskpi_fail(err, MSKP_BAD_NUMBER,
+                              "penalty: unit_weight[%zu] is %s, not 0 or more", u,
                               mskpi_number(p->unit_weight[u], room));
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
         if (!find_targets(j, id, unit)) continue;
-        if ((status = view_one(j, id, "values", j->values, &view, err)) != MSKP_OK) return status;
-        if (j->gradients &&
-            (status = view_one(j, id, "gradients", j->gradients, &view, err)) != MSKP_OK)
+        if ((status = mskpi_number_view(j->graph, id, "values", j->values, &view, err)) != MSKP_OK)
+            return status;
+        if (j->gradients && (status = mskpi_number_view(j->graph, id, "gradients", j->gradients,
+                                                        &view, err)) != MSKP_OK)
             return status;
     }
     return MSKP_OK;
@@ -303,8 +295,8 @@ mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units, const u
 }
 
 mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                               const mskp_penalty *penalty, const mskp_tensor *values, double *value,
-                               mskp_error *err)
+                               const mskp_penalty *penalty, const mskp_tensor *values,
+                               double *value, mskp_error *err)
 {
     job j = {.graph = graph, .keep = keep, .kind = VALUE, .values = values};
     if (!value) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "value is NULL");

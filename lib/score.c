@@ -1,8 +1,8 @@
 /*
  * Scores: one number per unit, from the norms of its slices, or from the host's own numbers.
  *
- * Sums run in the logical order of indices, in double precision, whatever the memory layout, so that
- * a score depends on the numbers alone.
+ * Sums run in the logical order of indices, in double precision, whatever the memory layout, so
+ * that a score depends on the numbers alone.
  */
 #include <float.h>
 #include <math.h>
@@ -18,7 +18,8 @@ typedef struct scoring {
     double *scores;
 } scoring;
 
-/* A slice: one axis fixed. Where it crosses a slice of the same unit on an earlier axis, it skips. */
+/* A slice: one axis fixed. Where it crosses a slice of the same unit on an earlier axis, it skips.
+ */
 typedef struct slice {
     const tensor_view *view;
     uint32_t ndim;
@@ -65,8 +66,8 @@ static double slice_sum(const scoring *job, const mskp_member *m, uint32_t unit)
         if (a->list != NO_LIST && (a->roles & job->how.roles))
             s.skip[d] = g->u.list_units + g->u.lists[a->list].first;
     }
-    add_elements(&s, s.view->data + s.view->stride[m->axis] * (ptrdiff_t)(m->index * s.view->element),
-                 0);
+    add_elements(
+        &s, s.view->data + s.view->stride[m->axis] * (ptrdiff_t)(m->index * s.view->element), 0);
     return s.sum;
 }
 
@@ -108,16 +109,22 @@ static void score_unit(const scoring *job, uint32_t unit)
         if (!(m[i].roles & job->how.roles)) continue;
         slices++;
         if (reduce == MSKP_REDUCE_VOTE) continue;
-        const double x =
-            reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i], unit) : slice_norm(job, &m[i], unit);
+        const double x = reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i], unit)
+                                                     : slice_norm(job, &m[i], unit);
         nan |= !isfinite(x);
-        if (reduce == MSKP_REDUCE_MAX) all = x > all ? x : all;
-        else if (reduce == MSKP_REDUCE_MIN) all = x < all ? x : all;
-        else all += x;
+        if (reduce == MSKP_REDUCE_MAX)
+            all = x > all ? x : all;
+        else if (reduce == MSKP_REDUCE_MIN)
+            all = x < all ? x : all;
+        else
+            all += x;
     }
-    if (!slices) all = INFINITY;
-    else if (reduce == MSKP_REDUCE_MEAN) all /= (double)slices;
-    else if (reduce == MSKP_REDUCE_JOINT && job->how.norm == MSKP_NORM_L2) all = sqrt(all);
+    if (!slices)
+        all = INFINITY;
+    else if (reduce == MSKP_REDUCE_MEAN)
+        all /= (double)slices;
+    else if (reduce == MSKP_REDUCE_JOINT && job->how.norm == MSKP_NORM_L2)
+        all = sqrt(all);
     else if (reduce == MSKP_REDUCE_VOTE) {
         all = kth_norm(job, m, n, unit, job->vote[job->graph->u.family[unit]]);
         nan = !isfinite(all);
@@ -131,7 +138,8 @@ static void score_unit(const scoring *job, uint32_t unit)
 static void score_chunk(void *context, size_t chunk)
 {
     const scoring *job = context;
-    const size_t end = (chunk + 1) * CHUNK < job->graph->u.n ? (chunk + 1) * CHUNK : job->graph->u.n;
+    const size_t end =
+        (chunk + 1) * CHUNK < job->graph->u.n ? (chunk + 1) * CHUNK : job->graph->u.n;
     for (size_t u = chunk * CHUNK; u < end; u++) score_unit(job, (uint32_t)u);
 }
 
@@ -148,7 +156,7 @@ static int count_votes(const scoring *job, uint32_t *vote)
         const size_t n = g->u.member_first[u + 1] - g->u.member_first[u];
         if (n > most) most = n;
     }
-    size_t *marks = mskpi_alloc(&g->host, most, sizeof *marks);    /* by slice */
+    size_t *marks = mskpi_alloc(&g->host, most, sizeof *marks);     /* by slice */
     size_t *reach = mskpi_alloc(&g->host, most + 1, sizeof *reach); /* by number of votes */
     if (!marks || !reach) {
         mskpi_free(&g->host, marks);
@@ -205,7 +213,8 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
                           "scoring: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) have "
                           "norms",
                           how->roles, (unsigned)MSKP_ROLES_UNIT);
-    if (how->reduce == MSKP_REDUCE_VOTE && !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
+    if (how->reduce == MSKP_REDUCE_VOTE &&
+        !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "scoring: vote_threshold is %s, not 0 or more",
                           mskpi_number(how->vote_threshold, room));
     return MSKP_OK;
@@ -221,8 +230,8 @@ static mskp_status blame(const scoring *job, uint32_t unit, mskp_error *err)
         if ((m[i].roles & job->how.roles) && !isfinite(slice_sum(job, &m[i], unit)))
             return mskpi_fail(err, MSKP_BAD_NUMBER,
                               "%s: axis %u, index %u: an element is not finite, or the norm is not",
-                              mskpi_short(mskpi_param_name(job->graph, m[i].param.id), room), m[i].axis,
-                              m[i].index);
+                              mskpi_short(mskpi_param_name(job->graph, m[i].param.id), room),
+                              m[i].axis, m[i].index);
     return mskpi_fail(err, MSKP_BAD_NUMBER, "unit %u: the score is not finite", unit);
 }
 
@@ -242,26 +251,16 @@ static int has_slices(const mskp_graph *graph, const graph_param *p, uint32_t ro
 static mskp_status view_set(const mskp_graph *graph, uint32_t roles, const mskp_tensor *values,
                             tensor_view *views, mskp_error *err)
 {
-    char room[NAME_ROOM];
-    size_t shape[MSKP_MAX_DIMS];
     for (uint32_t p = 1; p <= graph->nparams; p++) {
-        const char *name = mskpi_param_name(graph, p);
         if (!has_slices(graph, &graph->params[p], roles)) continue;
-        if (!values[p].data)
-            return mskpi_fail(err, MSKP_NO_DATA, "%s: the tensor has no data",
-                              mskpi_short(name, room));
-        if (!mskpi_is_number(values[p].dtype))
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %u holds no numbers",
-                              mskpi_short(name, room), (unsigned)values[p].dtype);
-        const uint32_t ndim = mskp_param_info(graph, (mskp_param){p}, NULL, shape);
-        const mskp_status status = mskpi_view(&values[p], name, ndim, shape, &views[p], err);
+        const mskp_status status = mskpi_number_view(graph, p, "values", values, &views[p], err);
         if (status) return status;
     }
     return MSKP_OK;
 }
 
-mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, const mskp_tensor *values,
-                       size_t units, double *scores, mskp_error *err)
+mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given,
+                       const mskp_tensor *values, size_t units, double *scores, mskp_error *err)
 {
     scoring job = {.graph = graph};
     mskp_status status = mskpi_check_units(graph, units, err);
@@ -294,8 +293,9 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, const
     return status;
 }
 
-mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_channel_numbers *given,
-                                mskp_reduce reduce, size_t units, double *scores, mskp_error *err)
+mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
+                                const mskp_channel_numbers *given, mskp_reduce reduce, size_t units,
+                                double *scores, mskp_error *err)
 {
     char room[NAME_ROOM];
     mskp_status status = mskpi_check_units(graph, units, err);
@@ -303,9 +303,10 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
     if ((n && !given) || !scores)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "given or scores is NULL");
     if ((unsigned)reduce > MSKP_REDUCE_MIN)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d), not %u",
-                          MSKP_REDUCE_MIN, (unsigned)reduce);
+        return mskpi_fail(
+            err, MSKP_BAD_ARGUMENT,
+            "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d), not %u",
+            MSKP_REDUCE_MIN, (unsigned)reduce);
     for (size_t k = 0; k < n; k++) {
         const uint32_t id = given[k].value.id;
         if (!id || id > graph->nvalues)
@@ -313,13 +314,14 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
                               graph->nvalues);
         const char *name = mskpi_short(mskpi_value_name(graph, id), room);
         if (given[k].channels != graph->values[id].view.n)
-            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: %zu numbers, the value has %zu channels", name,
-                              given[k].channels, graph->values[id].view.n);
+            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: %zu numbers, the value has %zu channels",
+                              name, given[k].channels, graph->values[id].view.n);
         if (!given[k].numbers)
             return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: numbers is NULL", name);
         for (size_t i = 0; i < given[k].channels; i++)
             if (isnan(given[k].numbers[i]))
-                return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: the number of channel %zu is NaN", name, i);
+                return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: the number of channel %zu is NaN",
+                                  name, i);
     }
     size_t *seen = mskpi_alloc(&graph->host, units, sizeof *seen);
     if (!seen)
@@ -332,15 +334,21 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
             const double x = given[k].numbers[i];
             if (unit[i] == MSKP_PINNED) continue;
             double *score = &scores[unit[i]];
-            if (!seen[unit[i]]++) *score = x;
-            else if (reduce == MSKP_REDUCE_MAX) *score = x > *score ? x : *score;
-            else if (reduce == MSKP_REDUCE_MIN) *score = x < *score ? x : *score;
-            else *score += x;
+            if (!seen[unit[i]]++)
+                *score = x;
+            else if (reduce == MSKP_REDUCE_MAX)
+                *score = x > *score ? x : *score;
+            else if (reduce == MSKP_REDUCE_MIN)
+                *score = x < *score ? x : *score;
+            else
+                *score += x;
         }
     }
     for (size_t u = 0; u < units; u++) {
-        if (!seen[u]) scores[u] = INFINITY;
-        else if (reduce == MSKP_REDUCE_MEAN) scores[u] /= (double)seen[u];
+        if (!seen[u])
+            scores[u] = INFINITY;
+        else if (reduce == MSKP_REDUCE_MEAN)
+            scores[u] /= (double)seen[u];
     }
     mskpi_free(&graph->host, seen);
     return MSKP_OK;

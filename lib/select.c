@@ -1,6 +1,6 @@
 /*
- * Keep mask: units leave in the order of their scores, in blocks of their family, until every demand
- * holds. Each block changes only the lists and costs that its family touches.
+ * Keep mask: units leave in the order of their scores, in blocks of their family, until every
+ * demand holds. Each block changes only the lists and costs that its family touches.
  */
 #include <math.h>
 #include <string.h>
@@ -26,8 +26,8 @@ typedef struct walk {
     uint32_t *last;  /* 1 + the last of them; next[] leads to those before */
     uint32_t *next;  /* [units] */
 
-    size_t *length; /* by list */
-    uint64_t *term; /* by term: its value */
+    size_t *length;  /* by list */
+    uint64_t *term;  /* by term: its value */
     uint32_t *stamp; /* by term: the commit that counted it last */
     uint32_t commits;
 
@@ -37,30 +37,10 @@ typedef struct walk {
 
 /* ---- the order ---- */
 
-static int before(const double *scores, uint32_t a, uint32_t b)
+static int leaves_before(const void *context, uint32_t a, uint32_t b)
 {
-    if (scores[a] != scores[b]) return scores[a] < scores[b];
-    return a < b;
-}
-
-/* Merge sort, bottom up: stable time, no recursion, no libc order of equals. */
-static void sort_units(uint32_t *order, uint32_t *other, size_t n, const double *scores)
-{
-    uint32_t *from = order, *to = other;
-    for (size_t width = 1; width < n; width *= 2) {
-        for (size_t low = 0; low < n; low += 2 * width) {
-            const size_t middle = low + width < n ? low + width : n;
-            const size_t high = low + 2 * width < n ? low + 2 * width : n;
-            size_t a = low, b = middle;
-            for (size_t k = low; k < high; k++)
-                to[k] = a < middle && (b == high || before(scores, from[a], from[b])) ? from[a++]
-                                                                                     : from[b++];
-        }
-        uint32_t *swap = from;
-        from = to;
-        to = swap;
-    }
-    if (from != order && n) memcpy(order, from, n * sizeof *order);
+    const double *scores = context;
+    return scores[a] != scores[b] ? scores[a] < scores[b] : a < b;
 }
 
 /* ---- blocks ---- */
@@ -162,7 +142,8 @@ static mskp_status out_of_reach(const walk *w, mskp_error *err)
     if ((double)w->removed < (double)mskpi_fraction(r->remove_fraction, w->graph->u.n))
         return mskpi_fail(err, MSKP_NO_SOLUTION,
                           "remove_fraction asks for %zu units, the limits let %zu of %zu go",
-                          mskpi_fraction(r->remove_fraction, w->graph->u.n), w->removed, w->graph->u.n);
+                          mskpi_fraction(r->remove_fraction, w->graph->u.n), w->removed,
+                          w->graph->u.n);
     const int params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
     return mskpi_fail(err, MSKP_NO_SOLUTION, "%s is %s, the least that the limits leave is %s",
                       params ? "max_params" : "max_macs",
@@ -235,7 +216,7 @@ static int start(walk *w, const mskp_graph *graph)
     for (uint32_t i = 0; i < u->n; i++)
         if (w->scores[i] < INFINITY && !(w->rule->locked && w->rule->locked[i]))
             w->order[w->norder++] = i;
-    sort_units(w->order, other, w->norder, w->scores);
+    mskpi_sort(w->order, other, w->norder, leaves_before, w->scores);
     mskpi_free(host, other);
     mskpi_list_lengths(graph, NULL, w->length);
     for (size_t t = 0; t < u->nterms; t++) {
@@ -265,8 +246,7 @@ static void stop(const walk *w)
 static void report(const walk *w, mskp_selection *selection)
 {
     const mskp_graph *g = w->graph;
-    mskp_selection s = {.removed = w->removed,
-                        .cost = {(double)w->cost[0], (double)w->cost[1]}};
+    mskp_selection s = {.removed = w->removed, .cost = {(double)w->cost[0], (double)w->cost[1]}};
     for (uint32_t p = 1; w->round > 1 && p <= g->nparams; p++)
         for (uint32_t d = 0; d < g->params[p].ndim; d++) {
             const uint32_t l = g->axes[g->params[p].axis + d].list;

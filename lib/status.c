@@ -14,8 +14,8 @@ uint32_t mskp_version(void)
 const char *mskp_status_text(mskp_status status)
 {
     switch ((int)status) {
-#define X(name, value, text)                                                                       \
-    case value:                                                                                    \
+#define X(name, value, text) \
+    case value:              \
         return text;
         MSKP_STATUS_TABLE(X)
 #undef X

@@ -7,16 +7,22 @@
 size_t mskpi_element_size(mskp_dtype dtype)
 {
     switch ((int)dtype) {
-    case MSKP_BYTES_1: return 1;
+    case MSKP_BYTES_1:
+        return 1;
     case MSKP_F16:
     case MSKP_BF16:
-    case MSKP_BYTES_2: return 2;
+    case MSKP_BYTES_2:
+        return 2;
     case MSKP_F32:
-    case MSKP_BYTES_4: return 4;
+    case MSKP_BYTES_4:
+        return 4;
     case MSKP_F64:
-    case MSKP_BYTES_8: return 8;
-    case MSKP_BYTES_16: return 16;
-    default: return 0;
+    case MSKP_BYTES_8:
+        return 8;
+    case MSKP_BYTES_16:
+        return 16;
+    default:
+        return 0;
     }
 }
 
@@ -55,10 +61,11 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     name = mskpi_short(name, room);
     v.element = mskpi_element_size(tensor->dtype);
     if (!v.element)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name, (unsigned)tensor->dtype);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name,
+                          (unsigned)tensor->dtype);
     if (tensor->ndim && tensor->ndim != ndim)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the tensor has %u axes, the parameter has %u", name,
-                          tensor->ndim, ndim);
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the tensor has %u axes, the parameter has %u",
+                          name, tensor->ndim, ndim);
     for (uint32_t d = 0; d < ndim; d++) {
         v.shape[d] = shape[d];
         if (tensor->ndim && tensor->shape[d] != shape[d])
@@ -87,17 +94,34 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
                               name, v.stride[d], d, below + 1);
         if (mskpi_times(distance(v.stride[d]), v.shape[d] - 1, &reach) ||
             reach > (size_t)PTRDIFF_MAX / 16 - below)
-            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: axis %u of length %zu with stride %td is too long",
-                              name, d, v.shape[d], v.stride[d]);
+            return mskpi_fail(err, MSKP_BAD_SHAPE,
+                              "%s: axis %u of length %zu with stride %td is too long", name, d,
+                              v.shape[d], v.stride[d]);
         below += reach;
     }
     v.extent = (below + 1) * v.element;
     v.low = v.data;
     for (uint32_t d = 0; d < ndim; d++)
-        if (v.shape[d] > 1 && v.stride[d] < 0)
+        if (v.data && v.shape[d] > 1 && v.stride[d] < 0)
             v.low += v.stride[d] * (ptrdiff_t)((v.shape[d] - 1) * v.element);
     *out = v;
     return MSKP_OK;
+}
+
+mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
+                              const mskp_tensor *tensors, tensor_view *view, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    size_t shape[MSKP_MAX_DIMS];
+    const char *name;
+    const uint32_t ndim = mskp_param_info(graph, (mskp_param){id}, &name, shape);
+    if (!tensors[id].data)
+        return mskpi_fail(err, MSKP_NO_DATA, "%s: its tensor in %s has no data",
+                          mskpi_short(name, room), set);
+    if (mskpi_element_size(tensors[id].dtype) && !mskpi_is_number(tensors[id].dtype))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %u in %s holds no numbers",
+                          mskpi_short(name, room), (unsigned)tensors[id].dtype, set);
+    return mskpi_view(&tensors[id], name, ndim, shape, view, err);
 }
 
 /* ---- elements as numbers ---- */
@@ -109,9 +133,12 @@ static double half_to_double(uint16_t h)
     const int exponent = (h >> 10) & 31;
     const double mantissa = (double)(h & 1023);
     double x;
-    if (exponent == 31) x = mantissa != 0 ? (double)NAN : (double)INFINITY;
-    else if (exponent) x = ldexp(1024 + mantissa, exponent - 25);
-    else x = mantissa * 0x1p-24;
+    if (exponent == 31)
+        x = mantissa != 0 ? (double)NAN : (double)INFINITY;
+    else if (exponent)
+        x = ldexp(1024 + mantissa, exponent - 25);
+    else
+        x = mantissa * 0x1p-24;
     return h & 0x8000 ? -x : x;
 }
 
@@ -169,10 +196,18 @@ double mskpi_load(const char *from, mskp_dtype dtype)
     uint32_t bits;
     double d;
     switch ((int)dtype) {
-    case MSKP_F32: memcpy(&bits, from, sizeof bits); return float_bits_to_double(bits);
-    case MSKP_F64: memcpy(&d, from, sizeof d); return d;
-    case MSKP_F16: memcpy(&h, from, sizeof h); return half_to_double(h);
-    default: memcpy(&h, from, sizeof h); return float_bits_to_double((uint32_t)h << 16);
+    case MSKP_F32:
+        memcpy(&bits, from, sizeof bits);
+        return float_bits_to_double(bits);
+    case MSKP_F64:
+        memcpy(&d, from, sizeof d);
+        return d;
+    case MSKP_F16:
+        memcpy(&h, from, sizeof h);
+        return half_to_double(h);
+    default:
+        memcpy(&h, from, sizeof h);
+        return float_bits_to_double((uint32_t)h << 16);
     }
 }
 
@@ -185,9 +220,15 @@ void mskpi_store(char *to, mskp_dtype dtype, double x)
         f = (float)x;
         memcpy(to, &f, sizeof f);
         return;
-    case MSKP_F64: memcpy(to, &x, sizeof x); return;
-    case MSKP_F16: h = double_to_half(x); break;
-    default: h = double_to_bfloat(x); break;
+    case MSKP_F64:
+        memcpy(to, &x, sizeof x);
+        return;
+    case MSKP_F16:
+        h = double_to_half(x);
+        break;
+    default:
+        h = double_to_bfloat(x);
+        break;
     }
     memcpy(to, &h, sizeof h);
 }

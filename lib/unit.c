@@ -81,13 +81,11 @@ static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t ax
             *number = m->by_view[slot] - 1;
             return 0;
         }
-    uint32_t *grown =
-        mskpi_grow(host, u->list_units, &m->capacity, m->used, view.n, sizeof *grown);
+    uint32_t *grown = mskpi_grow(host, u->list_units, &m->capacity, m->used, view.n, sizeof *grown);
     if (!grown) return 1;
     u->list_units = grown;
     uint32_t *made = grown + m->used;
-    for (size_t i = 0; i < view.n; i++)
-        made[i] = u->of_channel[m->graph->listed[view.first + i]];
+    for (size_t i = 0; i < view.n; i++) made[i] = u->of_channel[m->graph->listed[view.first + i]];
     content = mskpi_hash(made, view.n * sizeof *made) & m->mask;
     for (; m->by_content[content]; content = (content + 1) & m->mask) {
         const unit_list *l = &u->lists[m->by_content[content] - 1];
@@ -137,8 +135,8 @@ static int make_lists(mskp_graph *graph, unit_table *u)
 
 /*
  * A unit's incidence is the sequence of (list, how often) that it stands in. Sequences are kept as
- * paths of a tree: each list moves every unit that it holds from its node to a child. Units that end
- * at one node are a family. Linear in the lists' lengths, and exact.
+ * paths of a tree: each list moves every unit that it holds from its node to a child. Units that
+ * end at one node are a family. Linear in the lists' lengths, and exact.
  */
 typedef struct node {
     uint32_t parent, list, times;
@@ -301,8 +299,10 @@ static int param_term(const mskp_graph *graph, const graph_param *p, uint64_t ea
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &graph->axes[p->axis + d];
         if (mskpi_times(size, a->length, &size)) return 1;
-        if (a->list == NO_LIST) term->coefficient *= a->length;
-        else term->lists[term->nlists++] = a->list;
+        if (a->list == NO_LIST)
+            term->coefficient *= a->length;
+        else
+            term->lists[term->nlists++] = a->list;
     }
     *full = size;
     return 0;
@@ -352,8 +352,10 @@ static mskp_status make_terms(const mskp_graph *graph, unit_table *u, mskp_error
         for (size_t t = 0; t < u->nterms; t++)
             for (uint32_t k = 0; k < u->terms[t].nlists; k++) {
                 const uint32_t l = u->terms[t].lists[k];
-                if (fill) u->list_terms[u->list_term_first[l + 1]++] = (uint32_t)t;
-                else u->list_term_first[l + 2]++, links++;
+                if (fill)
+                    u->list_terms[u->list_term_first[l + 1]++] = (uint32_t)t;
+                else
+                    u->list_term_first[l + 2]++, links++;
             }
         if (fill) break;
         prefix_sum(u->list_term_first + 1, u->nlists);
@@ -503,8 +505,8 @@ mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp
     if (!graph || !info) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or info is NULL");
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     if (!handle.id || handle.id > graph->nvalues)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu", handle.id,
-                          graph->nvalues);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu",
+                          handle.id, graph->nvalues);
     v = &graph->values[handle.id];
     last = mskpi_alloc(&graph->host, graph->u.n, sizeof *last); /* 1 + its last channel here */
     joins = mskpi_alloc(&graph->host, graph->nvalues + 1, sizeof *joins);
@@ -525,8 +527,10 @@ mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp
             if (!out.pinned++ || by < out.pinned_by.id) out.pinned_by.id = by;
             continue;
         }
-        if (!last[unit]) out.units++;
-        else if (last[unit] - 1 != c) joins[graph->events[joined_at(graph, last[unit] - 1, c)]]++;
+        if (!last[unit])
+            out.units++;
+        else if (last[unit] - 1 != c)
+            joins[graph->events[joined_at(graph, last[unit] - 1, c)]]++;
         last[unit] = c + 1;
     }
     for (uint32_t k = 1; k <= graph->nvalues; k++)

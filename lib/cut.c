@@ -1,0 +1,417 @@
+/*
+ * The cut: every set of tensors compacted, in place or elsewhere. All checks come before the first
+ * byte moves.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+/* ---- moving one tensor ---- */
+
+/* One axis of the move. Iteration t visits kept element `reverse ? n-1-t : t`, so that source
+ * addresses ascend. */
+typedef struct loop {
+    size_t n;
+    const uint32_t *kept; /* NULL: all */
+    ptrdiff_t from, to;   /* bytes per index */
+    int reverse;
+} loop;
+
+typedef struct mover {
+    loop loops[MSKP_MAX_DIMS];
+    uint32_t nloops;
+    size_t bytes; /* contiguous in both, moved at once */
+} mover;
+
+static void move_loops(const mover *m, uint32_t level, const char *from, char *to)
+{
+    if (level == m->nloops) {
+        memmove(to, from, m->bytes);
+        return;
+    }
+    const loop *l = &m->loops[level];
+    for (size_t t = 0; t < l->n; t++) {
+        const size_t i = l->reverse ? l->n - 1 - t : t;
+        const size_t source = l->kept ? l->kept[i] : i;
+        const char *f = from + l->from * (ptrdiff_t)source;
+        char *w = to + l->to * (ptrdiff_t)i;
+        if (level + 1 < m->nloops) {
+            move_loops(m, level + 1, f, w);
+            continue;
+        }
+        switch (m->bytes) { /* a constant size is one instruction */
+        case 1:
+            *w = *f;
+            break;
+        case 2:
+            memmove(w, f, 2);
+            break;
+        case 4:
+            memmove(w, f, 4);
+            break;
+        case 8:
+            memmove(w, f, 8);
+            break;
+        default:
+            memmove(w, f, m->bytes);
+        }
+    }
+}
+
+/* to[i...] <- from[kept[i]...]; kept[d] NULL: all of axis d. Source addresses ascend. */
+static void move_tensor(const tensor_view *from, const tensor_view *to,
+                        const uint32_t *const kept[MSKP_MAX_DIMS])
+{
+    mover m = {.bytes = from->element};
+    const ptrdiff_t element = (ptrdiff_t)from->element;
+    uint32_t inner = from->ndim;
+    /* Axes that follow each other without a gap in both are one block of bytes. */
+    while (inner > 0) {
+        const uint32_t d = from->order[inner - 1];
+        if (to->shape[d] > 1 || from->shape[d] > 1) {
+            if (kept[d] || from->stride[d] * element != (ptrdiff_t)m.bytes ||
+                to->stride[d] * element != (ptrdiff_t)m.bytes)
+                break;
+            m.bytes *= to->shape[d];
+        }
+        inner--;
+    }
+    for (uint32_t k = 0; k < inner; k++) {
+        const uint32_t d = from->order[k];
+        m.loops[m.nloops++] = (loop){.n = to->shape[d],
+                                     .kept = kept[d],
+                                     .from = from->shape[d] > 1 ? from->stride[d] * element : 0,
+                                     .to = to->shape[d] > 1 ? to->stride[d] * element : 0,
+                                     .reverse = from->shape[d] > 1 && from->stride[d] < 0};
+    }
+    move_loops(&m, 0, from->data, to->data);
+}
+
+/* ---- overlaps ---- */
+
+static void mark_elements(const tensor_view *v, uint32_t d, char *at, char *low, size_t extent,
+                          uint8_t *bits, int test, int *hit)
+{
+    if (d < v->ndim) {
+        const ptrdiff_t step = v->shape[d] > 1 ? v->stride[d] * (ptrdiff_t)v->element : 0;
+        for (size_t i = 0; i < v->shape[d] && !*hit; i++)
+            mark_elements(v, d + 1, at + step * (ptrdiff_t)i, low, extent, bits, test, hit);
+        return;
+    }
+    for (size_t b = 0; b < v->element; b++) {
+        const uintptr_t offset = (uintptr_t)(at + b) - (uintptr_t)low;
+        if (offset >= extent) continue;
+        if (!test)
+            bits[offset / 8] |= (uint8_t)(1u << offset % 8);
+        else if (bits[offset / 8] >> offset % 8 & 1)
+            *hit = 1;
+    }
+}
+
+static int is_dense(const tensor_view *v)
+{
+    size_t n = v->element;
+    for (uint32_t d = 0; d < v->ndim; d++) n *= v->shape[d];
+    return n == v->extent;
+}
+
+static int ranges_meet(const tensor_view *a, const tensor_view *b)
+{
+    const uintptr_t p = (uintptr_t)a->low, q = (uintptr_t)b->low;
+    return p < q + b->extent && q < p + a->extent;
+}
+
+/* *hit <- do they share a byte? Exact, also for views that interleave. 1: no memory. */
+static int elements_meet(const mskp_host *host, const tensor_view *a, const tensor_view *b,
+                         int *hit)
+{
+    *hit = 0;
+    if (!ranges_meet(a, b)) return 0;
+    if (is_dense(a) && is_dense(b)) {
+        *hit = 1;
+        return 0;
+    }
+    char *low = (uintptr_t)a->low > (uintptr_t)b->low ? a->low : b->low;
+    const uintptr_t end_a = (uintptr_t)a->low + a->extent, end_b = (uintptr_t)b->low + b->extent;
+    const size_t extent = (size_t)((end_a < end_b ? end_a : end_b) - (uintptr_t)low);
+    uint8_t *bits = mskpi_alloc(host, extent / 8 + 1, 1);
+    if (!bits) return 1;
+    mark_elements(a, 0, a->data, low, extent, bits, 0, hit);
+    mark_elements(b, 0, b->data, low, extent, bits, 1, hit);
+    mskpi_free(host, bits);
+    return 0;
+}
+
+/* ---- the cut ---- */
+
+typedef struct job {
+    tensor_view from, to;
+    const uint32_t *kept[MSKP_MAX_DIMS];
+    mskp_tensor *write_back; /* in place: the host's view to correct */
+    uint32_t param;
+    size_t set;
+    int idle; /* stays where it is, whole */
+} job;
+
+typedef struct cutter {
+    const mskp_plan *plan;
+    job *jobs;
+    size_t n;
+    uint32_t *order; /* jobs by source address */
+    uint32_t *other; /* for sorting */
+    int serial;      /* some target lies on another tensor's source */
+} cutter;
+
+static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_ROOM])
+{
+    return mskpi_short(plan->text + plan->params[j->param].name, room);
+}
+
+/* What one tensor of one set asks for. */
+static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t set, uint32_t p,
+                            job *j, mskp_error *err)
+{
+    const graph_param *info = &plan->params[p];
+    const char *name = plan->text + info->name;
+    char room[NAME_ROOM];
+    size_t shape[MSKP_MAX_DIMS], length[MSKP_MAX_DIMS];
+    tensor_view in_place;
+    int whole = 1;
+    *j = (job){.param = p, .set = set};
+    for (uint32_t d = 0; d < info->ndim; d++) {
+        shape[d] = plan->axes[info->axis + d].length;
+        length[d] = mskpi_plan_axis(plan, p, d, &j->kept[d]);
+        whole &= !j->kept[d];
+    }
+    mskp_status status = mskpi_view(&move->from[p], name, info->ndim, shape, &j->from, err);
+    if (status) return status;
+    mskpi_cut_view(&j->from, length, &in_place);
+    if (!move->to) {
+        j->to = in_place;
+        j->write_back = &move->from[p];
+        j->idle = whole;
+        return MSKP_OK;
+    }
+    const mskp_tensor *to = &move->to[p];
+    if (!to->data)
+        return mskpi_fail(err, MSKP_NO_DATA, "%s: set %zu has data to move, but `to` has none",
+                          mskpi_short(name, room), set);
+    if (to->dtype != move->from[p].dtype)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %u, `from` has %u",
+                          mskpi_short(name, room), set, (unsigned)to->dtype,
+                          (unsigned)move->from[p].dtype);
+    if ((status = mskpi_view(to, name, info->ndim, length, &j->to, err)) != MSKP_OK) return status;
+    if (!ranges_meet(&j->from, &j->to)) return MSKP_OK;
+    /* On its own source: downwards, with the strides that keep the order of addresses. */
+    int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;
+    for (uint32_t d = 0; d < info->ndim; d++)
+        same &= length[d] < 2 || j->to.stride[d] == in_place.stride[d];
+    if (!same)
+        return mskpi_fail(
+            err, MSKP_OVERLAP,
+            "%s: `to` of set %zu overlaps its own source, and is not below it with the "
+            "strides of mskp_plan_views",
+            mskpi_short(name, room), set);
+    j->idle = whole && j->to.low == j->from.low;
+    return MSKP_OK;
+}
+
+static int source_before(const void *context, uint32_t a, uint32_t b)
+{
+    const job *jobs = context;
+    const uintptr_t x = (uintptr_t)jobs[a].from.low, y = (uintptr_t)jobs[b].from.low;
+    return x != y ? x < y : a < b;
+}
+
+/* Interval 2i is the source of the job at place i of the order, 2i + 1 its target. */
+static const tensor_view *interval(const cutter *c, uint32_t k)
+{
+    const job *j = &c->jobs[c->order[k / 2]];
+    return k % 2 ? &j->to : &j->from;
+}
+
+static int interval_before(const void *context, uint32_t a, uint32_t b)
+{
+    const uintptr_t x = (uintptr_t)interval(context, a)->low;
+    const uintptr_t y = (uintptr_t)interval(context, b)->low;
+    return x != y ? x < y : a < b;
+}
+
+/* Is interval k written to? */
+static int written(const cutter *c, uint32_t k)
+{
+    return k % 2 && !c->jobs[c->order[k / 2]].idle;
+}
+
+/* Two intervals whose ranges meet: may both be? */
+static mskp_status check_pair(cutter *c, uint32_t a, uint32_t b, mskp_error *err)
+{
+    char room_a[NAME_ROOM], room_b[NAME_ROOM];
+    int hit;
+    if (!written(c, a)) { /* a: written to; b: anything */
+        const uint32_t swap = a;
+        a = b;
+        b = swap;
+    }
+    if (a / 2 == b / 2 || !written(c, a)) return MSKP_OK; /* a tensor and itself; two that stay */
+    if (b % 2 == 0) {
+        c->serial = 1;
+        if (b / 2 < a / 2 && !c->jobs[c->order[b / 2]].idle) return MSKP_OK; /* read before */
+    }
+    const job *writer = &c->jobs[c->order[a / 2]], *victim = &c->jobs[c->order[b / 2]];
+    if (elements_meet(&c->plan->host, interval(c, a), interval(c, b), &hit))
+        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking overlaps",
+                          mskp_status_text(MSKP_NO_MEMORY));
+    if (!hit) return MSKP_OK;
+    return mskpi_fail(err, MSKP_OVERLAP, "%s (set %zu) would be written onto %s (set %zu)%s",
+                      name_of(c->plan, writer, room_a), writer->set,
+                      name_of(c->plan, victim, room_b), victim->set,
+                      b % 2 ? "" : ", which is still needed");
+}
+
+/* Sweeps over all intervals by address and checks the pairs whose ranges meet. */
+static mskp_status check_overlaps(cutter *c, mskp_error *err)
+{
+    const mskp_host *host = &c->plan->host;
+    uint32_t *sorted = mskpi_alloc(host, 2 * c->n, sizeof *sorted);
+    uint32_t *open = mskpi_alloc(host, 2 * c->n, sizeof *open);
+    mskp_status status = MSKP_OK;
+    size_t nopen = 0;
+    if (!sorted || !open) {
+        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking overlaps",
+                            mskp_status_text(MSKP_NO_MEMORY));
+    } else {
+        for (uint32_t i = 0; i < 2 * c->n; i++) sorted[i] = i;
+        mskpi_sort(sorted, open, 2 * c->n, interval_before, c);
+        for (size_t i = 0; !status && i < 2 * c->n; i++) {
+            const tensor_view *v = interval(c, sorted[i]);
+            size_t still = 0;
+            for (size_t k = 0; k < nopen; k++) {
+                const tensor_view *o = interval(c, open[k]);
+                if ((uintptr_t)o->low + o->extent <= (uintptr_t)v->low) continue;
+                open[still++] = open[k];
+                if (!status) status = check_pair(c, open[k], sorted[i], err);
+            }
+            nopen = still;
+            open[nopen++] = sorted[i];
+        }
+    }
+    mskpi_free(host, sorted);
+    mskpi_free(host, open);
+    return status;
+}
+
+static void move_one(void *context, size_t i)
+{
+    const cutter *c = context;
+    const job *j = &c->jobs[c->order[i]];
+    if (!j->idle) move_tensor(&j->from, &j->to, j->kept);
+}
+
+static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets,
+                               const mskp_move *moves, mskp_error *err)
+{
+    if (!plan || (sets && !moves))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or moves is NULL");
+    if (params != plan->nparams)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the sets have %zu parameters, the plan has %zu",
+                          params, plan->nparams);
+    for (size_t s = 0; s < sets; s++)
+        if (!moves[s].from) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "set %zu: from is NULL", s);
+    if (sets > (UINT32_MAX / 2 - 1) / (params + 1))
+        return mskpi_fail(err, MSKP_UNSUPPORTED, "%zu sets of %zu parameters are too many", sets,
+                          params);
+    return MSKP_OK;
+}
+
+mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, const mskp_move *moves,
+                          mskp_error *err)
+{
+    cutter c = {.plan = plan};
+    mskp_status status = check_moves(plan, params, sets, moves, err);
+    if (status) return status;
+    const mskp_host *host = &plan->host;
+    c.jobs = mskpi_alloc(host, sets * params, sizeof *c.jobs);
+    c.order = mskpi_alloc(host, sets * params, sizeof *c.order);
+    c.other = mskpi_alloc(host, sets * params, sizeof *c.other);
+    if (!c.jobs || !c.order || !c.other)
+        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking %zu sets",
+                            mskp_status_text(MSKP_NO_MEMORY), sets);
+    for (size_t s = 0; !status && s < sets; s++)
+        for (uint32_t p = 1; !status && p <= params; p++)
+            if (moves[s].from[p].data)
+                status = make_job(plan, &moves[s], s, p, &c.jobs[c.n++], err);
+    if (!status) {
+        for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
+        mskpi_sort(c.order, c.other, c.n, source_before, c.jobs);
+        status = check_overlaps(&c, err);
+    }
+    if (!status) {
+        if (c.serial)
+            for (size_t i = 0; i < c.n; i++) move_one(&c, i);
+        else
+            mskpi_parallel(host, c.n, move_one, &c);
+        for (size_t i = 0; i < c.n; i++) {
+            const job *j = &c.jobs[i];
+            if (!j->write_back) continue;
+            mskp_tensor *t = j->write_back;
+            t->data = j->to.data;
+            t->ndim = j->to.ndim;
+            memcpy(t->shape, j->to.shape, sizeof t->shape);
+            memcpy(t->stride, j->to.stride, sizeof t->stride);
+        }
+    }
+    mskpi_free(host, c.jobs);
+    mskpi_free(host, c.order);
+    mskpi_free(host, c.other);
+    return status;
+}
+
+/* ---- bare ---- */
+
+mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t axis, size_t n,
+                      const uint32_t *index, const mskp_tensor *to, mskp_error *err)
+{
+    mskp_host host;
+    tensor_view source, target;
+    const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
+    size_t shape[MSKP_MAX_DIMS], span = 1;
+    int hit = 0;
+    if (!from || !to || (n && !index))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: from, to or index is NULL");
+    if (!from->data || !to->data)
+        return mskpi_fail(err, MSKP_NO_DATA, "take: %s has no data", from->data ? "to" : "from");
+    if (from->ndim < 1 || from->ndim > MSKP_MAX_DIMS || axis >= from->ndim)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: axis %u of a tensor with %u axes (1 to %d)",
+                          axis, from->ndim, MSKP_MAX_DIMS);
+    if (to->ndim != from->ndim)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: to has %u axes, from has %u", to->ndim,
+                          from->ndim);
+    if (to->dtype != from->dtype)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: to has dtype %u, from has %u",
+                          (unsigned)to->dtype, (unsigned)from->dtype);
+    for (uint32_t d = 0; d < from->ndim; d++) {
+        if (!from->shape[d] || mskpi_times(span, from->shape[d], &span) || span > PTRDIFF_MAX / 16)
+            return mskpi_fail(err, MSKP_BAD_SHAPE, "take: axis %u of from has length %zu", d,
+                              from->shape[d]);
+        shape[d] = d == axis ? n : from->shape[d];
+    }
+    if (!n || mskpi_times(span / from->shape[axis], n, &span) || span > PTRDIFF_MAX / 16)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: %zu indices", n);
+    for (size_t i = 0; i < n; i++)
+        if (index[i] >= from->shape[axis])
+            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                              "take: index %zu is %u, axis %u of from has length %zu", i, index[i],
+                              axis, from->shape[axis]);
+    mskp_status status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
+    if (!status) status = mskpi_view(to, "take: to", to->ndim, shape, &target, err);
+    if (status) return status;
+    mskpi_host_init(&host, given);
+    if (elements_meet(&host, &source, &target, &hit))
+        return mskpi_fail(err, MSKP_NO_MEMORY, "take: %s while checking overlaps",
+                          mskp_status_text(MSKP_NO_MEMORY));
+    if (hit) return mskpi_fail(err, MSKP_OVERLAP, "take: from and to overlap");
+    kept[axis] = index;
+    move_tensor(&source, &target, kept);
+    return MSKP_OK;
+}

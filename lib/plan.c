@@ -1,0 +1,299 @@
+/*
+ * Surgery, worked out: for each list the ascending indices that stay; from them the smaller graph,
+ * and the views that tensors become.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+/* ---- the smaller graph: the same description over fewer channels ---- */
+
+/* NULL: no memory. */
+static void *copy_of(const mskp_host *host, const void *from, size_t n, size_t size)
+{
+    void *to = mskpi_alloc(host, n, size);
+    if (to && n) memcpy(to, from, n * size);
+    return to;
+}
+
+static int stays(const mskp_graph *g, const uint8_t *keep, uint32_t c)
+{
+    const uint32_t unit = g->u.of_channel[c];
+    return unit == MSKP_PINNED || keep[unit];
+}
+
+/* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
+static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
+{
+    uint32_t *number = mskpi_alloc(&g->host, g->nchannels, sizeof *number);
+    to->channels = mskpi_alloc(&g->host, g->nchannels, sizeof *to->channels);
+    to->listed = mskpi_alloc(&g->host, g->nlisted, sizeof *to->listed);
+    /* before[i]: listed entries that stay below i */
+    size_t *before = mskpi_alloc(&g->host, g->nlisted + 1, sizeof *before);
+    const int failed = !number || !to->channels || !to->listed || !before;
+    if (!failed) {
+        for (uint32_t c = 0; c < g->nchannels; c++)
+            if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
+        for (uint32_t c = 0; c < g->nchannels; c++)
+            if (stays(g, keep, c)) {
+                graph_channel *mine = &to->channels[number[c]];
+                *mine = g->channels[c];
+                mine->parent = number[mine->parent];
+            }
+        for (size_t i = 0; i < g->nlisted; i++) {
+            const uint32_t c = g->listed[i];
+            before[i] = to->nlisted;
+            if (stays(g, keep, c)) to->listed[to->nlisted++] = number[c];
+        }
+        before[g->nlisted] = to->nlisted;
+        for (size_t v = 1; v <= to->nvalues; v++) {
+            list_view *view = &to->values[v].view;
+            const size_t end = view->first + view->n;
+            *view = (list_view){before[view->first], before[end] - before[view->first]};
+        }
+        for (size_t a = 0; a < to->naxes; a++) {
+            list_view *view = &to->axes[a].view;
+            const size_t end = view->first + view->n;
+            if (!view->n) continue;
+            *view = (list_view){before[view->first], before[end] - before[view->first]};
+            to->axes[a].length = view->n;
+        }
+    }
+    mskpi_free(&g->host, number);
+    mskpi_free(&g->host, before);
+    return failed;
+}
+
+static mskp_graph *smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err)
+{
+    const mskp_host *host = &g->host;
+    mskp_graph *to = mskpi_alloc(host, 1, sizeof *to);
+    if (!to) goto no_memory;
+    to->host = *host;
+    to->nparams = g->nparams;
+    to->naxes = g->naxes;
+    to->nvalues = g->nvalues;
+    to->nevents = g->nevents;
+    to->nmacs = g->nmacs;
+    to->text_used = g->text_used;
+    to->params = copy_of(host, g->params, g->nparams + 1, sizeof *g->params);
+    to->axes = copy_of(host, g->axes, g->naxes, sizeof *g->axes);
+    to->values = copy_of(host, g->values, g->nvalues + 1, sizeof *g->values);
+    to->events = copy_of(host, g->events, g->nevents, sizeof *g->events);
+    to->macs = copy_of(host, g->macs, g->nmacs, sizeof *g->macs);
+    to->text = copy_of(host, g->text, g->text_used, 1);
+    if (!to->params || !to->axes || !to->values || !to->events || !to->macs || !to->text ||
+        mskpi_names_copy(host, &to->param_names, &g->param_names) ||
+        mskpi_names_copy(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))
+        goto no_memory;
+    if (!mskpi_units_make(to, err)) {
+        to->finished = 1;
+        return to;
+    }
+    mskp_graph_destroy(to);
+    return NULL;
+no_memory:
+    mskp_graph_destroy(to);
+    mskpi_fail(err, MSKP_NO_MEMORY, "%s while making the smaller graph",
+               mskp_status_text(MSKP_NO_MEMORY));
+    return NULL;
+}
+
+/* ---- the plan ---- */
+
+/* Every list keeps a channel. */
+static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    for (size_t l = 0; l < g->u.nlists; l++) {
+        const unit_list *list = &g->u.lists[l];
+        if (length[l]) continue;
+        if (list->param)
+            return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu on axis %u",
+                              mskpi_short(mskpi_param_name(g, list->param), room), list->n,
+                              list->axis);
+        return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
+                          mskpi_short(mskpi_value_name(g, list->value), room), list->n);
+    }
+    return MSKP_OK;
+}
+
+static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *length,
+                      mskp_plan *plan)
+{
+    const unit_table *u = &g->u;
+    size_t stored = 0;
+    plan->lists = mskpi_alloc(&plan->host, u->nlists, sizeof *plan->lists);
+    if (!plan->lists) return 1;
+    for (size_t l = 0; l < u->nlists; l++) {
+        plan->lists[l] = (kept_list){stored, length[l], u->lists[l].n};
+        if (length[l] < u->lists[l].n) stored += length[l];
+    }
+    plan->kept = mskpi_alloc(&plan->host, stored, sizeof *plan->kept);
+    if (!plan->kept) return 1;
+    for (size_t l = 0; l < u->nlists; l++) {
+        const uint32_t *unit = u->list_units + u->lists[l].first;
+        size_t at = plan->lists[l].first;
+        if (length[l] == u->lists[l].n) continue;
+        for (uint32_t i = 0; i < u->lists[l].n; i++)
+            if (unit[i] == MSKP_PINNED || keep[unit[i]]) plan->kept[at++] = i;
+    }
+    return 0;
+}
+
+mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                             mskp_plan **out, mskp_graph **small, mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_plan *plan;
+    mskp_graph *made = NULL;
+    size_t *length;
+    if (status) return status;
+    if (!keep || !out) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or plan is NULL");
+    const mskp_host *host = &graph->host;
+    plan = mskpi_alloc(host, 1, sizeof *plan);
+    length = mskpi_alloc(host, graph->u.nlists, sizeof *length);
+    if (!plan || !length) goto no_memory;
+    mskpi_list_lengths(graph, keep, length);
+    if ((status = check_lists(graph, length, err)) != MSKP_OK) goto out;
+    plan->host = *host;
+    plan->nparams = graph->nparams;
+    plan->nvalues = graph->nvalues;
+    plan->params = copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
+    plan->axes = copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
+    plan->text = copy_of(host, graph->text, graph->text_used, 1);
+    plan->value_list = mskpi_alloc(host, graph->nvalues + 1, sizeof *plan->value_list);
+    if (!plan->params || !plan->axes || !plan->text || !plan->value_list ||
+        fill_lists(graph, keep, length, plan))
+        goto no_memory;
+    for (size_t v = 1; v <= graph->nvalues; v++) plan->value_list[v] = graph->values[v].list;
+    if (small && !(made = smaller(graph, keep, err))) {
+        status = MSKP_NO_MEMORY;
+        goto out;
+    }
+    mskpi_free(host, length);
+    *out = plan;
+    if (small) *small = made;
+    return MSKP_OK;
+no_memory:
+    status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while planning", mskp_status_text(MSKP_NO_MEMORY));
+out:
+    mskpi_free(host, length);
+    if (plan) plan->host = *host;
+    mskp_plan_destroy(plan);
+    return status;
+}
+
+void mskp_plan_destroy(mskp_plan *plan)
+{
+    if (!plan) return;
+    const mskp_host host = plan->host;
+    mskpi_free(&host, plan->params);
+    mskpi_free(&host, plan->axes);
+    mskpi_free(&host, plan->value_list);
+    mskpi_free(&host, plan->lists);
+    mskpi_free(&host, plan->kept);
+    mskpi_free(&host, plan->text);
+    mskpi_free(&host, plan);
+}
+
+/* ---- what stays ---- */
+
+static const uint32_t *kept_of(const mskp_plan *plan, uint32_t list, size_t *count)
+{
+    const kept_list *k = &plan->lists[list];
+    *count = k->n;
+    return k->n == k->full ? NULL : plan->kept + k->first;
+}
+
+size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t d, const uint32_t **kept)
+{
+    const graph_axis *a = &plan->axes[plan->params[param].axis + d];
+    size_t count = a->length;
+    *kept = a->list == NO_LIST ? NULL : kept_of(plan, a->list, &count);
+    return count;
+}
+
+const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t d, size_t *count)
+{
+    const uint32_t *kept;
+    *count = 0;
+    if (!plan || !param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
+        return NULL;
+    *count = mskpi_plan_axis(plan, param.id, d, &kept);
+    return kept;
+}
+
+const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count)
+{
+    *count = 0;
+    if (!plan || !value.id || value.id > plan->nvalues) return NULL;
+    return kept_of(plan, plan->value_list[value.id], count);
+}
+
+/* ---- views after the cut ---- */
+
+/*
+ * What was dense stays dense in its own order of axes; what has gaps keeps its strides. So every
+ * new address lies at or below the old one, in the same order: moving elements by ascending address
+ * never overtakes one that is still to be read.
+ */
+void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *small)
+{
+    size_t packed = 1, span = 1;
+    *small = *full;
+    for (uint32_t d = 0; d < full->ndim; d++) {
+        small->shape[d] = length[d];
+        span *= full->shape[d];
+    }
+    if (full->extent == span * full->element)
+        for (uint32_t k = full->ndim; k-- > 0;) { /* smallest stride first */
+            const uint32_t d = full->order[k];
+            small->stride[d] =
+                full->stride[d] < 0 && full->shape[d] > 1 ? -(ptrdiff_t)packed : (ptrdiff_t)packed;
+            packed *= length[d];
+        }
+    small->data = small->low;
+    size_t reach = 0;
+    for (uint32_t d = 0; d < full->ndim; d++) {
+        const size_t step =
+            small->stride[d] < 0 ? (size_t)-small->stride[d] : (size_t)small->stride[d];
+        if (length[d] < 2) continue;
+        reach += step * (length[d] - 1);
+        if (small->stride[d] < 0 && small->low)
+            small->data += step * (length[d] - 1) * full->element;
+    }
+    small->extent = (reach + 1) * full->element;
+}
+
+mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
+                            mskp_tensor *small, mskp_error *err)
+{
+    mskp_status status = MSKP_OK;
+    if (!plan || !full || !small)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan, full or small is NULL");
+    if (params != plan->nparams)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the set has %zu parameters, the plan has %zu",
+                          params, plan->nparams);
+    for (int write = 0; write < 2; write++) /* check all, then write all */
+        for (uint32_t p = 1; p <= params; p++) {
+            const graph_param *info = &plan->params[p];
+            size_t shape[MSKP_MAX_DIMS], length[MSKP_MAX_DIMS];
+            const uint32_t *kept;
+            tensor_view view, cut;
+            for (uint32_t d = 0; d < info->ndim; d++) {
+                shape[d] = plan->axes[info->axis + d].length;
+                length[d] = mskpi_plan_axis(plan, p, d, &kept);
+            }
+            status = mskpi_view(&full[p], plan->text + info->name, info->ndim, shape, &view, err);
+            if (status) return status;
+            if (!write) continue;
+            mskpi_cut_view(&view, length, &cut);
+            mskp_tensor t = {
+                .data = full[p].data ? cut.data : NULL, .dtype = view.dtype, .ndim = info->ndim};
+            memcpy(t.shape, cut.shape, sizeof t.shape);
+            memcpy(t.stride, cut.stride, sizeof t.stride);
+            small[p] = t;
+        }
+    return MSKP_OK;
+}
