@@ -1,9 +1,9 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
-# New files need no edit here. lib/*.c is the library; examples/convnet/*.c the small runtime of the examples. Programs of
-# their own are examples/*.c, test/test_*.c, test/convnet/test_*.c (built for float and for double) and test/bench/*.c;
-# what else lies in a folder of test/ is linked into test/test_*. A test/scripts/check-* is one test: it passes with exit
-# status 0 and is skipped with 77.
+# New files need no edit here. lib/*.c is the library, examples/convnet/*.c the small runtime of the examples and
+# examples/job/*.c what else they share. Programs of their own are examples/*.c, test/test_*.c, test/bench/*.c and
+# test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c is linked
+# with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
 
 BUILD ?= build
 CFLAGS ?= -O3 -g
@@ -67,7 +67,9 @@ double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
 
 LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
 CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
-SUPPORT_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/%),$(wildcard test/*/*.c)))
+HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/%),$(wildcard test/*/*.c)))
+HELPERS := $(patsubst $(BUILD)/test/%/,%,$(sort $(dir $(HELPER_OBJECTS))))
+JOB_OBJECTS := $(call objects,$(wildcard examples/job/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
 CONVNET_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/convnet/test_*.c))
@@ -79,9 +81,10 @@ LIBRARY = $(BUILD)/libmskp.a
 SHARED = $(BUILD)/$(SONAME)
 CONVNET = $(BUILD)/libconvnet.a
 CONVNET_F64 = $(BUILD)/libconvnet_f64.a
-SUPPORT = $(BUILD)/libsupport.a
+JOB = $(BUILD)/libjob.a
+HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 
-EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(SUPPORT_OBJECTS) \
+EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(HELPER_OBJECTS) $(JOB_OBJECTS) \
 	$(call objects,$(wildcard examples/*.c test/test_*.c test/convnet/*.c test/bench/*.c)) \
 	$(call double,$(call objects,$(wildcard test/convnet/*.c)))
 SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] test/*.[ch] test/*/*.[ch] test/*/*.cpp)
@@ -126,7 +129,8 @@ $(BUILD)/f64/%.o: %.c $(BUILD)/flags
 $(LIBRARY): $(LIB_OBJECTS)
 $(CONVNET): $(CONVNET_OBJECTS)
 $(CONVNET_F64): $(call double,$(CONVNET_OBJECTS))
-$(SUPPORT): $(SUPPORT_OBJECTS)
+$(JOB): $(JOB_OBJECTS)
+$(foreach h,$(HELPERS),$(eval $(BUILD)/libtest_$(h).a: $(filter $(BUILD)/test/$(h)/%,$(HELPER_OBJECTS))))
 $(BUILD)/%.a: $(BUILD)/sources
 	$(call say,AR)
 	@rm -f $@
@@ -139,13 +143,15 @@ $(SHARED): $(LIB_OBJECTS) lib/mskp.map $(BUILD)/sources
 $(BUILD)/libmskp.so: $(SHARED)
 	$(Q)ln -sf $(SONAME) $@
 
-$(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(CONVNET) $(LIBRARY)
+$(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(JOB) $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(CONVNET_LIBS)
 
-$(TESTS): %: %.o $(SUPPORT) $(LIBRARY)
+# The folders whose headers the program includes; they need not agree on names among each other.
+used_helpers = $(foreach h,$(HELPERS),$(if $(shell grep -l 'test/$(h)/' $@.d),$(BUILD)/libtest_$(h).a))
+$(TESTS): %: %.o $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
-	$(Q)$(LINK) $(TEST_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(used_helpers) $(LIBRARY) -Wl,--as-needed $(TEST_LIBS)
 
 $(CONVNET_TESTS): %: %.o $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
