@@ -271,6 +271,7 @@ void model_joins(const model *m, size_t value, size_t *joins)
         uint32_t a = label[m->event[e].a], b = label[m->event[e].b];
         bool has_a = false, has_b = false;
         for (size_t i = 0; i < v->n; i++) {
+            if (v->unit[i] == MSKP_PINNED) continue;
             has_a |= label[v->channel[i]] == a;
             has_b |= label[v->channel[i]] == b;
         }

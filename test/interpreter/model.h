@@ -85,7 +85,8 @@ size_t model_kept(const uint32_t *units, size_t n, const uint8_t *keep);
 uint8_t *model_random_mask(const model *m, arena *mem, rng *r, double keep_probability);
 bool model_mask_allowed(const model *m, const uint8_t *keep);
 
-/* Joins among the channels of a value, by the value whose operator made them; [values + 1]. */
+/* Joins among the channels of a value that may leave, by the value whose operator made them;
+ * [values + 1]. */
 void model_joins(const model *m, size_t value, size_t *joins);
 /* The first value that pinned a channel of this one; 0: none. */
 size_t model_pinned_by(const model *m, size_t value);

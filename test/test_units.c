@@ -1,0 +1,508 @@
+/*
+ * Units, members, families and what is said of values, against the slow model; weight tying;
+ * errors of description.
+ */
+#include "interpreter/trial.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Random networks ---- */
+
+START_TEST(random_networks_are_as_the_model_says)
+{
+    size_t tied = 0, count = test_count(1500);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        require_model(t.graph, &t.model);
+        size_t *joins = arena_get(&t.mem, t.model.values + 1, sizeof *joins);
+        for (uint32_t v = 1; v <= t.model.values; v++) {
+            mskp_value_info info;
+            size_t most = 0;
+            REQUIRE_OK(mskp_value_get_info(t.graph, (mskp_value){v}, &info, NULL));
+            REQUIRE(info.pinned_by.id == model_pinned_by(&t.model, v), "%s: pinned by %u, not %zu",
+                    info.name, info.pinned_by.id, model_pinned_by(&t.model, v));
+            model_joins(&t.model, v, joins);
+            for (size_t b = 1; b <= t.model.values; b++)
+                if (joins[b] > most) most = joins[b];
+            if (joins[0]) continue; /* a host's own tie has no operator */
+            REQUIRE(info.tied == most, "%s: %zu joins, %zu expected", info.name, info.tied, most);
+            REQUIRE(most ? joins[info.tied_by.id] == most : info.tied_by.id == 0, "%s: tied by %u",
+                    info.name, info.tied_by.id);
+            tied += most > 0;
+        }
+        trial_end(&t);
+    }
+    REQUIRE(tied * 2 > count, "ties in %zu values only", tied);
+}
+END_TEST
+
+START_TEST(same_recipe_same_graph)
+{
+    /* The same recipe twice, in two graphs, gives the same in every respect. */
+    for (size_t k = 0; k < test_count(100); k++) {
+        trial a, b;
+        trial_begin(&a, test_seed() * 1000000 + k, NULL, NULL);
+        trial_begin(&b, test_seed() * 1000000 + k, NULL, NULL);
+        require_same_graph(a.graph, b.graph);
+        trial_end(&a);
+        trial_end(&b);
+    }
+}
+END_TEST
+
+/* ---- A network by hand ---- */
+
+#define SHAPE(...)                                                 \
+    (sizeof((size_t[]){__VA_ARGS__}) / sizeof(size_t)), (size_t[]) \
+    {                                                              \
+        __VA_ARGS__                                                \
+    }
+
+START_TEST(tied_weights_tie_their_channels)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param first = mskp_parameter(g, "first", SHAPE(4, 2, 1));
+    mskp_param twice = mskp_parameter(g, "twice", SHAPE(4, 4, 3));
+    mskp_param gamma = mskp_parameter(g, "gamma", SHAPE(4));
+    mskp_param last = mskp_parameter(g, "last", SHAPE(1, 4));
+    mskp_value x = mskp_input(g, "x", 2, 1, (size_t[]){9});
+    mskp_value a = mskp_conv(g, "a", x, &(mskp_conv_desc){.weight = first});
+    mskp_value b = mskp_conv(g, "b", a, &(mskp_conv_desc){.weight = twice});
+    mskp_value c = mskp_conv(g, "c", b, &(mskp_conv_desc){.weight = twice});
+    mskp_value d = mskp_norm(g, "d", c, &(mskp_norm_desc){.scale = gamma});
+    mskp_value e = mskp_linear(g, "e", d, last, (mskp_param){0});
+    mskp_error err = {0};
+    ck_assert_int_eq(mskp_output(g, e), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
+
+    /* b's output is c's input and the first use's output is the second's: all four are one. */
+    mskp_counts counts = mskp_count(g);
+    ck_assert_uint_eq(counts.units, 4);
+    ck_assert_uint_eq(counts.families, 1);
+    uint32_t roles;
+    size_t n;
+    const uint32_t *units = mskp_param_units(g, twice, 1, &roles, &n);
+    ck_assert_uint_eq(n, 4);
+    ck_assert_uint_eq(roles, MSKP_ROLE_CONSUMER);
+    for (uint32_t i = 0; i < 4; i++) ck_assert_uint_eq(units[i], i);
+    ck_assert_ptr_null(mskp_param_units(g, twice, 2, NULL, NULL));
+
+    /* first 0; twice 0 and 1; gamma 0; last 1. */
+    const mskp_member *m = mskp_unit_members(g, 2, &n);
+    const mskp_member expected[] = {{first, 0, 2, MSKP_ROLE_FILTER},
+                                    {twice, 0, 2, MSKP_ROLE_FILTER},
+                                    {twice, 1, 2, MSKP_ROLE_CONSUMER},
+                                    {gamma, 0, 2, MSKP_ROLE_SCALE},
+                                    {last, 1, 2, MSKP_ROLE_CONSUMER}};
+    ck_assert_uint_eq(n, 5);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_uint_eq(m[i].param.id, expected[i].param.id);
+        ck_assert_uint_eq(m[i].axis, expected[i].axis);
+        ck_assert_uint_eq(m[i].index, expected[i].index);
+        ck_assert_uint_eq(m[i].roles, expected[i].roles);
+    }
+
+    mskp_value_info info;
+    ck_assert_int_eq(mskp_value_get_info(g, e, &info, NULL), MSKP_OK);
+    ck_assert_str_eq(info.name, "e");
+    ck_assert_str_eq(info.op, "linear");
+    ck_assert_uint_eq(info.pinned, 1);
+    ck_assert_uint_eq(info.pinned_by.id, e.id);
+    ck_assert_uint_eq(info.nspatial, 1);
+    ck_assert_uint_eq(info.spatial[0], 5);
+    ck_assert_uint_eq(mskp_value_find(g, "c").id, c.id);
+    ck_assert_uint_eq(mskp_param_find(g, "gamma").id, gamma.id);
+    ck_assert_uint_eq(mskp_value_find(g, "gamma").id, 0);
+    ck_assert_uint_eq(mskp_param_find(g, "c").id, 0);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+START_TEST(roles_add_up)
+{
+    /* A bias that is also a scale; a weight that reads and makes the same channels. */
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "p", SHAPE(3));
+    mskp_value v = mskp_fresh(g, "v", 3, 0, NULL), w = mskp_fresh(g, "w", 3, 0, NULL);
+    uint32_t roles;
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SHIFT, v), MSKP_OK);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, w), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_uint_eq(mskp_count(g).units, 3);
+    (void)mskp_param_units(g, p, 0, &roles, NULL);
+    ck_assert_uint_eq(roles, MSKP_ROLE_SHIFT | MSKP_ROLE_SCALE);
+    size_t n;
+    (void)mskp_unit_members(g, 0, &n);
+    ck_assert_uint_eq(n, 1);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- Errors of description ---- */
+
+/* A small beginning for every case. */
+typedef struct base {
+    mskp_graph *g;
+    mskp_value x;           /* 3 channels, 8 x 6 */
+    mskp_value flat;        /* 5 channels, no axes */
+    mskp_param w;           /* weight [4][3][3][3] */
+    mskp_param v4, v7, l25; /* vectors; a linear weight [2][5] */
+} base;
+
+static base begin(void)
+{
+    base b = {.g = mskp_graph_create(NULL)};
+    b.x = mskp_input(b.g, "x", 3, 2, (size_t[]){8, 6});
+    b.flat = mskp_fresh(b.g, "flat", 5, 0, NULL);
+    b.w = mskp_parameter(b.g, "w", SHAPE(4, 3, 3, 3));
+    b.v4 = mskp_parameter(b.g, "v4", SHAPE(4));
+    b.v7 = mskp_parameter(b.g, "v7", SHAPE(7));
+    b.l25 = mskp_parameter(b.g, "l25", SHAPE(2, 5));
+    return b;
+}
+
+/* Out of range: of a shape, an argument or what is supported; the header leaves it open. */
+#define RANGE ((mskp_status)1000)
+
+/* The description after the wrong call: the status, the words, and that it sticks. */
+static void refused(base *b, bool returned_error, const char *what, mskp_status status,
+                    const char *const *words)
+{
+    mskp_error err = {0};
+    if (status == RANGE) {
+        mskp_status said = mskp_output(b->g, b->x);
+        bool open = said == MSKP_BAD_SHAPE || said == MSKP_UNSUPPORTED;
+        status = open ? said : MSKP_BAD_ARGUMENT;
+    }
+    ck_assert_msg(returned_error, "%s: the call itself returned no error", what);
+    ck_assert_msg(mskp_input(b->g, "later", 1, 0, NULL).id == 0, "%s does not stick", what);
+    ck_assert_msg(mskp_output(b->g, b->x) == status, "%s: later calls return %s", what,
+                  mskp_status_text(mskp_output(b->g, b->x)));
+    (void)mskp_parameter(b->g, "a blank", SHAPE(3)); /* another error, which must not win */
+    mskp_status got = mskp_graph_finish(b->g, &err);
+    ck_assert_msg(got == status, "%s: %s instead of %s (%s)", what, mskp_status_text(got),
+                  mskp_status_text(status), err.text);
+    ck_assert_msg(err.status == status, "%s: err holds another status", what);
+    ck_assert_msg(memchr(err.text, 0, sizeof err.text) != NULL, "%s: no end", what);
+    for (size_t i = 0; words[i]; i++)
+        ck_assert_msg(strstr(err.text, words[i]) != NULL, "%s: \"%s\" lacks \"%s\"", what, err.text,
+                      words[i]);
+    ck_assert_uint_eq(mskp_count(b->g).units, 0);
+    mskp_graph_destroy(b->g);
+}
+
+/* call: an expression of b that makes a value, or a status with REFUSED_STATUS. */
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED_PLAIN(call, status, words)                 \
+    do {                                                   \
+        base b = begin();                                  \
+        bool returned_error = (call).id == 0;              \
+        refused(&b, returned_error, #call, status, words); \
+    } while (0)
+#define REFUSED_STATUS(call, status, words)                \
+    do {                                                   \
+        base b = begin();                                  \
+        bool returned_error = (call) == (status);          \
+        refused(&b, returned_error, #call, status, words); \
+    } while (0)
+
+START_TEST(conv_is_checked)
+{
+#define CONV(in, ...) mskp_conv(b.g, "layer", (in), &(mskp_conv_desc){__VA_ARGS__})
+    REFUSED_PLAIN(mskp_conv(b.g, "layer", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = {0}), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = {99}), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV((mskp_value){0}, .weight = b.w), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV((mskp_value){99}, .weight = b.w), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV(mskp_slice(b.g, "s", b.x, 0, 2), .weight = b.w), MSKP_BAD_SHAPE,
+                  WORDS("layer", "3", "2"));
+    REFUSED_PLAIN(CONV(b.flat, .weight = b.w), MSKP_BAD_SHAPE, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.l25), MSKP_BAD_SHAPE, WORDS("layer", "2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.v7), MSKP_BAD_SHAPE, WORDS("layer", "7", "4"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.l25), MSKP_BAD_SHAPE, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {4, 1}), MSKP_BAD_SHAPE,
+                  WORDS("layer", "8", "3", "4"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_UNSUPPORTED, WORDS("layer", "2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .reserved = {0, 1}), MSKP_BAD_ARGUMENT, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX, 0}), MSKP_BAD_SHAPE,
+                  WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {SIZE_MAX, 1}), MSKP_BAD_SHAPE,
+                  WORDS("layer"));
+    REFUSED_PLAIN(mskp_conv(b.g, "x", b.x, &(mskp_conv_desc){.weight = b.w}), MSKP_BAD_NAME,
+                  WORDS("x"));
+}
+END_TEST
+
+START_TEST(layers_are_checked)
+{
+    const mskp_param none = {0};
+    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.x, b.l25, none), MSKP_BAD_SHAPE, WORDS("fc", "5", "3"));
+    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.flat, b.l25, b.v4), MSKP_BAD_SHAPE,
+                  WORDS("fc", "4", "2"));
+    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.flat, b.w, none), MSKP_BAD_SHAPE, WORDS("fc"));
+    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.flat, none, none), MSKP_BAD_ARGUMENT, WORDS("fc"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.shift = b.v4}), MSKP_BAD_SHAPE,
+                  WORDS("bn", "4", "3"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.mean = b.w}), MSKP_BAD_SHAPE,
+                  WORDS("bn"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.reserved = {1}}), MSKP_BAD_ARGUMENT,
+                  WORDS("bn"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("bn"));
+    REFUSED_PLAIN(
+        mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)12}),
+        MSKP_BAD_ARGUMENT, WORDS("act", "12"));
+    REFUSED_PLAIN(mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.reserved = {0, 0, 7}}),
+                  MSKP_BAD_ARGUMENT, WORDS("act"));
+    REFUSED_PLAIN(mskp_activation(b.g, "act", (mskp_value){0}, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("act"));
+#define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
+    REFUSED_PLAIN(POOL(.size = {9, 2}), MSKP_BAD_SHAPE, WORDS("pool", "9", "8"));
+    REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)4), MSKP_BAD_ARGUMENT, WORDS("pool", "4"));
+    REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_MAX, .size = {2, 0}), MSKP_BAD_ARGUMENT,
+                  WORDS("pool"));
+    REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .ceil_mode = 1), MSKP_BAD_ARGUMENT,
+                  WORDS("pool"));
+    REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .stride = {0, 1}), MSKP_BAD_ARGUMENT,
+                  WORDS("pool"));
+    REFUSED_PLAIN(POOL(.reserved = {0, 0, 0, 0, 0, 0, 0, 1}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+    REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
+                  MSKP_BAD_SHAPE, WORDS("pool"));
+    REFUSED_PLAIN(mskp_pool(b.g, "pool", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("pool"));
+}
+END_TEST
+
+START_TEST(structure_is_checked)
+{
+#define LIST(...) \
+    (sizeof((mskp_value[]){__VA_ARGS__}) / sizeof(mskp_value)), (mskp_value[]){__VA_ARGS__}
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, b.flat)), RANGE,
+                  WORDS("sum", "3", "5"));
+    REFUSED_PLAIN(
+        mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
+        MSKP_BAD_SHAPE, WORDS("sum", "y"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 0, &b.x), RANGE, WORDS("sum"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("sum"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)4, LIST(b.x)), RANGE,
+                  WORDS("sum", "4"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, (mskp_value){77})),
+                  MSKP_BAD_ARGUMENT, WORDS("sum"));
+    REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 4, 2), RANGE, WORDS("part", "5"));
+    REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 4, 0), RANGE, WORDS("part"));
+    REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 2, SIZE_MAX), RANGE, WORDS("part"));
+    REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, SIZE_MAX, 2), RANGE, WORDS("part"));
+    REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, SIZE_MAX, 1), RANGE, WORDS("pad"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_BAD_ARGUMENT, WORDS("flatten", "2"));
+    REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, SHAPE(1, 5)), RANGE, WORDS("pick", "5"));
+    REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 0, (size_t[]){1}), RANGE, WORDS("pick"));
+    REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("pick"));
+    REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, b.flat)), RANGE, WORDS("cat"));
+    REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, mskp_fresh(b.g, "y", 1, 2, (size_t[]){8, 1}))),
+                  RANGE, WORDS("cat", "y"));
+    REFUSED_PLAIN(mskp_concat(b.g, "cat", 0, &b.x), RANGE, WORDS("cat"));
+    REFUSED_STATUS(mskp_tie(b.g, b.x, b.flat), MSKP_BAD_SHAPE, WORDS("x", "flat", "3", "5"));
+    REFUSED_STATUS(mskp_tie(b.g, b.x, (mskp_value){0}), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_pin(b.g, (mskp_value){99}), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_output(b.g, (mskp_value){0}), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_bind(b.g, b.v7, 0, MSKP_ROLE_SCALE, b.flat), MSKP_BAD_SHAPE,
+                   WORDS("v7", "7", "5"));
+    REFUSED_STATUS(mskp_bind(b.g, b.v7, 1, MSKP_ROLE_SCALE, b.flat), MSKP_BAD_ARGUMENT,
+                   WORDS("v7", "1"));
+    REFUSED_STATUS(mskp_bind(b.g, b.l25, 1, 64, b.flat), MSKP_BAD_ARGUMENT, WORDS("l25", "64"));
+    REFUSED_STATUS(mskp_bind(b.g, (mskp_param){0}, 0, 0, b.flat), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_macs(b.g, (mskp_value){0}, b.w, 1), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_macs(b.g, b.x, (mskp_param){99}, 1), MSKP_BAD_ARGUMENT, WORDS(""));
+}
+END_TEST
+
+START_TEST(names_and_sizes_are_checked)
+{
+    REFUSED_PLAIN(mskp_parameter(b.g, "w", SHAPE(1)), MSKP_BAD_NAME, WORDS("w"));
+    REFUSED_PLAIN(mskp_parameter(b.g, NULL, SHAPE(1)), MSKP_BAD_NAME, WORDS(""));
+    REFUSED_PLAIN(mskp_parameter(b.g, "", SHAPE(1)), MSKP_BAD_NAME, WORDS(""));
+    REFUSED_PLAIN(mskp_parameter(b.g, "two words", SHAPE(1)), MSKP_BAD_NAME, WORDS("two"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "tab\t", SHAPE(1)), MSKP_BAD_NAME, WORDS("tab"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "del\x7f", SHAPE(1)), MSKP_BAD_NAME, WORDS("del"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_BAD_NAME, WORDS("new"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", 0, (size_t[]){1}), RANGE, WORDS("p", "0"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1, 1, 1, 1, 1, 1, 1)), RANGE, WORDS("p", "7"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(2, 0)), RANGE, WORDS("p"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(SIZE_MAX / 2, 3)), RANGE, WORDS("p"));
+    REFUSED_PLAIN(mskp_input(b.g, "flat", 1, 0, NULL), MSKP_BAD_NAME, WORDS("flat"));
+    REFUSED_PLAIN(mskp_input(b.g, "a b", 1, 0, NULL), MSKP_BAD_NAME, WORDS("a b"));
+    REFUSED_PLAIN(mskp_input(b.g, "i", 0, 0, NULL), RANGE, WORDS("i"));
+    REFUSED_PLAIN(mskp_input(b.g, "i", 1, 4, (size_t[]){1, 1, 1, 1}), RANGE, WORDS("i", "4"));
+    REFUSED_PLAIN(mskp_input(b.g, "i", 1, 2, (size_t[]){1, 0}), RANGE, WORDS("i"));
+    REFUSED_PLAIN(mskp_input(b.g, "i", 2, 2, (size_t[]){SIZE_MAX, 3}), RANGE, WORDS("i"));
+    REFUSED_PLAIN(mskp_fresh(b.g, "f", 0, 0, NULL), RANGE, WORDS("f"));
+}
+END_TEST
+
+START_TEST(null_shapes_are_refused)
+{
+    REFUSED_PLAIN(mskp_input(b.g, "i", 1, 2, NULL), MSKP_BAD_ARGUMENT, WORDS("i"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", 2, NULL), MSKP_BAD_ARGUMENT, WORDS("p"));
+}
+END_TEST
+
+START_TEST(parameters_must_be_bound)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "lonely.weight", SHAPE(3));
+    mskp_error err = {0};
+    ck_assert_uint_eq(p.id, 1);
+    ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
+    ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+START_TEST(long_names_are_shortened)
+{
+    char name[2000];
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_error err;
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    memcpy(name, "begin", 5);
+    memcpy(name + sizeof name - 4, "end", 3);
+    memset(&err, 0x55, sizeof err);
+    (void)mskp_parameter(g, name, SHAPE(3));
+    ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
+    ck_assert_ptr_nonnull(memchr(err.text, 0, sizeof err.text));
+    ck_assert_ptr_nonnull(strstr(err.text, "begin"));
+    ck_assert_ptr_nonnull(strstr(err.text, "end"));
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- States ---- */
+
+START_TEST(before_and_after_finish)
+{
+    base b = begin();
+    mskp_value c = mskp_conv(b.g, "c", b.x, &(mskp_conv_desc){.weight = b.w, .bias = b.v4});
+    mskp_value d = mskp_linear(b.g, "d", b.flat, b.l25, (mskp_param){0});
+    mskp_value e = mskp_fresh(b.g, "e", 7, 0, NULL);
+    mskp_value_info info;
+    mskp_error err = {0};
+    mskp_cost cost;
+    double scores[32];
+    uint8_t keep[32];
+    size_t n = 99;
+    ck_assert_int_eq(mskp_bind(b.g, b.v7, 0, 0, e), MSKP_OK);
+    mskp_counts counts = mskp_count(b.g);
+    ck_assert_uint_eq(counts.units + counts.families + counts.params + counts.values, 0);
+    ck_assert_ptr_null(mskp_value_units(b.g, c, &n));
+    ck_assert_ptr_null(mskp_param_units(b.g, b.w, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_unit_members(b.g, 0, NULL));
+    ck_assert_ptr_null(mskp_unit_families(b.g, NULL));
+    ck_assert_ptr_null(mskp_family_units(b.g, 0, NULL));
+    ck_assert_uint_eq(mskp_value_find(b.g, "c").id, 0);
+    ck_assert_uint_eq(mskp_param_find(b.g, "w").id, 0);
+    ck_assert_int_eq(mskp_value_get_info(b.g, c, &info, &err), MSKP_BAD_STATE);
+    ck_assert_int_eq(err.status, MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_measure(b.g, 0, NULL, &cost, NULL, NULL), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_score(b.g, NULL, NULL, 0, scores, NULL) == MSKP_OK, 0);
+
+    err = (mskp_error){.status = MSKP_NO_DATA, .text = "untouched"};
+    ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_OK);
+    ck_assert_int_eq(err.status, MSKP_NO_DATA);
+    ck_assert_str_eq(err.text, "untouched");
+    counts = mskp_count(b.g);
+    ck_assert_uint_eq(counts.units, 4 + 5 + 2 + 7);
+    ck_assert_uint_eq(counts.params, 4);
+    ck_assert_uint_eq(counts.values, 5);
+
+    const mskp_param none = {0};
+    ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_BAD_STATE);
+    ck_assert_uint_eq(mskp_parameter(b.g, "late", SHAPE(1)).id, 0);
+    ck_assert_uint_eq(mskp_input(b.g, "late", 1, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_fresh(b.g, "late", 1, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_conv(b.g, NULL, b.x, &(mskp_conv_desc){.weight = b.w}).id, 0);
+    ck_assert_uint_eq(mskp_linear(b.g, NULL, b.flat, b.l25, none).id, 0);
+    ck_assert_uint_eq(mskp_norm(b.g, NULL, b.x, &(mskp_norm_desc){.scale = none}).id, 0);
+    ck_assert_uint_eq(mskp_activation(b.g, NULL, b.x, NULL).id, 0);
+    ck_assert_uint_eq(mskp_pool(b.g, NULL, b.x, &(mskp_pool_desc){.size = {2}}).id, 0);
+    ck_assert_uint_eq(mskp_combine(b.g, NULL, MSKP_ADD, LIST(b.x, b.x)).id, 0);
+    ck_assert_uint_eq(mskp_slice(b.g, NULL, b.x, 0, 1).id, 0);
+    ck_assert_uint_eq(mskp_pad_channels(b.g, NULL, b.x, 0, 1).id, 0);
+    ck_assert_uint_eq(mskp_flatten(b.g, NULL, b.x, 0).id, 0);
+    ck_assert_uint_eq(mskp_pick(b.g, NULL, b.x, SHAPE(1)).id, 0);
+    ck_assert_uint_eq(mskp_concat(b.g, NULL, LIST(b.x)).id, 0);
+    ck_assert_int_eq(mskp_output(b.g, d), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_tie(b.g, d, d), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_pin(b.g, d), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_bind(b.g, b.v4, 0, 0, c), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_macs(b.g, c, b.w, 1), MSKP_BAD_STATE);
+    counts = mskp_count(b.g);
+    ck_assert_uint_eq(counts.units, 18);
+    ck_assert_uint_eq(counts.values, 5);
+
+    /* Handles of another graph, or none. */
+    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){0}, &n));
+    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){6}, NULL));
+    ck_assert_ptr_null(mskp_param_units(b.g, (mskp_param){5}, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_param_units(b.g, b.w, 4, NULL, NULL));
+    ck_assert_uint_eq(mskp_param_info(b.g, (mskp_param){0}, NULL, NULL), 0);
+    ck_assert_uint_eq(mskp_param_info(b.g, (mskp_param){5}, NULL, NULL), 0);
+    ck_assert_uint_eq(mskp_param_info(b.g, b.w, NULL, NULL), 4);
+    ck_assert_ptr_null(mskp_unit_members(b.g, 18, NULL));
+    ck_assert_ptr_null(mskp_family_units(b.g, counts.families, NULL));
+    ck_assert_int_eq(mskp_value_get_info(b.g, (mskp_value){6}, &info, NULL), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_get_info(b.g, c, NULL, NULL), MSKP_BAD_ARGUMENT);
+    memset(keep, 1, sizeof keep);
+    ck_assert_int_eq(mskp_measure(b.g, 17, keep, &cost, NULL, &err), MSKP_OTHER_NETWORK);
+    ck_assert_ptr_nonnull(strstr(err.text, "17"));
+    ck_assert_ptr_nonnull(strstr(err.text, "18"));
+    mskp_graph_destroy(b.g);
+}
+END_TEST
+
+START_TEST(null_is_refused)
+{
+    mskp_error err = {0};
+    mskp_counts counts = mskp_count(NULL);
+    ck_assert_uint_eq(counts.units + counts.families + counts.params + counts.values, 0);
+    ck_assert_int_eq(mskp_graph_finish(NULL, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(err.status, MSKP_BAD_ARGUMENT);
+    ck_assert_uint_eq(mskp_parameter(NULL, "p", SHAPE(1)).id, 0);
+    ck_assert_uint_eq(mskp_input(NULL, "p", 1, 0, NULL).id, 0);
+    ck_assert_int_eq(mskp_output(NULL, (mskp_value){1}), MSKP_BAD_ARGUMENT);
+    ck_assert_uint_eq(mskp_value_find(NULL, "x").id, 0);
+    ck_assert_ptr_null(mskp_value_units(NULL, (mskp_value){1}, NULL));
+    ck_assert_ptr_null(mskp_unit_members(NULL, 0, NULL));
+    ck_assert_int_eq(mskp_measure(NULL, 0, NULL, NULL, NULL, NULL), MSKP_BAD_ARGUMENT);
+    mskp_graph_destroy(NULL);
+    mskp_plan_destroy(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("units");
+    TCase *tcase = tcase_create("units");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, random_networks_are_as_the_model_says);
+    tcase_add_test(tcase, same_recipe_same_graph);
+    tcase_add_test(tcase, tied_weights_tie_their_channels);
+    tcase_add_test(tcase, roles_add_up);
+    tcase_add_test(tcase, conv_is_checked);
+    tcase_add_test(tcase, layers_are_checked);
+    tcase_add_test(tcase, structure_is_checked);
+    tcase_add_test(tcase, names_and_sizes_are_checked);
+    tcase_add_test(tcase, null_shapes_are_refused);
+    tcase_add_test(tcase, parameters_must_be_bound);
+    tcase_add_test(tcase, long_names_are_shortened);
+    tcase_add_test(tcase, before_and_after_finish);
+    tcase_add_test(tcase, null_is_refused);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
