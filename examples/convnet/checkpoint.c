@@ -10,7 +10,8 @@ static void pad_key(const cn_layer *layer, char key[CN_NAME_SIZE + 8])
     snprintf(key, CN_NAME_SIZE + 8, "%s.pad", layer->name);
 }
 
-bool cn_save(const cn_net *net, const char *path, size_t extras, const char *const *extra, cn_error *err)
+bool cn_save(const cn_net *net, const char *path, size_t extras, const char *const *extra,
+             cn_error *err)
 {
     typedef struct pad {
         char key[CN_NAME_SIZE + 8], value[48];
@@ -23,7 +24,8 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
     if (good) {
         for (size_t i = 0; i < net->param_count; i++) {
             const cn_param *p = &net->params[i];
-            file.tensors[i] = (cn_tensor){.name = p->name, .dtype = CN_DTYPE_NAME, .dims = p->dims, .data = p->value};
+            file.tensors[i] = (cn_tensor){
+                .name = p->name, .dtype = CN_DTYPE_NAME, .dims = p->dims, .data = p->value};
             memcpy(file.tensors[i].shape, p->shape, sizeof p->shape);
         }
         const char **meta = file.meta;
@@ -51,7 +53,8 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
 }
 
 /* Does the file have these parameters, in these shapes, and no others? */
-static bool check_params(const cn_tensors *file, size_t count, const cn_param *params, cn_error *err)
+static bool check_params(const cn_tensors *file, size_t count, const cn_param *params,
+                         cn_error *err)
 {
     size_t found = 0, counters = 0;
     for (size_t i = 0; i < count; i++, found++) {
@@ -59,11 +62,12 @@ static bool check_params(const cn_tensors *file, size_t count, const cn_param *p
         const cn_tensor *t = cn_tensors_find(file, p->name);
         if (!t) return cn_fail(err, "%s: is not in the file", p->name);
         if (t->dims != p->dims)
-            return cn_fail(err, "%s: has %zu dimensions in the file, %zu here", p->name, t->dims, p->dims);
+            return cn_fail(err, "%s: has %zu dimensions in the file, %zu here", p->name, t->dims,
+                           p->dims);
         for (size_t d = 0; d < p->dims; d++)
             if (t->shape[d] != p->shape[d])
-                return cn_fail(err, "%s: dimension %zu has %zu elements in the file, %zu here", p->name, d,
-                               t->shape[d], p->shape[d]);
+                return cn_fail(err, "%s: dimension %zu has %zu elements in the file, %zu here",
+                               p->name, d, t->shape[d], p->shape[d]);
         if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F64"))
             return cn_fail(err, "%s: is %s, neither F32 nor F64", p->name, t->dtype);
     }
@@ -72,7 +76,8 @@ static bool check_params(const cn_tensors *file, size_t count, const cn_param *p
         counters += counter && !strcmp(counter, ".num_batches_tracked");
     }
     if (file->count != found + counters)
-        return cn_fail(err, "the file has %zu tensors, the network %zu", file->count - counters, found);
+        return cn_fail(err, "the file has %zu tensors, the network %zu", file->count - counters,
+                       found);
     return true;
 }
 
@@ -80,17 +85,19 @@ bool cn_load_values(cn_net *net, const cn_tensors *file, cn_error *err)
 {
     if (!check_params(file, net->param_count, net->params, err)) return false;
     for (size_t i = 0; i < net->param_count; i++)
-        cn_tensor_copy(cn_tensors_find(file, net->params[i].name), net->params[i].count, net->params[i].value, NULL);
+        cn_tensor_copy(cn_tensors_find(file, net->params[i].name), net->params[i].count,
+                       net->params[i].value, NULL);
     return true;
 }
 
-/* The depth from the model's name, or, in files that do not tell, from the number of blocks of the first stage. */
+/* The depth from the model's name, or, in files that do not tell, from the number of blocks of the
+ * first stage. */
 static size_t find_depth(const cn_tensors *file, char model[CN_NAME_SIZE], cn_error *err)
 {
     const char *name = cn_tensors_meta(file, "model");
     size_t depth = 0, blocks = 0;
-    if (name && (sscanf(name, "resnet%5zu", &depth) != 1 || snprintf(model, CN_NAME_SIZE, "resnet%zu", depth) < 0 ||
-                 strcmp(model, name))) {
+    if (name && (sscanf(name, "resnet%5zu", &depth) != 1 ||
+                 snprintf(model, CN_NAME_SIZE, "resnet%zu", depth) < 0 || strcmp(model, name))) {
         cn_fail(err, "the file's model is \"%.80s\", not \"resnet\" and a depth", name);
         return 0;
     }
@@ -120,7 +127,8 @@ static bool read_widths(const cn_tensors *file, size_t count, cn_layer *layers, 
             const size_t dims = l->kind == CN_CONV ? 4 : 2;
             if (!t) return cn_fail(err, "%s: is not in the file", name);
             if (t->dims != dims)
-                return cn_fail(err, "%s: has %zu dimensions in the file, %zu here", name, t->dims, dims);
+                return cn_fail(err, "%s: has %zu dimensions in the file, %zu here", name, t->dims,
+                               dims);
             l->channels = t->shape[0];
         } else if (l->kind == CN_PAD_CHANNELS) {
             char key[CN_NAME_SIZE + 8], again[48];
@@ -128,15 +136,19 @@ static bool read_widths(const cn_tensors *file, size_t count, cn_layer *layers, 
             const char *value = cn_tensors_meta(file, key);
             if (!value) continue;
             if (sscanf(value, "%9zu,%9zu", &l->before, &l->after) != 2 ||
-                snprintf(again, sizeof again, "%zu,%zu", l->before, l->after) < 0 || strcmp(again, value))
-                return cn_fail(err, "%s: is \"%.40s\" in the file, not two numbers with a comma", key, value);
+                snprintf(again, sizeof again, "%zu,%zu", l->before, l->after) < 0 ||
+                strcmp(again, value))
+                return cn_fail(err, "%s: is \"%.40s\" in the file, not two numbers with a comma",
+                               key, value);
         }
     }
     return true;
 }
 
-/* The list of layers of the network in the file, checked against all its tensors; NULL on failure. */
-static cn_layer *read_layers(const cn_tensors *file, char model[CN_NAME_SIZE], size_t *count, cn_error *err)
+/* The list of layers of the network in the file, checked against all its tensors; NULL on failure.
+ */
+static cn_layer *read_layers(const cn_tensors *file, char model[CN_NAME_SIZE], size_t *count,
+                             cn_error *err)
 {
     const size_t depth = find_depth(file, model, err);
     if (!depth) return NULL;

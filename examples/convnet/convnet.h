@@ -194,7 +194,7 @@ typedef struct cn_random {
 uint64_t cn_random_bits(cn_random *random);
 size_t cn_random_below(cn_random *random, size_t bound); /* uniform; bound > 0 */
 double cn_random_unit(cn_random *random);                /* [0, 1) */
-double cn_random_normal(cn_random *random); /* nearly: 12 uniform ones, minus 6 */
+double cn_random_normal(cn_random *random);              /* nearly: 12 uniform ones, minus 6 */
 void cn_shuffle(cn_random *random, size_t n, size_t *indices);
 
 /* Colour pictures of 32 x 32, as bytes: pixels [count][3][32][32], labels [count]. */
@@ -245,13 +245,14 @@ typedef struct cn_tensors {
     size_t count, meta_count;
     cn_tensor *tensors; /* in the order of their data */
     const char **meta;  /* key, value, key, value ...: 2 * meta_count strings */
-    void *json, *bytes; /* private: what the names and the data point into; NULL when the caller made this */
+    void *json, *bytes; /* private: what the names and the data point into; NULL when the caller
+                           made this */
 } cn_tensors;
 
 /*
- * A strict reader. Overlapping tensors, gaps, trailing bytes, sizes that do not fit their shapes, unknown types and names
- * used twice are refused with a sentence. The data stays where it is: `bytes` must live as long as *file.
- * *file is all zero after a failure.
+ * A strict reader. Overlapping tensors, gaps, trailing bytes, sizes that do not fit their shapes,
+ * unknown types and names used twice are refused with a sentence. The data stays where it is:
+ * `bytes` must live as long as *file. *file is all zero after a failure.
  */
 bool cn_tensors_parse(const void *bytes, size_t size, cn_tensors *file, cn_error *err);
 bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err);
@@ -260,7 +261,8 @@ const cn_tensor *cn_tensors_find(const cn_tensors *file, const char *name); /* N
 const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* NULL: none */
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to,
                     cn_error *err); /* F32 or F64, converted */
-/* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the metadata. */
+/* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the
+ * metadata. */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 
 /*

@@ -14,28 +14,33 @@ void cn_data_free(cn_data *data)
     *data = (cn_data){0};
 }
 
-static bool read_records(const char *path, size_t count, uint8_t *pixels, uint8_t *labels, cn_error *err)
+static bool read_records(const char *path, size_t count, uint8_t *pixels, uint8_t *labels,
+                         cn_error *err)
 {
     FILE *file = fopen(path, "rb");
     if (!file) return cn_fail(err, "%s: cannot be opened", path);
     size_t i = 0;
     bool good = true;
     for (; good && i < count; i++)
-        good = fread(&labels[i], 1, 1, file) == 1 && fread(pixels + i * CN_PIXELS, 1, CN_PIXELS, file) == CN_PIXELS;
+        good = fread(&labels[i], 1, 1, file) == 1 &&
+               fread(pixels + i * CN_PIXELS, 1, CN_PIXELS, file) == CN_PIXELS;
     if (!good)
         cn_fail(err, "%s: ends within record %zu of %zu, each of %d bytes", path, i, count, RECORD);
     else if (fgetc(file) != EOF)
         good = cn_fail(err, "%s: goes on after record %zu, the last", path, count);
     fclose(file);
     for (i = 0; good && i < count; i++)
-        if (labels[i] > 9) good = cn_fail(err, "%s: record %zu has label %d, but there are 10", path, i + 1, labels[i]);
+        if (labels[i] > 9)
+            good = cn_fail(err, "%s: record %zu has label %d, but there are 10", path, i + 1,
+                           labels[i]);
     return good;
 }
 
 bool cn_data_cifar10(const char *folder, bool training, cn_data *data, cn_error *err)
 {
     const size_t files = training ? 5 : 1;
-    cn_data d = {files * FILE_RECORDS, 10, malloc(files * FILE_RECORDS * CN_PIXELS), malloc(files * FILE_RECORDS)};
+    cn_data d = {files * FILE_RECORDS, 10, malloc(files * FILE_RECORDS * CN_PIXELS),
+                 malloc(files * FILE_RECORDS)};
     bool good = d.pixels && d.labels;
     if (!good) cn_fail(err, "no memory for %zu pictures", d.count);
     for (size_t i = 0; good && i < files; i++) {
@@ -43,7 +48,8 @@ bool cn_data_cifar10(const char *folder, bool training, cn_data *data, cn_error 
         const int n = training ? snprintf(path, sizeof path, "%s/data_batch_%zu.bin", folder, i + 1)
                                : snprintf(path, sizeof path, "%s/test_batch.bin", folder);
         if (n < 0 || (size_t)n >= sizeof path)
-            good = cn_fail(err, "the name of the folder has %zu bytes, more than %zu", strlen(folder), sizeof path);
+            good = cn_fail(err, "the name of the folder has %zu bytes, more than %zu",
+                           strlen(folder), sizeof path);
         else
             good = read_records(path, FILE_RECORDS, d.pixels + i * FILE_RECORDS * CN_PIXELS,
                                 d.labels + i * FILE_RECORDS, err);
@@ -55,16 +61,16 @@ bool cn_data_cifar10(const char *folder, bool training, cn_data *data, cn_error 
     return good;
 }
 
-void cn_draw(const cn_data *data, size_t n, const size_t *indices, cn_random *augment, cn_real *images,
-             uint8_t *labels)
+void cn_draw(const cn_data *data, size_t n, const size_t *indices, cn_random *augment,
+             cn_real *images, uint8_t *labels)
 {
     static const float mean[3] = {0.485f, 0.456f, 0.406f}, deviation[3] = {0.229f, 0.224f, 0.225f};
     float table[3][256];
     for (size_t c = 0; c < 3; c++)
         for (size_t v = 0; v < 256; v++) table[c][v] = ((float)v / 255.0f - mean[c]) / deviation[c];
     for (size_t i = 0; i < n; i++) {
-        /* Output pixel (y, x) is input pixel (y + dy, x + dx), mirrored or not; 0 outside, as PyTorch's examples do after
-         * normalising. */
+        /* Output pixel (y, x) is input pixel (y + dy, x + dx), mirrored or not; 0 outside, as
+         * PyTorch's examples do after normalising. */
         const int dy = augment ? (int)cn_random_below(augment, 2 * PAD + 1) - PAD : 0;
         const int dx = augment ? (int)cn_random_below(augment, 2 * PAD + 1) - PAD : 0;
         const bool mirror = augment && cn_random_below(augment, 2);
@@ -74,10 +80,11 @@ void cn_draw(const cn_data *data, size_t n, const size_t *indices, cn_random *au
                 for (int x = 0; x < CN_SIDE; x++) {
                     const int fy = y + dy, fx = (mirror ? CN_SIDE - 1 - x : x) + dx;
                     const bool inside = fy >= 0 && fy < CN_SIDE && fx >= 0 && fx < CN_SIDE;
-                    *images++ = inside ? (cn_real)table[c][data->pixels[indices[i] * CN_PIXELS +
-                                                                        c * CN_SIDE * CN_SIDE +
-                                                                        (size_t)(fy * CN_SIDE + fx)]]
-                                       : 0;
+                    *images++ = inside
+                                    ? (cn_real)table[c][data->pixels[indices[i] * CN_PIXELS +
+                                                                     c * CN_SIDE * CN_SIDE +
+                                                                     (size_t)(fy * CN_SIDE + fx)]]
+                                    : 0;
                 }
     }
 }
@@ -85,7 +92,8 @@ void cn_draw(const cn_data *data, size_t n, const size_t *indices, cn_random *au
 size_t cn_evaluate(cn_net *net, const cn_data *data, double *loss, uint8_t *predictions)
 {
     const cn_layer *in = &net->layers[0];
-    if (in->channels != 3 || in->height != CN_SIDE || in->width != CN_SIDE || net->classes < data->classes)
+    if (in->channels != 3 || in->height != CN_SIDE || in->width != CN_SIDE ||
+        net->classes < data->classes)
         return SIZE_MAX;
     const size_t batch = net->options.batch;
     cn_real *images = malloc(batch * CN_PIXELS * sizeof *images);

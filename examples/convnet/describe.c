@@ -1,6 +1,6 @@
 /*
- * The host's side of mskp: the network described, its tensors shown, a plan carried out. This is all that a training program
- * must add to use the library.
+ * The host's side of mskp: the network described, its tensors shown, a plan carried out. This is
+ * all that a training program must add to use the library.
  */
 #include "internal.h"
 
@@ -71,7 +71,8 @@ void cn_describe(const cn_net *net, mskp_graph *graph)
 {
     mskp_value last = {0};
     for (size_t i = 0; i < net->param_count; i++)
-        mskp_parameter(graph, net->params[i].name, (uint32_t)net->params[i].dims, net->params[i].shape);
+        mskp_parameter(graph, net->params[i].name, (uint32_t)net->params[i].dims,
+                       net->params[i].shape);
     for (size_t i = 0; i < net->layer_count; i++) last = describe_layer(&net->layers[i], graph);
     mskp_output(graph, last);
 }
@@ -86,23 +87,27 @@ static void show(const cn_param *p, cn_real *data, mskp_tensor *view)
 
 void cn_values(const cn_net *net, mskp_tensor *set)
 {
-    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].value, &set[i + 1]);
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].value, &set[i + 1]);
 }
 
 void cn_gradients(const cn_net *net, mskp_tensor *set)
 {
-    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].gradient, &set[i + 1]);
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].gradient, &set[i + 1]);
 }
 
 void cn_momentum(const cn_net *net, mskp_tensor *set)
 {
-    for (size_t i = 0; i < net->param_count; i++) show(&net->params[i], net->params[i].momentum, &set[i + 1]);
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].momentum, &set[i + 1]);
 }
 
 /* ---- surgery ---- */
 
 /* The layers' new widths and paddings. All other shapes follow from them. */
-static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count, cn_layer *layers)
+static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count,
+                        cn_layer *layers)
 {
     for (size_t i = 0; i < count; i++) {
         cn_layer *l = &layers[i];

@@ -1,6 +1,6 @@
 /*
- * The memory of a network at work, all of it planned before the first step: which buffer holds which layer's value, which one
- * its gradient, and then one block for everything.
+ * The memory of a network at work, all of it planned before the first step: which buffer holds
+ * which layer's value, which one its gradient, and then one block for everything.
  */
 #include "internal.h"
 
@@ -25,8 +25,9 @@ static cn_buffer *new_buffer(cn_engine *e, size_t size)
 
 /* ---- values ---- */
 
-/* Add and ReLU overwrite what they read, if nobody else wants it and backward does not need it: the results of ReLU and max
- * pooling are needed by their own backward, those of batch norm, add and convolution only by their readers. */
+/* Add and ReLU overwrite what they read, if nobody else wants it and backward does not need it: the
+ * results of ReLU and max pooling are needed by their own backward, those of batch norm, add and
+ * convolution only by their readers. */
 static bool overwrites(const cn_net *net, size_t i, const size_t *readers)
 {
     const cn_layer *l = &net->layers[i];
@@ -42,7 +43,8 @@ static bool assign_values(const cn_net *net, cn_engine *e, size_t *readers, cn_e
     for (size_t i = 0; i < net->layer_count; i++) {
         const cn_layer *l = &net->layers[i];
         if (!readers[i] && i + 1 < net->layer_count)
-            return cn_fail(err, "%s: layer %zu of %zu is read by no other", l->name, i, net->layer_count);
+            return cn_fail(err, "%s: layer %zu of %zu is read by no other", l->name, i,
+                           net->layer_count);
         if (overwrites(net, i, readers))
             e->nodes[i].value = e->nodes[l->in[0]].value;
         else
@@ -53,7 +55,8 @@ static bool assign_values(const cn_net *net, cn_engine *e, size_t *readers, cn_e
 
 /* ---- gradients ---- */
 
-/* Buffers are handed on from layer to layer; users counts the layers whose gradient a buffer is at the moment. */
+/* Buffers are handed on from layer to layer; users counts the layers whose gradient a buffer is at
+ * the moment. */
 typedef struct gradients {
     cn_engine *e;
     size_t first; /* buffers before it are values */
@@ -66,14 +69,16 @@ static size_t *users_of(gradients *g, const cn_buffer *b)
     return &g->users[b - g->e->buffers];
 }
 
-/* A buffer that nobody uses any more, the tightest that is large enough, or the largest, made larger. */
+/* A buffer that nobody uses any more, the tightest that is large enough, or the largest, made
+ * larger. */
 static cn_buffer *get_buffer(gradients *g, size_t size)
 {
     cn_buffer *best = NULL;
     for (size_t i = g->first; i < g->e->buffer_count; i++) {
         cn_buffer *b = &g->e->buffers[i];
         if (g->users[i]) continue;
-        if (!best || (best->slice < size ? b->slice > best->slice : b->slice >= size && b->slice < best->slice))
+        if (!best || (best->slice < size ? b->slice > best->slice
+                                         : b->slice >= size && b->slice < best->slice))
             best = b;
     }
     if (!best) best = new_buffer(g->e, size);
@@ -89,7 +94,8 @@ static void assign_gradient(const cn_net *net, gradients *g, size_t i, size_t k,
     cn_buffer *there = g->slot[in];
     cn_back *back = &g->e->nodes[i].back[k];
     if (!there) {
-        const bool in_place = (l->kind == CN_RELU || l->kind == CN_BATCH_NORM) && *users_of(g, own) == 1;
+        const bool in_place =
+            (l->kind == CN_RELU || l->kind == CN_BATCH_NORM) && *users_of(g, own) == 1;
         if (l->kind == CN_ADD || in_place) {
             g->slot[in] = own;
             ++*users_of(g, own);
@@ -115,7 +121,8 @@ static void assign_gradients(const cn_net *net, gradients *g)
         cn_buffer *own = g->slot[i];
         g->e->nodes[i].gradient = own;
         for (size_t k = 0; k < inputs(&net->layers[i]); k++)
-            if (net->layers[net->layers[i].in[k]].kind != CN_INPUT) assign_gradient(net, g, i, k, own);
+            if (net->layers[net->layers[i].in[k]].kind != CN_INPUT)
+                assign_gradient(net, g, i, k, own);
         --*users_of(g, own);
     }
 }
@@ -170,7 +177,8 @@ static void carve(const cn_net *net, cn_engine *e, arena *a)
 
 cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
 {
-    const size_t n = net->layer_count, most = 4 * n; /* a value, a gradient, at most one copy for each of two inputs */
+    const size_t n = net->layer_count,
+                 most = 4 * n; /* a value, a gradient, at most one copy for each of two inputs */
     cn_engine *e = calloc(1, sizeof *e);
     size_t *counts = calloc(most + n, sizeof *counts);
     cn_buffer **slots = calloc(n, sizeof *slots);
@@ -191,7 +199,8 @@ cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
             carve(net, e, &a);
             done = true;
         } else {
-            cn_fail(err, "no memory for %zu bytes, which a batch of %zu images needs", a.used, net->options.batch);
+            cn_fail(err, "no memory for %zu bytes, which a batch of %zu images needs", a.used,
+                    net->options.batch);
         }
     }
     free(counts);

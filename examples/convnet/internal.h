@@ -1,12 +1,14 @@
 /*
  * What the files of the runtime share; not for its users.
  *
- * A batch is cut into slices of CN_SLICE images, and slice s belongs to lane s mod CN_LANES. A lane is what one thread works on
- * at a time. Both numbers are fixed, so that every sum has the same order whatever the number of threads.
+ * A batch is cut into slices of CN_SLICE images, and slice s belongs to lane s mod CN_LANES. A lane
+ * is what one thread works on at a time. Both numbers are fixed, so that every sum has the same
+ * order whatever the number of threads.
  *
- * Within a slice a value lies in memory as [channels][height][width][images]. Neighbouring pixels are then whole runs of images
- * apart, a row of pixels is contiguous, and a convolution is one matrix product per row and kernel element, straight on
- * the values: no copies, no padding, and large enough for the BLAS because a run is several images long.
+ * Within a slice a value lies in memory as [channels][height][width][images]. Neighbouring pixels
+ * are then whole runs of images apart, a row of pixels is contiguous, and a convolution is one
+ * matrix product per row and kernel element, straight on the values: no copies, no padding, and
+ * large enough for the BLAS because a run is several images long.
  */
 #ifndef CONVNET_INTERNAL_H
 #define CONVNET_INTERNAL_H
@@ -34,8 +36,9 @@ static inline cn_real *cn_row(cn_view v, size_t channel, size_t y)
 }
 
 /* ---- errors (error.c) ---- */
-bool cn_fail(cn_error *err, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false */
-bool cn_mul(size_t a, size_t b, size_t *product);                                           /* false: overflow */
+bool cn_fail(cn_error *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));        /* false */
+bool cn_mul(size_t a, size_t b, size_t *product); /* false: overflow */
 
 /* ---- threads (threads.c) ---- */
 typedef struct cn_pool cn_pool;
@@ -43,18 +46,21 @@ cn_pool *cn_pool_create(size_t threads, cn_error *err);
 void cn_pool_destroy(cn_pool *pool);
 void cn_pool_run(cn_pool *pool, size_t n, void (*work)(void *context, size_t i), void *context);
 
-/* ---- layers on one slice. x: what the layer reads, y: its result, d...: gradients; add: dx += instead of dx = ---- */
+/* ---- layers on one slice. x: what the layer reads, y: its result, d...: gradients; add: dx +=
+ * instead of dx = ---- */
 
-/* conv.c. weight: [kernel elements][out][in]. work: cn_conv_work elements, for strides above 1 (0 otherwise). */
+/* conv.c. weight: [kernel elements][out][in]. work: cn_conv_work elements, for strides above 1 (0
+ * otherwise). */
 size_t cn_conv_work(const cn_layer *layer, const cn_layer *in);
 void cn_conv_pack(const cn_param *weight, cn_real *packed);
-void cn_conv_unpack(const cn_real *packed, const cn_param *weight, cn_real *gradient); /* gradient += */
-void cn_conv_forward(const cn_layer *layer, cn_view x, cn_view y, const cn_real *weight, const cn_real *bias,
-                     cn_real *work);
-void cn_conv_backward_data(const cn_layer *layer, cn_view dy, cn_view dx, const cn_real *weight, bool add,
-                           cn_real *work);
-void cn_conv_backward_weight(const cn_layer *layer, cn_view x, cn_view dy, cn_real *dweight, cn_real *dbias,
-                             cn_real *work); /* dweight, dbias += */
+void cn_conv_unpack(const cn_real *packed, const cn_param *weight,
+                    cn_real *gradient); /* gradient += */
+void cn_conv_forward(const cn_layer *layer, cn_view x, cn_view y, const cn_real *weight,
+                     const cn_real *bias, cn_real *work);
+void cn_conv_backward_data(const cn_layer *layer, cn_view dy, cn_view dx, const cn_real *weight,
+                           bool add, cn_real *work);
+void cn_conv_backward_weight(const cn_layer *layer, cn_view x, cn_view dy, cn_real *dweight,
+                             cn_real *dbias, cn_real *work); /* dweight, dbias += */
 
 /* norm.c. Per channel; sums: [channels][2], of this slice. */
 typedef struct cn_norm {
@@ -63,9 +69,12 @@ typedef struct cn_norm {
     double *sums;            /* [slices][channels][2] */
 } cn_norm;
 void cn_norm_statistics(cn_view x, double *sums); /* mean, sum of squared distances from it */
-void cn_norm_forward(cn_view x, cn_view y, const cn_norm *norm, const cn_real *gamma, const cn_real *beta);
-void cn_norm_sums(cn_view x, cn_view dy, const cn_norm *norm, double *sums); /* sum dy, sum dy * (x - mean) */
-void cn_norm_backward(cn_view x, cn_view dy, cn_view dx, const cn_norm *norm, const cn_real *gamma, bool add);
+void cn_norm_forward(cn_view x, cn_view y, const cn_norm *norm, const cn_real *gamma,
+                     const cn_real *beta);
+void cn_norm_sums(cn_view x, cn_view dy, const cn_norm *norm,
+                  double *sums); /* sum dy, sum dy * (x - mean) */
+void cn_norm_backward(cn_view x, cn_view dy, cn_view dx, const cn_norm *norm, const cn_real *gamma,
+                      bool add);
 
 /* ops.c */
 void cn_input_forward(const cn_real *images, cn_view y); /* from n x c x h x w */
@@ -76,14 +85,16 @@ void cn_copy(cn_view from, cn_view to, bool add);
 void cn_pad_forward(const cn_layer *layer, cn_view x, cn_view y);
 void cn_pad_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add);
 void cn_pool_forward(const cn_layer *layer, cn_view x, cn_view y);
-void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, cn_view dx, bool add);
+void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, cn_view dx,
+                      bool add);
 void cn_global_forward(cn_view x, cn_view y);
 void cn_global_backward(cn_view dy, cn_view dx, bool add);
 
 /* ---- memory of a network at work (engine.c) ---- */
 
-/* One layer's value or gradient for the whole batch: slice s begins at data + s * slice, whoever uses it, so that buffers can
- * be used again by layers of another size while other slices lag behind. */
+/* One layer's value or gradient for the whole batch: slice s begins at data + s * slice, whoever
+ * uses it, so that buffers can be used again by layers of another size while other slices lag
+ * behind. */
 typedef struct cn_buffer {
     cn_real *data;
     size_t slice;
@@ -91,7 +102,7 @@ typedef struct cn_buffer {
 
 /* Where a layer's backward puts the gradient of in[i]. */
 typedef struct cn_back {
-    cn_buffer *to; /* NULL: nobody needs it */
+    cn_buffer *to;   /* NULL: nobody needs it */
     cn_buffer *copy; /* not NULL: copied into `to` first */
     bool add;
 } cn_back;
@@ -100,8 +111,8 @@ typedef struct cn_node {
     cn_buffer *value;    /* may be an earlier layer's, overwritten */
     cn_buffer *gradient; /* as it is when this layer's backward runs */
     cn_back back[2];
-    cn_real *packed;  /* convolution: the weights, packed */
-    cn_real *partial; /* [lanes][count]: gradients of the packed weights */
+    cn_real *packed;       /* convolution: the weights, packed */
+    cn_real *partial;      /* [lanes][count]: gradients of the packed weights */
     cn_real *partial_bias; /* [lanes][out] */
     cn_norm norm;
 } cn_node;
@@ -121,11 +132,13 @@ struct cn_engine {
     bool training;
 };
 
-/* Plans and allocates for `layers` (shapes filled in) and the parameters' sizes; touches nothing of the net. */
+/* Plans and allocates for `layers` (shapes filled in) and the parameters' sizes; touches nothing of
+ * the net. */
 cn_engine *cn_engine_create(const cn_net *net, cn_error *err);
 void cn_engine_destroy(cn_engine *engine); /* not its pool */
 
-/* net.c: shapes of all layers from layer 0's, checked; indices of parameters; their names and shapes (NULL: count only). */
+/* net.c: shapes of all layers from layer 0's, checked; indices of parameters; their names and
+ * shapes (NULL: count only). */
 bool cn_infer(size_t count, cn_layer *layers, cn_error *err);
 size_t cn_list_params(size_t count, cn_layer *layers, cn_param *params);
 

@@ -21,11 +21,16 @@ static size_t append(list *l, cn_layer layer, const char *prefix, const char *na
     return l->count++;
 }
 
-static size_t conv3(list *l, size_t in, size_t channels, size_t stride, const char *prefix, const char *name)
+static size_t conv3(list *l, size_t in, size_t channels, size_t stride, const char *prefix,
+                    const char *name)
 {
     return append(l,
-                  (cn_layer){.kind = CN_CONV, .in = {in}, .channels = channels, .size = {3, 3},
-                             .stride = {stride, stride}, .pad = {1, 1}},
+                  (cn_layer){.kind = CN_CONV,
+                             .in = {in},
+                             .channels = channels,
+                             .size = {3, 3},
+                             .stride = {stride, stride},
+                             .pad = {1, 1}},
                   prefix, name);
 }
 
@@ -33,7 +38,8 @@ size_t cn_resnet_layers(size_t depth, size_t classes, cn_layer *layers, size_t c
 {
     list l = {layers, 0, layers ? capacity : 0};
     if (depth < 8 || (depth - 2) % 6) return 0;
-    size_t at = append(&l, (cn_layer){.kind = CN_INPUT, .channels = 3, .height = 32, .width = 32}, "", "image");
+    size_t at = append(&l, (cn_layer){.kind = CN_INPUT, .channels = 3, .height = 32, .width = 32},
+                       "", "image");
     at = conv3(&l, at, 16, 1, "", "conv1");
     at = append(&l, (cn_layer){.kind = CN_BATCH_NORM, .in = {at}}, "", "bn1");
     at = append(&l, (cn_layer){.kind = CN_RELU, .in = {at}}, "", "relu1");
@@ -49,12 +55,16 @@ size_t cn_resnet_layers(size_t depth, size_t classes, cn_layer *layers, size_t c
             at = conv3(&l, at, channels, 1, prefix, "conv2");
             at = append(&l, (cn_layer){.kind = CN_BATCH_NORM, .in = {at}}, prefix, "bn2");
             if (stride == 2) {
-                shortcut = append(
-                    &l,
-                    (cn_layer){.kind = CN_POOL_AVERAGE, .in = {shortcut}, .size = {1, 1}, .stride = {2, 2}},
-                    prefix, "shortcut.pixels");
                 shortcut = append(&l,
-                                  (cn_layer){.kind = CN_PAD_CHANNELS, .in = {shortcut}, .before = channels / 4,
+                                  (cn_layer){.kind = CN_POOL_AVERAGE,
+                                             .in = {shortcut},
+                                             .size = {1, 1},
+                                             .stride = {2, 2}},
+                                  prefix, "shortcut.pixels");
+                shortcut = append(&l,
+                                  (cn_layer){.kind = CN_PAD_CHANNELS,
+                                             .in = {shortcut},
+                                             .before = channels / 4,
                                              .after = channels / 4},
                                   prefix, "shortcut");
             }
@@ -62,7 +72,8 @@ size_t cn_resnet_layers(size_t depth, size_t classes, cn_layer *layers, size_t c
             at = append(&l, (cn_layer){.kind = CN_RELU, .in = {at}}, prefix, "relu2");
         }
     at = append(&l, (cn_layer){.kind = CN_GLOBAL_AVERAGE, .in = {at}}, "", "average");
-    append(&l, (cn_layer){.kind = CN_LINEAR, .in = {at}, .channels = classes, .bias = true}, "", "linear");
+    append(&l, (cn_layer){.kind = CN_LINEAR, .in = {at}, .channels = classes, .bias = true}, "",
+           "linear");
     return l.count;
 }
 
@@ -74,13 +85,14 @@ static bool slide(cn_layer *layer, size_t axis, size_t in, size_t *out, cn_error
     if (!layer->stride[axis]) layer->stride[axis] = 1;
     const size_t size = layer->size[axis], pad = layer->pad[axis], limit = INT32_MAX / 8;
     if (size > limit || pad > limit || layer->stride[axis] > limit)
-        return cn_fail(err, "%s: size %zu, stride %zu or padding %zu is above the limit of %zu", layer->name, size,
-                       layer->stride[axis], pad, limit);
+        return cn_fail(err, "%s: size %zu, stride %zu or padding %zu is above the limit of %zu",
+                       layer->name, size, layer->stride[axis], pad, limit);
     if (layer->kind != CN_CONV && pad >= size)
-        return cn_fail(err, "%s: a padding of %zu would leave windows of size %zu empty", layer->name, pad, size);
+        return cn_fail(err, "%s: a padding of %zu would leave windows of size %zu empty",
+                       layer->name, pad, size);
     if (in + 2 * pad < size)
-        return cn_fail(err, "%s: a kernel of size %zu does not fit into %zu pixels padded by %zu", layer->name, size,
-                       in, pad);
+        return cn_fail(err, "%s: a kernel of size %zu does not fit into %zu pixels padded by %zu",
+                       layer->name, size, in, pad);
     *out = (in + 2 * pad - size) / layer->stride[axis] + 1;
     return true;
 }
@@ -89,7 +101,8 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
 {
     for (size_t k = 0; k < (l->kind == CN_ADD ? 2u : 1u); k++)
         if (l->in[k] >= i)
-            return cn_fail(err, "%s: layer %zu cannot read layer %zu, which is not before it", l->name, i, l->in[k]);
+            return cn_fail(err, "%s: layer %zu cannot read layer %zu, which is not before it",
+                           l->name, i, l->in[k]);
     const cn_layer *a = &layers[l->in[0]], *b = &layers[l->in[1]];
     const size_t given = l->channels;
     l->channels = a->channels;
@@ -101,12 +114,14 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
         return true;
     case CN_ADD:
         if (a->channels != b->channels || a->height != b->height || a->width != b->width)
-            return cn_fail(err, "%s: %s is %zu x %zu x %zu, but %s is %zu x %zu x %zu", l->name, a->name, a->channels,
-                           a->height, a->width, b->name, b->channels, b->height, b->width);
+            return cn_fail(err, "%s: %s is %zu x %zu x %zu, but %s is %zu x %zu x %zu", l->name,
+                           a->name, a->channels, a->height, a->width, b->name, b->channels,
+                           b->height, b->width);
         return true;
     case CN_PAD_CHANNELS:
         if (l->before > INT32_MAX || l->after > INT32_MAX)
-            return cn_fail(err, "%s: %zu and %zu channels of padding are too many", l->name, l->before, l->after);
+            return cn_fail(err, "%s: %zu and %zu channels of padding are too many", l->name,
+                           l->before, l->after);
         l->channels += l->before + l->after;
         return true;
     case CN_POOL_MAX:
@@ -121,55 +136,63 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
     case CN_LINEAR:
         l->channels = given;
         if (a->height != 1 || a->width != 1)
-            return cn_fail(err, "%s: reads one pixel, but %s has %zu x %zu", l->name, a->name, a->height, a->width);
+            return cn_fail(err, "%s: reads one pixel, but %s has %zu x %zu", l->name, a->name,
+                           a->height, a->width);
         l->size[0] = l->size[1] = l->stride[0] = l->stride[1] = 1;
         l->pad[0] = l->pad[1] = 0;
         return true;
     case CN_INPUT:
         break;
     }
-    return cn_fail(err, "%s: layer %zu has kind %d, which only layer 0 can have or which does not exist", l->name, i,
-                   (int)l->kind);
+    return cn_fail(err,
+                   "%s: layer %zu has kind %d, which only layer 0 can have or which does not exist",
+                   l->name, i, (int)l->kind);
 }
 
 bool cn_infer(size_t count, cn_layer *layers, cn_error *err)
 {
     if (count < 2 || layers[0].kind != CN_INPUT)
-        return cn_fail(err, "a network begins with its input and has at least 2 layers, not %zu", count);
+        return cn_fail(err, "a network begins with its input and has at least 2 layers, not %zu",
+                       count);
     for (size_t i = 0; i < count; i++) {
         cn_layer *l = &layers[i];
         if (!memchr(l->name, 0, sizeof l->name) || !l->name[0] || strpbrk(l->name, " \t\n"))
-            return cn_fail(err, "layer %zu has no name, or one with blanks, or one of more than %d bytes", i,
-                           CN_NAME_SIZE - 1);
+            return cn_fail(
+                err, "layer %zu has no name, or one with blanks, or one of more than %d bytes", i,
+                CN_NAME_SIZE - 1);
         if (strlen(l->name) > CN_NAME_SIZE - sizeof ".running_mean")
-            return cn_fail(err, "the name of layer %zu has %zu bytes, which leaves no room for its parameters' names", i,
-                           strlen(l->name));
+            return cn_fail(err,
+                           "the name of layer %zu has %zu bytes, which leaves no room for its "
+                           "parameters' names",
+                           i, strlen(l->name));
         for (size_t k = 0; k < i; k++)
             if (!strcmp(layers[k].name, l->name))
                 return cn_fail(err, "layers %zu and %zu are both called %s", k, i, l->name);
         if (i && !infer_one(layers, i, err, l)) return false;
         size_t elements = 0; /* BLAS counts in int */
-        if (!cn_mul(l->height, l->width, &elements) || !cn_mul(elements, l->channels, &elements) || !elements ||
-            elements > INT32_MAX / 64)
-            return cn_fail(err, "%s: %zu x %zu x %zu is empty or too large", l->name, l->channels, l->height,
-                           l->width);
+        if (!cn_mul(l->height, l->width, &elements) || !cn_mul(elements, l->channels, &elements) ||
+            !elements || elements > INT32_MAX / 64)
+            return cn_fail(err, "%s: %zu x %zu x %zu is empty or too large", l->name, l->channels,
+                           l->height, l->width);
     }
     const cn_layer *last = &layers[count - 1];
     if (last->height != 1 || last->width != 1 || last->channels > 256)
-        return cn_fail(err, "%s: the last layer must be at most 256 classes x 1 x 1, not %zu x %zu x %zu", last->name,
-                       last->channels, last->height, last->width);
+        return cn_fail(
+            err, "%s: the last layer must be at most 256 classes x 1 x 1, not %zu x %zu x %zu",
+            last->name, last->channels, last->height, last->width);
     return true;
 }
 
 /* ---- parameters ---- */
 
-static size_t add_param(cn_param *params, size_t index, const cn_layer *layer, const char *suffix, bool trained,
-                        size_t dims, const size_t *shape)
+static size_t add_param(cn_param *params, size_t index, const cn_layer *layer, const char *suffix,
+                        bool trained, size_t dims, const size_t *shape)
 {
     if (!params) return index;
     cn_param *p = &params[index];
     *p = (cn_param){.dims = dims, .count = 1, .trained = trained};
-    snprintf(p->name, sizeof p->name, "%.*s.%s", (int)(sizeof p->name - sizeof ".running_mean"), layer->name, suffix);
+    snprintf(p->name, sizeof p->name, "%.*s.%s", (int)(sizeof p->name - sizeof ".running_mean"),
+             layer->name, suffix);
     for (size_t d = 0; d < dims; d++) {
         p->shape[d] = shape[d];
         p->count *= shape[d];
@@ -220,17 +243,20 @@ static void first_values(cn_net *net)
         if (l->weight == CN_NONE) continue;
         const cn_param *w = &net->params[l->weight];
         if (l->kind == CN_BATCH_NORM) {
-            for (size_t k = 0; k < w->count; k++) w->value[k] = net->params[l->variance].value[k] = 1;
+            for (size_t k = 0; k < w->count; k++)
+                w->value[k] = net->params[l->variance].value[k] = 1;
             continue;
         }
         const double deviation = sqrt(2 / (double)(w->count / w->shape[0]));
-        for (size_t k = 0; k < w->count; k++) w->value[k] = (cn_real)(deviation * cn_random_normal(&random));
+        for (size_t k = 0; k < w->count; k++)
+            w->value[k] = (cn_real)(deviation * cn_random_normal(&random));
     }
 }
 
 /* ---- networks ---- */
 
-cn_net *cn_create(const char *model, size_t count, const cn_layer *layers, const cn_options *options, cn_error *err)
+cn_net *cn_create(const char *model, size_t count, const cn_layer *layers,
+                  const cn_options *options, cn_error *err)
 {
     cn_net *net = calloc(1, sizeof *net);
     if (net) net->layers = calloc(count ? count : 1, sizeof *net->layers);
@@ -243,7 +269,8 @@ cn_net *cn_create(const char *model, size_t count, const cn_layer *layers, const
     if (!net->options.batch) net->options.batch = 128;
     if (!net->options.threads) net->options.threads = 1;
     if (net->options.batch > 1 << 20 || net->options.threads > 1024) {
-        cn_fail(err, "a batch of %zu images on %zu threads is too large", net->options.batch, net->options.threads);
+        cn_fail(err, "a batch of %zu images on %zu threads is too large", net->options.batch,
+                net->options.threads);
         goto failed;
     }
     net->layer_count = count;
@@ -318,17 +345,23 @@ size_t cn_find_param(const cn_net *net, const char *name)
 size_t cn_summary(const cn_net *net, char *text, size_t capacity)
 {
     static const char *const kinds[] = {
-        [CN_INPUT] = "input",       [CN_CONV] = "convolution",     [CN_BATCH_NORM] = "batch norm",
-        [CN_RELU] = "relu",         [CN_ADD] = "add",              [CN_PAD_CHANNELS] = "channel padding",
-        [CN_POOL_MAX] = "max pool", [CN_POOL_AVERAGE] = "average", [CN_GLOBAL_AVERAGE] = "global average",
+        [CN_INPUT] = "input",
+        [CN_CONV] = "convolution",
+        [CN_BATCH_NORM] = "batch norm",
+        [CN_RELU] = "relu",
+        [CN_ADD] = "add",
+        [CN_PAD_CHANNELS] = "channel padding",
+        [CN_POOL_MAX] = "max pool",
+        [CN_POOL_AVERAGE] = "average",
+        [CN_GLOBAL_AVERAGE] = "global average",
         [CN_LINEAR] = "linear",
     };
     size_t length = 0;
     for (size_t i = 0; i < net->layer_count; i++) {
         const cn_layer *l = &net->layers[i];
         const size_t room = length < capacity ? capacity - length : 0;
-        const int n = snprintf(room ? text + length : NULL, room, "%-28s %-16s %4zu x %zu x %zu\n", l->name,
-                               kinds[l->kind], l->channels, l->height, l->width);
+        const int n = snprintf(room ? text + length : NULL, room, "%-28s %-16s %4zu x %zu x %zu\n",
+                               l->name, kinds[l->kind], l->channels, l->height, l->width);
         length += n > 0 ? (size_t)n : 0;
     }
     return length;

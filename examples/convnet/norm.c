@@ -1,4 +1,5 @@
-/* Batch norm. Sums over a channel are taken in 16 strands of cn_real (which compilers turn into vectors), then in double. */
+/* Batch norm. Sums over a channel are taken in 16 strands of cn_real (which compilers turn into
+ * vectors), then in double. */
 #include "internal.h"
 
 enum { STRANDS = 16 };
@@ -24,14 +25,16 @@ void cn_norm_statistics(cn_view x, double *sums)
         const cn_real centre = (cn_real)mean;
         cn_real square[STRANDS] = {0};
         for (size_t i = 0; i < whole; i += STRANDS)
-            for (size_t j = 0; j < STRANDS; j++) square[j] += (p[i + j] - centre) * (p[i + j] - centre);
+            for (size_t j = 0; j < STRANDS; j++)
+                square[j] += (p[i + j] - centre) * (p[i + j] - centre);
         for (size_t i = whole; i < n; i++) square[i - whole] += (p[i] - centre) * (p[i] - centre);
         sums[2 * c] = mean;
         sums[2 * c + 1] = total(square);
     }
 }
 
-void cn_norm_forward(cn_view x, cn_view y, const cn_norm *norm, const cn_real *gamma, const cn_real *beta)
+void cn_norm_forward(cn_view x, cn_view y, const cn_norm *norm, const cn_real *gamma,
+                     const cn_real *beta)
 {
     const size_t n = x.height * x.width * x.images;
     for (size_t c = 0; c < x.channels; c++) {
@@ -62,8 +65,10 @@ void cn_norm_sums(cn_view x, cn_view dy, const cn_norm *norm, double *sums)
     }
 }
 
-/* dx = gamma/s * (dy - mean(dy) - (x - mean)/s^2 * mean(dy * (x - mean))), s the standard deviation */
-void cn_norm_backward(cn_view x, cn_view dy, cn_view dx, const cn_norm *norm, const cn_real *gamma, bool add)
+/* dx = gamma/s * (dy - mean(dy) - (x - mean)/s^2 * mean(dy * (x - mean))), s the standard deviation
+ */
+void cn_norm_backward(cn_view x, cn_view dy, cn_view dx, const cn_norm *norm, const cn_real *gamma,
+                      bool add)
 {
     const size_t n = x.height * x.width * x.images;
     for (size_t c = 0; c < x.channels; c++) {
@@ -72,7 +77,8 @@ void cn_norm_backward(cn_view x, cn_view dy, cn_view dx, const cn_norm *norm, co
         const cn_real slope = norm->slope[c], centre = norm->centre[c];
         cn_real *to = dx.data + c * dx.plane;
         if (add)
-            for (size_t i = 0; i < n; i++) to[i] += factor * (g[i] - centre - (p[i] - mean) * slope);
+            for (size_t i = 0; i < n; i++)
+                to[i] += factor * (g[i] - centre - (p[i] - mean) * slope);
         else
             for (size_t i = 0; i < n; i++) to[i] = factor * (g[i] - centre - (p[i] - mean) * slope);
     }

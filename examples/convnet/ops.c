@@ -33,10 +33,11 @@ void cn_relu_backward(cn_view y, cn_view dy, cn_view dx, bool add)
     for (size_t c = 0; c < y.channels; c++) {
         const cn_real *result = y.data + c * y.plane, *from = dy.data + c * dy.plane;
         cn_real *to = dx.data + c * dx.plane;
-        if (add)
-            for (size_t i = 0; i < elements(y); i++) to[i] += result[i] > 0 ? from[i] : 0;
-        else
-            for (size_t i = 0; i < elements(y); i++) to[i] = result[i] > 0 ? from[i] : 0;
+        for (size_t i = 0; i < elements(y); i++) {
+            const cn_real g = from[i],
+                          base = add ? to[i] : 0; /* loaded in any case: no branch, so vectors */
+            to[i] = base + (result[i] > 0 ? g : 0);
+        }
     }
 }
 
@@ -80,7 +81,8 @@ void cn_pad_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add)
 }
 
 /* The input pixels [*first, *end) that output pixel `at` looks at, along one axis. */
-static void window(const cn_layer *layer, size_t axis, size_t at, size_t in, size_t *first, size_t *end)
+static void window(const cn_layer *layer, size_t axis, size_t at, size_t in, size_t *first,
+                   size_t *end)
 {
     const size_t begin = at * layer->stride[axis], pad = layer->pad[axis];
     *first = begin > pad ? begin - pad : 0;
@@ -107,7 +109,8 @@ void cn_pool_forward(const cn_layer *layer, cn_view x, cn_view y)
                         if (iy == y0 && ix == x0)
                             memcpy(to, from, m * sizeof *to);
                         else if (max)
-                            for (size_t i = 0; i < m; i++) to[i] = from[i] > to[i] ? from[i] : to[i];
+                            for (size_t i = 0; i < m; i++)
+                                to[i] = from[i] > to[i] ? from[i] : to[i];
                         else
                             for (size_t i = 0; i < m; i++) to[i] += from[i];
                     }
@@ -137,7 +140,8 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                             for (size_t i = 0; i < m; i++) to[i] += from[i] * share;
                             continue;
                         }
-                        const cn_real *seen = cn_row(x, c, iy) + ix * m, *best = cn_row(y, c, oy) + ox * m;
+                        const cn_real *seen = cn_row(x, c, iy) + ix * m,
+                                      *best = cn_row(y, c, oy) + ox * m;
                         for (size_t i = 0; i < m; i++)
                             if (!given[i] && seen[i] >= best[i]) {
                                 to[i] += from[i];

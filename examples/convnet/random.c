@@ -12,7 +12,8 @@ uint64_t cn_random_bits(cn_random *random)
 
 size_t cn_random_below(cn_random *random, size_t bound)
 {
-    const uint64_t last = UINT64_MAX - (UINT64_MAX % bound + 1) % bound; /* above it lies an incomplete round */
+    const uint64_t last =
+        UINT64_MAX - (UINT64_MAX % bound + 1) % bound; /* above it lies an incomplete round */
     uint64_t bits;
     do bits = cn_random_bits(random);
     while (bits > last);

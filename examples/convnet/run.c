@@ -1,6 +1,7 @@
 /*
- * Forward and backward: the list of layers, walked in phases. Only batch norm looks at the whole batch; between two of them, each
- * slice goes through several layers while it is still in the cache.
+ * Forward and backward: the list of layers, walked in phases. Only batch norm looks at the whole
+ * batch; between two of them, each slice goes through several layers while it is still in the
+ * cache.
  */
 #include "internal.h"
 
@@ -27,8 +28,9 @@ static size_t images_of(const cn_engine *e, size_t index)
 static cn_view view(const cn_net *net, size_t layer, const cn_buffer *buffer, slice s)
 {
     const cn_layer *l = &net->layers[layer];
-    return (cn_view){buffer->data + s.index * buffer->slice, l->channels, l->height, l->width, s.images,
-                     cn_plane(l->height, l->width, s.images)};
+    return (cn_view){
+        buffer->data + s.index * buffer->slice, l->channels, l->height, l->width, s.images,
+        cn_plane(l->height, l->width, s.images)};
 }
 
 static cn_view value(const cn_net *net, size_t layer, slice s)
@@ -60,7 +62,8 @@ static void forward_layer(const cn_net *net, size_t i, slice s)
         return;
     case CN_CONV:
     case CN_LINEAR:
-        cn_conv_forward(l, x, y, node->packed, param(net, l->shift), e->work + s.lane * e->work_size);
+        cn_conv_forward(l, x, y, node->packed, param(net, l->shift),
+                        e->work + s.lane * e->work_size);
         return;
     case CN_BATCH_NORM:
         cn_norm_forward(x, y, &node->norm, param(net, l->weight), param(net, l->shift));
@@ -103,12 +106,14 @@ static void merge_statistics(cn_net *net, size_t i)
     const cn_engine *e = net->engine;
     const cn_layer *l = &net->layers[i];
     const cn_norm *norm = &e->nodes[i].norm;
-    cn_real *running_mean = net->params[l->mean].value, *running_variance = net->params[l->variance].value;
+    cn_real *running_mean = net->params[l->mean].value,
+            *running_variance = net->params[l->variance].value;
     for (size_t c = 0; c < l->channels; c++) {
         double count = 0, mean = 0, squares = 0;
         for (size_t k = 0; k < e->slices; k++) {
             const double *sums = norm->sums + (k * l->channels + c) * 2;
-            const double more = (double)(images_of(e, k) * l->height * l->width), gap = sums[0] - mean;
+            const double more = (double)(images_of(e, k) * l->height * l->width),
+                         gap = sums[0] - mean;
             squares += sums[1] + gap * gap * count * more / (count + more);
             mean += gap * more / (count + more);
             count += more;
@@ -117,7 +122,8 @@ static void merge_statistics(cn_net *net, size_t i)
         norm->inverse[c] = (cn_real)(1 / sqrt(squares / count + EPSILON));
         const double unbiased = squares / (count > 1 ? count - 1 : 1);
         running_mean[c] = (cn_real)((1 - MOMENTUM) * (double)running_mean[c] + MOMENTUM * mean);
-        running_variance[c] = (cn_real)((1 - MOMENTUM) * (double)running_variance[c] + MOMENTUM * unbiased);
+        running_variance[c] =
+            (cn_real)((1 - MOMENTUM) * (double)running_variance[c] + MOMENTUM * unbiased);
     }
 }
 
@@ -130,7 +136,8 @@ static void prepare_layer(void *context, size_t i)
     if (l->kind == CN_BATCH_NORM && !net->engine->training)
         for (size_t c = 0; c < l->channels; c++) {
             node->norm.mean[c] = net->params[l->mean].value[c];
-            node->norm.inverse[c] = (cn_real)(1 / sqrt((double)net->params[l->variance].value[c] + EPSILON));
+            node->norm.inverse[c] =
+                (cn_real)(1 / sqrt((double)net->params[l->variance].value[c] + EPSILON));
         }
 }
 
@@ -142,7 +149,8 @@ static void move_logits(const cn_net *net, const cn_buffer *buffer, cn_real *row
         const cn_view v = view(net, net->layer_count - 1, buffer, (slice){k, 0, images_of(e, k)});
         for (size_t i = 0; i < v.images; i++)
             for (size_t c = 0; c < v.channels; c++) {
-                cn_real *a = &rows[(k * CN_SLICE + i) * v.channels + c], *b = &v.data[c * v.plane + i];
+                cn_real *a = &rows[(k * CN_SLICE + i) * v.channels + c],
+                        *b = &v.data[c * v.plane + i];
                 if (out)
                     *a = *b;
                 else
@@ -216,15 +224,19 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
     const cn_layer *l = &net->layers[i];
     const cn_node *node = &e->nodes[i];
     const cn_back *back = &node->back[0];
-    const cn_view y = value(net, i, s), x = value(net, l->in[0], s), dy = view(net, i, node->gradient, s);
+    const cn_view y = value(net, i, s), x = value(net, l->in[0], s),
+                  dy = view(net, i, node->gradient, s);
     cn_real *work = e->work + s.lane * e->work_size;
     if (node->packed) {
         const size_t count = net->params[l->weight].count;
-        cn_conv_backward_weight(l, x, dy, node->partial + s.lane * count,
-                                node->partial_bias ? node->partial_bias + s.lane * l->channels : NULL, work);
+        cn_conv_backward_weight(
+            l, x, dy, node->partial + s.lane * count,
+            node->partial_bias ? node->partial_bias + s.lane * l->channels : NULL, work);
     }
     for (size_t k = 0; k < (l->kind == CN_ADD ? 2u : 1u); k++)
-        if (back[k].copy) cn_copy(view(net, l->in[k], back[k].copy, s), view(net, l->in[k], back[k].to, s), false);
+        if (back[k].copy)
+            cn_copy(view(net, l->in[k], back[k].copy, s), view(net, l->in[k], back[k].to, s),
+                    false);
     if (!back->to) return;
     const cn_view dx = view(net, l->in[0], back->to, s);
     switch (l->kind) {
@@ -314,14 +326,16 @@ static void merge_weights(void *context, size_t i)
     if (!node->packed) return;
     const cn_param *w = &net->params[l->weight];
     for (size_t lane = 1; lane < CN_LANES; lane++)
-        for (size_t k = 0; k < w->count; k++) node->partial[k] += node->partial[lane * w->count + k];
+        for (size_t k = 0; k < w->count; k++)
+            node->partial[k] += node->partial[lane * w->count + k];
     memset(w->gradient, 0, w->count * sizeof *w->gradient);
     cn_conv_unpack(node->partial, w, w->gradient);
     if (!node->partial_bias) return;
     const cn_param *b = &net->params[l->shift];
     memset(b->gradient, 0, b->count * sizeof *b->gradient);
     for (size_t lane = 0; lane < CN_LANES; lane++)
-        for (size_t k = 0; k < b->count; k++) b->gradient[k] += node->partial_bias[lane * b->count + k];
+        for (size_t k = 0; k < b->count; k++)
+            b->gradient[k] += node->partial_bias[lane * b->count + k];
 }
 
 void cn_backward(cn_net *net)
@@ -329,11 +343,13 @@ void cn_backward(cn_net *net)
     cn_engine *e = net->engine;
     move_logits(net, e->nodes[net->layer_count - 1].gradient, e->logits_gradient, false);
     if (net->layers[net->layer_count - 1].kind == CN_BATCH_NORM) {
-        cn_pool_run(e->pool, CN_LANES, backward_lane, &(phase){net, net->layer_count, net->layer_count});
+        cn_pool_run(e->pool, CN_LANES, backward_lane,
+                    &(phase){net, net->layer_count, net->layer_count});
         merge_sums(net, net->layer_count - 1);
     }
     for (size_t to = net->layer_count, from; to > 1; to = from) {
-        /* Down to the layer above the next batch norm, whose sums must be complete before it runs itself. */
+        /* Down to the layer above the next batch norm, whose sums must be complete before it runs
+         * itself. */
         for (from = to - 1; from > 1 && net->layers[from - 1].kind != CN_BATCH_NORM;) from--;
         cn_pool_run(e->pool, CN_LANES, backward_lane, &(phase){net, from, to});
         if (from > 1) merge_sums(net, from - 1);

@@ -1,7 +1,9 @@
 /*
- * safetensors files: 8 bytes with the length of a JSON header (little endian), the header, the tensors' data.
+ * safetensors files: 8 bytes with the length of a JSON header (little endian), the header, the
+ * tensors' data.
  *
- *     {"__metadata__": {"key": "value"}, "name": {"dtype": "F32", "shape": [16, 3, 3, 3], "data_offsets": [0, 1728]}}
+ *     {"__metadata__": {"key": "value"}, "name": {"dtype": "F32", "shape": [16, 3, 3, 3],
+ * "data_offsets": [0, 1728]}}
  *
  * The reader believes nothing: files come from strangers.
  */
@@ -20,8 +22,9 @@ static size_t dtype_size(const char *dtype)
     static const struct {
         const char *name;
         size_t size;
-    } table[] = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},
-                 {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"F64", 8},     {"I64", 8}, {"U64", 8}};
+    } table[] = {{"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1},
+                 {"I16", 2},  {"U16", 2}, {"F16", 2}, {"BF16", 2},    {"I32", 4},
+                 {"U32", 4},  {"F32", 4}, {"F64", 8}, {"I64", 8},     {"U64", 8}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
         if (!strcmp(table[i].name, dtype)) return table[i].size;
     return 0;
@@ -48,13 +51,15 @@ static bool read_sizes(const cJSON *list, size_t most, size_t *sizes, size_t *co
     return true;
 }
 
-static bool read_tensor(const cJSON *entry, const unsigned char *data, size_t size, cn_tensor *t, cn_error *err)
+static bool read_tensor(const cJSON *entry, const unsigned char *data, size_t size, cn_tensor *t,
+                        cn_error *err)
 {
     size_t offsets[2] = {0}, n = 0, fields = 0;
     const char *name = t->name = entry->string;
     if (!cJSON_IsObject(entry)) return cn_fail(err, "%.80s: is no object", name);
     for (const cJSON *field = entry->child; field; field = field->next, fields++)
-        if (strcmp(field->string, "dtype") && strcmp(field->string, "shape") && strcmp(field->string, "data_offsets"))
+        if (strcmp(field->string, "dtype") && strcmp(field->string, "shape") &&
+            strcmp(field->string, "data_offsets"))
             return cn_fail(err, "%.80s: has an unknown field %.40s", name, field->string);
     const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
     if (fields != 3) return cn_fail(err, "%.80s: has %zu fields instead of 3", name, fields);
@@ -64,19 +69,22 @@ static bool read_tensor(const cJSON *entry, const unsigned char *data, size_t si
     t->dtype = dtype->valuestring;
     if (!read_sizes(cJSON_GetObjectItemCaseSensitive(entry, "shape"), MAX_DIMS, t->shape, &t->dims))
         return cn_fail(err, "%.80s: its shape is no list of at most %d sizes", name, MAX_DIMS);
-    if (!read_sizes(cJSON_GetObjectItemCaseSensitive(entry, "data_offsets"), 2, offsets, &n) || n != 2)
+    if (!read_sizes(cJSON_GetObjectItemCaseSensitive(entry, "data_offsets"), 2, offsets, &n) ||
+        n != 2)
         return cn_fail(err, "%.80s: its data_offsets are not 2 sizes", name);
     if (offsets[0] > offsets[1] || offsets[1] > size)
-        return cn_fail(err, "%.80s: its data_offsets %zu and %zu are not in order within %zu bytes", name, offsets[0],
-                       offsets[1], size);
+        return cn_fail(err, "%.80s: its data_offsets %zu and %zu are not in order within %zu bytes",
+                       name, offsets[0], offsets[1], size);
     t->count = 1;
     bool fits = true;
     for (size_t d = 0; d < t->dims; d++) fits = fits && cn_mul(t->count, t->shape[d], &t->count);
     if (!fits || !cn_mul(t->count, dtype_size(t->dtype), &t->bytes))
-        return cn_fail(err, "%.80s: the product of its %zu sizes is more than this machine can count", name, t->dims);
+        return cn_fail(err,
+                       "%.80s: the product of its %zu sizes is more than this machine can count",
+                       name, t->dims);
     if (t->bytes != offsets[1] - offsets[0])
-        return cn_fail(err, "%.80s: its shape needs %zu bytes, its data_offsets give %zu", name, t->bytes,
-                       offsets[1] - offsets[0]);
+        return cn_fail(err, "%.80s: its shape needs %zu bytes, its data_offsets give %zu", name,
+                       t->bytes, offsets[1] - offsets[0]);
     t->data = data + offsets[0];
     return true;
 }
@@ -108,11 +116,13 @@ static bool check_tensors(cn_tensors *file, const unsigned char *data, size_t si
         const cn_tensor *t = &file->tensors[i];
         const size_t begin = (size_t)((const unsigned char *)t->data - data);
         if (begin != end)
-            return cn_fail(err, "%.80s: begins at byte %zu of the data, but what comes before it ends at %zu", t->name,
-                           begin, end);
+            return cn_fail(
+                err, "%.80s: begins at byte %zu of the data, but what comes before it ends at %zu",
+                t->name, begin, end);
         end += t->bytes;
     }
-    if (end != size) return cn_fail(err, "the tensors end at byte %zu of the data, which has %zu", end, size);
+    if (end != size)
+        return cn_fail(err, "the tensors end at byte %zu of the data, which has %zu", end, size);
     return true;
 }
 
@@ -120,7 +130,8 @@ static bool read_meta(const cJSON *entry, cn_tensors *file, cn_error *err)
 {
     if (!cJSON_IsObject(entry)) return cn_fail(err, "__metadata__ is no object");
     for (const cJSON *item = entry->child; item; item = item->next) {
-        if (!cJSON_IsString(item)) return cn_fail(err, "__metadata__: the value of %.80s is no string", item->string);
+        if (!cJSON_IsString(item))
+            return cn_fail(err, "__metadata__: the value of %.80s is no string", item->string);
         if (cn_tensors_meta(file, item->string))
             return cn_fail(err, "__metadata__: the key %.80s is used twice", item->string);
         file->meta[2 * file->meta_count] = item->string;
@@ -132,23 +143,27 @@ static bool read_meta(const cJSON *entry, cn_tensors *file, cn_error *err)
 static bool parse(const unsigned char *bytes, size_t size, cn_tensors *file, cn_error *err)
 {
     uint64_t length = 0;
-    if (size < LENGTH_BYTES) return cn_fail(err, "%zu bytes are too few for a header of %d", size, LENGTH_BYTES);
+    if (size < LENGTH_BYTES)
+        return cn_fail(err, "%zu bytes are too few for a header of %d", size, LENGTH_BYTES);
     for (size_t i = LENGTH_BYTES; i--;) length = length << 8 | bytes[i];
     if (length > size - LENGTH_BYTES || length > MAX_HEADER)
-        return cn_fail(err, "the header's length is %llu, but %zu bytes follow and %d are the limit",
+        return cn_fail(err,
+                       "the header's length is %llu, but %zu bytes follow and %d are the limit",
                        (unsigned long long)length, size - LENGTH_BYTES, MAX_HEADER);
     const char *text = (const char *)bytes + LENGTH_BYTES, *end = NULL;
     const unsigned char *data = bytes + LENGTH_BYTES + length;
     size -= LENGTH_BYTES + (size_t)length;
-    if (!length || text[0] != '{') return cn_fail(err, "the header of %zu bytes is no JSON object", (size_t)length);
+    if (!length || text[0] != '{')
+        return cn_fail(err, "the header of %zu bytes is no JSON object", (size_t)length);
     cJSON *root = file->json = cJSON_ParseWithLengthOpts(text, (size_t)length, &end, false);
     if (!cJSON_IsObject(root))
-        return cn_fail(err, "the header is no JSON from byte %zu of %zu on", end ? (size_t)(end - text) : 0,
-                       (size_t)length);
+        return cn_fail(err, "the header is no JSON from byte %zu of %zu on",
+                       end ? (size_t)(end - text) : 0, (size_t)length);
     for (; end < text + length; end++)
         if (*end != ' ')
-            return cn_fail(err, "after the JSON, at byte %zu of the header of %zu, stands more than blanks",
-                           (size_t)(end - text), (size_t)length);
+            return cn_fail(
+                err, "after the JSON, at byte %zu of the header of %zu, stands more than blanks",
+                (size_t)(end - text), (size_t)length);
 
     const cJSON *meta = NULL;
     size_t entries = 0, metas = 0;
@@ -163,7 +178,8 @@ static bool parse(const unsigned char *bytes, size_t size, cn_tensors *file, cn_
     if (!file->tensors || !file->meta) return cn_fail(err, "no memory for %zu entries", entries);
     if (meta && !read_meta(meta, file, err)) return false;
     for (const cJSON *entry = root->child; entry; entry = entry->next)
-        if (entry != meta && !read_tensor(entry, data, size, &file->tensors[file->count++], err)) return false;
+        if (entry != meta && !read_tensor(entry, data, size, &file->tensors[file->count++], err))
+            return false;
     return check_tensors(file, data, size, err);
 }
 
@@ -184,7 +200,8 @@ bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err)
     size_t size = 0, room = 0;
     for (size_t more = 1; more;) {
         if (size == room) {
-            unsigned char *larger = room > SIZE_MAX / 2 ? NULL : realloc(bytes, room = room ? 2 * room : 1 << 16);
+            unsigned char *larger =
+                room > SIZE_MAX / 2 ? NULL : realloc(bytes, room = room ? 2 * room : 1 << 16);
             if (!larger) {
                 free(bytes);
                 fclose(stream);
@@ -239,7 +256,8 @@ bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error
     if (!single && strcmp(tensor->dtype, "F64"))
         return cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
     if (tensor->count != count)
-        return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count, count);
+        return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count,
+                       count);
     for (size_t i = 0; i < count; i++) {
         float f;
         double d;
@@ -281,7 +299,8 @@ static char *make_header(const cn_tensors *file)
         good = entry && cJSON_AddStringToObject(entry, "dtype", t->dtype);
         cJSON *shape = good ? cJSON_AddArrayToObject(entry, "shape") : NULL;
         for (size_t d = 0; d < t->dims; d++)
-            good = good && shape && cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[d]));
+            good = good && shape &&
+                   cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[d]));
         cJSON *offsets = good ? cJSON_AddArrayToObject(entry, "data_offsets") : NULL;
         good = offsets && cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)offset)) &&
                cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)end));
@@ -299,14 +318,17 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
             return cn_fail(err, "%.80s: a tensor of %zu dimensions and dtype %s cannot be written",
                            file->tensors[i].name, file->tensors[i].dims, file->tensors[i].dtype);
     char *header = make_header(file);
-    if (!header) return cn_fail(err, "%s: no memory for the header of %zu tensors", path, file->count);
+    if (!header)
+        return cn_fail(err, "%s: no memory for the header of %zu tensors", path, file->count);
     FILE *stream = fopen(path, "wb");
     bool good = stream != NULL;
     if (good) {
         const size_t length = strlen(header), padded = (length + 7) / 8 * 8;
         unsigned char bytes[LENGTH_BYTES];
-        for (size_t i = 0; i < LENGTH_BYTES; i++) bytes[i] = (unsigned char)((uint64_t)padded >> 8 * i);
-        good = fwrite(bytes, 1, sizeof bytes, stream) == sizeof bytes && fwrite(header, 1, length, stream) == length &&
+        for (size_t i = 0; i < LENGTH_BYTES; i++)
+            bytes[i] = (unsigned char)((uint64_t)padded >> 8 * i);
+        good = fwrite(bytes, 1, sizeof bytes, stream) == sizeof bytes &&
+               fwrite(header, 1, length, stream) == length &&
                fwrite("       ", 1, padded - length, stream) == padded - length;
         for (size_t i = 0; good && i < file->count; i++) {
             const size_t size = tensor_bytes(&file->tensors[i]);

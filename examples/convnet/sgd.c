@@ -13,7 +13,8 @@ static void update(void *context, size_t i)
 {
     const job *s = context;
     const cn_param *p = &s->net->params[i];
-    const cn_real rate = (cn_real)s->sgd->rate, momentum = (cn_real)s->sgd->momentum, decay = (cn_real)s->sgd->decay;
+    const cn_real rate = (cn_real)s->sgd->rate, momentum = (cn_real)s->sgd->momentum,
+                  decay = (cn_real)s->sgd->decay;
     if (!p->trained) return;
     for (size_t k = 0; k < p->count; k++) {
         const cn_real g = p->gradient[k] + decay * p->value[k];
@@ -36,7 +37,8 @@ void cn_sgd_reset(cn_net *net)
     }
 }
 
-double cn_rate_step(double rate, double factor, size_t epoch, size_t milestones, const size_t *milestone)
+double cn_rate_step(double rate, double factor, size_t epoch, size_t milestones,
+                    const size_t *milestone)
 {
     for (size_t i = 0; i < milestones; i++)
         if (milestone[i] <= epoch) rate *= factor;
@@ -46,5 +48,6 @@ double cn_rate_step(double rate, double factor, size_t epoch, size_t milestones,
 double cn_rate_cosine(double rate, size_t step, size_t steps)
 {
     if (step > steps) step = steps;
-    return steps ? rate * (1 + cos(3.14159265358979323846 * (double)step / (double)steps)) / 2 : rate;
+    return steps ? rate * (1 + cos(3.14159265358979323846 * (double)step / (double)steps)) / 2
+                 : rate;
 }

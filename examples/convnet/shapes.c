@@ -1,14 +1,27 @@
 /*
- * A data set that needs no file: ten kinds of shapes on noisy ground. Which pixels are bright says little about the kind, because
- * place, size, both colours and hence the sign of the contrast are random; a convolutional network finds it easily.
- * Only exact arithmetic (no sine, no exponential), so that every machine draws the same pictures.
+ * A data set that needs no file: ten kinds of shapes on noisy ground. Which pixels are bright says
+ * little about the kind, because place, size, both colours and hence the sign of the contrast are
+ * random; a convolutional network finds it easily. Only exact arithmetic (no sine, no exponential),
+ * so that every machine draws the same pictures.
  */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { DISC, RING, SQUARE, FRAME, TRIANGLE, CROSS, STRIPES_ACROSS, STRIPES_DOWN, STRIPES_SLANTED, CHECKERS, KINDS };
+enum {
+    DISC,
+    RING,
+    SQUARE,
+    FRAME,
+    TRIANGLE,
+    CROSS,
+    STRIPES_ACROSS,
+    STRIPES_DOWN,
+    STRIPES_SLANTED,
+    CHECKERS,
+    KINDS
+};
 
 static double between(cn_random *random, double low, double high)
 {
@@ -67,7 +80,8 @@ static void draw(cn_random *random, int kind, uint8_t *pixels)
     const double size = between(random, 9, 14), period = between(random, 3, 4.5) / size;
     const double x0 = between(random, 12, 20), y0 = between(random, 12, 20);
     /* A turn by 2 atan(t), up to 23 degrees; waves across the ground, of any direction. */
-    const double t = between(random, -0.2, 0.2), cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
+    const double t = between(random, -0.2, 0.2), cosine = (1 - t * t) / (1 + t * t),
+                 sine = 2 * t / (1 + t * t);
     const double wave_x = between(random, -0.2, 0.2), wave_y = between(random, -0.2, 0.2);
     for (int y = 0; y < CN_SIDE; y++)
         for (int x = 0; x < CN_SIDE; x++) {
@@ -76,8 +90,10 @@ static void draw(cn_random *random, int kind, uint8_t *pixels)
             const double wave = 40 * fabs(at - floor(at) - 0.5) - 10;
             uint64_t noise = cn_random_bits(random);
             for (int c = 0; c < 3; c++, noise >>= 16) {
-                const double grain = ((double)(noise & 255) + (double)(noise >> 8 & 255) - 255) * 0.15;
-                pixels[(c * CN_SIDE + y) * CN_SIDE + x] = byte((in ? figure[c] : ground[c] + wave) + grain);
+                const double grain =
+                    ((double)(noise & 255) + (double)(noise >> 8 & 255) - 255) * 0.15;
+                pixels[(c * CN_SIDE + y) * CN_SIDE + x] =
+                    byte((in ? figure[c] : ground[c] + wave) + grain);
             }
         }
 }
@@ -85,7 +101,8 @@ static void draw(cn_random *random, int kind, uint8_t *pixels)
 bool cn_data_shapes(size_t count, uint64_t seed, cn_data *data, cn_error *err)
 {
     size_t bytes;
-    if (!cn_mul(count ? count : 1, CN_PIXELS, &bytes)) return cn_fail(err, "%zu pictures are too many", count);
+    if (!cn_mul(count ? count : 1, CN_PIXELS, &bytes))
+        return cn_fail(err, "%zu pictures are too many", count);
     cn_data d = {count, KINDS, malloc(bytes), malloc(count ? count : 1)};
     if (!d.pixels || !d.labels) {
         cn_data_free(&d);

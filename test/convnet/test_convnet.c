@@ -1,4 +1,5 @@
-/* The runtime by itself, without any data: gradients against finite differences, threads, optimizer, data, learning. */
+/* The runtime by itself, without any data: gradients against finite differences, threads,
+ * optimizer, data, learning. */
 #include "convnet.h"
 
 #include <check.h>
@@ -12,7 +13,8 @@ static const bool exact = sizeof(cn_real) == sizeof(double);
 static cn_net *make(size_t count, const cn_layer *layers, size_t batch, size_t threads)
 {
     cn_error err = {""};
-    cn_net *net = cn_create("test", count, layers, &(cn_options){.batch = batch, .threads = threads, .seed = 7}, &err);
+    cn_net *net = cn_create("test", count, layers,
+                            &(cn_options){.batch = batch, .threads = threads, .seed = 7}, &err);
     ck_assert_msg(net != NULL, "%s", err.text);
     return net;
 }
@@ -47,7 +49,8 @@ static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint
     for (size_t i = 0; i < net->param_count; i++) {
         const cn_param *p = &net->params[i];
         double scale = 1e-3;
-        for (size_t k = 0; p->trained && k < p->count; k++) scale = fmax(scale, fabs((double)p->gradient[k]));
+        for (size_t k = 0; p->trained && k < p->count; k++)
+            scale = fmax(scale, fabs((double)p->gradient[k]));
         for (size_t sample = 0; p->trained && sample < 12; sample++) {
             const size_t k = cn_random_below(&random, p->count);
             const cn_real old = p->value[k];
@@ -63,8 +66,9 @@ static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint
             if (fabs(slope - (double)p->gradient[k]) > 2e-6 * scale + 2e-8) {
                 char text[4096];
                 cn_summary(net, text, sizeof text);
-                ck_abort_msg("seed %llu, %s[%zu]: gradient %g, difference quotient %g\n%s", (unsigned long long)seed,
-                             p->name, k, (double)p->gradient[k], slope, text);
+                ck_abort_msg("seed %llu, %s[%zu]: gradient %g, difference quotient %g\n%s",
+                             (unsigned long long)seed, p->name, k, (double)p->gradient[k], slope,
+                             text);
             }
         }
     }
@@ -78,10 +82,29 @@ START_TEST(gradient_conv)
 {
     const cn_layer layers[] = {
         {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 11, .width = 9},
-        {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 2}, .stride = {2, 1}, .pad = {1, 0}, .bias = true},
-        {.kind = CN_CONV, .name = "b", .in = {1}, .channels = 4, .size = {5, 3}, .stride = {3, 2}, .pad = {4, 2}},
+        {.kind = CN_CONV,
+         .name = "a",
+         .in = {0},
+         .channels = 3,
+         .size = {3, 2},
+         .stride = {2, 1},
+         .pad = {1, 0},
+         .bias = true},
+        {.kind = CN_CONV,
+         .name = "b",
+         .in = {1},
+         .channels = 4,
+         .size = {5, 3},
+         .stride = {3, 2},
+         .pad = {4, 2}},
         {.kind = CN_RELU, .name = "c", .in = {2}},
-        {.kind = CN_CONV, .name = "d", .in = {3}, .channels = 2, .size = {1, 1}, .stride = {2, 3}, .bias = true},
+        {.kind = CN_CONV,
+         .name = "d",
+         .in = {3},
+         .channels = 2,
+         .size = {1, 1},
+         .stride = {2, 3},
+         .bias = true},
         {.kind = CN_GLOBAL_AVERAGE, .name = "e", .in = {4}},
         {.kind = CN_LINEAR, .name = "f", .in = {5}, .channels = 3, .bias = true},
     };
@@ -106,7 +129,8 @@ START_TEST(gradient_norm)
 }
 END_TEST
 
-/* Values that several layers read, also twice by one, before and after others have overwritten theirs. */
+/* Values that several layers read, also twice by one, before and after others have overwritten
+ * theirs. */
 START_TEST(gradient_add)
 {
     const cn_layer layers[] = {
@@ -131,8 +155,18 @@ START_TEST(gradient_pool)
     const cn_layer layers[] = {
         {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 13, .width = 11},
         {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
-        {.kind = CN_POOL_MAX, .name = "b", .in = {1}, .size = {3, 2}, .stride = {2, 1}, .pad = {1, 1}},
-        {.kind = CN_POOL_AVERAGE, .name = "c", .in = {2}, .size = {2, 3}, .stride = {1, 3}, .pad = {1, 2}},
+        {.kind = CN_POOL_MAX,
+         .name = "b",
+         .in = {1},
+         .size = {3, 2},
+         .stride = {2, 1},
+         .pad = {1, 1}},
+        {.kind = CN_POOL_AVERAGE,
+         .name = "c",
+         .in = {2},
+         .size = {2, 3},
+         .stride = {1, 3},
+         .pad = {1, 2}},
         {.kind = CN_PAD_CHANNELS, .name = "d", .in = {3}, .before = 2, .after = 1},
         {.kind = CN_POOL_AVERAGE, .name = "e", .in = {1}, .size = {1, 1}, .stride = {2, 2}},
         {.kind = CN_GLOBAL_AVERAGE, .name = "f", .in = {4}},
@@ -144,21 +178,26 @@ START_TEST(gradient_pool)
 }
 END_TEST
 
-/* Networks drawn at random: any layer that fits, reading any earlier one; what nobody reads is added up at the end. */
+/* Networks drawn at random: any layer that fits, reading any earlier one; what nobody reads is
+ * added up at the end. */
 static size_t random_network(cn_random *random, cn_layer *layers)
 {
     enum { BODY = 9 };
     size_t count = 1, shapes[64][3], ends[64], end_count = 0;
     bool read[64] = {false};
-    layers[0] = (cn_layer){.kind = CN_INPUT, .channels = 1 + cn_random_below(random, 3),
-                           .height = 1 + cn_random_below(random, 9), .width = 1 + cn_random_below(random, 9)};
-    shapes[0][0] = layers[0].channels, shapes[0][1] = layers[0].height, shapes[0][2] = layers[0].width;
+    layers[0] = (cn_layer){.kind = CN_INPUT,
+                           .channels = 1 + cn_random_below(random, 3),
+                           .height = 1 + cn_random_below(random, 9),
+                           .width = 1 + cn_random_below(random, 9)};
+    shapes[0][0] = layers[0].channels, shapes[0][1] = layers[0].height,
+    shapes[0][2] = layers[0].width;
     while (count < BODY) {
-        cn_layer l = {.in = {cn_random_below(random, 3) ? count - 1 : cn_random_below(random, count),
-                             cn_random_below(random, count)}};
+        cn_layer l = {
+            .in = {cn_random_below(random, 3) ? count - 1 : cn_random_below(random, count),
+                   cn_random_below(random, count)}};
         size_t *in = shapes[l.in[0]], *other = shapes[l.in[1]], *out = shapes[count];
-        static const cn_kind kinds[] = {CN_CONV, CN_CONV, CN_BATCH_NORM, CN_RELU, CN_ADD, CN_PAD_CHANNELS, CN_POOL_MAX,
-                                        CN_POOL_AVERAGE};
+        static const cn_kind kinds[] = {CN_CONV, CN_CONV,         CN_BATCH_NORM, CN_RELU,
+                                        CN_ADD,  CN_PAD_CHANNELS, CN_POOL_MAX,   CN_POOL_AVERAGE};
         l.kind = kinds[cn_random_below(random, COUNT(kinds))];
         memcpy(out, in, sizeof shapes[0]);
         if (l.kind == CN_ADD && memcmp(in, other, sizeof shapes[0])) continue;
@@ -175,7 +214,9 @@ static size_t random_network(cn_random *random, cn_layer *layers)
                 l.stride[axis] = 1 + cn_random_below(random, 3);
                 l.pad[axis] = cn_random_below(random, l.kind == CN_CONV ? 4 : l.size[axis]);
                 fits = fits && in[axis + 1] + 2 * l.pad[axis] >= l.size[axis];
-                if (fits) out[axis + 1] = (in[axis + 1] + 2 * l.pad[axis] - l.size[axis]) / l.stride[axis] + 1;
+                if (fits)
+                    out[axis + 1] =
+                        (in[axis + 1] + 2 * l.pad[axis] - l.size[axis]) / l.stride[axis] + 1;
             }
         if (!fits) continue;
         if (l.kind == CN_CONV) {
@@ -189,7 +230,8 @@ static size_t random_network(cn_random *random, cn_layer *layers)
     for (size_t i = 0; i < BODY; i++) {
         if (read[i]) continue;
         layers[count] = (cn_layer){.kind = CN_GLOBAL_AVERAGE, .in = {i}};
-        layers[count + 1] = (cn_layer){.kind = CN_LINEAR, .in = {count}, .channels = 4, .bias = cn_random_below(random, 2)};
+        layers[count + 1] = (cn_layer){
+            .kind = CN_LINEAR, .in = {count}, .channels = 4, .bias = cn_random_below(random, 2)};
         ends[end_count++] = count + 1;
         count += 2;
     }
@@ -282,7 +324,8 @@ START_TEST(networks)
     cn_net *net = cn_resnet(20, 10, NULL, &err);
     ck_assert_msg(net != NULL, "%s", err.text);
     size_t elements = 0;
-    for (size_t i = 0; i < net->param_count; i++) elements += net->params[i].trained ? net->params[i].count : 0;
+    for (size_t i = 0; i < net->param_count; i++)
+        elements += net->params[i].trained ? net->params[i].count : 0;
     ck_assert_uint_eq(elements, 269722); /* PyTorch's count */
     ck_assert_str_eq(net->model, "resnet20");
     const cn_layer *cut = &net->layers[cn_find_layer(net, "layer2.0.shortcut")];
@@ -309,12 +352,15 @@ START_TEST(networks)
         {"no name", {.kind = CN_RELU, .name = "a b"}},
         {"empty or too large", {.kind = CN_CONV, .name = "x", .size = {5, 5}}},
         {"too large", {.kind = CN_CONV, .name = "x", .channels = 1000000000, .size = {5, 5}}},
-        {"above the limit", {.kind = CN_CONV, .name = "x", .channels = 1, .pad = {SIZE_MAX / 2, 0}}},
+        {"above the limit",
+         {.kind = CN_CONV, .name = "x", .channels = 1, .pad = {SIZE_MAX / 2, 0}}},
         {"windows", {.kind = CN_POOL_MAX, .name = "x", .size = {2, 2}, .pad = {2, 0}}},
         {"only layer 0", {.kind = CN_INPUT, .name = "x", .channels = 1, .height = 1, .width = 1}},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
-        const cn_layer layers[] = {{.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 5}, bad[i].layer};
+        const cn_layer layers[] = {
+            {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 5},
+            bad[i].layer};
         ck_assert_ptr_null(cn_create("", 2, layers, NULL, &err));
         ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%zu: %s", i, err.text);
     }
@@ -327,8 +373,9 @@ END_TEST
 START_TEST(sgd)
 {
     cn_error err = {""};
-    const cn_layer layers[] = {{.kind = CN_INPUT, .name = "image", .channels = 1, .height = 1, .width = 1},
-                               {.kind = CN_LINEAR, .name = "x", .channels = 2}};
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 1, .height = 1, .width = 1},
+        {.kind = CN_LINEAR, .name = "x", .channels = 2}};
     for (int nesterov = 0; nesterov < 2; nesterov++) {
         cn_net *net = cn_create("", 2, layers, NULL, &err);
         ck_assert_msg(net != NULL, "%s", err.text);
@@ -338,7 +385,8 @@ START_TEST(sgd)
         for (int step = 0; step < 4; step++) {
             const double g = 0.25 * step - 0.5, whole = g + 0.01 * w;
             p->gradient[0] = (cn_real)g;
-            cn_sgd_step(net, &(cn_sgd){.rate = 0.1, .momentum = 0.9, .decay = 0.01, .nesterov = nesterov});
+            cn_sgd_step(
+                net, &(cn_sgd){.rate = 0.1, .momentum = 0.9, .decay = 0.01, .nesterov = nesterov});
             m = 0.9 * m + whole;
             w -= 0.1 * (nesterov ? whole + 0.9 * m : m);
             ck_assert_double_lt(fabs((double)p->value[0] - w), exact ? 1e-14 : 1e-6);
@@ -371,7 +419,8 @@ START_TEST(random_numbers)
     size_t indices[N], counts[7] = {0};
     bool seen[N] = {false};
     double mean = 0, square = 0;
-    ck_assert_uint_eq(cn_random_bits(&random), 0x910a2dec89025cc1u); /* splitmix64's first number for seed 1 */
+    ck_assert_uint_eq(cn_random_bits(&random),
+                      0x910a2dec89025cc1u); /* splitmix64's first number for seed 1 */
     for (size_t i = 0; i < 7 * N; i++) counts[cn_random_below(&random, 7)]++;
     for (size_t i = 0; i < 7; i++) ck_assert(counts[i] > 850 && counts[i] < 1150);
     for (size_t i = 0; i < N; i++) {
@@ -401,7 +450,8 @@ START_TEST(augmentation)
     cn_draw(&data, 1, &index, NULL, plain, &label);
     ck_assert_int_eq(label, 2);
     const float byte = data.pixels[2 * CN_PIXELS + 1024 + 5];
-    ck_assert_double_eq_tol((double)plain[1024 + 5], (double)((byte / 255 - 0.456f) / 0.224f), 1e-6);
+    ck_assert_double_eq_tol((double)plain[1024 + 5], (double)((byte / 255 - 0.456f) / 0.224f),
+                            1e-6);
     for (int round = 0; round < 40; round++) {
         cn_draw(&data, 1, &index, &random, other, &label);
         int found = 0; /* is it one of the 81 crops, mirrored or not? */
@@ -460,8 +510,10 @@ static double learn(cn_net *net, size_t epochs, double rate, bool augment)
             cn_forward(net, BATCH, images, true);
             cn_loss(net, labels, NULL);
             cn_backward(net);
-            cn_sgd_step(net, &(cn_sgd){.rate = cn_rate_cosine(rate, step, epochs * (N / BATCH)), .momentum = 0.9,
-                                       .decay = 5e-4, .nesterov = true});
+            cn_sgd_step(net, &(cn_sgd){.rate = cn_rate_cosine(rate, step, epochs * (N / BATCH)),
+                                       .momentum = 0.9,
+                                       .decay = 5e-4,
+                                       .nesterov = true});
         }
     }
     const size_t right = cn_evaluate(net, &test, NULL, NULL);
@@ -476,13 +528,16 @@ START_TEST(shapes_need_convolutions)
     if (exact) return; /* the float build tells it */
     cn_error err = {""};
     const cn_options options = {.batch = 128, .threads = 2, .seed = 1};
-    const cn_layer layers[] = {{.kind = CN_INPUT, .name = "image", .channels = 3, .height = 32, .width = 32},
-                               {.kind = CN_CONV, .name = "all", .channels = 10, .size = {32, 32}, .bias = true}};
-    cn_net *linear = cn_create("", 2, layers, &options, &err), *net = cn_resnet(8, 10, &options, &err);
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 3, .height = 32, .width = 32},
+        {.kind = CN_CONV, .name = "all", .channels = 10, .size = {32, 32}, .bias = true}};
+    cn_net *linear = cn_create("", 2, layers, &options, &err),
+           *net = cn_resnet(8, 10, &options, &err);
     ck_assert_msg(linear && net, "%s", err.text);
     const double low = fmax(learn(linear, 10, 0.001, false), learn(linear, 5, 0.0001, false));
     const double high = learn(net, 5, 0.2, true);
-    printf("shapes: linear classifier %.2f %%, resnet8 after 5 epochs %.2f %% of 2000\n", low, high);
+    printf("shapes: linear classifier %.2f %%, resnet8 after 5 epochs %.2f %% of 2000\n", low,
+           high);
     ck_assert_double_lt(low, 60);
     ck_assert_double_gt(high, 90);
     cn_destroy(linear);

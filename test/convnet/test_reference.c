@@ -1,6 +1,7 @@
 /*
- * The runtime against PyTorch: trained networks, their answers on CIFAR-10's test images and one training step, as described in
- * data/README.md of the folder that MSKP_SHARED names. MSKP_CIFAR names a folder with CIFAR-10's binary files.
+ * The runtime against PyTorch: trained networks, their answers on CIFAR-10's test images and one
+ * training step, as described in data/README.md of the folder that MSKP_SHARED names. MSKP_CIFAR
+ * names a folder with CIFAR-10's binary files.
  */
 #include "convnet.h"
 
@@ -70,7 +71,8 @@ static void check_eval(int depth, size_t right)
     cn_draw(&data, 64, indices, NULL, images, labels);
     const cn_real *logits = cn_forward(net, 64, images, false);
     for (size_t i = 0; i < 640; i++)
-        if (fabs((double)(logits[i] - expected[i])) > (double)worst) worst = (cn_real)fabs((double)(logits[i] - expected[i]));
+        if (fabs((double)(logits[i] - expected[i])) > (double)worst)
+            worst = (cn_real)fabs((double)(logits[i] - expected[i]));
     printf("resnet%d %s: eval.logits within %.2g\n", depth, CN_DTYPE_NAME, (double)worst);
     ck_assert_double_lt((double)worst, 1e-4);
 
@@ -81,9 +83,11 @@ static void check_eval(int depth, size_t right)
         for (size_t i = 0; i < data.count; i++)
             if (predictions[i] != theirs[i]) {
                 flips++;
-                printf("resnet%d: image %zu is class %d here, %d in PyTorch\n", depth, i, predictions[i], theirs[i]);
+                printf("resnet%d: image %zu is class %d here, %d in PyTorch\n", depth, i,
+                       predictions[i], theirs[i]);
             }
-        printf("resnet%d: %zu of %zu right, %zu predictions differ\n", depth, found, data.count, flips);
+        printf("resnet%d: %zu of %zu right, %zu predictions differ\n", depth, found, data.count,
+               flips);
         ck_assert_uint_le(flips, 2);
         ck_assert_uint_le(found > right ? found - right : right - found, flips);
     }
@@ -95,7 +99,8 @@ static void check_eval(int depth, size_t right)
     cn_destroy(net);
 }
 
-/* One training step on train.input. In float one ReLU in three million may change sign, so that only the size is checked. */
+/* One training step on train.input. In float one ReLU in three million may change sign, so that
+ * only the size is checked. */
 static void check_training(int depth)
 {
     if (!shared || !cifar) return;
@@ -108,7 +113,8 @@ static void check_training(int depth)
     cn_net *net = load(depth, N);
     read_reference(depth, &file);
     ck_assert_msg(cn_data_cifar10(cifar, true, &data, &err), "%s", err.text);
-    cn_real *images = tensor(&file, "train.input", N * CN_PIXELS), *loss = tensor(&file, "train.loss", 1);
+    cn_real *images = tensor(&file, "train.input", N * CN_PIXELS),
+            *loss = tensor(&file, "train.loss", 1);
     cn_real *expected = tensor(&file, "train.logits", N * 10);
     const cn_real *logits = cn_forward(net, N, images, true);
     double worst = distance(N * 10, logits, expected);
@@ -135,8 +141,9 @@ static void check_training(int depth)
         *(p->trained ? &gradients : &statistics) += 1;
     }
     ck_assert_uint_eq(gradients + statistics + 5, file.count);
-    printf("resnet%d %s: loss %.9f (PyTorch %.9f), %zu gradients and %zu statistics within %.2g (%s)\n", depth,
-           CN_DTYPE_NAME, found, (double)loss[0], gradients, statistics, worst, where);
+    printf("resnet%d %s: loss %.9f (PyTorch %.9f), %zu gradients and %zu statistics within %.2g "
+           "(%s)\n",
+           depth, CN_DTYPE_NAME, found, (double)loss[0], gradients, statistics, worst, where);
     free(images);
     free(loss);
     free(expected);
@@ -173,7 +180,8 @@ int main(void)
 {
     shared = getenv("MSKP_SHARED");
     cifar = getenv("MSKP_CIFAR");
-    if (!shared || !cifar) printf("skipped: comparison with PyTorch, which needs MSKP_SHARED and MSKP_CIFAR\n");
+    if (!shared || !cifar)
+        printf("skipped: comparison with PyTorch, which needs MSKP_SHARED and MSKP_CIFAR\n");
     Suite *suite = suite_create("reference");
     TCase *cases = tcase_create("reference");
     tcase_set_timeout(cases, 300);

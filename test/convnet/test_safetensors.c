@@ -1,4 +1,5 @@
-/* safetensors files and networks in them: there and back, and garbage, which must end in a sentence and nothing worse. */
+/* safetensors files and networks in them: there and back, and garbage, which must end in a sentence
+ * and nothing worse. */
 #include "convnet.h"
 
 #include <check.h>
@@ -19,7 +20,8 @@ static void teardown(void)
     remove(path);
 }
 
-/* header, padded or not, and `size` bytes of data; returns what the parser says. The copy is exact, for sanitizers. */
+/* header, padded or not, and `size` bytes of data; returns what the parser says. The copy is exact,
+ * for sanitizers. */
 static bool parse(const char *header, size_t size, cn_tensors *file, cn_error *err)
 {
     const size_t length = strlen(header);
@@ -92,26 +94,32 @@ START_TEST(bad_headers)
         {"is there twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0},
         {"a: has 2 fields", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4]}}", 4},
         {"unknown field x", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"x\":[0,4]}}", 4},
-        {"has 4 fields", "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
-        {"a: has the unknown dtype U9", "{\"a\":{\"dtype\":\"U9\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
+        {"has 4 fields",
+         "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
+        {"a: has the unknown dtype U9",
+         "{\"a\":{\"dtype\":\"U9\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
         {"unknown dtype", "{\"a\":{\"dtype\":8,\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
         {"a: its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":4,\"data_offsets\":[0,4]}}", 4},
         {"its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":[-4],\"data_offsets\":[0,4]}}", 4},
         {"its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4.5],\"data_offsets\":[0,4]}}", 4},
         {"its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1e300],\"data_offsets\":[0,4]}}", 4},
         {"its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":[\"4\"],\"data_offsets\":[0,4]}}", 4},
-        {"its shape", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4},
+        {"its shape",
+         "{\"a\":{\"dtype\":\"U8\",\"shape\":[4,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4},
         {"are not 2", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4]}}", 4},
         {"are not 2", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4,8]}}", 4},
         {"are not 2", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[-1,3]}}", 4},
-        {"4 and 0 are not in order within 4", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,0]}}", 4},
+        {"4 and 0 are not in order within 4",
+         "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,0]}}", 4},
         {"0 and 4 are not in order within 3", "{" A "}", 3},
         {"more than this machine",
          "{\"a\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0},
         {"more than this machine",
          "{\"a\":{\"dtype\":\"F64\",\"shape\":[4503599627370496,4096],\"data_offsets\":[0,0]}}", 0},
-        {"needs 16 bytes, its data_offsets give 4", "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
-        {"a: the name is used twice", "{" A ",\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}," A "}", 8},
+        {"needs 16 bytes, its data_offsets give 4",
+         "{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4},
+        {"a: the name is used twice",
+         "{" A ",\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}," A "}", 8},
         {"b: begins at byte 2 of the data, but what comes before it ends at 4",
          "{" A ",\"b\":{\"dtype\":\"U8\",\"shape\":[6],\"data_offsets\":[2,8]}}", 8},
         {"b: begins at byte 5 of the data, but what comes before it ends at 4",
@@ -123,9 +131,11 @@ START_TEST(bad_headers)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cn_tensors file;
         cn_error err = {""};
-        ck_assert_msg(!parse(bad[i].header, bad[i].size, &file, &err), "accepted: %s", bad[i].header);
+        ck_assert_msg(!parse(bad[i].header, bad[i].size, &file, &err), "accepted: %s",
+                      bad[i].header);
         ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%s: %s", bad[i].header, err.text);
-        ck_assert(!file.tensors && !file.meta && !file.json && !file.bytes && !file.count && !file.meta_count);
+        ck_assert(!file.tensors && !file.meta && !file.json && !file.bytes && !file.count &&
+                  !file.meta_count);
     }
     const unsigned char huge[] = {255, 255, 255, 255, 255, 255, 255, 255, '{', '}'};
     cn_tensors file;
@@ -145,7 +155,8 @@ static unsigned char *small_file(size_t *size)
         {.name = "b", .dtype = "F64", .dims = 1, .shape = {2}, .data = b},
     };
     const char *meta[] = {"key", "value \"quoted\" \xc3\xa9", "other", ""};
-    const cn_tensors file = {.count = 2, .meta_count = 2, .tensors = (cn_tensor *)(uintptr_t)tensors, .meta = meta};
+    const cn_tensors file = {
+        .count = 2, .meta_count = 2, .tensors = (cn_tensor *)(uintptr_t)tensors, .meta = meta};
     cn_error err = {""};
     ck_assert_msg(cn_tensors_write(path, &file, &err), "%s", err.text);
     FILE *stream = fopen(path, "rb");
@@ -191,7 +202,8 @@ static void touch(const unsigned char *bytes, size_t size)
     if (cn_tensors_parse(exact, size, &file, &err)) {
         size_t sum = 0;
         for (size_t i = 0; i < file.count; i++) {
-            for (size_t k = 0; k < file.tensors[i].bytes; k++) sum += ((const unsigned char *)file.tensors[i].data)[k];
+            for (size_t k = 0; k < file.tensors[i].bytes; k++)
+                sum += ((const unsigned char *)file.tensors[i].data)[k];
             sum += strlen(file.tensors[i].name);
         }
         for (size_t i = 0; i < 2 * file.meta_count; i++) sum += strlen(file.meta[i]);
@@ -224,7 +236,8 @@ START_TEST(garbage)
         size_t n = size;
         memcpy(mutant, bytes, size);
         for (size_t k = 1 + cn_random_below(&random, 4); k--;) {
-            const size_t at = cn_random_below(&random, 3) ? cn_random_below(&random, n) : cn_random_below(&random, 8);
+            const size_t at = cn_random_below(&random, 3) ? cn_random_below(&random, n)
+                                                          : cn_random_below(&random, 8);
             switch (cn_random_below(&random, 4)) {
             case 0:
                 mutant[at] = (unsigned char)cn_random_bits(&random);
@@ -260,7 +273,8 @@ static void same_values(const cn_net *a, const cn_net *b)
     for (size_t i = 0; i < a->param_count; i++) {
         ck_assert_str_eq(a->params[i].name, b->params[i].name);
         ck_assert_mem_eq(a->params[i].shape, b->params[i].shape, sizeof a->params[i].shape);
-        ck_assert_mem_eq(a->params[i].value, b->params[i].value, a->params[i].count * sizeof(cn_real));
+        ck_assert_mem_eq(a->params[i].value, b->params[i].value,
+                         a->params[i].count * sizeof(cn_real));
     }
 }
 
@@ -275,7 +289,8 @@ static cn_net *narrow(void)
         if (!strcmp(layers[i].name, "layer2.0.conv2")) layers[i].channels = 24;
         if (!strcmp(layers[i].name, "layer2.0.shortcut")) layers[i].before = 3, layers[i].after = 5;
         if (!strcmp(layers[i].name, "layer3.0.conv2")) layers[i].channels = 40;
-        if (!strcmp(layers[i].name, "layer3.0.shortcut")) layers[i].before = 16, layers[i].after = 0;
+        if (!strcmp(layers[i].name, "layer3.0.shortcut"))
+            layers[i].before = 16, layers[i].after = 0;
     }
     cn_net *net = cn_create("resnet8", count, layers, &(cn_options){.batch = 8, .seed = 5}, &err);
     ck_assert_msg(net != NULL, "%s", err.text);
@@ -302,8 +317,10 @@ START_TEST(networks_there_and_back)
     cn_net *wide = cn_resnet(8, 7, NULL, &err);
     const cn_real before = wide->params[0].value[0];
     ck_assert(!cn_load_values(wide, &file, &err));
-    ck_assert_msg(strstr(err.text, "layer1.0.conv1.weight: dimension 0 has 5 elements in the file, 16 here") != NULL,
-                  "%s", err.text);
+    ck_assert_msg(
+        strstr(err.text,
+               "layer1.0.conv1.weight: dimension 0 has 5 elements in the file, 16 here") != NULL,
+        "%s", err.text);
     ck_assert(wide->params[0].value[0] == before);
     cn_tensors_free(&file);
     cn_destroy(wide);
@@ -341,8 +358,9 @@ START_TEST(networks_refused)
         ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%s: %s", bad[i].value, err.text);
     }
     for (int change = 0; change < 4; change++) {
-        static const char *const words[] = {"conv1.weight: is not in the file", "41 tensors, the network 42",
-                                            "is U8, neither", "dimension 1 has 0 elements"};
+        static const char *const words[] = {"conv1.weight: is not in the file",
+                                            "41 tensors, the network 42", "is U8, neither",
+                                            "dimension 1 has 0 elements"};
         cn_tensors file;
         ck_assert(cn_save(net, path, 0, NULL, &err));
         ck_assert(cn_tensors_read(path, &file, &err));
@@ -357,7 +375,8 @@ START_TEST(networks_refused)
         if (change != 1)
             ck_assert_msg(strstr(err.text, words[change]) != NULL, "%s (%zu tensors)", err.text, n);
         else
-            ck_assert_msg(strstr(err.text, "linear.bias: is not in the file") != NULL, "%s", err.text);
+            ck_assert_msg(strstr(err.text, "linear.bias: is not in the file") != NULL, "%s",
+                          err.text);
     }
     cn_destroy(net);
 }
