@@ -1,0 +1,500 @@
+/*
+ * mskp_select against the header's words, followed literally and slowly: everything is counted anew
+ * at each block. Votes against a transcription of the authors' rule.
+ */
+#include "interpreter/trial.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The rule, literally ---- */
+
+typedef struct walk {
+    const model *m;
+    const double *scores;
+    const mskp_rule *rule;
+    uint8_t *keep;
+    uint32_t *order;    /* all units, smallest score first, ties by number */
+    bool *collected;    /* by unit */
+    bool *closed;       /* by family */
+    uint32_t **pending; /* by family: collected, not yet given up */
+    size_t *waiting;    /* by family: how many */
+    size_t removed;
+    arena mem;
+} walk;
+
+static bool before(const double *scores, uint32_t a, uint32_t b)
+{
+    return scores[a] < scores[b] || (scores[a] == scores[b] && a < b);
+}
+
+static void walk_begin(walk *w, const model *m, const double *scores, const mskp_rule *rule)
+{
+    *w = (walk){.m = m, .scores = scores, .rule = rule};
+    w->keep = arena_get(&w->mem, m->units, 1);
+    memset(w->keep, 1, m->units);
+    w->order = arena_get(&w->mem, m->units, sizeof *w->order);
+    w->collected = arena_get(&w->mem, m->units, sizeof *w->collected);
+    w->closed = arena_get(&w->mem, m->families, sizeof *w->closed);
+    w->waiting = arena_get(&w->mem, m->families, sizeof *w->waiting);
+    w->pending = arena_get(&w->mem, m->families, sizeof *w->pending);
+    for (size_t f = 0; f < m->families; f++)
+        w->pending[f] = arena_get(&w->mem, m->units, sizeof **w->pending);
+    for (uint32_t u = 0; u < m->units; u++) {
+        size_t at = 0;
+        for (uint32_t v = 0; v < m->units; v++) at += before(scores, v, u);
+        w->order[at] = u;
+    }
+}
+
+static bool may_leave(const walk *w, uint32_t u)
+{
+    return w->scores[u] != (double)INFINITY && !(w->rule->locked && w->rule->locked[u]);
+}
+
+/* Would the limits hold without these units too? */
+static bool within_limits(const walk *w, const uint32_t *block, size_t n)
+{
+    const model *m = w->m;
+    size_t family = m->family[block[0]], lost = 0, length, fewest = w->rule->min_channels;
+    bool good = true;
+    arena mem = {0};
+    uint8_t *keep = arena_copy(&mem, w->keep, m->units, 1);
+    const uint32_t *list;
+    if (fewest == 0) fewest = 1;
+    for (size_t i = 0; i < n; i++) keep[block[i]] = 0;
+    for (size_t k = 0; (list = model_list(m, k, &length, NULL, NULL)); k++) {
+        size_t floor_here = fewest < length ? fewest : length, touched = 0;
+        for (size_t c = 0; c < length; c++)
+            for (size_t i = 0; i < n; i++) touched += list[c] == block[i];
+        if (touched && model_kept(list, length, keep) < floor_here) good = false;
+    }
+    for (uint32_t u = 0; u < m->units; u++) lost += m->family[u] == family && !keep[u];
+    if (w->rule->max_family_fraction > 0 &&
+        (double)lost > floor(w->rule->max_family_fraction * (double)m->family_size[family]))
+        good = false;
+    arena_free(&mem);
+    return good;
+}
+
+/* The unit is next in its family. */
+static void collect(walk *w, uint32_t u)
+{
+    const model *m = w->m;
+    size_t f = m->family[u], block = w->rule->round_to ? w->rule->round_to : 1, lost = 0;
+    if (w->collected[u] || !may_leave(w, u)) return;
+    w->collected[u] = true;
+    if (w->closed[f]) return;
+    for (uint32_t v = 0; v < m->units; v++) lost += m->family[v] == f && !w->keep[v];
+    if (lost == 0 && m->family_size[f] % block) block = m->family_size[f] % block;
+    w->pending[f][w->waiting[f]++] = u;
+    if (w->waiting[f] < block) return;
+    if (!within_limits(w, w->pending[f], w->waiting[f])) {
+        w->closed[f] = true;
+        return;
+    }
+    for (size_t i = 0; i < w->waiting[f]; i++) w->keep[w->pending[f][i]] = 0;
+    w->removed += w->waiting[f];
+    w->waiting[f] = 0;
+}
+
+static bool amounts_hold(const walk *w)
+{
+    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    const mskp_rule *r = w->rule;
+    if (r->max_macs > 0 && c.macs > r->max_macs) return false;
+    if (r->max_params > 0 && c.params > r->max_params) return false;
+    return (double)w->removed >= floor(r->remove_fraction * (double)w->m->units);
+}
+
+/* Is the unit one that threshold or family fraction name? */
+static bool named(const walk *w, uint32_t u)
+{
+    const model *m = w->m;
+    size_t rank = 0;
+    if (w->rule->use_threshold && w->scores[u] <= w->rule->threshold) return true;
+    for (uint32_t v = 0; v < m->units; v++)
+        rank += m->family[v] == m->family[u] && before(w->scores, v, u);
+    return (double)rank <
+           floor(w->rule->remove_family_fraction * (double)m->family_size[m->family[u]]);
+}
+
+/* True if every demand on amounts holds at the end. */
+static bool walk_down(walk *w)
+{
+    for (size_t i = 0; i < w->m->units; i++)
+        if (named(w, w->order[i])) collect(w, w->order[i]);
+    for (size_t i = 0; i < w->m->units && !amounts_hold(w); i++) collect(w, w->order[i]);
+    return amounts_hold(w);
+}
+
+/* ---- Random scores and rules ---- */
+
+static double *random_scores(trial *t)
+{
+    double *scores = arena_get(&t->mem, t->units, sizeof *scores);
+    size_t levels = rng_from(&t->r, 1, 12);
+    bool ties = rng_chance(&t->r, 0.5);
+    for (size_t u = 0; u < t->units; u++) {
+        scores[u] = ties ? (double)rng_below(&t->r, levels) / 4 - 0.5 : rng_real(&t->r, -1, 3);
+        if (scores[u] == 0 && rng_chance(&t->r, 0.5)) scores[u] = -0.0;
+        if (rng_chance(&t->r, 0.05)) scores[u] = (double)INFINITY;
+    }
+    return scores;
+}
+
+static mskp_rule random_rule(trial *t)
+{
+    mskp_rule r = {0};
+    mskp_cost full = model_cost(&t->model, NULL, NULL);
+    if (rng_chance(&t->r, 0.3)) {
+        r.use_threshold = (uint32_t)rng_from(&t->r, 1, 5);
+        r.threshold = rng_chance(&t->r, 0.3) ? 0 : rng_real(&t->r, -1, 3);
+    }
+    if (rng_chance(&t->r, 0.3)) r.remove_family_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.4)) r.remove_fraction = (double)rng_from(&t->r, 1, 16) / 16;
+    if (rng_chance(&t->r, 0.4)) r.max_macs = rng_real(&t->r, 0.2, 1.1) * full.macs;
+    if (rng_chance(&t->r, 0.3)) r.max_params = rng_real(&t->r, 0.2, 1.1) * full.params;
+    if (r.max_macs < 0 || full.macs == 0) r.max_macs = 0;
+    if (!r.use_threshold && r.remove_family_fraction == 0 && r.max_macs == 0 && r.max_params == 0)
+        r.remove_fraction = (double)rng_from(&t->r, 1, 16) / 16;
+    if (rng_chance(&t->r, 0.5)) r.min_channels = rng_from(&t->r, 1, 4);
+    if (rng_chance(&t->r, 0.4)) r.round_to = rng_from(&t->r, 1, 4);
+    if (rng_chance(&t->r, 0.3)) r.max_family_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.3)) {
+        uint8_t *locked = arena_get(&t->mem, t->units, 1);
+        for (size_t u = 0; u < t->units; u++) locked[u] = rng_chance(&t->r, 0.2) ? 9 : 0;
+        r.locked = locked;
+    }
+    return r;
+}
+
+static void require_selection(const walk *w, const mskp_selection *s)
+{
+    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    REQUIRE(s->removed == w->removed, "%zu removed, %zu expected", s->removed, w->removed);
+    REQUIRE(s->cost.macs == c.macs && s->cost.params == c.params, "cost %.0f %.0f, not %.0f %.0f",
+            s->cost.macs, s->cost.params, c.macs, c.params);
+}
+
+/* Axes whose kept count is no multiple, in order of parameter and axis. */
+static void require_unrounded(const walk *w, const mskp_selection *s)
+{
+    size_t n, param, count = 0, round_to = w->rule->round_to;
+    uint32_t axis;
+    const uint32_t *list;
+    for (size_t k = 0; (list = model_list(w->m, k, &n, &param, &axis)); k++) {
+        if (!param || round_to < 2 || model_kept(list, n, w->keep) % round_to == 0) continue;
+        if (!count++)
+            REQUIRE(s->unrounded_param.id == param && s->unrounded_axis == axis,
+                    "unrounded first: parameter %u, axis %u, not %zu, %u", s->unrounded_param.id,
+                    s->unrounded_axis, param, axis);
+    }
+    REQUIRE(s->unrounded == count, "%zu unrounded, %zu expected", s->unrounded, count);
+}
+
+START_TEST(same_as_the_words)
+{
+    size_t solved = 0, unsolved = 0, count = test_count(2000), rules = 3;
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        for (size_t j = 0; j < rules; j++) {
+            double *scores = random_scores(&t);
+            mskp_rule rule = random_rule(&t);
+            uint8_t *keep = arena_get(&t.mem, t.units, 1);
+            mskp_selection s, *sp = rng_chance(&t.r, 0.9) ? &s : NULL;
+            mskp_error err = {0};
+            walk w;
+            walk_begin(&w, &t.model, scores, &rule);
+            bool reached = walk_down(&w);
+            memset(keep, 0xEE, t.units);
+            mskp_status status = mskp_select(t.graph, t.units, scores, &rule, keep, sp, &err);
+            if (reached) {
+                REQUIRE(status == MSKP_OK, "rule %zu: %s", j, err.text);
+                for (size_t u = 0; u < t.units; u++)
+                    REQUIRE(keep[u] == w.keep[u], "rule %zu: keep[%zu] is %d, not %d", j, u,
+                            keep[u], w.keep[u]);
+                solved++;
+            } else {
+                REQUIRE(status == MSKP_NO_SOLUTION, "rule %zu: %s", j, mskp_status_text(status));
+                REQUIRE(err.status == status && err.text[0], "no sentence");
+                for (size_t u = 0; u < t.units; u++)
+                    REQUIRE(keep[u] == 0xEE, "rule %zu: keep[%zu] was touched", j, u);
+                unsolved++;
+            }
+            if (sp) require_selection(&w, &s);
+            if (sp) require_unrounded(&w, &s);
+            arena_free(&w.mem);
+        }
+        trial_end(&t);
+    }
+    REQUIRE(solved * 4 > count && unsolved * 20 > count, "%zu solved, %zu not", solved, unsolved);
+}
+END_TEST
+
+/* ---- What follows from the words ---- */
+
+START_TEST(smaller_budgets_remove_supersets)
+{
+    for (size_t k = 0; k < test_count(600); k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        double *scores = random_scores(&t);
+        mskp_rule rule = random_rule(&t);
+        uint8_t *last = arena_get(&t.mem, t.units, 1), *keep = arena_get(&t.mem, t.units, 1);
+        mskp_cost full = model_cost(&t.model, NULL, NULL);
+        size_t steps = 12;
+        rule.remove_fraction = rule.max_macs = rule.max_params = 0;
+        memset(last, 1, t.units);
+        for (size_t i = 0; i < steps && full.params > 0; i++) {
+            rule.max_params = full.params * (1 - (double)i / (double)steps);
+            if (mskp_select(t.graph, t.units, scores, &rule, keep, NULL, NULL)) break;
+            for (size_t u = 0; u < t.units; u++)
+                REQUIRE(last[u] || !keep[u], "unit %zu came back at budget %zu", u, i);
+            memcpy(last, keep, t.units);
+        }
+        trial_end(&t);
+    }
+}
+END_TEST
+
+/* With blocks of one and no limits but the floor of one: no shorter walk satisfies the budget. */
+START_TEST(no_shorter_prefix_is_enough)
+{
+    size_t tried = 0;
+    for (size_t k = 0; k < test_count(1500); k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.steps = 3, .max_channels = 4},
+                    NULL);
+        mskp_cost full = model_cost(&t.model, NULL, NULL);
+        if (t.units == 0 || t.units > 10 || full.macs == 0) {
+            trial_end(&t);
+            continue;
+        }
+        double *scores = random_scores(&t);
+        mskp_rule rule = {.max_macs = floor(full.macs * rng_real(&t.r, 0.1, 1.05)) + 0.5};
+        uint8_t *keep = arena_get(&t.mem, t.units, 1), *best = arena_get(&t.mem, t.units, 1);
+        mskp_status status = mskp_select(t.graph, t.units, scores, &rule, keep, NULL, NULL);
+
+        /* All subsets of what may leave: those that are prefixes of the order, with the units left
+         * out that would empty a list at their turn. */
+        bool found = false;
+        for (size_t length = 0; length <= t.units && !found; length++) {
+            memset(best, 1, t.units);
+            bool *closed = arena_get(&t.mem, t.units, sizeof *closed);
+            for (size_t i = 0, seen = 0; i < t.units && seen < length; i++) {
+                uint32_t next = 0;
+                for (uint32_t u = 0; u < t.units; u++) {
+                    size_t rank = 0;
+                    for (uint32_t v = 0; v < t.units; v++) rank += before(scores, v, u);
+                    if (rank == i) next = u;
+                }
+                seen++;
+                if (isinf(scores[next]) || closed[t.model.family[next]]) continue;
+                best[next] = 0;
+                if (!model_mask_allowed(&t.model, best)) {
+                    best[next] = 1;
+                    closed[t.model.family[next]] = true;
+                }
+            }
+            found = model_cost(&t.model, best, NULL).macs <= rule.max_macs;
+        }
+        REQUIRE(found == (status == MSKP_OK), "%s", mskp_status_text(status));
+        REQUIRE(!found || memcmp(best, keep, t.units) == 0, "not the shortest prefix");
+        tried++;
+        trial_end(&t);
+    }
+    REQUIRE(tried > 0, "nothing was tried");
+}
+END_TEST
+
+/* ---- Refusals ---- */
+
+START_TEST(refusals_leave_everything)
+{
+    trial t;
+    uint8_t keep[512], untouched[512];
+    double scores[512];
+    mskp_error err;
+    mskp_rule good = {.remove_fraction = 0.5};
+    trial_begin(&t, test_seed() * 1000000 + 2, NULL, NULL);
+    ck_assert_uint_gt(t.units, 3);
+    ck_assert_uint_lt(t.units, 512);
+    memset(untouched, 0x77, sizeof untouched);
+    memcpy(keep, untouched, sizeof keep);
+    for (size_t u = 0; u < t.units; u++) scores[u] = (double)u;
+
+#define REFUSED(code, scores_, rule_, units_)                                                    \
+    do {                                                                                         \
+        err = (mskp_error){0};                                                                   \
+        mskp_status got = mskp_select(t.graph, units_, scores_, rule_, keep, NULL, &err);        \
+        ck_assert_msg(got == (code), "%s, %s: %s (%s)", #rule_, #scores_, mskp_status_text(got), \
+                      err.text);                                                                 \
+        ck_assert_int_eq(err.status, (code));                                                    \
+        ck_assert_uint_gt(strlen(err.text), 0);                                                  \
+        ck_assert_mem_eq(keep, untouched, sizeof keep);                                          \
+    } while (0)
+#define RULE(...) (&(mskp_rule){__VA_ARGS__})
+    REFUSED(MSKP_OTHER_NETWORK, scores, &good, t.units + 1);
+    REFUSED(MSKP_OTHER_NETWORK, scores, &good, t.units - 1);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, NULL, t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, NULL, &good, t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.min_channels = 1), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.round_to = 8, .max_family_fraction = 0.5), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_fraction = 1.01), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_fraction = -0.1), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_family_fraction = 1.5), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.max_macs = -1), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.max_params = -1), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_fraction = 0.5, .reserved = {0, 1}), t.units);
+    REFUSED(MSKP_NO_SOLUTION, scores, RULE(.max_params = 0.5), t.units);
+
+    /* Not a number: either status of the table fits, success does not. */
+    mskp_rule nans[] = {{.use_threshold = 1, .threshold = (double)NAN},
+                        {.remove_fraction = (double)NAN},
+                        {.remove_family_fraction = (double)NAN},
+                        {.max_macs = (double)NAN},
+                        {.max_params = (double)NAN},
+                        {.remove_fraction = 0.5, .max_family_fraction = (double)NAN}};
+    for (size_t i = 0; i < sizeof nans / sizeof *nans; i++) {
+        mskp_status got = mskp_select(t.graph, t.units, scores, &nans[i], keep, NULL, &err);
+        ck_assert_msg(got == MSKP_BAD_ARGUMENT || got == MSKP_BAD_NUMBER, "rule %zu", i);
+        ck_assert_mem_eq(keep, untouched, sizeof keep);
+    }
+    scores[t.units / 2] = (double)NAN;
+    REFUSED(MSKP_BAD_NUMBER, scores, &good, t.units);
+    scores[t.units / 2] = -(double)INFINITY;
+    REFUSED(MSKP_BAD_NUMBER, scores, &good, t.units);
+    trial_end(&t);
+}
+END_TEST
+
+START_TEST(no_solution_tells_how_far)
+{
+    /* x(1) -> a: 6 channels -> y(1): at least one of 6 stays, 4 with the floor. */
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param wa = mskp_parameter(g, "a.w", 2, (size_t[]){6, 1});
+    mskp_param wy = mskp_parameter(g, "y.w", 2, (size_t[]){1, 6});
+    mskp_value x = mskp_input(g, "x", 1, 0, NULL);
+    mskp_value a = mskp_linear(g, "a", x, wa, (mskp_param){0});
+    mskp_value y = mskp_linear(g, "y", a, wy, (mskp_param){0});
+    ck_assert_int_eq(mskp_output(g, y), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    const double scores[6] = {5, 4, 3, 2, 1, -0.0};
+    uint8_t keep[6] = {9, 9, 9, 9, 9, 9};
+    mskp_error err = {0};
+    mskp_selection s = {0};
+    mskp_rule rule = {.max_macs = 6, .min_channels = 4};
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_NO_SOLUTION);
+    ck_assert_ptr_nonnull(strstr(err.text, "6"));
+    ck_assert_ptr_nonnull(strstr(err.text, "8"));
+    ck_assert_uint_eq(s.removed, 2);
+    ck_assert_double_eq(s.cost.macs, 8);
+    ck_assert_uint_eq(keep[0], 9);
+    rule.max_macs = 8;
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_OK);
+    ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 1, 0, 0}), 6);
+    rule = (mskp_rule){.remove_fraction = 1};
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_NO_SOLUTION);
+    ck_assert_ptr_nonnull(strstr(err.text, "6"));
+    ck_assert_ptr_nonnull(strstr(err.text, "5"));
+    rule = (mskp_rule){.use_threshold = 1, .threshold = 100};
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_OK);
+    ck_assert_mem_eq(keep, ((uint8_t[]){1, 0, 0, 0, 0, 0}), 6);
+    rule = (mskp_rule){.remove_family_fraction = 0.5};
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_OK);
+    ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 0, 0, 0}), 6);
+    /* Blocks of four: the first takes the remainder of 6, two. */
+    rule = (mskp_rule){.remove_fraction = 0.2, .round_to = 4};
+    ck_assert_int_eq(mskp_select(g, 6, scores, &rule, keep, &s, &err), MSKP_OK);
+    ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 1, 0, 0}), 6);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- The authors' vote ---- */
+
+START_TEST(votes_are_the_authors)
+{
+    size_t families = 0, marked = 0;
+    for (size_t k = 0; k < test_count(400); k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.residual = true}, NULL);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_PERMUTED);
+        for (size_t p = 1; p <= t.net->params; p++) {
+            size_t n = shape_elements(t.net->param[p].ndim, t.net->param[p].shape);
+            for (size_t i = 0; i < n; i++)
+                t.net->param[p].data[i] = (double)rng_below(&t.r, 9) / 8 - 0.5;
+        }
+        set_numbers(&values, t.net);
+        double threshold = (double)rng_below(&t.r, 4) / 8;
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        mskp_scoring how = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = threshold};
+        REQUIRE_OK(mskp_score(t.graph, &how, values.views, t.units, scores, NULL));
+
+        for (size_t f = 0; f < t.model.families; f++) {
+            size_t norms = 0, fewest = SIZE_MAX, votes = 0;
+            size_t *got = arena_get(&t.mem, t.units, sizeof *got);
+            bool once = true;
+            for (size_t p = 1; p <= t.model.params; p++) {
+                const model_param *q = &t.model.param[p];
+                size_t marks = 0, here = 0;
+                if (q->roles != MSKP_ROLE_SCALE) continue;
+                for (size_t i = 0; i < q->shape[0]; i++) {
+                    uint32_t u = q->axis[0].unit[i];
+                    if (u == MSKP_PINNED || t.model.family[u] != f) continue;
+                    for (size_t j = 0; j < i; j++) once &= q->axis[0].unit[j] != u;
+                    here++;
+                    if (fabs(t.net->param[p].data[i]) > threshold) continue;
+                    marks++;
+                    got[u]++;
+                }
+                if (!here) continue;
+                norms++;
+                if (marks < fewest) fewest = marks;
+            }
+            if (!norms || !once) continue;
+            /* The highest number of votes that at least `fewest` channels reach. */
+            for (size_t v = 1; v <= norms; v++) {
+                size_t reach = 0;
+                for (uint32_t u = 0; u < t.units; u++)
+                    reach += t.model.family[u] == f && got[u] >= v;
+                if (reach >= fewest) votes = v;
+            }
+            for (uint32_t u = 0; u < t.units; u++) {
+                if (t.model.family[u] != f) continue;
+                bool expected = got[u] >= votes && fewest > 0;
+                REQUIRE((scores[u] <= threshold) == expected,
+                        "unit %u: %zu of %zu votes, %zu needed, score %g", u, got[u], norms, votes,
+                        scores[u]);
+                marked += expected;
+            }
+            families += norms > 1;
+        }
+        trial_end(&t);
+    }
+    REQUIRE(families > 0 && marked > 0, "nothing was tied");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("select");
+    TCase *tcase = tcase_create("select");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, same_as_the_words);
+    tcase_add_test(tcase, smaller_budgets_remove_supersets);
+    tcase_add_test(tcase, no_shorter_prefix_is_enough);
+    tcase_add_test(tcase, refusals_leave_everything);
+    tcase_add_test(tcase, no_solution_tells_how_far);
+    tcase_add_test(tcase, votes_are_the_authors);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
