@@ -236,7 +236,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     guarded_write(a, false);
     mskp_status status = mskp_plan_cut(n->plan, 1, 1, &move, &err);
     guarded_write(a, true);
-    if (view_injective(&to)) {
+    if (view_nested(&to)) {
         must(status == MSKP_OK, "%d: %s", (int)status, err.text);
         must_be_untouched(&err);
         view_gather(resolved, kept, a.start, before, &to, b.start, image);
@@ -281,9 +281,12 @@ START_TEST(random_views)
         uint32_t ndim = mskp_param_info(n.graph, (mskp_param){1}, NULL, shape);
         mskp_tensor view = view_random_layout(&r, (layout_kind)rng_below(&r, 3),
                                               every_dtype[rng_below(&r, DTYPES)], ndim, shape);
-        guarded a = arena_for(&r, 0, view_extent(&view), rng_chance(&r, 2), &offset);
-        view_place(&view, a.start + offset);
-        if (view_injective(&view)) {
+        /* Elements of 16 bytes need be aligned to 8 only. */
+        size_t odd = dtype_size(view.dtype) == 16 && rng_chance(&r, 2) ? 8 : 0;
+        bool at_end = rng_chance(&r, 2);
+        guarded a = arena_for(&r, 0, view_extent(&view) + odd, at_end, &offset);
+        view_place(&view, a.start + offset + (at_end ? 0 : odd));
+        if (view_nested(&view)) {
             view_number(&view, a.start, a.start);
             unsigned char *before = copy_of(a);
             cut_one(&r, &n, &kept, &view, a, before, counts);
@@ -354,8 +357,8 @@ static void take_one(rng *r, size_t counts[2])
         view_place(first ? &to : &from, start + rng_below(r, 4) * size);
     else
         view_place(first ? &to : &from, end - extents[first]);
-    bool good = view_injective(&from) && view_injective(&to) && !share_bytes(&from, &to, g);
-    if (view_injective(&from)) view_number(&from, g.start, g.start);
+    bool good = view_nested(&from) && view_nested(&to) && !share_bytes(&from, &to, g);
+    if (view_nested(&from)) view_number(&from, g.start, g.start);
 
     unsigned char *image = copy_of(g), *before = copy_of(g);
     mskp_tensor packed = abbreviated(r, &to);

@@ -111,25 +111,23 @@ void view_place(mskp_tensor *view, unsigned char *start)
     view->data = start - view_lowest(view) * (ptrdiff_t)dtype_size(view->dtype);
 }
 
-bool view_injective(const mskp_tensor *view)
+bool view_nested(const mskp_tensor *view)
 {
-    bool *seen = calloc(span(view), sizeof *seen);
-    must(seen != NULL, "no memory");
-    ptrdiff_t lowest = view_lowest(view);
-    size_t index[MSKP_MAX_DIMS] = {0};
-    bool good = true;
-    do {
-        bool *place = seen + (view_offset(view, index) - lowest);
-        if (*place) good = false;
-        *place = true;
-    } while (good && index_next(index, view->ndim, view->shape));
-    free(seen);
-    return good;
+    for (uint32_t a = 0; a < view->ndim; a++) {
+        /* Equal strides span each other, so neither steps over the other. */
+        ptrdiff_t within = 0, mine = absolute(stride_of(view, a));
+        if (view->shape[a] == 1) continue;
+        for (uint32_t b = 0; b < view->ndim; b++)
+            if (b != a && view->shape[b] > 1 && absolute(stride_of(view, b)) <= mine)
+                within += (ptrdiff_t)(view->shape[b] - 1) * absolute(stride_of(view, b));
+        if (mine <= within) return false;
+    }
+    return true;
 }
 
 bool view_dense(const mskp_tensor *view)
 {
-    return view_count(view) == span(view) && view_injective(view);
+    return view_count(view) == span(view);
 }
 
 mskp_tensor view_after_cut(const mskp_tensor *view, const kept_indices *kept)
@@ -240,7 +238,7 @@ static ptrdiff_t garbage(rng *r)
 mskp_tensor view_random_layout(rng *r, layout_kind kind, mskp_dtype dtype, uint32_t ndim,
                                const size_t *shape)
 {
-    uint32_t order[MSKP_MAX_DIMS];
+    uint32_t order[MSKP_MAX_DIMS] = {0};
     for (uint32_t a = 0; a < ndim; a++) {
         size_t b = rng_below(r, a + 1);
         order[a] = order[b];
@@ -248,7 +246,7 @@ mskp_tensor view_random_layout(rng *r, layout_kind kind, mskp_dtype dtype, uint3
     }
     unsigned negative = rng_chance(r, 2) ? 0 : (unsigned)rng_below(r, 1u << ndim);
     mskp_tensor view = view_dense_layout(dtype, ndim, shape, order, negative);
-    ptrdiff_t step = 1, first = 0;
+    ptrdiff_t spanned = 0, first = 0; /* the highest offset so far */
     for (uint32_t i = ndim; i-- > 0;) {
         uint32_t a = order[i];
         if (shape[a] == 1) {
@@ -256,10 +254,10 @@ mskp_tensor view_random_layout(rng *r, layout_kind kind, mskp_dtype dtype, uint3
             continue;
         }
         if (kind == LAYOUT_GAPS) {
+            ptrdiff_t step = spanned + 1;
             if (rng_chance(r, 2)) step += (ptrdiff_t)rng_below(r, 4);
             view.stride[a] = negative >> a & 1 ? -step : step;
-            step *= (ptrdiff_t)shape[a];
-            if (rng_chance(r, 4)) step -= (ptrdiff_t)rng_below(r, (size_t)step / shape[a]);
+            spanned += (ptrdiff_t)(shape[a] - 1) * step;
         }
         if (kind == LAYOUT_WILD) {
             ptrdiff_t most = (ptrdiff_t)view_count(&view) + 2;

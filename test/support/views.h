@@ -36,8 +36,8 @@ size_t view_extent(const mskp_tensor *view);
 unsigned char *view_start(const mskp_tensor *view);
 /* data such that the lowest address is `start`. */
 void view_place(mskp_tensor *view, unsigned char *start);
-/* No two indices lead to one element. */
-bool view_injective(const mskp_tensor *view);
+/* Sorted by |stride|, each axis steps over all that the smaller ones span. */
+bool view_nested(const mskp_tensor *view);
 bool view_dense(const mskp_tensor *view);
 
 /* The rule of mskp_plan_views. */
@@ -64,7 +64,7 @@ bool view_marked(const mskp_tensor *view, const unsigned char *base, const uint6
 mskp_tensor view_dense_layout(mskp_dtype dtype, uint32_t ndim, const size_t *shape,
                               const uint32_t *order, unsigned negative);
 
-/* Dense, or with gaps, or (wild) with any strides, even such that elements coincide. */
+/* Dense, or with gaps, or (wild) with any strides, even such that do not nest. */
 typedef enum layout_kind { LAYOUT_DENSE, LAYOUT_GAPS, LAYOUT_WILD } layout_kind;
 mskp_tensor view_random_layout(rng *r, layout_kind kind, mskp_dtype dtype, uint32_t ndim,
                                const size_t *shape);
