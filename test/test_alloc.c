@@ -1,0 +1,623 @@
+/*
+ * The host's allocator made to fail: each allocation in turn, once and for good, of every call.
+ *
+ * A call that runs out of memory says so, has changed nothing, has released what it took, and does
+ * the same as ever when it is called again.
+ */
+#include "support/support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
+ */
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED
+#endif
+
+static volatile size_t mallocs, frees;
+
+#if defined __GLIBC__ && !defined SANITIZED
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+void __libc_free(void *memory);
+
+void *malloc(size_t bytes)
+{
+    mallocs++;
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    mallocs++;
+    return __libc_calloc(n, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    mallocs += memory == NULL;
+    return __libc_realloc(memory, bytes);
+}
+
+void free(void *memory)
+{
+    frees += memory != NULL;
+    __libc_free(memory);
+}
+#endif
+
+/* ---- A network that uses every call of the description ---- */
+
+/* Every call of the description fails from the first failure on, and not before. */
+static void answered(const heap *h, bool good, const char *call)
+{
+    must(good == !h->fired, "%s %s, allocation %zu %s", call, good ? "went well" : "failed",
+         h->fail_at, h->fired ? "has failed" : "has not failed yet");
+}
+
+typedef struct describer {
+    mskp_graph *graph;
+    const heap *heap;
+} describer;
+
+static mskp_param param(const describer *d, const char *name, uint32_t ndim, size_t a, size_t b)
+{
+    const size_t shape[MSKP_MAX_DIMS] = {a, b, 3, 3};
+    mskp_param made = mskp_parameter(d->graph, name, ndim, shape);
+    answered(d->heap, made.id != 0, name);
+    return made;
+}
+
+#define MADE(value)  made(d, value, #value)
+#define WENT(status) went(d, status, #status)
+
+static mskp_value made(const describer *d, mskp_value value, const char *call)
+{
+    answered(d->heap, value.id != 0, call);
+    return value;
+}
+
+static void went(const describer *d, mskp_status status, const char *call)
+{
+    must(status == (d->heap->fired ? MSKP_NO_MEMORY : MSKP_OK), "%s: %d", call, (int)status);
+}
+
+enum { WIDTH = 40 };
+
+static mskp_value block(const describer *d, const char *name, mskp_value in, size_t inputs)
+{
+    char text[6][40];
+    static const char *const parts[6] = {"weight", "bias", "gamma", "beta", "mean", "variance"};
+    for (int i = 0; i < 6; i++) snprintf(text[i], sizeof text[i], "%s.%s", name, parts[i]);
+    mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
+    mskp_norm_desc norm = {{0}, {0}, {0}, {0}, {0}};
+    conv.weight = param(d, text[0], 4, WIDTH, inputs);
+    conv.bias = param(d, text[1], 1, WIDTH, 0);
+    norm.scale = param(d, text[2], 1, WIDTH, 0);
+    norm.shift = param(d, text[3], 1, WIDTH, 0);
+    norm.mean = param(d, text[4], 1, WIDTH, 0);
+    norm.variance = param(d, text[5], 1, WIDTH, 0);
+    mskp_value v = MADE(mskp_conv(d->graph, name, in, &conv));
+    v = MADE(mskp_norm(d->graph, NULL, v, &norm));
+    return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_RELU}));
+}
+
+static void describe(const describer *d)
+{
+    mskp_graph *g = d->graph;
+    const size_t image[2] = {8, 8}, backwards[3] = {2, 1, 0};
+    mskp_value in = MADE(mskp_input(g, "image", 3, 2, image));
+    mskp_value a = block(d, "first", in, 3);
+    mskp_value b = block(d, "second", a, WIDTH);
+    mskp_value c = block(d, "third", b, WIDTH);
+    mskp_value sum = MADE(mskp_combine(g, "sum", MSKP_ADD, 2, (mskp_value[]){a, c}));
+    mskp_value half = MADE(mskp_slice(g, NULL, b, 0, WIDTH / 2));
+    mskp_value wide = MADE(mskp_pad_channels(g, NULL, half, WIDTH / 4, WIDTH / 4));
+    sum = MADE(mskp_combine(g, NULL, MSKP_MULTIPLY, 2, (mskp_value[]){sum, wide}));
+    mskp_pool_desc pool = {.kind = MSKP_POOL_AVERAGE, .size = {4, 4}};
+    sum = MADE(mskp_pool(g, NULL, sum, &pool));
+    mskp_value some = MADE(mskp_pick(g, NULL, sum, 3, backwards));
+    mskp_value both = MADE(mskp_concat(g, "both", 2, (mskp_value[]){sum, some}));
+    mskp_value flat = MADE(mskp_flatten(g, NULL, both, 0));
+    mskp_param last = param(d, "last.weight", 2, 10, 4 * (WIDTH + 3));
+    mskp_value out = MADE(mskp_linear(g, "last", flat, last, param(d, "last.bias", 1, 10, 0)));
+    WENT(mskp_output(g, out));
+    /* An operator of the host's own. */
+    mskp_param own = param(d, "own.weight", 2, 6, WIDTH), table = param(d, "table", 2, 6, 5);
+    mskp_value x = MADE(mskp_fresh(g, "own", 6, 0, NULL)),
+               y = MADE(mskp_fresh(g, NULL, 6, 0, NULL));
+    mskp_value z = MADE(mskp_fresh(g, "pinned", 5, 1, (size_t[]){7}));
+    WENT(mskp_bind(g, own, 0, MSKP_ROLE_FILTER, x));
+    WENT(mskp_bind(g, own, 1, MSKP_ROLE_CONSUMER, a));
+    WENT(mskp_macs(g, x, own, 17));
+    WENT(mskp_tie(g, x, y));
+    WENT(mskp_bind(g, table, 0, MSKP_ROLE_CONSUMER, y));
+    WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
+    WENT(mskp_pin(g, z));
+}
+
+/* After a failure: the heap is sound, and as many blocks live as before. */
+static void must_be_sound(const heap *h, size_t live)
+{
+    must(h->bad == NULL, "allocation %zu: the library %s", h->fail_at, h->bad);
+    must(h->live == live, "allocation %zu: %zu blocks instead of %zu", h->fail_at, h->live, live);
+}
+
+static uint64_t reference(void)
+{
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    mskp_error err = {.text = ""};
+    describer d = {mskp_graph_create(&host), &h};
+    must(d.graph != NULL, "no graph");
+    describe(&d);
+    must(mskp_graph_finish(d.graph, &err) == MSKP_OK, "%s", err.text);
+    uint64_t hash = graph_fingerprint(d.graph);
+    mskp_graph_destroy(d.graph);
+    must_be_sound(&h, 0);
+    return hash;
+}
+
+static void must_be_out_of_memory(mskp_status status, const mskp_error *err, const heap *h)
+{
+    must(status == MSKP_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at, (int)status,
+         err->text);
+    must(err->status == MSKP_NO_MEMORY && err->text[0] != 0, "%d: no sentence", (int)err->status);
+}
+
+START_TEST(describing)
+{
+    const uint64_t whole = reference();
+    size_t in_create = 0, in_describe = 0, in_finish = 0;
+    for (int for_good = 0; for_good < 2; for_good++) {
+        bool fired = true;
+        for (size_t n = 1; fired; n++) {
+            heap h = {.fail_at = n, .for_good = for_good};
+            mskp_host host = heap_host(&h);
+            describer d = {mskp_graph_create(&host), &h};
+            must((d.graph == NULL) == h.fired, "create, allocation %zu", n);
+            fired = h.fired;
+            if (d.graph == NULL) {
+                must_be_sound(&h, 0);
+                in_create++;
+                continue;
+            }
+            memset(&host, 0xee, sizeof host); /* it was copied */
+            describe(&d);
+            mskp_error err = {.status = MSKP_OK, .text = ""};
+            fired = h.fired;
+            if (h.fired) {
+                /* The first error sticks, even when there is memory again. */
+                for (int again = 0; again < 2; again++) {
+                    mskp_status status = mskp_graph_finish(d.graph, &err);
+                    must_be_out_of_memory(status, &err, &h);
+                    h.for_good = false;
+                }
+                in_describe++;
+            } else {
+                mskp_status status = mskp_graph_finish(d.graph, &err);
+                if (h.fired) {
+                    size_t live = h.live;
+                    must_be_out_of_memory(status, &err, &h);
+                    mskp_counts count = mskp_count(d.graph);
+                    must(count.units + count.families + count.params + count.values == 0,
+                         "counts are not 0 before finish");
+                    if (for_good) /* out of memory again, and nothing is lost on the way */
+                        must_be_out_of_memory(mskp_graph_finish(d.graph, &err), &err, &h);
+                    must_be_sound(&h, live);
+                    h.fail_at = 0;
+                    status = mskp_graph_finish(d.graph, &err);
+                    in_finish++;
+                }
+                must(status == MSKP_OK, "%d: %s", (int)status, err.text);
+                fired = h.fired;
+                h.fail_at = 0;
+                must(graph_fingerprint(d.graph) == whole, "allocation %zu: another graph", n);
+            }
+            mskp_graph_destroy(d.graph);
+            must_be_sound(&h, 0);
+        }
+    }
+    printf("failed allocations: %zu in create, %zu while describing, %zu in finish\n", in_create,
+           in_describe, in_finish);
+    must(in_create && in_describe && in_finish, "a phase was not reached");
+}
+END_TEST
+
+/* ---- Calls on a finished graph ---- */
+
+enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
+
+/* All that a call may write lies in `out`, and is compared as a whole. */
+typedef struct stage {
+    heap heap;
+    mskp_host host;
+    mskp_graph *graph;
+    mskp_plan *plan;
+    mskp_graph *small;
+    size_t units, params, values;
+    double scores[MOST_UNITS], numbers[WIDTH];
+    uint8_t keep[MOST_UNITS];
+    const unsigned char *content; /* what out.pool starts with */
+    struct {
+        double scores[MOST_UNITS], value;
+        uint8_t keep[MOST_UNITS];
+        mskp_selection selection;
+        mskp_cost total, per_value[64];
+        mskp_value_info info;
+        mskp_plan *plan;
+        mskp_graph *small;
+        mskp_tensor values[MOST_PARAMS], gradients[MOST_PARAMS], to[MOST_PARAMS];
+        size_t used;
+        unsigned char pool[POOL_BYTES];
+    } out;
+} stage;
+
+/* A set in the pool: packed, or every other element. */
+static void make_set(stage *s, mskp_tensor *set, const mskp_graph *graph, ptrdiff_t step)
+{
+    memset(set, 0, MOST_PARAMS * sizeof *set);
+    for (uint32_t p = 1; p <= s->params; p++) {
+        mskp_tensor *t = &set[p];
+        t->ndim = mskp_param_info(graph, (mskp_param){p}, NULL, t->shape);
+        ptrdiff_t stride = step;
+        for (uint32_t a = t->ndim; a-- > 0;) {
+            t->stride[a] = stride;
+            stride *= (ptrdiff_t)t->shape[a];
+        }
+        t->data = s->out.pool + s->out.used;
+        s->out.used += (size_t)stride * sizeof(float);
+        must(s->out.used <= POOL_BYTES, "the pool is too small");
+    }
+}
+
+static void fill_stage(stage *s)
+{
+    memset(&s->out, 0x5a, sizeof s->out);
+    s->out.used = 0;
+    memcpy(s->out.pool, s->content, POOL_BYTES);
+    make_set(s, s->out.values, s->graph, 1);
+    make_set(s, s->out.gradients, s->graph, 2);
+    make_set(s, s->out.to, s->small, 1);
+}
+
+typedef mskp_status call(stage *s, mskp_error *err);
+
+static mskp_status call_score(stage *s, mskp_error *err)
+{
+    return mskp_score(s->graph, NULL, s->out.values, s->units, s->out.scores, err);
+}
+
+static mskp_status call_score_joint(stage *s, mskp_error *err)
+{
+    const mskp_scoring scoring = {
+        .norm = MSKP_NORM_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
+    return mskp_score(s->graph, &scoring, s->out.gradients, s->units, s->out.scores, err);
+}
+
+static mskp_status call_score_vote(stage *s, mskp_error *err)
+{
+    const mskp_scoring scoring = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.3};
+    return mskp_score(s->graph, &scoring, s->out.values, s->units, s->out.scores, err);
+}
+
+static mskp_status call_score_channels(stage *s, mskp_error *err)
+{
+    const mskp_channel_numbers given[2] = {
+        {mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
+        {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN, s->units, s->out.scores, err);
+}
+
+static mskp_status call_measure(stage *s, mskp_error *err)
+{
+    return mskp_measure(s->graph, s->units, s->keep, &s->out.total, s->out.per_value, err);
+}
+
+static mskp_status call_select(stage *s, mskp_error *err)
+{
+    const mskp_rule rule = {.remove_fraction = 0.1,
+                            .remove_family_fraction = 0.1,
+                            .min_channels = 2,
+                            .round_to = 4,
+                            .max_family_fraction = 0.9,
+                            .locked = s->keep};
+    return mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, &s->out.selection, err);
+}
+
+static mskp_status call_select_budget(stage *s, mskp_error *err)
+{
+    mskp_cost all = {0, 0};
+    mskp_status status = mskp_measure(s->graph, 0, NULL, &all, NULL, err);
+    const mskp_rule rule = {.max_macs = 0.6 * all.macs};
+    return status ? status
+                  : mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, NULL, err);
+}
+
+static mskp_status call_info(stage *s, mskp_error *err)
+{
+    return mskp_value_get_info(s->graph, mskp_value_find(s->graph, "sum"), &s->out.info, err);
+}
+
+static mskp_status call_plan(stage *s, mskp_error *err)
+{
+    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, NULL, err);
+}
+
+static mskp_status call_plan_small(stage *s, mskp_error *err)
+{
+    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, &s->out.small, err);
+}
+
+static mskp_status call_views(stage *s, mskp_error *err)
+{
+    return mskp_plan_views(s->plan, s->params, s->out.gradients, s->out.to, err);
+}
+
+static mskp_status call_cut_in_place(stage *s, mskp_error *err)
+{
+    const mskp_move moves[2] = {{s->out.values, NULL}, {s->out.gradients, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+static mskp_status call_cut_elsewhere(stage *s, mskp_error *err)
+{
+    const mskp_move moves[2] = {{s->out.values, s->out.to}, {s->out.gradients, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+/* Interleaved, so that the check of overlaps has to look at elements. */
+static mskp_status call_take(stage *s, mskp_error *err)
+{
+    const uint32_t index[4] = {3, 1, 1, 0};
+    float *pool = (float *)(void *)s->out.pool;
+    const mskp_tensor from = {.data = pool, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
+    const mskp_tensor to = {.data = pool + 1, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
+    return mskp_take(&s->host, &from, 0, 4, index, &to, err);
+}
+
+static mskp_status call_gradient(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.kind = MSKP_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
+    mskp_status status = mskp_penalty_gradient(s->graph, s->units, s->keep, NULL, 1e-3,
+                                               s->out.values, s->out.gradients, err);
+    return status ? status
+                  : mskp_penalty_gradient(s->graph, s->units, s->keep, &penalty, -2, s->out.values,
+                                          s->out.gradients, err);
+}
+
+static mskp_status call_shrink(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.kind = MSKP_L2,
+                                  .target = MSKP_ON_KEPT,
+                                  .roles = MSKP_ROLE_FILTER,
+                                  .unit_weight = s->scores};
+    mskp_status status =
+        mskp_penalty_shrink(s->graph, s->units, s->keep, NULL, 0.01, s->out.values, err);
+    return status ? status
+                  : mskp_penalty_shrink(s->graph, s->units, s->keep, &penalty, 0.01,
+                                        s->out.gradients, err);
+}
+
+static mskp_status call_deadline(stage *s, mskp_error *err)
+{
+    return mskp_penalty_deadline(s->graph, s->units, s->keep, NULL, 3, s->out.values, err);
+}
+
+static mskp_status call_value(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_ON_ALL};
+    return mskp_penalty_value(s->graph, s->units, s->keep, &penalty, s->out.values, &s->out.value,
+                              err);
+}
+
+static const struct {
+    const char *name;
+    call *run;
+    bool allocates_nothing, makes_plan;
+} calls[] = {
+    {"mskp_score", call_score, false, false},
+    {"mskp_score joint", call_score_joint, false, false},
+    {"mskp_score vote", call_score_vote, false, false},
+    {"mskp_score_channels", call_score_channels, false, false},
+    {"mskp_measure", call_measure, false, false},
+    {"mskp_select", call_select, false, false},
+    {"mskp_select budget", call_select_budget, false, false},
+    {"mskp_value_get_info", call_info, false, false},
+    {"mskp_plan_create", call_plan, false, true},
+    {"mskp_plan_create with small", call_plan_small, false, true},
+    {"mskp_plan_views", call_views, false, false},
+    {"mskp_plan_cut in place", call_cut_in_place, false, false},
+    {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
+    {"mskp_take", call_take, false, false},
+    {"mskp_penalty_gradient", call_gradient, true, false},
+    {"mskp_penalty_shrink", call_shrink, true, false},
+    {"mskp_penalty_deadline", call_deadline, true, false},
+    {"mskp_penalty_value", call_value, true, false},
+};
+enum { CALLS = sizeof calls / sizeof *calls };
+
+/* What a call has made, in one number. Plans are compared by their lists, then destroyed. */
+static uint64_t result_of(stage *s, bool makes_plan)
+{
+    uint64_t hash = HASH_START;
+    if (makes_plan) {
+        for (uint32_t p = 1; p <= s->params; p++)
+            for (uint32_t a = 0; a < mskp_param_info(s->graph, (mskp_param){p}, NULL, NULL); a++) {
+                size_t n = 0;
+                const uint32_t *list = mskp_plan_param(s->out.plan, (mskp_param){p}, a, &n);
+                hash = hash_bytes(hash, &n, sizeof n);
+                if (list) hash = hash_bytes(hash, list, n * sizeof *list);
+            }
+        mskp_plan *plan = s->out.plan;
+        mskp_graph *small = s->out.small, *none;
+        memset(&none, 0x5a, sizeof none);
+        memset(&s->out.plan, 0x5a, sizeof s->out.plan);
+        memset(&s->out.small, 0x5a, sizeof s->out.small);
+        mskp_plan_destroy(plan);
+        if (small != none) {
+            uint64_t number = graph_fingerprint(small);
+            hash = hash_bytes(hash, &number, sizeof number);
+            mskp_graph_destroy(small);
+        }
+    }
+    return hash_bytes(hash, &s->out, sizeof s->out);
+}
+
+static stage *stage_open(const mskp_host *host)
+{
+    stage *s = calloc(1, sizeof *s);
+    must(s != NULL, "no memory");
+    s->host = host ? *host : heap_host(&s->heap);
+    describer d = {mskp_graph_create(host ? NULL : &s->host), &s->heap};
+    mskp_error err = {.text = ""};
+    describe(&d);
+    s->graph = d.graph;
+    must(mskp_graph_finish(s->graph, &err) == MSKP_OK, "%s", err.text);
+    mskp_counts count = mskp_count(s->graph);
+    s->units = count.units, s->params = count.params, s->values = count.values;
+    must(s->units <= MOST_UNITS && s->params < MOST_PARAMS && s->values < 64, "a larger network");
+    rng r = {21};
+    for (size_t u = 0; u < s->units; u++) {
+        s->scores[u] = fabs(rng_real(&r));
+        s->keep[u] = u % 3 != 0 || u % 5 == 0;
+    }
+    for (size_t i = 0; i < WIDTH; i++) s->numbers[i] = rng_real(&r);
+    float *content = malloc(POOL_BYTES);
+    for (size_t i = 0; i < POOL_BYTES / sizeof *content; i++) content[i] = (float)rng_real(&r);
+    s->content = (unsigned char *)content;
+    must(mskp_plan_create(s->graph, s->units, s->keep, &s->plan, &s->small, &err) == MSKP_OK, "%s",
+         err.text);
+    return s;
+}
+
+static void stage_close(stage *s)
+{
+    /* In an order that uses what the plan and the small network keep for themselves. */
+    mskp_graph_destroy(s->graph);
+    mskp_error err = {.text = ""};
+    must(call_cut_in_place(s, &err) == MSKP_OK, "without the graph: %s", err.text);
+    mskp_plan_destroy(s->plan);
+    mskp_graph_destroy(s->small);
+    mskp_plan_destroy(NULL);
+    mskp_graph_destroy(NULL);
+    must_be_sound(&s->heap, 0);
+    free((void *)(uintptr_t)s->content);
+    free(s);
+}
+
+START_TEST(calls_on_a_finished_graph)
+{
+    stage *s = stage_open(NULL);
+    unsigned char *before = malloc(sizeof s->out);
+    const size_t live = s->heap.live;
+    size_t failures = 0;
+    for (size_t c = 0; c < CALLS; c++) {
+        fill_stage(s);
+        s->heap.calls = 0;
+        mskp_error err = {.status = MSKP_OK, .text = ""};
+        size_t behind = mallocs;
+        mskp_status status = calls[c].run(s, &err);
+        behind = mallocs - behind;
+        must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
+        must(behind == 0, "%s: %zu times malloc", calls[c].name, behind);
+        size_t allocations = s->heap.calls;
+        must(!calls[c].allocates_nothing || allocations == 0, "%s: %zu allocations", calls[c].name,
+             allocations);
+        const uint64_t whole = result_of(s, calls[c].makes_plan);
+        must_be_sound(&s->heap, live);
+        for (size_t n = 1; n <= allocations; n++)
+            for (int for_good = 0; for_good < 2; for_good++) {
+                fill_stage(s);
+                memcpy(before, &s->out, sizeof s->out);
+                s->heap.calls = 0;
+                s->heap.fail_at = n;
+                s->heap.for_good = for_good;
+                status = calls[c].run(s, &err);
+                must(s->heap.fired, "%s: allocates now this, now that", calls[c].name);
+                must_be_out_of_memory(status, &err, &s->heap);
+                must(memcmp(before, &s->out, sizeof s->out) == 0, "%s: changed something, at %zu",
+                     calls[c].name, n);
+                must_be_sound(&s->heap, live);
+                s->heap.fail_at = 0;
+                s->heap.fired = false;
+                status = calls[c].run(s, &err);
+                must(status == MSKP_OK, "%s again: %d: %s", calls[c].name, (int)status, err.text);
+                must(result_of(s, calls[c].makes_plan) == whole, "%s again: another result",
+                     calls[c].name);
+                must_be_sound(&s->heap, live);
+                failures++;
+            }
+    }
+    fill_stage(s);
+    printf("%d calls, %zu failed allocations\n", CALLS, failures);
+    free(before);
+    stage_close(s);
+}
+END_TEST
+
+/* Without a host: all that malloc gave comes back. */
+START_TEST(malloc_and_free)
+{
+    const mskp_host none = {0};
+    size_t balance = mallocs - frees, used = mallocs;
+    stage *s = stage_open(&none);
+    fill_stage(s);
+    for (size_t c = 0; c < CALLS; c++) {
+        mskp_error err = {.text = ""};
+        fill_stage(s);
+        mskp_status status = calls[c].run(s, &err);
+        must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
+        result_of(s, calls[c].makes_plan);
+    }
+    fill_stage(s);
+    stage_close(s);
+    must(mallocs - frees == balance, "%zu blocks more", mallocs - frees - balance);
+    if (mallocs == used) printf("malloc is not counted in this build\n");
+}
+END_TEST
+
+START_TEST(halves_of_an_allocator_are_refused)
+{
+    /* Both or neither: no graph can come of one. */
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    host.release = NULL;
+    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_error err = {.status = MSKP_OK, .text = ""};
+    if (graph != NULL) {
+        mskp_status status = mskp_graph_finish(graph, &err);
+        must(status == MSKP_BAD_ARGUMENT && err.status == status, "%d", (int)status);
+        mskp_graph_destroy(graph);
+    }
+    must(h.live == 0, "%zu blocks that cannot be released", h.live);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("alloc");
+    TCase *tests = tcase_create("alloc");
+    tcase_set_timeout(tests, 300);
+    tcase_add_test(tests, describing);
+    tcase_add_test(tests, calls_on_a_finished_graph);
+    tcase_add_test(tests, malloc_and_free);
+    tcase_add_test(tests, halves_of_an_allocator_are_refused);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
