@@ -109,16 +109,17 @@ static bool amounts_hold(const walk *w)
     return (double)w->removed >= floor(r->remove_fraction * (double)w->m->units);
 }
 
-/* Is the unit one that threshold or family fraction name? */
+/* Is the unit one that threshold or family fraction name? The fraction is of all units of a family;
+ * those that are locked or score +infinity are passed over. */
 static bool named(const walk *w, uint32_t u)
 {
     const model *m = w->m;
     size_t rank = 0;
     if (w->rule->use_threshold && w->scores[u] <= w->rule->threshold) return true;
     for (uint32_t v = 0; v < m->units; v++)
-        rank += m->family[v] == m->family[u] && before(w->scores, v, u);
-    return (double)rank <
-           floor(w->rule->remove_family_fraction * (double)m->family_size[m->family[u]]);
+        rank += m->family[v] == m->family[u] && may_leave(w, v) && before(w->scores, v, u);
+    return may_leave(w, u) && (double)rank < floor(w->rule->remove_family_fraction *
+                                                   (double)m->family_size[m->family[u]]);
 }
 
 /* True if every demand on amounts holds at the end. */
@@ -179,14 +180,17 @@ static void require_selection(const walk *w, const mskp_selection *s)
             s->cost.macs, s->cost.params, c.macs, c.params);
 }
 
-/* Axes whose kept count is no multiple, in order of parameter and axis. */
+/* Axes with channels that may leave whose kept count is no multiple, by parameter and axis. */
 static void require_unrounded(const walk *w, const mskp_selection *s)
 {
     size_t n, param, count = 0, round_to = w->rule->round_to;
     uint32_t axis;
     const uint32_t *list;
     for (size_t k = 0; (list = model_list(w->m, k, &n, &param, &axis)); k++) {
-        if (!param || round_to < 2 || model_kept(list, n, w->keep) % round_to == 0) continue;
+        size_t free = 0;
+        for (size_t c = 0; c < n; c++) free += list[c] != MSKP_PINNED;
+        if (!param || round_to < 2 || !free) continue;
+        if (model_kept(list, n, w->keep) % round_to == 0) continue;
         if (!count++)
             REQUIRE(s->unrounded_param.id == param && s->unrounded_axis == axis,
                     "unrounded first: parameter %u, axis %u, not %zu, %u", s->unrounded_param.id,
