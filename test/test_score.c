@@ -1,0 +1,363 @@
+/* Scores against sums over sets of elements, in every type and kind of view. */
+#include "interpreter/elements.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Norms and reductions ---- */
+
+static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit)
+{
+    uint32_t roles = how->roles ? how->roles : MSKP_ROLE_SCALE;
+    const model *m = &t->model;
+    double sum = 0, most = 0, least = (double)INFINITY, joint = 0;
+    size_t slices = 0;
+    for (size_t p = 1; p <= m->params; p++)
+        for (uint32_t d = 0; d < m->param[p].ndim; d++)
+            for (size_t i = 0; m->param[p].axis[d].unit && i < m->param[p].shape[d]; i++) {
+                double norm = 0;
+                size_t index[MSKP_MAX_DIMS] = {0}, e = 0;
+                if (m->param[p].axis[d].unit[i] != unit || !(m->param[p].axis[d].roles & roles))
+                    continue;
+                do {
+                    double w = fabs(t->net->param[p].data[e++]);
+                    if (index[d] != i || element_axis(m, p, index, unit, roles) != d) continue;
+                    norm += how->norm == MSKP_NORM_L1 ? w : w * w;
+                } while (next_index(m->param[p].ndim, m->param[p].shape, index));
+                joint += norm;
+                if (how->norm == MSKP_NORM_L2) norm = sqrt(norm);
+                sum += norm;
+                most = fmax(most, norm);
+                least = fmin(least, norm);
+                slices++;
+            }
+    if (slices == 0) return (double)INFINITY;
+    switch (how->reduce) {
+    case MSKP_REDUCE_SUM:
+        return sum;
+    case MSKP_REDUCE_MEAN:
+        return sum / (double)slices;
+    case MSKP_REDUCE_MAX:
+        return most;
+    case MSKP_REDUCE_MIN:
+        return least;
+    default:
+        return how->norm == MSKP_NORM_L1 ? joint : sqrt(joint);
+    }
+}
+
+/* Sums of roots depend on their order in the last bits; all else is exact. */
+static bool close_enough(const mskp_scoring *how, double got, double expected)
+{
+    bool roots = how->norm == MSKP_NORM_L2 &&
+                 (how->reduce == MSKP_REDUCE_SUM || how->reduce == MSKP_REDUCE_MEAN);
+    if (got == expected) return true;
+    return roots && fabs(got - expected) <= 1e-14 * expected;
+}
+
+static const uint32_t role_sets[] = {0,
+                                     MSKP_ROLE_FILTER,
+                                     MSKP_ROLE_CONSUMER,
+                                     MSKP_ROLE_SHIFT,
+                                     MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
+                                     MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER,
+                                     MSKP_ROLES_UNIT,
+                                     MSKP_ROLE_CONSUMER | MSKP_ROLE_SHIFT};
+enum { ROLE_SETS = sizeof role_sets / sizeof *role_sets };
+
+START_TEST(scores_are_sums_over_elements)
+{
+    size_t finite = 0, count = test_count(1000);
+    float_mode(_i);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        for (int j = 0; j < 4; j++) {
+            mskp_scoring how = {.norm = (mskp_norm_kind)rng_below(&t.r, 2),
+                                .reduce = (mskp_reduce)rng_below(&t.r, 5),
+                                .roles = role_sets[rng_below(&t.r, ROLE_SETS)]};
+            bool plain = j == 3;
+            if (plain) how = (mskp_scoring){0};
+            uint32_t roles = how.roles ? how.roles : MSKP_ROLE_SCALE;
+            mskp_error err = {0};
+            /* What is not read need not be there. */
+            mskp_tensor *views = arena_copy(&t.mem, values.views, t.net->params + 1, sizeof *views);
+            for (size_t p = 1; p <= t.net->params; p++)
+                if (!tensor_has(&t.model, p, roles, NULL)) views[p].data = NULL;
+            mskp_status status =
+                mskp_score(t.graph, plain ? NULL : &how, views, t.units, scores, &err);
+            REQUIRE(status == MSKP_OK, "norm %d, reduce %d, roles %u: %s", (int)how.norm,
+                    (int)how.reduce, how.roles, err.text);
+            for (uint32_t u = 0; u < t.units; u++) {
+                double expected = brute_score(&t, &how, u);
+                REQUIRE(close_enough(&how, scores[u], expected),
+                        "norm %d, reduce %d, roles %u, unit %u: %.17g, not %.17g", (int)how.norm,
+                        (int)how.reduce, how.roles, u, scores[u], expected);
+                finite += isfinite(expected) ? 1 : 0;
+            }
+        }
+        trial_end(&t);
+    }
+    float_mode(0);
+    REQUIRE(finite > count, "%zu finite scores only", finite);
+}
+END_TEST
+
+START_TEST(bad_numbers_and_missing_data)
+{
+    size_t refused = 0, ignored = 0, missing = 0, count = test_count(300);
+    const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    float_mode(_i);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        uint32_t roles = role_sets[rng_below(&t.r, ROLE_SETS)];
+        mskp_scoring how = {.roles = roles};
+        if (!roles) roles = MSKP_ROLE_SCALE;
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        memset(scores, 0x5A, t.units * sizeof *scores);
+        double *before = arena_copy(&t.mem, scores, t.units, sizeof *scores);
+        for (size_t p = 1; p <= t.net->params; p++) {
+            const net_param *q = &t.net->param[p];
+            mskp_tensor v = view_resolve(&values.views[p], q->ndim, q->shape);
+            size_t index[MSKP_MAX_DIMS] = {0};
+            for (uint32_t d = 0; d < q->ndim; d++) index[d] = rng_below(&t.r, q->shape[d]);
+            bool read = false;
+            for (uint32_t u = 0; u < t.units; u++)
+                read |= element_axis(&t.model, p, index, u, roles) != MSKP_MAX_DIMS;
+            double good = view_get(&v, index);
+            view_set(&v, index, bad[rng_below(&t.r, 3)]);
+            mskp_status status = mskp_score(t.graph, &how, values.views, t.units, scores, NULL);
+            view_set(&v, index, good);
+            REQUIRE(status == (read ? MSKP_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
+                    mskp_status_text(status));
+            if (read)
+                REQUIRE(memcmp(scores, before, t.units * sizeof *scores) == 0, "scores changed");
+            memcpy(scores, before, t.units * sizeof *scores);
+            refused += read;
+            ignored += !read;
+
+            void *data = values.views[p].data;
+            values.views[p].data = NULL;
+            bool needed = tensor_has(&t.model, p, roles, NULL);
+            mskp_error err = {0};
+            status = mskp_score(t.graph, &how, values.views, t.units, scores, &err);
+            REQUIRE(status == (needed ? MSKP_NO_DATA : MSKP_OK), "parameter %zu: %s", p,
+                    mskp_status_text(status));
+            if (needed) {
+                char name[32];
+                (void)snprintf(name, sizeof name, "p%zu", p);
+                REQUIRE(strstr(err.text, name), "\"%s\" lacks %s", err.text, name);
+                REQUIRE(memcmp(scores, before, t.units * sizeof *scores) == 0, "scores changed");
+                values.views[p].dtype = MSKP_BYTES_4;
+                values.views[p].data = data;
+                REQUIRE(mskp_score(t.graph, &how, values.views, t.units, scores, NULL) != MSKP_OK,
+                        "bytes are no numbers");
+                values.views[p].dtype = v.dtype;
+            }
+            memcpy(scores, before, t.units * sizeof *scores);
+            values.views[p].data = data;
+            missing += needed;
+        }
+        trial_end(&t);
+    }
+    float_mode(0);
+    REQUIRE(refused >= count && ignored >= count && missing >= count, "%zu, %zu, %zu", refused,
+            ignored, missing);
+}
+END_TEST
+
+START_TEST(options_are_checked)
+{
+    trial t;
+    mskp_error err = {0};
+    double scores[512];
+    trial_begin(&t, test_seed() * 1000000 + 3, NULL, NULL);
+    set values = set_make(&t.mem, &t.r, t.net, MSKP_F32, VIEW_PACKED);
+    set_numbers(&values, t.net);
+    const mskp_scoring wrong[] = {{.norm = (mskp_norm_kind)2},
+                                  {.reduce = (mskp_reduce)6},
+                                  {.roles = 64},
+                                  {.reserved = {0, 0, 0, 1}},
+                                  {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        mskp_status s = mskp_score(t.graph, &wrong[i], values.views, t.units, scores, &err);
+        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i == 4 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
+                      (int)s);
+        ck_assert_int_eq(err.status, s);
+    }
+    ck_assert_int_eq(mskp_score(t.graph, NULL, values.views, t.units + 1, scores, &err),
+                     MSKP_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_score(t.graph, NULL, NULL, t.units, scores, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_score(t.graph, NULL, values.views, t.units, NULL, &err),
+                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_score(NULL, NULL, values.views, t.units, scores, &err),
+                     MSKP_BAD_ARGUMENT);
+    trial_end(&t);
+}
+END_TEST
+
+/* ---- Half precision, every pattern ---- */
+
+static mskp_graph *vector_graph(size_t n)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "gamma", 1, &n);
+    mskp_value v = mskp_fresh(g, "v", n, 0, NULL);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    return g;
+}
+
+START_TEST(half_precision_is_decoded)
+{
+    static uint16_t bits[65536];
+    static double scores[65536];
+    double one;
+    float_mode(_i % 2);
+    mskp_dtype dtype = _i < 2 ? MSKP_F16 : MSKP_BF16;
+    double (*decode)(uint16_t) = _i < 2 ? half_decode : bfloat_decode;
+    mskp_graph *all = vector_graph(65536), *single = vector_graph(1);
+    mskp_tensor views[2] = {{0}, {.data = bits, .dtype = dtype}};
+    for (size_t i = 0; i < 65536; i++) {
+        bits[i] = (uint16_t)i;
+        if (isfinite(decode((uint16_t)i))) continue;
+        views[1].data = &bits[i];
+        one = -1;
+        ck_assert_int_eq(mskp_score(single, NULL, views, 1, &one, NULL), MSKP_BAD_NUMBER);
+        ck_assert_double_eq(one, -1);
+        bits[i] = 0;
+    }
+    views[1].data = bits;
+    ck_assert_int_eq(mskp_score(all, NULL, views, 65536, scores, NULL), MSKP_OK);
+    for (size_t i = 0; i < 65536; i++)
+        if (scores[i] != fabs(decode(bits[i])))
+            ck_abort_msg("pattern %zx: %a instead of %a", i, scores[i], fabs(decode(bits[i])));
+    mskp_graph_destroy(all);
+    mskp_graph_destroy(single);
+    float_mode(0);
+}
+END_TEST
+
+/* ---- The host's numbers ---- */
+
+START_TEST(channel_numbers_are_reduced)
+{
+    for (size_t k = 0; k < test_count(400); k++) {
+        trial t;
+        mskp_channel_numbers given[4];
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        size_t n = rng_from(&t.r, 1, 4);
+        for (size_t j = 0; j < n; j++) {
+            size_t v = rng_from(&t.r, 1, t.model.values), c = t.model.value[v].n;
+            double *numbers = arena_get(&t.mem, c, sizeof *numbers);
+            for (size_t i = 0; i < c; i++) numbers[i] = exact_number(&t.r);
+            given[j] = (mskp_channel_numbers){{(uint32_t)v}, c, numbers};
+        }
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MIN; reduce++) {
+            REQUIRE_OK(
+                mskp_score_channels(t.graph, n, given, (mskp_reduce)reduce, t.units, scores, NULL));
+            for (uint32_t u = 0; u < t.units; u++) {
+                double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
+                size_t seen = 0;
+                for (size_t j = 0; j < n; j++)
+                    for (size_t i = 0; i < given[j].channels; i++)
+                        if (t.model.value[given[j].value.id].unit[i] == u) {
+                            sum += given[j].numbers[i];
+                            most = fmax(most, given[j].numbers[i]);
+                            least = fmin(least, given[j].numbers[i]);
+                            seen++;
+                        }
+                double expected = reduce == MSKP_REDUCE_SUM    ? sum
+                                  : reduce == MSKP_REDUCE_MEAN ? sum / (double)seen
+                                  : reduce == MSKP_REDUCE_MAX  ? most
+                                                               : least;
+                if (!seen) expected = (double)INFINITY;
+                REQUIRE(scores[u] == expected, "reduce %d, unit %u: %g, not %g", reduce, u,
+                        scores[u], expected);
+            }
+        }
+        /* Refusals: nothing changes. */
+        double *before = arena_copy(&t.mem, scores, t.units, sizeof *scores);
+        double *numbers = arena_copy(&t.mem, given[n - 1].numbers, given[n - 1].channels, 8);
+        mskp_channel_numbers last = given[n - 1];
+        numbers[last.channels - 1] = (double)NAN;
+        given[n - 1].numbers = numbers;
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
+                    MSKP_BAD_NUMBER,
+                "NaN was taken");
+        given[n - 1] = last;
+        given[n - 1].channels++;
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) !=
+                    MSKP_OK,
+                "a wrong number of channels was taken");
+        given[n - 1] = last;
+        given[n - 1].value.id = (uint32_t)t.model.values + 1;
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
+                    MSKP_BAD_ARGUMENT,
+                "a foreign value was taken");
+        given[n - 1] = last;
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT, t.units, scores, NULL) !=
+                    MSKP_OK,
+                "channels have no joint norm");
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units + 1, scores,
+                                    NULL) == MSKP_OTHER_NETWORK,
+                "another length was taken");
+        REQUIRE(memcmp(before, scores, t.units * sizeof *scores) == 0, "scores changed");
+        trial_end(&t);
+    }
+}
+END_TEST
+
+START_TEST(threads_do_not_show)
+{
+    for (size_t k = 0; k < test_count(60); k++) {
+        trial a, b;
+        trial_begin(&a, test_seed() * 1000000 + k, NULL, NULL);
+        trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_host);
+        set values = set_make(&a.mem, &a.r, a.net, MSKP_F32, VIEW_STYLES);
+        set_numbers(&values, a.net);
+        double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);
+        for (int reduce = 0; reduce <= MSKP_REDUCE_VOTE; reduce++) {
+            mskp_scoring how = {.norm = MSKP_NORM_L2,
+                                .reduce = (mskp_reduce)reduce,
+                                .roles = MSKP_ROLES_UNIT,
+                                .vote_threshold = 0.5};
+            REQUIRE_OK(mskp_score(a.graph, &how, values.views, a.units, x, NULL));
+            REQUIRE_OK(mskp_score(b.graph, &how, values.views, a.units, y, NULL));
+            REQUIRE(memcmp(x, y, a.units * sizeof *x) == 0, "reduce %d differs", reduce);
+        }
+        trial_end(&a);
+        trial_end(&b);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("score");
+    TCase *tcase = tcase_create("score");
+    tcase_set_timeout(tcase, 600);
+    /* Once more with denormal numbers switched off. */
+    tcase_add_loop_test(tcase, scores_are_sums_over_elements, 0, 2);
+    tcase_add_loop_test(tcase, bad_numbers_and_missing_data, 0, 2);
+    tcase_add_loop_test(tcase, half_precision_is_decoded, 0, 4);
+    tcase_add_test(tcase, options_are_checked);
+    tcase_add_test(tcase, channel_numbers_are_reduced);
+    tcase_add_test(tcase, threads_do_not_show);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
