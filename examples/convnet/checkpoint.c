@@ -68,7 +68,7 @@ static bool check_params(const cn_tensors *file, size_t count, const cn_param *p
             if (t->shape[d] != p->shape[d])
                 return cn_fail(err, "%s: dimension %zu has %zu elements in the file, %zu here",
                                p->name, d, t->shape[d], p->shape[d]);
-        if (strcmp(t->dtype, "F32") && strcmp(t->dtype, "F64"))
+        if (strcmp(t->dtype, "F32") != 0 && strcmp(t->dtype, "F64") != 0)
             return cn_fail(err, "%s: is %s, neither F32 nor F64", p->name, t->dtype);
     }
     for (size_t i = 0; i < file->count; i++) { /* PyTorch counts batches, which nobody needs */
@@ -96,8 +96,9 @@ static size_t find_depth(const cn_tensors *file, char model[CN_NAME_SIZE], cn_er
 {
     const char *name = cn_tensors_meta(file, "model");
     size_t depth = 0, blocks = 0;
-    if (name && (sscanf(name, "resnet%5zu", &depth) != 1 ||
-                 snprintf(model, CN_NAME_SIZE, "resnet%zu", depth) < 0 || strcmp(model, name))) {
+    if (name &&
+        (sscanf(name, "resnet%5zu", &depth) != 1 ||
+         snprintf(model, CN_NAME_SIZE, "resnet%zu", depth) < 0 || strcmp(model, name) != 0)) {
         cn_fail(err, "the file's model is \"%.80s\", not \"resnet\" and a depth", name);
         return 0;
     }
@@ -137,7 +138,7 @@ static bool read_widths(const cn_tensors *file, size_t count, cn_layer *layers, 
             if (!value) continue;
             if (sscanf(value, "%9zu,%9zu", &l->before, &l->after) != 2 ||
                 snprintf(again, sizeof again, "%zu,%zu", l->before, l->after) < 0 ||
-                strcmp(again, value))
+                strcmp(again, value) != 0)
                 return cn_fail(err, "%s: is \"%.40s\" in the file, not two numbers with a comma",
                                key, value);
         }

@@ -17,6 +17,9 @@
  * results do not depend on how many there are, bit for bit: the batch is always cut in the same way
  * and sums are taken in the same order.
  *   - Compiled once for float and once, with CN_DOUBLE defined, for double.
+ *   - Nearly all time goes into OpenBLAS, whose own threads are switched off (for the process). It
+ *     chooses its kernels when the program starts, and cautiously on processors that are newer than
+ *     itself: OPENBLAS_CORETYPE=SkylakeX in the environment may be worth a trial.
  */
 #ifndef CONVNET_H
 #define CONVNET_H

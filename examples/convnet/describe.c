@@ -79,7 +79,7 @@ void cn_describe(const cn_net *net, mskp_graph *graph)
 
 /* ---- sets ---- */
 
-static void show(const cn_param *p, cn_real *data, mskp_tensor *view)
+static void show(const cn_param *p, void *data, mskp_tensor *view)
 {
     *view = (mskp_tensor){.data = data, .dtype = CN_DTYPE, .ndim = (uint32_t)p->dims};
     memcpy(view->shape, p->shape, sizeof p->shape);

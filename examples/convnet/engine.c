@@ -61,7 +61,6 @@ typedef struct gradients {
     cn_engine *e;
     size_t first; /* buffers before it are values */
     size_t *users;
-    cn_buffer **slot; /* [layers] so far, NULL: none yet */
 } gradients;
 
 static size_t *users_of(gradients *g, const cn_buffer *b)
@@ -91,35 +90,34 @@ static void assign_gradient(const cn_net *net, gradients *g, size_t i, size_t k,
 {
     const cn_layer *l = &net->layers[i];
     const size_t in = l->in[k];
-    cn_buffer *there = g->slot[in];
+    cn_buffer **gradient = &g->e->nodes[in].gradient, *there = *gradient; /* NULL: none yet */
     cn_back *back = &g->e->nodes[i].back[k];
     if (!there) {
         const bool in_place =
             (l->kind == CN_RELU || l->kind == CN_BATCH_NORM) && *users_of(g, own) == 1;
         if (l->kind == CN_ADD || in_place) {
-            g->slot[in] = own;
+            *gradient = own;
             ++*users_of(g, own);
         } else {
-            g->slot[in] = get_buffer(g, slice_size(&net->layers[in]));
+            *gradient = get_buffer(g, slice_size(&net->layers[in]));
         }
     } else {
         back->add = true;
         if (*users_of(g, there) > 1) { /* somebody still reads it */
             back->copy = there;
-            g->slot[in] = get_buffer(g, slice_size(&net->layers[in]));
+            *gradient = get_buffer(g, slice_size(&net->layers[in]));
             --*users_of(g, there);
         }
     }
-    back->to = g->slot[in];
+    back->to = *gradient;
 }
 
 static void assign_gradients(const cn_net *net, gradients *g)
 {
     const size_t last = net->layer_count - 1;
-    g->slot[last] = get_buffer(g, slice_size(&net->layers[last]));
+    g->e->nodes[last].gradient = get_buffer(g, slice_size(&net->layers[last]));
     for (size_t i = last; i > 0; i--) {
-        cn_buffer *own = g->slot[i];
-        g->e->nodes[i].gradient = own;
+        cn_buffer *own = g->e->nodes[i].gradient;
         for (size_t k = 0; k < inputs(&net->layers[i]); k++)
             if (net->layers[net->layers[i].in[k]].kind != CN_INPUT)
                 assign_gradient(net, g, i, k, own);
@@ -181,17 +179,16 @@ cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
                  most = 4 * n; /* a value, a gradient, at most one copy for each of two inputs */
     cn_engine *e = calloc(1, sizeof *e);
     size_t *counts = calloc(most + n, sizeof *counts);
-    cn_buffer **slots = calloc(n, sizeof *slots);
     arena a = {0};
     bool done = false;
     if (e) {
         e->nodes = calloc(n, sizeof *e->nodes);
         e->buffers = calloc(most, sizeof *e->buffers);
     }
-    if (!e || !counts || !slots || !e->nodes || !e->buffers) {
+    if (!e || !counts || !e->nodes || !e->buffers) {
         cn_fail(err, "no memory to plan %zu layers", n);
     } else if (assign_values(net, e, counts + most, err)) {
-        assign_gradients(net, &(gradients){e, e->buffer_count, counts, slots});
+        assign_gradients(net, &(gradients){e, e->buffer_count, counts});
         carve(net, e, &a);
         if (!a.overflow) e->memory = calloc(1, a.used + 64);
         if (e->memory) {
@@ -204,7 +201,6 @@ cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
         }
     }
     free(counts);
-    free(slots);
     if (done) return e;
     cn_engine_destroy(e);
     return NULL;

@@ -237,8 +237,8 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
         if (back[k].copy)
             cn_copy(view(net, l->in[k], back[k].copy, s), view(net, l->in[k], back[k].to, s),
                     false);
-    if (!back->to) return;
-    const cn_view dx = view(net, l->in[0], back->to, s);
+    if (!back->to && l->kind != CN_ADD) return;
+    const cn_view dx = back->to ? view(net, l->in[0], back->to, s) : (cn_view){0};
     switch (l->kind) {
     case CN_INPUT:
         return;

@@ -58,8 +58,8 @@ static bool read_tensor(const cJSON *entry, const unsigned char *data, size_t si
     const char *name = t->name = entry->string;
     if (!cJSON_IsObject(entry)) return cn_fail(err, "%.80s: is no object", name);
     for (const cJSON *field = entry->child; field; field = field->next, fields++)
-        if (strcmp(field->string, "dtype") && strcmp(field->string, "shape") &&
-            strcmp(field->string, "data_offsets"))
+        if (strcmp(field->string, "dtype") != 0 && strcmp(field->string, "shape") != 0 &&
+            strcmp(field->string, "data_offsets") != 0)
             return cn_fail(err, "%.80s: has an unknown field %.40s", name, field->string);
     const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
     if (fields != 3) return cn_fail(err, "%.80s: has %zu fields instead of 3", name, fields);
@@ -168,7 +168,7 @@ static bool parse(const unsigned char *bytes, size_t size, cn_tensors *file, cn_
     const cJSON *meta = NULL;
     size_t entries = 0, metas = 0;
     for (const cJSON *entry = root->child; entry; entry = entry->next, entries++) {
-        if (strcmp(entry->string, "__metadata__")) continue;
+        if (strcmp(entry->string, "__metadata__") != 0) continue;
         if (meta) return cn_fail(err, "__metadata__ is there twice");
         meta = entry;
         metas = (size_t)cJSON_GetArraySize(meta);
@@ -253,7 +253,7 @@ const char *cn_tensors_meta(const cn_tensors *file, const char *key)
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err)
 {
     const bool single = !strcmp(tensor->dtype, "F32");
-    if (!single && strcmp(tensor->dtype, "F64"))
+    if (!single && strcmp(tensor->dtype, "F64") != 0)
         return cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
     if (tensor->count != count)
         return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count,

@@ -68,15 +68,15 @@ static uint8_t byte(double x)
 
 static void draw(cn_random *random, int kind, uint8_t *pixels)
 {
-    double ground[3], figure[3], contrast = 0;
-    while (contrast < 240) {
+    double ground[3], figure[3], contrast;
+    do {
         contrast = 0;
         for (int c = 0; c < 3; c++) {
             ground[c] = between(random, 20, 235);
             figure[c] = between(random, 20, 235);
             contrast += fabs(ground[c] - figure[c]);
         }
-    }
+    } while (contrast < 240);
     const double size = between(random, 9, 14), period = between(random, 3, 4.5) / size;
     const double x0 = between(random, 12, 20), y0 = between(random, 12, 20);
     /* A turn by 2 atan(t), up to 23 degrees; waves across the ground, of any direction. */

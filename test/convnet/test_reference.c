@@ -13,6 +13,13 @@
 
 static const char *shared, *cifar;
 
+static bool available(void)
+{
+    if (shared && cifar) return true;
+    printf("skipped: a comparison with PyTorch, which needs MSKP_SHARED and MSKP_CIFAR\n");
+    return false;
+}
+
 static void read_reference(int depth, cn_tensors *file)
 {
     char path[4096];
@@ -55,7 +62,7 @@ static double distance(size_t n, const cn_real *a, const cn_real *b)
 
 static void check_eval(int depth, size_t right)
 {
-    if (!shared || !cifar) return;
+    if (!available()) return;
     cn_tensors file;
     cn_data data;
     cn_error err = {""};
@@ -103,7 +110,7 @@ static void check_eval(int depth, size_t right)
  * only the size is checked. */
 static void check_training(int depth)
 {
-    if (!shared || !cifar) return;
+    if (!available()) return;
     enum { N = 16 };
     const bool exact = sizeof(cn_real) == sizeof(double);
     const double limit = exact ? 1e-6 : 2e-2;
