@@ -219,9 +219,13 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
     graph_param new_param = {0};
     if (!mskpi_describing(graph, &status)) return none;
     const char *who = mskpi_short(mskpi_who(name, "parameter"), room);
-    if (ndim < 1 || ndim > MSKP_MAX_DIMS || !shape) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who,
-                         shape ? ndim : 0, MSKP_MAX_DIMS);
+    if (!shape) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: shape is NULL", who);
+        return none;
+    }
+    if (ndim < 1 || ndim > MSKP_MAX_DIMS) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who, ndim,
+                         MSKP_MAX_DIMS);
         return none;
     }
     for (uint32_t d = 0; d < ndim; d++) {
@@ -303,9 +307,13 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     const uint32_t id = (uint32_t)graph->nvalues + 1;
     if (!name) name = derive_name(op, id, derived);
     const char *who = mskpi_short(mskpi_who(name, op), room);
-    if (nspatial > MSKP_MAX_SPATIAL || (nspatial && !spatial)) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u spatial axes%s, a value has 0 to %d", who,
-                         nspatial, nspatial && !spatial ? " without sizes" : "", MSKP_MAX_SPATIAL);
+    if (nspatial > MSKP_MAX_SPATIAL) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u spatial axes, a value has 0 to %d", who,
+                         nspatial, MSKP_MAX_SPATIAL);
+        return none;
+    }
+    if (nspatial && !spatial) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: spatial is NULL", who);
         return none;
     }
     for (uint32_t d = 0; d < nspatial; d++) {
@@ -387,16 +395,24 @@ uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t c)
     return c;
 }
 
+/* Something that a value's operator does to channels, in the order of time. 1: no memory. */
+static int new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
+{
+    uint32_t *events = mskpi_grow(&graph->host, graph->events, &graph->events_capacity,
+                                  graph->nevents, 1, sizeof *events);
+    if (!events || graph->nevents >= MOST) return 1;
+    graph->events = events;
+    *event = (uint32_t)graph->nevents++;
+    events[*event] = by;
+    return 0;
+}
+
 mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by)
 {
     graph_channel *channels = graph->channels;
+    uint32_t event;
     if (a.first == b.first) return MSKP_OK;
-    uint32_t *events = mskpi_grow(&graph->host, graph->events, &graph->events_capacity,
-                                  graph->nevents, 1, sizeof *events);
-    if (!events || graph->nevents >= MOST) return no_memory(graph);
-    graph->events = events;
-    const uint32_t event = (uint32_t)graph->nevents++;
-    events[event] = by;
+    if (new_event(graph, by, &event)) return no_memory(graph);
     for (size_t i = 0; i < a.n; i++) {
         uint32_t root = mskpi_find_root(graph, graph->listed[a.first + i]);
         uint32_t child = mskpi_find_root(graph, graph->listed[b.first + i]);
@@ -434,22 +450,24 @@ mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
     if (!mskpi_describing(graph, &status)) return status;
     const graph_value *v = mskpi_value(graph, "pin", handle);
     if (!v) return graph->error.status;
+    uint32_t event;
+    if (new_event(graph, handle.id, &event)) return no_memory(graph);
     for (size_t i = 0; i < v->view.n; i++) {
-        uint32_t *by = &graph->channels[graph->listed[v->view.first + i]].pinned_by;
-        if (!*by) *by = handle.id;
+        uint32_t *pinned = &graph->channels[graph->listed[v->view.first + i]].pinned;
+        if (!*pinned) *pinned = 1 + event;
     }
     return MSKP_OK;
 }
 
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
-                       uint32_t value_id)
+                       uint32_t value_id, uint32_t by)
 {
     graph_param *p = &graph->params[handle.id];
     graph_axis *a = &graph->axes[p->axis + d];
     const list_view view = graph->values[value_id].view;
     if (!p->owner) p->owner = value_id;
     a->roles |= roles;
-    if (a->view.n) return mskpi_tie_lists(graph, a->view, view, value_id);
+    if (a->view.n) return mskpi_tie_lists(graph, a->view, view, by);
     a->view = view;
     return MSKP_OK;
 }
@@ -476,7 +494,7 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
                                 "%s: axis %u has length %zu, %s has %zu channels", name, d,
                                 graph->axes[p->axis + d].length,
                                 mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);
-    return mskpi_bind(graph, handle, d, roles, to.id);
+    return mskpi_bind(graph, handle, d, roles, to.id, to.id);
 }
 
 mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)

@@ -90,7 +90,7 @@ typedef struct graph_channel {
     uint32_t parent;
     uint32_t size;      /* of its tree, if it is a root */
     uint32_t joined_at; /* the event of the edge to its parent */
-    uint32_t pinned_by; /* a value; 0: not pinned */
+    uint32_t pinned;    /* 1 + the event that pinned it; 0: none */
 } graph_channel;
 
 typedef struct mac_entry {
@@ -125,6 +125,12 @@ typedef struct cost_term {
     uint32_t lists[MSKP_MAX_DIMS];
 } cost_term;
 
+/* What mskp_value_info tells of a value. */
+typedef struct freedom {
+    size_t units, pinned, tied;
+    uint32_t tied_by, pinned_by;
+} freedom;
+
 typedef struct unit_table {
     size_t n;
     uint32_t *of_channel; /* [channels] */
@@ -147,6 +153,8 @@ typedef struct unit_table {
     size_t nterms;
     size_t *list_term_first; /* [nlists + 1] into list_terms */
     uint32_t *list_terms;
+
+    freedom *freedom; /* [values + 1] */
 } unit_table;
 
 struct mskp_graph {
@@ -164,7 +172,7 @@ struct mskp_graph {
     size_t nlisted, listed_capacity;
     graph_channel *channels;
     size_t nchannels, channels_capacity;
-    uint32_t *events; /* value whose operator tied */
+    uint32_t *events; /* in the order of time: the value whose operator tied or pinned */
     size_t nevents, events_capacity;
     mac_entry *macs;
     size_t nmacs, macs_capacity;
@@ -198,8 +206,9 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
 /* Room for a new list of n channels, not yet filled. 0: done. */
 int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view);
 mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by);
+/* `by`: the value whose operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
-                       uint32_t value);
+                       uint32_t value, uint32_t by);
 /* An operator's name as sentences call it. */
 const char *mskpi_who(const char *name, const char *op);
 uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t channel);

@@ -153,9 +153,9 @@ mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in, const m
         mskpi_new_channels(graph, who, channels, &view))
         return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, "conv", view, v.nspatial, spatial);
-    if (!out.id || mskpi_bind(graph, desc->weight, 0, MSKP_ROLE_FILTER, out.id) ||
-        mskpi_bind(graph, desc->weight, 1, MSKP_ROLE_CONSUMER, in.id) ||
-        (desc->bias.id && mskpi_bind(graph, desc->bias, 0, MSKP_ROLE_SHIFT, out.id)) ||
+    if (!out.id || mskpi_bind(graph, desc->weight, 0, MSKP_ROLE_FILTER, out.id, out.id) ||
+        mskpi_bind(graph, desc->weight, 1, MSKP_ROLE_CONSUMER, in.id, out.id) ||
+        (desc->bias.id && mskpi_bind(graph, desc->bias, 0, MSKP_ROLE_SHIFT, out.id, out.id)) ||
         mskp_macs(graph, out, desc->weight, positions))
         return NO_VALUE;
     return out;
@@ -187,9 +187,9 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
         mskpi_new_channels(graph, who, channels, &view))
         return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, "linear", view, v.nspatial, v.spatial);
-    if (!out.id || mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, out.id) ||
-        mskpi_bind(graph, weight, 1, MSKP_ROLE_CONSUMER, in.id) ||
-        (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, out.id)) ||
+    if (!out.id || mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, out.id, out.id) ||
+        mskpi_bind(graph, weight, 1, MSKP_ROLE_CONSUMER, in.id, out.id) ||
+        (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, out.id, out.id)) ||
         mskp_macs(graph, out, weight, mskpi_positions(&v)))
         return NO_VALUE;
     return out;
@@ -217,7 +217,7 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
     const mskp_value out = mskpi_new_value(graph, name, "norm", v.view, v.nspatial, v.spatial);
     if (!out.id) return NO_VALUE;
     for (size_t i = 0; i < 4; i++)
-        if (part[i].param.id && mskpi_bind(graph, part[i].param, 0, part[i].role, out.id))
+        if (part[i].param.id && mskpi_bind(graph, part[i].param, 0, part[i].role, out.id, out.id))
             return NO_VALUE;
     return out;
 }

@@ -21,6 +21,7 @@ void mskpi_units_free(const mskp_host *host, unit_table *u)
     mskpi_free(host, u->terms);
     mskpi_free(host, u->list_term_first);
     mskpi_free(host, u->list_terms);
+    mskpi_free(host, u->freedom);
     memset(u, 0, sizeof *u);
 }
 
@@ -43,10 +44,10 @@ static int number_units(mskp_graph *graph, unit_table *u)
         return 1;
     }
     for (uint32_t c = 0; c < n; c++)
-        if (graph->channels[c].pinned_by) { /* the root remembers the first value that pinned */
-            const uint32_t root = mskpi_find_root(graph, c), by = graph->channels[c].pinned_by;
-            uint32_t *first = &graph->channels[root].pinned_by;
-            if (!*first || by < *first) *first = by;
+        if (graph->channels[c].pinned) { /* the root remembers the first event that pinned */
+            const uint32_t root = mskpi_find_root(graph, c), event = graph->channels[c].pinned;
+            uint32_t *first = &graph->channels[root].pinned;
+            if (!*first || event < *first) *first = event;
             number[root] = MSKP_PINNED;
         }
     for (uint32_t c = 0; c < n; c++) {
@@ -365,12 +366,104 @@ static mskp_status make_terms(const mskp_graph *graph, unit_table *u, mskp_error
     return MSKP_OK;
 }
 
+/* ---- which operator tied what ---- */
+
+/*
+ * For each value: its units, and who joined its channels. A channel meets those before it in the
+ * list where its way to the root meets one of theirs. Edges get younger towards the root, so they
+ * were joined by the younger of the two edges into the meeting point, its own and the oldest of
+ * theirs.
+ */
+typedef struct tracer {
+    const mskp_graph *graph;
+    uint32_t *seen; /* [channels] the value that came by last */
+    uint32_t
+        *oldest; /* [channels] oldest edge into it on its ways: 1 + event; 0: it is listed itself */
+    uint32_t *joins;  /* [values + 1] by operator; 0 between values */
+    uint32_t *joiner; /* [values + 1] operators with joins */
+} tracer;
+
+/* 1 + the event that joined c with an earlier channel of this value; 0: none, or the same channel.
+ */
+static uint32_t trace(tracer *t, uint32_t value_id, uint32_t c)
+{
+    const graph_channel *channels = t->graph->channels;
+    uint32_t edge = 0, met = 0;
+    for (;; edge = 1 + channels[c].joined_at, c = channels[c].parent) {
+        if (t->seen[c] == value_id) {
+            if (!met) met = 1 + (t->oldest[c] > edge ? t->oldest[c] : edge);
+            if (edge < t->oldest[c])
+                t->oldest[c] = edge;
+            else
+                break; /* above, earlier ways are at least as old */
+        } else {
+            t->seen[c] = value_id;
+            t->oldest[c] = edge;
+        }
+        if (channels[c].parent == c) break;
+    }
+    return met ? met - 1 : 0;
+}
+
+static void trace_value(tracer *t, uint32_t id, freedom *f)
+{
+    const mskp_graph *g = t->graph;
+    const list_view view = g->values[id].view;
+    size_t njoiners = 0, distinct = 0, joined = 0;
+    uint32_t pinned = 0;
+    for (size_t i = 0; i < view.n; i++) {
+        const uint32_t c = g->listed[view.first + i];
+        if (g->u.of_channel[c] == MSKP_PINNED) {
+            const uint32_t event = g->channels[mskpi_find_root(g, c)].pinned;
+            if (!f->pinned++ || event < pinned) pinned = event;
+            continue;
+        }
+        if (t->seen[c] == id && !t->oldest[c]) continue; /* the same channel once more */
+        distinct++;
+        const uint32_t event = trace(t, id, c);
+        if (!event) continue;
+        joined++;
+        const uint32_t by = g->events[event - 1];
+        if (!t->joins[by]++) t->joiner[njoiners++] = by;
+    }
+    f->units = distinct - joined;
+    f->pinned_by = pinned ? g->events[pinned - 1] : 0;
+    for (size_t k = 0; k < njoiners; k++) {
+        const uint32_t by = t->joiner[k];
+        if (t->joins[by] > f->tied || (t->joins[by] == f->tied && by < f->tied_by)) {
+            f->tied = t->joins[by];
+            f->tied_by = by;
+        }
+        t->joins[by] = 0;
+    }
+}
+
+static int make_freedom(const mskp_graph *graph, unit_table *u)
+{
+    const mskp_host *host = &graph->host;
+    mskp_graph view = *graph; /* with the units that are being made */
+    view.u = *u;
+    tracer t = {.graph = &view,
+                .seen = mskpi_alloc(host, graph->nchannels, sizeof *t.seen),
+                .oldest = mskpi_alloc(host, graph->nchannels, sizeof *t.oldest),
+                .joins = mskpi_alloc(host, graph->nvalues + 1, sizeof *t.joins),
+                .joiner = mskpi_alloc(host, graph->nvalues + 1, sizeof *t.joiner)};
+    u->freedom = mskpi_alloc(host, graph->nvalues + 1, sizeof *u->freedom);
+    const int failed = !t.seen || !t.oldest || !t.joins || !t.joiner || !u->freedom;
+    for (uint32_t v = 1; !failed && v <= graph->nvalues; v++) trace_value(&t, v, &u->freedom[v]);
+    mskpi_free(host, t.seen);
+    mskpi_free(host, t.oldest);
+    mskpi_free(host, t.joins);
+    mskpi_free(host, t.joiner);
+    return failed;
+}
+
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
 {
     unit_table u = {0};
     mskp_status status = MSKP_NO_MEMORY;
     if (!number_units(graph, &u) && !make_lists(graph, &u) && !make_families(graph, &u) &&
-        !make_members(graph, &u))
+        !make_members(graph, &u) && !make_freedom(graph, &u))
         status = make_terms(graph, &u, err);
     if (!status) {
         graph->u = u;
@@ -481,65 +574,25 @@ const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t
     return graph->u.family_units + first;
 }
 
-/* ---- which operator tied what ---- */
-
-/* The event at which two channels of one unit became tied: the youngest edge between them. A tree's
- * size when it was attached grows towards the root, so the smaller side climbs until both meet. */
-static uint32_t joined_at(const mskp_graph *graph, uint32_t a, uint32_t b)
-{
-    const graph_channel *c = graph->channels;
-    uint32_t event = 0;
-    while (a != b) {
-        uint32_t *lower = c[a].size <= c[b].size ? &a : &b;
-        if (c[*lower].joined_at > event) event = c[*lower].joined_at;
-        *lower = c[*lower].parent;
-    }
-    return event;
-}
-
 mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp_value_info *info,
                                 mskp_error *err)
 {
-    uint32_t *last, *joins;
-    const graph_value *v;
     if (!graph || !info) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or info is NULL");
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     if (!handle.id || handle.id > graph->nvalues)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu",
                           handle.id, graph->nvalues);
-    v = &graph->values[handle.id];
-    last = mskpi_alloc(&graph->host, graph->u.n, sizeof *last); /* 1 + its last channel here */
-    joins = mskpi_alloc(&graph->host, graph->nvalues + 1, sizeof *joins);
-    if (!last || !joins) {
-        mskpi_free(&graph->host, last);
-        mskpi_free(&graph->host, joins);
-        return mskpi_fail(err, MSKP_NO_MEMORY, "%s", mskp_status_text(MSKP_NO_MEMORY));
-    }
-    mskp_value_info out = {.name = mskpi_value_name(graph, handle.id),
-                           .op = v->op,
-                           .nspatial = v->nspatial,
-                           .channels = v->view.n};
-    memcpy(out.spatial, v->spatial, sizeof out.spatial);
-    for (size_t i = 0; i < v->view.n; i++) {
-        const uint32_t c = graph->listed[v->view.first + i], unit = graph->u.of_channel[c];
-        if (unit == MSKP_PINNED) {
-            const uint32_t by = graph->channels[mskpi_find_root(graph, c)].pinned_by;
-            if (!out.pinned++ || by < out.pinned_by.id) out.pinned_by.id = by;
-            continue;
-        }
-        if (!last[unit])
-            out.units++;
-        else if (last[unit] - 1 != c)
-            joins[graph->events[joined_at(graph, last[unit] - 1, c)]]++;
-        last[unit] = c + 1;
-    }
-    for (uint32_t k = 1; k <= graph->nvalues; k++)
-        if (joins[k] > out.tied) {
-            out.tied = joins[k];
-            out.tied_by = (mskp_value){k};
-        }
-    mskpi_free(&graph->host, last);
-    mskpi_free(&graph->host, joins);
-    *info = out;
+    const graph_value *v = &graph->values[handle.id];
+    const freedom *f = &graph->u.freedom[handle.id];
+    *info = (mskp_value_info){.name = mskpi_value_name(graph, handle.id),
+                              .op = v->op,
+                              .nspatial = v->nspatial,
+                              .channels = v->view.n,
+                              .units = f->units,
+                              .pinned = f->pinned,
+                              .tied_by = {f->tied_by},
+                              .tied = f->tied,
+                              .pinned_by = {f->pinned_by}};
+    memcpy(info->spatial, v->spatial, sizeof info->spatial);
     return MSKP_OK;
 }
