@@ -255,10 +255,10 @@ sanitize: ## the test programs with -fsanitize=$(SANITIZE)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
-valgrind: programs ## the test programs under valgrind, with fewer random networks
+valgrind: $(TESTS) ## the library's tests under valgrind, with fewer random networks
 	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
-		$(RUN_TESTS) $(PROGRAMS)
+		$(RUN_TESTS) $(TESTS)
 
 coverage: ## which lines and branches of lib/ the tests reach
 	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-programs
