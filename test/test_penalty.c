@@ -1,0 +1,732 @@
+/*
+ * Penalties against sums over sets of elements: gradients, proximal steps, deadlines, values. All
+ * numbers are exact in every type, so almost everything is compared bit for bit, and every byte
+ * that no targeted slice owns must stay.
+ */
+#include "interpreter/elements.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- A random penalty and what it means for one element ---- */
+
+typedef struct aim {
+    mskp_penalty penalty;
+    const mskp_penalty *given; /* NULL now and then */
+    const uint8_t *keep;
+    bool *wanted; /* by unit */
+    double *weight;
+    uint32_t roles;
+} aim;
+
+static const uint32_t role_sets[] = {0,
+                                     MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
+                                     MSKP_ROLE_FILTER,
+                                     MSKP_ROLE_CONSUMER,
+                                     MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER,
+                                     MSKP_ROLES_UNIT};
+
+static aim *random_aim(trial *t)
+{
+    aim *a = arena_get(&t->mem, 1, sizeof *a);
+    uint8_t *keep = arena_get(&t->mem, t->units, 1);
+    double *weight = arena_get(&t->mem, t->units, sizeof *weight);
+    for (size_t u = 0; u < t->units; u++) {
+        keep[u] = rng_chance(&t->r, 0.5) ? (uint8_t)rng_from(&t->r, 1, 255) : 0;
+        weight[u] = (double)rng_below(&t->r, 5) / 4;
+    }
+    a->penalty = (mskp_penalty){.kind = (mskp_penalty_kind)rng_below(&t->r, 3),
+                                .target = (mskp_target)rng_below(&t->r, 3),
+                                .roles = role_sets[rng_below(&t->r, 6)],
+                                .knee = rng_chance(&t->r, 0.8) ? 0.25 : 0,
+                                .unit_weight = rng_chance(&t->r, 0.5) ? weight : NULL};
+    a->keep = keep;
+    a->given = &a->penalty;
+    if (rng_chance(&t->r, 0.15)) {
+        a->penalty = (mskp_penalty){0};
+        a->given = NULL;
+    }
+    if (a->penalty.target == MSKP_ON_ALL && rng_chance(&t->r, 0.5)) a->keep = NULL;
+    a->roles = a->penalty.roles ? a->penalty.roles : MSKP_ROLE_SCALE;
+    a->wanted = arena_get(&t->mem, t->units, sizeof *a->wanted);
+    a->weight = arena_get(&t->mem, t->units, sizeof *a->weight);
+    for (size_t u = 0; u < t->units; u++) {
+        a->wanted[u] = a->penalty.target == MSKP_ON_ALL ||
+                       (keep[u] != 0) == (a->penalty.target == MSKP_ON_KEPT);
+        a->weight[u] = a->penalty.unit_weight ? weight[u] : 1;
+    }
+    return a;
+}
+
+/* How often the element counts: the weights of the targeted units that own it. -1: of none. */
+static double share(const trial *t, const aim *a, size_t param, const size_t *index)
+{
+    double sum = -1;
+    for (uint32_t u = 0; u < t->units; u++)
+        if (a->wanted[u] && element_axis(&t->model, param, index, u, a->roles) != MSKP_MAX_DIMS)
+            sum = (sum < 0 ? 0 : sum) + a->weight[u];
+    return sum;
+}
+
+static double penalty_of(const aim *a, double w)
+{
+    double knee = a->penalty.knee;
+    if (a->penalty.kind == MSKP_L2) return w * w / 2;
+    if (a->penalty.kind == MSKP_L1 || knee == 0) return fabs(w);
+    return fabs(w) < knee ? w * w / (2 * knee) : fabs(w) - knee / 2;
+}
+
+static double slope_of(const aim *a, double w)
+{
+    double knee = a->penalty.knee;
+    if (a->penalty.kind == MSKP_L2) return w;
+    if (a->penalty.kind == MSKP_SMOOTH_L1 && fabs(w) < knee) return w / knee;
+    return w > 0 ? 1 : w < 0 ? -1 : 0;
+}
+
+/* argmin of (v - w)^2 / 2 + step * penalty(v). */
+static double prox_of(const aim *a, double w, double step)
+{
+    double knee = a->penalty.knee, shrunk = fmax(0, fabs(w) - step);
+    if (a->penalty.kind == MSKP_L2) return w / (1 + step);
+    if (a->penalty.kind == MSKP_SMOOTH_L1 && knee > 0 && fabs(w) <= knee + step)
+        return w / (1 + step / knee);
+    return w < 0 ? -shrunk : shrunk;
+}
+
+/* The number, rounded to the type: what view_set would store. */
+static double rounded(mskp_dtype dtype, double x)
+{
+    switch ((int)dtype) {
+    case MSKP_F32:
+        return (double)(float)x;
+    case MSKP_F16:
+        return half_decode(half_encode(x));
+    case MSKP_BF16:
+        return bfloat_decode(bfloat_encode(x));
+    default:
+        return x;
+    }
+}
+
+/* Calls f for each element of each tensor. */
+typedef void visit(trial *t, const aim *a, size_t param, const size_t *index, void *context);
+static void each_element(trial *t, const aim *a, visit *f, void *context)
+{
+    for (size_t p = 1; p <= t->net->params; p++) {
+        size_t index[MSKP_MAX_DIMS] = {0};
+        do f(t, a, p, index, context);
+        while (next_index(t->net->param[p].ndim, t->net->param[p].shape, index));
+    }
+}
+
+typedef struct pair {
+    const set *values, *other;
+    double number;
+    size_t touched;
+} pair;
+
+static mskp_tensor whole(const trial *t, const set *s, size_t p)
+{
+    return view_resolve(&s->buf[p].view, t->net->param[p].ndim, t->net->param[p].shape);
+}
+
+/* Tensors that hold nothing targeted need no data: hides them in random trials. */
+static void hide_unused(trial *t, const aim *a, set *s)
+{
+    for (size_t p = 1; p <= t->net->params; p++)
+        if (!tensor_has(&t->model, p, a->roles, a->wanted)) s->views[p].data = NULL;
+}
+
+/* ---- Gradients ---- */
+
+static void add_slope(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+{
+    pair *c = context;
+    double n = share(t, a, p, index);
+    if (n < 0) return;
+    mskp_tensor v = whole(t, c->values, p), g = whole(t, c->other, p);
+    double sum = view_get(&g, index) + c->number * n * slope_of(a, view_get(&v, index));
+    view_set(&g, index, sum);
+    c->touched++;
+}
+
+START_TEST(gradients_touch_their_slices_alone)
+{
+    size_t touched = 0, count = test_count(1200);
+    float_mode(_i);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
+        for (size_t p = 1; p <= t.net->params; p++) {
+            size_t n = shape_elements(t.net->param[p].ndim, t.net->param[p].shape);
+            for (size_t i = 0; i < n; i++)
+                t.net->param[p].data[i] = (double)(2 * rng_below(&t.r, 99) + 1) / 16 - 6;
+        }
+        set gradients = exact_set(&t, t.net), expected = set_copy(&t.mem, &gradients);
+        double alpha = ((double)rng_below(&t.r, 65) - 32) / 16;
+        pair c = {.values = &was, .other = &expected, .number = alpha};
+        each_element(&t, a, add_slope, &c);
+        bool hide = rng_chance(&t.r, 0.5);
+        if (hide) {
+            hide_unused(&t, a, &values);
+            hide_unused(&t, a, &was);
+            hide_unused(&t, a, &gradients);
+            hide_unused(&t, a, &expected);
+        }
+        mskp_status status = mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alpha,
+                                                   values.views, gradients.views, &err);
+        REQUIRE(status == MSKP_OK, "%s", err.text);
+        REQUIRE(set_same(&values, &was), "the values changed");
+        for (size_t p = 1; p <= t.net->params; p++)
+            REQUIRE(memcmp(gradients.buf[p].memory, expected.buf[p].memory,
+                           gradients.buf[p].bytes) == 0,
+                    "gradient of parameter %zu (kind %d, target %d, roles %u, knee %g, alpha %g, "
+                    "types %d and %d)",
+                    p, (int)a->penalty.kind, (int)a->penalty.target, a->roles, a->penalty.knee,
+                    alpha, (int)values.views[p].dtype, (int)gradients.views[p].dtype);
+        touched += c.touched;
+        trial_end(&t);
+    }
+    float_mode(0);
+    REQUIRE(touched > 5 * count, "%zu elements only", touched);
+}
+END_TEST
+
+/* ---- The value, and its differences ---- */
+
+static void add_value(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+{
+    pair *c = context;
+    mskp_tensor v = whole(t, c->values, p);
+    double n = share(t, a, p, index);
+    if (n > 0) c->number += n * penalty_of(a, view_get(&v, index));
+}
+
+START_TEST(gradient_is_the_difference_of_values)
+{
+    const double h = 1.0 / 1024;
+    size_t moved = 0, count = test_count(400);
+    float_mode(_i);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        exact_net(t.net, &t.r);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set gradients = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set_numbers(&values, t.net);
+        for (size_t p = 1; p <= t.net->params; p++)
+            memset(t.net->param[p].data, 0,
+                   shape_elements(t.net->param[p].ndim, t.net->param[p].shape) * sizeof(double));
+        set_numbers(&gradients, t.net);
+        double base = -1, up, down;
+        pair c = {.values = &values};
+        each_element(&t, a, add_value, &c);
+        REQUIRE_OK(
+            mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &base, NULL));
+        REQUIRE(base == c.number, "R is %.17g, not %.17g", base, c.number);
+        REQUIRE_OK(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, 1, values.views,
+                                         gradients.views, NULL));
+        for (size_t p = 1; p <= t.net->params; p++) {
+            size_t index[MSKP_MAX_DIMS] = {0};
+            mskp_tensor v = whole(&t, &values, p), g = whole(&t, &gradients, p);
+            for (uint32_t d = 0; d < v.ndim; d++) index[d] = rng_below(&t.r, v.shape[d]);
+            double w = view_get(&v, index);
+            view_set(&v, index, w + h);
+            REQUIRE_OK(
+                mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &up, NULL));
+            view_set(&v, index, w - h);
+            REQUIRE_OK(
+                mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &down, NULL));
+            view_set(&v, index, w);
+            REQUIRE((up - down) / (2 * h) == view_get(&g, index),
+                    "parameter %zu: the slope is %g, the gradient %g", p, (up - down) / (2 * h),
+                    view_get(&g, index));
+            moved += up != down;
+        }
+        trial_end(&t);
+    }
+    float_mode(0);
+    REQUIRE(moved > count / 2, "%zu slopes only", moved);
+}
+END_TEST
+
+/* ---- Proximal steps ---- */
+
+typedef struct stepped {
+    const set *before, *after;
+    double eta;
+    size_t touched;
+} stepped;
+
+static double energy(const aim *a, double v, double w, double step)
+{
+    return (v - w) * (v - w) / 2 + step * penalty_of(a, v);
+}
+
+static void require_prox(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+{
+    stepped *c = context;
+    mskp_tensor from = whole(t, c->before, p), to = whole(t, c->after, p);
+    double n = share(t, a, p, index), w = view_get(&from, index), v = view_get(&to, index);
+    if (n < 0) {
+        REQUIRE(memcmp(view_at(&from, index), view_at(&to, index), dtype_size(to.dtype)) == 0,
+                "parameter %zu: an element of no targeted slice changed", p);
+        return;
+    }
+    double step = c->eta * n, x = prox_of(a, w, step), e = 4 * DBL_EPSILON;
+    bool close = to.dtype == MSKP_F64 && fabs(v - x) <= e * fabs(x);
+    REQUIRE(close || v == rounded(to.dtype, x) || v == rounded(to.dtype, x * (1 - e)) ||
+                v == rounded(to.dtype, x * (1 + e)),
+            "parameter %zu: %.17g becomes %.17g, not %.17g (kind %d, step %g)", p, w, v, x,
+            (int)a->penalty.kind, step);
+    if (to.dtype == MSKP_F64)
+        for (double d = 1e-1; d > 1e-7; d /= 10)
+            REQUIRE(energy(a, v, w, step) <= energy(a, v + d, w, step) &&
+                        energy(a, v, w, step) <= energy(a, v - d, w, step),
+                    "parameter %zu: %.17g from %.17g is no minimum within %g", p, v, w, d);
+    if (w == 0) REQUIRE(v == 0, "zero moved");
+    c->touched++;
+}
+
+START_TEST(shrink_is_the_proximal_step)
+{
+    size_t touched = 0, count = test_count(1000);
+    float_mode(_i);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
+        stepped c = {&was, &values, (double)rng_below(&t.r, 17) / 16, 0};
+        if (rng_chance(&t.r, 0.5)) {
+            hide_unused(&t, a, &values);
+            hide_unused(&t, a, &was);
+        }
+        mskp_status status =
+            mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, c.eta, values.views, &err);
+        REQUIRE(status == MSKP_OK, "%s", err.text);
+        each_element(&t, a, require_prox, &c);
+        touched += c.touched;
+        trial_end(&t);
+    }
+    float_mode(0);
+    REQUIRE(touched > 5 * count, "%zu elements only", touched);
+}
+END_TEST
+
+/* ---- Deadlines ---- */
+
+typedef struct line {
+    const set *start, *now;
+    uint64_t left, steps;
+} line;
+
+static void require_line(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+{
+    const line *c = context;
+    mskp_tensor from = whole(t, c->start, p), to = whole(t, c->now, p);
+    static const unsigned char zero[8];
+    /* Weights of units do not count here, nor how many units own the element. */
+    double w = view_get(&from, index), v = view_get(&to, index), n = share(t, a, p, index);
+    size_t size = dtype_size(to.dtype);
+    if (n < 0) {
+        REQUIRE(memcmp(view_at(&from, index), view_at(&to, index), size) == 0,
+                "parameter %zu: an element of no targeted slice changed", p);
+    } else if (c->left == 0) {
+        REQUIRE(memcmp(view_at(&to, index), zero, size) == 0, "%g at the end, from %g", v, w);
+    } else {
+        static const double ulp[] = {FLT_EPSILON, DBL_EPSILON, 1.0 / 1024, 1.0 / 128};
+        double straight = w * (double)c->left / (double)c->steps;
+        double error = (double)(c->steps - c->left) * ulp[to.dtype] * fabs(w);
+        REQUIRE(fabs(v - straight) <= error, "%g from %g, %llu of %llu left", v, w,
+                (unsigned long long)c->left, (unsigned long long)c->steps);
+    }
+}
+
+START_TEST(deadline_is_a_straight_line_to_zero)
+{
+    float_mode(_i);
+    for (size_t k = 0; k < test_count(500); k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
+        line c = {.start = &was, .now = &values, .steps = rng_from(&t.r, 1, 12)};
+        for (c.left = c.steps; c.left-- > 0;) {
+            REQUIRE_OK(mskp_penalty_deadline(t.graph, t.units, a->keep, a->given, c.left,
+                                             values.views, NULL));
+            each_element(&t, a, require_line, &c);
+        }
+        trial_end(&t);
+    }
+    float_mode(0);
+}
+END_TEST
+
+/* ---- Every half-precision pattern, with its sign ---- */
+
+START_TEST(half_precision_keeps_its_sign)
+{
+    static uint16_t bits[65536];
+    static double gradients[65536];
+    const size_t n = 65536;
+    float_mode(_i % 2);
+    mskp_dtype dtype = _i < 2 ? MSKP_F16 : MSKP_BF16;
+    double (*decode)(uint16_t) = _i < 2 ? half_decode : bfloat_decode;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "gamma", 1, &n);
+    mskp_value v = mskp_fresh(g, "v", n, 0, NULL);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    mskp_tensor values[2] = {{0}, {.data = bits, .dtype = dtype}};
+    mskp_tensor grads[2] = {{0}, {.data = gradients, .dtype = MSKP_F64}};
+    mskp_penalty l2 = {.kind = MSKP_L2, .target = MSKP_ON_ALL}, l1 = {.target = MSKP_ON_ALL};
+    for (size_t i = 0; i < n; i++) bits[i] = isfinite(decode((uint16_t)i)) ? (uint16_t)i : 0;
+    memset(gradients, 0, sizeof gradients);
+    ck_assert_int_eq(mskp_penalty_gradient(g, n, NULL, &l2, 1, values, grads, NULL), MSKP_OK);
+    for (size_t i = 0; i < n; i++)
+        if (gradients[i] != decode(bits[i])) ck_abort_msg("%zx: %a", i, gradients[i]);
+    memset(gradients, 0, sizeof gradients);
+    ck_assert_int_eq(mskp_penalty_gradient(g, n, NULL, &l1, 1, values, grads, NULL), MSKP_OK);
+    for (size_t i = 0; i < n; i++) {
+        double w = decode(bits[i]);
+        if (gradients[i] != (w > 0) - (w < 0)) ck_abort_msg("%zx: %a", i, gradients[i]);
+    }
+    /* A step of 0 gives every number back: decoding and rounding are inverse. */
+    ck_assert_int_eq(mskp_penalty_shrink(g, n, NULL, &l1, 0, values, NULL), MSKP_OK);
+    for (size_t i = 0; i < n; i++)
+        if (decode(bits[i]) != (isfinite(decode((uint16_t)i)) ? decode((uint16_t)i) : 0))
+            ck_abort_msg("%zx becomes %x", i, (unsigned)bits[i]);
+    mskp_graph_destroy(g);
+    float_mode(0);
+}
+END_TEST
+
+/* Numbers between the representable ones round to nearest, ties to even, in one step. */
+START_TEST(gradients_round_once)
+{
+    rng r = rng_make(test_seed());
+    const size_t one = 1;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "gamma", 1, &one);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, mskp_fresh(g, "v", 1, 0, NULL)), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (int k = 0; k < 200000; k++) {
+        double w = rng_chance(&r, 0.5) ? 1 : -1;
+        mskp_dtype dtype = k % 2 ? MSKP_F16 : MSKP_BF16;
+        double (*decode)(uint16_t) = k % 2 ? half_decode : bfloat_decode;
+        uint16_t bits, expected;
+        do bits = (uint16_t)rng_next(&r);
+        while (!isfinite(decode(bits)));
+        double start = decode(bits), alpha = ldexp(rng_real(&r, -2, 2), -(int)rng_below(&r, 16));
+        if (rng_chance(&r, 0.3)) {
+            /* Just at, above or below the middle between two neighbours. */
+            double next = decode((uint16_t)(bits + 1));
+            if (!isfinite(next) || (next < 0) != (start < 0)) continue;
+            alpha = (next - start) / 2 * w;
+            if (rng_chance(&r, 0.5)) alpha = nextafter(alpha, rng_chance(&r, 0.5) ? 1e9 : -1e9);
+        }
+        double sum = start + alpha * w;
+        expected = k % 2 ? half_encode(sum) : bfloat_encode(sum);
+        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
+        mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = dtype}};
+        mskp_penalty all = {.target = MSKP_ON_ALL};
+        ck_assert_int_eq(mskp_penalty_gradient(g, 1, NULL, &all, alpha, values, grads, NULL),
+                         MSKP_OK);
+        if (bits != expected && decode(bits) != decode(expected))
+            ck_abort_msg("%a + %a is %x (%a), not %x", start, alpha * w, (unsigned)bits,
+                         decode(bits), (unsigned)expected);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- Refusals ---- */
+
+START_TEST(refusals_change_nothing)
+{
+    size_t missing = 0, count = test_count(150);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_error err;
+        double value = 77;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        a->given = &a->penalty;
+        exact_net(t.net, &t.r);
+        set values = exact_set(&t, t.net), gradients = exact_set(&t, t.net);
+        set values_were = set_copy(&t.mem, &values), gradients_were = set_copy(&t.mem, &gradients);
+
+#define ALL_REFUSE(code, units_, keep_, penalty_, number_)                                         \
+    do {                                                                                           \
+        for (int call = 0; call < 4; call++) {                                                     \
+            mskp_status got;                                                                       \
+            if (call >= only_calls) continue;                                                      \
+            err = (mskp_error){0};                                                                 \
+            if (call == 0)                                                                         \
+                got = mskp_penalty_gradient(t.graph, units_, keep_, penalty_, number_,             \
+                                            values.views, gradients.views, &err);                  \
+            else if (call == 1)                                                                    \
+                got = mskp_penalty_shrink(t.graph, units_, keep_, penalty_, number_, values.views, \
+                                          &err);                                                   \
+            else if (call == 2)                                                                    \
+                got = mskp_penalty_deadline(t.graph, units_, keep_, penalty_, 3, values.views,     \
+                                            &err);                                                 \
+            else                                                                                   \
+                got = mskp_penalty_value(t.graph, units_, keep_, penalty_, values.views, &value,   \
+                                         &err);                                                    \
+            REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,               \
+                    mskp_status_text(got), err.text);                                              \
+            REQUIRE(err.status == (code) && err.text[0], "no sentence");                           \
+            REQUIRE(set_same(&values, &values_were), "values changed in call %d", call);           \
+            REQUIRE(set_same(&gradients, &gradients_were), "gradients changed");                   \
+            REQUIRE(value == 77, "the value changed");                                             \
+        }                                                                                          \
+    } while (0)
+        int only_calls = 4;
+        mskp_penalty bad = a->penalty;
+        ALL_REFUSE(MSKP_OTHER_NETWORK, t.units + 1, a->keep, a->given, 1);
+        bad.kind = (mskp_penalty_kind)3;
+        only_calls = 2; /* a deadline has no kind */
+        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        only_calls = 4;
+        bad = a->penalty;
+        bad.target = (mskp_target)3;
+        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        bad = a->penalty;
+        bad.roles = 128;
+        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        bad = a->penalty;
+        bad.reserved[3] = 1;
+        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        bad = a->penalty;
+        bad.target = MSKP_ON_KEPT;
+        if (t.units) ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, NULL, &bad, 1);
+        bad.target = MSKP_ON_REMOVED;
+        if (t.units) ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, NULL, &bad, 1);
+
+        /* A tensor of the last parameter with a target has no data: the first must not move. */
+        for (size_t p = t.net->params; p >= 1; p--) {
+            if (!tensor_has(&t.model, p, a->roles, a->wanted)) continue;
+            values.views[p].data = NULL;
+            values_were.views[p].data = NULL;
+            ALL_REFUSE(MSKP_NO_DATA, t.units, a->keep, a->given, 0.5);
+            values.views[p].data = values.buf[p].view.data;
+            values_were.views[p].data = values_were.buf[p].view.data;
+            only_calls = 1;
+            gradients.views[p].data = NULL;
+            gradients_were.views[p].data = NULL;
+            ALL_REFUSE(MSKP_NO_DATA, t.units, a->keep, a->given, 0.5);
+            missing++;
+            break;
+        }
+        only_calls = 0;
+
+        /* Not a number: either status of the table fits, success does not. */
+        const double nan = (double)NAN, inf = (double)INFINITY;
+        const double alphas[] = {nan, inf, -inf}, etas[] = {nan, inf, -1};
+        for (int i = 0; i < 3; i++) {
+            REQUIRE(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alphas[i],
+                                          values.views, gradients.views, NULL) != MSKP_OK,
+                    "alpha %g", alphas[i]);
+            REQUIRE(mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, etas[i], values.views,
+                                        NULL) != MSKP_OK,
+                    "eta %g", etas[i]);
+        }
+        double *weight = arena_get(&t.mem, t.units, sizeof *weight);
+        bad = a->penalty;
+        bad.unit_weight = weight;
+        for (int i = 0; i < 3 && t.units; i++) {
+            weight[rng_below(&t.r, t.units)] = etas[i];
+            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, values.views, &value,
+                                       NULL) != MSKP_OK,
+                    "unit weight %g", etas[i]);
+        }
+        bad = a->penalty;
+        bad.kind = MSKP_SMOOTH_L1;
+        for (int i = 0; i < 3; i += 2) {
+            bad.knee = etas[i];
+            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, values.views, &value,
+                                       NULL) != MSKP_OK,
+                    "knee %g", etas[i]);
+        }
+        REQUIRE(set_same(&values, &values_were) && set_same(&gradients, &gradients_were),
+                "something moved");
+        trial_end(&t);
+    }
+    REQUIRE(missing * 4 > count, "%zu with missing data only", missing);
+}
+END_TEST
+
+/* ---- Threads ---- */
+
+/* Two layers on a stream: large enough to be split. */
+static mskp_graph *wide_graph(const mskp_host *host, size_t n)
+{
+    mskp_graph *g = mskp_graph_create(host);
+    mskp_param w[2];
+    w[0] = mskp_parameter(g, "w0", 2, (size_t[]){n, n});
+    w[1] = mskp_parameter(g, "w1", 2, (size_t[]){n, n});
+    mskp_value x = mskp_fresh(g, "x", n, 0, NULL);
+    for (int i = 0; i < 2; i++) {
+        mskp_value y = mskp_linear(g, NULL, x, w[i], (mskp_param){0});
+        x = mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){x, y});
+    }
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_uint_eq(mskp_count(g).units, n);
+    return g;
+}
+
+START_TEST(threads_do_not_show)
+{
+    enum { N = 300 };
+    static float values[2][2][N * N], gradients[2][2][N * N];
+    static uint8_t keep[N];
+    rng r = rng_make(test_seed());
+    mskp_graph *g[2] = {wide_graph(NULL, N), wide_graph(&backwards_host, N)};
+    mskp_penalty p = {.roles = MSKP_ROLES_UNIT, .kind = MSKP_SMOOTH_L1, .knee = 0.3};
+    double sum[2], scores[2][N];
+    for (size_t i = 0; i < N; i++) keep[i] = rng_chance(&r, 0.5);
+    for (size_t i = 0; i < 2; i++)
+        for (size_t e = 0; e < (size_t)N * N; e++) {
+            values[0][i][e] = values[1][i][e] = (float)rng_real(&r, -1, 1);
+            gradients[0][i][e] = gradients[1][i][e] = (float)rng_real(&r, -1, 1);
+        }
+    for (size_t k = 0; k < 2; k++) {
+        mskp_tensor v[3] = {{0}, {.data = values[k][0]}, {.data = values[k][1]}};
+        mskp_tensor d[3] = {{0}, {.data = gradients[k][0]}, {.data = gradients[k][1]}};
+        mskp_scoring how = {.roles = MSKP_ROLES_UNIT, .norm = MSKP_NORM_L2};
+        ck_assert_int_eq(mskp_penalty_value(g[k], N, keep, &p, v, &sum[k], NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_gradient(g[k], N, keep, &p, 0.1, v, d, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_shrink(g[k], N, keep, &p, 0.01, v, NULL), MSKP_OK);
+        p.target = MSKP_ON_KEPT;
+        ck_assert_int_eq(mskp_penalty_deadline(g[k], N, keep, &p, 5, v, NULL), MSKP_OK);
+        p.target = MSKP_ON_REMOVED;
+        ck_assert_int_eq(mskp_score(g[k], &how, v, N, scores[k], NULL), MSKP_OK);
+    }
+    ck_assert_mem_eq(values[0], values[1], sizeof values[0]);
+    ck_assert_mem_eq(gradients[0], gradients[1], sizeof gradients[0]);
+    ck_assert_mem_eq(&sum[0], &sum[1], sizeof sum[0]);
+    ck_assert_mem_eq(scores[0], scores[1], sizeof scores[0]);
+    mskp_graph_destroy(g[0]);
+    mskp_graph_destroy(g[1]);
+}
+END_TEST
+
+/* ---- Bare arrays ---- */
+
+START_TEST(bare_arrays)
+{
+    rng r = rng_make(test_seed() + (uint64_t)_i);
+    float_mode(_i);
+    for (int k = 0; k < 3000; k++) {
+        float w[96], g[96], w0[96], g0[96];
+        double v[96], h[96], v0[96], h0[96];
+        uint8_t keep[96];
+        size_t n = rng_below(&r, 80), from = rng_below(&r, 8);
+        bool all = rng_chance(&r, 0.3);
+        float a = (float)rng_real(&r, -1, 1), s = (float)rng_real(&r, 0, 1);
+        for (size_t i = 0; i < 96; i++) {
+            keep[i] = rng_chance(&r, 0.5) ? 0 : (uint8_t)rng_from(&r, 1, 255);
+            v[i] = v0[i] = exact_number(&r);
+            w[i] = w0[i] = (float)exact_number(&r);
+            h[i] = h0[i] = rng_real(&r, -1, 1);
+            g[i] = g0[i] = (float)rng_real(&r, -1, 1);
+        }
+        const uint8_t *mask = all ? NULL : keep + from;
+        mskp_l1_gradient_f32(n, w + from, mask, a, g + from);
+        mskp_l1_gradient_f64(n, v + from, mask, (double)a, h + from);
+        for (size_t i = 0; i < 96; i++) {
+            bool in = i >= from && i < from + n && (all || !keep[i]);
+            float gf = in && w0[i] != 0 ? g0[i] + (w0[i] > 0 ? a : -a) : g0[i];
+            double hd = in && v0[i] != 0 ? h0[i] + (v0[i] > 0 ? (double)a : -(double)a) : h0[i];
+            ck_assert_mem_eq(&g[i], &gf, sizeof gf);
+            ck_assert_mem_eq(&h[i], &hd, sizeof hd);
+        }
+        ck_assert_mem_eq(w, w0, sizeof w);
+        ck_assert_mem_eq(v, v0, sizeof v);
+        mskp_l1_shrink_f32(n, w + from, mask, s);
+        mskp_l1_shrink_f64(n, v + from, mask, (double)s);
+        for (size_t i = 0; i < 96; i++) {
+            bool in = i >= from && i < from + n && (all || !keep[i]);
+            float wf = fmaxf(0, fabsf(w0[i]) - s);
+            double vd = fmax(0, fabs(v0[i]) - (double)s);
+            if (!in) {
+                ck_assert_mem_eq(&w[i], &w0[i], sizeof w[i]);
+                ck_assert_mem_eq(&v[i], &v0[i], sizeof v[i]);
+            } else if (w[i] != (w0[i] < 0 ? -wf : wf) || v[i] != (v0[i] < 0 ? -vd : vd)) {
+                ck_abort_msg("%a becomes %a, %a becomes %a (step %a)", (double)w0[i], (double)w[i],
+                             v0[i], v[i], (double)s);
+            }
+        }
+    }
+    float_mode(0);
+}
+END_TEST
+
+/* The sign of a denormal number counts in every mode. */
+START_TEST(bare_arrays_see_denormals)
+{
+    enum { N = 37 };
+    const uint32_t small[] = {0, 1, 2, 0x7FFFFF, 0x400000, 0x800000, 0x3F800000};
+    float w[N], g[N];
+    double v[N], h[N];
+    int sign[N];
+    for (size_t i = 0; i < N; i++) {
+        uint32_t bits = small[i % 7] | (i % 2 ? 0x80000000u : 0);
+        uint64_t wide = (uint64_t)small[(i + 3) % 7] | (i % 2 ? (uint64_t)1 << 63 : 0);
+        memcpy(&w[i], &bits, sizeof bits);
+        memcpy(&v[i], &wide, sizeof wide);
+        g[i] = 2;
+        h[i] = 2;
+        sign[i] = i % 2 ? -1 : 1;
+    }
+    float_mode(_i);
+    mskp_l1_gradient_f32(N, w, NULL, 0.5f, g);
+    mskp_l1_gradient_f64(N, v, NULL, 0.5, h);
+    float_mode(0);
+    for (size_t i = 0; i < N; i++) {
+        float gf = small[i % 7] ? 2 + 0.5f * (float)sign[i] : 2;
+        double hd = small[(i + 3) % 7] ? 2 + 0.5 * sign[i] : 2;
+        ck_assert_mem_eq(&g[i], &gf, sizeof gf);
+        ck_assert_mem_eq(&h[i], &hd, sizeof hd);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("penalty");
+    TCase *tcase = tcase_create("penalty");
+    tcase_set_timeout(tcase, 600);
+    /* Once more with denormal numbers switched off. */
+    tcase_add_loop_test(tcase, gradients_touch_their_slices_alone, 0, 2);
+    tcase_add_loop_test(tcase, gradient_is_the_difference_of_values, 0, 2);
+    tcase_add_loop_test(tcase, shrink_is_the_proximal_step, 0, 2);
+    tcase_add_loop_test(tcase, deadline_is_a_straight_line_to_zero, 0, 2);
+    tcase_add_loop_test(tcase, half_precision_keeps_its_sign, 0, 4);
+    tcase_add_loop_test(tcase, bare_arrays, 0, 2);
+    tcase_add_loop_test(tcase, bare_arrays_see_denormals, 0, 2);
+    tcase_add_test(tcase, gradients_round_once);
+    tcase_add_test(tcase, refusals_change_nothing);
+    tcase_add_test(tcase, threads_do_not_show);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
