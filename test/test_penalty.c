@@ -444,8 +444,8 @@ START_TEST(gradients_round_once)
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = dtype}};
         mskp_penalty all = {.target = MSKP_ON_ALL};
-        ck_assert_int_eq(mskp_penalty_gradient(g, 1, NULL, &all, alpha, values, grads, NULL),
-                         MSKP_OK);
+        if (mskp_penalty_gradient(g, 1, NULL, &all, alpha, values, grads, NULL) != MSKP_OK)
+            ck_abort_msg("refused");
         if (bits != expected && decode(bits) != decode(expected))
             ck_abort_msg("%a + %a is %x (%a), not %x", start, alpha * w, (unsigned)bits,
                          decode(bits), (unsigned)expected);
@@ -653,8 +653,8 @@ START_TEST(bare_arrays)
             bool in = i >= from && i < from + n && (all || !keep[i]);
             float gf = in && w0[i] != 0 ? g0[i] + (w0[i] > 0 ? a : -a) : g0[i];
             double hd = in && v0[i] != 0 ? h0[i] + (v0[i] > 0 ? (double)a : -(double)a) : h0[i];
-            ck_assert_mem_eq(&g[i], &gf, sizeof gf);
-            ck_assert_mem_eq(&h[i], &hd, sizeof hd);
+            if (memcmp(&g[i], &gf, sizeof gf) != 0 || memcmp(&h[i], &hd, sizeof hd) != 0)
+                ck_abort_msg("gradient %a, not %a; %a, not %a", (double)g[i], (double)gf, h[i], hd);
         }
         ck_assert_mem_eq(w, w0, sizeof w);
         ck_assert_mem_eq(v, v0, sizeof v);
@@ -665,8 +665,9 @@ START_TEST(bare_arrays)
             float wf = fmaxf(0, fabsf(w0[i]) - s);
             double vd = fmax(0, fabs(v0[i]) - (double)s);
             if (!in) {
-                ck_assert_mem_eq(&w[i], &w0[i], sizeof w[i]);
-                ck_assert_mem_eq(&v[i], &v0[i], sizeof v[i]);
+                if (memcmp(&w[i], &w0[i], sizeof w[i]) != 0 ||
+                    memcmp(&v[i], &v0[i], sizeof v[i]) != 0)
+                    ck_abort_msg("an element outside was touched");
             } else if (w[i] != (w0[i] < 0 ? -wf : wf) || v[i] != (v0[i] < 0 ? -vd : vd)) {
                 ck_abort_msg("%a becomes %a, %a becomes %a (step %a)", (double)w0[i], (double)w[i],
                              v0[i], v[i], (double)s);

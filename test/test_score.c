@@ -232,8 +232,8 @@ START_TEST(half_precision_is_decoded)
         if (isfinite(decode((uint16_t)i))) continue;
         views[1].data = &bits[i];
         one = -1;
-        ck_assert_int_eq(mskp_score(single, NULL, views, 1, &one, NULL), MSKP_BAD_NUMBER);
-        ck_assert_double_eq(one, -1);
+        if (mskp_score(single, NULL, views, 1, &one, NULL) != MSKP_BAD_NUMBER || one != -1)
+            ck_abort_msg("pattern %zx is taken for a number", i);
         bits[i] = 0;
     }
     views[1].data = bits;
