@@ -136,7 +136,11 @@ START_TEST(denormals_count_when_flushed)
 {
 #if defined __SSE2__
     unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040); /* flush to zero, denormals are zero */
+    _mm_setcsr(before | 0x8040);             /* flush to zero, denormals are zero */
+    if ((_mm_getcsr() & 0x8040) != 0x8040) { /* valgrind has no such mode */
+        printf("skipped: the mode cannot be set\n");
+        return;
+    }
     const char *bad32 = flushed_f32(), *bad64 = flushed_f64();
     unsigned during = _mm_getcsr();
     _mm_setcsr(before);

@@ -279,8 +279,9 @@ START_TEST(random_views)
         kept_of(&n, (mskp_param){1}, &kept);
         size_t shape[MSKP_MAX_DIMS], offset;
         uint32_t ndim = mskp_param_info(n.graph, (mskp_param){1}, NULL, shape);
-        mskp_tensor view = view_random_layout(&r, (layout_kind)rng_below(&r, 3),
-                                              every_dtype[rng_below(&r, DTYPES)], ndim, shape);
+        mskp_dtype dtype = every_dtype[rng_below(&r, DTYPES)];
+        layout_kind layout = (layout_kind)rng_below(&r, 3);
+        mskp_tensor view = view_random_layout(&r, layout, dtype, ndim, shape);
         /* Elements of 16 bytes need be aligned to 8 only. */
         size_t odd = dtype_size(view.dtype) == 16 && rng_chance(&r, 2) ? 8 : 0;
         bool at_end = rng_chance(&r, 2);
@@ -344,10 +345,12 @@ static void take_one(rng *r, size_t counts[2])
     for (size_t i = 0; i < small[axis]; i++) index[i] = (uint32_t)kept.index[axis][i];
 
     mskp_dtype dtype = every_dtype[rng_below(r, DTYPES)];
-    mskp_tensor from = view_random_layout(r, (layout_kind)rng_below(r, 3), dtype, ndim, shape);
-    mskp_tensor to = view_random_layout(r, (layout_kind)rng_below(r, 3), dtype, ndim, small);
+    layout_kind layouts[2] = {rng_chance(r, 4) ? LAYOUT_WILD : LAYOUT_GAPS, LAYOUT_DENSE};
+    if (rng_chance(r, 2)) layouts[1] = rng_chance(r, 4) ? LAYOUT_WILD : LAYOUT_GAPS;
+    mskp_tensor from = view_random_layout(r, layouts[0], dtype, ndim, shape);
+    mskp_tensor to = view_random_layout(r, layouts[1], dtype, ndim, small);
     size_t offset, size = dtype_size(dtype), extents[2] = {view_extent(&from), view_extent(&to)};
-    bool near = rng_chance(r, 2), first = rng_chance(r, 2), at_end = rng_chance(r, 2);
+    bool near = rng_chance(r, 3), first = rng_chance(r, 2), at_end = rng_chance(r, 2);
     size_t room = near ? 3 * size + (extents[0] > extents[1] ? extents[0] : extents[1])
                        : extents[0] + extents[1];
     guarded g = arena_for(r, 0, room, at_end, &offset);
@@ -387,6 +390,57 @@ START_TEST(random_takes)
 }
 END_TEST
 
+/* ---- Strides of axes of length 1 are ignored, by all that read tensors ---- */
+
+START_TEST(ignored_strides)
+{
+    const size_t shape[5] = {1, 4, 1, 3, 1};
+    const ptrdiff_t odd[] = {0, -1, 7, 1000000, PTRDIFF_MAX, PTRDIFF_MIN, PTRDIFF_MAX / 4 + 1};
+    mskp_graph *graph = mskp_graph_create(NULL);
+    mskp_param param = network_param(graph, 1, 5, shape);
+    mskp_value four = mskp_fresh(graph, NULL, 4, 0, NULL),
+               one = mskp_fresh(graph, NULL, 1, 0, NULL);
+    mskp_bind(graph, param, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SCALE, four);
+    mskp_bind(graph, param, 2, MSKP_ROLE_CONSUMER, one);
+    network n = {.graph = network_finish(graph), .params = 1, .units = 5, .keep = {1, 0, 1, 1, 1}};
+    network_plan(&n);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        double scores[2][5], value[2];
+        float numbers[2][48], gradients[2][48] = {{0}}, taken[2][24] = {{0}};
+        for (size_t k = 0; k < 2; k++) {
+            for (size_t j = 0; j < 48; j++) numbers[k][j] = (float)j - 20;
+            const ptrdiff_t s = k ? odd[i] : 1;
+            mskp_tensor set[2] = {{0}, {.data = numbers[k], .ndim = 5, .shape = {1, 4, 1, 3, 1}}};
+            mskp_tensor slopes[2], half = {.data = taken[k], .ndim = 5, .shape = {1, 2, 1, 3, 1}};
+            const ptrdiff_t strides[5] = {s, 8, s, 2, s}, small[5] = {s, 3, s, 1, s};
+            memcpy(set[1].stride, strides, sizeof strides);
+            memcpy(half.stride, small, sizeof small);
+            memcpy(slopes, set, sizeof set);
+            slopes[1].data = gradients[k];
+            mskp_error err = untouched;
+            const mskp_scoring scoring = {.roles = MSKP_ROLES_UNIT};
+            const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT};
+#define GOOD(call) must((call) == MSKP_OK, "%s", err.text)
+            GOOD(mskp_score(graph, &scoring, set, 5, scores[k], &err));
+            GOOD(mskp_penalty_value(graph, 5, n.keep, &penalty, set, &value[k], &err));
+            GOOD(mskp_penalty_gradient(graph, 5, n.keep, &penalty, 0.5, set, slopes, &err));
+            GOOD(mskp_penalty_shrink(graph, 5, n.keep, &penalty, 0.5, set, &err));
+            GOOD(mskp_penalty_deadline(graph, 5, n.keep, &penalty, 1, set, &err));
+            GOOD(mskp_take(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
+            GOOD(mskp_plan_views(n.plan, 1, slopes, slopes, &err));
+            must(slopes[1].stride[1] == 8 && slopes[1].stride[3] == 2, "gaps were lost");
+            GOOD(mskp_plan_cut(n.plan, 1, 1, &(mskp_move){set, NULL}, &err));
+        }
+        must(memcmp(scores[0], scores[1], sizeof scores[0]) == 0, "scores, %td", odd[i]);
+        must(value[0] == value[1] && value[0] > 0, "value, %td", odd[i]);
+        must(memcmp(gradients[0], gradients[1], sizeof gradients[0]) == 0, "slopes, %td", odd[i]);
+        must(memcmp(numbers[0], numbers[1], sizeof numbers[0]) == 0, "values, %td", odd[i]);
+        must(memcmp(taken[0], taken[1], sizeof taken[0]) == 0, "taken, %td", odd[i]);
+    }
+    network_free(&n);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cut");
@@ -395,6 +449,7 @@ int main(void)
     tcase_add_test(tests, every_small_view);
     tcase_add_test(tests, random_views);
     tcase_add_test(tests, random_takes);
+    tcase_add_test(tests, ignored_strides);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, arena_cases());
     suite_add_tcase(suite, refusal_cases());
