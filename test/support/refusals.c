@@ -211,6 +211,33 @@ START_TEST(one_bad_view_stops_all)
 }
 END_TEST
 
+START_TEST(alignment)
+{
+    bench b;
+    bench_open(&b);
+    for (size_t d = 0; d < DTYPES; d++)
+        for (size_t off = 1; off < 16; off++) {
+            size_t size = dtype_size(every_dtype[d]), align = size < 8 ? size : 8;
+            bench_reset(&b, false);
+            mskp_tensor *from = &b.from[SETS - 1][2], *to = &b.to[SETS - 1][2];
+            from->dtype = to->dtype = every_dtype[d];
+            from->data = (unsigned char *)from->data + off;
+            if (off % align == 0)
+                done(&b);
+            else
+                refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer2.weight", 0, 0);
+            bench_reset(&b, false);
+            from->dtype = to->dtype = every_dtype[d];
+            to->data = (unsigned char *)to->data + off;
+            if (off % align == 0)
+                done(&b);
+            else
+                refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer2.weight", 0, 0);
+        }
+    bench_close(&b);
+}
+END_TEST
+
 START_TEST(one_bad_target_stops_all)
 {
     bench b;
@@ -497,6 +524,7 @@ TCase *refusal_cases(void)
     TCase *tests = tcase_create("refusals");
     tcase_add_test(tests, one_bad_view_stops_all);
     tcase_add_test(tests, one_bad_target_stops_all);
+    tcase_add_test(tests, alignment);
     tcase_add_test(tests, arguments);
     tcase_add_test(tests, long_names_are_shortened);
     tcase_add_test(tests, overlaps_refused);

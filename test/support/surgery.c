@@ -65,10 +65,17 @@ static size_t random_shape(rng *r, uint32_t ndim, size_t most, size_t *shape)
     return count;
 }
 
-/* Axes are bound to fresh channels, to those of another axis (tied), to pinned ones, or to none. */
+/* A host's loop may go backwards. */
+static void backwards(void *context, size_t n, void (*work)(void *, size_t), void *work_context)
+{
+    (void)context;
+    while (n-- > 0) work(work_context, n);
+}
+
 void network_random(rng *r, network *n, size_t params, size_t most_elements)
 {
-    mskp_graph *graph = mskp_graph_create(NULL);
+    const mskp_host host = {.parallel_for = backwards};
+    mskp_graph *graph = mskp_graph_create(rng_chance(r, 2) ? &host : NULL);
     must(graph != NULL, "no memory");
     mskp_value values[MOST_PARAMS * MSKP_MAX_DIMS];
     size_t lengths[MOST_PARAMS * MSKP_MAX_DIMS], made = 0;
