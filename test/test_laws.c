@@ -279,22 +279,25 @@ static bool describe_again(trial *t, const surgery *s)
     return true;
 }
 
-/* A set cut by one plan and then by another, against the set cut by both at once. */
-static void same_cut(trial *t, const set *a, const set *b, const net *small)
+/* A set cut by one plan and then by another, against the set cut by both at once. Dense views end
+ * in the same places; one with gaps may lose them on the way, and then close up. */
+static void same_cut(const set *a, const set *b, const net *full, const net *small)
 {
     for (size_t p = 1; p <= small->params; p++) {
-        const net_param *q = &small->param[p];
+        const net_param *q = &small->param[p], *was = &full->param[p];
+        mskp_tensor first = view_resolve(&a->buf[p].view, was->ndim, was->shape);
         mskp_tensor v = view_resolve(&a->views[p], q->ndim, q->shape);
         mskp_tensor w = view_resolve(&b->views[p], q->ndim, q->shape);
-        size_t index[MSKP_MAX_DIMS] = {0};
+        size_t index[MSKP_MAX_DIMS] = {0}, span;
+        (void)view_lowest(&first, &span);
+        bool dense = span == shape_elements(was->ndim, was->shape);
         do {
-            ptrdiff_t at = view_at(&v, index) - a->buf[p].memory;
-            REQUIRE(at == view_at(&w, index) - b->buf[p].memory, "parameter %zu: views", p);
-            REQUIRE(memcmp(a->buf[p].memory + at, b->buf[p].memory + at, dtype_size(v.dtype)) == 0,
-                    "parameter %zu: bytes", p);
+            const unsigned char *x = view_at(&v, index), *y = view_at(&w, index);
+            REQUIRE(!dense || x - a->buf[p].memory == y - b->buf[p].memory, "parameter %zu: views",
+                    p);
+            REQUIRE(memcmp(x, y, dtype_size(v.dtype)) == 0, "parameter %zu: bytes", p);
         } while (next_index(q->ndim, q->shape, index));
     }
-    (void)t;
 }
 
 START_TEST(twice_is_once)
@@ -350,7 +353,7 @@ START_TEST(twice_is_once)
         REQUIRE_OK(mskp_plan_cut(two.plan, a.params, 1, &(mskp_move){a.views, NULL}, NULL));
         REQUIRE_OK(mskp_plan_cut(both.plan, b.params, 1, &(mskp_move){b.views, NULL}, NULL));
         require_numbers(&b, both.net);
-        same_cut(&t, &a, &b, both.net);
+        same_cut(&a, &b, t.net, both.net);
         surgery_end(&one);
         surgery_end(&two);
         surgery_end(&both);
