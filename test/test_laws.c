@@ -219,6 +219,12 @@ START_TEST(nothing_is_identity)
         memset(keep, 1, t.units);
         surgery_begin(&s, &t, t.graph, t.net, t.value, t.units, keep);
         require_same_graph(t.graph, s.small);
+        for (uint32_t p = 0; p <= t.net->params + 1; p++) {
+            bool none = p == 0 || p > t.net->params;
+            size_t n = 77;
+            uint32_t axis = none ? 0 : t.net->param[p].ndim;
+            REQUIRE(!mskp_plan_param(s.plan, (mskp_param){p}, axis, &n) && n == 0, "no such axis");
+        }
         set a = set_make(&t.mem, &t.r, t.net, MSKP_F32, VIEW_STYLES);
         set_pattern(&a, t.net, k);
         set before = set_copy(&t.mem, &a);

@@ -454,6 +454,41 @@ START_TEST(gradients_round_once)
 }
 END_TEST
 
+/* Beyond the largest number by half a step or more is infinity, by less is the largest. */
+START_TEST(gradients_overflow_as_ieee_says)
+{
+    const struct {
+        mskp_dtype dtype;
+        double alpha;
+        uint16_t from, to;
+    } cases[] = {{MSKP_F16, 16, 0x7BFF, 0x7C00},
+                 {MSKP_F16, 15.99, 0x7BFF, 0x7BFF},
+                 {MSKP_F16, -1e6, 0x3C00, 0xFC00},
+                 {MSKP_BF16, 0x1p119, 0x7F7F, 0x7F80},
+                 {MSKP_BF16, 0x1.ffffp118, 0x7F7F, 0x7F7F},
+                 {MSKP_BF16, 0x1.fffffffffffffp118, 0x7F7F, 0x7F80}, /* the sum is a double */
+                 {MSKP_BF16, -0x1p119, 0xFF7F, 0xFF80},
+                 {MSKP_BF16, 0x1p200, 0x3F80, 0x7F80}};
+    const size_t one = 1;
+    double w = 1;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "gamma", 1, &one);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, mskp_fresh(g, "v", 1, 0, NULL)), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint16_t bits = cases[i].from;
+        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
+        mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = cases[i].dtype}};
+        mskp_penalty all = {.target = MSKP_ON_ALL};
+        ck_assert_int_eq(
+            mskp_penalty_gradient(g, 1, NULL, &all, cases[i].alpha, values, grads, NULL), MSKP_OK);
+        ck_assert_msg(bits == cases[i].to, "case %zu: %x, not %x", i, (unsigned)bits,
+                      (unsigned)cases[i].to);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* ---- Refusals ---- */
 
 START_TEST(refusals_change_nothing)
@@ -722,6 +757,7 @@ int main(void)
     tcase_add_loop_test(tcase, bare_arrays, 0, 2);
     tcase_add_loop_test(tcase, bare_arrays_see_denormals, 0, 2);
     tcase_add_test(tcase, gradients_round_once);
+    tcase_add_test(tcase, gradients_overflow_as_ieee_says);
     tcase_add_test(tcase, refusals_change_nothing);
     tcase_add_test(tcase, threads_do_not_show);
     suite_add_tcase(suite, tcase);
