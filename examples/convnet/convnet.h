@@ -4,18 +4,17 @@
  * Small enough to be read in one sitting, fast enough for CIFAR-10 on two cores. A network is a
  * list of layers; forward, backward and the description for mskp are all derived from that list.
  *
- *     cn_resnet_layers -> cn_create -> [ cn_draw, cn_forward, cn_loss, cn_backward, cn_sgd_step ]*
- * -> cn_save
+ *     cn_create -> [ cn_draw, cn_forward, cn_loss, cn_backward, cn_sgd_step ]* -> cn_save
  *
  * Rules that hold for every function:
  *   - Whatever can fail takes a cn_error (NULL is allowed) and returns false or NULL; the sentence
- * in it names the thing and both numbers. Nothing exits, prints or aborts. On failure the network
- * is as it was.
+ *     in it names the thing and both numbers. Nothing exits, prints or aborts. On failure the
+ *     network is as it was.
  *   - cn_create and cn_prune plan all memory; forward, backward and the update allocate nothing and
- * cannot fail.
+ *     cannot fail.
  *   - A network belongs to one thread of the host. Inside a call its own threads share the work;
- * results do not depend on how many there are, bit for bit: the batch is always cut in the same way
- * and sums are taken in the same order.
+ *     results do not depend on how many there are, bit for bit: the batch is always cut in the same
+ *     way and sums are taken in the same order.
  *   - Compiled once for float and once, with CN_DOUBLE defined, for double.
  *   - Nearly all time goes into OpenBLAS, whose own threads are switched off (for the process). It
  *     chooses its kernels when the program starts, and cautiously on processors that are newer than
@@ -55,7 +54,7 @@ typedef enum cn_kind {
     CN_INPUT,          /* channels, height, width; always and only layer 0 */
     CN_CONV,           /* channels (of the result), size, stride, pad, bias */
     CN_BATCH_NORM,     /* momentum 0.1, epsilon 1e-5, affine */
-    CN_RELU,           /* */
+    CN_RELU,           /* nothing */
     CN_ADD,            /* in[0] + in[1], equal shapes */
     CN_PAD_CHANNELS,   /* before, after: channels of zeros around the input's */
     CN_POOL_MAX,       /* size, stride, pad; padding never wins */
@@ -118,8 +117,8 @@ typedef struct cn_net {
  * The CIFAR ResNet of depth 6n+2 (8, 20, 32, 44, 56, 110 ...) for 3 x 32 x 32 images, named as
  * PyTorch's state dict: conv1, bn1, layerS.B.conv1 ..., linear. Where shapes change the shortcut is
  * every second pixel (a pool of size 1, stride 2), then channels of zeros, half of them before and
- * half after. Writes up to `capacity` layers; returns how many there are, or 0 for a depth that is
- * not 6n+2.
+ * half after.
+ * Writes up to `capacity` layers; returns how many there are, or 0 for a depth that is not 6n+2.
  */
 size_t cn_resnet_layers(size_t depth, size_t classes, cn_layer *layers, size_t capacity);
 
@@ -130,9 +129,9 @@ size_t cn_resnet_layers(size_t depth, size_t classes, cn_layer *layers, size_t c
  */
 cn_net *cn_create(const char *model, size_t count, const cn_layer *layers,
                   const cn_options *options, cn_error *err);
-cn_net *cn_resnet(size_t depth, size_t classes, const cn_options *options,
-                  cn_error *err); /* both of the above */
-void cn_destroy(cn_net *net);     /* NULL: nothing */
+/* Both of the above. */
+cn_net *cn_resnet(size_t depth, size_t classes, const cn_options *options, cn_error *err);
+void cn_destroy(cn_net *net); /* net may be NULL */
 
 size_t cn_find_layer(const cn_net *net, const char *name); /* CN_NONE: no such layer */
 size_t cn_find_param(const cn_net *net, const char *name); /* CN_NONE: no such parameter */
@@ -145,10 +144,11 @@ size_t cn_summary(const cn_net *net, char *text, size_t capacity);
 /* ========================================================================== */
 
 /*
- * images: n x channels x height x width, 0 < n <= options.batch, the caller's; read again by
- * cn_backward. Returns the logits, n x classes, in memory of the network that the next cn_forward
- * overwrites. training: batch norm takes the batch's statistics and moves the running ones;
- * otherwise it takes the running ones.
+ * images: n x channels x height x width, the caller's, needed only during the call. Returns the
+ * logits, n x classes, in memory of the network that the next cn_forward overwrites; NULL, and
+ * nothing done, if n is 0 or above options.batch.
+ * training: batch norm takes the batch's statistics and moves the running ones; otherwise it takes
+ * the running ones.
  */
 const cn_real *cn_forward(cn_net *net, size_t n, const cn_real *images, bool training);
 
@@ -166,8 +166,8 @@ void cn_backward(cn_net *net);
 /* Index of the greatest logit of each image, the first among equals. */
 void cn_predictions(const cn_net *net, uint8_t *predictions);
 
-/* PyTorch's SGD: g += decay * w;  m = momentum * m + g;  w -= rate * (nesterov ? g + momentum * m :
- * m). */
+/* PyTorch's SGD, with g' = g + decay * w:
+ *     m <- momentum * m + g',  w <- w - rate * (nesterov ? g' + momentum * m : m) */
 typedef struct cn_sgd {
     double rate, momentum, decay;
     bool nesterov;
@@ -181,9 +181,9 @@ double cn_rate_step(double rate, double factor, size_t epoch, size_t milestones,
 /* rate * (1 + cos(pi * step / steps)) / 2. */
 double cn_rate_cosine(double rate, size_t step, size_t steps);
 
-/* Runs work(context, i) for i in [0, n) on the network's threads, in any order.
- * mskp_host.parallel_for of this network:
- * {.context = net, .parallel_for = cn_parallel_for}. */
+/* Runs work(context, i) for i in [0, n) on the network's threads, in any order. This is how mskp
+ * may use them: mskp_graph_create(&(mskp_host){.context = net, .parallel_for = cn_parallel_for}).
+ */
 void cn_parallel_for(void *net, size_t n, void (*work)(void *context, size_t i), void *context);
 
 /* ========================================================================== */
@@ -248,30 +248,29 @@ typedef struct cn_tensors {
     size_t count, meta_count;
     cn_tensor *tensors; /* in the order of their data */
     const char **meta;  /* key, value, key, value ...: 2 * meta_count strings */
-    void *json, *bytes; /* private: what the names and the data point into; NULL when the caller
-                           made this */
+    void *json, *bytes; /* private; NULL when the caller made this */
 } cn_tensors;
 
 /*
  * A strict reader. Overlapping tensors, gaps, trailing bytes, sizes that do not fit their shapes,
- * unknown types and names used twice are refused with a sentence. The data stays where it is:
- * `bytes` must live as long as *file. *file is all zero after a failure.
+ * unknown types and names used twice are refused with a sentence; *file is then all zero.
+ * cn_tensors_parse leaves the data where it is: `bytes` must live as long as *file.
  */
 bool cn_tensors_parse(const void *bytes, size_t size, cn_tensors *file, cn_error *err);
 bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err);
 void cn_tensors_free(cn_tensors *file);
 const cn_tensor *cn_tensors_find(const cn_tensors *file, const char *name); /* NULL: none */
 const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* NULL: none */
-bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to,
-                    cn_error *err); /* F32 or F64, converted */
+/* F32 or F64, converted. count must be the tensor's. */
+bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err);
 /* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the
  * metadata. */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 
 /*
  * Saves all parameters. Metadata: "model", and for every channel padding "NAME.pad" =
- * "before,after", because a pruned shortcut cannot be told from the shapes of the tensors. extra:
- * more metadata, key, value ... (2 * extras strings).
+ * "before,after", because a pruned shortcut cannot be told from the shapes of the tensors.
+ * extra: more metadata, key, value ... (2 * extras strings).
  */
 bool cn_save(const cn_net *net, const char *path, size_t extras, const char *const *extra,
              cn_error *err);

@@ -36,9 +36,8 @@ static inline cn_real *cn_row(cn_view v, size_t channel, size_t y)
 }
 
 /* ---- errors (error.c) ---- */
-bool cn_fail(cn_error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));        /* false */
 bool cn_mul(size_t a, size_t b, size_t *product); /* false: overflow */
+bool cn_fail(cn_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- threads (threads.c) ---- */
 typedef struct cn_pool cn_pool;
@@ -46,11 +45,11 @@ cn_pool *cn_pool_create(size_t threads, cn_error *err);
 void cn_pool_destroy(cn_pool *pool);
 void cn_pool_run(cn_pool *pool, size_t n, void (*work)(void *context, size_t i), void *context);
 
-/* ---- layers on one slice. x: what the layer reads, y: its result, d...: gradients; add: dx +=
- * instead of dx = ---- */
+/* ---- layers on one slice ----
+ * x: what the layer reads, y: its result, d...: gradients; add: dx += instead of dx = */
 
-/* conv.c. weight: [kernel elements][out][in]. work: cn_conv_work elements, for strides above 1 (0
- * otherwise). */
+/* conv.c. weight: [kernel elements][out][in]. work: of cn_conv_work elements, for strides above 1
+ */
 size_t cn_conv_work(const cn_layer *layer, const cn_layer *in);
 void cn_conv_pack(const cn_param *weight, cn_real *packed);
 void cn_conv_unpack(const cn_real *packed, const cn_param *weight,

@@ -162,7 +162,8 @@ static void move_logits(const cn_net *net, const cn_buffer *buffer, cn_real *row
 const cn_real *cn_forward(cn_net *net, size_t n, const cn_real *images, bool training)
 {
     cn_engine *e = net->engine;
-    e->images = n < net->options.batch ? n : net->options.batch;
+    if (!n || n > net->options.batch) return NULL;
+    e->images = n;
     e->slices = (e->images + CN_SLICE - 1) / CN_SLICE;
     e->input = images;
     e->training = training;
