@@ -3,7 +3,7 @@
  * numbers are exact in every type, so almost everything is compared bit for bit, and every byte
  * that no targeted slice owns must stay.
  */
-#include "interpreter/elements.h"
+#include "interpreter/aim.h"
 
 #include <check.h>
 #include <float.h>
@@ -11,107 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- A random penalty and what it means for one element ---- */
-
-typedef struct aim {
-    mskp_penalty penalty;
-    const mskp_penalty *given; /* NULL now and then */
-    const uint8_t *keep;
-    bool *wanted; /* by unit */
-    double *weight;
-    uint32_t roles;
-} aim;
-
-static const uint32_t role_sets[] = {0,
-                                     MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
-                                     MSKP_ROLE_FILTER,
-                                     MSKP_ROLE_CONSUMER,
-                                     MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER,
-                                     MSKP_ROLES_UNIT};
-
-static aim *random_aim(trial *t)
-{
-    aim *a = arena_get(&t->mem, 1, sizeof *a);
-    uint8_t *keep = arena_get(&t->mem, t->units, 1);
-    double *weight = arena_get(&t->mem, t->units, sizeof *weight);
-    for (size_t u = 0; u < t->units; u++) {
-        keep[u] = rng_chance(&t->r, 0.5) ? (uint8_t)rng_from(&t->r, 1, 255) : 0;
-        weight[u] = (double)rng_below(&t->r, 5) / 4;
-    }
-    a->penalty = (mskp_penalty){.kind = (mskp_penalty_kind)rng_below(&t->r, 3),
-                                .target = (mskp_target)rng_below(&t->r, 3),
-                                .roles = role_sets[rng_below(&t->r, 6)],
-                                .knee = rng_chance(&t->r, 0.8) ? 0.25 : 0,
-                                .unit_weight = rng_chance(&t->r, 0.5) ? weight : NULL};
-    a->keep = keep;
-    a->given = &a->penalty;
-    if (rng_chance(&t->r, 0.15)) {
-        a->penalty = (mskp_penalty){0};
-        a->given = NULL;
-    }
-    if (a->penalty.target == MSKP_ON_ALL && rng_chance(&t->r, 0.5)) a->keep = NULL;
-    a->roles = a->penalty.roles ? a->penalty.roles : MSKP_ROLE_SCALE;
-    a->wanted = arena_get(&t->mem, t->units, sizeof *a->wanted);
-    a->weight = arena_get(&t->mem, t->units, sizeof *a->weight);
-    for (size_t u = 0; u < t->units; u++) {
-        a->wanted[u] = a->penalty.target == MSKP_ON_ALL ||
-                       (keep[u] != 0) == (a->penalty.target == MSKP_ON_KEPT);
-        a->weight[u] = a->penalty.unit_weight ? weight[u] : 1;
-    }
-    return a;
-}
-
-/* How often the element counts: the weights of the targeted units that own it. -1: of none. */
-static double share(const trial *t, const aim *a, size_t param, const size_t *index)
-{
-    double sum = -1;
-    for (uint32_t u = 0; u < t->units; u++)
-        if (a->wanted[u] && element_axis(&t->model, param, index, u, a->roles) != MSKP_MAX_DIMS)
-            sum = (sum < 0 ? 0 : sum) + a->weight[u];
-    return sum;
-}
-
-static double penalty_of(const aim *a, double w)
-{
-    double knee = a->penalty.knee;
-    if (a->penalty.kind == MSKP_L2) return w * w / 2;
-    if (a->penalty.kind == MSKP_L1 || knee == 0) return fabs(w);
-    return fabs(w) < knee ? w * w / (2 * knee) : fabs(w) - knee / 2;
-}
-
-static double slope_of(const aim *a, double w)
-{
-    double knee = a->penalty.knee;
-    if (a->penalty.kind == MSKP_L2) return w;
-    if (a->penalty.kind == MSKP_SMOOTH_L1 && fabs(w) < knee) return w / knee;
-    return w > 0 ? 1 : w < 0 ? -1 : 0;
-}
-
-/* argmin of (v - w)^2 / 2 + step * penalty(v). */
-static double prox_of(const aim *a, double w, double step)
-{
-    double knee = a->penalty.knee, shrunk = fmax(0, fabs(w) - step);
-    if (a->penalty.kind == MSKP_L2) return w / (1 + step);
-    if (a->penalty.kind == MSKP_SMOOTH_L1 && knee > 0 && fabs(w) <= knee + step)
-        return w / (1 + step / knee);
-    return w < 0 ? -shrunk : shrunk;
-}
-
-/* The number, rounded to the type: what view_set would store. */
-static double rounded(mskp_dtype dtype, double x)
-{
-    switch ((int)dtype) {
-    case MSKP_F32:
-        return (double)(float)x;
-    case MSKP_F16:
-        return half_decode(half_encode(x));
-    case MSKP_BF16:
-        return bfloat_decode(bfloat_encode(x));
-    default:
-        return x;
-    }
-}
 
 /* Calls f for each element of each tensor. */
 typedef void visit(trial *t, const aim *a, size_t param, const size_t *index, void *context);
@@ -147,7 +46,7 @@ static void hide_unused(trial *t, const aim *a, set *s)
 static void add_slope(trial *t, const aim *a, size_t p, const size_t *index, void *context)
 {
     pair *c = context;
-    double n = share(t, a, p, index);
+    double n = share_of(t, a, p, index);
     if (n < 0) return;
     mskp_tensor v = whole(t, c->values, p), g = whole(t, c->other, p);
     double sum = view_get(&g, index) + c->number * n * slope_of(a, view_get(&v, index));
@@ -207,7 +106,7 @@ static void add_value(trial *t, const aim *a, size_t p, const size_t *index, voi
 {
     pair *c = context;
     mskp_tensor v = whole(t, c->values, p);
-    double n = share(t, a, p, index);
+    double n = share_of(t, a, p, index);
     if (n > 0) c->number += n * penalty_of(a, view_get(&v, index));
 }
 
@@ -277,7 +176,7 @@ static void require_prox(trial *t, const aim *a, size_t p, const size_t *index, 
 {
     stepped *c = context;
     mskp_tensor from = whole(t, c->before, p), to = whole(t, c->after, p);
-    double n = share(t, a, p, index), w = view_get(&from, index), v = view_get(&to, index);
+    double n = share_of(t, a, p, index), w = view_get(&from, index), v = view_get(&to, index);
     if (n < 0) {
         REQUIRE(memcmp(view_at(&from, index), view_at(&to, index), dtype_size(to.dtype)) == 0,
                 "parameter %zu: an element of no targeted slice changed", p);
@@ -339,7 +238,7 @@ static void require_line(trial *t, const aim *a, size_t p, const size_t *index, 
     mskp_tensor from = whole(t, c->start, p), to = whole(t, c->now, p);
     static const unsigned char zero[8];
     /* Weights of units do not count here, nor how many units own the element. */
-    double w = view_get(&from, index), v = view_get(&to, index), n = share(t, a, p, index);
+    double w = view_get(&from, index), v = view_get(&to, index), n = share_of(t, a, p, index);
     size_t size = dtype_size(to.dtype);
     if (n < 0) {
         REQUIRE(memcmp(view_at(&from, index), view_at(&to, index), size) == 0,
@@ -373,6 +272,29 @@ START_TEST(deadline_is_a_straight_line_to_zero)
         trial_end(&t);
     }
     float_mode(0);
+}
+END_TEST
+
+/* Whatever stood there: at the end it is +0, and its neighbour is not touched. */
+START_TEST(deadline_ends_at_zero_from_anywhere)
+{
+    const float starts[] = {(float)INFINITY, -(float)INFINITY, (float)NAN, -0.0f, 1e-45f, -3e38f};
+    const size_t two = 2;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "gamma", 1, &two);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, mskp_fresh(g, "v", 2, 0, NULL)), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        float w[2] = {starts[i], starts[i]};
+        uint32_t bits;
+        mskp_tensor values[2] = {{0}, {.data = w}};
+        ck_assert_int_eq(mskp_penalty_deadline(g, 2, (uint8_t[]){0, 1}, NULL, 0, values, NULL),
+                         MSKP_OK);
+        memcpy(&bits, &w[0], sizeof bits);
+        ck_assert_msg(bits == 0, "%g ends at %g", (double)starts[i], (double)w[0]);
+        ck_assert_mem_eq(&w[1], &starts[i], sizeof w[1]);
+    }
+    mskp_graph_destroy(g);
 }
 END_TEST
 
@@ -756,6 +678,7 @@ int main(void)
     tcase_add_loop_test(tcase, half_precision_keeps_its_sign, 0, 4);
     tcase_add_loop_test(tcase, bare_arrays, 0, 2);
     tcase_add_loop_test(tcase, bare_arrays_see_denormals, 0, 2);
+    tcase_add_test(tcase, deadline_ends_at_zero_from_anywhere);
     tcase_add_test(tcase, gradients_round_once);
     tcase_add_test(tcase, gradients_overflow_as_ieee_says);
     tcase_add_test(tcase, refusals_change_nothing);
