@@ -286,8 +286,10 @@ MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_va
  * Pooling over the spatial axes of each channel by itself.
  *   size     of the window, per spatial axis; 0 means 1. stride: 0 means size.
  *   ceil_mode  nonzero: a last, partial window counts, if it starts inside the image or its left
- * pad spatial  not 0: the result's size on that axis, whatever the rule says (resizing, odd rules)
- * The global kinds take the whole image; size, stride, pads and ceil_mode must then be 0.
+ *            pad
+ *   spatial  not 0: the result's size on that axis, whatever the rule says (resizing, odd rules)
+ * The global kinds take the whole image and keep the number of spatial axes, each of length 1;
+ * size, stride, pads and ceil_mode must then be 0.
  */
 typedef enum mskp_pool_kind {
     MSKP_POOL_MAX = 0,
@@ -311,7 +313,8 @@ MSKP_API mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in
 
 /* Element-wise over n >= 1 values with equal numbers of channels, which are tied position by
  * position. A value with one channel broadcasts over the channels, a spatial axis of length 1 over
- * positions, a value without spatial axes over all of them. */
+ * positions, a value without spatial axes over all of them; else the numbers of spatial axes and
+ * their lengths must be equal. */
 typedef enum mskp_combine_kind {
     MSKP_ADD = 0,
     MSKP_SUBTRACT = 1,
@@ -417,18 +420,19 @@ MSKP_API const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param pa
  */
 MSKP_API const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value value, size_t *count);
 
+/*
+ * What a value is, and how much freedom is left in it: `units` different units among its channels,
+ * besides `pinned` channels that never leave. tied_by is the value whose operator joined most of
+ * the others with each other, in `tied` joins ({0}: none are joined), pinned_by the first that
+ * pinned a channel of theirs or one tied to it ({0}: none).
+ */
 typedef struct mskp_value_info {
     const char *name;
     const char *op; /* "conv", "relu", "add" ... */
     uint32_t nspatial;
     size_t spatial[MSKP_MAX_SPATIAL];
-    size_t channels;
-    size_t units;  /* different units among them: the freedom that is left here */
-    size_t pinned; /* channels that never leave */
-    mskp_value
-        tied_by; /* whose operator joined most of this value's channels with each other; {0} */
-    size_t tied; /* joins that it made */
-    mskp_value pinned_by; /* the first that pinned one of its channels; {0}: none */
+    size_t channels, units, pinned, tied;
+    mskp_value tied_by, pinned_by;
 } mskp_value_info;
 /* MSKP_BAD_ARGUMENT for a handle that is not of this graph, MSKP_BAD_STATE before finish. */
 MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value value,
@@ -472,9 +476,9 @@ typedef enum mskp_reduce {
 } mskp_reduce;
 
 /*
- * roles: which slices, MSKP_ROLE_* bits; 0 means MSKP_ROLE_SCALE. MSKP_ROLES_UNIT: all that can be
- * trained. A unit is a set of elements: where two slices of one tensor cross, the crossing belongs
- * to the first of them (lower axis) alone.
+ * roles: which slices, by the bits MSKP_ROLE_FILTER, CONSUMER, SCALE and SHIFT; 0 means
+ * MSKP_ROLE_SCALE. MSKP_ROLES_UNIT: all four. A unit is a set of elements: where two slices of one
+ * tensor cross, the crossing belongs to the first of them (lower axis) alone.
  *
  * vote_threshold: for MSKP_REDUCE_VOTE, which follows the authors' published code: in each family,
  * every tied batch norm marks its channels with norm <= vote_threshold; let m be the smallest
@@ -539,7 +543,8 @@ MSKP_API mskp_status mskp_measure(const mskp_graph *graph, size_t units, const u
  *
  * Demands on which units go (they never fail: floors, caps, locks and rounding hold units back):
  *   use_threshold, threshold   remove every unit with score <= threshold
- *   remove_family_fraction     remove floor(fraction x size) units of each family, in [0, 1]
+ *   remove_family_fraction     remove floor(fraction x size) units of each family, in [0, 1]; units
+ *                              that are locked or score +infinity are passed over
  * Demands on how much goes (MSKP_NO_SOLUTION if it cannot be reached):
  *   remove_fraction            remove at least floor(fraction x units) units, in [0, 1]
  *   max_macs, max_params       leave at most so many. Absolute: half of the first network is
@@ -565,8 +570,8 @@ typedef struct mskp_rule {
     uint64_t reserved[8];
 } mskp_rule;
 
-/* What mskp_select did. The last three: an axis that could not be rounded (it holds pinned or
- * locked channels, or a floor held it back): how many, and the first. */
+/* What mskp_select did. The last three: axes with prunable channels that do not keep a multiple of
+ * round_to (some are pinned, or a floor held them back): how many, and the first. */
 typedef struct mskp_selection {
     size_t removed;
     mskp_cost cost;

@@ -571,13 +571,20 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
         const graph_value *v = mskpi_value(graph, who, parts[i]);
         if (!v) return none;
         const graph_value *first = &graph->values[parts[0].id];
-        if (v->nspatial != first->nspatial ||
-            memcmp(v->spatial, first->spatial, sizeof v->spatial) != 0) {
+        if (v->nspatial != first->nspatial) {
             mskpi_graph_fail(
-                graph, MSKP_BAD_SHAPE,
-                "%s: %s has %zu positions in %u axes, the first value %zu in %u",
+                graph, MSKP_BAD_SHAPE, "%s: %s has %u spatial axes, the first value %u",
                 mskpi_short(who, room), mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
-                mskpi_positions(v), v->nspatial, mskpi_positions(first), first->nspatial);
+                v->nspatial, first->nspatial);
+            return none;
+        }
+        for (uint32_t d = 0; d < v->nspatial; d++) {
+            if (v->spatial[d] == first->spatial[d]) continue;
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: %s has length %zu on spatial axis %u, the first value %zu",
+                             mskpi_short(who, room),
+                             mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
+                             v->spatial[d], d, first->spatial[d]);
             return none;
         }
         total += v->view.n;

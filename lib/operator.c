@@ -72,8 +72,7 @@ mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels, uint
         mskpi_new_channels(graph, mskpi_who(name, "input"), channels, &view))
         return NO_VALUE;
     const mskp_value v = mskpi_new_value(graph, name, "input", view, nspatial, spatial);
-    if (v.id) mskp_pin(graph, v);
-    return v;
+    return v.id && !mskp_pin(graph, v) ? v : NO_VALUE;
 }
 
 mskp_status mskp_output(mskp_graph *graph, mskp_value v)
@@ -286,19 +285,32 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
 
 /* ---- operators that bring lists together, or take them apart ---- */
 
-/* The result's spatial size, where lengths of 1 and values without spatial axes broadcast. */
-static int broadcast(graph_value *all, const graph_value *v)
+/* The result's spatial size, where lengths of 1 and values without spatial axes broadcast. 1 after
+ * a sentence: they do not fit. */
+static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, mskp_value part)
 {
+    const graph_value *v = &graph->values[part.id];
+    char room[NAME_ROOM];
+    const char *name = mskpi_short(mskpi_value_name(graph, part.id), room);
     if (!v->nspatial) return 0;
     if (!all->nspatial) {
         all->nspatial = v->nspatial;
         memcpy(all->spatial, v->spatial, sizeof all->spatial);
         return 0;
     }
-    if (all->nspatial != v->nspatial) return 1;
+    if (all->nspatial != v->nspatial) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %s has %u spatial axes, the values before it have %u", shown, name,
+                         v->nspatial, all->nspatial);
+        return 1;
+    }
     for (uint32_t d = 0; d < v->nspatial; d++) {
         if (all->spatial[d] == 1) all->spatial[d] = v->spatial[d];
-        if (v->spatial[d] != 1 && v->spatial[d] != all->spatial[d]) return 1;
+        if (v->spatial[d] == 1 || v->spatial[d] == all->spatial[d]) continue;
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %s has length %zu on spatial axis %u, the values before it have %zu",
+                         shown, name, v->spatial[d], d, all->spatial[d]);
+        return 1;
     }
     return 0;
 }
@@ -323,14 +335,7 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     for (size_t i = 0; i < n; i++) {
         if (enter(graph, who, values[i], &v)) return NO_VALUE;
         if (v.view.n > all.view.n) all.view = v.view;
-        if (broadcast(&all, &v)) {
-            mskpi_graph_fail(
-                graph, MSKP_BAD_SHAPE,
-                "%s: %s has %zu positions in %u axes, the values before it have %zu in %u", shown,
-                mskpi_short(mskpi_value_name(graph, values[i].id), room_v), mskpi_positions(&v),
-                v.nspatial, mskpi_positions(&all), all.nspatial);
-            return NO_VALUE;
-        }
+        if (broadcast(graph, shown, &all, values[i])) return NO_VALUE;
     }
     for (size_t i = 0; i < n; i++) {
         const size_t channels = graph->values[values[i].id].view.n;

@@ -109,7 +109,7 @@ static void element(const sweep *s, char *value, char *gradient, double factor)
         mskpi_store(value, s->value.dtype, prox(&j->how, w, j->amount * factor));
         return;
     case DEADLINE:
-        mskpi_store(value, s->value.dtype, w * j->amount + 0.0);
+        mskpi_store(value, s->value.dtype, j->amount > 0 ? w * j->amount : 0.0);
         return;
     case VALUE:
         j->sum += factor * penalty_of(&j->how, w);

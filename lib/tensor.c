@@ -142,19 +142,21 @@ static double half_to_double(uint16_t h)
     return h & 0x8000 ? -x : x;
 }
 
-/* To nearest, ties to even. */
-static uint16_t double_to_half(double x)
+/* The bits of x, without its sign, in a format with `mantissa` bits and normal numbers from
+ * 2^smallest: to nearest, ties to even. By arithmetic on normal doubles, so that the format's
+ * denormal numbers survive in every floating-point mode. */
+static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
 {
-    const uint16_t sign = signbit(x) ? 0x8000 : 0;
-    double a = fabs(x);
+    const double a = fabs(x);
     int exponent;
-    if (isnan(x)) return sign | 0x7e00;
-    if (a >= 65520) return sign | 0x7c00;
-    if (a < 0x1p-14) { /* denormal: a whole number of 2^-24; the carry into the exponent is right */
-        return (uint16_t)(sign | (uint16_t)nearbyint(a * 0x1p24));
-    }
-    a = frexp(a, &exponent); /* a in [0.5, 1) */
-    return (uint16_t)(sign | (uint16_t)(((exponent + 13) << 10) + (int)nearbyint(a * 2048)));
+    if (isnan(x)) return infinity | 1u << (mantissa - 1);
+    if (isinf(x)) return infinity;
+    const double fraction = frexp(a, &exponent); /* in [0.5, 1), or 0 */
+    if (fraction <= 0 || exponent - 1 < smallest)
+        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry makes it normal */
+    const uint32_t bits = ((uint32_t)(exponent - 1 - smallest) << mantissa) +
+                          (uint32_t)nearbyint(ldexp(fraction, mantissa + 1));
+    return bits < infinity ? bits : infinity;
 }
 
 static double float_bits_to_double(uint32_t bits)
@@ -166,28 +168,6 @@ static double float_bits_to_double(uint32_t bits)
     }
     memcpy(&f, &bits, sizeof f);
     return (double)f;
-}
-
-static uint16_t double_to_bfloat(double x)
-{
-    const float f = (float)x;
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    if (isnan(x)) return (uint16_t)(bits >> 16 | 0x40);
-    /* The float may have been rounded up to a tie or down to one: let the exact value decide. */
-    uint32_t kept = bits & 0xffff0000u;
-    const double low = float_bits_to_double(kept), high = float_bits_to_double(kept + 0x10000u);
-    if (isinf(f)) {
-        /* Overflow of the float: beyond the largest bfloat by half a step or more. */
-        return (uint16_t)(bits >> 16);
-    }
-    if (isinf(high)) {
-        const double half = 0x1.ffp127;
-        return (uint16_t)((fabs(x) >= half ? kept + 0x10000u : kept) >> 16);
-    }
-    const double to_low = fabs(x - low), to_high = fabs(high - x);
-    if (to_high < to_low || (to_high == to_low && (kept & 0x10000u))) kept += 0x10000u;
-    return (uint16_t)(kept >> 16);
 }
 
 double mskpi_load(const char *from, mskp_dtype dtype)
@@ -213,24 +193,29 @@ double mskpi_load(const char *from, mskp_dtype dtype)
 
 void mskpi_store(char *to, mskp_dtype dtype, double x)
 {
-    uint16_t h;
+    const uint32_t sign = signbit(x) ? 1 : 0;
+    uint32_t bits;
+    uint16_t half;
     float f;
     switch ((int)dtype) {
-    case MSKP_F32:
-        f = (float)x;
-        memcpy(to, &f, sizeof f);
-        return;
     case MSKP_F64:
         memcpy(to, &x, sizeof x);
         return;
+    case MSKP_F32:
+        f = (float)x;
+        memcpy(&bits, &f, sizeof bits);
+        if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u);
+        memcpy(to, &bits, sizeof bits);
+        return;
     case MSKP_F16:
-        h = double_to_half(x);
+        bits = sign << 15 | narrow(x, 10, -14, 0x7c00u);
         break;
     default:
-        h = double_to_bfloat(x);
+        bits = sign << 15 | narrow(x, 7, -126, 0x7f80u);
         break;
     }
-    memcpy(to, &h, sizeof h);
+    half = (uint16_t)bits;
+    memcpy(to, &half, sizeof half);
 }
 
 /* ---- runs ---- */

@@ -294,10 +294,10 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(
         mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
         MSKP_BAD_SHAPE, WORDS("sum", "y"));
-    /* As many positions, but not the same: both sizes are said. */
+    /* As many positions, but not the same: the first axis that differs is said. */
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){12, 4}))),
-                  RANGE, WORDS("sum", "y", "12", "6"));
+                  RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 0, &b.x), RANGE, WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)4, LIST(b.x)), RANGE,
