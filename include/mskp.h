@@ -669,10 +669,11 @@ typedef struct mskp_plan mskp_plan;
 
 /*
  * What has to be cut, worked out. Refuses a mask that would leave a value or an axis empty. The
- * plan keeps what it needs: the graph may be destroyed. plan    the caller's to destroy small NULL,
- * or receives the network after surgery, a finished graph, the caller's to destroy: same names,
- * same ids, smaller shapes. Unit u becomes the unit numbered by the kept units below u, so that the
- * host can carry its own arrays over.
+ * plan keeps what it needs: the graph may be destroyed.
+ *   plan   receives the plan, the caller's to destroy
+ *   small  NULL, or receives the network after surgery: a finished graph, the caller's to destroy,
+ *          with the same names, the same ids and smaller shapes. Unit u becomes the unit numbered
+ *          by the kept units below u, so that the host can carry its own arrays over.
  */
 MSKP_API mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
                                       mskp_plan **plan, mskp_graph **small, mskp_error *err);
@@ -680,7 +681,7 @@ MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
 
 /* The indices that stay, ascending, for hosts that gather by themselves and to correct padding
  * counts, slice bounds and the like. NULL with *count set: all of them stay (of an axis that is
- * bound to no channels, too). NULL with *count 0: no such thing. count must not be NULL. */
+ * bound to no channels, too). NULL with *count 0: no such thing. count may be NULL. */
 MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t axis,
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
@@ -688,8 +689,8 @@ MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value
 /*
  * small[] <- the views that full[] becomes when cut in place. What was dense stays dense, in its
  * own order of axes; what has gaps keeps its strides. The lowest address is kept (so with a
- * negative stride data moves). small may be full. params   length of both less one:
- * mskp_count().params, entries 1 to params are used
+ * negative stride data moves). small may be full.
+ *   params  mskp_count().params; entries 1 to params of both sets are used
  */
 MSKP_API mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
                                      mskp_tensor *small, mskp_error *err);
@@ -703,10 +704,11 @@ typedef struct mskp_move {
 /*
  * Cuts all sets, or none: every view of every set is checked before the first byte moves. Tensors
  * without data in from are skipped.
- *   to   may point anywhere, with any strides, and must have from's dtype. Where it overlaps a
- * tensor that is still to be read, it must lie at or below its own source, with the strides that
- *        mskp_plan_views gives (a host's arena, closed up); anything else is MSKP_OVERLAP. Tensors
- *        are moved in ascending order of address.
+ *   params  mskp_count().params, as above
+ *   to      may point anywhere, with any strides, and must have from's dtype. Where it overlaps a
+ *           tensor that is still to be read, it must lie at or below its own source, with the
+ *           strides that mskp_plan_views gives (a host's arena, closed up); anything else is
+ *           MSKP_OVERLAP. Tensors are moved in ascending order of address.
  * Allocates only while checking.
  */
 MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets,
@@ -715,6 +717,8 @@ MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t 
 /* ============================================================================================== */
 /*                                 Bare arrays: no graph needed                                   */
 /* ============================================================================================== */
+
+/* No pointer but keep may be NULL here, unless n is 0. */
 
 /* g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
  * is read from its bit, so that denormal numbers count in every floating-point mode. */

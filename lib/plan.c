@@ -217,6 +217,8 @@ size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t d, const 
 const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t d, size_t *count)
 {
     const uint32_t *kept;
+    size_t unused;
+    if (!count) count = &unused;
     *count = 0;
     if (!plan || !param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
         return NULL;
@@ -226,6 +228,8 @@ const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_
 
 const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count)
 {
+    size_t unused;
+    if (!count) count = &unused;
     *count = 0;
     if (!plan || !value.id || value.id > plan->nvalues) return NULL;
     return kept_of(plan, plan->value_list[value.id], count);
