@@ -147,6 +147,18 @@ static void describe(const describer *d)
     WENT(mskp_pin(g, z));
 }
 
+/* So many names that every table has to grow. */
+static void describe_many(const describer *d)
+{
+    describe(d);
+    for (int i = 0; i < 150; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "extra%d", i);
+        mskp_value v = MADE(mskp_fresh(d->graph, i % 2 ? name : NULL, 1, 0, NULL));
+        WENT(mskp_bind(d->graph, param(d, name, 1, 1, 0), 0, MSKP_ROLE_OTHER, v));
+    }
+}
+
 /* After a failure: the heap is sound, and as many blocks live as before. */
 static void must_be_sound(const heap *h, size_t live)
 {
@@ -161,7 +173,7 @@ static uint64_t reference(void)
     mskp_error err = {.text = ""};
     describer d = {mskp_graph_create(&host), &h};
     must(d.graph != NULL, "no graph");
-    describe(&d);
+    describe_many(&d);
     must(mskp_graph_finish(d.graph, &err) == MSKP_OK, "%s", err.text);
     uint64_t hash = graph_fingerprint(d.graph);
     mskp_graph_destroy(d.graph);
@@ -194,7 +206,7 @@ START_TEST(describing)
                 continue;
             }
             memset(&host, 0xee, sizeof host); /* it was copied */
-            describe(&d);
+            describe_many(&d);
             mskp_error err = {.status = MSKP_OK, .text = ""};
             fired = h.fired;
             if (h.fired) {
