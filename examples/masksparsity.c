@@ -19,6 +19,9 @@
 #include "job/pruner.h"
 
 static const double MOMENTUM = 0.9, DECAY = 1e-4;
+/* The part of the masked stage that is left after a deadline, for the others to take over. Right at
+ * the stage's end the learning rate is 0, and what goes last would be missed. */
+static const double AFTER_DEADLINE = 0.25;
 
 typedef struct stage {
     const char *name;
@@ -59,7 +62,7 @@ static bool fail(job *j, const char *format, ...)
 
 static void say(job *j, const char *format, ...)
 {
-    char text[400];
+    char text[800];
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
@@ -71,15 +74,7 @@ static void say(job *j, const char *format, ...)
 /*                                           Training                                             */
 /* ============================================================================================== */
 
-static bool accuracy(job *j, double *part)
-{
-    const size_t right = cn_evaluate(j->net, &j->test, NULL, NULL);
-    if (right == SIZE_MAX) return fail(j, "no memory for a batch of %zu pictures", j->o.batch);
-    *part = (double)right / (double)j->test.count;
-    return true;
-}
-
-/* The first n pictures, in their order. */
+/* The first n images, in their order. */
 static void count_up(job *j, size_t n)
 {
     for (size_t i = 0; i < n; i++) j->order[i] = i;
@@ -90,21 +85,31 @@ static size_t steps_per_epoch(const job *j)
     return (j->train.count + j->o.batch - 1) / j->o.batch;
 }
 
-/* Work is counted in pictures that go forward through the dense network. */
-static void work(job *j, double pictures)
+/* Work is counted in images that go forward through the dense network. */
+static void work(job *j, double images)
 {
-    j->progress.done += pictures * j->pruner.cost.macs / j->pruner.dense.macs;
+    j->progress.done += images * j->pruner.cost.macs / j->pruner.dense.macs;
+}
+
+/* Of the test set, in [0, 1]. */
+static bool accuracy(job *j, double *part)
+{
+    const size_t right = cn_evaluate(j->net, &j->test, NULL, NULL);
+    if (right == SIZE_MAX) return fail(j, "no memory for a batch of %zu images", j->o.batch);
+    *part = (double)right / (double)j->test.count;
+    work(j, (double)j->test.count);
+    return true;
 }
 
 typedef struct epoch {
-    size_t number, pictures, right;
-    double rate, loss, started;
+    size_t number, images, right;
+    double loss, started;
 } epoch;
 
 static void tell(job *j, const stage *s, const epoch *e, const double *test)
 {
     char text[160], tested[32] = "";
-    const double n = (double)e->pictures;
+    const double n = (double)e->images;
     if (test) snprintf(tested, sizeof tested, "   test %6.2f %%", 100 * *test);
     snprintf(text, sizeof text, "%-8s epoch %zu/%zu   loss %.4f   accuracy %6.2f %%%s", s->name,
              e->number + 1, s->epochs, e->loss / n, 100 * (double)e->right / n, tested);
@@ -117,8 +122,7 @@ static void tell(job *j, const stage *s, const epoch *e, const double *test)
 static bool train_batch(job *j, const stage *s, size_t step, epoch *e)
 {
     const size_t per_epoch = steps_per_epoch(j), steps = s->epochs * per_epoch;
-    /* What is left of the stage after it lets the others take over. */
-    const size_t deadline = steps - steps / 4;
+    const size_t deadline = steps - (size_t)((double)steps * AFTER_DEADLINE);
     const size_t at = step % per_epoch * j->o.batch, left = j->train.count - at;
     const size_t n = left < j->o.batch ? left : j->o.batch;
     size_t right;
@@ -130,15 +134,15 @@ static bool train_batch(job *j, const stage *s, size_t step, epoch *e)
         return fail(j, "%s, epoch %zu: the loss is not finite; try a lower --lr", s->name,
                     e->number + 1);
     cn_backward(j->net);
-    e->rate = cn_rate_cosine(s->rate, step, steps);
+    const double rate = cn_rate_cosine(s->rate, step, steps);
     if (!pruner_before_step(&j->pruner, &s->drive, &err)) return fail(j, "%s", err.text);
-    cn_sgd_step(j->net, &(cn_sgd){e->rate, MOMENTUM, DECAY, true});
-    if (!pruner_after_step(&j->pruner, &s->drive, e->rate,
+    cn_sgd_step(j->net, &(cn_sgd){rate, MOMENTUM, DECAY, true});
+    if (!pruner_after_step(&j->pruner, &s->drive, rate,
                            step + 1 < deadline ? deadline - 1 - step : 0, &err))
         return fail(j, "%s", err.text);
     e->loss += loss * (double)n;
     e->right += right;
-    e->pictures += n;
+    e->images += n;
     work(j, 3 * (double)n);
     return true;
 }
@@ -147,33 +151,33 @@ static void log_epoch(job *j, const stage *s, const epoch *e, double test)
 {
     const pruner *p = &j->pruner;
     const bool marked = p->selection.removed && p->cost.macs > p->selection.cost.macs;
-    const double n = (double)e->pictures;
+    const double n = (double)e->images;
+    const double rate = cn_rate_cosine(s->rate, e->number, s->epochs); /* the epoch's first */
     if (!j->log) return;
-    fprintf(j->log, "%s,%zu,%.6g,%.6g,%.6g,%.6g,%.6g,", s->name, e->number + 1, e->rate,
-            e->loss / n, (double)e->right / n, test, pruner_loss(p, &s->drive));
+    fprintf(j->log, "%s,%zu,%.6g,%.6g,%.6g,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n,
+            (double)e->right / n, test, pruner_loss(p, &s->drive));
     if (marked) fprintf(j->log, "%.6g", pruner_largest_marked(p, MSKP_ROLE_SCALE));
     fprintf(j->log, ",%.3f\n", seconds() - e->started);
     fflush(j->log);
 }
 
-static bool train(job *j, const stage *s)
+/* *test: the accuracy at the end. */
+static bool train(job *j, const stage *s, double *test)
 {
     const size_t per_epoch = steps_per_epoch(j);
     for (size_t i = 0; i < s->epochs; i++) {
         epoch e = {.number = i, .started = seconds()};
-        double test;
         count_up(j, j->train.count);
         cn_shuffle(&j->random, j->train.count, j->order);
         for (size_t k = 0; k < per_epoch; k++) {
             if (!train_batch(j, s, i * per_epoch + k, &e)) return false;
             tell(j, s, &e, NULL);
         }
-        if (!accuracy(j, &test)) return false;
-        work(j, (double)j->test.count);
-        tell(j, s, &e, &test);
-        log_epoch(j, s, &e, test);
+        if (!accuracy(j, test)) return false;
+        tell(j, s, &e, test);
+        log_epoch(j, s, &e, *test);
     }
-    return true;
+    return s->epochs || accuracy(j, test);
 }
 
 /* All values and momenta, to or from one array. */
@@ -227,7 +231,7 @@ static double speed(job *j, bool training)
 static bool baseline(job *j)
 {
     const stage s = {"baseline", j->o.epochs[BASELINE], j->o.rate, {0}};
-    if (!train(j, &s) || !accuracy(j, &j->results.baseline)) return false;
+    if (!train(j, &s, &j->results.baseline)) return false;
     say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
     copy_state(j->net, j->baseline, true);
     return true;
@@ -241,6 +245,7 @@ static bool global_sparsity(job *j)
     s.drive.penalty.target = MSKP_ON_ALL;
     cn_error error;
     cn_tensors file;
+    double test;
     bool good;
     if (o->sparse) {
         if (!cn_tensors_read(o->sparse, &file, &error)) return fail(j, "%s", error.text);
@@ -249,7 +254,8 @@ static bool global_sparsity(job *j)
         return good ? true : fail(j, "%s: %s", o->sparse, error.text);
     }
     cn_sgd_reset(j->net);
-    if (!train(j, &s)) return false;
+    if (!o->epochs[GLOBAL]) return true;
+    if (!train(j, &s, &test)) return false;
     if (o->save_sparse && !cn_save(j->net, o->save_sparse, 0, NULL, &error))
         return fail(j, "%s", error.text);
     return true;
@@ -266,9 +272,9 @@ static void tell_widths(job *j)
         if (l->kind != CN_CONV || !dot) continue;
         const size_t kept = pruner_channels_kept(&j->pruner, l->name), used = strlen(inner);
         if (strstr(dot, ".conv1"))
-            snprintf(inner + used, sizeof inner - used, " %zu", kept);
+            snprintf(inner + used, sizeof inner - used, " %zu/%zu", kept, l->channels);
         else
-            snprintf(stream, sizeof stream, "%zu of %zu", kept, l->channels);
+            snprintf(stream, sizeof stream, "%zu/%zu", kept, l->channels);
         /* The last block's last convolution ends the stage. */
         size_t k = i + 1;
         while (k < net->layer_count && net->layers[k].kind != CN_CONV) k++;
@@ -341,7 +347,7 @@ static bool masked_sparsity(job *j)
     s.drive.penalty.knee = s.rate * o->strength / (1 - MOMENTUM);
     if (!p->selection.removed) s.drive.form = FREE;
     tell_reach(j, &s);
-    if (!train(j, &s)) return false;
+    if (!train(j, &s, &j->results.before)) return false;
     if (p->selection.removed)
         say(j, "marked: the largest |gamma| is %.2g, the largest |beta| %.2g",
             pruner_largest_marked(p, MSKP_ROLE_SCALE), pruner_largest_marked(p, MSKP_ROLE_SHIFT));
@@ -358,7 +364,7 @@ static bool accuracy_without(job *j, uint32_t roles, double *part)
     return good;
 }
 
-/* The logits of the first test pictures. */
+/* The logits of the first test images. */
 static void get_logits(job *j, size_t n, cn_real *logits)
 {
     count_up(j, n);
@@ -397,7 +403,7 @@ static bool surgery(job *j)
     r->inference[0] = speed(j, false);
     r->training[0] = speed(j, true);
     copy_state(j->net, j->saved, false);
-    if (!accuracy(j, &r->before) || !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
+    if (!accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
         !accuracy_without(j, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, &r->no_gamma_beta) ||
         !cut_and_compare(j) || !accuracy(j, &r->after))
         return false;
@@ -415,7 +421,7 @@ static bool tune(job *j)
     const double rate = o->epochs[MASKED] ? o->rate / 2 : o->rate;
     const stage s = {"tuning", o->epochs[TUNE], rate, {0}};
     cn_error error;
-    if (!train(j, &s) || !accuracy(j, &j->results.tuned)) return false;
+    if (!train(j, &s, &j->results.tuned)) return false;
     if (o->out && !cn_save(j->net, o->out, 0, NULL, &error)) return fail(j, "%s", error.text);
     return true;
 }
@@ -457,7 +463,7 @@ static void table(job *j)
 static bool evaluate(job *j)
 {
     const size_t right = cn_evaluate(j->net, &j->test, NULL, NULL);
-    if (right == SIZE_MAX) return fail(j, "no memory for a batch of %zu pictures", j->o.batch);
+    if (right == SIZE_MAX) return fail(j, "no memory for a batch of %zu images", j->o.batch);
     say(j, "parameters: %.0f, MACs: %.0f", j->pruner.dense.params, j->pruner.dense.macs);
     say(j, "top-1: %zu/%zu", right, j->test.count);
     say(j, "images per second: %.0f", speed(j, false));
@@ -486,10 +492,10 @@ static bool open_network(job *j)
     return pruner_describe(&j->pruner, j->net, &err) ? true : fail(j, "%s", err.text);
 }
 
-/* The built-in pictures are the same for every --seed. */
+/* The built-in images are the same for every --seed. */
 static bool open_data(job *j)
 {
-    enum { PICTURES = 6000, TEST_PICTURES = 2000 };
+    enum { IMAGES = 6000, TEST_IMAGES = 2000 };
     const char *folder = j->o.data;
     const bool all = !j->o.evaluate;
     cn_error error;
@@ -498,8 +504,8 @@ static bool open_data(job *j)
         good = (!all || cn_data_cifar10(folder, true, &j->train, &error)) &&
                cn_data_cifar10(folder, false, &j->test, &error);
     else
-        good = (!all || cn_data_shapes(PICTURES, 1, &j->train, &error)) &&
-               cn_data_shapes(TEST_PICTURES, 2, &j->test, &error);
+        good = (!all || cn_data_shapes(IMAGES, 1, &j->train, &error)) &&
+               cn_data_shapes(TEST_IMAGES, 2, &j->test, &error);
     if (!good) return fail(j, "%s", error.text);
     if (j->net->classes < j->test.classes)
         return fail(j, "the network knows %zu classes, the data have %zu", j->net->classes,
@@ -518,11 +524,20 @@ static bool allocate(job *j)
     j->baseline = malloc(state * sizeof *j->baseline);
     j->saved = malloc(state * sizeof *j->saved);
     if (!j->images || !j->labels || !j->order || !j->baseline || !j->saved)
-        return fail(j, "no memory for batches of %zu pictures", j->o.batch);
+        return fail(j, "no memory for batches of %zu images", j->o.batch);
     return true;
 }
 
-/* That a file cannot be written should be known before hours are spent. */
+/* What cannot be had should be known before hours are spent: a file, a number of MACs. */
+static bool possible(job *j)
+{
+    pruner *p = &j->pruner;
+    mskp_error err;
+    if (!pruner_select(p, false, j->o.macs, &err)) return fail(j, "%s", err.text);
+    p->selection = (mskp_selection){0}; /* only tried */
+    return true;
+}
+
 static bool writable(job *j, const char *path)
 {
     if (!path) return true;
@@ -561,7 +576,7 @@ static double work_ahead(const job *j)
     for (size_t i = 0; i < STAGES; i++)
         work += (double)j->o.epochs[i] * (i == TUNE ? j->o.macs : 1) *
                 (3 * (double)j->train.count + (double)j->test.count);
-    return work;
+    return work + 4 * (double)j->test.count; /* baseline, gamma and beta zeroed, surgery */
 }
 
 static bool run(job *j)
@@ -570,9 +585,10 @@ static bool run(job *j)
     if (!open_network(j) || !open_data(j) || !allocate(j)) return false;
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!writable(j, o->out) || !writable(j, o->save_sparse) || !open_log(j)) return false;
+    if (!possible(j) || !writable(j, o->out) || !writable(j, o->save_sparse) || !open_log(j))
+        return false;
     j->random = (cn_random){o->seed};
-    say(j, "%s, %.0f parameters, %.2f million MACs; %zu pictures, %zu to test", j->net->model,
+    say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", j->net->model,
         j->pruner.dense.params, 1e-6 * j->pruner.dense.macs, j->train.count, j->test.count);
     if (!run_stages(j) || !close_log(j)) return false;
     table(j);

@@ -18,7 +18,7 @@ typedef struct pruner {
     mskp_graph *graph;
     mskp_tensor *values, *gradients; /* views of the network's parameters */
     size_t units;
-    double *scores;
+    double *scores; /* a work array */
     uint8_t *keep;
     mskp_selection selection; /* what the mask leaves */
     mskp_cost dense, cost;    /* of the network at first, and now */
