@@ -153,6 +153,15 @@ START_TEST(denormals_count_when_flushed)
 }
 END_TEST
 
+START_TEST(nothing_to_do)
+{
+    mskp_l1_gradient_f32(0, NULL, NULL, 1, NULL);
+    mskp_l1_gradient_f64(0, NULL, NULL, 1, NULL);
+    mskp_l1_shrink_f32(0, NULL, NULL, 1);
+    mskp_l1_shrink_f64(0, NULL, NULL, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("bare");
@@ -162,6 +171,7 @@ int main(void)
     tcase_add_test(tests, version);
     tcase_add_test(tests, gradients);
     tcase_add_test(tests, shrinks);
+    tcase_add_test(tests, nothing_to_do);
     tcase_add_test(tests, denormals_count_when_flushed);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

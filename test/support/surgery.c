@@ -48,6 +48,7 @@ void kept_of(const network *n, mskp_param param, kept_indices *kept)
         size_t count = 0;
         const uint32_t *list = mskp_plan_param(n->plan, param, a, &count);
         must(count == kept->n[a], "axis %u: %zu, not %zu", a, count, kept->n[a]);
+        must(mskp_plan_param(n->plan, param, a, NULL) == list, "axis %u without count", a);
         must(list != NULL || count == shape[a], "axis %u", a);
         for (size_t i = 0; list != NULL && i < count; i++)
             must(list[i] == kept->index[a][i], "axis %u, %zu: %u", a, i, list[i]);
