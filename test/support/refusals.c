@@ -522,6 +522,7 @@ END_TEST
 TCase *refusal_cases(void)
 {
     TCase *tests = tcase_create("refusals");
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, one_bad_view_stops_all);
     tcase_add_test(tests, one_bad_target_stops_all);
     tcase_add_test(tests, alignment);
