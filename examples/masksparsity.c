@@ -487,7 +487,7 @@ static bool open_network(job *j)
     j->net = o->weights ? cn_load(o->weights, &how, &error)
                         : cn_resnet(o->depth ? o->depth : 8, 10, &how, &error);
     if (!j->net) return fail(j, "%s", error.text);
-    if (o->weights && o->depth && strcmp(j->net->model, model))
+    if (o->weights && o->depth && strcmp(j->net->model, model) != 0)
         return fail(j, "%s: holds %s, but --model says %s", o->weights, j->net->model, model);
     return pruner_describe(&j->pruner, j->net, &err) ? true : fail(j, "%s", err.text);
 }
@@ -515,7 +515,7 @@ static bool open_data(job *j)
 
 static bool allocate(job *j)
 {
-    size_t state = 0;
+    size_t state = 1;
     const size_t order = j->train.count > j->o.batch ? j->train.count : j->o.batch;
     for (size_t i = 0; i < j->net->param_count; i++) state += 2 * j->net->params[i].count;
     j->images = malloc(j->o.batch * CN_PIXELS * sizeof *j->images);

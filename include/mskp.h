@@ -689,7 +689,7 @@ MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value
 /*
  * small[] <- the views that full[] becomes when cut in place. What was dense stays dense, in its
  * own order of axes; what has gaps keeps its strides. The lowest address is kept (so with a
- * negative stride data moves). small may be full.
+ * negative stride data moves). Views without data get their new shapes, too. small may be full.
  *   params  mskp_count().params; entries 1 to params of both sets are used
  */
 MSKP_API mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
@@ -705,7 +705,8 @@ typedef struct mskp_move {
  * Cuts all sets, or none: every view of every set is checked before the first byte moves. Tensors
  * without data in from are skipped.
  *   params  mskp_count().params, as above
- *   to      may point anywhere, with any strides, and must have from's dtype. Where it overlaps a
+ *   to      has the small shapes ({.data = p} alone means packed) and from's dtype; it may point
+ *           anywhere, with any strides. Where it overlaps a
  *           tensor that is still to be read, it must lie at or below its own source, with the
  *           strides that mskp_plan_views gives (a host's arena, closed up); anything else is
  *           MSKP_OVERLAP. Tensors are moved in ascending order of address.
@@ -718,9 +719,7 @@ MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t 
 /*                                 Bare arrays: no graph needed                                   */
 /* ============================================================================================== */
 
-/* No pointer but keep may be NULL here, unless n is 0. */
-
-/* g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
+/* In these four no pointer but keep may be NULL, unless n is 0. g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
  * is read from its bit, so that denormal numbers count in every floating-point mode. */
 MSKP_API void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha,
                                    float *g);

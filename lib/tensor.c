@@ -75,7 +75,7 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         if (tensor->ndim && tensor->stride[d]) packed = 0;
     }
     for (uint32_t d = ndim; d-- > 0;) {
-        v.stride[d] = packed ? (ptrdiff_t)span : tensor->stride[d];
+        v.stride[d] = packed ? (ptrdiff_t)span : shape[d] > 1 ? tensor->stride[d] : 0;
         span *= shape[d]; /* checked when the parameter was declared */
     }
     if ((uintptr_t)v.data % (v.element < 8 ? v.element : 8))

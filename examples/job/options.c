@@ -171,7 +171,7 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         const entry *option = NULL;
-        if (strncmp(word, "--", 2))
+        if (strncmp(word, "--", 2) != 0)
             return refuse(size, text, "\"%.80s\" is not an option; see --help", word);
         const size_t length = strcspn(word + 2, "=");
         for (size_t k = 0; k < OPTION_COUNT; k++)
