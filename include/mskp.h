@@ -706,10 +706,10 @@ typedef struct mskp_move {
  * without data in from are skipped.
  *   params  mskp_count().params, as above
  *   to      has the small shapes ({.data = p} alone means packed) and from's dtype; it may point
- *           anywhere, with any strides. Where it overlaps a
- *           tensor that is still to be read, it must lie at or below its own source, with the
- *           strides that mskp_plan_views gives (a host's arena, closed up); anything else is
- *           MSKP_OVERLAP. Tensors are moved in ascending order of address.
+ *           anywhere, with any strides. Where it overlaps a tensor that is still to be read, it
+ *           must lie at or below its own source, with the strides that mskp_plan_views gives (a
+ *           host's arena, closed up); anything else is MSKP_OVERLAP. Tensors are moved in
+ *           ascending order of address.
  * Allocates only while checking.
  */
 MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets,
@@ -719,7 +719,9 @@ MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t 
 /*                                 Bare arrays: no graph needed                                   */
 /* ============================================================================================== */
 
-/* In these four no pointer but keep may be NULL, unless n is 0. g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
+/* In these four no pointer but keep may be NULL, unless n is 0. */
+
+/* g[i] += alpha * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). sign(+-0) is 0; the sign
  * is read from its bit, so that denormal numbers count in every floating-point mode. */
 MSKP_API void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha,
                                    float *g);
