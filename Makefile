@@ -47,7 +47,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 
 # ---- Flags ----
-# Reproducible arithmetic: no contraction, no -ffast-math. -fno-math-errno changes no result, only lets sqrt be one instruction.
+# Reproducible arithmetic: no contraction, no -ffast-math. -fno-math-errno changes no result: sqrt becomes one instruction.
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 DIALECT = -std=c11 -ffp-contract=off -fno-math-errno
 COMPILE = $(CC) $(DIALECT) $(WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -91,7 +91,7 @@ SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] t
 
 # ---- Build ----
 .PHONY: all library setup demo check programs check-programs bench cifar install uninstall installcheck format lint \
-	tidy sanitize valgrind coverage clean help every-object FORCE
+	lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -236,20 +236,26 @@ installcheck: library ## install to a temporary place and build the consumers fr
 format: ## clang-format all sources
 	$(CLANG_FORMAT) -i $(SOURCES)
 
-lint: tidy ## format, warnings of gcc and clang at -O0 and -O3, the header as C++17, clang-tidy, shellcheck
-	$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
-	for c in gcc clang; do for o in -O0 -O3; do \
+lint: lint-format lint-tidy lint-warnings lint-shell ## format, clang-tidy, gcc and clang -Werror at -O0 and -O3, shellcheck
+
+lint-format:
+	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
+
+lint-tidy:
+	@printf '%s\n' $(wildcard lib/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude
+	@printf '%s\n' $(wildcard examples/*.c examples/*/*.c) | \
+		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(CONVNET_FLAGS)
+
+lint-warnings:
+	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/$$c$$o CC=$$c CFLAGS="$$o -Werror" every-object || exit; \
 	done; done
-	for c in g++ clang++; do $$c -std=c++17 $(WARN_CXX) -Werror -fsyntax-only -x c++ include/mskp.h || exit; done
-	shellcheck .ci/run test/scripts/*
+	@for c in g++ clang++; do \
+		$$c -std=c++17 $(filter-out %-prototypes,$(WARN)) -Werror -fsyntax-only -x c++ include/mskp.h || exit; \
+	done
 
-WARN_CXX = -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-
-tidy:
-	printf '%s\n' $(wildcard lib/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude
-	printf '%s\n' $(wildcard examples/*.c examples/convnet/*.c) | \
-		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(CONVNET_FLAGS)
+lint-shell:
+	@shellcheck .ci/run test/scripts/*
 
 sanitize: ## the test programs with -fsanitize=$(SANITIZE)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
