@@ -16,11 +16,13 @@
  * Three kinds of things, three owners:
  *
  *   graph      what hangs together. Names and shapes, never a data pointer. Immutable once
- * finished. sets       plain arrays of tensor views, one view per parameter, indexed by the
- * parameter's id (entry 0 is not used). Values, gradients, momentum ... are a set each. The host
- * owns them, passes them to each call, and no call keeps a pointer. arrays     one number per unit:
- * double scores[units], uint8_t keep[units] (nonzero: stays). They travel with their length, so
- * that a mask of an older graph is refused.
+ *              finished.
+ *   sets       plain arrays of tensor views, one view per parameter, indexed by the parameter's
+ *              id: ids start at 1, entry 0 must stay all zero. Values, gradients, momentum ... are
+ *              a set each. The host owns them, passes them to each call, and no call keeps a
+ *              pointer.
+ *   arrays     one number per unit: double scores[units], uint8_t keep[units] (nonzero: stays).
+ *              They travel with their length, so that a mask of an older graph is refused.
  *
  * Rules that hold for every function, unless it says otherwise:
  *
@@ -32,11 +34,12 @@
  *   aliasing   Arrays passed to one call must not overlap, unless the function says that they may.
  *   threads    A graph that is being described belongs to one thread. A finished graph and a plan
  *              are immutable: any number of threads may use them at once, with tensors of their
- * own. memory     Everything goes through the host's allocator. The calls that belong into a
- * training step (mskp_penalty_*, and the bare arrays) allocate nothing. handles    Handle 0 means
- * "none" or "an earlier error". growth     Fields called reserved must be 0. The zero value of
- * every option is its default. results    Same input, same result, bit for bit, whatever the number
- * of threads.
+ *              own.
+ *   memory     Everything goes through the host's allocator. The calls that belong into a training
+ *              step (mskp_penalty_*, and the bare arrays) allocate nothing.
+ *   handles    Handle 0 means "none" or "an earlier error".
+ *   growth     Fields called reserved must be 0. The zero value of every option is its default.
+ *   results    Same input, same result, bit for bit, whatever the number of threads.
  *
  * The library never prints, exits, aborts, opens files or starts threads, and has no global state.
  *
@@ -220,7 +223,8 @@ MSKP_API mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t
 MSKP_API mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels,
                                uint32_t nspatial, const size_t *spatial);
 
-/* What leaves the network: pins the value's channels. May be called for several values. */
+/* What leaves the network: pins the value's channels. May be called for several values. Without it the
+ * classes of a classifier may leave like any other channel. */
 MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
 
 /*
@@ -496,10 +500,12 @@ typedef struct mskp_scoring {
 
 /*
  * scores[u] <- how much unit u matters. scoring NULL: |gamma|, summed (network slimming: Liu et
- * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. values   a set; only tensors with
- * slices of these roles are read. NaN and infinities in what is read are MSKP_BAD_NUMBER. units
- * length of scores, must be mskp_count().units A unit without any such slice scores +infinity:
- * mskp_select never removes it.
+ * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. A unit of a residual stream has a gamma
+ * in each of its batch norms, so that a sum favours it; MSKP_REDUCE_MEAN treats all alike.
+ *   values  a set; only tensors with slices of these roles are read. NaN and infinities in what is
+ *           read are MSKP_BAD_NUMBER.
+ *   units   length of scores, must be mskp_count().units
+ * A unit without any such slice scores +infinity: mskp_select never removes it.
  */
 MSKP_API mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring,
                                 const mskp_tensor *values, size_t units, double *scores,
@@ -542,7 +548,8 @@ MSKP_API mskp_status mskp_measure(const mskp_graph *graph, size_t units, const u
  * What is set holds, all of it; what is 0 is not asked. At least one demand must be asked.
  *
  * Demands on which units go (they never fail: floors, caps, locks and rounding hold units back):
- *   use_threshold, threshold   remove every unit with score <= threshold
+ *   use_threshold, threshold   remove every unit with score <= threshold; use_threshold 0: not
+ *                              asked, and threshold must be 0
  *   remove_family_fraction     remove floor(fraction x size) units of each family, in [0, 1]; units
  *                              that are locked or score +infinity are passed over
  * Demands on how much goes (MSKP_NO_SOLUTION if it cannot be reached):
@@ -630,12 +637,15 @@ typedef struct mskp_penalty {
 
 /*
  * gradients += alpha * dR/dw. penalty NULL: masked L1 on gamma, s * sum |gamma_c| over the channels
- * c that will be removed ([MaskSparsity], the regularization term of its loss). alpha    signed,
- * finite: s; s * loss scale; -s * batch where a host keeps negative summed gradients; 0 is allowed
- *   values, gradients   sets; only slices in `roles` of targeted units are touched, and only
- * tensors that hold some need data. A tensor whose gradient has no data is MSKP_NO_DATA. Call it
- * once per optimizer step, after accumulation and all-reduce, before the step. It reads values in
- * their own precision and rounds once into the gradient's.
+ * c that will be removed ([MaskSparsity], the regularization term of its loss).
+ *   alpha   signed, finite: s; s * loss scale; -s * batch where a host keeps negative summed
+ *           gradients; 0 is allowed
+ *   values, gradients   sets; only slices in `roles` of targeted units are touched, and only tensors
+ *           that hold some need data. A tensor whose gradient has no data is MSKP_NO_DATA, one that
+ *           is its own gradient MSKP_OVERLAP.
+ * Call it once per optimizer step, after accumulation and all-reduce, before the step. It reads
+ * values in their own precision and rounds once into the gradient's. Weights that are not finite go
+ * through without an error, as they do through an optimizer: NaN has the sign of its bit.
  */
 MSKP_API mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units,
                                            const uint8_t *keep, const mskp_penalty *penalty,

@@ -316,8 +316,11 @@ static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets
     if (params != plan->nparams)
         return mskpi_fail(err, MSKP_OTHER_NETWORK, "the sets have %zu parameters, the plan has %zu",
                           params, plan->nparams);
-    for (size_t s = 0; s < sets; s++)
-        if (!moves[s].from) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "set %zu: from is NULL", s);
+    for (size_t s = 0; s < sets; s++) {
+        mskp_status status = mskpi_check_set(moves[s].from, "from", err);
+        if (!status && moves[s].to) status = mskpi_check_set(moves[s].to, "to", err);
+        if (status) return status;
+    }
     if (sets > (UINT32_MAX / 2 - 1) / (params + 1))
         return mskpi_fail(err, MSKP_UNSUPPORTED, "%zu sets of %zu parameters are too many", sets,
                           params);

@@ -446,9 +446,14 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
 
 mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
 {
+    return mskpi_pin(graph, "pin", handle);
+}
+
+mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle)
+{
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
-    const graph_value *v = mskpi_value(graph, "pin", handle);
+    const graph_value *v = mskpi_value(graph, who, handle);
     if (!v) return graph->error.status;
     uint32_t event;
     if (new_event(graph, handle.id, &event)) return no_memory(graph);

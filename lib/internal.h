@@ -205,6 +205,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
 int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view);
 /* Room for a new list of n channels, not yet filled. 0: done. */
 int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view);
+mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle);
 mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by);
 /* `by`: the value whose operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
@@ -250,6 +251,8 @@ size_t mskpi_element_size(mskp_dtype dtype);
 /* Completes and checks a tensor that has data against the shape that it must have. */
 mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                        const size_t *shape, tensor_view *out, mskp_error *err);
+/* A set whose entry 0 is used was probably indexed from 0, and is one entry short. */
+mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */

@@ -72,12 +72,12 @@ mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels, uint
         mskpi_new_channels(graph, mskpi_who(name, "input"), channels, &view))
         return NO_VALUE;
     const mskp_value v = mskpi_new_value(graph, name, "input", view, nspatial, spatial);
-    return v.id && !mskp_pin(graph, v) ? v : NO_VALUE;
+    return v.id && !mskpi_pin(graph, "input", v) ? v : NO_VALUE;
 }
 
 mskp_status mskp_output(mskp_graph *graph, mskp_value v)
 {
-    return mskp_pin(graph, v);
+    return mskpi_pin(graph, "output", v);
 }
 
 /* ---- operators that mix channels ---- */
@@ -325,10 +325,14 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     mskp_status status;
     graph_value all = {0}, v;
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
-    if ((size_t)kind >= sizeof op / sizeof *op || !n || !values) {
+    if (!values) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: values is NULL", shown);
+        return NO_VALUE;
+    }
+    if ((size_t)kind >= sizeof op / sizeof *op || !n) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
                          "%s: combine kind %u (there are %zu) of %zu values", shown, (unsigned)kind,
-                         sizeof op / sizeof *op, values ? n : 0);
+                         sizeof op / sizeof *op, n);
         return NO_VALUE;
     }
     /* The widest operand gives the list. */

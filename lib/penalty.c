@@ -205,7 +205,7 @@ static void sweep_param(void *context, size_t i)
 
 static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_error *err)
 {
-    char room[32];
+    char room[32], name[NAME_ROOM];
     mskp_status status = mskpi_check_units(j->graph, units, err);
     if (status) return status;
     if (given) j->how = *given;
@@ -232,8 +232,10 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (!j->keep && p->target != MSKP_ON_ALL)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "keep is NULL, and the target is not MSKP_ON_ALL");
-    if (!j->values || (j->kind == GRADIENT && !j->gradients))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "values or gradients is NULL");
+    if ((status = mskpi_check_set(j->values, "values", err)) != MSKP_OK) return status;
+    if (j->kind == GRADIENT &&
+        (status = mskpi_check_set(j->gradients, "gradients", err)) != MSKP_OK)
+        return status;
     for (size_t u = 0; p->unit_weight && u < units; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
             return mskpi_fail(err, MSKP_BAD_NUMBER,
@@ -244,6 +246,9 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
         if (!find_targets(j, id, unit)) continue;
+        if (j->gradients && j->values[id].data && j->values[id].data == j->gradients[id].data)
+            return mskpi_fail(err, MSKP_OVERLAP, "%s: values and gradients are the same memory",
+                              mskpi_short(mskpi_param_name(j->graph, id), name));
         if ((status = mskpi_number_view(j->graph, id, "values", j->values, &view, err)) != MSKP_OK)
             return status;
         if (j->gradients && (status = mskpi_number_view(j->graph, id, "gradients", j->gradients,

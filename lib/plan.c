@@ -274,8 +274,8 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
                             mskp_tensor *small, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
-    if (!plan || !full || !small)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan, full or small is NULL");
+    if (!plan || !small) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or small is NULL");
+    if ((status = mskpi_check_set(full, "full", err)) != MSKP_OK) return status;
     if (params != plan->nparams)
         return mskpi_fail(err, MSKP_OTHER_NETWORK, "the set has %zu parameters, the plan has %zu",
                           params, plan->nparams);

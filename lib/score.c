@@ -265,7 +265,8 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given,
     scoring job = {.graph = graph};
     mskp_status status = mskpi_check_units(graph, units, err);
     if (status) return status;
-    if (!values || !scores) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "values or scores is NULL");
+    if (!scores) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scores is NULL");
+    if ((status = mskpi_check_set(values, "values", err)) != MSKP_OK) return status;
     if (given) job.how = *given;
     if ((status = check_scoring(&job.how, err)) != MSKP_OK) return status;
     if (!job.how.roles) job.how.roles = MSKP_ROLE_SCALE;

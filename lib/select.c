@@ -135,20 +135,28 @@ static void walk_down(walk *w)
         if (collect(w, w->order[i]) && amounts_met(w)) return;
 }
 
+/* Names the demand, what it asks and the least that can be had. Units that can never leave are told,
+ * too: a network without gamma, scored by gamma, has nothing else. */
 static mskp_status out_of_reach(const walk *w, mskp_error *err)
 {
     const mskp_rule *r = w->rule;
+    const size_t n = w->graph->u.n, stuck = n - w->norder;
+    const size_t asked_units = mskpi_fraction(r->remove_fraction, n);
     char asked[32], had[32];
-    if ((double)w->removed < (double)mskpi_fraction(r->remove_fraction, w->graph->u.n))
-        return mskpi_fail(err, MSKP_NO_SOLUTION,
-                          "remove_fraction asks for %zu units, the limits let %zu of %zu go",
-                          mskpi_fraction(r->remove_fraction, w->graph->u.n), w->removed,
-                          w->graph->u.n);
+    if (w->removed < asked_units)
+        return mskpi_fail(
+            err, MSKP_NO_SOLUTION,
+            "remove_fraction asks for %zu units, %zu of %zu can go (%zu are locked or "
+            "score +infinity)",
+            asked_units, w->removed, n, stuck);
     const int params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
-    return mskpi_fail(err, MSKP_NO_SOLUTION, "%s is %s, the least that the limits leave is %s",
-                      params ? "max_params" : "max_macs",
-                      mskpi_number(params ? r->max_params : r->max_macs, asked),
-                      mskpi_number((double)w->cost[params], had));
+    return mskpi_fail(
+        err, MSKP_NO_SOLUTION,
+        "%s is %s, the least that can be had is %s (%zu of %zu units are locked or score "
+        "+infinity)",
+        params ? "max_params" : "max_macs",
+        mskpi_number(params ? r->max_params : r->max_macs, asked),
+        mskpi_number((double)w->cost[params], had), stuck, n);
 }
 
 static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
@@ -164,8 +172,10 @@ static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
                   {"max_params", r->max_params, HUGE_VAL}};
     if (mskpi_used(r->reserved, 8))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "rule: reserved fields must be 0");
-    if (r->use_threshold && isnan(r->threshold))
-        return mskpi_fail(err, MSKP_BAD_NUMBER, "rule: threshold is NaN");
+    if (isnan(r->threshold)) return mskpi_fail(err, MSKP_BAD_NUMBER, "rule: threshold is NaN");
+    if (!r->use_threshold && (r->threshold < 0 || r->threshold > 0))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "rule: threshold is %s, but use_threshold is 0",
+                          mskpi_number(r->threshold, room));
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
         if (isnan(number[i].x))
             return mskpi_fail(err, MSKP_BAD_NUMBER, "rule: %s is NaN", number[i].name);

@@ -66,6 +66,11 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     if (tensor->ndim && tensor->ndim != ndim)
         return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the tensor has %u axes, the parameter has %u",
                           name, tensor->ndim, ndim);
+    for (uint32_t d = 0; !tensor->ndim && d < MSKP_MAX_DIMS; d++)
+        if (tensor->shape[d] || tensor->stride[d])
+            return mskpi_fail(err, MSKP_BAD_SHAPE,
+                              "%s: a shape (%zu) or stride (%td) is set on axis %u, but ndim is 0",
+                              name, tensor->shape[d], tensor->stride[d], d);
     for (uint32_t d = 0; d < ndim; d++) {
         v.shape[d] = shape[d];
         if (tensor->ndim && tensor->shape[d] != shape[d])
@@ -105,6 +110,15 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         if (v.data && v.shape[d] > 1 && v.stride[d] < 0)
             v.low += v.stride[d] * (ptrdiff_t)((v.shape[d] - 1) * v.element);
     *out = v;
+    return MSKP_OK;
+}
+
+mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, mskp_error *err)
+{
+    if (!set) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", name);
+    if (set[0].data || set[0].ndim)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                          "%s: entry 0 is set; parameters count from 1, entry 0 is not used", name);
     return MSKP_OK;
 }
 

@@ -204,13 +204,16 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
                     guarded a, const unsigned char *before, size_t counts[3])
 {
     mskp_tensor poison, views[2], small[2], after = view_after_cut(resolved, kept);
-    memset(&poison, 0x5a, sizeof poison);
+    memset(&poison, 0x5a, sizeof poison); /* entry 0: no data, no axes; and never written */
+    poison.data = NULL;
+    poison.ndim = 0;
     mskp_tensor from[2] = {poison, abbreviated(r, resolved)};
     mskp_move move = {from, NULL};
     mskp_error err = untouched;
 
     /* Where it will lie; over itself, too. */
     memset(small, 0x5a, sizeof small);
+    small[0] = poison;
     memcpy(views, from, sizeof from);
     must(mskp_plan_views(n->plan, 1, from, small, &err) == MSKP_OK, "%s", err.text);
     must(memcmp(&small[0], &poison, sizeof poison) == 0, "entry 0 was written");

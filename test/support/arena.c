@@ -177,7 +177,7 @@ static enum verdict random_scene(rng *r, scene *s, bool closed)
         bool in_place = !closed && rng_chance(r, 2);
         if (!closed && !in_place) place_targets(r, s, set);
         s->moves[set] = (mskp_move){s->from[set], in_place ? NULL : s->to[set]};
-        s->from[set][0] = (mskp_tensor){0};
+        s->from[set][0] = s->to[set][0] = (mskp_tensor){0};
         for (size_t p = 0; p < params; p++) {
             const tensor *t = &s->tensors[set * params + p];
             s->from[set][p + 1] = t->source;

@@ -64,8 +64,6 @@ static void bench_reset(bench *b, bool last_in_place)
     rng_fill(&r, b->source.start, b->source.size);
     rng_fill(&r, b->target.start, b->target.size);
     for (size_t s = 0; s < SETS; s++) {
-        memset(&b->from[s][0], 0x5a, sizeof(mskp_tensor));
-        memset(&b->to[s][0], 0x5a, sizeof(mskp_tensor));
         for (size_t p = 1; p <= PARAMS; p++) {
             size_t at = (s * PARAMS + p - 1) * ROOM;
             mskp_tensor *from = &b->from[s][p], *to = &b->to[s][p];

@@ -1,0 +1,161 @@
+/* What hosts get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mskp.h"
+
+enum { W = 1, GAMMA, FC, PARAMS = FC };
+
+typedef struct host {
+    mskp_graph *graph;
+    float w[12], gamma[4], fc[8], gradient[4];
+    mskp_tensor values[PARAMS + 1], gradients[PARAMS + 1];
+    mskp_error err;
+} host;
+
+static void set_up(host *h)
+{
+    memset(h, 0, sizeof *h);
+    h->graph = mskp_graph_create(NULL);
+    const mskp_param w = mskp_parameter(h->graph, "w", 2, (size_t[]){4, 3});
+    const mskp_param gamma = mskp_parameter(h->graph, "gamma", 1, (size_t[]){4});
+    const mskp_param fc = mskp_parameter(h->graph, "fc", 2, (size_t[]){2, 4});
+    mskp_value v =
+        mskp_linear(h->graph, "hidden", mskp_input(h->graph, "x", 3, 0, NULL), w, (mskp_param){0});
+    v = mskp_norm(h->graph, "bn", v, &(mskp_norm_desc){.scale = gamma});
+    mskp_output(h->graph, mskp_linear(h->graph, "out", v, fc, (mskp_param){0}));
+    ck_assert_int_eq(mskp_graph_finish(h->graph, &h->err), MSKP_OK);
+    for (int i = 0; i < 12; i++) h->w[i] = (float)i;
+    for (int i = 0; i < 8; i++) h->fc[i] = (float)-i;
+    for (int i = 0; i < 4; i++) h->gamma[i] = 1 + (float)i;
+    h->values[W].data = h->w;
+    h->values[GAMMA].data = h->gamma;
+    h->values[FC].data = h->fc;
+    h->gradients[GAMMA].data = h->gradient;
+}
+
+/* Refused with this status and these words, the host's memory as it was. */
+#define REFUSED(h, call, expected, words)                                         \
+    do {                                                                          \
+        const host before = *(h);                                                 \
+        ck_assert_int_eq(call, expected);                                         \
+        ck_assert_msg(strstr((h)->err.text, words) != NULL, "%s", (h)->err.text); \
+        (h)->err = before.err;                                                    \
+        ck_assert_mem_eq(h, &before, sizeof before);                              \
+    } while (0)
+
+static const uint8_t KEEP[4] = {0, 1, 1, 0};
+
+START_TEST(sets_that_start_at_0)
+{
+    host h;
+    mskp_plan *plan;
+    double scores[4];
+    set_up(&h);
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    h.values[0].data = h.w;
+    REFUSED(&h, mskp_score(h.graph, NULL, h.values, 4, scores, &h.err), MSKP_BAD_ARGUMENT,
+            "values: entry 0");
+    REFUSED(&h, mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, h.values, h.gradients, &h.err),
+            MSKP_BAD_ARGUMENT, "values: entry 0");
+    REFUSED(&h, mskp_plan_views(plan, PARAMS, h.values, h.values, &h.err), MSKP_BAD_ARGUMENT,
+            "entry 0");
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_ARGUMENT, "entry 0");
+    h.values[0].data = NULL;
+    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+START_TEST(shape_or_strides_without_ndim)
+{
+    host h;
+    mskp_plan *plan;
+    set_up(&h);
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    h.values[W].stride[0] = 1;
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_SHAPE, "w: a shape (0) or stride (1)");
+    h.values[W].stride[0] = 0;
+    h.values[W].shape[1] = 77;
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_SHAPE, "w: a shape (77)");
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+START_TEST(values_as_their_own_gradients)
+{
+    host h;
+    set_up(&h);
+    REFUSED(&h, mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, h.values, h.values, &h.err),
+            MSKP_OVERLAP, "gamma: values and gradients");
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+START_TEST(a_threshold_that_is_not_asked)
+{
+    host h;
+    const double scores[4] = {1, 2, 3, 4};
+    uint8_t keep[4] = {9, 9, 9, 9};
+    set_up(&h);
+    REFUSED(&h,
+            mskp_select(h.graph, 4, scores, &(mskp_rule){.threshold = 3.5, .remove_fraction = 0.25},
+                        keep, NULL, &h.err),
+            MSKP_BAD_ARGUMENT, "threshold is 3.5, but use_threshold is 0");
+    ck_assert_uint_eq(keep[0], 9);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+START_TEST(scores_that_say_nothing)
+{
+    host h;
+    const double scores[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
+    uint8_t keep[4];
+    set_up(&h);
+    REFUSED(&h, mskp_select(h.graph, 4, scores, &(mskp_rule){.max_macs = 10}, keep, NULL, &h.err),
+            MSKP_NO_SOLUTION, "max_macs is 10, the least that can be had is 20 (4 of 4 units");
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+START_TEST(sentences_name_the_call)
+{
+    mskp_error err;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_output(g, (mskp_value){0});
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "output: no value"));
+    mskp_graph_destroy(g);
+    g = mskp_graph_create(NULL);
+    mskp_combine(g, "sum", MSKP_ADD, 2, NULL);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "sum: values is NULL");
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("mistakes");
+    TCase *tests = tcase_create("mistakes");
+    tcase_add_test(tests, sets_that_start_at_0);
+    tcase_add_test(tests, shape_or_strides_without_ndim);
+    tcase_add_test(tests, values_as_their_own_gradients);
+    tcase_add_test(tests, a_threshold_that_is_not_asked);
+    tcase_add_test(tests, scores_that_say_nothing);
+    tcase_add_test(tests, sentences_name_the_call);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
