@@ -551,6 +551,16 @@ static bool writable(job *j, const char *path)
     return true;
 }
 
+/* A file that is read after the first stage: better to know before it. */
+static bool readable(job *j, const char *path)
+{
+    if (!path) return true;
+    FILE *file = fopen(path, "rb");
+    if (!file) return fail(j, "%s: cannot be read: %s", path, strerror(errno));
+    fclose(file);
+    return true;
+}
+
 static bool open_log(job *j)
 {
     if (!j->o.log) return true;
@@ -585,7 +595,8 @@ static bool run(job *j)
     if (!open_network(j) || !open_data(j) || !allocate(j)) return false;
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!possible(j) || !writable(j, o->out) || !writable(j, o->save_sparse) || !open_log(j))
+    if (!possible(j) || !readable(j, o->sparse) || !writable(j, o->out) ||
+        !writable(j, o->save_sparse) || !open_log(j))
         return false;
     j->random = (cn_random){o->seed};
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", j->net->model,
@@ -621,8 +632,10 @@ int main(int argc, char **argv)
         options_help();
         return 0;
     }
-    const bool good = run(&j);
+    bool good = run(&j);
     progress_clear(&j.progress);
+    if ((fflush(stdout) || ferror(stdout)) && good) /* a full disk, say */
+        good = fail(&j, "the output cannot be written: %s", strerror(errno));
     if (!good) fprintf(stderr, "masksparsity: %s\n", j.error);
     release(&j);
     return good ? 0 : 1;
