@@ -11,6 +11,7 @@ PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
+PYTHON ?= python3
 JOBS ?= 2
 SANITIZE ?= address,undefined
 
@@ -202,7 +203,7 @@ bench: $(BENCHES) ## build and run the benchmarks
 
 cifar: ## unpack $(MSKP_SHARED)/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
 	rm -rf build/cifar.part
-	python3 '$(MSKP_SHARED)/data/unpack-cifar10' build/cifar.part
+	$(PYTHON) '$(MSKP_SHARED)/data/unpack-cifar10' build/cifar.part
 	rm -rf build/cifar
 	mv build/cifar.part build/cifar
 

@@ -61,7 +61,8 @@ int main(int argc, char **argv)
         net = cn_resnet(strtoul(model + 6, NULL, 10), 10, &options, &err);
     const int failed =
         !net || !cn_data_shapes(256, 1, &data, &err) || run(net, &data, batch, repeats);
-    if (failed) fprintf(stderr, "train: %s\n", err.text[0] ? err.text : "bad arguments or no memory");
+    if (failed)
+        fprintf(stderr, "train: %s\n", err.text[0] ? err.text : "bad arguments or no memory");
     cn_data_free(&data);
     cn_destroy(net);
     return failed;
