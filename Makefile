@@ -201,7 +201,7 @@ check-programs: programs
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
 
-cifar: ## unpack $(MSKP_SHARED)/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
+cifar: ## unpack MSKP_SHARED/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
 	rm -rf build/cifar.part
 	$(PYTHON) '$(MSKP_SHARED)/data/unpack-cifar10' build/cifar.part
 	rm -rf build/cifar
@@ -258,7 +258,7 @@ lint-warnings:
 lint-shell:
 	@shellcheck .ci/run test/scripts/*
 
-sanitize: ## the test programs with -fsanitize=$(SANITIZE)
+sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
