@@ -91,7 +91,7 @@ EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECT
 SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
-.PHONY: all library setup demo check programs check-programs bench cifar install uninstall installcheck format lint \
+.PHONY: all library setup demo check programs check-programs check-library bench cifar install uninstall installcheck format lint \
 	lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -198,6 +198,9 @@ check: library programs ## build and run all tests
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)
 
+check-library: $(TESTS)
+	@$(RUN_TESTS) $(TESTS)
+
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
 
@@ -267,8 +270,8 @@ valgrind: $(TESTS) ## the library's tests under valgrind, with fewer random netw
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
 		$(RUN_TESTS) $(TESTS)
 
-coverage: ## which lines and branches of lib/ the tests reach
-	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-programs
+coverage: ## which lines and branches of lib/ its tests reach
+	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-library
 	@gcov -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | awk -F "[':% ]+" ' \
 		/^File/ { file = $$2 } \
 		/^Lines/ && file { printf "%-20s lines %6s%% of %-6s", file, $$3, $$5 } \
