@@ -91,8 +91,8 @@ EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECT
 SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
-.PHONY: all library setup demo check programs check-programs check-library bench cifar install uninstall installcheck format lint \
-	lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object FORCE
+.PHONY: all library setup demo check programs check-programs check-library bench cifar install uninstall installcheck \
+	format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
