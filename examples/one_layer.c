@@ -61,7 +61,7 @@ int main(void)
     mskp_bind(g, mskp_parameter(g, "out", 1, (size_t[]){HIDDEN}), 0, MSKP_ROLE_CONSUMER, h);
     run(0.02f, 0, NULL);
     printf("dense:         error %.6f with %zu channels\n", run(0, 0, NULL), hidden);
-    if (mskp_graph_finish(g, &err) || mskp_score(g, NULL, values, HIDDEN, scores, &err) ||
+    if (mskp_graph_finish(g, &err) || mskp_score(g, NULL, 3, values, HIDDEN, scores, &err) ||
         mskp_select(g, HIDDEN, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err))
         goto failed;
     run(0.02f, 0.05f, keep);

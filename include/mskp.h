@@ -19,8 +19,9 @@
  *              finished.
  *   sets       plain arrays of tensor views, one view per parameter, indexed by the parameter's
  *              id: ids start at 1, entry 0 must stay all zero. Values, gradients, momentum ... are
- *              a set each. The host owns them, passes them to each call, and no call keeps a
- *              pointer.
+ *              a set each. The host owns them, passes them to each call together with `params`,
+ *              the number of parameters that they are made for (params + 1 entries), and no call
+ *              keeps a pointer. params must be mskp_count().params; else MSKP_OTHER_NETWORK.
  *   arrays     one number per unit: double scores[units], uint8_t keep[units] (nonzero: stays).
  *              They travel with their length, so that a mask of an older graph is refused.
  *
@@ -162,6 +163,10 @@ typedef enum mskp_dtype {
  * slicing, padding or reversing a packed array does. Anything else, such as a stride of 0, is
  * MSKP_OVERLAP. data must be aligned to the element's size, 16 bytes to 8.
  *
+ * elements: how many elements the view has, for hosts that know how much they allocated. Every call
+ * refuses another number than the parameter's shape asks for; 0: not said. Surgery in place corrects
+ * it.
+ *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
  * that must read it fails with MSKP_NO_DATA.
  */
@@ -171,6 +176,7 @@ typedef struct mskp_tensor {
     uint32_t ndim;
     size_t shape[MSKP_MAX_DIMS];
     ptrdiff_t stride[MSKP_MAX_DIMS];
+    size_t elements;
 } mskp_tensor;
 
 /* ============================================================================================== */
@@ -231,7 +237,8 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  * Convolution over 1 to 3 spatial axes, as many as the input has.
  *   weight   [out][in][kernel ...]
  *   bias     [out], or {0} for none
- *   stride, dilation: 0 means 1. pad_before, pad_after: per axis.
+ *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
+ *            not have must be 0.
  *   groups   0 or 1; more is MSKP_UNSUPPORTED in this version.
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
@@ -288,7 +295,8 @@ MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_va
 
 /*
  * Pooling over the spatial axes of each channel by itself.
- *   size     of the window, per spatial axis; 0 means 1. stride: 0 means size.
+ *   size     of the window, per spatial axis; 0 means 1. stride: 0 means size. What is said of axes
+ *            that the input does not have must be 0.
  *   ceil_mode  nonzero: a last, partial window counts, if it starts inside the image or its left
  *            pad
  *   spatial  not 0: the result's size on that axis, whatever the rule says (resizing, odd rules)
@@ -342,6 +350,20 @@ MSKP_API mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_
  * 1: position * channels + channel (NHWC memory). */
 MSKP_API mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in,
                                  uint32_t channels_last);
+
+/*
+ * An operator that mskp does not know, and that may do anything with its inputs: the channels of the
+ * n >= 0 inputs are pinned, and the result is `channels` new ones, pinned too. Arguments else as for
+ * mskp_input. So nothing that reaches it is cut, and what lies elsewhere still may be.
+ *   op   what the host calls such operators ("yolo"): a word without blanks, of at most MSKP_MAX_OP
+ *        bytes; copied. It is what reports name:
+ *        mskp_value_get_info tells it of the value, and the value as pinned_by of all that it pins.
+ * Parameters of its own need not be declared.
+ */
+#define MSKP_MAX_OP 31
+MSKP_API mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size_t n,
+                                const mskp_value *inputs, size_t channels, uint32_t nspatial,
+                                const size_t *spatial);
 
 /* ---- Primitives. Every operator above is made of these, and so may one of the host's own be. ----
  */
@@ -413,6 +435,18 @@ MSKP_API mskp_value mskp_value_find(const mskp_graph *graph, const char *name);
 /* Returns ndim, 0 for a handle that is not of this graph. name and shape may be NULL. */
 MSKP_API uint32_t mskp_param_info(const mskp_graph *graph, mskp_param param, const char **name,
                                   size_t shape[MSKP_MAX_DIMS]);
+
+/*
+ * *view <- all of a parameter, packed, with its axes in another order in memory: order[0] is the axis
+ * with the largest stride, order[ndim - 1] the one whose neighbours are next to each other; NULL: as
+ * declared. A linear weight [out][in] that lies in memory as [in][out] has order {1, 0}, a
+ * convolution weight in channels-last memory {0, 2, 3, 1}. With the graph of after the surgery, the
+ * small view. data may be NULL. Errors: MSKP_BAD_ARGUMENT for a parameter that is not of this graph,
+ * an order that does not name each axis once, a dtype that is none; MSKP_BAD_STATE before finish.
+ */
+MSKP_API mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param,
+                                     const uint32_t *order, void *data, mskp_dtype dtype,
+                                     mskp_tensor *view, mskp_error *err);
 
 /* The unit of each index of an axis (MSKP_PINNED: none), *count of them; NULL: the axis is bound to
  * no channels. roles, count: may be NULL. This is how a host spreads keep[] over a tensor of its
@@ -507,7 +541,7 @@ typedef struct mskp_scoring {
  *   units   length of scores, must be mskp_count().units
  * A unit without any such slice scores +infinity: mskp_select never removes it.
  */
-MSKP_API mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring,
+MSKP_API mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring, size_t params,
                                 const mskp_tensor *values, size_t units, double *scores,
                                 mskp_error *err);
 
@@ -625,11 +659,16 @@ typedef enum mskp_target {
  * MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT. MSKP_ON_ALL means all units: pinned channels are never
  * penalized. knee >= 0; at 0, smooth L1 is L1. unit_weight: [units], a factor >= 0 for each unit's
  * part of R; NULL: 1 each. An element that belongs to two units counts for both.
+ *
+ * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead of
+ * being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
+ * update layer by layer: in that layer's update, sets that hold nothing but its tensors.
  */
 typedef struct mskp_penalty {
     mskp_penalty_kind kind;
     mskp_target target;
     uint32_t roles;
+    uint32_t skip_missing;
     double knee;
     const double *unit_weight;
     uint64_t reserved[4];
@@ -649,27 +688,35 @@ typedef struct mskp_penalty {
  */
 MSKP_API mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units,
                                            const uint8_t *keep, const mskp_penalty *penalty,
-                                           double alpha, const mskp_tensor *values,
+                                           double alpha, size_t params, const mskp_tensor *values,
                                            const mskp_tensor *gradients, mskp_error *err);
 
 /* values <- prox of eta * R (for L1: soft threshold), after the optimizer's step; the form to use
  * under Adam, where a gradient is rescaled. eta = learning rate * s >= 0, finite. */
 MSKP_API mskp_status mskp_penalty_shrink(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                         const mskp_penalty *penalty, double eta,
+                                         const mskp_penalty *penalty, double eta, size_t params,
                                          const mskp_tensor *values, mskp_error *err);
 
 /* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
  * zero. steps_left: optimizer steps still to come after this one; with 0 the targeted slices are
- * exactly +0. Of `penalty` the fields target and roles count; NULL: gamma of what is removed. */
+ * exactly +0. Of `penalty` the fields target, roles and skip_missing count; NULL: gamma of what is
+ * removed. */
 MSKP_API mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units,
                                            const uint8_t *keep, const mskp_penalty *penalty,
-                                           uint64_t steps_left, const mskp_tensor *values,
-                                           mskp_error *err);
+                                           uint64_t steps_left, size_t params,
+                                           const mskp_tensor *values, mskp_error *err);
+
+/* values <- +0 in the targeted slices, to see what surgery will do before doing it (on a copy). With
+ * roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are. Of `penalty` the fields target,
+ * roles and skip_missing count; NULL: gamma of what is removed. */
+MSKP_API mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                       const mskp_penalty *penalty, size_t params,
+                                       const mskp_tensor *values, mskp_error *err);
 
 /* *value <- R, for logs. */
 MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                        const mskp_penalty *penalty, const mskp_tensor *values,
-                                        double *value, mskp_error *err);
+                                        const mskp_penalty *penalty, size_t params,
+                                        const mskp_tensor *values, double *value, mskp_error *err);
 
 /* ============================================================================================== */
 /*                                         6. Surgery                                             */

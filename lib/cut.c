@@ -110,9 +110,7 @@ static void mark_elements(const tensor_view *v, uint32_t d, char *at, char *low,
 
 static int is_dense(const tensor_view *v)
 {
-    size_t n = v->element;
-    for (uint32_t d = 0; d < v->ndim; d++) n *= v->shape[d];
-    return n == v->extent;
+    return mskpi_elements(v) * v->element == v->extent;
 }
 
 static int ranges_meet(const tensor_view *a, const tensor_view *b)
@@ -197,9 +195,9 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
         return mskpi_fail(err, MSKP_NO_DATA, "%s: set %zu has data to move, but `to` has none",
                           mskpi_short(name, room), set);
     if (to->dtype != move->from[p].dtype)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %u, `from` has %u",
-                          mskpi_short(name, room), set, (unsigned)to->dtype,
-                          (unsigned)move->from[p].dtype);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %s, `from` has %s",
+                          mskpi_short(name, room), set, mskpi_dtype_name(to->dtype),
+                          mskpi_dtype_name(move->from[p].dtype));
     if ((status = mskpi_view(to, name, info->ndim, length, &j->to, err)) != MSKP_OK) return status;
     if (!ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
@@ -313,12 +311,10 @@ static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets
 {
     if (!plan || (sets && !moves))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or moves is NULL");
-    if (params != plan->nparams)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the sets have %zu parameters, the plan has %zu",
-                          params, plan->nparams);
     for (size_t s = 0; s < sets; s++) {
-        mskp_status status = mskpi_check_set(moves[s].from, "from", err);
-        if (!status && moves[s].to) status = mskpi_check_set(moves[s].to, "to", err);
+        mskp_status status = mskpi_check_set(moves[s].from, "from", params, plan->nparams, err);
+        if (!status && moves[s].to)
+            status = mskpi_check_set(moves[s].to, "to", params, plan->nparams, err);
         if (status) return status;
     }
     if (sets > (UINT32_MAX / 2 - 1) / (params + 1))
@@ -362,6 +358,7 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
             t->ndim = j->to.ndim;
             memcpy(t->shape, j->to.shape, sizeof t->shape);
             memcpy(t->stride, j->to.stride, sizeof t->stride);
+            if (t->elements) t->elements = mskpi_elements(&j->to);
         }
     }
     mskpi_free(host, c.jobs);
@@ -391,8 +388,8 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
         return mskpi_fail(err, MSKP_BAD_SHAPE, "take: to has %u axes, from has %u", to->ndim,
                           from->ndim);
     if (to->dtype != from->dtype)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: to has dtype %u, from has %u",
-                          (unsigned)to->dtype, (unsigned)from->dtype);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: to has dtype %s, from has %s",
+                          mskpi_dtype_name(to->dtype), mskpi_dtype_name(from->dtype));
     for (uint32_t d = 0; d < from->ndim; d++) {
         if (!from->shape[d] || mskpi_times(span, from->shape[d], &span) || span > PTRDIFF_MAX / 16)
             return mskpi_fail(err, MSKP_BAD_SHAPE, "take: axis %u of from has length %zu", d,

@@ -161,31 +161,30 @@ static int name_room(mskp_graph *graph, name_table *table)
     return 0;
 }
 
-/* Copies a name. 1 after a sentence: not acceptable, or no memory. */
-static int name_add(mskp_graph *graph, const name_table *table, const char *what, const char *name,
-                    size_t *offset)
+/* Is it a word, without blanks? 1 after a sentence. */
+static int check_word(mskp_graph *graph, const char *what, const char *word)
 {
     char room[NAME_ROOM];
-    size_t length = 0;
-    if (!name || !*name) {
+    if (!word || !*word) {
         mskpi_graph_fail(graph, MSKP_BAD_NAME, "a %s needs a name", what);
         return 1;
     }
-    for (; name[length]; length++) {
-        const unsigned char c = (unsigned char)name[length];
-        if (c <= ' ' || c == 127) {
-            mskpi_graph_fail(graph, MSKP_BAD_NAME,
-                             "%s: the name of a %s contains a blank or control character (code %u) "
-                             "at position %zu",
-                             mskpi_short(name, room), what, (unsigned)c, length);
-            return 1;
-        }
-    }
-    if (mskpi_name_find(graph, table, name)) {
-        mskpi_graph_fail(graph, MSKP_BAD_NAME, "%s: two %ss have this name",
-                         mskpi_short(name, room), what);
+    for (size_t i = 0; word[i]; i++) {
+        const unsigned char c = (unsigned char)word[i];
+        if (c > ' ' && c != 127) continue;
+        mskpi_graph_fail(graph, MSKP_BAD_NAME,
+                         "%s: the name of a %s contains a blank or control character (code %u) at "
+                         "position %zu",
+                         mskpi_short(word, room), what, (unsigned)c, i);
         return 1;
     }
+    return 0;
+}
+
+/* Copies a word to the graph's text. 1 after a sentence: no memory. */
+static int text_add(mskp_graph *graph, const char *word, size_t *offset)
+{
+    const size_t length = strlen(word);
     char *text = mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used,
                             length + 1, 1);
     if (!text) {
@@ -194,9 +193,36 @@ static int name_add(mskp_graph *graph, const name_table *table, const char *what
     }
     graph->text = text;
     *offset = graph->text_used;
-    memcpy(text + *offset, name, length + 1);
+    memcpy(text + *offset, word, length + 1);
     graph->text_used += length + 1;
     return 0;
+}
+
+/* Copies a name. 1 after a sentence: not acceptable, or no memory. */
+static int name_add(mskp_graph *graph, const name_table *table, const char *what, const char *name,
+                    size_t *offset)
+{
+    char room[NAME_ROOM];
+    if (check_word(graph, what, name)) return 1;
+    if (mskpi_name_find(graph, table, name)) {
+        mskpi_graph_fail(graph, MSKP_BAD_NAME, "%s: two %ss have this name",
+                         mskpi_short(name, room), what);
+        return 1;
+    }
+    return text_add(graph, name, offset);
+}
+
+int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *offset)
+{
+    char room[NAME_ROOM];
+    if (check_word(graph, "kind of operator", op)) return 1;
+    if (strlen(op) > MSKP_MAX_OP) {
+        mskpi_graph_fail(graph, MSKP_BAD_NAME,
+                         "%s: the name of a kind of operator has %zu bytes, at most %d are kept",
+                         mskpi_short(who, room), strlen(op), MSKP_MAX_OP);
+        return 1;
+    }
+    return text_add(graph, op, offset);
 }
 
 int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from)
@@ -446,17 +472,17 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
 
 mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
 {
-    return mskpi_pin(graph, "pin", handle);
+    return mskpi_pin(graph, "pin", handle, handle.id);
 }
 
-mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle)
+mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uint32_t by)
 {
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
     const graph_value *v = mskpi_value(graph, who, handle);
     if (!v) return graph->error.status;
     uint32_t event;
-    if (new_event(graph, handle.id, &event)) return no_memory(graph);
+    if (new_event(graph, by, &event)) return no_memory(graph);
     for (size_t i = 0; i < v->view.n; i++) {
         uint32_t *pinned = &graph->channels[graph->listed[v->view.first + i]].pinned;
         if (!*pinned) *pinned = 1 + event;

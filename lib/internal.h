@@ -61,7 +61,8 @@ typedef struct list_view {
 
 typedef struct graph_value {
     size_t name;    /* offset into text */
-    const char *op; /* static text */
+    const char *op; /* static text; NULL: the host's own word, at own_op in text */
+    size_t own_op;
     list_view view;
     uint32_t nspatial;
     size_t spatial[MSKP_MAX_SPATIAL];
@@ -205,7 +206,10 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
 int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view);
 /* Room for a new list of n channels, not yet filled. 0: done. */
 int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view);
-mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle);
+/* `by`: the value whose operator pins. */
+mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uint32_t by);
+/* Copies the host's word for an operator to the graph's text. 1 after a sentence. */
+int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *offset);
 mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by);
 /* `by`: the value whose operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
@@ -248,11 +252,15 @@ typedef struct tensor_view {
 
 /* Bytes of one element; 0: no such dtype. */
 size_t mskpi_element_size(mskp_dtype dtype);
+/* As sentences call it. */
+const char *mskpi_dtype_name(mskp_dtype dtype);
 /* Completes and checks a tensor that has data against the shape that it must have. */
 mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                        const size_t *shape, tensor_view *out, mskp_error *err);
-/* A set whose entry 0 is used was probably indexed from 0, and is one entry short. */
-mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, mskp_error *err);
+/* A set for `params` parameters, where the network has `network`. One whose entry 0 is used was
+ * probably indexed from 0, and is one entry short. */
+mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
+                            mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
@@ -260,6 +268,7 @@ mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
 double mskpi_load(const char *from, mskp_dtype dtype);
 void mskpi_store(char *to, mskp_dtype dtype, double x);
+size_t mskpi_elements(const tensor_view *v);
 /* run_axes[d] <- 1 if axes d .. ndim-1 are one run in each of the n views; [ndim] is 1. */
 void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
 /* Elements from one of such a run to the next. */

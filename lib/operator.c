@@ -72,12 +72,56 @@ mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels, uint
         mskpi_new_channels(graph, mskpi_who(name, "input"), channels, &view))
         return NO_VALUE;
     const mskp_value v = mskpi_new_value(graph, name, "input", view, nspatial, spatial);
-    return v.id && !mskpi_pin(graph, "input", v) ? v : NO_VALUE;
+    return v.id && !mskpi_pin(graph, "input", v, v.id) ? v : NO_VALUE;
 }
 
 mskp_status mskp_output(mskp_graph *graph, mskp_value v)
 {
-    return mskpi_pin(graph, "output", v);
+    return mskpi_pin(graph, "output", v, v.id);
+}
+
+mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size_t n,
+                       const mskp_value *inputs, size_t channels, uint32_t nspatial,
+                       const size_t *spatial)
+{
+    const char *who = mskpi_who(name, mskpi_who(op, "opaque"));
+    char room[NAME_ROOM];
+    mskp_status status;
+    graph_value v;
+    list_view view;
+    size_t own_op;
+    if (!mskpi_describing(graph, &status)) return NO_VALUE;
+    if (n && !inputs) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: inputs is NULL", mskpi_short(who, room));
+        return NO_VALUE;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (enter(graph, who, inputs[i], &v)) return NO_VALUE;
+    if (mskpi_own_op(graph, who, op, &own_op) || mskpi_new_channels(graph, who, channels, &view))
+        return NO_VALUE;
+    const mskp_value out = mskpi_new_value(graph, name, op, view, nspatial, spatial);
+    if (!out.id) return NO_VALUE;
+    graph->values[out.id].op = NULL;
+    graph->values[out.id].own_op = own_op;
+    for (size_t i = 0; i < n; i++)
+        if (mskpi_pin(graph, who, inputs[i], out.id)) return NO_VALUE;
+    return mskpi_pin(graph, who, out, out.id) ? NO_VALUE : out;
+}
+
+/* What is said of spatial axes must be said of axes that are there. 1 after a sentence. */
+static int beyond_axes(mskp_graph *graph, const char *who, uint32_t nspatial, size_t n,
+                       const size_t *const *given)
+{
+    char room[NAME_ROOM];
+    for (uint32_t d = nspatial; d < MSKP_MAX_SPATIAL; d++)
+        for (size_t k = 0; k < n; k++) {
+            if (!given[k][d]) continue;
+            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                             "%s: %zu is said of spatial axis %u, but the input has %u (0 and up)",
+                             mskpi_short(who, room), given[k][d], d, nspatial);
+            return 1;
+        }
+    return 0;
 }
 
 /* ---- operators that mix channels ---- */
@@ -133,6 +177,8 @@ mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in, const m
                          length_of(graph, desc->weight, 1), v.view.n);
         return NO_VALUE;
     }
+    const size_t *const said[] = {desc->stride, desc->pad_before, desc->pad_after, desc->dilation};
+    if (beyond_axes(graph, who, v.nspatial, sizeof said / sizeof *said, said)) return NO_VALUE;
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t kernel = length_of(graph, desc->weight, d + 2);
         if (window(v.spatial[d], desc->pad_before[d], desc->pad_after[d], kernel,
@@ -257,6 +303,9 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
                          (unsigned)desc->kind, sizeof op / sizeof *op);
         return NO_VALUE;
     }
+    const size_t *const said[] = {desc->size, desc->stride, desc->pad_before, desc->pad_after,
+                                  desc->spatial};
+    if (beyond_axes(graph, who, v.nspatial, sizeof said / sizeof *said, said)) return NO_VALUE;
     const int global = desc->kind == MSKP_POOL_GLOBAL_MAX || desc->kind == MSKP_POOL_GLOBAL_AVERAGE;
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t size = desc->size[d] ? desc->size[d] : 1;

@@ -15,6 +15,7 @@ typedef struct job {
     mskp_penalty how;
     job_kind kind;
     double amount; /* alpha, eta, or the deadline's factor */
+    size_t params;
     const mskp_tensor *values, *gradients;
     double sum; /* VALUE */
 } job;
@@ -159,12 +160,14 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
     }
 }
 
-/* Is any slice of this parameter targeted? Notes the axes that may have one. */
+/* Is any slice of this parameter targeted, and is it here? Notes the axes that may have one. */
 static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
 {
     const mskp_graph *g = j->graph;
     const graph_param *p = &g->params[id];
     int any = 0;
+    if (j->how.skip_missing && (!j->values[id].data || (j->gradients && !j->gradients[id].data)))
+        return 0;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
         unit[d] = NULL;
@@ -232,10 +235,11 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (!j->keep && p->target != MSKP_ON_ALL)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "keep is NULL, and the target is not MSKP_ON_ALL");
-    if ((status = mskpi_check_set(j->values, "values", err)) != MSKP_OK) return status;
-    if (j->kind == GRADIENT &&
-        (status = mskpi_check_set(j->gradients, "gradients", err)) != MSKP_OK)
-        return status;
+    const size_t network = j->graph->nparams;
+    status = mskpi_check_set(j->values, "values", j->params, network, err);
+    if (!status && j->kind == GRADIENT)
+        status = mskpi_check_set(j->gradients, "gradients", j->params, network, err);
+    if (status) return status;
     for (size_t u = 0; p->unit_weight && u < units; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
             return mskpi_fail(err, MSKP_BAD_NUMBER,
@@ -258,8 +262,20 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     return MSKP_OK;
 }
 
+/* The work is divided by parameter. A sum has one order: the parameters'. */
+static mskp_status run(job *j, size_t units, const mskp_penalty *penalty, mskp_error *err)
+{
+    const mskp_status status = check(j, units, penalty, err);
+    if (status) return status;
+    if (j->kind != VALUE)
+        mskpi_parallel(&j->graph->host, j->graph->nparams, sweep_param, j);
+    else
+        for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
+    return MSKP_OK;
+}
+
 mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                  const mskp_penalty *penalty, double alpha,
+                                  const mskp_penalty *penalty, double alpha, size_t params,
                                   const mskp_tensor *values, const mskp_tensor *gradients,
                                   mskp_error *err)
 {
@@ -267,25 +283,27 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units, const u
              .keep = keep,
              .kind = GRADIENT,
              .amount = alpha,
+             .params = params,
              .values = values,
              .gradients = gradients};
-    const mskp_status status = check(&j, units, penalty, err);
-    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
-    return status;
+    return run(&j, units, penalty, err);
 }
 
 mskp_status mskp_penalty_shrink(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                const mskp_penalty *penalty, double eta, const mskp_tensor *values,
-                                mskp_error *err)
+                                const mskp_penalty *penalty, double eta, size_t params,
+                                const mskp_tensor *values, mskp_error *err)
 {
-    job j = {.graph = graph, .keep = keep, .kind = SHRINK, .amount = eta, .values = values};
-    const mskp_status status = check(&j, units, penalty, err);
-    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
-    return status;
+    job j = {.graph = graph,
+             .keep = keep,
+             .kind = SHRINK,
+             .amount = eta,
+             .params = params,
+             .values = values};
+    return run(&j, units, penalty, err);
 }
 
 mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                  const mskp_penalty *penalty, uint64_t steps_left,
+                                  const mskp_penalty *penalty, uint64_t steps_left, size_t params,
                                   const mskp_tensor *values, mskp_error *err)
 {
     const double left = (double)steps_left;
@@ -293,21 +311,25 @@ mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units, const u
              .keep = keep,
              .kind = DEADLINE,
              .amount = left / (left + 1),
+             .params = params,
              .values = values};
-    const mskp_status status = check(&j, units, penalty, err);
-    if (!status) mskpi_parallel(&graph->host, graph->nparams, sweep_param, &j);
-    return status;
+    return run(&j, units, penalty, err);
+}
+
+mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                              const mskp_penalty *penalty, size_t params, const mskp_tensor *values,
+                              mskp_error *err)
+{
+    return mskp_penalty_deadline(graph, units, keep, penalty, 0, params, values, err);
 }
 
 mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                               const mskp_penalty *penalty, const mskp_tensor *values,
-                               double *value, mskp_error *err)
+                               const mskp_penalty *penalty, size_t params,
+                               const mskp_tensor *values, double *value, mskp_error *err)
 {
-    job j = {.graph = graph, .keep = keep, .kind = VALUE, .values = values};
+    job j = {.graph = graph, .keep = keep, .kind = VALUE, .params = params, .values = values};
     if (!value) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "value is NULL");
-    const mskp_status status = check(&j, units, penalty, err);
-    if (status) return status;
-    for (size_t i = 0; i < graph->nparams; i++) sweep_param(&j, i); /* one sum, one order */
-    *value = j.sum;
-    return MSKP_OK;
+    const mskp_status status = run(&j, units, penalty, err);
+    if (!status) *value = j.sum;
+    return status;
 }

@@ -275,10 +275,8 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
 {
     mskp_status status = MSKP_OK;
     if (!plan || !small) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or small is NULL");
-    if ((status = mskpi_check_set(full, "full", err)) != MSKP_OK) return status;
-    if (params != plan->nparams)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the set has %zu parameters, the plan has %zu",
-                          params, plan->nparams);
+    if ((status = mskpi_check_set(full, "full", params, plan->nparams, err)) != MSKP_OK)
+        return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */
         for (uint32_t p = 1; p <= params; p++) {
             const graph_param *info = &plan->params[p];
@@ -297,6 +295,7 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
                 .data = full[p].data ? cut.data : NULL, .dtype = view.dtype, .ndim = info->ndim};
             memcpy(t.shape, cut.shape, sizeof t.shape);
             memcpy(t.stride, cut.stride, sizeof t.stride);
+            if (full[p].elements) t.elements = mskpi_elements(&cut);
             small[p] = t;
         }
     return MSKP_OK;

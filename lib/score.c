@@ -259,14 +259,15 @@ static mskp_status view_set(const mskp_graph *graph, uint32_t roles, const mskp_
     return MSKP_OK;
 }
 
-mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given,
+mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, size_t params,
                        const mskp_tensor *values, size_t units, double *scores, mskp_error *err)
 {
     scoring job = {.graph = graph};
     mskp_status status = mskpi_check_units(graph, units, err);
     if (status) return status;
     if (!scores) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scores is NULL");
-    if ((status = mskpi_check_set(values, "values", err)) != MSKP_OK) return status;
+    if ((status = mskpi_check_set(values, "values", params, graph->nparams, err)) != MSKP_OK)
+        return status;
     if (given) job.how = *given;
     if ((status = check_scoring(&job.how, err)) != MSKP_OK) return status;
     if (!job.how.roles) job.how.roles = MSKP_ROLE_SCALE;

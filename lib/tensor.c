@@ -26,6 +26,19 @@ size_t mskpi_element_size(mskp_dtype dtype)
     }
 }
 
+const char *mskpi_dtype_name(mskp_dtype dtype)
+{
+    static const struct {
+        mskp_dtype dtype;
+        const char *name;
+    } table[] = {{MSKP_F32, "F32"},         {MSKP_F64, "F64"},         {MSKP_F16, "F16"},
+                 {MSKP_BF16, "BF16"},       {MSKP_BYTES_1, "BYTES_1"}, {MSKP_BYTES_2, "BYTES_2"},
+                 {MSKP_BYTES_4, "BYTES_4"}, {MSKP_BYTES_8, "BYTES_8"}, {MSKP_BYTES_16, "BYTES_16"}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].dtype == dtype) return table[i].name;
+    return "unknown";
+}
+
 int mskpi_is_number(mskp_dtype dtype)
 {
     return dtype == MSKP_F32 || dtype == MSKP_F64 || dtype == MSKP_F16 || dtype == MSKP_BF16;
@@ -86,6 +99,10 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     if ((uintptr_t)v.data % (v.element < 8 ? v.element : 8))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "%s: data is not aligned to its elements of %zu bytes", name, v.element);
+    if (tensor->elements && tensor->elements != span)
+        return mskpi_fail(err, MSKP_BAD_SHAPE,
+                          "%s: the tensor has %zu elements, the parameter's shape asks for %zu",
+                          name, tensor->elements, span);
     sort_axes(&v);
     /* From the smallest stride up: each must step over all that the smaller ones span. */
     for (uint32_t k = ndim; k-- > 0;) {
@@ -113,9 +130,14 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     return MSKP_OK;
 }
 
-mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, mskp_error *err)
+mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
+                            mskp_error *err)
 {
     if (!set) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", name);
+    if (params != network)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK,
+                          "%s: made for %zu parameters, the network has %zu", name, params,
+                          network);
     if (set[0].data || set[0].ndim)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "%s: entry 0 is set; parameters count from 1, entry 0 is not used", name);
@@ -133,9 +155,40 @@ mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *
         return mskpi_fail(err, MSKP_NO_DATA, "%s: its tensor in %s has no data",
                           mskpi_short(name, room), set);
     if (mskpi_element_size(tensors[id].dtype) && !mskpi_is_number(tensors[id].dtype))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %u in %s holds no numbers",
-                          mskpi_short(name, room), (unsigned)tensors[id].dtype, set);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %s in %s holds no numbers",
+                          mskpi_short(name, room), mskpi_dtype_name(tensors[id].dtype), set);
     return mskpi_view(&tensors[id], name, ndim, shape, view, err);
+}
+
+mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uint32_t *order,
+                            void *data, mskp_dtype dtype, mskp_tensor *view, mskp_error *err)
+{
+    char room[NAME_ROOM];
+    const char *name;
+    uint32_t named = 0;
+    mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
+    if (!graph || !view) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or view is NULL");
+    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    t.ndim = mskp_param_info(graph, param, &name, t.shape);
+    if (!t.ndim)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no parameter has handle %u, there are %zu",
+                          param.id, graph->nparams);
+    name = mskpi_short(name, room);
+    if (!mskpi_element_size(dtype))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name, (unsigned)dtype);
+    for (uint32_t k = t.ndim; k-- > 0;) {
+        const uint32_t d = order ? order[k] : k;
+        if (d >= t.ndim || named >> d & 1)
+            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                              "%s: order[%u] is axis %u; the parameter has %u axes, each stands in "
+                              "the order once",
+                              name, k, d, t.ndim);
+        named |= 1u << d;
+        t.stride[d] = (ptrdiff_t)t.elements;
+        t.elements *= t.shape[d];
+    }
+    *view = t;
+    return MSKP_OK;
 }
 
 /* ---- elements as numbers ---- */
@@ -233,6 +286,13 @@ void mskpi_store(char *to, mskp_dtype dtype, double x)
 }
 
 /* ---- runs ---- */
+
+size_t mskpi_elements(const tensor_view *v)
+{
+    size_t n = 1;
+    for (uint32_t d = 0; d < v->ndim; d++) n *= v->shape[d];
+    return n;
+}
 
 ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis)
 {

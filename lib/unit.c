@@ -585,7 +585,7 @@ mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp
     const graph_value *v = &graph->values[handle.id];
     const freedom *f = &graph->u.freedom[handle.id];
     *info = (mskp_value_info){.name = mskpi_value_name(graph, handle.id),
-                              .op = v->op,
+                              .op = v->op ? v->op : graph->text + v->own_op,
                               .nspatial = v->nspatial,
                               .channels = v->view.n,
                               .units = f->units,

@@ -308,20 +308,23 @@ typedef mskp_status call(stage *s, mskp_error *err);
 
 static mskp_status call_score(stage *s, mskp_error *err)
 {
-    return mskp_score(s->graph, NULL, s->out.values, s->units, s->out.scores, err);
+    return mskp_score(s->graph, NULL, mskp_count(s->graph).params, s->out.values, s->units,
+                      s->out.scores, err);
 }
 
 static mskp_status call_score_joint(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {
         .norm = MSKP_NORM_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
-    return mskp_score(s->graph, &scoring, s->out.gradients, s->units, s->out.scores, err);
+    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.gradients, s->units,
+                      s->out.scores, err);
 }
 
 static mskp_status call_score_vote(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.3};
-    return mskp_score(s->graph, &scoring, s->out.values, s->units, s->out.scores, err);
+    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.values, s->units,
+                      s->out.scores, err);
 }
 
 static mskp_status call_score_channels(stage *s, mskp_error *err)
@@ -402,10 +405,12 @@ static mskp_status call_take(stage *s, mskp_error *err)
 static mskp_status call_gradient(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.kind = MSKP_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
-    mskp_status status = mskp_penalty_gradient(s->graph, s->units, s->keep, NULL, 1e-3,
-                                               s->out.values, s->out.gradients, err);
+    mskp_status status =
+        mskp_penalty_gradient(s->graph, s->units, s->keep, NULL, 1e-3, mskp_count(s->graph).params,
+                              s->out.values, s->out.gradients, err);
     return status ? status
-                  : mskp_penalty_gradient(s->graph, s->units, s->keep, &penalty, -2, s->out.values,
+                  : mskp_penalty_gradient(s->graph, s->units, s->keep, &penalty, -2,
+                                          mskp_count(s->graph).params, s->out.values,
                                           s->out.gradients, err);
 }
 
@@ -415,23 +420,24 @@ static mskp_status call_shrink(stage *s, mskp_error *err)
                                   .target = MSKP_ON_KEPT,
                                   .roles = MSKP_ROLE_FILTER,
                                   .unit_weight = s->scores};
-    mskp_status status =
-        mskp_penalty_shrink(s->graph, s->units, s->keep, NULL, 0.01, s->out.values, err);
+    mskp_status status = mskp_penalty_shrink(s->graph, s->units, s->keep, NULL, 0.01,
+                                             mskp_count(s->graph).params, s->out.values, err);
     return status ? status
                   : mskp_penalty_shrink(s->graph, s->units, s->keep, &penalty, 0.01,
-                                        s->out.gradients, err);
+                                        mskp_count(s->graph).params, s->out.gradients, err);
 }
 
 static mskp_status call_deadline(stage *s, mskp_error *err)
 {
-    return mskp_penalty_deadline(s->graph, s->units, s->keep, NULL, 3, s->out.values, err);
+    return mskp_penalty_deadline(s->graph, s->units, s->keep, NULL, 3, mskp_count(s->graph).params,
+                                 s->out.values, err);
 }
 
 static mskp_status call_value(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_ON_ALL};
-    return mskp_penalty_value(s->graph, s->units, s->keep, &penalty, s->out.values, &s->out.value,
-                              err);
+    return mskp_penalty_value(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
+                              s->out.values, &s->out.value, err);
 }
 
 static const struct {

@@ -424,11 +424,11 @@ START_TEST(ignored_strides)
             const mskp_scoring scoring = {.roles = MSKP_ROLES_UNIT};
             const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT};
 #define GOOD(call) must((call) == MSKP_OK, "%s", err.text)
-            GOOD(mskp_score(graph, &scoring, set, 5, scores[k], &err));
-            GOOD(mskp_penalty_value(graph, 5, n.keep, &penalty, set, &value[k], &err));
-            GOOD(mskp_penalty_gradient(graph, 5, n.keep, &penalty, 0.5, set, slopes, &err));
-            GOOD(mskp_penalty_shrink(graph, 5, n.keep, &penalty, 0.5, set, &err));
-            GOOD(mskp_penalty_deadline(graph, 5, n.keep, &penalty, 1, set, &err));
+            GOOD(mskp_score(graph, &scoring, 1, set, 5, scores[k], &err));
+            GOOD(mskp_penalty_value(graph, 5, n.keep, &penalty, 1, set, &value[k], &err));
+            GOOD(mskp_penalty_gradient(graph, 5, n.keep, &penalty, 0.5, 1, set, slopes, &err));
+            GOOD(mskp_penalty_shrink(graph, 5, n.keep, &penalty, 0.5, 1, set, &err));
+            GOOD(mskp_penalty_deadline(graph, 5, n.keep, &penalty, 1, 1, set, &err));
             GOOD(mskp_take(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
             GOOD(mskp_plan_views(n.plan, 1, slopes, slopes, &err));
             must(slopes[1].stride[1] == 8 && slopes[1].stride[3] == 2, "gaps were lost");

@@ -56,9 +56,10 @@ START_TEST(sets_that_start_at_0)
     set_up(&h);
     ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
     h.values[0].data = h.w;
-    REFUSED(&h, mskp_score(h.graph, NULL, h.values, 4, scores, &h.err), MSKP_BAD_ARGUMENT,
+    REFUSED(&h, mskp_score(h.graph, NULL, PARAMS, h.values, 4, scores, &h.err), MSKP_BAD_ARGUMENT,
             "values: entry 0");
-    REFUSED(&h, mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, h.values, h.gradients, &h.err),
+    REFUSED(&h,
+            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
             MSKP_BAD_ARGUMENT, "values: entry 0");
     REFUSED(&h, mskp_plan_views(plan, PARAMS, h.values, h.values, &h.err), MSKP_BAD_ARGUMENT,
             "entry 0");
@@ -93,7 +94,8 @@ START_TEST(values_as_their_own_gradients)
 {
     host h;
     set_up(&h);
-    REFUSED(&h, mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, h.values, h.values, &h.err),
+    REFUSED(&h,
+            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.values, &h.err),
             MSKP_OVERLAP, "gamma: values and gradients");
     mskp_graph_destroy(h.graph);
 }

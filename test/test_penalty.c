@@ -81,8 +81,9 @@ START_TEST(gradients_touch_their_slices_alone)
             hide_unused(&t, a, &gradients);
             hide_unused(&t, a, &expected);
         }
-        mskp_status status = mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alpha,
-                                                   values.views, gradients.views, &err);
+        mskp_status status =
+            mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alpha,
+                                  mskp_count(t.graph).params, values.views, gradients.views, &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         REQUIRE(set_same(&values, &was), "the values changed");
         for (size_t p = 1; p <= t.net->params; p++)
@@ -130,22 +131,23 @@ START_TEST(gradient_is_the_difference_of_values)
         double base = -1, up, down;
         pair c = {.values = &values};
         each_element(&t, a, add_value, &c);
-        REQUIRE_OK(
-            mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &base, NULL));
+        REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
+                                      mskp_count(t.graph).params, values.views, &base, NULL));
         REQUIRE(base == c.number, "R is %.17g, not %.17g", base, c.number);
-        REQUIRE_OK(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, 1, values.views,
-                                         gradients.views, NULL));
+        REQUIRE_OK(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, 1,
+                                         mskp_count(t.graph).params, values.views, gradients.views,
+                                         NULL));
         for (size_t p = 1; p <= t.net->params; p++) {
             size_t index[MSKP_MAX_DIMS] = {0};
             mskp_tensor v = whole(&t, &values, p), g = whole(&t, &gradients, p);
             for (uint32_t d = 0; d < v.ndim; d++) index[d] = rng_below(&t.r, v.shape[d]);
             double w = view_get(&v, index);
             view_set(&v, index, w + h);
-            REQUIRE_OK(
-                mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &up, NULL));
+            REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
+                                          mskp_count(t.graph).params, values.views, &up, NULL));
             view_set(&v, index, w - h);
-            REQUIRE_OK(
-                mskp_penalty_value(t.graph, t.units, a->keep, a->given, values.views, &down, NULL));
+            REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
+                                          mskp_count(t.graph).params, values.views, &down, NULL));
             view_set(&v, index, w);
             REQUIRE((up - down) / (2 * h) == view_get(&g, index),
                     "parameter %zu: the slope is %g, the gradient %g", p, (up - down) / (2 * h),
@@ -213,8 +215,8 @@ START_TEST(shrink_is_the_proximal_step)
             hide_unused(&t, a, &values);
             hide_unused(&t, a, &was);
         }
-        mskp_status status =
-            mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, c.eta, values.views, &err);
+        mskp_status status = mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, c.eta,
+                                                 mskp_count(t.graph).params, values.views, &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         each_element(&t, a, require_prox, &c);
         touched += c.touched;
@@ -266,7 +268,7 @@ START_TEST(deadline_is_a_straight_line_to_zero)
         line c = {.start = &was, .now = &values, .steps = rng_from(&t.r, 1, 12)};
         for (c.left = c.steps; c.left-- > 0;) {
             REQUIRE_OK(mskp_penalty_deadline(t.graph, t.units, a->keep, a->given, c.left,
-                                             values.views, NULL));
+                                             mskp_count(t.graph).params, values.views, NULL));
             each_element(&t, a, require_line, &c);
         }
         trial_end(&t);
@@ -288,7 +290,8 @@ START_TEST(deadline_ends_at_zero_from_anywhere)
         float w[2] = {starts[i], starts[i]};
         uint32_t bits;
         mskp_tensor values[2] = {{0}, {.data = w}};
-        ck_assert_int_eq(mskp_penalty_deadline(g, 2, (uint8_t[]){0, 1}, NULL, 0, values, NULL),
+        ck_assert_int_eq(mskp_penalty_deadline(g, 2, (uint8_t[]){0, 1}, NULL, 0,
+                                               mskp_count(g).params, values, NULL),
                          MSKP_OK);
         memcpy(&bits, &w[0], sizeof bits);
         ck_assert_msg(bits == 0, "%g ends at %g", (double)starts[i], (double)w[0]);
@@ -318,17 +321,22 @@ START_TEST(half_precision_keeps_its_sign)
     mskp_penalty l2 = {.kind = MSKP_L2, .target = MSKP_ON_ALL}, l1 = {.target = MSKP_ON_ALL};
     for (size_t i = 0; i < n; i++) bits[i] = isfinite(decode((uint16_t)i)) ? (uint16_t)i : 0;
     memset(gradients, 0, sizeof gradients);
-    ck_assert_int_eq(mskp_penalty_gradient(g, n, NULL, &l2, 1, values, grads, NULL), MSKP_OK);
+    ck_assert_int_eq(
+        mskp_penalty_gradient(g, n, NULL, &l2, 1, mskp_count(g).params, values, grads, NULL),
+        MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (gradients[i] != decode(bits[i])) ck_abort_msg("%zx: %a", i, gradients[i]);
     memset(gradients, 0, sizeof gradients);
-    ck_assert_int_eq(mskp_penalty_gradient(g, n, NULL, &l1, 1, values, grads, NULL), MSKP_OK);
+    ck_assert_int_eq(
+        mskp_penalty_gradient(g, n, NULL, &l1, 1, mskp_count(g).params, values, grads, NULL),
+        MSKP_OK);
     for (size_t i = 0; i < n; i++) {
         double w = decode(bits[i]);
         if (gradients[i] != (w > 0) - (w < 0)) ck_abort_msg("%zx: %a", i, gradients[i]);
     }
     /* A step of 0 gives every number back: decoding and rounding are inverse. */
-    ck_assert_int_eq(mskp_penalty_shrink(g, n, NULL, &l1, 0, values, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_penalty_shrink(g, n, NULL, &l1, 0, mskp_count(g).params, values, NULL),
+                     MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (decode(bits[i]) != (isfinite(decode((uint16_t)i)) ? decode((uint16_t)i) : 0))
             ck_abort_msg("%zx becomes %x", i, (unsigned)bits[i]);
@@ -366,7 +374,8 @@ START_TEST(gradients_round_once)
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = dtype}};
         mskp_penalty all = {.target = MSKP_ON_ALL};
-        if (mskp_penalty_gradient(g, 1, NULL, &all, alpha, values, grads, NULL) != MSKP_OK)
+        if (mskp_penalty_gradient(g, 1, NULL, &all, alpha, mskp_count(g).params, values, grads,
+                                  NULL) != MSKP_OK)
             ck_abort_msg("refused");
         if (bits != expected && decode(bits) != decode(expected))
             ck_abort_msg("%a + %a is %x (%a), not %x", start, alpha * w, (unsigned)bits,
@@ -402,8 +411,9 @@ START_TEST(gradients_overflow_as_ieee_says)
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = cases[i].dtype}};
         mskp_penalty all = {.target = MSKP_ON_ALL};
-        ck_assert_int_eq(
-            mskp_penalty_gradient(g, 1, NULL, &all, cases[i].alpha, values, grads, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_gradient(g, 1, NULL, &all, cases[i].alpha,
+                                               mskp_count(g).params, values, grads, NULL),
+                         MSKP_OK);
         ck_assert_msg(bits == cases[i].to, "case %zu: %x, not %x", i, (unsigned)bits,
                       (unsigned)cases[i].to);
     }
@@ -427,31 +437,32 @@ START_TEST(refusals_change_nothing)
         set values = exact_set(&t, t.net), gradients = exact_set(&t, t.net);
         set values_were = set_copy(&t.mem, &values), gradients_were = set_copy(&t.mem, &gradients);
 
-#define ALL_REFUSE(code, units_, keep_, penalty_, number_)                                         \
-    do {                                                                                           \
-        for (int call = 0; call < 4; call++) {                                                     \
-            mskp_status got;                                                                       \
-            if (call >= only_calls) continue;                                                      \
-            err = (mskp_error){0};                                                                 \
-            if (call == 0)                                                                         \
-                got = mskp_penalty_gradient(t.graph, units_, keep_, penalty_, number_,             \
-                                            values.views, gradients.views, &err);                  \
-            else if (call == 1)                                                                    \
-                got = mskp_penalty_shrink(t.graph, units_, keep_, penalty_, number_, values.views, \
-                                          &err);                                                   \
-            else if (call == 2)                                                                    \
-                got = mskp_penalty_deadline(t.graph, units_, keep_, penalty_, 3, values.views,     \
-                                            &err);                                                 \
-            else                                                                                   \
-                got = mskp_penalty_value(t.graph, units_, keep_, penalty_, values.views, &value,   \
-                                         &err);                                                    \
-            REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,               \
-                    mskp_status_text(got), err.text);                                              \
-            REQUIRE(err.status == (code) && err.text[0], "no sentence");                           \
-            REQUIRE(set_same(&values, &values_were), "values changed in call %d", call);           \
-            REQUIRE(set_same(&gradients, &gradients_were), "gradients changed");                   \
-            REQUIRE(value == 77, "the value changed");                                             \
-        }                                                                                          \
+#define ALL_REFUSE(code, units_, keep_, penalty_, number_)                                        \
+    do {                                                                                          \
+        for (int call = 0; call < 4; call++) {                                                    \
+            mskp_status got;                                                                      \
+            if (call >= only_calls) continue;                                                     \
+            err = (mskp_error){0};                                                                \
+            if (call == 0)                                                                        \
+                got = mskp_penalty_gradient(t.graph, units_, keep_, penalty_, number_,            \
+                                            mskp_count(t.graph).params, values.views,             \
+                                            gradients.views, &err);                               \
+            else if (call == 1)                                                                   \
+                got = mskp_penalty_shrink(t.graph, units_, keep_, penalty_, number_,              \
+                                          mskp_count(t.graph).params, values.views, &err);        \
+            else if (call == 2)                                                                   \
+                got = mskp_penalty_deadline(t.graph, units_, keep_, penalty_, 3,                  \
+                                            mskp_count(t.graph).params, values.views, &err);      \
+            else                                                                                  \
+                got = mskp_penalty_value(t.graph, units_, keep_, penalty_,                        \
+                                         mskp_count(t.graph).params, values.views, &value, &err); \
+            REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,              \
+                    mskp_status_text(got), err.text);                                             \
+            REQUIRE(err.status == (code) && err.text[0], "no sentence");                          \
+            REQUIRE(set_same(&values, &values_were), "values changed in call %d", call);          \
+            REQUIRE(set_same(&gradients, &gradients_were), "gradients changed");                  \
+            REQUIRE(value == 77, "the value changed");                                            \
+        }                                                                                         \
     } while (0)
         int only_calls = 4;
         mskp_penalty bad = a->penalty;
@@ -497,10 +508,11 @@ START_TEST(refusals_change_nothing)
         const double alphas[] = {nan, inf, -inf}, etas[] = {nan, inf, -1};
         for (int i = 0; i < 3; i++) {
             REQUIRE(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alphas[i],
-                                          values.views, gradients.views, NULL) != MSKP_OK,
+                                          mskp_count(t.graph).params, values.views, gradients.views,
+                                          NULL) != MSKP_OK,
                     "alpha %g", alphas[i]);
-            REQUIRE(mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, etas[i], values.views,
-                                        NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, etas[i],
+                                        mskp_count(t.graph).params, values.views, NULL) != MSKP_OK,
                     "eta %g", etas[i]);
         }
         double *weight = arena_get(&t.mem, t.units, sizeof *weight);
@@ -508,16 +520,16 @@ START_TEST(refusals_change_nothing)
         bad.unit_weight = weight;
         for (int i = 0; i < 3 && t.units; i++) {
             weight[rng_below(&t.r, t.units)] = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, values.views, &value,
-                                       NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
+                                       values.views, &value, NULL) != MSKP_OK,
                     "unit weight %g", etas[i]);
         }
         bad = a->penalty;
         bad.kind = MSKP_SMOOTH_L1;
         for (int i = 0; i < 3; i += 2) {
             bad.knee = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, values.views, &value,
-                                       NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
+                                       values.views, &value, NULL) != MSKP_OK,
                     "knee %g", etas[i]);
         }
         REQUIRE(set_same(&values, &values_were) && set_same(&gradients, &gradients_were),
@@ -566,13 +578,21 @@ START_TEST(threads_do_not_show)
         mskp_tensor v[3] = {{0}, {.data = values[k][0]}, {.data = values[k][1]}};
         mskp_tensor d[3] = {{0}, {.data = gradients[k][0]}, {.data = gradients[k][1]}};
         mskp_scoring how = {.roles = MSKP_ROLES_UNIT, .norm = MSKP_NORM_L2};
-        ck_assert_int_eq(mskp_penalty_value(g[k], N, keep, &p, v, &sum[k], NULL), MSKP_OK);
-        ck_assert_int_eq(mskp_penalty_gradient(g[k], N, keep, &p, 0.1, v, d, NULL), MSKP_OK);
-        ck_assert_int_eq(mskp_penalty_shrink(g[k], N, keep, &p, 0.01, v, NULL), MSKP_OK);
+        ck_assert_int_eq(
+            mskp_penalty_value(g[k], N, keep, &p, mskp_count(g[k]).params, v, &sum[k], NULL),
+            MSKP_OK);
+        ck_assert_int_eq(
+            mskp_penalty_gradient(g[k], N, keep, &p, 0.1, mskp_count(g[k]).params, v, d, NULL),
+            MSKP_OK);
+        ck_assert_int_eq(
+            mskp_penalty_shrink(g[k], N, keep, &p, 0.01, mskp_count(g[k]).params, v, NULL),
+            MSKP_OK);
         p.target = MSKP_ON_KEPT;
-        ck_assert_int_eq(mskp_penalty_deadline(g[k], N, keep, &p, 5, v, NULL), MSKP_OK);
+        ck_assert_int_eq(
+            mskp_penalty_deadline(g[k], N, keep, &p, 5, mskp_count(g[k]).params, v, NULL), MSKP_OK);
         p.target = MSKP_ON_REMOVED;
-        ck_assert_int_eq(mskp_score(g[k], &how, v, N, scores[k], NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_score(g[k], &how, mskp_count(g[k]).params, v, N, scores[k], NULL),
+                         MSKP_OK);
     }
     ck_assert_mem_eq(values[0], values[1], sizeof values[0]);
     ck_assert_mem_eq(gradients[0], gradients[1], sizeof gradients[0]);

@@ -91,7 +91,8 @@ START_TEST(scores_are_sums_over_elements)
             for (size_t p = 1; p <= t.net->params; p++)
                 if (!tensor_has(&t.model, p, roles, NULL)) views[p].data = NULL;
             mskp_status status =
-                mskp_score(t.graph, plain ? NULL : &how, views, t.units, scores, &err);
+                mskp_score(t.graph, plain ? NULL : &how, mskp_count(t.graph).params, views, t.units,
+                           scores, &err);
             REQUIRE(status == MSKP_OK, "norm %d, reduce %d, roles %u: %s", (int)how.norm,
                     (int)how.reduce, how.roles, err.text);
             for (uint32_t u = 0; u < t.units; u++) {
@@ -135,7 +136,8 @@ START_TEST(bad_numbers_and_missing_data)
                 read |= element_axis(&t.model, p, index, u, roles) != MSKP_MAX_DIMS;
             double good = view_get(&v, index);
             view_set(&v, index, bad[rng_below(&t.r, 3)]);
-            mskp_status status = mskp_score(t.graph, &how, values.views, t.units, scores, NULL);
+            mskp_status status = mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views,
+                                            t.units, scores, NULL);
             view_set(&v, index, good);
             REQUIRE(status == (read ? MSKP_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
@@ -149,7 +151,8 @@ START_TEST(bad_numbers_and_missing_data)
             values.views[p].data = NULL;
             bool needed = tensor_has(&t.model, p, roles, NULL);
             mskp_error err = {0};
-            status = mskp_score(t.graph, &how, values.views, t.units, scores, &err);
+            status = mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views, t.units,
+                                scores, &err);
             REQUIRE(status == (needed ? MSKP_NO_DATA : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
             if (needed) {
@@ -159,7 +162,8 @@ START_TEST(bad_numbers_and_missing_data)
                 REQUIRE(memcmp(scores, before, t.units * sizeof *scores) == 0, "scores changed");
                 values.views[p].dtype = MSKP_BYTES_4;
                 values.views[p].data = data;
-                REQUIRE(mskp_score(t.graph, &how, values.views, t.units, scores, NULL) != MSKP_OK,
+                REQUIRE(mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views, t.units,
+                                   scores, NULL) != MSKP_OK,
                         "bytes are no numbers");
                 values.views[p].dtype = v.dtype;
             }
@@ -189,18 +193,24 @@ START_TEST(options_are_checked)
                                   {.reserved = {0, 0, 0, 1}},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        mskp_status s = mskp_score(t.graph, &wrong[i], values.views, t.units, scores, &err);
+        mskp_status s = mskp_score(t.graph, &wrong[i], mskp_count(t.graph).params, values.views,
+                                   t.units, scores, &err);
         ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i == 4 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
                       (int)s);
         ck_assert_int_eq(err.status, s);
     }
-    ck_assert_int_eq(mskp_score(t.graph, NULL, values.views, t.units + 1, scores, &err),
+    ck_assert_int_eq(mskp_score(t.graph, NULL, mskp_count(t.graph).params, values.views,
+                                t.units + 1, scores, &err),
                      MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_score(t.graph, NULL, NULL, t.units, scores, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_score(t.graph, NULL, values.views, t.units, NULL, &err),
-                     MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_score(NULL, NULL, values.views, t.units, scores, &err),
-                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_score(t.graph, NULL, mskp_count(t.graph).params, NULL, t.units, scores, &err),
+        MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_score(t.graph, NULL, mskp_count(t.graph).params, values.views, t.units, NULL, &err),
+        MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_score(NULL, NULL, mskp_count(NULL).params, values.views, t.units, scores, &err),
+        MSKP_BAD_ARGUMENT);
     trial_end(&t);
 }
 END_TEST
@@ -232,12 +242,15 @@ START_TEST(half_precision_is_decoded)
         if (isfinite(decode((uint16_t)i))) continue;
         views[1].data = &bits[i];
         one = -1;
-        if (mskp_score(single, NULL, views, 1, &one, NULL) != MSKP_BAD_NUMBER || one != -1)
+        if (mskp_score(single, NULL, mskp_count(single).params, views, 1, &one, NULL) !=
+                MSKP_BAD_NUMBER ||
+            one != -1)
             ck_abort_msg("pattern %zx is taken for a number", i);
         bits[i] = 0;
     }
     views[1].data = bits;
-    ck_assert_int_eq(mskp_score(all, NULL, views, 65536, scores, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_score(all, NULL, mskp_count(all).params, views, 65536, scores, NULL),
+                     MSKP_OK);
     for (size_t i = 0; i < 65536; i++)
         if (scores[i] != fabs(decode(bits[i])))
             ck_abort_msg("pattern %zx: %a instead of %a", i, scores[i], fabs(decode(bits[i])));
@@ -332,8 +345,10 @@ START_TEST(threads_do_not_show)
                                 .reduce = (mskp_reduce)reduce,
                                 .roles = MSKP_ROLES_UNIT,
                                 .vote_threshold = 0.5};
-            REQUIRE_OK(mskp_score(a.graph, &how, values.views, a.units, x, NULL));
-            REQUIRE_OK(mskp_score(b.graph, &how, values.views, a.units, y, NULL));
+            REQUIRE_OK(mskp_score(a.graph, &how, mskp_count(a.graph).params, values.views, a.units,
+                                  x, NULL));
+            REQUIRE_OK(mskp_score(b.graph, &how, mskp_count(b.graph).params, values.views, a.units,
+                                  y, NULL));
             REQUIRE(memcmp(x, y, a.units * sizeof *x) == 0, "reduce %d differs", reduce);
         }
         trial_end(&a);

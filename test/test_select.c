@@ -437,7 +437,8 @@ START_TEST(votes_are_the_authors)
         double threshold = (double)rng_below(&t.r, 4) / 8;
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         mskp_scoring how = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = threshold};
-        REQUIRE_OK(mskp_score(t.graph, &how, values.views, t.units, scores, NULL));
+        REQUIRE_OK(mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views, t.units,
+                              scores, NULL));
 
         for (size_t f = 0; f < t.model.families; f++) {
             size_t norms = 0, fewest = SIZE_MAX, votes = 0;

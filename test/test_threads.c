@@ -129,7 +129,8 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = 0.25};
-        tell(j, mskp_score(g, &scoring, values->views, units, scores, &j->err));
+        tell(j,
+             mskp_score(g, &scoring, mskp_count(g).params, values->views, units, scores, &j->err));
         add(j, scores, units * sizeof *scores);
     }
     mskp_cost all = {0, 0}, per_value[128] = {{0, 0}};
@@ -162,13 +163,16 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                                 .knee = 0.01,
                                 .unit_weight = i % 4 ? NULL : scores};
         double value = 0;
-        tell(j, mskp_penalty_value(g, units, keep, &p, values->views, &value, &j->err));
+        tell(j, mskp_penalty_value(g, units, keep, &p, mskp_count(g).params, values->views, &value,
+                                   &j->err));
         add(j, &value, sizeof value);
-        tell(j, mskp_penalty_gradient(g, units, keep, &p, 0.01, values->views, gradients->views,
-                                      &j->err));
+        tell(j, mskp_penalty_gradient(g, units, keep, &p, 0.01, mskp_count(g).params, values->views,
+                                      gradients->views, &j->err));
         add(j, gradients->memory, gradients->bytes);
-        tell(j, mskp_penalty_shrink(g, units, keep, &p, 0.001, values->views, &j->err));
-        tell(j, mskp_penalty_deadline(g, units, keep, &p, i, values->views, &j->err));
+        tell(j, mskp_penalty_shrink(g, units, keep, &p, 0.001, mskp_count(g).params, values->views,
+                                    &j->err));
+        tell(j, mskp_penalty_deadline(g, units, keep, &p, i, mskp_count(g).params, values->views,
+                                      &j->err));
         add(j, values->memory, values->bytes);
     }
 }

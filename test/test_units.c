@@ -419,7 +419,8 @@ START_TEST(before_and_after_finish)
     ck_assert_int_eq(mskp_value_get_info(b.g, c, &info, &err), MSKP_BAD_STATE);
     ck_assert_int_eq(err.status, MSKP_BAD_STATE);
     ck_assert_int_eq(mskp_measure(b.g, 0, NULL, &cost, NULL, NULL), MSKP_BAD_STATE);
-    ck_assert_int_eq(mskp_score(b.g, NULL, NULL, 0, scores, NULL) == MSKP_OK, 0);
+    ck_assert_int_eq(
+        mskp_score(b.g, NULL, mskp_count(b.g).params, NULL, 0, scores, NULL) == MSKP_OK, 0);
 
     err = (mskp_error){.status = MSKP_NO_DATA, .text = "untouched"};
     ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_OK);

@@ -16,6 +16,7 @@ bool pruner_describe(pruner *p, cn_net *net, mskp_error *err)
     if (mskp_graph_finish(p->graph, err)) return false;
 
     const mskp_counts counts = mskp_count(p->graph);
+    p->params = counts.params;
     p->units = counts.units;
     p->values = calloc(counts.params + 1, sizeof *p->values);
     p->gradients = calloc(counts.params + 1, sizeof *p->gradients);
@@ -60,7 +61,8 @@ bool pruner_select(pruner *p, bool filters, double keep_macs, mskp_error *err)
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MEAN,
                                   .roles = filters ? MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
     const mskp_rule rule = {.max_macs = keep_macs * p->dense.macs, .min_channels = LEAST_CHANNELS};
-    if (mskp_score(p->graph, &scoring, p->values, p->units, p->scores, err)) return false;
+    if (mskp_score(p->graph, &scoring, p->params, p->values, p->units, p->scores, err))
+        return false;
     if (filters) compare_within_families(p);
     return !mskp_select(p->graph, p->units, p->scores, &rule, p->keep, &p->selection, err);
 }
@@ -68,8 +70,9 @@ bool pruner_select(pruner *p, bool filters, double keep_macs, mskp_error *err)
 /* The penalty as a gradient ... */
 bool pruner_before_step(const pruner *p, const drive *d, mskp_error *err)
 {
-    return d->form != GRADIENT || !mskp_penalty_gradient(p->graph, p->units, p->keep, &d->penalty,
-                                                         d->strength, p->values, p->gradients, err);
+    return d->form != GRADIENT ||
+           !mskp_penalty_gradient(p->graph, p->units, p->keep, &d->penalty, d->strength, p->params,
+                                  p->values, p->gradients, err);
 }
 
 /* ... or as a step of its own. */
@@ -78,10 +81,10 @@ bool pruner_after_step(const pruner *p, const drive *d, double rate, size_t step
 {
     if (d->form == PROXIMAL)
         return !mskp_penalty_shrink(p->graph, p->units, p->keep, &d->penalty, rate * d->strength,
-                                    p->values, err);
+                                    p->params, p->values, err);
     if (d->form == DEADLINE)
         return !mskp_penalty_deadline(p->graph, p->units, p->keep, &d->penalty, steps_left,
-                                      p->values, err);
+                                      p->params, p->values, err);
     return true;
 }
 
@@ -106,15 +109,15 @@ bool pruner_cut(pruner *p, cn_net *net, mskp_error *err)
 /* A deadline that is now. */
 bool pruner_zero_marked(const pruner *p, uint32_t roles, mskp_error *err)
 {
-    return !mskp_penalty_deadline(p->graph, p->units, p->keep, &(mskp_penalty){.roles = roles}, 0,
-                                  p->values, err);
+    return !mskp_penalty_zero(p->graph, p->units, p->keep, &(mskp_penalty){.roles = roles},
+                              p->params, p->values, err);
 }
 
 double pruner_largest_marked(const pruner *p, uint32_t roles)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MAX, .roles = roles};
     double largest = 0;
-    if (mskp_score(p->graph, &scoring, p->values, p->units, p->scores, NULL)) return NAN;
+    if (mskp_score(p->graph, &scoring, p->params, p->values, p->units, p->scores, NULL)) return NAN;
     for (size_t u = 0; u < p->units; u++)
         if (!p->keep[u] && p->scores[u] > largest) largest = p->scores[u];
     return largest;
@@ -124,7 +127,8 @@ double pruner_loss(const pruner *p, const drive *d)
 {
     double value = 0;
     if (d->form == FREE || d->form == DEADLINE) return 0;
-    if (mskp_penalty_value(p->graph, p->units, p->keep, &d->penalty, p->values, &value, NULL))
+    if (mskp_penalty_value(p->graph, p->units, p->keep, &d->penalty, p->params, p->values, &value,
+                           NULL))
         return NAN;
     return d->strength * value;
 }

@@ -17,7 +17,7 @@
 typedef struct pruner {
     mskp_graph *graph;
     mskp_tensor *values, *gradients; /* views of the network's parameters */
-    size_t units;
+    size_t params, units;
     double *scores; /* a work array */
     uint8_t *keep;
     mskp_selection selection; /* what the mask leaves */

@@ -41,10 +41,12 @@ int main()
     std::vector<uint8_t> keep(units);
     mskp_rule rule{};
     rule.remove_fraction = 0.5;
-    require(!mskp_score(graph, nullptr, values.data(), units, scores.data(), &err), "score");
+    require(
+        !mskp_score(graph, nullptr, values.size() - 1, values.data(), units, scores.data(), &err),
+        "score");
     require(!mskp_select(graph, units, scores.data(), &rule, keep.data(), nullptr, &err), "select");
-    require(!mskp_penalty_gradient(graph, units, keep.data(), nullptr, 0.5, values.data(),
-                                   gradients.data(), &err),
+    require(!mskp_penalty_gradient(graph, units, keep.data(), nullptr, 0.5, values.size() - 1,
+                                   values.data(), gradients.data(), &err),
             "penalty");
     require(units == 4 && gradient[0] == 0 && gradient[1] == 0.5F && gradient[3] == -0.5F, "sign");
 
