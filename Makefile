@@ -4,9 +4,11 @@
 # examples/job/*.c what else they share. Programs of their own are examples/*.c, test/test_*.c, test/bench/*.c and
 # test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c is linked
 # with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
+# A trainer of examples/hosts/NAME is one program, NAME, of all its sources; its tests are test/hosts/test_NAME.
 
 BUILD ?= build
 CFLAGS ?= -O3 -g
+CXXFLAGS ?= -O2
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 CLANG_FORMAT ?= clang-format
@@ -26,6 +28,11 @@ pkgconfigdir = $(libdir)/pkgconfig
 # What setup installs on Debian and Ubuntu: for all, demo, check; and what only lint, installcheck and valgrind need.
 # `make setup LINT_PACKAGES=` leaves the latter out.
 PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
+# And what each of the HOSTS needs besides (`make hosts` installs it).
+HOSTS ?= darknet libtorch dlib
+PACKAGES_darknet = darknet
+PACKAGES_libtorch = g++ libtorch-dev
+PACKAGES_dlib = g++ libdlib-dev
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
 
 # Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
@@ -62,13 +69,25 @@ CONVNET_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
 TEST_FLAGS = -Ilib -Itest $(CONVNET_FLAGS) $$($(PKG_CONFIG) --cflags check)
 TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(CONVNET_LIBS)
 
+# The hosts: each trainer as its own package has it. Its headers are not ours to mend: -isystem.
+CXX_DIALECT = -std=c++17 -ffp-contract=off
+CXX_WARN = $(filter-out %-prototypes,$(WARN))
+CXX_COMPILE = $(CXX) $(CXX_DIALECT) $(CXX_WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+HOST_FLAGS = -Iexamples/hosts -Iexamples/hosts/$(1) -Itest $(CONVNET_FLAGS) $$($(PKG_CONFIG) --cflags check) $(FLAGS_$(1))
+FLAGS_darknet = -isystem /usr/lib/darknet/include
+LIBS_darknet = -L/usr/lib/darknet -Wl,-rpath,/usr/lib/darknet -ldarknet
+FLAGS_libtorch = -isystem /usr/include/torch/csrc/api/include
+LIBS_libtorch = -ltorch -ltorch_cpu -lc10
+FLAGS_dlib = $$($(PKG_CONFIG) --cflags dlib-1)
+LIBS_dlib = $$($(PKG_CONFIG) --libs dlib-1)
+
 # ---- Files ----
-objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+objects = $(addprefix $(BUILD)/,$(patsubst %.c,%.o,$(patsubst %.cpp,%.o,$(1))))
 double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
 
 LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
 CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
-HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/%),$(wildcard test/*/*.c)))
+HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/% hosts/%),$(wildcard test/*/*.c)))
 HELPERS := $(patsubst $(BUILD)/test/%/,%,$(sort $(dir $(HELPER_OBJECTS))))
 JOB_OBJECTS := $(call objects,$(wildcard examples/job/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -77,6 +96,10 @@ CONVNET_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/convnet/test_*.c))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c))
 PROGRAMS := $(TESTS) $(CONVNET_TESTS) $(call double,$(CONVNET_TESTS))
 SCRIPTS := $(wildcard test/scripts/check-*)
+HOST_SHARED := $(call objects,examples/hosts/host.c test/hosts/laws.c)
+host_objects = $(call objects,$(wildcard examples/hosts/$(1)/*.c examples/hosts/$(1)/*.cpp))
+host_test = $(call objects,$(wildcard test/hosts/test_$(1).c test/hosts/test_$(1).cpp))
+HOST_OBJECTS := $(HOST_SHARED) $(foreach h,$(HOSTS),$(call host_objects,$(h)) $(call host_test,$(h)))
 
 LIBRARY = $(BUILD)/libmskp.a
 SHARED = $(BUILD)/$(SONAME)
@@ -88,11 +111,12 @@ HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(HELPER_OBJECTS) $(JOB_OBJECTS) \
 	$(call objects,$(wildcard examples/*.c test/test_*.c test/convnet/*.c test/bench/*.c)) \
 	$(call double,$(call objects,$(wildcard test/convnet/*.c)))
-SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] test/*.[ch] test/*/*.[ch] test/*/*.cpp)
+SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] examples/hosts/*/*.[ch] examples/hosts/*/*pp \
+	test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
-.PHONY: all library setup demo check programs check-programs check-library bench cifar install uninstall installcheck \
-	format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object FORCE
+.PHONY: all library setup setup-hosts hosts check-hosts lint-hosts demo check programs check-programs check-library bench cifar install uninstall installcheck \
+	format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object host-objects FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -100,11 +124,13 @@ all: library $(EXAMPLES) ## the library (static and shared) and the examples
 library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
 programs: $(PROGRAMS)
 every-object: $(EVERY_OBJECT)
+host-objects: $(HOST_OBJECTS)
 
 # Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
 $(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(BUILD)/cxxflags: STAMP = $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
 $(BUILD)/sources: STAMP = $(EVERY_OBJECT)
-$(BUILD)/flags $(BUILD)/sources: FORCE
+$(BUILD)/flags $(BUILD)/cxxflags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(STAMP))' | cmp -s - $@ || echo '$(subst ','\'',$(STAMP))' > $@
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
@@ -126,6 +152,11 @@ $(BUILD)/f64/%.o: %.c $(BUILD)/flags
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE)
+
+$(BUILD)/%.o: %.cpp $(BUILD)/cxxflags
+	$(call say,CXX)
+	@mkdir -p $(@D)
+	$(Q)$(CXX_COMPILE)
 
 $(LIBRARY): $(LIB_OBJECTS)
 $(CONVNET): $(CONVNET_OBJECTS)
@@ -166,26 +197,51 @@ $(BENCHES): %: %.o $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(CONVNET_LIBS)
 
--include $(EVERY_OBJECT:.o=.d)
+# One program and one test for each host; g++ links, since what it is linked with is C++ more often than not.
+$(HOST_OBJECTS): | setup-hosts
+$(HOST_SHARED): FLAGS = $(call HOST_FLAGS,)
+define host_rules
+$(call host_objects,$(1)) $(call host_test,$(1)): FLAGS = $$(call HOST_FLAGS,$(1))
+$(BUILD)/hosts/$(1): $(call host_objects,$(1)) $(BUILD)/examples/hosts/host.o $(JOB) $(CONVNET) $(LIBRARY)
+	$$(call say,LINK)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS_$(1)) $$(CONVNET_LIBS)
+$(BUILD)/test/hosts/test_$(1): $(call host_test,$(1)) $(filter-out %/main.o,$(call host_objects,$(1))) \
+		$(HOST_SHARED) $(JOB) $(CONVNET) $(LIBRARY)
+	$$(call say,LINK)
+	$$(Q)$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS_$(1)) $$(TEST_LIBS)
+endef
+$(foreach h,$(HOSTS),$(eval $(call host_rules,$(h))))
+
+-include $(EVERY_OBJECT:.o=.d) $(HOST_OBJECTS:.o=.d)
 
 # ---- Use ----
-setup: ## install what is missing (Debian, Ubuntu), else say what is needed
+# Installs what is missing of these packages (Debian, Ubuntu), else says what is needed.
+define install_missing
 	@if command -v apt-get dpkg-query > /dev/null; then \
 		missing=; \
-		for p in $(PACKAGES) $(LINT_PACKAGES); do \
+		for p in $(1); do \
 			case "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null)" in \
 			installed) ;; *) missing="$$missing $$p" ;; esac; \
 		done; \
-		if [ -z "$$missing" ]; then echo "setup: nothing is missing"; exit 0; fi; \
-		echo "setup: installing$$missing"; \
+		if [ -z "$$missing" ]; then echo "$@: nothing is missing"; exit 0; fi; \
+		echo "$@: installing$$missing"; \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -q && \
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else \
-		echo "setup: needed are a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check (libcheck)"; \
+		echo "$@: needed are $(2)"; \
 		command -v $(CC) > /dev/null && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
-		echo "setup: nothing is missing"; \
+		echo "$@: nothing else is missing"; \
 	fi
+endef
+
+setup: ## install what is missing (Debian, Ubuntu), else say what is needed
+	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check (libcheck))
+
+# After setup, where both are asked for: apt-get runs once at a time.
+setup-hosts: $(filter setup,$(MAKECMDGOALS))
+	$(call install_missing,$(PACKAGES) $(foreach h,$(HOSTS),$(PACKAGES_$(h))),$(HOSTS) and a C++17 compiler)
 
 demo: $(BUILD)/masksparsity ## run the example: train, prune and compare on synthetic images
 	$(BUILD)/masksparsity
@@ -200,6 +256,11 @@ check-programs: programs
 
 check-library: $(TESTS)
 	@$(RUN_TESTS) $(TESTS)
+
+hosts: $(HOSTS:%=$(BUILD)/hosts/%) ## the trainers of HOSTS with mskp (darknet libtorch dlib), installing what they need
+
+check-hosts: $(HOSTS:%=$(BUILD)/test/hosts/test_%) $(HOSTS:%=$(BUILD)/hosts/%) ## and their tests
+	@$(RUN_TESTS) $(HOSTS:%=$(BUILD)/test/hosts/test_%)
 
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
@@ -256,6 +317,13 @@ lint-warnings:
 	done; done
 	@for c in g++ clang++; do \
 		$$c -std=c++17 $(filter-out %-prototypes,$(WARN)) -Werror -fsyntax-only -x c++ include/mskp.h || exit; \
+	done
+
+# Both compilers at -O0; apart from lint, because it needs the hosts' packages.
+lint-hosts:
+	@for c in gcc clang; do \
+		$(MAKE) --no-print-directory BUILD=build/lint/hosts-$$c CC=$$c CXX=$$(echo $$c | sed 's/^g../g++/; s/^clang/clang++/') \
+			CFLAGS="-O0 -Werror" CXXFLAGS="-O0 -Werror" host-objects || exit; \
 	done
 
 lint-shell:

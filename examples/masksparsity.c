@@ -17,6 +17,7 @@
 #include "job/options.h"
 #include "job/progress.h"
 #include "job/pruner.h"
+#include "job/table.h"
 
 static const double MOMENTUM = 0.9, DECAY = 1e-4;
 /* The part of the masked stage that is left after a deadline, for the others to take over. Right at
@@ -430,29 +431,18 @@ static void table(job *j)
 {
     const pruner *p = &j->pruner;
     const results *r = &j->results;
-    const struct {
-        const char *name;
-        double a, b;
-    } rows[] = {{"parameters", p->dense.params, p->cost.params},
-                {"MACs", p->dense.macs, p->cost.macs},
-                {"images/s, inference", r->inference[0], r->inference[1]},
-                {"images/s, training", r->training[0], r->training[1]}};
-    const struct {
-        const char *name;
-        double part;
-    } parts[] = {{"baseline", r->baseline},
-                 {"before surgery", r->before},
-                 {"  gamma of the removed zeroed", r->no_gamma},
-                 {"  gamma and beta zeroed", r->no_gamma_beta},
-                 {"right after surgery", r->after},
-                 {"after fine-tuning", r->tuned}};
-    say(j, "\n%-30s %12s %12s %9s", "", "dense", "pruned", "ratio");
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        say(j, "%-30s %12.0f %12.0f %9.3f", rows[i].name, rows[i].a, rows[i].b,
-            rows[i].b / rows[i].a);
-    say(j, "%-30s %12s", "accuracy on the test set", "%");
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        say(j, "%-30s %12.2f", parts[i].name, 100 * parts[i].part);
+    const table_pair pairs[] = {{"parameters", p->dense.params, p->cost.params},
+                                {"MACs", p->dense.macs, p->cost.macs},
+                                {"images/s, inference", r->inference[0], r->inference[1]},
+                                {"images/s, training", r->training[0], r->training[1]}};
+    const table_part parts[] = {{"baseline", r->baseline},
+                                {"before surgery", r->before},
+                                {"  gamma of the removed zeroed", r->no_gamma},
+                                {"  gamma and beta zeroed", r->no_gamma_beta},
+                                {"right after surgery", r->after},
+                                {"after fine-tuning", r->tuned}};
+    table_print(&j->progress, sizeof pairs / sizeof *pairs, pairs, sizeof parts / sizeof *parts,
+                parts);
 }
 
 /* ============================================================================================== */

@@ -145,6 +145,9 @@ static void describe(const describer *d)
     WENT(mskp_bind(g, table, 0, MSKP_ROLE_CONSUMER, y));
     WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
     WENT(mskp_pin(g, z));
+    mskp_value unknown =
+        MADE(mskp_opaque(g, "unknown", "yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}));
+    MADE(mskp_opaque(g, NULL, "sink", 1, &unknown, 1, 0, NULL));
 }
 
 /* So many names that every table has to grow. */
@@ -433,6 +436,19 @@ static mskp_status call_deadline(stage *s, mskp_error *err)
                                  s->out.values, err);
 }
 
+static mskp_status call_zero(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
+    return mskp_penalty_zero(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
+                             s->out.values, err);
+}
+
+static mskp_status call_param_view(stage *s, mskp_error *err)
+{
+    return mskp_param_view(s->graph, (mskp_param){1}, (uint32_t[]){2, 0, 3, 1}, s->out.pool,
+                           MSKP_F32, &s->out.values[1], err);
+}
+
 static mskp_status call_value(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_ON_ALL};
@@ -462,7 +478,9 @@ static const struct {
     {"mskp_penalty_gradient", call_gradient, true, false},
     {"mskp_penalty_shrink", call_shrink, true, false},
     {"mskp_penalty_deadline", call_deadline, true, false},
+    {"mskp_penalty_zero", call_zero, true, false},
     {"mskp_penalty_value", call_value, true, false},
+    {"mskp_param_view", call_param_view, true, false},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 

@@ -444,11 +444,72 @@ START_TEST(ignored_strides)
 }
 END_TEST
 
+/* ---- A parameter in another order of axes ---- */
+
+/* mskp_param_view against the index of an array that is declared in that order. */
+START_TEST(views_in_every_order_of_axes)
+{
+    const size_t shape[4] = {3, 2, 4, 5}, elements = 120;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_param p = mskp_parameter(g, "w", 4, shape);
+    for (uint32_t d = 0; d < 4; d++)
+        mskp_bind(g, p, d, MSKP_ROLE_OTHER, mskp_fresh(g, NULL, shape[d], 0, NULL));
+    mskp_error err = {0};
+    mskp_tensor view = {0}, was = {.ndim = 77};
+    const mskp_tensor never = was;
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, NULL, MSKP_F32, &was, &err), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
+    float data[120];
+    size_t good = 0;
+    for (uint32_t code = 0; code < 625; code++) {
+        const uint32_t order[4] = {code / 125, code / 25 % 5, code / 5 % 5, code % 5};
+        uint32_t seen = 0;
+        for (int i = 0; i < 4; i++) seen |= 1u << order[i];
+        if (seen != 15) {
+            ck_assert_int_eq(mskp_param_view(g, p, order, data, MSKP_F32, &was, &err),
+                             MSKP_BAD_ARGUMENT);
+            ck_assert_mem_eq(&was, &never, sizeof was);
+            continue;
+        }
+        good++;
+        GOOD(mskp_param_view(g, p, order, data, MSKP_F32, &view, &err));
+        must(view.ndim == 4 && view.elements == elements && view.data == data, "code %u", code);
+        size_t i = 0, index[4];
+        for (size_t n = 0; n < elements; n++, i++) { /* memory in order, the last axis fastest */
+            size_t rest = n;
+            ptrdiff_t at = 0;
+            for (int k = 4; k-- > 0;) {
+                index[order[k]] = rest % shape[order[k]];
+                rest /= shape[order[k]];
+            }
+            for (int d = 0; d < 4; d++) at += (ptrdiff_t)index[d] * view.stride[d];
+            must(at == (ptrdiff_t)n, "code %u: element %zu lies at %td", code, n, at);
+        }
+    }
+    must(good == 24, "%zu orders", good);
+    mskp_tensor plain;
+    GOOD(mskp_param_view(g, p, NULL, data, MSKP_F64, &view, &err));
+    GOOD(mskp_param_view(g, p, (uint32_t[]){0, 1, 2, 3}, data, MSKP_F64, &plain, &err));
+    ck_assert_mem_eq(&view, &plain, sizeof view);
+    const mskp_param none = {0}, other = {2};
+    ck_assert_int_eq(mskp_param_view(g, none, NULL, data, MSKP_F32, &was, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, other, NULL, data, MSKP_F32, &was, &err),
+                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, (mskp_dtype)9, &was, &err),
+                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(NULL, p, NULL, data, MSKP_F32, &was, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, MSKP_F32, NULL, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_mem_eq(&was, &never, sizeof was);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cut");
     TCase *tests = tcase_create("cut");
     tcase_set_timeout(tests, 600);
+    tcase_add_test(tests, views_in_every_order_of_axes);
     tcase_add_test(tests, every_small_view);
     tcase_add_test(tests, random_views);
     tcase_add_test(tests, random_takes);

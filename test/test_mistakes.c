@@ -1,6 +1,7 @@
 /* What hosts get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,62 @@ START_TEST(sets_that_start_at_0)
             MSKP_BAD_ARGUMENT, "entry 0");
     h.values[0].data = NULL;
     ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+/* A set that is made for another number of parameters, by every call that takes one. */
+START_TEST(sets_of_another_network)
+{
+    host h;
+    mskp_plan *plan;
+    double scores[4], value;
+    const mskp_tensor *v;
+    set_up(&h);
+    v = h.values;
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    for (size_t params = 0; params < 6; params++) {
+        char words[60];
+        if (params == PARAMS) continue;
+        snprintf(words, sizeof words, "made for %zu parameters, the network has 3", params);
+#define OTHER(call) REFUSED(&h, call, MSKP_OTHER_NETWORK, words)
+        OTHER(mskp_score(h.graph, NULL, params, v, 4, scores, &h.err));
+        OTHER(mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, params, v, h.gradients, &h.err));
+        OTHER(mskp_penalty_shrink(h.graph, 4, KEEP, NULL, 1, params, v, &h.err));
+        OTHER(mskp_penalty_deadline(h.graph, 4, KEEP, NULL, 1, params, v, &h.err));
+        OTHER(mskp_penalty_zero(h.graph, 4, KEEP, NULL, params, v, &h.err));
+        OTHER(mskp_penalty_value(h.graph, 4, KEEP, NULL, params, v, &value, &h.err));
+        OTHER(mskp_plan_views(plan, params, v, h.gradients, &h.err));
+        OTHER(mskp_plan_cut(plan, params, 1, &(mskp_move){h.values, NULL}, &h.err));
+    }
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+/* A host that says how much it allocated is told when that is another tensor's size. */
+START_TEST(tensors_of_another_size)
+{
+    host h;
+    mskp_plan *plan;
+    double scores[4];
+    set_up(&h);
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    h.values[W].elements = 12;
+    h.values[GAMMA].elements = 5;
+    REFUSED(&h, mskp_score(h.graph, NULL, PARAMS, h.values, 4, scores, &h.err), MSKP_BAD_SHAPE,
+            "gamma: the tensor has 5 elements, the parameter's shape asks for 4");
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_SHAPE, "gamma: the tensor has 5 elements");
+    h.values[GAMMA].elements = 4;
+    mskp_tensor small[PARAMS + 1] = {{0}};
+    ck_assert_int_eq(mskp_plan_views(plan, PARAMS, h.values, small, &h.err), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    ck_assert_mem_eq(small, h.values, sizeof small);
+    ck_assert_uint_eq(small[W].elements, 6); /* corrected where it was said */
+    ck_assert_uint_eq(small[GAMMA].elements, 2);
+    ck_assert_uint_eq(small[FC].elements, 0);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
@@ -149,6 +206,8 @@ int main(void)
     Suite *suite = suite_create("mistakes");
     TCase *tests = tcase_create("mistakes");
     tcase_add_test(tests, sets_that_start_at_0);
+    tcase_add_test(tests, sets_of_another_network);
+    tcase_add_test(tests, tensors_of_another_size);
     tcase_add_test(tests, shape_or_strides_without_ndim);
     tcase_add_test(tests, values_as_their_own_gradients);
     tcase_add_test(tests, a_threshold_that_is_not_asked);

@@ -385,6 +385,76 @@ START_TEST(gradients_round_once)
 }
 END_TEST
 
+/* What is not here is passed over; the others get what they get without that. */
+START_TEST(missing_tensors_are_skipped_when_asked)
+{
+    size_t hidden = 0, hit = 0, refused = 0, count = test_count(600);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        aim *a = random_aim(&t);
+        exact_net(t.net, &t.r);
+        const int call = (int)(k % 5);
+        set values[2] = {exact_set(&t, t.net)}, gradients[2] = {exact_set(&t, t.net)};
+        values[1] = set_copy(&t.mem, &values[0]);
+        gradients[1] = set_copy(&t.mem, &gradients[0]);
+        const set values_were = set_copy(&t.mem, &values[0]);
+        const set gradients_were = set_copy(&t.mem, &gradients[0]);
+        bool gone[NET_MAX_PARAMS + 1] = {false}, needed = false;
+        for (size_t p = 1; p <= t.net->params; p++) {
+            if (!rng_chance(&t.r, 0.4)) continue;
+            const bool gradient = call == 0 && rng_chance(&t.r, 0.5);
+            (gradient ? gradients : values)[1].views[p].data = NULL;
+            gone[p] = true;
+            needed |= tensor_has(&t.model, p, a->roles, a->wanted);
+        }
+        double r[2] = {0, 0};
+        mskp_status got[3];
+        for (int skip = 2; skip >= 0; skip--) { /* all are here; skipped; refused */
+            const int i = skip == 2 ? 0 : 1;
+            mskp_penalty penalty = a->penalty;
+            penalty.skip_missing = skip == 1;
+            const mskp_tensor *v = values[i].views;
+            if (call == 0)
+                got[skip] = mskp_penalty_gradient(t.graph, t.units, a->keep, &penalty, 0.5,
+                                                  t.net->params, v, gradients[i].views, &err);
+            else if (call == 1)
+                got[skip] = mskp_penalty_shrink(t.graph, t.units, a->keep, &penalty, 0.25,
+                                                t.net->params, v, &err);
+            else if (call == 2)
+                got[skip] = mskp_penalty_deadline(t.graph, t.units, a->keep, &penalty, 1,
+                                                  t.net->params, v, &err);
+            else if (call == 3)
+                got[skip] =
+                    mskp_penalty_zero(t.graph, t.units, a->keep, &penalty, t.net->params, v, &err);
+            else
+                got[skip] = mskp_penalty_value(t.graph, t.units, a->keep, &penalty, t.net->params,
+                                               v, &r[i], &err);
+            /* The last one, strict, must not change anything: it runs into a missing tensor. */
+            if (skip == 1 && !needed) break;
+        }
+        REQUIRE(got[2] == MSKP_OK && got[1] == MSKP_OK, "%s", err.text);
+        if (needed) REQUIRE(got[0] == MSKP_NO_DATA, "a missing tensor is not refused");
+        refused += needed;
+        REQUIRE(call != 4 || r[1] <= r[0], "R grew from %g to %g", r[0], r[1]);
+        for (size_t p = 1; p <= t.net->params; p++) {
+            const view_buf *v = gone[p] ? values_were.buf : values[0].buf;
+            const view_buf *g = gone[p] ? gradients_were.buf : gradients[0].buf;
+            REQUIRE(!memcmp(values[1].buf[p].memory, v[p].memory, v[p].bytes) &&
+                        !memcmp(gradients[1].buf[p].memory, g[p].memory, g[p].bytes),
+                    "call %d: parameter %zu, %s", call, p, gone[p] ? "missing" : "here");
+            hidden += gone[p];
+            hit += !gone[p] && (memcmp(v[p].memory, values_were.buf[p].memory, v[p].bytes) ||
+                                memcmp(g[p].memory, gradients_were.buf[p].memory, g[p].bytes));
+        }
+        trial_end(&t);
+    }
+    REQUIRE(hidden > count && hit > count / 4 && refused > count / 4,
+            "%zu hidden, %zu hit, %zu refused only", hidden, hit, refused);
+}
+END_TEST
+
 /* Beyond the largest number by half a step or more is infinity, by less is the largest. */
 START_TEST(gradients_overflow_as_ieee_says)
 {
@@ -700,6 +770,7 @@ int main(void)
     tcase_add_loop_test(tcase, bare_arrays_see_denormals, 0, 2);
     tcase_add_test(tcase, deadline_ends_at_zero_from_anywhere);
     tcase_add_test(tcase, gradients_round_once);
+    tcase_add_test(tcase, missing_tensors_are_skipped_when_asked);
     tcase_add_test(tcase, gradients_overflow_as_ieee_says);
     tcase_add_test(tcase, refusals_change_nothing);
     tcase_add_test(tcase, threads_do_not_show);

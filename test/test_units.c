@@ -132,6 +132,52 @@ START_TEST(tied_weights_tie_their_channels)
 }
 END_TEST
 
+/* What an operator that mskp does not know pins, and by which name reports call it. */
+START_TEST(unknown_operators_are_named)
+{
+    mskp_graph *g = mskp_graph_create(NULL), *small;
+    mskp_plan *plan;
+    mskp_error err = {0};
+    mskp_value_info info;
+    uint8_t keep[8];
+    char op[] = "yolo";
+    const size_t side[2] = {5, 5};
+    mskp_param w[3] = {mskp_parameter(g, "w0", 4, (size_t[]){4, 3, 1, 1}),
+                       mskp_parameter(g, "w1", 4, (size_t[]){4, 4, 1, 1}),
+                       mskp_parameter(g, "w2", 4, (size_t[]){4, 4, 1, 1})};
+    mskp_value x = mskp_input(g, "x", 3, 2, side);
+    mskp_value a = mskp_conv(g, "a", x, &(mskp_conv_desc){.weight = w[0]});
+    mskp_value b = mskp_conv(g, "b", a, &(mskp_conv_desc){.weight = w[1]});
+    mskp_value unknown = mskp_opaque(g, NULL, op, 1, &b, 6, 1, (size_t[]){7});
+    mskp_value c = mskp_conv(g, "c", a, &(mskp_conv_desc){.weight = w[2]});
+    memset(op, 'x', sizeof op - 1); /* was copied */
+    ck_assert_int_eq(mskp_output(g, unknown), MSKP_OK);
+    ck_assert_msg(!mskp_graph_finish(g, &err), "%s", err.text);
+    ck_assert_uint_eq(mskp_count(g).units, 8); /* a's and c's */
+    for (size_t u = 0; u < 8; u++) keep[u] = u % 4 > 0;
+    ck_assert_msg(!mskp_plan_create(g, 8, keep, &plan, &small, &err), "%s", err.text);
+    const mskp_graph *both[2] = {g, small};
+    for (int i = 0; i < 2; i++) { /* also the words of the smaller graph are its own */
+        ck_assert_int_eq(mskp_value_get_info(both[i], unknown, &info, NULL), MSKP_OK);
+        ck_assert_str_eq(info.op, "yolo");
+        ck_assert_str_eq(info.name, "yolo#4");
+        ck_assert_uint_eq(info.channels, 6);
+        ck_assert_uint_eq(info.pinned, 6);
+        ck_assert_uint_eq(info.pinned_by.id, unknown.id);
+        ck_assert_uint_eq(info.spatial[0], 7);
+        ck_assert_int_eq(mskp_value_get_info(both[i], b, &info, NULL), MSKP_OK);
+        ck_assert_uint_eq(info.pinned, 4);
+        ck_assert_uint_eq(info.pinned_by.id, unknown.id); /* not b itself, not the output */
+        ck_assert_int_eq(mskp_value_get_info(both[i], c, &info, NULL), MSKP_OK);
+        ck_assert_uint_eq(info.pinned, 0);
+        ck_assert_uint_eq(info.units, i ? 3 : 4);
+        if (i == 0) mskp_graph_destroy(g);
+    }
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+}
+END_TEST
+
 START_TEST(roles_add_up)
 {
     /* A bias that is also a scale; a weight that reads and makes the same channels. */
@@ -234,6 +280,10 @@ START_TEST(conv_is_checked)
     REFUSED_PLAIN(CONV(b.x, .weight = b.l25), MSKP_BAD_SHAPE, WORDS("layer", "2"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.v7), MSKP_BAD_SHAPE, WORDS("layer", "7", "4"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.l25), MSKP_BAD_SHAPE, WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_after = {0, 0, 1}), MSKP_BAD_ARGUMENT,
+                  WORDS("layer", "1", "axis 2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {1, 1, 6}), MSKP_BAD_ARGUMENT,
+                  WORDS("layer", "6", "axis 2"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {4, 1}), MSKP_BAD_SHAPE,
                   WORDS("layer", "8", "3", "4"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_UNSUPPORTED, WORDS("layer", "2"));
@@ -279,6 +329,8 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .stride = {0, 1}), MSKP_BAD_ARGUMENT,
                   WORDS("pool"));
     REFUSED_PLAIN(POOL(.reserved = {0, 0, 0, 0, 0, 0, 0, 1}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+    REFUSED_PLAIN(POOL(.size = {2, 2, 3}), MSKP_BAD_ARGUMENT, WORDS("pool", "3", "axis 2"));
+    REFUSED_PLAIN(POOL(.spatial = {2, 2, 5}), MSKP_BAD_ARGUMENT, WORDS("pool", "5", "axis 2"));
     REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
                   MSKP_BAD_SHAPE, WORDS("pool"));
     REFUSED_PLAIN(mskp_pool(b.g, "pool", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("pool"));
@@ -310,6 +362,18 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, SIZE_MAX, 2), RANGE, WORDS("part"));
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, SIZE_MAX, 1), RANGE, WORDS("pad"));
     REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_BAD_ARGUMENT, WORDS("flatten", "2"));
+#define OPAQUE(op, n, in, channels) mskp_opaque(b.g, "odd", op, n, in, channels, 0, NULL)
+    REFUSED_PLAIN(OPAQUE(NULL, 1, &b.x, 2), MSKP_BAD_NAME, WORDS("kind of operator"));
+    REFUSED_PLAIN(OPAQUE("a b", 1, &b.x, 2), MSKP_BAD_NAME, WORDS("a b", "blank"));
+    REFUSED_PLAIN(OPAQUE("a-kind-of-operator-with-32-bytes", 1, &b.x, 2), MSKP_BAD_NAME,
+                  WORDS("odd", "32", "31"));
+    REFUSED_PLAIN(OPAQUE("yolo", 1, NULL, 2), MSKP_BAD_ARGUMENT, WORDS("odd", "inputs"));
+    REFUSED_PLAIN(OPAQUE("yolo", 1, &b.x, 0), MSKP_BAD_SHAPE, WORDS("odd", "0 channels"));
+    REFUSED_PLAIN(OPAQUE("yolo", 2, ((mskp_value[]){b.x, {99}}), 2), MSKP_BAD_ARGUMENT,
+                  WORDS("odd", "99"));
+    REFUSED_PLAIN(mskp_opaque(b.g, "x", "yolo", 0, NULL, 2, 0, NULL), MSKP_BAD_NAME, WORDS("x"));
+    REFUSED_PLAIN(mskp_opaque(b.g, "odd", "yolo", 0, NULL, 2, 1, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("odd", "spatial"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, SHAPE(1, 5)), RANGE, WORDS("pick", "5"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 0, (size_t[]){1}), RANGE, WORDS("pick"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("pick"));
@@ -504,6 +568,7 @@ int main(void)
     tcase_add_test(tcase, same_recipe_same_graph);
     tcase_add_test(tcase, the_oracle_agrees);
     tcase_add_test(tcase, tied_weights_tie_their_channels);
+    tcase_add_test(tcase, unknown_operators_are_named);
     tcase_add_test(tcase, roles_add_up);
     tcase_add_test(tcase, conv_is_checked);
     tcase_add_test(tcase, layers_are_checked);

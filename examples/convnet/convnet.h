@@ -29,6 +29,10 @@
 
 #include "mskp.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #ifdef CN_DOUBLE
 typedef double cn_real;
 #define CN_DTYPE      MSKP_F64
@@ -306,4 +310,7 @@ void cn_momentum(const cn_net *net, mskp_tensor *set);
  */
 bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err);
 
+#ifdef __cplusplus
+}
+#endif
 #endif /* CONVNET_H */

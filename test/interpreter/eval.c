@@ -198,6 +198,21 @@ static void shuffle(const net *n, const net_node *t, const double *x, double *y)
                     x[(c * 4 + i % 2 * 2 + j % 2) * pi + i / 2 * in->spatial[1] + j / 2];
 }
 
+/* A function of everything that goes in, so that no channel of it could leave unnoticed. */
+static void blend(const net *n, const net_node *t, double *const *values, double *y)
+{
+    const size_t count = t->channels * net_positions(t);
+    for (size_t i = 0; i < count; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < t->inputs; k++) {
+            const net_node *a = &n->node[t->in[k]];
+            for (size_t j = 0; j < a->channels * net_positions(a); j++)
+                sum += values[t->in[k]][j] * cos((double)(1 + i + 3 * j + 7 * k));
+        }
+        y[i] = tanh(sum);
+    }
+}
+
 double **net_eval(const net *n, arena *mem, double *const *inputs)
 {
     double **values = arena_get(mem, n->nodes + 1, sizeof *values);
@@ -252,6 +267,9 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
                 memcpy(y + at, values[t->in[j]], count * sizeof *y);
                 at += count;
             }
+            break;
+        case NET_OPAQUE:
+            blend(n, t, values, y);
             break;
         case NET_SHUFFLE:
             shuffle(n, t, x, y);

@@ -84,10 +84,10 @@ void model_tie(model *m, size_t a, size_t b, size_t by)
             event(m, m->value[a].channel[i], m->value[b].channel[i], by);
 }
 
-void model_pin(model *m, size_t value)
+void model_pin(model *m, size_t value, size_t by)
 {
     for (size_t i = 0; i < m->value[value].n; i++)
-        event(m, m->value[value].channel[i], m->value[value].channel[i], value);
+        event(m, m->value[value].channel[i], m->value[value].channel[i], by);
 }
 
 void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by)

@@ -68,7 +68,7 @@ size_t model_concat(model *m, size_t n, const size_t *values);
 size_t model_alias(model *m, size_t from, uint32_t nspatial, const size_t *spatial);
 /* by: the value whose operator this is part of, 0 if none. */
 void model_tie(model *m, size_t a, size_t b, size_t by);
-void model_pin(model *m, size_t value);
+void model_pin(model *m, size_t value, size_t by);
 void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by);
 void model_macs(model *m, size_t value, size_t param, uint64_t per_element);
 void model_finish(model *m);

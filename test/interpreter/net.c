@@ -70,7 +70,7 @@ static bool shape_of(const net *n, net_node *t)
 {
     const net_node *in = t->inputs ? &n->node[t->in[0]] : NULL;
     const net_param *w = t->weight ? &n->param[t->weight] : NULL;
-    if (t->op == NET_INPUT) return true;
+    if (t->op == NET_INPUT || t->op == NET_OPAQUE) return true;
     t->channels = in->channels;
     t->nspatial = in->nspatial;
     memcpy(t->spatial, in->spatial, sizeof t->spatial);
@@ -307,6 +307,9 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
         return mskp_flatten(g, name, in, d->channels_last);
     case NET_PICK:
         return mskp_pick(g, name, in, d->count, d->positions);
+    case NET_OPAQUE:
+        return mskp_opaque(g, name, "blend", d->inputs, list, d->channels, d->nspatial,
+                           d->nspatial ? d->spatial : NULL);
     default:
         return mskp_concat(g, name, d->inputs, list);
     }
@@ -328,7 +331,12 @@ static size_t tell_model(const teller *t, const net_node *d)
     switch (d->op) {
     case NET_INPUT:
         v = model_fresh(m, d->channels, d->nspatial, d->spatial);
-        model_pin(m, v);
+        model_pin(m, v, v);
+        return v;
+    case NET_OPAQUE:
+        v = model_fresh(m, d->channels, d->nspatial, d->spatial);
+        for (size_t k = 0; k < d->inputs; k++) model_pin(m, list[k], v);
+        model_pin(m, v, v);
         return v;
     case NET_CONV:
     case NET_LINEAR:
@@ -398,11 +406,11 @@ void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
         }
         if (d->tie) tell_tie(&t, t.value[k], t.value[d->tie]);
         if (d->pin && graph) (void)mskp_pin(graph, value_of(&t, k));
-        if (d->pin && m) model_pin(m, t.value[k]);
+        if (d->pin && m) model_pin(m, t.value[k], t.value[k]);
     }
     for (size_t k = 0; k < n->outputs; k++) {
         if (graph) (void)mskp_output(graph, value_of(&t, n->output[k]));
-        if (m) model_pin(m, t.value[n->output[k]]);
+        if (m) model_pin(m, t.value[n->output[k]], t.value[n->output[k]]);
     }
     if (m) model_finish(m);
     arena_free(&mem);

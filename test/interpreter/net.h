@@ -26,6 +26,7 @@ typedef enum net_op {
     NET_FLATTEN,
     NET_PICK,
     NET_CONCAT,
+    NET_OPAQUE, /* mixes everything: channels and spatial are its own */
     /* a host's own, made of primitives */
     NET_GROUPED,   /* grouped convolution: position p of every group is tied */
     NET_DEPTHWISE, /* one or more filters for each channel */

@@ -246,6 +246,17 @@ static size_t add_scale(maker *m, size_t in)
                              .weight = vector(m, node(m, in)->channels)});
 }
 
+static size_t add_opaque(maker *m, size_t in)
+{
+    net_node t = {.op = NET_OPAQUE,
+                  .inputs = rng_from(&m->r, 1, 2),
+                  .in = {in, some_value(m)},
+                  .channels = some_channels(m),
+                  .nspatial = (uint32_t)rng_below(&m->r, 3)};
+    for (uint32_t d = 0; d < t.nspatial; d++) t.spatial[d] = rng_from(&m->r, 1, 4);
+    return add(m, t);
+}
+
 /* ---- Blocks ---- */
 
 static size_t mix(maker *m, size_t in, size_t out)
@@ -320,7 +331,7 @@ static size_t step(maker *m)
     if (what < 27) return add_concat(m, in);
     if (what < 30) return add_residual(m, in, true);
     if (what < 32) return add_residual(m, in, false);
-    if (what < 34) return add_gate(m, in);
+    if (what < 34) return rng_chance(&m->r, 0.9) ? add_gate(m, in) : add_opaque(m, in);
     if (what < 36) return add_grouped(m, in, false);
     if (what < 37) return add_grouped(m, in, true);
     if (what < 38) return add_shuffle(m, in);

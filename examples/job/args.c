@@ -1,0 +1,130 @@
+#include "args.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_count(const char *text, const char **end, size_t *n)
+{
+    *n = 0;
+    *end = text;
+    for (; **end >= '0' && **end <= '9'; ++*end) {
+        if (*n > SIZE_MAX / 16) return false;
+        *n = *n * 10 + (size_t)(**end - '0');
+    }
+    return *end != text;
+}
+
+/* The index of a word in "one|two|three". */
+static bool read_choice(const char *words, const char *word, size_t *index)
+{
+    const size_t n = strlen(word);
+    for (*index = 0;; ++*index) {
+        const size_t length = strcspn(words, "|");
+        if (length == n && !memcmp(words, word, n)) return true;
+        if (!words[length]) return false;
+        words += length + 1;
+    }
+}
+
+static bool read_counts(const char *text, size_t n, double most, size_t *counts)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *end;
+        if (!read_count(text, &end, &counts[i]) || (double)counts[i] > most) return false;
+        if (*end != (i + 1 < n ? ',' : 0)) return false;
+        text = end + 1;
+    }
+    return true;
+}
+
+static bool read_value(const arg *option, const char *value, void *all)
+{
+    void *to = (char *)all + option->offset;
+    const char *end;
+    char *stop;
+    size_t index, *count = to;
+    double *number = to;
+    switch (option->kind) {
+    case ARG_PATH:
+        *(const char **)to = value;
+        return *value != 0;
+    case ARG_NUMBER:
+        *number = strtod(value, &stop);
+        return stop != value && !*stop && *number >= option->least && *number <= option->most;
+    case ARG_COUNT:
+        return read_count(value, &end, count) && !*end && (double)*count >= option->least &&
+               (double)*count <= option->most;
+    case ARG_CHOICE:
+        return read_choice(option->value, value, count);
+    case ARG_CHOICE_NUMBER:
+        return read_choice(option->value, value, &index) &&
+               read_count(value + strcspn(value, "0123456789"), &end, count);
+    case ARG_COUNTS:
+        return read_counts(value, (size_t)option->least, option->most, count);
+    case ARG_FLAG:
+        break;
+    }
+    return false;
+}
+
+bool args_refuse(size_t size, char *text, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, size, format, list);
+    va_end(list);
+    return false;
+}
+
+static bool refuse_value(const arg *option, const char *value, size_t size, char *text)
+{
+    if (option->kind != ARG_NUMBER && option->kind != ARG_COUNT)
+        return args_refuse(size, text, "--%s: \"%.80s\" is not %s", option->name, value,
+                           option->value);
+    return args_refuse(size, text, "--%s: \"%.80s\" is not a %s from %g to %g", option->name, value,
+                       option->kind == ARG_COUNT ? "whole number" : "number", option->least,
+                       option->most);
+}
+
+bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size, char *text)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *value = NULL;
+        const arg *option = NULL;
+        if (strncmp(word, "--", 2) != 0)
+            return args_refuse(size, text, "\"%.80s\" is not an option; see --help", word);
+        const size_t length = strcspn(word + 2, "=");
+        for (size_t k = 0; k < n; k++)
+            if (strlen(table[k].name) == length && !memcmp(table[k].name, word + 2, length))
+                option = &table[k];
+        if (!option)
+            return args_refuse(size, text, "there is no option \"%.80s\"; see --help", word);
+        if (word[2 + length]) value = word + 3 + length;
+        if (option->kind == ARG_FLAG) {
+            if (value) return args_refuse(size, text, "--%s takes no value", option->name);
+            *(bool *)((char *)to + option->offset) = true;
+            continue;
+        }
+        if (!value && i + 1 < argc) value = argv[++i];
+        if (!value)
+            return args_refuse(size, text, "--%s needs a value: %s", option->name, option->value);
+        if (!read_value(option, value, to)) return refuse_value(option, value, size, text);
+    }
+    return true;
+}
+
+void args_help(size_t n, const arg *table)
+{
+    for (const arg *o = table; o < table + n; o++) {
+        printf("  --%s%s%s\n        ", o->name, o->value ? " " : "", o->value ? o->value : "");
+        for (const char *c = o->help; *c; c++) {
+            putchar(*c);
+            if (*c == '\n') printf("        ");
+        }
+        putchar('\n');
+    }
+    printf("Exit status: 0; 1 after an error; 2 for a command line that makes no sense.\n");
+}

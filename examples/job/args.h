@@ -1,0 +1,36 @@
+/* Command lines of "--name value" and "--name=value", read by a table. */
+#ifndef JOB_ARGS_H
+#define JOB_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum arg_kind {
+    ARG_PATH,          /* const char *: points into argv */
+    ARG_NUMBER,        /* double, from least to most */
+    ARG_COUNT,         /* size_t, from least to most */
+    ARG_COUNTS,        /* size_t[least], each at most `most`: 3,2,1 */
+    ARG_CHOICE,        /* size_t: the index of the word in `value` */
+    ARG_CHOICE_NUMBER, /* size_t: the number that the word ends with */
+    ARG_FLAG,          /* bool; takes no value */
+} arg_kind;
+
+typedef struct arg {
+    const char *name, *value; /* value: what the help text shows; of a choice, the words: a|b|c */
+    arg_kind kind;
+    size_t offset; /* of the field, in the struct that is filled in */
+    double least, most;
+    const char *help;
+} arg;
+
+/* Fills in fields of *to that the command line names. On failure `text` says why. */
+bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size,
+               char *text);
+/* Writes a sentence into text; returns false. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+bool args_refuse(size_t size, char *text, const char *format, ...);
+void args_help(size_t n, const arg *table);
+
+#endif
