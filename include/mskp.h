@@ -239,9 +239,17 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   bias     [out], or {0} for none
  *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
  *            not have must be 0.
- *   groups   0 or 1; more is MSKP_UNSUPPORTED in this version.
+ *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends on
+ *            grouping. With as many groups as input channels (depthwise, with one or more filters
+ *            for each) an input channel leaves with its filters, whatever grouping says.
+ *   output_pad  must be 0, see mskp_conv_transposed
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
+typedef enum mskp_grouping {
+    MSKP_GROUPS_TIED = 0,  /* position p of every group leaves at once: each group loses the same */
+    MSKP_GROUPS_WHOLE = 1, /* a group leaves with all that it reads and makes */
+    MSKP_ENUM_IS_32_BITS(MSKP_GROUPS)
+} mskp_grouping;
 typedef struct mskp_conv_desc {
     mskp_param weight;
     mskp_param bias;
@@ -250,20 +258,61 @@ typedef struct mskp_conv_desc {
     size_t pad_after[MSKP_MAX_SPATIAL];
     size_t dilation[MSKP_MAX_SPATIAL];
     size_t groups;
-    uint64_t reserved[8];
+    mskp_grouping grouping;
+    size_t output_pad[MSKP_MAX_SPATIAL];
+    uint64_t reserved[4];
 } mskp_conv_desc;
 MSKP_API mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in,
                               const mskp_conv_desc *desc);
+
+/*
+ * Transposed convolution, with the same fields.
+ *   weight   [in][out / groups][kernel ...]
+ *   result   (in - 1) x stride - pads + dilation x (kernel - 1) + output_pad + 1 positions per axis;
+ *            output_pad below the larger of stride and dilation
+ * MACs: input positions x elements of the weight.
+ */
+MSKP_API mskp_value mskp_conv_transposed(mskp_graph *graph, const char *name, mskp_value in,
+                                         const mskp_conv_desc *desc);
 
 /* Fully connected layer, applied to each spatial position by itself. weight [out][in]; bias [out],
  * or {0} for none. Flatten first what should be mixed over positions. */
 MSKP_API mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                 mskp_param weight, mskp_param bias);
 
-/* Batch norm. Each parameter is [channels], or {0} for none. scale is gamma, shift is beta. */
+/* A table of rows that are looked up: [entries][channels]. Makes new channels, at the positions given. */
+MSKP_API mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
+                                   uint32_t nspatial, const size_t *spatial);
+
+/* A parameter as an operand: position embeddings to be added (FILTER), a learned scale of each channel
+ * to be multiplied with (SCALE). Makes new channels, bound to this axis in these roles. */
+MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param param,
+                                     uint32_t axis, uint32_t roles, uint32_t nspatial,
+                                     const size_t *spatial);
+
+/*
+ * Norms. Each parameter is [channels], or {0} for none. scale is gamma, shift is beta.
+ * Where statistics run over several channels, the others change when one leaves, however small it was:
+ * such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info tells how
+ * many of a value's channels cannot leave exactly for this reason.
+ *   groups, grouping  of a group norm. MSKP_GROUPS_WHOLE is exact: statistics leave with their group.
+ */
+typedef enum mskp_norm_layer {
+    MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
+    MSKP_INSTANCE_NORM = 1, /* statistics of each channel by itself */
+    MSKP_AFFINE = 2,        /* scale and shift alone */
+    MSKP_GROUP_NORM = 3,    /* statistics of groups of channels */
+    MSKP_LAYER_NORM = 4,    /* of all channels */
+    MSKP_RMS_NORM = 5,
+    MSKP_ENUM_IS_32_BITS(MSKP_NORM_LAYER)
+} mskp_norm_layer;
 typedef struct mskp_norm_desc {
     mskp_param scale, shift, mean, variance;
-    uint64_t reserved[8];
+    mskp_norm_layer kind;
+    mskp_grouping grouping;
+    size_t groups;
+    uint32_t accept_inexact;
+    uint64_t reserved[4];
 } mskp_norm_desc;
 MSKP_API mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in,
                               const mskp_norm_desc *desc);
@@ -292,6 +341,10 @@ typedef struct mskp_activation_desc {
 /* desc NULL: identity. */
 MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
                                     const mskp_activation_desc *desc);
+
+/* PReLU. slope [channels], or [1] for all. */
+MSKP_API mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in,
+                               mskp_param slope);
 
 /*
  * Pooling over the spatial axes of each channel by itself.
@@ -332,6 +385,9 @@ typedef enum mskp_combine_kind {
     MSKP_SUBTRACT = 1,
     MSKP_MULTIPLY = 2,
     MSKP_MAXIMUM = 3,
+    MSKP_MINIMUM = 4,
+    MSKP_AVERAGE = 5,
+    MSKP_DIVIDE = 6,
     MSKP_ENUM_IS_32_BITS(MSKP_COMBINE)
 } mskp_combine_kind;
 MSKP_API mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind kind,
@@ -340,6 +396,14 @@ MSKP_API mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combi
 /* Channels first .. first+count-1, count >= 1. */
 MSKP_API mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first,
                                size_t count);
+
+/*
+ * n >= 1 equal parts, parts[0 .. n-1], called NAME.0, NAME.1 ... A network that says "in n equal parts"
+ * must keep them equal: position p of every part leaves at once, unless rewritable is 1: the host then
+ * writes the parts' new widths (mskp_plan_value), and nothing is tied. Parts of any widths: mskp_slice.
+ */
+MSKP_API mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_t n,
+                                uint32_t rewritable, mskp_value *parts);
 
 /* Channels of zeros before and after (the parameter-free shortcut of ResNets for CIFAR: He et al.,
  * CVPR 2016, option A). They are new channels and may leave like any other. */
@@ -350,6 +414,95 @@ MSKP_API mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_
  * 1: position * channels + channel (NHWC memory). */
 MSKP_API mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in,
                                  uint32_t channels_last);
+
+/* The way back: channels become spatial axes. The channels that make one are tied. */
+MSKP_API mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in,
+                                   uint32_t nspatial, const size_t *spatial,
+                                   uint32_t channels_last);
+
+/* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et al.,
+ * CVPR 2018). So that the smaller network can be written that way, position i of every group leaves at
+ * once, unless rewritable is 1: the host then gathers by mskp_plan_value's indices. */
+MSKP_API mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in,
+                                         size_t groups, uint32_t rewritable);
+
+/* factor^nspatial channels become one of factor times the size on each axis (Shi et al., CVPR 2016), and
+ * the way back. Those that make one are tied. */
+typedef enum mskp_shuffle_order {
+    MSKP_CHANNEL_MAJOR = 0, /* channel x block + place in the block: PyTorch; ONNX's CRD */
+    MSKP_BLOCK_MAJOR = 1,   /* place in the block x channels + channel: TensorFlow; ONNX's DCR */
+    MSKP_ENUM_IS_32_BITS(MSKP_SHUFFLE_ORDER)
+} mskp_shuffle_order;
+MSKP_API mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in,
+                                       size_t factor, mskp_shuffle_order order);
+MSKP_API mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value in,
+                                         size_t factor, mskp_shuffle_order order);
+
+/* n >= 1 values one after the other along a spatial axis: equal numbers of channels, tied position by
+ * position; the other axes must be equal. */
+MSKP_API mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axis,
+                                        size_t n, const mskp_value *values);
+
+/*
+ * Multi-head attention (Vaswani et al., NIPS 2017) over all positions of the input.
+ *   query, key, value   [heads x dim][in channels], with biases [heads x dim] or {0}: query and key of
+ *            `head_dim` rows for each head, value of `value_dim` (0: head_dim)
+ *   kv_heads  0: as many as heads. Fewer: each key and value head serves heads / kv_heads query heads,
+ *            one after the other (Ainslie et al., EMNLP 2023)
+ *   packed   1: query holds the rows of query, key and value, one after the other
+ *   output   [out channels][heads x value_dim], output_bias [out channels] or {0}
+ *   units    what may leave: whole heads (with the key and value head that they share), or a position
+ *            within all heads at once. The scale of the softmax must stay what it was.
+ *   memory   {0}, or the value that keys and values are made of
+ * Makes new channels. The lists within are values, too: NAME.heads (or NAME.key_positions and
+ * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result. MACs: positions x elements of the
+ * weights, and for each pair of positions one for each channel of query and of result.
+ */
+typedef enum mskp_attention_units {
+    MSKP_HEADS = 0,
+    MSKP_POSITIONS = 1,
+    MSKP_ENUM_IS_32_BITS(MSKP_ATTENTION_UNITS)
+} mskp_attention_units;
+typedef struct mskp_attention_desc {
+    mskp_param query, key, value, output;
+    mskp_param query_bias, key_bias, value_bias, output_bias;
+    size_t heads, kv_heads, head_dim, value_dim;
+    uint32_t packed;
+    mskp_attention_units units;
+    mskp_value memory;
+    uint64_t reserved[8];
+} mskp_attention_desc;
+MSKP_API mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_value in,
+                                   const mskp_attention_desc *desc);
+
+/*
+ * Recurrent layers over the positions of the input, one step each. A hidden unit stands once in each gate
+ * of both weights (LSTM 4, GRU 3, RNN 1; in any order) and leaves from all of them.
+ *   params   one for each layer (and for each direction: forward, backward, forward ...): input
+ *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}
+ *   state_given  1: the first state comes from outside: the hidden units are pinned. 0: it is zero.
+ * The result: the units of the last layer (forward, then backward). Layer and direction k is a value of
+ * its own, NAME.hk. MACs: positions x elements of the weights.
+ */
+typedef enum mskp_recurrent_kind {
+    MSKP_LSTM = 0,
+    MSKP_GRU = 1,
+    MSKP_RNN = 2,
+    MSKP_ENUM_IS_32_BITS(MSKP_RECURRENT)
+} mskp_recurrent_kind;
+typedef struct mskp_recurrent_params {
+    mskp_param input, hidden, input_bias, hidden_bias;
+} mskp_recurrent_params;
+typedef struct mskp_recurrent_desc {
+    mskp_recurrent_kind kind;
+    uint32_t bidirectional;
+    size_t units, layers;
+    const mskp_recurrent_params *params;
+    uint32_t state_given;
+    uint64_t reserved[8];
+} mskp_recurrent_desc;
+MSKP_API mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
+                                   const mskp_recurrent_desc *desc);
 
 /*
  * An operator that mskp does not know, and that may do anything with its inputs: the channels of the
@@ -404,6 +557,10 @@ MSKP_API mskp_status mskp_pin(mskp_graph *graph, mskp_value value);
  * bound again is tied: both lists of channels can only leave together, and the roles add up. */
 MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axis, uint32_t roles,
                                mskp_value value);
+
+/* The value's channels are zero once their units' slices of these roles are (all of them), whatever comes
+ * in. For operators of the host's own: without it mskp_exact takes them for never zero. */
+MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
 /* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
  * with param {0}, for each kept channel of `value`. Adds to what was said of this value before. */
@@ -471,10 +628,25 @@ typedef struct mskp_value_info {
     size_t spatial[MSKP_MAX_SPATIAL];
     size_t channels, units, pinned, tied;
     mskp_value tied_by, pinned_by;
+    size_t inexact;        /* channels that may leave, but change others' statistics when they do */
+    mskp_value inexact_by; /* the first norm that sees one of them; {0}: none */
 } mskp_value_info;
 /* MSKP_BAD_ARGUMENT for a handle that is not of this graph, MSKP_BAD_STATE before finish. */
 MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value value,
                                          mskp_value_info *info, mskp_error *err);
+
+/*
+ * exact[u] <- 1 if unit u leaves without changing anything else, once its slices of these roles are zero;
+ * else 0. Known before any training: what has to be penalized so that surgery costs nothing? With gamma
+ * (MSKP_ROLE_SCALE) alone a unit of a batch norm with a shift still puts out a constant; with gamma and
+ * beta it is silent behind relu, but not behind sigmoid; where MSKP_ROLE_CONSUMER is zero nobody hears it.
+ * Never wrong when it says 1, as far as the description is true: operators of the host's own count as
+ * never zero unless mskp_zero_if says more.
+ *   roles   of MSKP_ROLES_UNIT
+ *   units   length of exact, must be mskp_count().units
+ */
+MSKP_API mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units,
+                                uint8_t *exact, mskp_error *err);
 
 /* One slice of a parameter: everything with this index on this axis. */
 typedef struct mskp_member {

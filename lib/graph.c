@@ -47,6 +47,7 @@ void mskp_graph_destroy(mskp_graph *graph)
     mskpi_free(&host, graph->listed);
     mskpi_free(&host, graph->channels);
     mskpi_free(&host, graph->events);
+    mskpi_free(&host, graph->zeros);
     mskpi_free(&host, graph->macs);
     mskpi_free(&host, graph->text);
     mskpi_free(&host, graph->param_names.slot);
@@ -65,7 +66,7 @@ mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *
     return status;
 }
 
-static mskp_status no_memory(mskp_graph *graph)
+mskp_status mskpi_no_memory(mskp_graph *graph)
 {
     return mskpi_graph_fail(graph, MSKP_NO_MEMORY, "%s while describing the network",
                             mskp_status_text(MSKP_NO_MEMORY));
@@ -188,7 +189,7 @@ static int text_add(mskp_graph *graph, const char *word, size_t *offset)
     char *text = mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used,
                             length + 1, 1);
     if (!text) {
-        no_memory(graph);
+        mskpi_no_memory(graph);
         return 1;
     }
     graph->text = text;
@@ -274,7 +275,7 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
                                   ndim, sizeof *axes);
     if (axes) graph->axes = axes;
     if (!params || !axes || name_room(graph, &graph->param_names)) {
-        no_memory(graph);
+        mskpi_no_memory(graph);
         return none;
     }
     if (name_add(graph, &graph->param_names, "parameter", name, &new_param.name)) return none;
@@ -359,7 +360,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
                                      graph->nvalues + 1, 1, sizeof *values);
     if (values) graph->values = values;
     if (!values || name_room(graph, &graph->value_names)) {
-        no_memory(graph);
+        mskpi_no_memory(graph);
         return none;
     }
     if (name_add(graph, &graph->value_names, "value", name, &new_value.name)) return none;
@@ -380,7 +381,7 @@ int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view
     uint32_t *listed = mskpi_grow(&graph->host, graph->listed, &graph->listed_capacity,
                                   graph->nlisted, n, sizeof *listed);
     if (!listed) {
-        no_memory(graph);
+        mskpi_no_memory(graph);
         return 1;
     }
     graph->listed = listed;
@@ -403,11 +404,11 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
     if (channels)
         graph->channels = channels;
     else if (n)
-        no_memory(graph);
+        mskpi_no_memory(graph);
     if (!channels || mskpi_new_list(graph, who, n, view)) return 1;
     for (size_t i = 0; i < n; i++) {
         const uint32_t id = (uint32_t)graph->nchannels++;
-        channels[id] = (graph_channel){.parent = id, .size = 1};
+        channels[id] = (graph_channel){.parent = id, .size = 1, .exact = ZERO_ALWAYS};
         graph->listed[view->first + i] = id;
     }
     return 0;
@@ -433,26 +434,50 @@ static int new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
     return 0;
 }
 
-mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by)
+/* Joins the trees of two listed channels. */
+static void join(mskp_graph *graph, size_t a, size_t b, uint32_t event)
 {
     graph_channel *channels = graph->channels;
+    uint32_t root = mskpi_find_root(graph, graph->listed[a]);
+    uint32_t child = mskpi_find_root(graph, graph->listed[b]);
+    if (root == child) return;
+    if (channels[root].size < channels[child].size ||
+        (channels[root].size == channels[child].size && child < root)) {
+        const uint32_t swap = root;
+        root = child;
+        child = swap;
+    }
+    channels[root].size += channels[child].size;
+    channels[child].parent = root;
+    channels[child].joined_at = event;
+}
+
+mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by)
+{
     uint32_t event;
     if (a.first == b.first) return MSKP_OK;
-    if (new_event(graph, by, &event)) return no_memory(graph);
-    for (size_t i = 0; i < a.n; i++) {
-        uint32_t root = mskpi_find_root(graph, graph->listed[a.first + i]);
-        uint32_t child = mskpi_find_root(graph, graph->listed[b.first + i]);
-        if (root == child) continue;
-        if (channels[root].size < channels[child].size ||
-            (channels[root].size == channels[child].size && child < root)) {
-            const uint32_t swap = root;
-            root = child;
-            child = swap;
-        }
-        channels[root].size += channels[child].size;
-        channels[child].parent = root;
-        channels[child].joined_at = event;
-    }
+    if (new_event(graph, by, &event)) return mskpi_no_memory(graph);
+    for (size_t i = 0; i < a.n; i++) join(graph, a.first + i, b.first + i, event);
+    return MSKP_OK;
+}
+
+mskp_status mskpi_tie_all(mskp_graph *graph, list_view view, uint32_t by)
+{
+    uint32_t event;
+    if (view.n < 2) return MSKP_OK;
+    if (new_event(graph, by, &event)) return mskpi_no_memory(graph);
+    for (size_t i = 1; i < view.n; i++) join(graph, view.first, view.first + i, event);
+    return MSKP_OK;
+}
+
+mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_t by)
+{
+    const size_t part = view.n / n;
+    uint32_t event;
+    if (n < 2) return MSKP_OK;
+    if (new_event(graph, by, &event)) return mskpi_no_memory(graph);
+    for (size_t i = part; i < view.n; i++)
+        join(graph, view.first + i % part, view.first + i, event);
     return MSKP_OK;
 }
 
@@ -482,7 +507,7 @@ mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uin
     const graph_value *v = mskpi_value(graph, who, handle);
     if (!v) return graph->error.status;
     uint32_t event;
-    if (new_event(graph, by, &event)) return no_memory(graph);
+    if (new_event(graph, by, &event)) return mskpi_no_memory(graph);
     for (size_t i = 0; i < v->view.n; i++) {
         uint32_t *pinned = &graph->channels[graph->listed[v->view.first + i]].pinned;
         if (!*pinned) *pinned = 1 + event;
@@ -491,12 +516,11 @@ mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uin
 }
 
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
-                       uint32_t value_id, uint32_t by)
+                       list_view view, uint32_t owner, uint32_t by)
 {
     graph_param *p = &graph->params[handle.id];
     graph_axis *a = &graph->axes[p->axis + d];
-    const list_view view = graph->values[value_id].view;
-    if (!p->owner) p->owner = value_id;
+    if (!p->owner) p->owner = owner;
     a->roles |= roles;
     if (a->view.n) return mskpi_tie_lists(graph, a->view, view, by);
     a->view = view;
@@ -525,7 +549,8 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
                                 "%s: axis %u has length %zu, %s has %zu channels", name, d,
                                 graph->axes[p->axis + d].length,
                                 mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);
-    return mskpi_bind(graph, handle, d, roles, to.id, to.id);
+    if (roles & MSKP_ROLE_CONSUMER) mskpi_read(graph, to.id);
+    return mskpi_bind(graph, handle, d, roles, v->view, to.id, to.id);
 }
 
 mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)
@@ -536,7 +561,7 @@ mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint6
     if (handle.id && !mskpi_param(graph, "macs", handle)) return graph->error.status;
     mac_entry *macs =
         mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1, sizeof *macs);
-    if (!macs) return no_memory(graph);
+    if (!macs) return mskpi_no_memory(graph);
     graph->macs = macs;
     macs[graph->nmacs++] = (mac_entry){of.id, handle.id, per_element};
     return MSKP_OK;
@@ -581,7 +606,13 @@ mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_
     for (size_t i = 0; i < n; i++)
         graph->listed[view.first + i] = graph->listed[v->view.first + positions[i]];
     const graph_value from_value = *v;
-    return mskpi_new_value(graph, name, "pick", view, from_value.nspatial, from_value.spatial);
+    const mskp_value out =
+        mskpi_new_value(graph, name, "pick", view, from_value.nspatial, from_value.spatial);
+    zero_table *zero = out.id ? mskpi_zero_each(graph, out.id) : NULL;
+    if (!zero) return none;
+    for (size_t i = 0; i < n; i++) zero[i] = mskpi_zero(graph, from.id, positions[i]);
+    mskpi_zero_filled(graph, out.id);
+    return out;
 }
 
 mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp_value *parts)
@@ -629,5 +660,13 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
         at += part.n;
     }
     const graph_value first = graph->values[parts[0].id];
-    return mskpi_new_value(graph, name, "concat", view, first.nspatial, first.spatial);
+    const mskp_value out =
+        mskpi_new_value(graph, name, "concat", view, first.nspatial, first.spatial);
+    zero_table *zero = out.id ? mskpi_zero_each(graph, out.id) : NULL;
+    if (!zero) return none;
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < graph->values[parts[k].id].view.n; i++)
+            *zero++ = mskpi_zero(graph, parts[k].id, i);
+    mskpi_zero_filled(graph, out.id);
+    return out;
 }

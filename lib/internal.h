@@ -59,6 +59,16 @@ typedef struct list_view {
     size_t first, n;
 } list_view;
 
+/* By set of roles (FILTER, CONSUMER, SCALE, SHIFT: 16 sets): bit r is set if something holds once
+ * the slices of these roles r are zero. */
+typedef uint16_t zero_table;
+#define ZERO_NEVER    ((zero_table)0)
+#define ZERO_ALWAYS   ((zero_table)0xffff)
+#define ZERO_FILTER   ((zero_table)0xaaaa)
+#define ZERO_CONSUMER ((zero_table)0xcccc)
+#define ZERO_SCALE    ((zero_table)0xf0f0)
+#define ZERO_SHIFT    ((zero_table)0xff00)
+
 typedef struct graph_value {
     size_t name;    /* offset into text */
     const char *op; /* static text; NULL: the host's own word, at own_op in text */
@@ -66,7 +76,9 @@ typedef struct graph_value {
     list_view view;
     uint32_t nspatial;
     size_t spatial[MSKP_MAX_SPATIAL];
-    uint32_t list; /* after finish: number of its distinct list */
+    uint32_t list;   /* after finish: number of its distinct list */
+    zero_table zero; /* of all its channels, if zeros is 0 */
+    size_t zeros;    /* else 1 + where they start in graph->zeros */
 } graph_value;
 
 typedef struct graph_param {
@@ -92,6 +104,8 @@ typedef struct graph_channel {
     uint32_t size;      /* of its tree, if it is a root */
     uint32_t joined_at; /* the event of the edge to its parent */
     uint32_t pinned;    /* 1 + the event that pinned it; 0: none */
+    uint32_t inexact;   /* the value whose operator's statistics mix it with others; 0: none */
+    zero_table exact;   /* when it leaves without a trace: see exact.c */
 } graph_channel;
 
 typedef struct mac_entry {
@@ -128,13 +142,15 @@ typedef struct cost_term {
 
 /* What mskp_value_info tells of a value. */
 typedef struct freedom {
-    size_t units, pinned, tied;
-    uint32_t tied_by, pinned_by;
+    size_t units, pinned, tied, inexact;
+    uint32_t tied_by, pinned_by, inexact_by;
 } freedom;
 
 typedef struct unit_table {
     size_t n;
     uint32_t *of_channel; /* [channels] */
+    zero_table *exact;    /* [n] */
+    uint8_t *inexact;     /* [n] */
 
     unit_list *lists;
     uint32_t *list_units;
@@ -175,6 +191,8 @@ struct mskp_graph {
     size_t nchannels, channels_capacity;
     uint32_t *events; /* in the order of time: the value whose operator tied or pinned */
     size_t nevents, events_capacity;
+    zero_table *zeros; /* of values whose channels differ */
+    size_t nzeros, zeros_capacity;
     mac_entry *macs;
     size_t nmacs, macs_capacity;
     char *text; /* all names */
@@ -211,9 +229,14 @@ mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uin
 /* Copies the host's word for an operator to the graph's text. 1 after a sentence. */
 int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *offset);
 mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_t by);
-/* `by`: the value whose operator binds. */
+/* All channels of a list, with each other; position p of every one of n equal parts. */
+mskp_status mskpi_tie_all(mskp_graph *graph, list_view view, uint32_t by);
+mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_t by);
+/* `owner`: the value that a parameter counts for, if this binds it first; `by`: the one whose
+ * operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
-                       uint32_t value, uint32_t by);
+                       list_view view, uint32_t owner, uint32_t by);
+mskp_status mskpi_no_memory(mskp_graph *graph);
 /* An operator's name as sentences call it. */
 const char *mskpi_who(const char *name, const char *op);
 uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t channel);
@@ -221,6 +244,35 @@ size_t mskpi_hash(const void *bytes, size_t n);
 uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name);
 size_t mskpi_positions(const graph_value *v);
 int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from);
+
+/* ---- operator.c: what all operators check ---- */
+
+/* The value that enters an operator, by copy: the arrays of a graph move while it grows. 1 after a
+ * sentence. */
+int mskpi_enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v);
+size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis);
+/* A parameter with so many axes, of these lengths (0: any). {0} is fine if it is optional. */
+int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp_param p,
+                      uint32_t ndim, const size_t *shape);
+int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n);
+int mskpi_described(mskp_graph *graph, const char *who, const void *desc);
+/* The operator's name with a part's: "block1.attn.query". NULL stays NULL. */
+const char *mskpi_part_name(const char *name, const char *part, char room[NAME_ROOM]);
+
+/* ---- exact.c ---- */
+
+zero_table mskpi_zero(const mskp_graph *graph, uint32_t value, size_t channel);
+/* The same for all channels of a value. */
+void mskpi_zero_all(mskp_graph *graph, uint32_t value, zero_table zero);
+/* One for each channel, to be filled in; NULL: no memory. Then mskpi_zero_filled. */
+zero_table *mskpi_zero_each(mskp_graph *graph, uint32_t value);
+void mskpi_zero_filled(mskp_graph *graph, uint32_t value);
+/* Channel i of a value is channel i of another. */
+void mskpi_zero_same(mskp_graph *graph, uint32_t value, uint32_t from);
+/* Something that is linear in these channels, by consumer slices of weights, reads them. */
+void mskpi_read(mskp_graph *graph, uint32_t value);
+/* They may leave, but not without a trace. */
+void mskpi_inexact(mskp_graph *graph, uint32_t value, uint32_t by);
 
 /* ---- unit.c ---- */
 

@@ -1,6 +1,9 @@
 /*
  * Operators, made from the primitives: new lists of channels, ties, pins, binds, costs.
  *
+ * Here: ends of the network, what mixes channels, what works on each by itself. What brings lists
+ * together or takes them apart is in structure.c, attention and recurrent layers in sequence.c.
+ *
  * Every operator checks everything first, in the order in which a reader would, and then makes its
  * value. Handle 0 goes through all of them without a second sentence.
  */
@@ -10,8 +13,7 @@
 
 static const mskp_value NO_VALUE = {0};
 
-/* The value that enters an operator, by copy: the arrays of a graph move while it grows. */
-static int enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v)
+int mskpi_enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v)
 {
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return 1;
@@ -21,30 +23,38 @@ static int enter(mskp_graph *graph, const char *who, mskp_value in, graph_value 
     return 0;
 }
 
-static size_t length_of(const mskp_graph *graph, mskp_param p, uint32_t axis)
+size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis)
 {
     return graph->axes[graph->params[p.id].axis + axis].length;
 }
 
-/* A parameter with so many axes, whose first must have this length. {0} is fine if optional. */
-static int check_vector(mskp_graph *graph, const char *who, const char *what, mskp_param p,
-                        size_t channels)
+int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp_param p,
+                      uint32_t ndim, const size_t *shape)
 {
     char room[NAME_ROOM];
     if (!p.id) return 0;
     const graph_param *found = mskpi_param(graph, who, p);
     if (!found) return 1;
-    if (found->ndim == 1 && length_of(graph, p, 0) == channels) return 0;
-    if (found->ndim != 1)
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %u axes, 1 is expected",
-                         mskpi_short(who, room), what, found->ndim);
-    else
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has length %zu, there are %zu channels",
-                         mskpi_short(who, room), what, length_of(graph, p, 0), channels);
-    return 1;
+    if (found->ndim != ndim) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %u axes, %u %s expected",
+                         mskpi_short(who, room), what, found->ndim, ndim, ndim == 1 ? "is" : "are");
+        return 1;
+    }
+    for (uint32_t d = 0; d < ndim; d++) {
+        if (!shape[d] || mskpi_length(graph, p, d) == shape[d]) continue;
+        if (ndim == 1)
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has length %zu, there are %zu channels",
+                             mskpi_short(who, room), what, mskpi_length(graph, p, d), shape[d]);
+        else
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: axis %u of %s has length %zu, expected %zu",
+                             mskpi_short(who, room), d, what, mskpi_length(graph, p, d), shape[d]);
+        return 1;
+    }
+    return 0;
 }
 
-static int unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n)
+int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n)
 {
     char room[NAME_ROOM];
     if (!mskpi_used(reserved, n)) return 0;
@@ -53,12 +63,23 @@ static int unreserved(mskp_graph *graph, const char *who, const uint64_t *reserv
     return 1;
 }
 
-static int described(mskp_graph *graph, const char *who, const void *desc)
+int mskpi_described(mskp_graph *graph, const char *who, const void *desc)
 {
     char room[NAME_ROOM];
     if (desc) return 0;
     mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: desc is NULL", mskpi_short(who, room));
     return 1;
+}
+
+static int check_vector(mskp_graph *graph, const char *who, const char *what, mskp_param p,
+                        size_t channels)
+{
+    return mskpi_check_param(graph, who, what, p, 1, &channels);
+}
+
+static list_view view_of(const mskp_graph *graph, mskp_value v)
+{
+    return graph->values[v.id].view;
 }
 
 /* ---- ends of the network ---- */
@@ -96,7 +117,7 @@ mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size
         return NO_VALUE;
     }
     for (size_t i = 0; i < n; i++)
-        if (enter(graph, who, inputs[i], &v)) return NO_VALUE;
+        if (mskpi_enter(graph, who, inputs[i], &v)) return NO_VALUE;
     if (mskpi_own_op(graph, who, op, &own_op) || mskpi_new_channels(graph, who, channels, &view))
         return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, op, view, nspatial, spatial);
@@ -145,65 +166,211 @@ static int window(size_t in, size_t before, size_t after, size_t size, size_t di
     return 0;
 }
 
-mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in, const mskp_conv_desc *desc)
+/* What a convolution is made of, checked. */
+typedef struct conv_plan {
+    const char *who, *op;
+    graph_value in;
+    size_t groups, channels; /* of the result */
+    uint32_t out_axis;       /* of the weight; the other of the first two reads the input */
+    int whole;               /* whole groups leave, or, depthwise, channels with their filters */
+    size_t spatial[MSKP_MAX_SPATIAL];
+    size_t positions; /* at which the whole weight is applied */
+} conv_plan;
+
+static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_plan *c)
 {
-    const char *who = mskpi_who(name, "conv");
     char room[NAME_ROOM];
-    graph_value v;
-    list_view view;
-    size_t spatial[MSKP_MAX_SPATIAL] = {0}, positions = 1;
-    if (enter(graph, who, in, &v) || described(graph, who, desc) ||
-        unreserved(graph, who, desc->reserved, 8))
-        return NO_VALUE;
-    const graph_param *weight = mskpi_param(graph, who, desc->weight);
-    if (!weight) return NO_VALUE;
-    const char *shown = mskpi_short(who, room);
-    if (desc->groups > 1) {
-        mskpi_graph_fail(graph, MSKP_UNSUPPORTED,
-                         "%s: %zu groups; this version knows convolutions of 1 group", shown,
-                         desc->groups);
-        return NO_VALUE;
+    const char *shown = mskpi_short(c->who, room);
+    const size_t in = c->in.view.n, groups = c->groups;
+    const size_t first = mskpi_length(graph, desc->weight, 0);
+    const size_t second = mskpi_length(graph, desc->weight, 1);
+    if ((unsigned)desc->grouping > MSKP_GROUPS_WHOLE) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: grouping %u, there are 2", shown,
+                         (unsigned)desc->grouping);
+        return 1;
     }
-    if (v.nspatial < 1 || weight->ndim != v.nspatial + 2) {
+    if (in % groups || (!c->out_axis && first % groups)) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu %s channels do not make %zu groups", shown,
+                         in % groups ? in : first, in % groups ? "input" : "output", groups);
+        return 1;
+    }
+    const size_t expects = c->out_axis ? first : second * groups;
+    if (expects != in) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: weight expects %zu input channels, its input has %zu", shown, expects,
+                         in);
+        return 1;
+    }
+    if (!c->out_axis)
+        c->channels = first;
+    else if (mskpi_times(second, groups, &c->channels))
+        c->channels = SIZE_MAX;
+    c->whole = groups > 1 && (groups == in || desc->grouping == MSKP_GROUPS_WHOLE);
+    return check_vector(graph, c->who, "bias", desc->bias, c->channels);
+}
+
+/* The result's size on one spatial axis; 1: there is none. */
+static int conv_size(const mskp_conv_desc *desc, int transposed, uint32_t d, size_t in,
+                     size_t kernel, size_t *out)
+{
+    const size_t stride = desc->stride[d] ? desc->stride[d] : 1;
+    const size_t dilation = desc->dilation[d] ? desc->dilation[d] : 1;
+    size_t reach, steps;
+    if (!transposed)
+        return window(in, desc->pad_before[d], desc->pad_after[d], kernel, dilation, stride, 0,
+                      out);
+    if (mskpi_times(dilation, kernel - 1, &reach) || mskpi_times(stride, in - 1, &steps) ||
+        reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8 || desc->pad_before[d] > SIZE_MAX / 8 ||
+        desc->pad_after[d] > SIZE_MAX / 8)
+        return 1;
+    /* More than a step of output padding would be more than the next input makes. */
+    if (desc->output_pad[d] >= (stride > dilation ? stride : dilation)) return 1;
+    const size_t full = steps + reach + 1 + desc->output_pad[d];
+    const size_t cropped = desc->pad_before[d] + desc->pad_after[d];
+    if (full <= cropped) return 1;
+    *out = full - cropped;
+    return 0;
+}
+
+static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_plan *c)
+{
+    const int transposed = c->out_axis == 1;
+    char room[NAME_ROOM];
+    const size_t *const said[] = {desc->stride, desc->pad_before, desc->pad_after, desc->dilation,
+                                  desc->output_pad};
+    if (beyond_axes(graph, c->who, c->in.nspatial, sizeof said / sizeof *said, said)) return 1;
+    c->positions = 1;
+    for (uint32_t d = 0; d < c->in.nspatial; d++) {
+        const size_t kernel = mskpi_length(graph, desc->weight, d + 2), in = c->in.spatial[d];
+        const int extra = !transposed && desc->output_pad[d];
+        if (!extra && !conv_size(desc, transposed, d, in, kernel, &c->spatial[d]) &&
+            !mskpi_times(c->positions, transposed ? in : c->spatial[d], &c->positions))
+            continue;
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: kernel %zu (dilation %zu) does not fit on spatial axis %u of "
+                         "length %zu with pads %zu and %zu%s",
+                         mskpi_short(c->who, room), kernel,
+                         desc->dilation[d] ? desc->dilation[d] : 1, d, in, desc->pad_before[d],
+                         desc->pad_after[d],
+                         desc->output_pad[d] ? ", and an output pad that is too large" : "");
+        return 1;
+    }
+    return 0;
+}
+
+/* Group g's channels of both sides are one unit. */
+static mskp_status tie_groups(mskp_graph *graph, list_view in, list_view out, size_t groups,
+                              uint32_t by)
+{
+    const size_t ni = in.n / groups, no = out.n / groups;
+    mskp_status status = MSKP_OK;
+    for (size_t g = 0; !status && g < groups; g++) {
+        const list_view first = {in.first + g * ni, 1}, filter = {out.first + g * no, 1};
+        status = mskpi_tie_lists(graph, first, filter, by);
+        if (!status && ni > 1) status = mskpi_tie_all(graph, (list_view){first.first, ni}, by);
+        if (!status && no > 1) status = mskpi_tie_all(graph, (list_view){filter.first, no}, by);
+    }
+    return status;
+}
+
+/* Zero with its filter; a group that leaves as a whole also where all that it reads is zero. */
+static int conv_zero(mskp_graph *graph, const conv_plan *c, mskp_value in, mskp_value out, int bias)
+{
+    const zero_table shift = bias ? ZERO_SHIFT : ZERO_ALWAYS;
+    const size_t ni = c->in.view.n / c->groups, no = c->channels / c->groups;
+    if (!c->whole) {
+        mskpi_zero_all(graph, out.id, ZERO_FILTER & shift);
+        return 0;
+    }
+    zero_table *zero = mskpi_zero_each(graph, out.id);
+    if (!zero) return 1;
+    for (size_t g = 0; g < c->groups; g++) {
+        zero_table read = ZERO_ALWAYS;
+        for (size_t i = 0; i < ni; i++) read &= mskpi_zero(graph, in.id, g * ni + i);
+        for (size_t o = 0; o < no; o++) *zero++ = (zero_table)((ZERO_FILTER | read) & shift);
+    }
+    mskpi_zero_filled(graph, out.id);
+    return 0;
+}
+
+/*
+ * One group: the weight's axes are bound to both lists. Groups that lose the same positions: the
+ * weight's axis that has one group's channels is bound to those of the first. Whole groups: filters
+ * leave with what they read, so that only the axis that goes over all groups is bound.
+ */
+static mskp_status conv_bind(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c,
+                             mskp_value in, mskp_value out)
+{
+    list_view read = view_of(graph, in), made = view_of(graph, out);
+    const uint32_t out_axis = c->out_axis;
+    mskp_status status = MSKP_OK;
+    if (c->whole) {
+        status = tie_groups(graph, read, made, c->groups, out.id);
+        if (!status)
+            status = mskpi_bind(graph, desc->weight, 0, MSKP_ROLE_FILTER, out_axis ? read : made,
+                                out.id, out.id);
+    } else {
+        if (c->groups > 1) {
+            status = mskpi_tie_parts(graph, read, c->groups, out.id);
+            if (!status) status = mskpi_tie_parts(graph, made, c->groups, out.id);
+            if (out_axis)
+                made.n /= c->groups;
+            else
+                read.n /= c->groups;
+        }
+        mskpi_read(graph, in.id);
+        if (!status)
+            status =
+                mskpi_bind(graph, desc->weight, out_axis, MSKP_ROLE_FILTER, made, out.id, out.id);
+        if (!status)
+            status = mskpi_bind(graph, desc->weight, !out_axis, MSKP_ROLE_CONSUMER, read, out.id,
+                                out.id);
+    }
+    if (!status && desc->bias.id)
+        status =
+            mskpi_bind(graph, desc->bias, 0, MSKP_ROLE_SHIFT, view_of(graph, out), out.id, out.id);
+    return status ? status : mskp_macs(graph, out, desc->weight, c->positions);
+}
+
+static mskp_value convolution(mskp_graph *graph, const char *name, const char *op, int transposed,
+                              mskp_value in, const mskp_conv_desc *desc)
+{
+    conv_plan c = {.who = mskpi_who(name, op), .op = op, .out_axis = transposed ? 1 : 0};
+    char room[NAME_ROOM];
+    list_view view;
+    if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc) ||
+        mskpi_unreserved(graph, c.who, desc->reserved, 4))
+        return NO_VALUE;
+    const graph_param *weight = mskpi_param(graph, c.who, desc->weight);
+    if (!weight) return NO_VALUE;
+    if (c.in.nspatial < 1 || weight->ndim != c.in.nspatial + 2) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                          "%s: weight has %u axes, with an input of %u spatial axes (1 to %d) it "
                          "needs %u",
-                         shown, weight->ndim, v.nspatial, MSKP_MAX_SPATIAL, v.nspatial + 2);
+                         mskpi_short(c.who, room), weight->ndim, c.in.nspatial, MSKP_MAX_SPATIAL,
+                         c.in.nspatial + 2);
         return NO_VALUE;
     }
-    if (length_of(graph, desc->weight, 1) != v.view.n) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                         "%s: weight expects %zu input channels, its input has %zu", shown,
-                         length_of(graph, desc->weight, 1), v.view.n);
+    c.groups = desc->groups ? desc->groups : 1;
+    if (conv_channels(graph, desc, &c) || conv_positions(graph, desc, &c) ||
+        mskpi_new_channels(graph, c.who, c.channels, &view))
         return NO_VALUE;
-    }
-    const size_t *const said[] = {desc->stride, desc->pad_before, desc->pad_after, desc->dilation};
-    if (beyond_axes(graph, who, v.nspatial, sizeof said / sizeof *said, said)) return NO_VALUE;
-    for (uint32_t d = 0; d < v.nspatial; d++) {
-        const size_t kernel = length_of(graph, desc->weight, d + 2);
-        if (window(v.spatial[d], desc->pad_before[d], desc->pad_after[d], kernel,
-                   desc->dilation[d] ? desc->dilation[d] : 1, desc->stride[d] ? desc->stride[d] : 1,
-                   0, &spatial[d]) ||
-            mskpi_times(positions, spatial[d], &positions)) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                             "%s: kernel %zu (dilation %zu) does not fit on spatial axis %u of "
-                             "length %zu with pads %zu and %zu",
-                             shown, kernel, desc->dilation[d] ? desc->dilation[d] : 1, d,
-                             v.spatial[d], desc->pad_before[d], desc->pad_after[d]);
-            return NO_VALUE;
-        }
-    }
-    const size_t channels = length_of(graph, desc->weight, 0);
-    if (check_vector(graph, who, "bias", desc->bias, channels) ||
-        mskpi_new_channels(graph, who, channels, &view))
-        return NO_VALUE;
-    const mskp_value out = mskpi_new_value(graph, name, "conv", view, v.nspatial, spatial);
-    if (!out.id || mskpi_bind(graph, desc->weight, 0, MSKP_ROLE_FILTER, out.id, out.id) ||
-        mskpi_bind(graph, desc->weight, 1, MSKP_ROLE_CONSUMER, in.id, out.id) ||
-        (desc->bias.id && mskpi_bind(graph, desc->bias, 0, MSKP_ROLE_SHIFT, out.id, out.id)) ||
-        mskp_macs(graph, out, desc->weight, positions))
+    const mskp_value out = mskpi_new_value(graph, name, op, view, c.in.nspatial, c.spatial);
+    if (!out.id || conv_zero(graph, &c, in, out, desc->bias.id != 0) ||
+        conv_bind(graph, desc, &c, in, out))
         return NO_VALUE;
     return out;
+}
+
+mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in, const mskp_conv_desc *desc)
+{
+    return convolution(graph, name, "conv", 0, in, desc);
+}
+
+mskp_value mskp_conv_transposed(mskp_graph *graph, const char *name, mskp_value in,
+                                const mskp_conv_desc *desc)
+{
+    return convolution(graph, name, "conv_transposed", 1, in, desc);
 }
 
 mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_param weight,
@@ -213,7 +380,7 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
     char room[NAME_ROOM];
     graph_value v;
     list_view view;
-    if (enter(graph, who, in, &v)) return NO_VALUE;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     const graph_param *w = mskpi_param(graph, who, weight);
     if (!w) return NO_VALUE;
     if (w->ndim != 2) {
@@ -221,34 +388,150 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
                          mskpi_short(who, room), w->ndim);
         return NO_VALUE;
     }
-    if (length_of(graph, weight, 1) != v.view.n) {
+    if (mskpi_length(graph, weight, 1) != v.view.n) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                          "%s: weight expects %zu input channels, its input has %zu",
-                         mskpi_short(who, room), length_of(graph, weight, 1), v.view.n);
+                         mskpi_short(who, room), mskpi_length(graph, weight, 1), v.view.n);
         return NO_VALUE;
     }
-    const size_t channels = length_of(graph, weight, 0);
+    const size_t channels = mskpi_length(graph, weight, 0);
     if (check_vector(graph, who, "bias", bias, channels) ||
         mskpi_new_channels(graph, who, channels, &view))
         return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, "linear", view, v.nspatial, v.spatial);
-    if (!out.id || mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, out.id, out.id) ||
-        mskpi_bind(graph, weight, 1, MSKP_ROLE_CONSUMER, in.id, out.id) ||
-        (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, out.id, out.id)) ||
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_all(graph, out.id, ZERO_FILTER & (bias.id ? ZERO_SHIFT : ZERO_ALWAYS));
+    mskpi_read(graph, in.id);
+    if (mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, view, out.id, out.id) ||
+        mskpi_bind(graph, weight, 1, MSKP_ROLE_CONSUMER, v.view, out.id, out.id) ||
+        (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, view, out.id, out.id)) ||
         mskp_macs(graph, out, weight, mskpi_positions(&v)))
         return NO_VALUE;
     return out;
 }
 
+mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table, uint32_t nspatial,
+                          const size_t *spatial)
+{
+    const char *who = mskpi_who(name, "embedding");
+    static const size_t any[2] = {0, 0};
+    mskp_status status;
+    list_view view;
+    if (!mskpi_describing(graph, &status) || !mskpi_param(graph, who, table) ||
+        mskpi_check_param(graph, who, "table", table, 2, any) ||
+        mskpi_new_channels(graph, who, mskpi_length(graph, table, 1), &view))
+        return NO_VALUE;
+    const mskp_value out = mskpi_new_value(graph, name, "embedding", view, nspatial, spatial);
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_all(graph, out.id, ZERO_FILTER);
+    return mskpi_bind(graph, table, 1, MSKP_ROLE_FILTER, view, out.id, out.id) ? NO_VALUE : out;
+}
+
+mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param param, uint32_t axis,
+                            uint32_t roles, uint32_t nspatial, const size_t *spatial)
+{
+    const char *who = mskpi_who(name, "param");
+    mskp_status status;
+    list_view view;
+    char room[NAME_ROOM];
+    if (!mskpi_describing(graph, &status)) return NO_VALUE;
+    const graph_param *p = mskpi_param(graph, who, param);
+    if (!p) return NO_VALUE;
+    if (axis >= p->ndim) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u of a parameter with %u axes",
+                         mskpi_short(who, room), axis, p->ndim);
+        return NO_VALUE;
+    }
+    if (mskpi_new_channels(graph, who, mskpi_length(graph, param, axis), &view)) return NO_VALUE;
+    const mskp_value out = mskpi_new_value(graph, name, "param", view, nspatial, spatial);
+    if (!out.id || mskp_bind(graph, param, axis, roles, out)) return NO_VALUE;
+    /* It is nothing but these numbers: zero once any of its roles is. */
+    zero_table zero = ZERO_NEVER;
+    if (roles & MSKP_ROLE_FILTER) zero |= ZERO_FILTER;
+    if (roles & MSKP_ROLE_SCALE) zero |= ZERO_SCALE;
+    if (roles & MSKP_ROLE_SHIFT) zero |= ZERO_SHIFT;
+    mskpi_zero_all(graph, out.id, zero);
+    return out;
+}
+
 /* ---- operators on each channel by itself: the list goes through ---- */
+
+/* Zero after a norm, by what comes in; `read`: of all that its statistics see. */
+static zero_table norm_zero(const mskp_norm_desc *desc, zero_table read)
+{
+    const zero_table shift = desc->shift.id ? ZERO_SHIFT : ZERO_ALWAYS;
+    const zero_table scale = desc->scale.id ? ZERO_SCALE : ZERO_NEVER;
+    /* (0 - mean) / deviation: batch norm's mean is another's, the others' is 0 with what comes in */
+    if (desc->kind == MSKP_BATCH_NORM) return scale & shift;
+    return (zero_table)((scale | read) & shift);
+}
+
+static int norm_zeros(mskp_graph *graph, const mskp_norm_desc *desc, mskp_value in, mskp_value out)
+{
+    const size_t n = view_of(graph, in).n;
+    const size_t part = desc->kind == MSKP_GROUP_NORM ? n / (desc->groups ? desc->groups : 1)
+                        : desc->kind == MSKP_LAYER_NORM || desc->kind == MSKP_RMS_NORM ? n
+                                                                                       : 1;
+    zero_table *zero = mskpi_zero_each(graph, out.id);
+    if (!zero) return 1;
+    for (size_t first = 0; first < n; first += part) {
+        zero_table read = ZERO_ALWAYS;
+        for (size_t i = 0; i < part; i++) read &= mskpi_zero(graph, in.id, first + i);
+        for (size_t i = 0; i < part; i++) zero[first + i] = norm_zero(desc, read);
+    }
+    mskpi_zero_filled(graph, out.id);
+    return 0;
+}
+
+/* Norms whose statistics run over channels: what may leave, and what it leaves behind. */
+static mskp_status norm_couple(mskp_graph *graph, const mskp_norm_desc *desc, mskp_value in,
+                               mskp_value out)
+{
+    const list_view view = view_of(graph, in);
+    const size_t groups = desc->groups ? desc->groups : 1, part = view.n / groups;
+    const int grouped = desc->kind == MSKP_GROUP_NORM && groups > 1;
+    mskp_status status = MSKP_OK;
+    if (desc->kind < MSKP_GROUP_NORM || desc->kind > MSKP_RMS_NORM) return MSKP_OK;
+    if (grouped && desc->grouping == MSKP_GROUPS_WHOLE) { /* statistics and all leave together */
+        for (size_t g = 0; !status && g < groups; g++)
+            status = mskpi_tie_all(graph, (list_view){view.first + g * part, part}, out.id);
+        return status;
+    }
+    if (!desc->accept_inexact) return mskpi_pin(graph, "norm", in, out.id);
+    if (grouped) status = mskpi_tie_parts(graph, view, groups, out.id);
+    mskpi_inexact(graph, in.id, out.id);
+    return status;
+}
 
 mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const mskp_norm_desc *desc)
 {
+    static const char *const op[] = {"norm",       "instance_norm", "affine",
+                                     "group_norm", "layer_norm",    "rms_norm"};
     const char *who = mskpi_who(name, "norm");
+    char room[NAME_ROOM];
     graph_value v;
-    if (enter(graph, who, in, &v) || described(graph, who, desc) ||
-        unreserved(graph, who, desc->reserved, 8))
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
+        mskpi_unreserved(graph, who, desc->reserved, 4))
         return NO_VALUE;
+    const char *shown = mskpi_short(who, room);
+    if ((size_t)desc->kind >= sizeof op / sizeof *op ||
+        (unsigned)desc->grouping > MSKP_GROUPS_WHOLE) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: norm kind %u (there are %zu), grouping %u",
+                         shown, (unsigned)desc->kind, sizeof op / sizeof *op,
+                         (unsigned)desc->grouping);
+        return NO_VALUE;
+    }
+    if (desc->groups > 1 && (desc->kind != MSKP_GROUP_NORM || v.view.n % desc->groups)) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu groups of %zu channels in a %s", shown,
+                         desc->groups, v.view.n, op[desc->kind]);
+        return NO_VALUE;
+    }
+    if (desc->kind != MSKP_BATCH_NORM && desc->kind != MSKP_INSTANCE_NORM &&
+        (desc->mean.id || desc->variance.id)) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: a %s keeps no statistics", shown,
+                         op[desc->kind]);
+        return NO_VALUE;
+    }
     const struct {
         const char *what;
         mskp_param param;
@@ -259,12 +542,31 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
                 {"variance", desc->variance, MSKP_ROLE_VARIANCE}};
     for (size_t i = 0; i < 4; i++)
         if (check_vector(graph, who, part[i].what, part[i].param, v.view.n)) return NO_VALUE;
-    const mskp_value out = mskpi_new_value(graph, name, "norm", v.view, v.nspatial, v.spatial);
-    if (!out.id) return NO_VALUE;
+    const mskp_value out =
+        mskpi_new_value(graph, name, op[desc->kind], v.view, v.nspatial, v.spatial);
+    if (!out.id || norm_zeros(graph, desc, in, out)) return NO_VALUE;
     for (size_t i = 0; i < 4; i++)
-        if (part[i].param.id && mskpi_bind(graph, part[i].param, 0, part[i].role, out.id, out.id))
+        if (part[i].param.id &&
+            mskpi_bind(graph, part[i].param, 0, part[i].role, v.view, out.id, out.id))
             return NO_VALUE;
-    return out;
+    return norm_couple(graph, desc, in, out) ? NO_VALUE : out;
+}
+
+mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_param slope)
+{
+    const char *who = mskpi_who(name, "prelu");
+    graph_value v;
+    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, slope)) return NO_VALUE;
+    const int single = graph->params[slope.id].ndim == 1 && mskpi_length(graph, slope, 0) == 1;
+    if (!single && check_vector(graph, who, "slope", slope, v.view.n)) return NO_VALUE;
+    const mskp_value out = mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial);
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_same(graph, out.id, in.id);
+    if (single && v.view.n > 1) { /* one slope for all: bound to nothing, but not forgotten */
+        if (!graph->params[slope.id].owner) graph->params[slope.id].owner = out.id;
+        return out;
+    }
+    return mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id, out.id) ? NO_VALUE : out;
 }
 
 mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
@@ -277,14 +579,20 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
     graph_value v;
     const char *who = mskpi_who(name, "activation");
     const size_t kind = desc ? (size_t)desc->kind : 0;
-    if (enter(graph, who, in, &v) || (desc && unreserved(graph, who, desc->reserved, 8)))
+    if (mskpi_enter(graph, who, in, &v) ||
+        (desc && mskpi_unreserved(graph, who, desc->reserved, 8)))
         return NO_VALUE;
     if (kind >= sizeof op / sizeof *op) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: activation kind %zu, there are %zu",
                          mskpi_short(who, room), kind, sizeof op / sizeof *op);
         return NO_VALUE;
     }
-    return mskpi_new_value(graph, name, op[kind], v.view, v.nspatial, v.spatial);
+    const mskp_value out = mskpi_new_value(graph, name, op[kind], v.view, v.nspatial, v.spatial);
+    if (!out.id) return NO_VALUE;
+    /* sigmoid(0) is a half, and of an unknown function nothing is known */
+    if (kind != MSKP_SIGMOID && kind != MSKP_HARD_SIGMOID && kind != MSKP_FUNCTION)
+        mskpi_zero_same(graph, out.id, in.id);
+    return out;
 }
 
 mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const mskp_pool_desc *desc)
@@ -294,8 +602,8 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     char room[NAME_ROOM];
     graph_value v;
     size_t spatial[MSKP_MAX_SPATIAL] = {0};
-    if (enter(graph, who, in, &v) || described(graph, who, desc) ||
-        unreserved(graph, who, desc->reserved, 8))
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
+        mskpi_unreserved(graph, who, desc->reserved, 8))
         return NO_VALUE;
     const char *shown = mskpi_short(who, room);
     if ((size_t)desc->kind >= sizeof op / sizeof *op) {
@@ -329,143 +637,8 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
             return NO_VALUE;
         }
     }
-    return mskpi_new_value(graph, name, op[desc->kind], v.view, v.nspatial, spatial);
-}
-
-/* ---- operators that bring lists together, or take them apart ---- */
-
-/* The result's spatial size, where lengths of 1 and values without spatial axes broadcast. 1 after
- * a sentence: they do not fit. */
-static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, mskp_value part)
-{
-    const graph_value *v = &graph->values[part.id];
-    char room[NAME_ROOM];
-    const char *name = mskpi_short(mskpi_value_name(graph, part.id), room);
-    if (!v->nspatial) return 0;
-    if (!all->nspatial) {
-        all->nspatial = v->nspatial;
-        memcpy(all->spatial, v->spatial, sizeof all->spatial);
-        return 0;
-    }
-    if (all->nspatial != v->nspatial) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                         "%s: %s has %u spatial axes, the values before it have %u", shown, name,
-                         v->nspatial, all->nspatial);
-        return 1;
-    }
-    for (uint32_t d = 0; d < v->nspatial; d++) {
-        if (all->spatial[d] == 1) all->spatial[d] = v->spatial[d];
-        if (v->spatial[d] == 1 || v->spatial[d] == all->spatial[d]) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                         "%s: %s has length %zu on spatial axis %u, the values before it have %zu",
-                         shown, name, v->spatial[d], d, all->spatial[d]);
-        return 1;
-    }
-    return 0;
-}
-
-mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind kind, size_t n,
-                        const mskp_value *values)
-{
-    static const char *const op[] = {"add", "subtract", "multiply", "maximum"};
-    const char *who = mskpi_who(name, "combine");
-    char room[NAME_ROOM], room_v[NAME_ROOM];
-    const char *shown = mskpi_short(who, room);
-    mskp_status status;
-    graph_value all = {0}, v;
-    if (!mskpi_describing(graph, &status)) return NO_VALUE;
-    if (!values) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: values is NULL", shown);
-        return NO_VALUE;
-    }
-    if ((size_t)kind >= sizeof op / sizeof *op || !n) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "%s: combine kind %u (there are %zu) of %zu values", shown, (unsigned)kind,
-                         sizeof op / sizeof *op, n);
-        return NO_VALUE;
-    }
-    /* The widest operand gives the list. */
-    for (size_t i = 0; i < n; i++) {
-        if (enter(graph, who, values[i], &v)) return NO_VALUE;
-        if (v.view.n > all.view.n) all.view = v.view;
-        if (broadcast(graph, shown, &all, values[i])) return NO_VALUE;
-    }
-    for (size_t i = 0; i < n; i++) {
-        const size_t channels = graph->values[values[i].id].view.n;
-        if (channels == 1 || channels == all.view.n) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, another value has %zu",
-                         shown, mskpi_short(mskpi_value_name(graph, values[i].id), room_v),
-                         channels, all.view.n);
-        return NO_VALUE;
-    }
     const mskp_value out =
-        mskpi_new_value(graph, name, op[kind], all.view, all.nspatial, all.spatial);
-    if (!out.id) return NO_VALUE;
-    for (size_t i = 0; i < n; i++) {
-        const list_view view = graph->values[values[i].id].view;
-        if (view.n == all.view.n && mskpi_tie_lists(graph, all.view, view, out.id)) return NO_VALUE;
-    }
+        mskpi_new_value(graph, name, op[desc->kind], v.view, v.nspatial, spatial);
+    if (out.id) mskpi_zero_same(graph, out.id, in.id);
     return out;
-}
-
-mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first,
-                      size_t count)
-{
-    const char *who = mskpi_who(name, "slice");
-    char room[NAME_ROOM];
-    graph_value v;
-    if (enter(graph, who, in, &v)) return NO_VALUE;
-    if (!count || first >= v.view.n || count > v.view.n - first) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                         "%s: %zu channels from channel %zu, its input has %zu",
-                         mskpi_short(who, room), count, first, v.view.n);
-        return NO_VALUE;
-    }
-    return mskpi_new_value(graph, name, "slice", (list_view){v.view.first + first, count},
-                           v.nspatial, v.spatial);
-}
-
-mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in, size_t before,
-                             size_t after)
-{
-    const char *who = mskpi_who(name, "pad_channels");
-    graph_value v;
-    list_view head = {0}, tail = {0}, view;
-    if (enter(graph, who, in, &v)) return NO_VALUE;
-    if ((before && mskpi_new_channels(graph, who, before, &head)) ||
-        (after && mskpi_new_channels(graph, who, after, &tail)) ||
-        mskpi_new_list(graph, who, before + v.view.n + after, &view))
-        return NO_VALUE;
-    const list_view parts[] = {head, v.view, tail};
-    size_t at = view.first;
-    for (size_t i = 0; i < 3; i++) {
-        if (!parts[i].n) continue;
-        memcpy(graph->listed + at, graph->listed + parts[i].first,
-               parts[i].n * sizeof *graph->listed);
-        at += parts[i].n;
-    }
-    return mskpi_new_value(graph, name, "pad_channels", view, v.nspatial, v.spatial);
-}
-
-mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint32_t channels_last)
-{
-    const char *who = mskpi_who(name, "flatten");
-    char room[NAME_ROOM];
-    graph_value v;
-    list_view view;
-    size_t n;
-    if (enter(graph, who, in, &v)) return NO_VALUE;
-    const size_t positions = mskpi_positions(&v);
-    if (channels_last > 1) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: channels_last is %u, not 0 or 1",
-                         mskpi_short(who, room), channels_last);
-        return NO_VALUE;
-    }
-    if (positions == 1) return mskpi_new_value(graph, name, "flatten", v.view, 0, NULL);
-    if (mskpi_times(v.view.n, positions, &n)) n = SIZE_MAX;
-    if (mskpi_new_list(graph, who, n, &view)) return NO_VALUE;
-    const uint32_t *from = graph->listed + v.view.first;
-    uint32_t *to = graph->listed + view.first;
-    for (size_t i = 0; i < n; i++) to[i] = channels_last ? from[i % v.view.n] : from[i / positions];
-    return mskpi_new_value(graph, name, "flatten", view, 0, NULL);
 }

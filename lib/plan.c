@@ -22,6 +22,25 @@ static int stays(const mskp_graph *g, const uint8_t *keep, uint32_t c)
     return unit == MSKP_PINNED || keep[unit];
 }
 
+/* Values may share tables; each gets its own. */
+static size_t zeros_in_all(const mskp_graph *g)
+{
+    size_t n = 0;
+    for (size_t v = 1; v <= g->nvalues; v++)
+        if (g->values[v].zeros) n += g->values[v].view.n;
+    return n;
+}
+
+static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, mskp_graph *to)
+{
+    const list_view view = g->values[v].view;
+    if (!g->values[v].zeros) return;
+    to->values[v].zeros = to->nzeros + 1;
+    for (size_t i = 0; i < view.n; i++)
+        if (stays(g, keep, g->listed[view.first + i]))
+            to->zeros[to->nzeros++] = mskpi_zero(g, v, i);
+}
+
 /* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
 static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
 {
@@ -30,7 +49,8 @@ static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *t
     to->listed = mskpi_alloc(&g->host, g->nlisted, sizeof *to->listed);
     /* before[i]: listed entries that stay below i */
     size_t *before = mskpi_alloc(&g->host, g->nlisted + 1, sizeof *before);
-    const int failed = !number || !to->channels || !to->listed || !before;
+    to->zeros = mskpi_alloc(&g->host, zeros_in_all(g), sizeof *to->zeros);
+    const int failed = !number || !to->channels || !to->listed || !before || !to->zeros;
     if (!failed) {
         for (uint32_t c = 0; c < g->nchannels; c++)
             if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
@@ -51,6 +71,7 @@ static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *t
             const size_t end = view->first + view->n;
             *view = (list_view){before[view->first], before[end] - before[view->first]};
         }
+        for (size_t v = 1; v <= to->nvalues; v++) copy_zeros(g, keep, (uint32_t)v, to);
         for (size_t a = 0; a < to->naxes; a++) {
             list_view *view = &to->axes[a].view;
             const size_t end = view->first + view->n;

@@ -9,6 +9,8 @@
 void mskpi_units_free(const mskp_host *host, unit_table *u)
 {
     mskpi_free(host, u->of_channel);
+    mskpi_free(host, u->exact);
+    mskpi_free(host, u->inexact);
     mskpi_free(host, u->lists);
     mskpi_free(host, u->list_units);
     mskpi_free(host, u->family);
@@ -56,6 +58,15 @@ static int number_units(mskp_graph *graph, unit_table *u)
         u->of_channel[c] = *root == MSKP_PINNED ? MSKP_PINNED : *root - 1;
     }
     mskpi_free(host, number);
+    u->exact = mskpi_alloc(host, u->n, sizeof *u->exact);
+    u->inexact = mskpi_alloc(host, u->n, sizeof *u->inexact);
+    if (!u->exact || !u->inexact) return 1;
+    for (size_t i = 0; i < u->n; i++) u->exact[i] = ZERO_ALWAYS;
+    for (uint32_t c = 0; c < n; c++) {
+        if (u->of_channel[c] == MSKP_PINNED) continue;
+        u->exact[u->of_channel[c]] &= graph->channels[c].exact;
+        u->inexact[u->of_channel[c]] |= graph->channels[c].inexact != 0;
+    }
     return 0;
 }
 
@@ -418,6 +429,9 @@ static void trace_value(tracer *t, uint32_t id, freedom *f)
             if (!f->pinned++ || event < pinned) pinned = event;
             continue;
         }
+        if (g->u.inexact[g->u.of_channel[c]]) f->inexact++;
+        if (g->channels[c].inexact && (!f->inexact_by || g->channels[c].inexact < f->inexact_by))
+            f->inexact_by = g->channels[c].inexact;
         if (t->seen[c] == id && !t->oldest[c]) continue; /* the same channel once more */
         distinct++;
         const uint32_t event = trace(t, id, c);
@@ -592,7 +606,9 @@ mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp
                               .pinned = f->pinned,
                               .tied_by = {f->tied_by},
                               .tied = f->tied,
-                              .pinned_by = {f->pinned_by}};
+                              .pinned_by = {f->pinned_by},
+                              .inexact = f->inexact,
+                              .inexact_by = {f->inexact_by}};
     memcpy(info->spatial, v->spatial, sizeof info->spatial);
     return MSKP_OK;
 }

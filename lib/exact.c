@@ -1,0 +1,106 @@
+/*
+ * What a channel that is to leave still says. While the network is described, every channel of every
+ * value gets a table: for which sets of roles is it zero, once its unit's slices of these roles are?
+ * (gamma and beta of a batch norm: zero after it, whatever comes in; zero after relu; a half after
+ * sigmoid.) A channel leaves without a trace if each operator that mixes channels either reads zero
+ * or has zero weights for it. So "would this unit leave exactly?" is answered before any training.
+ *
+ * A table is 16 bits, one for each set of the four roles: and is &, or is |.
+ */
+#include "internal.h"
+
+zero_table mskpi_zero(const mskp_graph *graph, uint32_t value, size_t channel)
+{
+    const graph_value *v = &graph->values[value];
+    return v->zeros ? graph->zeros[v->zeros - 1 + channel] : v->zero;
+}
+
+void mskpi_zero_all(mskp_graph *graph, uint32_t value, zero_table zero)
+{
+    graph->values[value].zero = zero;
+    graph->values[value].zeros = 0;
+}
+
+zero_table *mskpi_zero_each(mskp_graph *graph, uint32_t value)
+{
+    graph_value *v = &graph->values[value];
+    zero_table *zeros = mskpi_grow(&graph->host, graph->zeros, &graph->zeros_capacity,
+                                   graph->nzeros, v->view.n, sizeof *zeros);
+    if (!zeros) {
+        mskpi_no_memory(graph);
+        return NULL;
+    }
+    graph->zeros = zeros;
+    return zeros + graph->nzeros;
+}
+
+/* What is the same everywhere is kept once. */
+void mskpi_zero_filled(mskp_graph *graph, uint32_t value)
+{
+    graph_value *v = &graph->values[value];
+    const zero_table *zero = graph->zeros + graph->nzeros;
+    size_t i = 1;
+    while (i < v->view.n && zero[i] == zero[0]) i++;
+    if (i == v->view.n) {
+        mskpi_zero_all(graph, value, zero[0]);
+        return;
+    }
+    v->zeros = graph->nzeros + 1;
+    graph->nzeros += v->view.n;
+}
+
+void mskpi_zero_same(mskp_graph *graph, uint32_t value, uint32_t from)
+{
+    graph->values[value].zero = graph->values[from].zero;
+    graph->values[value].zeros = graph->values[from].zeros; /* both only read it from now on */
+}
+
+void mskpi_read(mskp_graph *graph, uint32_t value)
+{
+    const list_view view = graph->values[value].view;
+    for (size_t i = 0; i < view.n; i++)
+        graph->channels[graph->listed[view.first + i]].exact &=
+            (zero_table)(mskpi_zero(graph, value, i) | ZERO_CONSUMER);
+}
+
+void mskpi_inexact(mskp_graph *graph, uint32_t value, uint32_t by)
+{
+    const list_view view = graph->values[value].view;
+    for (size_t i = 0; i < view.n; i++) {
+        graph_channel *c = &graph->channels[graph->listed[view.first + i]];
+        c->exact = ZERO_NEVER;
+        if (!c->inexact) c->inexact = by;
+    }
+}
+
+mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
+{
+    mskp_status status;
+    char room[NAME_ROOM];
+    if (!mskpi_describing(graph, &status)) return status;
+    if (!mskpi_value(graph, "zero_if", value)) return graph->error.status;
+    if (!roles || roles & ~(uint32_t)MSKP_ROLES_UNIT)
+        return mskpi_graph_fail(
+            graph, MSKP_BAD_ARGUMENT, "%s: zero if roles 0x%x are, of which there are 0x%x",
+            mskpi_short(mskpi_value_name(graph, value.id), room), roles, (unsigned)MSKP_ROLES_UNIT);
+    zero_table zero = ZERO_ALWAYS;
+    if (roles & MSKP_ROLE_FILTER) zero &= ZERO_FILTER;
+    if (roles & MSKP_ROLE_CONSUMER) zero &= ZERO_CONSUMER;
+    if (roles & MSKP_ROLE_SCALE) zero &= ZERO_SCALE;
+    if (roles & MSKP_ROLE_SHIFT) zero &= ZERO_SHIFT;
+    mskpi_zero_all(graph, value.id, zero);
+    return MSKP_OK;
+}
+
+mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units, uint8_t *exact,
+                       mskp_error *err)
+{
+    const mskp_status status = mskpi_check_units(graph, units, err);
+    if (status) return status;
+    if (!exact) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "exact is NULL");
+    if (roles & ~(uint32_t)MSKP_ROLES_UNIT)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "roles 0x%x, of which there are 0x%x", roles,
+                          (unsigned)MSKP_ROLES_UNIT);
+    for (size_t u = 0; u < units; u++) exact[u] = graph->u.exact[u] >> roles & 1;
+    return MSKP_OK;
+}

@@ -1,0 +1,324 @@
+/*
+ * Attention and recurrent layers. What they have in common: one list of channels stands in several
+ * weights at once (the heads in query, key, value and output; a hidden unit once in each gate).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+static const mskp_value NO_VALUE = {0};
+
+const char *mskpi_part_name(const char *name, const char *part, char room[NAME_ROOM])
+{
+    if (!name) return NULL;
+    if (snprintf(room, NAME_ROOM, "%s.%s", name, part) < NAME_ROOM) return room;
+    return NULL; /* then one is derived */
+}
+
+static mskp_status bind(mskp_graph *graph, mskp_param p, uint32_t axis, uint32_t role,
+                        mskp_value value, mskp_value by)
+{
+    if (!p.id) return MSKP_OK;
+    return mskpi_bind(graph, p, axis, role, graph->values[value.id].view, by.id, by.id);
+}
+
+/* Channel i of the result is channel from(i) of `in`: each `repeat` times in a row, all of it
+ * `rounds` times. */
+static mskp_value repeated(mskp_graph *graph, const char *name, const char *op, mskp_value in,
+                           size_t repeat, size_t rounds, zero_table zero)
+{
+    const size_t channels = graph->values[in.id].view.n;
+    size_t n;
+    list_view view;
+    if (mskpi_times(channels, repeat, &n) || mskpi_times(n, rounds, &n)) n = SIZE_MAX;
+    if (mskpi_new_list(graph, mskpi_who(name, op), n, &view)) return NO_VALUE;
+    const size_t first = graph->values[in.id].view.first;
+    for (size_t i = 0; i < n; i++)
+        graph->listed[view.first + i] = graph->listed[first + i / repeat % channels];
+    const mskp_value out = mskpi_new_value(graph, name, op, view, 0, NULL);
+    if (out.id) mskpi_zero_all(graph, out.id, zero);
+    return out;
+}
+
+/* ---- attention ---- */
+
+/* The widths of an attention's projections, checked. */
+typedef struct heads {
+    const char *who, *name;
+    const mskp_attention_desc *desc;
+    graph_value in, memory;
+    mskp_value from; /* keys and values are made of this */
+    size_t kv_heads, per_kv, value_dim;
+    size_t queries, keys, values, results; /* rows of the projections; columns of the output's */
+    mskp_value q, k, v, r;                 /* their lists */
+} heads;
+
+static int attention_sizes(mskp_graph *graph, heads *h)
+{
+    const mskp_attention_desc *d = h->desc;
+    char room[NAME_ROOM];
+    size_t all;
+    h->kv_heads = d->kv_heads ? d->kv_heads : d->heads;
+    h->value_dim = d->value_dim ? d->value_dim : d->head_dim;
+    if (!d->heads || !d->head_dim || d->heads % h->kv_heads ||
+        (unsigned)d->units > MSKP_POSITIONS || d->packed > 1 ||
+        mskpi_times(d->heads, d->head_dim + h->value_dim, &all)) {
+        mskpi_graph_fail(
+            graph, MSKP_BAD_ARGUMENT,
+            "%s: %zu heads of %zu positions, %zu key and value heads, units %u, packed "
+            "%u",
+            mskpi_short(h->who, room), d->heads, d->head_dim, h->kv_heads, (unsigned)d->units,
+            d->packed);
+        return 1;
+    }
+    h->per_kv = d->heads / h->kv_heads;
+    h->queries = d->heads * d->head_dim;
+    h->keys = h->kv_heads * d->head_dim;
+    h->values = h->kv_heads * h->value_dim;
+    h->results = d->heads * h->value_dim;
+    return 0;
+}
+
+static int attention_params(mskp_graph *graph, const heads *h)
+{
+    const mskp_attention_desc *d = h->desc;
+    char room[NAME_ROOM];
+    const size_t c = h->in.view.n, m = h->memory.view.n;
+    const size_t rows = d->packed ? h->queries + h->keys + h->values : h->queries;
+    const struct {
+        const char *what;
+        mskp_param weight, bias;
+        size_t rows, columns;
+    } part[] = {{"query", d->query, d->query_bias, rows, c},
+                {"key", d->key, d->key_bias, h->keys, m},
+                {"value", d->value, d->value_bias, h->values, m},
+                {"output", d->output, d->output_bias, 0, h->results}};
+    for (size_t i = 0; i < 4; i++) {
+        const int absent = d->packed && (i == 1 || i == 2);
+        if (absent ? part[i].weight.id || part[i].bias.id : !part[i].weight.id) {
+            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s %s", mskpi_short(h->who, room),
+                             part[i].what, absent ? "is packed into query" : "has no weight");
+            return 1;
+        }
+        if (mskpi_check_param(graph, h->who, part[i].what, part[i].weight, 2,
+                              (const size_t[]){part[i].rows, part[i].columns}))
+            return 1;
+        const size_t length = i == 3 ? mskpi_length(graph, part[i].weight, 0) : part[i].rows;
+        if (mskpi_check_param(graph, h->who, "bias", part[i].bias, 1, &length)) return 1;
+    }
+    if (d->packed && d->memory.id) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: packed projections read one input",
+                         mskpi_short(h->who, room));
+        return 1;
+    }
+    return 0;
+}
+
+/*
+ * Whole heads: one channel for each key and value head, which stands in all rows and columns of its
+ * own and of the query heads that it serves. Positions: one channel for each position, in all heads
+ * at once: query and key share theirs, value and output share theirs.
+ * A head is silent if its values are zero; a position of query and key if either is.
+ */
+static int attention_lists(mskp_graph *graph, heads *h)
+{
+    const mskp_attention_desc *d = h->desc;
+    char room[NAME_ROOM];
+    const int positions = d->units == MSKP_POSITIONS;
+    const mskp_param biases[3] = {d->query_bias, d->packed ? d->query_bias : d->key_bias,
+                                  d->packed ? d->query_bias : d->value_bias};
+    const zero_table row[3] = {ZERO_FILTER & (biases[0].id ? ZERO_SHIFT : ZERO_ALWAYS),
+                               ZERO_FILTER & (biases[1].id ? ZERO_SHIFT : ZERO_ALWAYS),
+                               ZERO_FILTER & (biases[2].id ? ZERO_SHIFT : ZERO_ALWAYS)};
+    mskp_value shared[2]; /* of query and key; of value and output */
+    for (int i = 0; i < 2; i++) {
+        const size_t n = !positions ? h->kv_heads : i ? h->value_dim : d->head_dim;
+        list_view view;
+        if (i && !positions) {
+            shared[1] = shared[0];
+            continue;
+        }
+        const char *op = !positions ? "heads" : i ? "value_positions" : "key_positions";
+        if (mskpi_new_channels(graph, h->who, n, &view)) return 1;
+        shared[i] = mskpi_new_value(graph, mskpi_part_name(h->name, op, room), op, view, 0, NULL);
+        if (!shared[i].id) return 1;
+    }
+    const size_t dk = d->head_dim, dv = h->value_dim, g = h->per_kv, kv = h->kv_heads;
+    const struct {
+        const char *op;
+        mskp_value *to;
+        mskp_value from;
+        size_t repeat, rounds;
+        zero_table zero;
+    } list[] = {
+        {"query", &h->q, shared[0], positions ? 1 : g * dk, positions ? g * kv : 1, row[0]},
+        {"key", &h->k, shared[0], positions ? 1 : dk, positions ? kv : 1, row[1]},
+        {"value", &h->v, shared[1], positions ? 1 : dv, positions ? kv : 1, row[2]},
+        {"result", &h->r, shared[1], positions ? 1 : g * dv, positions ? g * kv : 1, row[2]}};
+    for (size_t i = 0; i < 4; i++) {
+        *list[i].to = repeated(graph, mskpi_part_name(h->name, list[i].op, room), list[i].op,
+                               list[i].from, list[i].repeat, list[i].rounds, list[i].zero);
+        if (!list[i].to->id) return 1;
+    }
+    if (positions) { /* a product is zero if one factor is: no weights read these */
+        const list_view view = graph->values[shared[0].id].view;
+        for (size_t i = 0; i < view.n; i++)
+            graph->channels[graph->listed[view.first + i]].exact &= row[0] | row[1];
+    }
+    return 0;
+}
+
+static mskp_status attention_bind(mskp_graph *graph, const heads *h, mskp_value in, mskp_value out)
+{
+    const mskp_attention_desc *d = h->desc;
+    char room[NAME_ROOM];
+    mskp_status status = MSKP_OK;
+    mskp_value rows[3] = {h->q, h->k, h->v};
+    const mskp_param weight[3] = {d->query, d->key, d->value};
+    const mskp_param bias[3] = {d->query_bias, d->key_bias, d->value_bias};
+    const int parts = d->packed ? 1 : 3;
+    if (d->packed) {
+        rows[0] = mskp_concat(graph, mskpi_part_name(h->name, "packed", room), 3, rows);
+        if (!rows[0].id) return graph->error.status;
+    }
+    mskpi_read(graph, in.id);
+    if (h->from.id != in.id) mskpi_read(graph, h->from.id);
+    for (int i = 0; !status && i < parts; i++) {
+        status = bind(graph, weight[i], 0, MSKP_ROLE_FILTER, rows[i], out);
+        if (!status) status = bind(graph, weight[i], 1, MSKP_ROLE_CONSUMER, i ? h->from : in, out);
+        if (!status) status = bind(graph, bias[i], 0, MSKP_ROLE_SHIFT, rows[i], out);
+    }
+    mskpi_read(graph, h->r.id);
+    if (!status) status = bind(graph, d->output, 0, MSKP_ROLE_FILTER, out, out);
+    if (!status) status = bind(graph, d->output, 1, MSKP_ROLE_CONSUMER, h->r, out);
+    if (!status) status = bind(graph, d->output_bias, 0, MSKP_ROLE_SHIFT, out, out);
+    return status;
+}
+
+/* Projections; and for each pair of positions a product over query, and one over values. */
+static mskp_status attention_macs(mskp_graph *graph, const heads *h, mskp_value out)
+{
+    const mskp_attention_desc *d = h->desc;
+    char room[NAME_ROOM];
+    const size_t t = mskpi_positions(&h->in), m = mskpi_positions(&h->memory);
+    size_t pairs;
+    mskp_status status = MSKP_OK;
+    if (mskpi_times(t, m, &pairs))
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu by %zu positions are too many",
+                                mskpi_short(h->who, room), t, m);
+    const mskp_param weight[4] = {d->query, d->key, d->value, d->output};
+    for (int i = 0; !status && i < 4; i++)
+        if (weight[i].id) status = mskp_macs(graph, out, weight[i], i == 1 || i == 2 ? m : t);
+    if (!status) status = mskp_macs(graph, h->q, (mskp_param){0}, pairs);
+    if (!status) status = mskp_macs(graph, h->r, (mskp_param){0}, pairs);
+    return status;
+}
+
+mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_value in,
+                          const mskp_attention_desc *desc)
+{
+    heads h = {.who = mskpi_who(name, "attention"), .name = name, .desc = desc};
+    list_view view;
+    if (mskpi_enter(graph, h.who, in, &h.in) || mskpi_described(graph, h.who, desc) ||
+        mskpi_unreserved(graph, h.who, desc->reserved, 8))
+        return NO_VALUE;
+    h.from = desc->memory.id ? desc->memory : in;
+    if (mskpi_enter(graph, h.who, h.from, &h.memory) || attention_sizes(graph, &h) ||
+        attention_params(graph, &h) || attention_lists(graph, &h) ||
+        mskpi_new_channels(graph, h.who, mskpi_length(graph, desc->output, 0), &view))
+        return NO_VALUE;
+    const mskp_value out =
+        mskpi_new_value(graph, name, "attention", view, h.in.nspatial, h.in.spatial);
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_all(graph, out.id, ZERO_FILTER & (desc->output_bias.id ? ZERO_SHIFT : ZERO_ALWAYS));
+    if (attention_bind(graph, &h, in, out) || attention_macs(graph, &h, out)) return NO_VALUE;
+    return out;
+}
+
+/* ---- recurrent layers ---- */
+
+/* One layer in one direction: its hidden units, each once in every gate. */
+static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_value in,
+                                  const mskp_recurrent_desc *desc, size_t number)
+{
+    static const char *const op[] = {"lstm", "gru", "rnn"};
+    static const size_t gates[] = {4, 3, 1};
+    const char *who = mskpi_who(name, op[desc->kind]);
+    const mskp_recurrent_params *p = &desc->params[number];
+    char digits[24], room[NAME_ROOM], room_g[NAME_ROOM];
+    graph_value v;
+    list_view view;
+    mskp_status status;
+    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, p->input) ||
+        !mskpi_param(graph, who, p->hidden))
+        return NO_VALUE;
+    const size_t rows = desc->units * gates[desc->kind]; /* checked by the caller */
+    if (mskpi_check_param(graph, who, "input weight", p->input, 2,
+                          (const size_t[]){rows, v.view.n}) ||
+        mskpi_check_param(graph, who, "hidden weight", p->hidden, 2,
+                          (const size_t[]){rows, desc->units}) ||
+        mskpi_check_param(graph, who, "bias", p->input_bias, 1, &rows) ||
+        mskpi_check_param(graph, who, "bias", p->hidden_bias, 1, &rows) ||
+        mskpi_new_channels(graph, who, desc->units, &view))
+        return NO_VALUE;
+    snprintf(digits, sizeof digits, "h%zu", number);
+    const mskp_value h = mskpi_new_value(graph, mskpi_part_name(name, digits, room), op[desc->kind],
+                                         view, v.nspatial, v.spatial);
+    if (!h.id) return NO_VALUE;
+    /* From state zero, with the rows of all gates zero: the cell's and the new gate's are among
+     * them, and nothing else would do. */
+    const int bias = p->input_bias.id || p->hidden_bias.id;
+    const zero_table zero = ZERO_FILTER & (bias ? ZERO_SHIFT : ZERO_ALWAYS);
+    mskpi_zero_all(graph, h.id, desc->state_given ? ZERO_NEVER : zero);
+    snprintf(digits, sizeof digits, "gates%zu", number);
+    const mskp_value all = repeated(graph, mskpi_part_name(name, digits, room_g), "gates", h, 1,
+                                    gates[desc->kind], ZERO_NEVER);
+    if (!all.id) return NO_VALUE;
+    mskpi_read(graph, in.id);
+    mskpi_read(graph, h.id);
+    status = bind(graph, p->input, 0, MSKP_ROLE_FILTER, all, h);
+    if (!status) status = bind(graph, p->input, 1, MSKP_ROLE_CONSUMER, in, h);
+    if (!status) status = bind(graph, p->hidden, 0, MSKP_ROLE_FILTER, all, h);
+    if (!status) status = bind(graph, p->hidden, 1, MSKP_ROLE_CONSUMER, h, h);
+    if (!status) status = bind(graph, p->input_bias, 0, MSKP_ROLE_SHIFT, all, h);
+    if (!status) status = bind(graph, p->hidden_bias, 0, MSKP_ROLE_SHIFT, all, h);
+    if (!status) status = mskp_macs(graph, h, p->input, mskpi_positions(&v));
+    if (!status) status = mskp_macs(graph, h, p->hidden, mskpi_positions(&v));
+    if (!status && desc->state_given) status = mskpi_pin(graph, who, h, h.id);
+    return status ? NO_VALUE : h;
+}
+
+mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
+                          const mskp_recurrent_desc *desc)
+{
+    const char *who = mskpi_who(name, "recurrent");
+    char room[NAME_ROOM];
+    graph_value v;
+    size_t rows;
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
+        mskpi_unreserved(graph, who, desc->reserved, 8))
+        return NO_VALUE;
+    const size_t layers = desc->layers ? desc->layers : 1;
+    if ((unsigned)desc->kind > MSKP_RNN || desc->bidirectional > 1 || desc->state_given > 1 ||
+        !desc->units || mskpi_times(desc->units, 4, &rows) || !desc->params) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: kind %u of %zu units, bidirectional %u, state_given %u%s",
+                         mskpi_short(who, room), (unsigned)desc->kind, desc->units,
+                         desc->bidirectional, desc->state_given,
+                         desc->params ? "" : ", params is NULL");
+        return NO_VALUE;
+    }
+    for (size_t layer = 0; layer < layers; layer++) {
+        const char *last = layer + 1 == layers ? name : NULL;
+        mskp_value both[2];
+        const size_t directions = desc->bidirectional ? 2 : 1;
+        for (size_t k = 0; k < directions; k++) {
+            both[k] = recurrent_layer(graph, name, in, desc, layer * directions + k);
+            if (!both[k].id) return NO_VALUE;
+        }
+        in = mskp_concat(graph, last, directions, both);
+        if (!in.id) return NO_VALUE;
+    }
+    return in;
+}

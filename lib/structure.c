@@ -1,0 +1,436 @@
+/*
+ * Operators that bring lists together, or take them apart: nothing is computed, channels get other
+ * places.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+static const mskp_value NO_VALUE = {0};
+
+/* The result's spatial size, where lengths of 1 and values without spatial axes broadcast. 1 after
+ * a sentence: they do not fit. */
+static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, mskp_value part)
+{
+    const graph_value *v = &graph->values[part.id];
+    char room[NAME_ROOM];
+    const char *name = mskpi_short(mskpi_value_name(graph, part.id), room);
+    if (!v->nspatial) return 0;
+    if (!all->nspatial) {
+        all->nspatial = v->nspatial;
+        memcpy(all->spatial, v->spatial, sizeof all->spatial);
+        return 0;
+    }
+    if (all->nspatial != v->nspatial) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %s has %u spatial axes, the values before it have %u", shown, name,
+                         v->nspatial, all->nspatial);
+        return 1;
+    }
+    for (uint32_t d = 0; d < v->nspatial; d++) {
+        if (all->spatial[d] == 1) all->spatial[d] = v->spatial[d];
+        if (v->spatial[d] == 1 || v->spatial[d] == all->spatial[d]) continue;
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %s has length %zu on spatial axis %u, the values before it have %zu",
+                         shown, name, v->spatial[d], d, all->spatial[d]);
+        return 1;
+    }
+    return 0;
+}
+
+/* A product is zero where one factor is, anything else where all are. A single channel that goes to
+ * all is another unit's, and stays. What 0/0 is, nobody knows. */
+static int combine_zeros(mskp_graph *graph, mskp_combine_kind kind, size_t n,
+                         const mskp_value *values, mskp_value out)
+{
+    const size_t channels = graph->values[out.id].view.n;
+    zero_table *zero = mskpi_zero_each(graph, out.id);
+    if (!zero) return 1;
+    for (size_t i = 0; i < channels; i++) {
+        zero[i] = kind == MSKP_MULTIPLY || kind == MSKP_DIVIDE ? ZERO_NEVER : ZERO_ALWAYS;
+        for (size_t k = 0; k < n; k++) {
+            const int wide = graph->values[values[k].id].view.n == channels;
+            const zero_table z = wide ? mskpi_zero(graph, values[k].id, i) : ZERO_NEVER;
+            if (kind == MSKP_MULTIPLY)
+                zero[i] |= z;
+            else if (kind != MSKP_DIVIDE)
+                zero[i] &= z;
+        }
+    }
+    mskpi_zero_filled(graph, out.id);
+    return 0;
+}
+
+mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind kind, size_t n,
+                        const mskp_value *values)
+{
+    static const char *const op[] = {"add",     "subtract", "multiply", "maximum",
+                                     "minimum", "average",  "divide"};
+    const char *who = mskpi_who(name, "combine");
+    char room[NAME_ROOM], room_v[NAME_ROOM];
+    const char *shown = mskpi_short(who, room);
+    mskp_status status;
+    graph_value all = {0}, v;
+    if (!mskpi_describing(graph, &status)) return NO_VALUE;
+    if (!values) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: values is NULL", shown);
+        return NO_VALUE;
+    }
+    if ((size_t)kind >= sizeof op / sizeof *op || !n) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: combine kind %u (there are %zu) of %zu values", shown, (unsigned)kind,
+                         sizeof op / sizeof *op, n);
+        return NO_VALUE;
+    }
+    /* The widest operand gives the list. */
+    for (size_t i = 0; i < n; i++) {
+        if (mskpi_enter(graph, who, values[i], &v)) return NO_VALUE;
+        if (v.view.n > all.view.n) all.view = v.view;
+        if (broadcast(graph, shown, &all, values[i])) return NO_VALUE;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const size_t channels = graph->values[values[i].id].view.n;
+        if (channels == 1 || channels == all.view.n) continue;
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, another value has %zu",
+                         shown, mskpi_short(mskpi_value_name(graph, values[i].id), room_v),
+                         channels, all.view.n);
+        return NO_VALUE;
+    }
+    const mskp_value out =
+        mskpi_new_value(graph, name, op[kind], all.view, all.nspatial, all.spatial);
+    if (!out.id) return NO_VALUE;
+    for (size_t i = 0; i < n; i++) {
+        const list_view view = graph->values[values[i].id].view;
+        if (view.n == all.view.n && mskpi_tie_lists(graph, all.view, view, out.id)) return NO_VALUE;
+    }
+    return combine_zeros(graph, kind, n, values, out) ? NO_VALUE : out;
+}
+
+/* Consecutive channels: a view into the list, and into its table. */
+static mskp_value part_of(mskp_graph *graph, const char *name, const char *op, mskp_value in,
+                          size_t first, size_t count)
+{
+    const graph_value v = graph->values[in.id];
+    const mskp_value out = mskpi_new_value(
+        graph, name, op, (list_view){v.view.first + first, count}, v.nspatial, v.spatial);
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_same(graph, out.id, in.id);
+    if (v.zeros) graph->values[out.id].zeros += first;
+    return out;
+}
+
+mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t first,
+                      size_t count)
+{
+    const char *who = mskpi_who(name, "slice");
+    char room[NAME_ROOM];
+    graph_value v;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    if (!count || first >= v.view.n || count > v.view.n - first) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %zu channels from channel %zu, its input has %zu",
+                         mskpi_short(who, room), count, first, v.view.n);
+        return NO_VALUE;
+    }
+    return part_of(graph, name, "slice", in, first, count);
+}
+
+mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_t n,
+                       uint32_t rewritable, mskp_value *parts)
+{
+    const char *who = mskpi_who(name, "chunk");
+    char room[NAME_ROOM], number[NAME_ROOM], digits[24];
+    graph_value v;
+    if (mskpi_enter(graph, who, in, &v))
+        return graph && graph->error.status ? graph->error.status
+               : graph                      ? MSKP_BAD_STATE
+                                            : MSKP_BAD_ARGUMENT;
+    if (!parts || rewritable > 1)
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s", mskpi_short(who, room),
+                                parts ? "rewritable is not 0 or 1" : "parts is NULL");
+    if (!n || v.view.n % n)
+        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                                "%s: %zu channels do not make %zu equal parts",
+                                mskpi_short(who, room), v.view.n, n);
+    for (size_t k = 0; k < n; k++) {
+        snprintf(digits, sizeof digits, "%zu", k);
+        const mskp_value made = part_of(graph, mskpi_part_name(name, digits, number), "chunk", in,
+                                        k * (v.view.n / n), v.view.n / n);
+        if (!made.id) return graph->error.status;
+        parts[k] = made;
+    }
+    return rewritable ? MSKP_OK : mskpi_tie_parts(graph, v.view, n, parts[0].id);
+}
+
+mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in, size_t before,
+                             size_t after)
+{
+    const char *who = mskpi_who(name, "pad_channels");
+    graph_value v;
+    list_view head = {0}, tail = {0}, view;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    if ((before && mskpi_new_channels(graph, who, before, &head)) ||
+        (after && mskpi_new_channels(graph, who, after, &tail)) ||
+        mskpi_new_list(graph, who, before + v.view.n + after, &view))
+        return NO_VALUE;
+    const list_view parts[] = {head, v.view, tail};
+    size_t at = view.first;
+    for (size_t i = 0; i < 3; i++) {
+        if (!parts[i].n) continue;
+        memcpy(graph->listed + at, graph->listed + parts[i].first,
+               parts[i].n * sizeof *graph->listed);
+        at += parts[i].n;
+    }
+    const mskp_value out =
+        mskpi_new_value(graph, name, "pad_channels", view, v.nspatial, v.spatial);
+    zero_table *zero = out.id ? mskpi_zero_each(graph, out.id) : NULL;
+    if (!zero) return NO_VALUE;
+    for (size_t i = 0; i < view.n; i++)
+        zero[i] = i < before || i >= before + v.view.n ? ZERO_ALWAYS
+                                                       : mskpi_zero(graph, in.id, i - before);
+    mskpi_zero_filled(graph, out.id);
+    return out;
+}
+
+/* ---- the same channels in other places ---- */
+
+/* Which channel of the input is channel i of the result? */
+typedef size_t place(size_t i, size_t a, size_t b);
+static size_t divide(size_t i, size_t a, size_t b)
+{
+    (void)b;
+    return i / a;
+}
+static size_t wrap(size_t i, size_t a, size_t b)
+{
+    (void)b;
+    return i % a;
+}
+/* a rows of b, read by columns */
+static size_t transpose(size_t i, size_t a, size_t b)
+{
+    return i % a * b + i / a;
+}
+
+static mskp_value rearranged(mskp_graph *graph, const char *name, const char *op, mskp_value in,
+                             size_t n, place *from, size_t a, size_t b, uint32_t nspatial,
+                             const size_t *spatial)
+{
+    list_view view;
+    if (mskpi_new_list(graph, mskpi_who(name, op), n, &view)) return NO_VALUE;
+    const size_t first = graph->values[in.id].view.first;
+    for (size_t i = 0; i < n; i++)
+        graph->listed[view.first + i] = graph->listed[first + from(i, a, b)];
+    const mskp_value out = mskpi_new_value(graph, name, op, view, nspatial, spatial);
+    zero_table *zero = out.id ? mskpi_zero_each(graph, out.id) : NULL;
+    if (!zero) return NO_VALUE;
+    for (size_t i = 0; i < n; i++) zero[i] = mskpi_zero(graph, in.id, from(i, a, b));
+    mskpi_zero_filled(graph, out.id);
+    return out;
+}
+
+/* Each channel of the result is made of `block` of the input's, which are tied: neighbours, or, if
+ * strided, those that are `channels` apart. */
+static mskp_value gathered(mskp_graph *graph, const char *name, const char *op, mskp_value in,
+                           size_t channels, size_t block, int strided, uint32_t nspatial,
+                           const size_t *spatial)
+{
+    list_view view;
+    if (mskpi_new_list(graph, mskpi_who(name, op), channels, &view)) return NO_VALUE;
+    const list_view from = graph->values[in.id].view;
+    const size_t next = strided ? channels : 1, step = strided ? 1 : block;
+    for (size_t c = 0; c < channels; c++)
+        graph->listed[view.first + c] = graph->listed[from.first + c * step];
+    const mskp_value out = mskpi_new_value(graph, name, op, view, nspatial, spatial);
+    zero_table *zero = out.id ? mskpi_zero_each(graph, out.id) : NULL;
+    if (!zero) return NO_VALUE;
+    for (size_t c = 0; c < channels; c++) {
+        zero[c] = ZERO_ALWAYS;
+        for (size_t k = 0; k < block; k++) zero[c] &= mskpi_zero(graph, in.id, c * step + k * next);
+    }
+    mskpi_zero_filled(graph, out.id);
+    if (strided) return mskpi_tie_parts(graph, from, block, out.id) ? NO_VALUE : out;
+    for (size_t c = 0; c < channels; c++)
+        if (mskpi_tie_all(graph, (list_view){from.first + c * block, block}, out.id))
+            return NO_VALUE;
+    return out;
+}
+
+mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint32_t channels_last)
+{
+    const char *who = mskpi_who(name, "flatten");
+    char room[NAME_ROOM];
+    graph_value v;
+    size_t n;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    const size_t positions = mskpi_positions(&v);
+    if (channels_last > 1) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: channels_last is %u, not 0 or 1",
+                         mskpi_short(who, room), channels_last);
+        return NO_VALUE;
+    }
+    if (positions == 1) {
+        const mskp_value out = mskpi_new_value(graph, name, "flatten", v.view, 0, NULL);
+        if (out.id) mskpi_zero_same(graph, out.id, in.id);
+        return out;
+    }
+    if (mskpi_times(v.view.n, positions, &n)) n = SIZE_MAX;
+    return rearranged(graph, name, "flatten", in, n, channels_last ? wrap : divide,
+                      channels_last ? v.view.n : positions, 0, 0, NULL);
+}
+
+/* Where the value's own size, in channels and on axes, is too small or does not divide. */
+static mskp_value misfit(mskp_graph *graph, const char *who, size_t channels, size_t parts)
+{
+    char room[NAME_ROOM];
+    mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels do not make parts of %zu",
+                     mskpi_short(who, room), channels, parts);
+    return NO_VALUE;
+}
+
+mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in, uint32_t nspatial,
+                          const size_t *spatial, uint32_t channels_last)
+{
+    const char *who = mskpi_who(name, "unflatten");
+    char room[NAME_ROOM];
+    graph_value v;
+    size_t positions = 1;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    if (v.nspatial || channels_last > 1 || (nspatial && !spatial)) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: input has %u spatial axes (0 are expected), channels_last is %u%s",
+                         mskpi_short(who, room), v.nspatial, channels_last,
+                         nspatial && !spatial ? ", spatial is NULL" : "");
+        return NO_VALUE;
+    }
+    for (uint32_t d = 0; d < nspatial && d < MSKP_MAX_SPATIAL; d++)
+        if (mskpi_times(positions, spatial[d], &positions)) positions = SIZE_MAX;
+    if (!positions || v.view.n % positions) return misfit(graph, who, v.view.n, positions);
+    const size_t channels = v.view.n / positions;
+    /* Channel c of the result is all of these: tied, and zero where all are. */
+    return gathered(graph, name, "unflatten", in, channels, positions, channels_last != 0, nspatial,
+                    spatial);
+}
+
+mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in, size_t groups,
+                                uint32_t rewritable)
+{
+    const char *who = mskpi_who(name, "channel_shuffle");
+    char room[NAME_ROOM];
+    graph_value v;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    if (rewritable > 1) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
+                         mskpi_short(who, room), rewritable);
+        return NO_VALUE;
+    }
+    if (!groups || v.view.n % groups) return misfit(graph, who, v.view.n, groups);
+    const mskp_value out = rearranged(graph, name, "channel_shuffle", in, v.view.n, transpose,
+                                      groups, v.view.n / groups, v.nspatial, v.spatial);
+    if (out.id && !rewritable && mskpi_tie_parts(graph, v.view, groups, out.id)) return NO_VALUE;
+    return out;
+}
+
+/* factor ** nspatial; 0: overflow. */
+static size_t block_size(const graph_value *v, size_t factor)
+{
+    size_t n = 1;
+    for (uint32_t d = 0; d < v->nspatial; d++)
+        if (mskpi_times(n, factor, &n)) return 0;
+    return n;
+}
+
+static int check_order(mskp_graph *graph, const char *who, const graph_value *v, size_t factor,
+                       mskp_shuffle_order order)
+{
+    char room[NAME_ROOM];
+    if (v->nspatial && factor && (unsigned)order <= MSKP_BLOCK_MAJOR && block_size(v, factor))
+        return 0;
+    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                     "%s: factor %zu on %u spatial axes, order %u (there are 2)",
+                     mskpi_short(who, room), factor, v->nspatial, (unsigned)order);
+    return 1;
+}
+
+mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in, size_t factor,
+                              mskp_shuffle_order order)
+{
+    const char *who = mskpi_who(name, "pixel_shuffle");
+    graph_value v;
+    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order))
+        return NO_VALUE;
+    const size_t block = block_size(&v, factor);
+    if (v.view.n % block) return misfit(graph, who, v.view.n, block);
+    for (uint32_t d = 0; d < v.nspatial; d++)
+        if (mskpi_times(v.spatial[d], factor, &v.spatial[d]))
+            return misfit(graph, who, v.view.n, block);
+    return gathered(graph, name, "pixel_shuffle", in, v.view.n / block, block,
+                    order == MSKP_BLOCK_MAJOR, v.nspatial, v.spatial);
+}
+
+mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value in, size_t factor,
+                                mskp_shuffle_order order)
+{
+    const char *who = mskpi_who(name, "pixel_unshuffle");
+    char room[NAME_ROOM];
+    graph_value v;
+    size_t n;
+    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order))
+        return NO_VALUE;
+    const size_t block = block_size(&v, factor);
+    for (uint32_t d = 0; d < v.nspatial; d++) {
+        if (v.spatial[d] % factor) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: spatial axis %u of length %zu is no multiple of %zu",
+                             mskpi_short(who, room), d, v.spatial[d], factor);
+            return NO_VALUE;
+        }
+        v.spatial[d] /= factor;
+    }
+    if (mskpi_times(v.view.n, block, &n)) n = SIZE_MAX;
+    const int major = order == MSKP_BLOCK_MAJOR;
+    return rearranged(graph, name, "pixel_unshuffle", in, n, major ? wrap : divide,
+                      major ? v.view.n : block, 0, v.nspatial, v.spatial);
+}
+
+mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axis, size_t n,
+                               const mskp_value *values)
+{
+    const char *who = mskpi_who(name, "concat_spatial");
+    char room[NAME_ROOM], room_v[NAME_ROOM];
+    const char *shown = mskpi_short(who, room);
+    mskp_status status;
+    graph_value first = {0}, v;
+    size_t length = 0;
+    if (!mskpi_describing(graph, &status)) return NO_VALUE;
+    if (!values || !n) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: concatenation of %zu values", shown,
+                         values ? n : 0);
+        return NO_VALUE;
+    }
+    for (size_t k = 0; k < n; k++) {
+        if (mskpi_enter(graph, who, values[k], &v)) return NO_VALUE;
+        if (k == 0) first = v;
+        int fits = v.view.n == first.view.n && v.nspatial == first.nspatial && axis < v.nspatial;
+        for (uint32_t d = 0; fits && d < v.nspatial; d++)
+            fits = d == axis || v.spatial[d] == first.spatial[d];
+        if (!fits || v.spatial[axis] > SIZE_MAX / 2 - length) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: %s (%zu channels, %u spatial axes) does not continue the first "
+                             "value (%zu, %u) on spatial axis %u",
+                             shown, mskpi_short(mskpi_value_name(graph, values[k].id), room_v),
+                             v.view.n, v.nspatial, first.view.n, first.nspatial, axis);
+            return NO_VALUE;
+        }
+        length += v.spatial[axis];
+    }
+    first.spatial[axis] = length;
+    const mskp_value out =
+        mskpi_new_value(graph, name, "concat_spatial", first.view, first.nspatial, first.spatial);
+    if (!out.id) return NO_VALUE;
+    for (size_t k = 1; k < n; k++)
+        if (mskpi_tie_lists(graph, first.view, graph->values[values[k].id].view, out.id))
+            return NO_VALUE;
+    return combine_zeros(graph, MSKP_ADD, n, values, out) ? NO_VALUE : out;
+}
