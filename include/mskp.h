@@ -240,14 +240,14 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
  *            not have must be 0.
  *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends on
- *            grouping. With as many groups as input channels (depthwise, with one or more filters
- *            for each) an input channel leaves with its filters, whatever grouping says.
+ *            grouping.
  *   output_pad  must be 0, see mskp_conv_transposed
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
 typedef enum mskp_grouping {
-    MSKP_GROUPS_TIED = 0,  /* position p of every group leaves at once: each group loses the same */
-    MSKP_GROUPS_WHOLE = 1, /* a group leaves with all that it reads and makes */
+    MSKP_GROUPS_AUTO = 0,  /* WHOLE where each group reads one channel (depthwise), else TIED */
+    MSKP_GROUPS_TIED = 1,  /* position p of every group leaves at once: each group loses the same */
+    MSKP_GROUPS_WHOLE = 2, /* a group leaves with all that it reads and makes */
     MSKP_ENUM_IS_32_BITS(MSKP_GROUPS)
 } mskp_grouping;
 typedef struct mskp_conv_desc {
@@ -479,7 +479,8 @@ MSKP_API mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_val
  * Recurrent layers over the positions of the input, one step each. A hidden unit stands once in each gate
  * of both weights (LSTM 4, GRU 3, RNN 1; in any order) and leaves from all of them.
  *   params   one for each layer (and for each direction: forward, backward, forward ...): input
- *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}
+ *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}; units may
+ *            differ from layer to layer
  *   state_given  1: the first state comes from outside: the hidden units are pinned. 0: it is zero.
  * The result: the units of the last layer (forward, then backward). Layer and direction k is a value of
  * its own, NAME.hk. MACs: positions x elements of the weights.
@@ -496,7 +497,7 @@ typedef struct mskp_recurrent_params {
 typedef struct mskp_recurrent_desc {
     mskp_recurrent_kind kind;
     uint32_t bidirectional;
-    size_t units, layers;
+    size_t layers; /* 0 means 1 */
     const mskp_recurrent_params *params;
     uint32_t state_given;
     uint64_t reserved[8];

@@ -185,7 +185,7 @@ static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_pla
     const size_t first = mskpi_length(graph, desc->weight, 0);
     const size_t second = mskpi_length(graph, desc->weight, 1);
     if ((unsigned)desc->grouping > MSKP_GROUPS_WHOLE) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: grouping %u, there are 2", shown,
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: grouping %u, there are 3", shown,
                          (unsigned)desc->grouping);
         return 1;
     }
@@ -205,7 +205,8 @@ static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_pla
         c->channels = first;
     else if (mskpi_times(second, groups, &c->channels))
         c->channels = SIZE_MAX;
-    c->whole = groups > 1 && (groups == in || desc->grouping == MSKP_GROUPS_WHOLE);
+    c->whole = groups > 1 && (desc->grouping == MSKP_GROUPS_WHOLE ||
+                              (desc->grouping == MSKP_GROUPS_AUTO && groups == in));
     return check_vector(graph, c->who, "bias", desc->bias, c->channels);
 }
 

@@ -253,14 +253,17 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, p->input) ||
         !mskpi_param(graph, who, p->hidden))
         return NO_VALUE;
-    const size_t rows = desc->units * gates[desc->kind]; /* checked by the caller */
+    const uint32_t ndim = graph->params[p->hidden.id].ndim;
+    const size_t units = ndim == 2 ? mskpi_length(graph, p->hidden, 1) : 0;
+    size_t rows;
+    if (mskpi_times(units, gates[desc->kind], &rows)) rows = SIZE_MAX;
     if (mskpi_check_param(graph, who, "input weight", p->input, 2,
                           (const size_t[]){rows, v.view.n}) ||
         mskpi_check_param(graph, who, "hidden weight", p->hidden, 2,
-                          (const size_t[]){rows, desc->units}) ||
+                          (const size_t[]){rows, units}) ||
         mskpi_check_param(graph, who, "bias", p->input_bias, 1, &rows) ||
         mskpi_check_param(graph, who, "bias", p->hidden_bias, 1, &rows) ||
-        mskpi_new_channels(graph, who, desc->units, &view))
+        mskpi_new_channels(graph, who, units, &view))
         return NO_VALUE;
     snprintf(digits, sizeof digits, "h%zu", number);
     const mskp_value h = mskpi_new_value(graph, mskpi_part_name(name, digits, room), op[desc->kind],
@@ -295,17 +298,15 @@ mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
     const char *who = mskpi_who(name, "recurrent");
     char room[NAME_ROOM];
     graph_value v;
-    size_t rows;
     if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
         mskpi_unreserved(graph, who, desc->reserved, 8))
         return NO_VALUE;
     const size_t layers = desc->layers ? desc->layers : 1;
     if ((unsigned)desc->kind > MSKP_RNN || desc->bidirectional > 1 || desc->state_given > 1 ||
-        !desc->units || mskpi_times(desc->units, 4, &rows) || !desc->params) {
+        !desc->params) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "%s: kind %u of %zu units, bidirectional %u, state_given %u%s",
-                         mskpi_short(who, room), (unsigned)desc->kind, desc->units,
-                         desc->bidirectional, desc->state_given,
+                         "%s: kind %u, bidirectional %u, state_given %u%s", mskpi_short(who, room),
+                         (unsigned)desc->kind, desc->bidirectional, desc->state_given,
                          desc->params ? "" : ", params is NULL");
         return NO_VALUE;
     }

@@ -101,7 +101,7 @@ static mskp_value block(const describer *d, const char *name, mskp_value in, siz
     static const char *const parts[6] = {"weight", "bias", "gamma", "beta", "mean", "variance"};
     for (int i = 0; i < 6; i++) snprintf(text[i], sizeof text[i], "%s.%s", name, parts[i]);
     mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
-    mskp_norm_desc norm = {{0}, {0}, {0}, {0}, {0}};
+    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
     conv.weight = param(d, text[0], 4, WIDTH, inputs);
     conv.bias = param(d, text[1], 1, WIDTH, 0);
     norm.scale = param(d, text[2], 1, WIDTH, 0);

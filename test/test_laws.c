@@ -258,10 +258,14 @@ END_TEST
 /* ---- Twice is once; the smaller network describes itself ---- */
 
 /* A broadcast operand that now has as many channels as the others would be tied in a description
- * of the smaller network, and is not in the larger. */
+ * of the smaller network, and is not in the larger; the last group that is left would be none. */
 static bool broadcast_lost(const net *n, const net *small)
 {
     for (size_t k = 1; k <= n->nodes; k++) {
+        if (n->node[k].groups > 1 && small->node[k].groups == 1) return true;
+        if (n->node[k].op != small->node[k].op) return true; /* rewritten */
+        if (n->node[k].op == NET_PRELU && n->node[k].channels > 1 && small->node[k].channels == 1)
+            return true; /* one slope for all, and one for each, look alike */
         if (n->node[k].op != NET_COMBINE || n->node[k].channels == 1) continue;
         if (small->node[k].channels == 1)
             for (size_t i = 0; i < n->node[k].inputs; i++)

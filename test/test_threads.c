@@ -23,7 +23,7 @@ static mskp_param param(mskp_graph *g, size_t number, const char *part, uint32_t
 static mskp_value layer(mskp_graph *g, size_t number, mskp_value in, size_t inputs, size_t outputs)
 {
     mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
-    mskp_norm_desc norm = {{0}, {0}, {0}, {0}, {0}};
+    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
     conv.weight = param(g, number, "weight", 4, outputs, inputs);
     norm.scale = param(g, number, "gamma", 1, outputs, 0);
     norm.shift = param(g, number, "beta", 1, outputs, 0);

@@ -1,6 +1,7 @@
 /* The recipe after surgery: parameters gathered, attributes that name channels corrected. */
 #include "net.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* How many of the kept indices lie below `bound`, and the place of one of them. */
@@ -32,6 +33,30 @@ static void gather(net *small, size_t p, const net_param *from, const net_kept *
     } while (next_index(to->ndim, to->shape, index));
 }
 
+/* Groups that still have a channel: as many as before, but where whole groups leave. */
+static size_t groups_left(const net_node *t, net_kept in, size_t channels)
+{
+    const size_t each = channels / t->groups;
+    size_t left = 0;
+    for (size_t g = 0; g < t->groups; g++) left += below(in, (g + 1) * each) > below(in, g * each);
+    return left;
+}
+
+/* Heads, or positions within them, from the rows and columns that are left. */
+static void attention_left(net_node *t, net_kept (*axes)[MSKP_MAX_DIMS])
+{
+    const size_t per = t->heads / t->kv_heads;
+    const size_t columns = axes[t->more[3]][1].n, rows = axes[t->more[0]][0].n;
+    if (t->by_position) {
+        t->value_dim = columns / t->heads;
+        t->dim = t->packed ? (rows - t->kv_heads * t->value_dim) / (t->heads + t->kv_heads)
+                           : rows / t->heads;
+    } else {
+        t->heads = columns / t->value_dim;
+        t->kv_heads = t->heads / per;
+    }
+}
+
 net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[MSKP_MAX_DIMS],
              const char **why)
 {
@@ -43,7 +68,29 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
         net_node t = n->node[k];
         net_kept in = t.inputs ? values[t.in[0]] : (net_kept){0}, out = values[k];
         size_t ci = t.inputs ? n->node[t.in[0]].channels : 0;
-        if (t.op == NET_SLICE) {
+        if (t.op == NET_CONV || t.op == NET_TCONV || t.op == NET_NORM) {
+            if (t.groups > 1 && t.grouping == MSKP_GROUPS_AUTO) /* as it was, not as it looks now */
+                t.grouping =
+                    t.op != NET_NORM && t.groups == ci ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+            if (t.groups > 1) t.groups = groups_left(&n->node[k], in, ci);
+        } else if (t.op == NET_CHUNK && t.rewritable) {
+            t.op = NET_SLICE;
+            t.first = below(in, n->node[k].first * n->node[k].channels);
+            t.count = out.n;
+        } else if (t.op == NET_CHANNEL_SHUFFLE && t.rewritable) {
+            const size_t each = ci / t.groups;
+            t.op = NET_PICK;
+            t.positions = arena_get(mem, out.n, sizeof *t.positions);
+            t.count = out.n;
+            for (size_t i = 0; i < out.n; i++) {
+                const size_t c = out.index ? out.index[i] : i;
+                t.positions[i] = below(in, c % t.groups * each + c / t.groups);
+            }
+        } else if (t.op == NET_ATTENTION) {
+            attention_left(&t, axes);
+        } else if (t.op == NET_RECURRENT) {
+            t.dim = axes[net_recurrent_param(&t, 0, 1)][1].n;
+        } else if (t.op == NET_SLICE) {
             t.first = below(in, n->node[k].first);
             t.count = out.n;
         } else if (t.op == NET_PAD) {
@@ -59,7 +106,39 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
             }
         }
         if (!net_add(small, &t)) {
-            *why = "an operator does not fit";
+            static const char *const names[] = {"input",
+                                                "conv",
+                                                "linear",
+                                                "norm",
+                                                "act",
+                                                "pool",
+                                                "combine",
+                                                "slice",
+                                                "pad",
+                                                "flatten",
+                                                "pick",
+                                                "concat",
+                                                "opaque",
+                                                "tconv",
+                                                "prelu",
+                                                "table",
+                                                "param",
+                                                "chunk",
+                                                "channel shuffle",
+                                                "pixel shuffle",
+                                                "pixel unshuffle",
+                                                "unflatten",
+                                                "stack",
+                                                "attention",
+                                                "recurrent",
+                                                "grouped",
+                                                "depthwise",
+                                                "shuffle",
+                                                "scale"};
+            fprintf(stderr, "in %zu (%zu) w %zu: %zu %zu groups %zu\n",
+                    small->node[t.in[0]].channels, in.n, t.weight, small->param[t.weight].shape[0],
+                    small->param[t.weight].shape[1], t.groups);
+            *why = names[t.op]; /* does not fit */
             return NULL;
         }
         if (small->node[k].channels != out.n) *why = "a value has another number of channels";
@@ -67,6 +146,28 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
     memcpy(small->output, n->output, sizeof small->output);
     small->outputs = n->outputs;
     return *why ? NULL : small;
+}
+
+/* Projections at each position; for each pair of positions a product over query's and value's
+ * positions of each head. */
+static double attention_work(const net *n, const net_node *t)
+{
+    const net_node *in = &n->node[t->in[0]], *from = &n->node[t->in[t->inputs > 1 ? 1 : 0]];
+    const size_t here = net_positions(in), there = net_positions(from);
+    const size_t q = t->heads * t->dim, k = t->kv_heads * t->dim, v = t->kv_heads * t->value_dim;
+    const size_t r = t->heads * t->value_dim;
+    return (double)(here * q * in->channels + there * (k + v) * from->channels +
+                    here * r * t->channels + here * there * (q + r));
+}
+
+static double recurrent_work(const net *n, const net_node *t)
+{
+    static const size_t gates[] = {4, 3, 1};
+    const size_t directions = t->bidirectional ? 2 : 1, units = t->channels / directions;
+    size_t macs = 0, reads = n->node[t->in[0]].channels;
+    for (size_t layer = 0; layer < t->layers; layer++, reads = t->channels)
+        macs += directions * gates[t->kind] * units * (reads + units) * net_positions(t);
+    return (double)macs;
 }
 
 mskp_cost net_count(const net *n)
@@ -78,19 +179,24 @@ mskp_cost net_count(const net *n)
         size_t taps = 1;
         if (t->weight) other[t->weight] = true;
         if (t->bias) other[t->bias] = true;
+        for (int j = 0; j < 10; j++)
+            if (t->more[j]) other[t->more[j]] = true;
+        if (t->op == NET_ATTENTION) c.macs += attention_work(n, t);
+        if (t->op == NET_RECURRENT) c.macs += recurrent_work(n, t);
         for (int j = 0; t->op == NET_NORM && j < 4; j++)
             (j < 2 ? other : statistic)[t->norm[j]] = true;
         if (t->op != NET_CONV && t->op != NET_GROUPED && t->op != NET_DEPTHWISE &&
-            t->op != NET_LINEAR)
+            t->op != NET_LINEAR && t->op != NET_TCONV)
             continue;
         const net_param *w = &n->param[t->weight];
         for (uint32_t d = 2; d < w->ndim; d++) taps *= w->shape[d];
         /* For each output element: one for each channel of its group and each tap. */
-        size_t groups = t->op == NET_GROUPED     ? t->groups
-                        : t->op == NET_DEPTHWISE ? n->node[t->in[0]].channels
-                                                 : 1;
-        c.macs +=
-            (double)(t->channels * net_positions(t) * taps * (n->node[t->in[0]].channels / groups));
+        const net_node *in = &n->node[t->in[0]];
+        size_t groups = t->op == NET_DEPTHWISE ? in->channels : t->groups ? t->groups : 1;
+        if (t->op == NET_TCONV) /* for each input element */
+            c.macs += (double)(in->channels * net_positions(in) * taps * (t->channels / groups));
+        else
+            c.macs += (double)(t->channels * net_positions(t) * taps * (in->channels / groups));
     }
     for (size_t p = 1; p <= n->params; p++)
         if (!statistic[p] || other[p])

@@ -90,20 +90,62 @@ void model_pin(model *m, size_t value, size_t by)
         event(m, m->value[value].channel[i], m->value[value].channel[i], by);
 }
 
-void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by)
+void model_join(model *m, size_t a, size_t i, size_t b, size_t j, size_t by)
+{
+    const uint32_t x = m->value[a].channel[i], y = m->value[b].channel[j];
+    if (x != y) event(m, x, y, by);
+}
+
+void model_own(model *m, size_t param, size_t value)
+{
+    if (!m->param[param].first_value) m->param[param].first_value = value;
+}
+
+void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t n,
+                     size_t owner, size_t by)
 {
     model_param *p = &m->param[param];
     model_axis *x = &p->axis[axis];
     const model_value *v = &m->value[value];
-    if (!p->first_value) p->first_value = value;
+    model_own(m, param, owner);
     p->roles |= roles;
     x->roles |= roles;
     if (!x->channel) {
-        x->channel = arena_copy(m->mem, v->channel, v->n, sizeof *v->channel);
+        x->channel = arena_copy(m->mem, v->channel, n, sizeof *v->channel);
         return;
     }
-    for (size_t i = 0; i < v->n; i++)
+    for (size_t i = 0; i < n; i++)
         if (x->channel[i] != v->channel[i]) event(m, x->channel[i], v->channel[i], by);
+}
+
+void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by)
+{
+    model_bind_part(m, param, axis, roles, value, m->value[value].n, value, by);
+}
+
+void model_inexact(model *m, size_t value, size_t by)
+{
+    for (size_t i = 0; i < m->value[value].n; i++) {
+        m->blur = grow(m->mem, m->blur, m->blurs, &m->room_blurs, sizeof *m->blur);
+        m->blur[m->blurs++] = (model_event){m->value[value].channel[i], 0, by};
+    }
+}
+
+size_t model_inexact_channels(const model *m, size_t value, size_t *by)
+{
+    const model_value *v = &m->value[value];
+    size_t n = 0;
+    *by = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        bool unit = false;
+        if (v->unit[i] == MSKP_PINNED) continue;
+        for (size_t b = 0; b < m->blurs; b++) {
+            unit |= m->unit_of[m->blur[b].a] == v->unit[i];
+            if (m->blur[b].a == v->channel[i] && (!*by || m->blur[b].by < *by)) *by = m->blur[b].by;
+        }
+        n += unit;
+    }
+    return n;
 }
 
 void model_macs(model *m, size_t value, size_t param, uint64_t per_element)

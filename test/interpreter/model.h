@@ -51,6 +51,8 @@ typedef struct model {
     model_param *param; /* from 1 */
     model_event *event;
     model_work *work;
+    size_t blurs, room_blurs;
+    model_event *blur; /* a: a channel that may leave inexactly; by: because of */
     /* after model_finish */
     size_t units, families;
     uint32_t *unit_of; /* by channel */
@@ -68,8 +70,18 @@ size_t model_concat(model *m, size_t n, const size_t *values);
 size_t model_alias(model *m, size_t from, uint32_t nspatial, const size_t *spatial);
 /* by: the value whose operator this is part of, 0 if none. */
 void model_tie(model *m, size_t a, size_t b, size_t by);
+/* Channel i of one value and channel j of another. */
+void model_join(model *m, size_t a, size_t i, size_t b, size_t j, size_t by);
 void model_pin(model *m, size_t value, size_t by);
 void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by);
+/* The first n channels of a value; owner: the value that the parameter counts for, if this is the
+ * first. */
+void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t n,
+                     size_t owner, size_t by);
+/* The parameter counts for this value, if for none yet. */
+void model_own(model *m, size_t param, size_t value);
+/* These channels may leave, but not exactly, because of the operator of value `by`. */
+void model_inexact(model *m, size_t value, size_t by);
 void model_macs(model *m, size_t value, size_t param, uint64_t per_element);
 void model_finish(model *m);
 
@@ -88,6 +100,8 @@ bool model_mask_allowed(const model *m, const uint8_t *keep);
 /* Joins among the channels of a value that may leave, by the value whose operator made them;
  * [values + 1]. */
 void model_joins(const model *m, size_t value, size_t *joins);
+/* How many channels of a value may leave inexactly; *by: the first value that is why, or 0. */
+size_t model_inexact_channels(const model *m, size_t value, size_t *by);
 /* The first value that pinned a channel of this one; 0: none. */
 size_t model_pinned_by(const model *m, size_t value);
 

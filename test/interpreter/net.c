@@ -1,6 +1,8 @@
 /* Recipes: shapes, description, cutting. */
 #include "net.h"
 
+#include "trial.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,6 +73,10 @@ static bool shape_of(const net *n, net_node *t)
     const net_node *in = t->inputs ? &n->node[t->in[0]] : NULL;
     const net_param *w = t->weight ? &n->param[t->weight] : NULL;
     if (t->op == NET_INPUT || t->op == NET_OPAQUE) return true;
+    if (t->op == NET_TABLE || t->op == NET_PARAM) {
+        t->channels = w->shape[t->op == NET_TABLE ? 1 : t->axis];
+        return true;
+    }
     t->channels = in->channels;
     t->nspatial = in->nspatial;
     memcpy(t->spatial, in->spatial, sizeof t->spatial);
@@ -78,7 +84,7 @@ static bool shape_of(const net *n, net_node *t)
     case NET_CONV:
     case NET_GROUPED:
     case NET_DEPTHWISE: {
-        size_t groups = t->op == NET_CONV ? 1 : t->op == NET_GROUPED ? t->groups : in->channels;
+        size_t groups = t->op == NET_DEPTHWISE ? in->channels : t->groups ? t->groups : 1;
         if (in->nspatial == 0 || w->ndim != in->nspatial + 2) return false;
         if (w->shape[1] * groups != in->channels || w->shape[0] % groups) return false;
         for (uint32_t d = 0; d < in->nspatial; d++)
@@ -86,10 +92,61 @@ static bool shape_of(const net *n, net_node *t)
         t->channels = w->shape[0];
         return true;
     }
+    case NET_TCONV:
+        if (in->nspatial == 0 || w->ndim != in->nspatial + 2) return false;
+        t->channels = w->shape[1] * (t->groups ? t->groups : 1);
+        for (uint32_t d = 0; d < in->nspatial; d++) {
+            size_t dilation = t->dilation[d] ? t->dilation[d] : 1;
+            size_t full = (in->spatial[d] - 1) * (t->stride[d] ? t->stride[d] : 1) +
+                          dilation * (w->shape[2 + d] - 1) + t->resize[d] + 1;
+            if (full <= t->before[d] + t->after[d]) return false;
+            t->spatial[d] = full - t->before[d] - t->after[d];
+        }
+        return w->shape[0] == in->channels && in->channels % (t->groups ? t->groups : 1) == 0;
     case NET_LINEAR:
         t->channels = w->shape[0];
         return w->shape[1] == in->channels;
+    case NET_PRELU:
+        return w->shape[0] == in->channels || w->shape[0] == 1;
+    case NET_CHUNK:
+        t->channels = in->channels / t->count;
+        return in->channels % t->count == 0;
+    case NET_CHANNEL_SHUFFLE:
+        return in->channels % t->groups == 0;
+    case NET_PIXEL_SHUFFLE:
+    case NET_PIXEL_UNSHUFFLE: {
+        size_t block = 1;
+        for (uint32_t d = 0; d < in->nspatial; d++) {
+            block *= t->factor;
+            t->spatial[d] = t->op == NET_PIXEL_SHUFFLE ? in->spatial[d] * t->factor
+                                                       : in->spatial[d] / t->factor;
+            if (t->op == NET_PIXEL_UNSHUFFLE && in->spatial[d] % t->factor) return false;
+        }
+        t->channels = t->op == NET_PIXEL_SHUFFLE ? in->channels / block : in->channels * block;
+        return in->nspatial > 0 && (t->op == NET_PIXEL_UNSHUFFLE || in->channels % block == 0);
+    }
+    case NET_UNFLATTEN: /* to `nspatial` = factor axes of the sizes in window */
+        t->nspatial = (uint32_t)t->factor;
+        for (uint32_t d = 0; d < t->nspatial; d++) t->spatial[d] = t->window[d];
+        t->channels = in->channels / net_positions(t);
+        return in->nspatial == 0 && in->channels % net_positions(t) == 0;
+    case NET_STACK:
+        for (size_t k = 1; k < t->inputs; k++) {
+            const net_node *b = &n->node[t->in[k]];
+            if (b->channels != in->channels || b->nspatial != in->nspatial) return false;
+            for (uint32_t d = 0; d < in->nspatial; d++)
+                if (d != t->axis && b->spatial[d] != in->spatial[d]) return false;
+            t->spatial[t->axis] += b->spatial[t->axis];
+        }
+        return t->axis < in->nspatial;
+    case NET_ATTENTION:
+        t->channels = n->param[t->more[3]].shape[0];
+        return true;
+    case NET_RECURRENT:
+        t->channels = n->param[t->more[1]].shape[1] * (t->bidirectional ? 2 : 1);
+        return true;
     case NET_NORM:
+        if (t->groups > 1 && in->channels % t->groups) return false;
         for (int k = 0; k < 4; k++)
             if (t->norm[k] && n->param[t->norm[k]].shape[0] != in->channels) return false;
         return true;
@@ -157,7 +214,6 @@ typedef struct teller {
     mskp_graph *graph; /* or NULL */
     model *model;      /* or NULL */
     size_t *value;     /* by node */
-    size_t made;       /* values so far */
 } teller;
 
 static mskp_value value_of(const teller *t, size_t node)
@@ -170,31 +226,48 @@ static mskp_param param_of(size_t param)
     return (mskp_param){(uint32_t)param};
 }
 
+/* Both number values in the same order. */
+static size_t agreed(const teller *t, mskp_value v, size_t m)
+{
+    mskp_error err = {0};
+    if (t->graph && !v.id) (void)mskp_graph_finish(t->graph, &err);
+    REQUIRE(!t->graph || v.id, "the library made no value where the model has %zu: %s", m,
+            err.text);
+    REQUIRE(!t->graph || !t->model || v.id == m, "value %u, the model has %zu", v.id, m);
+    return t->graph ? v.id : m;
+}
+
 /* The same primitive, said to both. */
 static size_t tell_fresh(teller *t, const char *name, size_t channels, uint32_t nspatial,
                          const size_t *spatial)
 {
-    if (t->graph) (void)mskp_fresh(t->graph, name, channels, nspatial, spatial);
-    if (t->model) (void)model_fresh(t->model, channels, nspatial, spatial);
-    return ++t->made;
+    mskp_value v = {0};
+    size_t m = 0;
+    if (t->graph) v = mskp_fresh(t->graph, name, channels, nspatial, spatial);
+    if (t->model) m = model_fresh(t->model, channels, nspatial, spatial);
+    return agreed(t, v, m);
 }
 
 static size_t tell_slice(teller *t, size_t from, size_t first, size_t count)
 {
     arena mem = {0};
     size_t *positions = arena_get(&mem, count, sizeof *positions);
+    mskp_value v = {0};
+    size_t m = 0;
     for (size_t i = 0; i < count; i++) positions[i] = first + i;
-    if (t->graph) (void)mskp_slice(t->graph, NULL, (mskp_value){(uint32_t)from}, first, count);
-    if (t->model) (void)model_pick(t->model, from, count, positions);
+    if (t->graph) v = mskp_slice(t->graph, NULL, (mskp_value){(uint32_t)from}, first, count);
+    if (t->model) m = model_pick(t->model, from, count, positions);
     arena_free(&mem);
-    return ++t->made;
+    return agreed(t, v, m);
 }
 
 static size_t tell_pick(teller *t, const char *name, size_t from, size_t n, const size_t *positions)
 {
-    if (t->graph) (void)mskp_pick(t->graph, name, (mskp_value){(uint32_t)from}, n, positions);
-    if (t->model) (void)model_pick(t->model, from, n, positions);
-    return ++t->made;
+    mskp_value v = {0};
+    size_t m = 0;
+    if (t->graph) v = mskp_pick(t->graph, name, (mskp_value){(uint32_t)from}, n, positions);
+    if (t->model) m = model_pick(t->model, from, n, positions);
+    return agreed(t, v, m);
 }
 
 static void tell_tie(teller *t, size_t a, size_t b)
@@ -258,6 +331,12 @@ static void tell_own(teller *t, const net_node *d, const char *name)
     arena_free(&mem);
 }
 
+size_t net_recurrent_param(const net_node *d, size_t k, int part)
+{
+    const size_t directions = d->bidirectional ? 2 : 1;
+    return d->more[(k < directions ? 0 : 4) + (size_t)part];
+}
+
 /* The library's operators, by their own calls. */
 static mskp_value tell_graph(const teller *t, const net_node *d, const char *name)
 {
@@ -267,14 +346,18 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
     switch (d->op) {
     case NET_INPUT:
         return mskp_input(g, name, d->channels, d->nspatial, d->nspatial ? d->spatial : NULL);
-    case NET_CONV: {
+    case NET_CONV:
+    case NET_TCONV: {
         mskp_conv_desc c = {.weight = param_of(d->weight), .bias = param_of(d->bias)};
         memcpy(c.stride, d->stride, sizeof c.stride);
         memcpy(c.pad_before, d->before, sizeof c.pad_before);
         memcpy(c.pad_after, d->after, sizeof c.pad_after);
         memcpy(c.dilation, d->dilation, sizeof c.dilation);
         c.groups = d->groups;
-        return mskp_conv(g, name, in, &c);
+        c.grouping = (mskp_grouping)d->grouping;
+        if (d->op == NET_TCONV) memcpy(c.output_pad, d->resize, sizeof c.output_pad);
+        return d->op == NET_TCONV ? mskp_conv_transposed(g, name, in, &c)
+                                  : mskp_conv(g, name, in, &c);
     }
     case NET_LINEAR:
         return mskp_linear(g, name, in, param_of(d->weight), param_of(d->bias));
@@ -283,7 +366,11 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                          &(mskp_norm_desc){.scale = param_of(d->norm[0]),
                                            .shift = param_of(d->norm[1]),
                                            .mean = param_of(d->norm[2]),
-                                           .variance = param_of(d->norm[3])});
+                                           .variance = param_of(d->norm[3]),
+                                           .kind = (mskp_norm_layer)d->norm_kind,
+                                           .groups = d->groups,
+                                           .grouping = (mskp_grouping)d->grouping,
+                                           .accept_inexact = d->inexact});
     case NET_ACT: {
         mskp_activation_desc a = {.kind = (mskp_activation_kind)d->kind};
         return mskp_activation(g, name, in, d->kind == MSKP_IDENTITY ? NULL : &a);
@@ -310,16 +397,192 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
     case NET_OPAQUE:
         return mskp_opaque(g, name, "blend", d->inputs, list, d->channels, d->nspatial,
                            d->nspatial ? d->spatial : NULL);
+    case NET_PRELU:
+        return mskp_prelu(g, name, in, param_of(d->weight));
+    case NET_TABLE:
+        return mskp_embedding(g, name, param_of(d->weight), d->nspatial, d->spatial);
+    case NET_PARAM:
+        return mskp_param_value(g, name, param_of(d->weight), (uint32_t)d->axis, MSKP_ROLE_FILTER,
+                                d->nspatial, d->spatial);
+    case NET_CHUNK: {
+        mskp_value parts[8];
+        REQUIRE_OK(mskp_chunk(g, name, in, d->count, d->rewritable, parts));
+        return parts[d->first];
+    }
+    case NET_CHANNEL_SHUFFLE:
+        return mskp_channel_shuffle(g, name, in, d->groups, d->rewritable);
+    case NET_PIXEL_SHUFFLE:
+        return mskp_pixel_shuffle(g, name, in, d->factor, (mskp_shuffle_order)d->kind);
+    case NET_PIXEL_UNSHUFFLE:
+        return mskp_pixel_unshuffle(g, name, in, d->factor, (mskp_shuffle_order)d->kind);
+    case NET_UNFLATTEN:
+        return mskp_unflatten(g, name, in, d->nspatial, d->spatial, d->channels_last);
+    case NET_STACK:
+        return mskp_concat_spatial(g, name, (uint32_t)d->axis, d->inputs, list);
+    case NET_ATTENTION: {
+        mskp_attention_desc a = {.heads = d->heads,
+                                 .kv_heads = d->kv_heads,
+                                 .head_dim = d->dim,
+                                 .value_dim = d->value_dim,
+                                 .packed = d->packed,
+                                 .units = d->by_position ? MSKP_POSITIONS : MSKP_HEADS};
+        mskp_param *const weights[4] = {&a.query, &a.key, &a.value, &a.output};
+        mskp_param *const biases[4] = {&a.query_bias, &a.key_bias, &a.value_bias, &a.output_bias};
+        for (int k = 0; k < 4; k++) {
+            *weights[k] = param_of(d->more[k]);
+            *biases[k] = param_of(d->more[4 + k]);
+        }
+        if (d->inputs > 1) a.memory = list[1];
+        return mskp_attention(g, name, in, &a);
+    }
+    case NET_RECURRENT: {
+        mskp_recurrent_params p[4];
+        const size_t n = d->layers * (d->bidirectional ? 2 : 1);
+        for (size_t k = 0; k < n; k++)
+            p[k] = (mskp_recurrent_params){
+                param_of(net_recurrent_param(d, k, 0)), param_of(net_recurrent_param(d, k, 1)),
+                param_of(net_recurrent_param(d, k, 2)), param_of(net_recurrent_param(d, k, 3))};
+        return mskp_recurrent(g, name, in,
+                              &(mskp_recurrent_desc){.kind = (mskp_recurrent_kind)d->kind,
+                                                     .bidirectional = d->bidirectional,
+                                                     .units = d->dim,
+                                                     .layers = d->layers,
+                                                     .params = p});
+    }
     default:
         return mskp_concat(g, name, d->inputs, list);
     }
 }
 
+/* ---- The model's words for what the header says ---- */
+
+static void tie_pick(model *m, size_t value, size_t n, const size_t *to, size_t by)
+{
+    /* Channel i leaves with channel to[i] of the same list. */
+    for (size_t i = 0; i < n; i++)
+        if (to[i] != i) model_join(m, value, i, value, to[i], by);
+}
+
+static size_t conv_model(const teller *t, const net_node *d, size_t in)
+{
+    model *m = t->model;
+    const bool transposed = d->op == NET_TCONV;
+    const size_t ci = m->value[in].n, co = d->channels, g = d->groups ? d->groups : 1;
+    const size_t ni = ci / g, no = co / g, v = model_fresh(m, co, d->nspatial, d->spatial);
+    const bool whole = g > 1 && (d->grouping == MSKP_GROUPS_WHOLE || (d->grouping == 0 && g == ci));
+    const net_node *from = &t->net->node[d->in[0]];
+    size_t all = m->values;
+    if (whole) {
+        for (size_t k = 0; k < g; k++) {
+            for (size_t i = 0; i < ni; i++) model_join(m, in, k * ni, in, k * ni + i, v);
+            for (size_t o = 0; o < no; o++) model_join(m, in, k * ni, v, k * no + o, v);
+        }
+        model_bind_part(m, d->weight, 0, MSKP_ROLE_FILTER, transposed ? in : v,
+                        transposed ? ci : co, v, v);
+    } else {
+        for (size_t i = ni; i < ci; i++) model_join(m, in, i % ni, in, i, v);
+        for (size_t o = no; o < co; o++) model_join(m, v, o % no, v, o, v);
+        model_bind_part(m, d->weight, transposed, MSKP_ROLE_FILTER, v, transposed ? no : co, v, v);
+        model_bind_part(m, d->weight, !transposed, MSKP_ROLE_CONSUMER, in, transposed ? ci : ni, v,
+                        v);
+    }
+    REQUIRE(all == m->values, "a value too many");
+    if (d->bias) model_bind(m, d->bias, 0, MSKP_ROLE_SHIFT, v, v);
+    model_macs(m, v, d->weight, net_positions(transposed ? from : d));
+    return v;
+}
+
+static void norm_model(const teller *t, const net_node *d, size_t in, size_t v)
+{
+    static const uint32_t role[4] = {MSKP_ROLE_SCALE, MSKP_ROLE_SHIFT, MSKP_ROLE_MEAN,
+                                     MSKP_ROLE_VARIANCE};
+    model *m = t->model;
+    const size_t n = m->value[in].n, g = d->groups ? d->groups : 1, part = n / g;
+    for (int k = 0; k < 4; k++)
+        if (d->norm[k]) model_bind(m, d->norm[k], 0, role[k], v, v);
+    if (d->norm_kind < MSKP_GROUP_NORM) return;
+    if (d->norm_kind == MSKP_GROUP_NORM && g > 1 && d->grouping == MSKP_GROUPS_WHOLE) {
+        for (size_t i = 0; i < n; i++) model_join(m, in, i / part * part, in, i, v);
+    } else if (!d->inexact) {
+        model_pin(m, in, v);
+    } else {
+        for (size_t i = part; d->norm_kind == MSKP_GROUP_NORM && i < n; i++)
+            model_join(m, in, i % part, in, i, v);
+        model_inexact(m, in, v);
+    }
+}
+
+static size_t attention_model(const teller *t, const net_node *d, const size_t *list)
+{
+    model *m = t->model;
+    const size_t kv = d->kv_heads, g = d->heads / kv, dk = d->dim, dv = d->value_dim;
+    const size_t in = list[0], memory = d->inputs > 1 ? list[1] : in;
+    const size_t rows[4] = {kv * g * dk, kv * dk, kv * dv, kv * g * dv};
+    size_t most = 0, part[4];
+    size_t shared[2];
+    for (int i = 0; i < 4; i++) most = rows[i] > most ? rows[i] : most;
+    size_t *positions = arena_get(m->mem, most, sizeof *positions);
+    shared[0] = model_fresh(m, d->by_position ? dk : kv, 0, NULL);
+    shared[1] = d->by_position ? model_fresh(m, dv, 0, NULL) : shared[0];
+    for (int i = 0; i < 4; i++) {
+        const size_t dim = i < 2 ? dk : dv, per = (i == 0 || i == 3 ? g : 1) * dim;
+        for (size_t k = 0; k < rows[i]; k++) positions[k] = d->by_position ? k % dim : k / per;
+        part[i] = model_pick(m, shared[i / 2], rows[i], positions);
+    }
+    const size_t v = model_fresh(m, d->channels, d->nspatial, d->spatial);
+    const size_t packed = d->packed ? model_concat(m, 3, part) : 0;
+    for (int i = 0; i < 3; i++) {
+        if (!d->more[i]) continue;
+        model_own(m, d->more[i], v);
+        model_bind(m, d->more[i], 0, MSKP_ROLE_FILTER, d->packed ? packed : part[i], v);
+        model_bind(m, d->more[i], 1, MSKP_ROLE_CONSUMER, i ? memory : in, v);
+        if (!d->more[4 + i]) continue;
+        model_own(m, d->more[4 + i], v);
+        model_bind(m, d->more[4 + i], 0, MSKP_ROLE_SHIFT, d->packed ? packed : part[i], v);
+    }
+    model_bind(m, d->more[3], 0, MSKP_ROLE_FILTER, v, v);
+    model_bind(m, d->more[3], 1, MSKP_ROLE_CONSUMER, part[3], v);
+    if (d->more[7]) model_bind(m, d->more[7], 0, MSKP_ROLE_SHIFT, v, v);
+    const size_t here = net_positions(d);
+    const size_t there = net_positions(&t->net->node[d->in[d->inputs > 1 ? 1 : 0]]);
+    for (int i = 0; i < 4; i++)
+        if (d->more[i]) model_macs(m, v, d->more[i], i == 1 || i == 2 ? there : here);
+    model_macs(m, part[0], 0, here * there);
+    model_macs(m, part[3], 0, here * there);
+    return v;
+}
+
+static size_t recurrent_model(const teller *t, const net_node *d, size_t in)
+{
+    static const size_t gates[] = {4, 3, 1};
+    model *m = t->model;
+    const size_t directions = d->bidirectional ? 2 : 1, n = d->dim * gates[d->kind];
+    size_t *positions = arena_get(m->mem, n, sizeof *positions), both[2];
+    for (size_t i = 0; i < n; i++) positions[i] = i % d->dim;
+    for (size_t layer = 0; layer < d->layers; layer++) {
+        for (size_t k = 0; k < directions; k++) {
+            const size_t number = layer * directions + k;
+            const size_t h = model_fresh(m, d->dim, d->nspatial, d->spatial);
+            const size_t all = model_pick(m, h, n, positions);
+            m->value[all].nspatial = 0;
+            for (int part = 0; part < 4; part++) {
+                const size_t p = net_recurrent_param(d, number, part);
+                if (!p) continue;
+                model_own(m, p, h);
+                model_bind(m, p, 0, part < 2 ? MSKP_ROLE_FILTER : MSKP_ROLE_SHIFT, all, h);
+                if (part < 2) model_bind(m, p, 1, MSKP_ROLE_CONSUMER, part ? h : in, h);
+                if (part < 2) model_macs(m, h, p, net_positions(d));
+            }
+            both[k] = h;
+        }
+        in = model_concat(m, directions, both);
+    }
+    return in;
+}
+
 /* The same operators in primitives, from the header's words. */
 static size_t tell_model(const teller *t, const net_node *d)
 {
-    static const uint32_t norm_roles[4] = {MSKP_ROLE_SCALE, MSKP_ROLE_SHIFT, MSKP_ROLE_MEAN,
-                                           MSKP_ROLE_VARIANCE};
     model *m = t->model;
     size_t in = d->inputs ? t->value[d->in[0]] : 0, list[NET_MAX_IN], v = 0, wide = 0;
     size_t ci = d->inputs ? m->value[in].n : 0;
@@ -339,6 +602,61 @@ static size_t tell_model(const teller *t, const net_node *d)
         model_pin(m, v, v);
         return v;
     case NET_CONV:
+    case NET_TCONV:
+        return conv_model(t, d, in);
+    case NET_ATTENTION:
+        return attention_model(t, d, list);
+    case NET_RECURRENT:
+        return recurrent_model(t, d, in);
+    case NET_TABLE:
+    case NET_PARAM:
+        v = model_fresh(m, d->channels, d->nspatial, d->spatial);
+        model_bind(m, d->weight, d->op == NET_TABLE ? 1 : (uint32_t)d->axis, MSKP_ROLE_FILTER, v,
+                   v);
+        return v;
+    case NET_PRELU:
+        v = model_alias(m, in, d->nspatial, d->spatial);
+        if (t->net->param[d->weight].shape[0] == ci)
+            model_bind(m, d->weight, 0, MSKP_ROLE_OTHER, v, v);
+        else
+            model_own(m, d->weight, v);
+        return v;
+    case NET_CHUNK: {
+        size_t parts[8] = {0};
+        for (size_t k = 0; k < d->count; k++) {
+            for (size_t i = 0; i < d->channels; i++) positions[i] = k * d->channels + i;
+            parts[k] = model_pick(m, in, d->channels, positions);
+        }
+        for (size_t k = 1; !d->rewritable && k < d->count; k++)
+            model_tie(m, parts[0], parts[k], parts[0]);
+        return parts[d->first];
+    }
+    case NET_CHANNEL_SHUFFLE:
+        for (size_t i = 0; i < ci; i++)
+            positions[i % (ci / d->groups) * d->groups + i / (ci / d->groups)] = i;
+        v = model_pick(m, in, ci, positions);
+        for (size_t i = 0; i < ci; i++) positions[i] = i % (ci / d->groups);
+        if (!d->rewritable) tie_pick(m, in, ci, positions, v);
+        return v;
+    case NET_PIXEL_SHUFFLE:
+    case NET_UNFLATTEN: {
+        const size_t block = ci / d->channels;
+        const bool far = d->op == NET_UNFLATTEN ? d->channels_last : d->kind == MSKP_BLOCK_MAJOR;
+        for (size_t c = 0; c < d->channels; c++) positions[c] = far ? c : c * block;
+        v = model_pick(m, in, d->channels, positions);
+        for (size_t i = 0; i < ci; i++) positions[i] = far ? i % d->channels : i / block * block;
+        tie_pick(m, in, ci, positions, v);
+        break;
+    }
+    case NET_PIXEL_UNSHUFFLE:
+        for (size_t i = 0; i < d->channels; i++)
+            positions[i] = d->kind == MSKP_BLOCK_MAJOR ? i % ci : i / (d->channels / ci);
+        v = model_pick(m, in, d->channels, positions);
+        break;
+    case NET_STACK:
+        v = model_alias(m, in, d->nspatial, d->spatial);
+        for (size_t k = 1; k < d->inputs; k++) model_tie(m, in, list[k], v);
+        return v;
     case NET_LINEAR:
         v = model_fresh(m, d->channels, d->nspatial, d->spatial);
         model_bind(m, d->weight, 0, MSKP_ROLE_FILTER, v, v);
@@ -377,10 +695,12 @@ static size_t tell_model(const teller *t, const net_node *d)
         return model_concat(m, d->inputs, list);
     default: /* norm, activation, pooling */
         v = model_alias(m, in, d->nspatial, d->spatial);
-        for (int k = 0; k < 4; k++)
-            if (d->op == NET_NORM && d->norm[k]) model_bind(m, d->norm[k], 0, norm_roles[k], v, v);
+        if (d->op == NET_NORM) norm_model(t, d, in, v);
         return v;
     }
+    m->value[v].nspatial = d->nspatial;
+    memcpy(m->value[v].spatial, d->spatial, sizeof d->spatial);
+    return v;
 }
 
 void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
@@ -400,9 +720,9 @@ void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
         if (d->op >= NET_GROUPED) {
             tell_own(&t, d, d->named ? name : NULL);
         } else {
-            if (graph) (void)tell_graph(&t, d, d->named ? name : NULL);
-            if (m) (void)tell_model(&t, d);
-            t.value[k] = ++t.made;
+            const mskp_value v =
+                graph ? tell_graph(&t, d, d->named ? name : NULL) : (mskp_value){0};
+            t.value[k] = agreed(&t, v, m ? tell_model(&t, d) : 0);
         }
         if (d->tie) tell_tie(&t, t.value[k], t.value[d->tie]);
         if (d->pin && graph) (void)mskp_pin(graph, value_of(&t, k));

@@ -27,6 +27,18 @@ typedef enum net_op {
     NET_PICK,
     NET_CONCAT,
     NET_OPAQUE, /* mixes everything: channels and spatial are its own */
+    NET_TCONV,
+    NET_PRELU,
+    NET_TABLE, /* an embedding, its entries looked up by position */
+    NET_PARAM, /* a parameter as a value, the same at all positions */
+    NET_CHUNK, /* part `first` of `count` */
+    NET_CHANNEL_SHUFFLE,
+    NET_PIXEL_SHUFFLE,
+    NET_PIXEL_UNSHUFFLE,
+    NET_UNFLATTEN,
+    NET_STACK, /* one after the other on spatial axis `axis` */
+    NET_ATTENTION,
+    NET_RECURRENT,
     /* a host's own, made of primitives */
     NET_GROUPED,   /* grouped convolution: position p of every group is tied */
     NET_DEPTHWISE, /* one or more filters for each channel */
@@ -50,6 +62,14 @@ typedef struct net_node {
     size_t first, count; /* slice: first and count; pad: before and after */
     size_t *positions;   /* pick: [count] */
     size_t groups;
+    int grouping;             /* of convolutions and group norms */
+    int norm_kind;            /* mskp_norm_layer */
+    bool rewritable, inexact; /* of chunk and shuffle; of norms */
+    size_t factor, axis;      /* of pixel shuffles; of a stack */
+    size_t more[10];          /* further parameters, see net.c */
+    size_t heads, kv_heads, dim, value_dim, layers;
+    bool packed, bidirectional, by_position; /* by_position: a unit is one within all heads */
+    double scale;                            /* of attention's softmax: what it was at first */
     /* worked out by net_add */
     size_t channels;
     uint32_t nspatial;
@@ -78,6 +98,10 @@ size_t net_param_add(net *n, rng *r, uint32_t ndim, const size_t *shape);
 /* Appends the node, works out its value's shape. 0: it does not fit. */
 size_t net_add(net *n, const net_node *node);
 
+/* Recurrent layers: input and hidden weight, input and hidden bias (part 0 to 3) of layer and
+ * direction k; shared by all layers but the first, whose input is another. */
+size_t net_recurrent_param(const net_node *node, size_t k, int part);
+
 /* Positions of a value: the product of its spatial sizes. */
 size_t net_positions(const net_node *node);
 
@@ -87,6 +111,7 @@ typedef struct net_options {
     size_t max_channels; /* of new layers; 0: 8 */
     bool no_primitives;  /* only the operators of the header */
     bool residual;       /* a residual stream with batch norms, nothing else */
+    bool inexact;        /* norms whose channels leave inexactly, too */
 } net_options;
 net *net_random(arena *mem, uint64_t seed, const net_options *options);
 

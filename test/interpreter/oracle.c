@@ -2,7 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "oracle.h"
 
-#include <cJSON.h>
+#include "dump.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +17,31 @@ typedef struct rebuilt {
     const cJSON *units; /* unit_of_id */
 } rebuilt;
 
-static const cJSON *get(const cJSON *object, const char *name)
+const cJSON *dump_get(const cJSON *object, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
     REQUIRE(item, "the dump has no %s", name);
     return item;
 }
 
-static size_t number(const cJSON *item)
+size_t dump_number(const cJSON *item)
 {
     REQUIRE(cJSON_IsNumber(item), "no number");
     return (size_t)cJSON_GetNumberValue(item);
 }
 
-/* A JSON list of whole numbers. */
-static size_t *numbers(rebuilt *b, const cJSON *list, size_t *n)
+size_t *dump_numbers(arena *mem, const cJSON *list, size_t *n)
 {
     *n = (size_t)cJSON_GetArraySize(list);
-    size_t *out = arena_get(&b->mem, *n, sizeof *out), i = 0;
+    size_t *out = arena_get(mem, *n, sizeof *out), i = 0;
     const cJSON *item;
-    cJSON_ArrayForEach(item, list) out[i++] = number(item);
+    cJSON_ArrayForEach(item, list) out[i++] = dump_number(item);
     return out;
+}
+
+static size_t *numbers(rebuilt *b, const cJSON *list, size_t *n)
+{
+    return dump_numbers(&b->mem, list, n);
 }
 
 static mskp_value pick(rebuilt *b, const cJSON *ids)
@@ -60,12 +65,13 @@ static uint32_t role_of(const char *name)
 /* Channels of one unit are tied with its first; two pinned ones keep the helpers' lists alive. */
 static void tie_units(rebuilt *b, const cJSON *dump)
 {
-    size_t n = (size_t)cJSON_GetArraySize(b->units), units = number(get(dump, "units")), count = 1;
+    size_t n = (size_t)cJSON_GetArraySize(b->units), units = dump_number(dump_get(dump, "units")),
+           count = 1;
     size_t *first = arena_get(&b->mem, units + 1, sizeof *first), id = 0, npins;
     size_t *x = arena_get(&b->mem, n + 1, sizeof *x), *y = arena_get(&b->mem, n + 1, sizeof *y);
-    size_t *pins = numbers(b, get(dump, "pins"), &npins);
+    size_t *pins = numbers(b, dump_get(dump, "pins"), &npins);
     const cJSON *item;
-    REQUIRE(mskp_pin(b->graph, pick(b, get(dump, "pins"))) == MSKP_OK && npins, "pins");
+    REQUIRE(mskp_pin(b->graph, pick(b, dump_get(dump, "pins"))) == MSKP_OK && npins, "pins");
     x[0] = y[0] = pins[0];
     cJSON_ArrayForEach(item, b->units)
     {
@@ -91,9 +97,9 @@ static mskp_param param_named(const cJSON *names, const cJSON *dump, const char 
     const cJSON *item, *wanted = cJSON_GetObjectItemCaseSensitive(names, key);
     uint32_t id = 0;
     if (!wanted) return (mskp_param){0};
-    cJSON_ArrayForEach(item, get(dump, "params"))
+    cJSON_ArrayForEach(item, dump_get(dump, "params"))
     {
-        if (cJSON_GetArraySize(get(item, "binds")) == 0) continue;
+        if (cJSON_GetArraySize(dump_get(item, "binds")) == 0) continue;
         id++;
         if (strcmp(item->string, wanted->valuestring) == 0) return (mskp_param){id};
     }
@@ -103,15 +109,16 @@ static mskp_param param_named(const cJSON *names, const cJSON *dump, const char 
 /* The same terms that the oracle counts. */
 static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
 {
-    const char *op = get(node, "op")->valuestring;
-    const cJSON *names = get(node, "p"), *in = cJSON_GetArrayItem(get(node, "i"), 0);
-    size_t o = number(cJSON_GetArrayItem(get(node, "o"), 0)), n, m;
-    const cJSON *all = get(dump, "values");
-    size_t *hw = numbers(b, get(cJSON_GetArrayItem(all, (int)o), "hw"), &n);
+    const char *op = dump_get(node, "op")->valuestring;
+    const cJSON *names = dump_get(node, "p"), *in = cJSON_GetArrayItem(dump_get(node, "i"), 0);
+    size_t o = dump_number(cJSON_GetArrayItem(dump_get(node, "o"), 0)), n, m;
+    const cJSON *all = dump_get(dump, "values");
+    size_t *hw = numbers(b, dump_get(cJSON_GetArrayItem(all, (int)o), "hw"), &n);
     uint64_t positions = hw[0] * hw[1];
     if (strcmp(op, "conv") == 0 || strcmp(op, "tconv") == 0 || strcmp(op, "linear") == 0) {
         if (op[0] == 't') {
-            size_t *from = numbers(b, get(cJSON_GetArrayItem(all, (int)number(in)), "hw"), &m);
+            size_t *from =
+                numbers(b, dump_get(cJSON_GetArrayItem(all, (int)dump_number(in)), "hw"), &m);
             positions = from[0] * from[1];
         }
         if (op[0] == 'l') positions = 1;
@@ -125,11 +132,12 @@ static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
             REQUIRE_OK(
                 mskp_macs(b->graph, b->values[o], param_named(names, dump, weights[k]), positions));
         for (int k = 0; k < 4; k += 2) {
-            const cJSON *name = get(names, weights[k]), *bind;
+            const cJSON *name = dump_get(names, weights[k]), *bind;
             bool done = false;
-            cJSON_ArrayForEach(bind, get(get(get(dump, "params"), name->valuestring), "binds"))
+            cJSON_ArrayForEach(
+                bind, dump_get(dump_get(dump_get(dump, "params"), name->valuestring), "binds"))
             {
-                if (number(cJSON_GetArrayItem(bind, 0)) != 0 || done) continue;
+                if (dump_number(cJSON_GetArrayItem(bind, 0)) != 0 || done) continue;
                 REQUIRE_OK(mskp_macs(b->graph, pick(b, cJSON_GetArrayItem(bind, 1)),
                                      (mskp_param){0}, positions * positions));
                 done = true;
@@ -143,25 +151,26 @@ static void rebuild(rebuilt *b, const cJSON *dump)
     const cJSON *item, *bind;
     uint32_t id = 0;
     b->graph = mskp_graph_create(NULL);
-    b->units = get(dump, "unit_of_id");
+    b->units = dump_get(dump, "unit_of_id");
     b->all = mskp_fresh(b->graph, "all", (size_t)cJSON_GetArraySize(b->units), 0, NULL);
     tie_units(b, dump);
-    b->nvalues = (size_t)cJSON_GetArraySize(get(dump, "values"));
+    b->nvalues = (size_t)cJSON_GetArraySize(dump_get(dump, "values"));
     b->values = arena_get(&b->mem, b->nvalues, sizeof *b->values);
-    cJSON_ArrayForEach(item, get(dump, "values")) b->values[id++] = pick(b, get(item, "ids"));
-    cJSON_ArrayForEach(item, get(dump, "params"))
+    cJSON_ArrayForEach(item, dump_get(dump, "values")) b->values[id++] =
+        pick(b, dump_get(item, "ids"));
+    cJSON_ArrayForEach(item, dump_get(dump, "params"))
     {
-        size_t n, *shape = numbers(b, get(item, "shape"), &n);
-        if (cJSON_GetArraySize(get(item, "binds")) == 0) continue;
+        size_t n, *shape = numbers(b, dump_get(item, "shape"), &n);
+        if (cJSON_GetArraySize(dump_get(item, "binds")) == 0) continue;
         mskp_param p = mskp_parameter(b->graph, item->string, (uint32_t)n, shape);
-        cJSON_ArrayForEach(bind, get(item, "binds"))
+        cJSON_ArrayForEach(bind, dump_get(item, "binds"))
         {
             uint32_t role = role_of(cJSON_GetArrayItem(bind, 2)->valuestring);
-            REQUIRE_OK(mskp_bind(b->graph, p, (uint32_t)number(cJSON_GetArrayItem(bind, 0)), role,
-                                 pick(b, cJSON_GetArrayItem(bind, 1))));
+            REQUIRE_OK(mskp_bind(b->graph, p, (uint32_t)dump_number(cJSON_GetArrayItem(bind, 0)),
+                                 role, pick(b, cJSON_GetArrayItem(bind, 1))));
         }
     }
-    cJSON_ArrayForEach(item, get(dump, "nodes")) say_macs(b, dump, item);
+    cJSON_ArrayForEach(item, dump_get(dump, "nodes")) say_macs(b, dump, item);
 }
 
 static void compare(const cJSON *dump)
@@ -176,8 +185,8 @@ static void compare(const cJSON *dump)
     mskp_status status = mskp_graph_finish(b.graph, &err);
     REQUIRE(status == MSKP_OK, "%s", err.text);
     size_t units = mskp_count(b.graph).units;
-    REQUIRE(units == number(get(dump, "units")), "%zu units, %zu there", units,
-            number(get(dump, "units")));
+    REQUIRE(units == dump_number(dump_get(dump, "units")), "%zu units, %zu there", units,
+            dump_number(dump_get(dump, "units")));
     const uint32_t *list = mskp_value_units(b.graph, b.all, &n);
     cJSON_ArrayForEach(item, b.units)
     {
@@ -188,16 +197,16 @@ static void compare(const cJSON *dump)
 
     uint8_t *keep = arena_get(&b.mem, units, 1);
     memset(keep, 1, units);
-    size_t *removed = numbers(&b, get(dump, "removed"), &nremoved);
+    size_t *removed = numbers(&b, dump_get(dump, "removed"), &nremoved);
     for (size_t i = 0; i < nremoved; i++) keep[removed[i]] = 0;
     for (int k = 0; k < 2; k++) {
         REQUIRE_OK(mskp_measure(b.graph, units, k ? keep : NULL, &cost, NULL, NULL));
-        double there = cJSON_GetNumberValue(cJSON_GetArrayItem(get(dump, "macs"), k));
+        double there = cJSON_GetNumberValue(cJSON_GetArrayItem(dump_get(dump, "macs"), k));
         REQUIRE(cost.macs == there, "%.0f MACs, %.0f there", cost.macs, there);
     }
     status = mskp_plan_create(b.graph, units, keep, &plan, NULL, &err);
     REQUIRE(status == MSKP_OK, "%s", err.text);
-    cJSON_ArrayForEach(item, get(dump, "kept"))
+    cJSON_ArrayForEach(item, dump_get(dump, "kept"))
     {
         mskp_param p = mskp_param_find(b.graph, item->string);
         cJSON_ArrayForEach(axis, item)
@@ -243,6 +252,7 @@ const char *oracle_compare(uint64_t first, size_t count)
         REQUIRE(dump, "no JSON after network %zu", compared);
         trial_seed = first + compared;
         compare(dump);
+        operators_compare(dump);
         cJSON_Delete(dump);
         compared++;
     }

@@ -2,6 +2,7 @@
  * is dropped. What nobody reads stays: dead ends are part of the trial. */
 #include "net.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MAX_FLAT 40
@@ -43,6 +44,8 @@ static size_t vector(maker *m, size_t length)
     return net_param_add(m->n, &m->r, 1, &length);
 }
 
+static size_t mix(maker *m, size_t in, size_t out);
+
 /* ---- Single operators; all return 0 where they do not fit ---- */
 
 /* An earlier node of this kind with the same shape, to share its parameters. */
@@ -51,7 +54,7 @@ static size_t twin(maker *m, net_op op, size_t in, size_t out)
     size_t found = 0;
     for (size_t k = 1; k <= m->n->nodes; k++) {
         const net_node *t = node(m, k);
-        if (t->op == op && node(m, t->in[0])->channels == node(m, in)->channels &&
+        if (t->op == op && t->groups < 2 && node(m, t->in[0])->channels == node(m, in)->channels &&
             node(m, t->in[0])->nspatial == node(m, in)->nspatial && (!out || t->channels == out) &&
             rng_chance(&m->r, 0.5))
             found = k;
@@ -257,6 +260,223 @@ static size_t add_opaque(maker *m, size_t in)
     return add(m, t);
 }
 
+static size_t divisor(maker *m, size_t channels)
+{
+    size_t g = rng_from(&m->r, 2, 4);
+    return channels % g ? 0 : g;
+}
+
+/* The library's own grouped convolutions, plain and transposed, depthwise among them. */
+static size_t add_groups(maker *m, size_t in, bool transposed)
+{
+    const net_node *x = node(m, in);
+    net_node t = {.op = transposed ? NET_TCONV : NET_CONV, .inputs = 1, .in = {in}};
+    size_t g = rng_chance(&m->r, 0.4) ? x->channels : divisor(m, x->channels);
+    if (transposed && rng_chance(&m->r, 0.5)) g = 1;
+    if (x->nspatial == 0 || !g || x->channels % g) return 0;
+    const size_t out = g * rng_from(&m->r, 1, 3);
+    size_t shape[MSKP_MAX_DIMS] = {out, x->channels / g};
+    if (transposed) {
+        shape[0] = x->channels;
+        shape[1] = out / g;
+    }
+    if (out > 2 * m->o.max_channels) return 0;
+    for (uint32_t d = 0; d < x->nspatial; d++) {
+        shape[2 + d] = rng_from(&m->r, 1, 3);
+        t.stride[d] = rng_below(&m->r, 3);
+        t.dilation[d] = rng_below(&m->r, 3);
+        t.before[d] = transposed ? 0 : 1;
+        t.after[d] = rng_below(&m->r, 2);
+        const size_t reach = (t.dilation[d] ? t.dilation[d] : 1) * (shape[2 + d] - 1) + 1;
+        if (transposed && t.stride[d] > 1) t.resize[d] = rng_below(&m->r, 2);
+        if (transposed ? x->spatial[d] + reach <= 1 + t.after[d]
+                       : x->spatial[d] + t.before[d] + t.after[d] < reach)
+            return 0;
+        if (transposed && x->spatial[d] > 4) t.stride[d] = 1, t.resize[d] = 0;
+    }
+    t.groups = g;
+    t.grouping = (int)rng_below(&m->r, 3);
+    t.weight = net_param_add(m->n, &m->r, x->nspatial + 2, shape);
+    if (rng_chance(&m->r, 0.5)) t.bias = vector(m, out);
+    return add(m, t);
+}
+
+static size_t add_other_norm(maker *m, size_t in)
+{
+    net_node t = {.op = NET_NORM, .inputs = 1, .in = {in}};
+    const size_t channels = node(m, in)->channels;
+    t.norm_kind = (int)rng_from(&m->r, MSKP_INSTANCE_NORM, MSKP_RMS_NORM);
+    t.inexact = m->o.inexact && rng_chance(&m->r, 0.7);
+    if (t.norm_kind == MSKP_GROUP_NORM && rng_chance(&m->r, 0.9)) {
+        t.groups = divisor(m, channels);
+        if (!t.groups) return 0;
+        t.grouping = rng_chance(&m->r, 0.6) ? MSKP_GROUPS_WHOLE : (int)rng_below(&m->r, 2);
+    } else if (t.norm_kind > MSKP_AFFINE && !t.inexact && rng_chance(&m->r, 0.7)) {
+        t.norm_kind = MSKP_INSTANCE_NORM; /* a pinned list is no trial */
+    }
+    if (rng_chance(&m->r, 0.7)) t.norm[0] = vector(m, channels);
+    if (rng_chance(&m->r, 0.7)) t.norm[1] = vector(m, channels);
+    return add(m, t);
+}
+
+static size_t add_prelu(maker *m, size_t in)
+{
+    const size_t one = rng_chance(&m->r, 0.7) ? node(m, in)->channels : 1;
+    return add(m, (net_node){.op = NET_PRELU, .inputs = 1, .in = {in}, .weight = vector(m, one)});
+}
+
+/* A learned value, added to or multiplied with one that is there. */
+static size_t add_learned(maker *m, size_t in)
+{
+    const net_node *x = node(m, in);
+    const size_t shape[2] = {rng_from(&m->r, 1, 3), x->channels}, back[2] = {shape[1], shape[0]};
+    net_node t = {.op = rng_chance(&m->r, 0.5) ? NET_TABLE : NET_PARAM, .nspatial = x->nspatial};
+    memcpy(t.spatial, x->spatial, sizeof t.spatial);
+    t.axis = t.op == NET_PARAM ? rng_below(&m->r, 2) : 0;
+    if (t.op == NET_PARAM && rng_chance(&m->r, 0.4)) {
+        t.axis = 0;
+        t.weight = vector(m, x->channels);
+    } else {
+        t.weight = net_param_add(m->n, &m->r, 2, t.op == NET_PARAM && !t.axis ? back : shape);
+    }
+    const size_t learned = add(m, t);
+    return learned ? add_combine(m, 2, (size_t[]){in, learned}) : 0;
+}
+
+static size_t add_chunk(maker *m, size_t in)
+{
+    const size_t n = divisor(m, node(m, in)->channels);
+    if (!n) return 0;
+    return add(m, (net_node){.op = NET_CHUNK,
+                             .inputs = 1,
+                             .in = {in},
+                             .count = n,
+                             .first = rng_below(&m->r, n),
+                             .rewritable = rng_chance(&m->r, 0.5)});
+}
+
+static size_t add_channel_shuffle(maker *m, size_t in)
+{
+    const size_t n = divisor(m, node(m, in)->channels);
+    if (!n) return 0;
+    return add(m, (net_node){.op = NET_CHANNEL_SHUFFLE,
+                             .inputs = 1,
+                             .in = {in},
+                             .groups = n,
+                             .rewritable = rng_chance(&m->r, 0.5)});
+}
+
+static size_t add_pixels(maker *m, size_t in, bool up)
+{
+    net_node t = {.op = up ? NET_PIXEL_SHUFFLE : NET_PIXEL_UNSHUFFLE,
+                  .inputs = 1,
+                  .in = {in},
+                  .factor = rng_from(&m->r, 1, 2),
+                  .kind = (int)rng_below(&m->r, 2)};
+    size_t block = 1;
+    for (uint32_t d = 0; d < node(m, in)->nspatial; d++) {
+        block *= t.factor;
+        if (!up && node(m, in)->spatial[d] % t.factor) return 0;
+    }
+    if (node(m, in)->nspatial == 0) return 0;
+    if (up ? net_positions(node(m, in)) > 16 : node(m, in)->channels * block > 24) return 0;
+    if (up && node(m, in)->channels % block) in = add_conv(m, in, 2 * block, true);
+    t.in[0] = in;
+    return in ? add(m, t) : 0;
+}
+
+static size_t add_unflatten(maker *m, size_t in)
+{
+    net_node t = {.op = NET_UNFLATTEN, .factor = rng_from(&m->r, 1, 2)};
+    size_t positions = 1;
+    for (size_t d = 0; d < t.factor; d++) positions *= t.window[d] = rng_from(&m->r, 1, 3);
+    size_t flat = in;
+    if (node(m, in)->nspatial)
+        flat = add(
+            m,
+            (net_node){.op = NET_POOL, .inputs = 1, .in = {in}, .kind = MSKP_POOL_GLOBAL_AVERAGE});
+    if (flat && node(m, flat)->nspatial)
+        flat = add(m, (net_node){.op = NET_FLATTEN, .inputs = 1, .in = {flat}});
+    t.inputs = 1;
+    if (!flat || !(t.in[0] = add_linear(m, flat, positions * rng_from(&m->r, 2, 4)))) return 0;
+    t.channels_last = rng_chance(&m->r, 0.5);
+    return add(m, t);
+}
+
+static size_t add_stack(maker *m, size_t in)
+{
+    net_node t = {.op = NET_STACK, .inputs = 1, .in = {in}};
+    const size_t n = node(m, in)->nspatial, other = some_value(m);
+    if (!n || net_positions(node(m, in)) > 30) return 0;
+    t.axis = rng_below(&m->r, n);
+    t.in[t.inputs++] =
+        node(m, other)->channels == node(m, in)->channels && net_positions(node(m, other)) <= 30
+            ? other
+            : mix(m, in, node(m, in)->channels);
+    return t.in[1] ? add(m, t) : 0;
+}
+
+static size_t weights(maker *m, size_t rows, size_t columns)
+{
+    return net_param_add(m->n, &m->r, 2, (const size_t[]){rows, columns});
+}
+
+static size_t add_attention(maker *m, size_t in)
+{
+    net_node t = {.op = NET_ATTENTION, .inputs = 1, .in = {in}};
+    const size_t c = node(m, in)->channels;
+    size_t from = in;
+    if (net_positions(node(m, in)) > 20) return 0;
+    t.kv_heads = rng_from(&m->r, 1, 3);
+    t.heads = t.kv_heads * rng_from(&m->r, 1, 2);
+    t.dim = rng_from(&m->r, 1, 3);
+    t.value_dim = rng_from(&m->r, 1, 3);
+    t.scale = 1 / sqrt((double)t.dim);
+    t.by_position = rng_chance(&m->r, 0.5);
+    t.packed = rng_chance(&m->r, 0.4);
+    if (!t.packed && rng_chance(&m->r, 0.4)) {
+        from = some_value(m);
+        if (net_positions(node(m, from)) > 20) return 0;
+        t.inputs = 2;
+        t.in[1] = from;
+    }
+    const size_t rows[3] = {t.heads * t.dim, t.kv_heads * t.dim, t.kv_heads * t.value_dim};
+    const size_t out = rng_chance(&m->r, 0.5) ? c : some_channels(m);
+    const bool bias = rng_chance(&m->r, 0.6);
+    for (size_t i = 0; i < (t.packed ? 1u : 3u); i++) {
+        const size_t n = t.packed ? rows[0] + rows[1] + rows[2] : rows[i];
+        t.more[i] = weights(m, n, node(m, i ? from : in)->channels);
+        if (bias) t.more[4 + i] = vector(m, n);
+    }
+    t.more[3] = weights(m, out, t.heads * t.value_dim);
+    if (bias) t.more[7] = vector(m, out);
+    const size_t y = add(m, t);
+    return y && out == c && rng_chance(&m->r, 0.6) ? add_combine(m, 2, (size_t[]){in, y}) : y;
+}
+
+static size_t add_recurrent(maker *m, size_t in)
+{
+    static const size_t gates[] = {4, 3, 1};
+    net_node t = {.op = NET_RECURRENT,
+                  .inputs = 1,
+                  .in = {in},
+                  .kind = (int)rng_below(&m->r, 3),
+                  .layers = rng_from(&m->r, 1, 2),
+                  .bidirectional = rng_chance(&m->r, 0.4),
+                  .dim = rng_from(&m->r, 1, 4)};
+    const size_t n = gates[t.kind] * t.dim;
+    const bool bias = rng_chance(&m->r, 0.6);
+    if (net_positions(node(m, in)) > 20) return 0;
+    /* Both directions of a layer share their weights here, and so do the layers after the first. */
+    for (size_t layer = 0; layer < t.layers; layer++) {
+        const size_t reads = layer ? t.dim * (t.bidirectional ? 2 : 1) : node(m, in)->channels;
+        t.more[4 * layer] = weights(m, n, reads);
+        t.more[4 * layer + 1] = weights(m, n, t.dim);
+        for (size_t b = 2; bias && b < 4; b++) t.more[4 * layer + b] = vector(m, n);
+    }
+    return add(m, t);
+}
+
 /* ---- Blocks ---- */
 
 static size_t mix(maker *m, size_t in, size_t out)
@@ -310,9 +530,44 @@ static size_t add_padding(maker *m, size_t in)
     return add_combine(m, 2, (size_t[]){p, mix(m, in, wide)});
 }
 
+static size_t other_step(maker *m, size_t in)
+{
+    switch (rng_below(&m->r, 15)) {
+    case 0:
+    case 1:
+        return add_groups(m, in, false);
+    case 2:
+        return add_groups(m, in, true);
+    case 3:
+    case 4:
+        return add_other_norm(m, in);
+    case 5:
+        return add_prelu(m, in);
+    case 6:
+        return add_learned(m, in);
+    case 7:
+        return add_chunk(m, in);
+    case 8:
+        return add_channel_shuffle(m, in);
+    case 9:
+        return add_pixels(m, in, true);
+    case 10:
+        return add_pixels(m, in, false);
+    case 11:
+        return add_unflatten(m, in);
+    case 12:
+        return add_stack(m, in);
+    case 13:
+        return add_attention(m, in);
+    default:
+        return add_recurrent(m, in);
+    }
+}
+
 static size_t step(maker *m)
 {
     size_t in = some_value(m), what = rng_below(&m->r, m->o.no_primitives ? 34 : 40);
+    if (!m->o.residual && rng_chance(&m->r, 0.45)) return other_step(m, in);
     if (m->o.residual) return add_residual(m, in, true);
     if (what < 5) return add_conv(m, in, some_channels(m), false);
     if (what < 8) {

@@ -169,7 +169,7 @@ void surgery_begin(surgery *s, trial *t, mskp_graph *graph, const net *n, const 
             s->axes[p][d] = kept_list(index, count, list, n->param[p].shape[d], keep);
         }
     s->net = net_cut(n, &t->mem, s->values, s->axes, &why);
-    REQUIRE(s->net, "the smaller recipe: %s", why);
+    REQUIRE(s->net, "the smaller recipe does not fit: %s", why);
 }
 
 void surgery_end(surgery *s)
