@@ -286,7 +286,12 @@ START_TEST(conv_is_checked)
                   WORDS("layer", "6", "axis 2"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {4, 1}), MSKP_BAD_SHAPE,
                   WORDS("layer", "8", "3", "4"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_UNSUPPORTED, WORDS("layer", "2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_BAD_SHAPE, WORDS("layer", "3", "2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 3), MSKP_BAD_SHAPE, WORDS("layer", "4", "3"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .grouping = (mskp_grouping)3), MSKP_BAD_ARGUMENT,
+                  WORDS("layer", "grouping 3"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .output_pad = {1}), MSKP_BAD_SHAPE,
+                  WORDS("layer", "output pad"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .reserved = {0, 1}), MSKP_BAD_ARGUMENT, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX, 0}), MSKP_BAD_SHAPE,
                   WORDS("layer"));
@@ -352,8 +357,8 @@ START_TEST(structure_is_checked)
                   RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 0, &b.x), RANGE, WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("sum"));
-    REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)4, LIST(b.x)), RANGE,
-                  WORDS("sum", "4"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)7, LIST(b.x)), RANGE,
+                  WORDS("sum", "7"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, (mskp_value){77})),
                   MSKP_BAD_ARGUMENT, WORDS("sum"));
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 4, 2), RANGE, WORDS("part", "5"));

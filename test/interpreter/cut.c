@@ -1,7 +1,6 @@
 /* The recipe after surgery: parameters gathered, attributes that name channels corrected. */
 #include "net.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* How many of the kept indices lie below `bound`, and the place of one of them. */
@@ -88,8 +87,6 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
             }
         } else if (t.op == NET_ATTENTION) {
             attention_left(&t, axes);
-        } else if (t.op == NET_RECURRENT) {
-            t.dim = axes[net_recurrent_param(&t, 0, 1)][1].n;
         } else if (t.op == NET_SLICE) {
             t.first = below(in, n->node[k].first);
             t.count = out.n;
@@ -135,9 +132,6 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
                                                 "depthwise",
                                                 "shuffle",
                                                 "scale"};
-            fprintf(stderr, "in %zu (%zu) w %zu: %zu %zu groups %zu\n",
-                    small->node[t.in[0]].channels, in.n, t.weight, small->param[t.weight].shape[0],
-                    small->param[t.weight].shape[1], t.groups);
             *why = names[t.op]; /* does not fit */
             return NULL;
         }
@@ -163,10 +157,13 @@ static double attention_work(const net *n, const net_node *t)
 static double recurrent_work(const net *n, const net_node *t)
 {
     static const size_t gates[] = {4, 3, 1};
-    const size_t directions = t->bidirectional ? 2 : 1, units = t->channels / directions;
+    const size_t directions = t->bidirectional ? 2 : 1;
     size_t macs = 0, reads = n->node[t->in[0]].channels;
-    for (size_t layer = 0; layer < t->layers; layer++, reads = t->channels)
+    for (size_t layer = 0; layer < t->layers; layer++) {
+        const size_t units = net_recurrent_units(n, t, layer);
         macs += directions * gates[t->kind] * units * (reads + units) * net_positions(t);
+        reads = units * directions;
+    }
     return (double)macs;
 }
 

@@ -388,10 +388,10 @@ static void step(const net *n, const net_node *t, size_t k, const double *x, siz
 static void recur(const net *n, const net_node *t, arena *mem, const double *x, double *y)
 {
     const size_t positions = net_positions(t), directions = t->bidirectional ? 2 : 1;
-    const size_t units = t->channels / directions;
     size_t channels = n->node[t->in[0]].channels;
     for (size_t layer = 0; layer < t->layers; layer++) {
-        double *made = arena_get(mem, t->channels * positions, sizeof *made);
+        const size_t units = net_recurrent_units(n, t, layer);
+        double *made = arena_get(mem, units * directions * positions, sizeof *made);
         for (size_t k = 0; k < directions; k++) {
             double h[16] = {0}, c[16] = {0};
             for (size_t p = 0; p < positions; p++) {
@@ -401,7 +401,7 @@ static void recur(const net *n, const net_node *t, arena *mem, const double *x, 
             }
         }
         x = made;
-        channels = t->channels;
+        channels = units * directions;
     }
     memcpy(y, x, t->channels * positions * sizeof *y);
 }

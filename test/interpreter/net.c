@@ -143,7 +143,7 @@ static bool shape_of(const net *n, net_node *t)
         t->channels = n->param[t->more[3]].shape[0];
         return true;
     case NET_RECURRENT:
-        t->channels = n->param[t->more[1]].shape[1] * (t->bidirectional ? 2 : 1);
+        t->channels = net_recurrent_units(n, t, t->layers - 1) * (t->bidirectional ? 2 : 1);
         return true;
     case NET_NORM:
         if (t->groups > 1 && in->channels % t->groups) return false;
@@ -331,6 +331,11 @@ static void tell_own(teller *t, const net_node *d, const char *name)
     arena_free(&mem);
 }
 
+size_t net_recurrent_units(const net *n, const net_node *d, size_t layer)
+{
+    return n->param[d->more[layer ? 5 : 1]].shape[1];
+}
+
 size_t net_recurrent_param(const net_node *d, size_t k, int part)
 {
     const size_t directions = d->bidirectional ? 2 : 1;
@@ -445,7 +450,6 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
         return mskp_recurrent(g, name, in,
                               &(mskp_recurrent_desc){.kind = (mskp_recurrent_kind)d->kind,
                                                      .bidirectional = d->bidirectional,
-                                                     .units = d->dim,
                                                      .layers = d->layers,
                                                      .params = p});
     }
@@ -556,13 +560,15 @@ static size_t recurrent_model(const teller *t, const net_node *d, size_t in)
 {
     static const size_t gates[] = {4, 3, 1};
     model *m = t->model;
-    const size_t directions = d->bidirectional ? 2 : 1, n = d->dim * gates[d->kind];
-    size_t *positions = arena_get(m->mem, n, sizeof *positions), both[2];
-    for (size_t i = 0; i < n; i++) positions[i] = i % d->dim;
+    const size_t directions = d->bidirectional ? 2 : 1;
+    size_t both[2];
     for (size_t layer = 0; layer < d->layers; layer++) {
+        const size_t units = net_recurrent_units(t->net, d, layer), n = units * gates[d->kind];
+        size_t *positions = arena_get(m->mem, n, sizeof *positions);
+        for (size_t i = 0; i < n; i++) positions[i] = i % units;
         for (size_t k = 0; k < directions; k++) {
             const size_t number = layer * directions + k;
-            const size_t h = model_fresh(m, d->dim, d->nspatial, d->spatial);
+            const size_t h = model_fresh(m, units, d->nspatial, d->spatial);
             const size_t all = model_pick(m, h, n, positions);
             m->value[all].nspatial = 0;
             for (int part = 0; part < 4; part++) {

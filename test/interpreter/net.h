@@ -101,6 +101,7 @@ size_t net_add(net *n, const net_node *node);
 /* Recurrent layers: input and hidden weight, input and hidden bias (part 0 to 3) of layer and
  * direction k; shared by all layers but the first, whose input is another. */
 size_t net_recurrent_param(const net_node *node, size_t k, int part);
+size_t net_recurrent_units(const net *n, const net_node *node, size_t layer);
 
 /* Positions of a value: the product of its spatial sizes. */
 size_t net_positions(const net_node *node);

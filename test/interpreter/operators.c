@@ -118,15 +118,10 @@ static mskp_value recur(described *d, const cJSON *node, size_t in, mskp_recurre
     const mskp_recurrent_params p = {param(d, node, "wih"), param(d, node, "whh"),
                                      param(d, node, "bih"), param(d, node, "bhh")};
     const size_t width = size_of(d, in)[1];
-    size_t shape[MSKP_MAX_DIMS], n;
-    const cJSON *weight =
-        dump_get(dump_get(d->dump, "params"), dump_get(dump_get(node, "p"), "whh")->valuestring);
-    memcpy(shape, dump_numbers(&d->mem, dump_get(weight, "shape"), &n), 2 * sizeof *shape);
     const mskp_value row =
         mskp_pool(d->graph, NULL, d->values[in],
                   &(mskp_pool_desc){.kind = MSKP_POOL_AVERAGE, .spatial = {1, width}});
-    return mskp_recurrent(d->graph, NULL, row,
-                          &(mskp_recurrent_desc){.kind = kind, .units = shape[1], .params = &p});
+    return mskp_recurrent(d->graph, NULL, row, &(mskp_recurrent_desc){.kind = kind, .params = &p});
 }
 
 /* Operators with several results: true if it was one. */
