@@ -214,6 +214,15 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
     return MSKP_OK;
 }
 
+static mskp_status check_absent(const mskp_plan *plan, const mskp_tensor *tensor, uint32_t p,
+                                mskp_error *err)
+{
+    const graph_param *info = &plan->params[p];
+    size_t shape[MSKP_MAX_DIMS];
+    for (uint32_t d = 0; d < info->ndim; d++) shape[d] = plan->axes[info->axis + d].length;
+    return mskpi_check_said(tensor, plan->text + info->name, info->ndim, shape, err);
+}
+
 static int source_before(const void *context, uint32_t a, uint32_t b)
 {
     const job *jobs = context;
@@ -340,6 +349,8 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
         for (uint32_t p = 1; !status && p <= params; p++)
             if (moves[s].from[p].data)
                 status = make_job(plan, &moves[s], s, p, &c.jobs[c.n++], err);
+            else
+                status = check_absent(plan, &moves[s].from[p], p, err);
     if (!status) {
         for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
         mskpi_sort(c.order, c.other, c.n, source_before, c.jobs);

@@ -235,6 +235,15 @@ const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t 
     return kept_of(plan, plan->value_list[value.id], count);
 }
 
+size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
+{
+    size_t n, in = 0;
+    const uint32_t *kept = mskp_plan_value(plan, value, &n);
+    if (!kept) return first >= n ? 0 : count < n - first ? count : n - first;
+    for (size_t i = 0; i < n; i++) in += kept[i] >= first && kept[i] - first < count;
+    return in;
+}
+
 /* ---- views after the cut ---- */
 
 /*

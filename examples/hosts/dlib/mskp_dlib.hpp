@@ -85,13 +85,6 @@ struct wiring {
 /*                                          1. Describe                                           */
 /* ============================================================================================== */
 
-/* A value, and its size as dlib computed it. */
-struct flow {
-    mskp_value value;
-    std::string name;
-    size_t k, nr, nc;
-};
-
 template <typename T, typename... OF> constexpr bool is_one_of = (std::is_same_v<T, OF> || ...);
 
 /* Goes through the layers from the input up. */
@@ -104,7 +97,7 @@ class describer
         see(example);
     }
 
-    std::vector<flow> flows;
+    mskp_value last{}; /* what the layer below makes */
 
     template <typename INPUT> void operator()(size_t, INPUT &)
     {
@@ -128,13 +121,13 @@ class describer
     template <unsigned long ID, typename SUBNET, typename E>
     void operator()(size_t, dlib::add_tag_layer<ID, SUBNET, E> &)
     {
-        tags[ID] = at();
+        tags[ID] = last;
     }
 
     template <template <typename> class TAG, typename SUBNET>
     void operator()(size_t, dlib::add_skip_layer<TAG, SUBNET> &)
     {
-        flows.push_back(tagged<TAG>());
+        last = tagged<TAG>();
     }
 
     template <typename LOSS, typename SUBNET>
@@ -148,15 +141,22 @@ class describer
     size_t next;
     layer_wires *layer = nullptr;
     std::string word, name;
-    size_t k = 0, nr = 0, nc = 0;       /* of this layer's output */
-    std::map<unsigned long, flow> tags; /* the nearest of each number */
+    size_t k = 0, nr = 0, nc = 0;             /* of this layer's output, as dlib computed it */
+    std::map<unsigned long, mskp_value> tags; /* the nearest of each number */
 
-    const flow &at() const
+    struct size {
+        size_t k, spatial[MSKP_MAX_SPATIAL];
+    };
+
+    /* As it is described. */
+    size size_of(mskp_value value) const
     {
-        return flows.back();
+        size s{0, {1, 1, 1}};
+        mskp_value_shape(g, value, &s.k, s.spatial);
+        return s;
     }
 
-    template <template <typename> class TAG> const flow &tagged() const
+    template <template <typename> class TAG> mskp_value tagged() const
     {
         const unsigned long id = dlib::tag_id<TAG>::id; /* a reference to it would not link */
         return tags.at(id);
@@ -169,9 +169,18 @@ class describer
         nc = static_cast<size_t>(t.nc());
     }
 
+    /* Does the graph say of the value what dlib computed? After an error it says nothing, and
+     * finish tells why. */
     void arrive(mskp_value value)
     {
-        flows.push_back({value, name, k, nr, nc});
+        const size made = size_of(value);
+        const size_t rows = made.spatial[0] ? made.spatial[0] : 1;
+        const size_t columns = made.spatial[1] ? made.spatial[1] : 1;
+        if (value.id && (made.k != k || rows != nr || columns != nc))
+            throw std::runtime_error(name + ": dlib computes " + std::to_string(k) + " x " +
+                                     std::to_string(nr) + " x " + std::to_string(nc) +
+                                     ", which is not what is described");
+        last = value;
     }
 
     /* What the layer calls itself where dlib prints it. */
@@ -202,20 +211,20 @@ class describer
     {
         const auto rows = static_cast<size_t>(l.nr()), columns = static_cast<size_t>(l.nc());
         mskp_conv_desc d{};
-        d.weight = add_part("filters", {k, at().k, rows, columns});
+        d.weight = add_part("filters", {k, size_of(last).k, rows, columns});
         if (!l.bias_is_disabled()) d.bias = add_part("biases", {k});
         d.stride[0] = SY, d.stride[1] = SX;
         d.pad_before[0] = d.pad_after[0] = static_cast<size_t>(l.padding_y());
         d.pad_before[1] = d.pad_after[1] = static_cast<size_t>(l.padding_x());
-        return mskp_conv(g, name.c_str(), at().value, &d);
+        return mskp_conv(g, name.c_str(), last, &d);
     }
 
     /* dlib's weights are [in][out], and the input is flattened on the way. */
     template <unsigned long N, dlib::fc_bias_mode MODE> mskp_value op(const dlib::fc_<N, MODE> &l)
     {
         static const uint32_t in_out[2] = {1, 0};
-        const mskp_value flat = mskp_flatten(g, nullptr, at().value, 0);
-        const mskp_param weights = add_part("weights", {k, at().k * at().nr * at().nc}, in_out);
+        const mskp_value flat = mskp_flatten(g, nullptr, last, 0);
+        const mskp_param weights = add_part("weights", {k, size_of(flat).k}, in_out);
         const bool bias = MODE == dlib::FC_HAS_BIAS && !l.bias_is_disabled();
         return mskp_linear(g, name.c_str(), flat, weights,
                            bias ? add_part("biases", {k}) : mskp_param{});
@@ -230,18 +239,18 @@ class describer
         d.shift = add_part("beta", {k});
         d.mean = layer->mean = declare("mean", {k});
         d.variance = layer->variance = declare("variance", {k});
-        return mskp_norm(g, name.c_str(), at().value, &d);
+        return mskp_norm(g, name.c_str(), last, &d);
     }
 
     template <long NR, long NC, int SY, int SX, int PY, int PX>
     mskp_value op(const dlib::max_pool_<NR, NC, SY, SX, PY, PX> &)
     {
-        return resized(name.c_str(), MSKP_POOL_MAX, at().value);
+        return resized(name.c_str(), MSKP_POOL_MAX, last);
     }
     template <long NR, long NC, int SY, int SX, int PY, int PX>
     mskp_value op(const dlib::avg_pool_<NR, NC, SY, SX, PY, PX> &)
     {
-        return resized(name.c_str(), MSKP_POOL_AVERAGE, at().value);
+        return resized(name.c_str(), MSKP_POOL_AVERAGE, last);
     }
 
     /* Adds what has different sizes, and takes what one of the two lacks to be 0: channels behind
@@ -249,28 +258,39 @@ class describer
      * order. */
     template <template <typename> class TAG> mskp_value op(const dlib::add_prev_<TAG> &)
     {
-        const mskp_value both[2] = {padded(at()), padded(tagged<TAG>())};
+        const mskp_value both[2] = {padded(last), padded(tagged<TAG>())};
         return mskp_combine(g, name.c_str(), MSKP_ADD, 2, both);
     }
 
-    /* Functions of each element by itself (prelu has one parameter for all channels), or unknown. */
+    /* One slope for all channels. */
+    mskp_value op(const dlib::prelu_ &)
+    {
+        const mskp_param slope = add_part("slope", {1});
+        mskp_activation_desc d{};
+        d.kind = MSKP_FUNCTION;
+        const mskp_value out = mskp_activation(g, name.c_str(), last, &d);
+        mskp_attach(g, slope, out);
+        return out;
+    }
+
+    /* Functions of each element by itself, or unknown. */
     template <typename LAYER> mskp_value op(const LAYER &)
     {
         using namespace dlib;
         constexpr bool elementwise =
-            is_one_of<LAYER, relu_, leaky_relu_, clipped_relu_, prelu_, elu_, gelu_, silu_, mish_,
-                      smelu_, sig_, htan_, dropout_, multiply_>;
+            is_one_of<LAYER, relu_, leaky_relu_, clipped_relu_, elu_, gelu_, silu_, mish_, smelu_,
+                      sig_, htan_, dropout_, multiply_>;
         mskp_activation_desc d{};
         d.kind = MSKP_FUNCTION; /* which one is in its name */
-        return elementwise ? mskp_activation(g, name.c_str(), at().value, &d) : unknown();
+        return elementwise ? mskp_activation(g, name.c_str(), last, &d) : unknown();
     }
 
     /* It may read any tag. Everything that it can reach stays as it is. */
     mskp_value unknown()
     {
         const size_t spatial[2] = {nr, nc};
-        std::vector<mskp_value> read{at().value};
-        for (const auto &tag : tags) read.push_back(tag.second.value);
+        std::vector<mskp_value> read{last};
+        for (const auto &tag : tags) read.push_back(tag.second);
         return mskp_opaque(g, name.c_str(), word.c_str(), read.size(), read.data(), k, 2, spatial);
     }
 
@@ -283,28 +303,13 @@ class describer
         return mskp_pool(g, as, value, &d);
     }
 
-    mskp_value padded(const flow &f)
+    mskp_value padded(mskp_value v)
     {
-        mskp_value v = f.value;
-        if (f.k < k) v = mskp_pad_channels(g, nullptr, v, 0, k - f.k);
-        return f.nr < nr || f.nc < nc ? resized(nullptr, MSKP_POOL_AVERAGE, v) : v;
+        const size s = size_of(v);
+        if (s.k < k) v = mskp_pad_channels(g, nullptr, v, 0, k - s.k);
+        return s.spatial[0] < nr || s.spatial[1] < nc ? resized(nullptr, MSKP_POOL_RESIZE, v) : v;
     }
 };
-
-/* Does the graph say of each value what dlib computed? */
-inline void compare_sizes(const mskp_graph *graph, const std::vector<flow> &flows)
-{
-    mskp_value_info v;
-    mskp_error err;
-    for (const flow &f : flows) {
-        check(mskp_value_get_info(graph, f.value, &v, &err), err);
-        if (v.channels != f.k || (v.nspatial ? v.spatial[0] : 1) != f.nr ||
-            (v.nspatial ? v.spatial[1] : 1) != f.nc)
-            throw std::runtime_error(f.name + ": dlib computes " + std::to_string(f.k) + " x " +
-                                     std::to_string(f.nr) + " x " + std::to_string(f.nc) +
-                                     ", which is not what is described");
-    }
-}
 
 /* example: one input. It goes through the network, since dlib makes parameters in the first pass.
  * One alone changes no statistics: dlib takes it for inference. */
@@ -318,9 +323,8 @@ template <typename NET> wiring describe(NET &net, const typename NET::input_type
     w.layers.resize(NET::num_computational_layers);
     describer d(w, x);
     dlib::visit_layers_backwards(net, [&](size_t i, auto &l) { d(i, l); });
-    mskp_output(w.graph.get(), d.flows.back().value);
+    mskp_output(w.graph.get(), d.last);
     check(mskp_graph_finish(w.graph.get(), &err), err);
-    compare_sizes(w.graph.get(), d.flows);
     w.locate(net);
     return w;
 }
@@ -382,20 +386,33 @@ struct penalty {
     uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT;
     double seconds = 0; /* spent here */
 
-    /* gradient += of the term, for the one layer that has these weights. */
-    void add(const dlib::tensor &weights, dlib::tensor &gradient) const
+    const layer_wires &layer_of(const dlib::tensor &weights) const
     {
         const auto layer = std::find_if(wires->layers.begin(), wires->layers.end(),
                                         [&](const layer_wires &l) { return l.tensor == &weights; });
         if (layer == wires->layers.end())
             throw std::runtime_error("the network was moved after it was described: locate it");
+        return *layer;
+    }
+
+    /* Does the layer have anything that the term is about? */
+    bool reaches(const layer_wires &layer) const
+    {
+        return std::any_of(layer.parts.begin(), layer.parts.end(), [&](const part &p) {
+            return (mskp_param_roles(wires->graph.get(), p.param) & roles) != 0;
+        });
+    }
+
+    /* gradient += of the term, for this layer. */
+    void add(const layer_wires &layer, const dlib::tensor &weights, dlib::tensor &gradient) const
+    {
         set of_values(wires->params() + 1), of_gradients = of_values;
         mskp_penalty how{};
         mskp_error err;
         how.roles = roles;
         how.skip_missing = 1; /* all layers but this one */
-        place(*wires, *layer, weights.size(), const_cast<float *>(weights.host()), of_values);
-        place(*wires, *layer, gradient, of_gradients);
+        place(*wires, layer, weights.size(), const_cast<float *>(weights.host()), of_values);
+        place(*wires, layer, gradient, of_gradients);
         check(mskp_penalty_gradient(wires->graph.get(), keep.size(), keep.data(), &how, strength,
                                     wires->params(), of_values.data(), of_gradients.data(), &err),
               err);
@@ -417,9 +434,11 @@ template <typename SOLVER> class masked
     const dlib::tensor &operator()(float rate, const LAYER &l, const dlib::tensor &gradient)
     {
         if (!term || term->strength == 0) return solver(rate, l, gradient);
+        const layer_wires &layer = term->layer_of(l.get_layer_params());
+        if (!term->reaches(layer)) return solver(rate, l, gradient);
         const auto start = std::chrono::steady_clock::now();
         sum = gradient; /* which the solver does not own */
-        term->add(l.get_layer_params(), sum);
+        term->add(layer, l.get_layer_params(), sum);
         term->seconds +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         return solver(rate, l, sum);

@@ -528,12 +528,7 @@ class Pruner
 
     bool plays(uint32_t id, uint32_t roles) const
     {
-        for (uint32_t axis = 0; axis < MSKP_MAX_DIMS; axis++) {
-            uint32_t role = 0;
-            if (mskp_param_units(graph(), {id}, axis, &role, nullptr) && (role & roles))
-                return true;
-        }
-        return false;
+        return (mskp_param_roles(graph(), {id}) & roles) != 0;
     }
 
     /* A penalty that reaches nothing was called at the wrong place. */
@@ -652,16 +647,14 @@ class Pruner
     {
         std::vector<torch::Tensor> counts;
         for (const Pad &p : pads_) {
-            const auto before = p.counts[0].item<int64_t>();
+            const auto before = p.counts[0].item<int64_t>(), after = p.counts[1].item<int64_t>();
             const auto end = before + channels(graph(), p.in);
-            size_t n = 0;
-            int64_t left = 0, right = 0;
-            const uint32_t *kept = mskp_plan_value(plan, p.out, &n);
-            for (size_t i = 0; i < n; i++) {
-                const int64_t c = kept ? kept[i] : static_cast<int64_t>(i);
-                left += c < before, right += c >= end;
-            }
-            counts.push_back(torch::tensor({left, right}, p.counts.options().dtype(torch::kLong)));
+            const size_t left = mskp_plan_count(plan, p.out, 0, static_cast<size_t>(before));
+            const size_t right =
+                mskp_plan_count(plan, p.out, static_cast<size_t>(end), static_cast<size_t>(after));
+            counts.push_back(
+                torch::tensor({static_cast<int64_t>(left), static_cast<int64_t>(right)},
+                              p.counts.options().dtype(torch::kLong)));
         }
         return counts;
     }
