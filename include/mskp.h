@@ -776,7 +776,8 @@ MSKP_API size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t 
 MSKP_API mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
                                      mskp_tensor *small, mskp_error *err);
 
-/* One set to cut. to NULL: in place, and from's views get their new shapes. */
+/* One set to cut. to NULL: in place, and from's views get their new shapes, also those without data
+ * that said one. */
 typedef struct mskp_move {
     mskp_tensor *from;
     const mskp_tensor *to;

@@ -295,6 +295,16 @@ void mskpi_store(char *to, mskp_dtype dtype, double x)
 
 /* ---- runs ---- */
 
+void mskpi_describe_view(const tensor_view *v, mskp_tensor *t)
+{
+    t->data = v->data;
+    t->dtype = v->dtype;
+    t->ndim = v->ndim;
+    memcpy(t->shape, v->shape, sizeof t->shape);
+    memcpy(t->stride, v->stride, sizeof t->stride);
+    if (t->elements) t->elements = mskpi_elements(v);
+}
+
 size_t mskpi_elements(const tensor_view *v)
 {
     size_t n = 1;

@@ -124,11 +124,19 @@ START_TEST(what_is_said_is_checked)
     REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
             MSKP_BAD_SHAPE, "fc: the tensor has 9 elements");
     h.values[FC] = (mskp_tensor){.elements = 8};
+    h.gradients[GAMMA] = (mskp_tensor){.ndim = 1, .shape = {4}, .elements = 4};
     h.gradients[W].elements = 7;
     REFUSED(&h,
             mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
             MSKP_BAD_SHAPE, "w: the tensor has 7 elements");
-    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    h.gradients[W].elements = 0;
+    const mskp_move both[2] = {{h.values, NULL}, {h.gradients, NULL}};
+    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 2, both, &h.err), MSKP_OK);
+    ck_assert_uint_eq(h.gradients[GAMMA].shape[0], 2); /* what was said is corrected, */
+    ck_assert_uint_eq(h.gradients[GAMMA].elements, 2);
+    ck_assert_ptr_null(h.gradients[GAMMA].data);
+    ck_assert_uint_eq(h.values[FC].elements, 4);
+    ck_assert_uint_eq(h.gradients[W].ndim, 0); /* what was not is left alone */
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
