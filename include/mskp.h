@@ -21,7 +21,8 @@
  *              id: ids start at 1, entry 0 must stay all zero. Values, gradients, momentum ... are
  *              a set each. The host owns them, passes them to each call together with `params`,
  *              the number of parameters that they are made for (params + 1 entries), and no call
- *              keeps a pointer. params must be mskp_count().params; else MSKP_OTHER_NETWORK.
+ *              keeps a pointer. params must be mskp_count().params; else MSKP_OTHER_NETWORK. A call
+ *              writes only to the sets that it says so of (gradients += ..., values <- ...).
  *   arrays     one number per unit: double scores[units], uint8_t keep[units] (nonzero: stays).
  *              They travel with their length, so that a mask of an older graph is refused.
  *
@@ -168,7 +169,9 @@ typedef enum mskp_dtype {
  * it.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
- * that must read it fails with MSKP_NO_DATA.
+ * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties and surgery
+ * check them all the same, and also those of tensors that they do not touch: a wrong one shows in the
+ * first step and not in the one that needs it.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -354,13 +357,15 @@ MSKP_API mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value i
  *            pad
  *   spatial  not 0: the result's size on that axis, whatever the rule says (resizing, odd rules)
  * The global kinds take the whole image and keep the number of spatial axes, each of length 1;
- * size, stride, pads and ceil_mode must then be 0.
+ * size, stride, pads and ceil_mode must then be 0. MSKP_POOL_RESIZE is any other change of size
+ * (interpolating, sampling, cropping, padding by zeros): spatial says the result's, the rest is 0.
  */
 typedef enum mskp_pool_kind {
     MSKP_POOL_MAX = 0,
     MSKP_POOL_AVERAGE = 1,
     MSKP_POOL_GLOBAL_MAX = 2,
     MSKP_POOL_GLOBAL_AVERAGE = 3,
+    MSKP_POOL_RESIZE = 4,
     MSKP_ENUM_IS_32_BITS(MSKP_POOL)
 } mskp_pool_kind;
 typedef struct mskp_pool_desc {
@@ -563,6 +568,11 @@ MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axi
  * in. For operators of the host's own: without it mskp_exact takes them for never zero. */
 MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
+/* The parameter belongs to the operator that makes this value, but none of its axes follows channels
+ * (a single slope for all): it stays as it is, and is counted. Bound or attached before: nothing is
+ * done. A parameter that is neither is refused by finish. */
+MSKP_API mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
+
 /* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
  * with param {0}, for each kept channel of `value`. Adds to what was said of this value before. */
 MSKP_API mskp_status mskp_macs(mskp_graph *graph, mskp_value value, mskp_param param,
@@ -590,6 +600,11 @@ MSKP_API mskp_counts mskp_count(const mskp_graph *graph);
 MSKP_API mskp_param mskp_param_find(const mskp_graph *graph, const char *name);
 MSKP_API mskp_value mskp_value_find(const mskp_graph *graph, const char *name);
 
+/* How many spatial axes a value has; *channels, spatial: may be NULL. Works while describing, too, so
+ * that a bridge need not keep shapes of its own. 0 channels: the handle is not of this graph. */
+MSKP_API uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value value, size_t *channels,
+                                   size_t spatial[MSKP_MAX_SPATIAL]);
+
 /* Returns ndim, 0 for a handle that is not of this graph. name and shape may be NULL. */
 MSKP_API uint32_t mskp_param_info(const mskp_graph *graph, mskp_param param, const char **name,
                                   size_t shape[MSKP_MAX_DIMS]);
@@ -611,6 +626,9 @@ MSKP_API mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param,
  * own, on a device for instance: keep[units[i]]. */
 MSKP_API const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param param, uint32_t axis,
                                           uint32_t *roles, size_t *count);
+
+/* All roles of the parameter's axes together: does a score or a penalty with these roles touch it? */
+MSKP_API uint32_t mskp_param_roles(const mskp_graph *graph, mskp_param param);
 
 /* The unit of each channel of a value; MSKP_PINNED for those that never leave. count may be NULL.
  */
@@ -916,6 +934,12 @@ MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
 
+/* How many of the channels first .. first+count-1 of a value stay; those beyond its end count as none.
+ * A slice's new first channel is the count of what was before it, a padding's new widths are the
+ * counts of its zeros. 0 for a handle that is not of the plan's graph. */
+MSKP_API size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first,
+                                size_t count);
+
 /*
  * small[] <- the views that full[] becomes when cut in place. What was dense stays dense, in its
  * own order of axes; what has gaps keeps its strides. The lowest address is kept (so with a
@@ -925,7 +949,8 @@ MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value
 MSKP_API mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
                                      mskp_tensor *small, mskp_error *err);
 
-/* One set to cut. to NULL: in place, and from's views get their new shapes. */
+/* One set to cut. to NULL: in place, and from's views get their new shapes, also those without data
+ * that said one. */
 typedef struct mskp_move {
     mskp_tensor *from;
     const mskp_tensor *to;

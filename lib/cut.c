@@ -214,6 +214,17 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
     return MSKP_OK;
 }
 
+/* In place, views without data get their new shapes, where they said one. */
+static void shrink_absent(const mskp_plan *plan, mskp_tensor *set)
+{
+    for (uint32_t p = 1; p <= plan->nparams; p++) {
+        tensor_view cut;
+        if (set[p].data || (!set[p].ndim && !set[p].elements)) continue;
+        if (mskpi_plan_view(plan, p, &set[p], &cut, NULL)) continue; /* checked: cannot fail */
+        mskpi_describe_view(&cut, &set[p]);
+    }
+}
+
 static int source_before(const void *context, uint32_t a, uint32_t b)
 {
     const job *jobs = context;
@@ -327,6 +338,7 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
                           mskp_error *err)
 {
     cutter c = {.plan = plan};
+    tensor_view absent;
     mskp_status status = check_moves(plan, params, sets, moves, err);
     if (status) return status;
     const mskp_host *host = &plan->host;
@@ -340,6 +352,8 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
         for (uint32_t p = 1; !status && p <= params; p++)
             if (moves[s].from[p].data)
                 status = make_job(plan, &moves[s], s, p, &c.jobs[c.n++], err);
+            else
+                status = mskpi_plan_view(plan, p, &moves[s].from[p], &absent, err);
     if (!status) {
         for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
         mskpi_sort(c.order, c.other, c.n, source_before, c.jobs);
@@ -350,16 +364,10 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
             for (size_t i = 0; i < c.n; i++) move_one(&c, i);
         else
             mskpi_parallel(host, c.n, move_one, &c);
-        for (size_t i = 0; i < c.n; i++) {
-            const job *j = &c.jobs[i];
-            if (!j->write_back) continue;
-            mskp_tensor *t = j->write_back;
-            t->data = j->to.data;
-            t->ndim = j->to.ndim;
-            memcpy(t->shape, j->to.shape, sizeof t->shape);
-            memcpy(t->stride, j->to.stride, sizeof t->stride);
-            if (t->elements) t->elements = mskpi_elements(&j->to);
-        }
+        for (size_t i = 0; i < c.n; i++)
+            if (c.jobs[i].write_back) mskpi_describe_view(&c.jobs[i].to, c.jobs[i].write_back);
+        for (size_t s = 0; s < sets; s++)
+            if (!moves[s].to) shrink_absent(plan, moves[s].from);
     }
     mskpi_free(host, c.jobs);
     mskpi_free(host, c.order);

@@ -78,6 +78,17 @@ int mskpi_describing(const mskp_graph *graph, mskp_status *status)
     return *status == MSKP_OK;
 }
 
+uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value handle, size_t *channels,
+                          size_t spatial[MSKP_MAX_SPATIAL])
+{
+    if (channels) *channels = 0;
+    if (!graph || !handle.id || handle.id > graph->nvalues) return 0;
+    const graph_value *v = &graph->values[handle.id];
+    if (channels) *channels = v->view.n;
+    if (spatial) memcpy(spatial, v->spatial, sizeof v->spatial);
+    return v->nspatial;
+}
+
 mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
 {
     char room[NAME_ROOM];
@@ -551,6 +562,17 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
                                 mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);
     if (roles & MSKP_ROLE_CONSUMER) mskpi_read(graph, to.id);
     return mskpi_bind(graph, handle, d, roles, v->view, to.id, to.id);
+}
+
+mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
+{
+    mskp_status status;
+    if (!mskpi_describing(graph, &status)) return status;
+    if (!mskpi_value(graph, "attach", to) || !mskpi_param(graph, "attach", handle))
+        return graph->error.status;
+    graph_param *p = &graph->params[handle.id];
+    if (!p->owner) p->owner = to.id;
+    return MSKP_OK;
 }
 
 mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)

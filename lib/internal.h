@@ -313,6 +313,9 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
  * probably indexed from 0, and is one entry short. */
 mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
                             mskp_error *err);
+/* Whatever the set says of a parameter's tensor, here or not: does it fit? */
+mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, uint32_t ndim,
+                             const size_t *shape, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
@@ -321,6 +324,8 @@ mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *
 double mskpi_load(const char *from, mskp_dtype dtype);
 void mskpi_store(char *to, mskp_dtype dtype, double x);
 size_t mskpi_elements(const tensor_view *v);
+/* The view as the host has it. Where t->elements is 0, it stays so. */
+void mskpi_describe_view(const tensor_view *v, mskp_tensor *t);
 /* run_axes[d] <- 1 if axes d .. ndim-1 are one run in each of the n views; [ndim] is 1. */
 void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
 /* Elements from one of such a run to the next. */
@@ -347,5 +352,8 @@ struct mskp_plan {
 size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t axis, const uint32_t **kept);
 /* The view that `full` becomes in place, if `length` of each axis stays. */
 void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *small);
+/* The view that a parameter's tensor becomes in place, after checking it. */
+mskp_status mskpi_plan_view(const mskp_plan *plan, uint32_t param, const mskp_tensor *full,
+                            tensor_view *small, mskp_error *err);
 
 #endif

@@ -598,7 +598,8 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
 
 mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const mskp_pool_desc *desc)
 {
-    static const char *const op[] = {"max_pool", "average_pool", "global_max", "global_average"};
+    static const char *const op[] = {"max_pool", "average_pool", "global_max", "global_average",
+                                     "resize"};
     const char *who = mskpi_who(name, "pool");
     char room[NAME_ROOM];
     graph_value v;
@@ -615,13 +616,20 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     const size_t *const said[] = {desc->size, desc->stride, desc->pad_before, desc->pad_after,
                                   desc->spatial};
     if (beyond_axes(graph, who, v.nspatial, sizeof said / sizeof *said, said)) return NO_VALUE;
+    const int resize = desc->kind == MSKP_POOL_RESIZE;
     const int global = desc->kind == MSKP_POOL_GLOBAL_MAX || desc->kind == MSKP_POOL_GLOBAL_AVERAGE;
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t size = desc->size[d] ? desc->size[d] : 1;
-        if (global && (desc->size[d] || desc->stride[d] || desc->pad_before[d] ||
-                       desc->pad_after[d] || desc->ceil_mode)) {
+        if ((global || resize) && (desc->size[d] || desc->stride[d] || desc->pad_before[d] ||
+                                   desc->pad_after[d] || desc->ceil_mode)) {
             mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                             "%s: global pooling has no size, stride, pad or ceil_mode", shown);
+                             "%s: %s has no size, stride, pad or ceil_mode", shown,
+                             global ? "global pooling" : "resizing");
+            return NO_VALUE;
+        }
+        if (resize && !desc->spatial[d]) {
+            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                             "%s: resizing to length 0 on spatial axis %u", shown, d);
             return NO_VALUE;
         }
         if (desc->spatial[d]) {

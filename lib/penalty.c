@@ -206,6 +206,21 @@ static void sweep_param(void *context, size_t i)
 
 /* ---- the calls ---- */
 
+/* Also of what is not touched: a set that is wired wrongly shows in the first step. */
+static mskp_status check_said(const job *j, mskp_error *err)
+{
+    mskp_status status = MSKP_OK;
+    for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
+        size_t shape[MSKP_MAX_DIMS];
+        const char *name;
+        const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
+        status = mskpi_check_said(&j->values[id], name, ndim, shape, err);
+        if (!status && j->gradients)
+            status = mskpi_check_said(&j->gradients[id], name, ndim, shape, err);
+    }
+    return status;
+}
+
 static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_error *err)
 {
     char room[32], name[NAME_ROOM];
@@ -246,6 +261,7 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
                               "penalty: unit_weight[%zu] is %s, not 0 or more", u,
                               mskpi_number(p->unit_weight[u], room));
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
+    if ((status = check_said(j, err)) != MSKP_OK) return status;
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;

@@ -256,6 +256,15 @@ const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t 
     return kept_of(plan, plan->value_list[value.id], count);
 }
 
+size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
+{
+    size_t n, in = 0;
+    const uint32_t *kept = mskp_plan_value(plan, value, &n);
+    if (!kept) return first >= n ? 0 : count < n - first ? count : n - first;
+    for (size_t i = 0; i < n; i++) in += kept[i] >= first && kept[i] - first < count;
+    return in;
+}
+
 /* ---- views after the cut ---- */
 
 /*
@@ -291,6 +300,23 @@ void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *
     small->extent = (reach + 1) * full->element;
 }
 
+mskp_status mskpi_plan_view(const mskp_plan *plan, uint32_t p, const mskp_tensor *full,
+                            tensor_view *small, mskp_error *err)
+{
+    const graph_param *info = &plan->params[p];
+    size_t shape[MSKP_MAX_DIMS], length[MSKP_MAX_DIMS];
+    const uint32_t *kept;
+    tensor_view view;
+    for (uint32_t d = 0; d < info->ndim; d++) {
+        shape[d] = plan->axes[info->axis + d].length;
+        length[d] = mskpi_plan_axis(plan, p, d, &kept);
+    }
+    const mskp_status status =
+        mskpi_view(full, plan->text + info->name, info->ndim, shape, &view, err);
+    if (!status) mskpi_cut_view(&view, length, small);
+    return status;
+}
+
 mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
                             mskp_tensor *small, mskp_error *err)
 {
@@ -300,23 +326,11 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
         return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */
         for (uint32_t p = 1; p <= params; p++) {
-            const graph_param *info = &plan->params[p];
-            size_t shape[MSKP_MAX_DIMS], length[MSKP_MAX_DIMS];
-            const uint32_t *kept;
-            tensor_view view, cut;
-            for (uint32_t d = 0; d < info->ndim; d++) {
-                shape[d] = plan->axes[info->axis + d].length;
-                length[d] = mskpi_plan_axis(plan, p, d, &kept);
-            }
-            status = mskpi_view(&full[p], plan->text + info->name, info->ndim, shape, &view, err);
-            if (status) return status;
+            tensor_view cut;
+            if ((status = mskpi_plan_view(plan, p, &full[p], &cut, err)) != MSKP_OK) return status;
             if (!write) continue;
-            mskpi_cut_view(&view, length, &cut);
-            mskp_tensor t = {
-                .data = full[p].data ? cut.data : NULL, .dtype = view.dtype, .ndim = info->ndim};
-            memcpy(t.shape, cut.shape, sizeof t.shape);
-            memcpy(t.stride, cut.stride, sizeof t.stride);
-            if (full[p].elements) t.elements = mskpi_elements(&cut);
+            mskp_tensor t = {.elements = full[p].elements};
+            mskpi_describe_view(&cut, &t);
             small[p] = t;
         }
     return MSKP_OK;

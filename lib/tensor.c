@@ -144,6 +144,14 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
     return MSKP_OK;
 }
 
+mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, uint32_t ndim,
+                             const size_t *shape, mskp_error *err)
+{
+    tensor_view view;
+    if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
+    return mskpi_view(tensor, name, ndim, shape, &view, err);
+}
+
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err)
 {
@@ -286,6 +294,16 @@ void mskpi_store(char *to, mskp_dtype dtype, double x)
 }
 
 /* ---- runs ---- */
+
+void mskpi_describe_view(const tensor_view *v, mskp_tensor *t)
+{
+    t->data = v->data;
+    t->dtype = v->dtype;
+    t->ndim = v->ndim;
+    memcpy(t->shape, v->shape, sizeof t->shape);
+    memcpy(t->stride, v->stride, sizeof t->stride);
+    if (t->elements) t->elements = mskpi_elements(v);
+}
 
 size_t mskpi_elements(const tensor_view *v)
 {

@@ -557,6 +557,15 @@ const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param handle, uin
     return list_units(graph, a->list, count);
 }
 
+uint32_t mskp_param_roles(const mskp_graph *graph, mskp_param handle)
+{
+    uint32_t roles = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams) return 0;
+    const graph_param *p = &graph->params[handle.id];
+    for (uint32_t d = 0; d < p->ndim; d++) roles |= graph->axes[p->axis + d].roles;
+    return roles;
+}
+
 const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value handle, size_t *count)
 {
     if (count) *count = 0;

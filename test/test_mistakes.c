@@ -102,6 +102,46 @@ START_TEST(sets_of_another_network)
 }
 END_TEST
 
+/* Tensors that a penalty or a cut does not touch, or that are not here, must fit all the same. */
+START_TEST(what_is_said_is_checked)
+{
+    host h;
+    mskp_plan *plan;
+    set_up(&h);
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    h.values[FC].ndim = 2; /* the penalty is about gamma alone */
+    h.values[FC].shape[0] = 2;
+    h.values[FC].shape[1] = 5;
+    REFUSED(&h,
+            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
+            MSKP_BAD_SHAPE, "fc: axis 1 of the tensor has length 5, the parameter's has 4");
+    h.values[FC].data = NULL; /* not here, but its shape is said */
+    REFUSED(&h, mskp_penalty_shrink(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, &h.err),
+            MSKP_BAD_SHAPE, "fc: axis 1");
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_SHAPE, "fc: axis 1");
+    h.values[FC] = (mskp_tensor){.elements = 9};
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
+            MSKP_BAD_SHAPE, "fc: the tensor has 9 elements");
+    h.values[FC] = (mskp_tensor){.elements = 8};
+    h.gradients[GAMMA] = (mskp_tensor){.ndim = 1, .shape = {4}, .elements = 4};
+    h.gradients[W].elements = 7;
+    REFUSED(&h,
+            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
+            MSKP_BAD_SHAPE, "w: the tensor has 7 elements");
+    h.gradients[W].elements = 0;
+    const mskp_move both[2] = {{h.values, NULL}, {h.gradients, NULL}};
+    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 2, both, &h.err), MSKP_OK);
+    ck_assert_uint_eq(h.gradients[GAMMA].shape[0], 2); /* what was said is corrected, */
+    ck_assert_uint_eq(h.gradients[GAMMA].elements, 2);
+    ck_assert_ptr_null(h.gradients[GAMMA].data);
+    ck_assert_uint_eq(h.values[FC].elements, 4);
+    ck_assert_uint_eq(h.gradients[W].ndim, 0); /* what was not is left alone */
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 /* A host that says how much it allocated is told when that is another tensor's size. */
 START_TEST(tensors_of_another_size)
 {
@@ -208,6 +248,7 @@ int main(void)
     tcase_add_test(tests, sets_that_start_at_0);
     tcase_add_test(tests, sets_of_another_network);
     tcase_add_test(tests, tensors_of_another_size);
+    tcase_add_test(tests, what_is_said_is_checked);
     tcase_add_test(tests, shape_or_strides_without_ndim);
     tcase_add_test(tests, values_as_their_own_gradients);
     tcase_add_test(tests, a_threshold_that_is_not_asked);

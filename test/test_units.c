@@ -132,6 +132,63 @@ START_TEST(tied_weights_tie_their_channels)
 }
 END_TEST
 
+/* What a bridge can ask while it describes, and after. */
+START_TEST(shapes_and_roles_can_be_asked)
+{
+    mskp_graph *g = mskp_graph_create(NULL), *small;
+    mskp_plan *plan;
+    mskp_error err = {0};
+    mskp_cost cost;
+    size_t channels = 77, spatial[MSKP_MAX_SPATIAL] = {0}, shape[MSKP_MAX_DIMS];
+    const uint8_t keep[4] = {1, 0, 0, 1};
+    mskp_param w = mskp_parameter(g, "w", 3, (size_t[]){4, 3, 2});
+    mskp_param gamma = mskp_parameter(g, "gamma", 1, (size_t[]){4});
+    mskp_param slope = mskp_parameter(g, "slope", 2, (size_t[]){1, 5});
+    mskp_value x = mskp_input(g, "x", 3, 1, (size_t[]){9});
+    mskp_value v = mskp_conv(g, "conv", x, &(mskp_conv_desc){.weight = w});
+    ck_assert_uint_eq(mskp_value_shape(g, v, &channels, spatial), 1);
+    ck_assert_uint_eq(channels, 4);
+    ck_assert_uint_eq(spatial[0], 8);
+    v = mskp_norm(g, "bn", v, &(mskp_norm_desc){.scale = gamma});
+    ck_assert_int_eq(mskp_attach(g, slope, v), MSKP_OK);
+    mskp_value padded = mskp_pad_channels(g, "padded", v, 2, 3);
+    ck_assert_uint_eq(mskp_param_roles(g, w), 0); /* not yet */
+    ck_assert_msg(!mskp_graph_finish(g, &err), "%s", err.text);
+    ck_assert_uint_eq(mskp_value_shape(g, padded, NULL, NULL), 1);
+    ck_assert_uint_eq(mskp_value_shape(g, (mskp_value){9}, &channels, spatial), 0);
+    ck_assert_uint_eq(channels, 0);
+    ck_assert_uint_eq(mskp_value_shape(NULL, v, &channels, NULL), 0);
+    ck_assert_uint_eq(mskp_param_roles(g, w), MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER);
+    ck_assert_uint_eq(mskp_param_roles(g, gamma), MSKP_ROLE_SCALE);
+    ck_assert_uint_eq(mskp_param_roles(g, slope), 0);
+    ck_assert_uint_eq(mskp_param_roles(g, (mskp_param){0}), 0);
+    ck_assert_uint_eq(mskp_param_roles(g, (mskp_param){4}), 0);
+    /* An attached parameter is counted, and stays whole. Units: 4 of conv, 5 of the zeros. */
+    mskp_cost each[9];
+    ck_assert_int_eq(mskp_measure(g, 0, NULL, &cost, each, NULL), MSKP_OK);
+    ck_assert_double_eq(cost.params, 24 + 4 + 5);
+    ck_assert_double_eq(each[v.id].params, 4 + 5);
+    uint8_t all[9] = {keep[0], keep[1], keep[2], keep[3], 0, 1, 1, 0, 1};
+    ck_assert_msg(!mskp_plan_create(g, 9, all, &plan, &small, &err), "%s", err.text);
+    ck_assert_uint_eq(mskp_param_info(small, slope, NULL, shape), 2);
+    ck_assert_uint_eq(shape[1], 5);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 0, 2), 1);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 2, 4), 2);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 6, 3), 2);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 0, SIZE_MAX), 5);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 8, SIZE_MAX), 1);
+    ck_assert_uint_eq(mskp_plan_count(plan, padded, 9, 1), 0);
+    ck_assert_uint_eq(mskp_plan_count(plan, x, 1, 1), 1); /* all of x stay */
+    ck_assert_uint_eq(mskp_plan_count(plan, x, 1, SIZE_MAX), 2);
+    ck_assert_uint_eq(mskp_plan_count(plan, x, 3, 1), 0);
+    ck_assert_uint_eq(mskp_plan_count(plan, (mskp_value){0}, 0, 9), 0);
+    ck_assert_uint_eq(mskp_plan_count(NULL, x, 0, 9), 0);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(g);
+    mskp_graph_destroy(small);
+}
+END_TEST
+
 /* What an operator that mskp does not know pins, and by which name reports call it. */
 START_TEST(unknown_operators_are_named)
 {
@@ -326,7 +383,11 @@ START_TEST(layers_are_checked)
                   WORDS("act"));
 #define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
     REFUSED_PLAIN(POOL(.size = {9, 2}), MSKP_BAD_SHAPE, WORDS("pool", "9", "8"));
-    REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)4), MSKP_BAD_ARGUMENT, WORDS("pool", "4"));
+    REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)5), MSKP_BAD_ARGUMENT, WORDS("pool", "5"));
+    REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3}), MSKP_BAD_ARGUMENT,
+                  WORDS("pool", "length 0", "axis 1"));
+    REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3, 3}, .size = {2, 2}),
+                  MSKP_BAD_ARGUMENT, WORDS("pool", "resizing"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_MAX, .size = {2, 0}), MSKP_BAD_ARGUMENT,
                   WORDS("pool"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .ceil_mode = 1), MSKP_BAD_ARGUMENT,
@@ -395,6 +456,8 @@ START_TEST(structure_is_checked)
     REFUSED_STATUS(mskp_bind(b.g, b.v7, 1, MSKP_ROLE_SCALE, b.flat), RANGE, WORDS("v7", "1"));
     REFUSED_STATUS(mskp_bind(b.g, b.l25, 1, 64, b.flat), MSKP_BAD_ARGUMENT, WORDS("l25", "40"));
     REFUSED_STATUS(mskp_bind(b.g, (mskp_param){0}, 0, 0, b.flat), MSKP_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_attach(b.g, b.w, (mskp_value){0}), MSKP_BAD_ARGUMENT, WORDS("attach"));
+    REFUSED_STATUS(mskp_attach(b.g, (mskp_param){99}, b.x), MSKP_BAD_ARGUMENT, WORDS("attach"));
     REFUSED_STATUS(mskp_macs(b.g, (mskp_value){0}, b.w, 1), MSKP_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_macs(b.g, b.x, (mskp_param){99}, 1), MSKP_BAD_ARGUMENT, WORDS(""));
 }
@@ -574,6 +637,7 @@ int main(void)
     tcase_add_test(tcase, the_oracle_agrees);
     tcase_add_test(tcase, tied_weights_tie_their_channels);
     tcase_add_test(tcase, unknown_operators_are_named);
+    tcase_add_test(tcase, shapes_and_roles_can_be_asked);
     tcase_add_test(tcase, roles_add_up);
     tcase_add_test(tcase, conv_is_checked);
     tcase_add_test(tcase, layers_are_checked);

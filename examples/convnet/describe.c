@@ -111,20 +111,13 @@ static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t c
 {
     for (size_t i = 0; i < count; i++) {
         cn_layer *l = &layers[i];
-        size_t kept = 0, before = 0;
         if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
             mskp_plan_param(plan, param_handle(l->weight), 0, &l->channels);
         } else if (l->kind == CN_PAD_CHANNELS) {
-            const uint32_t *index = mskp_plan_value(plan, mskp_value_find(graph, l->name), &kept);
-            const size_t inside = l->channels - l->before - l->after;
-            size_t after = 0;
-            if (!index) continue; /* all of them stay */
-            for (size_t k = 0; k < kept; k++) {
-                before += index[k] < l->before;
-                after += index[k] >= l->before + inside;
-            }
-            l->before = before;
-            l->after = after;
+            const mskp_value v = mskp_value_find(graph, l->name);
+            const size_t end = l->channels - l->after;
+            l->after = mskp_plan_count(plan, v, end, l->after);
+            l->before = mskp_plan_count(plan, v, 0, l->before);
         }
     }
 }

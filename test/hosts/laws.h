@@ -1,6 +1,7 @@
 /*
  * What must hold in every host, checked without the library's own loops: where a penalty lands, and
- * what surgery leaves. Each fails the running Check test with a sentence.
+ * what surgery leaves. Each fails the running Check test with a sentence. In C++ include check.h after
+ * all other headers: its macro `fail` breaks those of the standard library.
  */
 #ifndef TEST_HOSTS_LAWS_H
 #define TEST_HOSTS_LAWS_H

@@ -1,0 +1,699 @@
+/*
+ * mskp_dlib.hpp - channel pruning for the networks of dlib 19.24
+ *
+ *     wiring w = describe(net, example);           any network, without listing its layers
+ *     penalty p{&w, keep, strength};               keep: from mskp_select, over values(w, net)
+ *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, {dlib::sgd(), &p});
+ *     net.update_parameters(solvers, rate);        or a dnn_trainer with such a solver
+ *     cut(w, net, solvers, keep);                  widths, values, running statistics, momentum
+ *
+ * What cannot be done throws a std::exception with a sentence, and leaves everything as it was.
+ */
+#ifndef MSKP_DLIB_HPP
+#define MSKP_DLIB_HPP
+
+#include <dlib/dnn.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "mskp.h"
+
+namespace mskp_dlib
+{
+
+using set = std::vector<mskp_tensor>;
+
+struct destroy {
+    void operator()(mskp_graph *graph) const
+    {
+        mskp_graph_destroy(graph);
+    }
+    void operator()(mskp_plan *plan) const
+    {
+        mskp_plan_destroy(plan);
+    }
+};
+
+inline void check(mskp_status status, const mskp_error &err)
+{
+    if (status) throw std::runtime_error(err.text);
+}
+
+/* A parameter, and the order of its axes in memory where it is not the declared one. */
+struct part {
+    mskp_param param;
+    const uint32_t *order;
+};
+
+/* A layer. dlib keeps a layer's parameters in one tensor: here are its parts, one behind the other.
+ */
+struct layer_wires {
+    std::string name;
+    std::vector<part> parts;
+    mskp_param mean{}, variance{}; /* of a batch norm: in tensors of their own, and private */
+    const dlib::tensor *tensor = nullptr;
+};
+
+/* A network's graph, and where its parameters are: layers[c] is what solvers[c] updates. */
+struct wiring {
+    std::unique_ptr<mskp_graph, destroy> graph;
+    std::vector<layer_wires> layers;
+
+    size_t params() const
+    {
+        return mskp_count(graph.get()).params;
+    }
+
+    /* Tells the solvers where the tensors are; again if the network was moved or assigned to. */
+    template <typename NET> void locate(NET &net)
+    {
+        dlib::visit_layer_parameters(net,
+                                     [&](size_t c, dlib::tensor &t) { layers[c].tensor = &t; });
+    }
+};
+
+/* ============================================================================================== */
+/*                                          1. Describe                                           */
+/* ============================================================================================== */
+
+template <typename T, typename... OF> constexpr bool is_one_of = (std::is_same_v<T, OF> || ...);
+
+/* Goes through the layers from the input up. */
+class describer
+{
+  public:
+    explicit describer(wiring &wires, const dlib::tensor &example)
+        : w(wires), g(wires.graph.get()), next(wires.layers.size())
+    {
+        see(example);
+    }
+
+    mskp_value last{}; /* what the layer below makes */
+
+    template <typename INPUT> void operator()(size_t, INPUT &)
+    {
+        const size_t spatial[2] = {nr, nc};
+        name = "input";
+        arrive(mskp_input(g, "input", k, 2, spatial));
+    }
+
+    template <typename LAYER, typename SUBNET, typename E>
+    void operator()(size_t i, dlib::add_layer<LAYER, SUBNET, E> &l)
+    {
+        /* So that layers, too, can be asked whose output the next one overwrites. */
+        see(dlib::dimpl::subnet_wrapper<dlib::add_layer<LAYER, SUBNET, E>>(l).get_output());
+        word = first_word(l.layer_details());
+        name = std::to_string(i) + "." + word; /* the numbers of `cout << net` */
+        layer = &w.layers[--next];
+        layer->name = name;
+        arrive(op(l.layer_details()));
+    }
+
+    template <unsigned long ID, typename SUBNET, typename E>
+    void operator()(size_t, dlib::add_tag_layer<ID, SUBNET, E> &)
+    {
+        tags[ID] = last;
+    }
+
+    template <template <typename> class TAG, typename SUBNET>
+    void operator()(size_t, dlib::add_skip_layer<TAG, SUBNET> &)
+    {
+        last = tagged<TAG>();
+    }
+
+    template <typename LOSS, typename SUBNET>
+    void operator()(size_t, dlib::add_loss_layer<LOSS, SUBNET> &)
+    {
+    }
+
+  private:
+    wiring &w;
+    mskp_graph *g;
+    size_t next;
+    layer_wires *layer = nullptr;
+    std::string word, name;
+    size_t k = 0, nr = 0, nc = 0;             /* of this layer's output, as dlib computed it */
+    std::map<unsigned long, mskp_value> tags; /* the nearest of each number */
+
+    struct size {
+        size_t k, spatial[MSKP_MAX_SPATIAL];
+    };
+
+    /* As it is described. */
+    size size_of(mskp_value value) const
+    {
+        size s{0, {1, 1, 1}};
+        mskp_value_shape(g, value, &s.k, s.spatial);
+        return s;
+    }
+
+    template <template <typename> class TAG> mskp_value tagged() const
+    {
+        const unsigned long id = dlib::tag_id<TAG>::id; /* a reference to it would not link */
+        return tags.at(id);
+    }
+
+    void see(const dlib::tensor &t)
+    {
+        k = static_cast<size_t>(t.k());
+        nr = static_cast<size_t>(t.nr());
+        nc = static_cast<size_t>(t.nc());
+    }
+
+    /* Does the graph say of the value what dlib computed? After an error it says nothing, and
+     * finish tells why. */
+    void arrive(mskp_value value)
+    {
+        const size made = size_of(value);
+        const size_t rows = made.spatial[0] ? made.spatial[0] : 1;
+        const size_t columns = made.spatial[1] ? made.spatial[1] : 1;
+        if (value.id && (made.k != k || rows != nr || columns != nc))
+            throw std::runtime_error(name + ": dlib computes " + std::to_string(k) + " x " +
+                                     std::to_string(nr) + " x " + std::to_string(nc) +
+                                     ", which is not what is described");
+        last = value;
+    }
+
+    /* What the layer calls itself where dlib prints it. */
+    template <typename LAYER> static std::string first_word(const LAYER &l)
+    {
+        std::stringstream text;
+        std::string first;
+        text << l;
+        text >> first;
+        return first.substr(0, MSKP_MAX_OP);
+    }
+
+    mskp_param declare(const char *what, const std::vector<size_t> &shape)
+    {
+        return mskp_parameter(g, (name + "." + what).c_str(), static_cast<uint32_t>(shape.size()),
+                              shape.data());
+    }
+
+    mskp_param add_part(const char *what, const std::vector<size_t> &shape,
+                        const uint32_t *order = nullptr)
+    {
+        layer->parts.push_back({declare(what, shape), order});
+        return layer->parts.back().param;
+    }
+
+    template <long N, long NR, long NC, int SY, int SX, int PY, int PX>
+    mskp_value op(const dlib::con_<N, NR, NC, SY, SX, PY, PX> &l)
+    {
+        const auto rows = static_cast<size_t>(l.nr()), columns = static_cast<size_t>(l.nc());
+        mskp_conv_desc d{};
+        d.weight = add_part("filters", {k, size_of(last).k, rows, columns});
+        if (!l.bias_is_disabled()) d.bias = add_part("biases", {k});
+        d.stride[0] = SY, d.stride[1] = SX;
+        d.pad_before[0] = d.pad_after[0] = static_cast<size_t>(l.padding_y());
+        d.pad_before[1] = d.pad_after[1] = static_cast<size_t>(l.padding_x());
+        return mskp_conv(g, name.c_str(), last, &d);
+    }
+
+    /* dlib's weights are [in][out], and the input is flattened on the way. */
+    template <unsigned long N, dlib::fc_bias_mode MODE> mskp_value op(const dlib::fc_<N, MODE> &l)
+    {
+        static const uint32_t in_out[2] = {1, 0};
+        const mskp_value flat = mskp_flatten(g, nullptr, last, 0);
+        const mskp_param weights = add_part("weights", {k, size_of(flat).k}, in_out);
+        const bool bias = MODE == dlib::FC_HAS_BIAS && !l.bias_is_disabled();
+        return mskp_linear(g, name.c_str(), flat, weights,
+                           bias ? add_part("biases", {k}) : mskp_param{});
+    }
+
+    template <dlib::layer_mode MODE> mskp_value op(const dlib::bn_<MODE> &l)
+    {
+        mskp_norm_desc d{};
+        if (MODE == dlib::FC_MODE && nr * nc > 1) return unknown(); /* a gamma for each pixel */
+        (void)l;
+        d.scale = add_part("gamma", {k});
+        d.shift = add_part("beta", {k});
+        d.mean = layer->mean = declare("mean", {k});
+        d.variance = layer->variance = declare("variance", {k});
+        return mskp_norm(g, name.c_str(), last, &d);
+    }
+
+    template <long NR, long NC, int SY, int SX, int PY, int PX>
+    mskp_value op(const dlib::max_pool_<NR, NC, SY, SX, PY, PX> &)
+    {
+        return resized(name.c_str(), MSKP_POOL_MAX, last);
+    }
+    template <long NR, long NC, int SY, int SX, int PY, int PX>
+    mskp_value op(const dlib::avg_pool_<NR, NC, SY, SX, PY, PX> &)
+    {
+        return resized(name.c_str(), MSKP_POOL_AVERAGE, last);
+    }
+
+    /* Adds what has different sizes, and takes what one of the two lacks to be 0: channels behind
+     * its own, rows and columns beyond its own. Surgery keeps that true, since what stays keeps its
+     * order. */
+    template <template <typename> class TAG> mskp_value op(const dlib::add_prev_<TAG> &)
+    {
+        const mskp_value both[2] = {padded(last), padded(tagged<TAG>())};
+        return mskp_combine(g, name.c_str(), MSKP_ADD, 2, both);
+    }
+
+    /* One slope for all channels. */
+    mskp_value op(const dlib::prelu_ &)
+    {
+        const mskp_param slope = add_part("slope", {1});
+        mskp_activation_desc d{};
+        d.kind = MSKP_FUNCTION;
+        const mskp_value out = mskp_activation(g, name.c_str(), last, &d);
+        mskp_attach(g, slope, out);
+        return out;
+    }
+
+    /* Functions of each element by itself, or unknown. */
+    template <typename LAYER> mskp_value op(const LAYER &)
+    {
+        using namespace dlib;
+        constexpr bool elementwise =
+            is_one_of<LAYER, relu_, leaky_relu_, clipped_relu_, elu_, gelu_, silu_, mish_, smelu_,
+                      sig_, htan_, dropout_, multiply_>;
+        mskp_activation_desc d{};
+        d.kind = MSKP_FUNCTION; /* which one is in its name */
+        return elementwise ? mskp_activation(g, name.c_str(), last, &d) : unknown();
+    }
+
+    /* It may read any tag. Everything that it can reach stays as it is. */
+    mskp_value unknown()
+    {
+        const size_t spatial[2] = {nr, nc};
+        std::vector<mskp_value> read{last};
+        for (const auto &tag : tags) read.push_back(tag.second);
+        return mskp_opaque(g, name.c_str(), word.c_str(), read.size(), read.data(), k, 2, spatial);
+    }
+
+    /* Channels by themselves. Which pixels come from which is no matter, how many there are is. */
+    mskp_value resized(const char *as, mskp_pool_kind kind, mskp_value value)
+    {
+        mskp_pool_desc d{};
+        d.kind = kind;
+        d.spatial[0] = nr, d.spatial[1] = nc;
+        return mskp_pool(g, as, value, &d);
+    }
+
+    mskp_value padded(mskp_value v)
+    {
+        const size s = size_of(v);
+        if (s.k < k) v = mskp_pad_channels(g, nullptr, v, 0, k - s.k);
+        return s.spatial[0] < nr || s.spatial[1] < nc ? resized(nullptr, MSKP_POOL_RESIZE, v) : v;
+    }
+};
+
+/* example: one input. It goes through the network, since dlib makes parameters in the first pass.
+ * One alone changes no statistics: dlib takes it for inference. */
+template <typename NET> wiring describe(NET &net, const typename NET::input_type &example)
+{
+    wiring w{std::unique_ptr<mskp_graph, destroy>(mskp_graph_create(nullptr)), {}};
+    mskp_error err;
+    dlib::resizable_tensor x;
+    net.to_tensor(&example, &example + 1, x);
+    net.forward(x);
+    w.layers.resize(NET::num_computational_layers);
+    describer d(w, x);
+    dlib::visit_layers_backwards(net, [&](size_t i, auto &l) { d(i, l); });
+    mskp_output(w.graph.get(), d.last);
+    check(mskp_graph_finish(w.graph.get(), &err), err);
+    w.locate(net);
+    return w;
+}
+
+/* ============================================================================================== */
+/*                                            2. Sets                                             */
+/* ============================================================================================== */
+
+/* Views of a layer's parts in a tensor laid out as its parameters are: these, or their gradient, or
+ * their momentum. An empty one: there is none yet. */
+inline void place(const wiring &w, const layer_wires &layer, size_t elements, float *data, set &s)
+{
+    mskp_error err;
+    size_t used = 0;
+    if (layer.parts.empty() || elements == 0) return;
+    for (const part &p : layer.parts) {
+        mskp_tensor &view = s[p.param.id];
+        check(mskp_param_view(w.graph.get(), p.param, p.order, nullptr, MSKP_F32, &view, &err),
+              err);
+        if (view.elements <= elements - used) view.data = data + used;
+        used += view.elements;
+        if (used > elements) break;
+    }
+    if (used != elements)
+        throw std::runtime_error(layer.name + ": dlib has " + std::to_string(elements) +
+                                 " numbers, described are others");
+}
+
+inline void place(const wiring &w, const layer_wires &layer, dlib::tensor &t, set &s)
+{
+    place(w, layer, t.size(), t.host(), s);
+}
+
+template <typename NET> set values(const wiring &w, NET &net)
+{
+    set s(w.params() + 1);
+    dlib::visit_layer_parameters(net,
+                                 [&](size_t c, dlib::tensor &t) { place(w, w.layers[c], t, s); });
+    return s;
+}
+
+template <typename NET> set gradients(const wiring &w, NET &net)
+{
+    set s(w.params() + 1);
+    dlib::visit_layer_parameter_gradients(
+        net, [&](size_t c, dlib::tensor &t) { place(w, w.layers[c], t, s); });
+    return s;
+}
+
+/* ============================================================================================== */
+/*                                           3. Penalty                                           */
+/* ============================================================================================== */
+
+/* What a network's solvers share. */
+struct penalty {
+    const wiring *wires;
+    std::vector<uint8_t> keep;
+    double strength; /* 0: off */
+    uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT;
+    double seconds = 0; /* spent here */
+
+    const layer_wires &layer_of(const dlib::tensor &weights) const
+    {
+        const auto layer = std::find_if(wires->layers.begin(), wires->layers.end(),
+                                        [&](const layer_wires &l) { return l.tensor == &weights; });
+        if (layer == wires->layers.end())
+            throw std::runtime_error("the network was moved after it was described: locate it");
+        return *layer;
+    }
+
+    /* Does the layer have anything that the term is about? */
+    bool reaches(const layer_wires &layer) const
+    {
+        return std::any_of(layer.parts.begin(), layer.parts.end(), [&](const part &p) {
+            return (mskp_param_roles(wires->graph.get(), p.param) & roles) != 0;
+        });
+    }
+
+    /* gradient += of the term, for this layer. */
+    void add(const layer_wires &layer, const dlib::tensor &weights, dlib::tensor &gradient) const
+    {
+        set of_values(wires->params() + 1), of_gradients = of_values;
+        mskp_penalty how{};
+        mskp_error err;
+        how.roles = roles;
+        how.skip_missing = 1; /* all layers but this one */
+        place(*wires, layer, weights.size(), const_cast<float *>(weights.host()), of_values);
+        place(*wires, layer, gradient, of_gradients);
+        check(mskp_penalty_gradient(wires->graph.get(), keep.size(), keep.data(), &how, strength,
+                                    wires->params(), of_values.data(), of_gradients.data(), &err),
+              err);
+    }
+};
+
+/* Any solver of dlib's, with the penalty added to the gradients that it gets. */
+template <typename SOLVER> class masked
+{
+  public:
+    masked() = default;
+    masked(const SOLVER &own, penalty *shared) : solver(own), term(shared)
+    {
+    }
+
+    SOLVER solver;
+
+    template <typename LAYER>
+    const dlib::tensor &operator()(float rate, const LAYER &l, const dlib::tensor &gradient)
+    {
+        if (!term || term->strength == 0) return solver(rate, l, gradient);
+        const layer_wires &layer = term->layer_of(l.get_layer_params());
+        if (!term->reaches(layer)) return solver(rate, l, gradient);
+        const auto start = std::chrono::steady_clock::now();
+        sum = gradient; /* which the solver does not own */
+        term->add(layer, l.get_layer_params(), sum);
+        term->seconds +=
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        return solver(rate, l, sum);
+    }
+
+    /* As dnn_trainer asks of its solvers. */
+    friend void serialize(const masked &m, std::ostream &out)
+    {
+        serialize(m.solver, out);
+    }
+    friend void deserialize(masked &m, std::istream &in)
+    {
+        deserialize(m.solver, in);
+    }
+    friend std::ostream &operator<<(std::ostream &out, const masked &m)
+    {
+        return out << "masked " << m.solver;
+    }
+
+  private:
+    penalty *term = nullptr;
+    dlib::resizable_tensor sum;
+};
+
+/* ============================================================================================== */
+/*                                           4. Surgery                                           */
+/* ============================================================================================== */
+
+/* What dlib keeps to itself can be reached by (de)serialization: the first fields by name, the rest
+ * as bytes. */
+struct norm_state {
+    std::string version, rest;
+    dlib::resizable_tensor params, means, invstds, running_means, running_variances;
+    dlib::alias_tensor gamma, beta;
+
+    bool is_known() const
+    {
+        return version == "bn_con2" || version == "bn_fc2";
+    }
+    template <typename F> void fields(F &&f)
+    {
+        f(params), f(gamma), f(beta), f(means), f(invstds), f(running_means), f(running_variances);
+    }
+};
+
+struct sgd_state {
+    std::string version, rest;
+    dlib::resizable_tensor momentum;
+
+    bool is_known() const
+    {
+        return version == "sgd2";
+    }
+    template <typename F> void fields(F &&f)
+    {
+        f(momentum);
+    }
+};
+
+template <typename STATE, typename T> STATE unpack(const T &from)
+{
+    using dlib::deserialize;
+    std::stringstream io;
+    STATE s;
+    serialize(from, io);
+    deserialize(s.version, io);
+    if (!s.is_known())
+        throw std::runtime_error("this dlib writes '" + s.version + "', which is not known here");
+    s.fields([&](auto &field) { deserialize(field, io); });
+    s.rest.assign(std::istreambuf_iterator<char>(io), {});
+    return s;
+}
+
+template <typename STATE, typename T> void pack(STATE &s, T &to)
+{
+    using dlib::serialize;
+    std::stringstream io;
+    serialize(s.version, io);
+    s.fields([&](const auto &field) { serialize(field, io); });
+    io << s.rest;
+    deserialize(to, io);
+}
+
+/* A network and its solvers, as surgery sees them: dlib's tensors, and what had to be unpacked. */
+template <typename NET, typename SOLVER> class body
+{
+  public:
+    set values, momentum;
+
+    /* The momentum gets the shape of the parameters. */
+    body(const wiring &w, NET &net, std::vector<masked<SOLVER>> &own)
+        : values(w.params() + 1), momentum(values), solvers(own),
+          norms(NET::num_computational_layers), states(NET::num_computational_layers)
+    {
+        size_t c = 0;
+        dlib::visit_computational_layers(net, [&](auto &l) { see(w, c++, l); });
+    }
+
+    void pack_up(NET &net)
+    {
+        size_t c = 0;
+        dlib::visit_computational_layers(net, [&](auto &l) { pack_one(c++, l); });
+    }
+
+  private:
+    std::vector<masked<SOLVER>> &solvers;
+    std::vector<norm_state> norms;
+    std::vector<sgd_state> states;
+
+    template <typename LAYER> void see(const wiring &w, size_t c, LAYER &l)
+    {
+        if (w.layers[c].parts.empty()) return;
+        dlib::tensor &params = see_norm(w, c, l);
+        place(w, w.layers[c], params, values);
+        dlib::resizable_tensor &m = (states[c] = unpack<sgd_state>(solvers[c].solver)).momentum;
+        if (m.size() != 0) m.copy_size(params);
+        place(w, w.layers[c], m, momentum);
+    }
+
+    template <typename LAYER> dlib::tensor &see_norm(const wiring &, size_t, LAYER &l)
+    {
+        return l.get_layer_params();
+    }
+    template <dlib::layer_mode MODE>
+    dlib::tensor &see_norm(const wiring &w, size_t c, dlib::bn_<MODE> &l)
+    {
+        norm_state &s = norms[c] = unpack<norm_state>(l);
+        const size_t n = s.running_means.size();
+        values[w.layers[c].mean.id].data = s.running_means.host();
+        values[w.layers[c].mean.id].elements = n;
+        values[w.layers[c].variance.id].data = s.running_variances.host();
+        values[w.layers[c].variance.id].elements = n;
+        return s.params;
+    }
+
+    template <typename LAYER> void pack_one(size_t c, LAYER &)
+    {
+        if (!states[c].version.empty()) pack(states[c], solvers[c].solver);
+    }
+    template <dlib::layer_mode MODE> void pack_one(size_t c, dlib::bn_<MODE> &l)
+    {
+        if (states[c].version.empty()) return;
+        pack(norms[c], l);
+        pack(states[c], solvers[c].solver);
+    }
+};
+
+/* Gives a copied network the widths of the cut one. All else that a layer was told (learning rates,
+ * weight decay, biases off, window and count of its statistics) is in the copy. */
+class narrower
+{
+  public:
+    explicit narrower(const wiring &small) : w(small)
+    {
+    }
+
+    template <typename LAYER> void operator()(LAYER &l)
+    {
+        const layer_wires &layer = w.layers[next++];
+        if (layer.parts.empty()) return;
+        size_t shape[MSKP_MAX_DIMS] = {0, 1, 1, 1};
+        mskp_param_info(w.graph.get(), layer.parts[0].param, nullptr, shape);
+        resize(l, shape);
+    }
+
+  private:
+    const wiring &w;
+    size_t next = 0;
+
+    /* All that a layer's setup asks of the layer below. */
+    struct below {
+        dlib::resizable_tensor output;
+        explicit below(const size_t *shape)
+        {
+            output.set_size(1, static_cast<long long>(shape[1]), static_cast<long long>(shape[2]),
+                            static_cast<long long>(shape[3]));
+        }
+        const dlib::tensor &get_output() const
+        {
+            return output;
+        }
+    };
+
+    /* A width can be set only while there are no parameters. */
+    template <typename LAYER> static void drop_params(LAYER &l)
+    {
+        dynamic_cast<dlib::resizable_tensor &>(l.get_layer_params()).clear();
+    }
+
+    template <long N, long NR, long NC, int SY, int SX, int PY, int PX>
+    static void resize(dlib::con_<N, NR, NC, SY, SX, PY, PX> &l, const size_t *shape)
+    {
+        drop_params(l);
+        l.set_num_filters(static_cast<long>(shape[0]));
+        l.setup(below(shape));
+    }
+    template <unsigned long N, dlib::fc_bias_mode MODE>
+    static void resize(dlib::fc_<N, MODE> &l, const size_t *shape)
+    {
+        drop_params(l);
+        l.set_num_outputs(static_cast<long>(shape[0]));
+        l.setup(below(shape));
+    }
+    template <dlib::layer_mode MODE> static void resize(dlib::bn_<MODE> &l, const size_t *shape)
+    {
+        const auto n = static_cast<long long>(shape[0]);
+        norm_state s = unpack<norm_state>(l);
+        s.params.set_size(2 * n);
+        s.gamma = s.beta = dlib::alias_tensor(1, n);
+        s.running_means.set_size(1, n);
+        s.running_variances.set_size(1, n);
+        /* Of the last batch; dlib insists on their size before it computes them anew. */
+        s.means.set_size(1, n);
+        s.invstds.set_size(1, n);
+        s.means = 0;
+        s.invstds = 0;
+        pack(s, l);
+    }
+    template <typename LAYER> static void resize(LAYER &, const size_t *)
+    {
+    }
+};
+
+/*
+ * Cuts the network and its solvers' momentum, and w with them; w's units are then those that were
+ * kept. Everything is made beside the old network first, which a failure leaves as it is.
+ */
+template <typename NET, typename SOLVER>
+void cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,
+         const std::vector<uint8_t> &keep)
+{
+    mskp_error err;
+    mskp_plan *plan;
+    mskp_graph *graph;
+    if (solvers.size() != NET::num_computational_layers)
+        throw std::runtime_error(std::to_string(solvers.size()) + " solvers for " +
+                                 std::to_string(NET::num_computational_layers) + " layers");
+    check(mskp_plan_create(w.graph.get(), keep.size(), keep.data(), &plan, &graph, &err), err);
+    const std::unique_ptr<mskp_plan, destroy> plan_owner(plan);
+    wiring small{std::unique_ptr<mskp_graph, destroy>(graph), w.layers};
+    std::vector<masked<SOLVER>> small_solvers = solvers;
+    NET small_net = net;
+    small_net.clean(); /* outputs and gradients of the old widths */
+    dlib::visit_computational_layers(small_net, narrower(small));
+    body<NET, SOLVER> from(w, net, solvers), to(small, small_net, small_solvers);
+    const mskp_move moves[] = {{from.values.data(), to.values.data()},
+                               {from.momentum.data(), to.momentum.data()}};
+    check(mskp_plan_cut(plan, w.params(), 2, moves, &err), err);
+    to.pack_up(small_net);
+    net = std::move(small_net);
+    solvers.swap(small_solvers);
+    w = std::move(small);
+    w.locate(net);
+}
+
+} // namespace mskp_dlib
+
+#endif
