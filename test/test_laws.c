@@ -125,6 +125,114 @@ START_TEST(zero_then_cut)
 }
 END_TEST
 
+/* ---- What mskp_exact says leaves exactly does ---- */
+
+/* Removes at random, but only units that are exact (or only those that are not). */
+static size_t remove_only(const trial *t, const uint8_t *exact, int wanted, uint8_t *keep)
+{
+    size_t removed = 0;
+    for (size_t u = 0; u < t->units; u++) {
+        if (exact[u] != wanted) keep[u] = 1;
+        removed += !keep[u];
+    }
+    return removed;
+}
+
+static double cut_difference(trial *t, const uint8_t *keep, uint32_t roles, double **inputs)
+{
+    surgery s;
+    zero_removed(t, keep, roles);
+    surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
+    double **whole = net_eval(t->net, &t->mem, inputs);
+    const double d = difference(t->net, whole, s.net, net_eval(s.net, &t->mem, inputs), s.values);
+    surgery_end(&s);
+    return d;
+}
+
+START_TEST(exact_is_never_wrong)
+{
+    size_t count = test_count(2500), tried[2] = {0}, differs = 0, overflowed = 0;
+    for (size_t k = 0; k < count; k++)
+        for (int wanted = 1; wanted >= 0; wanted--) {
+            trial t;
+            mskp_error err = {0};
+            trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.inexact = k % 2}, NULL);
+            const uint32_t roles = (uint32_t)rng_below(&t.r, 16);
+            uint8_t *keep = random_mask(&t, &t.model), *exact = arena_get(&t.mem, t.units, 1);
+            double **inputs = net_random_inputs(t.net, &t.mem, &t.r);
+            REQUIRE(!mskp_exact(t.graph, roles, t.units, exact, &err), "%s", err.text);
+            if (remove_only(&t, exact, wanted, keep)) {
+                const double d = cut_difference(&t, keep, roles, inputs);
+                tried[wanted] += isnan(d) ? 0 : 1;
+                overflowed += isnan(d) ? 1 : 0;
+                if (wanted)
+                    REQUIRE(isnan(d) || d <= 1e-12, "roles %u: off by %g", roles, d);
+                else
+                    differs += d > 1e-9;
+            }
+            trial_end(&t);
+        }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("exact: %zu cuts; not exact: %zu of %zu cuts differ\n", tried[1], differs, tried[0]);
+    REQUIRE(overflowed * 50 <= count, "%zu networks of %zu are not finite", overflowed, count);
+    if (count < 50) return;
+    REQUIRE(tried[1] * 4 > count, "only %zu networks of %zu had exact units", tried[1], count);
+    REQUIRE(differs * 2 > tried[0], "where it says no, %zu of %zu differ only", differs, tried[0]);
+}
+END_TEST
+
+/* The textbook's cases, by name. */
+START_TEST(exact_is_what_the_textbook_says)
+{
+    static const struct {
+        mskp_activation_kind function;
+        int bias, norm, shift;
+        uint32_t roles;
+        int exact;
+    } cases[] = {
+        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_SCALE, 0}, /* beta speaks on */
+        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 1},
+        {MSKP_RELU, 0, 1, 0, MSKP_ROLE_SCALE, 1},
+        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 0}, /* -mean/deviation * gamma */
+        {MSKP_SIGMOID, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
+        {MSKP_SIGMOID, 0, 1, 1, MSKP_ROLE_CONSUMER, 1},
+        {MSKP_FUNCTION, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
+        {MSKP_GELU, 1, 0, 0, MSKP_ROLE_FILTER, 0},
+        {MSKP_GELU, 1, 0, 0, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 1},
+        {MSKP_TANH, 0, 0, 0, MSKP_ROLE_FILTER, 1},
+        {MSKP_TANH, 0, 0, 0, 0, 0},
+        {MSKP_SIGMOID, 1, 0, 0, MSKP_ROLES_UNIT, 1},
+    };
+    const size_t four = 4;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param in = mskp_parameter(g, "in", 2, (size_t[]){4, 3});
+        const mskp_param out = mskp_parameter(g, "out", 2, (size_t[]){2, 4});
+        mskp_param bias = {0}, gamma = {0}, beta = {0};
+        if (cases[i].bias) bias = mskp_parameter(g, "bias", 1, &four);
+        if (cases[i].norm) gamma = mskp_parameter(g, "gamma", 1, &four);
+        if (cases[i].shift) beta = mskp_parameter(g, "beta", 1, &four);
+        mskp_value v = mskp_linear(g, "hidden", mskp_input(g, "x", 3, 0, NULL), in, bias);
+        if (cases[i].norm)
+            v = mskp_norm(g, "bn", v, &(mskp_norm_desc){.scale = gamma, .shift = beta});
+        v = mskp_activation(g, "f", v, &(mskp_activation_desc){.kind = cases[i].function});
+        mskp_output(g, mskp_linear(g, "y", v, out, (mskp_param){0}));
+        uint8_t exact[4] = {9, 9, 9, 9};
+        mskp_error err = {0};
+        ck_assert_int_eq(mskp_exact(g, 0, 4, exact, &err), MSKP_BAD_STATE);
+        ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 3, exact, &err), MSKP_OTHER_NETWORK);
+        ck_assert_int_eq(mskp_exact(g, 16, 4, exact, &err), MSKP_BAD_ARGUMENT);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 4, NULL, &err), MSKP_BAD_ARGUMENT);
+        ck_assert_int_eq(exact[0], 9);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 4, exact, &err), MSKP_OK);
+        for (int u = 0; u < 4; u++)
+            ck_assert_msg(exact[u] == cases[i].exact, "case %zu, unit %d: %d", i, u, exact[u]);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* ---- Wrong readings are caught ---- */
 
 enum { WRONG_INDEX, WRONG_SLICE, WRONG_FLATTEN, WRONG_ZERO, WRONG_PAD, WRONG_KINDS };
@@ -555,6 +663,8 @@ int main(void)
     TCase *tcase = tcase_create("laws");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, zero_then_cut);
+    tcase_add_test(tcase, exact_is_never_wrong);
+    tcase_add_test(tcase, exact_is_what_the_textbook_says);
     tcase_add_test(tcase, wrong_readings_are_caught);
     tcase_add_test(tcase, nothing_is_identity);
     tcase_add_test(tcase, twice_is_once);

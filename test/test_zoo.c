@@ -7,11 +7,10 @@
 #include <string.h>
 
 /*
- * params, macs   those of torchvision 0.14's modules: their parameters added up, and their convolutions,
- *                linear layers and attentions counted by forward hooks. Inception-v4 and
- *                Inception-ResNet-v2: parameters as in timm and pretrained-models.pytorch; MACs from the
- *                paper's tables (timm says 12.28 and 13.18 billion, with norms and activations). U-Net:
- *                unet_by_hand() below.
+ * params, macs   those of torchvision 0.14's modules: their parameters added up, and their
+ *                convolutions, linear layers and attentions counted by forward hooks. Inception-v4 and
+ *                Inception-ResNet-v2: parameters as pytorchcv's tests have them, MACs by the layers
+ *                alone. U-Net: unet_by_hand() below.
  * units          by what the papers say is added to what; EACH: nothing is, and each output channel that
  *                is not pinned is one
  * pinned         output channels, over all layers with weights, that never leave
