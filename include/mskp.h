@@ -323,7 +323,7 @@ MSKP_API mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in
 /* A function of each element by itself, without parameters. Which one makes no difference to what
  * can be removed; it is remembered as the operator's name. */
 typedef enum mskp_activation_kind {
-    MSKP_IDENTITY = 0, /* dropout, casts */
+    MSKP_IDENTITY = 0, /* dropout, casts, scaling by a constant */
     MSKP_RELU = 1,
     MSKP_RELU6 = 2,
     MSKP_LEAKY_RELU = 3,
@@ -405,7 +405,9 @@ MSKP_API mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value i
 /*
  * n >= 1 equal parts, parts[0 .. n-1], called NAME.0, NAME.1 ... A network that says "in n equal parts"
  * must keep them equal: position p of every part leaves at once, unless rewritable is 1: the host then
- * writes the parts' new widths (mskp_plan_value), and nothing is tied. Parts of any widths: mskp_slice.
+ * writes the parts' new widths (mskp_plan_value), and nothing is tied. Ties can chain: with chunk and
+ * shuffle tied, the streams of a ShuffleNet-v2 keep 1, 1 and 29 units, rewritable all of them. Parts of
+ * any widths: mskp_slice. On failure the parts are handles 0.
  */
 MSKP_API mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_t n,
                                 uint32_t rewritable, mskp_value *parts);
@@ -424,6 +426,11 @@ MSKP_API mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value
 MSKP_API mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in,
                                    uint32_t nspatial, const size_t *spatial,
                                    uint32_t channels_last);
+
+/* The same channels and positions, seen as other spatial axes: an image of 14 x 14 as a sequence of 196.
+ * The number of positions must stay. */
+MSKP_API mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in,
+                                 uint32_t nspatial, const size_t *spatial);
 
 /* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et al.,
  * CVPR 2018). So that the smaller network can be written that way, position i of every group leaves at

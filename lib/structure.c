@@ -142,10 +142,10 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
     const char *who = mskpi_who(name, "chunk");
     char room[NAME_ROOM], number[NAME_ROOM], digits[24];
     graph_value v;
-    if (mskpi_enter(graph, who, in, &v))
-        return graph && graph->error.status ? graph->error.status
-               : graph                      ? MSKP_BAD_STATE
-                                            : MSKP_BAD_ARGUMENT;
+    mskp_status status;
+    for (size_t k = 0; parts && k < n; k++) parts[k] = NO_VALUE;
+    if (!mskpi_describing(graph, &status)) return status;
+    if (mskpi_enter(graph, who, in, &v)) return graph->error.status;
     if (!parts || rewritable > 1)
         return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s", mskpi_short(who, room),
                                 parts ? "rewritable is not 0 or 1" : "parts is NULL");
@@ -311,6 +311,26 @@ mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in, ui
     /* Channel c of the result is all of these: tied, and zero where all are. */
     return gathered(graph, name, "unflatten", in, channels, positions, channels_last != 0, nspatial,
                     spatial);
+}
+
+mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in, uint32_t nspatial,
+                        const size_t *spatial)
+{
+    const char *who = mskpi_who(name, "reshape");
+    char room[NAME_ROOM];
+    graph_value v;
+    size_t positions = 1;
+    if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
+    for (uint32_t d = 0; spatial && d < nspatial && d < MSKP_MAX_SPATIAL; d++)
+        if (mskpi_times(positions, spatial[d], &positions)) positions = SIZE_MAX;
+    if (positions != mskpi_positions(&v)) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu positions become %zu",
+                         mskpi_short(who, room), mskpi_positions(&v), positions);
+        return NO_VALUE;
+    }
+    const mskp_value out = mskpi_new_value(graph, name, "reshape", v.view, nspatial, spatial);
+    if (out.id) mskpi_zero_same(graph, out.id, in.id);
+    return out;
 }
 
 mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in, size_t groups,

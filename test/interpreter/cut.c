@@ -125,6 +125,7 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
                                                 "pixel shuffle",
                                                 "pixel unshuffle",
                                                 "unflatten",
+                                                "reshape",
                                                 "stack",
                                                 "attention",
                                                 "recurrent",

@@ -503,6 +503,9 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
                 for (size_t p = 0; p < po; p++)
                     y[c * po + p] = x[t->channels_last ? p * t->channels + c : c * po + p];
             break;
+        case NET_RESHAPE:
+            memcpy(y, x, t->channels * po * sizeof *y);
+            break;
         case NET_STACK:
             stack(n, t, values, y);
             break;

@@ -130,6 +130,10 @@ static bool shape_of(const net *n, net_node *t)
         for (uint32_t d = 0; d < t->nspatial; d++) t->spatial[d] = t->window[d];
         t->channels = in->channels / net_positions(t);
         return in->nspatial == 0 && in->channels % net_positions(t) == 0;
+    case NET_RESHAPE: /* as NET_UNFLATTEN says its axes */
+        t->nspatial = (uint32_t)t->factor;
+        for (uint32_t d = 0; d < t->nspatial; d++) t->spatial[d] = t->window[d];
+        return net_positions(t) == net_positions(in);
     case NET_STACK:
         for (size_t k = 1; k < t->inputs; k++) {
             const net_node *b = &n->node[t->in[k]];
@@ -422,6 +426,8 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
         return mskp_pixel_unshuffle(g, name, in, d->factor, (mskp_shuffle_order)d->kind);
     case NET_UNFLATTEN:
         return mskp_unflatten(g, name, in, d->nspatial, d->spatial, d->channels_last);
+    case NET_RESHAPE:
+        return mskp_reshape(g, name, in, d->nspatial, d->nspatial ? d->spatial : NULL);
     case NET_STACK:
         return mskp_concat_spatial(g, name, (uint32_t)d->axis, d->inputs, list);
     case NET_ATTENTION: {

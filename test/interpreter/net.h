@@ -36,6 +36,7 @@ typedef enum net_op {
     NET_PIXEL_SHUFFLE,
     NET_PIXEL_UNSHUFFLE,
     NET_UNFLATTEN,
+    NET_RESHAPE,
     NET_STACK, /* one after the other on spatial axis `axis` */
     NET_ATTENTION,
     NET_RECURRENT,

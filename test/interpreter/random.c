@@ -403,6 +403,31 @@ static size_t add_unflatten(maker *m, size_t in)
     return add(m, t);
 }
 
+/* All positions on one axis, or the first two axes on one, or one more of length 1. */
+static size_t add_reshape(maker *m, size_t in)
+{
+    const net_node *x = node(m, in);
+    net_node t = {.op = NET_RESHAPE, .inputs = 1, .in = {in}};
+    switch (rng_below(&m->r, 3)) {
+    case 0:
+        t.factor = 1;
+        t.window[0] = net_positions(x);
+        break;
+    case 1:
+        if (x->nspatial < 2) return 0;
+        t.factor = x->nspatial - 1;
+        t.window[0] = x->spatial[0] * x->spatial[1];
+        t.window[1] = x->spatial[2];
+        break;
+    default:
+        if (x->nspatial == 3) return 0;
+        t.factor = x->nspatial + 1;
+        memcpy(t.window, x->spatial, sizeof t.window);
+        t.window[x->nspatial] = 1;
+    }
+    return add(m, t);
+}
+
 static size_t add_stack(maker *m, size_t in)
 {
     net_node t = {.op = NET_STACK, .inputs = 1, .in = {in}};
@@ -532,7 +557,7 @@ static size_t add_padding(maker *m, size_t in)
 
 static size_t other_step(maker *m, size_t in)
 {
-    switch (rng_below(&m->r, 15)) {
+    switch (rng_below(&m->r, 16)) {
     case 0:
     case 1:
         return add_groups(m, in, false);
@@ -559,6 +584,8 @@ static size_t other_step(maker *m, size_t in)
         return add_stack(m, in);
     case 13:
         return add_attention(m, in);
+    case 14:
+        return add_reshape(m, in);
     default:
         return add_recurrent(m, in);
     }
