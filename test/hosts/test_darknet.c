@@ -1307,6 +1307,17 @@ START_TEST(the_hook_reports_what_it_cannot_return)
     ck_assert_int_eq(s.d.error.status, MSKP_BAD_NUMBER);
     ck_assert_uint_gt(strlen(s.d.error.text), 10);
     ck_assert(same_set(&s, UPDATES, updates));
+    /* An array of another length than the graph says, as darknet counts it. */
+    mskp_darknet_free(&s.d);
+    s.net->layers[0].nweights--;
+    ck_assert_int_eq(mskp_darknet_describe(&s.d, s.net, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_darknet_hook(&s.d, NULL), MSKP_OK);
+    s.net->layers[0].nweights++;
+    memcpy(s.d.keep, s.keep, s.d.units);
+    s.d.strength = 0.1;
+    update_network(s.net);
+    ck_assert_int_eq(s.d.error.status, MSKP_BAD_SHAPE);
+    ck_assert_msg(strstr(s.d.error.text, "layer0.weights") != NULL, "%s", s.d.error.text);
     law_free(s.d.graph, updates);
     close_subject(&s);
 }

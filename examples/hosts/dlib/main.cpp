@@ -154,7 +154,7 @@ int main(int argc, char **argv)
     h.options.batch = 50;
     h.options.threads = 1;
     h.options.macs = 0.5;
-    h.options.strength = 0.01;
+    h.options.strength = 0.05;
     h.options.rate = 0.1;
     h.options.seed = 1;
     h.open = open;
