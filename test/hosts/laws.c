@@ -218,6 +218,7 @@ static int alive(const uint32_t *unit, size_t n, const uint8_t *keep)
 void law_random_mask(const mskp_graph *graph, double part, uint64_t seed, uint8_t *keep)
 {
     const mskp_counts counts = mskp_count(graph);
+    const uint64_t start = seed;
     size_t n, removed = 0;
     for (size_t u = 0; u < counts.units; u++)
         keep[u] = (double)(draw(&seed) >> 11) * 0x1p-53 >= part;
@@ -231,5 +232,6 @@ void law_random_mask(const mskp_graph *graph, double part, uint64_t seed, uint8_
             if (unit && !alive(unit, n, keep)) keep[unit[draw(&seed) % n]] = 1;
         }
     for (size_t u = 0; u < counts.units; u++) removed += !keep[u];
-    ck_assert_msg(removed > 0, "the mask removes none of %zu units", counts.units);
+    ck_assert_msg(removed > 0, "seed %llu: the mask removes none of %zu units",
+                  (unsigned long long)start, counts.units);
 }
