@@ -165,13 +165,13 @@ typedef enum mskp_dtype {
  * MSKP_OVERLAP. data must be aligned to the element's size, 16 bytes to 8.
  *
  * elements: how many elements the view has, for hosts that know how much they allocated. Every call
- * refuses another number than the parameter's shape asks for; 0: not said. Surgery in place corrects
- * it.
+ * refuses another number than the parameter's shape asks for; 0: not said. Surgery in place
+ * corrects it.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
  * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties and surgery
- * check them all the same, and also those of tensors that they do not touch: a wrong one shows in the
- * first step and not in the one that needs it.
+ * check them all the same, and also those of tensors that they do not touch: a wrong one shows in
+ * the first step and not in the one that needs it.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -232,8 +232,8 @@ MSKP_API mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t
 MSKP_API mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels,
                                uint32_t nspatial, const size_t *spatial);
 
-/* What leaves the network: pins the value's channels. May be called for several values. Without it the
- * classes of a classifier may leave like any other channel. */
+/* What leaves the network: pins the value's channels. May be called for several values. Without it
+ * the classes of a classifier may leave like any other channel. */
 MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
 
 /*
@@ -242,8 +242,8 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   bias     [out], or {0} for none
  *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
  *            not have must be 0.
- *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends on
- *            grouping.
+ *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends
+ *            on grouping.
  *   output_pad  must be 0, see mskp_conv_transposed
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
@@ -271,8 +271,8 @@ MSKP_API mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in
 /*
  * Transposed convolution, with the same fields.
  *   weight   [in][out / groups][kernel ...]
- *   result   (in - 1) x stride - pads + dilation x (kernel - 1) + output_pad + 1 positions per axis;
- *            output_pad below the larger of stride and dilation
+ *   result   (in - 1) x stride - pads + dilation x (kernel - 1) + output_pad + 1 positions per
+ *            axis; output_pad below the larger of stride and dilation
  * MACs: input positions x elements of the weight.
  */
 MSKP_API mskp_value mskp_conv_transposed(mskp_graph *graph, const char *name, mskp_value in,
@@ -283,22 +283,24 @@ MSKP_API mskp_value mskp_conv_transposed(mskp_graph *graph, const char *name, ms
 MSKP_API mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                 mskp_param weight, mskp_param bias);
 
-/* A table of rows that are looked up: [entries][channels]. Makes new channels, at the positions given. */
+/* A table of rows that are looked up: [entries][channels]. Makes new channels, at the positions
+ * given. */
 MSKP_API mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
                                    uint32_t nspatial, const size_t *spatial);
 
-/* A parameter as an operand: position embeddings to be added (FILTER), a learned scale of each channel
- * to be multiplied with (SCALE). Makes new channels, bound to this axis in these roles. */
+/* A parameter as an operand: position embeddings to be added (FILTER), a learned scale of each
+ * channel to be multiplied with (SCALE). Makes new channels, bound to this axis in these roles. */
 MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param param,
                                      uint32_t axis, uint32_t roles, uint32_t nspatial,
                                      const size_t *spatial);
 
 /*
  * Norms. Each parameter is [channels], or {0} for none. scale is gamma, shift is beta.
- * Where statistics run over several channels, the others change when one leaves, however small it was:
- * such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info tells how
- * many of a value's channels cannot leave exactly for this reason.
- *   groups, grouping  of a group norm. MSKP_GROUPS_WHOLE is exact: statistics leave with their group.
+ * Where statistics run over several channels, the others change when one leaves, however small it
+ * was: such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info
+ * tells how many of a value's channels cannot leave exactly for this reason.
+ *   groups, grouping  of a group norm. MSKP_GROUPS_WHOLE is exact: statistics leave with their
+ *                     group.
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -403,11 +405,11 @@ MSKP_API mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value i
                                size_t count);
 
 /*
- * n >= 1 equal parts, parts[0 .. n-1], called NAME.0, NAME.1 ... A network that says "in n equal parts"
- * must keep them equal: position p of every part leaves at once, unless rewritable is 1: the host then
- * writes the parts' new widths (mskp_plan_value), and nothing is tied. Ties can chain: with chunk and
- * shuffle tied, the streams of a ShuffleNet-v2 keep 1, 1 and 29 units, rewritable all of them. Parts of
- * any widths: mskp_slice. On failure the parts are handles 0.
+ * n >= 1 equal parts, parts[0 .. n-1], called NAME.0, NAME.1 ... A network that says "in n equal
+ * parts" must keep them equal: position p of every part leaves at once, unless rewritable is 1: the
+ * host then writes the parts' new widths (mskp_plan_value), and nothing is tied. Ties can chain:
+ * with chunk and shuffle tied, the streams of a ShuffleNet-v2 keep 1, 1 and 29 units, rewritable
+ * all of them. Parts of any widths: mskp_slice. On failure the parts are handles 0.
  */
 MSKP_API mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_t n,
                                 uint32_t rewritable, mskp_value *parts);
@@ -427,19 +429,19 @@ MSKP_API mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_val
                                    uint32_t nspatial, const size_t *spatial,
                                    uint32_t channels_last);
 
-/* The same channels and positions, seen as other spatial axes: an image of 14 x 14 as a sequence of 196.
- * The number of positions must stay. */
+/* The same channels and positions, seen as other spatial axes: an image of 14 x 14 as a sequence of
+ * 196. The number of positions must stay. */
 MSKP_API mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in,
                                  uint32_t nspatial, const size_t *spatial);
 
-/* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et al.,
- * CVPR 2018). So that the smaller network can be written that way, position i of every group leaves at
- * once, unless rewritable is 1: the host then gathers by mskp_plan_value's indices. */
+/* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et
+ * al., CVPR 2018). So that the smaller network can be written that way, position i of every group
+ * leaves at once, unless rewritable is 1: the host then gathers by mskp_plan_value's indices. */
 MSKP_API mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in,
                                          size_t groups, uint32_t rewritable);
 
-/* factor^nspatial channels become one of factor times the size on each axis (Shi et al., CVPR 2016), and
- * the way back. Those that make one are tied. */
+/* factor^nspatial channels become one of factor times the size on each axis (Shi et al., CVPR
+ * 2016), and the way back. Those that make one are tied. */
 typedef enum mskp_shuffle_order {
     MSKP_CHANNEL_MAJOR = 0, /* channel x block + place in the block: PyTorch; ONNX's CRD */
     MSKP_BLOCK_MAJOR = 1,   /* place in the block x channels + channel: TensorFlow; ONNX's DCR */
@@ -450,25 +452,25 @@ MSKP_API mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp
 MSKP_API mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value in,
                                          size_t factor, mskp_shuffle_order order);
 
-/* n >= 1 values one after the other along a spatial axis: equal numbers of channels, tied position by
- * position; the other axes must be equal. */
+/* n >= 1 values one after the other along a spatial axis: equal numbers of channels, tied position
+ * by position; the other axes must be equal. */
 MSKP_API mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axis,
                                         size_t n, const mskp_value *values);
 
 /*
  * Multi-head attention (Vaswani et al., NIPS 2017) over all positions of the input.
- *   query, key, value   [heads x dim][in channels], with biases [heads x dim] or {0}: query and key of
- *            `head_dim` rows for each head, value of `value_dim` (0: head_dim)
- *   kv_heads  0: as many as heads. Fewer: each key and value head serves heads / kv_heads query heads,
- *            one after the other (Ainslie et al., EMNLP 2023)
+ *   query, key, value   [heads x dim][in channels], with biases [heads x dim] or {0}: query and key
+ *            of `head_dim` rows for each head, value of `value_dim` (0: head_dim)
+ *   kv_heads  0: as many as heads. Fewer: each key and value head serves heads / kv_heads query
+ *            heads, one after the other (Ainslie et al., EMNLP 2023)
  *   packed   1: query holds the rows of query, key and value, one after the other
  *   output   [out channels][heads x value_dim], output_bias [out channels] or {0}
- *   units    what may leave: whole heads (with the key and value head that they share), or a position
- *            within all heads at once. The scale of the softmax must stay what it was.
+ *   units    what may leave: whole heads (with the key and value head that they share), or a
+ *            position within all heads at once. The scale of the softmax must stay what it was.
  *   memory   {0}, or the value that keys and values are made of
  * Makes new channels. The lists within are values, too: NAME.heads (or NAME.key_positions and
- * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result. MACs: positions x elements of the
- * weights, and for each pair of positions one for each channel of query and of result.
+ * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result. MACs: positions x elements
+ * of the weights, and for each pair of positions one for each channel of query and of result.
  */
 typedef enum mskp_attention_units {
     MSKP_HEADS = 0,
@@ -488,14 +490,14 @@ MSKP_API mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_val
                                    const mskp_attention_desc *desc);
 
 /*
- * Recurrent layers over the positions of the input, one step each. A hidden unit stands once in each gate
- * of both weights (LSTM 4, GRU 3, RNN 1; in any order) and leaves from all of them.
+ * Recurrent layers over the positions of the input, one step each. A hidden unit stands once in
+ * each gate of both weights (LSTM 4, GRU 3, RNN 1; in any order) and leaves from all of them.
  *   params   one for each layer (and for each direction: forward, backward, forward ...): input
- *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}; units may
- *            differ from layer to layer
+ *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0};
+ *            units may differ from layer to layer
  *   state_given  1: the first state comes from outside: the hidden units are pinned. 0: it is zero.
- * The result: the units of the last layer (forward, then backward). Layer and direction k is a value of
- * its own, NAME.hk. MACs: positions x elements of the weights.
+ * The result: the units of the last layer (forward, then backward). Layer and direction k is a
+ * value of its own, NAME.hk. MACs: positions x elements of the weights.
  */
 typedef enum mskp_recurrent_kind {
     MSKP_LSTM = 0,
@@ -518,9 +520,9 @@ MSKP_API mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_val
                                    const mskp_recurrent_desc *desc);
 
 /*
- * An operator that mskp does not know, and that may do anything with its inputs: the channels of the
- * n >= 0 inputs are pinned, and the result is `channels` new ones, pinned too. Arguments else as for
- * mskp_input. So nothing that reaches it is cut, and what lies elsewhere still may be.
+ * An operator that mskp does not know, and that may do anything with its inputs: the channels of
+ * the n >= 0 inputs are pinned, and the result is `channels` new ones, pinned too. Arguments else
+ * as for mskp_input. So nothing that reaches it is cut, and what lies elsewhere still may be.
  *   op   what the host calls such operators ("yolo"): a word without blanks, of at most MSKP_MAX_OP
  *        bytes; copied. It is what reports name:
  *        mskp_value_get_info tells it of the value, and the value as pinned_by of all that it pins.
@@ -571,13 +573,13 @@ MSKP_API mskp_status mskp_pin(mskp_graph *graph, mskp_value value);
 MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axis, uint32_t roles,
                                mskp_value value);
 
-/* The value's channels are zero once their units' slices of these roles are (all of them), whatever comes
- * in. For operators of the host's own: without it mskp_exact takes them for never zero. */
+/* The value's channels are zero once their units' slices of these roles are (all of them), whatever
+ * comes in. For operators of the host's own: without it mskp_exact takes them for never zero. */
 MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
-/* The parameter belongs to the operator that makes this value, but none of its axes follows channels
- * (a single slope for all): it stays as it is, and is counted. Bound or attached before: nothing is
- * done. A parameter that is neither is refused by finish. */
+/* The parameter belongs to the operator that makes this value, but none of its axes follows
+ * channels (a single slope for all): it stays as it is, and is counted. Bound or attached before:
+ * nothing is done. A parameter that is neither is refused by finish. */
 MSKP_API mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 
 /* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
@@ -607,8 +609,8 @@ MSKP_API mskp_counts mskp_count(const mskp_graph *graph);
 MSKP_API mskp_param mskp_param_find(const mskp_graph *graph, const char *name);
 MSKP_API mskp_value mskp_value_find(const mskp_graph *graph, const char *name);
 
-/* How many spatial axes a value has; *channels, spatial: may be NULL. Works while describing, too, so
- * that a bridge need not keep shapes of its own. 0 channels: the handle is not of this graph. */
+/* How many spatial axes a value has; *channels, spatial: may be NULL. Works while describing, too,
+ * so that a bridge need not keep shapes of its own. 0 channels: the handle is not of this graph. */
 MSKP_API uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value value, size_t *channels,
                                    size_t spatial[MSKP_MAX_SPATIAL]);
 
@@ -617,12 +619,13 @@ MSKP_API uint32_t mskp_param_info(const mskp_graph *graph, mskp_param param, con
                                   size_t shape[MSKP_MAX_DIMS]);
 
 /*
- * *view <- all of a parameter, packed, with its axes in another order in memory: order[0] is the axis
- * with the largest stride, order[ndim - 1] the one whose neighbours are next to each other; NULL: as
- * declared. A linear weight [out][in] that lies in memory as [in][out] has order {1, 0}, a
+ * *view <- all of a parameter, packed, with its axes in another order in memory: order[0] is the
+ * axis with the largest stride, order[ndim - 1] the one whose neighbours are next to each other;
+ * NULL: as declared. A linear weight [out][in] that lies in memory as [in][out] has order {1, 0}, a
  * convolution weight in channels-last memory {0, 2, 3, 1}. With the graph of after the surgery, the
- * small view. data may be NULL. Errors: MSKP_BAD_ARGUMENT for a parameter that is not of this graph,
- * an order that does not name each axis once, a dtype that is none; MSKP_BAD_STATE before finish.
+ * small view. data may be NULL. Errors: MSKP_BAD_ARGUMENT for a parameter that is not of this
+ * graph, an order that does not name each axis once, a dtype that is none; MSKP_BAD_STATE before
+ * finish.
  */
 MSKP_API mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param,
                                      const uint32_t *order, void *data, mskp_dtype dtype,
@@ -634,7 +637,8 @@ MSKP_API mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param,
 MSKP_API const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param param, uint32_t axis,
                                           uint32_t *roles, size_t *count);
 
-/* All roles of the parameter's axes together: does a score or a penalty with these roles touch it? */
+/* All roles of the parameter's axes together: does a score or a penalty with some of these roles
+ * touch it? */
 MSKP_API uint32_t mskp_param_roles(const mskp_graph *graph, mskp_param param);
 
 /* The unit of each channel of a value; MSKP_PINNED for those that never leave. count may be NULL.
@@ -662,12 +666,12 @@ MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value val
                                          mskp_value_info *info, mskp_error *err);
 
 /*
- * exact[u] <- 1 if unit u leaves without changing anything else, once its slices of these roles are zero;
- * else 0. Known before any training: what has to be penalized so that surgery costs nothing? With gamma
- * (MSKP_ROLE_SCALE) alone a unit of a batch norm with a shift still puts out a constant; with gamma and
- * beta it is silent behind relu, but not behind sigmoid; where MSKP_ROLE_CONSUMER is zero nobody hears it.
- * Never wrong when it says 1, as far as the description is true: operators of the host's own count as
- * never zero unless mskp_zero_if says more.
+ * exact[u] <- 1 if unit u leaves without changing anything else, once its slices of these roles are
+ * zero; else 0. Known before any training: what has to be penalized so that surgery costs nothing?
+ * With gamma (MSKP_ROLE_SCALE) alone a unit of a batch norm with a shift still puts out a constant;
+ * with gamma and beta it is silent behind relu, but not behind sigmoid; where MSKP_ROLE_CONSUMER is
+ * zero nobody hears it. Never wrong when it says 1, as far as the description is true: operators of
+ * the host's own count as never zero unless mskp_zero_if says more.
  *   roles   of MSKP_ROLES_UNIT
  *   units   length of exact, must be mskp_count().units
  */
@@ -732,8 +736,8 @@ typedef struct mskp_scoring {
 
 /*
  * scores[u] <- how much unit u matters. scoring NULL: |gamma|, summed (network slimming: Liu et
- * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. A unit of a residual stream has a gamma
- * in each of its batch norms, so that a sum favours it; MSKP_REDUCE_MEAN treats all alike.
+ * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. A unit of a residual stream has a
+ * gamma in each of its batch norms, so that a sum favours it; MSKP_REDUCE_MEAN treats all alike.
  *   values  a set; only tensors with slices of these roles are read. NaN and infinities in what is
  *           read are MSKP_BAD_NUMBER.
  *   units   length of scores, must be mskp_count().units
@@ -858,8 +862,8 @@ typedef enum mskp_target {
  * penalized. knee >= 0; at 0, smooth L1 is L1. unit_weight: [units], a factor >= 0 for each unit's
  * part of R; NULL: 1 each. An element that belongs to two units counts for both.
  *
- * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead of
- * being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
+ * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead
+ * of being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
  * update layer by layer: in that layer's update, sets that hold nothing but its tensors.
  */
 typedef struct mskp_penalty {
@@ -877,9 +881,9 @@ typedef struct mskp_penalty {
  * c that will be removed ([MaskSparsity], the regularization term of its loss).
  *   alpha   signed, finite: s; s * loss scale; -s * batch where a host keeps negative summed
  *           gradients; 0 is allowed
- *   values, gradients   sets; only slices in `roles` of targeted units are touched, and only tensors
- *           that hold some need data. A tensor whose gradient has no data is MSKP_NO_DATA, one that
- *           is its own gradient MSKP_OVERLAP.
+ *   values, gradients   sets; only slices in `roles` of targeted units are touched, and only
+ *           tensors that hold some need data. A tensor whose gradient has no data is MSKP_NO_DATA,
+ *           one that is its own gradient MSKP_OVERLAP.
  * Call it once per optimizer step, after accumulation and all-reduce, before the step. It reads
  * values in their own precision and rounds once into the gradient's. Weights that are not finite go
  * through without an error, as they do through an optimizer: NaN has the sign of its bit.
@@ -904,9 +908,9 @@ MSKP_API mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units
                                            uint64_t steps_left, size_t params,
                                            const mskp_tensor *values, mskp_error *err);
 
-/* values <- +0 in the targeted slices, to see what surgery will do before doing it (on a copy). With
- * roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are. Of `penalty` the fields target,
- * roles and skip_missing count; NULL: gamma of what is removed. */
+/* values <- +0 in the targeted slices, to see what surgery will do before doing it (on a copy).
+ * With roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are. Of `penalty` the fields
+ * target, roles and skip_missing count; NULL: gamma of what is removed. */
 MSKP_API mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
                                        const mskp_penalty *penalty, size_t params,
                                        const mskp_tensor *values, mskp_error *err);
@@ -941,9 +945,9 @@ MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
 
-/* How many of the channels first .. first+count-1 of a value stay; those beyond its end count as none.
- * A slice's new first channel is the count of what was before it, a padding's new widths are the
- * counts of its zeros. 0 for a handle that is not of the plan's graph. */
+/* How many of the channels first .. first+count-1 of a value stay; those beyond its end count as
+ * none. A slice's new first channel is the count of what was before it, a padding's new widths are
+ * the counts of its zeros. 0 for a handle that is not of the plan's graph. */
 MSKP_API size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first,
                                 size_t count);
 

@@ -1,9 +1,10 @@
 /*
- * What a channel that is to leave still says. While the network is described, every channel of every
- * value gets a table: for which sets of roles is it zero, once its unit's slices of these roles are?
- * (gamma and beta of a batch norm: zero after it, whatever comes in; zero after relu; a half after
- * sigmoid.) A channel leaves without a trace if each operator that mixes channels either reads zero
- * or has zero weights for it. So "would this unit leave exactly?" is answered before any training.
+ * What a channel that is to leave still says. While the network is described, every channel of
+ * every value gets a table: for which sets of roles is it zero, once its unit's slices of these
+ * roles are? (gamma and beta of a batch norm: zero after it, whatever comes in; zero after relu; a
+ * half after sigmoid.) A channel leaves without a trace if each operator that mixes channels either
+ * reads zero or has zero weights for it. So "would this unit leave exactly?" is answered before any
+ * training.
  *
  * A table is 16 bits, one for each set of the four roles: and is &, or is |.
  */

@@ -462,7 +462,7 @@ static zero_table norm_zero(const mskp_norm_desc *desc, zero_table read)
 {
     const zero_table shift = desc->shift.id ? ZERO_SHIFT : ZERO_ALWAYS;
     const zero_table scale = desc->scale.id ? ZERO_SCALE : ZERO_NEVER;
-    /* (0 - mean) / deviation: batch norm's mean is another's, the others' is 0 with what comes in */
+    /* (0 - mean) / deviation: batch norm's mean is not of this input, the others' is 0 with it */
     if (desc->kind == MSKP_BATCH_NORM) return scale & shift;
     return (zero_table)((scale | read) & shift);
 }

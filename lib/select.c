@@ -135,8 +135,8 @@ static void walk_down(walk *w)
         if (collect(w, w->order[i]) && amounts_met(w)) return;
 }
 
-/* Names the demand, what it asks and the least that can be had. Units that can never leave are told,
- * too: a network without gamma, scored by gamma, has nothing else. */
+/* Names the demand, what it asks and the least that can be had. Units that can never leave are
+ * told, too: a network without gamma, scored by gamma, has nothing else. */
 static mskp_status out_of_reach(const walk *w, mskp_error *err)
 {
     const mskp_rule *r = w->rule;

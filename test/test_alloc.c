@@ -113,6 +113,47 @@ static mskp_value block(const describer *d, const char *name, mskp_value in, siz
     return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_RELU}));
 }
 
+/* The operators that the others do not use, each once. */
+static void describe_others(const describer *d, mskp_value in)
+{
+    mskp_graph *g = d->graph;
+    mskp_value parts[2] = {{0}};
+    const mskp_param table = param(d, "entries", 2, 7, WIDTH);
+    mskp_conv_desc conv = {.groups = 2,
+                           .pad_before = {1, 1},
+                           .pad_after = {1, 1},
+                           .weight = param(d, "grouped", 4, WIDTH, WIDTH / 2)};
+    mskp_value v = MADE(mskp_conv(g, NULL, in, &conv));
+    conv = (mskp_conv_desc){.groups = WIDTH,
+                            .pad_before = {1, 1},
+                            .pad_after = {1, 1},
+                            .weight = param(d, "depthwise", 4, WIDTH, 1)};
+    v = MADE(mskp_conv_transposed(g, NULL, v, &conv));
+    const mskp_norm_desc norm = {.kind = MSKP_GROUP_NORM, .groups = 2, .accept_inexact = 1};
+    v = MADE(mskp_norm(g, NULL, v, &norm));
+    v = MADE(mskp_prelu(g, NULL, v, param(d, "slope", 1, WIDTH, 0)));
+    v = MADE(mskp_channel_shuffle(g, NULL, v, 2, 0));
+    WENT(mskp_chunk(g, "halves", v, 2, 1, parts));
+    v = MADE(mskp_concat(g, NULL, 2, (mskp_value[]){parts[1], parts[0]}));
+    v = MADE(mskp_pixel_unshuffle(g, NULL, v, 2, MSKP_BLOCK_MAJOR));
+    v = MADE(mskp_pixel_shuffle(g, NULL, v, 2, MSKP_CHANNEL_MAJOR));
+    v = MADE(mskp_reshape(g, NULL, v, 1, (size_t[]){64}));
+    mskp_value learned = MADE(mskp_embedding(g, NULL, table, 1, (size_t[]){64}));
+    v = MADE(mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){v, learned}));
+    v = MADE(mskp_concat_spatial(g, NULL, 0, 2, (mskp_value[]){v, v}));
+    const mskp_attention_desc attention = {.query = param(d, "qkv", 2, 12, WIDTH),
+                                           .output = param(d, "o", 2, WIDTH, 4),
+                                           .heads = 2,
+                                           .head_dim = 2,
+                                           .packed = 1};
+    v = MADE(mskp_attention(g, "attention", v, &attention));
+    const mskp_recurrent_params lstm = {
+        param(d, "ih", 2, 12, WIDTH), param(d, "hh", 2, 12, 3), {0}, {0}};
+    v = MADE(mskp_recurrent(g, NULL, v, &(mskp_recurrent_desc){.params = &lstm}));
+    WENT(mskp_zero_if(g, v, MSKP_ROLE_FILTER));
+    WENT(mskp_attach(g, param(d, "apart", 1, 1, 0), v));
+}
+
 static void describe(const describer *d)
 {
     mskp_graph *g = d->graph;
@@ -145,6 +186,7 @@ static void describe(const describer *d)
     WENT(mskp_bind(g, table, 0, MSKP_ROLE_CONSUMER, y));
     WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
     WENT(mskp_pin(g, z));
+    describe_others(d, c);
     mskp_value unknown =
         MADE(mskp_opaque(g, "unknown", "yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}));
     MADE(mskp_opaque(g, NULL, "sink", 1, &unknown, 1, 0, NULL));

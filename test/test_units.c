@@ -463,6 +463,87 @@ START_TEST(structure_is_checked)
 }
 END_TEST
 
+START_TEST(further_operators_are_checked)
+{
+    mskp_value parts[4];
+    const size_t two[2] = {2, 2};
+#define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
+    REFUSED_PLAIN(NORM(.kind = (mskp_norm_layer)6), MSKP_BAD_ARGUMENT, WORDS("n", "kind 6"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_GROUP_NORM, .groups = 2), MSKP_BAD_SHAPE, WORDS("n", "2", "3"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .groups = 3), MSKP_BAD_SHAPE, WORDS("layer_norm"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .mean = b.v7), MSKP_BAD_ARGUMENT,
+                  WORDS("layer_norm", "statistics"));
+#define UP(...) mskp_conv_transposed(b.g, "up", b.x, &(mskp_conv_desc){__VA_ARGS__})
+    REFUSED_PLAIN(UP(.weight = b.w), MSKP_BAD_SHAPE, WORDS("up", "expects 4", "has 3"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.v7), MSKP_BAD_SHAPE, WORDS("p", "slope", "7", "3"));
+    REFUSED_PLAIN(mskp_embedding(b.g, "e", b.v7, 0, NULL), MSKP_BAD_SHAPE, WORDS("e", "1 axes"));
+    REFUSED_PLAIN(mskp_param_value(b.g, "e", b.v7, 1, MSKP_ROLE_SCALE, 0, NULL), MSKP_BAD_SHAPE,
+                  WORDS("e", "axis 1"));
+    REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 2, 0), MSKP_BAD_SHAPE,
+                  WORDS("s", "5", "2"));
+    REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 5, 2), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "rewritable"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 2, 0, parts), MSKP_BAD_SHAPE, WORDS("c", "5", "2"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 0, 0, parts), MSKP_BAD_SHAPE, WORDS("c", "0"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 0, NULL), MSKP_BAD_ARGUMENT, WORDS("parts"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 2, MSKP_CHANNEL_MAJOR), MSKP_BAD_SHAPE,
+                  WORDS("s", "3", "4"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 0, MSKP_CHANNEL_MAJOR), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "factor 0"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.flat, 1, (mskp_shuffle_order)2), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "0 spatial"));
+    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 4, MSKP_BLOCK_MAJOR), MSKP_BAD_SHAPE,
+                  WORDS("s", "axis 1", "6", "4"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 2, two, 0), MSKP_BAD_ARGUMENT, WORDS("u", "2"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 0), MSKP_BAD_SHAPE,
+                  WORDS("u", "5", "4"));
+    REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, 2, two), MSKP_BAD_SHAPE, WORDS("r", "48", "4"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 2, LIST(b.x)), MSKP_BAD_SHAPE,
+                  WORDS("s", "axis 2"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, b.flat)), MSKP_BAD_SHAPE,
+                  WORDS("s", "flat", "5", "3"));
+#define ATTEND(...) mskp_attention(b.g, "a", b.flat, &(mskp_attention_desc){__VA_ARGS__})
+    REFUSED_PLAIN(ATTEND(.heads = 3, .kv_heads = 2, .head_dim = 1), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "3 heads", "2 key"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1), MSKP_BAD_ARGUMENT, WORDS("a", "query has no"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 3, .query = b.l25), MSKP_BAD_SHAPE,
+                  WORDS("a", "query", "2", "3"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 1, .query = b.l25, .key = b.l25),
+                  MSKP_BAD_SHAPE, WORDS("a", "query", "expected 3"));
+    REFUSED_PLAIN(mskp_attention(b.g, "a", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("a", "desc"));
+#define RECUR(...) mskp_recurrent(b.g, "r", b.flat, &(mskp_recurrent_desc){__VA_ARGS__})
+#define SAME_TWICE             \
+    (mskp_recurrent_params[])  \
+    {                          \
+        {                      \
+            b.l25, b.l25, {0}, \
+            {                  \
+                0              \
+            }                  \
+        }                      \
+    }
+    REFUSED_PLAIN(RECUR(.params = NULL), MSKP_BAD_ARGUMENT, WORDS("r", "params is NULL"));
+    REFUSED_PLAIN(RECUR(.kind = (mskp_recurrent_kind)3, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "kind 3"));
+    REFUSED_PLAIN(RECUR(.kind = MSKP_RNN, .params = SAME_TWICE), MSKP_BAD_SHAPE,
+                  WORDS("r", "2", "5"));
+    REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 0), MSKP_BAD_ARGUMENT, WORDS("flat", "0x0"));
+    REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 16), MSKP_BAD_ARGUMENT, WORDS("flat", "0x10"));
+    REFUSED_STATUS(mskp_zero_if(b.g, (mskp_value){0}, 1), MSKP_BAD_ARGUMENT, WORDS("zero_if"));
+}
+END_TEST
+
+/* What says that it fails names no part of what was not made. */
+START_TEST(chunks_that_fail_are_no_handles)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_value parts[2] = {{77}, {77}};
+    ck_assert_int_ne(mskp_chunk(g, "c", mskp_input(g, "x", 5, 0, NULL), 2, 0, parts), MSKP_OK);
+    ck_assert_uint_eq(parts[0].id + parts[1].id, 0);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(names_and_sizes_are_checked)
 {
     REFUSED_PLAIN(mskp_parameter(b.g, "w", SHAPE(1)), MSKP_BAD_NAME, WORDS("w"));
@@ -642,6 +723,8 @@ int main(void)
     tcase_add_test(tcase, conv_is_checked);
     tcase_add_test(tcase, layers_are_checked);
     tcase_add_test(tcase, structure_is_checked);
+    tcase_add_test(tcase, further_operators_are_checked);
+    tcase_add_test(tcase, chunks_that_fail_are_no_handles);
     tcase_add_test(tcase, names_and_sizes_are_checked);
     tcase_add_test(tcase, null_shapes_are_refused);
     tcase_add_test(tcase, parameters_must_be_bound);

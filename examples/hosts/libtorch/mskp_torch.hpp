@@ -138,26 +138,30 @@ class Pruner
                           spatial.data());
     }
 
-    /* Conv1d, Conv2d, Conv3d with any padding and padding mode. */
+    /* Conv1d, 2d, 3d with any padding and padding mode, ConvTranspose1d, 2d, 3d, grouped or not. Of
+     * groups, the same positions leave; of depthwise convolutions, channels with their filters. */
     template <class Conv>
     mskp_value conv(const torch::nn::ModuleHolder<Conv> &holder, mskp_value in)
     {
         const auto m = holder.ptr();
         const char *name = name_module(m.get());
+        const bool transposed = m->options.transposed();
         mskp_conv_desc d{};
-        if (m->options.transposed())
-            throw error(name_of(m.get()) + ": transposed convolutions are not known here; describe "
-                                           "it on graph() or with mskp_opaque");
         d.weight = param(m->weight), d.bias = param(m->bias);
         d.groups = static_cast<size_t>(m->options.groups());
         for (size_t i = 0; i < m->options.stride()->size(); i++) {
             d.stride[i] = static_cast<size_t>(m->options.stride()->at(i));
             d.dilation[i] = static_cast<size_t>(m->options.dilation()->at(i));
+            if (transposed)
+                d.output_pad[i] = static_cast<size_t>(m->options.output_padding()->at(i));
         }
         set_padding(d, m->options);
-        const mskp_value out = mskp_conv(graph(), name, in, &d);
+        const mskp_value out = transposed ? mskp_conv_transposed(graph(), name, in, &d)
+                                          : mskp_conv(graph(), name, in, &d);
         follow([=](const mskp_graph *now) {
-            m->options.in_channels(channels(now, in)).out_channels(channels(now, out));
+            const int64_t from = channels(now, in), to = channels(now, out);
+            m->options.in_channels(from).out_channels(to).groups((transposed ? to : from) /
+                                                                 m->weight.size(1));
         });
         return out;
     }
