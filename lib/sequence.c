@@ -148,14 +148,14 @@ static int attention_lists(mskp_graph *graph, heads *h)
     const struct {
         const char *op;
         mskp_value *to;
-        mskp_value from;
         size_t repeat, rounds;
+        mskp_value from;
         zero_table zero;
     } list[] = {
-        {"query", &h->q, shared[0], positions ? 1 : g * dk, positions ? g * kv : 1, row[0]},
-        {"key", &h->k, shared[0], positions ? 1 : dk, positions ? kv : 1, row[1]},
-        {"value", &h->v, shared[1], positions ? 1 : dv, positions ? kv : 1, row[2]},
-        {"result", &h->r, shared[1], positions ? 1 : g * dv, positions ? g * kv : 1, row[2]}};
+        {"query", &h->q, positions ? 1 : g * dk, positions ? g * kv : 1, shared[0], row[0]},
+        {"key", &h->k, positions ? 1 : dk, positions ? kv : 1, shared[0], row[1]},
+        {"value", &h->v, positions ? 1 : dv, positions ? kv : 1, shared[1], row[2]},
+        {"result", &h->r, positions ? 1 : g * dv, positions ? g * kv : 1, shared[1], row[2]}};
     for (size_t i = 0; i < 4; i++) {
         *list[i].to = repeated(graph, mskpi_part_name(h->name, list[i].op, room), list[i].op,
                                list[i].from, list[i].repeat, list[i].rounds, list[i].zero);

@@ -361,12 +361,13 @@ static size_t block_size(const graph_value *v, size_t factor)
     return n;
 }
 
+/* *block <- how many channels make one. 1 after a sentence. */
 static int check_order(mskp_graph *graph, const char *who, const graph_value *v, size_t factor,
-                       mskp_shuffle_order order)
+                       mskp_shuffle_order order, size_t *block)
 {
     char room[NAME_ROOM];
-    if (v->nspatial && factor && (unsigned)order <= MSKP_BLOCK_MAJOR && block_size(v, factor))
-        return 0;
+    *block = block_size(v, factor);
+    if (v->nspatial && *block && (unsigned)order <= MSKP_BLOCK_MAJOR) return 0;
     mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
                      "%s: factor %zu on %u spatial axes, order %u (there are 2)",
                      mskpi_short(who, room), factor, v->nspatial, (unsigned)order);
@@ -378,9 +379,9 @@ mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in
 {
     const char *who = mskpi_who(name, "pixel_shuffle");
     graph_value v;
-    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order))
+    size_t block;
+    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))
         return NO_VALUE;
-    const size_t block = block_size(&v, factor);
     if (v.view.n % block) return misfit(graph, who, v.view.n, block);
     for (uint32_t d = 0; d < v.nspatial; d++)
         if (mskpi_times(v.spatial[d], factor, &v.spatial[d]))
@@ -396,9 +397,9 @@ mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value 
     char room[NAME_ROOM];
     graph_value v;
     size_t n;
-    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order))
+    size_t block;
+    if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))
         return NO_VALUE;
-    const size_t block = block_size(&v, factor);
     for (uint32_t d = 0; d < v.nspatial; d++) {
         if (v.spatial[d] % factor) {
             mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
