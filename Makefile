@@ -239,6 +239,11 @@ endef
 setup: ## install what is missing (Debian, Ubuntu), else say what is needed
 	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check (libcheck))
 
+UNKNOWN_HOSTS := $(filter-out darknet libtorch dlib,$(HOSTS))
+ifneq ($(UNKNOWN_HOSTS),)
+$(error HOSTS=$(HOSTS): no host $(UNKNOWN_HOSTS); there are darknet, libtorch and dlib)
+endif
+
 # After setup, where both are asked for: apt-get runs once at a time.
 setup-hosts: $(filter setup,$(MAKECMDGOALS))
 	$(call install_missing,$(PACKAGES) $(foreach h,$(HOSTS),$(PACKAGES_$(h))),$(HOSTS) and a C++17 compiler)

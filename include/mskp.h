@@ -164,8 +164,8 @@ typedef enum mskp_dtype {
  * slicing, padding or reversing a packed array does. Anything else, such as a stride of 0, is
  * MSKP_OVERLAP. data must be aligned to the element's size, 16 bytes to 8.
  *
- * elements: how many elements the view has, for hosts that know how much they allocated. Every call
- * refuses another number than the parameter's shape asks for; 0: not said. Surgery in place
+ * elements: how many elements the view has, for hosts that know how much they allocated. Another
+ * number than the parameter's shape asks for is refused; 0: not said. Surgery in place
  * corrects it.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
@@ -741,7 +741,8 @@ typedef struct mskp_scoring {
  *   values  a set; only tensors with slices of these roles are read. NaN and infinities in what is
  *           read are MSKP_BAD_NUMBER.
  *   units   length of scores, must be mskp_count().units
- * A unit without any such slice scores +infinity: mskp_select never removes it.
+ * A unit without any such slice scores +infinity: mskp_select never removes it. In a network without
+ * batch norm that is all of them, with the default roles: ask for MSKP_ROLE_FILTER.
  */
 MSKP_API mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring, size_t params,
                                 const mskp_tensor *values, size_t units, double *scores,

@@ -198,7 +198,8 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %s, `from` has %s",
                           mskpi_short(name, room), set, mskpi_dtype_name(to->dtype),
                           mskpi_dtype_name(move->from[p].dtype));
-    if ((status = mskpi_view(to, name, info->ndim, length, &j->to, err)) != MSKP_OK) return status;
+    status = mskpi_view_in(to, name, "to", info->ndim, length, &j->to, err);
+    if (status) return status;
     if (!ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
     int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;

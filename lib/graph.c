@@ -100,7 +100,8 @@ mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
     }
     for (uint32_t p = 1; p <= graph->nparams; p++)
         if (!graph->params[p].owner)
-            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the parameter is bound to no channels",
+            return mskpi_fail(err, MSKP_BAD_SHAPE,
+                              "%s: the parameter is bound to no channels: no operator uses it",
                               mskpi_short(mskpi_param_name(graph, p), room));
     const mskp_status status = mskpi_units_make(graph, err);
     if (status) return status;
@@ -305,8 +306,13 @@ const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param ha
 {
     char room[NAME_ROOM];
     if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no parameter has handle %u, there are %zu",
-                     mskpi_short(who, room), handle.id, graph->nparams);
+    if (!handle.id)
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: a parameter that it needs is none (handle 0)",
+                         mskpi_short(who, room));
+    else
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no parameter has handle %u, there are %zu",
+                         mskpi_short(who, room), handle.id, graph->nparams);
     return NULL;
 }
 

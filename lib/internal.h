@@ -313,9 +313,12 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
  * probably indexed from 0, and is one entry short. */
 mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
                             mskp_error *err);
+/* mskpi_view, whose sentence says which set the tensor is of: "gamma (gradients): ...". */
+mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const char *set,
+                          uint32_t ndim, const size_t *shape, tensor_view *view, mskp_error *err);
 /* Whatever the set says of a parameter's tensor, here or not: does it fit? */
-mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, uint32_t ndim,
-                             const size_t *shape, mskp_error *err);
+mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, const char *set,
+                             uint32_t ndim, const size_t *shape, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */

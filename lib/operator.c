@@ -137,9 +137,11 @@ static int beyond_axes(mskp_graph *graph, const char *who, uint32_t nspatial, si
     for (uint32_t d = nspatial; d < MSKP_MAX_SPATIAL; d++)
         for (size_t k = 0; k < n; k++) {
             if (!given[k][d]) continue;
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                             "%s: %zu is said of spatial axis %u, but the input has %u (0 and up)",
-                             mskpi_short(who, room), given[k][d], d, nspatial);
+            mskpi_graph_fail(
+                graph, MSKP_BAD_ARGUMENT,
+                "%s: %zu is said of spatial axis %u, counted from 0, but the input has "
+                "%u",
+                mskpi_short(who, room), given[k][d], d, nspatial);
             return 1;
         }
     return 0;
@@ -629,7 +631,8 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
         }
         if (resize && !desc->spatial[d]) {
             mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                             "%s: resizing to length 0 on spatial axis %u", shown, d);
+                             "%s: resizing needs a length on each axis; spatial[%u] is 0", shown,
+                             d);
             return NO_VALUE;
         }
         if (desc->spatial[d]) {

@@ -214,9 +214,9 @@ static mskp_status check_said(const job *j, mskp_error *err)
         size_t shape[MSKP_MAX_DIMS];
         const char *name;
         const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
-        status = mskpi_check_said(&j->values[id], name, ndim, shape, err);
+        status = mskpi_check_said(&j->values[id], name, "values", ndim, shape, err);
         if (!status && j->gradients)
-            status = mskpi_check_said(&j->gradients[id], name, ndim, shape, err);
+            status = mskpi_check_said(&j->gradients[id], name, "gradients", ndim, shape, err);
     }
     return status;
 }

@@ -1,5 +1,6 @@
 /* Tensor views: completing and checking them, elements as numbers, runs of elements. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
@@ -144,12 +145,23 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
     return MSKP_OK;
 }
 
-mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, uint32_t ndim,
-                             const size_t *shape, mskp_error *err)
+mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const char *set,
+                          uint32_t ndim, const size_t *shape, tensor_view *view, mskp_error *err)
+{
+    char both[2 * NAME_ROOM], room[NAME_ROOM];
+    const mskp_status status = mskpi_view(tensor, name, ndim, shape, view, NULL);
+    if (!status || !err) return status;
+    /* Once more, for the sentence: which tensor of the parameter is it? */
+    snprintf(both, sizeof both, "%s (%s)", mskpi_short(name, room), set);
+    return mskpi_view(tensor, both, ndim, shape, view, err);
+}
+
+mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, const char *set,
+                             uint32_t ndim, const size_t *shape, mskp_error *err)
 {
     tensor_view view;
     if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
-    return mskpi_view(tensor, name, ndim, shape, &view, err);
+    return mskpi_view_in(tensor, name, set, ndim, shape, &view, err);
 }
 
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
@@ -165,7 +177,7 @@ mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *
     if (mskpi_element_size(tensors[id].dtype) && !mskpi_is_number(tensors[id].dtype))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %s in %s holds no numbers",
                           mskpi_short(name, room), mskpi_dtype_name(tensors[id].dtype), set);
-    return mskpi_view(&tensors[id], name, ndim, shape, view, err);
+    return mskpi_view_in(&tensors[id], name, set, ndim, shape, view, err);
 }
 
 mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uint32_t *order,

@@ -385,7 +385,7 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(POOL(.size = {9, 2}), MSKP_BAD_SHAPE, WORDS("pool", "9", "8"));
     REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)5), MSKP_BAD_ARGUMENT, WORDS("pool", "5"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3}), MSKP_BAD_ARGUMENT,
-                  WORDS("pool", "length 0", "axis 1"));
+                  WORDS("pool", "spatial[1] is 0"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3, 3}, .size = {2, 2}),
                   MSKP_BAD_ARGUMENT, WORDS("pool", "resizing"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_MAX, .size = {2, 0}), MSKP_BAD_ARGUMENT,

@@ -155,7 +155,8 @@ static int run_stages(job *j)
     const host_options *o = &h->options;
     mskp_selection selection = {0};
     double before;
-    if (h->measure(h, &j->cost[0])) return 1;
+    /* What cannot be had should be known before epochs are spent: the mask of the first weights. */
+    if (h->measure(h, &j->cost[0]) || h->select(h, o->macs * j->cost[0].macs, &selection)) return 1;
     say(j, "%s: %.0f parameters, %.2f million MACs; %zu images, %zu to test", h->name,
         j->cost[0].params, 1e-6 * j->cost[0].macs, j->train.count, j->test.count);
     if (train(j, BASELINE, o->rate) || h->select(h, o->macs * j->cost[0].macs, &selection))

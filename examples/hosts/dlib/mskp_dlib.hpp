@@ -391,7 +391,8 @@ struct penalty {
         const auto layer = std::find_if(wires->layers.begin(), wires->layers.end(),
                                         [&](const layer_wires &l) { return l.tensor == &weights; });
         if (layer == wires->layers.end())
-            throw std::runtime_error("the network was moved after it was described: locate it");
+            throw std::runtime_error(
+                "the network or its wiring was moved after it was described: call locate(net)");
         return *layer;
     }
 
@@ -419,7 +420,8 @@ struct penalty {
     }
 };
 
-/* Any solver of dlib's, with the penalty added to the gradients that it gets. */
+/* Any solver of dlib's, with the penalty added to the gradients that it gets. cut() knows the momentum
+ * of dlib::sgd alone. */
 template <typename SOLVER> class masked
 {
   public:
@@ -506,7 +508,10 @@ template <typename STATE, typename T> STATE unpack(const T &from)
     serialize(from, io);
     deserialize(s.version, io);
     if (!s.is_known())
-        throw std::runtime_error("this dlib writes '" + s.version + "', which is not known here");
+        throw std::runtime_error(
+            "cut knows batch norms and the momentum of dlib::sgd as dlib 19.24 "
+            "writes them (bn_con2, bn_fc2, sgd2), not '" +
+            s.version + "'");
     s.fields([&](auto &field) { deserialize(field, io); });
     s.rest.assign(std::istreambuf_iterator<char>(io), {});
     return s;

@@ -502,9 +502,11 @@ class Pruner
                             [](int64_t a, size_t b) { return static_cast<size_t>(a) == b; }))
                 throw error(name_of(id) + ": its shape is not the one that was described");
             if (t.storage().use_count() > 1)
-                throw error(name_of(id) +
-                            ": another tensor shares its memory (a view, detach(), a graph that "
-                            "autograd still holds) and could not follow a cut");
+                throw error(
+                    name_of(id) +
+                    ": another tensor shares its memory (a view, detach(), a graph that "
+                    "autograd still holds) and could not follow a cut; let go of outputs that "
+                    "had no backward(), or make them under torch::NoGradGuard");
         }
     }
 
