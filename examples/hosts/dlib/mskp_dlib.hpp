@@ -384,7 +384,8 @@ struct penalty {
     std::vector<uint8_t> keep;
     double strength; /* 0: off */
     uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT;
-    double seconds = 0; /* spent here */
+    double seconds = 0;              /* spent here */
+    set of_values{}, of_gradients{}; /* work space, empty between calls */
 
     const layer_wires &layer_of(const dlib::tensor &weights) const
     {
@@ -405,18 +406,21 @@ struct penalty {
     }
 
     /* gradient += of the term, for this layer. */
-    void add(const layer_wires &layer, const dlib::tensor &weights, dlib::tensor &gradient) const
+    void add(const layer_wires &layer, const dlib::tensor &weights, dlib::tensor &gradient)
     {
-        set of_values(wires->params() + 1), of_gradients = of_values;
         mskp_penalty how{};
         mskp_error err;
         how.roles = roles;
         how.skip_missing = 1; /* all layers but this one */
+        of_values.resize(wires->params() + 1);
+        of_gradients.resize(wires->params() + 1);
         place(*wires, layer, weights.size(), const_cast<float *>(weights.host()), of_values);
         place(*wires, layer, gradient, of_gradients);
-        check(mskp_penalty_gradient(wires->graph.get(), keep.size(), keep.data(), &how, strength,
-                                    wires->params(), of_values.data(), of_gradients.data(), &err),
-              err);
+        const mskp_status status =
+            mskp_penalty_gradient(wires->graph.get(), keep.size(), keep.data(), &how, strength,
+                                  wires->params(), of_values.data(), of_gradients.data(), &err);
+        for (const part &p : layer.parts) of_values[p.param.id] = of_gradients[p.param.id] = {};
+        check(status, err);
     }
 };
 
