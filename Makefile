@@ -32,7 +32,7 @@ PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
 HOSTS ?= darknet libtorch dlib
 PACKAGES_darknet = darknet
 PACKAGES_libtorch = g++ libtorch-dev
-PACKAGES_dlib = g++ libdlib-dev
+PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
 
 # Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
