@@ -574,7 +574,8 @@ MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axi
                                mskp_value value);
 
 /* The value's channels are zero once their units' slices of these roles are (all of them), whatever
- * comes in. For operators of the host's own: without it mskp_exact takes them for never zero. */
+ * comes in. For operators of the host's own: without it mskp_exact takes them for never zero. Say it
+ * before the value is read: what has been described from it keeps what was known then. */
 MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
 /* The parameter belongs to the operator that makes this value, but none of its axes follows

@@ -256,6 +256,9 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
                       uint32_t ndim, const size_t *shape);
 int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n);
 int mskpi_described(mskp_graph *graph, const char *who, const void *desc);
+
+/* ---- sequence.c ---- */
+
 /* The operator's name with a part's: "block1.attn.query". NULL stays NULL. */
 const char *mskpi_part_name(const char *name, const char *part, char room[NAME_ROOM]);
 

@@ -170,7 +170,7 @@ static int window(size_t in, size_t before, size_t after, size_t size, size_t di
 
 /* What a convolution is made of, checked. */
 typedef struct conv_plan {
-    const char *who, *op;
+    const char *who;
     graph_value in;
     size_t groups, channels; /* of the result */
     uint32_t out_axis;       /* of the weight; the other of the first two reads the input */
@@ -338,7 +338,7 @@ static mskp_status conv_bind(mskp_graph *graph, const mskp_conv_desc *desc, cons
 static mskp_value convolution(mskp_graph *graph, const char *name, const char *op, int transposed,
                               mskp_value in, const mskp_conv_desc *desc)
 {
-    conv_plan c = {.who = mskpi_who(name, op), .op = op, .out_axis = transposed ? 1 : 0};
+    conv_plan c = {.who = mskpi_who(name, op), .out_axis = transposed ? 1 : 0};
     char room[NAME_ROOM];
     list_view view;
     if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc) ||
@@ -565,10 +565,7 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
     const mskp_value out = mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial);
     if (!out.id) return NO_VALUE;
     mskpi_zero_same(graph, out.id, in.id);
-    if (single && v.view.n > 1) { /* one slope for all: bound to nothing, but not forgotten */
-        if (!graph->params[slope.id].owner) graph->params[slope.id].owner = out.id;
-        return out;
-    }
+    if (single && v.view.n > 1) return mskp_attach(graph, slope, out) ? NO_VALUE : out;
     return mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id, out.id) ? NO_VALUE : out;
 }
 
