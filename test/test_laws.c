@@ -77,7 +77,7 @@ static void require_numbers(const set *s, const net *small)
 
 START_TEST(zero_then_cut)
 {
-    size_t count = test_count(2500), with_removed = 0, control = 0, control_differs = 0;
+    size_t count = test_count(10000), with_removed = 0, control = 0, control_differs = 0;
     size_t overflowed = 0;
     for (size_t k = 0; k < count; k++) {
         trial t;
@@ -311,6 +311,151 @@ START_TEST(wrong_readings_are_caught)
             printf("wrong %s: %zu of %zu caught\n", names[how], caught, tried);
         REQUIRE(count < 200 || (tried >= 10 && caught * 100 >= tried * share[how]),
                 "wrong %s: %zu of %zu caught", names[how], caught, tried);
+    }
+}
+END_TEST
+
+/* ---- Wrong ties are caught ---- */
+
+/* A row of the table of couplings (docs/architecture.md), told wrong to the model. */
+static const struct {
+    const char *row;
+    model_fault fault;
+} wrong_rows[] = {
+    {"convolution, groups tied or whole", {MODEL_NO_TIES, NET_CONV, 0}},
+    {"convolution, filters", {MODEL_MISBOUND, NET_CONV, MSKP_ROLE_FILTER}},
+    {"convolution, consumers", {MODEL_MISBOUND, NET_CONV, MSKP_ROLE_CONSUMER}},
+    {"convolution, bias", {MODEL_MISBOUND, NET_CONV, MSKP_ROLE_SHIFT}},
+    {"transposed convolution, groups", {MODEL_NO_TIES, NET_TCONV, 0}},
+    {"transposed convolution, filters", {MODEL_MISBOUND, NET_TCONV, MSKP_ROLE_FILTER}},
+    {"transposed convolution, consumers", {MODEL_MISBOUND, NET_TCONV, MSKP_ROLE_CONSUMER}},
+    {"linear, filters", {MODEL_MISBOUND, NET_LINEAR, MSKP_ROLE_FILTER}},
+    {"linear, consumers", {MODEL_MISBOUND, NET_LINEAR, MSKP_ROLE_CONSUMER}},
+    {"shared weights", {MODEL_NO_TIES, NET_LINEAR, 0}},
+    {"embedding", {MODEL_MISBOUND, NET_TABLE, MSKP_ROLE_FILTER}},
+    {"parameter as operand", {MODEL_MISBOUND, NET_PARAM, MSKP_ROLE_FILTER}},
+    {"norm, gamma", {MODEL_MISBOUND, NET_NORM, MSKP_ROLE_SCALE}},
+    {"norm, beta", {MODEL_MISBOUND, NET_NORM, MSKP_ROLE_SHIFT}},
+    {"norm, mean", {MODEL_MISBOUND, NET_NORM, MSKP_ROLE_MEAN}},
+    {"norm, variance", {MODEL_MISBOUND, NET_NORM, MSKP_ROLE_VARIANCE}},
+    {"group norm, whole groups", {MODEL_NO_TIES, NET_NORM, 0}},
+    {"layer norm, pinned", {MODEL_NO_PINS, NET_NORM, 0}},
+    {"PReLU", {MODEL_MISBOUND, NET_PRELU, MSKP_ROLE_OTHER}},
+    {"activation", {MODEL_ROTATED, NET_ACT, 0}},
+    {"pooling", {MODEL_ROTATED, NET_POOL, 0}},
+    {"element-wise, tied", {MODEL_NO_TIES, NET_COMBINE, 0}},
+    {"element-wise, order", {MODEL_ROTATED, NET_COMBINE, 0}},
+    {"slice", {MODEL_ROTATED, NET_SLICE, 0}},
+    {"chunk, tied", {MODEL_NO_TIES, NET_CHUNK, 0}},
+    {"chunk, order", {MODEL_ROTATED, NET_CHUNK, 0}},
+    {"channel padding", {MODEL_ROTATED, NET_PAD, 0}},
+    {"pick", {MODEL_ROTATED, NET_PICK, 0}},
+    {"concatenation", {MODEL_ROTATED, NET_CONCAT, 0}},
+    {"flatten", {MODEL_ROTATED, NET_FLATTEN, 0}},
+    {"unflatten, tied", {MODEL_NO_TIES, NET_UNFLATTEN, 0}},
+    {"unflatten, order", {MODEL_ROTATED, NET_UNFLATTEN, 0}},
+    {"reshape of positions", {MODEL_ROTATED, NET_RESHAPE, 0}},
+    {"channel shuffle, tied", {MODEL_NO_TIES, NET_CHANNEL_SHUFFLE, 0}},
+    {"channel shuffle, order", {MODEL_ROTATED, NET_CHANNEL_SHUFFLE, 0}},
+    {"pixel shuffle, tied", {MODEL_NO_TIES, NET_PIXEL_SHUFFLE, 0}},
+    {"pixel shuffle, order", {MODEL_ROTATED, NET_PIXEL_SHUFFLE, 0}},
+    {"pixel unshuffle", {MODEL_ROTATED, NET_PIXEL_UNSHUFFLE, 0}},
+    {"concatenation in space, tied", {MODEL_NO_TIES, NET_STACK, 0}},
+    {"concatenation in space, order", {MODEL_ROTATED, NET_STACK, 0}},
+    {"attention, rows", {MODEL_MISBOUND, NET_ATTENTION, MSKP_ROLE_FILTER}},
+    {"attention, columns", {MODEL_MISBOUND, NET_ATTENTION, MSKP_ROLE_CONSUMER}},
+    {"attention, biases", {MODEL_MISBOUND, NET_ATTENTION, MSKP_ROLE_SHIFT}},
+    {"recurrent, gates", {MODEL_MISBOUND, NET_RECURRENT, MSKP_ROLE_FILTER}},
+    {"recurrent, columns", {MODEL_MISBOUND, NET_RECURRENT, MSKP_ROLE_CONSUMER}},
+    {"recurrent, biases", {MODEL_MISBOUND, NET_RECURRENT, MSKP_ROLE_SHIFT}},
+    {"recurrent, order", {MODEL_ROTATED, NET_RECURRENT, 0}},
+    {"input, pinned", {MODEL_NO_PINS, NET_INPUT, 0}},
+    {"output, pinned", {MODEL_NO_PINS, NET_OUTPUT, 0}},
+    {"unknown operator, pinned", {MODEL_NO_PINS, NET_OPAQUE, 0}},
+    {"host's grouped convolution", {MODEL_NO_TIES, NET_GROUPED, 0}},
+    {"host's depthwise convolution", {MODEL_NO_TIES, NET_DEPTHWISE, 0}},
+    {"host's pixel shuffle", {MODEL_NO_TIES, NET_SHUFFLE, 0}},
+    {"host's scale", {MODEL_MISBOUND, NET_SCALE, MSKP_ROLE_SCALE}},
+};
+
+static net_kept kept_of(arena *mem, const uint32_t *units, size_t n, const uint8_t *keep)
+{
+    uint32_t *index = arena_get(mem, n, sizeof *index);
+    net_kept k = {0, index};
+    for (size_t i = 0; i < n; i++)
+        if (units[i] == MSKP_PINNED || keep[units[i]]) index[k.n++] = (uint32_t)i;
+    if (k.n == n) k.index = NULL;
+    return k;
+}
+
+/* Zeroed and cut as a model says, right or wrong; the library has no part in it. False: there was
+ * nothing to tell wrong, or nothing was removed. *d: how far the outputs are off; INFINITY where
+ * what is left is no network. */
+static bool cut_by_model(uint64_t seed, model_fault fault, double *d)
+{
+    trial t = {.r = rng_make(seed ^ 0x5EEDu)};
+    const char *why;
+    trial_seed = seed;
+    t.net = net_random(&t.mem, seed, NULL);
+    t.model = model_make(&t.mem);
+    t.model.fault = fault;
+    t.value = arena_get(&t.mem, t.net->nodes + 1, sizeof *t.value);
+    net_describe(t.net, NULL, &t.model, t.value);
+    t.units = t.model.units;
+    uint8_t *keep = random_mask(&t, &t.model);
+    bool tried = (t.model.faults || !fault.kind) && memchr(keep, 0, t.units);
+    if (tried) {
+        double **inputs = net_random_inputs(t.net, &t.mem, &t.r);
+        net_kept *values = arena_get(&t.mem, t.net->nodes + 1, sizeof *values);
+        net_kept(*axes)[MSKP_MAX_DIMS] = arena_get(&t.mem, t.net->params + 1, sizeof *axes);
+        for (size_t k = 1; k <= t.net->nodes; k++) {
+            const model_value *v = &t.model.value[t.value[k]];
+            values[k] = kept_of(&t.mem, v->unit, v->n, keep);
+        }
+        for (size_t p = 1; p <= t.net->params; p++)
+            for (uint32_t x = 0; x < t.net->param[p].ndim; x++) {
+                const uint32_t *units = t.model.param[p].axis[x].unit;
+                const size_t n = t.net->param[p].shape[x];
+                axes[p][x] = units ? kept_of(&t.mem, units, n, keep) : (net_kept){n, NULL};
+            }
+        zero_removed(&t, keep, UINT32_MAX);
+        net *small = net_cut(t.net, &t.mem, values, axes, &why);
+        for (size_t k = 0; small && k < t.net->outputs; k++)
+            if (values[t.net->output[k]].index) small = NULL;
+        *d = (double)INFINITY;
+        if (small)
+            *d = difference(t.net, net_eval(t.net, &t.mem, inputs), small,
+                            net_eval(small, &t.mem, inputs), values);
+        tried = !isnan(*d);
+    }
+    arena_free(&t.mem);
+    return tried;
+}
+
+START_TEST(wrong_ties_are_caught)
+{
+    enum { ENOUGH = 200 };
+    const size_t rows = sizeof wrong_rows / sizeof *wrong_rows, count = test_count(3000);
+    size_t right = 0;
+    double d;
+    for (size_t k = 0; k < count; k++)
+        if (cut_by_model(test_seed() * 1000000 + k, (model_fault){MODEL_NO_FAULT, 0, 0}, &d)) {
+            REQUIRE(d <= 1e-12, "told right, off by %g", d);
+            right++;
+        }
+    REQUIRE(right * 2 > count, "only %zu of %zu networks were cut", right, count);
+    for (size_t i = 0; i < rows; i++) {
+        size_t tried = 0, caught = 0;
+        for (size_t k = 0; k < count && tried < ENOUGH; k++)
+            if (cut_by_model(test_seed() * 1000000 + k, wrong_rows[i].fault, &d)) {
+                tried++;
+                caught += d > 1e-9;
+            }
+        if (getenv("MSKP_TEST_VERBOSE"))
+            printf("wrong %s: %zu of %zu caught\n", wrong_rows[i].row, caught, tried);
+        /* Dead ends and dead functions hide some. */
+        REQUIRE(count < 1000 || (tried >= 20 && caught >= 3 && caught * 30 > tried),
+                "wrong %s: %zu of %zu caught", wrong_rows[i].row, caught, tried);
     }
 }
 END_TEST
@@ -666,6 +811,7 @@ int main(void)
     tcase_add_test(tcase, exact_is_never_wrong);
     tcase_add_test(tcase, exact_is_what_the_textbook_says);
     tcase_add_test(tcase, wrong_readings_are_caught);
+    tcase_add_test(tcase, wrong_ties_are_caught);
     tcase_add_test(tcase, nothing_is_identity);
     tcase_add_test(tcase, twice_is_once);
     tcase_add_test(tcase, sets_move_alike);

@@ -57,7 +57,7 @@ END_TEST
 /* Another model of units, over many more operators, where it can be run. */
 START_TEST(the_oracle_agrees)
 {
-    const char *why = oracle_compare(test_seed() * 1000, test_count(200));
+    const char *why = oracle_compare(test_seed() * 1000, test_count(1000));
     if (!why) return;
     printf("skipped: comparison with the oracle: %s\n", why);
     (void)fflush(stdout);

@@ -71,8 +71,31 @@ size_t model_alias(model *m, size_t from, uint32_t nspatial, const size_t *spati
     return v;
 }
 
+bool model_wrong(const model *m, model_fault_kind kind)
+{
+    return m->fault.kind == kind && m->fault.row == m->row;
+}
+
+static void rotate(uint32_t *channel, size_t n)
+{
+    const uint32_t first = channel[0];
+    memmove(channel, channel + 1, (n - 1) * sizeof *channel);
+    channel[n - 1] = first;
+}
+
+void model_rotate(model *m, size_t value)
+{
+    if (!model_wrong(m, MODEL_ROTATED) || m->value[value].n < 2) return;
+    rotate(m->value[value].channel, m->value[value].n);
+    m->faults++;
+}
+
 static void event(model *m, uint32_t a, uint32_t b, size_t by)
 {
+    if (model_wrong(m, a == b ? MODEL_NO_PINS : MODEL_NO_TIES)) {
+        m->faults++;
+        return;
+    }
     m->event = grow(m->mem, m->event, m->events, &m->room_events, sizeof *m->event);
     m->event[m->events++] = (model_event){a, b, by};
 }
@@ -106,16 +129,17 @@ void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size
 {
     model_param *p = &m->param[param];
     model_axis *x = &p->axis[axis];
-    const model_value *v = &m->value[value];
+    uint32_t *channel = arena_copy(m->mem, m->value[value].channel, n, sizeof *channel);
+    if (model_wrong(m, MODEL_MISBOUND) && (m->fault.roles & roles) == m->fault.roles && n > 1) {
+        rotate(channel, n);
+        m->faults++;
+    }
     model_own(m, param, owner);
     p->roles |= roles;
     x->roles |= roles;
-    if (!x->channel) {
-        x->channel = arena_copy(m->mem, v->channel, n, sizeof *v->channel);
-        return;
-    }
+    if (!x->channel) x->channel = channel;
     for (size_t i = 0; i < n; i++)
-        if (x->channel[i] != v->channel[i]) event(m, x->channel[i], v->channel[i], by);
+        if (x->channel[i] != channel[i]) event(m, x->channel[i], channel[i], by);
 }
 
 void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by)

@@ -43,8 +43,25 @@ typedef struct model_work {
     uint64_t per_element;
 } model_work;
 
+/* What is deliberately told wrong, to see that a test notices. */
+typedef enum model_fault_kind {
+    MODEL_NO_FAULT,
+    MODEL_NO_TIES,  /* channels that must leave together are not tied */
+    MODEL_NO_PINS,  /* channels that must stay are not pinned */
+    MODEL_ROTATED,  /* the value lists its channels from the second on, the first last */
+    MODEL_MISBOUND, /* so does the axis that is bound */
+} model_fault_kind;
+typedef struct model_fault {
+    model_fault_kind kind;
+    int row;        /* of which operator */
+    uint32_t roles; /* MODEL_MISBOUND: of axes that have all of these */
+} model_fault;
+
 typedef struct model {
     arena *mem;
+    int row; /* the operator that is being told */
+    model_fault fault;
+    size_t faults; /* how often it made a difference */
     size_t values, params, events, works, channels;
     size_t room_values, room_params, room_events, room_works;
     model_value *value; /* from 1 */
@@ -61,6 +78,10 @@ typedef struct model {
 } model;
 
 model model_make(arena *mem);
+/* Is this fault due here? */
+bool model_wrong(const model *m, model_fault_kind kind);
+/* At an operator's end: the value that it made, if this is where it is rotated. */
+void model_rotate(model *m, size_t value);
 
 size_t model_parameter(model *m, uint32_t ndim, const size_t *shape);
 size_t model_fresh(model *m, size_t channels, uint32_t nspatial, const size_t *spatial);

@@ -729,6 +729,7 @@ void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
     for (size_t k = 1; k <= n->nodes; k++) {
         const net_node *d = &n->node[k];
         (void)snprintf(name, sizeof name, "node%zu", k);
+        if (m) m->row = (int)d->op;
         if (d->op >= NET_GROUPED) {
             tell_own(&t, d, d->named ? name : NULL);
         } else {
@@ -736,10 +737,13 @@ void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
                 graph ? tell_graph(&t, d, d->named ? name : NULL) : (mskp_value){0};
             t.value[k] = agreed(&t, v, m ? tell_model(&t, d) : 0);
         }
+        if (m) model_rotate(m, t.value[k]);
+        if (m) m->row = NET_HOST;
         if (d->tie) tell_tie(&t, t.value[k], t.value[d->tie]);
         if (d->pin && graph) (void)mskp_pin(graph, value_of(&t, k));
         if (d->pin && m) model_pin(m, t.value[k], t.value[k]);
     }
+    if (m) m->row = NET_OUTPUT;
     for (size_t k = 0; k < n->outputs; k++) {
         if (graph) (void)mskp_output(graph, value_of(&t, n->output[k]));
         if (m) model_pin(m, t.value[n->output[k]], t.value[n->output[k]]);

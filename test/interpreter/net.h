@@ -45,7 +45,10 @@ typedef enum net_op {
     NET_DEPTHWISE, /* one or more filters for each channel */
     NET_SHUFFLE,   /* four channels become one of twice the size (pixel shuffle) */
     NET_SCALE,     /* a parameter times each channel */
-    NET_OPS
+    NET_OPS,
+    /* rows of the table that are no nodes: what the host ties and pins itself, and outputs */
+    NET_HOST,
+    NET_OUTPUT
 } net_op;
 
 /* Nodes and parameters count from 1; a node is also the value that it makes. */
