@@ -88,7 +88,7 @@ static double kth_norm(const scoring *job, const mskp_member *m, size_t n, uint3
         for (size_t i = 0; i < n; i++) {
             if (!(m[i].roles & job->how.roles)) continue;
             const double x = slice_norm(job, &m[i], unit);
-            if (isnan(x)) return x;
+            if (!isfinite(x)) return x; /* refused, whatever the others are */
             if (x > found && x < next) next = x, same = 0;
             if (x == next) same++;
         }
