@@ -112,7 +112,7 @@ static void element(const sweep *s, char *value, char *gradient, double factor)
     case DEADLINE:
         mskpi_store(value, s->value.dtype, j->amount > 0 ? w * j->amount : 0.0);
         return;
-    case VALUE:
+    default: /* VALUE */
         j->sum += factor * penalty_of(&j->how, w);
         return;
     }

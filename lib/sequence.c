@@ -238,12 +238,10 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     const char *who = mskpi_who(name, op[desc->kind]);
     const mskp_recurrent_params *p = &desc->params[number];
     char digits[24];
-    graph_value v;
+    const graph_value v = graph->values[in.id];
     list_view view;
     mskp_status status;
-    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, p->input) ||
-        !mskpi_param(graph, who, p->hidden))
-        return NO_VALUE;
+    if (!mskpi_param(graph, who, p->input) || !mskpi_param(graph, who, p->hidden)) return NO_VALUE;
     const uint32_t ndim = graph->params[p->hidden.id].ndim;
     const size_t units = ndim == 2 ? mskpi_length(graph, p->hidden, 1) : 0;
     const size_t rows = mskpi_product(units, gates[desc->kind]);

@@ -313,8 +313,8 @@ END_TEST
  * graph holds more and more before it. Its parameters are bound already: to bind is to tie. */
 typedef struct recipe {
     mskp_graph *graph;
-    mskp_value x, y; /* 4 channels, 2 x 2 */
-    mskp_value flat; /* 4 channels, no axes */
+    mskp_value x, y;        /* 4 channels, 2 x 2 */
+    mskp_value flat, other; /* 4 channels, no axes */
     const char *name;
     mskp_param made[16];
     size_t next;
@@ -367,7 +367,8 @@ static bool operate(recipe *r, int which)
         IS_MADE(mskp_conv(g, name, r->x, &conv));
     case 8: {
         const mskp_param weight = again(r, 2, 4, 4);
-        IS_MADE(mskp_linear(g, name, r->flat, weight, again(r, 1, 4, 0)));
+        IS_MADE(
+            mskp_linear(g, name, name[0] == 'a' ? r->flat : r->other, weight, again(r, 1, 4, 0)));
     }
     case 9:
         IS_MADE(mskp_embedding(g, name, again(r, 2, 7, 4), 2, two));
@@ -469,6 +470,7 @@ static recipe begin(heap *h, size_t filling, int which)
     r.x = mskp_input(r.graph, "x", 4, 2, two);
     r.y = mskp_fresh(r.graph, "y", 4, 2, two);
     r.flat = mskp_fresh(r.graph, "flat", 4, 0, NULL);
+    r.other = mskp_fresh(r.graph, "other", 4, 0, NULL);
     const mskp_value one = mskp_fresh(r.graph, "one", 1, 0, NULL);
     must(operate(&r, which), "operator %d", which);
     for (size_t i = 0; i < filling; i++) {

@@ -386,6 +386,10 @@ START_TEST(channel_numbers_are_reduced)
                     mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, NULL, NULL) ==
                         MSKP_BAD_ARGUMENT,
                 "NULL was taken");
+        double *none = arena_get(&t.mem, t.units, sizeof *none);
+        REQUIRE_OK(mskp_score_channels(t.graph, 0, NULL, MSKP_REDUCE_SUM, t.units, none, NULL));
+        for (uint32_t u = 0; u < t.units; u++)
+            REQUIRE(none[u] == (double)INFINITY, "unit %u scores %g by nothing", u, none[u]);
         given[n - 1] = last;
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT, t.units, scores, NULL) !=
                     MSKP_OK,

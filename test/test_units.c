@@ -452,6 +452,7 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, SIZE_MAX, 1), RANGE, WORDS("pad"));
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, 1, SIZE_MAX), RANGE, WORDS("pad"));
     REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_BAD_ARGUMENT, WORDS("flatten", "2"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "x", b.flat, 0), MSKP_BAD_NAME, WORDS("x"));
 #define OPAQUE(op, n, in, channels) mskp_opaque(b.g, "odd", op, n, in, channels, 0, NULL)
     REFUSED_PLAIN(OPAQUE(NULL, 1, &b.x, 2), MSKP_BAD_NAME, WORDS("kind of operator"));
     REFUSED_PLAIN(OPAQUE("a b", 1, &b.x, 2), MSKP_BAD_NAME, WORDS("a b", "blank"));
@@ -570,6 +571,8 @@ START_TEST(further_operators_are_checked)
                   WORDS("u", "5", "4"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", (mskp_value){99}, 2, two, 0), MSKP_BAD_ARGUMENT,
                   WORDS("u", "99"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 0, NULL, 0), MSKP_BAD_ARGUMENT,
+                  WORDS("u", "2 spatial"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, NULL, 0), MSKP_BAD_ARGUMENT,
                   WORDS("u", "spatial is NULL"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 2), MSKP_BAD_ARGUMENT,
@@ -674,6 +677,7 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "kind 3"));
     REFUSED_PLAIN(RECUR(.kind = MSKP_RNN, .params = SAME_TWICE), MSKP_BAD_SHAPE,
                   WORDS("r", "2", "5"));
+    REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("r", "desc"));
     REFUSED_PLAIN(RECUR(.bidirectional = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
                   WORDS("r", "bidirectional 2"));
     REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
@@ -757,6 +761,42 @@ START_TEST(parameters_must_be_bound)
     ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_BAD_SHAPE); /* it need not be told why */
+    mskp_graph_destroy(g);
+    g = mskp_graph_create(NULL);
+    (void)mskp_fresh(g, "v", 0, 0, NULL);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_BAD_SHAPE);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+START_TEST(hosts_are_checked)
+{
+    mskp_host host = {.reserved = {0, 0, 0, 1}};
+    mskp_error err = {0};
+    mskp_graph *g = mskp_graph_create(&host);
+    ck_assert_uint_eq(mskp_fresh(g, "v", 1, 0, NULL).id, 0);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "host: reserved fields must be 0");
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* Without axes there is one position, and nothing changes. */
+START_TEST(no_axes_become_none)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 3, 0, NULL);
+    const mskp_value made[] = {mskp_unflatten(g, "u", v, 0, NULL, 0),
+                               mskp_reshape(g, "r", v, 0, NULL), mskp_flatten(g, "f", v, 0)};
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_uint_eq(mskp_count(g).units, 3);
+    for (int i = 0; i < 3; i++) {
+        size_t n;
+        const uint32_t *unit = mskp_value_units(g, made[i], &n);
+        ck_assert_uint_eq(n, 3);
+        for (uint32_t k = 0; k < 3; k++) ck_assert_uint_eq(unit[k], k);
+        ck_assert_uint_eq(mskp_value_shape(g, made[i], NULL, NULL), 0);
+    }
     mskp_graph_destroy(g);
 }
 END_TEST
@@ -1029,6 +1069,33 @@ START_TEST(zero_as_the_host_says)
 }
 END_TEST
 
+/* A hidden unit is zero with its rows, and with its biases where it has any. */
+START_TEST(zero_of_hidden_units)
+{
+    for (int biases = 0; biases < 4; biases++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param none = {0}, w = mskp_parameter(g, "w", SHAPE(1, 2));
+        const mskp_recurrent_params p = {mskp_parameter(g, "ih", SHAPE(2, 3)),
+                                         mskp_parameter(g, "hh", SHAPE(2, 2)),
+                                         biases & 1 ? mskp_parameter(g, "ib", SHAPE(2)) : none,
+                                         biases & 2 ? mskp_parameter(g, "hb", SHAPE(2)) : none};
+        const mskp_value h = mskp_recurrent(g, "h", mskp_input(g, "x", 3, SHAPE(5)),
+                                            &(mskp_recurrent_desc){.kind = MSKP_RNN, .params = &p});
+        uint8_t exact[2];
+        mskp_output(g, mskp_linear(g, "out", h, w, none));
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_FILTER, 2, exact, NULL), MSKP_OK);
+        ck_assert_uint_eq(exact[0], biases == 0);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 2, exact, NULL),
+                         MSKP_OK);
+        ck_assert_uint_eq(exact[0], 1);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_SHIFT, 2, exact, NULL), MSKP_OK);
+        ck_assert_uint_eq(exact[0], 0);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* A parameter as an operand is zero with any of its roles, a quotient never, as far as is known. */
 START_TEST(zero_of_operands)
 {
@@ -1236,6 +1303,9 @@ int main(void)
     tcase_add_test(tcase, one_group_is_all);
     tcase_add_test(tcase, parameters_count_where_they_came_first);
     tcase_add_test(tcase, zero_as_the_host_says);
+    tcase_add_test(tcase, zero_of_hidden_units);
+    tcase_add_test(tcase, hosts_are_checked);
+    tcase_add_test(tcase, no_axes_become_none);
     tcase_add_test(tcase, zero_of_operands);
     tcase_add_test(tcase, before_and_after_finish);
     tcase_add_test(tcase, null_is_refused);

@@ -294,6 +294,7 @@ START_TEST(arguments)
     bench_reset(&b, true);
     mskp_error err;
 #define IS_BAD(call) (err = untouched, must_be_refused(call, MSKP_BAD_ARGUMENT, &err))
+    must(mskp_plan_cut(b.net.plan, PARAMS, 0, NULL, NULL) == MSKP_OK, "no sets");
     IS_BAD(mskp_plan_cut(NULL, PARAMS, SETS, b.moves, &err));
     IS_BAD(mskp_plan_cut(b.net.plan, PARAMS, SETS, NULL, &err));
     IS_BAD(mskp_plan_views(NULL, PARAMS, b.from[0], small, &err));
