@@ -500,7 +500,7 @@ END_TEST
 
 START_TEST(further_operators_are_checked)
 {
-    mskp_value parts[4];
+    mskp_value parts[5];
     const size_t two[2] = {2, 2};
 #define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
     REFUSED_PLAIN(NORM(.kind = (mskp_norm_layer)6), MSKP_BAD_ARGUMENT, WORDS("n", "kind 6"));
