@@ -12,6 +12,7 @@ CXXFLAGS ?= -O2
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 CLANG_FORMAT ?= clang-format
+GCOV ?= gcov
 CLANG_TIDY ?= clang-tidy
 PYTHON ?= python3
 JOBS ?= 2
@@ -343,15 +344,24 @@ valgrind: $(TESTS) ## the library's tests under valgrind, with fewer random netw
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
 		$(RUN_TESTS) $(TESTS)
 
+# A branch is one way out of a condition; it counts if the tests took it at least once. clang: GCOV='llvm-cov gcov'.
 coverage: ## which lines and branches of lib/ its tests reach
-	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage" check-library
-	@gcov -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | awk -F "[':% ]+" ' \
-		/^File/ { file = $$2 } \
-		/^Lines/ && file { printf "%-20s lines %6s%% of %-6s", file, $$3, $$5 } \
-		/^Taken/ && file { printf " branches taken %6s%% of %s\n", $$5, $$7; file = "" } \
-		/^No branches/ && file { print ""; file = "" } \
-		/^Lines/ && !file { total = $$3 "% of " $$5 } \
-		END { print "all lines: " total }'
+	@if [ -d build/coverage ]; then find build/coverage -name '*.gcda' -delete; fi
+	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage -fprofile-update=atomic" check-library
+	@$(GCOV) -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | awk -F "[':% ]+" -v expected=$(words $(LIB_OBJECTS)) ' \
+		function show(name, lines, of_lines, branches, of_branches) { \
+			printf "%-16s lines %6.2f%% of %5d, branches taken %6.2f%% of %5d\n", \
+				name, 100 * lines / of_lines, of_lines, 100 * branches / (of_branches ? of_branches : 1), of_branches } \
+		function add(branches, of) { \
+			show(file, lines, of_lines, branches, of); files++; file = ""; \
+			all[1] += lines; all[2] += of_lines; all[3] += branches; all[4] += of } \
+		/^File/ && $$2 ~ /^lib\/[^\/]*\.c$$/ { file = $$2 } \
+		/^Lines/ && file { of_lines = $$5; lines = int($$3 * $$5 / 100 + 0.5) } \
+		/^Taken/ && file { add(int($$5 * $$7 / 100 + 0.5), $$7) } \
+		/^No branches/ && file { add(0, 0) } \
+		END { \
+			if (files == expected) show("all of lib/", all[1], all[2], all[3], all[4]); \
+			else { printf "coverage: $(GCOV) told of %d of %d files\n", files, expected; exit 1 } }'
 
 clean: ## remove build/
 	rm -rf build

@@ -47,10 +47,11 @@ void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t us
     void *memory;
     size_t bytes, want;
     if (array && more <= *capacity - used) return array;
-    if (more > SIZE_MAX / 2 - used || *capacity > SIZE_MAX / 4) return NULL;
+    /* Below, capacity < used + more <= most: twice the capacity, in bytes, does not overflow. */
+    if (more > SIZE_MAX / 2 / size - used) return NULL;
     want = used + more > 2 * *capacity ? used + more : 2 * *capacity;
     if (want < 16) want = 16;
-    if (mskpi_times(want, size, &bytes)) return NULL;
+    bytes = want * size;
     memory = host->allocate(host->context, bytes);
     if (!memory) return NULL;
     if (used) memcpy(memory, array, used * size);
@@ -77,6 +78,12 @@ int mskpi_times(size_t a, size_t b, size_t *product)
     return 0;
 }
 
+size_t mskpi_product(size_t a, size_t b)
+{
+    size_t product;
+    return mskpi_times(a, b, &product) ? SIZE_MAX : product;
+}
+
 int mskpi_used(const uint64_t *reserved, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -86,7 +93,6 @@ int mskpi_used(const uint64_t *reserved, size_t n)
 
 size_t mskpi_fraction(double fraction, size_t n)
 {
-    const double exact = fraction * (double)n + 1e-9;
-    const size_t whole = exact > 0 ? (size_t)exact : 0;
+    const size_t whole = (size_t)(fraction * (double)n + 1e-9);
     return whole < n ? whole : n;
 }

@@ -221,7 +221,7 @@ static void shrink_absent(const mskp_plan *plan, mskp_tensor *set)
     for (uint32_t p = 1; p <= plan->nparams; p++) {
         tensor_view cut;
         if (set[p].data || (!set[p].ndim && !set[p].elements)) continue;
-        if (mskpi_plan_view(plan, p, &set[p], &cut, NULL)) continue; /* checked: cannot fail */
+        if (mskpi_plan_view(plan, p, &set[p], &cut, NULL)) continue; /* a set twice: done */
         mskpi_describe_view(&cut, &set[p]);
     }
 }

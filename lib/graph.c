@@ -206,7 +206,7 @@ static int text_add(mskp_graph *graph, const char *word, size_t *offset)
     }
     graph->text = text;
     *offset = graph->text_used;
-    memcpy(text + *offset, word, length + 1);
+    memmove(text + *offset, word, length + 1); /* a part's name is there already */
     graph->text_used += length + 1;
     return 0;
 }
@@ -223,6 +223,22 @@ static int name_add(mskp_graph *graph, const name_table *table, const char *what
         return 1;
     }
     return text_add(graph, name, offset);
+}
+
+/* It is put where text_add will put it, and there is room for it then. */
+const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *part)
+{
+    if (!name) return NULL;
+    const size_t room = strlen(name) + 1 + strlen(part) + 1;
+    char *text =
+        mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used, room, 1);
+    if (!text) {
+        mskpi_no_memory(graph);
+        return NULL;
+    }
+    graph->text = text;
+    snprintf(text + graph->text_used, room, "%s.%s", name, part);
+    return text + graph->text_used;
 }
 
 int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *offset)
@@ -275,7 +291,7 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
             return none;
         }
     }
-    if (graph->nparams >= MOST || graph->naxes >= MOST - MSKP_MAX_DIMS) {
+    if (graph->naxes >= MOST - MSKP_MAX_DIMS) { /* and as many parameters at most */
         mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: more than %zu parameters", who,
                          graph->nparams);
         return none;
@@ -349,6 +365,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     size_t positions = 1;
     graph_value new_value = {.op = op, .view = view, .nspatial = nspatial, .list = NO_LIST};
     const uint32_t id = (uint32_t)graph->nvalues + 1;
+    if (graph->error.status) return none; /* no memory for a part's name */
     if (!name) name = derive_name(op, id, derived);
     const char *who = mskpi_short(mskpi_who(name, op), room);
     if (nspatial > MSKP_MAX_SPATIAL) {
@@ -418,11 +435,12 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
     }
     graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
                                          graph->nchannels, n, sizeof *channels);
-    if (channels)
-        graph->channels = channels;
-    else if (n)
+    if (!channels) {
         mskpi_no_memory(graph);
-    if (!channels || mskpi_new_list(graph, who, n, view)) return 1;
+        return 1;
+    }
+    graph->channels = channels;
+    if (mskpi_new_list(graph, who, n, view)) return 1;
     for (size_t i = 0; i < n; i++) {
         const uint32_t id = (uint32_t)graph->nchannels++;
         channels[id] = (graph_channel){.parent = id, .size = 1, .exact = ZERO_ALWAYS};
@@ -442,9 +460,10 @@ uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t c)
 /* Something that a value's operator does to channels, in the order of time. 1: no memory. */
 static int new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
 {
+    if (graph->nevents >= MOST) return 1;
     uint32_t *events = mskpi_grow(&graph->host, graph->events, &graph->events_capacity,
                                   graph->nevents, 1, sizeof *events);
-    if (!events || graph->nevents >= MOST) return 1;
+    if (!events) return 1;
     graph->events = events;
     *event = (uint32_t)graph->nevents++;
     events[*event] = by;

@@ -40,9 +40,12 @@ void mskpi_parallel(const mskp_host *host, size_t n, void (*work)(void *context,
                     void *context);
 /* *product <- a * b; 1 if that overflows. */
 int mskpi_times(size_t a, size_t b, size_t *product);
+/* a * b; SIZE_MAX if that overflows. */
+size_t mskpi_product(size_t a, size_t b);
 /* Any byte of `reserved` not zero? */
 int mskpi_used(const uint64_t *reserved, size_t n);
-/* floor(fraction * n), forgiving the rounding of the product: 0.29 * 100 is 29. */
+/* floor(fraction * n) for a fraction in [0, 1], forgiving the rounding of the product: 0.29 * 100 is
+ * 29. */
 size_t mskpi_fraction(double fraction, size_t n);
 
 /* ---- sort.c ---- */
@@ -122,8 +125,8 @@ typedef struct name_table {
 
 /* Distinct lists of units; MSKP_PINNED for pinned channels. */
 typedef struct unit_list {
-    size_t first, n;             /* in list_units */
-    uint32_t param, axis, value; /* one that has it, for sentences: param 0: the value */
+    size_t first, n; /* in list_units */
+    uint32_t value;  /* the first value that has it, for sentences; 0: only axes have it */
 } unit_list;
 
 /* `times` channels of each unit of the family stand in the list. */
@@ -217,6 +220,9 @@ mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)
 /* The value behind a handle, or NULL after a sentence. `who` is the operator's name, for it. */
 const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle);
 const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle);
+/* The operator's name with a part's, "block1.attn.query", for the value that is made next. NULL
+ * stays NULL. */
+const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *part);
 /* A value over a list; handle 0 on failure. name NULL: derived from op. */
 mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, list_view view,
                            uint32_t nspatial, const size_t *spatial);
@@ -256,11 +262,6 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
                       uint32_t ndim, const size_t *shape);
 int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n);
 int mskpi_described(mskp_graph *graph, const char *who, const void *desc);
-
-/* ---- sequence.c ---- */
-
-/* The operator's name with a part's: "block1.attn.query". NULL stays NULL. */
-const char *mskpi_part_name(const char *name, const char *part, char room[NAME_ROOM]);
 
 /* ---- exact.c ---- */
 

@@ -196,17 +196,15 @@ static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_pla
                          in % groups ? in : first, in % groups ? "input" : "output", groups);
         return 1;
     }
-    const size_t expects = c->out_axis ? first : second * groups;
+    const size_t over_groups = mskpi_product(second, groups);
+    const size_t expects = c->out_axis ? first : over_groups;
     if (expects != in) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                          "%s: weight expects %zu input channels, its input has %zu", shown, expects,
                          in);
         return 1;
     }
-    if (!c->out_axis)
-        c->channels = first;
-    else if (mskpi_times(second, groups, &c->channels))
-        c->channels = SIZE_MAX;
+    c->channels = c->out_axis ? over_groups : first;
     c->whole = groups > 1 && (desc->grouping == MSKP_GROUPS_WHOLE ||
                               (desc->grouping == MSKP_GROUPS_AUTO && groups == in));
     return check_vector(graph, c->who, "bias", desc->bias, c->channels);
@@ -494,7 +492,7 @@ static mskp_status norm_couple(mskp_graph *graph, const mskp_norm_desc *desc, ms
     const size_t groups = desc->groups ? desc->groups : 1, part = view.n / groups;
     const int grouped = desc->kind == MSKP_GROUP_NORM && groups > 1;
     mskp_status status = MSKP_OK;
-    if (desc->kind < MSKP_GROUP_NORM || desc->kind > MSKP_RMS_NORM) return MSKP_OK;
+    if (desc->kind < MSKP_GROUP_NORM) return MSKP_OK;
     if (grouped && desc->grouping == MSKP_GROUPS_WHOLE) { /* statistics and all leave together */
         for (size_t g = 0; !status && g < groups; g++)
             status = mskpi_tie_all(graph, (list_view){view.first + g * part, part}, out.id);
@@ -565,7 +563,10 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
     const mskp_value out = mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial);
     if (!out.id) return NO_VALUE;
     mskpi_zero_same(graph, out.id, in.id);
-    if (single && v.view.n > 1) return mskp_attach(graph, slope, out) ? NO_VALUE : out;
+    if (single && v.view.n > 1) {
+        (void)mskp_attach(graph, slope, out); /* both are known: cannot fail */
+        return out;
+    }
     return mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id, out.id) ? NO_VALUE : out;
 }
 

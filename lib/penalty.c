@@ -26,8 +26,8 @@ typedef struct sweep {
     tensor_view value, gradient;
     uint32_t ndim;
     const uint32_t *unit[MSKP_MAX_DIMS];    /* units of a targeted axis; NULL: not targeted */
-    uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on */
-    uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run */
+    uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on; [ndim] is 1 */
+    uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run; [ndim] is 1 */
     size_t inner[MSKP_MAX_DIMS + 1];        /* how many */
     uint32_t chosen[MSKP_MAX_DIMS];         /* targeted units on the way, to count each once */
 } sweep;
@@ -112,7 +112,7 @@ static void element(const sweep *s, char *value, char *gradient, double factor)
     case DEADLINE:
         mskpi_store(value, s->value.dtype, j->amount > 0 ? w * j->amount : 0.0);
         return;
-    case VALUE:
+    default: /* VALUE */
         j->sum += factor * penalty_of(&j->how, w);
         return;
     }
@@ -137,10 +137,6 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
             }
             return;
         }
-    }
-    if (d == s->ndim) {
-        if (nchosen) element(s, value, gradient, factor);
-        return;
     }
     for (size_t i = 0; i < s->value.shape[d]; i++) {
         double f = factor;
@@ -188,11 +184,10 @@ static void sweep_param(void *context, size_t i)
     const uint32_t id = (uint32_t)i + 1;
     sweep s = {.job = j, .ndim = j->graph->params[id].ndim};
     if (!find_targets(j, id, s.unit)) return;
-    if (mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL))
-        return; /* checked: cannot fail */
-    if (j->gradients &&
-        mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL))
-        return;
+    /* Checked before: cannot fail. */
+    (void)mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL);
+    if (j->gradients)
+        (void)mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL);
     const tensor_view *views[] = {&s.value, &s.gradient};
     mskpi_runs(views, j->gradients ? 2 : 1, s.ndim, s.run);
     s.inner[s.ndim] = 1;

@@ -122,17 +122,14 @@ no_memory:
 
 /* ---- the plan ---- */
 
-/* Every list keeps a channel. */
+/* Every list keeps a channel. An axis has the list of a value, or that of the first of a value's groups,
+ * which are tied: so that a list without channels is a value's. */
 static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
 {
     char room[NAME_ROOM];
     for (size_t l = 0; l < g->u.nlists; l++) {
         const unit_list *list = &g->u.lists[l];
         if (length[l]) continue;
-        if (list->param)
-            return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu on axis %u",
-                              mskpi_short(mskpi_param_name(g, list->param), room), list->n,
-                              list->axis);
         return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
                           mskpi_short(mskpi_value_name(g, list->value), room), list->n);
     }
@@ -283,8 +280,7 @@ void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *
     if (full->extent == span * full->element)
         for (uint32_t k = full->ndim; k-- > 0;) { /* smallest stride first */
             const uint32_t d = full->order[k];
-            small->stride[d] =
-                full->stride[d] < 0 && full->shape[d] > 1 ? -(ptrdiff_t)packed : (ptrdiff_t)packed;
+            small->stride[d] = full->stride[d] < 0 ? -(ptrdiff_t)packed : (ptrdiff_t)packed;
             packed *= length[d];
         }
     small->data = small->low;

@@ -77,7 +77,8 @@ static double slice_norm(const scoring *job, const mskp_member *m, uint32_t unit
     return job->how.norm == MSKP_NORM_L2 ? sqrt(sum) : sum;
 }
 
-/* The k-th smallest (from 1) norm of a unit's slices; ties do not matter. */
+/* The k-th smallest (from 1) norm of a unit's slices, of which there are k at least; ties do not
+ * matter. */
 static double kth_norm(const scoring *job, const mskp_member *m, size_t n, uint32_t unit, size_t k)
 {
     double found = -1;
@@ -87,11 +88,10 @@ static double kth_norm(const scoring *job, const mskp_member *m, size_t n, uint3
         for (size_t i = 0; i < n; i++) {
             if (!(m[i].roles & job->how.roles)) continue;
             const double x = slice_norm(job, &m[i], unit);
-            if (isnan(x)) return x;
+            if (!isfinite(x)) return x; /* refused, whatever the others are */
             if (x > found && x < next) next = x, same = 0;
             if (x == next) same++;
         }
-        if (!same) return INFINITY;
         found = next;
         taken += same;
     }

@@ -3,18 +3,10 @@
  * weights at once (the heads in query, key, value and output; a hidden unit once in each gate).
  */
 #include <stdio.h>
-#include <string.h>
 
 #include "internal.h"
 
 static const mskp_value NO_VALUE = {0};
-
-const char *mskpi_part_name(const char *name, const char *part, char room[NAME_ROOM])
-{
-    if (!name) return NULL;
-    if (snprintf(room, NAME_ROOM, "%s.%s", name, part) < NAME_ROOM) return room;
-    return NULL; /* then one is derived */
-}
 
 static mskp_status bind(mskp_graph *graph, mskp_param p, uint32_t axis, uint32_t role,
                         mskp_value value, mskp_value by)
@@ -29,9 +21,8 @@ static mskp_value repeated(mskp_graph *graph, const char *name, const char *op, 
                            size_t repeat, size_t rounds, zero_table zero)
 {
     const size_t channels = graph->values[in.id].view.n;
-    size_t n;
+    const size_t n = mskpi_product(mskpi_product(channels, repeat), rounds);
     list_view view;
-    if (mskpi_times(channels, repeat, &n) || mskpi_times(n, rounds, &n)) n = SIZE_MAX;
     if (mskpi_new_list(graph, mskpi_who(name, op), n, &view)) return NO_VALUE;
     const size_t first = graph->values[in.id].view.first;
     for (size_t i = 0; i < n; i++)
@@ -58,18 +49,20 @@ static int attention_sizes(mskp_graph *graph, heads *h)
 {
     const mskp_attention_desc *d = h->desc;
     char room[NAME_ROOM];
+    const size_t most = SIZE_MAX / 4; /* so that the sums of rows below do not overflow */
     size_t all;
     h->kv_heads = d->kv_heads ? d->kv_heads : d->heads;
     h->value_dim = d->value_dim ? d->value_dim : d->head_dim;
     if (!d->heads || !d->head_dim || d->heads % h->kv_heads ||
-        (unsigned)d->units > MSKP_POSITIONS || d->packed > 1 ||
-        mskpi_times(d->heads, d->head_dim + h->value_dim, &all)) {
+        (unsigned)d->units > MSKP_POSITIONS || d->packed > 1 || d->head_dim > most ||
+        h->value_dim > most || mskpi_times(d->heads, d->head_dim + h->value_dim, &all) ||
+        all > most) {
         mskpi_graph_fail(
             graph, MSKP_BAD_ARGUMENT,
-            "%s: %zu heads of %zu positions, %zu key and value heads, units %u, packed "
-            "%u",
-            mskpi_short(h->who, room), d->heads, d->head_dim, h->kv_heads, (unsigned)d->units,
-            d->packed);
+            "%s: %zu heads of %zu positions (values: %zu), %zu key and value heads, units %u, "
+            "packed %u",
+            mskpi_short(h->who, room), d->heads, d->head_dim, h->value_dim, h->kv_heads,
+            (unsigned)d->units, d->packed);
         return 1;
     }
     h->per_kv = d->heads / h->kv_heads;
@@ -124,7 +117,6 @@ static int attention_params(mskp_graph *graph, const heads *h)
 static int attention_lists(mskp_graph *graph, heads *h)
 {
     const mskp_attention_desc *d = h->desc;
-    char room[NAME_ROOM];
     const int positions = d->units == MSKP_POSITIONS;
     const mskp_param biases[3] = {d->query_bias, d->packed ? d->query_bias : d->key_bias,
                                   d->packed ? d->query_bias : d->value_bias};
@@ -141,7 +133,7 @@ static int attention_lists(mskp_graph *graph, heads *h)
         }
         const char *op = !positions ? "heads" : i ? "value_positions" : "key_positions";
         if (mskpi_new_channels(graph, h->who, n, &view)) return 1;
-        shared[i] = mskpi_new_value(graph, mskpi_part_name(h->name, op, room), op, view, 0, NULL);
+        shared[i] = mskpi_new_value(graph, mskpi_part_name(graph, h->name, op), op, view, 0, NULL);
         if (!shared[i].id) return 1;
     }
     const size_t dk = d->head_dim, dv = h->value_dim, g = h->per_kv, kv = h->kv_heads;
@@ -157,7 +149,7 @@ static int attention_lists(mskp_graph *graph, heads *h)
         {"value", &h->v, positions ? 1 : dv, positions ? kv : 1, shared[1], row[2]},
         {"result", &h->r, positions ? 1 : g * dv, positions ? g * kv : 1, shared[1], row[2]}};
     for (size_t i = 0; i < 4; i++) {
-        *list[i].to = repeated(graph, mskpi_part_name(h->name, list[i].op, room), list[i].op,
+        *list[i].to = repeated(graph, mskpi_part_name(graph, h->name, list[i].op), list[i].op,
                                list[i].from, list[i].repeat, list[i].rounds, list[i].zero);
         if (!list[i].to->id) return 1;
     }
@@ -172,14 +164,13 @@ static int attention_lists(mskp_graph *graph, heads *h)
 static mskp_status attention_bind(mskp_graph *graph, const heads *h, mskp_value in, mskp_value out)
 {
     const mskp_attention_desc *d = h->desc;
-    char room[NAME_ROOM];
     mskp_status status = MSKP_OK;
     mskp_value rows[3] = {h->q, h->k, h->v};
     const mskp_param weight[3] = {d->query, d->key, d->value};
     const mskp_param bias[3] = {d->query_bias, d->key_bias, d->value_bias};
     const int parts = d->packed ? 1 : 3;
     if (d->packed) {
-        rows[0] = mskp_concat(graph, mskpi_part_name(h->name, "packed", room), 3, rows);
+        rows[0] = mskp_concat(graph, mskpi_part_name(graph, h->name, "packed"), 3, rows);
         if (!rows[0].id) return graph->error.status;
     }
     mskpi_read(graph, in.id);
@@ -246,17 +237,14 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     static const size_t gates[] = {4, 3, 1};
     const char *who = mskpi_who(name, op[desc->kind]);
     const mskp_recurrent_params *p = &desc->params[number];
-    char digits[24], room[NAME_ROOM], room_g[NAME_ROOM];
-    graph_value v;
+    char digits[24];
+    const graph_value v = graph->values[in.id];
     list_view view;
     mskp_status status;
-    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, p->input) ||
-        !mskpi_param(graph, who, p->hidden))
-        return NO_VALUE;
+    if (!mskpi_param(graph, who, p->input) || !mskpi_param(graph, who, p->hidden)) return NO_VALUE;
     const uint32_t ndim = graph->params[p->hidden.id].ndim;
     const size_t units = ndim == 2 ? mskpi_length(graph, p->hidden, 1) : 0;
-    size_t rows;
-    if (mskpi_times(units, gates[desc->kind], &rows)) rows = SIZE_MAX;
+    const size_t rows = mskpi_product(units, gates[desc->kind]);
     if (mskpi_check_param(graph, who, "input weight", p->input, 2,
                           (const size_t[]){rows, v.view.n}) ||
         mskpi_check_param(graph, who, "hidden weight", p->hidden, 2,
@@ -266,8 +254,8 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
         mskpi_new_channels(graph, who, units, &view))
         return NO_VALUE;
     snprintf(digits, sizeof digits, "h%zu", number);
-    const mskp_value h = mskpi_new_value(graph, mskpi_part_name(name, digits, room), op[desc->kind],
-                                         view, v.nspatial, v.spatial);
+    const mskp_value h = mskpi_new_value(graph, mskpi_part_name(graph, name, digits),
+                                         op[desc->kind], view, v.nspatial, v.spatial);
     if (!h.id) return NO_VALUE;
     /* From state zero, with the rows of all gates zero: the cell's and the new gate's are among
      * them, and nothing else would do. */
@@ -275,7 +263,7 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     const zero_table zero = ZERO_FILTER & (bias ? ZERO_SHIFT : ZERO_ALWAYS);
     mskpi_zero_all(graph, h.id, desc->state_given ? ZERO_NEVER : zero);
     snprintf(digits, sizeof digits, "gates%zu", number);
-    const mskp_value all = repeated(graph, mskpi_part_name(name, digits, room_g), "gates", h, 1,
+    const mskp_value all = repeated(graph, mskpi_part_name(graph, name, digits), "gates", h, 1,
                                     gates[desc->kind], ZERO_NEVER);
     if (!all.id) return NO_VALUE;
     mskpi_read(graph, in.id);

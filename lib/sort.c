@@ -20,5 +20,5 @@ void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
         from = to;
         to = swap;
     }
-    if (from != numbers && n) memcpy(numbers, from, n * sizeof *numbers);
+    if (from != numbers) memcpy(numbers, from, n * sizeof *numbers);
 }

@@ -140,7 +140,7 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
                        uint32_t rewritable, mskp_value *parts)
 {
     const char *who = mskpi_who(name, "chunk");
-    char room[NAME_ROOM], number[NAME_ROOM], digits[24];
+    char room[NAME_ROOM], digits[24];
     graph_value v;
     mskp_status status;
     for (size_t k = 0; parts && k < n; k++) parts[k] = NO_VALUE;
@@ -155,7 +155,7 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
                                 mskpi_short(who, room), v.view.n, n);
     for (size_t k = 0; k < n; k++) {
         snprintf(digits, sizeof digits, "%zu", k);
-        const mskp_value made = part_of(graph, mskpi_part_name(name, digits, number), "chunk", in,
+        const mskp_value made = part_of(graph, mskpi_part_name(graph, name, digits), "chunk", in,
                                         k * (v.view.n / n), v.view.n / n);
         if (!made.id) return graph->error.status;
         parts[k] = made;
@@ -262,7 +262,6 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
     const char *who = mskpi_who(name, "flatten");
     char room[NAME_ROOM];
     graph_value v;
-    size_t n;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     const size_t positions = mskpi_positions(&v);
     if (channels_last > 1) {
@@ -275,9 +274,9 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
         if (out.id) mskpi_zero_same(graph, out.id, in.id);
         return out;
     }
-    if (mskpi_times(v.view.n, positions, &n)) n = SIZE_MAX;
-    return rearranged(graph, name, "flatten", in, n, channels_last ? wrap : divide,
-                      channels_last ? v.view.n : positions, 0, 0, NULL);
+    return rearranged(graph, name, "flatten", in, mskpi_product(v.view.n, positions),
+                      channels_last ? wrap : divide, channels_last ? v.view.n : positions, 0, 0,
+                      NULL);
 }
 
 /* Where the value's own size, in channels and on axes, is too small or does not divide. */
@@ -305,7 +304,7 @@ mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in, ui
         return NO_VALUE;
     }
     for (uint32_t d = 0; d < nspatial && d < MSKP_MAX_SPATIAL; d++)
-        if (mskpi_times(positions, spatial[d], &positions)) positions = SIZE_MAX;
+        positions = mskpi_product(positions, spatial[d]);
     if (!positions || v.view.n % positions) return misfit(graph, who, v.view.n, positions);
     const size_t channels = v.view.n / positions;
     /* Channel c of the result is all of these: tied, and zero where all are. */
@@ -321,8 +320,12 @@ mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in, uint
     graph_value v;
     size_t positions = 1;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
-    for (uint32_t d = 0; spatial && d < nspatial && d < MSKP_MAX_SPATIAL; d++)
-        if (mskpi_times(positions, spatial[d], &positions)) positions = SIZE_MAX;
+    if (nspatial && !spatial) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: spatial is NULL", mskpi_short(who, room));
+        return NO_VALUE;
+    }
+    for (uint32_t d = 0; d < nspatial && d < MSKP_MAX_SPATIAL; d++)
+        positions = mskpi_product(positions, spatial[d]);
     if (positions != mskpi_positions(&v)) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu positions become %zu",
                          mskpi_short(who, room), mskpi_positions(&v), positions);
@@ -352,22 +355,15 @@ mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value 
     return out;
 }
 
-/* factor ** nspatial; 0: overflow. */
-static size_t block_size(const graph_value *v, size_t factor)
-{
-    size_t n = 1;
-    for (uint32_t d = 0; d < v->nspatial; d++)
-        if (mskpi_times(n, factor, &n)) return 0;
-    return n;
-}
-
-/* *block <- how many channels make one. 1 after a sentence. */
+/* *block <- how many channels make one: factor ** nspatial, SIZE_MAX if that overflows. 1 after a
+ * sentence. */
 static int check_order(mskp_graph *graph, const char *who, const graph_value *v, size_t factor,
                        mskp_shuffle_order order, size_t *block)
 {
     char room[NAME_ROOM];
-    *block = block_size(v, factor);
-    if (v->nspatial && *block && (unsigned)order <= MSKP_BLOCK_MAJOR) return 0;
+    *block = 1;
+    for (uint32_t d = 0; d < v->nspatial; d++) *block = mskpi_product(*block, factor);
+    if (v->nspatial && factor && (unsigned)order <= MSKP_BLOCK_MAJOR) return 0;
     mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
                      "%s: factor %zu on %u spatial axes, order %u (there are 2)",
                      mskpi_short(who, room), factor, v->nspatial, (unsigned)order);
@@ -378,14 +374,19 @@ mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in
                               mskp_shuffle_order order)
 {
     const char *who = mskpi_who(name, "pixel_shuffle");
+    char room[NAME_ROOM];
     graph_value v;
     size_t block;
     if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))
         return NO_VALUE;
     if (v.view.n % block) return misfit(graph, who, v.view.n, block);
-    for (uint32_t d = 0; d < v.nspatial; d++)
-        if (mskpi_times(v.spatial[d], factor, &v.spatial[d]))
-            return misfit(graph, who, v.view.n, block);
+    for (uint32_t d = 0; d < v.nspatial; d++) {
+        if (!mskpi_times(v.spatial[d], factor, &v.spatial[d])) continue;
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: %zu times spatial axis %u of length %zu is too long",
+                         mskpi_short(who, room), factor, d, v.spatial[d]);
+        return NO_VALUE;
+    }
     return gathered(graph, name, "pixel_shuffle", in, v.view.n / block, block,
                     order == MSKP_BLOCK_MAJOR, v.nspatial, v.spatial);
 }
@@ -396,7 +397,6 @@ mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value 
     const char *who = mskpi_who(name, "pixel_unshuffle");
     char room[NAME_ROOM];
     graph_value v;
-    size_t n;
     size_t block;
     if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))
         return NO_VALUE;
@@ -409,10 +409,9 @@ mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value 
         }
         v.spatial[d] /= factor;
     }
-    if (mskpi_times(v.view.n, block, &n)) n = SIZE_MAX;
     const int major = order == MSKP_BLOCK_MAJOR;
-    return rearranged(graph, name, "pixel_unshuffle", in, n, major ? wrap : divide,
-                      major ? v.view.n : block, 0, v.nspatial, v.spatial);
+    return rearranged(graph, name, "pixel_unshuffle", in, mskpi_product(v.view.n, block),
+                      major ? wrap : divide, major ? v.view.n : block, 0, v.nspatial, v.spatial);
 }
 
 mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axis, size_t n,
@@ -433,15 +432,25 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
     for (size_t k = 0; k < n; k++) {
         if (mskpi_enter(graph, who, values[k], &v)) return NO_VALUE;
         if (k == 0) first = v;
-        int fits = v.view.n == first.view.n && v.nspatial == first.nspatial && axis < v.nspatial;
-        for (uint32_t d = 0; fits && d < v.nspatial; d++)
-            fits = d == axis || v.spatial[d] == first.spatial[d];
-        if (!fits || v.spatial[axis] > SIZE_MAX / 2 - length) {
+        const char *part = mskpi_short(mskpi_value_name(graph, values[k].id), room_v);
+        if (v.view.n != first.view.n || v.nspatial != first.nspatial || axis >= v.nspatial) {
             mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                              "%s: %s (%zu channels, %u spatial axes) does not continue the first "
                              "value (%zu, %u) on spatial axis %u",
-                             shown, mskpi_short(mskpi_value_name(graph, values[k].id), room_v),
-                             v.view.n, v.nspatial, first.view.n, first.nspatial, axis);
+                             shown, part, v.view.n, v.nspatial, first.view.n, first.nspatial, axis);
+            return NO_VALUE;
+        }
+        for (uint32_t d = 0; d < v.nspatial; d++) {
+            if (d == axis || v.spatial[d] == first.spatial[d]) continue;
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: %s has length %zu on spatial axis %u, the first value %zu", shown,
+                             part, v.spatial[d], d, first.spatial[d]);
+            return NO_VALUE;
+        }
+        if (v.spatial[axis] > SIZE_MAX - length) {
+            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                             "%s: %s of length %zu on spatial axis %u, after %zu, is too long",
+                             shown, part, v.spatial[axis], axis, length);
             return NO_VALUE;
         }
         length += v.spatial[axis];

@@ -82,8 +82,7 @@ typedef struct list_maker {
 } list_maker;
 
 /* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
-static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t axis_no,
-                   uint32_t value_id, uint32_t *number)
+static int list_of(list_maker *m, list_view view, uint32_t value_id, uint32_t *number)
 {
     const mskp_host *host = &m->graph->host;
     unit_table *u = m->u;
@@ -108,7 +107,7 @@ static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t ax
             mskpi_grow(host, u->lists, &m->lists_capacity, u->nlists, 1, sizeof *lists);
         if (!lists) return 1;
         u->lists = lists;
-        lists[u->nlists] = (unit_list){m->used, view.n, param_id, axis_no, value_id};
+        lists[u->nlists] = (unit_list){m->used, view.n, value_id};
         m->by_content[content] = (uint32_t)++u->nlists;
         m->used += view.n;
     }
@@ -131,11 +130,11 @@ static int make_lists(mskp_graph *graph, unit_table *u)
     m.view_of = mskpi_alloc(host, slots, sizeof *m.view_of);
     failed = !m.by_view || !m.by_content || !m.view_of;
     for (uint32_t v = 1; !failed && v <= graph->nvalues; v++)
-        failed = list_of(&m, graph->values[v].view, 0, 0, v, &graph->values[v].list);
+        failed = list_of(&m, graph->values[v].view, v, &graph->values[v].list);
     for (uint32_t p = 1; !failed && p <= graph->nparams; p++)
         for (uint32_t d = 0; !failed && d < graph->params[p].ndim; d++) {
             graph_axis *a = &graph->axes[graph->params[p].axis + d];
-            if (a->view.n) failed = list_of(&m, a->view, p, d, 0, &a->list);
+            if (a->view.n) failed = list_of(&m, a->view, 0, &a->list);
         }
     mskpi_free(host, m.by_view);
     mskpi_free(host, m.by_content);
@@ -265,7 +264,7 @@ static int make_members(const mskp_graph *graph, unit_table *u)
     u->member_first = mskpi_alloc(host, u->n + 2, sizeof *u->member_first);
     if (!u->member_first) return 1;
     /* Twice over all slices: count, then fill. */
-    for (int fill = 0; fill < 2; fill++) {
+    for (int fill = 0;; fill++) {
         for (uint32_t p = 1; p <= graph->nparams; p++)
             for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
                 const graph_axis *a = &graph->axes[graph->params[p].axis + d];
@@ -360,7 +359,7 @@ static mskp_status make_terms(const mskp_graph *graph, unit_table *u, mskp_error
         u->terms[u->nterms++] = term;
     }
     size_t links = 0;
-    for (int fill = 0; fill < 2; fill++) {
+    for (int fill = 0;; fill++) {
         for (size_t t = 0; t < u->nterms; t++)
             for (uint32_t k = 0; k < u->terms[t].nlists; k++) {
                 const uint32_t l = u->terms[t].lists[k];

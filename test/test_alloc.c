@@ -292,6 +292,241 @@ START_TEST(describing)
 }
 END_TEST
 
+/* A call that is wrong, too: what comes first sticks, and something does. */
+START_TEST(no_channels_and_no_memory)
+{
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    mskp_error err = {.text = ""};
+    mskp_graph *graph = mskp_graph_create(&host);
+    h.fail_at = h.calls + 1;
+    must(mskp_fresh(graph, "none", 0, 0, NULL).id == 0 && h.fired, "0 channels");
+    must_be_out_of_memory(mskp_graph_finish(graph, &err), &err, &h);
+    mskp_graph_destroy(graph);
+    must_be_sound(&h, 0);
+}
+END_TEST
+
+/* ---- Each operator, at each filling of the graph's arrays ---- */
+
+/* The arrays grow by doubling. So that each allocation of an operator falls on each of its steps, the
+ * graph holds more and more before it. Its parameters are bound already: to bind is to tie. */
+typedef struct recipe {
+    mskp_graph *graph;
+    mskp_value x, y;        /* 4 channels, 2 x 2 */
+    mskp_value flat, other; /* 4 channels, no axes */
+    const char *name;
+    mskp_param made[16];
+    size_t next;
+} recipe;
+
+/* The same parameters in the second call as in the first. */
+static mskp_param again(recipe *r, uint32_t ndim, size_t a, size_t b)
+{
+    mskp_param *p = &r->made[r->next++];
+    const size_t shape[MSKP_MAX_DIMS] = {a, b, 1, 1};
+    char name[20];
+    snprintf(name, sizeof name, "p%zu", r->next);
+    if (!p->id) *p = mskp_parameter(r->graph, name, ndim, shape);
+    return *p;
+}
+
+enum { OPERATORS = 41, FILLINGS = 36 };
+
+/* Did it say that it went well? */
+static bool operate(recipe *r, int which)
+{
+    mskp_graph *g = r->graph;
+    const char *name = r->name;
+    mskp_conv_desc conv = {.groups = 1};
+    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    mskp_attention_desc attention = {.heads = 2, .head_dim = 2};
+    mskp_recurrent_params rnn[4] = {{{0}, {0}, {0}, {0}}};
+    mskp_recurrent_desc recurrent = {.kind = MSKP_RNN, .params = rnn};
+    mskp_value part[4];
+    const mskp_value both[2] = {r->x, r->y};
+    const size_t two[2] = {2, 2};
+    r->next = 0;
+#define IS_MADE(value) return (value).id != 0
+    switch (which) {
+    case 0:
+        IS_MADE(mskp_input(g, name, 2, 2, two));
+    case 1:
+        return mskp_output(g, r->x) == MSKP_OK;
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7: /* ordinary, in groups of both kinds; and transposed */
+        conv.groups = which % 3 == 2 ? 1 : 2;
+        conv.grouping = which % 3 == 1 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        conv.weight = again(r, 4, 4, 4 / conv.groups);
+        conv.bias = again(r, 1, 4, 0);
+        if (which > 4) IS_MADE(mskp_conv_transposed(g, name, r->x, &conv));
+        IS_MADE(mskp_conv(g, name, r->x, &conv));
+    case 8: {
+        const mskp_param weight = again(r, 2, 4, 4);
+        IS_MADE(
+            mskp_linear(g, name, name[0] == 'a' ? r->flat : r->other, weight, again(r, 1, 4, 0)));
+    }
+    case 9:
+        IS_MADE(mskp_embedding(g, name, again(r, 2, 7, 4), 2, two));
+    case 10:
+        IS_MADE(mskp_param_value(g, name, again(r, 2, 4, 3), 0, MSKP_ROLE_FILTER, 2, two));
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+        norm.kind = which == 11 ? MSKP_BATCH_NORM : which < 14 ? MSKP_GROUP_NORM : MSKP_LAYER_NORM;
+        norm.groups = norm.kind == MSKP_GROUP_NORM ? 2 : 0;
+        norm.grouping = which == 13 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        norm.accept_inexact = which < 14;
+        norm.scale = again(r, 1, 4, 0);
+        norm.shift = again(r, 1, 4, 0);
+        if (which == 11) norm.mean = again(r, 1, 4, 0), norm.variance = again(r, 1, 4, 0);
+        IS_MADE(mskp_norm(g, name, name[0] == 'a' ? r->x : r->y, &norm));
+    case 15:
+    case 16:
+        IS_MADE(
+            mskp_prelu(g, name, name[0] == 'a' ? r->x : r->y, again(r, 1, which % 2 ? 4 : 1, 0)));
+    case 17:
+        IS_MADE(mskp_activation(g, name, r->x, NULL));
+    case 18:
+        IS_MADE(mskp_pool(g, name, r->x, &(mskp_pool_desc){.size = {2, 2}}));
+    case 19:
+        IS_MADE(mskp_combine(g, name, MSKP_ADD, 2, both));
+    case 20:
+        IS_MADE(mskp_slice(g, name, r->x, 1, 2));
+    case 21:
+        return mskp_chunk(g, name, r->x, 4, 0, part) == MSKP_OK;
+    case 22:
+        IS_MADE(mskp_pad_channels(g, name, r->x, 3, 2));
+    case 23:
+        IS_MADE(mskp_flatten(g, name, r->x, 0));
+    case 24:
+    case 25:
+        IS_MADE(mskp_unflatten(g, name, r->flat, 1, two, which == 25));
+    case 26:
+        IS_MADE(mskp_reshape(g, name, r->x, 1, (size_t[]){4}));
+    case 27:
+        IS_MADE(mskp_channel_shuffle(g, name, r->x, 2, 0));
+    case 28:
+        IS_MADE(mskp_pixel_shuffle(g, name, r->x, 2, MSKP_CHANNEL_MAJOR));
+    case 29:
+        IS_MADE(mskp_pixel_unshuffle(g, name, r->x, 2, MSKP_BLOCK_MAJOR));
+    case 30:
+        IS_MADE(mskp_concat_spatial(g, name, 1, 2, both));
+    case 31:
+        attention.query_bias = again(r, 1, 4, 0);
+        attention.key_bias = again(r, 1, 4, 0);
+        attention.value_bias = again(r, 1, 4, 0);
+        attention.output_bias = again(r, 1, 4, 0);
+        attention.memory = r->y;
+        /* fallthrough */
+    case 32:
+        attention.units = which == 32 ? MSKP_POSITIONS : MSKP_HEADS;
+        attention.query = again(r, 2, 4, 4);
+        attention.key = again(r, 2, 4, 4);
+        attention.value = again(r, 2, 4, 4);
+        attention.output = again(r, 2, 4, 4);
+        IS_MADE(mskp_attention(g, name, r->x, &attention));
+    case 33:
+        attention.packed = 1;
+        attention.query = again(r, 2, 12, 4);
+        attention.output = again(r, 2, 4, 4);
+        IS_MADE(mskp_attention(g, name, r->x, &attention));
+    case 34:
+    case 35:
+        recurrent.state_given = which == 34;
+        recurrent.bidirectional = which == 35;
+        recurrent.layers = which == 35 ? 1 : 2;
+        for (int i = 0; i < 2; i++) {
+            rnn[i].input = again(r, 2, 4, 4);
+            rnn[i].hidden = again(r, 2, 4, 4);
+            rnn[i].input_bias = again(r, 1, 4, 0);
+            rnn[i].hidden_bias = again(r, 1, 4, 0);
+        }
+        IS_MADE(mskp_recurrent(g, name, r->x, &recurrent));
+    case 36:
+        IS_MADE(mskp_opaque(g, name, "odd", 2, both, 2, 0, NULL));
+    case 37:
+        IS_MADE(mskp_pick(g, name, r->x, 2, (size_t[]){3, 1}));
+    case 38:
+        IS_MADE(mskp_concat(g, name, 2, both));
+    case 39:
+        return mskp_tie(g, r->x, r->y) == MSKP_OK;
+    default:
+        return mskp_bind(g, again(r, 2, 3, 4), 1, MSKP_ROLE_OTHER, name[0] == 'a' ? r->x : r->y) ==
+               MSKP_OK;
+    }
+}
+
+static recipe begin(heap *h, size_t filling, int which)
+{
+    const mskp_host host = heap_host(h);
+    const size_t two[2] = {2, 2};
+    recipe r = {.graph = mskp_graph_create(&host), .name = "a"};
+    r.x = mskp_input(r.graph, "x", 4, 2, two);
+    r.y = mskp_fresh(r.graph, "y", 4, 2, two);
+    r.flat = mskp_fresh(r.graph, "flat", 4, 0, NULL);
+    r.other = mskp_fresh(r.graph, "other", 4, 0, NULL);
+    const mskp_value one = mskp_fresh(r.graph, "one", 1, 0, NULL);
+    must(operate(&r, which), "operator %d", which);
+    for (size_t i = 0; i < filling; i++) {
+        mskp_pin(r.graph, r.flat);
+        mskp_macs(r.graph, one, (mskp_param){0}, 1);
+        must(mskp_pad_channels(r.graph, NULL, one, 0, 1).id != 0, "filling");
+    }
+    r.name = "b";
+    return r;
+}
+
+START_TEST(every_operator_at_every_filling)
+{
+    size_t in_operators = 0, in_finish = 0, least[OPERATORS] = {0};
+    for (int which = 0; which < OPERATORS; which++)
+        for (size_t filling = 0; filling < FILLINGS; filling++) {
+            bool fired = true;
+            for (size_t n = 1; fired; n++) {
+                heap h = {0};
+                mskp_error err = {.text = ""};
+                recipe r = begin(&h, filling, which);
+                h.calls = 0;
+                h.fail_at = n;
+                const bool good = operate(&r, which);
+                fired = h.fired;
+                must(good == !fired, "operator %d, filling %zu, allocation %zu %s, but it %s",
+                     which, filling, n, fired ? "failed" : "went well",
+                     good ? "went well" : "failed");
+                if (fired) {
+                    in_operators++;
+                    least[which]++;
+                    must_be_out_of_memory(mskp_graph_finish(r.graph, &err), &err, &h);
+                } else {
+                    /* In finish, too, where an axis has a list that no value has. */
+                    if (which < 2 || which > 7) h.fail_at = 0;
+                    const mskp_status status = mskp_graph_finish(r.graph, &err);
+                    fired = h.fired;
+                    if (fired) {
+                        in_finish++;
+                        must_be_out_of_memory(status, &err, &h);
+                        h.fail_at = 0;
+                        must(mskp_graph_finish(r.graph, &err) == MSKP_OK, "%s", err.text);
+                    } else {
+                        must(status == MSKP_OK, "operator %d: %s", which, err.text);
+                    }
+                }
+                mskp_graph_destroy(r.graph);
+                must_be_sound(&h, 0);
+            }
+        }
+    for (int which = 0; which < OPERATORS; which++)
+        must(least[which] > 0, "operator %d never ran out of memory", which);
+    printf("failed allocations: %zu in operators, %zu in finish\n", in_operators, in_finish);
+}
+END_TEST
+
 /* ---- Calls on a finished graph ---- */
 
 enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
@@ -437,6 +672,17 @@ static mskp_status call_cut_elsewhere(stage *s, mskp_error *err)
     return mskp_plan_cut(s->plan, s->params, 2, moves, err);
 }
 
+/* Two sets, each in the gaps of the other. */
+static mskp_status call_cut_interleaved(stage *s, mskp_error *err)
+{
+    mskp_tensor even[MOST_PARAMS], odd[MOST_PARAMS];
+    memcpy(even, s->out.gradients, sizeof even);
+    memcpy(odd, s->out.gradients, sizeof odd);
+    for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
+    const mskp_move moves[2] = {{even, NULL}, {odd, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
 /* Interleaved, so that the check of overlaps has to look at elements. */
 static mskp_status call_take(stage *s, mskp_error *err)
 {
@@ -516,6 +762,7 @@ static const struct {
     {"mskp_plan_views", call_views, false, false},
     {"mskp_plan_cut in place", call_cut_in_place, false, false},
     {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
+    {"mskp_plan_cut interleaved", call_cut_interleaved, false, false},
     {"mskp_take", call_take, false, false},
     {"mskp_penalty_gradient", call_gradient, true, false},
     {"mskp_penalty_shrink", call_shrink, true, false},
@@ -689,6 +936,8 @@ int main(void)
     TCase *tests = tcase_create("alloc");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, describing);
+    tcase_add_test(tests, no_channels_and_no_memory);
+    tcase_add_test(tests, every_operator_at_every_filling);
     tcase_add_test(tests, calls_on_a_finished_graph);
     tcase_add_test(tests, malloc_and_free);
     tcase_add_test(tests, halves_of_an_allocator_are_refused);

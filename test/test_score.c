@@ -191,11 +191,13 @@ START_TEST(options_are_checked)
                                   {.reduce = (mskp_reduce)6},
                                   {.roles = 64},
                                   {.reserved = {0, 0, 0, 1}},
-                                  {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN}};
+                                  {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN},
+                                  {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = -1},
+                                  {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)INFINITY}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         mskp_status s = mskp_score(t.graph, &wrong[i], mskp_count(t.graph).params, values.views,
                                    t.units, scores, &err);
-        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i == 4 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
+        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i >= 4 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
                       (int)s);
         ck_assert_int_eq(err.status, s);
     }
@@ -212,6 +214,56 @@ START_TEST(options_are_checked)
         mskp_score(NULL, NULL, mskp_count(NULL).params, values.views, t.units, scores, &err),
         MSKP_BAD_ARGUMENT);
     trial_end(&t);
+}
+END_TEST
+
+/* Two gammas, one unit. What is not finite has no score, and is named, if it is one element. */
+START_TEST(scores_that_are_no_numbers)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
+    double gamma[2][2];
+    for (int i = 0; i < 2; i++) {
+        const mskp_param p = mskp_parameter(g, i ? "second" : "first", 1, (size_t[]){2});
+        ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    }
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    mskp_tensor values[3] = {
+        {0}, {.data = gamma[0], .dtype = MSKP_F64}, {.data = gamma[1], .dtype = MSKP_F64}};
+    const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    double scores[2] = {7, 7};
+    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_VOTE; reduce++) {
+        const mskp_scoring how = {.reduce = (mskp_reduce)reduce, .vote_threshold = 0.5};
+        mskp_error err = {0};
+        for (int i = 0; i < 3; i++) {
+            /* One vote each: the smaller norm alone would be a score. */
+            gamma[0][0] = 1, gamma[1][0] = 0;
+            gamma[0][1] = 0, gamma[1][1] = bad[i];
+            const mskp_status status = mskp_score(g, &how, 2, values, 2, scores, &err);
+            ck_assert_int_eq(status, MSKP_BAD_NUMBER);
+            ck_assert_ptr_nonnull(strstr(err.text, "second: axis 0, index 1"));
+            ck_assert(scores[0] == 7 && scores[1] == 7);
+        }
+        /* Each is a number, their sum is none. */
+        gamma[0][1] = gamma[1][1] = 1.5e308;
+        const mskp_status status = mskp_score(g, &how, 2, values, 2, scores, &err);
+        const int sums =
+            reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN || reduce == MSKP_REDUCE_JOINT;
+        ck_assert_int_eq(status, sums ? MSKP_BAD_NUMBER : MSKP_OK);
+        if (sums) ck_assert_ptr_nonnull(strstr(err.text, "unit 1"));
+        ck_assert(scores[1] == (sums ? 7 : 1.5e308));
+        scores[0] = scores[1] = 7;
+    }
+    mskp_error err = {0};
+    values[2].dtype = (mskp_dtype)9;
+    ck_assert_int_eq(mskp_score(g, NULL, 2, values, 2, scores, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "second (values): 9 is no dtype"));
+    values[2].dtype = MSKP_F64;
+    values[0].ndim = 1; /* a set that is indexed from 0, of tensors that are not here */
+    ck_assert_int_eq(mskp_score(g, NULL, 2, values, 2, scores, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "entry 0"));
+    ck_assert(scores[0] == 7 && scores[1] == 7);
+    mskp_graph_destroy(g);
 }
 END_TEST
 
@@ -318,6 +370,26 @@ START_TEST(channel_numbers_are_reduced)
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
                     MSKP_BAD_ARGUMENT,
                 "a foreign value was taken");
+        given[n - 1].value.id = 0;
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
+                    MSKP_BAD_ARGUMENT,
+                "no value was taken");
+        given[n - 1] = last;
+        given[n - 1].numbers = NULL;
+        mskp_error err = {0};
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, &err) ==
+                        MSKP_BAD_ARGUMENT &&
+                    strstr(err.text, "numbers is NULL"),
+                "no numbers were taken: %s", err.text);
+        REQUIRE(mskp_score_channels(t.graph, n, NULL, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
+                        MSKP_BAD_ARGUMENT &&
+                    mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, NULL, NULL) ==
+                        MSKP_BAD_ARGUMENT,
+                "NULL was taken");
+        double *none = arena_get(&t.mem, t.units, sizeof *none);
+        REQUIRE_OK(mskp_score_channels(t.graph, 0, NULL, MSKP_REDUCE_SUM, t.units, none, NULL));
+        for (uint32_t u = 0; u < t.units; u++)
+            REQUIRE(none[u] == (double)INFINITY, "unit %u scores %g by nothing", u, none[u]);
         given[n - 1] = last;
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT, t.units, scores, NULL) !=
                     MSKP_OK,
@@ -367,6 +439,7 @@ int main(void)
     tcase_add_loop_test(tcase, bad_numbers_and_missing_data, 0, 2);
     tcase_add_loop_test(tcase, half_precision_is_decoded, 0, 4);
     tcase_add_test(tcase, options_are_checked);
+    tcase_add_test(tcase, scores_that_are_no_numbers);
     tcase_add_test(tcase, channel_numbers_are_reduced);
     tcase_add_test(tcase, threads_do_not_show);
     suite_add_tcase(suite, tcase);

@@ -352,6 +352,12 @@ START_TEST(refusals_leave_everything)
     REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_fraction = -0.1), t.units);
     REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_family_fraction = 1.5), t.units);
     REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.max_macs = -1), t.units);
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.max_macs = -1e300), t.units);
+    ck_assert_ptr_nonnull(strstr(err.text, "max_macs is -1e+300"));
+    REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.threshold = -0.5, .remove_fraction = 0.5), t.units);
+    ck_assert_ptr_nonnull(strstr(err.text, "threshold is -0.5"));
+    ck_assert_int_eq(mskp_select(t.graph, t.units, scores, &good, NULL, NULL, &err),
+                     MSKP_BAD_ARGUMENT);
     REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.max_params = -1), t.units);
     REFUSED(MSKP_BAD_ARGUMENT, scores, RULE(.remove_fraction = 0.5, .reserved = {0, 1}), t.units);
     REFUSED(MSKP_NO_SOLUTION, scores, RULE(.max_params = 0.5), t.units);

@@ -354,6 +354,17 @@ START_TEST(conv_is_checked)
                   WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {SIZE_MAX, 1}), MSKP_BAD_SHAPE,
                   WORDS("layer"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_after = {0, SIZE_MAX}), MSKP_BAD_SHAPE,
+                  WORDS("layer", "axis 1"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .stride = {1, SIZE_MAX}), MSKP_BAD_SHAPE,
+                  WORDS("layer", "axis 1"));
+    REFUSED_PLAIN(CONV(mskp_fresh(b.g, "y", 3, 2, (size_t[]){1, SIZE_MAX / 2}), .weight = b.w,
+                       .pad_before = {2}),
+                  MSKP_BAD_SHAPE, WORDS("layer", "axis 1"));
+    /* Each axis fits, all positions together do not. */
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX / 8, SIZE_MAX / 8}),
+                  MSKP_BAD_SHAPE, WORDS("layer", "axis 1"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = {99}), MSKP_BAD_ARGUMENT, WORDS("layer", "99"));
     REFUSED_PLAIN(mskp_conv(b.g, "x", b.x, &(mskp_conv_desc){.weight = b.w}), MSKP_BAD_NAME,
                   WORDS("x"));
 }
@@ -399,6 +410,15 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(POOL(.spatial = {2, 2, 5}), MSKP_BAD_ARGUMENT, WORDS("pool", "5", "axis 2"));
     REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
                   MSKP_BAD_SHAPE, WORDS("pool"));
+    const mskp_pool_kind fixed[] = {MSKP_POOL_GLOBAL_MAX, MSKP_POOL_GLOBAL_AVERAGE,
+                                    MSKP_POOL_RESIZE};
+    for (int i = 0; i < 3; i++) {
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .size = {0, 2}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .stride = {2}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_before = {1}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_after = {1}), MSKP_BAD_ARGUMENT, WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .ceil_mode = 1), MSKP_BAD_ARGUMENT, WORDS("pool"));
+    }
     REFUSED_PLAIN(mskp_pool(b.g, "pool", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("pool"));
 }
 END_TEST
@@ -416,6 +436,9 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){12, 4}))),
                   RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
+    REFUSED_PLAIN(
+        mskp_combine(b.g, "sum", MSKP_ADD, LIST(b.x, mskp_fresh(b.g, "y", 3, 1, (size_t[]){8}))),
+        MSKP_BAD_SHAPE, WORDS("sum", "y has 1 spatial", "have 2"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 0, &b.x), RANGE, WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_ADD, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)7, LIST(b.x)), RANGE,
@@ -427,7 +450,9 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 2, SIZE_MAX), RANGE, WORDS("part"));
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, SIZE_MAX, 2), RANGE, WORDS("part"));
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, SIZE_MAX, 1), RANGE, WORDS("pad"));
+    REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, 1, SIZE_MAX), RANGE, WORDS("pad"));
     REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_BAD_ARGUMENT, WORDS("flatten", "2"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "x", b.flat, 0), MSKP_BAD_NAME, WORDS("x"));
 #define OPAQUE(op, n, in, channels) mskp_opaque(b.g, "odd", op, n, in, channels, 0, NULL)
     REFUSED_PLAIN(OPAQUE(NULL, 1, &b.x, 2), MSKP_BAD_NAME, WORDS("kind of operator"));
     REFUSED_PLAIN(OPAQUE("a b", 1, &b.x, 2), MSKP_BAD_NAME, WORDS("a b", "blank"));
@@ -443,12 +468,22 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, SHAPE(1, 5)), RANGE, WORDS("pick", "5"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 0, (size_t[]){1}), RANGE, WORDS("pick"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("pick"));
+    REFUSED_PLAIN(mskp_pick(b.g, "pick", (mskp_value){99}, SHAPE(0)), MSKP_BAD_ARGUMENT,
+                  WORDS("pick", "99"));
     REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, b.flat)), RANGE, WORDS("cat"));
     REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, mskp_fresh(b.g, "y", 1, 2, (size_t[]){8, 1}))),
                   RANGE, WORDS("cat", "y"));
     REFUSED_PLAIN(mskp_concat(b.g, "cat", 0, &b.x), RANGE, WORDS("cat"));
+    REFUSED_PLAIN(mskp_concat(b.g, "cat", 1, NULL), MSKP_BAD_ARGUMENT, WORDS("cat"));
+    REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, (mskp_value){99})), MSKP_BAD_ARGUMENT,
+                  WORDS("cat", "99"));
     REFUSED_STATUS(mskp_tie(b.g, b.x, b.flat), MSKP_BAD_SHAPE, WORDS("x", "flat", "3", "5"));
     REFUSED_STATUS(mskp_tie(b.g, b.x, (mskp_value){0}), MSKP_BAD_ARGUMENT, WORDS(""));
+    /* Of two wrong handles the first is named. */
+    REFUSED_STATUS(mskp_tie(b.g, (mskp_value){98}, (mskp_value){99}), MSKP_BAD_ARGUMENT,
+                   WORDS("tie", "98"));
+    REFUSED_STATUS(mskp_bind(b.g, b.v4, 0, MSKP_ROLE_SCALE, (mskp_value){99}), MSKP_BAD_ARGUMENT,
+                   WORDS("bind", "99"));
     REFUSED_STATUS(mskp_pin(b.g, (mskp_value){99}), MSKP_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_output(b.g, (mskp_value){0}), MSKP_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_bind(b.g, b.v7, 0, MSKP_ROLE_SCALE, b.flat), MSKP_BAD_SHAPE,
@@ -465,7 +500,7 @@ END_TEST
 
 START_TEST(further_operators_are_checked)
 {
-    mskp_value parts[4];
+    mskp_value parts[5];
     const size_t two[2] = {2, 2};
 #define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
     REFUSED_PLAIN(NORM(.kind = (mskp_norm_layer)6), MSKP_BAD_ARGUMENT, WORDS("n", "kind 6"));
@@ -473,9 +508,31 @@ START_TEST(further_operators_are_checked)
     REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .groups = 3), MSKP_BAD_SHAPE, WORDS("layer_norm"));
     REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .mean = b.v7), MSKP_BAD_ARGUMENT,
                   WORDS("layer_norm", "statistics"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .variance = b.v7), MSKP_BAD_ARGUMENT,
+                  WORDS("layer_norm", "statistics"));
+    REFUSED_PLAIN(NORM(.grouping = (mskp_grouping)3), MSKP_BAD_ARGUMENT, WORDS("n", "grouping 3"));
 #define UP(...) mskp_conv_transposed(b.g, "up", b.x, &(mskp_conv_desc){__VA_ARGS__})
     REFUSED_PLAIN(UP(.weight = b.w), MSKP_BAD_SHAPE, WORDS("up", "expects 4", "has 3"));
+#define UP_TOO_FAR(...)                                                                   \
+    REFUSED_PLAIN(UP(.weight = mskp_parameter(b.g, "t", SHAPE(3, 2, 3, 3)), __VA_ARGS__), \
+                  MSKP_BAD_SHAPE, WORDS("up", "axis 0 of length 8"))
+    UP_TOO_FAR(.dilation = {SIZE_MAX});
+    UP_TOO_FAR(.dilation = {SIZE_MAX / 8});
+    UP_TOO_FAR(.stride = {SIZE_MAX});
+    UP_TOO_FAR(.stride = {SIZE_MAX / 8});
+    UP_TOO_FAR(.pad_before = {SIZE_MAX});
+    UP_TOO_FAR(.pad_after = {SIZE_MAX});
+    UP_TOO_FAR(.output_pad = {1});
+    UP_TOO_FAR(.pad_before = {5}, .pad_after = {5}); /* of 7 + 2 + 1 positions */
     REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.v7), MSKP_BAD_SHAPE, WORDS("p", "slope", "7", "3"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.l25), MSKP_BAD_SHAPE, WORDS("p", "slope", "2 axes"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, (mskp_param){0}), MSKP_BAD_ARGUMENT, WORDS("p", "0"));
+    REFUSED_PLAIN(mskp_embedding(b.g, "e", (mskp_param){99}, 0, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("e", "99"));
+    REFUSED_PLAIN(mskp_param_value(b.g, "e", (mskp_param){99}, 0, 0, 0, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("e", "99"));
+    REFUSED_PLAIN(mskp_param_value(b.g, "e", b.v7, 0, 64, 0, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("v7", "0x40"));
     REFUSED_PLAIN(mskp_embedding(b.g, "e", b.v7, 0, NULL), MSKP_BAD_SHAPE, WORDS("e", "1 axes"));
     REFUSED_PLAIN(mskp_param_value(b.g, "e", b.v7, 1, MSKP_ROLE_SCALE, 0, NULL), MSKP_BAD_SHAPE,
                   WORDS("e", "axis 1"));
@@ -483,6 +540,12 @@ START_TEST(further_operators_are_checked)
                   WORDS("s", "5", "2"));
     REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 5, 2), MSKP_BAD_ARGUMENT,
                   WORDS("s", "rewritable"));
+    REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 0, 0), MSKP_BAD_SHAPE,
+                  WORDS("s", "5", "parts of 0"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", (mskp_value){99}, 1, 0, parts), MSKP_BAD_ARGUMENT,
+                   WORDS("c", "99"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 2, parts), MSKP_BAD_ARGUMENT,
+                   WORDS("c", "rewritable"));
     REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 2, 0, parts), MSKP_BAD_SHAPE, WORDS("c", "5", "2"));
     REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 0, 0, parts), MSKP_BAD_SHAPE, WORDS("c", "0"));
     REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 0, NULL), MSKP_BAD_ARGUMENT, WORDS("parts"));
@@ -492,16 +555,67 @@ START_TEST(further_operators_are_checked)
                   WORDS("s", "factor 0"));
     REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.flat, 1, (mskp_shuffle_order)2), MSKP_BAD_ARGUMENT,
                   WORDS("s", "0 spatial"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 1, (mskp_shuffle_order)2), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "order 2"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, SIZE_MAX, MSKP_BLOCK_MAJOR), MSKP_BAD_SHAPE,
+                  WORDS("s", "3"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", mskp_fresh(b.g, "y", 4, SHAPE(SIZE_MAX / 2)), 4,
+                                     MSKP_BLOCK_MAJOR),
+                  MSKP_BAD_SHAPE, WORDS("s", "4 times", "axis 0", "too long"));
+    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 0, MSKP_BLOCK_MAJOR), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "factor 0"));
     REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 4, MSKP_BLOCK_MAJOR), MSKP_BAD_SHAPE,
                   WORDS("s", "axis 1", "6", "4"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 2, two, 0), MSKP_BAD_ARGUMENT, WORDS("u", "2"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 0), MSKP_BAD_SHAPE,
                   WORDS("u", "5", "4"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", (mskp_value){99}, 2, two, 0), MSKP_BAD_ARGUMENT,
+                  WORDS("u", "99"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 0, NULL, 0), MSKP_BAD_ARGUMENT,
+                  WORDS("u", "2 spatial"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, NULL, 0), MSKP_BAD_ARGUMENT,
+                  WORDS("u", "spatial is NULL"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 2), MSKP_BAD_ARGUMENT,
+                  WORDS("u", "channels_last is 2"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, SHAPE(0), 0), MSKP_BAD_SHAPE,
+                  WORDS("u", "5", "parts of 0"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, SHAPE(SIZE_MAX, 5), 0), MSKP_BAD_SHAPE,
+                  WORDS("u", "5"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, SHAPE(1, 1, 1, 5), 0), MSKP_BAD_SHAPE,
+                  WORDS("u", "4 spatial axes"));
+    REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, 2, NULL), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "spatial is NULL"));
+    REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, SHAPE(8, 6, 1, 1)), MSKP_BAD_SHAPE,
+                  WORDS("r", "4 spatial axes"));
+    REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, SHAPE(SIZE_MAX, 2)), MSKP_BAD_SHAPE,
+                  WORDS("r", "48 positions"));
+    REFUSED_PLAIN(
+        mskp_reshape(b.g, "r", mskp_fresh(b.g, "y", 1, SHAPE(SIZE_MAX)), SHAPE(SIZE_MAX, 2)),
+        MSKP_BAD_SHAPE, WORDS("r", "axis 1", "2"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "f", mskp_fresh(b.g, "y", 3, SHAPE(SIZE_MAX / 4)), 0),
+                  MSKP_BAD_SHAPE, WORDS("f"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "f", mskp_fresh(b.g, "y", 3, SHAPE(SIZE_MAX)), 1),
+                  MSKP_BAD_SHAPE, WORDS("f"));
     REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, 2, two), MSKP_BAD_SHAPE, WORDS("r", "48", "4"));
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 2, LIST(b.x)), MSKP_BAD_SHAPE,
                   WORDS("s", "axis 2"));
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, b.flat)), MSKP_BAD_SHAPE,
                   WORDS("s", "flat", "5", "3"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, 1, NULL), MSKP_BAD_ARGUMENT, WORDS("s"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, 0, &b.x), MSKP_BAD_ARGUMENT, WORDS("s"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, (mskp_value){99})), MSKP_BAD_ARGUMENT,
+                  WORDS("s", "99"));
+    REFUSED_PLAIN(
+        mskp_concat_spatial(b.g, "s", 0, LIST(b.x, mskp_fresh(b.g, "y", 3, SHAPE(7, 6, 1)))),
+        MSKP_BAD_SHAPE, WORDS("s", "y", "3 spatial", "(3, 2)"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, mskp_fresh(b.g, "y", 3, SHAPE(7, 5)))),
+                  MSKP_BAD_SHAPE, WORDS("s", "y", "length 5", "axis 1", "value 6"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, mskp_fresh(b.g, "y", 2, SHAPE(8, 6)))),
+                  MSKP_BAD_SHAPE, WORDS("s", "y", "2 channels", "(3, 2)"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0,
+                                      LIST(mskp_fresh(b.g, "y", 1, SHAPE(SIZE_MAX - 3)),
+                                           mskp_fresh(b.g, "z", 1, SHAPE(9)))),
+                  MSKP_BAD_SHAPE, WORDS("s", "z", "length 9", "axis 0", "too long"));
 #define ATTEND(...) mskp_attention(b.g, "a", b.flat, &(mskp_attention_desc){__VA_ARGS__})
     REFUSED_PLAIN(ATTEND(.heads = 3, .kv_heads = 2, .head_dim = 1), MSKP_BAD_ARGUMENT,
                   WORDS("a", "3 heads", "2 key"));
@@ -510,6 +624,42 @@ START_TEST(further_operators_are_checked)
                   WORDS("a", "query", "2", "3"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 1, .query = b.l25, .key = b.l25),
                   MSKP_BAD_SHAPE, WORDS("a", "query", "expected 3"));
+    REFUSED_PLAIN(ATTEND(.heads = 0, .head_dim = 1), MSKP_BAD_ARGUMENT, WORDS("a", "0 heads"));
+    REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 0), MSKP_BAD_ARGUMENT, WORDS("a", "2 heads of 0"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .units = (mskp_attention_units)2),
+                  MSKP_BAD_ARGUMENT, WORDS("a", "units 2"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 2), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "packed 2"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .reserved = {1}), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "reserved"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .memory = {99}), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "99"));
+    /* Sizes whose sums and products of rows overflow, some of them to what the weight has. */
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = SIZE_MAX / 2 + 2, .value_dim = SIZE_MAX - 1,
+                         .packed = 1, .query = b.l25),
+                  MSKP_BAD_ARGUMENT, WORDS("a", "1 heads of 9223372036854775809"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = SIZE_MAX / 2 + 1, .value_dim = 2, .packed = 1,
+                         .query = b.l25),
+                  MSKP_BAD_ARGUMENT, WORDS("a", "1 heads of 9223372036854775808"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .value_dim = SIZE_MAX), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "1 heads of 1", "18446744073709551615"));
+    REFUSED_PLAIN(ATTEND(.heads = SIZE_MAX / 2, .head_dim = 2), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "9223372036854775807 heads"));
+    REFUSED_PLAIN(ATTEND(.heads = SIZE_MAX / 6, .head_dim = 1), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "3074457345618258602 heads"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 2, .query = b.l25), MSKP_BAD_ARGUMENT,
+                  WORDS("a", "key has no"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 2, .query = b.l25, .query_bias = b.v7),
+                  MSKP_BAD_SHAPE, WORDS("a", "bias", "7", "2"));
+#define PACKED(...)                                                                                \
+    ATTEND(.heads = 1, .head_dim = 2, .packed = 1, .query = mskp_parameter(b.g, "q", SHAPE(6, 5)), \
+           .output = mskp_parameter(b.g, "o", SHAPE(3, 2)), __VA_ARGS__)
+    REFUSED_PLAIN(PACKED(.value = b.l25), MSKP_BAD_ARGUMENT, WORDS("a", "value is packed"));
+    REFUSED_PLAIN(PACKED(.key_bias = b.v7), MSKP_BAD_ARGUMENT, WORDS("a", "key is packed"));
+    REFUSED_PLAIN(PACKED(.output_bias = b.v7), MSKP_BAD_SHAPE, WORDS("a", "bias", "7", "3"));
+    REFUSED_PLAIN(PACKED(.memory = b.flat), MSKP_BAD_ARGUMENT, WORDS("a", "read one input"));
+    REFUSED_PLAIN((b.flat = mskp_fresh(b.g, "y", 5, SHAPE(SIZE_MAX / 2)), PACKED(.kv_heads = 0)),
+                  MSKP_BAD_SHAPE, WORDS("a", "9223372036854775807 by", "too many"));
     REFUSED_PLAIN(mskp_attention(b.g, "a", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("a", "desc"));
 #define RECUR(...) mskp_recurrent(b.g, "r", b.flat, &(mskp_recurrent_desc){__VA_ARGS__})
 #define SAME_TWICE             \
@@ -527,6 +677,30 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "kind 3"));
     REFUSED_PLAIN(RECUR(.kind = MSKP_RNN, .params = SAME_TWICE), MSKP_BAD_SHAPE,
                   WORDS("r", "2", "5"));
+    REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("r", "desc"));
+    REFUSED_PLAIN(RECUR(.bidirectional = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "bidirectional 2"));
+    REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "state_given 2"));
+    REFUSED_PLAIN(RECUR(.params = SAME_TWICE, .reserved = {1}), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "reserved"));
+    REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_BAD_ARGUMENT,
+                  WORDS("r", "99"));
+#define RNN(input, hidden, bias, more) \
+    RECUR(.kind = MSKP_RNN, .params = (mskp_recurrent_params[]){{input, hidden, bias, more}})
+#define NONE      ((mskp_param){0})
+#define SQUARE(n) mskp_parameter(b.g, "square", SHAPE(n, n))
+    REFUSED_PLAIN(RNN(NONE, b.l25, NONE, NONE), MSKP_BAD_ARGUMENT, WORDS("r", "none"));
+    REFUSED_PLAIN(RNN(b.l25, NONE, NONE, NONE), MSKP_BAD_ARGUMENT, WORDS("r", "none"));
+    REFUSED_PLAIN(RNN(b.l25, ((mskp_param){99}), NONE, NONE), MSKP_BAD_ARGUMENT, WORDS("r", "99"));
+    REFUSED_PLAIN(RNN(b.l25, b.v7, NONE, NONE), MSKP_BAD_SHAPE,
+                  WORDS("r", "hidden weight has 1 axes"));
+    REFUSED_PLAIN(RNN(b.l25, SQUARE(3), NONE, NONE), MSKP_BAD_SHAPE,
+                  WORDS("r", "input weight", "2", "expected 3"));
+    REFUSED_PLAIN(RNN(b.l25, mskp_parameter(b.g, "wide", SHAPE(3, 2)), NONE, NONE), MSKP_BAD_SHAPE,
+                  WORDS("r", "hidden weight", "3", "expected 2"));
+    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), b.v7, NONE), MSKP_BAD_SHAPE, WORDS("r", "bias", "7", "2"));
+    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), NONE, b.v4), MSKP_BAD_SHAPE, WORDS("r", "bias", "4", "2"));
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 0), MSKP_BAD_ARGUMENT, WORDS("flat", "0x0"));
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 16), MSKP_BAD_ARGUMENT, WORDS("flat", "0x10"));
     REFUSED_STATUS(mskp_zero_if(b.g, (mskp_value){0}, 1), MSKP_BAD_ARGUMENT, WORDS("zero_if"));
@@ -557,6 +731,10 @@ START_TEST(names_and_sizes_are_checked)
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1, 1, 1, 1, 1, 1, 1)), RANGE, WORDS("p", "7"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(2, 0)), RANGE, WORDS("p"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(SIZE_MAX / 2, 3)), RANGE, WORDS("p"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1u << 28, 1u << 30, 1u << 31)), MSKP_BAD_SHAPE,
+                  WORDS("p", "axis 2", "2147483648"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(7, 1u << 31, 1u << 30)), MSKP_BAD_SHAPE,
+                  WORDS("p", "axis 2", "1073741824"));
     REFUSED_PLAIN(mskp_input(b.g, "flat", 1, 0, NULL), MSKP_BAD_NAME, WORDS("flat"));
     REFUSED_PLAIN(mskp_input(b.g, "a b", 1, 0, NULL), MSKP_BAD_NAME, WORDS("a b"));
     REFUSED_PLAIN(mskp_input(b.g, "i", 0, 0, NULL), RANGE, WORDS("i"));
@@ -582,6 +760,43 @@ START_TEST(parameters_must_be_bound)
     ck_assert_uint_eq(p.id, 1);
     ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_BAD_SHAPE); /* it need not be told why */
+    mskp_graph_destroy(g);
+    g = mskp_graph_create(NULL);
+    (void)mskp_fresh(g, "v", 0, 0, NULL);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_BAD_SHAPE);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+START_TEST(hosts_are_checked)
+{
+    mskp_host host = {.reserved = {0, 0, 0, 1}};
+    mskp_error err = {0};
+    mskp_graph *g = mskp_graph_create(&host);
+    ck_assert_uint_eq(mskp_fresh(g, "v", 1, 0, NULL).id, 0);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "host: reserved fields must be 0");
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* Without axes there is one position, and nothing changes. */
+START_TEST(no_axes_become_none)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 3, 0, NULL);
+    const mskp_value made[] = {mskp_unflatten(g, "u", v, 0, NULL, 0),
+                               mskp_reshape(g, "r", v, 0, NULL), mskp_flatten(g, "f", v, 0)};
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_uint_eq(mskp_count(g).units, 3);
+    for (int i = 0; i < 3; i++) {
+        size_t n;
+        const uint32_t *unit = mskp_value_units(g, made[i], &n);
+        ck_assert_uint_eq(n, 3);
+        for (uint32_t k = 0; k < 3; k++) ck_assert_uint_eq(unit[k], k);
+        ck_assert_uint_eq(mskp_value_shape(g, made[i], NULL, NULL), 0);
+    }
     mskp_graph_destroy(g);
 }
 END_TEST
@@ -602,6 +817,308 @@ START_TEST(long_names_are_shortened)
     ck_assert_ptr_nonnull(strstr(err.text, "begin"));
     ck_assert_ptr_nonnull(strstr(err.text, "end"));
     mskp_graph_destroy(g);
+}
+END_TEST
+
+/* The sentence about the names is short, the names are not. */
+START_TEST(parts_of_long_names)
+{
+    char name[300], part[320];
+    static const char *const parts[] = {".heads", ".query", ".key", ".value", ".result", ".packed",
+                                        ".0",     ".3",     ".h0",  ".h1",    ".gates0"};
+    memset(name, 'n', sizeof name - 1);
+    for (size_t length = 60; length < sizeof name; length += 7) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        mskp_value four[4], x = mskp_input(g, "x", 4, 0, NULL);
+        const mskp_param w = mskp_parameter(g, "w", SHAPE(4, 4));
+        const mskp_attention_desc attention = {.query = mskp_parameter(g, "q", SHAPE(12, 4)),
+                                               .output = w,
+                                               .heads = 2,
+                                               .head_dim = 2,
+                                               .packed = 1};
+        const mskp_recurrent_params rnn[2] = {{w, w, {0}, {0}}, {w, w, {0}, {0}}};
+        name[length] = 0;
+        name[0] = 'a';
+        (void)mskp_attention(g, name, x, &attention);
+        name[0] = 'r';
+        (void)mskp_recurrent(g, name, x,
+                             &(mskp_recurrent_desc){.kind = MSKP_RNN, .layers = 2, .params = rnn});
+        name[0] = 'c';
+        (void)mskp_chunk(g, name, x, 4, 1, four);
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            name[0] = i < 6 ? 'a' : i < 8 ? 'c' : 'r';
+            (void)snprintf(part, sizeof part, "%s%s", name, parts[i]);
+            const mskp_value v = mskp_value_find(g, part);
+            ck_assert_msg(v.id != 0, "there is no %s", part);
+            if (i == 6 || i == 7) ck_assert_uint_eq(v.id, four[i == 6 ? 0 : 3].id);
+        }
+        mskp_graph_destroy(g);
+        name[length] = 'n';
+    }
+}
+END_TEST
+
+/* ---- Limits ---- */
+
+/* A list may be too long although the channels are few. */
+START_TEST(lists_have_a_longest)
+{
+    enum { MANY = 1 << 16 };
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_value *same = malloc(MANY * sizeof *same);
+    mskp_error err = {0};
+    ck_assert_ptr_nonnull(same);
+    const mskp_value v = mskp_fresh(g, "v", MANY, 0, NULL);
+    for (size_t i = 0; i < MANY; i++) same[i] = v;
+    ck_assert_uint_eq(mskp_concat(g, "long", MANY, same).id, 0);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_SHAPE);
+    ck_assert_ptr_nonnull(strstr(err.text, "long: 4294"));
+    free(same);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* Costs are whole numbers up to 2^53. */
+START_TEST(costs_have_a_largest)
+{
+    const size_t half = (size_t)1 << 26; /* times 2^26: 2^52 */
+    for (int how = 0; how < 7; how++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        mskp_error err = {0};
+        mskp_cost all;
+        const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
+        const mskp_param one = mskp_parameter(g, "one", SHAPE(half, half));
+        const mskp_param two = mskp_parameter(g, "two", SHAPE(half, half));
+        const mskp_param w = mskp_parameter(g, "w", SHAPE(2));
+        ck_assert_int_eq(mskp_bind(g, w, 0, MSKP_ROLE_MEAN, v), MSKP_OK); /* is not counted */
+        mskp_attach(g, one, v);
+        mskp_attach(g, two, v);
+        mskp_macs(g, v, (mskp_param){0}, (uint64_t)1 << 51);
+        mskp_macs(g, v, w, (uint64_t)1 << 51);
+        /* That was 2^53 of both, and is allowed. */
+        if (how == 1) mskp_macs(g, v, w, 1);
+        if (how == 2) mskp_macs(g, v, (mskp_param){0}, 1);
+        if (how == 3) mskp_macs(g, v, (mskp_param){0}, UINT64_MAX);
+        if (how == 4) mskp_macs(g, v, one, (uint64_t)1 << 63);
+        if (how == 5) mskp_macs(g, v, one, 3);
+        if (how == 6) mskp_attach(g, mskp_parameter(g, "three", SHAPE(1)), v);
+        const mskp_status status = mskp_graph_finish(g, &err);
+        if (how == 0) {
+            ck_assert_int_eq(status, MSKP_OK);
+            ck_assert_int_eq(mskp_measure(g, 0, NULL, &all, NULL, NULL), MSKP_OK);
+            ck_assert(all.macs == 0x1p53 && all.params == 0x1p53);
+        } else {
+            ck_assert_int_eq(status, MSKP_UNSUPPORTED);
+            ck_assert_int_eq(err.status, MSKP_UNSUPPORTED);
+            ck_assert_ptr_nonnull(strstr(err.text, "v: with it"));
+            ck_assert_ptr_nonnull(strstr(err.text, how == 6 ? "parameters" : "accumulates"));
+            ck_assert_uint_eq(mskp_count(g).values, 0);
+        }
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+/* A network without parameters, and one without anything. */
+START_TEST(nothing_is_something)
+{
+    for (int empty = 0; empty < 2; empty++) {
+        mskp_graph *g = mskp_graph_create(NULL), *small;
+        mskp_plan *plan;
+        mskp_cost cost = {7, 7};
+        uint8_t keep[2] = {0, 1};
+        const size_t units = empty ? 0 : 2;
+        if (!empty) (void)mskp_fresh(g, "v", 2, 0, NULL);
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        ck_assert_uint_eq(mskp_param_find(g, "v").id, 0);
+        ck_assert_uint_eq(mskp_value_find(g, "v").id, empty ? 0 : 1);
+        ck_assert_uint_eq(mskp_count(g).units, units);
+        ck_assert_int_eq(mskp_measure(g, units, keep, &cost, NULL, NULL), MSKP_OK);
+        ck_assert(cost.macs == 0 && cost.params == 0);
+        ck_assert_int_eq(mskp_plan_create(g, units, keep, &plan, &small, NULL), MSKP_OK);
+        mskp_graph_destroy(g);
+        ck_assert_uint_eq(mskp_count(small).units, empty ? 0 : 1);
+        ck_assert_uint_eq(mskp_count(small).values, empty ? 0 : 1);
+        ck_assert_uint_eq(mskp_value_find(small, "v").id, empty ? 0 : 1);
+        ck_assert_uint_eq(mskp_param_find(small, "v").id, 0);
+        const mskp_tensor nothing[1] = {{0}};
+        ck_assert_int_eq(
+            mskp_plan_cut(plan, 0, 1, &(mskp_move){(mskp_tensor[]){{0}}, nothing}, NULL), MSKP_OK);
+        mskp_plan_destroy(plan);
+        mskp_graph_destroy(small);
+    }
+}
+END_TEST
+
+/* Parts that start at one channel and end at another each. */
+START_TEST(slices_from_one_channel)
+{
+    enum { WIDE = 300 };
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value all = mskp_fresh(g, "all", WIDE, 0, NULL);
+    mskp_value part[WIDE + 1];
+    size_t n;
+    for (size_t k = 1; k <= WIDE; k++) part[k] = mskp_slice(g, NULL, all, 0, k);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (size_t k = 1; k <= WIDE; k++) {
+        const uint32_t *unit = mskp_value_units(g, part[k], &n);
+        ck_assert_uint_eq(n, k);
+        for (uint32_t i = 0; i < k; i++) ck_assert_uint_eq(unit[i], i);
+    }
+    /* Channel i stands in the parts of i + 1 channels and more: no two in the same. */
+    ck_assert_uint_eq(mskp_count(g).families, WIDE);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- What is said of values ---- */
+
+/* The first norm is told, whatever the order of the channels. */
+START_TEST(the_first_norm_is_told)
+{
+    for (int order = 0; order < 2; order++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_norm_desc inexact = {.kind = MSKP_LAYER_NORM, .accept_inexact = 1};
+        mskp_value v[3], both;
+        mskp_value_info info;
+        for (int i = 0; i < 3; i++) v[i] = mskp_fresh(g, NULL, 2, 0, NULL);
+        const mskp_value first = mskp_norm(g, "first", v[0], &inexact);
+        const mskp_value second = mskp_norm(g, "second", v[1], &inexact);
+        both = mskp_concat(g, NULL, LIST(order ? second : first, v[2], order ? first : second));
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_value_get_info(g, both, &info, NULL), MSKP_OK);
+        ck_assert_uint_eq(info.inexact, 4);
+        ck_assert_uint_eq(info.inexact_by.id, first.id);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+/* A group norm of no groups is of one, which is a layer norm's. */
+START_TEST(one_group_is_all)
+{
+    for (int accept = 0; accept < 2; accept++)
+        for (int grouping = 0; grouping < 3; grouping++) {
+            mskp_graph *g = mskp_graph_create(NULL);
+            mskp_norm_desc norm = {.kind = MSKP_GROUP_NORM,
+                                   .grouping = (mskp_grouping)grouping,
+                                   .accept_inexact = (uint32_t)accept};
+            mskp_value_info one, layer;
+            mskp_value v[3];
+            v[0] = mskp_norm(g, "v0", mskp_fresh(g, NULL, 4, 0, NULL), &norm);
+            norm.groups = 1;
+            v[1] = mskp_norm(g, "v1", mskp_fresh(g, NULL, 4, 0, NULL), &norm);
+            norm = (mskp_norm_desc){.kind = MSKP_LAYER_NORM, .accept_inexact = (uint32_t)accept};
+            v[2] = mskp_norm(g, "v2", mskp_fresh(g, NULL, 4, 0, NULL), &norm);
+            ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+            ck_assert_int_eq(mskp_value_get_info(g, v[2], &layer, NULL), MSKP_OK);
+            ck_assert_uint_eq(layer.pinned, accept ? 0 : 4);
+            for (int i = 0; i < 2; i++) {
+                ck_assert_int_eq(mskp_value_get_info(g, v[i], &one, NULL), MSKP_OK);
+                ck_assert_uint_eq(one.units, layer.units);
+                ck_assert_uint_eq(one.pinned, layer.pinned);
+                ck_assert_uint_eq(one.tied, layer.tied);
+                ck_assert_uint_eq(one.inexact, layer.inexact);
+            }
+            mskp_graph_destroy(g);
+        }
+}
+END_TEST
+
+/* Bound or attached before: nothing is done. */
+START_TEST(parameters_count_where_they_came_first)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param bound = mskp_parameter(g, "bound", SHAPE(2));
+    const mskp_param apart = mskp_parameter(g, "apart", SHAPE(3));
+    const mskp_value a = mskp_fresh(g, "a", 2, 0, NULL), b = mskp_fresh(g, "b", 2, 0, NULL);
+    mskp_cost each[3] = {{7, 7}, {7, 7}, {7, 7}};
+    ck_assert_int_eq(mskp_bind(g, bound, 0, MSKP_ROLE_SCALE, a), MSKP_OK);
+    ck_assert_int_eq(mskp_attach(g, bound, b), MSKP_OK);
+    ck_assert_int_eq(mskp_attach(g, apart, b), MSKP_OK);
+    ck_assert_int_eq(mskp_attach(g, apart, a), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(g, 0, NULL, NULL, each, NULL), MSKP_OK);
+    ck_assert(each[0].params == 0 && each[1].params == 2 && each[2].params == 3);
+    ck_assert_int_eq(mskp_measure(g, 0, NULL, NULL, NULL, NULL), MSKP_OK);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* What leaves exactly: zero with these roles, or not heard, since what reads it is zero. */
+START_TEST(zero_as_the_host_says)
+{
+    for (uint32_t said = 1; said <= MSKP_ROLES_UNIT; said++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param w = mskp_parameter(g, "w", SHAPE(2, 3));
+        const mskp_value v = mskp_fresh(g, "v", 3, 0, NULL);
+        ck_assert_int_eq(mskp_zero_if(g, v, said), MSKP_OK);
+        mskp_output(g, mskp_linear(g, "out", v, w, (mskp_param){0}));
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        for (uint32_t roles = 0; roles <= MSKP_ROLES_UNIT; roles++) {
+            uint8_t exact[3] = {9, 9, 9};
+            const int expected = (said & ~roles) == 0 || roles & MSKP_ROLE_CONSUMER ? 1 : 0;
+            ck_assert_int_eq(mskp_exact(g, roles, 3, exact, NULL), MSKP_OK);
+            for (int i = 0; i < 3; i++)
+                ck_assert_msg(exact[i] == expected, "zero if 0x%x, asked 0x%x: %u", said, roles,
+                              exact[i]);
+        }
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+/* A hidden unit is zero with its rows, and with its biases where it has any. */
+START_TEST(zero_of_hidden_units)
+{
+    for (int biases = 0; biases < 4; biases++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param none = {0}, w = mskp_parameter(g, "w", SHAPE(1, 2));
+        const mskp_recurrent_params p = {mskp_parameter(g, "ih", SHAPE(2, 3)),
+                                         mskp_parameter(g, "hh", SHAPE(2, 2)),
+                                         biases & 1 ? mskp_parameter(g, "ib", SHAPE(2)) : none,
+                                         biases & 2 ? mskp_parameter(g, "hb", SHAPE(2)) : none};
+        const mskp_value h = mskp_recurrent(g, "h", mskp_input(g, "x", 3, SHAPE(5)),
+                                            &(mskp_recurrent_desc){.kind = MSKP_RNN, .params = &p});
+        uint8_t exact[2];
+        mskp_output(g, mskp_linear(g, "out", h, w, none));
+        ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_FILTER, 2, exact, NULL), MSKP_OK);
+        ck_assert_uint_eq(exact[0], biases == 0);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 2, exact, NULL),
+                         MSKP_OK);
+        ck_assert_uint_eq(exact[0], 1);
+        ck_assert_int_eq(mskp_exact(g, MSKP_ROLE_SHIFT, 2, exact, NULL), MSKP_OK);
+        ck_assert_uint_eq(exact[0], 0);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+/* A parameter as an operand is zero with any of its roles, a quotient never, as far as is known. */
+START_TEST(zero_of_operands)
+{
+    for (int divide = 0; divide < 2; divide++)
+        for (uint32_t bound = 0; bound <= MSKP_ROLES_UNIT; bound++) {
+            if (bound & MSKP_ROLE_CONSUMER) continue; /* it reads nothing */
+            mskp_graph *g = mskp_graph_create(NULL);
+            const mskp_param p = mskp_parameter(g, "p", SHAPE(2));
+            const mskp_param w = mskp_parameter(g, "w", SHAPE(1, 2));
+            mskp_value v = mskp_param_value(g, "v", p, 0, bound, 0, NULL);
+            if (divide) v = mskp_combine(g, NULL, MSKP_DIVIDE, LIST(v, v));
+            mskp_output(g, mskp_linear(g, "out", v, w, (mskp_param){0}));
+            ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+            for (uint32_t roles = 0; roles <= MSKP_ROLES_UNIT; roles++) {
+                uint8_t exact[2] = {9, 9};
+                const int expected =
+                    (!divide && (roles & bound)) || roles & MSKP_ROLE_CONSUMER ? 1 : 0;
+                ck_assert_int_eq(mskp_exact(g, roles, 2, exact, NULL), MSKP_OK);
+                ck_assert_msg(exact[0] == expected && exact[1] == expected,
+                              "bound 0x%x, asked 0x%x: %u", bound, roles, exact[0]);
+            }
+            mskp_graph_destroy(g);
+        }
 }
 END_TEST
 
@@ -627,6 +1144,10 @@ START_TEST(before_and_after_finish)
     ck_assert_ptr_null(mskp_unit_members(b.g, 0, NULL));
     ck_assert_ptr_null(mskp_unit_families(b.g, NULL));
     ck_assert_ptr_null(mskp_family_units(b.g, 0, NULL));
+    ck_assert_uint_eq(mskp_param_info(b.g, b.w, NULL, NULL), 0);
+    ck_assert_uint_eq(mskp_param_roles(b.g, b.w), 0);
+    ck_assert_ptr_null(mskp_unit_families(b.g, &n));
+    ck_assert_uint_eq(n, 0);
     ck_assert_uint_eq(mskp_value_find(b.g, "c").id, 0);
     ck_assert_uint_eq(mskp_param_find(b.g, "w").id, 0);
     ck_assert_int_eq(mskp_value_get_info(b.g, c, &info, &err), MSKP_BAD_STATE);
@@ -660,6 +1181,28 @@ START_TEST(before_and_after_finish)
     ck_assert_uint_eq(mskp_flatten(b.g, NULL, b.x, 0).id, 0);
     ck_assert_uint_eq(mskp_pick(b.g, NULL, b.x, SHAPE(1)).id, 0);
     ck_assert_uint_eq(mskp_concat(b.g, NULL, LIST(b.x)).id, 0);
+    const size_t six[2] = {6, 8};
+    mskp_value part = {5};
+    const mskp_recurrent_desc recurrent = {
+        .kind = MSKP_RNN, .params = &(mskp_recurrent_params){b.l25, b.l25, none, none}};
+    const mskp_attention_desc attention = {.heads = 1, .head_dim = 1};
+    ck_assert_uint_eq(mskp_conv_transposed(b.g, NULL, b.x, &(mskp_conv_desc){.weight = b.w}).id, 0);
+    ck_assert_uint_eq(mskp_embedding(b.g, NULL, b.l25, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_param_value(b.g, NULL, b.v4, 0, MSKP_ROLE_SCALE, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_prelu(b.g, NULL, b.flat, b.v4).id, 0);
+    ck_assert_int_eq(mskp_chunk(b.g, NULL, b.x, 1, 0, &part), MSKP_BAD_STATE);
+    ck_assert_uint_eq(part.id, 0);
+    ck_assert_uint_eq(mskp_unflatten(b.g, NULL, b.flat, 0, NULL, 0).id, 0);
+    ck_assert_uint_eq(mskp_reshape(b.g, NULL, b.x, 2, six).id, 0);
+    ck_assert_uint_eq(mskp_channel_shuffle(b.g, NULL, b.x, 1, 0).id, 0);
+    ck_assert_uint_eq(mskp_pixel_shuffle(b.g, NULL, b.x, 1, MSKP_CHANNEL_MAJOR).id, 0);
+    ck_assert_uint_eq(mskp_pixel_unshuffle(b.g, NULL, b.x, 1, MSKP_CHANNEL_MAJOR).id, 0);
+    ck_assert_uint_eq(mskp_concat_spatial(b.g, NULL, 0, LIST(b.x)).id, 0);
+    ck_assert_uint_eq(mskp_attention(b.g, NULL, b.flat, &attention).id, 0);
+    ck_assert_uint_eq(mskp_recurrent(b.g, NULL, b.flat, &recurrent).id, 0);
+    ck_assert_uint_eq(mskp_opaque(b.g, NULL, "op", 0, NULL, 1, 0, NULL).id, 0);
+    ck_assert_int_eq(mskp_zero_if(b.g, e, MSKP_ROLE_SCALE), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_attach(b.g, b.v4, c), MSKP_BAD_STATE);
     ck_assert_int_eq(mskp_output(b.g, d), MSKP_BAD_STATE);
     ck_assert_int_eq(mskp_tie(b.g, d, d), MSKP_BAD_STATE);
     ck_assert_int_eq(mskp_pin(b.g, d), MSKP_BAD_STATE);
@@ -674,6 +1217,21 @@ START_TEST(before_and_after_finish)
     ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){6}, NULL));
     ck_assert_ptr_null(mskp_param_units(b.g, (mskp_param){5}, 0, NULL, NULL));
     ck_assert_ptr_null(mskp_param_units(b.g, b.w, 4, NULL, NULL));
+    ck_assert_ptr_null(mskp_param_units(b.g, (mskp_param){0}, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){6}, NULL));
+    ck_assert_uint_eq(mskp_param_roles(b.g, (mskp_param){0}), 0);
+    ck_assert_uint_eq(mskp_param_roles(b.g, (mskp_param){5}), 0);
+    ck_assert_uint_eq(mskp_value_shape(b.g, (mskp_value){0}, &n, NULL), 0);
+    ck_assert_uint_eq(n, 0);
+    ck_assert_uint_eq(mskp_value_find(b.g, NULL).id, 0);
+    ck_assert_uint_eq(mskp_param_find(b.g, NULL).id, 0);
+    /* Without a count, the same array. */
+    ck_assert_ptr_eq(mskp_unit_families(b.g, NULL), mskp_unit_families(b.g, &n));
+    ck_assert_uint_eq(n, 18);
+    ck_assert_ptr_eq(mskp_unit_members(b.g, 17, NULL), mskp_unit_members(b.g, 17, &n));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_ptr_eq(mskp_family_units(b.g, 0, NULL), mskp_family_units(b.g, 0, &n));
+    ck_assert_uint_eq(n, 5);
     ck_assert_uint_eq(mskp_param_info(b.g, (mskp_param){0}, NULL, NULL), 0);
     ck_assert_uint_eq(mskp_param_info(b.g, (mskp_param){5}, NULL, NULL), 0);
     ck_assert_uint_eq(mskp_param_info(b.g, b.w, NULL, NULL), 4);
@@ -681,6 +1239,8 @@ START_TEST(before_and_after_finish)
     ck_assert_ptr_null(mskp_family_units(b.g, counts.families, NULL));
     ck_assert_int_eq(mskp_value_get_info(b.g, (mskp_value){6}, &info, NULL), MSKP_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_value_get_info(b.g, c, NULL, NULL), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_get_info(b.g, (mskp_value){0}, &info, NULL), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_get_info(NULL, c, &info, NULL), MSKP_BAD_ARGUMENT);
     memset(keep, 1, sizeof keep);
     ck_assert_int_eq(mskp_measure(b.g, 17, keep, &cost, NULL, &err), MSKP_OTHER_NETWORK);
     ck_assert_ptr_nonnull(strstr(err.text, "17"));
@@ -702,6 +1262,11 @@ START_TEST(null_is_refused)
     ck_assert_uint_eq(mskp_value_find(NULL, "x").id, 0);
     ck_assert_ptr_null(mskp_value_units(NULL, (mskp_value){1}, NULL));
     ck_assert_ptr_null(mskp_unit_members(NULL, 0, NULL));
+    ck_assert_ptr_null(mskp_unit_families(NULL, NULL));
+    ck_assert_ptr_null(mskp_param_units(NULL, (mskp_param){1}, 0, NULL, NULL));
+    ck_assert_uint_eq(mskp_param_info(NULL, (mskp_param){1}, NULL, NULL), 0);
+    ck_assert_uint_eq(mskp_value_shape(NULL, (mskp_value){1}, NULL, NULL), 0);
+    ck_assert_uint_eq(mskp_param_find(NULL, "x").id, 0);
     ck_assert_int_eq(mskp_measure(NULL, 0, NULL, NULL, NULL, NULL), MSKP_BAD_ARGUMENT);
     mskp_graph_destroy(NULL);
     mskp_plan_destroy(NULL);
@@ -729,6 +1294,19 @@ int main(void)
     tcase_add_test(tcase, null_shapes_are_refused);
     tcase_add_test(tcase, parameters_must_be_bound);
     tcase_add_test(tcase, long_names_are_shortened);
+    tcase_add_test(tcase, parts_of_long_names);
+    tcase_add_test(tcase, lists_have_a_longest);
+    tcase_add_test(tcase, costs_have_a_largest);
+    tcase_add_test(tcase, nothing_is_something);
+    tcase_add_test(tcase, slices_from_one_channel);
+    tcase_add_test(tcase, the_first_norm_is_told);
+    tcase_add_test(tcase, one_group_is_all);
+    tcase_add_test(tcase, parameters_count_where_they_came_first);
+    tcase_add_test(tcase, zero_as_the_host_says);
+    tcase_add_test(tcase, zero_of_hidden_units);
+    tcase_add_test(tcase, hosts_are_checked);
+    tcase_add_test(tcase, no_axes_become_none);
+    tcase_add_test(tcase, zero_of_operands);
     tcase_add_test(tcase, before_and_after_finish);
     tcase_add_test(tcase, null_is_refused);
     suite_add_tcase(suite, tcase);

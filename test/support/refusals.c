@@ -294,6 +294,7 @@ START_TEST(arguments)
     bench_reset(&b, true);
     mskp_error err;
 #define IS_BAD(call) (err = untouched, must_be_refused(call, MSKP_BAD_ARGUMENT, &err))
+    must(mskp_plan_cut(b.net.plan, PARAMS, 0, NULL, NULL) == MSKP_OK, "no sets");
     IS_BAD(mskp_plan_cut(NULL, PARAMS, SETS, b.moves, &err));
     IS_BAD(mskp_plan_cut(b.net.plan, PARAMS, SETS, NULL, &err));
     IS_BAD(mskp_plan_views(NULL, PARAMS, b.from[0], small, &err));
@@ -314,6 +315,102 @@ START_TEST(arguments)
     must(status == MSKP_BAD_ARGUMENT || status == MSKP_OTHER_NETWORK, "%d", (int)status);
     must(memcmp(small, before, sizeof small) == 0, "views written on failure");
     bench_close(&b);
+}
+END_TEST
+
+/* Masks that leave nothing of a value or of one group's channels; arguments of the plan. */
+START_TEST(masks_that_keep_nothing)
+{
+    mskp_graph *g = mskp_graph_create(NULL), *small;
+    mskp_plan *plan;
+    uint8_t keep[10];
+    mskp_error err;
+    size_t n = 9;
+    const mskp_value x = mskp_input(g, "x", 4, 1, (size_t[]){5});
+    const mskp_param w = network_param(g, 1, 3, (size_t[]){6, 4, 1});
+    const mskp_param grouped = network_param(g, 2, 3, (size_t[]){4, 3, 1});
+    const mskp_value a = mskp_conv(g, "a", x, &(mskp_conv_desc){.weight = w});
+    const mskp_value b = mskp_conv(
+        g, "b", a, &(mskp_conv_desc){.weight = grouped, .groups = 2, .grouping = MSKP_GROUPS_TIED});
+    network_finish(g);
+    must(mskp_count(g).units == 5, "3 positions of two groups, 2 of the result's");
+    memset(&plan, 0x5a, sizeof plan);
+    memset(&small, 0x5a, sizeof small);
+    mskp_plan *const no_plan = plan;
+    mskp_graph *const no_small = small;
+    for (unsigned mask = 0; mask < 32; mask++) {
+        const uint32_t *of_a = mskp_value_units(g, a, NULL), *of_b = mskp_value_units(g, b, NULL);
+        int in_a = 0, in_b = 0;
+        for (unsigned u = 0; u < 5; u++) keep[u] = mask >> u & 1;
+        for (int i = 0; i < 6; i++) in_a += keep[of_a[i]];
+        for (int i = 0; i < 4; i++) in_b += keep[of_b[i]];
+        err = untouched;
+        const mskp_status status = mskp_plan_create(g, 5, keep, &plan, &small, &err);
+        if (in_a && in_b) {
+            must(status == MSKP_OK, "%s", err.text);
+            (void)mskp_plan_value(plan, a, &n);
+            must(n == (size_t)in_a, "%zu of a", n);
+            (void)mskp_plan_param(plan, grouped, 1, &n);
+            must(n * 2 == (size_t)in_a, "%zu of one group", n);
+            mskp_plan_destroy(plan);
+            mskp_graph_destroy(small);
+            plan = no_plan;
+            small = no_small;
+            continue;
+        }
+        must_be_refused(status, MSKP_NO_SOLUTION, &err);
+        must(strncmp(err.text, in_a ? "b: " : "a: ", 3) == 0 && has_number(err.text, 0) &&
+                 has_number(err.text, in_a ? 4 : 6),
+             "%s", err.text);
+        must(plan == no_plan && small == no_small, "refused, but something is made");
+    }
+    memset(keep, 1, sizeof keep);
+    err = untouched;
+    must_be_refused(mskp_plan_create(g, 5, NULL, &plan, &small, &err), MSKP_BAD_ARGUMENT, &err);
+    err = untouched;
+    must_be_refused(mskp_plan_create(g, 5, keep, NULL, &small, &err), MSKP_BAD_ARGUMENT, &err);
+    err = untouched;
+    must_be_refused(mskp_plan_create(g, 6, keep, &plan, &small, &err), MSKP_OTHER_NETWORK, &err);
+    must(plan == no_plan && small == no_small, "refused, but something is made");
+    must(mskp_plan_create(g, 5, keep, &plan, NULL, NULL) == MSKP_OK, "a plan");
+    /* NULL with a count: all stay. NULL without: no such thing. */
+    must(!mskp_plan_param(plan, w, 0, &n) && n == 6, "%zu", n);
+    must(!mskp_plan_param(plan, w, 3, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_param(plan, (mskp_param){3}, 0, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_param(plan, (mskp_param){0}, 0, NULL), "no parameter");
+    must(!mskp_plan_param(NULL, w, 0, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_value(plan, a, &n) && n == 6, "%zu", n);
+    must(!mskp_plan_value(plan, (mskp_value){4}, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_value(plan, (mskp_value){0}, NULL), "no value");
+    must(!mskp_plan_value(NULL, a, &n) && n == 0, "%zu", n);
+    must(mskp_plan_count(NULL, a, 0, 6) == 0, "counts of no plan");
+    must(mskp_plan_count(plan, (mskp_value){0}, 0, 6) == 0, "counts of no value");
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* As many tensors as numbers of 32 bits can be sorted. One set stands for all. */
+START_TEST(sets_have_a_largest_number)
+{
+    enum { MANY = 1 << 17, TIMES = 1 << 14 };
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_plan *plan;
+    mskp_error err = untouched;
+    const mskp_value v = mskp_fresh(g, "v", 1, 0, NULL);
+    for (size_t p = 0; p < MANY; p++) mskp_attach(g, network_param(g, p, 1, (size_t[]){1}), v);
+    network_finish(g);
+    must(mskp_plan_create(g, 1, (uint8_t[]){1}, &plan, NULL, NULL) == MSKP_OK, "a plan");
+    mskp_tensor *set = calloc(MANY + 1, sizeof *set);
+    mskp_move *moves = calloc(TIMES, sizeof *moves);
+    must(set != NULL && moves != NULL, "no memory");
+    for (size_t s = 0; s < TIMES; s++) moves[s].from = set;
+    must_be_refused(mskp_plan_cut(plan, MANY, TIMES, moves, &err), MSKP_UNSUPPORTED, &err);
+    must(has_number(err.text, TIMES) && has_number(err.text, MANY), "%s", err.text);
+    free(moves);
+    free(set);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(g);
 }
 END_TEST
 
@@ -456,6 +553,17 @@ START_TEST(interleaved_in_place)
     for (size_t p = 1; p <= PARAMS; p++) b.from[0][p] = (mskp_tensor){0};
     must(mskp_plan_cut(b.net.plan, PARAMS, 1, b.moves, NULL) == MSKP_OK, "no data at all");
     for (size_t p = 1; p <= PARAMS; p++) must(b.from[0][p].data == NULL, "%zu", p);
+    /* Tensors that are not here, but have said their shapes; a set twice is cut once. */
+    mskp_tensor once[PARAMS + 1];
+    for (int twice = 0; twice < 2; twice++) {
+        const mskp_move same[2] = {{b.from[0], NULL}, {b.from[0], NULL}};
+        bench_reset(&b, true);
+        for (size_t p = 1; p <= PARAMS; p++) b.from[0][p].data = NULL;
+        must(mskp_plan_cut(b.net.plan, PARAMS, twice ? 2 : 1, same, NULL) == MSKP_OK, "not here");
+        if (!twice) memcpy(once, b.from[0], sizeof once);
+    }
+    must(memcmp(once, b.from[0], sizeof once) == 0, "the set was cut twice");
+    must(once[3].shape[1] == 3 && once[3].shape[0] == 7, "the shape was not corrected");
     bench_close(&b);
 }
 END_TEST
@@ -513,6 +621,27 @@ START_TEST(takes_refused)
     must(mskp_take(NULL, &x, 0, 3, index, &to, NULL) != MSKP_OK, "from without ndim");
     x = to, x.dtype = MSKP_BYTES_4;
     must(mskp_take(NULL, &from, 0, 3, index, &x, NULL) != MSKP_OK, "two types");
+    /* Shapes that no memory has. */
+    const struct {
+        uint32_t ndim;
+        size_t shape[3], n, said;
+    } huge[] = {{0, {4, 3, 0}, 3, 0},
+                {MSKP_MAX_DIMS + 1, {4, 3, 0}, 3, MSKP_MAX_DIMS + 1},
+                {2, {4, 0, 0}, 3, 0},
+                {3, {1, SIZE_MAX / 2, 3}, 3, 1},
+                {3, {4, SIZE_MAX / 256, 1024}, 3, 2},
+                {2, {4, 3, 0}, 0, 0},
+                {2, {1, SIZE_MAX / 64, 0}, 128, 128},
+                {2, {1, SIZE_MAX / 64, 0}, 3, 3}};
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+        x = from, x.ndim = huge[i].ndim;
+        memcpy(x.shape, huge[i].shape, sizeof huge[i].shape);
+        mskp_tensor y = to;
+        y.ndim = x.ndim;
+        err = untouched;
+        must_be_refused(mskp_take(NULL, &x, 0, huge[i].n, index, &y, &err), MSKP_BAD_SHAPE, &err);
+        must(has_number(err.text, huge[i].said), "%zu is not in: %s", huge[i].said, err.text);
+    }
     must(memcmp(target, before, sizeof target) == 0, "refused, but written");
 }
 END_TEST
@@ -525,6 +654,8 @@ TCase *refusal_cases(void)
     tcase_add_test(tests, one_bad_target_stops_all);
     tcase_add_test(tests, alignment);
     tcase_add_test(tests, arguments);
+    tcase_add_test(tests, masks_that_keep_nothing);
+    tcase_add_test(tests, sets_have_a_largest_number);
     tcase_add_test(tests, long_names_are_shortened);
     tcase_add_test(tests, overlaps_refused);
     tcase_add_test(tests, overlaps_allowed);
