@@ -2,8 +2,8 @@
 #
 # New files need no edit here. lib/*.c is the library, examples/convnet/*.c the small runtime of the examples and
 # examples/job/*.c what else they share. Programs of their own are examples/*.c, test/test_*.c, test/bench/*.c and
-# test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c is linked
-# with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
+# test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c or
+# test/bench/*.c is linked with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
 # A trainer of examples/hosts/NAME is one program, NAME, of all its sources; its tests are test/hosts/test_NAME.
 
 BUILD ?= build
@@ -194,9 +194,9 @@ $(call double,$(CONVNET_TESTS)): %: %.o $(CONVNET_F64) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 
-$(BENCHES): %: %.o $(CONVNET) $(LIBRARY)
+$(BENCHES): %: %.o $(HELPER_LIBRARIES) $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
-	$(Q)$(LINK) $(CONVNET_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(used_helpers) $(CONVNET) $(LIBRARY) -Wl,--as-needed $(CONVNET_LIBS)
 
 # One program and one test for each host; g++ links, since what it is linked with is C++ more often than not.
 $(HOST_OBJECTS): | setup-hosts
