@@ -51,6 +51,15 @@ size_t mskpi_fraction(double fraction, size_t n);
 void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
                 int (*before)(const void *context, uint32_t a, uint32_t b), const void *context);
 
+/* A key, and what goes with it. */
+typedef struct sort_item {
+    uint64_t key;
+    uint32_t unit, family;
+} sort_item;
+/* Radix sort by ascending keys, equals in the order given; room for n more. Returns where the
+ * result is: one of the two. */
+sort_item *mskpi_sort_items(sort_item *items, sort_item *room, size_t n);
+
 /* ---- the graph: what was described ---- */
 
 /* Lists of channels are views into one arena, so that operators that change no channels share
@@ -113,8 +122,12 @@ typedef struct mac_entry {
     uint64_t per_element;
 } mac_entry;
 
+typedef struct name_slot {
+    uint32_t id, hash; /* id 0: empty */
+} name_slot;
+
 typedef struct name_table {
-    uint32_t *slot; /* ids; 0: empty */
+    name_slot *slot;
     size_t capacity, used;
 } name_table;
 

@@ -79,11 +79,13 @@ typedef struct list_maker {
     uint32_t *by_view, *by_content;        /* hash tables of 1 + list */
     list_view *view_of;                    /* [by_view's slots] */
     size_t mask;
+    list_view last; /* the view that was asked for last, and its list: neighbours often share */
+    uint32_t last_list;
 } list_maker;
 
-/* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
-static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t axis_no,
-                   uint32_t value_id, uint32_t *number)
+/* Looks it up, or makes it. 1: no memory. */
+static int find_list(list_maker *m, list_view view, uint32_t param_id, uint32_t axis_no,
+                     uint32_t value_id, uint32_t *number)
 {
     const mskp_host *host = &m->graph->host;
     unit_table *u = m->u;
@@ -115,6 +117,18 @@ static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t ax
     m->by_view[slot] = m->by_content[content];
     m->view_of[slot] = view;
     *number = m->by_content[content] - 1;
+    return 0;
+}
+
+/* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
+static int list_of(list_maker *m, list_view view, uint32_t param_id, uint32_t axis_no,
+                   uint32_t value_id, uint32_t *number)
+{
+    if (view.first != m->last.first || view.n != m->last.n) {
+        if (find_list(m, view, param_id, axis_no, value_id, &m->last_list)) return 1;
+        m->last = view;
+    }
+    *number = m->last_list;
     return 0;
 }
 
