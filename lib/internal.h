@@ -137,6 +137,7 @@ typedef struct name_table {
 typedef struct unit_list {
     size_t first, n;             /* in list_units */
     uint32_t param, axis, value; /* one that has it, for sentences: param 0: the value */
+    uint32_t repeats;            /* some unit stands in it more than once */
 } unit_list;
 
 /* `times` channels of each unit of the family stand in the list. */

@@ -1,5 +1,7 @@
 /*
- * How time and memory grow with the network: growth [MOST_CHANNELS [GIBIBYTES [NETWORK]]].
+ * How time and memory grow with the network: growth [MOST_CHANNELS [GIBIBYTES [NETWORK [CHANNELS]]]].
+ * With CHANNELS, that is the first size; with CHANNELS = MOST_CHANNELS nothing is printed, and one
+ * size runs, as for a profiler.
  *
  * Made-up networks of a few shapes, doubled from size to size, without tensors. Each stage is timed
  * (medians), and the most that it held beyond what was there before is counted by the allocator.
@@ -422,6 +424,7 @@ int main(int argc, char **argv)
 {
     const double most = argc > 1 ? strtod(argv[1], NULL) : 1.1e7;
     const double memory = (argc > 2 ? strtod(argv[2], NULL) : 12) * 0x1p30;
+    const size_t least = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
     static result results[SIZES];
 #ifdef __GLIBC__
     /* What was freed stays with the process, so that no stage is timed with fresh pages. */
@@ -432,7 +435,7 @@ int main(int argc, char **argv)
         const network *net = &networks[k];
         size_t n = 0;
         if (argc > 3 && strcmp(argv[3], net->name)) continue;
-        for (size_t c = net->least; n < SIZES && (double)c <= most; c *= 2, n++) {
+        for (size_t c = least ? least : net->least; n < SIZES && (double)c <= most; c *= 2, n++) {
             /* the next is as much larger as the last was, by entries */
             if (n > 1 &&
                 results[n - 1].peak * results[n - 1].entries / results[n - 2].entries > memory)
