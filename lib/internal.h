@@ -5,6 +5,9 @@
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
 
+#include <math.h>
+#include <string.h>
+
 #include "mskp.h"
 
 /* ---- status.c ---- */
@@ -341,8 +344,9 @@ int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
-double mskpi_load(const char *from, mskp_dtype dtype);
-void mskpi_store(char *to, mskp_dtype dtype, double x);
+/* All dtypes of numbers, in every floating-point mode. */
+double mskpi_load_any(const char *from, mskp_dtype dtype);
+void mskpi_store_any(char *to, mskp_dtype dtype, double x);
 size_t mskpi_elements(const tensor_view *v);
 /* The view as the host has it. Where t->elements is 0, it stays so. */
 void mskpi_describe_view(const tensor_view *v, mskp_tensor *t);
@@ -350,6 +354,27 @@ void mskpi_describe_view(const tensor_view *v, mskp_tensor *t);
 void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
 /* Elements from one of such a run to the next. */
 ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis);
+
+/* The same for loops, where floats are the common case. A denormal one goes through its bits, since
+ * the hardware may read it as 0. */
+static inline double mskpi_load(const char *from, mskp_dtype dtype)
+{
+    uint32_t bits;
+    float f;
+    if (dtype != MSKP_F32) return mskpi_load_any(from, dtype);
+    memcpy(&bits, from, sizeof bits);
+    memcpy(&f, from, sizeof f);
+    return bits & 0x7f800000 ? (double)f : mskpi_load_any(from, dtype);
+}
+
+static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
+{
+    const float f = (float)x;
+    if (dtype == MSKP_F32 && fabs(x) >= 0x1p-126)
+        memcpy(to, &f, sizeof f);
+    else
+        mskpi_store_any(to, dtype, x);
+}
 
 /* ---- plan.c ---- */
 
