@@ -196,7 +196,7 @@ $(call double,$(CONVNET_TESTS)): %: %.o $(CONVNET_F64) $(LIBRARY)
 
 $(BENCHES): %: %.o $(HELPER_LIBRARIES) $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(used_helpers) $(CONVNET) $(LIBRARY) -Wl,--as-needed $(CONVNET_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(used_helpers) $(CONVNET) $(LIBRARY) -Wl,--as-needed $(TEST_LIBS)
 
 # One program and one test for each host; g++ links, since what it is linked with is C++ more often than not.
 $(HOST_OBJECTS): | setup-hosts

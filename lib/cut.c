@@ -23,6 +23,19 @@ typedef struct mover {
     size_t bytes; /* contiguous in both, moved at once */
 } mover;
 
+/* The innermost loop. Where bytes is a constant, an item is one instruction. */
+static inline void move_items(const loop *l, const char *from, char *to, size_t bytes)
+{
+    const ptrdiff_t next = l->reverse ? -1 : 1;
+    ptrdiff_t i = l->reverse ? (ptrdiff_t)l->n - 1 : 0;
+    if (l->kept)
+        for (size_t t = 0; t < l->n; t++, i += next)
+            memmove(to + l->to * i, from + l->from * (ptrdiff_t)l->kept[i], bytes);
+    else
+        for (size_t t = 0; t < l->n; t++, i += next)
+            memmove(to + l->to * i, from + l->from * i, bytes);
+}
+
 static void move_loops(const mover *m, uint32_t level, const char *from, char *to)
 {
     if (level == m->nloops) {
@@ -30,31 +43,29 @@ static void move_loops(const mover *m, uint32_t level, const char *from, char *t
         return;
     }
     const loop *l = &m->loops[level];
-    for (size_t t = 0; t < l->n; t++) {
-        const size_t i = l->reverse ? l->n - 1 - t : t;
-        const size_t source = l->kept ? l->kept[i] : i;
-        const char *f = from + l->from * (ptrdiff_t)source;
-        char *w = to + l->to * (ptrdiff_t)i;
-        if (level + 1 < m->nloops) {
-            move_loops(m, level + 1, f, w);
-            continue;
+    if (level + 1 < m->nloops) {
+        for (size_t t = 0; t < l->n; t++) {
+            const size_t i = l->reverse ? l->n - 1 - t : t;
+            const size_t source = l->kept ? l->kept[i] : i;
+            move_loops(m, level + 1, from + l->from * (ptrdiff_t)source, to + l->to * (ptrdiff_t)i);
         }
-        switch (m->bytes) { /* a constant size is one instruction */
-        case 1:
-            *w = *f;
-            break;
-        case 2:
-            memmove(w, f, 2);
-            break;
-        case 4:
-            memmove(w, f, 4);
-            break;
-        case 8:
-            memmove(w, f, 8);
-            break;
-        default:
-            memmove(w, f, m->bytes);
-        }
+        return;
+    }
+    switch (m->bytes) {
+    case 1:
+        move_items(l, from, to, 1);
+        break;
+    case 2:
+        move_items(l, from, to, 2);
+        break;
+    case 4:
+        move_items(l, from, to, 4);
+        break;
+    case 8:
+        move_items(l, from, to, 8);
+        break;
+    default:
+        move_items(l, from, to, m->bytes);
     }
 }
 

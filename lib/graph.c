@@ -140,37 +140,43 @@ static const char *name_of(const mskp_graph *graph, const name_table *table, uin
     return table == &graph->param_names ? mskpi_param_name(graph, id) : mskpi_value_name(graph, id);
 }
 
-uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name)
+static uint32_t name_hash(const char *name)
 {
-    if (!table->capacity) return 0;
-    for (size_t i = mskpi_hash(name, strlen(name));; i++) {
-        const uint32_t id = table->slot[i & (table->capacity - 1)];
-        if (!id || !strcmp(name_of(graph, table, id), name)) return id;
+    return (uint32_t)mskpi_hash(name, strlen(name));
+}
+
+/* Where a name is, or could be put. The hash is kept beside the id, so that other names are hardly
+ * ever looked at. */
+static name_slot *name_slot_of(const mskp_graph *graph, const name_table *table, const char *name,
+                               uint32_t hash)
+{
+    for (size_t i = hash;; i++) {
+        name_slot *s = &table->slot[i & (table->capacity - 1)];
+        if (!s->id || (s->hash == hash && !strcmp(name_of(graph, table, s->id), name))) return s;
     }
 }
 
-static void name_put(const mskp_graph *graph, name_table *table, uint32_t id)
+uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name)
 {
-    const char *name = name_of(graph, table, id);
-    size_t i = mskpi_hash(name, strlen(name));
-    while (table->slot[i & (table->capacity - 1)]) i++;
-    table->slot[i & (table->capacity - 1)] = id;
+    return table->capacity ? name_slot_of(graph, table, name, name_hash(name))->id : 0;
 }
 
 /* Room for one more name at a load of at most a half. 1: no memory. */
 static int name_room(mskp_graph *graph, name_table *table)
 {
-    name_table wide = {0};
+    name_table wide = {.used = table->used};
     if (2 * (table->used + 1) <= table->capacity) return 0;
     wide.capacity = table->capacity ? 2 * table->capacity : 64;
     wide.slot = mskpi_alloc(&graph->host, wide.capacity, sizeof *wide.slot);
     if (!wide.slot) return 1;
-    const name_table old = *table;
-    table->slot = wide.slot;
-    table->capacity = wide.capacity;
-    for (size_t i = 0; i < old.capacity; i++)
-        if (old.slot[i]) name_put(graph, table, old.slot[i]);
-    mskpi_free(&graph->host, old.slot);
+    for (size_t i = 0; i < table->capacity; i++) {
+        size_t to = table->slot[i].hash;
+        if (!table->slot[i].id) continue;
+        while (wide.slot[to & (wide.capacity - 1)].id) to++;
+        wide.slot[to & (wide.capacity - 1)] = table->slot[i];
+    }
+    mskpi_free(&graph->host, table->slot);
+    *table = wide;
     return 0;
 }
 
@@ -211,18 +217,24 @@ static int text_add(mskp_graph *graph, const char *word, size_t *offset)
     return 0;
 }
 
-/* Copies a name. 1 after a sentence: not acceptable, or no memory. */
-static int name_add(mskp_graph *graph, const name_table *table, const char *what, const char *name,
-                    size_t *offset)
+/* Copies a name, which is that of `id`; the table has room. 1 after a sentence: not acceptable, or
+ * no memory. */
+static int name_add(mskp_graph *graph, name_table *table, const char *what, const char *name,
+                    uint32_t id, size_t *offset)
 {
     char room[NAME_ROOM];
     if (check_word(graph, what, name)) return 1;
-    if (mskpi_name_find(graph, table, name)) {
+    const uint32_t hash = name_hash(name);
+    name_slot *slot = name_slot_of(graph, table, name, hash);
+    if (slot->id) {
         mskpi_graph_fail(graph, MSKP_BAD_NAME, "%s: two %ss have this name",
                          mskpi_short(name, room), what);
         return 1;
     }
-    return text_add(graph, name, offset);
+    if (text_add(graph, name, offset)) return 1;
+    *slot = (name_slot){id, hash};
+    table->used++;
+    return 0;
 }
 
 /* It is put where text_add will put it, and there is room for it then. */
@@ -306,15 +318,15 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
         mskpi_no_memory(graph);
         return none;
     }
-    if (name_add(graph, &graph->param_names, "parameter", name, &new_param.name)) return none;
+    if (name_add(graph, &graph->param_names, "parameter", name, (uint32_t)graph->nparams + 1,
+                 &new_param.name))
+        return none;
     new_param.ndim = ndim;
     new_param.axis = (uint32_t)graph->naxes;
     for (uint32_t d = 0; d < ndim; d++)
         axes[graph->naxes + d] = (graph_axis){.length = shape[d], .list = NO_LIST};
     graph->naxes += ndim;
     params[++graph->nparams] = new_param;
-    name_put(graph, &graph->param_names, (uint32_t)graph->nparams);
-    graph->param_names.used++;
     return (mskp_param){(uint32_t)graph->nparams};
 }
 
@@ -397,10 +409,8 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
         mskpi_no_memory(graph);
         return none;
     }
-    if (name_add(graph, &graph->value_names, "value", name, &new_value.name)) return none;
+    if (name_add(graph, &graph->value_names, "value", name, id, &new_value.name)) return none;
     values[++graph->nvalues] = new_value;
-    name_put(graph, &graph->value_names, id);
-    graph->value_names.used++;
     return (mskp_value){id};
 }
 

@@ -5,6 +5,9 @@
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
 
+#include <math.h>
+#include <string.h>
+
 #include "mskp.h"
 
 /* ---- status.c ---- */
@@ -53,6 +56,15 @@ size_t mskpi_fraction(double fraction, size_t n);
 /* Merge sort by a strict total order; room for n more. */
 void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
                 int (*before)(const void *context, uint32_t a, uint32_t b), const void *context);
+
+/* A key, and what goes with it. */
+typedef struct sort_item {
+    uint64_t key;
+    uint32_t unit, family;
+} sort_item;
+/* Radix sort by ascending keys, equals in the order given; room for n more. Returns where the
+ * result is: one of the two. */
+sort_item *mskpi_sort_items(sort_item *items, sort_item *room, size_t n);
 
 /* ---- the graph: what was described ---- */
 
@@ -116,8 +128,12 @@ typedef struct mac_entry {
     uint64_t per_element;
 } mac_entry;
 
+typedef struct name_slot {
+    uint32_t id, hash; /* id 0: empty */
+} name_slot;
+
 typedef struct name_table {
-    uint32_t *slot; /* ids; 0: empty */
+    name_slot *slot;
     size_t capacity, used;
 } name_table;
 
@@ -125,8 +141,9 @@ typedef struct name_table {
 
 /* Distinct lists of units; MSKP_PINNED for pinned channels. */
 typedef struct unit_list {
-    size_t first, n; /* in list_units */
-    uint32_t value;  /* the first value that has it, for sentences; 0: only axes have it */
+    size_t first, n;  /* in list_units */
+    uint32_t value;   /* the first value that has it, for sentences; 0: only axes have it */
+    uint32_t repeats; /* some unit stands in it more than once */
 } unit_list;
 
 /* `times` channels of each unit of the family stand in the list. */
@@ -328,8 +345,9 @@ int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
-double mskpi_load(const char *from, mskp_dtype dtype);
-void mskpi_store(char *to, mskp_dtype dtype, double x);
+/* All dtypes of numbers, in every floating-point mode. */
+double mskpi_load_any(const char *from, mskp_dtype dtype);
+void mskpi_store_any(char *to, mskp_dtype dtype, double x);
 size_t mskpi_elements(const tensor_view *v);
 /* The view as the host has it. Where t->elements is 0, it stays so. */
 void mskpi_describe_view(const tensor_view *v, mskp_tensor *t);
@@ -337,6 +355,27 @@ void mskpi_describe_view(const tensor_view *v, mskp_tensor *t);
 void mskpi_runs(const tensor_view *const *views, size_t n, uint32_t ndim, uint8_t *run_axes);
 /* Elements from one of such a run to the next. */
 ptrdiff_t mskpi_run_step(const tensor_view *v, uint32_t axis);
+
+/* The same for loops, where floats are the common case. A denormal one goes through its bits, since
+ * the hardware may read it as 0. */
+static inline double mskpi_load(const char *from, mskp_dtype dtype)
+{
+    uint32_t bits;
+    float f;
+    if (dtype != MSKP_F32) return mskpi_load_any(from, dtype);
+    memcpy(&bits, from, sizeof bits);
+    memcpy(&f, from, sizeof f);
+    return bits & 0x7f800000 ? (double)f : mskpi_load_any(from, dtype);
+}
+
+static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
+{
+    const float f = (float)x;
+    if (dtype == MSKP_F32 && fabs(x) >= 0x1p-126)
+        memcpy(to, &f, sizeof f);
+    else
+        mskpi_store_any(to, dtype, x);
+}
 
 /* ---- plan.c ---- */
 

@@ -15,9 +15,10 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
     for (size_t l = 0; l < graph->u.nlists; l++) {
         const uint32_t *unit = graph->u.list_units + graph->u.lists[l].first;
         const size_t n = graph->u.lists[l].n;
-        length[l] = n;
-        for (size_t i = 0; keep && i < n; i++)
-            if (unit[i] != MSKP_PINNED && !keep[unit[i]]) length[l]--;
+        size_t gone = 0;
+        for (size_t i = 0; keep && i < n; i++) /* a mask is hard to guess: no branch on it */
+            if (unit[i] != MSKP_PINNED) gone += !keep[unit[i]];
+        length[l] = n - gone;
     }
 }
 

@@ -29,6 +29,7 @@ typedef struct sweep {
     uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on; [ndim] is 1 */
     uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run; [ndim] is 1 */
     size_t inner[MSKP_MAX_DIMS + 1];        /* how many */
+    ptrdiff_t step, step_g;                 /* bytes from one to the next */
     uint32_t chosen[MSKP_MAX_DIMS];         /* targeted units on the way, to count each once */
 } sweep;
 
@@ -95,30 +96,48 @@ static int sign_of(double w)
     return bits >> 63 ? -1 : 1;
 }
 
-static void element(const sweep *s, char *value, char *gradient, double factor)
+/* n elements of a run, for which the units chosen weigh `factor` together. */
+static void elements(const sweep *s, char *value, char *gradient, double factor, size_t n)
 {
     job *j = s->job;
-    const double w = mskpi_load(value, s->value.dtype);
+    const mskp_dtype dtype = s->value.dtype, dtype_g = s->gradient.dtype;
+    const ptrdiff_t step = s->step, step_g = s->step_g;
+    const double amount = j->kind == DEADLINE ? j->amount : j->amount * factor;
     switch (j->kind) {
-    case GRADIENT: {
-        const double change = j->amount * factor * slope(&j->how, w, sign_of(w));
-        const double g = mskpi_load(gradient, s->gradient.dtype);
-        mskpi_store(gradient, s->gradient.dtype, g + change);
+    case GRADIENT:
+        for (size_t i = 0; i < n; i++, value += step, gradient += step_g) {
+            const double w = mskpi_load(value, dtype), g = mskpi_load(gradient, dtype_g);
+            mskpi_store(gradient, dtype_g, g + amount * slope(&j->how, w, sign_of(w)));
+        }
         return;
-    }
     case SHRINK:
-        mskpi_store(value, s->value.dtype, prox(&j->how, w, j->amount * factor));
+        for (size_t i = 0; i < n; i++, value += step)
+            mskpi_store(value, dtype, prox(&j->how, mskpi_load(value, dtype), amount));
         return;
     case DEADLINE:
-        mskpi_store(value, s->value.dtype, j->amount > 0 ? w * j->amount : 0.0);
+        for (size_t i = 0; i < n; i++, value += step)
+            mskpi_store(value, dtype, amount > 0 ? mskpi_load(value, dtype) * amount : 0.0);
         return;
     default: /* VALUE */
-        j->sum += factor * penalty_of(&j->how, w);
+        for (size_t i = 0; i < n; i++, value += step)
+            j->sum += factor * penalty_of(&j->how, mskpi_load(value, dtype));
         return;
     }
 }
 
 /* ---- one tensor ---- */
+
+/* One unit more on the way, if index i of axis d is targeted: *factor and the number chosen. */
+static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
+{
+    if (!s->unit[d] || !targeted(s->job, s->unit[d][i])) return nchosen;
+    const uint32_t unit = s->unit[d][i];
+    for (uint32_t k = 0; k < nchosen; k++)
+        if (s->chosen[k] == unit) return nchosen;
+    s->chosen[nchosen] = unit;
+    *factor += s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
+    return nchosen + 1;
+}
 
 /* factor: what the units chosen so far weigh together. */
 static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32_t nchosen,
@@ -127,32 +146,26 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
     if (s->last_target[d]) {
         if (!nchosen) return;
         if (s->run[d]) {
-            const ptrdiff_t step = mskpi_run_step(&s->value, d) * (ptrdiff_t)s->value.element;
-            const ptrdiff_t step_g =
-                gradient ? mskpi_run_step(&s->gradient, d) * (ptrdiff_t)s->gradient.element : 0;
-            for (size_t i = 0; i < s->inner[d]; i++) {
-                element(s, value, gradient, factor);
-                value += step;
-                if (gradient) gradient += step_g;
-            }
+            elements(s, value, gradient, factor, s->inner[d]);
             return;
         }
     }
-    for (size_t i = 0; i < s->value.shape[d]; i++) {
+    const ptrdiff_t step = s->value.stride[d] * (ptrdiff_t)s->value.element;
+    const ptrdiff_t step_g = gradient ? s->gradient.stride[d] * (ptrdiff_t)s->gradient.element : 0;
+    const int joins = s->last_target[d + 1] && s->run[d]; /* what has one factor is one run */
+    for (size_t i = 0, n; i < s->value.shape[d]; i += n) {
         double f = factor;
-        uint32_t n = nchosen;
-        if (s->unit[d] && targeted(s->job, s->unit[d][i])) {
-            const uint32_t unit = s->unit[d][i];
-            uint32_t k = 0;
-            while (k < nchosen && s->chosen[k] != unit) k++;
-            if (k == nchosen) {
-                s->chosen[n++] = unit;
-                f += s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
-            }
+        const uint32_t chosen = choose(s, d, i, nchosen, &f);
+        for (n = 1; joins && i + n < s->value.shape[d]; n++) {
+            double other = factor;
+            if (choose(s, d, i + n, nchosen, &other) != chosen || other < f || other > f) break;
         }
-        sweep_axis(s, value, gradient, d + 1, n, f);
-        value += s->value.stride[d] * (ptrdiff_t)s->value.element;
-        if (gradient) gradient += s->gradient.stride[d] * (ptrdiff_t)s->gradient.element;
+        if (!joins)
+            sweep_axis(s, value, gradient, d + 1, chosen, f);
+        else if (chosen)
+            elements(s, value, gradient, f, n * s->inner[d + 1]);
+        value += step * (ptrdiff_t)n;
+        if (gradient) gradient += step_g * (ptrdiff_t)n;
     }
 }
 
@@ -190,6 +203,8 @@ static void sweep_param(void *context, size_t i)
         (void)mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL);
     const tensor_view *views[] = {&s.value, &s.gradient};
     mskpi_runs(views, j->gradients ? 2 : 1, s.ndim, s.run);
+    s.step = mskpi_run_step(&s.value, 0) * (ptrdiff_t)s.value.element;
+    if (j->gradients) s.step_g = mskpi_run_step(&s.gradient, 0) * (ptrdiff_t)s.gradient.element;
     s.inner[s.ndim] = 1;
     s.last_target[s.ndim] = 1;
     for (uint32_t d = s.ndim; d-- > 0;) {

@@ -18,6 +18,9 @@ typedef struct scoring {
     double *scores;
 } scoring;
 
+/* Units in chunks, so that a host's threads get some work each. */
+#define CHUNK 64
+
 /* A slice: one axis fixed. Where it crosses a slice of the same unit on an earlier axis, it skips.
  */
 typedef struct slice {
@@ -39,36 +42,149 @@ static void add_elements(slice *s, const char *at, uint32_t d)
         return;
     }
     const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
-    const int last = d + 1 == s->ndim || (d + 2 == s->ndim && s->fixed == d + 1);
-    for (size_t i = 0; i < v->shape[d]; i++, at += step) {
-        if (s->skip[d] && s->skip[d][i] == s->unit) continue;
-        if (!last) {
-            add_elements(s, at, d + 1);
-            continue;
+    for (size_t i = 0; i < v->shape[d]; i++, at += step)
+        if (!s->skip[d] || s->skip[d][i] != s->unit) add_elements(s, at, d + 1);
+}
+
+/* Slices with neighbouring indices that skip nothing, side by side: each sum runs in its logical
+ * order, and memory is read in stretches. */
+typedef struct side_by_side {
+    struct {
+        size_t n;
+        ptrdiff_t step; /* bytes */
+    } loops[MSKP_MAX_DIMS + 1];
+    uint32_t nloops; /* at least one */
+    size_t n;        /* slices */
+    ptrdiff_t next;  /* bytes to the next one */
+    mskp_dtype dtype;
+    int squared;
+    double *sums;
+} side_by_side;
+
+/* The innermost loop, with constants for dtype and squared. */
+static inline void add_stretch(const side_by_side *s, const char *at, mskp_dtype dtype, int squared)
+{
+    const size_t n = s->loops[s->nloops - 1].n;
+    const ptrdiff_t step = s->loops[s->nloops - 1].step, next = s->next;
+    const int across = (step < 0 ? -step : step) > (next < 0 ? -next : next);
+    double *sums = s->sums;
+    size_t k = 0;
+    for (size_t i = 0; across && i < n; i++, at += step)
+        for (size_t j = 0; j < s->n; j++) {
+            const double x = mskpi_load(at + next * (ptrdiff_t)j, dtype);
+            sums[j] += squared ? x * x : fabs(x);
         }
-        const double x = mskpi_load(at, v->dtype);
-        s->sum += s->squared ? x * x : fabs(x);
+    for (; !across && k + 4 <= s->n; k += 4) { /* four at once, because a sum waits for itself */
+        const char *from = at + next * (ptrdiff_t)k;
+        double four[4] = {sums[k], sums[k + 1], sums[k + 2], sums[k + 3]};
+        for (size_t i = 0; i < n; i++, from += step)
+            for (ptrdiff_t j = 0; j < 4; j++) {
+                const double x = mskpi_load(from + next * j, dtype);
+                four[j] += squared ? x * x : fabs(x);
+            }
+        memcpy(sums + k, four, sizeof four);
+    }
+    for (; !across && k < s->n; k++) {
+        const char *from = at + next * (ptrdiff_t)k;
+        for (size_t i = 0; i < n; i++, from += step) {
+            const double x = mskpi_load(from, dtype);
+            sums[k] += squared ? x * x : fabs(x);
+        }
     }
 }
 
-/* sum |w| or sum w^2 over the elements of a slice that no earlier slice of its unit has. */
-static double slice_sum(const scoring *job, const mskp_member *m, uint32_t unit)
+static void add_slices(const side_by_side *s, const char *at, uint32_t level)
+{
+    if (level + 1 < s->nloops) {
+        for (size_t i = 0; i < s->loops[level].n; i++, at += s->loops[level].step)
+            add_slices(s, at, level + 1);
+    } else if (s->dtype == MSKP_F32 && s->squared) {
+        add_stretch(s, at, MSKP_F32, 1);
+    } else if (s->dtype == MSKP_F32) {
+        add_stretch(s, at, MSKP_F32, 0);
+    } else {
+        add_stretch(s, at, s->dtype, s->squared);
+    }
+}
+
+/* The axes but the fixed one, outermost first; those that make one run are one loop. */
+static void make_loops(side_by_side *s, const tensor_view *v, uint32_t fixed)
+{
+    const ptrdiff_t element = (ptrdiff_t)v->element;
+    s->next = v->stride[fixed] * element;
+    s->loops[0].n = 1;
+    s->nloops = 1;
+    for (uint32_t d = 0; d < v->ndim; d++) {
+        const ptrdiff_t step = v->stride[d] * element;
+        if (d == fixed || v->shape[d] < 2) continue;
+        if (s->loops[s->nloops - 1].n == 1) {
+            s->nloops--;
+        } else if (s->loops[s->nloops - 1].step == step * (ptrdiff_t)v->shape[d]) {
+            s->loops[s->nloops - 1].n *= v->shape[d];
+            s->loops[s->nloops - 1].step = step;
+            continue;
+        }
+        s->loops[s->nloops].n = v->shape[d];
+        s->loops[s->nloops++].step = step;
+    }
+}
+
+/* Do a unit's channels stand in this list? Incidences ascend by list. */
+static int stands_in(const unit_table *u, uint32_t unit, uint32_t list)
+{
+    size_t low = u->incidence_first[u->family[unit]];
+    size_t high = u->incidence_first[u->family[unit] + 1];
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (u->incidences[middle].list == list) return 1;
+        if (u->incidences[middle].list < list)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+/* sums[j] <- sum |w| or sum w^2 over the elements of the slice at m->index + j, which is one of unit
+ * + j, that no earlier slice of this unit has. n units of one family. */
+static void slice_sums(const scoring *job, const mskp_member *m, uint32_t unit, size_t n,
+                       double *sums)
 {
     const mskp_graph *g = job->graph;
     const graph_param *p = &g->params[m->param.id];
-    slice s = {.view = &job->views[m->param.id],
-               .ndim = p->ndim,
-               .unit = unit,
-               .fixed = m->axis,
-               .squared = job->how.norm == MSKP_NORM_L2};
+    const tensor_view *v = &job->views[m->param.id];
+    const ptrdiff_t step = v->stride[m->axis] * (ptrdiff_t)v->element;
+    const char *at = v->data + step * (ptrdiff_t)m->index;
+    const int squared = job->how.norm == MSKP_NORM_L2;
+    slice one = {.view = v, .ndim = p->ndim, .fixed = m->axis, .squared = squared};
+    int crossing = 0;
     for (uint32_t d = 0; d < m->axis; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
-        if (a->list != NO_LIST && (a->roles & job->how.roles))
-            s.skip[d] = g->u.list_units + g->u.lists[a->list].first;
+        if (a->list == NO_LIST || !(a->roles & job->how.roles)) continue;
+        if (!stands_in(&g->u, unit, a->list)) continue;
+        one.skip[d] = g->u.list_units + g->u.lists[a->list].first;
+        crossing = 1;
     }
-    add_elements(
-        &s, s.view->data + s.view->stride[m->axis] * (ptrdiff_t)(m->index * s.view->element), 0);
-    return s.sum;
+    if (!crossing) {
+        side_by_side s = {.n = n, .dtype = v->dtype, .squared = squared, .sums = sums};
+        for (size_t j = 0; j < n; j++) sums[j] = 0;
+        make_loops(&s, v, m->axis);
+        add_slices(&s, at, 0);
+        return;
+    }
+    for (size_t j = 0; j < n; j++, at += step) {
+        one.unit = unit + (uint32_t)j;
+        one.sum = 0;
+        add_elements(&one, at, 0);
+        sums[j] = one.sum;
+    }
+}
+
+static double slice_sum(const scoring *job, const mskp_member *m, uint32_t unit)
+{
+    double sum;
+    slice_sums(job, m, unit, 1, &sum);
+    return sum;
 }
 
 static double slice_norm(const scoring *job, const mskp_member *m, uint32_t unit)
@@ -98,49 +214,72 @@ static double kth_norm(const scoring *job, const mskp_member *m, size_t n, uint3
     return found;
 }
 
-static void score_unit(const scoring *job, uint32_t unit)
+/* Are unit + j's slices those of unit, all j places further on? */
+static int alike(const scoring *job, uint32_t unit, uint32_t j)
 {
-    size_t n, slices = 0;
-    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
-    const mskp_reduce reduce = job->how.reduce;
-    double all = reduce == MSKP_REDUCE_MIN ? INFINITY : 0;
-    int nan = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!(m[i].roles & job->how.roles)) continue;
-        slices++;
-        if (reduce == MSKP_REDUCE_VOTE) continue;
-        const double x = reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i], unit)
-                                                     : slice_norm(job, &m[i], unit);
-        nan |= !isfinite(x);
-        if (reduce == MSKP_REDUCE_MAX)
-            all = x > all ? x : all;
-        else if (reduce == MSKP_REDUCE_MIN)
-            all = x < all ? x : all;
-        else
-            all += x;
-    }
-    if (!slices)
-        all = INFINITY;
-    else if (reduce == MSKP_REDUCE_MEAN)
-        all /= (double)slices;
-    else if (reduce == MSKP_REDUCE_JOINT && job->how.norm == MSKP_NORM_L2)
-        all = sqrt(all);
-    else if (reduce == MSKP_REDUCE_VOTE) {
-        all = kth_norm(job, m, n, unit, job->vote[job->graph->u.family[unit]]);
-        nan = !isfinite(all);
-    }
-    job->scores[unit] = nan || (slices && !isfinite(all)) ? NAN : all;
+    size_t n, other;
+    const mskp_member *a = mskp_unit_members(job->graph, unit, &n);
+    const mskp_member *b = mskp_unit_members(job->graph, unit + j, &other);
+    if (job->graph->u.family[unit] != job->graph->u.family[unit + j] || n != other) return 0;
+    for (size_t k = 0; k < n; k++)
+        if (a[k].param.id != b[k].param.id || a[k].axis != b[k].axis ||
+            a[k].index + j != b[k].index)
+            return 0;
+    return 1;
 }
 
-/* Units in chunks, so that a host's threads get some work each. */
-#define CHUNK 64
+/* count units, each alike the first. */
+static void score_units(const scoring *job, uint32_t unit, size_t count)
+{
+    size_t n, nslices = 0;
+    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
+    const mskp_reduce reduce = job->how.reduce;
+    const int squared = job->how.norm == MSKP_NORM_L2;
+    double all[CHUNK], sums[CHUNK];
+    int nan[CHUNK] = {0};
+    for (size_t j = 0; j < count; j++) all[j] = reduce == MSKP_REDUCE_MIN ? INFINITY : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!(m[i].roles & job->how.roles)) continue;
+        nslices++;
+        if (reduce == MSKP_REDUCE_VOTE) continue;
+        slice_sums(job, &m[i], unit, count, sums);
+        for (size_t j = 0; j < count; j++) {
+            const double x = squared && reduce != MSKP_REDUCE_JOINT ? sqrt(sums[j]) : sums[j];
+            nan[j] |= !isfinite(x);
+            if (reduce == MSKP_REDUCE_MAX)
+                all[j] = x > all[j] ? x : all[j];
+            else if (reduce == MSKP_REDUCE_MIN)
+                all[j] = x < all[j] ? x : all[j];
+            else
+                all[j] += x;
+        }
+    }
+    for (size_t j = 0; j < count; j++) {
+        const uint32_t u = unit + (uint32_t)j;
+        if (!nslices)
+            all[j] = INFINITY;
+        else if (reduce == MSKP_REDUCE_MEAN)
+            all[j] /= (double)nslices;
+        else if (reduce == MSKP_REDUCE_JOINT && squared)
+            all[j] = sqrt(all[j]);
+        else if (reduce == MSKP_REDUCE_VOTE) {
+            m = mskp_unit_members(job->graph, u, &n);
+            all[j] = kth_norm(job, m, n, u, job->vote[job->graph->u.family[u]]);
+            nan[j] = !isfinite(all[j]);
+        }
+        job->scores[u] = nan[j] || (nslices && !isfinite(all[j])) ? NAN : all[j];
+    }
+}
 
 static void score_chunk(void *context, size_t chunk)
 {
     const scoring *job = context;
-    const size_t end =
-        (chunk + 1) * CHUNK < job->graph->u.n ? (chunk + 1) * CHUNK : job->graph->u.n;
-    for (size_t u = chunk * CHUNK; u < end; u++) score_unit(job, (uint32_t)u);
+    const size_t start = chunk * CHUNK, n = job->graph->u.n;
+    const size_t end = start + CHUNK < n ? start + CHUNK : n;
+    for (size_t u = start, count; u < end; u += count) {
+        for (count = 1; u + count < end && alike(job, (uint32_t)u, (uint32_t)count);) count++;
+        score_units(job, (uint32_t)u, count);
+    }
 }
 
 /*

@@ -7,29 +7,38 @@
 
 #include "internal.h"
 
+/* Units come in a random order: what is touched together lies together, and what can be is by place
+ * in the order. */
+typedef struct family_state {
+    size_t size;
+    size_t out;        /* units that left */
+    size_t pending;    /* collected, not yet left */
+    size_t ranked;     /* units that the order has shown so far */
+    size_t first, end; /* its incidences */
+    uint32_t last;     /* 1 + the place that was collected last; 0: none */
+    uint32_t closed;
+} family_state;
+
+typedef struct term_state {
+    uint64_t value;
+    uint64_t stamp; /* the commit that counted it last */
+} term_state;
+
 typedef struct walk {
     const mskp_graph *graph;
     const mskp_rule *rule;
     const double *scores;
     size_t floor, round;
 
-    uint32_t *order; /* units that may leave, smallest score first */
+    sort_item *order; /* units that may leave, smallest score first */
     size_t norder;
+    uint32_t *next; /* by place: 0: not collected; else 1 + what was its family's last before */
     uint8_t *keep;
-    uint8_t *collected; /* [units] */
-
-    /* by family */
-    uint8_t *closed;
-    size_t *out;     /* units that left */
-    size_t *ranked;  /* units that the order has shown so far */
-    size_t *pending; /* collected, not yet left */
-    uint32_t *last;  /* 1 + the last of them; next[] leads to those before */
-    uint32_t *next;  /* [units] */
-
-    size_t *length;  /* by list */
-    uint64_t *term;  /* by term: its value */
-    uint32_t *stamp; /* by term: the commit that counted it last */
-    uint32_t commits;
+    family_state *families;
+    size_t *length; /* by list */
+    term_state *terms;
+    uint64_t commits;
+    int budget; /* is there one? Else costs are counted once, at the end */
 
     size_t removed;
     uint64_t cost[2]; /* MACs, parameters */
@@ -37,76 +46,99 @@ typedef struct walk {
 
 /* ---- the order ---- */
 
-static int leaves_before(const void *context, uint32_t a, uint32_t b)
+/* Ascending for ascending numbers. From the bits, so that denormal numbers count in every
+ * floating-point mode. */
+static uint64_t key_of(double score)
 {
-    const double *scores = context;
-    return scores[a] != scores[b] ? scores[a] < scores[b] : a < b;
+    const uint64_t sign = UINT64_C(1) << 63;
+    uint64_t bits;
+    memcpy(&bits, &score, sizeof bits);
+    if (bits == sign) bits = 0; /* -0 equals 0 */
+    return bits & sign ? ~bits : bits | sign;
+}
+
+/* 1: no memory. */
+static int make_order(walk *w)
+{
+    const mskp_host *host = &w->graph->host;
+    const size_t n = w->graph->u.n;
+    sort_item *items = mskpi_alloc(host, n, sizeof *items);
+    sort_item *room = mskpi_alloc(host, n, sizeof *room);
+    w->order = items;
+    if (items && room) {
+        for (uint32_t i = 0; i < n; i++)
+            if (w->scores[i] < INFINITY && !(w->rule->locked && w->rule->locked[i]))
+                items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u.family[i]};
+        w->order = mskpi_sort_items(items, room, w->norder);
+    }
+    mskpi_free(host, w->order == items ? room : items);
+    return !items || !room;
 }
 
 /* ---- blocks ---- */
 
-static size_t family_size(const walk *w, uint32_t family)
-{
-    return w->graph->u.family_first[family + 1] - w->graph->u.family_first[family];
-}
-
 /* May n more units of the family leave? */
-static int feasible(const walk *w, uint32_t family, size_t n)
+static int feasible(const walk *w, const family_state *f, size_t n)
 {
     const unit_table *u = &w->graph->u;
     const double cap = w->rule->max_family_fraction;
-    if (cap > 0 && w->out[family] + n > mskpi_fraction(cap, family_size(w, family))) return 0;
-    for (size_t k = u->incidence_first[family]; k < u->incidence_first[family + 1]; k++) {
+    if (cap > 0 && f->out + n > mskpi_fraction(cap, f->size)) return 0;
+    for (size_t k = f->first; k < f->end; k++) {
         const incidence *i = &u->incidences[k];
-        const size_t full = u->lists[i->list].n, least = w->floor < full ? w->floor : full;
+        size_t least = w->floor;
+        if (least > 1 && u->lists[i->list].n < least) least = u->lists[i->list].n;
         if (w->length[i->list] < least + n * i->times) return 0;
     }
     return 1;
 }
 
-static void commit(walk *w, uint32_t family)
+/* The terms of a list whose length has changed. */
+static void recount(walk *w, uint32_t list)
 {
     const unit_table *u = &w->graph->u;
-    const size_t n = w->pending[family];
-    for (size_t k = u->incidence_first[family]; k < u->incidence_first[family + 1]; k++)
-        w->length[u->incidences[k].list] -= n * u->incidences[k].times;
-    w->commits++;
-    for (size_t k = u->incidence_first[family]; k < u->incidence_first[family + 1]; k++) {
-        const uint32_t l = u->incidences[k].list;
-        for (size_t j = u->list_term_first[l]; j < u->list_term_first[l + 1]; j++) {
-            const uint32_t t = u->list_terms[j];
-            if (w->stamp[t] == w->commits) continue;
-            w->stamp[t] = w->commits;
-            uint64_t *cost = &w->cost[u->terms[t].is_params];
-            *cost -= w->term[t];
-            w->term[t] = mskpi_term_value(&u->terms[t], w->length);
-            *cost += w->term[t];
-        }
+    for (size_t j = u->list_term_first[list]; j < u->list_term_first[list + 1]; j++) {
+        const cost_term *term = &u->terms[u->list_terms[j]];
+        term_state *state = &w->terms[u->list_terms[j]];
+        if (state->stamp == w->commits) continue;
+        state->stamp = w->commits;
+        uint64_t *cost = &w->cost[term->is_params];
+        *cost -= state->value;
+        state->value = mskpi_term_value(term, w->length);
+        *cost += state->value;
     }
-    for (uint32_t unit = w->last[family]; unit; unit = w->next[unit - 1]) w->keep[unit - 1] = 0;
-    w->last[family] = 0;
-    w->pending[family] = 0;
-    w->out[family] += n;
-    w->removed += n;
 }
 
-/* The next unit of the order wants to leave. 1 if with it a block left. */
-static int collect(walk *w, uint32_t unit)
+static void commit(walk *w, family_state *f)
 {
-    const uint32_t family = w->graph->u.family[unit];
-    if (w->collected[unit] || w->closed[family]) return 0;
-    w->collected[unit] = 1;
-    w->next[unit] = w->last[family];
-    w->last[family] = unit + 1;
-    w->pending[family]++;
-    const size_t remainder = family_size(w, family) % w->round;
-    const size_t block = !w->out[family] && remainder ? remainder : w->round;
-    if (w->pending[family] < block) return 0;
-    if (!feasible(w, family, block)) {
-        w->closed[family] = 1; /* lengths only fall: never again */
+    const incidence *incidences = w->graph->u.incidences;
+    for (size_t k = f->first; k < f->end; k++)
+        w->length[incidences[k].list] -= f->pending * incidences[k].times;
+    w->commits++;
+    for (size_t k = f->first; w->budget && k < f->end; k++) recount(w, incidences[k].list);
+    for (uint32_t place = f->last; place; place = w->next[place - 1] - 1)
+        w->keep[w->order[place - 1].unit] = 0;
+    f->out += f->pending;
+    w->removed += f->pending;
+    f->last = 0;
+    f->pending = 0;
+}
+
+/* The unit at this place of the order wants to leave. 1 if with it a block left. */
+static int collect(walk *w, size_t place)
+{
+    family_state *f = &w->families[w->order[place].family];
+    if (w->next[place] || f->closed) return 0;
+    w->next[place] = 1 + f->last;
+    f->last = (uint32_t)place + 1;
+    f->pending++;
+    const size_t remainder = f->size % w->round;
+    const size_t block = !f->out && remainder ? remainder : w->round;
+    if (f->pending < block) return 0;
+    if (!feasible(w, f, block)) {
+        f->closed = 1; /* lengths only fall: never again */
         return 0;
     }
-    commit(w, family);
+    commit(w, f);
     return 1;
 }
 
@@ -120,19 +152,38 @@ static int amounts_met(const walk *w)
            (!(r->max_params > 0) || (double)w->cost[1] <= r->max_params);
 }
 
-static void walk_down(walk *w)
+/* All terms at once: at the start, and at the end of a walk that did not follow them. */
+static void count_costs(walk *w)
+{
+    const unit_table *u = &w->graph->u;
+    memset(w->cost, 0, sizeof w->cost);
+    for (size_t t = 0; t < u->nterms; t++) {
+        w->terms[t].value = mskpi_term_value(&u->terms[t], w->length);
+        w->cost[u->terms[t].is_params] += w->terms[t].value;
+    }
+}
+
+/* The units that are named. */
+static void walk_named(walk *w)
 {
     const mskp_rule *r = w->rule;
-    for (size_t i = 0; i < w->norder; i++) { /* the units that are named */
-        const uint32_t unit = w->order[i], family = w->graph->u.family[unit];
-        const size_t rank = w->ranked[family]++;
-        if ((r->use_threshold && w->scores[unit] <= r->threshold) ||
-            rank < mskpi_fraction(r->remove_family_fraction, family_size(w, family)))
-            collect(w, unit);
+    if (!r->use_threshold && !(r->remove_family_fraction > 0)) return;
+    for (size_t i = 0; i < w->norder; i++) {
+        family_state *f = &w->families[w->order[i].family];
+        const size_t rank = f->ranked++;
+        if ((r->use_threshold && w->scores[w->order[i].unit] <= r->threshold) ||
+            rank < mskpi_fraction(r->remove_family_fraction, f->size))
+            collect(w, i);
     }
+}
+
+/* Then as many more as the amounts need. */
+static void walk_down(walk *w)
+{
+    walk_named(w);
     if (amounts_met(w)) return;
-    for (size_t i = 0; i < w->norder; i++) /* then as many more as the amounts need */
-        if (collect(w, w->order[i]) && amounts_met(w)) return;
+    for (size_t i = 0; i < w->norder; i++)
+        if (collect(w, i) && amounts_met(w)) return;
 }
 
 /* Names the demand, what it asks and the least that can be had. Units that can never leave are
@@ -200,39 +251,25 @@ static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
     return MSKP_OK;
 }
 
-static int start(walk *w, const mskp_graph *graph)
+static int start(walk *w)
 {
-    const mskp_host *host = &graph->host;
-    const unit_table *u = &graph->u;
-    uint32_t *other = mskpi_alloc(host, u->n, sizeof *other);
-    w->order = mskpi_alloc(host, u->n, sizeof *w->order);
+    const mskp_host *host = &w->graph->host;
+    const unit_table *u = &w->graph->u;
+    if (make_order(w)) return 1;
     w->keep = mskpi_alloc(host, u->n, sizeof *w->keep);
-    w->collected = mskpi_alloc(host, u->n, sizeof *w->collected);
-    w->closed = mskpi_alloc(host, u->nfamilies, sizeof *w->closed);
-    w->out = mskpi_alloc(host, u->nfamilies, sizeof *w->out);
-    w->ranked = mskpi_alloc(host, u->nfamilies, sizeof *w->ranked);
-    w->pending = mskpi_alloc(host, u->nfamilies, sizeof *w->pending);
-    w->last = mskpi_alloc(host, u->nfamilies, sizeof *w->last);
-    w->next = mskpi_alloc(host, u->n, sizeof *w->next);
+    w->next = mskpi_alloc(host, w->norder, sizeof *w->next);
+    w->families = mskpi_alloc(host, u->nfamilies, sizeof *w->families);
     w->length = mskpi_alloc(host, u->nlists, sizeof *w->length);
-    w->term = mskpi_alloc(host, u->nterms, sizeof *w->term);
-    w->stamp = mskpi_alloc(host, u->nterms, sizeof *w->stamp);
-    if (!other || !w->order || !w->keep || !w->collected || !w->closed || !w->out || !w->ranked ||
-        !w->pending || !w->last || !w->next || !w->length || !w->term || !w->stamp) {
-        mskpi_free(host, other);
-        return 1;
-    }
+    w->terms = mskpi_alloc(host, u->nterms, sizeof *w->terms);
+    if (!w->keep || !w->next || !w->families || !w->length || !w->terms) return 1;
     memset(w->keep, 1, u->n);
-    for (uint32_t i = 0; i < u->n; i++)
-        if (w->scores[i] < INFINITY && !(w->rule->locked && w->rule->locked[i]))
-            w->order[w->norder++] = i;
-    mskpi_sort(w->order, other, w->norder, leaves_before, w->scores);
-    mskpi_free(host, other);
-    mskpi_list_lengths(graph, NULL, w->length);
-    for (size_t t = 0; t < u->nterms; t++) {
-        w->term[t] = mskpi_term_value(&u->terms[t], w->length);
-        w->cost[u->terms[t].is_params] += w->term[t];
-    }
+    for (size_t f = 0; f < u->nfamilies; f++)
+        w->families[f] = (family_state){.size = u->family_first[f + 1] - u->family_first[f],
+                                        .first = u->incidence_first[f],
+                                        .end = u->incidence_first[f + 1]};
+    mskpi_list_lengths(w->graph, NULL, w->length);
+    w->budget = w->rule->max_macs > 0 || w->rule->max_params > 0;
+    count_costs(w);
     return 0;
 }
 
@@ -241,16 +278,10 @@ static void stop(const walk *w)
     const mskp_host *host = &w->graph->host;
     mskpi_free(host, w->order);
     mskpi_free(host, w->keep);
-    mskpi_free(host, w->collected);
-    mskpi_free(host, w->closed);
-    mskpi_free(host, w->out);
-    mskpi_free(host, w->ranked);
-    mskpi_free(host, w->pending);
-    mskpi_free(host, w->last);
     mskpi_free(host, w->next);
+    mskpi_free(host, w->families);
     mskpi_free(host, w->length);
-    mskpi_free(host, w->term);
-    mskpi_free(host, w->stamp);
+    mskpi_free(host, w->terms);
 }
 
 static void report(const walk *w, mskp_selection *selection)
@@ -285,12 +316,13 @@ mskp_status mskp_select(const mskp_graph *graph, size_t units, const double *sco
     if ((status = check_scores(units, scores, err)) != MSKP_OK) return status;
     w.floor = rule->min_channels ? rule->min_channels : 1;
     w.round = rule->round_to ? rule->round_to : 1;
-    if (start(&w, graph)) {
+    if (start(&w)) {
         stop(&w);
         return mskpi_fail(err, MSKP_NO_MEMORY, "%s while selecting among %zu units",
                           mskp_status_text(MSKP_NO_MEMORY), units);
     }
     walk_down(&w);
+    if (!w.budget) count_costs(&w);
     if (!amounts_met(&w)) status = out_of_reach(&w, err);
     if (selection) report(&w, selection);
     if (!status && units) memcpy(keep, w.keep, units);

@@ -22,3 +22,30 @@ void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
     }
     if (from != numbers) memcpy(numbers, from, n * sizeof *numbers);
 }
+
+/* The byte of a key that a pass sorts by, from the lowest. */
+static size_t digit(const sort_item *item, int pass)
+{
+    return item->key >> 8 * pass & 255;
+}
+
+sort_item *mskpi_sort_items(sort_item *items, sort_item *room, size_t n)
+{
+    size_t first[8][256] = {{0}};
+    for (size_t i = 0; i < n; i++)
+        for (int pass = 0; pass < 8; pass++) first[pass][digit(&items[i], pass)]++;
+    for (int pass = 0; n && pass < 8; pass++) {
+        size_t *at = first[pass], sum = 0;
+        if (at[digit(items, pass)] == n) continue; /* all have the same */
+        for (size_t d = 0; d < 256; d++) {
+            const size_t count = at[d];
+            at[d] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++) room[at[digit(&items[i], pass)]++] = items[i];
+        sort_item *swap = items;
+        items = room;
+        room = swap;
+    }
+    return items;
+}

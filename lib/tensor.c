@@ -257,7 +257,7 @@ static double float_bits_to_double(uint32_t bits)
     return (double)f;
 }
 
-double mskpi_load(const char *from, mskp_dtype dtype)
+double mskpi_load_any(const char *from, mskp_dtype dtype)
 {
     uint16_t h;
     uint32_t bits;
@@ -278,7 +278,7 @@ double mskpi_load(const char *from, mskp_dtype dtype)
     }
 }
 
-void mskpi_store(char *to, mskp_dtype dtype, double x)
+void mskpi_store_any(char *to, mskp_dtype dtype, double x)
 {
     const uint32_t sign = signbit(x) ? 1 : 0;
     uint32_t bits;

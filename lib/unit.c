@@ -72,24 +72,31 @@ static int number_units(mskp_graph *graph, unit_table *u)
 
 /* ---- distinct lists ---- */
 
+typedef struct view_slot {
+    list_view view;
+    uint32_t list; /* 1 + it; 0: empty */
+} view_slot;
+
 typedef struct list_maker {
     const mskp_graph *graph;
     unit_table *u;
     size_t used, capacity, lists_capacity; /* of list_units, lists */
-    uint32_t *by_view, *by_content;        /* hash tables of 1 + list */
-    list_view *view_of;                    /* [by_view's slots] */
+    view_slot *by_view;                    /* hash tables */
+    uint32_t *by_content;                  /* 1 + list; 0: empty */
     size_t mask;
+    list_view last; /* the view that was asked for last, and its list: neighbours often share */
+    uint32_t last_list;
 } list_maker;
 
-/* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
-static int list_of(list_maker *m, list_view view, uint32_t value_id, uint32_t *number)
+/* Looks it up, or makes it. 1: no memory. */
+static int find_list(list_maker *m, list_view view, uint32_t value_id, uint32_t *number)
 {
     const mskp_host *host = &m->graph->host;
     unit_table *u = m->u;
     size_t slot = mskpi_hash(&view, sizeof view) & m->mask, content;
-    for (; m->by_view[slot]; slot = (slot + 1) & m->mask)
-        if (m->view_of[slot].first == view.first && m->view_of[slot].n == view.n) {
-            *number = m->by_view[slot] - 1;
+    for (; m->by_view[slot].list; slot = (slot + 1) & m->mask)
+        if (m->by_view[slot].view.first == view.first && m->by_view[slot].view.n == view.n) {
+            *number = m->by_view[slot].list - 1;
             return 0;
         }
     uint32_t *grown = mskpi_grow(host, u->list_units, &m->capacity, m->used, view.n, sizeof *grown);
@@ -107,13 +114,23 @@ static int list_of(list_maker *m, list_view view, uint32_t value_id, uint32_t *n
             mskpi_grow(host, u->lists, &m->lists_capacity, u->nlists, 1, sizeof *lists);
         if (!lists) return 1;
         u->lists = lists;
-        lists[u->nlists] = (unit_list){m->used, view.n, value_id};
+        lists[u->nlists] = (unit_list){m->used, view.n, value_id, 0};
         m->by_content[content] = (uint32_t)++u->nlists;
         m->used += view.n;
     }
-    m->by_view[slot] = m->by_content[content];
-    m->view_of[slot] = view;
+    m->by_view[slot] = (view_slot){view, m->by_content[content]};
     *number = m->by_content[content] - 1;
+    return 0;
+}
+
+/* The list of a view. Equal views are one list, and so are equal contents. 1: no memory. */
+static int list_of(list_maker *m, list_view view, uint32_t value_id, uint32_t *number)
+{
+    if (view.first != m->last.first || view.n != m->last.n) {
+        if (find_list(m, view, value_id, &m->last_list)) return 1;
+        m->last = view;
+    }
+    *number = m->last_list;
     return 0;
 }
 
@@ -127,8 +144,7 @@ static int make_lists(mskp_graph *graph, unit_table *u)
     m.mask = slots - 1;
     m.by_view = mskpi_alloc(host, slots, sizeof *m.by_view);
     m.by_content = mskpi_alloc(host, slots, sizeof *m.by_content);
-    m.view_of = mskpi_alloc(host, slots, sizeof *m.view_of);
-    failed = !m.by_view || !m.by_content || !m.view_of;
+    failed = !m.by_view || !m.by_content;
     for (uint32_t v = 1; !failed && v <= graph->nvalues; v++)
         failed = list_of(&m, graph->values[v].view, v, &graph->values[v].list);
     for (uint32_t p = 1; !failed && p <= graph->nparams; p++)
@@ -138,7 +154,6 @@ static int make_lists(mskp_graph *graph, unit_table *u)
         }
     mskpi_free(host, m.by_view);
     mskpi_free(host, m.by_content);
-    mskpi_free(host, m.view_of);
     return failed;
 }
 
@@ -176,7 +191,7 @@ static int child_of(const mskp_host *host, tree *t, uint32_t at, uint32_t list, 
     return 0;
 }
 
-static int grow_tree(const mskp_host *host, const unit_table *u, tree *t, uint32_t *at)
+static int grow_tree(const mskp_host *host, unit_table *u, tree *t, uint32_t *at)
 {
     uint32_t *times = mskpi_alloc(host, u->n, sizeof *times);
     uint32_t *touched = mskpi_alloc(host, u->n, sizeof *touched);
@@ -192,6 +207,7 @@ static int grow_tree(const mskp_host *host, const unit_table *u, tree *t, uint32
         for (size_t i = 0; !failed && i < ntouched; i++) {
             const uint32_t unit = touched[i];
             failed = child_of(host, t, at[unit], l, times[unit], &at[unit]);
+            u->lists[l].repeats |= times[unit] > 1;
             times[unit] = 0;
         }
     }
@@ -257,33 +273,58 @@ static int make_families(const mskp_graph *graph, unit_table *u)
 
 /* ---- members ---- */
 
+/* Axes that follow each other and have one list. They are gone through at once, where no unit stands
+ * in it twice: a unit's members are still in the order of parameters, axes, indices. */
+typedef struct axis_run {
+    uint32_t list;
+    size_t n;
+    mskp_member like[8]; /* without index */
+} axis_run;
+
+/* Counts, or fills; counts stand two places late and starts one, so that filling moves starts where
+ * they belong. */
+static void go_through(unit_table *u, axis_run *run, int fill)
+{
+    const uint32_t *list = u->list_units + u->lists[run->list].first;
+    const size_t length = u->lists[run->list].n;
+    for (uint32_t i = 0; i < length; i++) {
+        if (list[i] == MSKP_PINNED) continue;
+        if (!fill) {
+            u->member_first[list[i] + 2] += run->n;
+            continue;
+        }
+        mskp_member *to = u->members + u->member_first[list[i] + 1];
+        u->member_first[list[i] + 1] += run->n;
+        for (size_t k = 0; k < run->n; k++) {
+            to[k] = run->like[k];
+            to[k].index = i;
+        }
+    }
+    run->n = 0;
+}
+
 static int make_members(const mskp_graph *graph, unit_table *u)
 {
     const mskp_host *host = &graph->host;
-    size_t total = 0;
     u->member_first = mskpi_alloc(host, u->n + 2, sizeof *u->member_first);
     if (!u->member_first) return 1;
     /* Twice over all slices: count, then fill. */
     for (int fill = 0;; fill++) {
+        axis_run run = {.n = 0};
         for (uint32_t p = 1; p <= graph->nparams; p++)
             for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
                 const graph_axis *a = &graph->axes[graph->params[p].axis + d];
                 if (a->list == NO_LIST) continue;
-                const uint32_t *list = u->list_units + u->lists[a->list].first;
-                for (uint32_t i = 0; i < a->length; i++) {
-                    if (list[i] == MSKP_PINNED) continue;
-                    if (fill)
-                        u->members[u->member_first[list[i] + 1]++] =
-                            (mskp_member){{p}, d, i, a->roles};
-                    else {
-                        u->member_first[list[i] + 2]++;
-                        total++;
-                    }
-                }
+                if (run.n && (run.list != a->list || u->lists[a->list].repeats ||
+                              run.n == sizeof run.like / sizeof *run.like))
+                    go_through(u, &run, fill);
+                run.list = a->list;
+                run.like[run.n++] = (mskp_member){{p}, d, 0, a->roles};
             }
+        if (run.n) go_through(u, &run, fill);
         if (fill) break;
         prefix_sum(u->member_first + 1, u->n);
-        u->members = mskpi_alloc(host, total, sizeof *u->members);
+        u->members = mskpi_alloc(host, u->member_first[u->n + 1], sizeof *u->members);
         if (!u->members) return 1;
     }
     return 0;
