@@ -92,8 +92,7 @@ static int sign_of(double w)
 {
     uint64_t bits;
     memcpy(&bits, &w, sizeof bits);
-    if (!(bits << 1)) return 0;
-    return bits >> 63 ? -1 : 1;
+    return (bits << 1 != 0) * (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to guess */
 }
 
 /* n elements of a run, for which the units chosen weigh `factor` together. */
