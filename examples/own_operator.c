@@ -63,7 +63,7 @@ int main(void)
     mskp_plan *plan = NULL;
     mskp_error err = {0};
     size_t kept = 0, exactly = 0;
-    float x[INPUTS], y[2][OUTPUTS], worst = 0;
+    float x[INPUTS], y[2][OUTPUTS] = {{0}}, worst = 0;
     fill(first, HIDDEN * INPUTS), fill(left, RANKS * HIDDEN), fill(right, RANKS * HIDDEN);
     fill(mix, OUTPUTS * RANKS), fill(x, INPUTS);
     mskp_graph *g = mskp_graph_create(NULL);

@@ -45,7 +45,7 @@ static mskp_graph *layers(size_t width, size_t kernel, size_t depth)
     mskp_value x = mskp_input(g, NULL, width, 2, (size_t[]){1, 1});
     const size_t pad = kernel / 2;
     for (size_t i = 0; i < depth; i++) {
-        char name[32];
+        char name[48];
         snprintf(name, sizeof name, "layer%zu.weight", i);
         if (kernel) {
             const size_t shape[] = {width, width, kernel, kernel};
