@@ -157,7 +157,7 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
         const uint32_t chosen = choose(s, d, i, nchosen, &f);
         for (n = 1; joins && i + n < s->value.shape[d]; n++) {
             double other = factor;
-            if (choose(s, d, i + n, nchosen, &other) != chosen || other < f || other > f) break;
+            if (choose(s, d, i + n, nchosen, &other) != chosen || other != f) break;
         }
         if (!joins)
             sweep_axis(s, value, gradient, d + 1, chosen, f);

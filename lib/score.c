@@ -214,17 +214,16 @@ static double kth_norm(const scoring *job, const mskp_member *m, size_t n, uint3
     return found;
 }
 
-/* Are unit + j's slices those of unit, all j places further on? */
+/* Are unit + j's slices those of unit, all j places further on? Units of a family have slices on the
+ * same axes, in the same order. */
 static int alike(const scoring *job, uint32_t unit, uint32_t j)
 {
-    size_t n, other;
+    size_t n;
     const mskp_member *a = mskp_unit_members(job->graph, unit, &n);
-    const mskp_member *b = mskp_unit_members(job->graph, unit + j, &other);
-    if (job->graph->u.family[unit] != job->graph->u.family[unit + j] || n != other) return 0;
+    const mskp_member *b = mskp_unit_members(job->graph, unit + j, &n);
+    if (job->graph->u.family[unit] != job->graph->u.family[unit + j]) return 0;
     for (size_t k = 0; k < n; k++)
-        if (a[k].param.id != b[k].param.id || a[k].axis != b[k].axis ||
-            a[k].index + j != b[k].index)
-            return 0;
+        if (a[k].index + j != b[k].index) return 0;
     return 1;
 }
 

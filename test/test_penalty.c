@@ -509,6 +509,11 @@ START_TEST(not_finite_goes_through)
             ck_assert_int_eq(mskp_penalty_shrink(g, 1, NULL, &how, 0.5, 1, values, NULL), MSKP_OK);
             ck_assert_msg(i ? w == weights[i] : isnan(w), "kind %d: %g becomes %g", kind,
                           weights[i], w);
+            float single = (float)weights[i];
+            values[1] = (mskp_tensor){.data = &single};
+            ck_assert_int_eq(mskp_penalty_shrink(g, 1, NULL, &how, 0.5, 1, values, NULL), MSKP_OK);
+            ck_assert_msg(i ? single == (float)weights[i] : isnan(single),
+                          "kind %d, float: %g becomes %g", kind, weights[i], (double)single);
         }
     }
     how.kind = MSKP_L1;

@@ -14,27 +14,14 @@
  * lines: the same for the cut, with the whole cache lines (64 bytes) of the source that hold such
  * elements. This much has to come from memory, so the ratio to memcpy of this is what can be 1.
  */
-#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "interpreter/base.h"
 #include "mskp.h"
+#include "timing/timing.h"
 #include "zoo/zoo.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static uint64_t next(uint64_t *state)
-{
-    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return *state >> 33;
-}
 
 /* ---- networks ---- */
 
@@ -134,7 +121,7 @@ static size_t elements(const bench *b, uint32_t p)
 /* One stretch of memory for each set, in the order of the parameters, on lines of their own. */
 static void make_sets(bench *b)
 {
-    uint64_t random = 1;
+    rng random = rng_make(1);
     for (uint32_t p = 1; p <= b->params; p++) b->floats += (elements(b, p) + 15) / 16 * 16;
     for (size_t s = 0; s < SETS; s++) {
         size_t at = 0;
@@ -144,7 +131,7 @@ static void make_sets(bench *b)
         b->scratch[s] = room(b->params + 1, sizeof(mskp_tensor));
         b->to[s] = room(b->params + 1, sizeof(mskp_tensor));
         for (size_t i = 0; i < b->floats; i++) {
-            b->memory[s][i] = (float)((double)next(&random) * 0x1p-30 - 1);
+            b->memory[s][i] = (float)rng_real(&random, -1, 1);
             b->other[s][i] = 1;
         }
         for (uint32_t p = 1; p <= b->params; p++) {
@@ -157,8 +144,8 @@ static void make_sets(bench *b)
 
 static void make_plan(bench *b, size_t percent)
 {
-    uint64_t random = 2;
-    for (size_t u = 0; u < b->units; u++) b->keep[u] = next(&random) % 100 < percent;
+    rng random = rng_make(2);
+    for (size_t u = 0; u < b->units; u++) b->keep[u] = rng_below(&random, 100) < percent;
     mskp_plan_destroy(b->plan);
     need(b, mskp_plan_create(b->graph, b->units, b->keep, &b->plan, NULL, &b->err));
 }
@@ -270,21 +257,11 @@ static void work(bench *b, int which)
     }
 }
 
-static double median(double *x, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        for (size_t k = i; k > 0 && x[k] < x[k - 1]; k--) {
-            const double swap = x[k];
-            x[k] = x[k - 1];
-            x[k - 1] = swap;
-        }
-    return x[n / 2];
-}
-
 static void report(bench *b, const char *name, size_t percent, size_t rounds)
 {
     double rate[WORKS];
-    for (int w = 0; w < WORKS; w++) rate[w] = b->bytes[w] / median(b->seconds[w], rounds) / 1e9;
+    for (int w = 0; w < WORKS; w++)
+        rate[w] = b->bytes[w] / timing_median(b->seconds[w], rounds) / 1e9;
     printf("\n%s, %zu %% of the units stay, %d sets of %.0f MB\n", name, percent, SETS,
            4e-6 * (double)b->floats);
     printf("%-18s %8s %8s %8s %8s\n", "", "GB/s", "/memcpy", "/sum", "lines");
@@ -313,9 +290,9 @@ static void run(const struct network *network, size_t rounds)
         for (int w = 0; w < WORKS; w++) work(&b, w); /* warms up */
         for (size_t r = 0; r < rounds; r++)
             for (int w = 0; w < WORKS; w++) {
-                const double start = now();
+                const double start = timing_now();
                 work(&b, w);
-                b.seconds[w][r] = now() - start;
+                b.seconds[w][r] = timing_now() - start;
             }
         report(&b, network->name, percent, rounds);
     }

@@ -13,60 +13,21 @@
  * both grow alike. In one dense block that gets deeper, entries grow as the square of channels: so
  * do the elements of its norms.
  */
-#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 #include "mskp.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "timing/timing.h"
 
 static int failed_with(const mskp_error *err)
 {
     fprintf(stderr, "growth: %s\n", err->text);
     return 1;
-}
-
-/* ---- memory that is counted ---- */
-
-typedef struct counter {
-    size_t live, peak;
-} counter;
-
-typedef union header {
-    size_t bytes;
-    max_align_t align;
-} header;
-
-static void *counted_allocate(void *context, size_t bytes)
-{
-    counter *c = context;
-    header *h = bytes < SIZE_MAX / 2 ? malloc(sizeof *h + bytes) : NULL;
-    if (!h) return NULL;
-    h->bytes = bytes;
-    c->live += bytes;
-    if (c->live > c->peak) c->peak = c->live;
-    return h + 1;
-}
-
-static void counted_release(void *context, void *memory)
-{
-    counter *c = context;
-    header *h = memory;
-    if (!h) return;
-    c->live -= h[-1].bytes;
-    free(h - 1);
 }
 
 /* ---- networks: errors stick to the graph ---- */
@@ -226,7 +187,7 @@ typedef struct result {
 } result;
 
 typedef struct run {
-    counter memory;
+    timing_memory memory;
     mskp_host host;
     double start;
     size_t before;
@@ -236,12 +197,12 @@ typedef struct run {
 static void stage_begins(run *r)
 {
     r->before = r->memory.peak = r->memory.live;
-    r->start = now();
+    r->start = timing_now();
 }
 
 static void stage_ends(run *r, int stage, size_t round, result *out)
 {
-    r->seconds[stage][round] = now() - r->start;
+    r->seconds[stage][round] = timing_now() - r->start;
     out->bytes[stage] = (double)(r->memory.peak - r->before);
     if ((double)r->memory.peak > out->peak) out->peak = (double)r->memory.peak;
 }
@@ -337,29 +298,18 @@ static int once(run *r, const network *net, size_t channels, size_t round, resul
     return failed;
 }
 
-static double median(double *x, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        for (size_t k = i; k > 0 && x[k] < x[k - 1]; k--) {
-            const double swap = x[k];
-            x[k] = x[k - 1];
-            x[k - 1] = swap;
-        }
-    return x[n / 2];
-}
-
 static int measure(const network *net, size_t channels, result *out)
 {
-    run r = {.host = {.allocate = counted_allocate, .release = counted_release}};
+    run r = {0};
     mskp_error err = {.text = "no memory"};
     size_t rounds = 0;
-    const double start = now();
-    r.host.context = &r.memory;
+    const double start = timing_now();
+    r.host = timing_host(&r.memory);
     *out = (result){0};
     /* The first round finds memory that the process does not have yet; the others have it. */
-    while (rounds < 3 || (rounds < ROUNDS && now() - start < 2))
+    while (rounds < 3 || (rounds < ROUNDS && timing_now() - start < 2))
         if (once(&r, net, channels, rounds++, out, &err)) return failed_with(&err);
-    for (int s = 0; s < STAGES; s++) out->seconds[s] = median(r.seconds[s], rounds);
+    for (int s = 0; s < STAGES; s++) out->seconds[s] = timing_median(r.seconds[s], rounds);
     return 0;
 }
 

@@ -15,14 +15,15 @@
  * Memory: `library` is the most that the library held at a time, by its allocator; `process` is what
  * the resident set's peak (VmHWM) grew over what was resident once the parameters were filled.
  */
-#define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "interpreter/base.h"
 #include "mskp.h"
+#include "timing/timing.h"
 #include "zoo/zoo.h"
 
 static const char *const NETWORKS[] = {
@@ -49,13 +50,6 @@ typedef struct result {
 
 /* ---- Time and memory ---- */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* A figure of /proc/self/status in bytes; 0 where there is none. */
 static size_t resident(const char *key)
 {
@@ -75,35 +69,6 @@ static void reset_peak(void)
     if (!f) return;
     fputs("5", f);
     fclose(f);
-}
-
-typedef struct ledger {
-    size_t live, peak;
-} ledger;
-
-typedef union block {
-    size_t bytes;
-    max_align_t align;
-} block;
-
-static void *allocate(void *context, size_t bytes)
-{
-    ledger *l = context;
-    block *b = bytes <= SIZE_MAX - sizeof *b ? malloc(sizeof *b + bytes) : NULL;
-    if (!b) return NULL;
-    b->bytes = bytes;
-    l->live += bytes;
-    if (l->live > l->peak) l->peak = l->live;
-    return b + 1;
-}
-
-static void release(void *context, void *memory)
-{
-    ledger *l = context;
-    if (!memory) return;
-    block *b = (block *)memory - 1;
-    l->live -= b->bytes;
-    free(b);
 }
 
 /* ---- Parameters ---- */
@@ -134,26 +99,19 @@ static void free_values(size_t params, mskp_tensor *values)
 }
 
 /* Weights uniform between -1 / sqrt(fan-in) and 1 / sqrt(fan-in), as PyTorch's layers begin; vectors
- * 1. xorshift64*: Vigna, ACM Transactions on Mathematical Software 42(4), 2016. */
+ * 1. */
 static void fill(const mskp_graph *graph, size_t params, const mskp_tensor *values, double *bytes)
 {
-    uint64_t state = 0x9e3779b97f4a7c15u;
+    rng random = rng_make(1);
     *bytes = 0;
     for (uint32_t id = 1; id <= params; id++) {
         size_t fan_in;
-        float *data = values[id].data, bound;
+        float *data = values[id].data;
         const size_t n = elements(graph, id, &fan_in);
-        double root = 1;
-        while (root * root < (double)fan_in) root += 1; /* whole: no libm for it */
-        bound = (float)(1 / root);
+        const double bound = 1 / sqrt((double)fan_in);
         *bytes += (double)n * sizeof *data;
-        for (size_t i = 0; i < n; i++) {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            const double unit = (double)((state * 0x2545f4914f6cdd1du) >> 40) * 0x1p-24;
-            data[i] = fan_in == 1 ? 1.0F : bound * (float)(2 * unit - 1);
-        }
+        for (size_t i = 0; i < n; i++)
+            data[i] = fan_in == 1 ? 1.0F : (float)rng_real(&random, -bound, bound);
     }
 }
 
@@ -189,24 +147,24 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
     mskp_plan *plan;
     mskp_graph *small;
 
-    double start = now();
+    double start = timing_now();
     mskp_status status =
         mskp_score(graph, &scoring, counts.params, values, counts.units, scores, err);
     if (status) return status;
     normalize(graph, counts, scores);
-    seconds[SCORE] = now() - start;
+    seconds[SCORE] = timing_now() - start;
 
-    start = now();
+    start = timing_now();
     status = mskp_select(graph, counts.units, scores, &(mskp_rule){.remove_fraction = FRACTION},
                          keep, &selection, err);
     if (status) return status;
-    seconds[SELECT] = now() - start;
+    seconds[SELECT] = timing_now() - start;
 
-    start = now();
+    start = timing_now();
     status = mskp_plan_create(graph, counts.units, keep, &plan, &small, err);
     if (status) return status;
     status = mskp_plan_cut(plan, counts.params, 1, &(mskp_move){.from = values}, err);
-    seconds[CUT] = now() - start;
+    seconds[CUT] = timing_now() - start;
 
     r->removed = selection.removed;
     if (!status) status = mskp_measure(graph, 0, NULL, &r->before, NULL, err);
@@ -222,8 +180,8 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
  */
 static mskp_status once(const char *name, result *r, double seconds[STAGES], mskp_error *err)
 {
-    ledger held = {0, 0};
-    const mskp_host host = {.context = &held, .allocate = allocate, .release = release};
+    timing_memory held = {0, 0};
+    const mskp_host host = timing_host(&held);
 
     mskp_graph *graph = zoo_make(name, &host);
     if (!graph) {
@@ -246,12 +204,12 @@ static mskp_status once(const char *name, result *r, double seconds[STAGES], msk
     const size_t before = resident("VmRSS");
 
     if (!status) {
-        double start = now();
+        double start = timing_now();
         graph = zoo_make(name, &host);
-        seconds[DESCRIBE] = now() - start;
-        start = now();
+        seconds[DESCRIBE] = timing_now() - start;
+        start = timing_now();
         status = graph ? mskp_graph_finish(graph, err) : MSKP_NO_MEMORY;
-        seconds[UNITS] = now() - start;
+        seconds[UNITS] = timing_now() - start;
     }
     if (!status) status = prune(graph, values, scores, keep, r, seconds, err);
 
@@ -267,18 +225,6 @@ static mskp_status once(const char *name, result *r, double seconds[STAGES], msk
     return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(size_t n, double *x)
-{
-    qsort(x, n, sizeof *x, ascending);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 /* Memory is that of the first repetition: later ones find what the process kept. */
 static mskp_status run(const char *name, size_t repeats, result *r, mskp_error *err)
 {
@@ -292,7 +238,7 @@ static mskp_status run(const char *name, size_t repeats, result *r, mskp_error *
     }
     for (int s = 0; !status && s < STAGES; s++) {
         for (size_t k = 0; k < repeats; k++) column[k] = seconds[k][s];
-        r->seconds[s] = median(repeats, column);
+        r->seconds[s] = timing_median(column, repeats);
     }
     free(column);
     free(seconds);

@@ -1,0 +1,21 @@
+/* What the benchmarks share: a clock, medians, and an allocator that counts. */
+#ifndef TEST_TIMING_H
+#define TEST_TIMING_H
+
+#include "mskp.h"
+
+/* Seconds of a clock that only goes forward. */
+double timing_now(void);
+
+/* The median of n >= 1 numbers, which are sorted. */
+double timing_median(double *x, size_t n);
+
+/* Bytes that a graph holds, and the most that it held. For one thread. */
+typedef struct timing_memory {
+    size_t live, peak;
+} timing_memory;
+
+/* A host whose allocator counts there. */
+mskp_host timing_host(timing_memory *memory);
+
+#endif
