@@ -757,8 +757,9 @@ typedef struct mskp_channel_numbers {
 } mskp_channel_numbers;
 
 /* scores[u] <- the numbers of all channels of unit u in the n values given, reduced by SUM, MEAN,
- * MAX or MIN; +infinity for units that occur in none of them. NaN is refused. For activations,
- * relevance or anything else that the host measures. */
+ * MAX or MIN; +infinity for units that occur in none of them. NaN is refused, and so are infinities
+ * of both signs that would make one. For activations, relevance or anything else that the host
+ * measures. */
 MSKP_API mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                          const mskp_channel_numbers *given, mskp_reduce reduce,
                                          size_t units, double *scores, mskp_error *err);

@@ -1,5 +1,5 @@
 /*
- * What the library's files share. Order of stages: graph, operator -> unit -> score -> measure,
+ * What the library's files share. Order of stages: graph, operator -> unit -> slice, score -> measure,
  * select -> penalty -> plan -> cut. A file uses the stages before its own, never those after.
  */
 #ifndef MSKP_INTERNAL_H
@@ -376,6 +376,20 @@ static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
     else
         mskpi_store_any(to, dtype, x);
 }
+
+/* ---- slice.c ---- */
+
+/* Sums over slices of some roles, each element of two slices of one unit counted for the first. */
+typedef struct slice_sums {
+    size_t *first; /* [axes] where those of an axis begin; NO_SUMS: it has none */
+    double *sums;  /* those of pinned channels mean nothing */
+} slice_sums;
+#define NO_SUMS SIZE_MAX
+
+/* Sums of |w|, or squared: of w^2, by the host's threads. */
+mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
+                             const mskp_tensor *values, slice_sums *out, mskp_error *err);
+void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s);
 
 /* ---- plan.c ---- */
 

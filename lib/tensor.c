@@ -139,7 +139,7 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
         return mskpi_fail(err, MSKP_OTHER_NETWORK,
                           "%s: made for %zu parameters, the network has %zu", name, params,
                           network);
-    if (set[0].data || set[0].ndim)
+    if (set[0].data || set[0].ndim || set[0].elements)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "%s: entry 0 is set; parameters count from 1, entry 0 is not used", name);
     return MSKP_OK;
