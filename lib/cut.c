@@ -333,7 +333,7 @@ static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets
                                const mskp_move *moves, mskp_error *err)
 {
     if (!plan || (sets && !moves))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or moves is NULL");
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "moves" : "plan");
     for (size_t s = 0; s < sets; s++) {
         mskp_status status = mskpi_check_set(moves[s].from, "from", params, plan->nparams, err);
         if (!status && moves[s].to)

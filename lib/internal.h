@@ -23,7 +23,8 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
-/* name, shortened in the middle if it is longer than NAME_ROOM - 1. */
+/* name as a sentence shows it: shortened in the middle if it is longer than NAME_ROOM - 1, control
+ * characters as question marks. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
 
 /* A number for a sentence, the same in every locale. */
@@ -170,7 +171,7 @@ typedef struct unit_table {
     size_t n;
     uint32_t *of_channel; /* [channels] */
     zero_table *exact;    /* [n] */
-    uint8_t *inexact;     /* [n] */
+    uint32_t *inexact; /* [n] the first value whose statistics mix one of its channels; 0: none */
 
     unit_list *lists;
     uint32_t *list_units;
@@ -236,7 +237,9 @@ mskp_status
 mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
 /* The value behind a handle, or NULL after a sentence. `who` is the operator's name, for it. */
 const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle);
-const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle);
+/* `what`: what the operator calls it, for sentences. */
+const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *what,
+                               mskp_param handle);
 /* The operator's name with a part's, "block1.attn.query", for the value that is made next. NULL
  * stays NULL. */
 const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *part);

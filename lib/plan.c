@@ -167,7 +167,8 @@ mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_
     mskp_graph *made = NULL;
     size_t *length;
     if (status) return status;
-    if (!keep || !out) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or plan is NULL");
+    if (!keep || !out)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", keep ? "plan" : "keep");
     const mskp_host *host = &graph->host;
     plan = mskpi_alloc(host, 1, sizeof *plan);
     length = mskpi_alloc(host, graph->u.nlists, sizeof *length);
@@ -317,7 +318,8 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
                             mskp_tensor *small, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
-    if (!plan || !small) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or small is NULL");
+    if (!plan || !small)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "small" : "plan");
     if ((status = mskpi_check_set(full, "full", params, plan->nparams, err)) != MSKP_OK)
         return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */

@@ -224,7 +224,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
     mskp_status status = mskpi_check_units(graph, units, err);
     if (status) return status;
     if ((n && !given) || !scores)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "given or scores is NULL");
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", scores ? "given" : "scores");
     if ((unsigned)reduce > MSKP_REDUCE_MIN)
         return mskpi_fail(
             err, MSKP_BAD_ARGUMENT,
@@ -247,8 +247,9 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                   name, i);
     }
     size_t *seen = mskpi_alloc(&graph->host, units, sizeof *seen);
+    uint8_t *endless = mskpi_alloc(&graph->host, units, sizeof *endless);
     double *reduced = mskpi_alloc(&graph->host, units, sizeof *reduced);
-    if (!seen || !reduced)
+    if (!seen || !endless || !reduced)
         status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while scoring %zu units",
                             mskp_status_text(MSKP_NO_MEMORY), units);
     for (size_t k = 0; !status && k < n; k++) {
@@ -258,6 +259,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
             const double x = given[k].numbers[i];
             if (unit[i] == MSKP_PINNED) continue;
             double *score = &reduced[unit[i]];
+            endless[unit[i]] |= isinf(x) != 0;
             if (!seen[unit[i]]++)
                 *score = x;
             else if (reduce == MSKP_REDUCE_MAX)
@@ -273,13 +275,15 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
             reduced[u] = INFINITY;
         else if (reduce == MSKP_REDUCE_MEAN)
             reduced[u] /= (double)seen[u];
-        if (isnan(reduced[u]))
-            status =
-                mskpi_fail(err, MSKP_BAD_NUMBER,
-                           "unit %zu: infinities of both signs among its %zu numbers", u, seen[u]);
+        if (isnan(reduced[u]) || (isinf(reduced[u]) && seen[u] && !endless[u]))
+            status = mskpi_fail(err, MSKP_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
+                                endless[u] ? "infinities of both signs among"
+                                           : "no double can hold the sum of",
+                                seen[u]);
     }
     if (!status && units) memcpy(scores, reduced, units * sizeof *scores);
     mskpi_free(&graph->host, seen);
+    mskpi_free(&graph->host, endless);
     mskpi_free(&graph->host, reduced);
     return status;
 }

@@ -35,13 +35,34 @@ mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, 
     return status;
 }
 
+/* Is the byte the second or a later one of a character in UTF-8? */
+static int continues(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+static int is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
 const char *mskpi_short(const char *name, char room[NAME_ROOM])
 {
     const size_t length = strlen(name), half = (NAME_ROOM - 4) / 2;
-    if (length < NAME_ROOM) return name;
-    memcpy(room, name, half);
-    memcpy(room + half, "...", 3);
-    memcpy(room + half + 3, name + length - half, half + 1);
+    size_t head = half, tail = length - half, i = 0;
+    while (name[i] && !is_control(name[i])) i++;
+    if (length < NAME_ROOM && !name[i]) return name;
+    if (length < NAME_ROOM) {
+        memcpy(room, name, length + 1);
+    } else { /* no character is cut in two */
+        while (head && continues(name[head])) head--;
+        while (continues(name[tail])) tail++;
+        memcpy(room, name, head);
+        memcpy(room + head, "...", 3);
+        memcpy(room + head + 3, name + tail, length - tail + 1);
+    }
+    for (char *c = room; *c; c++)
+        if (is_control(*c)) *c = '?';
     return room;
 }
 

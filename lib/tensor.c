@@ -89,8 +89,8 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         v.shape[d] = shape[d];
         if (tensor->ndim && tensor->shape[d] != shape[d])
             return mskpi_fail(err, MSKP_BAD_SHAPE,
-                              "%s: axis %u of the tensor has length %zu, the parameter's has %zu",
-                              name, d, tensor->shape[d], shape[d]);
+                              "%s: axis %u of the tensor has length %zu, %zu is expected", name, d,
+                              tensor->shape[d], shape[d]);
         if (tensor->ndim && tensor->stride[d]) packed = 0;
     }
     for (uint32_t d = ndim; d-- > 0;) {
@@ -102,8 +102,8 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
                           "%s: data is not aligned to its elements of %zu bytes", name, v.element);
     if (tensor->elements && tensor->elements != span)
         return mskpi_fail(err, MSKP_BAD_SHAPE,
-                          "%s: the tensor has %zu elements, the parameter's shape asks for %zu",
-                          name, tensor->elements, span);
+                          "%s: the tensor has %zu elements, its shape asks for %zu", name,
+                          tensor->elements, span);
     sort_axes(&v);
     /* From the smallest stride up: each must step over all that the smaller ones span. */
     for (uint32_t k = ndim; k-- > 0;) {

@@ -65,7 +65,9 @@ static int number_units(mskp_graph *graph, unit_table *u)
     for (uint32_t c = 0; c < n; c++) {
         if (u->of_channel[c] == MSKP_PINNED) continue;
         u->exact[u->of_channel[c]] &= graph->channels[c].exact;
-        u->inexact[u->of_channel[c]] |= graph->channels[c].inexact != 0;
+        const uint32_t by = graph->channels[c].inexact;
+        uint32_t *first = &u->inexact[u->of_channel[c]];
+        if (by && (!*first || by < *first)) *first = by;
     }
     return 0;
 }
@@ -469,9 +471,9 @@ static void trace_value(tracer *t, uint32_t id, freedom *f)
             if (!f->pinned++ || event < pinned) pinned = event;
             continue;
         }
-        if (g->u.inexact[g->u.of_channel[c]]) f->inexact++;
-        if (g->channels[c].inexact && (!f->inexact_by || g->channels[c].inexact < f->inexact_by))
-            f->inexact_by = g->channels[c].inexact;
+        const uint32_t mixes = g->u.inexact[g->u.of_channel[c]];
+        if (mixes) f->inexact++;
+        if (mixes && (!f->inexact_by || mixes < f->inexact_by)) f->inexact_by = mixes;
         if (t->seen[c] == id && !t->oldest[c]) continue; /* the same channel once more */
         distinct++;
         const uint32_t event = trace(t, id, c);

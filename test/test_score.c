@@ -328,6 +328,11 @@ START_TEST(infinities_of_both_signs)
         ck_assert_ptr_nonnull(strstr(err.text, "unit 1: infinities of both signs among its 2"));
         ck_assert(scores[0] == 7 && scores[1] == 7);
     }
+    const double huge[2] = {1, 1.7e308};
+    ck_assert_int_eq(mskp_score_channels(g, 2, (mskp_channel_numbers[]){{v, 2, huge}, {v, 2, huge}},
+                                         MSKP_REDUCE_SUM, 2, scores, &err),
+                     MSKP_BAD_NUMBER);
+    ck_assert_ptr_nonnull(strstr(err.text, "unit 1: no double can hold the sum of its 2"));
     ck_assert_int_eq(mskp_score_channels(g, 2, given, MSKP_REDUCE_MAX, 2, scores, NULL), MSKP_OK);
     ck_assert(scores[0] == 2 && scores[1] == (double)INFINITY);
     mskp_graph_destroy(g);
