@@ -252,9 +252,10 @@ static int bad_pads(mskp_graph *graph, const mskp_conv_desc *desc, const conv_pl
     /* More than a step of output padding would be more than the next input makes. */
     else if (desc->output_pad[d] >= step)
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
-                         "%s: output_pad is %zu on spatial axis %u, not below the larger of stride "
-                         "%zu and dilation %zu",
-                         mskpi_short(c->who, room), desc->output_pad[d], d, stride, dilation);
+                         "%s: output_pad is %zu on spatial axis %u of length %zu, not below the "
+                         "larger of stride %zu and dilation %zu",
+                         mskpi_short(c->who, room), desc->output_pad[d], d, c->in.spatial[d],
+                         stride, dilation);
     else
         return 0;
     return 1;

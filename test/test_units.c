@@ -685,9 +685,9 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "2", "5"));
     REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("r", "desc"));
     REFUSED_PLAIN(RECUR(.bidirectional = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
-                  WORDS("r", "bidirectional 2"));
+                  WORDS("r", "bidirectional is 2"));
     REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
-                  WORDS("r", "state_given 2"));
+                  WORDS("r", "state_given is 2"));
     REFUSED_PLAIN(RECUR(.params = SAME_TWICE, .reserved = {1}), MSKP_BAD_ARGUMENT,
                   WORDS("r", "reserved"));
     REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_BAD_ARGUMENT,
