@@ -43,7 +43,7 @@ uint64_t mskp_fingerprint(const mskp_graph *graph)
         h = mix(mix_name(h, mskpi_value_name(graph, v)), n);
         for (size_t i = 0; i < n; i++) h = mix(h, unit[i]);
     }
-    return h ? h : 1;
+    return h + !h;
 }
 
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17])
@@ -375,7 +375,7 @@ static int next_of(reader *r, int families, const char **name, size_t *name_leng
 
 static mskp_status other_lines(const reader *r, int families)
 {
-    const char *what = families ? "family" : "value", *of = families ? "units" : "channels";
+    const char *what = families ? "family" : "value";
     const mskp_graph *g = r->graph;
     const size_t here = families ? g->u.nfamilies : g->nvalues;
     reader scan = *r;
@@ -399,8 +399,8 @@ static mskp_status other_lines(const reader *r, int families)
         if (n != theirs || length != strlen(mine) || memcmp(name, mine, length) != 0)
             return mskpi_fail(
                 r->err, MSKP_OTHER_NETWORK,
-                "line %zu: another network: %s %zu is %s of %zu %s, here it is %s of %zu",
-                scan.line, what, id, room, theirs, of, mskpi_short(mine, here_room), n);
+                "line %zu: another network: %s %zu is %s of width %zu, here it is %s of width %zu",
+                scan.line, what, id, room, theirs, mskpi_short(mine, here_room), n);
     }
     if (there == here) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
