@@ -4,6 +4,7 @@
 # examples/job/*.c what else they share. Programs of their own are examples/*.c, test/test_*.c, test/bench/*.c and
 # test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c or
 # test/bench/*.c is linked with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
+# test/fuzz/fuzz_NAME.c is a libFuzzer target: `make check` runs it over test/fuzz/corpus/NAME, `make fuzz` lets it search.
 # A trainer of examples/hosts/NAME is one program, NAME, of all its sources; its tests are test/hosts/test_NAME.
 
 BUILD ?= build
@@ -17,6 +18,8 @@ CLANG_TIDY ?= clang-tidy
 PYTHON ?= python3
 JOBS ?= 2
 SANITIZE ?= address,undefined
+FUZZ ?= $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
+SECONDS ?= 60
 
 prefix = /usr/local
 exec_prefix = $(prefix)
@@ -95,7 +98,8 @@ EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/test_*.c))
 CONVNET_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/convnet/test_*.c))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c))
-PROGRAMS := $(TESTS) $(CONVNET_TESTS) $(call double,$(CONVNET_TESTS))
+REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
+PROGRAMS := $(TESTS) $(REPLAYS) $(CONVNET_TESTS) $(call double,$(CONVNET_TESTS))
 SCRIPTS := $(wildcard test/scripts/check-*)
 HOST_SHARED := $(call objects,examples/hosts/host.c test/hosts/laws.c)
 host_objects = $(call objects,$(wildcard examples/hosts/$(1)/*.c examples/hosts/$(1)/*.cpp))
@@ -110,14 +114,14 @@ JOB = $(BUILD)/libjob.a
 HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 
 EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(HELPER_OBJECTS) $(JOB_OBJECTS) \
-	$(call objects,$(wildcard examples/*.c test/test_*.c test/convnet/*.c test/bench/*.c)) \
+	$(call objects,$(wildcard examples/*.c test/test_*.c test/fuzz/*.c test/convnet/*.c test/bench/*.c)) \
 	$(call double,$(call objects,$(wildcard test/convnet/*.c)))
 SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] examples/hosts/*/*.[ch] examples/hosts/*/*pp \
 	test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
 .PHONY: all library setup setup-hosts hosts check-hosts lint-hosts demo check programs check-programs check-library bench cifar install uninstall installcheck \
-	format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object host-objects FORCE
+	fuzz format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object host-objects FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -181,10 +185,19 @@ $(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(JOB) $(CONVNET) $(LIBRARY)
 	$(Q)$(LINK) $(CONVNET_LIBS)
 
 # The folders whose headers the program includes; they need not agree on names among each other.
-used_helpers = $(foreach h,$(HELPERS),$(if $(shell grep -l 'test/$(h)/' $@.d),$(BUILD)/libtest_$(h).a))
+used_helpers = $(foreach h,$(HELPERS),$(if $(shell grep -l 'test/$(h)/' $(<:.o=.d)),$(BUILD)/libtest_$(h).a))
 $(TESTS): %: %.o $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $(used_helpers) $(LIBRARY) -Wl,--as-needed $(TEST_LIBS)
+
+# A fuzz target over its corpus (gcc can), and as libFuzzer's own program (clang alone).
+$(REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(used_helpers) $(LIBRARY) -Wl,--as-needed $(TEST_LIBS)
+
+$(BUILD)/fuzzer_%: $(BUILD)/test/fuzz/fuzz_%.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< $(used_helpers) $(LIBRARY) -Wl,--as-needed $(TEST_LIBS)
 
 $(CONVNET_TESTS): %: %.o $(CONVNET) $(LIBRARY)
 	$(call say,LINK)
@@ -260,8 +273,8 @@ check: library programs ## build and run all tests
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)
 
-check-library: $(TESTS)
-	@$(RUN_TESTS) $(TESTS)
+check-library: $(TESTS) $(REPLAYS)
+	@$(RUN_TESTS) $(TESTS) $(REPLAYS)
 
 hosts: $(HOSTS:%=$(BUILD)/hosts/%) ## the trainers of HOSTS with mskp (darknet libtorch dlib), installing what they need
 
@@ -339,10 +352,21 @@ sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
-valgrind: $(TESTS) ## the library's tests under valgrind, with fewer random networks
+valgrind: $(TESTS) $(REPLAYS) ## the library's tests under valgrind, with fewer random networks
 	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
-		$(RUN_TESTS) $(TESTS)
+		$(RUN_TESTS) $(TESTS) $(REPLAYS)
+
+# What is found lies in build/fuzz: inputs that reach something new in corpus/NAME, those that fail in NAME-crash-* and
+# the like. `build/fuzz/fuzzer_NAME FILE` runs one again.
+fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer on the targets FUZZ (all in test/fuzz), each for SECONDS (60); needs clang and its libFuzzer (libclang-rt-dev)
+
+fuzz-%:
+	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,$(SANITIZE) -fno-sanitize-recover=all" build/fuzz/fuzzer_$*
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/fuzzer_$* -max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+		build/fuzz/corpus/$* test/fuzz/corpus/$*
 
 # A branch is one way out of a condition; it counts if the tests took it at least once. clang: GCOV='llvm-cov gcov'.
 coverage: ## which lines and branches of lib/ its tests reach

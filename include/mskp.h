@@ -88,7 +88,8 @@ extern "C" {
     X(OVERLAP, 8, "tensors overlap where they must not")                \
     X(NO_SOLUTION, 9, "no mask satisfies the rule")                     \
     X(OTHER_NETWORK, 10, "made for another network")                    \
-    X(UNSUPPORTED, 11, "this combination is not supported")
+    X(UNSUPPORTED, 11, "this combination is not supported")             \
+    X(BAD_TEXT, 12, "a text is not what it should be")
 
 typedef enum mskp_status {
 #define MSKP_X(name, value, text) MSKP_##name = value,
@@ -851,6 +852,64 @@ MSKP_API mskp_status mskp_select(const mskp_graph *graph, size_t units, const do
                                  mskp_error *err);
 
 /* ============================================================================================== */
+/*                                 Masks as files, and a report                                   */
+/* ============================================================================================== */
+
+/* What decides the meaning of a mask, as one number: names and shapes of parameters, names and
+ * lengths of values, and the unit of each channel and index of them. Not spatial sizes, roles,
+ * costs. The same on every machine and for every build of the library, so that ranks can compare
+ * it. 0 before finish and for NULL, never 0 after. */
+MSKP_API uint64_t mskp_fingerprint(const mskp_graph *graph);
+
+/*
+ * text <- the mask as lines of text, to be read by people, compared by diff, and put into a file by
+ * the host: docs/mask-file.md. What is kept of every family and every value, by name, and the
+ * fingerprint. Equal masks (what is nonzero, not which number) of equal networks are equal texts.
+ *   room    bytes that text has room for, the terminating 0 included; ignored if text is NULL
+ *   text    NULL: only *length is wanted
+ *   length  receives the length without the terminating 0, also where the room is too small: that
+ *           is MSKP_BAD_ARGUMENT, and text is as it was
+ * Allocates nothing.
+ */
+MSKP_API mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                     size_t room, char *text, size_t *length, mskp_error *err);
+
+/*
+ * keep[u] <- 1 or 0, from such a text: `length` bytes without a terminating 0. Lines may end in \n
+ * or \r\n. All or nothing: a text that has been cut short, or that contradicts itself, is
+ * MSKP_BAD_TEXT, with a sentence that says in which line and how; one of another network is
+ * MSKP_OTHER_NETWORK, with the first name or length that differs; one of a later version of the
+ * format is MSKP_UNSUPPORTED. The text may come from anywhere.
+ */
+MSKP_API mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text,
+                                    size_t units, uint8_t *keep, mskp_error *err);
+
+/* both[u] <- 1 or 0: two rounds of pruning as one mask of the first network. keep: the first
+ * round's. small_keep: the second's, over the units of the smaller graph, which are as many as keep
+ * keeps. both may be keep. */
+MSKP_API mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
+                                       size_t small_units, const uint8_t *small_keep, uint8_t *both,
+                                       mskp_error *err);
+
+/* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
+ * +infinity stands in the report as null. */
+typedef struct mskp_report {
+    const double *scores;
+    uint64_t reserved[8];
+} mskp_report;
+
+/*
+ * text <- what the mask does to the network, as JSON (RFC 8259, UTF-8) for other tools:
+ * docs/report-schema.json. Widths and costs before and after, kept indices, and scores, of every
+ * family and every value. Numbers read back as the doubles that they were. Of a name that is not
+ * UTF-8, each byte that does not belong becomes U+FFFD. keep NULL: the whole network (units is then
+ * ignored). report may be NULL. room, text and length: as for mskp_mask_write.
+ */
+MSKP_API mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                      const mskp_report *report, size_t room, char *text,
+                                      size_t *length, mskp_error *err);
+
+/* ============================================================================================== */
 /*                                         5. Penalty                                             */
 /* ============================================================================================== */
 
@@ -961,6 +1020,15 @@ MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
 
+/* The same the other way round: map[i] <- the index that index i has after surgery, MSKP_REMOVED if
+ * it leaves. n must be the full length of the axis or value. MSKP_BAD_ARGUMENT: no such thing;
+ * MSKP_BAD_SHAPE: another n. */
+#define MSKP_REMOVED UINT32_MAX
+MSKP_API mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_t axis,
+                                         size_t n, uint32_t *map, mskp_error *err);
+MSKP_API mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t n,
+                                         uint32_t *map, mskp_error *err);
+
 /* How many of the channels first .. first+count-1 of a value stay; those beyond its end count as
  * none. A slice's new first channel is the count of what was before it, a padding's new widths are
  * the counts of its zeros. 0 for a handle that is not of the plan's graph. */
@@ -996,6 +1064,18 @@ typedef struct mskp_move {
  */
 MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets,
                                    const mskp_move *moves, mskp_error *err);
+
+/*
+ * The way back: to <- from in the full shape, with zeros (all bytes 0) where something was removed.
+ * All sets or none; every view of every set is checked before the first byte is written.
+ *   from  has the small shapes ({.data = p} alone means packed). Tensors without data are skipped,
+ *         and their `to` stays as it was.
+ *   to    has the full shapes and from's dtype; not NULL. No tensor of it may share a byte with
+ *         another tensor of any set, or with its own source: MSKP_OVERLAP.
+ * Cutting the result gives `from` again. Allocates only while checking.
+ */
+MSKP_API mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
+                                       const mskp_move *moves, mskp_error *err);
 
 /* ============================================================================================== */
 /*                                 Bare arrays: no graph needed                                   */

@@ -1,6 +1,7 @@
 /*
- * What the library's files share. Order of stages: graph, operator -> unit -> slice, score -> measure,
- * select -> penalty -> plan -> cut. A file uses the stages before its own, never those after.
+ * What the library's files share. Order of stages: graph, operator -> unit -> slice, score ->
+ * measure, select, maskfile, report -> penalty -> plan -> cut. A file uses the stages before its own,
+ * never those after.
  */
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
@@ -27,8 +28,27 @@ mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
  * characters as question marks. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
 
-/* A number for a sentence, the same in every locale. */
+/* n bytes from outside, shortened in the middle likewise, without control characters. */
+const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM]);
+
+/* A number for a sentence, the same in every locale; and with all of its digits. */
 const char *mskpi_number(double x, char room[32]);
+const char *mskpi_exact_number(double x, char room[32]);
+
+/* ---- text.c ---- */
+
+/* Text for the host's memory. */
+typedef struct text_writer {
+    char *to; /* NULL: only counts */
+    size_t length;
+} text_writer;
+void mskpi_put_bytes(text_writer *w, const char *bytes, size_t n);
+void mskpi_put(text_writer *w, const char *string);
+void mskpi_put_count(text_writer *w, size_t n);
+/* *length <- bytes of what `tell` puts; then puts it into text (NULL: not) with a 0 behind it, if
+ * there is room for both. `tell` is called twice and must put the same. */
+mskp_status mskpi_write(void (*tell)(text_writer *w, const void *what), const void *what,
+                        size_t room, char *text, size_t *length, mskp_error *err);
 
 /* ---- alloc.c ---- */
 
@@ -305,11 +325,24 @@ void mskpi_units_free(const mskp_host *host, unit_table *u);
 /* Is graph finished, and are there so many units? */
 mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
 
+/* Does this entry of a list of units stay? keep NULL: all do. */
+static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)
+{
+    return !keep || unit == MSKP_PINNED || keep[unit];
+}
+/* The first value with a family's units: each stands in one, that of the operator that made it. */
+uint32_t mskpi_family_value(const mskp_graph *graph, size_t family);
+
 /* ---- measure.c ---- */
 
 uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length);
 /* length[list] <- channels that stay. keep NULL: all. */
 void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length);
+
+/* ---- maskfile.c ---- */
+
+/* 16 hexadecimal digits. */
+const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
 
 /* ---- tensor.c ---- */
 

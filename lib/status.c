@@ -66,14 +66,42 @@ const char *mskpi_short(const char *name, char room[NAME_ROOM])
     return room;
 }
 
-const char *mskpi_number(double x, char room[32])
+const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
+{
+    const size_t half = (NAME_ROOM - 4) / 2;
+    size_t length = n;
+    if (n < NAME_ROOM) {
+        memcpy(room, bytes, n);
+    } else {
+        memcpy(room, bytes, half);
+        memcpy(room + half, "...", 3);
+        memcpy(room + half + 3, bytes + n - half, half);
+        length = half + 3 + half;
+    }
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)room[i] < ' ' || room[i] == 127) room[i] = '?';
+    room[length] = 0;
+    return room;
+}
+
+static const char *number(double x, int digits, char room[32])
 {
     if (isfinite(x) && x == floor(x) && fabs(x) < 1e15) {
         snprintf(room, 32, "%.0f", x);
         return room;
     }
-    snprintf(room, 32, "%.9g", x);
+    snprintf(room, 32, "%.*g", digits, x);
     for (char *c = room; *c; c++)
         if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
     return room;
+}
+
+const char *mskpi_number(double x, char room[32])
+{
+    return number(x, 9, room);
+}
+
+const char *mskpi_exact_number(double x, char room[32])
+{
+    return number(x, 17, room);
 }

@@ -549,6 +549,17 @@ mskp_status mskpi_check_units(const mskp_graph *graph, size_t n, mskp_error *err
     return MSKP_OK;
 }
 
+uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
+{
+    const unit_table *u = &graph->u;
+    uint32_t first = UINT32_MAX;
+    for (size_t i = u->incidence_first[family]; i < u->incidence_first[family + 1]; i++) {
+        const uint32_t value = u->lists[u->incidences[i].list].value;
+        if (value && value < first) first = value;
+    }
+    return first;
+}
+
 mskp_counts mskp_count(const mskp_graph *graph)
 {
     mskp_counts counts = {0};
