@@ -238,28 +238,33 @@ static bool baseline(job *j)
     return true;
 }
 
+static bool load(job *j, const char *path)
+{
+    cn_error error;
+    cn_tensors file;
+    if (!cn_tensors_read(path, &file, &error)) return fail(j, "%s", error.text);
+    const bool good = cn_load_values(j->net, &file, &error);
+    cn_tensors_free(&file);
+    return good ? true : fail(j, "%s: %s", path, error.text);
+}
+
+static bool store(job *j, const char *path)
+{
+    cn_error error;
+    return !path || cn_save(j->net, path, 0, NULL, &error) || fail(j, "%s", error.text);
+}
+
 /* Every gamma is made sparse, only to see which ones the network can spare. */
 static bool global_sparsity(job *j)
 {
     const options *o = &j->o;
     stage s = {"global", o->epochs[GLOBAL], o->rate, {GRADIENT, o->global_strength, {0}}};
     s.drive.penalty.target = MSKP_ON_ALL;
-    cn_error error;
-    cn_tensors file;
     double test;
-    bool good;
-    if (o->sparse) {
-        if (!cn_tensors_read(o->sparse, &file, &error)) return fail(j, "%s", error.text);
-        good = cn_load_values(j->net, &file, &error);
-        cn_tensors_free(&file);
-        return good ? true : fail(j, "%s: %s", o->sparse, error.text);
-    }
+    if (o->sparse) return load(j, o->sparse);
     cn_sgd_reset(j->net);
     if (!o->epochs[GLOBAL]) return true;
-    if (!train(j, &s, &test)) return false;
-    if (o->save_sparse && !cn_save(j->net, o->save_sparse, 0, NULL, &error))
-        return fail(j, "%s", error.text);
-    return true;
+    return train(j, &s, &test) && store(j, o->save_sparse);
 }
 
 /* The kept channels of each stage of a ResNet: the stream, and what is inside its blocks. */
@@ -347,8 +352,12 @@ static bool masked_sparsity(job *j)
     /* Smooth within one step of 0, where L1 only makes gamma jump from side to side. */
     s.drive.penalty.knee = s.rate * o->strength / (1 - MOMENTUM);
     if (!p->selection.removed) s.drive.form = FREE;
-    tell_reach(j, &s);
-    if (!train(j, &s, &j->results.before)) return false;
+    if (o->masked) {
+        if (!load(j, o->masked) || !accuracy(j, &j->results.before)) return false;
+    } else {
+        tell_reach(j, &s);
+        if (!train(j, &s, &j->results.before) || !store(j, o->save_masked)) return false;
+    }
     if (p->selection.removed)
         say(j, "marked: the largest |gamma| is %.2g, the largest |beta| %.2g",
             pruner_largest_marked(p, MSKP_ROLE_SCALE), pruner_largest_marked(p, MSKP_ROLE_SHIFT));
@@ -419,12 +428,9 @@ static bool surgery(job *j)
 static bool tune(job *j)
 {
     const options *o = &j->o;
-    const double rate = o->epochs[MASKED] ? o->rate / 2 : o->rate;
+    const double rate = o->epochs[MASKED] || o->masked ? o->rate / 2 : o->rate;
     const stage s = {"tuning", o->epochs[TUNE], rate, {0}};
-    cn_error error;
-    if (!train(j, &s, &j->results.tuned)) return false;
-    if (o->out && !cn_save(j->net, o->out, 0, NULL, &error)) return fail(j, "%s", error.text);
-    return true;
+    return train(j, &s, &j->results.tuned) && store(j, o->out);
 }
 
 static void table(job *j)
@@ -585,8 +591,9 @@ static bool run(job *j)
     if (!open_network(j) || !open_data(j) || !allocate(j)) return false;
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!possible(j) || !readable(j, o->sparse) || !writable(j, o->out) ||
-        !writable(j, o->save_sparse) || !open_log(j))
+    if (!possible(j) || !readable(j, o->sparse) || !readable(j, o->masked) ||
+        !writable(j, o->out) || !writable(j, o->save_sparse) || !writable(j, o->save_masked) ||
+        !open_log(j))
         return false;
     j->random = (cn_random){o->seed};
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", j->net->model,

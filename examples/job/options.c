@@ -70,14 +70,13 @@ static const arg OPTIONS[] = {
     {"save-sparse", "FILE", ARG_PATH, AT(save_sparse), 0, 0,
      "write the network after the global stage"},
     {"sparse", "FILE", ARG_PATH, AT(sparse), 0, 0, "read that network instead of training it"},
+    {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
+     "write the network after the masked stage, before surgery"},
+    {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
+     "read that network instead of training it: to cut one in several ways"},
     {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
-
-static bool same(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
 
 bool options_read(int argc, char **argv, options *o, size_t size, char *text)
 {
@@ -89,13 +88,18 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
         return args_refuse(size, text, "--evaluate writes no network: --out has no use");
     if (o->epochs[BASELINE] == SIZE_MAX) o->epochs[BASELINE] = o->weights ? 0 : BASELINE_EPOCHS;
     if (o->mask == MASK_FILTERS || o->sparse || o->macs >= 1) o->epochs[GLOBAL] = 0;
+    if (o->masked) o->epochs[MASKED] = 0;
     if (o->save_sparse && !o->epochs[GLOBAL])
         return args_refuse(size, text, "--save-sparse needs a global stage, and there is none");
     if (!isnan(o->strength) && (o->penalty == PENALTY_NONE || o->penalty == PENALTY_DEADLINE))
         return args_refuse(size, text, "--strength has no use: this penalty has none");
-    if (same(o->out, o->log) || same(o->out, o->save_sparse) || same(o->log, o->save_sparse))
-        return args_refuse(size, text, "two outputs go to one file, %.80s",
-                           same(o->out, o->log) || same(o->out, o->save_sparse) ? o->out : o->log);
+    if (o->masked && o->save_masked)
+        return args_refuse(size, text, "--save-masked would write what --masked reads");
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    for (size_t i = 1; i < sizeof outputs / sizeof *outputs; i++)
+        for (size_t k = 0; k < i; k++)
+            if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))
+                return args_refuse(size, text, "two outputs go to one file, %.80s", outputs[i]);
     if (isnan(o->rate)) o->rate = o->weights ? 0.02 : 0.1;
     if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
     return true;

@@ -13,8 +13,9 @@ enum { ON_GAMMA, ON_GAMMA_BETA };
 enum { MASK_GLOBAL, MASK_FILTERS };
 
 typedef struct options {
-    const char *data, *weights, *out, *sparse, *save_sparse, *log; /* paths; NULL: not given */
-    size_t depth;                                                  /* 0: not given */
+    /* paths; NULL: not given */
+    const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log;
+    size_t depth; /* 0: not given */
     double macs, strength, global_strength, rate;
     size_t penalty, on, mask;
     size_t epochs[STAGES];
