@@ -23,7 +23,7 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
-/* name, shortened in the middle if it is longer than NAME_ROOM - 1. */
+/* name, shortened in the middle if it is longer than NAME_ROOM - 1, with ? for control characters. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
 
 /* A number for a sentence, the same in every locale. */

@@ -35,13 +35,19 @@ mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, 
     return status;
 }
 
+/* Names that are not checked yet may hold anything. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM])
 {
     const size_t length = strlen(name), half = (NAME_ROOM - 4) / 2;
-    if (length < NAME_ROOM) return name;
-    memcpy(room, name, half);
-    memcpy(room + half, "...", 3);
-    memcpy(room + half + 3, name + length - half, half + 1);
+    if (length < NAME_ROOM) {
+        memcpy(room, name, length + 1);
+    } else {
+        memcpy(room, name, half);
+        memcpy(room + half, "...", 3);
+        memcpy(room + half + 3, name + length - half, half + 1);
+    }
+    for (char *c = room; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
     return room;
 }
 

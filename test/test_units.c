@@ -726,7 +726,8 @@ START_TEST(names_and_sizes_are_checked)
     REFUSED_PLAIN(mskp_parameter(b.g, "two words", SHAPE(1)), MSKP_BAD_NAME, WORDS("two"));
     REFUSED_PLAIN(mskp_parameter(b.g, "tab\t", SHAPE(1)), MSKP_BAD_NAME, WORDS("tab"));
     REFUSED_PLAIN(mskp_parameter(b.g, "del\x7f", SHAPE(1)), MSKP_BAD_NAME, WORDS("del"));
-    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_BAD_NAME, WORDS("new"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_BAD_NAME, WORDS("new?line"));
+    REFUSED_PLAIN(mskp_fresh(b.g, "\x1b[m", 0, 0, NULL), MSKP_BAD_SHAPE, WORDS("?[m"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", 0, (size_t[]){1}), RANGE, WORDS("p", "0"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1, 1, 1, 1, 1, 1, 1)), RANGE, WORDS("p", "7"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(2, 0)), RANGE, WORDS("p"));
