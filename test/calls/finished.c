@@ -173,10 +173,10 @@ static void make_values(user *u)
 }
 
 /* Something of one tensor that makes the set wrong, whatever its memory. */
-static bool spoil_set(user *u, mskp_tensor *set)
+static bool spoil_set(user *u, mskp_tensor *tensors)
 {
     if (!u->n.params) return false;
-    mskp_tensor *t = &set[rng_from(u->r, 1, u->n.params)];
+    mskp_tensor *t = &tensors[rng_from(u->r, 1, u->n.params)];
     if (!t->data || !t->ndim) return false;
     switch (rng_below(u->r, 5)) {
     case 0:
@@ -197,9 +197,9 @@ static bool spoil_set(user *u, mskp_tensor *set)
     return true;
 }
 
-static mskp_tensor *copy_of(user *u, const mskp_tensor *set)
+static mskp_tensor *copy_of(user *u, const mskp_tensor *tensors)
 {
-    return arena_copy(&u->mem, set, u->n.params + 1, sizeof *set);
+    return arena_copy(&u->mem, tensors, u->n.params + 1, sizeof *tensors);
 }
 
 /* What lies in memory now; restored by a second call with what the first returned. */
@@ -243,19 +243,20 @@ static void require_gathered(user *u, const mskp_plan *plan, uint32_t p, const m
 
 static void use_plan(user *u, const mskp_plan *plan)
 {
-    mskp_tensor *set = copy_of(u, u->values), *said = copy_of(u, u->values);
+    mskp_tensor *tensors = copy_of(u, u->values), *said = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
     const size_t live = u->purse->live;
     mskp_error err = {0};
-    const bool wrong = rng_chance(u->r, 0.25) && spoil_set(u, set);
-    mskp_tensor *before = copy_of(u, set);
-    const mskp_move move = {set, NULL};
+    const bool wrong = rng_chance(u->r, 0.25) && spoil_set(u, tensors);
+    mskp_tensor *before = copy_of(u, tensors);
+    const mskp_move move = {tensors, NULL};
     endanger(u);
     mskp_status status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         require_untouched(u, was, "a refused cut");
-        REQUIRE(!memcmp(set, before, (u->n.params + 1) * sizeof *set), "views of a refused cut");
+        REQUIRE(!memcmp(tensors, before, (u->n.params + 1) * sizeof *tensors),
+                "views of a refused cut");
     }
     if (status == MSKP_NO_MEMORY && !wrong)
         status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
@@ -267,8 +268,8 @@ static void use_plan(user *u, const mskp_plan *plan)
         REQUIRE_OK(mskp_plan_views(plan, u->n.params, u->values, said, NULL));
         for (uint32_t p = 1; p <= u->n.params; p++) {
             if (!u->values[p].data) continue;
-            REQUIRE(said[p].data == set[p].data, "parameter %u lies elsewhere", p);
-            require_gathered(u, plan, p, &set[p], was[p]);
+            REQUIRE(said[p].data == tensors[p].data, "parameter %u lies elsewhere", p);
+            require_gathered(u, plan, p, &tensors[p], was[p]);
         }
     }
     (void)bytes_of(u, was);
@@ -304,15 +305,15 @@ static void call_score(user *u)
                       .vote_threshold = (double)rng_below(u->r, 4)};
     mskp_error err = {0};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    mskp_tensor *set = copy_of(u, u->values);
+    mskp_tensor *tensors = copy_of(u, u->values);
     const bool odd = rng_chance(u->r, 0.1), null = rng_chance(u->r, 0.1);
     const uint32_t roles = null || !s.roles ? MSKP_ROLE_SCALE : s.roles;
     const size_t live = u->purse->live;
     if (odd) spoil(u->r, &s, sizeof s);
     for (size_t i = 0; i < u->n.units; i++) scores[i] = -77;
     endanger(u);
-    const mskp_status status =
-        mskp_score(u->g, null ? NULL : &s, u->n.params, set, wrong_or(u, u->n.units), scores, &err);
+    const mskp_status status = mskp_score(u->g, null ? NULL : &s, u->n.params, tensors,
+                                          wrong_or(u, u->n.units), scores, &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++) {
         REQUIRE(status ? scores[i] == -77 : scores[i] >= 0, "score %zu: %g", i, scores[i]);
@@ -445,21 +446,22 @@ static bool aimed(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
     return false;
 }
 
-static mskp_status penalize(user *u, const mskp_penalty *p, size_t which, const mskp_tensor *set,
-                            mskp_error *err)
+static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
+                            const mskp_tensor *tensors, mskp_error *err)
 {
     double value = -1;
     mskp_status status;
     switch (which) {
     case 0:
-        return mskp_penalty_zero(u->g, u->n.units, u->keep, p, u->n.params, set, err);
+        return mskp_penalty_zero(u->g, u->n.units, u->keep, p, u->n.params, tensors, err);
     case 1:
-        return mskp_penalty_shrink(u->g, u->n.units, u->keep, p, 0.25, u->n.params, set, err);
+        return mskp_penalty_shrink(u->g, u->n.units, u->keep, p, 0.25, u->n.params, tensors, err);
     case 2:
         return mskp_penalty_deadline(u->g, u->n.units, u->keep, p, rng_below(u->r, 3), u->n.params,
-                                     set, err);
+                                     tensors, err);
     default:
-        status = mskp_penalty_value(u->g, u->n.units, u->keep, p, u->n.params, set, &value, err);
+        status =
+            mskp_penalty_value(u->g, u->n.units, u->keep, p, u->n.params, tensors, &value, err);
         REQUIRE(status ? value == -1 : value >= 0, "penalty %g", value);
         return status;
     }
@@ -493,14 +495,14 @@ static void call_penalty(user *u)
                       .knee = (double)rng_below(u->r, 3) / 2};
     const bool odd = rng_chance(u->r, 0.1);
     const size_t which = rng_below(u->r, 4), asked = u->purse->asked;
-    mskp_tensor *set = copy_of(u, u->values);
+    mskp_tensor *tensors = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
     mskp_error err = {0};
     if (odd) spoil(u->r, &p, offsetof(mskp_penalty, unit_weight));
-    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, set);
-    const mskp_status status = penalize(u, &p, which, set, &err);
+    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
+    const mskp_status status = penalize(u, &p, which, tensors, &err);
     REQUIRE(u->purse->asked == asked, "a penalty allocates");
-    REQUIRE(!wrong || status, "a wrong set was taken");
+    REQUIRE(!wrong || status, "a wrong tensors was taken");
     REQUIRE(odd || wrong || !status, "%s", err.text);
     if (status) {
         require_sentence(status, &err);
