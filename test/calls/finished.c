@@ -502,7 +502,7 @@ static void call_penalty(user *u)
     const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     const mskp_status status = penalize(u, &p, which, tensors, &err);
     REQUIRE(u->purse->asked == asked, "a penalty allocates");
-    REQUIRE(!wrong || status, "a wrong tensors was taken");
+    REQUIRE(!wrong || status, "a wrong set was taken");
     REQUIRE(odd || wrong || !status, "%s", err.text);
     if (status) {
         require_sentence(status, &err);
