@@ -333,7 +333,7 @@ static void call_score_channels(user *u)
     bool *there = arena_get(&u->mem, u->n.units, sizeof *there);
     const size_t n = rng_below(u->r, 4), live = u->purse->live;
     for (size_t k = 0; k < n; k++) {
-        const mskp_value v = {(uint32_t)wrong_or(u, rng_from(u->r, 1, u->n.values))};
+        const mskp_value v = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.values + 1))};
         size_t channels = 1;
         const uint32_t *units = mskp_value_units(u->g, v, &channels);
         double *numbers = arena_get(&u->mem, channels, sizeof *numbers);
