@@ -13,8 +13,8 @@ typedef struct user {
     mskp_counts n;
     arena mem;
     uint8_t *keep;
-    mskp_tensor *values; /* those that are not too large */
-    view_buf *buf;
+    mskp_tensor *values, *others; /* two sets; those that are not too large */
+    view_buf *buf;                /* where values lie */
 } user;
 
 static size_t wrong_or(user *u, size_t good)
@@ -152,24 +152,40 @@ static mskp_plan *planned(user *u, mskp_graph **small)
 
 /* ---- Sets ---- */
 
-static void make_values(user *u)
+/* More elements than that are not made. */
+static bool is_large(uint32_t ndim, const size_t *shape)
 {
-    u->values = arena_get(&u->mem, u->n.params + 1, sizeof *u->values);
-    u->buf = arena_get(&u->mem, u->n.params + 1, sizeof *u->buf);
+    size_t elements = 1;
+    for (uint32_t d = 0; d < ndim; d++) {
+        if (shape[d] > MOST_ELEMENTS) return true;
+        elements *= shape[d];
+        if (elements > MOST_ELEMENTS) return true;
+    }
+    return false;
+}
+
+static mskp_tensor *make_set(user *u, view_buf *buf)
+{
+    mskp_tensor *all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
     for (uint32_t p = 1; p <= u->n.params; p++) {
-        size_t shape[MSKP_MAX_DIMS], elements = 1;
+        size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0}, i = 0;
         const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
-        for (uint32_t d = 0; d < ndim && elements <= MOST_ELEMENTS; d++)
-            elements = shape[d] > MOST_ELEMENTS ? MOST_ELEMENTS + 1 : elements * shape[d];
-        if (elements > MOST_ELEMENTS) continue;
-        u->buf[p] = view_make(&u->mem, u->r, (mskp_dtype)rng_below(u->r, 4), ndim, shape,
-                              (view_style)rng_below(u->r, VIEW_STYLES));
-        u->values[p] = u->buf[p].view;
-        const mskp_tensor v = view_resolve(&u->values[p], ndim, shape);
-        size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+        if (is_large(ndim, shape)) continue;
+        buf[p] = view_make(&u->mem, u->r, (mskp_dtype)rng_below(u->r, 4), ndim, shape,
+                           (view_style)rng_below(u->r, VIEW_STYLES));
+        all[p] = buf[p].view;
+        const mskp_tensor v = view_resolve(&all[p], ndim, shape);
         do view_set(&v, index, (double)(int)(i++ % 15) - 7.5);
         while (next_index(ndim, shape, index));
     }
+    return all;
+}
+
+static void make_sets(user *u)
+{
+    u->buf = arena_get(&u->mem, u->n.params + 1, sizeof *u->buf);
+    u->values = make_set(u, u->buf);
+    u->others = make_set(u, arena_get(&u->mem, u->n.params + 1, sizeof *u->buf));
 }
 
 /* Something of one tensor that makes the set wrong, whatever its memory. */
@@ -430,6 +446,9 @@ static void call_select(user *u)
 
 /* ---- Penalties ---- */
 
+/* What mskp_penalty_value reads, and the others write. */
+enum { ZERO, SHRINK, DEADLINE, GRADIENT, VALUE };
+
 /* Is the element in a slice with one of these roles of a unit that is aimed at? */
 static bool aimed(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
                   const mskp_penalty *aim, const uint8_t *keep)
@@ -452,11 +471,11 @@ static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
     double value = -1;
     mskp_status status;
     switch (which) {
-    case 0:
+    case ZERO:
         return mskp_penalty_zero(u->g, u->n.units, u->keep, p, u->n.params, tensors, err);
-    case 1:
+    case SHRINK:
         return mskp_penalty_shrink(u->g, u->n.units, u->keep, p, 0.25, u->n.params, tensors, err);
-    case 2:
+    case DEADLINE:
         return mskp_penalty_deadline(u->g, u->n.units, u->keep, p, rng_below(u->r, 3), u->n.params,
                                      tensors, err);
     default:
@@ -477,11 +496,11 @@ static void require_aim(const user *u, const mskp_penalty *p, size_t which,
         if (!was[k]) continue;
         const mskp_tensor v = view_resolve(&u->buf[k].view, ndim, shape);
         do {
-            const bool hit = which != 3 && aimed(u, k, index, ndim, p, u->keep);
+            const bool hit = which < VALUE && aimed(u, k, index, ndim, p, u->keep);
             const unsigned char *x = view_at(&v, index);
             REQUIRE(hit || !memcmp(x, was[k] + (x - u->buf[k].memory), dtype_size(v.dtype)),
                     "parameter %u: an element that is no target changed", k);
-            REQUIRE(!hit || which || view_get(&v, index) == 0, "parameter %u: not zero", k);
+            REQUIRE(!hit || which != ZERO || view_get(&v, index) == 0, "parameter %u: not zero", k);
         } while (next_index(ndim, shape, index));
     }
 }
@@ -494,7 +513,7 @@ static void call_penalty(user *u)
                       .skip_missing = 1,
                       .knee = (double)rng_below(u->r, 3) / 2};
     const bool odd = rng_chance(u->r, 0.1);
-    const size_t which = rng_below(u->r, 4), asked = u->purse->asked;
+    const size_t which = rng_below(u->r, VALUE + 1), asked = u->purse->asked;
     mskp_tensor *tensors = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
     mskp_error err = {0};
@@ -513,12 +532,85 @@ static void call_penalty(user *u)
     (void)bytes_of(u, was);
 }
 
+/* ---- Without a network ---- */
+
+static void require_taken(const mskp_tensor *from, uint32_t axis, const uint32_t *index,
+                          const mskp_tensor *to)
+{
+    size_t at[MSKP_MAX_DIMS] = {0}, was[MSKP_MAX_DIMS];
+    do {
+        memcpy(was, at, sizeof was);
+        was[axis] = index[at[axis]];
+        REQUIRE(!memcmp(view_at(to, at), view_at(from, was), dtype_size(to->dtype)), "taken");
+    } while (next_index(to->ndim, to->shape, at));
+}
+
+static void call_take(user *u)
+{
+    const uint32_t p = (uint32_t)rng_below(u->r, u->n.params + 1);
+    size_t shape[MSKP_MAX_DIMS];
+    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    uint32_t index[8];
+    if (!u->values[p].data) return;
+    const mskp_tensor from = view_resolve(&u->values[p], ndim, shape);
+    const uint32_t axis = (uint32_t)rng_below(u->r, ndim);
+    const size_t length = shape[axis], n = rng_from(u->r, 1, 8), live = u->purse->live;
+    bool outside = false;
+    for (size_t i = 0; i < n; i++) {
+        index[i] = (uint32_t)wrong_or(u, rng_below(u->r, length));
+        outside |= index[i] >= length;
+    }
+    shape[axis] = n;
+    const view_buf buf = view_make(&u->mem, u->r, from.dtype, ndim, shape,
+                                   (view_style)rng_from(u->r, VIEW_PERMUTED, VIEW_WILD));
+    const unsigned char *was = arena_copy(&u->mem, buf.memory, buf.bytes, 1);
+    const mskp_host host = purse_host(u->purse);
+    mskp_error err = {0};
+    endanger(u);
+    const mskp_status status = mskp_take(&host, &from, axis, n, index, &buf.view, &err);
+    if (!status) {
+        REQUIRE(!outside && u->purse->live == live, "beyond the end, or memory is kept");
+        require_taken(&from, axis, index, &buf.view);
+    } else {
+        REQUIRE(outside || status == MSKP_NO_MEMORY, "%s", err.text);
+        REQUIRE(!memcmp(was, buf.memory, buf.bytes), "a refused take wrote");
+        require_refusal(u, status, &err, live);
+    }
+    purse_fail(u->purse, 0);
+}
+
+/* Packed, in the order that was asked. */
+static void call_view(user *u)
+{
+    const mskp_param p = {(uint32_t)rng_below(u->r, u->n.params + 2)};
+    size_t shape[MSKP_MAX_DIMS], axes[MSKP_MAX_DIMS] = {0, 1, 2, 3, 4, 5}, step = 1;
+    const uint32_t ndim = mskp_param_info(u->g, p, NULL, shape);
+    uint32_t order[MSKP_MAX_DIMS] = {0};
+    mskp_tensor view = {.elements = 77};
+    mskp_error err = {0};
+    rng_shuffle(u->r, ndim, axes);
+    const bool twice = ndim > 1 && rng_chance(u->r, 0.1);
+    for (uint32_t d = 0; d < ndim; d++) order[d] = (uint32_t)axes[twice ? 0 : d];
+    const mskp_status status = mskp_param_view(u->g, p, order, NULL, MSKP_F16, &view, &err);
+    REQUIRE(status == (ndim && !twice ? MSKP_OK : MSKP_BAD_ARGUMENT), "%d %s", (int)status,
+            err.text);
+    if (status) {
+        require_sentence(status, &err);
+        REQUIRE(view.elements == 77 && !view.ndim, "a refused view");
+        return;
+    }
+    for (uint32_t k = ndim; k-- > 0; step *= shape[order[k]])
+        REQUIRE(view.stride[order[k]] == (ptrdiff_t)step && view.shape[order[k]] == shape[order[k]],
+                "axis %u", order[k]);
+    REQUIRE(view.ndim == ndim && view.dtype == MSKP_F16, "%u axes", view.ndim);
+}
+
 void calls_finished(rng *r, purse *p, const mskp_graph *graph)
 {
     user u = {.r = r, .purse = p, .g = graph, .n = mskp_count(graph)};
     purse_fail(p, 0);
     u.keep = random_keep(&u);
-    make_values(&u);
+    make_sets(&u);
     for (size_t n = rng_from(r, 1, 4); n > 0; n--) switch (rng_below(r, 6)) {
         case 0:
             u.keep = random_keep(&u);
@@ -536,6 +628,12 @@ void calls_finished(rng *r, purse *p, const mskp_graph *graph)
             break;
         case 4:
             call_penalty(&u);
+            break;
+        case 5:
+            call_take(&u);
+            break;
+        case 6:
+            call_view(&u);
             break;
         default:
             call_plan(&u);

@@ -37,9 +37,17 @@ static void give(void *context, void *memory)
     free(b);
 }
 
+/* Results do not depend on the order. */
+static void backwards(void *context, size_t n, void (*work)(void *work_context, size_t i),
+                      void *work_context)
+{
+    (void)context;
+    while (n > 0) work(work_context, --n);
+}
+
 mskp_host purse_host(purse *p)
 {
-    return (mskp_host){.context = p, .allocate = take, .release = give};
+    return (mskp_host){.context = p, .allocate = take, .release = give, .parallel_for = backwards};
 }
 
 void purse_fail(purse *p, size_t n)
