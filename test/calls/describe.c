@@ -10,8 +10,10 @@ typedef struct caller {
     rng *r;
     purse *purse;
     mskp_graph *g;
-    bool wrong;        /* this call may get absurd arguments */
-    mskp_status first; /* the first error; MSKP_OK: none yet */
+    bool wrong;         /* this call may get absurd arguments, */
+    bool hole;          /* or nothing where something should be */
+    const char *called; /* its name; NULL: derived */
+    mskp_status first;  /* the first error; MSKP_OK: none yet */
     size_t values, params, names;
     char name[400];
 } caller;
@@ -26,6 +28,11 @@ static size_t number(caller *c, size_t good)
 static size_t some(caller *c, size_t lo, size_t hi)
 {
     return number(c, rng_from(c->r, lo, hi));
+}
+
+static const void *there(const caller *c, const void *what)
+{
+    return c->hole ? NULL : what;
 }
 
 static void spoiled(caller *c, void *desc, size_t bytes)
@@ -60,7 +67,7 @@ static mskp_value fellow(caller *c, mskp_value like)
 {
     const shape s = shape_of(c, like);
     const size_t start = rng_below(c->r, c->values + 1);
-    if (c->wrong && rng_chance(c->r, 0.3)) return value(c);
+    if (c->wrong && rng_chance(c->r, 0.5)) return value(c);
     for (size_t k = 0; k < c->values; k++) {
         const mskp_value v = {(uint32_t)((start + k) % c->values + 1)};
         const shape o = shape_of(c, v);
@@ -90,16 +97,43 @@ static const char *name(caller *c)
     }
 }
 
+/* ---- Answers ---- */
+
+/* What the first error is, asked by a call that needs nothing else. */
+static mskp_status stuck(const caller *c)
+{
+    return mskp_output(c->g, (mskp_value){1});
+}
+
+static void answered(caller *c, mskp_status status)
+{
+    if (c->first)
+        REQUIRE(status == c->first, "status %d after the first error, %d", (int)status,
+                (int)c->first);
+    c->first = status;
+}
+
+/* Handle 0 is an error, and that is known from then on. */
+static void failed(caller *c)
+{
+    const mskp_status status = stuck(c);
+    REQUIRE(status, "handle 0 without an error");
+    answered(c, status);
+}
+
 static mskp_param new_param(caller *c, uint32_t ndim, const size_t *lengths)
 {
     char text[24];
     size_t wild[MSKP_MAX_DIMS] = {0};
     (void)snprintf(text, sizeof text, "p%zu", c->params + 1);
     for (uint32_t d = 0; d < ndim && d < MSKP_MAX_DIMS; d++) wild[d] = number(c, lengths[d]);
-    const mskp_param p = mskp_parameter(c->g, text, (uint32_t)number(c, ndim), wild);
+    const mskp_param p = mskp_parameter(c->g, text, (uint32_t)number(c, ndim), there(c, wild));
     REQUIRE(!p.id || (p.id == c->params + 1 && !c->first), "parameter %u after %zu", p.id,
             c->params);
-    if (p.id) c->params++;
+    if (p.id)
+        c->params++;
+    else
+        failed(c);
     return p;
 }
 
@@ -128,29 +162,11 @@ static mskp_param vector(caller *c, size_t n)
     return rng_chance(c->r, 0.5) ? param(c, 1, &n) : (mskp_param){0};
 }
 
-/* ---- Answers ---- */
-
-/* What the first error is, asked by a call that needs nothing else. */
-static mskp_status stuck(const caller *c)
-{
-    return mskp_output(c->g, (mskp_value){1});
-}
-
-static void answered(caller *c, mskp_status status)
-{
-    if (c->first)
-        REQUIRE(status == c->first, "status %d after the first error, %d", (int)status,
-                (int)c->first);
-    c->first = status;
-}
-
 static void made(caller *c, mskp_value v)
 {
     size_t channels;
     if (!v.id) {
-        const mskp_status status = stuck(c);
-        REQUIRE(status, "handle 0 without an error");
-        answered(c, status);
+        failed(c);
         return;
     }
     REQUIRE(!c->first, "value %u after error %d", v.id, (int)c->first);
@@ -173,17 +189,20 @@ static void call_ends(caller *c, size_t which)
     const size_t channels = some(c, 1, 6);
     const mskp_value in[2] = {value(c), value(c)};
     if (which == 0)
-        made(c, mskp_input(c->g, name(c), channels, n, spatial));
+        made(c, mskp_input(c->g, c->called, channels, n, there(c, spatial)));
     else if (which == 1)
-        made(c, mskp_fresh(c->g, name(c), channels, n, spatial));
+        made(c, mskp_fresh(c->g, c->called, channels, n, there(c, spatial)));
     else if (which == 2)
-        made(c, mskp_opaque(c->g, name(c), c->wrong ? name(c) : "own", rng_below(c->r, 3), in,
-                            channels, n, spatial));
+        made(c, mskp_opaque(c->g, c->called, c->wrong ? c->called : "own", rng_below(c->r, 3),
+                            there(c, in), channels, n, there(c, spatial)));
     else if (which == 3)
-        made(c, mskp_embedding(c->g, name(c), matrix(c, some(c, 1, 4), channels), n, spatial));
-    else
-        made(c, mskp_param_value(c->g, name(c), matrix(c, some(c, 1, 4), channels),
-                                 (uint32_t)some(c, 0, 1), (uint32_t)some(c, 0, 15), n, spatial));
+        made(c, mskp_embedding(c->g, c->called, matrix(c, some(c, 1, 4), channels), n,
+                               there(c, spatial)));
+    else {
+        const mskp_param p = matrix(c, some(c, 1, 4), channels);
+        const uint32_t axis = (uint32_t)some(c, 0, 1), roles = (uint32_t)some(c, 0, 15);
+        made(c, mskp_param_value(c->g, c->called, p, axis, roles, n, there(c, spatial)));
+    }
 }
 
 static size_t divisor(caller *c, size_t n)
@@ -214,8 +233,8 @@ static void call_conv(caller *c, bool transposed)
     d.weight = param(c, s.nspatial + 2, lengths);
     d.bias = vector(c, out);
     spoiled(c, &d, sizeof d);
-    made(c, transposed ? mskp_conv_transposed(c->g, name(c), in, &d)
-                       : mskp_conv(c->g, name(c), in, &d));
+    made(c, transposed ? mskp_conv_transposed(c->g, c->called, in, there(c, &d))
+                       : mskp_conv(c->g, c->called, in, there(c, &d)));
 }
 
 static void call_linear(caller *c)
@@ -223,7 +242,7 @@ static void call_linear(caller *c)
     const mskp_value in = value(c);
     const size_t out = rng_from(c->r, 1, 6);
     const mskp_param weight = matrix(c, out, shape_of(c, in).channels);
-    made(c, mskp_linear(c->g, name(c), in, weight, vector(c, out)));
+    made(c, mskp_linear(c->g, c->called, in, weight, vector(c, out)));
 }
 
 static void call_norm(caller *c)
@@ -240,7 +259,7 @@ static void call_norm(caller *c)
     d.grouping = (mskp_grouping)rng_below(c->r, 3);
     d.accept_inexact = rng_chance(c->r, 0.7);
     spoiled(c, &d, sizeof d);
-    made(c, mskp_norm(c->g, name(c), in, &d));
+    made(c, mskp_norm(c->g, c->called, in, there(c, &d)));
 }
 
 static void call_pool(caller *c)
@@ -257,7 +276,7 @@ static void call_pool(caller *c)
         d.ceil_mode = rng_chance(c->r, 0.5);
     }
     spoiled(c, &d, sizeof d);
-    made(c, mskp_pool(c->g, name(c), in, &d));
+    made(c, mskp_pool(c->g, c->called, in, there(c, &d)));
 }
 
 static void call_each(caller *c, size_t which)
@@ -267,9 +286,9 @@ static void call_each(caller *c, size_t which)
     const size_t n = rng_chance(c->r, 0.7) ? shape_of(c, in).channels : 1;
     spoiled(c, &d, sizeof d);
     if (which)
-        made(c, mskp_prelu(c->g, name(c), in, param(c, 1, &n)));
+        made(c, mskp_prelu(c->g, c->called, in, param(c, 1, &n)));
     else
-        made(c, mskp_activation(c->g, name(c), in, rng_chance(c->r, 0.8) ? &d : NULL));
+        made(c, mskp_activation(c->g, c->called, in, rng_chance(c->r, 0.8) ? &d : NULL));
 }
 
 static void call_several(caller *c, size_t which)
@@ -281,13 +300,14 @@ static void call_several(caller *c, size_t which)
     const size_t said = c->wrong && rng_chance(c->r, 0.2) ? 0 : n;
     const shape s = shape_of(c, in[0]);
     if (which == 0)
-        made(c, mskp_combine(c->g, name(c), (mskp_combine_kind)some(c, 0, 6), said, in));
-    else if (which == 1)
-        made(c, mskp_concat(c->g, name(c), said, in));
-    else
         made(c,
-             mskp_concat_spatial(c->g, name(c),
-                                 (uint32_t)some(c, 0, s.nspatial ? s.nspatial - 1 : 0), said, in));
+             mskp_combine(c->g, c->called, (mskp_combine_kind)some(c, 0, 6), said, there(c, in)));
+    else if (which == 1)
+        made(c, mskp_concat(c->g, c->called, said, there(c, in)));
+    else
+        made(c, mskp_concat_spatial(c->g, c->called,
+                                    (uint32_t)some(c, 0, s.nspatial ? s.nspatial - 1 : 0), said,
+                                    there(c, in)));
 }
 
 static void call_parts(caller *c)
@@ -296,7 +316,7 @@ static void call_parts(caller *c)
     const mskp_value in = value(c);
     size_t n = rng_from(c->r, 1, 4);
     if (!c->wrong && shape_of(c, in).channels % n) n = 1;
-    const mskp_status status = mskp_chunk(c->g, name(c), in, n, (uint32_t)some(c, 0, 1), parts);
+    const mskp_status status = mskp_chunk(c->g, c->called, in, n, (uint32_t)some(c, 0, 1), parts);
     answered(c, status);
     for (size_t k = 0; k < 6; k++)
         REQUIRE(k < n ? status == MSKP_OK || !parts[k].id : parts[k].id == 77, "part %zu is %u", k,
@@ -311,26 +331,27 @@ static void call_places(caller *c, size_t which)
     const mskp_value in = value(c);
     const shape s = shape_of(c, in);
     const size_t n = s.channels ? s.channels : 1, first = some(c, 0, n - 1);
+    const size_t more[2] = {some(c, 0, 3), some(c, 0, 3)};
     size_t positions[8], spatial[MSKP_MAX_SPATIAL] = {1, 1, 1};
     for (int k = 0; k < 8; k++) positions[k] = some(c, 0, n - 1);
     if (which == 0)
-        made(c, mskp_slice(c->g, name(c), in, first,
+        made(c, mskp_slice(c->g, c->called, in, first,
                            number(c, first < n ? rng_from(c->r, 1, n - first) : 1)));
     else if (which == 1)
-        made(c, mskp_pad_channels(c->g, name(c), in, some(c, 0, 3), some(c, 0, 3)));
+        made(c, mskp_pad_channels(c->g, c->called, in, more[0], more[1]));
     else if (which == 2)
-        made(c, mskp_pick(c->g, name(c), in, c->wrong ? rng_below(c->r, 9) : rng_from(c->r, 1, 8),
-                          positions));
+        made(c, mskp_pick(c->g, c->called, in, c->wrong ? rng_below(c->r, 9) : rng_from(c->r, 1, 8),
+                          there(c, positions)));
     else if (which == 3)
-        made(c, mskp_flatten(c->g, name(c), in, (uint32_t)some(c, 0, 1)));
+        made(c, mskp_flatten(c->g, c->called, in, (uint32_t)some(c, 0, 1)));
     else if (which == 4) {
         spatial[0] = number(c, divisor(c, n));
-        made(c, mskp_unflatten(c->g, name(c), in, (uint32_t)some(c, 1, 3), spatial,
-                               (uint32_t)some(c, 0, 1)));
+        made(c, mskp_unflatten(c->g, c->called, in, (uint32_t)some(c, 1, 3), there(c, spatial),
+                               (uint32_t)(c->wrong ? more[0] : more[0] % 2)));
     } else {
         for (uint32_t d = 0; d < s.nspatial; d++) spatial[0] *= s.spatial[d];
         spatial[1] = number(c, 1);
-        made(c, mskp_reshape(c->g, name(c), in, (uint32_t)some(c, 1, 3), spatial));
+        made(c, mskp_reshape(c->g, c->called, in, (uint32_t)some(c, 1, 3), there(c, spatial)));
     }
 }
 
@@ -339,20 +360,19 @@ static void call_shuffle(caller *c, size_t which)
     const mskp_value in = value(c);
     const shape s = shape_of(c, in);
     const mskp_shuffle_order order = (mskp_shuffle_order)some(c, 0, 1);
+    const size_t groups = number(c, divisor(c, s.channels ? s.channels : 1));
     size_t block = 1, fits = 1;
     for (uint32_t d = 0; d < s.nspatial; d++) {
         block *= 2;
         if (s.spatial[d] % 2) fits = 0;
     }
     if (which == 0)
-        made(c, mskp_channel_shuffle(c->g, name(c), in,
-                                     number(c, divisor(c, s.channels ? s.channels : 1)),
-                                     (uint32_t)some(c, 0, 1)));
+        made(c, mskp_channel_shuffle(c->g, c->called, in, groups, (uint32_t)some(c, 0, 1)));
     else if (which == 1)
         made(c,
-             mskp_pixel_shuffle(c->g, name(c), in, number(c, s.channels % block ? 1 : 2), order));
+             mskp_pixel_shuffle(c->g, c->called, in, number(c, s.channels % block ? 1 : 2), order));
     else
-        made(c, mskp_pixel_unshuffle(c->g, name(c), in, number(c, fits ? 2 : 1), order));
+        made(c, mskp_pixel_unshuffle(c->g, c->called, in, number(c, fits ? 2 : 1), order));
 }
 
 static void call_attention(caller *c)
@@ -380,7 +400,7 @@ static void call_attention(caller *c)
     d.output = matrix(c, out, d.heads * d.value_dim);
     d.output_bias = vector(c, out);
     spoiled(c, &d, sizeof d);
-    made(c, mskp_attention(c->g, name(c), in, &d));
+    made(c, mskp_attention(c->g, c->called, in, there(c, &d)));
 }
 
 static void call_recurrent(caller *c)
@@ -409,7 +429,7 @@ static void call_recurrent(caller *c)
     if (c->wrong && rng_chance(c->r, 0.5)) d.kind = (mskp_recurrent_kind)absurd(c->r);
     if (c->wrong && rng_chance(c->r, 0.5)) spoil(c->r, d.reserved, sizeof d.reserved);
     d.params = c->wrong && rng_chance(c->r, 0.1) ? NULL : p;
-    made(c, mskp_recurrent(c->g, name(c), in, &d));
+    made(c, mskp_recurrent(c->g, c->called, in, there(c, &d)));
 }
 
 /* Ties, pins, binds: these make no value. */
@@ -417,20 +437,22 @@ static void call_primitive(caller *c, size_t which)
 {
     const mskp_value v = value(c), w = fellow(c, v);
     const size_t n = shape_of(c, v).channels, lengths[2] = {n ? n : 1, rng_from(c->r, 1, 3)};
+    const uint32_t roles = (uint32_t)some(c, 0, 63), axis = (uint32_t)number(c, 0);
+    const mskp_param counted = {(uint32_t)some(c, 0, c->params)};
     if (which == 0)
         answered(c, mskp_tie(c->g, v, w));
     else if (which == 1)
         answered(c, rng_chance(c->r, 0.3) ? mskp_pin(c->g, v) : mskp_output(c->g, v));
     else if (which == 2)
-        answered(c, mskp_bind(c->g, param(c, 2, lengths), (uint32_t)some(c, 0, 0),
-                              (uint32_t)some(c, 0, 63), v));
+        answered(c, mskp_bind(c->g, param(c, 2, lengths), axis, roles, v));
     else if (which == 3)
-        answered(c, mskp_zero_if(c->g, v, (uint32_t)some(c, 1, 15)));
+        answered(c, mskp_zero_if(c->g, v, c->wrong ? roles : roles % 15 + 1));
+    else if (which == 4 && rng_chance(c->r, 0.3))
+        (void)new_param(c, 1, lengths); /* attached at the end, or refused there */
     else if (which == 4)
         answered(c, mskp_attach(c->g, param(c, 2, lengths), v));
     else
-        answered(c,
-                 mskp_macs(c->g, v, (mskp_param){(uint32_t)some(c, 0, c->params)}, some(c, 0, 9)));
+        answered(c, mskp_macs(c->g, v, counted, some(c, 0, 9)));
 }
 
 static void step(caller *c)
@@ -525,6 +547,7 @@ mskp_graph *calls_describe(rng *r, purse *p)
     size_t after = 0;
     const size_t odd = rng_below(r, 64);
     const bool forgets = rng_chance(r, 0.1);
+    const double odds = 0.02 * (double)(1u << rng_below(r, 5));
     if (!odd) spoil_host(r, &host);
     c.g = mskp_graph_create(&host);
     if (!c.g) {
@@ -533,7 +556,9 @@ mskp_graph *calls_describe(rng *r, purse *p)
     }
     if (!odd) c.first = stuck(&c);
     while (r->left && c.values < MOST_VALUES && after < 3) {
-        c.wrong = rng_chance(r, 0.06);
+        c.wrong = rng_chance(r, odds);
+        c.hole = c.wrong && rng_chance(r, 0.1);
+        c.called = name(&c);
         step(&c);
         after += c.first != MSKP_OK;
     }
