@@ -715,6 +715,16 @@ START_TEST(chunks_that_fail_are_no_handles)
     ck_assert_int_ne(mskp_chunk(g, "c", mskp_input(g, "x", 5, 0, NULL), 2, 0, parts), MSKP_OK);
     ck_assert_uint_eq(parts[0].id + parts[1].id, 0);
     mskp_graph_destroy(g);
+
+    /* Also where the first part was made, and the second cannot be. */
+    g = mskp_graph_create(NULL);
+    (void)mskp_fresh(g, "c.1", 1, 0, NULL);
+    parts[0] = parts[1] = (mskp_value){7};
+    ck_assert_int_eq(mskp_chunk(g, "c", mskp_input(g, "x", 4, 0, NULL), 2, 0, parts),
+                     MSKP_BAD_NAME);
+    ck_assert_uint_eq(parts[0].id, 0);
+    ck_assert_uint_eq(parts[1].id, 0);
+    mskp_graph_destroy(g);
 }
 END_TEST
 
