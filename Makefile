@@ -359,7 +359,7 @@ valgrind: $(TESTS) $(REPLAYS) ## the library's tests under valgrind, with fewer 
 
 # What is found lies in build/fuzz: inputs that reach something new in corpus/NAME, those that fail in NAME-crash-* and
 # the like. `build/fuzz/fuzzer_NAME FILE` runs one again.
-fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer on the targets FUZZ (all in test/fuzz), each for SECONDS (60); needs clang
+fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer on the targets FUZZ (all in test/fuzz), each for SECONDS (60); needs clang and its libFuzzer (libclang-rt-dev)
 
 fuzz-%:
 	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \

@@ -88,7 +88,8 @@ extern "C" {
     X(OVERLAP, 8, "tensors overlap where they must not")                \
     X(NO_SOLUTION, 9, "no mask satisfies the rule")                     \
     X(OTHER_NETWORK, 10, "made for another network")                    \
-    X(UNSUPPORTED, 11, "this combination is not supported")
+    X(UNSUPPORTED, 11, "this combination is not supported")             \
+    X(BAD_TEXT, 12, "a text is not what it should be")
 
 typedef enum mskp_status {
 #define MSKP_X(name, value, text) MSKP_##name = value,
@@ -224,8 +225,8 @@ MSKP_API mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err);
 MSKP_API mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim,
                                    const size_t *shape);
 
-/* ---- Operators. Each makes one value. name: unique among values, as above; NULL derives one. ----
- */
+/* ---- Operators. Each makes one value. name: unique among values, as above; NULL derives one, the
+ * operator's word and the value's id: "relu#7". ---- */
 
 /* What enters the network: `channels` channels with nspatial (0 to 3) spatial axes; spatial may be
  * NULL if nspatial is 0. Pinned: these channels never leave. */
@@ -299,8 +300,8 @@ MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_p
  * Where statistics run over several channels, the others change when one leaves, however small it
  * was: such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info
  * tells how many of a value's channels cannot leave exactly for this reason.
- *   groups, grouping  of a group norm. MSKP_GROUPS_WHOLE is exact: statistics leave with their
- *                     group.
+ *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPS_WHOLE is exact: statistics
+ *                     leave with their group. AUTO is TIED here.
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -409,7 +410,8 @@ MSKP_API mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value i
  * parts" must keep them equal: position p of every part leaves at once, unless rewritable is 1: the
  * host then writes the parts' new widths (mskp_plan_value), and nothing is tied. Ties can chain:
  * with chunk and shuffle tied, the streams of a ShuffleNet-v2 keep 1, 1 and 29 units, rewritable
- * all of them. Parts of any widths: mskp_slice. On failure the parts are handles 0.
+ * all of them. Parts of any widths: mskp_slice. On failure the parts are handles 0, unless n is more
+ * than there are channels: then parts is not touched.
  */
 MSKP_API mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_t n,
                                 uint32_t rewritable, mskp_value *parts);
@@ -436,7 +438,10 @@ MSKP_API mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value
 
 /* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et
  * al., CVPR 2018). So that the smaller network can be written that way, position i of every group
- * leaves at once, unless rewritable is 1: the host then gathers by mskp_plan_value's indices. */
+ * leaves at once, unless rewritable is 1: the host then gathers. Its indices: let K be the kept list of the
+ * result and L that of the input (mskp_plan_value; both old numbers). Channel j of the smaller result
+ * is old channel K[j], which is old channel K[j] % groups * (channels / groups) + K[j] / groups of
+ * the input; where that stands in L is the index. */
 MSKP_API mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in,
                                          size_t groups, uint32_t rewritable);
 
@@ -533,7 +538,11 @@ MSKP_API mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char 
                                 const mskp_value *inputs, size_t channels, uint32_t nspatial,
                                 const size_t *spatial);
 
-/* ---- Primitives. Every operator above is made of these, and so may one of the host's own be. ----
+/*
+ * ---- Primitives. Every operator above is made of these, and so may one of the host's own be. ----
+ *
+ * Bind each axis of a parameter that has something to do with channels: of an axis that is not bound
+ * the library knows nothing, and the channels that it reads may leave while its columns stay.
  */
 
 /* What an axis of a parameter is to the channels that it is bound to. Bits: in a tied weight an
@@ -660,7 +669,7 @@ typedef struct mskp_value_info {
     size_t channels, units, pinned, tied;
     mskp_value tied_by, pinned_by;
     size_t inexact;        /* channels that may leave, but change others' statistics when they do */
-    mskp_value inexact_by; /* the first norm that sees one of them; {0}: none */
+    mskp_value inexact_by; /* the first norm that sees one of them, or one tied to it; {0}: none */
 } mskp_value_info;
 /* MSKP_BAD_ARGUMENT for a handle that is not of this graph, MSKP_BAD_STATE before finish. */
 MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value value,
@@ -673,7 +682,7 @@ MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value val
  * with gamma and beta it is silent behind relu, but not behind sigmoid; where MSKP_ROLE_CONSUMER is
  * zero nobody hears it. Never wrong when it says 1, as far as the description is true: operators of
  * the host's own count as never zero unless mskp_zero_if says more.
- *   roles   of MSKP_ROLES_UNIT
+ *   roles   of MSKP_ROLES_UNIT; 0: as they are, with nothing zeroed
  *   units   length of exact, must be mskp_count().units
  */
 MSKP_API mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units,
@@ -757,8 +766,10 @@ typedef struct mskp_channel_numbers {
 } mskp_channel_numbers;
 
 /* scores[u] <- the numbers of all channels of unit u in the n values given, reduced by SUM, MEAN,
- * MAX or MIN; +infinity for units that occur in none of them. NaN is refused. For activations,
- * relevance or anything else that the host measures. */
+ * MAX or MIN; +infinity for units that occur in none of them. For activations, relevance or anything
+ * else that the host measures. Infinities are numbers here (mskp_select refuses -infinity). NaN is
+ * refused, and so are infinities of both signs that would make one, and finite numbers whose sum is
+ * not finite. */
 MSKP_API mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                          const mskp_channel_numbers *given, mskp_reduce reduce,
                                          size_t units, double *scores, mskp_error *err);
@@ -841,6 +852,64 @@ MSKP_API mskp_status mskp_select(const mskp_graph *graph, size_t units, const do
                                  mskp_error *err);
 
 /* ============================================================================================== */
+/*                                 Masks as files, and a report                                   */
+/* ============================================================================================== */
+
+/* What decides the meaning of a mask, as one number: names and shapes of parameters, names and
+ * lengths of values, and the unit of each channel and index of them. Not spatial sizes, roles,
+ * costs. The same on every machine and for every build of the library, so that ranks can compare
+ * it. 0 before finish and for NULL, never 0 after. */
+MSKP_API uint64_t mskp_fingerprint(const mskp_graph *graph);
+
+/*
+ * text <- the mask as lines of text, to be read by people, compared by diff, and put into a file by
+ * the host: docs/mask-file.md. What is kept of every family and every value, by name, and the
+ * fingerprint. Equal masks (what is nonzero, not which number) of equal networks are equal texts.
+ *   room    bytes that text has room for, the terminating 0 included; ignored if text is NULL
+ *   text    NULL: only *length is wanted
+ *   length  receives the length without the terminating 0, also where the room is too small: that
+ *           is MSKP_BAD_ARGUMENT, and text is as it was
+ * Allocates nothing.
+ */
+MSKP_API mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                     size_t room, char *text, size_t *length, mskp_error *err);
+
+/*
+ * keep[u] <- 1 or 0, from such a text: `length` bytes without a terminating 0. Lines may end in \n
+ * or \r\n. All or nothing: a text that has been cut short, or that contradicts itself, is
+ * MSKP_BAD_TEXT, with a sentence that says in which line and how; one of another network is
+ * MSKP_OTHER_NETWORK, with the first name or length that differs; one of a later version of the
+ * format is MSKP_UNSUPPORTED. The text may come from anywhere.
+ */
+MSKP_API mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text,
+                                    size_t units, uint8_t *keep, mskp_error *err);
+
+/* both[u] <- 1 or 0: two rounds of pruning as one mask of the first network. keep: the first
+ * round's. small_keep: the second's, over the units of the smaller graph, which are as many as keep
+ * keeps. both may be keep. */
+MSKP_API mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
+                                       size_t small_units, const uint8_t *small_keep, uint8_t *both,
+                                       mskp_error *err);
+
+/* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
+ * +infinity stands in the report as null. */
+typedef struct mskp_report {
+    const double *scores;
+    uint64_t reserved[8];
+} mskp_report;
+
+/*
+ * text <- what the mask does to the network, as JSON (RFC 8259, UTF-8) for other tools:
+ * docs/report-schema.json. Widths and costs before and after, kept indices, and scores, of every
+ * family and every value. Numbers read back as the doubles that they were. Of a name that is not
+ * UTF-8, each byte that does not belong becomes U+FFFD. keep NULL: the whole network (units is then
+ * ignored). report may be NULL. room, text and length: as for mskp_mask_write.
+ */
+MSKP_API mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                      const mskp_report *report, size_t room, char *text,
+                                      size_t *length, mskp_error *err);
+
+/* ============================================================================================== */
 /*                                         5. Penalty                                             */
 /* ============================================================================================== */
 
@@ -911,7 +980,8 @@ MSKP_API mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units
                                            const mskp_tensor *values, mskp_error *err);
 
 /* values <- +0 in the targeted slices, to see what surgery will do before doing it (on a copy).
- * With roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are. Of `penalty` the fields
+ * With roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are, unless inexact units leave
+ * (mskp_norm_desc.accept_inexact). Of `penalty` the fields
  * target, roles and skip_missing count; NULL: gamma of what is removed. */
 MSKP_API mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
                                        const mskp_penalty *penalty, size_t params,
@@ -941,11 +1011,23 @@ MSKP_API mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, con
 MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
 
 /* The indices that stay, ascending, for hosts that gather by themselves and to correct padding
- * counts, slice bounds and the like. NULL with *count set: all of them stay (of an axis that is
+ * counts, slice bounds and the like. What else a host may have to write anew: a grouped convolution
+ * has new in channels / length of weight axis 1 groups; an attention of MSKP_HEADS as many key and
+ * value heads as NAME.heads has channels, and heads / kv_heads as before; a group norm whose groups
+ * leave whole as many groups as stay, each as wide as before. NULL with *count set: all of them stay (of an axis that is
  * bound to no channels, too). NULL with *count 0: no such thing. count may be NULL. */
 MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t axis,
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);
+
+/* The same the other way round: map[i] <- the index that index i has after surgery, MSKP_REMOVED if
+ * it leaves. n must be the full length of the axis or value. MSKP_BAD_ARGUMENT: no such thing;
+ * MSKP_BAD_SHAPE: another n. */
+#define MSKP_REMOVED UINT32_MAX
+MSKP_API mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_t axis,
+                                         size_t n, uint32_t *map, mskp_error *err);
+MSKP_API mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t n,
+                                         uint32_t *map, mskp_error *err);
 
 /* How many of the channels first .. first+count-1 of a value stay; those beyond its end count as
  * none. A slice's new first channel is the count of what was before it, a padding's new widths are
@@ -982,6 +1064,18 @@ typedef struct mskp_move {
  */
 MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets,
                                    const mskp_move *moves, mskp_error *err);
+
+/*
+ * The way back: to <- from in the full shape, with zeros (all bytes 0) where something was removed.
+ * All sets or none; every view of every set is checked before the first byte is written.
+ *   from  has the small shapes ({.data = p} alone means packed). Tensors without data are skipped,
+ *         and their `to` stays as it was.
+ *   to    has the full shapes and from's dtype; not NULL. No tensor of it may share a byte with
+ *         another tensor of any set, or with its own source: MSKP_OVERLAP.
+ * Cutting the result gives `from` again. Allocates only while checking.
+ */
+MSKP_API mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
+                                       const mskp_move *moves, mskp_error *err);
 
 /* ============================================================================================== */
 /*                                 Bare arrays: no graph needed                                   */

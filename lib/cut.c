@@ -1,6 +1,6 @@
 /*
- * The cut: every set of tensors compacted, in place or elsewhere. All checks come before the first
- * byte moves.
+ * The cut: every set of tensors compacted, in place or elsewhere; and the way back, with zeros for
+ * what is gone. All checks come before the first byte moves.
  */
 #include <string.h>
 
@@ -8,12 +8,19 @@
 
 /* ---- moving one tensor ---- */
 
-/* One axis of the move. Iteration t visits kept element `reverse ? n-1-t : t`, so that source
- * addresses ascend. */
+/* Between a whole tensor and the part of it that is kept. */
+typedef enum direction {
+    GATHER,  /* part <- whole */
+    SCATTER, /* whole <- part */
+    CLEAR    /* part <- zeros */
+} direction;
+
+/* One axis of the move. Iteration t visits kept element `reverse ? n-1-t : t`, so that addresses of
+ * the whole ascend. */
 typedef struct loop {
     size_t n;
-    const uint32_t *kept; /* NULL: all */
-    ptrdiff_t from, to;   /* bytes per index */
+    const uint32_t *kept;  /* NULL: all */
+    ptrdiff_t whole, part; /* bytes per index */
     int reverse;
 } loop;
 
@@ -21,81 +28,113 @@ typedef struct mover {
     loop loops[MSKP_MAX_DIMS];
     uint32_t nloops;
     size_t bytes; /* contiguous in both, moved at once */
+    direction direction;
 } mover;
 
-/* The innermost loop. Where bytes is a constant, an item is one instruction. */
-static inline void move_items(const loop *l, const char *from, char *to, size_t bytes)
+static inline void move_item(direction how, char *whole, char *part, size_t bytes)
+{
+    if (how == GATHER)
+        memmove(part, whole, bytes);
+    else if (how == SCATTER)
+        memmove(whole, part, bytes);
+    else
+        memset(part, 0, bytes);
+}
+
+/* The innermost loop. Where bytes and direction are constants, an item is one instruction. */
+static inline void move_items(const loop *l, direction how, char *whole, char *part, size_t bytes)
 {
     const ptrdiff_t next = l->reverse ? -1 : 1;
     ptrdiff_t i = l->reverse ? (ptrdiff_t)l->n - 1 : 0;
     if (l->kept)
         for (size_t t = 0; t < l->n; t++, i += next)
-            memmove(to + l->to * i, from + l->from * (ptrdiff_t)l->kept[i], bytes);
+            move_item(how, whole + l->whole * (ptrdiff_t)l->kept[i], part + l->part * i, bytes);
     else
         for (size_t t = 0; t < l->n; t++, i += next)
-            memmove(to + l->to * i, from + l->from * i, bytes);
+            move_item(how, whole + l->whole * i, part + l->part * i, bytes);
 }
 
-static void move_loops(const mover *m, uint32_t level, const char *from, char *to)
+static inline void move_sized(const loop *l, direction how, char *whole, char *part, size_t bytes)
+{
+    switch (bytes) {
+    case 1:
+        move_items(l, how, whole, part, 1);
+        break;
+    case 2:
+        move_items(l, how, whole, part, 2);
+        break;
+    case 4:
+        move_items(l, how, whole, part, 4);
+        break;
+    case 8:
+        move_items(l, how, whole, part, 8);
+        break;
+    default:
+        move_items(l, how, whole, part, bytes);
+    }
+}
+
+static void move_loops(const mover *m, uint32_t level, char *whole, char *part)
 {
     if (level == m->nloops) {
-        memmove(to, from, m->bytes);
+        move_item(m->direction, whole, part, m->bytes);
         return;
     }
     const loop *l = &m->loops[level];
     if (level + 1 < m->nloops) {
         for (size_t t = 0; t < l->n; t++) {
             const size_t i = l->reverse ? l->n - 1 - t : t;
-            const size_t source = l->kept ? l->kept[i] : i;
-            move_loops(m, level + 1, from + l->from * (ptrdiff_t)source, to + l->to * (ptrdiff_t)i);
+            const size_t at = l->kept ? l->kept[i] : i;
+            move_loops(m, level + 1, whole + l->whole * (ptrdiff_t)at,
+                       part + l->part * (ptrdiff_t)i);
         }
         return;
     }
-    switch (m->bytes) {
-    case 1:
-        move_items(l, from, to, 1);
+    switch (m->direction) {
+    case GATHER:
+        move_sized(l, GATHER, whole, part, m->bytes);
         break;
-    case 2:
-        move_items(l, from, to, 2);
-        break;
-    case 4:
-        move_items(l, from, to, 4);
-        break;
-    case 8:
-        move_items(l, from, to, 8);
+    case SCATTER:
+        move_sized(l, SCATTER, whole, part, m->bytes);
         break;
     default:
-        move_items(l, from, to, m->bytes);
+        move_sized(l, CLEAR, whole, part, m->bytes);
     }
 }
 
-/* to[i...] <- from[kept[i]...]; kept[d] NULL: all of axis d. Source addresses ascend. */
-static void move_tensor(const tensor_view *from, const tensor_view *to,
+/* part[i...] and whole[kept[i]...]; kept[d] NULL: all of axis d. Addresses of the whole ascend. */
+static void move_tensor(direction how, const tensor_view *whole, const tensor_view *part,
                         const uint32_t *const kept[MSKP_MAX_DIMS])
 {
-    mover m = {.bytes = from->element};
-    const ptrdiff_t element = (ptrdiff_t)from->element;
-    uint32_t inner = from->ndim;
+    mover m = {.bytes = whole->element, .direction = how};
+    const ptrdiff_t element = (ptrdiff_t)whole->element;
+    uint32_t inner = whole->ndim;
     /* Axes that follow each other without a gap in both are one block of bytes. */
     while (inner > 0) {
-        const uint32_t d = from->order[inner - 1];
-        if (to->shape[d] > 1 || from->shape[d] > 1) {
-            if (kept[d] || from->stride[d] * element != (ptrdiff_t)m.bytes ||
-                to->stride[d] * element != (ptrdiff_t)m.bytes)
+        const uint32_t d = whole->order[inner - 1];
+        if (part->shape[d] > 1 || whole->shape[d] > 1) {
+            if (kept[d] || whole->stride[d] * element != (ptrdiff_t)m.bytes ||
+                part->stride[d] * element != (ptrdiff_t)m.bytes)
                 break;
-            m.bytes *= to->shape[d];
+            m.bytes *= part->shape[d];
         }
         inner--;
     }
     for (uint32_t k = 0; k < inner; k++) {
-        const uint32_t d = from->order[k];
-        m.loops[m.nloops++] = (loop){.n = to->shape[d],
+        const uint32_t d = whole->order[k];
+        m.loops[m.nloops++] = (loop){.n = part->shape[d],
                                      .kept = kept[d],
-                                     .from = from->shape[d] > 1 ? from->stride[d] * element : 0,
-                                     .to = to->shape[d] > 1 ? to->stride[d] * element : 0,
-                                     .reverse = from->shape[d] > 1 && from->stride[d] < 0};
+                                     .whole = whole->shape[d] > 1 ? whole->stride[d] * element : 0,
+                                     .part = part->shape[d] > 1 ? part->stride[d] * element : 0,
+                                     .reverse = whole->shape[d] > 1 && whole->stride[d] < 0};
     }
-    move_loops(&m, 0, from->data, to->data);
+    move_loops(&m, 0, whole->data, part->data);
+}
+
+static void clear_tensor(const tensor_view *v)
+{
+    const uint32_t *const all[MSKP_MAX_DIMS] = {NULL};
+    move_tensor(CLEAR, v, v, all);
 }
 
 /* ---- overlaps ---- */
@@ -151,7 +190,7 @@ static int elements_meet(const mskp_host *host, const tensor_view *a, const tens
     return 0;
 }
 
-/* ---- the cut ---- */
+/* ---- the cut, and the way back ---- */
 
 typedef struct job {
     tensor_view from, to;
@@ -164,6 +203,7 @@ typedef struct job {
 
 typedef struct cutter {
     const mskp_plan *plan;
+    int restore; /* from the parts to the wholes */
     job *jobs;
     size_t n;
     uint32_t *order; /* jobs by source address */
@@ -177,9 +217,10 @@ static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_R
 }
 
 /* What one tensor of one set asks for. */
-static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t set, uint32_t p,
-                            job *j, mskp_error *err)
+static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, uint32_t p, job *j,
+                            mskp_error *err)
 {
+    const mskp_plan *plan = c->plan;
     const graph_param *info = &plan->params[p];
     const char *name = plan->text + info->name;
     char room[NAME_ROOM];
@@ -192,9 +233,10 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
         length[d] = mskpi_plan_axis(plan, p, d, &j->kept[d]);
         whole &= !j->kept[d];
     }
-    mskp_status status = mskpi_view(&move->from[p], name, info->ndim, shape, &j->from, err);
-    if (status) return status;
-    mskpi_cut_view(&j->from, length, &in_place);
+    mskp_status status =
+        mskpi_view(&move->from[p], name, info->ndim, c->restore ? length : shape, &j->from, err);
+    if (status || !move->from[p].data) return status;
+    if (!c->restore) mskpi_cut_view(&j->from, length, &in_place);
     if (!move->to) {
         j->to = in_place;
         j->write_back = &move->from[p];
@@ -209,9 +251,9 @@ static mskp_status make_job(const mskp_plan *plan, const mskp_move *move, size_t
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %s, `from` has %s",
                           mskpi_short(name, room), set, mskpi_dtype_name(to->dtype),
                           mskpi_dtype_name(move->from[p].dtype));
-    status = mskpi_view_in(to, name, "to", info->ndim, length, &j->to, err);
+    status = mskpi_view_in(to, name, "to", info->ndim, c->restore ? shape : length, &j->to, err);
     if (status) return status;
-    if (!ranges_meet(&j->from, &j->to)) return MSKP_OK;
+    if (c->restore || !ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
     int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;
     for (uint32_t d = 0; d < info->ndim; d++)
@@ -274,8 +316,9 @@ static mskp_status check_pair(cutter *c, uint32_t a, uint32_t b, mskp_error *err
         a = b;
         b = swap;
     }
-    if (a / 2 == b / 2 || !written(c, a)) return MSKP_OK; /* a tensor and itself; two that stay */
-    if (b % 2 == 0) {
+    if (!written(c, a)) return MSKP_OK;                /* two that stay */
+    if (!c->restore && a / 2 == b / 2) return MSKP_OK; /* a tensor and itself */
+    if (!c->restore && b % 2 == 0) {
         c->serial = 1;
         if (b / 2 < a / 2 && !c->jobs[c->order[b / 2]].idle) return MSKP_OK; /* read before */
     }
@@ -326,19 +369,29 @@ static void move_one(void *context, size_t i)
 {
     const cutter *c = context;
     const job *j = &c->jobs[c->order[i]];
-    if (!j->idle) move_tensor(&j->from, &j->to, j->kept);
+    if (c->restore) {
+        clear_tensor(&j->to);
+        move_tensor(SCATTER, &j->to, &j->from, j->kept);
+    } else if (!j->idle) {
+        move_tensor(GATHER, &j->from, &j->to, j->kept);
+    }
 }
 
-static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets,
-                               const mskp_move *moves, mskp_error *err)
+static mskp_status check_moves(const cutter *c, size_t params, size_t sets, const mskp_move *moves,
+                               mskp_error *err)
 {
+    const mskp_plan *plan = c->plan;
     if (!plan || (sets && !moves))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or moves is NULL");
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "moves" : "plan");
     for (size_t s = 0; s < sets; s++) {
         mskp_status status = mskpi_check_set(moves[s].from, "from", params, plan->nparams, err);
         if (!status && moves[s].to)
             status = mskpi_check_set(moves[s].to, "to", params, plan->nparams, err);
         if (status) return status;
+        if (c->restore && !moves[s].to)
+            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                              "set %zu: `to` is NULL: what was larger cannot be restored in place",
+                              s);
     }
     if (sets > (UINT32_MAX / 2 - 1) / (params + 1))
         return mskpi_fail(err, MSKP_UNSUPPORTED, "%zu sets of %zu parameters are too many", sets,
@@ -346,26 +399,24 @@ static mskp_status check_moves(const mskp_plan *plan, size_t params, size_t sets
     return MSKP_OK;
 }
 
-mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, const mskp_move *moves,
-                          mskp_error *err)
+static mskp_status move_sets(cutter c, size_t params, size_t sets, const mskp_move *moves,
+                             mskp_error *err)
 {
-    cutter c = {.plan = plan};
-    tensor_view absent;
-    mskp_status status = check_moves(plan, params, sets, moves, err);
+    mskp_status status = check_moves(&c, params, sets, moves, err);
     if (status) return status;
-    const mskp_host *host = &plan->host;
-    c.jobs = mskpi_alloc(host, sets * params, sizeof *c.jobs);
+    const mskp_host *host = &c.plan->host;
+    c.jobs =
+        mskpi_alloc(host, sets * params + 1, sizeof *c.jobs); /* a last one for absent tensors */
     c.order = mskpi_alloc(host, sets * params, sizeof *c.order);
     c.other = mskpi_alloc(host, sets * params, sizeof *c.other);
     if (!c.jobs || !c.order || !c.other)
         status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking %zu sets",
                             mskp_status_text(MSKP_NO_MEMORY), sets);
     for (size_t s = 0; !status && s < sets; s++)
-        for (uint32_t p = 1; !status && p <= params; p++)
-            if (moves[s].from[p].data)
-                status = make_job(plan, &moves[s], s, p, &c.jobs[c.n++], err);
-            else
-                status = mskpi_plan_view(plan, p, &moves[s].from[p], &absent, err);
+        for (uint32_t p = 1; !status && p <= params; p++) {
+            status = make_job(&c, &moves[s], s, p, &c.jobs[c.n], err);
+            c.n += moves[s].from[p].data != NULL;
+        }
     if (!status) {
         for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
         mskpi_sort(c.order, c.other, c.n, source_before, c.jobs);
@@ -379,12 +430,24 @@ mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, con
         for (size_t i = 0; i < c.n; i++)
             if (c.jobs[i].write_back) mskpi_describe_view(&c.jobs[i].to, c.jobs[i].write_back);
         for (size_t s = 0; s < sets; s++)
-            if (!moves[s].to) shrink_absent(plan, moves[s].from);
+            if (!moves[s].to) shrink_absent(c.plan, moves[s].from);
     }
     mskpi_free(host, c.jobs);
     mskpi_free(host, c.order);
     mskpi_free(host, c.other);
     return status;
+}
+
+mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, const mskp_move *moves,
+                          mskp_error *err)
+{
+    return move_sets((cutter){.plan = plan}, params, sets, moves, err);
+}
+
+mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
+                              const mskp_move *moves, mskp_error *err)
+{
+    return move_sets((cutter){.plan = plan, .restore = 1}, params, sets, moves, err);
 }
 
 /* ---- bare ---- */
@@ -432,6 +495,6 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
                           mskp_status_text(MSKP_NO_MEMORY));
     if (hit) return mskpi_fail(err, MSKP_OVERLAP, "take: from and to overlap");
     kept[axis] = index;
-    move_tensor(&source, &target, kept);
+    move_tensor(GATHER, &source, &target, kept);
     return MSKP_OK;
 }

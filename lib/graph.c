@@ -330,14 +330,14 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
     return (mskp_param){(uint32_t)graph->nparams};
 }
 
-const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle)
+const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *what,
+                               mskp_param handle)
 {
     char room[NAME_ROOM];
     if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
     if (!handle.id)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "%s: a parameter that it needs is none (handle 0)",
-                         mskpi_short(who, room));
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s is needed, and is none (handle 0)",
+                         mskpi_short(who, room), what);
     else
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no parameter has handle %u, there are %zu",
                          mskpi_short(who, room), handle.id, graph->nparams);
@@ -439,8 +439,9 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
 {
     char room[NAME_ROOM];
     if (n >= MOST - graph->nchannels) {
-        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: %zu more channels, the graph has %zu",
-                         mskpi_short(who, room), n, graph->nchannels);
+        mskpi_graph_fail(graph, MSKP_UNSUPPORTED,
+                         "%s: %zu more channels; the graph has %zu of at most %zu",
+                         mskpi_short(who, room), n, graph->nchannels, (size_t)MOST - 1);
         return 1;
     }
     graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
@@ -579,7 +580,7 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
     mskp_status status;
     char room_p[NAME_ROOM], room_v[NAME_ROOM];
     if (!mskpi_describing(graph, &status)) return status;
-    const graph_param *p = mskpi_param(graph, "bind", handle);
+    const graph_param *p = mskpi_param(graph, "bind", "param", handle);
     const graph_value *v = mskpi_value(graph, "bind", to);
     if (!p || !v) return graph->error.status;
     const char *name = mskpi_short(mskpi_param_name(graph, handle.id), room_p);
@@ -603,7 +604,7 @@ mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
 {
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
-    if (!mskpi_value(graph, "attach", to) || !mskpi_param(graph, "attach", handle))
+    if (!mskpi_value(graph, "attach", to) || !mskpi_param(graph, "attach", "param", handle))
         return graph->error.status;
     graph_param *p = &graph->params[handle.id];
     if (!p->owner) p->owner = to.id;
@@ -615,7 +616,7 @@ mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint6
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
     if (!mskpi_value(graph, "macs", of)) return graph->error.status;
-    if (handle.id && !mskpi_param(graph, "macs", handle)) return graph->error.status;
+    if (handle.id && !mskpi_param(graph, "macs", "param", handle)) return graph->error.status;
     mac_entry *macs =
         mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1, sizeof *macs);
     if (!macs) return mskpi_no_memory(graph);

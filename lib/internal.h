@@ -1,6 +1,7 @@
 /*
- * What the library's files share. Order of stages: graph, operator -> unit -> score -> measure,
- * select -> penalty -> plan -> cut. A file uses the stages before its own, never those after.
+ * What the library's files share. Order of stages: graph, operator -> unit -> slice, score ->
+ * measure, select, maskfile, report -> penalty -> plan -> cut. A file uses the stages before its own,
+ * never those after.
  */
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
@@ -23,11 +24,31 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
-/* name, shortened in the middle if it is longer than NAME_ROOM - 1, with ? for control characters. */
+/* name as a sentence shows it: shortened in the middle if it is longer than NAME_ROOM - 1, control
+ * characters as question marks. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
 
-/* A number for a sentence, the same in every locale. */
+/* n bytes from outside, shortened in the middle likewise, without control characters. */
+const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM]);
+
+/* A number for a sentence, the same in every locale; and with all of its digits. */
 const char *mskpi_number(double x, char room[32]);
+const char *mskpi_exact_number(double x, char room[32]);
+
+/* ---- text.c ---- */
+
+/* Text for the host's memory. */
+typedef struct text_writer {
+    char *to; /* NULL: only counts */
+    size_t length;
+} text_writer;
+void mskpi_put_bytes(text_writer *w, const char *bytes, size_t n);
+void mskpi_put(text_writer *w, const char *string);
+void mskpi_put_count(text_writer *w, size_t n);
+/* *length <- bytes of what `tell` puts; then puts it into text (NULL: not) with a 0 behind it, if
+ * there is room for both. `tell` is called twice and must put the same. */
+mskp_status mskpi_write(void (*tell)(text_writer *w, const void *what), const void *what,
+                        size_t room, char *text, size_t *length, mskp_error *err);
 
 /* ---- alloc.c ---- */
 
@@ -170,7 +191,7 @@ typedef struct unit_table {
     size_t n;
     uint32_t *of_channel; /* [channels] */
     zero_table *exact;    /* [n] */
-    uint8_t *inexact;     /* [n] */
+    uint32_t *inexact; /* [n] the first value whose statistics mix one of its channels; 0: none */
 
     unit_list *lists;
     uint32_t *list_units;
@@ -236,7 +257,9 @@ mskp_status
 mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
 /* The value behind a handle, or NULL after a sentence. `who` is the operator's name, for it. */
 const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle);
-const graph_param *mskpi_param(mskp_graph *graph, const char *who, mskp_param handle);
+/* `what`: what the operator calls it, for sentences. */
+const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *what,
+                               mskp_param handle);
 /* The operator's name with a part's, "block1.attn.query", for the value that is made next. NULL
  * stays NULL. */
 const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *part);
@@ -302,11 +325,24 @@ void mskpi_units_free(const mskp_host *host, unit_table *u);
 /* Is graph finished, and are there so many units? */
 mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
 
+/* Does this entry of a list of units stay? keep NULL: all do. */
+static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)
+{
+    return !keep || unit == MSKP_PINNED || keep[unit];
+}
+/* The first value with a family's units: each stands in one, that of the operator that made it. */
+uint32_t mskpi_family_value(const mskp_graph *graph, size_t family);
+
 /* ---- measure.c ---- */
 
 uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length);
 /* length[list] <- channels that stay. keep NULL: all. */
 void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length);
+
+/* ---- maskfile.c ---- */
+
+/* 16 hexadecimal digits. */
+const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
 
 /* ---- tensor.c ---- */
 
@@ -376,6 +412,20 @@ static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
     else
         mskpi_store_any(to, dtype, x);
 }
+
+/* ---- slice.c ---- */
+
+/* Sums over slices of some roles, each element of two slices of one unit counted for the first. */
+typedef struct slice_sums {
+    size_t *first; /* [axes] where those of an axis begin; NO_SUMS: it has none */
+    double *sums;  /* those of pinned channels mean nothing */
+} slice_sums;
+#define NO_SUMS SIZE_MAX
+
+/* Sums of |w|, or squared: of w^2, by the host's threads. */
+mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
+                             const mskp_tensor *values, slice_sums *out, mskp_error *err);
+void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s);
 
 /* ---- plan.c ---- */
 

@@ -33,7 +33,7 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
 {
     char room[NAME_ROOM];
     if (!p.id) return 0;
-    const graph_param *found = mskpi_param(graph, who, p);
+    const graph_param *found = mskpi_param(graph, who, what, p);
     if (!found) return 1;
     if (found->ndim != ndim) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %u axes, %u %s expected",
@@ -224,13 +224,41 @@ static int conv_size(const mskp_conv_desc *desc, int transposed, uint32_t d, siz
         reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8 || desc->pad_before[d] > SIZE_MAX / 8 ||
         desc->pad_after[d] > SIZE_MAX / 8)
         return 1;
-    /* More than a step of output padding would be more than the next input makes. */
-    if (desc->output_pad[d] >= (stride > dilation ? stride : dilation)) return 1;
     const size_t full = steps + reach + 1 + desc->output_pad[d];
     const size_t cropped = desc->pad_before[d] + desc->pad_after[d];
     if (full <= cropped) return 1;
     *out = full - cropped;
     return 0;
+}
+
+/* Pads that no size of image could have. 1 after a sentence. */
+static int bad_pads(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c, uint32_t d)
+{
+    const size_t stride = desc->stride[d] ? desc->stride[d] : 1;
+    const size_t dilation = desc->dilation[d] ? desc->dilation[d] : 1;
+    const size_t step = stride > dilation ? stride : dilation;
+    const size_t pad =
+        desc->pad_before[d] > desc->pad_after[d] ? desc->pad_before[d] : desc->pad_after[d];
+    char room[NAME_ROOM];
+    if (pad > SIZE_MAX / 8)
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: a pad of %zu on spatial axis %u of length %zu is too long",
+                         mskpi_short(c->who, room), pad, d, c->in.spatial[d]);
+    else if (!c->out_axis && desc->output_pad[d])
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: output_pad is %zu on spatial axis %u; only a transposed convolution "
+                         "has one",
+                         mskpi_short(c->who, room), desc->output_pad[d], d);
+    /* More than a step of output padding would be more than the next input makes. */
+    else if (desc->output_pad[d] >= step)
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: output_pad is %zu on spatial axis %u of length %zu, not below the "
+                         "larger of stride %zu and dilation %zu",
+                         mskpi_short(c->who, room), desc->output_pad[d], d, c->in.spatial[d],
+                         stride, dilation);
+    else
+        return 0;
+    return 1;
 }
 
 static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_plan *c)
@@ -242,18 +270,17 @@ static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_pl
     if (beyond_axes(graph, c->who, c->in.nspatial, sizeof said / sizeof *said, said)) return 1;
     c->positions = 1;
     for (uint32_t d = 0; d < c->in.nspatial; d++) {
+        if (bad_pads(graph, desc, c, d)) return 1;
         const size_t kernel = mskpi_length(graph, desc->weight, d + 2), in = c->in.spatial[d];
-        const int extra = !transposed && desc->output_pad[d];
-        if (!extra && !conv_size(desc, transposed, d, in, kernel, &c->spatial[d]) &&
+        if (!conv_size(desc, transposed, d, in, kernel, &c->spatial[d]) &&
             !mskpi_times(c->positions, transposed ? in : c->spatial[d], &c->positions))
             continue;
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                          "%s: kernel %zu (dilation %zu) does not fit on spatial axis %u of "
-                         "length %zu with pads %zu and %zu%s",
+                         "length %zu with pads %zu and %zu",
                          mskpi_short(c->who, room), kernel,
                          desc->dilation[d] ? desc->dilation[d] : 1, d, in, desc->pad_before[d],
-                         desc->pad_after[d],
-                         desc->output_pad[d] ? ", and an output pad that is too large" : "");
+                         desc->pad_after[d]);
         return 1;
     }
     return 0;
@@ -342,7 +369,7 @@ static mskp_value convolution(mskp_graph *graph, const char *name, const char *o
     if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc) ||
         mskpi_unreserved(graph, c.who, desc->reserved, 4))
         return NO_VALUE;
-    const graph_param *weight = mskpi_param(graph, c.who, desc->weight);
+    const graph_param *weight = mskpi_param(graph, c.who, "weight", desc->weight);
     if (!weight) return NO_VALUE;
     if (c.in.nspatial < 1 || weight->ndim != c.in.nspatial + 2) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
@@ -382,7 +409,7 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
     graph_value v;
     list_view view;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
-    const graph_param *w = mskpi_param(graph, who, weight);
+    const graph_param *w = mskpi_param(graph, who, "weight", weight);
     if (!w) return NO_VALUE;
     if (w->ndim != 2) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: weight has %u axes, 2 are expected",
@@ -418,7 +445,7 @@ mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
     static const size_t any[2] = {0, 0};
     mskp_status status;
     list_view view;
-    if (!mskpi_describing(graph, &status) || !mskpi_param(graph, who, table) ||
+    if (!mskpi_describing(graph, &status) || !mskpi_param(graph, who, "table", table) ||
         mskpi_check_param(graph, who, "table", table, 2, any) ||
         mskpi_new_channels(graph, who, mskpi_length(graph, table, 1), &view))
         return NO_VALUE;
@@ -436,7 +463,7 @@ mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param para
     list_view view;
     char room[NAME_ROOM];
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
-    const graph_param *p = mskpi_param(graph, who, param);
+    const graph_param *p = mskpi_param(graph, who, "param", param);
     if (!p) return NO_VALUE;
     if (axis >= p->ndim) {
         mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u of a parameter with %u axes",
@@ -522,15 +549,21 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
                          (unsigned)desc->grouping);
         return NO_VALUE;
     }
-    if (desc->groups > 1 && (desc->kind != MSKP_GROUP_NORM || v.view.n % desc->groups)) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu groups of %zu channels in a %s", shown,
-                         desc->groups, v.view.n, op[desc->kind]);
+    if (desc->groups > 1 && desc->kind != MSKP_GROUP_NORM) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+                         "%s: groups is %zu, but only a group norm has groups", shown,
+                         desc->groups);
+        return NO_VALUE;
+    }
+    if (desc->groups > 1 && v.view.n % desc->groups) {
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels do not make %zu groups", shown,
+                         v.view.n, desc->groups);
         return NO_VALUE;
     }
     if (desc->kind != MSKP_BATCH_NORM && desc->kind != MSKP_INSTANCE_NORM &&
         (desc->mean.id || desc->variance.id)) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: a %s keeps no statistics", shown,
-                         op[desc->kind]);
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s is given, but %s keeps no statistics",
+                         shown, desc->mean.id ? "mean" : "variance", op[desc->kind]);
         return NO_VALUE;
     }
     const struct {
@@ -541,8 +574,15 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
                 {"shift", desc->shift, MSKP_ROLE_SHIFT},
                 {"mean", desc->mean, MSKP_ROLE_MEAN},
                 {"variance", desc->variance, MSKP_ROLE_VARIANCE}};
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         if (check_vector(graph, who, part[i].what, part[i].param, v.view.n)) return NO_VALUE;
+        for (size_t k = 0; k < i; k++) {
+            if (!part[i].param.id || part[k].param.id != part[i].param.id) continue;
+            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s and %s are one parameter", shown,
+                             part[k].what, part[i].what);
+            return NO_VALUE;
+        }
+    }
     const mskp_value out =
         mskpi_new_value(graph, name, op[desc->kind], v.view, v.nspatial, v.spatial);
     if (!out.id || norm_zeros(graph, desc, in, out)) return NO_VALUE;
@@ -557,7 +597,8 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
 {
     const char *who = mskpi_who(name, "prelu");
     graph_value v;
-    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, slope)) return NO_VALUE;
+    if (mskpi_enter(graph, who, in, &v) || !mskpi_param(graph, who, "slope", slope))
+        return NO_VALUE;
     const int single = graph->params[slope.id].ndim == 1 && mskpi_length(graph, slope, 0) == 1;
     if (!single && check_vector(graph, who, "slope", slope, v.view.n)) return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial);

@@ -167,7 +167,8 @@ mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_
     mskp_graph *made = NULL;
     size_t *length;
     if (status) return status;
-    if (!keep || !out) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or plan is NULL");
+    if (!keep || !out)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", keep ? "plan" : "keep");
     const mskp_host *host = &graph->host;
     plan = mskpi_alloc(host, 1, sizeof *plan);
     length = mskpi_alloc(host, graph->u.nlists, sizeof *length);
@@ -262,6 +263,48 @@ size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first, si
     return in;
 }
 
+/* map[i] <- where index i goes. kept NULL: all stay. */
+static void map_kept(const uint32_t *kept, size_t count, size_t n, uint32_t *map)
+{
+    for (size_t i = 0; i < n; i++) map[i] = kept ? MSKP_REMOVED : (uint32_t)i;
+    for (size_t i = 0; kept && i < count; i++) map[kept[i]] = (uint32_t)i;
+}
+
+mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_t d, size_t n,
+                                uint32_t *map, mskp_error *err)
+{
+    const uint32_t *kept;
+    char room[NAME_ROOM];
+    if (!plan || !map) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or map is NULL");
+    if (!param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no axis %u of parameter %u", d,
+                          param.id);
+    const graph_param *info = &plan->params[param.id];
+    const size_t length = plan->axes[info->axis + d].length;
+    if (n != length)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, the map %zu",
+                          mskpi_short(plan->text + info->name, room), d, length, n);
+    const size_t count = mskpi_plan_axis(plan, param.id, d, &kept);
+    map_kept(kept, count, n, map);
+    return MSKP_OK;
+}
+
+mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t n, uint32_t *map,
+                                mskp_error *err)
+{
+    size_t count;
+    if (!plan || !map) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or map is NULL");
+    if (!value.id || value.id > plan->nvalues)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no value %u", value.id);
+    const uint32_t list = plan->value_list[value.id];
+    if (n != plan->lists[list].full)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "value %u has %zu channels, the map has %zu",
+                          value.id, plan->lists[list].full, n);
+    const uint32_t *kept = kept_of(plan, list, &count);
+    map_kept(kept, count, n, map);
+    return MSKP_OK;
+}
+
 /* ---- views after the cut ---- */
 
 /*
@@ -317,7 +360,8 @@ mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_ten
                             mskp_tensor *small, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
-    if (!plan || !small) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or small is NULL");
+    if (!plan || !small)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "small" : "plan");
     if ((status = mskpi_check_set(full, "full", params, plan->nparams, err)) != MSKP_OK)
         return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */

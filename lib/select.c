@@ -193,21 +193,24 @@ static mskp_status out_of_reach(const walk *w, mskp_error *err)
     const mskp_rule *r = w->rule;
     const size_t n = w->graph->u.n, stuck = n - w->norder;
     const size_t asked_units = mskpi_fraction(r->remove_fraction, n);
+    const int limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
+    const char *held =
+        limits ? "; min_channels, round_to or max_family_fraction hold others back" : "";
     char asked[32], had[32];
     if (w->removed < asked_units)
         return mskpi_fail(
             err, MSKP_NO_SOLUTION,
             "remove_fraction asks for %zu units, %zu of %zu can go (%zu are locked or "
-            "score +infinity)",
-            asked_units, w->removed, n, stuck);
+            "score +infinity%s)",
+            asked_units, w->removed, n, stuck, held);
     const int params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
     return mskpi_fail(
         err, MSKP_NO_SOLUTION,
         "%s is %s, the least that can be had is %s (%zu of %zu units are locked or score "
-        "+infinity)",
+        "+infinity%s)",
         params ? "max_params" : "max_macs",
         mskpi_number(params ? r->max_params : r->max_macs, asked),
-        mskpi_number((double)w->cost[params], had), stuck, n);
+        mskpi_number((double)w->cost[params], had), stuck, n, held);
 }
 
 static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
@@ -311,7 +314,10 @@ mskp_status mskp_select(const mskp_graph *graph, size_t units, const double *sco
     mskp_status status = mskpi_check_units(graph, units, err);
     if (status) return status;
     if (!scores || !rule || !keep)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scores, rule or keep is NULL");
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL",
+                          !scores ? "scores"
+                          : !rule ? "rule"
+                                  : "keep");
     if ((status = check_rule(rule, err)) != MSKP_OK) return status;
     if ((status = check_scores(units, scores, err)) != MSKP_OK) return status;
     w.floor = rule->min_channels ? rule->min_channels : 1;

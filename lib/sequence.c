@@ -53,19 +53,25 @@ static int attention_sizes(mskp_graph *graph, heads *h)
     size_t all;
     h->kv_heads = d->kv_heads ? d->kv_heads : d->heads;
     h->value_dim = d->value_dim ? d->value_dim : d->head_dim;
-    if (!d->heads || !d->head_dim || d->heads % h->kv_heads ||
-        (unsigned)d->units > MSKP_POSITIONS || d->packed > 1 || d->head_dim > most ||
-        h->value_dim > most || mskpi_times(d->heads, d->head_dim + h->value_dim, &all) ||
-        all > most) {
-        mskpi_graph_fail(
-            graph, MSKP_BAD_ARGUMENT,
-            "%s: %zu heads of %zu positions (values: %zu), %zu key and value heads, units %u, "
-            "packed %u",
-            mskpi_short(h->who, room), d->heads, d->head_dim, h->value_dim, h->kv_heads,
-            (unsigned)d->units, d->packed);
-        return 1;
-    }
-    h->per_kv = d->heads / h->kv_heads;
+    const char *who = mskpi_short(h->who, room);
+    if (!d->heads || !d->head_dim)
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %zu heads of %zu positions", who, d->heads,
+                         d->head_dim);
+    else if (d->heads % h->kv_heads)
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: %zu heads are no multiple of %zu key and value heads", who, d->heads,
+                         h->kv_heads);
+    else if ((unsigned)d->units > MSKP_POSITIONS || d->packed > 1)
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: units is %u, packed is %u, not 0 or 1", who,
+                         (unsigned)d->units, d->packed);
+    else if (d->head_dim > most || h->value_dim > most ||
+             mskpi_times(d->heads, d->head_dim + h->value_dim, &all) || all > most)
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: %zu heads of %zu positions (values: %zu) are too many", who, d->heads,
+                         d->head_dim, h->value_dim);
+    else
+        h->per_kv = d->heads / h->kv_heads;
+    if (graph->error.status) return 1;
     h->queries = d->heads * d->head_dim;
     h->keys = h->kv_heads * d->head_dim;
     h->values = h->kv_heads * h->value_dim;
@@ -241,7 +247,9 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     const graph_value v = graph->values[in.id];
     list_view view;
     mskp_status status;
-    if (!mskpi_param(graph, who, p->input) || !mskpi_param(graph, who, p->hidden)) return NO_VALUE;
+    if (!mskpi_param(graph, who, "input weight", p->input) ||
+        !mskpi_param(graph, who, "hidden weight", p->hidden))
+        return NO_VALUE;
     const uint32_t ndim = graph->params[p->hidden.id].ndim;
     const size_t units = ndim == 2 ? mskpi_length(graph, p->hidden, 1) : 0;
     const size_t rows = mskpi_product(units, gates[desc->kind]);
@@ -290,12 +298,16 @@ mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
         mskpi_unreserved(graph, who, desc->reserved, 8))
         return NO_VALUE;
     const size_t layers = desc->layers ? desc->layers : 1;
-    if ((unsigned)desc->kind > MSKP_RNN || desc->bidirectional > 1 || desc->state_given > 1 ||
-        !desc->params) {
+    if ((unsigned)desc->kind > MSKP_RNN || !desc->params) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: kind %u, there are %d%s",
+                         mskpi_short(who, room), (unsigned)desc->kind, MSKP_RNN + 1,
+                         desc->params ? "" : "; params is NULL");
+        return NO_VALUE;
+    }
+    if (desc->bidirectional > 1 || desc->state_given > 1) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "%s: kind %u, bidirectional %u, state_given %u%s", mskpi_short(who, room),
-                         (unsigned)desc->kind, desc->bidirectional, desc->state_given,
-                         desc->params ? "" : ", params is NULL");
+                         "%s: bidirectional is %u, state_given is %u, not 0 or 1",
+                         mskpi_short(who, room), desc->bidirectional, desc->state_given);
         return NO_VALUE;
     }
     for (size_t layer = 0; layer < layers; layer++) {

@@ -35,30 +35,73 @@ mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, 
     return status;
 }
 
-/* Names that are not checked yet may hold anything. */
+/* Is the byte the second or a later one of a character in UTF-8? */
+static int continues(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+static int is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
 const char *mskpi_short(const char *name, char room[NAME_ROOM])
 {
     const size_t length = strlen(name), half = (NAME_ROOM - 4) / 2;
+    size_t head = half, tail = length - half, i = 0;
+    while (name[i] && !is_control(name[i])) i++;
+    if (length < NAME_ROOM && !name[i]) return name;
     if (length < NAME_ROOM) {
         memcpy(room, name, length + 1);
-    } else {
-        memcpy(room, name, half);
-        memcpy(room + half, "...", 3);
-        memcpy(room + half + 3, name + length - half, half + 1);
+    } else { /* no character is cut in two */
+        while (head && continues(name[head])) head--;
+        while (continues(name[tail])) tail++;
+        memcpy(room, name, head);
+        memcpy(room + head, "...", 3);
+        memcpy(room + head + 3, name + tail, length - tail + 1);
     }
     for (char *c = room; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+        if (is_control(*c)) *c = '?';
     return room;
 }
 
-const char *mskpi_number(double x, char room[32])
+const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
+{
+    const size_t half = (NAME_ROOM - 4) / 2;
+    size_t length = n;
+    if (n < NAME_ROOM) {
+        memcpy(room, bytes, n);
+    } else {
+        memcpy(room, bytes, half);
+        memcpy(room + half, "...", 3);
+        memcpy(room + half + 3, bytes + n - half, half);
+        length = half + 3 + half;
+    }
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)room[i] < ' ' || room[i] == 127) room[i] = '?';
+    room[length] = 0;
+    return room;
+}
+
+static const char *number(double x, int digits, char room[32])
 {
     if (isfinite(x) && x == floor(x) && fabs(x) < 1e15) {
         snprintf(room, 32, "%.0f", x);
         return room;
     }
-    snprintf(room, 32, "%.9g", x);
+    snprintf(room, 32, "%.*g", digits, x);
     for (char *c = room; *c; c++)
         if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
     return room;
+}
+
+const char *mskpi_number(double x, char room[32])
+{
+    return number(x, 9, room);
+}
+
+const char *mskpi_exact_number(double x, char room[32])
+{
+    return number(x, 17, room);
 }

@@ -68,10 +68,11 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     static const char *const op[] = {"add",     "subtract", "multiply", "maximum",
                                      "minimum", "average",  "divide"};
     const char *who = mskpi_who(name, "combine");
-    char room[NAME_ROOM], room_v[NAME_ROOM];
+    char room[NAME_ROOM], room_v[NAME_ROOM], room_w[NAME_ROOM];
     const char *shown = mskpi_short(who, room);
     mskp_status status;
     graph_value all = {0}, v;
+    uint32_t widest = 0;
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
     if (!values) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: values is NULL", shown);
@@ -79,22 +80,25 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     }
     if ((size_t)kind >= sizeof op / sizeof *op || !n) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "%s: combine kind %u (there are %zu) of %zu values", shown, (unsigned)kind,
-                         sizeof op / sizeof *op, n);
+                         "%s: combine kind %u (there are %zu) of %zu values (1 at least)", shown,
+                         (unsigned)kind, sizeof op / sizeof *op, n);
         return NO_VALUE;
     }
     /* The widest operand gives the list. */
     for (size_t i = 0; i < n; i++) {
         if (mskpi_enter(graph, who, values[i], &v)) return NO_VALUE;
-        if (v.view.n > all.view.n) all.view = v.view;
+        if (v.view.n > all.view.n) {
+            all.view = v.view;
+            widest = values[i].id;
+        }
         if (broadcast(graph, shown, &all, values[i])) return NO_VALUE;
     }
     for (size_t i = 0; i < n; i++) {
         const size_t channels = graph->values[values[i].id].view.n;
         if (channels == 1 || channels == all.view.n) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, another value has %zu",
-                         shown, mskpi_short(mskpi_value_name(graph, values[i].id), room_v),
-                         channels, all.view.n);
+        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, %s has %zu", shown,
+                         mskpi_short(mskpi_value_name(graph, values[i].id), room_v), channels,
+                         mskpi_short(mskpi_value_name(graph, widest), room_w), all.view.n);
         return NO_VALUE;
     }
     const mskp_value out =
@@ -143,12 +147,17 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
     char room[NAME_ROOM], digits[24];
     graph_value v;
     mskp_status status;
-    for (size_t k = 0; parts && k < n; k++) parts[k] = NO_VALUE;
+    const size_t most =
+        graph && in.id && in.id <= graph->nvalues ? graph->values[in.id].view.n : UINT32_MAX;
+    for (size_t k = 0; parts && n <= most && k < n; k++) parts[k] = NO_VALUE;
     if (!mskpi_describing(graph, &status)) return status;
     if (mskpi_enter(graph, who, in, &v)) return graph->error.status;
-    if (!parts || rewritable > 1)
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s", mskpi_short(who, room),
-                                parts ? "rewritable is not 0 or 1" : "parts is NULL");
+    if (!parts)
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: parts is NULL",
+                                mskpi_short(who, room));
+    if (rewritable > 1)
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
+                                mskpi_short(who, room), rewritable);
     if (!n || v.view.n % n)
         return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                                 "%s: %zu channels do not make %zu equal parts",

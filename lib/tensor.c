@@ -89,8 +89,8 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         v.shape[d] = shape[d];
         if (tensor->ndim && tensor->shape[d] != shape[d])
             return mskpi_fail(err, MSKP_BAD_SHAPE,
-                              "%s: axis %u of the tensor has length %zu, the parameter's has %zu",
-                              name, d, tensor->shape[d], shape[d]);
+                              "%s: axis %u of the tensor has length %zu, %zu is expected", name, d,
+                              tensor->shape[d], shape[d]);
         if (tensor->ndim && tensor->stride[d]) packed = 0;
     }
     for (uint32_t d = ndim; d-- > 0;) {
@@ -102,8 +102,8 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
                           "%s: data is not aligned to its elements of %zu bytes", name, v.element);
     if (tensor->elements && tensor->elements != span)
         return mskpi_fail(err, MSKP_BAD_SHAPE,
-                          "%s: the tensor has %zu elements, the parameter's shape asks for %zu",
-                          name, tensor->elements, span);
+                          "%s: the tensor has %zu elements, its shape asks for %zu", name,
+                          tensor->elements, span);
     sort_axes(&v);
     /* From the smallest stride up: each must step over all that the smaller ones span. */
     for (uint32_t k = ndim; k-- > 0;) {
@@ -139,7 +139,7 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
         return mskpi_fail(err, MSKP_OTHER_NETWORK,
                           "%s: made for %zu parameters, the network has %zu", name, params,
                           network);
-    if (set[0].data || set[0].ndim)
+    if (set[0].data || set[0].ndim || set[0].elements)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                           "%s: entry 0 is set; parameters count from 1, entry 0 is not used", name);
     return MSKP_OK;

@@ -65,7 +65,9 @@ static int number_units(mskp_graph *graph, unit_table *u)
     for (uint32_t c = 0; c < n; c++) {
         if (u->of_channel[c] == MSKP_PINNED) continue;
         u->exact[u->of_channel[c]] &= graph->channels[c].exact;
-        u->inexact[u->of_channel[c]] |= graph->channels[c].inexact != 0;
+        const uint32_t by = graph->channels[c].inexact;
+        uint32_t *first = &u->inexact[u->of_channel[c]];
+        if (by && (!*first || by < *first)) *first = by;
     }
     return 0;
 }
@@ -469,9 +471,9 @@ static void trace_value(tracer *t, uint32_t id, freedom *f)
             if (!f->pinned++ || event < pinned) pinned = event;
             continue;
         }
-        if (g->u.inexact[g->u.of_channel[c]]) f->inexact++;
-        if (g->channels[c].inexact && (!f->inexact_by || g->channels[c].inexact < f->inexact_by))
-            f->inexact_by = g->channels[c].inexact;
+        const uint32_t mixes = g->u.inexact[g->u.of_channel[c]];
+        if (mixes) f->inexact++;
+        if (mixes && (!f->inexact_by || mixes < f->inexact_by)) f->inexact_by = mixes;
         if (t->seen[c] == id && !t->oldest[c]) continue; /* the same channel once more */
         distinct++;
         const uint32_t event = trace(t, id, c);
@@ -545,6 +547,17 @@ mskp_status mskpi_check_units(const mskp_graph *graph, size_t n, mskp_error *err
         return mskpi_fail(err, MSKP_OTHER_NETWORK, "the array has %zu units, the graph has %zu", n,
                           graph->u.n);
     return MSKP_OK;
+}
+
+uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
+{
+    const unit_table *u = &graph->u;
+    uint32_t first = UINT32_MAX;
+    for (size_t i = u->incidence_first[family]; i < u->incidence_first[family + 1]; i++) {
+        const uint32_t value = u->lists[u->incidences[i].list].value;
+        if (value && value < first) first = value;
+    }
+    return first;
 }
 
 mskp_counts mskp_count(const mskp_graph *graph)

@@ -542,6 +542,8 @@ typedef struct stage {
     double scores[MOST_UNITS], numbers[WIDTH];
     uint8_t keep[MOST_UNITS];
     const unsigned char *content; /* what out.pool starts with */
+    char mask[1 << 14];           /* keep as text */
+    size_t mask_length;
     struct {
         double scores[MOST_UNITS], value;
         uint8_t keep[MOST_UNITS];
@@ -551,7 +553,7 @@ typedef struct stage {
         mskp_plan *plan;
         mskp_graph *small;
         mskp_tensor values[MOST_PARAMS], gradients[MOST_PARAMS], to[MOST_PARAMS];
-        size_t used;
+        size_t used, length;
         unsigned char pool[POOL_BYTES];
     } out;
 } stage;
@@ -645,6 +647,31 @@ static mskp_status call_info(stage *s, mskp_error *err)
     return mskp_value_get_info(s->graph, mskp_value_find(s->graph, "sum"), &s->out.info, err);
 }
 
+/* Texts go where no tensor lies. */
+static mskp_status call_mask_write(stage *s, mskp_error *err)
+{
+    return mskp_mask_write(s->graph, s->units, s->keep, POOL_BYTES - s->out.used,
+                           (char *)s->out.pool + s->out.used, &s->out.length, err);
+}
+
+static mskp_status call_mask_read(stage *s, mskp_error *err)
+{
+    return mskp_mask_read(s->graph, s->mask_length, s->mask, s->units, s->out.keep, err);
+}
+
+static mskp_status call_mask_compose(stage *s, mskp_error *err)
+{
+    return mskp_mask_compose(s->graph, s->units, s->keep, mskp_count(s->small).units, s->keep,
+                             s->out.keep, err);
+}
+
+static mskp_status call_report(stage *s, mskp_error *err)
+{
+    const mskp_report report = {.scores = s->scores};
+    return mskp_report_json(s->graph, s->units, s->keep, &report, POOL_BYTES - s->out.used,
+                            (char *)s->out.pool + s->out.used, &s->out.length, err);
+}
+
 static mskp_status call_plan(stage *s, mskp_error *err)
 {
     return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, NULL, err);
@@ -681,6 +708,16 @@ static mskp_status call_cut_interleaved(stage *s, mskp_error *err)
     for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
     const mskp_move moves[2] = {{even, NULL}, {odd, NULL}};
     return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+/* Into every other element, and those between. */
+static mskp_status call_restore(stage *s, mskp_error *err)
+{
+    mskp_tensor odd[MOST_PARAMS];
+    memcpy(odd, s->out.gradients, sizeof odd);
+    for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
+    const mskp_move moves[2] = {{s->out.to, s->out.gradients}, {s->out.to, odd}};
+    return mskp_plan_restore(s->plan, s->params, 2, moves, err);
 }
 
 /* Interleaved, so that the check of overlaps has to look at elements. */
@@ -757,12 +794,17 @@ static const struct {
     {"mskp_select", call_select, false, false},
     {"mskp_select budget", call_select_budget, false, false},
     {"mskp_value_get_info", call_info, false, false},
+    {"mskp_mask_write", call_mask_write, true, false},
+    {"mskp_mask_read", call_mask_read, false, false},
+    {"mskp_mask_compose", call_mask_compose, true, false},
+    {"mskp_report_json", call_report, false, false},
     {"mskp_plan_create", call_plan, false, true},
     {"mskp_plan_create with small", call_plan_small, false, true},
     {"mskp_plan_views", call_views, false, false},
     {"mskp_plan_cut in place", call_cut_in_place, false, false},
     {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
     {"mskp_plan_cut interleaved", call_cut_interleaved, false, false},
+    {"mskp_plan_restore", call_restore, false, false},
     {"mskp_take", call_take, false, false},
     {"mskp_penalty_gradient", call_gradient, true, false},
     {"mskp_penalty_shrink", call_shrink, true, false},
@@ -824,6 +866,9 @@ static stage *stage_open(const mskp_host *host)
     s->content = (unsigned char *)content;
     must(mskp_plan_create(s->graph, s->units, s->keep, &s->plan, &s->small, &err) == MSKP_OK, "%s",
          err.text);
+    must(mskp_mask_write(s->graph, s->units, s->keep, sizeof s->mask, s->mask, &s->mask_length,
+                         &err) == MSKP_OK,
+         "%s", err.text);
     return s;
 }
 

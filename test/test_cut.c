@@ -204,9 +204,10 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
                     guarded a, const unsigned char *before, size_t counts[3])
 {
     mskp_tensor poison, views[2], small[2], after = view_after_cut(resolved, kept);
-    memset(&poison, 0x5a, sizeof poison); /* entry 0: no data, no axes; and never written */
+    memset(&poison, 0x5a, sizeof poison); /* entry 0: says nothing of a tensor; and never written */
     poison.data = NULL;
     poison.ndim = 0;
+    poison.elements = 0;
     mskp_tensor from[2] = {poison, abbreviated(r, resolved)};
     mskp_move move = {from, NULL};
     mskp_error err = untouched;

@@ -312,6 +312,89 @@ START_TEST(half_precision_is_decoded)
 }
 END_TEST
 
+/* ---- Infinities that the host gives ---- */
+
+START_TEST(infinities_of_both_signs)
+{
+    mskp_graph *g = vector_graph(2);
+    const mskp_value v = mskp_value_find(g, "v");
+    const double up[2] = {1, (double)INFINITY}, down[2] = {2, -(double)INFINITY};
+    const mskp_channel_numbers given[] = {{v, 2, up}, {v, 2, down}};
+    double scores[2] = {7, 7};
+    mskp_error err = {0};
+    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MEAN; reduce++) {
+        ck_assert_int_eq(mskp_score_channels(g, 2, given, (mskp_reduce)reduce, 2, scores, &err),
+                         MSKP_BAD_NUMBER);
+        ck_assert_ptr_nonnull(strstr(err.text, "unit 1: infinities of both signs among its 2"));
+        ck_assert(scores[0] == 7 && scores[1] == 7);
+    }
+    const double huge[2] = {1, 1.7e308};
+    ck_assert_int_eq(mskp_score_channels(g, 2, (mskp_channel_numbers[]){{v, 2, huge}, {v, 2, huge}},
+                                         MSKP_REDUCE_SUM, 2, scores, &err),
+                     MSKP_BAD_NUMBER);
+    ck_assert_ptr_nonnull(strstr(err.text, "unit 1: no double can hold the sum of its 2"));
+    ck_assert_int_eq(mskp_score_channels(g, 2, given, MSKP_REDUCE_MAX, 2, scores, NULL), MSKP_OK);
+    ck_assert(scores[0] == 2 && scores[1] == (double)INFINITY);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* ---- Rows longer than what is summed at once ---- */
+
+/* Whole numbers, so that sums are exact in any order. */
+static double whole(const size_t index[MSKP_MAX_DIMS])
+{
+    return (double)((index[0] * 7919 + index[1] * 104729 + index[2] * 31) % 2001) - 1000;
+}
+
+START_TEST(long_rows)
+{
+    enum { OUT = 5, IN = 1403, TAPS = 3 };
+    static const uint32_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {2, 1, 0}};
+    static double row[OUT], column[IN], got[OUT + IN];
+    const size_t shape[MSKP_MAX_DIMS] = {OUT, IN, TAPS};
+    const bool squared = _i % 2;
+    const mskp_dtype dtype = _i / 2 % 2 ? MSKP_F64 : MSKP_F32;
+    mskp_graph *graph = mskp_graph_create(NULL);
+    const mskp_param w = mskp_parameter(graph, "w", 3, shape);
+    const mskp_value in = mskp_fresh(graph, "in", IN, 1, (size_t[]){9});
+    mskp_conv(graph, "conv", in, &(mskp_conv_desc){.weight = w});
+    mskp_tensor values[2] = {{0}};
+    size_t index[MSKP_MAX_DIMS] = {0};
+    ck_assert_int_eq(mskp_graph_finish(graph, NULL), MSKP_OK);
+    ck_assert_uint_eq(mskp_count(graph).units, OUT + IN);
+    void *data = malloc(OUT * IN * TAPS * sizeof(double));
+    ck_assert_ptr_nonnull(data);
+    mskp_param_view(graph, w, orders[_i / 4], data, dtype, &values[1], NULL);
+    memset(row, 0, sizeof row);
+    memset(column, 0, sizeof column);
+    do {
+        const double x = whole(index), part = squared ? x * x : fabs(x);
+        view_set(&values[1], index, x);
+        row[index[0]] += part;
+        column[index[1]] += part;
+    } while (next_index(3, shape, index));
+    const uint32_t *unit[2] = {mskp_param_units(graph, w, 0, NULL, NULL),
+                               mskp_param_units(graph, w, 1, NULL, NULL)};
+    const mskp_norm_kind norm = squared ? MSKP_NORM_L2 : MSKP_NORM_L1;
+    for (uint32_t roles = 1; roles <= 3; roles++) { /* filters, consumers, both */
+        const mskp_scoring how = {.roles = roles, .norm = norm, .reduce = MSKP_REDUCE_JOINT};
+        ck_assert_int_eq(mskp_score(graph, &how, 1, values, OUT + IN, got, NULL), MSKP_OK);
+        for (size_t i = 0; i < OUT + IN; i++) {
+            const bool is_row = i < OUT;
+            const double sum = is_row ? row[i] : column[i - OUT];
+            const double score = got[is_row ? unit[0][i] : unit[1][i - OUT]];
+            if (!(roles & (is_row ? MSKP_ROLE_FILTER : MSKP_ROLE_CONSUMER)))
+                ck_assert(score == (double)INFINITY);
+            else
+                ck_assert_double_eq(score, squared ? sqrt(sum) : sum);
+        }
+    }
+    free(data);
+    mskp_graph_destroy(graph);
+}
+END_TEST
+
 /* ---- The host's numbers ---- */
 
 START_TEST(channel_numbers_are_reduced)
@@ -438,6 +521,8 @@ int main(void)
     tcase_add_loop_test(tcase, scores_are_sums_over_elements, 0, 2);
     tcase_add_loop_test(tcase, bad_numbers_and_missing_data, 0, 2);
     tcase_add_loop_test(tcase, half_precision_is_decoded, 0, 4);
+    tcase_add_test(tcase, infinities_of_both_signs);
+    tcase_add_loop_test(tcase, long_rows, 0, 16);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, scores_that_are_no_numbers);
     tcase_add_test(tcase, channel_numbers_are_reduced);

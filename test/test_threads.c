@@ -188,6 +188,32 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     for (size_t p = 1; p <= params; p++) add(j, small[p].shape, sizeof small[p].shape);
     add(j, values->memory, values->bytes);
     add(j, gradients->memory, gradients->bytes);
+
+    rng r = {j->seed};
+    set back;
+    set_open(&back, j->graph, &r, true);
+    const mskp_move undo = {values->views, back.views};
+    tell(j, mskp_plan_restore(plan, params, 1, &undo, &j->err));
+    add(j, back.memory, back.bytes);
+    free(back.memory);
+}
+
+/* The mask and the report as text, and the mask read again. */
+static void texts(job *j, const double *scores, const uint8_t *keep)
+{
+    enum { ROOM = 1 << 18 };
+    const size_t units = mskp_count(j->graph).units;
+    const mskp_report report = {.scores = scores};
+    uint8_t back[MOST_UNITS];
+    size_t n = 0;
+    char *text = malloc(ROOM);
+    if (!text) abort();
+    tell(j, mskp_mask_write(j->graph, units, keep, ROOM, text, &n, &j->err));
+    add(j, text, n);
+    if (tell(j, mskp_mask_read(j->graph, n, text, units, back, &j->err))) add(j, back, units);
+    tell(j, mskp_report_json(j->graph, units, keep, &report, ROOM, text, &n, &j->err));
+    add(j, text, n);
+    free(text);
 }
 
 static void *run_job(void *argument)
@@ -205,6 +231,7 @@ static void *run_job(void *argument)
     set_open(&gradients, g, &r, false);
     scores_and_mask(j, &values, scores, keep);
     penalties(j, &values, &gradients, scores, keep);
+    texts(j, scores, keep);
     mskp_plan *own = NULL;
     mskp_graph *small = NULL;
     if (j->shared != NULL) {

@@ -348,7 +348,7 @@ START_TEST(conv_is_checked)
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .grouping = (mskp_grouping)3), MSKP_BAD_ARGUMENT,
                   WORDS("layer", "grouping 3"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .output_pad = {1}), MSKP_BAD_SHAPE,
-                  WORDS("layer", "output pad"));
+                  WORDS("layer", "output_pad is 1"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .reserved = {0, 1}), MSKP_BAD_ARGUMENT, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX, 0}), MSKP_BAD_SHAPE,
                   WORDS("layer"));
@@ -505,7 +505,11 @@ START_TEST(further_operators_are_checked)
 #define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
     REFUSED_PLAIN(NORM(.kind = (mskp_norm_layer)6), MSKP_BAD_ARGUMENT, WORDS("n", "kind 6"));
     REFUSED_PLAIN(NORM(.kind = MSKP_GROUP_NORM, .groups = 2), MSKP_BAD_SHAPE, WORDS("n", "2", "3"));
-    REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .groups = 3), MSKP_BAD_SHAPE, WORDS("layer_norm"));
+    REFUSED_PLAIN(mskp_norm(b.g, "n", mskp_fresh(b.g, "f", 4, 0, NULL),
+                            &(mskp_norm_desc){.scale = b.v4, .shift = b.v4}),
+                  MSKP_BAD_ARGUMENT, WORDS("n: scale and shift are one parameter"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .groups = 3), MSKP_BAD_SHAPE,
+                  WORDS("n: groups is 3"));
     REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .mean = b.v7), MSKP_BAD_ARGUMENT,
                   WORDS("layer_norm", "statistics"));
     REFUSED_PLAIN(NORM(.kind = MSKP_LAYER_NORM, .variance = b.v7), MSKP_BAD_ARGUMENT,
@@ -626,10 +630,12 @@ START_TEST(further_operators_are_checked)
                   MSKP_BAD_SHAPE, WORDS("a", "query", "expected 3"));
     REFUSED_PLAIN(ATTEND(.heads = 0, .head_dim = 1), MSKP_BAD_ARGUMENT, WORDS("a", "0 heads"));
     REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 0), MSKP_BAD_ARGUMENT, WORDS("a", "2 heads of 0"));
+    REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 2, .kv_heads = 3), MSKP_BAD_ARGUMENT,
+                  WORDS("a: 2 heads are no multiple of 3 key"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .units = (mskp_attention_units)2),
-                  MSKP_BAD_ARGUMENT, WORDS("a", "units 2"));
+                  MSKP_BAD_ARGUMENT, WORDS("a", "units is 2"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 2), MSKP_BAD_ARGUMENT,
-                  WORDS("a", "packed 2"));
+                  WORDS("a", "packed is 2"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .reserved = {1}), MSKP_BAD_ARGUMENT,
                   WORDS("a", "reserved"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .memory = {99}), MSKP_BAD_ARGUMENT,
@@ -679,9 +685,9 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "2", "5"));
     REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_BAD_ARGUMENT, WORDS("r", "desc"));
     REFUSED_PLAIN(RECUR(.bidirectional = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
-                  WORDS("r", "bidirectional 2"));
+                  WORDS("r", "bidirectional is 2"));
     REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_BAD_ARGUMENT,
-                  WORDS("r", "state_given 2"));
+                  WORDS("r", "state_given is 2"));
     REFUSED_PLAIN(RECUR(.params = SAME_TWICE, .reserved = {1}), MSKP_BAD_ARGUMENT,
                   WORDS("r", "reserved"));
     REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_BAD_ARGUMENT,
@@ -1006,6 +1012,71 @@ START_TEST(the_first_norm_is_told)
 }
 END_TEST
 
+/* A norm mixes what is tied to its input, too. */
+START_TEST(what_is_tied_is_inexact)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_norm_desc inexact = {.kind = MSKP_LAYER_NORM, .accept_inexact = 1};
+    mskp_value v[2];
+    mskp_value_info info;
+    for (int i = 0; i < 2; i++) v[i] = mskp_fresh(g, NULL, 2, 0, NULL);
+    const mskp_value sum = mskp_combine(g, NULL, MSKP_ADD, 2, v);
+    const mskp_value norm = mskp_norm(g, "norm", sum, &inexact);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(mskp_value_get_info(g, v[i], &info, NULL), MSKP_OK);
+        ck_assert_uint_eq(info.inexact, 2);
+        ck_assert_uint_eq(info.inexact_by.id, norm.id);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* More parts than channels: nobody's array is that long. */
+START_TEST(chunk_of_too_many_parts)
+{
+    const size_t counts[] = {4, SIZE_MAX, SIZE_MAX / 2, (size_t)UINT32_MAX + 1};
+    for (int i = 0; i < 4; i++)
+        for (uint32_t id = 0; id < 2; id++) {
+            mskp_graph *g = mskp_graph_create(NULL);
+            const mskp_value v = mskp_input(g, "v", 3, 0, NULL);
+            mskp_value parts[4] = {{7}, {7}, {7}, {7}};
+            if (!id && i == 0) continue;
+            ck_assert_int_ne(mskp_chunk(g, "c", id ? v : (mskp_value){0}, counts[i], 0, parts),
+                             MSKP_OK);
+            for (int k = 0; k < 4; k++) ck_assert_uint_eq(parts[k].id, 7);
+            mskp_graph_destroy(g);
+        }
+}
+END_TEST
+
+/* A sentence is one line of whole characters, whatever the name is. */
+START_TEST(names_in_sentences)
+{
+    char name[200], umlauts[201] = "";
+    mskp_error err = {0};
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_parameter(g, "a\nb\x1b[2J\x7f", 1, (size_t[]){1});
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_NAME);
+    ck_assert_msg(strstr(err.text, "a?b?[2J?") != NULL, "%s", err.text);
+    mskp_graph_destroy(g);
+    for (size_t blanks = 0; blanks < 2;
+         blanks++) { /* of two bytes each, from an even or odd place */
+        for (size_t i = 0; i < 99; i++) memcpy(umlauts + 2 * i, "\xc3\xa4", 3);
+        snprintf(name, sizeof name, "%s%.*s", blanks ? "x" : "", 180, umlauts);
+        g = mskp_graph_create(NULL);
+        mskp_parameter(g, name, 0, NULL);
+        mskp_graph_finish(g, &err);
+        for (const char *c = err.text; *c; c++) {
+            if (*c == '\xc3') ck_assert_msg(c[1] == '\xa4', "half a character: %s", err.text);
+            if (*c == '\xa4') ck_assert_msg(c[-1] == '\xc3', "half a character: %s", err.text);
+        }
+        ck_assert_ptr_nonnull(strstr(err.text, "..."));
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* A group norm of no groups is of one, which is a layer norm's. */
 START_TEST(one_group_is_all)
 {
@@ -1311,6 +1382,9 @@ int main(void)
     tcase_add_test(tcase, nothing_is_something);
     tcase_add_test(tcase, slices_from_one_channel);
     tcase_add_test(tcase, the_first_norm_is_told);
+    tcase_add_test(tcase, what_is_tied_is_inexact);
+    tcase_add_test(tcase, chunk_of_too_many_parts);
+    tcase_add_test(tcase, names_in_sentences);
     tcase_add_test(tcase, one_group_is_all);
     tcase_add_test(tcase, parameters_count_where_they_came_first);
     tcase_add_test(tcase, zero_as_the_host_says);

@@ -1,6 +1,7 @@
 /* Data sets: CIFAR-10's binary files, batches with augmentation, evaluation. */
 #include "internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static bool read_records(const char *path, size_t count, uint8_t *pixels, uint8_
                          cn_error *err)
 {
     FILE *file = fopen(path, "rb");
-    if (!file) return cn_fail(err, "%s: cannot be opened", path);
+    if (!file) return cn_fail(err, "%s: cannot be opened: %s", path, strerror(errno));
     size_t i = 0;
     bool good = true;
     for (; good && i < count; i++)

@@ -10,6 +10,7 @@
 #include "internal.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,7 +196,7 @@ bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err)
 {
     *file = (cn_tensors){0};
     FILE *stream = fopen(path, "rb");
-    if (!stream) return cn_fail(err, "%s: cannot be opened", path);
+    if (!stream) return cn_fail(err, "%s: cannot be opened: %s", path, strerror(errno));
     unsigned char *bytes = NULL;
     size_t size = 0, room = 0;
     for (size_t more = 1; more;) {

@@ -94,6 +94,7 @@ bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         const arg *option = NULL;
+        if (!strcmp(word, "-h")) word = "--help";
         if (strncmp(word, "--", 2) != 0)
             return args_refuse(size, text, "\"%.80s\" is not an option; see --help", word);
         const size_t length = strcspn(word + 2, "=");

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "args.h"
 
@@ -73,6 +74,11 @@ static const arg OPTIONS[] = {
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
 bool options_read(int argc, char **argv, options *o, size_t size, char *text)
 {
     *o = DEFAULTS;
@@ -85,6 +91,11 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
     if (o->mask == MASK_FILTERS || o->sparse || o->macs >= 1) o->epochs[GLOBAL] = 0;
     if (o->save_sparse && !o->epochs[GLOBAL])
         return args_refuse(size, text, "--save-sparse needs a global stage, and there is none");
+    if (!isnan(o->strength) && (o->penalty == PENALTY_NONE || o->penalty == PENALTY_DEADLINE))
+        return args_refuse(size, text, "--strength has no use: this penalty has none");
+    if (same(o->out, o->log) || same(o->out, o->save_sparse) || same(o->log, o->save_sparse))
+        return args_refuse(size, text, "two outputs go to one file, %.80s",
+                           same(o->out, o->log) || same(o->out, o->save_sparse) ? o->out : o->log);
     if (isnan(o->rate)) o->rate = o->weights ? 0.02 : 0.1;
     if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
     return true;

@@ -4,7 +4,8 @@
  * size runs, as for a profiler.
  *
  * Made-up networks of a few shapes, doubled from size to size, without tensors. Each stage is timed
- * (medians), and the most that it held beyond what was there before is counted by the allocator.
+ * (processor time of one thread, medians), and beside them a bare loop over as many numbers as there
+ * are units, which stores each by its score: that grows as caches make it grow. The most that a stage held beyond what was there before is counted by the allocator.
  * Exponents are slopes of log time and log bytes by least squares, over all sizes and over the
  * larger half of them, whose arrays are all well above the caches.
  *
@@ -175,9 +176,9 @@ static const network networks[] = {
 
 /* ---- stages ---- */
 
-enum { DESCRIBE, FINISH, MEASURE, SELECT_MACS, SELECT_FRACTION, PLAN, STAGES };
-static const char *const stage_names[STAGES] = {"describe", "finish",   "measure",
-                                                "sel-macs", "sel-frac", "plan"};
+enum { DESCRIBE, FINISH, MEASURE, SELECT_MACS, SELECT_FRACTION, PLAN, BARE, STAGES };
+static const char *const stage_names[STAGES] = {"describe", "finish", "measure", "sel-macs",
+                                                "sel-frac", "plan",   "bare"};
 
 enum { SIZES = 32, ROUNDS = 5 };
 
@@ -197,12 +198,12 @@ typedef struct run {
 static void stage_begins(run *r)
 {
     r->before = r->memory.peak = r->memory.live;
-    r->start = timing_now();
+    r->start = timing_cpu();
 }
 
 static void stage_ends(run *r, int stage, size_t round, result *out)
 {
-    r->seconds[stage][round] = timing_now() - r->start;
+    r->seconds[stage][round] = timing_cpu() - r->start;
     out->bytes[stage] = (double)(r->memory.peak - r->before);
     if ((double)r->memory.peak > out->peak) out->peak = (double)r->memory.peak;
 }
@@ -233,6 +234,36 @@ static void make_up(double *scores, size_t n)
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         scores[i] = (double)(state >> 11) * 0x1p-53;
     }
+}
+
+/*
+ * The machine's own growth, without the library: the numbers of all units by their scores, in an
+ * order that memory does not have, as a sort leaves them. Linear in n; what it takes above that, the
+ * caches took.
+ */
+static int bare(run *r, const double *scores, size_t n, size_t round, result *out)
+{
+    typedef struct item {
+        double score;
+        uint64_t unit;
+    } item;
+    item *items = malloc(n * sizeof *items), *sorted = malloc(n * sizeof *sorted);
+    const int failed = !items || !sorted;
+    for (size_t i = 0; !failed && i < n; i++) {
+        items[i] = (item){scores[i], i};
+        sorted[i] = (item){0, 0};
+    }
+    stage_begins(r);
+    for (size_t i = 0; !failed && i < n; i++) {
+        item *to = &sorted[(size_t)(items[i].score * (double)n)];
+        to->score += items[i].score;
+        to->unit += items[i].unit;
+    }
+    stage_ends(r, BARE, round, out);
+    out->bytes[BARE] = (double)(2 * n * sizeof *items);
+    free(items);
+    free(sorted);
+    return failed;
 }
 
 static int stages(run *r, mskp_graph *g, size_t n, size_t round, result *out, mskp_error *err)
@@ -267,6 +298,7 @@ static int stages(run *r, mskp_graph *g, size_t n, size_t round, result *out, ms
         failed = mskp_plan_create(g, n, keep, &plan, &small, err) != MSKP_OK;
         stage_ends(r, PLAN, round, out);
     }
+    failed = failed || bare(r, scores, n, round, out);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(small);
     free(scores);

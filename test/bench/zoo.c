@@ -1,7 +1,7 @@
 /*
  * What pruning costs in time and memory, on the networks of test/zoo: zoo [-r REPEATS] [NETWORK ...]
  *
- * One thread, float parameters. Half of all units leave, those with the smallest sum of squares over
+ * One thread, processor time, float parameters. Half of all units leave, those with the smallest sum of squares over
  * filters, consumers and scales, relative to the mean of their family: the criterion and the amount
  * of compare-torch-pruning. Parameters are allocated and filled before the clock starts, anew for
  * each repetition, because surgery is in place.
@@ -147,24 +147,24 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
     mskp_plan *plan;
     mskp_graph *small;
 
-    double start = timing_now();
+    double start = timing_cpu();
     mskp_status status =
         mskp_score(graph, &scoring, counts.params, values, counts.units, scores, err);
     if (status) return status;
     normalize(graph, counts, scores);
-    seconds[SCORE] = timing_now() - start;
+    seconds[SCORE] = timing_cpu() - start;
 
-    start = timing_now();
+    start = timing_cpu();
     status = mskp_select(graph, counts.units, scores, &(mskp_rule){.remove_fraction = FRACTION},
                          keep, &selection, err);
     if (status) return status;
-    seconds[SELECT] = timing_now() - start;
+    seconds[SELECT] = timing_cpu() - start;
 
-    start = timing_now();
+    start = timing_cpu();
     status = mskp_plan_create(graph, counts.units, keep, &plan, &small, err);
     if (status) return status;
     status = mskp_plan_cut(plan, counts.params, 1, &(mskp_move){.from = values}, err);
-    seconds[CUT] = timing_now() - start;
+    seconds[CUT] = timing_cpu() - start;
 
     r->removed = selection.removed;
     if (!status) status = mskp_measure(graph, 0, NULL, &r->before, NULL, err);
@@ -204,12 +204,12 @@ static mskp_status once(const char *name, result *r, double seconds[STAGES], msk
     const size_t before = resident("VmRSS");
 
     if (!status) {
-        double start = timing_now();
+        double start = timing_cpu();
         graph = zoo_make(name, &host);
-        seconds[DESCRIBE] = timing_now() - start;
-        start = timing_now();
+        seconds[DESCRIBE] = timing_cpu() - start;
+        start = timing_cpu();
         status = graph ? mskp_graph_finish(graph, err) : MSKP_NO_MEMORY;
-        seconds[UNITS] = timing_now() - start;
+        seconds[UNITS] = timing_cpu() - start;
     }
     if (!status) status = prune(graph, values, scores, keep, r, seconds, err);
 

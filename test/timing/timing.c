@@ -4,11 +4,21 @@
 #include <stdlib.h>
 #include <time.h>
 
-double timing_now(void)
+static double seconds(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double timing_now(void)
+{
+    return seconds(CLOCK_MONOTONIC);
+}
+
+double timing_cpu(void)
+{
+    return seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static int ascending(const void *a, const void *b)

@@ -1,0 +1,500 @@
+/*
+ * Masks as text: families' lines decide, values' lines say what follows for the channels and are
+ * checked against them. docs/mask-file.md has the grammar. And masks of masks.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+/* ---- the fingerprint ---- */
+
+/* In arithmetic alone, so that it is the same for every byte order and width of size_t. */
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
+    return h ^ h >> 32;
+}
+
+static uint64_t mix_name(uint64_t h, const char *name)
+{
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++) h = mix(h, (unsigned char)name[i]);
+    return mix(h, n);
+}
+
+uint64_t mskp_fingerprint(const mskp_graph *graph)
+{
+    uint64_t h = 1; /* of the format */
+    if (!graph || !graph->finished) return 0;
+    h = mix(mix(h, graph->nparams), graph->nvalues);
+    for (uint32_t p = 1; p <= graph->nparams; p++) {
+        h = mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
+        for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
+            const graph_axis *a = &graph->axes[graph->params[p].axis + d];
+            h = mix(mix(h, a->length), a->list != NO_LIST);
+            if (a->list == NO_LIST) continue;
+            const unit_list *list = &graph->u.lists[a->list];
+            for (size_t i = 0; i < list->n; i++) h = mix(h, graph->u.list_units[list->first + i]);
+        }
+    }
+    for (uint32_t v = 1; v <= graph->nvalues; v++) {
+        size_t n;
+        const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
+        h = mix(mix_name(h, mskpi_value_name(graph, v)), n);
+        for (size_t i = 0; i < n; i++) h = mix(h, unit[i]);
+    }
+    return h + !h;
+}
+
+const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17])
+{
+    for (int i = 0; i < 16; i++) digits[i] = "0123456789abcdef"[fingerprint >> (60 - 4 * i) & 15];
+    digits[16] = 0;
+    return digits;
+}
+
+/* ---- writing ---- */
+
+typedef struct mask {
+    const mskp_graph *graph;
+    const uint8_t *keep;
+    char fingerprint[17];
+} mask;
+
+static size_t kept_of(const uint8_t *keep, const uint32_t *unit, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_stays(keep, unit[i]) != 0;
+    return kept;
+}
+
+/* " keeps 5 of 16: 0-3,7" */
+static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, size_t n)
+{
+    const char *comma = "";
+    mskpi_put(w, " keeps ");
+    mskpi_put_count(w, kept_of(keep, unit, n));
+    mskpi_put(w, " of ");
+    mskpi_put_count(w, n);
+    mskpi_put(w, ": ");
+    for (size_t i = 0; i < n; i++) {
+        const size_t first = i;
+        if (!mskpi_stays(keep, unit[i])) continue;
+        while (i + 1 < n && mskpi_stays(keep, unit[i + 1])) i++;
+        mskpi_put(w, comma);
+        mskpi_put_count(w, first);
+        if (i > first) {
+            mskpi_put(w, "-");
+            mskpi_put_count(w, i);
+        }
+        comma = ",";
+    }
+    mskpi_put(w, *comma ? "\n" : "none\n");
+}
+
+static void put_mask(text_writer *w, const void *what)
+{
+    const mask *m = what;
+    const mskp_graph *g = m->graph;
+    size_t n, kept = 0;
+    mskpi_put(w, "mskp mask 1\nnetwork ");
+    mskpi_put(w, m->fingerprint);
+    mskpi_put(w, "\n");
+    for (size_t f = 0; f < g->u.nfamilies; f++) {
+        const uint32_t *unit = mskp_family_units(g, f, &n);
+        mskpi_put(w, "family ");
+        mskpi_put_count(w, f);
+        mskpi_put(w, " at ");
+        mskpi_put(w, mskpi_value_name(g, mskpi_family_value(g, f)));
+        put_kept(w, m->keep, unit, n);
+    }
+    for (uint32_t v = 1; v <= g->nvalues; v++) {
+        const uint32_t *unit = mskp_value_units(g, (mskp_value){v}, &n);
+        mskpi_put(w, "value ");
+        mskpi_put(w, mskpi_value_name(g, v));
+        put_kept(w, m->keep, unit, n);
+    }
+    for (size_t u = 0; u < g->u.n; u++) kept += m->keep[u] != 0;
+    mskpi_put(w, "end keeps ");
+    mskpi_put_count(w, kept);
+    mskpi_put(w, " of ");
+    mskpi_put_count(w, g->u.n);
+    mskpi_put(w, " units\n");
+}
+
+mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
+                            char *text, size_t *length, mskp_error *err)
+{
+    const mskp_status status = mskpi_check_units(graph, units, err);
+    if (status) return status;
+    if (!keep || !length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or length is NULL");
+    mask m = {.graph = graph, .keep = keep};
+    mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
+    return mskpi_write(put_mask, &m, room, text, length, err);
+}
+
+/* ---- reading: lines of words with one blank between ---- */
+
+typedef struct reader {
+    const mskp_graph *graph;
+    mskp_error *err;
+    const char *at, *end; /* lines not read yet */
+    size_t line;          /* the number of the current line, from 1 */
+    const char *rest;     /* words of it not read yet; NULL: none */
+    const char *line_end;
+    const char *word; /* the current word, not terminated */
+    size_t length;    /* of it */
+    uint8_t *keep;    /* by unit */
+    uint8_t *kept;    /* by index in the list of the current line */
+} reader;
+
+/* The line of family f, and of the first value. */
+enum { FIRST_FAMILY_LINE = 3 };
+
+static const char *quote(const reader *r, char room[NAME_ROOM])
+{
+    return mskpi_quote(r->word, r->length, room);
+}
+
+static mskp_status next_line(reader *r)
+{
+    const size_t left = (size_t)(r->end - r->at);
+    const char *stop = left ? memchr(r->at, '\n', left) : NULL;
+    if (!stop)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "the text ends %s line %zu; its last line must begin with \"end\"",
+                          left ? "within" : "before", r->line + 1);
+    r->line++;
+    r->rest = r->at;
+    r->line_end = stop > r->at && stop[-1] == '\r' ? stop - 1 : stop;
+    r->at = stop + 1;
+    return MSKP_OK;
+}
+
+/* At the end of the line: a word of length 0. */
+static void next_word(reader *r)
+{
+    r->word = r->rest ? r->rest : r->line_end;
+    const char *blank = memchr(r->word, ' ', (size_t)(r->line_end - r->word));
+    r->length = (size_t)((blank ? blank : r->line_end) - r->word);
+    r->rest = blank ? blank + 1 : NULL;
+}
+
+static int word_is(const reader *r, const char *wanted)
+{
+    return r->length == strlen(wanted) && !memcmp(r->word, wanted, r->length);
+}
+
+static mskp_status expect(reader *r, const char *wanted)
+{
+    char room[NAME_ROOM], wanted_room[NAME_ROOM];
+    next_word(r);
+    if (word_is(r, wanted)) return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where \"%s\" should be", r->line,
+                      quote(r, room), mskpi_short(wanted, wanted_room));
+}
+
+static mskp_status expect_end_of_line(reader *r)
+{
+    char room[NAME_ROOM];
+    if (!r->rest) return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where the line should end", r->line,
+                      mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
+}
+
+/* Digits from *at on. 0: none, or too large a number. */
+static int digits(const char **at, const char *end, size_t *number)
+{
+    const char *first = *at;
+    *number = 0;
+    for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
+        const size_t digit = (size_t)(**at - '0');
+        if (*number > (SIZE_MAX - digit) / 10) return 0;
+        *number = 10 * *number + digit;
+    }
+    return *at > first;
+}
+
+/* A word that is a number, and then `mark`. */
+static mskp_status read_number(reader *r, const char *mark, size_t *number)
+{
+    char room[NAME_ROOM];
+    next_word(r);
+    const char *at = r->word, *end = r->word + r->length;
+    if (digits(&at, end, number) && (size_t)(end - at) == strlen(mark) &&
+        !memcmp(at, mark, strlen(mark)))
+        return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
+                      r->line, quote(r, room), *mark ? " and " : "", mark);
+}
+
+/* "0-3,7": r->kept <- 1 for these of n indices, else 0. */
+static mskp_status read_ranges(reader *r, size_t n, size_t *count)
+{
+    char room[NAME_ROOM];
+    size_t next = 0;
+    *count = 0;
+    memset(r->kept, 0, n);
+    next_word(r);
+    if (word_is(r, "none")) return MSKP_OK;
+    for (const char *at = r->word, *end = at + r->length;; at++) {
+        size_t first, last;
+        int good = digits(&at, end, &first);
+        last = first;
+        if (good && at < end && *at == '-') {
+            at++;
+            good = digits(&at, end, &last);
+        }
+        if (!good || (at < end && *at != ','))
+            return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                              "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be",
+                              r->line, quote(r, room));
+        if (last >= n)
+            return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                              "line %zu: index %zu is out of range, of %zu the last is %zu",
+                              r->line, last, n, n - 1);
+        if (first < next || last < first)
+            return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                              "line %zu: index %zu after %zu, indices must ascend", r->line,
+                              last < first ? last : first, last < first ? first : next - 1);
+        memset(r->kept + first, 1, last - first + 1);
+        *count += last - first + 1;
+        next = last + 1;
+        if (at == end) return MSKP_OK;
+    }
+}
+
+/* "keeps 5 of 16: 0-3,7", which has n indices in this network. */
+static mskp_status read_kept(reader *r, size_t n)
+{
+    mskp_status status;
+    size_t said, size, count;
+    if ((status = expect(r, "keeps")) || (status = read_number(r, "", &said)) ||
+        (status = expect(r, "of")) || (status = read_number(r, ":", &size)))
+        return status;
+    if (size != n)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"of %zu\" should be \"of %zu\"",
+                          r->line, size, n);
+    if ((status = read_ranges(r, n, &count)) || (status = expect_end_of_line(r))) return status;
+    if (said != count)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: says that it keeps %zu, and lists %zu",
+                          r->line, said, count);
+    return MSKP_OK;
+}
+
+static mskp_status read_family(reader *r, size_t f)
+{
+    mskp_status status;
+    size_t n, number;
+    const uint32_t *unit = mskp_family_units(r->graph, f, &n);
+    if ((status = next_line(r)) || (status = expect(r, "family")) ||
+        (status = read_number(r, "", &number)))
+        return status;
+    if (number != f)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: family %zu where family %zu should be",
+                          r->line, number, f);
+    if ((status = expect(r, "at")) ||
+        (status = expect(r, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)))) ||
+        (status = read_kept(r, n)))
+        return status;
+    for (size_t i = 0; i < n; i++) r->keep[unit[i]] = r->kept[i];
+    return MSKP_OK;
+}
+
+/* What value v says of channel i is not what the families say. */
+static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit)
+{
+    char room[NAME_ROOM];
+    const char *name = mskpi_short(mskpi_value_name(r->graph, v), room);
+    size_t n, at = 0;
+    if (unit == MSKP_PINNED)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line %zu: %s lacks channel %zu, which never leaves", r->line, name, i);
+    const uint32_t family = r->graph->u.family[unit];
+    const uint32_t *fellows = mskp_family_units(r->graph, family, &n);
+    while (fellows[at] != unit) at++;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                      "line %zu: %s %s channel %zu, but line %zu %s index %zu of family %u",
+                      r->line, name, r->kept[i] ? "keeps" : "lacks", i,
+                      FIRST_FAMILY_LINE + (size_t)family, r->kept[i] ? "lacks" : "keeps", at,
+                      family);
+}
+
+static mskp_status read_value(reader *r, uint32_t v)
+{
+    mskp_status status;
+    size_t n;
+    const uint32_t *unit = mskp_value_units(r->graph, (mskp_value){v}, &n);
+    if ((status = next_line(r)) || (status = expect(r, "value")) ||
+        (status = expect(r, mskpi_value_name(r->graph, v))) || (status = read_kept(r, n)))
+        return status;
+    for (size_t i = 0; i < n; i++)
+        if (r->kept[i] != (mskpi_stays(r->keep, unit[i]) != 0)) return disagree(r, v, i, unit[i]);
+    return MSKP_OK;
+}
+
+static mskp_status read_end(reader *r)
+{
+    mskp_status status;
+    const size_t units = r->graph->u.n;
+    size_t said, of, kept = 0;
+    if ((status = next_line(r)) || (status = expect(r, "end")) || (status = expect(r, "keeps")) ||
+        (status = read_number(r, "", &said)) || (status = expect(r, "of")) ||
+        (status = read_number(r, "", &of)) || (status = expect(r, "units")) ||
+        (status = expect_end_of_line(r)))
+        return status;
+    for (size_t u = 0; u < units; u++) kept += r->keep[u];
+    if (said != kept || of != units)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line %zu: \"keeps %zu of %zu\" should be \"keeps %zu of %zu\"", r->line,
+                          said, of, kept, units);
+    if (r->at != r->end)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: something follows the line \"end\"",
+                          r->line + 1);
+    return MSKP_OK;
+}
+
+/* ---- a mask of another network: where do they differ? ---- */
+
+/* The next line of this kind: its name and length. 0: there is none. */
+static int next_of(reader *r, int families, const char **name, size_t *name_length, size_t *n)
+{
+    size_t number;
+    while (!next_line(r)) {
+        next_word(r);
+        if (!word_is(r, families ? "family" : "value")) continue;
+        if (families && (read_number(r, "", &number) || expect(r, "at"))) return 0;
+        next_word(r);
+        *name = r->word;
+        *name_length = r->length;
+        return !expect(r, "keeps") && !read_number(r, "", &number) && !expect(r, "of") &&
+               !read_number(r, ":", n);
+    }
+    return 0;
+}
+
+static mskp_status other_lines(const reader *r, int families)
+{
+    const char *what = families ? "family" : "value";
+    const mskp_graph *g = r->graph;
+    const size_t here = families ? g->u.nfamilies : g->nvalues;
+    reader scan = *r;
+    size_t there = 0, n;
+    char room[NAME_ROOM], here_room[NAME_ROOM];
+    const char *name;
+    scan.err = NULL;
+    for (size_t length, theirs; next_of(&scan, families, &name, &length, &theirs); there++) {
+        const size_t id = families ? there : there + 1;
+        mskpi_quote(name, length, room);
+        if (there == here)
+            return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+                              "line %zu: another network: %s %zu is %s there, this one has %zu",
+                              scan.line, what, id, room, here);
+        const uint32_t v = families ? mskpi_family_value(g, there) : (uint32_t)id;
+        const char *mine = mskpi_value_name(g, v);
+        if (families)
+            mskp_family_units(g, there, &n);
+        else
+            mskp_value_units(g, (mskp_value){v}, &n);
+        if (n != theirs || length != strlen(mine) || memcmp(name, mine, length) != 0)
+            return mskpi_fail(
+                r->err, MSKP_OTHER_NETWORK,
+                "line %zu: another network: %s %zu is %s of width %zu, here it is %s of width %zu",
+                scan.line, what, id, room, theirs, mskpi_short(mine, here_room), n);
+    }
+    if (there == here) return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+                      "another network: the mask names %zu of this one's %zu %s", there, here,
+                      families ? "families" : "values");
+}
+
+static mskp_status other_network(const reader *r)
+{
+    mskp_status status;
+    char room[NAME_ROOM], digits_room[17];
+    if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
+    return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+                      "line 2: another network, %s and not %s: its values and families are the "
+                      "same, but not its parameters, or what is tied",
+                      quote(r, room),
+                      mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room));
+}
+
+/* ---- the mask ---- */
+
+static mskp_status read_head(reader *r)
+{
+    mskp_status status;
+    size_t version;
+    char digits_room[17];
+    if ((status = next_line(r)) || (status = expect(r, "mskp")) || (status = expect(r, "mask")) ||
+        (status = read_number(r, "", &version)))
+        return status;
+    if (version != 1)
+        return mskpi_fail(r->err, MSKP_UNSUPPORTED,
+                          "line 1: version %zu of the format, this library reads version 1",
+                          version);
+    if ((status = expect_end_of_line(r)) || (status = next_line(r)) ||
+        (status = expect(r, "network")))
+        return status;
+    next_word(r);
+    if (!word_is(r, mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room)))
+        return other_network(r);
+    return expect_end_of_line(r);
+}
+
+static mskp_status read_mask(reader *r)
+{
+    mskp_status status = read_head(r);
+    for (size_t f = 0; !status && f < r->graph->u.nfamilies; f++) status = read_family(r, f);
+    for (uint32_t v = 1; !status && v <= r->graph->nvalues; v++) status = read_value(r, v);
+    return status ? status : read_end(r);
+}
+
+static size_t longest_list(const unit_table *u)
+{
+    size_t longest = u->n; /* of which families are parts */
+    for (size_t l = 0; l < u->nlists; l++)
+        if (u->lists[l].n > longest) longest = u->lists[l].n;
+    return longest;
+}
+
+mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, size_t units,
+                           uint8_t *keep, mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, units, err);
+    if (status) return status;
+    if (!text || !keep) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "text or keep is NULL");
+    reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
+    r.keep = mskpi_alloc(&graph->host, units, 1);
+    r.kept = mskpi_alloc(&graph->host, longest_list(&graph->u), 1);
+    if (!r.keep || !r.kept)
+        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while reading a mask",
+                            mskp_status_text(MSKP_NO_MEMORY));
+    else
+        status = read_mask(&r);
+    if (!status) memcpy(keep, r.keep, units);
+    mskpi_free(&graph->host, r.keep);
+    mskpi_free(&graph->host, r.kept);
+    return status;
+}
+
+/* ---- masks of masks ---- */
+
+mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
+                              size_t small_units, const uint8_t *small_keep, uint8_t *both,
+                              mskp_error *err)
+{
+    const mskp_status status = mskpi_check_units(first, units, err);
+    size_t kept = 0, at = 0;
+    if (status) return status;
+    if (!keep || !small_keep || !both)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep, small_keep or both is NULL");
+    for (size_t u = 0; u < units; u++) kept += keep[u] != 0;
+    if (small_units != kept)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK,
+                          "the second mask has %zu units, the first keeps %zu of %zu", small_units,
+                          kept, units);
+    for (size_t u = 0; u < units; u++) both[u] = keep[u] && small_keep[at++];
+    return MSKP_OK;
+}

@@ -1,0 +1,260 @@
+/* The report: what a mask does to a network, as JSON. docs/report-schema.json says what is where. */
+#include <math.h>
+
+#include "internal.h"
+
+/* ---- JSON ---- */
+
+/* Bytes of the character of UTF-8 that begins here; 0: none does. */
+static size_t utf8_length(const unsigned char *s)
+{
+    static const struct {
+        unsigned char first, last, low, high; /* of the first byte, and of the second */
+        size_t length;
+    } forms[] = {
+        {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+        if (*s < forms[f].first || *s > forms[f].last) continue;
+        if (forms[f].length == 1) return 1;
+        if (s[1] < forms[f].low || s[1] > forms[f].high) return 0;
+        for (size_t i = 2; i < forms[f].length; i++)
+            if (s[i] < 0x80 || s[i] > 0xbf) return 0;
+        return forms[f].length;
+    }
+    return 0;
+}
+
+/* A name or a word: without blanks and control characters. */
+static void put_string(text_writer *w, const char *string)
+{
+    mskpi_put(w, "\"");
+    while (*string) {
+        const size_t n = utf8_length((const unsigned char *)string);
+        if (*string == '"' || *string == '\\') mskpi_put(w, "\\");
+        if (n)
+            mskpi_put_bytes(w, string, n);
+        else
+            mskpi_put(w, "\\ufffd");
+        string += n ? n : 1;
+    }
+    mskpi_put(w, "\"");
+}
+
+static void put_number(text_writer *w, double x)
+{
+    char room[32];
+    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, room) : "null");
+}
+
+/* A member whose value follows, or a list that begins. */
+static void put_key(text_writer *w, const char *key)
+{
+    mskpi_put(w, ", \"");
+    mskpi_put(w, key);
+    mskpi_put(w, "\": ");
+}
+
+static void put_pair(text_writer *w, const char *key, double before, double after)
+{
+    put_key(w, key);
+    mskpi_put(w, "{\"before\": ");
+    put_number(w, before);
+    mskpi_put(w, ", \"after\": ");
+    put_number(w, after);
+    mskpi_put(w, "}");
+}
+
+/* ---- the report ---- */
+
+typedef struct costs {
+    mskp_cost before, after;
+} costs;
+
+typedef struct report {
+    const mskp_graph *graph;
+    const uint8_t *keep;
+    const double *scores;
+    char fingerprint[17];
+    costs total;
+    mskp_cost *before, *after; /* by value */
+    costs *family;
+    size_t *full, *left; /* lengths of lists */
+    uint32_t *seen;      /* by cost term: 1 + the last family that counted it */
+} report;
+
+static void put_costs(text_writer *w, const mskp_cost *before, const mskp_cost *after)
+{
+    put_pair(w, "macs", before->macs, after->macs);
+    put_pair(w, "params", before->params, after->params);
+}
+
+/* The width of a list of units, the indices of it that stay, and its scores. */
+static void put_list(text_writer *w, const report *r, const uint32_t *unit, size_t n)
+{
+    size_t kept = 0;
+    const char *comma = "";
+    for (size_t i = 0; i < n; i++) kept += mskpi_stays(r->keep, unit[i]) != 0;
+    put_pair(w, "width", (double)n, (double)kept);
+    put_key(w, "kept");
+    mskpi_put(w, "[");
+    for (size_t i = 0; i < n; i++) {
+        if (!mskpi_stays(r->keep, unit[i])) continue;
+        mskpi_put(w, comma);
+        mskpi_put_count(w, i);
+        comma = ", ";
+    }
+    mskpi_put(w, "]");
+    if (!r->scores) return;
+    put_key(w, "scores");
+    for (size_t i = 0; i < n; i++) {
+        mskpi_put(w, i ? ", " : "[");
+        put_number(w, unit[i] == MSKP_PINNED ? (double)INFINITY : r->scores[unit[i]]);
+    }
+    mskpi_put(w, "]");
+}
+
+static void put_family(text_writer *w, const report *r, size_t f)
+{
+    size_t n;
+    const uint32_t *unit = mskp_family_units(r->graph, f, &n);
+    mskpi_put(w, "{\"family\": ");
+    mskpi_put_count(w, f);
+    put_key(w, "at");
+    put_string(w, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)));
+    put_costs(w, &r->family[f].before, &r->family[f].after);
+    put_key(w, "units");
+    for (size_t i = 0; i < n; i++) {
+        mskpi_put(w, i ? ", " : "[");
+        mskpi_put_count(w, unit[i]);
+    }
+    mskpi_put(w, "]");
+    put_list(w, r, unit, n);
+    mskpi_put(w, "}");
+}
+
+static void put_value(text_writer *w, const report *r, uint32_t v)
+{
+    mskp_value_info info = {0};
+    size_t n;
+    const uint32_t *unit = mskp_value_units(r->graph, (mskp_value){v}, &n);
+    mskp_value_get_info(r->graph, (mskp_value){v}, &info, NULL);
+    mskpi_put(w, "{\"value\": ");
+    mskpi_put_count(w, v);
+    put_key(w, "name");
+    put_string(w, info.name);
+    put_key(w, "op");
+    put_string(w, info.op);
+    put_key(w, "spatial");
+    mskpi_put(w, "[");
+    for (uint32_t d = 0; d < info.nspatial; d++) {
+        if (d) mskpi_put(w, ", ");
+        mskpi_put_count(w, info.spatial[d]);
+    }
+    mskpi_put(w, "]");
+    put_costs(w, &r->before[v], &r->after[v]);
+    put_list(w, r, unit, n);
+    mskpi_put(w, "}");
+}
+
+static void put_report(text_writer *w, const void *what)
+{
+    const report *r = what;
+    const unit_table *u = &r->graph->u;
+    size_t kept = 0;
+    for (uint32_t i = 0; i < u->n; i++) kept += mskpi_stays(r->keep, i) != 0;
+    mskpi_put(w, "{\"format\": \"mskp report\", \"version\": 1, \"network\": \"");
+    mskpi_put(w, r->fingerprint);
+    mskpi_put(w, "\"");
+    put_pair(w, "units", (double)u->n, (double)kept);
+    put_costs(w, &r->total.before, &r->total.after);
+    mskpi_put(w, ",\n\"families\": [");
+    for (size_t f = 0; f < u->nfamilies; f++) {
+        mskpi_put(w, f ? ",\n" : "\n");
+        put_family(w, r, f);
+    }
+    mskpi_put(w, "],\n\"values\": [");
+    for (uint32_t v = 1; v <= r->graph->nvalues; v++) {
+        mskpi_put(w, v > 1 ? ",\n" : "\n");
+        put_value(w, r, v);
+    }
+    mskpi_put(w, "]}\n");
+}
+
+/* Every cost that depends on how many units of the family there are, each once. */
+static void measure_family(const report *r, size_t f)
+{
+    const unit_table *u = &r->graph->u;
+    costs *c = &r->family[f];
+    for (size_t i = u->incidence_first[f]; i < u->incidence_first[f + 1]; i++) {
+        const uint32_t list = u->incidences[i].list;
+        for (size_t k = u->list_term_first[list]; k < u->list_term_first[list + 1]; k++) {
+            const uint32_t t = u->list_terms[k];
+            const cost_term *term = &u->terms[t];
+            if (r->seen[t] == f + 1) continue;
+            r->seen[t] = (uint32_t)f + 1;
+            const double before = (double)mskpi_term_value(term, r->full);
+            const double after = (double)mskpi_term_value(term, r->left);
+            *(term->is_params ? &c->before.params : &c->before.macs) += before;
+            *(term->is_params ? &c->after.params : &c->after.macs) += after;
+        }
+    }
+}
+
+static mskp_status measure(report *r, mskp_error *err)
+{
+    const mskp_graph *g = r->graph;
+    mskp_status status = mskp_measure(g, g->u.n, NULL, &r->total.before, r->before, err);
+    if (!status) status = mskp_measure(g, g->u.n, r->keep, &r->total.after, r->after, err);
+    if (status) return status;
+    mskpi_list_lengths(g, NULL, r->full);
+    mskpi_list_lengths(g, r->keep, r->left);
+    for (size_t f = 0; f < g->u.nfamilies; f++) measure_family(r, f);
+    return MSKP_OK;
+}
+
+static mskp_status check_options(const mskp_report *options, size_t units, mskp_error *err)
+{
+    if (mskpi_used(options->reserved, 8))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report: reserved fields must be 0");
+    for (size_t u = 0; options->scores && u < units; u++)
+        if (!(options->scores[u] > -(double)INFINITY))
+            return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,
+                              isnan(options->scores[u]) ? "NaN" : "-infinity");
+    return MSKP_OK;
+}
+
+mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                             const mskp_report *options, size_t room, char *text, size_t *length,
+                             mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
+    if (status) return status;
+    if (!length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "length is NULL");
+    if (options && (status = check_options(options, graph->u.n, err))) return status;
+    const mskp_host *host = &graph->host;
+    const unit_table *u = &graph->u;
+    report r = {.graph = graph, .keep = keep, .scores = options ? options->scores : NULL};
+    mskpi_fingerprint_text(mskp_fingerprint(graph), r.fingerprint);
+    r.before = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.before);
+    r.after = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.after);
+    r.family = mskpi_alloc(host, u->nfamilies, sizeof *r.family);
+    r.full = mskpi_alloc(host, u->nlists, sizeof *r.full);
+    r.left = mskpi_alloc(host, u->nlists, sizeof *r.left);
+    r.seen = mskpi_alloc(host, u->nterms, sizeof *r.seen);
+    if (!r.before || !r.after || !r.family || !r.full || !r.left || !r.seen)
+        status =
+            mskpi_fail(err, MSKP_NO_MEMORY, "%s while reporting", mskp_status_text(MSKP_NO_MEMORY));
+    else
+        status = measure(&r, err);
+    if (!status) status = mskpi_write(put_report, &r, room, text, length, err);
+    mskpi_free(host, r.before);
+    mskpi_free(host, r.after);
+    mskpi_free(host, r.family);
+    mskpi_free(host, r.full);
+    mskpi_free(host, r.left);
+    mskpi_free(host, r.seen);
+    return status;
+}

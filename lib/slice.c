@@ -1,0 +1,303 @@
+/*
+ * Sums over slices: sum |w| or sum w^2 over all elements of a parameter that have one index on one
+ * axis, for all indices of all axes that are asked, at once.
+ *
+ * Each element is read once, as long as no unit has slices on two axes of one parameter. A row is
+ * all that has one index on the first axis, in logical order. Rows are taken in blocks of BLOCK
+ * places; within a block, place j adds to lane j % LANES of the row's sum and to a sum of its own,
+ * over all rows, which then adds to the slices on the other axes that it lies in. So sums run in an
+ * order that the logical indices fix, in double precision, whatever the memory layout.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum { BLOCK = 2048, LANES = 8 };
+
+typedef struct summing {
+    const mskp_graph *graph;
+    uint32_t roles;
+    int squared;
+    const tensor_view *views; /* [params + 1] */
+    const uint8_t *crossing;  /* [params + 1]: a unit has slices on two axes */
+    slice_sums *out;
+} summing;
+
+static inline double part(double x, int squared)
+{
+    return squared ? x * x : fabs(x);
+}
+
+/* ---- Rows of floats that lie next to each other ---- */
+
+static inline double fold(const double lane[LANES])
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* Returns the sum of n elements; places: each also adds to place[j]. With constants for squared and
+ * places. */
+static inline double add_floats(const float *x, size_t n, int squared, int places,
+                                double *restrict place)
+{
+    double lane[LANES] = {0};
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            const double w = part((double)x[j + k], squared);
+            if (places) place[j + k] += w;
+            lane[k] += w;
+        }
+    for (size_t k = 0; j + k < n; k++) {
+        const double w = part((double)x[j + k], squared);
+        if (places) place[j + k] += w;
+        lane[k] += w;
+    }
+    return fold(lane);
+}
+
+static double add_plain(const float *x, size_t n, int squared, double *place)
+{
+    if (squared) return place ? add_floats(x, n, 1, 1, place) : add_floats(x, n, 1, 0, NULL);
+    return place ? add_floats(x, n, 0, 1, place) : add_floats(x, n, 0, 0, NULL);
+}
+
+/* Do conversions from float keep denormal numbers, as this thread is set? */
+static int keeps_denormals(void)
+{
+    const volatile float least = 0x1p-149F;
+    return (double)least != 0;
+}
+
+/* Do rows lie as floats, one next to the other? */
+static int is_plain(const tensor_view *v)
+{
+    ptrdiff_t next = 1;
+    for (uint32_t d = v->ndim; d-- > 1;) {
+        if (v->shape[d] > 1 && v->stride[d] != next) return 0;
+        next *= (ptrdiff_t)v->shape[d];
+    }
+    return v->dtype == MSKP_F32 && keeps_denormals();
+}
+
+/* ---- Any other row ---- */
+
+/* The same for places first .. first+n-1 of a row. */
+static double add_any(const tensor_view *v, const char *row, size_t first, size_t n, int squared,
+                      double *place)
+{
+    size_t index[MSKP_MAX_DIMS] = {0};
+    double lane[LANES] = {0};
+    const char *at = row;
+    for (uint32_t d = v->ndim; d-- > 1;) {
+        index[d] = first % v->shape[d];
+        first /= v->shape[d];
+        at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
+    }
+    for (size_t j = 0; j < n; j++) {
+        const double w = part(mskpi_load(at, v->dtype), squared);
+        if (place) place[j] += w;
+        lane[j % LANES] += w;
+        for (uint32_t d = v->ndim; d-- > 1;) {
+            const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+            at += step;
+            if (++index[d] < v->shape[d]) break;
+            at -= step * (ptrdiff_t)v->shape[d];
+            index[d] = 0;
+        }
+    }
+    return fold(lane);
+}
+
+/* ---- All slices of a parameter ---- */
+
+/* Adds places first .. first+n-1 to the slices on an axis: `inner` neighbours have the same index.
+ */
+static void add_places(const double *place, size_t first, size_t n, size_t inner, size_t length,
+                       double *sums)
+{
+    size_t index = first / inner % length, end = inner - first % inner;
+    for (size_t j = 0; j < n; end += inner) {
+        for (; j < n && j < end; j++) sums[index] += place[j];
+        if (++index == length) index = 0;
+    }
+}
+
+/* sums[d]: of the slices on axis d; NULL: not asked. */
+static void sweep(const tensor_view *v, int squared, double *const sums[MSKP_MAX_DIMS])
+{
+    const ptrdiff_t step = v->stride[0] * (ptrdiff_t)v->element;
+    const int plain = is_plain(v);
+    size_t inner[MSKP_MAX_DIMS], row = 1;
+    double place[BLOCK];
+    int columns = 0;
+    for (uint32_t d = v->ndim; d-- > 1;) {
+        inner[d] = row;
+        row *= v->shape[d];
+        columns |= sums[d] != NULL;
+    }
+    for (size_t first = 0; first < row; first += BLOCK) {
+        const size_t n = row - first < BLOCK ? row - first : BLOCK;
+        const char *at = v->data;
+        memset(place, 0, n * sizeof *place);
+        for (size_t i = 0; i < v->shape[0]; i++, at += step) {
+            double *add = columns ? place : NULL;
+            const double sum =
+                plain ? add_plain((const float *)(const void *)at + first, n, squared, add)
+                      : add_any(v, at, first, n, squared, add);
+            if (sums[0]) sums[0][i] += sum;
+        }
+        for (uint32_t d = 1; d < v->ndim; d++)
+            if (sums[d]) add_places(place, first, n, inner[d], v->shape[d], sums[d]);
+    }
+}
+
+/* ---- Crossings ---- */
+
+/* A slice: one axis fixed. Where it crosses a slice of the same unit on an earlier axis, it skips.
+ */
+typedef struct slice {
+    const tensor_view *view;
+    const uint32_t *skip[MSKP_MAX_DIMS]; /* units of an earlier axis; NULL: nothing to skip */
+    uint32_t unit, fixed;
+    int squared;
+    double sum;
+} slice;
+
+static void add_elements(slice *s, const char *at, uint32_t d)
+{
+    const tensor_view *v = s->view;
+    while (d == s->fixed) d++;
+    if (d >= v->ndim) {
+        s->sum += part(mskpi_load(at, v->dtype), s->squared);
+        return;
+    }
+    const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+    for (size_t i = 0; i < v->shape[d]; i++, at += step)
+        if (!s->skip[d] || s->skip[d][i] != s->unit) add_elements(s, at, d + 1);
+}
+
+/* The units of an axis that is asked and has some; NULL: not asked. */
+static const uint32_t *asked_units(const mskp_graph *g, const graph_axis *a, uint32_t roles)
+{
+    if (a->list == NO_LIST || !(a->roles & roles)) return NULL;
+    return g->u.list_units + g->u.lists[a->list].first;
+}
+
+static void slice_by_slice(const tensor_view *v, int squared,
+                           const uint32_t *const units[MSKP_MAX_DIMS],
+                           double *const sums[MSKP_MAX_DIMS])
+{
+    slice s = {.view = v, .squared = squared};
+    for (uint32_t d = 0; d < v->ndim; d++) {
+        const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+        s.fixed = d;
+        for (size_t i = 0; units[d] && i < v->shape[d]; i++) {
+            s.unit = units[d][i];
+            s.sum = 0;
+            if (s.unit == MSKP_PINNED) continue;
+            add_elements(&s, v->data + step * (ptrdiff_t)i, 0);
+            sums[d][i] = s.sum;
+        }
+        s.skip[d] = units[d];
+    }
+}
+
+static void sum_param(void *context, size_t i)
+{
+    const summing *job = context;
+    const uint32_t id = (uint32_t)i + 1;
+    const graph_param *p = &job->graph->params[id];
+    const uint32_t *units[MSKP_MAX_DIMS] = {0};
+    double *sums[MSKP_MAX_DIMS] = {0};
+    int asked = 0;
+    for (uint32_t d = 0; d < p->ndim; d++) {
+        const size_t first = job->out->first[p->axis + d];
+        if (first == NO_SUMS) continue;
+        units[d] = asked_units(job->graph, &job->graph->axes[p->axis + d], job->roles);
+        sums[d] = job->out->sums + first;
+        asked = 1;
+    }
+    if (asked && job->crossing[id])
+        slice_by_slice(&job->views[id], job->squared, units, sums);
+    else if (asked)
+        sweep(&job->views[id], job->squared, sums);
+}
+
+/* ---- What is asked ---- */
+
+/* out->first[] <- where the sums of each axis go; returns how many there are in all. seen: [units],
+ * 0. */
+static size_t place_sums(const mskp_graph *g, uint32_t roles, uint8_t *crossing, uint32_t *seen,
+                         size_t *first)
+{
+    size_t n = 0;
+    for (uint32_t id = 1; id <= g->nparams; id++)
+        for (uint32_t d = 0; d < g->params[id].ndim; d++) {
+            const graph_axis *a = &g->axes[g->params[id].axis + d];
+            const uint32_t *unit = asked_units(g, a, roles);
+            int any = 0;
+            for (size_t i = 0; unit && i < a->length; i++) {
+                if (unit[i] == MSKP_PINNED) continue;
+                any = 1;
+                if (seen[unit[i]] == id) crossing[id] = 1;
+            }
+            for (size_t i = 0; any && i < a->length; i++)
+                if (unit[i] != MSKP_PINNED) seen[unit[i]] = id;
+            first[g->params[id].axis + d] = any ? n : NO_SUMS;
+            if (any) n += a->length;
+        }
+    return n;
+}
+
+/* Views of the parameters that have sums. */
+static mskp_status view_params(const mskp_graph *g, const size_t *first, const mskp_tensor *values,
+                               tensor_view *views, mskp_error *err)
+{
+    for (uint32_t id = 1; id <= g->nparams; id++) {
+        const graph_param *p = &g->params[id];
+        int asked = 0;
+        for (uint32_t d = 0; d < p->ndim; d++) asked |= first[p->axis + d] != NO_SUMS;
+        if (!asked) continue;
+        const mskp_status status = mskpi_number_view(g, id, "values", values, &views[id], err);
+        if (status) return status;
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
+                             const mskp_tensor *values, slice_sums *out, mskp_error *err)
+{
+    const mskp_host *host = &graph->host;
+    mskp_status status = MSKP_NO_MEMORY;
+    tensor_view *views = mskpi_alloc(host, graph->nparams + 1, sizeof *views);
+    uint8_t *crossing = mskpi_alloc(host, graph->nparams + 1, sizeof *crossing);
+    uint32_t *seen = mskpi_alloc(host, graph->u.n, sizeof *seen);
+    *out = (slice_sums){.first = mskpi_alloc(host, graph->naxes, sizeof *out->first)};
+    if (views && crossing && seen && out->first) {
+        const size_t n = place_sums(graph, roles, crossing, seen, out->first);
+        out->sums = mskpi_alloc(host, n, sizeof *out->sums);
+    }
+    if (!out->sums)
+        mskpi_fail(err, status, "%s while scoring %zu units", mskp_status_text(status), graph->u.n);
+    else
+        status = view_params(graph, out->first, values, views, err);
+    if (!status) {
+        summing job = {graph, roles, squared, views, crossing, out};
+        mskpi_parallel(host, graph->nparams, sum_param, &job);
+    }
+    mskpi_free(host, views);
+    mskpi_free(host, crossing);
+    mskpi_free(host, seen);
+    if (status) mskpi_slice_sums_free(host, out);
+    return status;
+}
+
+void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s)
+{
+    mskpi_free(host, s->first);
+    mskpi_free(host, s->sums);
+    *s = (slice_sums){0};
+}
