@@ -56,7 +56,7 @@ static void require_value(const mskp_graph *g, uint32_t id, size_t *occurs)
             info.name, info.pinned_by.id);
     REQUIRE(!info.tied_by.id == !info.tied || !info.tied_by.id, "%s: tied by %u", info.name,
             info.tied_by.id);
-    REQUIRE((info.inexact || !info.inexact_by.id) && info.inexact + info.pinned <= n,
+    REQUIRE(!info.inexact_by.id == !info.inexact && info.inexact + info.pinned <= n,
             "%s: %zu inexact by %u", info.name, info.inexact, info.inexact_by.id);
     arena_free(&mem);
 }
