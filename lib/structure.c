@@ -162,14 +162,15 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
         return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
                                 "%s: %zu channels do not make %zu equal parts",
                                 mskpi_short(who, room), v.view.n, n);
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; !status && k < n; k++) {
         snprintf(digits, sizeof digits, "%zu", k);
-        const mskp_value made = part_of(graph, mskpi_part_name(graph, name, digits), "chunk", in,
-                                        k * (v.view.n / n), v.view.n / n);
-        if (!made.id) return graph->error.status;
-        parts[k] = made;
+        parts[k] = part_of(graph, mskpi_part_name(graph, name, digits), "chunk", in,
+                           k * (v.view.n / n), v.view.n / n);
+        status = graph->error.status;
     }
-    return rewritable ? MSKP_OK : mskpi_tie_parts(graph, v.view, n, parts[0].id);
+    if (!status && !rewritable) status = mskpi_tie_parts(graph, v.view, n, parts[0].id);
+    for (size_t k = 0; status && k < n; k++) parts[k] = NO_VALUE;
+    return status;
 }
 
 mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in, size_t before,

@@ -721,6 +721,16 @@ START_TEST(chunks_that_fail_are_no_handles)
     ck_assert_int_ne(mskp_chunk(g, "c", mskp_input(g, "x", 5, 0, NULL), 2, 0, parts), MSKP_OK);
     ck_assert_uint_eq(parts[0].id + parts[1].id, 0);
     mskp_graph_destroy(g);
+
+    /* Also where the first part was made, and the second cannot be. */
+    g = mskp_graph_create(NULL);
+    (void)mskp_fresh(g, "c.1", 1, 0, NULL);
+    parts[0] = parts[1] = (mskp_value){7};
+    ck_assert_int_eq(mskp_chunk(g, "c", mskp_input(g, "x", 4, 0, NULL), 2, 0, parts),
+                     MSKP_BAD_NAME);
+    ck_assert_uint_eq(parts[0].id, 0);
+    ck_assert_uint_eq(parts[1].id, 0);
+    mskp_graph_destroy(g);
 }
 END_TEST
 
@@ -732,7 +742,8 @@ START_TEST(names_and_sizes_are_checked)
     REFUSED_PLAIN(mskp_parameter(b.g, "two words", SHAPE(1)), MSKP_BAD_NAME, WORDS("two"));
     REFUSED_PLAIN(mskp_parameter(b.g, "tab\t", SHAPE(1)), MSKP_BAD_NAME, WORDS("tab"));
     REFUSED_PLAIN(mskp_parameter(b.g, "del\x7f", SHAPE(1)), MSKP_BAD_NAME, WORDS("del"));
-    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_BAD_NAME, WORDS("new"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_BAD_NAME, WORDS("new?line"));
+    REFUSED_PLAIN(mskp_fresh(b.g, "\x1b[m", 0, 0, NULL), MSKP_BAD_SHAPE, WORDS("?[m"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", 0, (size_t[]){1}), RANGE, WORDS("p", "0"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1, 1, 1, 1, 1, 1, 1)), RANGE, WORDS("p", "7"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(2, 0)), RANGE, WORDS("p"));

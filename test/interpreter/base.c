@@ -10,7 +10,7 @@
 
 rng rng_make(uint64_t seed)
 {
-    rng r = {seed * 0x9E3779B97F4A7C15u + 0x1234567u};
+    rng r = {.state = seed * 0x9E3779B97F4A7C15u + 0x1234567u};
     (void)rng_next(&r);
     return r;
 }
@@ -23,8 +23,25 @@ uint64_t rng_next(rng *r)
     return z ^ (z >> 31);
 }
 
+rng rng_steered(uint64_t seed, size_t n, const uint8_t *bytes)
+{
+    rng r = rng_make(seed);
+    r.bytes = bytes;
+    r.left = n;
+    return r;
+}
+
+/* As many bytes as n needs. */
+static size_t steered_below(rng *r, size_t n)
+{
+    size_t x = 0;
+    for (size_t most = n - 1; most && r->left; most >>= 8, r->left--) x = x << 8 | *r->bytes++;
+    return x % n;
+}
+
 size_t rng_below(rng *r, size_t n)
 {
+    if (r->left) return steered_below(r, n);
     return (size_t)((rng_next(r) >> 11) % n);
 }
 
@@ -40,6 +57,7 @@ double rng_real(rng *r, double lo, double hi)
 
 bool rng_chance(rng *r, double p)
 {
+    if (r->left) return (double)steered_below(r, 256) < 256 * p;
     return rng_real(r, 0, 1) < p;
 }
 

@@ -13,11 +13,16 @@
 
 /* ---- Pseudo-random numbers (splitmix64, Steele et al. 2014) ---- */
 
+/* A fuzzer steers choices by its bytes: while there are some, rng_below and what is made of it take
+ * theirs from them. Reals stay the seed's, because the numbers of a network would eat them up. */
 typedef struct rng {
     uint64_t state;
+    const uint8_t *bytes;
+    size_t left;
 } rng;
 
 rng rng_make(uint64_t seed);
+rng rng_steered(uint64_t seed, size_t n, const uint8_t *bytes);
 uint64_t rng_next(rng *r);
 size_t rng_below(rng *r, size_t n);            /* 0 .. n-1 */
 size_t rng_from(rng *r, size_t lo, size_t hi); /* lo .. hi */

@@ -119,6 +119,7 @@ typedef struct net_options {
     bool inexact;        /* norms whose channels leave inexactly, too */
 } net_options;
 net *net_random(arena *mem, uint64_t seed, const net_options *options);
+net *net_drawn(arena *mem, rng *r, const net_options *options);
 
 /* Tells the library (graph not NULL) and the model (not NULL) the same, and finishes the model but
  * not the graph. value[node]: the number of its value in both, nodes + 1 entries, may be NULL. */

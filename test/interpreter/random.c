@@ -632,9 +632,15 @@ static void add_input(maker *m)
 
 net *net_random(arena *mem, uint64_t seed, const net_options *options)
 {
+    rng r = rng_make(seed);
+    return net_drawn(mem, &r, options);
+}
+
+net *net_drawn(arena *mem, rng *r, const net_options *options)
+{
     maker *m = arena_get(mem, 1, sizeof *m);
     m->n = net_make(mem);
-    m->r = rng_make(seed);
+    m->r = *r;
     if (options) m->o = *options;
     if (!m->o.max_channels) m->o.max_channels = 8;
     size_t steps = m->o.steps ? m->o.steps : rng_from(&m->r, 4, 12);
@@ -663,5 +669,6 @@ net *net_random(arena *mem, uint64_t seed, const net_options *options)
         if (rng_chance(&m->r, 0.85)) v = mix(m, v, rng_from(&m->r, 1, 3));
         m->n->output[m->n->outputs++] = v;
     }
+    *r = m->r;
     return m->n;
 }

@@ -1,32 +1,14 @@
 /* Trials: begin, end, sets of tensors, comparison of graphs. */
 #include "trial.h"
 
-#include <check.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t trial_seed;
-
-void require_failed(const char *file, int line, const char *condition, const char *format, ...)
-{
-    char text[512];
-    va_list list;
-    va_start(list, format);
-    (void)vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    ck_abort_msg("%s:%d: seed %llu: %s: %s", file, line, (unsigned long long)trial_seed, condition,
-                 text);
-    abort();
-}
-
-void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_host *host)
+static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_host *host)
 {
     mskp_error err = {0};
-    trial_seed = seed;
-    *t = (trial){.r = rng_make(seed ^ 0x5EEDu)};
-    t->net = net_random(&t->mem, seed, options);
+    *t = (trial){0};
+    t->net = net_drawn(&t->mem, nets, options);
     t->model = model_make(&t->mem);
     t->value = arena_get(&t->mem, t->net->nodes + 1, sizeof *t->value);
     t->graph = mskp_graph_create(host);
@@ -36,6 +18,20 @@ void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp
     REQUIRE(status == MSKP_OK, "finish: %s", err.text);
     t->units = mskp_count(t->graph).units;
     REQUIRE(t->units == t->model.units, "%zu units, the model has %zu", t->units, t->model.units);
+}
+
+void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_host *host)
+{
+    rng nets = rng_make(seed);
+    trial_seed = seed;
+    trial_draw(t, &nets, options, host);
+    t->r = rng_make(seed ^ 0x5EEDu);
+}
+
+void trial_steered(trial *t, rng r, const net_options *options, const mskp_host *host)
+{
+    trial_draw(t, &r, options, host);
+    t->r = r;
 }
 
 void trial_end(trial *t)

@@ -1,0 +1,36 @@
+/* Laws that hold for every network, as requirements on one trial: what tests and fuzz targets try. */
+#ifndef INTERPRETER_LAWS_H
+#define INTERPRETER_LAWS_H
+
+#include "trial.h"
+
+/* A mask that leaves no list empty. Nonzero means stays; any nonzero. */
+uint8_t *random_mask(trial *t);
+
+/* All slices of removed units with some of these roles become zero. */
+void zero_removed(const trial *t, const uint8_t *keep, uint32_t roles);
+
+/* The largest difference of the outputs, over their largest number; NAN where one is not finite. */
+double output_difference(const net *a, double *const *x, const net *b, double *const *y,
+                         const net_kept *kept);
+
+/* Zeroes all of what is removed, cuts a set of tensors and the recipe: the tensors are the smaller
+ * recipe's, and this is how far the outputs are off. */
+double zero_and_cut(trial *t, const uint8_t *keep, double **inputs);
+/* Zeroes these roles alone, and cuts the recipe. */
+double cut_difference(trial *t, const uint8_t *keep, uint32_t roles, double **inputs);
+/* Only units that are exact (or only those that are not) still leave; how many. */
+size_t remove_only(const trial *t, const uint8_t *exact, int wanted, uint8_t *keep);
+
+/* Pruned by keep, and then some more (which keep then says), is pruned by both at once. Was the smaller recipe
+ * described again? Not all can be. */
+bool require_twice_is_once(trial *t, uint8_t *keep);
+
+/* Sets of all dtypes and views, in place and elsewhere; or none, if one of them is wrong. */
+void require_sets_move_alike(trial *t, const uint8_t *keep);
+
+/* Of the whole network, under the mask, of the smaller graph: what the recipe's loops and the model
+ * count. */
+void require_costs(trial *t, const uint8_t *keep);
+
+#endif
