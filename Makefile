@@ -365,7 +365,7 @@ fuzz-%:
 	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,$(SANITIZE) -fno-sanitize-recover=all" build/fuzz/fuzzer_$*
 	@mkdir -p build/fuzz/corpus/$*
-	build/fuzz/fuzzer_$* -max_total_time=$(SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
+	build/fuzz/fuzzer_$* -max_total_time=$(SECONDS) -timeout=10 -entropic=0 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- \
 		build/fuzz/corpus/$* test/fuzz/corpus/$*
 
 # A branch is one way out of a condition; it counts if the tests took it at least once. clang: GCOV='llvm-cov gcov'.
