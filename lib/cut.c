@@ -41,12 +41,16 @@ static inline void move_item(direction how, char *whole, char *part, size_t byte
         memset(part, 0, bytes);
 }
 
-/* The innermost loop. Where bytes and direction are constants, an item is one instruction. */
+/* The innermost loop. Where bytes and direction are constants, an item is one instruction; more so
+ * where items lie side by side in both. */
 static inline void move_items(const loop *l, direction how, char *whole, char *part, size_t bytes)
 {
-    const ptrdiff_t next = l->reverse ? -1 : 1;
+    const ptrdiff_t next = l->reverse ? -1 : 1, item = (ptrdiff_t)bytes;
     ptrdiff_t i = l->reverse ? (ptrdiff_t)l->n - 1 : 0;
-    if (l->kept)
+    if (l->kept && l->whole == item && l->part == item && !l->reverse)
+        for (size_t t = 0; t < l->n; t++, part += item)
+            move_item(how, whole + item * (ptrdiff_t)l->kept[t], part, bytes);
+    else if (l->kept)
         for (size_t t = 0; t < l->n; t++, i += next)
             move_item(how, whole + l->whole * (ptrdiff_t)l->kept[i], part + l->part * i, bytes);
     else
@@ -54,6 +58,7 @@ static inline void move_items(const loop *l, direction how, char *whole, char *p
             move_item(how, whole + l->whole * i, part + l->part * i, bytes);
 }
 
+/* Single elements of all sizes, and kernels of 3 x 3 floats. */
 static inline void move_sized(const loop *l, direction how, char *whole, char *part, size_t bytes)
 {
     switch (bytes) {
@@ -68,6 +73,9 @@ static inline void move_sized(const loop *l, direction how, char *whole, char *p
         break;
     case 8:
         move_items(l, how, whole, part, 8);
+        break;
+    case 36:
+        move_items(l, how, whole, part, 36);
         break;
     default:
         move_items(l, how, whole, part, bytes);
