@@ -3,7 +3,7 @@
  *
  * Copyright (c) 2026, the mskp authors. BSD-2-Clause, see LICENSE.
  *
- *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  surgery
+ *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  constants  ->  surgery
  *
  * A host (your trainer) names its parameters and operators once. mskp finds the channels that can
  * only leave together (units), scores them, chooses which to keep, adds a penalty to the others
@@ -245,6 +245,7 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends
  *            on grouping.
  *   output_pad  must be 0, see mskp_conv_transposed
+ *   padding  what lies outside the image: only constants (see there) need to know
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
 typedef enum mskp_grouping {
@@ -253,6 +254,11 @@ typedef enum mskp_grouping {
     MSKP_GROUPS_WHOLE = 2, /* a group leaves with all that it reads and makes */
     MSKP_ENUM_IS_32_BITS(MSKP_GROUPS)
 } mskp_grouping;
+typedef enum mskp_padding {
+    MSKP_PAD_ZEROS = 0,
+    MSKP_PAD_CONTINUED = 1, /* reflected, replicated, circular: what is constant stays constant */
+    MSKP_ENUM_IS_32_BITS(MSKP_PAD)
+} mskp_padding;
 typedef struct mskp_conv_desc {
     mskp_param weight;
     mskp_param bias;
@@ -262,6 +268,7 @@ typedef struct mskp_conv_desc {
     size_t dilation[MSKP_MAX_SPATIAL];
     size_t groups;
     mskp_grouping grouping;
+    mskp_padding padding;
     size_t output_pad[MSKP_MAX_SPATIAL];
     uint64_t reserved[4];
 } mskp_conv_desc;
@@ -269,7 +276,7 @@ MSKP_API mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in
                               const mskp_conv_desc *desc);
 
 /*
- * Transposed convolution, with the same fields.
+ * Transposed convolution, with the same fields. padding must be MSKP_PAD_ZEROS.
  *   weight   [in][out / groups][kernel ...]
  *   result   (in - 1) x stride - pads + dilation x (kernel - 1) + output_pad + 1 positions per
  *            axis; output_pad below the larger of stride and dilation
@@ -301,6 +308,9 @@ MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_p
  * tells how many of a value's channels cannot leave exactly for this reason.
  *   groups, grouping  of a group norm. MSKP_GROUPS_WHOLE is exact: statistics leave with their
  *                     group.
+ *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with.
+ *                     epsilon_outside_root 1: by sqrt(variance) + epsilon, not
+ *                     sqrt(variance + epsilon)
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -317,15 +327,25 @@ typedef struct mskp_norm_desc {
     mskp_grouping grouping;
     size_t groups;
     uint32_t accept_inexact;
+    uint32_t epsilon_outside_root;
+    double epsilon;
     uint64_t reserved[4];
 } mskp_norm_desc;
 MSKP_API mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in,
                               const mskp_norm_desc *desc);
 
-/* A function of each element by itself, without parameters. Which one makes no difference to what
- * can be removed; it is remembered as the operator's name. */
+/*
+ * A function of each element by itself, without parameters of the network. Which one makes no
+ * difference to what can be removed; it is remembered as the operator's name, and carries constants
+ * on.
+ *   function    for MSKP_FUNCTION: f(x, parameters), called by mskp_constants_create from the thread
+ *               that calls that, and always the same for the same x. NULL: unknown, constants end
+ *               here.
+ *   parameters  MSKP_LEAKY_RELU: the slope, 0 means 0.01. MSKP_ELU: alpha, 0 means 1. MSKP_TIMES:
+ *               the factor. MSKP_FUNCTION with a function: all, copied. Else they must be 0.
+ */
 typedef enum mskp_activation_kind {
-    MSKP_IDENTITY = 0, /* dropout, casts, scaling by a constant */
+    MSKP_IDENTITY = 0, /* dropout, casts */
     MSKP_RELU = 1,
     MSKP_RELU6 = 2,
     MSKP_LEAKY_RELU = 3,
@@ -333,15 +353,20 @@ typedef enum mskp_activation_kind {
     MSKP_SIGMOID = 5,
     MSKP_TANH = 6,
     MSKP_SILU = 7,
-    MSKP_GELU = 8,
-    MSKP_HARD_SIGMOID = 9,
-    MSKP_HARD_SWISH = 10,
-    MSKP_FUNCTION = 11, /* any other */
+    MSKP_GELU = 8,         /* by erf */
+    MSKP_HARD_SIGMOID = 9, /* x / 6 + 1/2 within 0 and 1 */
+    MSKP_HARD_SWISH = 10,  /* x times that */
+    MSKP_FUNCTION = 11,    /* any other */
+    MSKP_GELU_TANH = 12,   /* its approximation by tanh */
+    MSKP_TIMES = 13,       /* x times a number */
     MSKP_ENUM_IS_32_BITS(MSKP_ACTIVATION)
 } mskp_activation_kind;
+#define MSKP_FUNCTION_PARAMETERS 4
 typedef struct mskp_activation_desc {
     mskp_activation_kind kind;
-    uint64_t reserved[8];
+    double (*function)(double x, const double *parameters);
+    double parameters[MSKP_FUNCTION_PARAMETERS];
+    uint64_t reserved[4];
 } mskp_activation_desc;
 /* desc NULL: identity. */
 MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
@@ -361,6 +386,10 @@ MSKP_API mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value i
  * The global kinds take the whole image and keep the number of spatial axes, each of length 1;
  * size, stride, pads and ceil_mode must then be 0. MSKP_POOL_RESIZE is any other change of size
  * (interpolating, sampling, cropping, padding by zeros): spatial says the result's, the rest is 0.
+ *   keeps_constants  1: a channel that is the same everywhere stays so. 0: not said; maximum,
+ *                    global pooling, and an average without pads, ceil_mode and spatial do, of the
+ *                    others (an average that counts its padding, a resize that pads) only zeros
+ *                    stay what they are
  */
 typedef enum mskp_pool_kind {
     MSKP_POOL_MAX = 0,
@@ -373,6 +402,7 @@ typedef enum mskp_pool_kind {
 typedef struct mskp_pool_desc {
     mskp_pool_kind kind;
     uint32_t ceil_mode;
+    uint32_t keeps_constants;
     size_t size[MSKP_MAX_SPATIAL];
     size_t stride[MSKP_MAX_SPATIAL];
     size_t pad_before[MSKP_MAX_SPATIAL];

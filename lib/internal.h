@@ -1,6 +1,7 @@
 /*
  * What the library's files share. Order of stages: graph, operator -> unit -> slice, score -> measure,
- * select -> penalty -> plan -> cut. A file uses the stages before its own, never those after.
+ * select -> penalty -> constants -> plan -> cut. A file uses the stages before its own, never those
+ * after.
  */
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
@@ -123,6 +124,68 @@ typedef struct graph_channel {
     zero_table exact;   /* when it leaves without a trace: see exact.c */
 } graph_channel;
 
+/* What an operator computes, as far as the walk of constants must know it: see constants.c. */
+typedef enum step_kind {
+    STEP_UNKNOWN = 0, /* anything; mskp_zero_if may say more */
+    STEP_CONV,        /* params: weight, bias */
+    STEP_TRANSPOSED,
+    STEP_LINEAR,    /* rows from `first` on */
+    STEP_TABLE,     /* params: the table */
+    STEP_PARAM,     /* params: it; option: the axis */
+    STEP_NORM,      /* params: scale, shift, mean, variance; option: mskp_norm_layer */
+    STEP_PRELU,     /* params: slope */
+    STEP_FUNCTION,  /* option: mskp_activation_kind */
+    STEP_POOL,      /* option 1: what is constant stays so; 0: only zeros do */
+    STEP_COMBINE,   /* option: mskp_combine_kind */
+    STEP_STACK,     /* one after the other in space */
+    STEP_PART,      /* channels from `first` on */
+    STEP_PLACES,    /* channel i is channel places[first + i], or NO_PLACE: zero */
+    STEP_BLOCKS,    /* channel i is made of places[first + i * groups + ...] */
+    STEP_CONCAT,    /* inputs, one after the other */
+    STEP_ATTEND,    /* of value, query, key: as STEP_PLACES. option 1: positions leave */
+    STEP_RECURRENT, /* params: input weight, hidden weight, biases */
+} step_kind;
+
+#define NO_PLACE         UINT32_MAX
+#define STEP_MOST_PARAMS 4
+
+/* What a host's primitives say of a value besides. */
+enum {
+    OWN_READ = 1,   /* something else may read it */
+    OWN_SCALED = 2, /* it is more than its step says, but zero where that is zero */
+    OWN_CHANGED = 4 /* it may be anything */
+};
+
+typedef struct graph_step {
+    step_kind kind;
+    uint32_t option;
+    uint32_t ninputs;
+    uint32_t own;
+    size_t first_input; /* in graph->step_inputs */
+    uint32_t params[STEP_MOST_PARAMS];
+    size_t first;
+    size_t groups; /* of convolutions and group norms; of attention: key and value heads */
+    uint8_t whole; /* whole groups leave */
+    uint8_t part;  /* shares its parameters with the step before, other rows of them */
+    uint8_t uniform_padding;
+    uint8_t outside_root;
+    union {
+        struct {
+            size_t stride[MSKP_MAX_SPATIAL], dilation[MSKP_MAX_SPATIAL], before[MSKP_MAX_SPATIAL];
+        } conv;
+        double epsilon;
+        struct {
+            double (*call)(double x, const double *parameters);
+            double parameters[MSKP_FUNCTION_PARAMETERS];
+        } function;
+    } as;
+} graph_step;
+
+/* An operator of the host's own that reads a value with this axis. */
+typedef struct own_reader {
+    uint32_t param, axis, value;
+} own_reader;
+
 typedef struct mac_entry {
     uint32_t value, param; /* param 0: per channel of value */
     uint64_t per_element;
@@ -215,6 +278,14 @@ struct mskp_graph {
     size_t nzeros, zeros_capacity;
     mac_entry *macs;
     size_t nmacs, macs_capacity;
+    graph_step *steps; /* by value */
+    size_t steps_capacity;
+    uint32_t *step_inputs;
+    size_t nstep_inputs, step_inputs_capacity;
+    uint32_t *places;
+    size_t nplaces, places_capacity;
+    own_reader *readers;
+    size_t nreaders, readers_capacity;
     char *text; /* all names */
     size_t text_used, text_capacity;
     name_table param_names, value_names;
@@ -259,6 +330,15 @@ mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_
  * operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
                        list_view view, uint32_t owner, uint32_t by);
+/* mskp_bind and mskp_attach by an operator that the library knows. */
+mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
+                             mskp_value value);
+mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value value);
+/* What computes a value; to be filled in. NULL: no memory, which has been said. */
+graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
+                       const mskp_value *inputs);
+/* Room for n places; *first <- where they begin. NULL: no memory, which has been said. */
+uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first);
 mskp_status mskpi_no_memory(mskp_graph *graph);
 /* An operator's name as sentences call it. */
 const char *mskpi_who(const char *name, const char *op);

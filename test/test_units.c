@@ -386,7 +386,7 @@ START_TEST(layers_are_checked)
                   WORDS("bn"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("bn"));
     REFUSED_PLAIN(
-        mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)12}),
+        mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)14}),
         MSKP_BAD_ARGUMENT, WORDS("act", "12"));
     REFUSED_PLAIN(mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.reserved = {0, 0, 7}}),
                   MSKP_BAD_ARGUMENT, WORDS("act"));
