@@ -954,7 +954,120 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
                                         const mskp_tensor *values, double *value, mskp_error *err);
 
 /* ============================================================================================== */
-/*                                         6. Surgery                                             */
+/*                                        6. Constants                                            */
+/* ============================================================================================== */
+
+/*
+ * A channel whose gamma is 0 still puts out f(beta), the same at every position and for every input;
+ * one whose filter is zero, f(bias). Cutting it takes that from all that read it. This step hands
+ * such constants on before the cut, on the values at full size: once a host has zeroed what it
+ * removes (mskp_penalty_zero, or training that ended there), outputs then stay what they are.
+ *
+ *   fold    into the bias of the operator that reads them; or, where that has none and nothing but
+ *           batch norms with running means reads its result, into these means. Exact where every
+ *           position of the result sees the same weights; at the border of an image that is padded
+ *           with zeros it does not.
+ *   merge   one of the removed units stays and carries all constants of what reads it: its filters
+ *           and scales become 0, its biases and shifts 1, and its column in what reads it the
+ *           weighted sum of the columns that leave. Exact with any padding. It costs a unit, on top
+ *           of the budget; mskp_constants_carriers tells which, for mskp_rule.locked.
+ *   drop    neither: what surgery alone does.
+ *
+ * What cannot be exact is named, with a bound, before anything is written: a host can train on, or
+ * put its penalty on beta, too (a gate's product with beta is not constant, and nothing helps).
+ * Channels of units that leave are followed through the operators that the library knows; those of
+ * the host's own count as not constant unless mskp_zero_if says that they are zero.
+ *
+ * Needs descriptions that say what is computed: padding of convolutions, epsilon of norms, kinds and
+ * parameters of functions, keeps_constants of pools. Those with batch norm's kind and without both
+ * running statistics pass on beta where gamma is 0, and nothing else.
+ */
+typedef struct mskp_constants mskp_constants;
+
+typedef enum mskp_constants_way {
+    MSKP_CONSTANTS_AUTO = 0, /* fold where exact; merge where that pays; else what loses less */
+    MSKP_CONSTANTS_DROP = 1,
+    MSKP_CONSTANTS_FOLD = 2,  /* also where it is not exact; drop where there is no bias or mean */
+    MSKP_CONSTANTS_MERGE = 3, /* fold where exact; merge wherever a unit can carry; else as AUTO */
+    MSKP_ENUM_IS_32_BITS(MSKP_CONSTANTS)
+} mskp_constants_way;
+
+/*
+ *   zeroed       slices of removed units with these roles (of MSKP_ROLES_UNIT) are taken for zero,
+ *                and set to zero by mskp_constants_apply. 0: values are as they are
+ *   merge_above  for AUTO: merge where fold and drop both lose more than this share of what drop
+ *                loses, in [0, 1); 0 means 0.01
+ */
+typedef struct mskp_constants_desc {
+    mskp_constants_way way;
+    uint32_t zeroed;
+    double merge_above;
+    uint64_t reserved[4];
+} mskp_constants_desc;
+
+/*
+ * Works out what becomes of the constants of the units that leave. Writes nothing but kept: a
+ * preview, until mskp_constants_apply.
+ *   desc    NULL: AUTO, and values as they are
+ *   values  a set; only what has to be read needs data. NaN and infinities in what is read are
+ *           MSKP_BAD_NUMBER, and so are results that do not fit their tensor's dtype
+ *   kept    [units] receives keep, and 1 for carriers: the mask for mskp_plan_create; may be keep
+ * The graph must live as long as the result.
+ */
+MSKP_API mskp_status mskp_constants_create(const mskp_graph *graph, size_t units,
+                                           const uint8_t *keep, const mskp_constants_desc *desc,
+                                           size_t params, const mskp_tensor *values, uint8_t *kept,
+                                           mskp_constants **constants, mskp_error *err);
+MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL */
+
+/*
+ * One operator that hears channels that leave: its weights for them, towards what stays, are not
+ * all zero, and neither are they.
+ *   consumer, reads  its value, and the value whose channels these are
+ *   weight           its weight; {0}: a norm whose statistics see them, or attention's products
+ *   folded, merged, dropped   how many channels, constant ones, by what becomes of them
+ *   live             how many are not constant
+ *   into             what was folded into: its bias, or the first mean behind it; {0}: nothing
+ *   carriers         units that stay in order to carry what was merged here
+ *   exact            1: its result stays what it was, up to rounding to the tensors' dtypes, as far
+ *                    as what it reads does
+ *   bound            else: no element of its result is further off, as far as what it reads and
+ *                    keeps is what it was (and after the batch norm, where a mean took a part);
+ *                    infinity where channels are not constant
+ *   why              why it is not exact; NULL if it is
+ */
+typedef struct mskp_constants_report {
+    mskp_value consumer, reads;
+    mskp_param weight, into;
+    size_t folded, merged, dropped, live, carriers;
+    uint32_t exact;
+    double bound;
+    const char *why;
+} mskp_constants_report;
+
+/* How many reports there are, in the order of the description. 0 for NULL. */
+MSKP_API size_t mskp_constants_count(const mskp_constants *constants);
+MSKP_API mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
+                                        mskp_constants_report *report, mskp_error *err);
+
+/* Sums over all consumers; carriers: all units that carry; exact: all are; bound: the largest; why:
+ * of the first that is not exact. Handles are 0. */
+MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
+                                          mskp_constants_report *total, mskp_error *err);
+
+/* carrier[u] <- 1 if unit u stays in order to carry constants, else 0. Its gamma says nothing of
+ * its worth from then on: mskp_rule.locked. */
+MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units,
+                                             uint8_t *carrier, mskp_error *err);
+
+/* Writes it, once, to the values that mskp_constants_create has seen (or a copy of them), all or
+ * nothing. Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
+ * cut. Optimizer states of what is written are the host's to reset. */
+MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
+                                          const mskp_tensor *values, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         7. Surgery                                             */
 /* ============================================================================================== */
 
 typedef struct mskp_plan mskp_plan;

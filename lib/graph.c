@@ -655,7 +655,7 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
                                      graph->nreaders, 1, sizeof *readers);
     if (!readers) return mskpi_no_memory(graph);
     graph->readers = readers;
-    readers[graph->nreaders++] = (own_reader){handle.id, d, to.id};
+    readers[graph->nreaders++] = (own_reader){handle.id, d, to.id, roles};
     graph->steps[to.id].own |= OWN_READ;
     if (roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
         graph->steps[to.id].own |= OWN_CHANGED;

@@ -183,7 +183,7 @@ typedef struct graph_step {
 
 /* An operator of the host's own that reads a value with this axis. */
 typedef struct own_reader {
-    uint32_t param, axis, value;
+    uint32_t param, axis, value, roles;
 } own_reader;
 
 typedef struct mac_entry {
@@ -470,6 +470,142 @@ typedef struct slice_sums {
 mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
                              const mskp_tensor *values, slice_sums *out, mskp_error *err);
 void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s);
+
+/* ---- taps.c ---- */
+
+/* Taps of a kernel that see the image, at some positions: `count` from `first` on, each
+ * tap_axis.step further. */
+typedef struct tap_class {
+    size_t first, count;
+} tap_class;
+
+typedef struct tap_axis {
+    size_t taps, step, n;
+    size_t most; /* the class of the most positions, of these the one with most taps */
+    tap_class *classes;
+} tap_axis;
+
+/* On each axis the different sets of taps; on all of them the products. */
+typedef struct tap_classes {
+    tap_axis axis[MSKP_MAX_SPATIAL];
+    size_t taps, classes, most;
+    int too_many; /* positions to look at: nothing is known */
+    double *room[2];
+} tap_classes;
+
+/* Those of a convolution, of a linear layer (one tap). 1: no memory. Free them in either case. */
+int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t);
+void mskpi_taps_free(const mskp_host *host, tap_classes *t);
+/* Does each position see the same taps? */
+int mskpi_taps_uniform(const tap_classes *t);
+/* [classes] the sums of numbers [taps] over each class. Valid until it is called again. */
+const double *mskpi_taps_sums(const tap_classes *t, const double *numbers);
+
+/* ---- walk.c ---- */
+
+/* Each channel of each value is constant, or live: NAN. */
+typedef struct walker {
+    const mskp_graph *graph;
+    const mskp_tensor *values;
+    const uint8_t *keep;
+    uint32_t zeroed;        /* these slices of what leaves are taken for zero */
+    const uint8_t *carrier; /* [units]: emits 1, not what it would; NULL: none does */
+    size_t *first;          /* [values + 1] where a value's channels are */
+    double *constant;
+    tensor_view *views; /* [params + 1] of those that were read */
+    uint8_t *viewed;
+    uint8_t *zero_roles; /* [units] roles whose slices are all zero; UNKNOWN_ROLES: not looked at */
+    mskp_status status;
+    mskp_error *err;
+} walker;
+
+/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]. */
+typedef struct walk_weight {
+    uint32_t param, bias;
+    uint32_t out_axis;
+    size_t out, in, groups, taps, first_row;
+    const tensor_view *view;
+    const uint32_t *units[2]; /* by axis */
+    uint32_t roles[2];
+    ptrdiff_t *offset; /* [taps], in bytes */
+} walk_weight;
+
+mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
+                            uint32_t zeroed, const mskp_tensor *values, mskp_error *err);
+void mskpi_walk_free(walker *w);
+/* constant <- what each channel is. */
+mskp_status mskpi_walk(walker *w);
+/* The same, where carriers emit: what others emit is known. */
+mskp_status mskpi_walk_carriers(walker *w, const uint8_t *carrier, const double *known);
+mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x);
+void mskpi_walk_weight_free(const walker *w, walk_weight *x);
+/* taps <- those of one output and one input channel. Returns whether one is not 0. */
+int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps);
+/* Has a slice an element that is not 0, where the other axes' channels stay? */
+int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index);
+/* The unit of each channel of a value. */
+static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t value)
+{
+    return graph->u.list_units + graph->u.lists[graph->values[value].list].first;
+}
+static inline int mskpi_leaves(const uint8_t *keep, uint32_t unit)
+{
+    return unit != MSKP_PINNED && !keep[unit];
+}
+
+/* ---- hearing.c ---- */
+
+enum { HEARS_NOTHING, HEARS_CONSTANT, HEARS_LIVE };
+
+typedef enum hand_way {
+    WAY_NONE, /* no constant is heard */
+    WAY_DROP,
+    WAY_FOLD,
+    WAY_MERGE
+} hand_way;
+
+/* One group of a consumer's inputs and outputs: what it does with its constants. */
+typedef struct hearing_group {
+    double fold, drop; /* the largest error of an output channel at a position */
+    double rounding;   /* of what sums of double precision can be off by */
+    size_t constants;  /* channels */
+    hand_way way;
+    size_t column; /* WAY_MERGE: the channel of the input that carries */
+} hearing_group;
+
+/* Where a consumer's constants can be folded into. */
+typedef enum fold_target {
+    FOLD_NOWHERE,
+    FOLD_BIAS,
+    FOLD_MEANS,
+    FOLD_ABSORBED /* norms with statistics of their own take away what is the same everywhere */
+} fold_target;
+
+/* An operator that hears channels that leave. */
+typedef struct hearing {
+    uint32_t value, reads;
+    uint32_t weight, bias;
+    uint8_t mixes; /* a weight that the library can write; else only counts are here */
+    uint8_t uniform, transposed;
+    uint8_t writes; /* the first of those that share a bias and fold the same */
+    fold_target target;
+    size_t in, out, groups, taps, first_row;
+    uint8_t *hears;       /* [in] */
+    double *sums;         /* [out][taps]: of constants times weights */
+    double *folded;       /* [out]: what to add to a bias */
+    hearing_group *group; /* [groups] */
+    size_t live;
+    const char *why;
+} hearing;
+
+typedef struct hearings {
+    hearing *all;
+    size_t n, capacity;
+    uint32_t *uses; /* [params + 1]: how many operators use it */
+} hearings;
+
+mskp_status mskpi_hearings(walker *w, hearings *h);
+void mskpi_hearings_free(const mskp_host *host, hearings *h);
 
 /* ---- plan.c ---- */
 
