@@ -30,7 +30,6 @@ static mskp_status no_memory(mskp_error *err)
                       mskp_status_text(MSKP_NO_MEMORY));
 }
 
-static const char NOT_CONSTANT[] = "channels that leave are not constant";
 static const char DROPPED[] = "constants are dropped";
 static const char BORDER[] = "the border of the image sees other weights";
 static const char NO_PLACE_TO_FOLD[] =
@@ -591,13 +590,12 @@ static uint32_t folded_into(const mskp_constants *c, const hearing *x)
 }
 
 /* Why a group's constants are lost. */
-static const char *why_lost(const mskp_constants *c, const hearing *x, const hearing_group *g)
+static const char *why_lost(const mskp_constants *c, const hearing *x)
 {
     if (c->desc.way == MSKP_CONSTANTS_DROP) return DROPPED;
     if (c->desc.way != MSKP_CONSTANTS_FOLD && c->h.uses[x->weight] != 1) return SHARED_WEIGHT;
-    if (x->target == FOLD_NOWHERE && x->bias) return SHARED_BIAS;
-    return x->target == FOLD_NOWHERE && g->way == WAY_DROP && x->uniform ? NO_PLACE_TO_FOLD
-                                                                         : BORDER;
+    if (x->target != FOLD_NOWHERE) return BORDER;
+    return x->bias ? SHARED_BIAS : NO_PLACE_TO_FOLD;
 }
 
 /* Does a group before this one have the same unit as carrier? */
@@ -627,7 +625,7 @@ static void report_group(const mskp_constants *c, const hearing *x, size_t q,
     if (!(loss > 0)) return;
     r->exact = 0;
     r->bound = fmax(r->bound, loss + g->rounding);
-    if (!r->why) r->why = why_lost(c, x, g);
+    if (!r->why) r->why = why_lost(c, x);
 }
 
 static mskp_constants_report report(const mskp_constants *c, const hearing *x)
@@ -643,7 +641,7 @@ static mskp_constants_report report(const mskp_constants *c, const hearing *x)
     else
         for (size_t i = 0; i < x->in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
     if (!x->mixes || x->live) r.bound = (double)INFINITY;
-    if (x->live && x->mixes) r.why = NOT_CONSTANT;
+    if (x->live && x->mixes) r.why = MSKPI_NOT_CONSTANT;
     return r;
 }
 

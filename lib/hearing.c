@@ -90,6 +90,7 @@ static void hear_slices(walker *w, hearings *h, uint32_t value, uint32_t reads, 
     for (size_t i = 0; i < x->in && !w->status; i++)
         if (mskpi_leaves(w->keep, units[i]) && k[i] != 0 && mskpi_walk_heard(w, param, axis, i))
             x->hears[i] = heard_as(k[i]);
+    if (memchr(x->hears, HEARS_LIVE, x->in)) x->why = MSKPI_NOT_CONSTANT;
     keep_if_heard(w, h);
 }
 
@@ -166,6 +167,12 @@ static void hear_input(listener *l, size_t group, size_t i, double *loudness)
     }
 }
 
+/* The larger; what is no number is without a bound. */
+static double larger(double a, double b)
+{
+    return b <= a ? a : isnan(b) ? (double)INFINITY : b;
+}
+
 /* What output o is off by if its sums are dropped, and if that of most positions is folded. */
 static void losses(const listener *l, size_t o, hearing_group *g)
 {
@@ -178,15 +185,15 @@ static void losses(const listener *l, size_t o, hearing_group *g)
             loud += fabs(sums[t]);
         }
         x->folded[o] = all;
-        if (loud > g->drop) g->drop = loud;
-        if (loud > g->fold) g->fold = loud;
+        g->drop = larger(g->drop, loud);
+        g->fold = larger(g->fold, loud);
         return;
     }
     const double *at = mskpi_taps_sums(&l->taps, sums);
     x->folded[o] = at[l->taps.most];
     for (size_t c = 0; c < l->taps.classes; c++) {
-        g->drop = fmax(g->drop, fabs(at[c]));
-        g->fold = fmax(g->fold, fabs(at[c] - x->folded[o]));
+        g->drop = larger(g->drop, fabs(at[c]));
+        g->fold = larger(g->fold, fabs(at[c] - x->folded[o]));
     }
 }
 

@@ -555,6 +555,8 @@ static inline int mskpi_leaves(const uint8_t *keep, uint32_t unit)
 
 /* ---- hearing.c ---- */
 
+#define MSKPI_NOT_CONSTANT "channels that leave are not constant"
+
 enum { HEARS_NOTHING, HEARS_CONSTANT, HEARS_LIVE };
 
 typedef enum hand_way {

@@ -74,26 +74,19 @@ static uint32_t some_roles(rng *r)
     return roles[rng_below(r, sizeof roles / sizeof *roles)];
 }
 
-/* zeroed: by the library and not beforehand. */
-static void handing_begin(handing *h, uint64_t seed, const net_options *options,
-                          mskp_constants_way way, bool zeroed)
+/* What becomes of the units that h->keep does not keep. zeroed: by the library and not beforehand. */
+static void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
 {
     mskp_error err = {0};
-    *h = (handing){0};
     trial *t = &h->t;
-    trial_begin(t, seed, options, NULL);
-    make_possible(t->net);
-    const uint32_t roles = some_roles(&t->r);
-    h->keep = model_random_mask(&t->model, &t->mem, &t->r, rng_real(&t->r, 0.3, 0.95));
     h->kept = arena_get(&t->mem, t->units, 1);
     for (size_t u = 0; u < t->units; u++) h->removed += !h->keep[u];
-    if (!zeroed) zero_slices(t, h->keep, roles);
+    if (!desc->zeroed) zero_slices(t, h->keep, roles);
     h->values = set_make(&t->mem, &t->r, t->net, MSKP_F64, VIEW_STYLES);
     set_numbers(&h->values, t->net);
-    if (zeroed) zero_slices(t, h->keep, roles);
+    if (desc->zeroed) zero_slices(t, h->keep, roles);
     const set before = set_copy(&t->mem, &h->values);
-    const mskp_constants_desc desc = {.way = way, .zeroed = zeroed ? roles : 0};
-    mskp_status status = mskp_constants_create(t->graph, t->units, h->keep, &desc, t->net->params,
+    mskp_status status = mskp_constants_create(t->graph, t->units, h->keep, desc, t->net->params,
                                                h->values.views, h->kept, &h->c, &err);
     REQUIRE(status == MSKP_OK, "create: %s", err.text);
     REQUIRE(set_same(&before, &h->values), "the preview wrote something");
@@ -105,6 +98,18 @@ static void handing_begin(handing *h, uint64_t seed, const net_options *options,
     h->whole = net_eval(t->net, &t->mem, h->inputs);
     surgery_begin(&h->s, t, t->graph, &h->after, t->value, t->units, h->kept);
     h->left = net_eval(h->s.net, &t->mem, h->inputs);
+}
+
+static void handing_begin(handing *h, uint64_t seed, const net_options *options,
+                          mskp_constants_way way, bool zeroed)
+{
+    *h = (handing){0};
+    trial *t = &h->t;
+    trial_begin(t, seed, options, NULL);
+    make_possible(t->net);
+    const uint32_t roles = some_roles(&t->r);
+    h->keep = model_random_mask(&t->model, &t->mem, &t->r, rng_real(&t->r, 0.3, 0.95));
+    hand_on(h, &(mskp_constants_desc){.way = way, .zeroed = zeroed ? roles : 0}, roles);
 }
 
 static void handing_end(handing *h)
@@ -280,7 +285,8 @@ START_TEST(auto_holds)
     if (count < 500) return; /* too few for shares */
     REQUIRE(y.heard * 3 > count, "constants are heard in %zu only", y.heard);
     REQUIRE(y.exact * 4 > y.heard, "%zu of %zu are exact", y.exact, y.heard);
-    REQUIRE(y.checked * 500 > count && y.median <= 100, "%zu bounds, median %g", y.checked, y.median);
+    REQUIRE(y.checked * 500 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
+            y.median);
 }
 END_TEST
 
@@ -317,11 +323,399 @@ START_TEST(drop_holds)
 }
 END_TEST
 
+/* ---- Networks by hand ---- */
+
+enum { WIDE = 6, LEAVE = 3 };
+
+typedef struct maker {
+    net *n;
+    rng *r;
+} maker;
+
+static size_t vector(const maker *m, size_t n)
+{
+    return net_param_add(m->n, m->r, 1, &n);
+}
+
+static size_t weight4(const maker *m, size_t out, size_t in, size_t kernel)
+{
+    return net_param_add(m->n, m->r, 4, (const size_t[]){out, in, kernel, kernel});
+}
+
+static net_node conv_of(const maker *m, size_t in, size_t out, size_t kernel, size_t pad, bool bias,
+                        size_t groups)
+{
+    net_node t = {.op = NET_CONV, .inputs = 1, .in = {in}, .groups = groups};
+    t.weight = weight4(m, out, m->n->node[in].channels / groups, kernel);
+    if (bias) t.bias = vector(m, out);
+    for (int d = 0; d < 2; d++) t.before[d] = t.after[d] = pad;
+    return t;
+}
+
+static size_t conv(const maker *m, size_t in, size_t out, size_t kernel, size_t pad, bool bias)
+{
+    const net_node t = conv_of(m, in, out, kernel, pad, bias, 1);
+    return net_add(m->n, &t);
+}
+
+static size_t normed(const maker *m, size_t in, mskp_norm_layer kind, bool statistics)
+{
+    net_node t = {.op = NET_NORM, .inputs = 1, .in = {in}, .norm_kind = (int)kind};
+    for (int k = 0; k < (statistics ? 4 : 2); k++) t.norm[k] = vector(m, m->n->node[in].channels);
+    return net_add(m->n, &t);
+}
+
+static size_t batch_normed(const maker *m, size_t in)
+{
+    return normed(m, in, MSKP_BATCH_NORM, true);
+}
+
+static size_t active(const maker *m, size_t in, mskp_activation_kind kind)
+{
+    return net_add(m->n, &(net_node){.op = NET_ACT, .inputs = 1, .in = {in}, .kind = (int)kind});
+}
+
+static size_t joined(const maker *m, net_op op, int kind, size_t a, size_t b)
+{
+    return net_add(m->n, &(net_node){.op = op, .inputs = 2, .in = {a, b}, .kind = kind});
+}
+
+/* conv, batch norm, tanh: LEAVE of its channels will leave, with constants. */
+static size_t source(const maker *m)
+{
+    const net_node t = {
+        .op = NET_INPUT, .channels = 2, .nspatial = 2, .spatial = {5, 6}, .named = true};
+    const size_t x = net_add(m->n, &t);
+    return active(m, batch_normed(m, conv(m, x, WIDE, 3, 1, true)), MSKP_TANH);
+}
+
+static size_t padded(const maker *m)
+{
+    return conv(m, source(m), 2, 3, 1, true);
+}
+
+static size_t unpadded(const maker *m)
+{
+    return conv(m, source(m), 2, 3, 0, true);
+}
+
+static size_t replicated(const maker *m)
+{
+    net_node t = conv_of(m, source(m), 2, 3, 1, true, 1);
+    t.padding = NET_REPLICATED;
+    return net_add(m->n, &t);
+}
+
+/* The last window ends before the pad begins. */
+static size_t unreached(const maker *m)
+{
+    net_node t = conv_of(m, source(m), 2, 2, 0, true, 1);
+    t.stride[0] = t.stride[1] = 2;
+    t.after[1] = 1;
+    return net_add(m->n, &t);
+}
+
+static size_t twice(const maker *m)
+{
+    const size_t x = source(m);
+    return conv(m, joined(m, NET_CONCAT, 0, x, active(m, x, MSKP_SIGMOID)), 2, 3, 1, true);
+}
+
+/* The constant of a stream is another after each block. */
+static size_t stream(const maker *m)
+{
+    size_t x = source(m);
+    for (int k = 0; k < 3; k++) {
+        size_t y = active(m, batch_normed(m, conv(m, x, 4, 3, 1, false)), MSKP_RELU);
+        y = batch_normed(m, conv(m, y, WIDE, 3, 1, false));
+        x = active(m, joined(m, NET_COMBINE, MSKP_ADD, x, y), MSKP_SILU);
+    }
+    return conv(m, x, 2, 3, 1, true);
+}
+
+static size_t gated(const maker *m)
+{
+    const size_t x = source(m);
+    const net_node pool = {
+        .op = NET_POOL, .inputs = 1, .in = {x}, .kind = MSKP_POOL_GLOBAL_AVERAGE};
+    const size_t gate = active(m, conv(m, net_add(m->n, &pool), WIDE, 1, 0, true), MSKP_SIGMOID);
+    return conv(m, joined(m, NET_COMBINE, MSKP_MULTIPLY, x, gate), 2, 1, 0, true);
+}
+
+static size_t grouped(const maker *m)
+{
+    const net_node t = conv_of(m, source(m), 4, 3, 1, true, 2);
+    return net_add(m->n, &t);
+}
+
+static size_t depthwise(const maker *m)
+{
+    const net_node t = conv_of(m, source(m), WIDE, 3, 1, true, WIDE);
+    const size_t x = batch_normed(m, net_add(m->n, &t));
+    return conv(m, active(m, x, MSKP_GELU), 2, 1, 0, true);
+}
+
+static size_t transposed(const maker *m, size_t kernel)
+{
+    net_node t = {.op = NET_TCONV, .inputs = 1, .in = {source(m)}};
+    t.weight = weight4(m, WIDE, 2, kernel);
+    t.bias = vector(m, 2);
+    for (int d = 0; d < 2; d++) t.stride[d] = kernel;
+    return net_add(m->n, &t);
+}
+
+static size_t upsampled(const maker *m)
+{
+    return transposed(m, 2);
+}
+
+static size_t transposed_point(const maker *m)
+{
+    return transposed(m, 1);
+}
+
+/* No bias; what is behind takes it. */
+static size_t mean_behind(const maker *m)
+{
+    return conv(m, batch_normed(m, conv(m, source(m), WIDE, 1, 0, false)), 2, 1, 0, true);
+}
+
+static size_t border_mean_behind(const maker *m)
+{
+    return conv(m, batch_normed(m, conv(m, source(m), WIDE, 3, 1, false)), 2, 1, 0, true);
+}
+
+static size_t two_means_behind(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    const size_t a = batch_normed(m, x), b = batch_normed(m, x);
+    return conv(m, joined(m, NET_COMBINE, MSKP_ADD, a, b), 2, 1, 0, true);
+}
+
+static size_t absorbed(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+}
+
+static size_t border_not_absorbed(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 3, 1, false);
+    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+}
+
+static size_t no_mean_behind(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    return conv(m, normed(m, x, MSKP_BATCH_NORM, false), 2, 1, 0, true);
+}
+
+static size_t read_besides(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    m->n->output[m->n->outputs++] = x;
+    return conv(m, batch_normed(m, x), 2, 1, 0, true);
+}
+
+static size_t mean_shared(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false), a = batch_normed(m, x);
+    net_node t = {.op = NET_NORM, .inputs = 1, .in = {a}};
+    for (int k = 0; k < 4; k++) t.norm[k] = k == 2 ? m->n->node[a].norm[2] : vector(m, WIDE);
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+/* Two layers with one bias: fed the same, and fed differently. */
+static size_t bias_shared(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
+    const net_node t = m->n->node[y];
+    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+}
+
+static size_t bias_differs(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
+    net_node t = conv_of(m, x, 2, 1, 0, false, 1);
+    t.bias = m->n->node[y].bias;
+    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+}
+
+static size_t weight_shared(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 3, 1, true);
+    net_node t = m->n->node[y];
+    t.in[0] = active(m, x, MSKP_SIGMOID);
+    t.bias = vector(m, 2);
+    return joined(m, NET_COMBINE, MSKP_ADD, y, net_add(m->n, &t));
+}
+
+static size_t average(const maker *m, bool counted)
+{
+    const net_node t = {.op = NET_POOL,
+                        .inputs = 1,
+                        .in = {source(m)},
+                        .kind = MSKP_POOL_AVERAGE,
+                        .window = {3, 3},
+                        .stride = {1, 1},
+                        .before = {1, 1},
+                        .after = {1, 1},
+                        .said = true,
+                        .count_padding = counted};
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+static size_t pad_counted(const maker *m)
+{
+    return average(m, true);
+}
+
+static size_t pad_not_counted(const maker *m)
+{
+    return average(m, false);
+}
+
+static size_t flattened(const maker *m)
+{
+    const net_node flat = {.op = NET_FLATTEN, .inputs = 1, .in = {source(m)}};
+    net_node t = {.op = NET_LINEAR, .inputs = 1, .in = {net_add(m->n, &flat)}};
+    t.weight = net_param_add(m->n, m->r, 2, (const size_t[]){2, WIDE * 30});
+    t.bias = vector(m, 2);
+    return net_add(m->n, &t);
+}
+
+static size_t attended(const maker *m)
+{
+    net_node t = {.op = NET_ATTENTION,
+                  .inputs = 1,
+                  .in = {source(m)},
+                  .heads = 2,
+                  .kv_heads = 1,
+                  .dim = 2,
+                  .value_dim = 3,
+                  .packed = true,
+                  .scale = 0.7};
+    t.more[0] = net_param_add(m->n, m->r, 2, (const size_t[]){4 + 2 + 3, WIDE});
+    t.more[3] = net_param_add(m->n, m->r, 2, (const size_t[]){2, 6});
+    t.more[4] = vector(m, 9);
+    return net_add(m->n, &t);
+}
+
+static const struct {
+    const char *name;
+    size_t (*build)(const maker *m);
+    mskp_constants_way way;
+    size_t folded, merged, dropped, live, carriers;
+    const char *why; /* NULL: exact */
+} cases[] = {
+    {"padded", padded, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"padded", padded, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"padded", padded, MSKP_CONSTANTS_DROP, 0, 0, 3, 0, 0, "dropped"},
+    {"unpadded", unpadded, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"unpadded", unpadded, MSKP_CONSTANTS_MERGE, 3, 0, 0, 0, 0, NULL},
+    {"replicated", replicated, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"unreached", unreached, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"twice", twice, MSKP_CONSTANTS_AUTO, 0, 6, 0, 0, 1, NULL},
+    {"stream", stream, MSKP_CONSTANTS_AUTO, 0, 12, 0, 0, 1, NULL},
+    {"stream", stream, MSKP_CONSTANTS_FOLD, 12, 0, 0, 0, 0, "border"},
+    {"gated", gated, MSKP_CONSTANTS_AUTO, 3, 0, 0, 3, 0, "not constant"},
+    {"grouped", grouped, MSKP_CONSTANTS_AUTO, 0, 4, 0, 0, 1, NULL},
+    {"depthwise", depthwise, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"upsampled", upsampled, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"upsampled", upsampled, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"transposed point", transposed_point, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"mean behind", mean_behind, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"mean behind a border", border_mean_behind, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"two means behind", two_means_behind, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"absorbed", absorbed, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"border not absorbed", border_not_absorbed, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"no mean behind", no_mean_behind, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"no mean behind", no_mean_behind, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"read besides", read_besides, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"mean shared", mean_shared, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"bias shared", bias_shared, MSKP_CONSTANTS_FOLD, 6, 0, 0, 0, 0, NULL},
+    {"bias differs", bias_differs, MSKP_CONSTANTS_FOLD, 0, 0, 6, 0, 0, "bias is shared"},
+    {"bias differs", bias_differs, MSKP_CONSTANTS_AUTO, 0, 6, 0, 0, 1, NULL},
+    {"weight shared", weight_shared, MSKP_CONSTANTS_FOLD, 6, 0, 0, 0, 0, "border"},
+    {"pad counted", pad_counted, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant"},
+    {"pad not counted", pad_not_counted, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"flattened", flattened, MSKP_CONSTANTS_AUTO, 90, 0, 0, 0, 0, NULL},
+    {"attended", attended, MSKP_CONSTANTS_AUTO, 9, 0, 0, 0, 0, NULL},
+};
+
+static void build(trial *t, size_t (*make)(const maker *m))
+{
+    mskp_error err = {0};
+    *t = (trial){.r = rng_make(test_seed())};
+    t->net = net_make(&t->mem);
+    const maker m = {t->net, &t->r};
+    t->net->outputs = 1;
+    t->net->output[0] = make(&m);
+    make_possible(t->net);
+    t->model = model_make(&t->mem);
+    t->value = arena_get(&t->mem, t->net->nodes + 1, sizeof *t->value);
+    t->graph = mskp_graph_create(NULL);
+    net_describe(t->net, t->graph, &t->model, t->value);
+    REQUIRE(mskp_graph_finish(t->graph, &err) == MSKP_OK, "finish: %s", err.text);
+    t->units = mskp_count(t->graph).units;
+}
+
+/* The first LEAVE channels of the source, as far as some stay. */
+static uint8_t *leave_some(trial *t)
+{
+    uint8_t *keep = arena_get(&t->mem, t->units, 1);
+    const uint32_t *units = mskp_value_units(t->graph, (mskp_value){(uint32_t)t->value[4]}, NULL);
+    size_t stay = 0;
+    memset(keep, 1, t->units);
+    for (size_t c = 0; c < LEAVE; c++) keep[units[c]] = 0;
+    for (size_t c = 0; c < WIDE; c++) stay += keep[units[c]];
+    if (!stay) keep[units[0]] = 1;
+    return keep;
+}
+
+START_TEST(by_hand)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        handing h = {0};
+        double room[64];
+        ratios r = {room, 0, 64};
+        build(&h.t, cases[i].build);
+        h.keep = leave_some(&h.t);
+        hand_on(&h, &(mskp_constants_desc){.way = cases[i].way}, MSKP_ROLE_SCALE);
+        const mskp_constants_report *y = &h.total;
+        REQUIRE(y->folded == cases[i].folded && y->merged == cases[i].merged &&
+                    y->dropped == cases[i].dropped && y->live == cases[i].live &&
+                    y->carriers == cases[i].carriers,
+                "%s, way %d: %zu folded, %zu merged, %zu dropped, %zu live, %zu carriers",
+                cases[i].name, (int)cases[i].way, y->folded, y->merged, y->dropped, y->live,
+                y->carriers);
+        REQUIRE(y->exact == !cases[i].why && !y->why == !cases[i].why &&
+                    (!y->why || strstr(y->why, cases[i].why)),
+                "%s, way %d: exact %u, %s", cases[i].name, (int)cases[i].way, y->exact,
+                y->why ? y->why : "no reason");
+        const double d = outputs_off(&h);
+        REQUIRE(y->exact ? d <= 1e-12 : d > 1e-9, "%s, way %d: off by %g", cases[i].name,
+                (int)cases[i].way, d);
+        (void)check_bounds(&h, &r);
+        size_t carriers = 0;
+        uint8_t *carrier = arena_get(&h.t.mem, h.t.units, 1);
+        REQUIRE_OK(mskp_constants_carriers(h.c, h.t.units, carrier, NULL));
+        for (size_t u = 0; u < h.t.units; u++) {
+            carriers += carrier[u];
+            REQUIRE(h.kept[u] == (h.keep[u] || carrier[u]), "%s: unit %zu", cases[i].name, u);
+        }
+        REQUIRE(carriers == y->carriers, "%s: %zu carriers", cases[i].name, carriers);
+        handing_end(&h);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("constants");
     TCase *tcase = tcase_create("constants");
     tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, by_hand);
     tcase_add_test(tcase, auto_holds);
     tcase_add_test(tcase, merge_holds);
     tcase_add_test(tcase, fold_holds);
