@@ -5,8 +5,10 @@
  */
 #include "internal.h"
 
-/* More positions than this are not gone through one by one. */
+/* More positions than this are not gone through one by one, and more classes not summed up. */
 #define MOST_POSITIONS ((size_t)1 << 20)
+#define MOST_CLASSES   ((size_t)1 << 22)
+#define MOST_ON_AXIS   ((size_t)1 << 12)
 
 /* One axis of a convolution: position o sees tap t at o * stride + t * dilation - before. */
 typedef struct sliding {
@@ -47,15 +49,19 @@ static size_t common_divisor(size_t a, size_t b)
     return a;
 }
 
-/* Adds positions to a class; positions[] has as many entries as there is room for classes. */
-static void count_class(tap_axis *a, tap_class c, size_t *positions, size_t more)
+/* Adds positions to a class; there is room for so many. 1: for no more. */
+static int count_class(tap_axis *a, tap_class c, size_t *positions, size_t more, size_t room)
 {
     size_t k = 0;
     while (k < a->n &&
            (a->classes[k].count != c.count || (c.count && a->classes[k].first != c.first)))
         k++;
-    if (k == a->n) a->classes[a->n++] = c;
+    if (k == a->n) {
+        if (a->n == room) return 1;
+        a->classes[a->n++] = c;
+    }
     positions[k] += more;
+    return 0;
 }
 
 /* The last position whose window lies in the image as a whole, if this one does. */
@@ -66,16 +72,16 @@ static size_t last_whole(const sliding *s, tap_class c, size_t o)
     return last < s->out - 1 ? last : s->out - 1;
 }
 
-/* classes: room for all; returns 1 if there are too many positions to look at. */
+/* 1: there are too many positions to look at, or classes. */
 static int find_classes(const sliding *s, int transposed, tap_axis *a, size_t *positions,
                         size_t room)
 {
     size_t looked = 0;
     for (size_t o = 0; o < s->out; o++) {
-        if (looked++ == MOST_POSITIONS || a->n == room) return 1;
+        if (looked++ == MOST_POSITIONS) return 1;
         const tap_class c = transposed ? landed_at(s, o) : seen_by(s, o);
         const size_t last = transposed ? o : last_whole(s, c, o);
-        count_class(a, c, positions, last - o + 1);
+        if (count_class(a, c, positions, last - o + 1, room)) return 1;
         o = last;
     }
     for (size_t k = 1; k < a->n; k++)
@@ -97,20 +103,18 @@ static int all_taps(const mskp_host *host, tap_axis *a, size_t taps)
 static int axis_classes(const mskp_host *host, const sliding *s, int transposed, tap_axis *a,
                         int *too_many)
 {
-    /* A convolution sees at most: nothing, all, and each number of taps less on either side. */
-    const size_t phases = transposed ? s->stride + 2 * s->taps * s->dilation : 2 * s->taps + 2;
-    const size_t room = s->out < phases ? s->out : phases;
+    const size_t room = s->out < MOST_ON_AXIS ? s->out : MOST_ON_AXIS;
     *a = (tap_axis){.taps = s->taps, .step = 1};
     if (transposed) a->step = s->stride / common_divisor(s->stride, s->dilation);
-    a->classes = mskpi_alloc(host, room + 1, sizeof *a->classes);
-    size_t *positions = mskpi_alloc(host, room + 1, sizeof *positions);
+    a->classes = mskpi_alloc(host, room, sizeof *a->classes);
+    size_t *positions = mskpi_alloc(host, room, sizeof *positions);
     const int failed = !a->classes || !positions;
     if (!failed) *too_many |= find_classes(s, transposed, a, positions, room);
     mskpi_free(host, positions);
     return failed;
 }
 
-/* Room for each step of the way from taps to classes. */
+/* Room for each step of the way from taps to classes, if there are not too many. */
 static int make_room(const mskp_host *host, tap_classes *t)
 {
     size_t most = 1;
@@ -120,6 +124,8 @@ static int make_room(const mskp_host *host, tap_classes *t)
             n = mskpi_product(n, d < done ? t->axis[d].n : t->axis[d].taps);
         if (n > most) most = n;
     }
+    t->too_many |= most > MOST_CLASSES && most > t->taps;
+    if (t->too_many) return 0;
     for (int k = 0; k < 2; k++) t->room[k] = mskpi_alloc(host, most, sizeof *t->room[k]);
     return !t->room[0] || !t->room[1];
 }
@@ -150,7 +156,7 @@ int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t)
         t->classes = mskpi_product(t->classes, t->axis[d].n);
         t->most = t->most * t->axis[d].n + t->axis[d].most;
     }
-    return t->too_many ? 0 : make_room(host, t);
+    return make_room(host, t);
 }
 
 void mskpi_taps_free(const mskp_host *host, tap_classes *t)
