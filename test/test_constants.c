@@ -760,12 +760,269 @@ START_TEST(by_hand)
 }
 END_TEST
 
+/* ---- What is refused ---- */
+
+/* The call fails so, says these words, and has changed nothing that it was given. */
+#define REFUSED(h, call, expected, word)                                                     \
+    do {                                                                                     \
+        mskp_error err_ = {MSKP_OK, ""};                                                     \
+        const set before_ = set_copy(&(h)->t.mem, &(h)->values);                             \
+        memset((h)->kept, 7, (h)->units);                                                    \
+        mskp_error *err = &err_;                                                             \
+        const mskp_status got_ = (call);                                                     \
+        REQUIRE(got_ == (expected) && err_.status == got_ && strstr(err_.text, word),        \
+                "%s: %s (%s)", #call, mskp_status_text(got_), err_.text);                    \
+        REQUIRE(set_same(&before_, &(h)->values), "%s wrote something", #call);              \
+        for (size_t u_ = 0; u_ < (h)->units; u_++) REQUIRE((h)->kept[u_] == 7, "%s", #call); \
+    } while (0)
+
+static mskp_status create(handing *h, const mskp_constants_desc *desc, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    const mskp_status status = mskp_constants_create(
+        h->graph, h->units, h->keep, desc, h->net->params, h->values.views, h->kept, &c, err);
+    REQUIRE((status == MSKP_OK) == (c != NULL), "a result where there is none");
+    mskp_constants_destroy(c);
+    return status;
+}
+
+/* A network whose values are at hand, with nothing handed on as yet. */
+static void prepare(handing *h, size_t (*make)(const maker *m), mskp_dtype dtype)
+{
+    *h = (handing){0};
+    build(&h->t, make);
+    handing_of_trial(h);
+    h->keep = leave_some(&h->t);
+    h->kept = arena_get(&h->t.mem, h->units, 1);
+    zero_slices(h->graph, h->net, h->keep, MSKP_ROLE_SCALE);
+    h->values = set_make(&h->t.mem, &h->t.r, h->net, dtype, VIEW_STYLES);
+    set_numbers(&h->values, h->net);
+}
+
+static void put(const handing *h, size_t param, size_t first, double x)
+{
+    const net_param *q = &h->net->param[param];
+    const mskp_tensor v = view_resolve(&h->values.views[param], q->ndim, q->shape);
+    size_t index[MSKP_MAX_DIMS] = {first};
+    view_set(&v, index, x);
+}
+
+START_TEST(arguments_are_checked)
+{
+    handing h;
+    prepare(&h, padded, MSKP_F64);
+    const size_t p = h.net->params, n = h.units;
+    mskp_constants *c = NULL;
+    mskp_tensor *v = h.values.views;
+    mskp_graph *open = mskp_graph_create(NULL);
+#define CREATE(g, n, keep, desc, p, v, kept, c) \
+    mskp_constants_create(g, n, keep, desc, p, v, kept, c, err)
+    REFUSED(&h, CREATE(NULL, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "graph");
+    REFUSED(&h, CREATE(open, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_STATE, "");
+    REFUSED(&h, CREATE(h.graph, n + 1, h.keep, NULL, p, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, CREATE(h.graph, n, NULL, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "keep");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, NULL, &c), MSKP_BAD_ARGUMENT, "kept");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, h.kept, NULL), MSKP_BAD_ARGUMENT, "const");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, NULL, h.kept, &c), MSKP_BAD_ARGUMENT, "values");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p + 1, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
+    mskp_graph_destroy(open);
+    static const struct {
+        mskp_constants_desc desc;
+        const char *word;
+    } descs[] = {{{.way = (mskp_constants_way)4}, "way 4"},
+                 {{.zeroed = 64}, "0x40"},
+                 {{.zeroed = MSKP_ROLE_MEAN}, "0x10"},
+                 {{.merge_above = -0.5}, "-0.5"},
+                 {{.merge_above = 1}, "1"},
+                 {{.merge_above = NAN}, "merge_above"},
+                 {{.reserved = {0, 0, 0, 1}}, "reserved"}};
+    for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
+        REFUSED(&h, create(&h, &descs[i].desc, err), MSKP_BAD_ARGUMENT, descs[i].word);
+
+    REQUIRE_OK(mskp_constants_create(h.graph, n, h.keep, NULL, p, v, h.kept, &c, NULL));
+    mskp_constants_report r = {.folded = 77};
+    REFUSED(&h, mskp_constants_get(c, 1, &r, err), MSKP_BAD_ARGUMENT, "report 1, there are 1");
+    REFUSED(&h, mskp_constants_get(NULL, 0, &r, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_get(c, 0, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(NULL, &r, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(c, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_carriers(c, n + 1, h.kept, err), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, mskp_constants_carriers(NULL, n, h.kept, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_carriers(c, n, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_apply(NULL, p, v, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_apply(c, p + 1, v, err), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, mskp_constants_apply(c, p, NULL, err), MSKP_BAD_ARGUMENT, "values");
+    REQUIRE(r.folded == 77 && mskp_constants_count(c) == 1 && mskp_constants_count(NULL) == 0,
+            "a report was touched");
+    mskp_constants_destroy(NULL);
+    mskp_constants_destroy(c);
+    /* The mask may be its own result. */
+    memcpy(h.kept, h.keep, n);
+    REQUIRE_OK(mskp_constants_create(h.graph, n, h.kept, NULL, p, v, h.kept, &c, NULL));
+    for (size_t u = 0, more = 0; u < n; u++) {
+        more += h.kept[u] != h.keep[u];
+        REQUIRE(more <= 1 && (u + 1 < n || more == 1), "%zu carriers", more);
+    }
+    mskp_constants_destroy(c);
+    trial_end(&h.t);
+}
+END_TEST
+
+/* What is read must be there, be numbers, and finite; what is written must fit. */
+START_TEST(values_are_checked)
+{
+    static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    handing h;
+    prepare(&h, padded, MSKP_F64);
+    const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
+    const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
+    REQUIRE(!h.keep[units[0]] && h.keep[units[WIDE - 1]], "another mask");
+    for (size_t i = 0; i < 3; i++) {
+        put(&h, shift, 0, odd[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
+        put(&h, shift, 0, 0.5);
+        put(&h, weight, 0, odd[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
+        put(&h, weight, 0, 0.5);
+        /* What no constant depends on is not read: the last filter's last weight. */
+        const size_t first = h.net->node[2].weight;
+        const mskp_tensor filters =
+            view_resolve(&h.values.views[first], 4, h.net->param[first].shape);
+        const size_t last[MSKP_MAX_DIMS] = {WIDE - 1, 1, 2, 2};
+        const double before = view_get(&filters, last);
+        view_set(&filters, last, odd[i]);
+        REQUIRE_OK(create(&h, NULL, NULL));
+        view_set(&filters, last, before);
+    }
+    const mskp_tensor was = h.values.views[weight];
+    h.values.views[weight].data = NULL;
+    REFUSED(&h, create(&h, NULL, err), MSKP_NO_DATA, "no data");
+    h.values.views[weight] = was;
+    h.values.views[shift].dtype = MSKP_BYTES_8;
+    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "holds no numbers");
+    h.values.views[shift].dtype = MSKP_F64;
+    h.values.views[0].data = was.data;
+    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "entry 0");
+    h.values.views[0].data = NULL;
+
+    mskp_constants *c = NULL;
+    REQUIRE_OK(mskp_constants_create(h.graph, h.units, h.keep, NULL, h.net->params, h.values.views,
+                                     h.kept, &c, NULL));
+    h.values.views[shift].data = NULL;
+    REFUSED(&h, mskp_constants_apply(c, h.net->params, h.values.views, err), MSKP_NO_DATA, "");
+    mskp_constants_destroy(c);
+    trial_end(&h.t);
+
+    /* A hundred times 60,000 in half precision: as a sum of a bias, and of a column. */
+    for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
+        prepare(&h, way == MSKP_CONSTANTS_FOLD ? transposed_point : upsampled, MSKP_F16);
+        for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[5].weight, i, 60000);
+        for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[3].norm[1], i, 3);
+        REFUSED(&h, create(&h, &(mskp_constants_desc){.way = (mskp_constants_way)way}, err),
+                MSKP_BAD_NUMBER, "does not fit F16");
+        REQUIRE_OK(create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_DROP}, NULL));
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
+/* ---- Every dtype ---- */
+
+/* What is written is what doubles would be, rounded once. */
+START_TEST(dtypes_round_once)
+{
+    static const mskp_dtype dtypes[] = {MSKP_F32, MSKP_F16, MSKP_BF16};
+    size_t changed = 0;
+    for (size_t k = 0; k < test_count(300); k++) {
+        const mskp_dtype dtype = dtypes[k % 3];
+        trial t;
+        mskp_constants *a = NULL, *b = NULL;
+        trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.constants = true}, NULL);
+        uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.5);
+        uint8_t *kept = arena_get(&t.mem, t.units, 1), *same = arena_get(&t.mem, t.units, 1);
+        set narrow = set_make(&t.mem, &t.r, t.net, dtype, VIEW_STYLES);
+        set wide = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        net rounded;
+        make_possible(t.net);
+        set_numbers(&narrow, t.net);
+        set_read(&narrow, &t.mem, t.net, &rounded);
+        set_numbers(&wide, &rounded);
+        const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, narrow.views,
+                                         kept, &a, NULL));
+        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, wide.views,
+                                         same, &b, NULL));
+        REQUIRE(memcmp(kept, same, t.units) == 0, "another mask");
+        REQUIRE_OK(mskp_constants_apply(a, t.net->params, narrow.views, NULL));
+        REQUIRE_OK(mskp_constants_apply(b, t.net->params, wide.views, NULL));
+        net x, y;
+        set_read(&narrow, &t.mem, t.net, &x);
+        set_read(&wide, &t.mem, t.net, &y);
+        set_numbers(&narrow, &y);
+        set_read(&narrow, &t.mem, t.net, &y);
+        for (size_t p = 1; p <= t.net->params; p++)
+            for (size_t i = 0; i < shape_elements(x.param[p].ndim, x.param[p].shape); i++) {
+                REQUIRE(x.param[p].data[i] == y.param[p].data[i], "parameter %zu, element %zu", p,
+                        i);
+                changed += x.param[p].data[i] != rounded.param[p].data[i];
+            }
+        mskp_constants_destroy(a);
+        mskp_constants_destroy(b);
+        trial_end(&t);
+    }
+    REQUIRE(changed > 0, "nothing was written");
+}
+END_TEST
+
+/* ---- Without looking at every position ---- */
+
+START_TEST(long_axes)
+{
+    const size_t positions = (size_t)1 << 40, four = 4;
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param table = mskp_parameter(g, "table", 1, &four);
+    const mskp_param up = mskp_parameter(g, "up", 3, (size_t[]){4, 1, 2});
+    const mskp_param padded_by_two = mskp_parameter(g, "padded", 3, (size_t[]){1, 4, 3});
+    const mskp_value x = mskp_param_value(g, "x", table, 0, MSKP_ROLE_FILTER, 1, &positions);
+    mskp_output(g, mskp_conv_transposed(g, "a", x, &(mskp_conv_desc){.weight = up, .stride = {2}}));
+    mskp_output(
+        g, mskp_conv(g, "b", x, &(mskp_conv_desc){.weight = padded_by_two, .pad_before = {2}}));
+    mskp_error err = {MSKP_OK, ""};
+    ck_assert_msg(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
+    const double numbers[4] = {2, 3, 5, 7}, a[8] = {1, -2, 3, 4, 1, 1, 1, 1};
+    const double b[12] = {1, 2, -4, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    const mskp_tensor values[4] = {{0},
+                                   {.data = (void *)(uintptr_t)numbers, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)a, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)b, .dtype = MSKP_F64}};
+    const uint8_t keep[4] = {0, 0, 1, 1};
+    uint8_t kept[4];
+    mskp_constants *c = NULL;
+    mskp_constants_report r[2];
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_DROP};
+    ck_assert_msg(!mskp_constants_create(g, 4, keep, &desc, 3, values, kept, &c, &err), "%s",
+                  err.text);
+    ck_assert_uint_eq(mskp_constants_count(c), 2);
+    for (size_t i = 0; i < 2; i++) ck_assert_int_eq(mskp_constants_get(c, i, &r[i], &err), MSKP_OK);
+    /* Taps 2 * 1 + 3 * 3 = 11 and 2 * -2 + 3 * 4 = 8: one at a time, but that was not looked at. */
+    ck_assert_double_eq_tol(r[0].bound, 19, 1e-9);
+    /* Taps 5, 7, -5: the last alone, the last two, all. */
+    ck_assert_double_eq_tol(r[1].bound, 7, 1e-9);
+    mskp_constants_destroy(c);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("constants");
     TCase *tcase = tcase_create("constants");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, by_hand);
+    tcase_add_test(tcase, arguments_are_checked);
+    tcase_add_test(tcase, values_are_checked);
+    tcase_add_test(tcase, dtypes_round_once);
+    tcase_add_test(tcase, long_axes);
     tcase_add_test(tcase, auto_holds);
     tcase_add_test(tcase, merge_holds);
     tcase_add_test(tcase, fold_holds);
