@@ -3,7 +3,7 @@
  *
  * Copyright (c) 2026, the mskp authors. BSD-2-Clause, see LICENSE.
  *
- *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  surgery
+ *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  constants  ->  surgery
  *
  * A host (your trainer) names its parameters and operators once. mskp finds the channels that can
  * only leave together (units), scores them, chooses which to keep, adds a penalty to the others
@@ -246,6 +246,7 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends
  *            on grouping.
  *   output_pad  must be 0, see mskp_conv_transposed
+ *   padding  what lies outside the image: only constants (see there) need to know
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
  */
 typedef enum mskp_grouping {
@@ -254,6 +255,11 @@ typedef enum mskp_grouping {
     MSKP_GROUPS_WHOLE = 2, /* a group leaves with all that it reads and makes */
     MSKP_ENUM_IS_32_BITS(MSKP_GROUPS)
 } mskp_grouping;
+typedef enum mskp_padding {
+    MSKP_PAD_ZEROS = 0,
+    MSKP_PAD_CONTINUED = 1, /* reflected, replicated, circular: what is constant stays constant */
+    MSKP_ENUM_IS_32_BITS(MSKP_PAD)
+} mskp_padding;
 typedef struct mskp_conv_desc {
     mskp_param weight;
     mskp_param bias;
@@ -263,6 +269,7 @@ typedef struct mskp_conv_desc {
     size_t dilation[MSKP_MAX_SPATIAL];
     size_t groups;
     mskp_grouping grouping;
+    mskp_padding padding;
     size_t output_pad[MSKP_MAX_SPATIAL];
     uint64_t reserved[4];
 } mskp_conv_desc;
@@ -270,7 +277,7 @@ MSKP_API mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in
                               const mskp_conv_desc *desc);
 
 /*
- * Transposed convolution, with the same fields.
+ * Transposed convolution, with the same fields. padding must be MSKP_PAD_ZEROS.
  *   weight   [in][out / groups][kernel ...]
  *   result   (in - 1) x stride - pads + dilation x (kernel - 1) + output_pad + 1 positions per
  *            axis; output_pad below the larger of stride and dilation
@@ -302,6 +309,9 @@ MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_p
  * tells how many of a value's channels cannot leave exactly for this reason.
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPS_WHOLE is exact: statistics
  *                     leave with their group. AUTO is TIED here.
+ *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with.
+ *                     epsilon_outside_root 1: by sqrt(variance) + epsilon, not
+ *                     sqrt(variance + epsilon)
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -318,15 +328,25 @@ typedef struct mskp_norm_desc {
     mskp_grouping grouping;
     size_t groups;
     uint32_t accept_inexact;
+    uint32_t epsilon_outside_root;
+    double epsilon;
     uint64_t reserved[4];
 } mskp_norm_desc;
 MSKP_API mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in,
                               const mskp_norm_desc *desc);
 
-/* A function of each element by itself, without parameters. Which one makes no difference to what
- * can be removed; it is remembered as the operator's name. */
+/*
+ * A function of each element by itself, without parameters of the network. Which one makes no
+ * difference to what can be removed; it is remembered as the operator's name, and carries constants
+ * on.
+ *   function    for MSKP_FUNCTION: f(x, parameters), called by mskp_constants_create from the thread
+ *               that calls that, and always the same for the same x. NULL: unknown, constants end
+ *               here.
+ *   parameters  MSKP_LEAKY_RELU: the slope, 0 means 0.01. MSKP_ELU: alpha, 0 means 1. MSKP_TIMES:
+ *               the factor. MSKP_FUNCTION with a function: all, copied. Else they must be 0.
+ */
 typedef enum mskp_activation_kind {
-    MSKP_IDENTITY = 0, /* dropout, casts, scaling by a constant */
+    MSKP_IDENTITY = 0, /* dropout, casts */
     MSKP_RELU = 1,
     MSKP_RELU6 = 2,
     MSKP_LEAKY_RELU = 3,
@@ -334,15 +354,20 @@ typedef enum mskp_activation_kind {
     MSKP_SIGMOID = 5,
     MSKP_TANH = 6,
     MSKP_SILU = 7,
-    MSKP_GELU = 8,
-    MSKP_HARD_SIGMOID = 9,
-    MSKP_HARD_SWISH = 10,
-    MSKP_FUNCTION = 11, /* any other */
+    MSKP_GELU = 8,         /* by erf */
+    MSKP_HARD_SIGMOID = 9, /* x / 6 + 1/2 within 0 and 1 */
+    MSKP_HARD_SWISH = 10,  /* x times that */
+    MSKP_FUNCTION = 11,    /* any other */
+    MSKP_GELU_TANH = 12,   /* its approximation by tanh */
+    MSKP_TIMES = 13,       /* x times a number */
     MSKP_ENUM_IS_32_BITS(MSKP_ACTIVATION)
 } mskp_activation_kind;
+#define MSKP_FUNCTION_PARAMETERS 4
 typedef struct mskp_activation_desc {
     mskp_activation_kind kind;
-    uint64_t reserved[8];
+    double (*function)(double x, const double *parameters);
+    double parameters[MSKP_FUNCTION_PARAMETERS];
+    uint64_t reserved[4];
 } mskp_activation_desc;
 /* desc NULL: identity. */
 MSKP_API mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
@@ -362,6 +387,10 @@ MSKP_API mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value i
  * The global kinds take the whole image and keep the number of spatial axes, each of length 1;
  * size, stride, pads and ceil_mode must then be 0. MSKP_POOL_RESIZE is any other change of size
  * (interpolating, sampling, cropping, padding by zeros): spatial says the result's, the rest is 0.
+ *   keeps_constants  1: a channel that is the same everywhere stays so. 0: not said; maximum,
+ *                    global pooling, and an average without pads, ceil_mode and spatial do, of the
+ *                    others (an average that counts its padding, a resize that pads) only zeros
+ *                    stay what they are
  */
 typedef enum mskp_pool_kind {
     MSKP_POOL_MAX = 0,
@@ -374,6 +403,7 @@ typedef enum mskp_pool_kind {
 typedef struct mskp_pool_desc {
     mskp_pool_kind kind;
     uint32_t ceil_mode;
+    uint32_t keeps_constants;
     size_t size[MSKP_MAX_SPATIAL];
     size_t stride[MSKP_MAX_SPATIAL];
     size_t pad_before[MSKP_MAX_SPATIAL];
@@ -993,7 +1023,120 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
                                         const mskp_tensor *values, double *value, mskp_error *err);
 
 /* ============================================================================================== */
-/*                                         6. Surgery                                             */
+/*                                        6. Constants                                            */
+/* ============================================================================================== */
+
+/*
+ * A channel whose gamma is 0 still puts out f(beta), the same at every position and for every input;
+ * one whose filter is zero, f(bias). Cutting it takes that from all that read it. This step hands
+ * such constants on before the cut, on the values at full size: once a host has zeroed what it
+ * removes (mskp_penalty_zero, or training that ended there), outputs then stay what they are.
+ *
+ *   fold    into the bias of the operator that reads them; or, where that has none and nothing but
+ *           batch norms with running means reads its result, into these means. Exact where every
+ *           position of the result sees the same weights; at the border of an image that is padded
+ *           with zeros it does not.
+ *   merge   one of the removed units stays and carries all constants of what reads it: its filters
+ *           and scales become 0, its biases and shifts 1, and its column in what reads it the
+ *           weighted sum of the columns that leave. Exact with any padding. It costs a unit, on top
+ *           of the budget; mskp_constants_carriers tells which, for mskp_rule.locked.
+ *   drop    neither: what surgery alone does.
+ *
+ * What cannot be exact is named, with a bound, before anything is written: a host can train on, or
+ * put its penalty on beta, too (a gate's product with beta is not constant, and nothing helps).
+ * Channels of units that leave are followed through the operators that the library knows; those of
+ * the host's own count as not constant unless mskp_zero_if says that they are zero.
+ *
+ * Needs descriptions that say what is computed: padding of convolutions, epsilon of norms, kinds and
+ * parameters of functions, keeps_constants of pools. Those with batch norm's kind and without both
+ * running statistics pass on beta where gamma is 0, and nothing else.
+ */
+typedef struct mskp_constants mskp_constants;
+
+typedef enum mskp_constants_way {
+    MSKP_CONSTANTS_AUTO = 0, /* fold where exact; merge where that pays; else what loses less */
+    MSKP_CONSTANTS_DROP = 1,
+    MSKP_CONSTANTS_FOLD = 2,  /* also where it is not exact; drop where there is no bias or mean */
+    MSKP_CONSTANTS_MERGE = 3, /* fold where exact; merge wherever a unit can carry; else as AUTO */
+    MSKP_ENUM_IS_32_BITS(MSKP_CONSTANTS)
+} mskp_constants_way;
+
+/*
+ *   zeroed       slices of removed units with these roles (of MSKP_ROLES_UNIT) are taken for zero,
+ *                and set to zero by mskp_constants_apply. 0: values are as they are
+ *   merge_above  for AUTO: merge where fold and drop both lose more than this share of what drop
+ *                loses, in [0, 1); 0 means 0.01
+ */
+typedef struct mskp_constants_desc {
+    mskp_constants_way way;
+    uint32_t zeroed;
+    double merge_above;
+    uint64_t reserved[4];
+} mskp_constants_desc;
+
+/*
+ * Works out what becomes of the constants of the units that leave. Writes nothing but kept: a
+ * preview, until mskp_constants_apply.
+ *   desc    NULL: AUTO, and values as they are
+ *   values  a set; only what has to be read needs data. NaN and infinities in what is read are
+ *           MSKP_BAD_NUMBER, and so are results that do not fit their tensor's dtype
+ *   kept    [units] receives keep, and 1 for carriers: the mask for mskp_plan_create; may be keep
+ * The graph must live as long as the result.
+ */
+MSKP_API mskp_status mskp_constants_create(const mskp_graph *graph, size_t units,
+                                           const uint8_t *keep, const mskp_constants_desc *desc,
+                                           size_t params, const mskp_tensor *values, uint8_t *kept,
+                                           mskp_constants **constants, mskp_error *err);
+MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL */
+
+/*
+ * One operator that hears channels that leave: its weights for them, towards what stays, are not
+ * all zero, and neither are they.
+ *   consumer, reads  its value, and the value whose channels these are
+ *   weight           its weight; {0}: a norm whose statistics see them, or attention's products
+ *   folded, merged, dropped   how many channels, constant ones, by what becomes of them
+ *   live             how many are not constant
+ *   into             what was folded into: its bias, or the first mean behind it; {0}: nothing
+ *   carriers         units that stay in order to carry what was merged here
+ *   exact            1: its result stays what it was, up to rounding to the tensors' dtypes, as far
+ *                    as what it reads does
+ *   bound            else: no element of its result is further off, as far as what it reads and
+ *                    keeps is what it was (and after the batch norm, where a mean took a part);
+ *                    infinity where channels are not constant
+ *   why              why it is not exact; NULL if it is
+ */
+typedef struct mskp_constants_report {
+    mskp_value consumer, reads;
+    mskp_param weight, into;
+    size_t folded, merged, dropped, live, carriers;
+    uint32_t exact;
+    double bound;
+    const char *why;
+} mskp_constants_report;
+
+/* How many reports there are, in the order of the description. 0 for NULL. */
+MSKP_API size_t mskp_constants_count(const mskp_constants *constants);
+MSKP_API mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
+                                        mskp_constants_report *report, mskp_error *err);
+
+/* Sums over all consumers; carriers: all units that carry; exact: all are; bound: the largest; why:
+ * of the first that is not exact. Handles are 0. */
+MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
+                                          mskp_constants_report *total, mskp_error *err);
+
+/* carrier[u] <- 1 if unit u stays in order to carry constants, else 0. Its gamma says nothing of
+ * its worth from then on: mskp_rule.locked. */
+MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units,
+                                             uint8_t *carrier, mskp_error *err);
+
+/* Writes it, once, to the values that mskp_constants_create has seen (or a copy of them), all or
+ * nothing. Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
+ * cut. Optimizer states of what is written are the host's to reset. */
+MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
+                                          const mskp_tensor *values, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         7. Surgery                                             */
 /* ============================================================================================== */
 
 typedef struct mskp_plan mskp_plan;

@@ -24,7 +24,8 @@ mskp_graph *mskp_graph_create(const mskp_host *host)
     graph->host = services;
     graph->params = mskpi_grow(&services, NULL, &graph->params_capacity, 0, 1, sizeof(graph_param));
     graph->values = mskpi_grow(&services, NULL, &graph->values_capacity, 0, 1, sizeof(graph_value));
-    if (!graph->params || !graph->values) {
+    graph->steps = mskpi_grow(&services, NULL, &graph->steps_capacity, 0, 1, sizeof(graph_step));
+    if (!graph->params || !graph->values || !graph->steps) {
         mskp_graph_destroy(graph);
         return NULL;
     }
@@ -49,6 +50,10 @@ void mskp_graph_destroy(mskp_graph *graph)
     mskpi_free(&host, graph->events);
     mskpi_free(&host, graph->zeros);
     mskpi_free(&host, graph->macs);
+    mskpi_free(&host, graph->steps);
+    mskpi_free(&host, graph->step_inputs);
+    mskpi_free(&host, graph->places);
+    mskpi_free(&host, graph->readers);
     mskpi_free(&host, graph->text);
     mskpi_free(&host, graph->param_names.slot);
     mskpi_free(&host, graph->value_names.slot);
@@ -405,13 +410,50 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
                                      graph->nvalues + 1, 1, sizeof *values);
     if (values) graph->values = values;
-    if (!values || name_room(graph, &graph->value_names)) {
+    graph_step *steps = mskpi_grow(&graph->host, graph->steps, &graph->steps_capacity,
+                                   graph->nvalues + 1, 1, sizeof *steps);
+    if (steps) graph->steps = steps;
+    if (!values || !steps || name_room(graph, &graph->value_names)) {
         mskpi_no_memory(graph);
         return none;
     }
     if (name_add(graph, &graph->value_names, "value", name, id, &new_value.name)) return none;
     values[++graph->nvalues] = new_value;
     return (mskp_value){id};
+}
+
+/* ---- What computes a value ---- */
+
+graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
+                       const mskp_value *inputs)
+{
+    uint32_t *to = mskpi_grow(&graph->host, graph->step_inputs, &graph->step_inputs_capacity,
+                              graph->nstep_inputs, n, sizeof *to);
+    if (!to) {
+        mskpi_no_memory(graph);
+        return NULL;
+    }
+    graph->step_inputs = to;
+    graph_step *s = &graph->steps[value.id];
+    s->kind = kind;
+    s->ninputs = (uint32_t)n;
+    s->first_input = graph->nstep_inputs;
+    for (size_t i = 0; i < n; i++) to[graph->nstep_inputs++] = inputs[i].id;
+    return s;
+}
+
+uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first)
+{
+    uint32_t *places = mskpi_grow(&graph->host, graph->places, &graph->places_capacity,
+                                  graph->nplaces, n, sizeof *places);
+    if (!places) {
+        mskpi_no_memory(graph);
+        return NULL;
+    }
+    graph->places = places;
+    *first = graph->nplaces;
+    graph->nplaces += n;
+    return places + *first;
 }
 
 int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view)
@@ -539,12 +581,16 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
         return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "tie: %s has %zu channels, %s has %zu",
                                 mskpi_short(mskpi_value_name(graph, a.id), room_a), first->view.n,
                                 mskpi_short(mskpi_value_name(graph, b.id), room_b), second->view.n);
+    graph->steps[a.id].own |= OWN_READ;
+    graph->steps[b.id].own |= OWN_READ;
     return mskpi_tie_lists(graph, first->view, second->view, a.id > b.id ? a.id : b.id);
 }
 
 mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
 {
-    return mskpi_pin(graph, "pin", handle, handle.id);
+    const mskp_status status = mskpi_pin(graph, "pin", handle, handle.id);
+    if (!status) graph->steps[handle.id].own |= OWN_READ;
+    return status;
 }
 
 mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uint32_t by)
@@ -574,8 +620,8 @@ mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_
     return MSKP_OK;
 }
 
-mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
-                      mskp_value to)
+mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
+                             mskp_value to)
 {
     mskp_status status;
     char room_p[NAME_ROOM], room_v[NAME_ROOM];
@@ -600,7 +646,33 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
     return mskpi_bind(graph, handle, d, roles, v->view, to.id, to.id);
 }
 
+/* An operator of the host's own: it reads the value, or its result is called by that name. */
+mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
+                      mskp_value to)
+{
+    const mskp_status status = mskpi_bind_value(graph, handle, d, roles, to);
+    if (status) return status;
+    own_reader *readers = mskpi_grow(&graph->host, graph->readers, &graph->readers_capacity,
+                                     graph->nreaders, 1, sizeof *readers);
+    if (!readers) return mskpi_no_memory(graph);
+    graph->readers = readers;
+    readers[graph->nreaders++] = (own_reader){handle.id, d, to.id, roles};
+    graph->steps[to.id].own |= OWN_READ;
+    if (roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
+        graph->steps[to.id].own |= OWN_CHANGED;
+    else if (roles != MSKP_ROLE_CONSUMER)
+        graph->steps[to.id].own |= OWN_SCALED;
+    return MSKP_OK;
+}
+
 mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
+{
+    const mskp_status status = mskpi_attach(graph, handle, to);
+    if (!status) graph->steps[to.id].own |= OWN_READ | OWN_CHANGED;
+    return status;
+}
+
+mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
 {
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
@@ -670,6 +742,10 @@ mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_
     if (!zero) return none;
     for (size_t i = 0; i < n; i++) zero[i] = mskpi_zero(graph, from.id, positions[i]);
     mskpi_zero_filled(graph, out.id);
+    graph_step *step = mskpi_step(graph, out, STEP_PLACES, 1, &from);
+    uint32_t *place = step ? mskpi_places(graph, n, &step->first) : NULL;
+    if (!place) return none;
+    for (size_t i = 0; i < n; i++) place[i] = (uint32_t)positions[i];
     return out;
 }
 
@@ -726,5 +802,5 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
         for (size_t i = 0; i < graph->values[parts[k].id].view.n; i++)
             *zero++ = mskpi_zero(graph, parts[k].id, i);
     mskpi_zero_filled(graph, out.id);
-    return out;
+    return mskpi_step(graph, out, STEP_CONCAT, n, parts) ? out : none;
 }

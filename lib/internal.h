@@ -1,7 +1,7 @@
 /*
  * What the library's files share. Order of stages: graph, operator -> unit -> slice, score ->
- * measure, select, maskfile, report -> penalty -> plan -> cut. A file uses the stages before its own,
- * never those after.
+ * measure, select, maskfile, report -> penalty -> constants -> plan -> cut. A file uses the stages
+ * before its own, never those after.
  */
 #ifndef MSKP_INTERNAL_H
 #define MSKP_INTERNAL_H
@@ -144,6 +144,68 @@ typedef struct graph_channel {
     zero_table exact;   /* when it leaves without a trace: see exact.c */
 } graph_channel;
 
+/* What an operator computes, as far as the walk of constants must know it: see constants.c. */
+typedef enum step_kind {
+    STEP_UNKNOWN = 0, /* anything; mskp_zero_if may say more */
+    STEP_CONV,        /* params: weight, bias */
+    STEP_TRANSPOSED,
+    STEP_LINEAR,    /* rows from `first` on */
+    STEP_TABLE,     /* params: the table */
+    STEP_PARAM,     /* params: it; option: the axis */
+    STEP_NORM,      /* params: scale, shift, mean, variance; option: mskp_norm_layer */
+    STEP_PRELU,     /* params: slope */
+    STEP_FUNCTION,  /* option: mskp_activation_kind */
+    STEP_POOL,      /* option 1: what is constant stays so; 0: only zeros do */
+    STEP_COMBINE,   /* option: mskp_combine_kind */
+    STEP_STACK,     /* one after the other in space */
+    STEP_PART,      /* channels from `first` on */
+    STEP_PLACES,    /* channel i is channel places[first + i], or NO_PLACE: zero */
+    STEP_BLOCKS,    /* channel i is made of places[first + i * groups + ...] */
+    STEP_CONCAT,    /* inputs, one after the other */
+    STEP_ATTEND,    /* of value, query, key: as STEP_PLACES. option 1: positions leave */
+    STEP_RECURRENT, /* params: input weight, hidden weight, biases */
+} step_kind;
+
+#define NO_PLACE         UINT32_MAX
+#define STEP_MOST_PARAMS 4
+
+/* What a host's primitives say of a value besides. */
+enum {
+    OWN_READ = 1,   /* something else may read it */
+    OWN_SCALED = 2, /* it is more than its step says, but zero where that is zero */
+    OWN_CHANGED = 4 /* it may be anything */
+};
+
+typedef struct graph_step {
+    step_kind kind;
+    uint32_t option;
+    uint32_t ninputs;
+    uint32_t own;
+    size_t first_input; /* in graph->step_inputs */
+    uint32_t params[STEP_MOST_PARAMS];
+    size_t first;
+    size_t groups; /* of convolutions and group norms; of attention: key and value heads */
+    uint8_t whole; /* whole groups leave */
+    uint8_t part;  /* shares its parameters with the step before, other rows of them */
+    uint8_t uniform_padding;
+    uint8_t outside_root;
+    union {
+        struct {
+            size_t stride[MSKP_MAX_SPATIAL], dilation[MSKP_MAX_SPATIAL], before[MSKP_MAX_SPATIAL];
+        } conv;
+        double epsilon;
+        struct {
+            double (*call)(double x, const double *parameters);
+            double parameters[MSKP_FUNCTION_PARAMETERS];
+        } function;
+    } as;
+} graph_step;
+
+/* An operator of the host's own that reads a value with this axis. */
+typedef struct own_reader {
+    uint32_t param, axis, value, roles;
+} own_reader;
+
 typedef struct mac_entry {
     uint32_t value, param; /* param 0: per channel of value */
     uint64_t per_element;
@@ -236,6 +298,14 @@ struct mskp_graph {
     size_t nzeros, zeros_capacity;
     mac_entry *macs;
     size_t nmacs, macs_capacity;
+    graph_step *steps; /* by value */
+    size_t steps_capacity;
+    uint32_t *step_inputs;
+    size_t nstep_inputs, step_inputs_capacity;
+    uint32_t *places;
+    size_t nplaces, places_capacity;
+    own_reader *readers;
+    size_t nreaders, readers_capacity;
     char *text; /* all names */
     size_t text_used, text_capacity;
     name_table param_names, value_names;
@@ -282,6 +352,15 @@ mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_
  * operator binds. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
                        list_view view, uint32_t owner, uint32_t by);
+/* mskp_bind and mskp_attach by an operator that the library knows. */
+mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
+                             mskp_value value);
+mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value value);
+/* What computes a value; to be filled in. NULL: no memory, which has been said. */
+graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
+                       const mskp_value *inputs);
+/* Room for n places; *first <- where they begin. NULL: no memory, which has been said. */
+uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first);
 mskp_status mskpi_no_memory(mskp_graph *graph);
 /* An operator's name as sentences call it. */
 const char *mskpi_who(const char *name, const char *op);
@@ -426,6 +505,144 @@ typedef struct slice_sums {
 mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
                              const mskp_tensor *values, slice_sums *out, mskp_error *err);
 void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s);
+
+/* ---- taps.c ---- */
+
+/* Taps of a kernel that see the image, at some positions: `count` from `first` on, each
+ * tap_axis.step further. */
+typedef struct tap_class {
+    size_t first, count;
+} tap_class;
+
+typedef struct tap_axis {
+    size_t taps, step, n;
+    size_t most; /* the class of the most positions, of these the one with most taps */
+    tap_class *classes;
+} tap_axis;
+
+/* On each axis the different sets of taps; on all of them the products. */
+typedef struct tap_classes {
+    tap_axis axis[MSKP_MAX_SPATIAL];
+    size_t taps, classes, most;
+    int too_many; /* positions to look at: nothing is known */
+    double *room[2];
+} tap_classes;
+
+/* Those of a convolution, of a linear layer (one tap). 1: no memory. Free them in either case. */
+int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t);
+void mskpi_taps_free(const mskp_host *host, tap_classes *t);
+/* Does each position see the same taps? */
+int mskpi_taps_uniform(const tap_classes *t);
+/* [classes] the sums of numbers [taps] over each class. Valid until it is called again. */
+const double *mskpi_taps_sums(const tap_classes *t, const double *numbers);
+
+/* ---- walk.c ---- */
+
+/* Each channel of each value is constant, or live: NAN. */
+typedef struct walker {
+    const mskp_graph *graph;
+    const mskp_tensor *values;
+    const uint8_t *keep;
+    uint32_t zeroed;        /* these slices of what leaves are taken for zero */
+    const uint8_t *carrier; /* [units]: emits 1, not what it would; NULL: none does */
+    size_t *first;          /* [values + 1] where a value's channels are */
+    double *constant;
+    tensor_view *views; /* [params + 1] of those that were read */
+    uint8_t *viewed;
+    uint8_t *zero_roles; /* [units] roles whose slices are all zero; UNKNOWN_ROLES: not looked at */
+    mskp_status status;
+    mskp_error *err;
+} walker;
+
+/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]. */
+typedef struct walk_weight {
+    uint32_t param, bias;
+    uint32_t out_axis;
+    size_t out, in, groups, taps, first_row;
+    const tensor_view *view;
+    const uint32_t *units[2]; /* by axis */
+    uint32_t roles[2];
+    ptrdiff_t *offset; /* [taps], in bytes */
+} walk_weight;
+
+mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
+                            uint32_t zeroed, const mskp_tensor *values, mskp_error *err);
+void mskpi_walk_free(walker *w);
+/* constant <- what each channel is. */
+mskp_status mskpi_walk(walker *w);
+/* The same, where carriers emit: what others emit is known. */
+mskp_status mskpi_walk_carriers(walker *w, const uint8_t *carrier, const double *known);
+mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x);
+void mskpi_walk_weight_free(const walker *w, walk_weight *x);
+/* taps <- those of one output and one input channel. Returns whether one is not 0. */
+int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps);
+/* Has a slice an element that is not 0, where the other axes' channels stay? */
+int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index);
+/* The unit of each channel of a value. */
+static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t value)
+{
+    return graph->u.list_units + graph->u.lists[graph->values[value].list].first;
+}
+static inline int mskpi_leaves(const uint8_t *keep, uint32_t unit)
+{
+    return unit != MSKP_PINNED && !keep[unit];
+}
+
+/* ---- hearing.c ---- */
+
+#define MSKPI_NOT_CONSTANT "channels that leave are not constant"
+
+enum { HEARS_NOTHING, HEARS_CONSTANT, HEARS_LIVE };
+
+typedef enum hand_way {
+    WAY_NONE, /* no constant is heard */
+    WAY_DROP,
+    WAY_FOLD,
+    WAY_MERGE
+} hand_way;
+
+/* One group of a consumer's inputs and outputs: what it does with its constants. */
+typedef struct hearing_group {
+    double fold, drop; /* the largest error of an output channel at a position */
+    double rounding;   /* of what sums of double precision can be off by */
+    size_t constants;  /* channels */
+    hand_way way;
+    size_t column; /* WAY_MERGE: the channel of the input that carries */
+} hearing_group;
+
+/* Where a consumer's constants can be folded into. */
+typedef enum fold_target {
+    FOLD_NOWHERE,
+    FOLD_BIAS,
+    FOLD_MEANS,
+    FOLD_ABSORBED /* norms with statistics of their own take away what is the same everywhere */
+} fold_target;
+
+/* An operator that hears channels that leave. */
+typedef struct hearing {
+    uint32_t value, reads;
+    uint32_t weight, bias;
+    uint8_t mixes; /* a weight that the library can write; else only counts are here */
+    uint8_t uniform, transposed;
+    uint8_t writes; /* the first of those that share a bias and fold the same */
+    fold_target target;
+    size_t in, out, groups, taps, first_row;
+    uint8_t *hears;       /* [in] */
+    double *sums;         /* [out][taps]: of constants times weights */
+    double *folded;       /* [out]: what to add to a bias */
+    hearing_group *group; /* [groups] */
+    size_t live;
+    const char *why;
+} hearing;
+
+typedef struct hearings {
+    hearing *all;
+    size_t n, capacity;
+    uint32_t *uses; /* [params + 1]: how many operators use it */
+} hearings;
+
+mskp_status mskpi_hearings(walker *w, hearings *h);
+void mskpi_hearings_free(const mskp_host *host, hearings *h);
 
 /* ---- plan.c ---- */
 

@@ -11,6 +11,8 @@
 
 #include "internal.h"
 
+#define DEFAULT_EPSILON 1e-5
+
 static const mskp_value NO_VALUE = {0};
 
 int mskpi_enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v)
@@ -98,7 +100,9 @@ mskp_value mskp_input(mskp_graph *graph, const char *name, size_t channels, uint
 
 mskp_status mskp_output(mskp_graph *graph, mskp_value v)
 {
-    return mskpi_pin(graph, "output", v, v.id);
+    const mskp_status status = mskpi_pin(graph, "output", v, v.id);
+    if (!status) graph->steps[v.id].own |= OWN_READ;
+    return status;
 }
 
 mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size_t n,
@@ -124,8 +128,10 @@ mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size
     if (!out.id) return NO_VALUE;
     graph->values[out.id].op = NULL;
     graph->values[out.id].own_op = own_op;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (mskpi_pin(graph, who, inputs[i], out.id)) return NO_VALUE;
+        graph->steps[inputs[i].id].own |= OWN_READ;
+    }
     return mskpi_pin(graph, who, out, out.id) ? NO_VALUE : out;
 }
 
@@ -360,6 +366,35 @@ static mskp_status conv_bind(mskp_graph *graph, const mskp_conv_desc *desc, cons
     return status ? status : mskp_macs(graph, out, desc->weight, c->positions);
 }
 
+static int conv_step(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c,
+                     mskp_value in, mskp_value out)
+{
+    graph_step *s = mskpi_step(graph, out, c->out_axis ? STEP_TRANSPOSED : STEP_CONV, 1, &in);
+    if (!s) return 1;
+    s->params[0] = desc->weight.id;
+    s->params[1] = desc->bias.id;
+    s->groups = c->groups;
+    s->whole = c->whole != 0;
+    s->uniform_padding = desc->padding == MSKP_PAD_CONTINUED;
+    for (uint32_t d = 0; d < c->in.nspatial; d++) {
+        s->as.conv.stride[d] = desc->stride[d] ? desc->stride[d] : 1;
+        s->as.conv.dilation[d] = desc->dilation[d] ? desc->dilation[d] : 1;
+        s->as.conv.before[d] = desc->pad_before[d];
+    }
+    return 0;
+}
+
+/* What lies outside the image; a transposed convolution looks at nothing there. */
+static int conv_padding(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c)
+{
+    char room[NAME_ROOM];
+    if ((unsigned)desc->padding <= MSKP_PAD_CONTINUED && !(c->out_axis && desc->padding)) return 0;
+    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: padding %u, there are %d%s",
+                     mskpi_short(c->who, room), (unsigned)desc->padding, c->out_axis ? 1 : 2,
+                     c->out_axis ? " when transposed" : "");
+    return 1;
+}
+
 static mskp_value convolution(mskp_graph *graph, const char *name, const char *op, int transposed,
                               mskp_value in, const mskp_conv_desc *desc)
 {
@@ -380,12 +415,12 @@ static mskp_value convolution(mskp_graph *graph, const char *name, const char *o
         return NO_VALUE;
     }
     c.groups = desc->groups ? desc->groups : 1;
-    if (conv_channels(graph, desc, &c) || conv_positions(graph, desc, &c) ||
-        mskpi_new_channels(graph, c.who, c.channels, &view))
+    if (conv_padding(graph, desc, &c) || conv_channels(graph, desc, &c) ||
+        conv_positions(graph, desc, &c) || mskpi_new_channels(graph, c.who, c.channels, &view))
         return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, op, view, c.in.nspatial, c.spatial);
     if (!out.id || conv_zero(graph, &c, in, out, desc->bias.id != 0) ||
-        conv_bind(graph, desc, &c, in, out))
+        conv_bind(graph, desc, &c, in, out) || conv_step(graph, desc, &c, in, out))
         return NO_VALUE;
     return out;
 }
@@ -435,6 +470,21 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
         (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, view, out.id, out.id)) ||
         mskp_macs(graph, out, weight, mskpi_positions(&v)))
         return NO_VALUE;
+    graph_step *step = mskpi_step(graph, out, STEP_LINEAR, 1, &in);
+    if (!step) return NO_VALUE;
+    step->params[0] = weight.id;
+    step->params[1] = bias.id;
+    return out;
+}
+
+/* A parameter as a value. */
+static mskp_value param_step(mskp_graph *graph, mskp_value out, step_kind kind, mskp_param param,
+                             uint32_t axis)
+{
+    graph_step *step = mskpi_step(graph, out, kind, 0, NULL);
+    if (!step) return NO_VALUE;
+    step->params[0] = param.id;
+    step->option = axis;
     return out;
 }
 
@@ -452,7 +502,8 @@ mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
     const mskp_value out = mskpi_new_value(graph, name, "embedding", view, nspatial, spatial);
     if (!out.id) return NO_VALUE;
     mskpi_zero_all(graph, out.id, ZERO_FILTER);
-    return mskpi_bind(graph, table, 1, MSKP_ROLE_FILTER, view, out.id, out.id) ? NO_VALUE : out;
+    if (mskpi_bind(graph, table, 1, MSKP_ROLE_FILTER, view, out.id, out.id)) return NO_VALUE;
+    return param_step(graph, out, STEP_TABLE, table, 1);
 }
 
 mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param param, uint32_t axis,
@@ -472,14 +523,14 @@ mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param para
     }
     if (mskpi_new_channels(graph, who, mskpi_length(graph, param, axis), &view)) return NO_VALUE;
     const mskp_value out = mskpi_new_value(graph, name, "param", view, nspatial, spatial);
-    if (!out.id || mskp_bind(graph, param, axis, roles, out)) return NO_VALUE;
+    if (!out.id || mskpi_bind_value(graph, param, axis, roles, out)) return NO_VALUE;
     /* It is nothing but these numbers: zero once any of its roles is. */
     zero_table zero = ZERO_NEVER;
     if (roles & MSKP_ROLE_FILTER) zero |= ZERO_FILTER;
     if (roles & MSKP_ROLE_SCALE) zero |= ZERO_SCALE;
     if (roles & MSKP_ROLE_SHIFT) zero |= ZERO_SHIFT;
     mskpi_zero_all(graph, out.id, zero);
-    return out;
+    return param_step(graph, out, STEP_PARAM, param, axis);
 }
 
 /* ---- operators on each channel by itself: the list goes through ---- */
@@ -560,6 +611,13 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
                          v.view.n, desc->groups);
         return NO_VALUE;
     }
+    if (!(desc->epsilon >= 0 && desc->epsilon <= 1) || desc->epsilon_outside_root > 1) {
+        char number[32];
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: epsilon %s (0 to 1 is possible), epsilon_outside_root %u", shown,
+                         mskpi_number(desc->epsilon, number), desc->epsilon_outside_root);
+        return NO_VALUE;
+    }
     if (desc->kind != MSKP_BATCH_NORM && desc->kind != MSKP_INSTANCE_NORM &&
         (desc->mean.id || desc->variance.id)) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s is given, but %s keeps no statistics",
@@ -590,7 +648,16 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
         if (part[i].param.id &&
             mskpi_bind(graph, part[i].param, 0, part[i].role, v.view, out.id, out.id))
             return NO_VALUE;
-    return norm_couple(graph, desc, in, out) ? NO_VALUE : out;
+    if (norm_couple(graph, desc, in, out)) return NO_VALUE;
+    graph_step *step = mskpi_step(graph, out, STEP_NORM, 1, &in);
+    if (!step) return NO_VALUE;
+    for (size_t i = 0; i < 4; i++) step->params[i] = part[i].param.id;
+    step->option = (uint32_t)desc->kind;
+    step->groups = desc->groups ? desc->groups : 1;
+    step->whole = desc->kind == MSKP_GROUP_NORM && desc->grouping == MSKP_GROUPS_WHOLE;
+    step->outside_root = desc->epsilon_outside_root != 0;
+    step->as.epsilon = desc->epsilon > 0 ? desc->epsilon : DEFAULT_EPSILON;
+    return out;
 }
 
 mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_param slope)
@@ -604,25 +671,53 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
     const mskp_value out = mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial);
     if (!out.id) return NO_VALUE;
     mskpi_zero_same(graph, out.id, in.id);
+    graph_step *step = mskpi_step(graph, out, STEP_PRELU, 1, &in);
+    if (!step) return NO_VALUE;
+    step->params[0] = slope.id;
     if (single && v.view.n > 1) {
-        (void)mskp_attach(graph, slope, out); /* both are known: cannot fail */
+        (void)mskpi_attach(graph, slope, out); /* both are known: cannot fail */
         return out;
     }
     return mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id, out.id) ? NO_VALUE : out;
 }
 
+/* Parameters are finite, and given where something reads them. */
+static int check_function(mskp_graph *graph, const char *who, const mskp_activation_desc *desc)
+{
+    const int own = desc->kind == MSKP_FUNCTION && desc->function != NULL;
+    const int one =
+        desc->kind == MSKP_LEAKY_RELU || desc->kind == MSKP_ELU || desc->kind == MSKP_TIMES;
+    char room[NAME_ROOM], number[32];
+    if (desc->function && !own) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: function is for kind %d, kind is %u",
+                         mskpi_short(who, room), MSKP_FUNCTION, (unsigned)desc->kind);
+        return 1;
+    }
+    for (size_t i = 0; i < MSKP_FUNCTION_PARAMETERS; i++) {
+        const double x = desc->parameters[i];
+        if (isfinite(x) && (own || x == 0 || (one && i == 0))) continue;
+        mskpi_graph_fail(graph, isfinite(x) ? MSKP_BAD_ARGUMENT : MSKP_BAD_NUMBER,
+                         "%s: parameters[%zu] is %s, %s", mskpi_short(who, room), i,
+                         mskpi_number(x, number),
+                         isfinite(x) ? "which kind does not read" : "not a finite number");
+        return 1;
+    }
+    return 0;
+}
+
 mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
                            const mskp_activation_desc *desc)
 {
-    static const char *const op[] = {"identity", "relu",         "relu6",      "leaky_relu",
-                                     "elu",      "sigmoid",      "tanh",       "silu",
-                                     "gelu",     "hard_sigmoid", "hard_swish", "function"};
+    static const char *const op[] = {
+        "identity", "relu", "relu6",        "leaky_relu", "elu",      "sigmoid", "tanh",
+        "silu",     "gelu", "hard_sigmoid", "hard_swish", "function", "gelu",    "times"};
     char room[NAME_ROOM];
     graph_value v;
     const char *who = mskpi_who(name, "activation");
     const size_t kind = desc ? (size_t)desc->kind : 0;
     if (mskpi_enter(graph, who, in, &v) ||
-        (desc && mskpi_unreserved(graph, who, desc->reserved, 8)))
+        (desc && mskpi_unreserved(graph, who, desc->reserved, 4)) ||
+        (desc && check_function(graph, who, desc)))
         return NO_VALUE;
     if (kind >= sizeof op / sizeof *op) {
         mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: activation kind %zu, there are %zu",
@@ -634,7 +729,28 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
     /* sigmoid(0) is a half, and of an unknown function nothing is known */
     if (kind != MSKP_SIGMOID && kind != MSKP_HARD_SIGMOID && kind != MSKP_FUNCTION)
         mskpi_zero_same(graph, out.id, in.id);
+    graph_step *step = mskpi_step(graph, out, STEP_FUNCTION, 1, &in);
+    if (!step) return NO_VALUE;
+    step->option = (uint32_t)kind;
+    if (desc) {
+        step->as.function.call = desc->function;
+        memcpy(step->as.function.parameters, desc->parameters, sizeof desc->parameters);
+    }
+    if (kind == MSKP_LEAKY_RELU && desc->parameters[0] == 0) step->as.function.parameters[0] = 0.01;
+    if (kind == MSKP_ELU && desc->parameters[0] == 0) step->as.function.parameters[0] = 1;
     return out;
+}
+
+/* Does a channel that is the same everywhere stay so? */
+static uint32_t pool_keeps(const mskp_pool_desc *desc, const graph_value *v)
+{
+    int odd = desc->ceil_mode != 0;
+    if (desc->keeps_constants || desc->kind == MSKP_POOL_MAX ||
+        desc->kind == MSKP_POOL_GLOBAL_MAX || desc->kind == MSKP_POOL_GLOBAL_AVERAGE)
+        return 1;
+    for (uint32_t d = 0; d < v->nspatial; d++)
+        odd |= desc->pad_before[d] || desc->pad_after[d] || desc->spatial[d];
+    return !odd;
 }
 
 mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const mskp_pool_desc *desc)
@@ -649,9 +765,10 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
         mskpi_unreserved(graph, who, desc->reserved, 8))
         return NO_VALUE;
     const char *shown = mskpi_short(who, room);
-    if ((size_t)desc->kind >= sizeof op / sizeof *op) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: pool kind %u, there are %zu", shown,
-                         (unsigned)desc->kind, sizeof op / sizeof *op);
+    if ((size_t)desc->kind >= sizeof op / sizeof *op || desc->keeps_constants > 1) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                         "%s: pool kind %u, there are %zu; keeps_constants %u", shown,
+                         (unsigned)desc->kind, sizeof op / sizeof *op, desc->keeps_constants);
         return NO_VALUE;
     }
     const size_t *const said[] = {desc->size, desc->stride, desc->pad_before, desc->pad_after,
@@ -690,6 +807,10 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     }
     const mskp_value out =
         mskpi_new_value(graph, name, op[desc->kind], v.view, v.nspatial, spatial);
-    if (out.id) mskpi_zero_same(graph, out.id, in.id);
+    if (!out.id) return NO_VALUE;
+    mskpi_zero_same(graph, out.id, in.id);
+    graph_step *step = mskpi_step(graph, out, STEP_POOL, 1, &in);
+    if (!step) return NO_VALUE;
+    step->option = pool_keeps(desc, &v);
     return out;
 }

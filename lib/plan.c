@@ -41,6 +41,56 @@ static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, msk
             to->zeros[to->nzeros++] = mskpi_zero(g, v, i);
 }
 
+/* How many groups still have a channel in `view`. */
+static size_t groups_left(const mskp_graph *g, const uint8_t *keep, list_view view, size_t groups)
+{
+    const size_t each = view.n / groups;
+    size_t left = 0;
+    for (size_t i = 0; i < groups; i++) {
+        size_t c = 0;
+        while (c < each && !stays(g, keep, g->listed[view.first + i * each + c])) c++;
+        left += c < each;
+    }
+    return left;
+}
+
+/* Places of the channels that stay, by their new numbers; each channel has `block` of them. */
+static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
+                        size_t block, mskp_graph *to)
+{
+    const graph_step *s = &g->steps[v];
+    const list_view view = g->values[v].view;
+    const list_view in = g->values[g->step_inputs[s->first_input]].view;
+    to->steps[v].first = to->nplaces;
+    for (size_t i = 0; i < view.n; i++) {
+        if (!stays(g, keep, g->listed[view.first + i])) continue;
+        for (size_t k = 0; k < block; k++) {
+            const uint32_t place = g->places[s->first + i * block + k];
+            to->places[to->nplaces++] =
+                place == NO_PLACE ? NO_PLACE
+                                  : (uint32_t)(before[in.first + place] - before[in.first]);
+        }
+    }
+}
+
+/* before[i]: listed entries that stay below i. */
+static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
+                      mskp_graph *to)
+{
+    const graph_step *s = &g->steps[v];
+    graph_step *mine = &to->steps[v];
+    if (!s->ninputs) return;
+    const list_view in = g->values[g->step_inputs[s->first_input]].view;
+    if (s->kind == STEP_PLACES || s->kind == STEP_ATTEND) copy_places(g, keep, before, v, 1, to);
+    if (s->kind == STEP_BLOCKS) copy_places(g, keep, before, v, s->groups, to);
+    if (s->kind == STEP_PART) mine->first = before[in.first + s->first] - before[in.first];
+    if (s->kind == STEP_LINEAR && s->first) {
+        const list_view rows = g->axes[g->params[s->params[0]].axis].view;
+        mine->first = before[rows.first + s->first] - before[rows.first];
+    }
+    if (s->whole) mine->groups = groups_left(g, keep, in, s->groups);
+}
+
 /* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
 static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
 {
@@ -71,7 +121,10 @@ static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *t
             const size_t end = view->first + view->n;
             *view = (list_view){before[view->first], before[end] - before[view->first]};
         }
-        for (size_t v = 1; v <= to->nvalues; v++) copy_zeros(g, keep, (uint32_t)v, to);
+        for (size_t v = 1; v <= to->nvalues; v++) {
+            copy_zeros(g, keep, (uint32_t)v, to);
+            copy_step(g, keep, before, (uint32_t)v, to);
+        }
         for (size_t a = 0; a < to->naxes; a++) {
             list_view *view = &to->axes[a].view;
             const size_t end = view->first + view->n;
@@ -96,13 +149,20 @@ static mskp_graph *smaller(const mskp_graph *g, const uint8_t *keep, mskp_error 
     to->nvalues = g->nvalues;
     to->nevents = g->nevents;
     to->nmacs = g->nmacs;
+    to->nstep_inputs = g->nstep_inputs;
+    to->nreaders = g->nreaders;
     to->text_used = g->text_used;
     to->params = copy_of(host, g->params, g->nparams + 1, sizeof *g->params);
     to->axes = copy_of(host, g->axes, g->naxes, sizeof *g->axes);
     to->values = copy_of(host, g->values, g->nvalues + 1, sizeof *g->values);
     to->events = copy_of(host, g->events, g->nevents, sizeof *g->events);
     to->macs = copy_of(host, g->macs, g->nmacs, sizeof *g->macs);
+    to->steps = copy_of(host, g->steps, g->nvalues + 1, sizeof *g->steps);
+    to->step_inputs = copy_of(host, g->step_inputs, g->nstep_inputs, sizeof *g->step_inputs);
+    to->places = mskpi_alloc(host, g->nplaces, sizeof *to->places);
+    to->readers = copy_of(host, g->readers, g->nreaders, sizeof *g->readers);
     to->text = copy_of(host, g->text, g->text_used, 1);
+    if (!to->steps || !to->step_inputs || !to->places || !to->readers) goto no_memory;
     if (!to->params || !to->axes || !to->values || !to->events || !to->macs || !to->text ||
         mskpi_names_copy(host, &to->param_names, &g->param_names) ||
         mskpi_names_copy(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))

@@ -159,12 +159,43 @@ static int attention_lists(mskp_graph *graph, heads *h)
                                list[i].from, list[i].repeat, list[i].rounds, list[i].zero);
         if (!list[i].to->id) return 1;
     }
+    graph_step *step = mskpi_step(graph, h->r, STEP_ATTEND, 3, (mskp_value[]){h->v, h->q, h->k});
+    uint32_t *place = step ? mskpi_places(graph, h->results, &step->first) : NULL;
+    if (!place) return 1;
+    step->option = positions != 0;
+    step->groups = kv;
+    for (size_t i = 0; i < h->results; i++) place[i] = (uint32_t)(i / dv / g * dv + i % dv);
     if (positions) { /* a product is zero if one factor is: no weights read these */
         const list_view view = graph->values[shared[0].id].view;
         for (size_t i = 0; i < view.n; i++)
             graph->channels[graph->listed[view.first + i]].exact &= row[0] | row[1];
     }
     return 0;
+}
+
+/* Query, key and value are linear in what they read; so is what is made of the result. */
+static mskp_status attention_steps(mskp_graph *graph, const heads *h, mskp_value in, mskp_value out)
+{
+    const mskp_attention_desc *d = h->desc;
+    const struct {
+        mskp_value made, read;
+        mskp_param weight, bias;
+        size_t first;
+    } part[] = {{h->q, in, d->query, d->query_bias, 0},
+                {h->k, h->from, d->packed ? d->query : d->key,
+                 d->packed ? d->query_bias : d->key_bias, d->packed ? h->queries : 0},
+                {h->v, h->from, d->packed ? d->query : d->value,
+                 d->packed ? d->query_bias : d->value_bias, d->packed ? h->queries + h->keys : 0},
+                {out, h->r, d->output, d->output_bias, 0}};
+    for (size_t i = 0; i < 4; i++) {
+        graph_step *s = mskpi_step(graph, part[i].made, STEP_LINEAR, 1, &part[i].read);
+        if (!s) return MSKP_NO_MEMORY;
+        s->params[0] = part[i].weight.id;
+        s->params[1] = part[i].bias.id;
+        s->first = part[i].first;
+        s->part = d->packed && (i == 1 || i == 2);
+    }
+    return MSKP_OK;
 }
 
 static mskp_status attention_bind(mskp_graph *graph, const heads *h, mskp_value in, mskp_value out)
@@ -229,7 +260,9 @@ mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_value in,
         mskpi_new_value(graph, name, "attention", view, h.in.nspatial, h.in.spatial);
     if (!out.id) return NO_VALUE;
     mskpi_zero_all(graph, out.id, ZERO_FILTER & (desc->output_bias.id ? ZERO_SHIFT : ZERO_ALWAYS));
-    if (attention_bind(graph, &h, in, out) || attention_macs(graph, &h, out)) return NO_VALUE;
+    if (attention_bind(graph, &h, in, out) || attention_macs(graph, &h, out) ||
+        attention_steps(graph, &h, in, out))
+        return NO_VALUE;
     return out;
 }
 
@@ -285,7 +318,11 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     if (!status) status = mskp_macs(graph, h, p->input, mskpi_positions(&v));
     if (!status) status = mskp_macs(graph, h, p->hidden, mskpi_positions(&v));
     if (!status && desc->state_given) status = mskpi_pin(graph, who, h, h.id);
-    return status ? NO_VALUE : h;
+    graph_step *step = status ? NULL : mskpi_step(graph, h, STEP_RECURRENT, 1, &in);
+    if (!step) return NO_VALUE;
+    const mskp_param params[] = {p->input, p->hidden, p->input_bias, p->hidden_bias};
+    for (size_t i = 0; i < 4; i++) step->params[i] = params[i].id;
+    return h;
 }
 
 mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,

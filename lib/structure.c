@@ -108,7 +108,11 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
         const list_view view = graph->values[values[i].id].view;
         if (view.n == all.view.n && mskpi_tie_lists(graph, all.view, view, out.id)) return NO_VALUE;
     }
-    return combine_zeros(graph, kind, n, values, out) ? NO_VALUE : out;
+    if (combine_zeros(graph, kind, n, values, out)) return NO_VALUE;
+    graph_step *step = mskpi_step(graph, out, STEP_COMBINE, n, values);
+    if (!step) return NO_VALUE;
+    step->option = (uint32_t)kind;
+    return out;
 }
 
 /* Consecutive channels: a view into the list, and into its table. */
@@ -121,6 +125,9 @@ static mskp_value part_of(mskp_graph *graph, const char *name, const char *op, m
     if (!out.id) return NO_VALUE;
     mskpi_zero_same(graph, out.id, in.id);
     if (v.zeros) graph->values[out.id].zeros += first;
+    graph_step *step = mskpi_step(graph, out, STEP_PART, 1, &in);
+    if (!step) return NO_VALUE;
+    step->first = first;
     return out;
 }
 
@@ -200,6 +207,11 @@ mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in,
         zero[i] = i < before || i >= before + v.view.n ? ZERO_ALWAYS
                                                        : mskpi_zero(graph, in.id, i - before);
     mskpi_zero_filled(graph, out.id);
+    graph_step *step = mskpi_step(graph, out, STEP_PLACES, 1, &in);
+    uint32_t *place = step ? mskpi_places(graph, view.n, &step->first) : NULL;
+    if (!place) return NO_VALUE;
+    for (size_t i = 0; i < view.n; i++)
+        place[i] = i < before || i >= before + v.view.n ? NO_PLACE : (uint32_t)(i - before);
     return out;
 }
 
@@ -237,6 +249,10 @@ static mskp_value rearranged(mskp_graph *graph, const char *name, const char *op
     if (!zero) return NO_VALUE;
     for (size_t i = 0; i < n; i++) zero[i] = mskpi_zero(graph, in.id, from(i, a, b));
     mskpi_zero_filled(graph, out.id);
+    graph_step *step = mskpi_step(graph, out, STEP_PLACES, 1, &in);
+    uint32_t *places = step ? mskpi_places(graph, n, &step->first) : NULL;
+    if (!places) return NO_VALUE;
+    for (size_t i = 0; i < n; i++) places[i] = (uint32_t)from(i, a, b);
     return out;
 }
 
@@ -260,6 +276,12 @@ static mskp_value gathered(mskp_graph *graph, const char *name, const char *op, 
         for (size_t k = 0; k < block; k++) zero[c] &= mskpi_zero(graph, in.id, c * step + k * next);
     }
     mskpi_zero_filled(graph, out.id);
+    graph_step *made = mskpi_step(graph, out, STEP_BLOCKS, 1, &in);
+    uint32_t *places = made ? mskpi_places(graph, from.n, &made->first) : NULL;
+    if (!places) return NO_VALUE;
+    made->groups = block;
+    for (size_t c = 0; c < channels; c++)
+        for (size_t k = 0; k < block; k++) *places++ = (uint32_t)(c * step + k * next);
     if (strided) return mskpi_tie_parts(graph, from, block, out.id) ? NO_VALUE : out;
     for (size_t c = 0; c < channels; c++)
         if (mskpi_tie_all(graph, (list_view){from.first + c * block, block}, out.id))
@@ -282,7 +304,7 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
     if (positions == 1) {
         const mskp_value out = mskpi_new_value(graph, name, "flatten", v.view, 0, NULL);
         if (out.id) mskpi_zero_same(graph, out.id, in.id);
-        return out;
+        return out.id && mskpi_step(graph, out, STEP_PART, 1, &in) ? out : NO_VALUE;
     }
     return rearranged(graph, name, "flatten", in, mskpi_product(v.view.n, positions),
                       channels_last ? wrap : divide, channels_last ? v.view.n : positions, 0, 0,
@@ -343,7 +365,7 @@ mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in, uint
     }
     const mskp_value out = mskpi_new_value(graph, name, "reshape", v.view, nspatial, spatial);
     if (out.id) mskpi_zero_same(graph, out.id, in.id);
-    return out;
+    return out.id && mskpi_step(graph, out, STEP_PART, 1, &in) ? out : NO_VALUE;
 }
 
 mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in, size_t groups,
@@ -472,5 +494,6 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
     for (size_t k = 1; k < n; k++)
         if (mskpi_tie_lists(graph, first.view, graph->values[values[k].id].view, out.id))
             return NO_VALUE;
-    return combine_zeros(graph, MSKP_ADD, n, values, out) ? NO_VALUE : out;
+    if (combine_zeros(graph, MSKP_ADD, n, values, out)) return NO_VALUE;
+    return mskpi_step(graph, out, STEP_STACK, n, values) ? out : NO_VALUE;
 }

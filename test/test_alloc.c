@@ -781,6 +781,33 @@ static mskp_status call_value(stage *s, mskp_error *err)
                               s->out.values, &s->out.value, err);
 }
 
+static mskp_status call_constants(stage *s, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    mskp_constants_report total = {.bound = 0};
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+    const mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, &desc, s->params,
+                                                     s->out.values, s->out.keep, &c, err);
+    if (status) return status;
+    must(mskp_constants_total(c, &total, err) == MSKP_OK, "%s", err->text);
+    must(total.folded && total.merged && total.live && total.carriers,
+         "%zu folded, %zu merged, %zu live", total.folded, total.merged, total.live);
+    s->out.value = (double)(total.folded + 1000 * total.merged + 1000000 * total.live);
+    mskp_constants_destroy(c);
+    return MSKP_OK;
+}
+
+static mskp_status call_constants_apply(stage *s, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    uint8_t kept[MOST_UNITS];
+    mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, NULL, s->params,
+                                               s->out.values, kept, &c, err);
+    if (!status) status = mskp_constants_apply(c, s->params, s->out.gradients, err);
+    mskp_constants_destroy(c);
+    return status;
+}
+
 static const struct {
     const char *name;
     call *run;
@@ -812,6 +839,8 @@ static const struct {
     {"mskp_penalty_zero", call_zero, true, false},
     {"mskp_penalty_value", call_value, true, false},
     {"mskp_param_view", call_param_view, true, false},
+    {"mskp_constants_create", call_constants, false, false},
+    {"mskp_constants_apply", call_constants_apply, false, false},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 

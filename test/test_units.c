@@ -5,6 +5,7 @@
 #include "interpreter/oracle.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +327,8 @@ static void refused(base *b, bool returned_error, const char *what, mskp_status 
 START_TEST(conv_is_checked)
 {
 #define CONV(in, ...) mskp_conv(b.g, "layer", (in), &(mskp_conv_desc){__VA_ARGS__})
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .padding = (mskp_padding)2), MSKP_BAD_ARGUMENT,
+                  WORDS("layer", "padding 2", "2"));
     REFUSED_PLAIN(mskp_conv(b.g, "layer", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = {0}), MSKP_BAD_ARGUMENT, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = {99}), MSKP_BAD_ARGUMENT, WORDS("layer"));
@@ -370,6 +373,11 @@ START_TEST(conv_is_checked)
 }
 END_TEST
 
+static double half(double x, const double *parameters)
+{
+    return x / 2 + parameters[0];
+}
+
 START_TEST(layers_are_checked)
 {
     const mskp_param none = {0};
@@ -386,13 +394,36 @@ START_TEST(layers_are_checked)
                   WORDS("bn"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, NULL), MSKP_BAD_ARGUMENT, WORDS("bn"));
     REFUSED_PLAIN(
-        mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)12}),
-        MSKP_BAD_ARGUMENT, WORDS("act", "12"));
+        mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)14}),
+        MSKP_BAD_ARGUMENT, WORDS("act", "14"));
+#define ACT(...) mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){__VA_ARGS__})
+    REFUSED_PLAIN(ACT(.kind = MSKP_RELU, .parameters = {0.5}), MSKP_BAD_ARGUMENT,
+                  WORDS("act", "parameters[0]", "0.5"));
+    REFUSED_PLAIN(ACT(.kind = MSKP_ELU, .parameters = {1, 2}), MSKP_BAD_ARGUMENT,
+                  WORDS("act", "parameters[1]", "2"));
+    REFUSED_PLAIN(ACT(.kind = MSKP_TIMES, .parameters = {(double)INFINITY}), MSKP_BAD_NUMBER,
+                  WORDS("act", "parameters[0]", "finite"));
+    REFUSED_PLAIN(
+        ACT(.kind = MSKP_FUNCTION, .function = half, .parameters = {0, 0, 0, (double)NAN}),
+        MSKP_BAD_NUMBER, WORDS("act", "parameters[3]", "finite"));
+    REFUSED_PLAIN(ACT(.kind = MSKP_FUNCTION, .parameters = {1}), MSKP_BAD_ARGUMENT,
+                  WORDS("act", "parameters[0]"));
+    REFUSED_PLAIN(ACT(.kind = MSKP_GELU, .function = half), MSKP_BAD_ARGUMENT,
+                  WORDS("act", "function", "8"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = -1}), MSKP_BAD_ARGUMENT,
+                  WORDS("bn", "epsilon", "-1"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = 1.5}), MSKP_BAD_ARGUMENT,
+                  WORDS("bn", "epsilon", "1.5"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = (double)NAN}),
+                  MSKP_BAD_ARGUMENT, WORDS("bn", "epsilon"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon_outside_root = 2}),
+                  MSKP_BAD_ARGUMENT, WORDS("bn", "epsilon_outside_root 2"));
     REFUSED_PLAIN(mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.reserved = {0, 0, 7}}),
                   MSKP_BAD_ARGUMENT, WORDS("act"));
     REFUSED_PLAIN(mskp_activation(b.g, "act", (mskp_value){0}, NULL), MSKP_BAD_ARGUMENT,
                   WORDS("act"));
 #define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
+    REFUSED_PLAIN(POOL(.keeps_constants = 2), MSKP_BAD_ARGUMENT, WORDS("pool", "constants 2"));
     REFUSED_PLAIN(POOL(.size = {9, 2}), MSKP_BAD_SHAPE, WORDS("pool", "9", "8"));
     REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)5), MSKP_BAD_ARGUMENT, WORDS("pool", "5"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3}), MSKP_BAD_ARGUMENT,
@@ -516,6 +547,8 @@ START_TEST(further_operators_are_checked)
                   WORDS("layer_norm", "statistics"));
     REFUSED_PLAIN(NORM(.grouping = (mskp_grouping)3), MSKP_BAD_ARGUMENT, WORDS("n", "grouping 3"));
 #define UP(...) mskp_conv_transposed(b.g, "up", b.x, &(mskp_conv_desc){__VA_ARGS__})
+    REFUSED_PLAIN(UP(.weight = b.w, .padding = MSKP_PAD_CONTINUED), MSKP_BAD_ARGUMENT,
+                  WORDS("up", "padding 1", "transposed"));
     REFUSED_PLAIN(UP(.weight = b.w), MSKP_BAD_SHAPE, WORDS("up", "expects 4", "has 3"));
 #define UP_TOO_FAR(...)                                                                   \
     REFUSED_PLAIN(UP(.weight = mskp_parameter(b.g, "t", SHAPE(3, 2, 3, 3)), __VA_ARGS__), \

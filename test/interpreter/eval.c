@@ -26,6 +26,23 @@ static bool next_place(box b, size_t *at)
     return next_index(3, b.n, at);
 }
 
+/* Where position p of the padded axis lies in the image; false: nowhere. */
+static bool in_image(const net_node *t, size_t p, size_t before, size_t size, size_t *at)
+{
+    if (p >= before && p - before < size) {
+        *at = p - before;
+        return true;
+    }
+    if (t->padding == NET_CIRCULAR) {
+        *at = (p + size * before - before) % size;
+    } else {
+        const size_t beyond = p < before ? before - p : p - before - size + 1;
+        const size_t step = t->padding == NET_REPLICATED ? 0 : beyond < size ? beyond : size - 1;
+        *at = p < before ? step : size - 1 - (t->padding == NET_REPLICATED ? 0 : step);
+    }
+    return t->padding != NET_ZEROS;
+}
+
 static void conv(const net *n, const net_node *t, const double *x, double *y)
 {
     const net_node *in = &n->node[t->in[0]];
@@ -47,11 +64,8 @@ static void conv(const net *n, const net_node *t, const double *x, double *y)
                     for (uint32_t d = 0; d < in->nspatial; d++) {
                         size_t s = t->stride[d] ? t->stride[d] : 1;
                         size_t e = t->dilation[d] ? t->dilation[d] : 1;
-                        size_t p = out[d] * s + tap[d] * e;
-                        if (p < t->before[d] || p - t->before[d] >= bi.n[d])
-                            inside = false;
-                        else
-                            at[d] = p - t->before[d];
+                        inside &=
+                            in_image(t, out[d] * s + tap[d] * e, t->before[d], bi.n[d], &at[d]);
                     }
                     if (inside)
                         sum += w->data[(o * per + i) * ntaps + place(taps, tap)] *
@@ -82,9 +96,11 @@ static void norm(const net *n, const net_node *t, const double *x, double *y)
         double v[4] = {1, 0, 0, 1};
         for (int k = 0; k < 4; k++)
             if (t->norm[k]) v[k] = n->param[t->norm[k]].data[c];
+        const double epsilon = t->epsilon > 0 ? t->epsilon : 1e-5;
+        const double deviation =
+            t->outside_root ? sqrt(fabs(v[3])) + epsilon : sqrt(fabs(v[3]) + epsilon);
         for (size_t p = 0; p < positions; p++)
-            y[c * positions + p] =
-                v[0] * (x[c * positions + p] - v[2]) / sqrt(fabs(v[3]) + 1e-5) + v[1];
+            y[c * positions + p] = v[0] * (x[c * positions + p] - v[2]) / deviation + v[1];
     }
 }
 
@@ -93,17 +109,22 @@ static double clamp(double x, double lo, double hi)
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-static double function(int kind, double x)
+double net_own_function(double x, const double *parameters)
 {
-    switch (kind) {
+    return cos(x + parameters[3]);
+}
+
+static double function(const net_node *t, double x)
+{
+    switch (t->kind) {
     case MSKP_RELU:
         return x > 0 ? x : 0;
     case MSKP_RELU6:
         return clamp(x, 0, 6);
     case MSKP_LEAKY_RELU:
-        return x > 0 ? x : 0.1 * x;
+        return x > 0 ? x : (t->parameter != 0 ? t->parameter : 0.1) * x;
     case MSKP_ELU:
-        return x > 0 ? x : expm1(x);
+        return x > 0 ? x : (t->parameter != 0 ? t->parameter : 1) * expm1(x);
     case MSKP_SIGMOID:
         return 1 / (1 + exp(-x));
     case MSKP_TANH:
@@ -117,7 +138,11 @@ static double function(int kind, double x)
     case MSKP_HARD_SWISH:
         return x * clamp(x / 6 + 0.5, 0, 1);
     case MSKP_FUNCTION:
-        return cos(x);
+        return cos(x + t->parameter);
+    case MSKP_GELU_TANH:
+        return x / 2 + x / 2 * tanh(sqrt(8 / acos(-1.0)) / 2 * (x + 0.044715 * pow(x, 3)));
+    case MSKP_TIMES:
+        return x * t->parameter;
     default:
         return x;
     }
@@ -172,11 +197,12 @@ static void pool(const net *n, const net_node *t, const double *x, double *y)
         size_t out[3] = {0};
         do {
             size_t from[3] = {0}, to[3] = {1, 1, 1}, at[3] = {0}, seen = 0;
-            double sum = 0, most = 0;
+            double sum = 0, most = 0, all = 1;
             for (uint32_t d = 0; d < in->nspatial; d++) {
                 size_t window = t->window[d] ? t->window[d] : 1;
                 size_t stride = t->stride[d] ? t->stride[d] : window;
                 size_t lo = out[d] * stride, hi = lo + window;
+                all *= (double)window;
                 from[d] = lo > t->before[d] ? lo - t->before[d] : 0;
                 to[d] = hi > t->before[d] ? hi - t->before[d] : 0;
                 if (t->kind >= MSKP_POOL_GLOBAL_MAX) from[d] = 0, to[d] = bi.n[d];
@@ -190,7 +216,8 @@ static void pool(const net *n, const net_node *t, const double *x, double *y)
                 if (!seen++ || v > most) most = v;
                 sum += v;
             } while (next_place(bi, at));
-            y[c * po + place(bo, out)] = !seen ? 0 : max ? most : sum / (double)seen;
+            if (!t->count_padding) all = (double)seen;
+            y[c * po + place(bo, out)] = !seen ? 0 : max ? most : sum / all;
         } while (next_place(bo, out));
     }
 }
@@ -217,9 +244,14 @@ static void combine(const net *n, const net_node *t, double *const *values, doub
                     r -= v;
                 else if (t->kind == MSKP_MULTIPLY)
                     r *= v;
-                else if (v > r)
-                    r = v;
+                else if (t->kind == MSKP_MAXIMUM)
+                    r = v > r ? v : r;
+                else if (t->kind == MSKP_MINIMUM)
+                    r = v < r ? v : r;
+                else
+                    r += v; /* MSKP_AVERAGE */
             }
+            if (t->kind == MSKP_AVERAGE) r /= (double)t->inputs;
             y[c * po + place(bo, out)] = r;
         } while (next_place(bo, out));
     }
@@ -516,7 +548,7 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
             recur(n, t, mem, x, y);
             break;
         case NET_ACT:
-            for (size_t i = 0; i < t->channels * po; i++) y[i] = function(t->kind, x[i]);
+            for (size_t i = 0; i < t->channels * po; i++) y[i] = function(t, x[i]);
             break;
         case NET_POOL:
             pool(n, t, x, y);

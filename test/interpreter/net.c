@@ -364,6 +364,7 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
         memcpy(c.dilation, d->dilation, sizeof c.dilation);
         c.groups = d->groups;
         c.grouping = (mskp_grouping)d->grouping;
+        c.padding = d->padding ? MSKP_PAD_CONTINUED : MSKP_PAD_ZEROS;
         if (d->op == NET_TCONV) memcpy(c.output_pad, d->resize, sizeof c.output_pad);
         return d->op == NET_TCONV ? mskp_conv_transposed(g, name, in, &c)
                                   : mskp_conv(g, name, in, &c);
@@ -379,13 +380,22 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                            .kind = (mskp_norm_layer)d->norm_kind,
                                            .groups = d->groups,
                                            .grouping = (mskp_grouping)d->grouping,
+                                           .epsilon = d->epsilon,
+                                           .epsilon_outside_root = d->outside_root,
                                            .accept_inexact = d->inexact});
     case NET_ACT: {
         mskp_activation_desc a = {.kind = (mskp_activation_kind)d->kind};
+        if (d->kind == MSKP_LEAKY_RELU) a.parameters[0] = d->parameter != 0 ? d->parameter : 0.1;
+        if (d->kind == MSKP_ELU || d->kind == MSKP_TIMES) a.parameters[0] = d->parameter;
+        if (d->kind == MSKP_FUNCTION && d->said) {
+            a.function = net_own_function;
+            a.parameters[3] = d->parameter;
+        }
         return mskp_activation(g, name, in, d->kind == MSKP_IDENTITY ? NULL : &a);
     }
     case NET_POOL: {
         mskp_pool_desc p = {.kind = (mskp_pool_kind)d->kind, .ceil_mode = d->ceil_mode};
+        p.keeps_constants = d->said && !d->count_padding;
         memcpy(p.size, d->window, sizeof p.size);
         memcpy(p.stride, d->stride, sizeof p.stride);
         memcpy(p.pad_before, d->before, sizeof p.pad_before);

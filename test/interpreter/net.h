@@ -51,6 +51,13 @@ typedef enum net_op {
     NET_OUTPUT
 } net_op;
 
+typedef enum net_padding {
+    NET_ZEROS,
+    NET_REPLICATED,
+    NET_REFLECTED, /* as far as there is something to reflect, then on as replicated */
+    NET_CIRCULAR
+} net_padding;
+
 /* Nodes and parameters count from 1; a node is also the value that it makes. */
 typedef struct net_node {
     net_op op;
@@ -78,6 +85,13 @@ typedef struct net_node {
     size_t channels;
     uint32_t nspatial;
     size_t spatial[3];
+    /* what only constants need to know */
+    net_padding padding; /* of NET_CONV */
+    bool count_padding;  /* of average pooling */
+    bool said;           /* told: what a pool keeps, what an own function is */
+    bool outside_root;
+    double epsilon;   /* of batch norms; 0: 1e-5 */
+    double parameter; /* of functions: 0: slope 0.1, alpha 1 */
 } net_node;
 
 typedef struct net_param {
@@ -117,6 +131,7 @@ typedef struct net_options {
     bool no_primitives;  /* only the operators of the header */
     bool residual;       /* a residual stream with batch norms, nothing else */
     bool inexact;        /* norms whose channels leave inexactly, too */
+    bool constants;      /* paddings, parameters of functions, epsilons of all kinds */
 } net_options;
 net *net_random(arena *mem, uint64_t seed, const net_options *options);
 net *net_drawn(arena *mem, rng *r, const net_options *options);
@@ -124,6 +139,9 @@ net *net_drawn(arena *mem, rng *r, const net_options *options);
 /* Tells the library (graph not NULL) and the model (not NULL) the same, and finishes the model but
  * not the graph. value[node]: the number of its value in both, nodes + 1 entries, may be NULL. */
 void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value);
+
+/* An activation's function, as the interpreter computes it. */
+double net_own_function(double x, const double *parameters);
 
 /* The values of all nodes, [channels][positions]; inputs by node. */
 double **net_eval(const net *n, arena *mem, double *const *inputs);

@@ -161,7 +161,8 @@ static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t
     if (IS("inorm")) return normalize(d, node, in[0], MSKP_INSTANCE_NORM);
     if (IS("gnorm")) return normalize(d, node, in[0], MSKP_GROUP_NORM);
     if (IS("prelu")) return mskp_prelu(g, NULL, x[0], param(d, node, "slope"));
-    if (IS("unary")) return mskp_activation(g, NULL, x[0], &(mskp_activation_desc){MSKP_RELU, {0}});
+    if (IS("unary"))
+        return mskp_activation(g, NULL, x[0], &(mskp_activation_desc){.kind = MSKP_RELU});
     if (IS("pool") || IS("resize"))
         return mskp_pool(g, NULL, x[0], &(mskp_pool_desc){.spatial = {hw[0], hw[1]}});
     if (IS("concat")) return mskp_concat(g, NULL, n, x);

@@ -33,8 +33,29 @@ static size_t some_value(maker *m)
     return m->pool[m->count - 1 - back];
 }
 
+/* What nothing but constants depends on. */
+static void vary(maker *m, net_node *t)
+{
+    if (t->op == NET_CONV && rng_chance(&m->r, 0.3))
+        t->padding = (net_padding)rng_from(&m->r, NET_REPLICATED, NET_CIRCULAR);
+    if (t->op == NET_NORM && rng_chance(&m->r, 0.5)) t->epsilon = rng_real(&m->r, 1e-4, 1);
+    if (t->op == NET_NORM) t->outside_root = rng_chance(&m->r, 0.2);
+    if (t->op == NET_POOL) {
+        t->said = rng_chance(&m->r, 0.5);
+        t->count_padding = t->kind == MSKP_POOL_AVERAGE && rng_chance(&m->r, 0.4) &&
+                           !(t->resize[0] | t->resize[1] | t->resize[2]);
+    }
+    if (t->op == NET_COMBINE && rng_chance(&m->r, 0.1))
+        t->kind = (int)rng_from(&m->r, MSKP_MINIMUM, MSKP_AVERAGE);
+    if (t->op != NET_ACT) return;
+    t->said = rng_chance(&m->r, 0.7);
+    if (rng_chance(&m->r, 0.1)) t->kind = (int)rng_from(&m->r, MSKP_GELU_TANH, MSKP_TIMES);
+    if (rng_chance(&m->r, 0.5) || t->kind == MSKP_TIMES) t->parameter = rng_real(&m->r, 0.05, 1.5);
+}
+
 static size_t add(maker *m, net_node t)
 {
+    if (m->o.constants) vary(m, &t);
     t.named = rng_chance(&m->r, 0.7);
     return net_add(m->n, &t);
 }

@@ -1,0 +1,507 @@
+/*
+ * What channels emit. In the order of the description, each channel of each value is a constant,
+ * the same at every position and for every input, or live (NAN). A walk reads the values of
+ * parameters, but no more of them than it needs: an output channel with a non-zero weight for a
+ * live input is live.
+ *
+ * A unit that will carry others' constants is walked as it will be then: filters and scales 0,
+ * biases and shifts 1.
+ */
+#include <math.h>
+
+#include "internal.h"
+
+#define LIVE          ((double)NAN)
+#define UNKNOWN_ROLES 0xff
+
+/* ---- Parameters ---- */
+
+typedef enum stand { AS_IT_IS, ZERO, ONE } stand;
+
+/* What stands in a slice: of these roles, of this unit. */
+static stand stands(const walker *w, uint32_t roles, uint32_t unit)
+{
+    if (!mskpi_leaves(w->keep, unit)) return AS_IT_IS;
+    if (w->carrier && w->carrier[unit]) {
+        if (roles & (MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER)) return ZERO;
+        if (roles & MSKP_ROLE_SHIFT) return ONE;
+    }
+    return roles & w->zeroed ? ZERO : AS_IT_IS;
+}
+
+/* NULL: it cannot be read, and the walk has failed. */
+static const tensor_view *view_of(walker *w, uint32_t param)
+{
+    if (!w->viewed[param]) {
+        if (w->status) return NULL;
+        w->status =
+            mskpi_number_view(w->graph, param, "values", w->values, &w->views[param], w->err);
+        if (w->status) return NULL;
+        w->viewed[param] = 1;
+    }
+    return &w->views[param];
+}
+
+static double element(walker *w, uint32_t param, const char *at, mskp_dtype dtype)
+{
+    char room[NAME_ROOM];
+    const double x = mskpi_load(at, dtype);
+    if (isfinite(x)) return x;
+    if (!w->status)
+        w->status = mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: an element is not a finite number",
+                               mskpi_short(mskpi_param_name(w->graph, param), room));
+    return 0;
+}
+
+/* NULL: bound to no channels. */
+static const uint32_t *axis_units(const mskp_graph *g, uint32_t param, uint32_t d, uint32_t *roles)
+{
+    const graph_axis *a = &g->axes[g->params[param].axis + d];
+    *roles = a->roles;
+    return a->list == NO_LIST ? NULL : g->u.list_units + g->u.lists[a->list].first;
+}
+
+/* Element i of a vector; `none` where there is no such parameter. */
+static double vector(walker *w, uint32_t param, size_t i, double none)
+{
+    uint32_t roles;
+    if (!param) return none;
+    const uint32_t *units = axis_units(w->graph, param, 0, &roles);
+    const stand s = units ? stands(w, roles, units[i]) : AS_IT_IS;
+    if (s != AS_IT_IS) return s == ONE;
+    const tensor_view *v = view_of(w, param);
+    if (!v) return 0;
+    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element), v->dtype);
+}
+
+/* Is an element below `at`, from axis d on, not zero? Index `index` of axis `fixed`. With `staying`,
+ * only where the other axes' channels stay. */
+static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, int staying,
+                       const char *at)
+{
+    const tensor_view *v = &w->views[param];
+    uint32_t roles;
+    while (d == fixed) d++;
+    if (d >= v->ndim) {
+        const double x = element(w, param, at, v->dtype);
+        return x < 0 || x > 0;
+    }
+    const uint32_t *units = axis_units(w->graph, param, d, &roles);
+    const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+    for (size_t i = 0; i < v->shape[d]; i++, at += step) {
+        if (units && mskpi_leaves(w->keep, units[i]) && (staying || roles & w->zeroed)) continue;
+        if (any_element(w, param, d + 1, fixed, staying, at)) return 1;
+    }
+    return 0;
+}
+
+static int slice_heard(walker *w, uint32_t param, uint32_t axis, size_t index, int staying)
+{
+    uint32_t roles;
+    const uint32_t *units = axis_units(w->graph, param, axis, &roles);
+    if (units && stands(w, roles, units[index]) == ZERO) return 0;
+    const tensor_view *v = view_of(w, param);
+    if (!v) return 0;
+    return any_element(w, param, 0, axis, staying,
+                       v->data + v->stride[axis] * (ptrdiff_t)(index * v->element));
+}
+
+int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index)
+{
+    return slice_heard(w, param, axis, index, 1);
+}
+
+/* ---- Weights ---- */
+
+mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
+{
+    const mskp_graph *g = w->graph;
+    const graph_step *s = &g->steps[value];
+    const graph_param *p = &g->params[s->params[0]];
+    *x = (walk_weight){.param = s->params[0],
+                       .bias = s->params[1],
+                       .out_axis = s->kind == STEP_TRANSPOSED,
+                       .out = g->values[value].view.n,
+                       .in = g->values[g->step_inputs[s->first_input]].view.n,
+                       .groups = s->kind == STEP_LINEAR ? 1 : s->groups,
+                       .taps = 1,
+                       .first_row = s->first};
+    x->view = view_of(w, x->param);
+    if (!x->view) return w->status;
+    for (uint32_t d = 0; d < 2; d++) x->units[d] = axis_units(g, x->param, d, &x->roles[d]);
+    for (uint32_t d = 2; d < p->ndim; d++) x->taps *= x->view->shape[d];
+    x->offset = mskpi_alloc(&g->host, x->taps, sizeof *x->offset);
+    if (!x->offset)
+        return w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
+                                      mskp_status_text(MSKP_NO_MEMORY));
+    for (size_t t = 0; t < x->taps; t++) {
+        size_t rest = t;
+        for (uint32_t d = p->ndim; d-- > 2;) {
+            const size_t index = rest % x->view->shape[d];
+            rest /= x->view->shape[d];
+            x->offset[t] += x->view->stride[d] * (ptrdiff_t)(index * x->view->element);
+        }
+    }
+    return MSKP_OK;
+}
+
+void mskpi_walk_weight_free(const walker *w, walk_weight *x)
+{
+    mskpi_free(&w->graph->host, x->offset);
+}
+
+/* Where the taps of output o and input i are, or NULL where they are zero. */
+static const char *taps_at(const walker *w, const walk_weight *x, size_t o, size_t i)
+{
+    size_t index[2];
+    index[x->out_axis] = x->out_axis ? o % (x->out / x->groups) : o + x->first_row;
+    index[!x->out_axis] = x->out_axis ? i : i % (x->in / x->groups);
+    const char *at = x->view->data;
+    for (uint32_t d = 0; d < 2; d++) {
+        if (x->units[d] && stands(w, x->roles[d], x->units[d][index[d]]) == ZERO) return NULL;
+        at += x->view->stride[d] * (ptrdiff_t)(index[d] * x->view->element);
+    }
+    return at;
+}
+
+int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps)
+{
+    const char *at = taps_at(w, x, o, i);
+    int any = 0;
+    for (size_t t = 0; at && t < x->taps; t++) {
+        taps[t] = element(w, x->param, at + x->offset[t], x->view->dtype);
+        any |= taps[t] < 0 || taps[t] > 0;
+    }
+    return any;
+}
+
+/* ---- Operators ---- */
+
+static double *constants_of(const walker *w, uint32_t value)
+{
+    return w->constant + w->first[value];
+}
+
+static const double *input_of(const walker *w, const graph_step *s, size_t k)
+{
+    return constants_of(w, w->graph->step_inputs[s->first_input + k]);
+}
+
+/* An output channel is constant if all inputs with a weight are, and, where not all positions see
+ * the same taps, zero. taps, sums: room for all taps. */
+static double mix(walker *w, const walk_weight *x, const tap_classes *t, const double *k, size_t o,
+                  double *taps, double *sums)
+{
+    const size_t in = x->in / x->groups, first = o / (x->out / x->groups) * in;
+    memset(sums, 0, x->taps * sizeof *sums);
+    for (size_t i = first; i < first + in && !w->status; i++) {
+        if (k[i] == 0 || !mskpi_walk_taps(w, x, o, i, taps)) continue;
+        if (isnan(k[i]) || !mskpi_taps_uniform(t)) return LIVE;
+        for (size_t j = 0; j < x->taps; j++) sums[j] += k[i] * taps[j];
+    }
+    const double sum = mskpi_taps_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
+    return sum + vector(w, x->bias, o + x->first_row, 0);
+}
+
+static void walk_mixing(walker *w, uint32_t value, double *to)
+{
+    const mskp_host *host = &w->graph->host;
+    const graph_step *s = &w->graph->steps[value];
+    walk_weight x;
+    tap_classes t = {0};
+    if (w->carrier) { /* of those, filters are zero; others are known */
+        for (size_t o = 0; o < w->graph->values[value].view.n; o++)
+            to[o] = vector(w, s->params[1], o + s->first, 0);
+        return;
+    }
+    if (mskpi_walk_weight(w, value, &x)) {
+        mskpi_walk_weight_free(w, &x);
+        return;
+    }
+    const int failed = mskpi_taps_make(w->graph, value, &t);
+    double *room = mskpi_alloc(host, mskpi_product(2, x.taps), sizeof *room);
+    if (failed || !room)
+        w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
+                               mskp_status_text(MSKP_NO_MEMORY));
+    for (size_t o = 0; o < x.out && !w->status; o++)
+        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, room, room + x.taps);
+    mskpi_free(host, room);
+    mskpi_taps_free(host, &t);
+    mskpi_walk_weight_free(w, &x);
+}
+
+static double normed(walker *w, const graph_step *s, double k, size_t c)
+{
+    const double scale = vector(w, s->params[0], c, 1), shift = vector(w, s->params[1], c, 0);
+    const int statistics = s->params[2] || s->params[3];
+    if (scale == 0) return shift;
+    if (isnan(k)) return LIVE;
+    if (s->option == MSKP_AFFINE) return k * scale + shift;
+    /* Without both statistics, or with some that may not be used, nobody knows. */
+    if (s->option == MSKP_INSTANCE_NORM && !statistics) return shift;
+    if (s->option != MSKP_BATCH_NORM || !s->params[2] || !s->params[3]) return LIVE;
+    const double mean = vector(w, s->params[2], c, 0), variance = vector(w, s->params[3], c, 1);
+    const double deviation =
+        s->outside_root ? sqrt(variance) + s->as.epsilon : sqrt(variance + s->as.epsilon);
+    return (k - mean) / deviation * scale + shift;
+}
+
+static double between(double x, double low, double high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+static double function(const graph_step *s, double x)
+{
+    const double *p = s->as.function.parameters;
+    switch (s->option) {
+    case MSKP_IDENTITY:
+        return x;
+    case MSKP_RELU:
+        return x > 0 ? x : 0;
+    case MSKP_RELU6:
+        return between(x, 0, 6);
+    case MSKP_LEAKY_RELU:
+        return x > 0 ? x : p[0] * x;
+    case MSKP_ELU:
+        return x > 0 ? x : p[0] * expm1(x);
+    case MSKP_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case MSKP_TANH:
+        return tanh(x);
+    case MSKP_SILU:
+        return x / (1 + exp(-x));
+    case MSKP_GELU:
+        return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+    case MSKP_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case MSKP_HARD_SIGMOID:
+        return between(x / 6 + 0.5, 0, 1);
+    case MSKP_HARD_SWISH:
+        return x * between(x / 6 + 0.5, 0, 1);
+    case MSKP_TIMES:
+        return p[0] * x;
+    default:
+        return s->as.function.call ? s->as.function.call(x, p) : LIVE;
+    }
+}
+
+static double combined(double a, double b, uint32_t kind)
+{
+    switch (kind) {
+    case MSKP_SUBTRACT:
+        return a - b;
+    case MSKP_MULTIPLY:
+        return a == 0 || b == 0 ? 0 : a * b;
+    case MSKP_MAXIMUM:
+        return isnan(a) || isnan(b) ? LIVE : fmax(a, b);
+    case MSKP_MINIMUM:
+        return isnan(a) || isnan(b) ? LIVE : fmin(a, b);
+    case MSKP_DIVIDE:
+        return a / b; /* by 0: not finite, which is live */
+    default:
+        return a + b;
+    }
+}
+
+static double combine(const walker *w, const graph_step *s, size_t channels, size_t c)
+{
+    double sum = 0;
+    for (size_t k = 0; k < s->ninputs; k++) {
+        const uint32_t in = w->graph->step_inputs[s->first_input + k];
+        const double x = input_of(w, s, k)[w->graph->values[in].view.n == channels ? c : 0];
+        sum = k ? combined(sum, x, s->option) : x;
+    }
+    return s->option == MSKP_AVERAGE ? sum / s->ninputs : sum;
+}
+
+/* The same in all of them? */
+static double stacked(const walker *w, const graph_step *s, size_t c)
+{
+    const double first = input_of(w, s, 0)[c];
+    for (size_t k = 1; k < s->ninputs; k++)
+        if (input_of(w, s, k)[c] != first) return LIVE;
+    return first;
+}
+
+static double block(const walker *w, const graph_step *s, size_t c)
+{
+    const uint32_t *place = w->graph->places + s->first + c * s->groups;
+    const double first = input_of(w, s, 0)[place[0]];
+    for (size_t k = 1; k < s->groups; k++)
+        if (input_of(w, s, 0)[place[k]] != first) return LIVE;
+    return first;
+}
+
+/* A table whose rows all hold the same for this channel. */
+static double looked_up(walker *w, uint32_t param, size_t c)
+{
+    uint32_t roles;
+    const uint32_t *units = axis_units(w->graph, param, 1, &roles);
+    if (units && stands(w, roles, units[c]) == ZERO) return 0;
+    const tensor_view *v = view_of(w, param);
+    double first = 0;
+    for (size_t i = 0; v && i < v->shape[0]; i++) {
+        const ptrdiff_t at = v->stride[0] * (ptrdiff_t)i + v->stride[1] * (ptrdiff_t)c;
+        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element, v->dtype);
+        if (i && x != first) return LIVE;
+        first = x;
+    }
+    return first;
+}
+
+/* A vector's number; what has more axes differs from position to position. */
+static double operand(walker *w, const graph_step *s, size_t c)
+{
+    return w->graph->params[s->params[0]].ndim == 1 ? vector(w, s->params[0], c, 0) : LIVE;
+}
+
+static double prelu(walker *w, const graph_step *s, double k, size_t c)
+{
+    const graph_param *p = &w->graph->params[s->params[0]];
+    if (!(k < 0)) return k; /* NAN, too */
+    return k * vector(w, s->params[0], w->graph->axes[p->axis].length > 1 ? c : 0, 0);
+}
+
+static double step_channel(walker *w, const graph_step *s, size_t channels, size_t c)
+{
+    const double *in = s->ninputs ? input_of(w, s, 0) : NULL;
+    switch (s->kind) {
+    case STEP_TABLE:
+        return looked_up(w, s->params[0], c);
+    case STEP_PARAM:
+        return operand(w, s, c);
+    case STEP_NORM:
+        return normed(w, s, in[c], c);
+    case STEP_PRELU:
+        return prelu(w, s, in[c], c);
+    case STEP_FUNCTION:
+        return isnan(in[c]) ? LIVE : function(s, in[c]);
+    case STEP_POOL:
+        return s->option || in[c] == 0 ? in[c] : LIVE;
+    case STEP_COMBINE:
+        return combine(w, s, channels, c);
+    case STEP_STACK:
+        return stacked(w, s, c);
+    case STEP_PART:
+        return in[s->first + c];
+    case STEP_ATTEND:
+        return in[w->graph->places[s->first + c]];
+    case STEP_PLACES:
+        return w->graph->places[s->first + c] == NO_PLACE ? 0 : in[w->graph->places[s->first + c]];
+    case STEP_BLOCKS:
+        return block(w, s, c);
+    default:
+        return LIVE;
+    }
+}
+
+static void walk_concat(walker *w, const graph_step *s, double *to)
+{
+    for (size_t k = 0; k < s->ninputs; k++) {
+        const size_t n = w->graph->values[w->graph->step_inputs[s->first_input + k]].view.n;
+        memcpy(to, input_of(w, s, k), n * sizeof *to);
+        to += n;
+    }
+}
+
+/* ---- What the description knows besides ---- */
+
+/* The roles whose slices are all zero. */
+static uint32_t zero_roles(walker *w, uint32_t unit)
+{
+    const unit_table *u = &w->graph->u;
+    uint32_t roles = MSKP_ROLES_UNIT;
+    if (w->zero_roles[unit] != UNKNOWN_ROLES) return w->zero_roles[unit];
+    for (size_t m = u->member_first[unit]; m < u->member_first[unit + 1]; m++) {
+        const mskp_member *x = &u->members[m];
+        if ((x->roles & roles) && slice_heard(w, x->param.id, x->axis, x->index, 0))
+            roles &= ~x->roles;
+    }
+    w->zero_roles[unit] = (uint8_t)roles;
+    return roles;
+}
+
+/* Where the walk does not see that a channel is zero, its table may. */
+static double at_least_zero(walker *w, uint32_t value, size_t c, uint32_t unit, double k)
+{
+    const zero_table zero = mskpi_zero(w->graph, value, c);
+    if (!isnan(k) || w->carrier || !zero || !mskpi_leaves(w->keep, unit)) return k;
+    return zero >> zero_roles(w, unit) & 1 ? 0 : k;
+}
+
+static double as_the_host_says(uint32_t own, double k)
+{
+    return own & OWN_CHANGED || (own & OWN_SCALED && k != 0) ? LIVE : k;
+}
+
+/* ---- The walk ---- */
+
+static void walk_value(walker *w, uint32_t value, const double *known)
+{
+    const graph_step *s = &w->graph->steps[value];
+    const size_t channels = w->graph->values[value].view.n;
+    const uint32_t *units = mskpi_units_of(w->graph, value);
+    double *to = constants_of(w, value);
+    const int mixing = s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
+    if (mixing) walk_mixing(w, value, to);
+    if (s->kind == STEP_CONCAT) walk_concat(w, s, to);
+    for (size_t c = 0; c < channels && !w->status; c++) {
+        if (known && (units[c] == MSKP_PINNED || !w->carrier[units[c]])) {
+            to[c] = known[w->first[value] + c];
+            continue;
+        }
+        double k = mixing || s->kind == STEP_CONCAT ? to[c] : step_channel(w, s, channels, c);
+        if (!isfinite(k)) k = LIVE;
+        if (s->own) k = as_the_host_says(s->own, k);
+        to[c] = at_least_zero(w, value, c, units[c], k);
+    }
+}
+
+mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
+                            uint32_t zeroed, const mskp_tensor *values, mskp_error *err)
+{
+    const mskp_host *host = &graph->host;
+    size_t n = 0;
+    *w = (walker){.graph = graph, .values = values, .keep = keep, .zeroed = zeroed, .err = err};
+    w->first = mskpi_alloc(host, graph->nvalues + 1, sizeof *w->first);
+    w->views = mskpi_alloc(host, graph->nparams + 1, sizeof *w->views);
+    w->viewed = mskpi_alloc(host, graph->nparams + 1, sizeof *w->viewed);
+    w->zero_roles = mskpi_alloc(host, graph->u.n, sizeof *w->zero_roles);
+    for (size_t v = 1; w->first && v <= graph->nvalues; v++) {
+        w->first[v] = n;
+        n += graph->values[v].view.n;
+    }
+    w->constant = mskpi_alloc(host, n, sizeof *w->constant);
+    if (!w->first || !w->views || !w->viewed || !w->zero_roles || !w->constant) {
+        mskpi_walk_free(w);
+        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while looking for constants",
+                          mskp_status_text(MSKP_NO_MEMORY));
+    }
+    memset(w->zero_roles, UNKNOWN_ROLES, graph->u.n);
+    return MSKP_OK;
+}
+
+void mskpi_walk_free(walker *w)
+{
+    const mskp_host *host = &w->graph->host;
+    mskpi_free(host, w->first);
+    mskpi_free(host, w->views);
+    mskpi_free(host, w->viewed);
+    mskpi_free(host, w->zero_roles);
+    mskpi_free(host, w->constant);
+}
+
+mskp_status mskpi_walk(walker *w)
+{
+    w->carrier = NULL;
+    for (uint32_t v = 1; v <= w->graph->nvalues && !w->status; v++) walk_value(w, v, NULL);
+    return w->status;
+}
+
+mskp_status mskpi_walk_carriers(walker *w, const uint8_t *carrier, const double *known)
+{
+    w->carrier = carrier;
+    for (uint32_t v = 1; v <= w->graph->nvalues && !w->status; v++) walk_value(w, v, known);
+    return w->status;
+}

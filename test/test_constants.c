@@ -1,0 +1,1037 @@
+/*
+ * Constants of channels that leave, handed on: what is said to be exact is, what is lost is within
+ * its bound, and the bound is not far from what is lost. On random networks, whose removed units
+ * have been zeroed in some of their roles.
+ */
+#include "interpreter/trial.h"
+
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- A trial: zeroed, handed on, cut ---- */
+
+typedef struct handing {
+    trial t;
+    mskp_graph *graph; /* the trial's, or what a first round left of it */
+    net *net;
+    size_t units;
+    uint8_t *keep, *kept;
+    size_t removed;
+    set values;
+    mskp_constants *c;
+    mskp_constants_report total;
+    double **inputs, **whole, **left; /* values of all nodes, before and after */
+    net after;                        /* the recipe with what was written */
+    surgery s;
+} handing;
+
+static void zero_slices(const mskp_graph *graph, const net *n, const uint8_t *keep, uint32_t roles)
+{
+    for (uint32_t p = 1; p <= n->params; p++) {
+        const net_param *q = &n->param[p];
+        size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+        do {
+            for (uint32_t d = 0; d < q->ndim; d++) {
+                uint32_t has;
+                const uint32_t *unit = mskp_param_units(graph, (mskp_param){p}, d, &has, NULL);
+                if (unit && (has & roles) && unit[index[d]] != MSKP_PINNED && !keep[unit[index[d]]])
+                    q->data[i] = 0;
+            }
+            i++;
+        } while (next_index(q->ndim, q->shape, index));
+    }
+}
+
+static void set_read(const set *s, arena *mem, const net *n, net *to)
+{
+    *to = *n;
+    for (size_t p = 1; p <= n->params; p++) {
+        net_param *q = &to->param[p];
+        const mskp_tensor v = view_resolve(&s->buf[p].view, q->ndim, q->shape);
+        size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+        q->data = arena_get(mem, shape_elements(q->ndim, q->shape), sizeof *q->data);
+        do q->data[i++] = view_get(&v, index);
+        while (next_index(q->ndim, q->shape, index));
+    }
+}
+
+/* Variances are positive; vectors are not so large that nothing else is seen. */
+static void make_possible(net *n)
+{
+    for (size_t k = 1; k <= n->nodes; k++) {
+        const size_t v = n->node[k].op == NET_NORM ? n->node[k].norm[3] : 0;
+        for (size_t i = 0; v && i < n->param[v].shape[0]; i++)
+            n->param[v].data[i] = fabs(n->param[v].data[i]);
+    }
+}
+
+static uint32_t some_roles(rng *r)
+{
+    static const uint32_t roles[] = {
+        MSKP_ROLE_SCALE, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER, MSKP_ROLE_FILTER,
+        MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT | MSKP_ROLE_FILTER, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+    return roles[rng_below(r, sizeof roles / sizeof *roles)];
+}
+
+/* What becomes of the units that h->keep does not keep. zeroed: by the library and not beforehand. */
+static void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
+{
+    mskp_error err = {0};
+    trial *t = &h->t;
+    h->kept = arena_get(&t->mem, h->units, 1);
+    for (size_t u = 0; u < h->units; u++) h->removed += !h->keep[u];
+    if (!desc->zeroed) zero_slices(h->graph, h->net, h->keep, roles);
+    h->values = set_make(&t->mem, &t->r, h->net, MSKP_F64, VIEW_STYLES);
+    set_numbers(&h->values, h->net);
+    if (desc->zeroed) zero_slices(h->graph, h->net, h->keep, roles);
+    const set before = set_copy(&t->mem, &h->values);
+    mskp_status status = mskp_constants_create(h->graph, h->units, h->keep, desc, h->net->params,
+                                               h->values.views, h->kept, &h->c, &err);
+    REQUIRE(status == MSKP_OK, "create: %s", err.text);
+    REQUIRE(set_same(&before, &h->values), "the preview wrote something");
+    REQUIRE_OK(mskp_constants_total(h->c, &h->total, NULL));
+    status = mskp_constants_apply(h->c, h->net->params, h->values.views, &err);
+    REQUIRE(status == MSKP_OK, "apply: %s", err.text);
+    set_read(&h->values, &t->mem, h->net, &h->after);
+    h->inputs = net_random_inputs(h->net, &t->mem, &t->r);
+    h->whole = net_eval(h->net, &t->mem, h->inputs);
+    surgery_begin(&h->s, t, h->graph, &h->after, t->value, h->units, h->kept);
+    h->left = net_eval(h->s.net, &t->mem, h->inputs);
+}
+
+static void handing_of_trial(handing *h)
+{
+    h->graph = h->t.graph;
+    h->net = h->t.net;
+    h->units = h->t.units;
+    make_possible(h->net);
+}
+
+static void handing_begin(handing *h, uint64_t seed, const net_options *options,
+                          mskp_constants_way way, bool zeroed)
+{
+    *h = (handing){0};
+    trial *t = &h->t;
+    trial_begin(t, seed, options, NULL);
+    handing_of_trial(h);
+    const uint32_t roles = some_roles(&t->r);
+    h->keep = model_random_mask(&t->model, &t->mem, &t->r, rng_real(&t->r, 0.3, 0.95));
+    hand_on(h, &(mskp_constants_desc){.way = way, .zeroed = zeroed ? roles : 0}, roles);
+}
+
+static void round_end(handing *h)
+{
+    surgery_end(&h->s);
+    mskp_constants_destroy(h->c);
+}
+
+static void handing_end(handing *h)
+{
+    round_end(h);
+    trial_end(&h->t);
+}
+
+/* ---- Comparison of a node's value, before and after ---- */
+
+typedef struct gap {
+    double off, most; /* the largest difference, and number */
+} gap;
+
+/* What was folded into the mean of a batch norm behind it, for channel c. */
+static double in_means(const handing *h, const mskp_constants_report *r, size_t c)
+{
+    const size_t p = r ? r->into.id : 0;
+    for (size_t k = 1; p && k <= h->net->nodes; k++) {
+        const net_node *t = &h->net->node[k];
+        if (t->op == NET_NORM && t->norm[2] == p)
+            return h->net->param[p].data[c] - h->after.param[p].data[c];
+    }
+    return 0;
+}
+
+/* Over channels that stay by themselves; NAN where something is not finite. */
+static gap gap_of(const handing *h, size_t node, const mskp_constants_report *r)
+{
+    const net_node *t = &h->net->node[node];
+    const net_kept *kept = &h->s.values[node];
+    const size_t positions = net_positions(t);
+    const uint32_t *units =
+        mskp_value_units(h->graph, (mskp_value){(uint32_t)h->t.value[node]}, NULL);
+    gap g = {0, 0};
+    for (size_t i = 0; i < kept->n; i++) {
+        const size_t c = kept->index ? kept->index[i] : i;
+        if (units[c] != MSKP_PINNED && !h->keep[units[c]]) continue;
+        for (size_t p = 0; p < positions; p++) {
+            const double x = h->whole[node][c * positions + p];
+            const double y = h->left[node][i * positions + p] + in_means(h, r, c);
+            if (!isfinite(x) || !isfinite(y)) return (gap){(double)NAN, (double)NAN};
+            g.off = fmax(g.off, fabs(x - y));
+            g.most = fmax(g.most, fabs(x));
+        }
+    }
+    return g;
+}
+
+/* The largest relative difference of the outputs. */
+static double outputs_off(const handing *h)
+{
+    double worst = 0;
+    for (size_t k = 0; k < h->net->outputs; k++) {
+        const gap g = gap_of(h, h->net->output[k], NULL);
+        if (isnan(g.off)) return (double)NAN;
+        if (g.off > 0) worst = fmax(worst, g.off / g.most);
+    }
+    return worst;
+}
+
+/* The node that a report is of: values within an operator come before its own; a host's own
+ * operator is known by its weight. */
+static size_t node_of(const handing *h, const mskp_constants_report *r)
+{
+    const net *n = h->net;
+    for (size_t k = 1; k <= n->nodes; k++) {
+        const net_op op = n->node[k].op;
+        if (r->consumer.id == r->reads.id && n->node[k].weight == r->weight.id &&
+            (op == NET_GROUPED || op == NET_DEPTHWISE || op == NET_SCALE))
+            return k;
+    }
+    for (size_t k = 1; k <= n->nodes; k++)
+        if (h->t.value[k] >= r->consumer.id) return k;
+    REQUIRE(false, "no operator makes value %u", r->consumer.id);
+    return 0;
+}
+
+typedef struct ratios {
+    double *all;
+    size_t n, most;
+} ratios;
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Each lossy consumer whose inputs are what they were: within its bound. */
+static size_t check_bounds(handing *h, ratios *r)
+{
+    const net *n = h->net;
+    const size_t count = mskp_constants_count(h->c);
+    bool *clean = arena_get(&h->t.mem, n->nodes + 1, sizeof *clean);
+    const mskp_constants_report **lossy = arena_get(&h->t.mem, n->nodes + 1, sizeof *lossy);
+    mskp_constants_report *all = arena_get(&h->t.mem, count, sizeof *all);
+    size_t *times = arena_get(&h->t.mem, n->nodes + 1, sizeof *times), checked = 0;
+    for (size_t k = 0; k < count; k++) {
+        REQUIRE_OK(mskp_constants_get(h->c, k, &all[k], NULL));
+        if (all[k].exact) continue;
+        REQUIRE(all[k].why && all[k].bound > 0, "lossy, without a reason or a bound");
+        const size_t node = node_of(h, &all[k]);
+        lossy[node] = &all[k];
+        times[node]++;
+    }
+    for (size_t k = 1; k <= n->nodes; k++) {
+        clean[k] = true;
+        for (size_t i = 0; i < n->node[k].inputs; i++) clean[k] &= clean[n->node[k].in[i]];
+        if (!clean[k] || !lossy[k]) continue;
+        clean[k] = false;
+        if (times[k] > 1 || lossy[k]->consumer.id != h->t.value[k] || isinf(lossy[k]->bound))
+            continue;
+        const gap g = gap_of(h, k, lossy[k]);
+        if (isnan(g.off)) continue;
+        REQUIRE(g.off <= lossy[k]->bound * (1 + 1e-9) + 1e-12 * g.most,
+                "node %zu: off by %g, the bound is %g (%s)", k, g.off, lossy[k]->bound,
+                lossy[k]->why);
+        checked++;
+        if (g.off > 1e-12 * g.most && r->n < r->most) r->all[r->n++] = lossy[k]->bound / g.off;
+    }
+    return checked;
+}
+
+/* ---- The law ---- */
+
+typedef struct tally {
+    size_t networks, removed, heard, exact, off, checked, carriers, overflowed;
+    double median;
+} tally;
+
+static tally try_all(mskp_constants_way way, size_t count, bool zeroed)
+{
+    tally y = {.networks = count};
+    arena mem = {0};
+    ratios r = {.most = 100 * count};
+    r.all = arena_get(&mem, r.most, sizeof *r.all);
+    for (size_t k = 0; k < count; k++) {
+        handing h;
+        handing_begin(&h, test_seed() * 1000000 + k,
+                      &(net_options){.constants = true, .inexact = k % 4 == 3}, way, zeroed);
+        const double d = outputs_off(&h);
+        y.removed += h.removed > 0;
+        y.heard += h.total.folded + h.total.merged + h.total.dropped > 0;
+        y.carriers += h.total.carriers;
+        if (isnan(d)) {
+            y.overflowed++;
+        } else {
+            y.off += d > 1e-6;
+            y.exact += h.total.exact && h.total.folded + h.total.merged > 0;
+            if (h.total.exact) REQUIRE(d <= 1e-12, "said to be exact, off by %g", d);
+            y.checked += check_bounds(&h, &r);
+        }
+        handing_end(&h);
+    }
+    qsort(r.all, r.n, sizeof *r.all, by_size);
+    if (r.n) y.median = r.all[r.n / 2];
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("way %d: %zu networks, %zu lose units, constants heard in %zu, handed on exactly in "
+               "%zu, off in %zu; %zu carriers; %zu bounds, median %g times what is lost\n",
+               (int)way, y.networks, y.removed, y.heard, y.exact, y.off, y.carriers, y.checked,
+               y.median);
+    REQUIRE(y.overflowed * 20 <= count, "%zu networks of %zu are not finite", y.overflowed, count);
+    arena_free(&mem);
+    return y;
+}
+
+START_TEST(auto_holds)
+{
+    const size_t count = test_count(3000);
+    const tally y = try_all(MSKP_CONSTANTS_AUTO, count, false);
+    if (count < 500) return; /* too few for shares */
+    REQUIRE(y.heard * 3 > count, "constants are heard in %zu only", y.heard);
+    REQUIRE(y.exact * 4 > y.heard, "%zu of %zu are exact", y.exact, y.heard);
+    REQUIRE(y.checked * 500 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
+            y.median);
+}
+END_TEST
+
+START_TEST(merge_holds)
+{
+    const size_t count = test_count(2000);
+    const tally y = try_all(MSKP_CONSTANTS_MERGE, count, true);
+    if (count < 500) return;
+    REQUIRE(y.carriers * 20 > count && y.exact * 4 > y.heard, "%zu carriers, %zu exact", y.carriers,
+            y.exact);
+}
+END_TEST
+
+START_TEST(fold_holds)
+{
+    const size_t count = test_count(2000);
+    const tally y = try_all(MSKP_CONSTANTS_FOLD, count, false);
+    if (count < 500) return;
+    REQUIRE(y.carriers == 0, "%zu carriers", y.carriers);
+    REQUIRE(y.checked * 20 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
+            y.median);
+}
+END_TEST
+
+/* What is left after the cut describes itself: a second round on it. */
+START_TEST(twice_holds)
+{
+    const size_t count = test_count(1500);
+    size_t tried = 0, heard = 0, exact = 0;
+    for (size_t k = 0; k < count; k++) {
+        handing h;
+        mskp_plan *plan = NULL;
+        handing_begin(&h, test_seed() * 1000000 + k, &(net_options){.constants = true},
+                      MSKP_CONSTANTS_AUTO, false);
+        handing b = {.t = h.t, .graph = h.s.small, .net = h.s.net};
+        b.units = mskp_count(b.graph).units;
+        b.keep = arena_get(&b.t.mem, b.units, 1);
+        for (size_t u = 0; u < b.units; u++) b.keep[u] = rng_chance(&b.t.r, 0.6);
+        if (mskp_plan_create(b.graph, b.units, b.keep, &plan, NULL, NULL) == MSKP_OK) {
+            mskp_plan_destroy(plan);
+            hand_on(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO},
+                    MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+            const double d = outputs_off(&b);
+            tried++;
+            heard += b.total.folded + b.total.merged > 0;
+            exact += b.total.exact && b.total.folded + b.total.merged > 0;
+            if (b.total.exact) REQUIRE(isnan(d) || d <= 1e-12, "in round two: off by %g", d);
+            round_end(&b);
+        }
+        h.t.mem = b.t.mem;
+        handing_end(&h);
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("second rounds: %zu, constants heard in %zu, exact in %zu\n", tried, heard, exact);
+    REQUIRE(count < 500 || exact * 40 > count, "%zu of %zu", exact, count);
+}
+END_TEST
+
+/* The control: what is dropped is off. */
+START_TEST(drop_holds)
+{
+    const size_t count = test_count(2000);
+    const tally y = try_all(MSKP_CONSTANTS_DROP, count, true);
+    if (count < 500) return;
+    REQUIRE(y.off * 2 > y.heard, "off in %zu of %zu only", y.off, y.heard);
+    REQUIRE(y.checked * 10 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
+            y.median);
+}
+END_TEST
+
+/* ---- Networks by hand ---- */
+
+enum { WIDE = 6, LEAVE = 3 };
+
+typedef struct maker {
+    net *n;
+    rng *r;
+} maker;
+
+static size_t vector(const maker *m, size_t n)
+{
+    return net_param_add(m->n, m->r, 1, &n);
+}
+
+static size_t weight4(const maker *m, size_t out, size_t in, size_t kernel)
+{
+    return net_param_add(m->n, m->r, 4, (const size_t[]){out, in, kernel, kernel});
+}
+
+static net_node conv_of(const maker *m, size_t in, size_t out, size_t kernel, size_t pad, bool bias,
+                        size_t groups)
+{
+    net_node t = {.op = NET_CONV, .inputs = 1, .in = {in}, .groups = groups};
+    t.weight = weight4(m, out, m->n->node[in].channels / groups, kernel);
+    if (bias) t.bias = vector(m, out);
+    for (int d = 0; d < 2; d++) t.before[d] = t.after[d] = pad;
+    return t;
+}
+
+static size_t conv(const maker *m, size_t in, size_t out, size_t kernel, size_t pad, bool bias)
+{
+    const net_node t = conv_of(m, in, out, kernel, pad, bias, 1);
+    return net_add(m->n, &t);
+}
+
+static size_t normed(const maker *m, size_t in, mskp_norm_layer kind, bool statistics)
+{
+    net_node t = {.op = NET_NORM, .inputs = 1, .in = {in}, .norm_kind = (int)kind};
+    for (int k = 0; k < (statistics ? 4 : 2); k++) t.norm[k] = vector(m, m->n->node[in].channels);
+    return net_add(m->n, &t);
+}
+
+static size_t batch_normed(const maker *m, size_t in)
+{
+    return normed(m, in, MSKP_BATCH_NORM, true);
+}
+
+static size_t active(const maker *m, size_t in, mskp_activation_kind kind)
+{
+    return net_add(m->n, &(net_node){.op = NET_ACT, .inputs = 1, .in = {in}, .kind = (int)kind});
+}
+
+static size_t joined(const maker *m, net_op op, int kind, size_t a, size_t b)
+{
+    return net_add(m->n, &(net_node){.op = op, .inputs = 2, .in = {a, b}, .kind = kind});
+}
+
+/* conv, batch norm, tanh: LEAVE of its channels will leave, with constants. */
+static size_t source(const maker *m)
+{
+    const net_node t = {
+        .op = NET_INPUT, .channels = 2, .nspatial = 2, .spatial = {5, 6}, .named = true};
+    const size_t x = net_add(m->n, &t);
+    return active(m, batch_normed(m, conv(m, x, WIDE, 3, 1, true)), MSKP_TANH);
+}
+
+static size_t padded(const maker *m)
+{
+    return conv(m, source(m), 2, 3, 1, true);
+}
+
+static size_t unpadded(const maker *m)
+{
+    return conv(m, source(m), 2, 3, 0, true);
+}
+
+static size_t replicated(const maker *m)
+{
+    net_node t = conv_of(m, source(m), 2, 3, 1, true, 1);
+    t.padding = NET_REPLICATED;
+    return net_add(m->n, &t);
+}
+
+/* The last window ends before the pad begins. */
+static size_t unreached(const maker *m)
+{
+    net_node t = conv_of(m, source(m), 2, 2, 0, true, 1);
+    t.stride[0] = t.stride[1] = 2;
+    t.after[1] = 1;
+    return net_add(m->n, &t);
+}
+
+static size_t twice(const maker *m)
+{
+    const size_t x = source(m);
+    return conv(m, joined(m, NET_CONCAT, 0, x, active(m, x, MSKP_SIGMOID)), 2, 3, 1, true);
+}
+
+/* The constant of a stream is another after each block. */
+static size_t stream(const maker *m)
+{
+    size_t x = source(m);
+    for (int k = 0; k < 3; k++) {
+        size_t y = active(m, batch_normed(m, conv(m, x, 4, 3, 1, false)), MSKP_RELU);
+        y = batch_normed(m, conv(m, y, WIDE, 3, 1, false));
+        x = active(m, joined(m, NET_COMBINE, MSKP_ADD, x, y), MSKP_SILU);
+    }
+    return conv(m, x, 2, 3, 1, true);
+}
+
+static size_t gated(const maker *m)
+{
+    const size_t x = source(m);
+    const net_node pool = {
+        .op = NET_POOL, .inputs = 1, .in = {x}, .kind = MSKP_POOL_GLOBAL_AVERAGE};
+    const size_t gate = active(m, conv(m, net_add(m->n, &pool), WIDE, 1, 0, true), MSKP_SIGMOID);
+    return conv(m, joined(m, NET_COMBINE, MSKP_MULTIPLY, x, gate), 2, 1, 0, true);
+}
+
+static size_t grouped(const maker *m)
+{
+    const net_node t = conv_of(m, source(m), 4, 3, 1, true, 2);
+    return net_add(m->n, &t);
+}
+
+static size_t depthwise(const maker *m)
+{
+    const net_node t = conv_of(m, source(m), WIDE, 3, 1, true, WIDE);
+    const size_t x = batch_normed(m, net_add(m->n, &t));
+    return conv(m, active(m, x, MSKP_GELU), 2, 1, 0, true);
+}
+
+static size_t transposed(const maker *m, size_t kernel)
+{
+    net_node t = {.op = NET_TCONV, .inputs = 1, .in = {source(m)}};
+    t.weight = weight4(m, WIDE, 2, kernel);
+    t.bias = vector(m, 2);
+    for (int d = 0; d < 2; d++) t.stride[d] = kernel;
+    return net_add(m->n, &t);
+}
+
+static size_t upsampled(const maker *m)
+{
+    return transposed(m, 2);
+}
+
+static size_t transposed_point(const maker *m)
+{
+    return transposed(m, 1);
+}
+
+/* No bias; what is behind takes it. */
+static size_t mean_behind(const maker *m)
+{
+    return conv(m, batch_normed(m, conv(m, source(m), WIDE, 1, 0, false)), 2, 1, 0, true);
+}
+
+static size_t border_mean_behind(const maker *m)
+{
+    return conv(m, batch_normed(m, conv(m, source(m), WIDE, 3, 1, false)), 2, 1, 0, true);
+}
+
+static size_t two_means_behind(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    const size_t a = batch_normed(m, x), b = batch_normed(m, x);
+    return conv(m, joined(m, NET_COMBINE, MSKP_ADD, a, b), 2, 1, 0, true);
+}
+
+static size_t absorbed(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+}
+
+static size_t border_not_absorbed(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 3, 1, false);
+    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+}
+
+static size_t no_mean_behind(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    return conv(m, normed(m, x, MSKP_BATCH_NORM, false), 2, 1, 0, true);
+}
+
+static size_t read_besides(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false);
+    m->n->output[m->n->outputs++] = x;
+    return conv(m, batch_normed(m, x), 2, 1, 0, true);
+}
+
+static size_t mean_shared(const maker *m)
+{
+    const size_t x = conv(m, source(m), WIDE, 1, 0, false), a = batch_normed(m, x);
+    net_node t = {.op = NET_NORM, .inputs = 1, .in = {a}};
+    for (int k = 0; k < 4; k++) t.norm[k] = k == 2 ? m->n->node[a].norm[2] : vector(m, WIDE);
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+/* Two layers with one bias: fed the same, and fed differently. */
+static size_t bias_shared(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
+    const net_node t = m->n->node[y];
+    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+}
+
+static size_t bias_differs(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
+    net_node t = conv_of(m, x, 2, 1, 0, false, 1);
+    t.bias = m->n->node[y].bias;
+    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+}
+
+static size_t weight_shared(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, x, 2, 3, 1, true);
+    net_node t = m->n->node[y];
+    t.in[0] = active(m, x, MSKP_SIGMOID);
+    t.bias = vector(m, 2);
+    return joined(m, NET_COMBINE, MSKP_ADD, y, net_add(m->n, &t));
+}
+
+static size_t average(const maker *m, bool counted)
+{
+    const net_node t = {.op = NET_POOL,
+                        .inputs = 1,
+                        .in = {source(m)},
+                        .kind = MSKP_POOL_AVERAGE,
+                        .window = {3, 3},
+                        .stride = {1, 1},
+                        .before = {1, 1},
+                        .after = {1, 1},
+                        .said = true,
+                        .count_padding = counted};
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+static size_t pad_counted(const maker *m)
+{
+    return average(m, true);
+}
+
+static size_t pad_not_counted(const maker *m)
+{
+    return average(m, false);
+}
+
+static size_t flattened(const maker *m)
+{
+    const net_node flat = {.op = NET_FLATTEN, .inputs = 1, .in = {source(m)}};
+    net_node t = {.op = NET_LINEAR, .inputs = 1, .in = {net_add(m->n, &flat)}};
+    t.weight = net_param_add(m->n, m->r, 2, (const size_t[]){2, WIDE * 30});
+    t.bias = vector(m, 2);
+    return net_add(m->n, &t);
+}
+
+static size_t attended(const maker *m)
+{
+    net_node t = {.op = NET_ATTENTION,
+                  .inputs = 1,
+                  .in = {source(m)},
+                  .heads = 2,
+                  .kv_heads = 1,
+                  .dim = 2,
+                  .value_dim = 3,
+                  .packed = true,
+                  .scale = 0.7};
+    t.more[0] = net_param_add(m->n, m->r, 2, (const size_t[]){4 + 2 + 3, WIDE});
+    t.more[3] = net_param_add(m->n, m->r, 2, (const size_t[]){2, 6});
+    t.more[4] = vector(m, 9);
+    return net_add(m->n, &t);
+}
+
+static const struct {
+    const char *name;
+    size_t (*build)(const maker *m);
+    mskp_constants_way way;
+    size_t folded, merged, dropped, live, carriers;
+    const char *why; /* NULL: exact */
+} cases[] = {
+    {"padded", padded, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"padded", padded, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"padded", padded, MSKP_CONSTANTS_DROP, 0, 0, 3, 0, 0, "dropped"},
+    {"unpadded", unpadded, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"unpadded", unpadded, MSKP_CONSTANTS_MERGE, 3, 0, 0, 0, 0, NULL},
+    {"replicated", replicated, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"unreached", unreached, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"twice", twice, MSKP_CONSTANTS_AUTO, 0, 6, 0, 0, 1, NULL},
+    {"stream", stream, MSKP_CONSTANTS_AUTO, 0, 12, 0, 0, 1, NULL},
+    {"stream", stream, MSKP_CONSTANTS_FOLD, 12, 0, 0, 0, 0, "border"},
+    {"gated", gated, MSKP_CONSTANTS_AUTO, 3, 0, 0, 3, 0, "not constant"},
+    {"grouped", grouped, MSKP_CONSTANTS_AUTO, 0, 4, 0, 0, 1, NULL},
+    {"depthwise", depthwise, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"upsampled", upsampled, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"upsampled", upsampled, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"transposed point", transposed_point, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"mean behind", mean_behind, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"mean behind a border", border_mean_behind, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, "border"},
+    {"two means behind", two_means_behind, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"absorbed", absorbed, MSKP_CONSTANTS_FOLD, 3, 0, 0, 0, 0, NULL},
+    {"border not absorbed", border_not_absorbed, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"no mean behind", no_mean_behind, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"no mean behind", no_mean_behind, MSKP_CONSTANTS_AUTO, 0, 3, 0, 0, 1, NULL},
+    {"read besides", read_besides, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"mean shared", mean_shared, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "no bias"},
+    {"bias shared", bias_shared, MSKP_CONSTANTS_FOLD, 6, 0, 0, 0, 0, NULL},
+    {"bias differs", bias_differs, MSKP_CONSTANTS_FOLD, 0, 0, 6, 0, 0, "bias is shared"},
+    {"bias differs", bias_differs, MSKP_CONSTANTS_AUTO, 0, 6, 0, 0, 1, NULL},
+    {"weight shared", weight_shared, MSKP_CONSTANTS_FOLD, 6, 0, 0, 0, 0, "border"},
+    {"pad counted", pad_counted, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant"},
+    {"pad not counted", pad_not_counted, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL},
+    {"flattened", flattened, MSKP_CONSTANTS_AUTO, 90, 0, 0, 0, 0, NULL},
+    {"attended", attended, MSKP_CONSTANTS_AUTO, 9, 0, 0, 0, 0, NULL},
+};
+
+static void build(trial *t, size_t (*make)(const maker *m))
+{
+    mskp_error err = {0};
+    *t = (trial){.r = rng_make(test_seed())};
+    t->net = net_make(&t->mem);
+    const maker m = {t->net, &t->r};
+    t->net->outputs = 1;
+    t->net->output[0] = make(&m);
+    t->model = model_make(&t->mem);
+    t->value = arena_get(&t->mem, t->net->nodes + 1, sizeof *t->value);
+    t->graph = mskp_graph_create(NULL);
+    net_describe(t->net, t->graph, &t->model, t->value);
+    REQUIRE(mskp_graph_finish(t->graph, &err) == MSKP_OK, "finish: %s", err.text);
+    t->units = mskp_count(t->graph).units;
+}
+
+/* The first LEAVE channels of the source, as far as some stay. */
+static uint8_t *leave_some(trial *t)
+{
+    uint8_t *keep = arena_get(&t->mem, t->units, 1);
+    const uint32_t *units = mskp_value_units(t->graph, (mskp_value){(uint32_t)t->value[4]}, NULL);
+    size_t stay = 0;
+    memset(keep, 1, t->units);
+    for (size_t c = 0; c < LEAVE; c++) keep[units[c]] = 0;
+    for (size_t c = 0; c < WIDE; c++) stay += keep[units[c]];
+    if (!stay) keep[units[0]] = 1;
+    return keep;
+}
+
+START_TEST(by_hand)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        handing h = {0};
+        double room[64];
+        ratios r = {room, 0, 64};
+        build(&h.t, cases[i].build);
+        handing_of_trial(&h);
+        h.keep = leave_some(&h.t);
+        hand_on(&h, &(mskp_constants_desc){.way = cases[i].way}, MSKP_ROLE_SCALE);
+        const mskp_constants_report *y = &h.total;
+        REQUIRE(y->folded == cases[i].folded && y->merged == cases[i].merged &&
+                    y->dropped == cases[i].dropped && y->live == cases[i].live &&
+                    y->carriers == cases[i].carriers,
+                "%s, way %d: %zu folded, %zu merged, %zu dropped, %zu live, %zu carriers",
+                cases[i].name, (int)cases[i].way, y->folded, y->merged, y->dropped, y->live,
+                y->carriers);
+        REQUIRE(y->exact == !cases[i].why && !y->why == !cases[i].why &&
+                    (!y->why || strstr(y->why, cases[i].why)),
+                "%s, way %d: exact %u, %s", cases[i].name, (int)cases[i].way, y->exact,
+                y->why ? y->why : "no reason");
+        const double d = outputs_off(&h);
+        REQUIRE(y->exact ? d <= 1e-12 : d > 1e-9, "%s, way %d: off by %g", cases[i].name,
+                (int)cases[i].way, d);
+        (void)check_bounds(&h, &r);
+        size_t carriers = 0;
+        uint8_t *carrier = arena_get(&h.t.mem, h.t.units, 1);
+        REQUIRE_OK(mskp_constants_carriers(h.c, h.t.units, carrier, NULL));
+        for (size_t u = 0; u < h.t.units; u++) {
+            carriers += carrier[u];
+            REQUIRE(h.kept[u] == (h.keep[u] || carrier[u]), "%s: unit %zu", cases[i].name, u);
+        }
+        REQUIRE(carriers == y->carriers, "%s: %zu carriers", cases[i].name, carriers);
+        handing_end(&h);
+    }
+}
+END_TEST
+
+/* ---- What is refused ---- */
+
+/* The call fails so, says these words, and has changed nothing that it was given. */
+#define REFUSED(h, call, expected, word)                                                     \
+    do {                                                                                     \
+        mskp_error err_ = {MSKP_OK, ""};                                                     \
+        const set before_ = set_copy(&(h)->t.mem, &(h)->values);                             \
+        memset((h)->kept, 7, (h)->units);                                                    \
+        mskp_error *err = &err_;                                                             \
+        const mskp_status got_ = (call);                                                     \
+        REQUIRE(got_ == (expected) && err_.status == got_ && strstr(err_.text, word),        \
+                "%s: %s (%s)", #call, mskp_status_text(got_), err_.text);                    \
+        REQUIRE(set_same(&before_, &(h)->values), "%s wrote something", #call);              \
+        for (size_t u_ = 0; u_ < (h)->units; u_++) REQUIRE((h)->kept[u_] == 7, "%s", #call); \
+    } while (0)
+
+static mskp_status create(handing *h, const mskp_constants_desc *desc, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    const mskp_status status = mskp_constants_create(
+        h->graph, h->units, h->keep, desc, h->net->params, h->values.views, h->kept, &c, err);
+    REQUIRE((status == MSKP_OK) == (c != NULL), "a result where there is none");
+    mskp_constants_destroy(c);
+    return status;
+}
+
+/* A network whose values are at hand, with nothing handed on as yet. */
+static void prepare(handing *h, size_t (*make)(const maker *m), mskp_dtype dtype)
+{
+    *h = (handing){0};
+    build(&h->t, make);
+    handing_of_trial(h);
+    h->keep = leave_some(&h->t);
+    h->kept = arena_get(&h->t.mem, h->units, 1);
+    zero_slices(h->graph, h->net, h->keep, MSKP_ROLE_SCALE);
+    h->values = set_make(&h->t.mem, &h->t.r, h->net, dtype, VIEW_STYLES);
+    set_numbers(&h->values, h->net);
+}
+
+static void put(const handing *h, size_t param, size_t first, double x)
+{
+    const net_param *q = &h->net->param[param];
+    const mskp_tensor v = view_resolve(&h->values.views[param], q->ndim, q->shape);
+    size_t index[MSKP_MAX_DIMS] = {first};
+    view_set(&v, index, x);
+}
+
+START_TEST(arguments_are_checked)
+{
+    handing h;
+    prepare(&h, padded, MSKP_F64);
+    const size_t p = h.net->params, n = h.units;
+    mskp_constants *c = NULL;
+    mskp_tensor *v = h.values.views;
+    mskp_graph *open = mskp_graph_create(NULL);
+#define CREATE(g, n, keep, desc, p, v, kept, c) \
+    mskp_constants_create(g, n, keep, desc, p, v, kept, c, err)
+    REFUSED(&h, CREATE(NULL, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "graph");
+    REFUSED(&h, CREATE(open, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_STATE, "");
+    REFUSED(&h, CREATE(h.graph, n + 1, h.keep, NULL, p, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, CREATE(h.graph, n, NULL, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "keep");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, NULL, &c), MSKP_BAD_ARGUMENT, "kept");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, h.kept, NULL), MSKP_BAD_ARGUMENT, "const");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, NULL, h.kept, &c), MSKP_BAD_ARGUMENT, "values");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p + 1, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
+    mskp_graph_destroy(open);
+    static const struct {
+        mskp_constants_desc desc;
+        const char *word;
+    } descs[] = {{{.way = (mskp_constants_way)4}, "way 4"},
+                 {{.zeroed = 64}, "0x40"},
+                 {{.zeroed = MSKP_ROLE_MEAN}, "0x10"},
+                 {{.merge_above = -0.5}, "-0.5"},
+                 {{.merge_above = 1}, "1"},
+                 {{.merge_above = NAN}, "merge_above"},
+                 {{.reserved = {0, 0, 0, 1}}, "reserved"}};
+    for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
+        REFUSED(&h, create(&h, &descs[i].desc, err), MSKP_BAD_ARGUMENT, descs[i].word);
+
+    REQUIRE_OK(mskp_constants_create(h.graph, n, h.keep, NULL, p, v, h.kept, &c, NULL));
+    mskp_constants_report r = {.folded = 77};
+    REFUSED(&h, mskp_constants_get(c, 1, &r, err), MSKP_BAD_ARGUMENT, "report 1, there are 1");
+    REFUSED(&h, mskp_constants_get(NULL, 0, &r, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_get(c, 0, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(NULL, &r, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(c, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_carriers(c, n + 1, h.kept, err), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, mskp_constants_carriers(NULL, n, h.kept, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_carriers(c, n, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_apply(NULL, p, v, err), MSKP_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_apply(c, p + 1, v, err), MSKP_OTHER_NETWORK, "");
+    REFUSED(&h, mskp_constants_apply(c, p, NULL, err), MSKP_BAD_ARGUMENT, "values");
+    REQUIRE(r.folded == 77 && mskp_constants_count(c) == 1 && mskp_constants_count(NULL) == 0,
+            "a report was touched");
+    mskp_constants_destroy(NULL);
+    mskp_constants_destroy(c);
+    /* The mask may be its own result. */
+    memcpy(h.kept, h.keep, n);
+    REQUIRE_OK(mskp_constants_create(h.graph, n, h.kept, NULL, p, v, h.kept, &c, NULL));
+    for (size_t u = 0, more = 0; u < n; u++) {
+        more += h.kept[u] != h.keep[u];
+        REQUIRE(more <= 1 && (u + 1 < n || more == 1), "%zu carriers", more);
+    }
+    mskp_constants_destroy(c);
+    trial_end(&h.t);
+}
+END_TEST
+
+/* What is read must be there, be numbers, and finite; what is written must fit. */
+START_TEST(values_are_checked)
+{
+    static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    handing h;
+    prepare(&h, padded, MSKP_F64);
+    const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
+    const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
+    REQUIRE(!h.keep[units[0]] && h.keep[units[WIDE - 1]], "another mask");
+    for (size_t i = 0; i < 3; i++) {
+        put(&h, shift, 0, odd[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
+        put(&h, shift, 0, 0.5);
+        put(&h, weight, 0, odd[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
+        put(&h, weight, 0, 0.5);
+        /* What no constant depends on is not read: the last filter's last weight. */
+        const size_t first = h.net->node[2].weight;
+        const mskp_tensor filters =
+            view_resolve(&h.values.views[first], 4, h.net->param[first].shape);
+        const size_t last[MSKP_MAX_DIMS] = {WIDE - 1, 1, 2, 2};
+        const double before = view_get(&filters, last);
+        view_set(&filters, last, odd[i]);
+        REQUIRE_OK(create(&h, NULL, NULL));
+        view_set(&filters, last, before);
+    }
+    const mskp_tensor was = h.values.views[weight];
+    h.values.views[weight].data = NULL;
+    REFUSED(&h, create(&h, NULL, err), MSKP_NO_DATA, "no data");
+    h.values.views[weight] = was;
+    h.values.views[shift].dtype = MSKP_BYTES_8;
+    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "holds no numbers");
+    h.values.views[shift].dtype = MSKP_F64;
+    h.values.views[0].data = was.data;
+    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "entry 0");
+    h.values.views[0].data = NULL;
+
+    mskp_constants *c = NULL;
+    REQUIRE_OK(mskp_constants_create(h.graph, h.units, h.keep, NULL, h.net->params, h.values.views,
+                                     h.kept, &c, NULL));
+    h.values.views[shift].data = NULL;
+    REFUSED(&h, mskp_constants_apply(c, h.net->params, h.values.views, err), MSKP_NO_DATA, "");
+    mskp_constants_destroy(c);
+    trial_end(&h.t);
+
+    /* A hundred times 60,000 in half precision: as a sum of a bias, and of a column. */
+    for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
+        prepare(&h, way == MSKP_CONSTANTS_FOLD ? transposed_point : upsampled, MSKP_F16);
+        for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[5].weight, i, 60000);
+        for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[3].norm[1], i, 3);
+        REFUSED(&h, create(&h, &(mskp_constants_desc){.way = (mskp_constants_way)way}, err),
+                MSKP_BAD_NUMBER, "does not fit F16");
+        REQUIRE_OK(create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_DROP}, NULL));
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
+/* ---- Every dtype ---- */
+
+/* What is written is what doubles would be, rounded once. */
+START_TEST(dtypes_round_once)
+{
+    static const mskp_dtype dtypes[] = {MSKP_F32, MSKP_F16, MSKP_BF16};
+    size_t changed = 0;
+    for (size_t k = 0; k < test_count(300); k++) {
+        const mskp_dtype dtype = dtypes[k % 3];
+        trial t;
+        mskp_constants *a = NULL, *b = NULL;
+        trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.constants = true}, NULL);
+        uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.5);
+        uint8_t *kept = arena_get(&t.mem, t.units, 1), *same = arena_get(&t.mem, t.units, 1);
+        set narrow = set_make(&t.mem, &t.r, t.net, dtype, VIEW_STYLES);
+        set wide = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        net rounded;
+        make_possible(t.net);
+        set_numbers(&narrow, t.net);
+        set_read(&narrow, &t.mem, t.net, &rounded);
+        set_numbers(&wide, &rounded);
+        const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, narrow.views,
+                                         kept, &a, NULL));
+        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, wide.views,
+                                         same, &b, NULL));
+        REQUIRE(memcmp(kept, same, t.units) == 0, "another mask");
+        REQUIRE_OK(mskp_constants_apply(a, t.net->params, narrow.views, NULL));
+        REQUIRE_OK(mskp_constants_apply(b, t.net->params, wide.views, NULL));
+        net x, y;
+        set_read(&narrow, &t.mem, t.net, &x);
+        set_read(&wide, &t.mem, t.net, &y);
+        set_numbers(&narrow, &y);
+        set_read(&narrow, &t.mem, t.net, &y);
+        for (size_t p = 1; p <= t.net->params; p++)
+            for (size_t i = 0; i < shape_elements(x.param[p].ndim, x.param[p].shape); i++) {
+                REQUIRE(x.param[p].data[i] == y.param[p].data[i], "parameter %zu, element %zu", p,
+                        i);
+                changed += x.param[p].data[i] != rounded.param[p].data[i];
+            }
+        mskp_constants_destroy(a);
+        mskp_constants_destroy(b);
+        trial_end(&t);
+    }
+    REQUIRE(changed > 0, "nothing was written");
+}
+END_TEST
+
+/* ---- Without looking at every position ---- */
+
+START_TEST(long_axes)
+{
+    const size_t positions = (size_t)1 << 40, four = 4;
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param table = mskp_parameter(g, "table", 1, &four);
+    const mskp_param up = mskp_parameter(g, "up", 3, (size_t[]){4, 1, 2});
+    const mskp_param padded_by_two = mskp_parameter(g, "padded", 3, (size_t[]){1, 4, 3});
+    const mskp_value x = mskp_param_value(g, "x", table, 0, MSKP_ROLE_FILTER, 1, &positions);
+    mskp_output(g, mskp_conv_transposed(g, "a", x, &(mskp_conv_desc){.weight = up, .stride = {2}}));
+    mskp_output(
+        g, mskp_conv(g, "b", x, &(mskp_conv_desc){.weight = padded_by_two, .pad_before = {2}}));
+    mskp_error err = {MSKP_OK, ""};
+    ck_assert_msg(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
+    const double numbers[4] = {2, 3, 5, 7}, a[8] = {1, -2, 3, 4, 1, 1, 1, 1};
+    const double b[12] = {1, 2, -4, 1, 1, 1, 0, 0, 0, 0, 0, 0};
+    const mskp_tensor values[4] = {{0},
+                                   {.data = (void *)(uintptr_t)numbers, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)a, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)b, .dtype = MSKP_F64}};
+    const uint8_t keep[4] = {0, 0, 1, 1};
+    uint8_t kept[4];
+    mskp_constants *c = NULL;
+    mskp_constants_report r[2];
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_DROP};
+    ck_assert_msg(!mskp_constants_create(g, 4, keep, &desc, 3, values, kept, &c, &err), "%s",
+                  err.text);
+    ck_assert_uint_eq(mskp_constants_count(c), 2);
+    for (size_t i = 0; i < 2; i++) ck_assert_int_eq(mskp_constants_get(c, i, &r[i], &err), MSKP_OK);
+    /* Taps 2 * 1 + 3 * 3 = 11 and 2 * -2 + 3 * 4 = 8: one at a time, but that was not looked at. */
+    ck_assert_double_eq_tol(r[0].bound, 19, 1e-9);
+    /* Taps 5, 7, -5: the last alone, the last two, all. */
+    ck_assert_double_eq_tol(r[1].bound, 7, 1e-9);
+    mskp_constants_destroy(c);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("constants");
+    TCase *tcase = tcase_create("constants");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, by_hand);
+    tcase_add_test(tcase, arguments_are_checked);
+    tcase_add_test(tcase, values_are_checked);
+    tcase_add_test(tcase, dtypes_round_once);
+    tcase_add_test(tcase, long_axes);
+    tcase_add_test(tcase, auto_holds);
+    tcase_add_test(tcase, merge_holds);
+    tcase_add_test(tcase, fold_holds);
+    tcase_add_test(tcase, twice_holds);
+    tcase_add_test(tcase, drop_holds);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
