@@ -882,7 +882,7 @@ MSKP_API mskp_status mskp_select(const mskp_graph *graph, size_t units, const do
                                  mskp_error *err);
 
 /* ============================================================================================== */
-/*                                 Masks as files, and a report                                   */
+/*                                        Masks as files                                          */
 /* ============================================================================================== */
 
 /* What decides the meaning of a mask, as one number: names and shapes of parameters, names and
@@ -920,24 +920,6 @@ MSKP_API mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, cons
 MSKP_API mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
                                        size_t small_units, const uint8_t *small_keep, uint8_t *both,
                                        mskp_error *err);
-
-/* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
- * +infinity stands in the report as null. */
-typedef struct mskp_report {
-    const double *scores;
-    uint64_t reserved[8];
-} mskp_report;
-
-/*
- * text <- what the mask does to the network, as JSON (RFC 8259, UTF-8) for other tools:
- * docs/report-schema.json. Widths and costs before and after, kept indices, and scores, of every
- * family and every value. Numbers read back as the doubles that they were. Of a name that is not
- * UTF-8, each byte that does not belong becomes U+FFFD. keep NULL: the whole network (units is then
- * ignored). report may be NULL. room, text and length: as for mskp_mask_write.
- */
-MSKP_API mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                      const mskp_report *report, size_t room, char *text,
-                                      size_t *length, mskp_error *err);
 
 /* ============================================================================================== */
 /*                                         5. Penalty                                             */
@@ -1134,6 +1116,31 @@ MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, si
  * cut. Optimizer states of what is written are the host's to reset. */
 MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                           const mskp_tensor *values, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                            A report                                            */
+/* ============================================================================================== */
+
+/* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
+ * +infinity stands in the report as null.
+ * constants: what becomes of constants, of this graph, or NULL. */
+typedef struct mskp_report {
+    const double *scores;
+    const mskp_constants *constants;
+    uint64_t reserved[7];
+} mskp_report;
+
+/*
+ * text <- what the mask does to the network, as JSON (RFC 8259, UTF-8) for other tools:
+ * docs/report-schema.json. Widths and costs before and after, kept indices, and scores, of every
+ * family and every value; who hears constants, and what becomes of them. Numbers read back as the
+ * doubles that they were. Of a name that is not UTF-8, each byte that does not belong becomes
+ * U+FFFD. keep NULL: the whole network (units is then ignored). report may be NULL. room, text and
+ * length: as for mskp_mask_write.
+ */
+MSKP_API mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
+                                      const mskp_report *report, size_t room, char *text,
+                                      size_t *length, mskp_error *err);
 
 /* ============================================================================================== */
 /*                                         7. Surgery                                             */

@@ -576,6 +576,11 @@ mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
 
 /* ---- Reports ---- */
 
+const mskp_graph *mskpi_constants_graph(const mskp_constants *c)
+{
+    return c->graph;
+}
+
 size_t mskp_constants_count(const mskp_constants *constants)
 {
     return constants ? constants->h.n : 0;

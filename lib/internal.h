@@ -1,6 +1,6 @@
 /*
  * What the library's files share. Order of stages: graph, operator -> unit -> slice, score ->
- * measure, select, maskfile, report -> penalty -> constants -> plan -> cut. A file uses the stages
+ * measure, select, maskfile -> penalty -> constants -> report, plan -> cut. A file uses the stages
  * before its own, never those after.
  */
 #ifndef MSKP_INTERNAL_H
@@ -643,6 +643,10 @@ typedef struct hearings {
 
 mskp_status mskpi_hearings(walker *w, hearings *h);
 void mskpi_hearings_free(const mskp_host *host, hearings *h);
+
+/* ---- constants.c ---- */
+
+const mskp_graph *mskpi_constants_graph(const mskp_constants *constants);
 
 /* ---- plan.c ---- */
 

@@ -77,6 +77,7 @@ typedef struct report {
     const mskp_graph *graph;
     const uint8_t *keep;
     const double *scores;
+    const mskp_constants *constants;
     char fingerprint[17];
     costs total;
     mskp_cost *before, *after; /* by value */
@@ -159,6 +160,50 @@ static void put_value(text_writer *w, const report *r, uint32_t v)
     mskpi_put(w, "}");
 }
 
+static void put_count_of(text_writer *w, const char *key, size_t n)
+{
+    put_key(w, key);
+    mskpi_put_count(w, n);
+}
+
+/* NULL is null. */
+static void put_text(text_writer *w, const char *key, const char *string)
+{
+    put_key(w, key);
+    if (string)
+        put_string(w, string);
+    else
+        mskpi_put(w, "null");
+}
+
+static const char *param_name(const report *r, mskp_param p)
+{
+    return p.id ? mskpi_param_name(r->graph, p.id) : NULL;
+}
+
+/* An operator that hears channels that leave, and what becomes of these. */
+static void put_hearing(text_writer *w, const report *r, size_t i)
+{
+    mskp_constants_report h = {0};
+    (void)mskp_constants_get(r->constants, i, &h, NULL); /* there is one */
+    mskpi_put(w, "{\"consumer\": ");
+    put_string(w, mskpi_value_name(r->graph, h.consumer.id));
+    put_text(w, "reads", mskpi_value_name(r->graph, h.reads.id));
+    put_text(w, "weight", param_name(r, h.weight));
+    put_text(w, "into", param_name(r, h.into));
+    put_count_of(w, "folded", h.folded);
+    put_count_of(w, "merged", h.merged);
+    put_count_of(w, "dropped", h.dropped);
+    put_count_of(w, "live", h.live);
+    put_count_of(w, "carriers", h.carriers);
+    put_key(w, "exact");
+    mskpi_put(w, h.exact ? "true" : "false");
+    put_key(w, "bound");
+    put_number(w, h.bound);
+    put_text(w, "why", h.why);
+    mskpi_put(w, "}");
+}
+
 static void put_report(text_writer *w, const void *what)
 {
     const report *r = what;
@@ -179,6 +224,12 @@ static void put_report(text_writer *w, const void *what)
     for (uint32_t v = 1; v <= r->graph->nvalues; v++) {
         mskpi_put(w, v > 1 ? ",\n" : "\n");
         put_value(w, r, v);
+    }
+    const size_t heard = mskp_constants_count(r->constants);
+    if (r->constants) mskpi_put(w, "],\n\"constants\": [");
+    for (size_t i = 0; i < heard; i++) {
+        mskpi_put(w, i ? ",\n" : "\n");
+        put_hearing(w, r, i);
     }
     mskpi_put(w, "]}\n");
 }
@@ -215,10 +266,15 @@ static mskp_status measure(report *r, mskp_error *err)
     return MSKP_OK;
 }
 
-static mskp_status check_options(const mskp_report *options, size_t units, mskp_error *err)
+static mskp_status check_options(const mskp_graph *graph, const mskp_report *options,
+                                 mskp_error *err)
 {
-    if (mskpi_used(options->reserved, 8))
+    const size_t units = graph->u.n;
+    if (mskpi_used(options->reserved, 7))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report: reserved fields must be 0");
+    if (options->constants && mskpi_constants_graph(options->constants) != graph)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK,
+                          "report: the constants are those of another graph");
     for (size_t u = 0; options->scores && u < units; u++)
         if (!(options->scores[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,
@@ -233,10 +289,11 @@ mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_
     mskp_status status = mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
     if (status) return status;
     if (!length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "length is NULL");
-    if (options && (status = check_options(options, graph->u.n, err))) return status;
+    if (options && (status = check_options(graph, options, err))) return status;
     const mskp_host *host = &graph->host;
     const unit_table *u = &graph->u;
-    report r = {.graph = graph, .keep = keep, .scores = options ? options->scores : NULL};
+    report r = {.graph = graph, .keep = keep};
+    if (options) r.scores = options->scores, r.constants = options->constants;
     mskpi_fingerprint_text(mskp_fingerprint(graph), r.fingerprint);
     r.before = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.before);
     r.after = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.after);

@@ -27,6 +27,7 @@ static bool is_type(const cJSON *x, const char *type)
     if (!strcmp(type, "number")) return cJSON_IsNumber(x);
     if (!strcmp(type, "integer"))
         return cJSON_IsNumber(x) && x->valuedouble == floor(x->valuedouble);
+    if (!strcmp(type, "boolean")) return cJSON_IsBool(x);
     if (!strcmp(type, "null")) return cJSON_IsNull(x);
     ck_abort_msg("the schema says type %s", type);
 }
@@ -313,6 +314,93 @@ static void try_network(uint64_t seed, size_t k)
     trial_end(&t);
 }
 
+/* ---- Constants ---- */
+
+static void require_text(const cJSON *x, const char *name, const char *expected)
+{
+    const cJSON *found = item(x, name);
+    const bool same = expected ? cJSON_IsString(found) && !strcmp(found->valuestring, expected)
+                               : cJSON_IsNull(found);
+    REQUIRE(same, "%s is not %s", name, expected ? expected : "null");
+}
+
+static void require_row(const cJSON *x, const mskp_graph *g, const mskp_constants_report *h)
+{
+    const struct {
+        const char *name;
+        size_t n;
+    } counts[] = {{"folded", h->folded},
+                  {"merged", h->merged},
+                  {"dropped", h->dropped},
+                  {"live", h->live},
+                  {"carriers", h->carriers}};
+    const char *weight = NULL, *into = NULL;
+    mskp_value_info consumer, reads;
+    if (h->weight.id) mskp_param_info(g, h->weight, &weight, NULL);
+    if (h->into.id) mskp_param_info(g, h->into, &into, NULL);
+    REQUIRE_OK(mskp_value_get_info(g, h->consumer, &consumer, NULL));
+    REQUIRE_OK(mskp_value_get_info(g, h->reads, &reads, NULL));
+    require_text(x, "consumer", consumer.name);
+    require_text(x, "reads", reads.name);
+    require_text(x, "weight", weight);
+    require_text(x, "into", into);
+    require_text(x, "why", h->why);
+    for (size_t i = 0; i < 5; i++)
+        REQUIRE(item(x, counts[i].name)->valuedouble == (double)counts[i].n, "%s", counts[i].name);
+    REQUIRE(cJSON_IsTrue(item(x, "exact")) == (h->exact != 0), "exact");
+    if (isinf(h->bound))
+        REQUIRE(cJSON_IsNull(item(x, "bound")), "an infinite bound");
+    else
+        REQUIRE(!memcmp(&item(x, "bound")->valuedouble, &h->bound, sizeof(double)), "the bound");
+}
+
+START_TEST(it_says_what_becomes_of_constants)
+{
+    size_t rows = 0, lossy = 0;
+    schema_load();
+    for (size_t k = 0; k < test_count(300); k++) {
+        trial t;
+        mskp_constants *constants;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.5);
+        uint8_t *kept = arena_get(&t.mem, t.units + 1, 1);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set_numbers(&values, t.net);
+        const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(&t.r, 4),
+                                          .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, values.params, values.views,
+                                         kept, &constants, NULL));
+        const mskp_report report = {.constants = constants};
+        cJSON *json = report_of(&t.mem, t.graph, t.units, kept, &report);
+        const cJSON *row = item(json, "constants")->child;
+        for (size_t i = 0; i < mskp_constants_count(constants); i++, row = row->next) {
+            mskp_constants_report h;
+            REQUIRE_OK(mskp_constants_get(constants, i, &h, NULL));
+            REQUIRE(row, "%zu rows", i);
+            require_row(row, t.graph, &h);
+            rows++;
+            lossy += !h.exact;
+        }
+        REQUIRE(!row, "more rows");
+        cJSON_Delete(json);
+        if (t.units) {
+            trial other;
+            size_t length;
+            trial_begin(&other, test_seed() * 1000000 + k, NULL, NULL);
+            REQUIRE(mskp_report_json(other.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
+                        MSKP_OTHER_NETWORK,
+                    "constants of another graph were taken");
+            trial_end(&other);
+        }
+        mskp_constants_destroy(constants);
+        trial_end(&t);
+    }
+    if (test_count(300) >= 300)
+        REQUIRE(rows > 300 && lossy > 30 && lossy < rows, "%zu rows, %zu lossy", rows, lossy);
+    cJSON_Delete(schema);
+}
+END_TEST
+
 START_TEST(it_says_what_the_functions_say)
 {
     schema_load();
@@ -458,9 +546,9 @@ START_TEST(arguments)
                      MSKP_BAD_STATE);
     ck_assert_int_eq(mskp_report_json(g, 11, keep, NULL, 8, text, &n, &err), MSKP_OTHER_NETWORK);
     ck_assert_int_eq(mskp_report_json(g, 10, keep, NULL, 8, text, NULL, &err), MSKP_BAD_ARGUMENT);
-    report.reserved[7] = 1;
+    report.reserved[6] = 1;
     ck_assert_int_eq(mskp_report_json(g, 10, keep, &report, 8, text, &n, &err), MSKP_BAD_ARGUMENT);
-    report.reserved[7] = 0;
+    report.reserved[6] = 0;
     scores[9] = (double)NAN;
     ck_assert_int_eq(mskp_report_json(g, 10, keep, &report, 8, text, &n, &err), MSKP_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is NaN");
@@ -482,6 +570,7 @@ int main(void)
     TCase *tcase = tcase_create("report");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, it_says_what_the_functions_say);
+    tcase_add_test(tcase, it_says_what_becomes_of_constants);
     tcase_add_test(tcase, the_little_network);
     tcase_add_test(tcase, names_become_utf8);
     tcase_add_test(tcase, in_every_locale);
