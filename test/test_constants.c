@@ -301,7 +301,9 @@ static size_t batch_normed(const maker *m, size_t in)
 
 static size_t active(const maker *m, size_t in, mskp_activation_kind kind)
 {
-    return net_add(m->n, &(net_node){.op = NET_ACT, .inputs = 1, .in = {in}, .kind = (int)kind});
+    return net_add(
+        m->n,
+        &(net_node){.op = NET_ACT, .named = true, .inputs = 1, .in = {in}, .kind = (int)kind});
 }
 
 static size_t joined(const maker *m, net_op op, int kind, size_t a, size_t b)
@@ -541,6 +543,34 @@ static size_t attended_by_two(const maker *m)
     return attention_of(m, 2);
 }
 
+static size_t sliced(const maker *m)
+{
+    const net_node t = {.op = NET_SLICE, .inputs = 1, .in = {source(m)}, .first = 2, .count = 4};
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+static size_t picked(const maker *m)
+{
+    static size_t positions[4] = {5, 1, 4, 2};
+    const net_node t = {
+        .op = NET_PICK, .inputs = 1, .in = {source(m)}, .positions = positions, .count = 4};
+    return conv(m, net_add(m->n, &t), 2, 1, 0, true);
+}
+
+/* Behind a channel of zeros, and four positions of each. */
+static size_t padded_flat(const maker *m)
+{
+    const net_node t = {.op = NET_PAD, .inputs = 1, .in = {source(m)}, .first = 1, .count = 0};
+    const size_t x = net_add(m->n, &t);
+    net_node u = {.op = NET_FLATTEN, .inputs = 1, .in = {0}};
+    net_node pool = {.op = NET_POOL, .inputs = 1, .in = {x}, .window = {2, 3}, .stride = {3, 3}};
+    u.in[0] = net_add(m->n, &pool);
+    net_node v = {.op = NET_LINEAR, .inputs = 1, .in = {net_add(m->n, &u)}};
+    v.weight = net_param_add(m->n, m->r, 2, (const size_t[]){2, m->n->node[v.in[0]].channels});
+    v.bias = vector(m, 2);
+    return net_add(m->n, &v);
+}
+
 /* Attention that compares the positions of one head; of these some leave, and no value does. */
 static size_t compared(const maker *m, bool query_bias)
 {
@@ -667,7 +697,6 @@ static size_t gated_nothing(const maker *m)
         m->n, &(net_node){
                   .op = NET_INPUT, .channels = 2, .nspatial = 2, .spatial = {5, 6}, .named = true});
     const size_t y = conv(m, x, WIDE, 3, 1, false), z = active(m, y, MSKP_TANH);
-    m->n->node[z].named = true;
     const size_t gate = active(m, conv(m, x, WIDE, 1, 0, true), MSKP_SIGMOID);
     return conv(m, joined(m, NET_COMBINE, MSKP_MULTIPLY, z, gate), 2, 1, 0, true);
 }
@@ -970,27 +999,41 @@ START_TEST(twice_holds)
 }
 END_TEST
 
-/* Rows of packed projections move when heads leave. */
-START_TEST(packed_rows_move)
+/* What steps say of rows and places moves when a first round cuts: rows of packed projections,
+ * channels of slices and flattened ones. */
+START_TEST(places_move)
 {
-    handing h = {0};
-    build(&h.t, attended_by_two);
-    handing_of_trial(&h);
-    h.keep = leave_half(&h.t, mskp_value_find(h.graph, "node5.heads"));
-    hand_on(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
-    handing b = {.t = h.t, .graph = h.s.small, .net = h.s.net};
-    b.units = mskp_count(b.graph).units;
-    b.keep = arena_get(&b.t.mem, b.units, 1);
-    memset(b.keep, 1, b.units);
-    const uint32_t *units = mskp_value_units(b.graph, (mskp_value){(uint32_t)b.t.value[4]}, NULL);
-    for (size_t c = 0; c < WIDE / 2; c++) b.keep[units[c]] = 0;
-    hand_on(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
-    const double d = outputs_off(&b);
-    REQUIRE(b.total.exact && b.total.folded == 9 && d <= 1e-12, "%zu folded, off by %g",
-            b.total.folded, d);
-    round_end(&b);
-    h.t.mem = b.t.mem;
-    handing_end(&h);
+    static const struct {
+        size_t (*build)(const maker *m);
+        const char *first;
+        size_t second, folded;
+    } rounds[] = {{attended_by_two, "node5.heads", 4, 9},
+                  {sliced, "node4", 5, 1},
+                  {flattened, "node4", 4, 30},
+                  {picked, "node4", 5, 1},
+                  {padded_flat, "node4", 4, 4}};
+    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
+        handing h = {0};
+        build(&h.t, rounds[i].build);
+        handing_of_trial(&h);
+        h.keep = leave_half(&h.t, mskp_value_find(h.graph, rounds[i].first));
+        hand_on(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
+        handing b = {.t = h.t, .graph = h.s.small, .net = h.s.net};
+        b.units = mskp_count(b.graph).units;
+        b.keep = arena_get(&b.t.mem, b.units, 1);
+        memset(b.keep, 1, b.units);
+        size_t n;
+        const uint32_t *units =
+            mskp_value_units(b.graph, (mskp_value){(uint32_t)b.t.value[rounds[i].second]}, &n);
+        for (size_t c = 0; c < n / 2 || !c; c++) b.keep[units[c]] = 0;
+        hand_on(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
+        const double d = outputs_off(&b);
+        REQUIRE(h.removed && b.total.exact && b.total.folded == rounds[i].folded && d <= 1e-12,
+                "%zu: %zu folded, off by %g", i, b.total.folded, d);
+        round_end(&b);
+        h.t.mem = b.t.mem;
+        handing_end(&h);
+    }
 }
 END_TEST
 
@@ -1390,7 +1433,7 @@ int main(void)
     tcase_add_test(tcase, fold_holds);
     tcase_add_test(tcase, auto_is_the_best);
     tcase_add_test(tcase, twice_holds);
-    tcase_add_test(tcase, packed_rows_move);
+    tcase_add_test(tcase, places_move);
     tcase_add_test(tcase, drop_holds);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
