@@ -1036,7 +1036,8 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
 typedef struct mskp_constants mskp_constants;
 
 typedef enum mskp_constants_way {
-    MSKP_CONSTANTS_AUTO = 0, /* fold where exact; merge where that pays; else what loses less */
+    MSKP_CONSTANTS_AUTO = 0, /* fold where exact; merge where that is worth a unit; else what loses
+                                less */
     MSKP_CONSTANTS_DROP = 1,
     MSKP_CONSTANTS_FOLD = 2,  /* also where it is not exact; drop where there is no bias or mean */
     MSKP_CONSTANTS_MERGE = 3, /* fold where exact; merge wherever a unit can carry; else as AUTO */
@@ -1046,8 +1047,9 @@ typedef enum mskp_constants_way {
 /*
  *   zeroed       slices of removed units with these roles (of MSKP_ROLES_UNIT) are taken for zero,
  *                and set to zero by mskp_constants_apply. 0: values are as they are
- *   merge_above  for AUTO: merge where fold and drop both lose more than this share of what drop
- *                loses, in [0, 1); 0 means 0.01
+ *   merge_above  for AUTO: merge where an output channel would otherwise be off by more than this
+ *                share of what it varies by if the inputs that stay have variance 1 (the root of the
+ *                sum of its squared weights), in [0, 1); 0 means 0.01
  */
 typedef struct mskp_constants_desc {
     mskp_constants_way way;

@@ -126,6 +126,12 @@ static hand_way without_merge(const mskp_constants *c, const hearing *x, const h
     return g->fold < g->drop ? WAY_FOLD : WAY_DROP;
 }
 
+/* As a share of what an output channel varies by. */
+static double share_of(const hearing *x, const hearing_group *g)
+{
+    return g->way == WAY_FOLD && !x->uniform ? g->fold_share : g->drop_share;
+}
+
 static double loss_of(const hearing *x, const hearing_group *g)
 {
     if (g->way == WAY_DROP) return g->drop;
@@ -136,10 +142,9 @@ static double loss_of(const hearing *x, const hearing_group *g)
 static int needs_merge(const mskp_constants *c, const hearing *x, const hearing_group *g)
 {
     const double share = c->desc.merge_above > 0 ? c->desc.merge_above : 0.01;
-    const double loss = loss_of(x, g);
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return 0;
-    if (g->way == WAY_NONE || !(loss > 0) || c->h.uses[x->weight] != 1) return 0;
-    return c->desc.way == MSKP_CONSTANTS_MERGE || loss > share * g->drop;
+    if (g->way == WAY_NONE || !(loss_of(x, g) > 0) || c->h.uses[x->weight] != 1) return 0;
+    return c->desc.way == MSKP_CONSTANTS_MERGE || share_of(x, g) > share;
 }
 
 /* ---- Merge ---- */

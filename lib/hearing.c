@@ -147,11 +147,12 @@ typedef struct listener {
     tap_classes taps;
     const uint32_t *in_units, *out_units;
     const double *k;
-    double *room; /* [taps] */
+    double *room;     /* [taps] */
+    double *loudness; /* [out] sums of |constant * weight| */
 } listener;
 
 /* Input i towards the outputs of its group that stay. */
-static void hear_input(listener *l, size_t group, size_t i, double *loudness)
+static void hear_input(listener *l, size_t group, size_t i)
 {
     hearing *x = l->x;
     const size_t each = x->out / x->groups;
@@ -162,7 +163,7 @@ static void hear_input(listener *l, size_t group, size_t i, double *loudness)
         if (isnan(l->k[i])) return;
         for (size_t t = 0; t < x->taps; t++) {
             x->sums[o * x->taps + t] += l->k[i] * l->room[t];
-            loudness[o] += fabs(l->k[i] * l->room[t]);
+            l->loudness[o] += fabs(l->k[i] * l->room[t]);
         }
     }
 }
@@ -197,20 +198,44 @@ static void losses(const listener *l, size_t o, hearing_group *g)
     }
 }
 
-static void hear_group(listener *l, size_t group, double *loudness)
+/* What an output varies by, if the inputs that stay have variance 1. */
+static double spread(listener *l, size_t o, size_t first, size_t n)
+{
+    double sum = 0;
+    for (size_t i = first; i < first + n; i++) {
+        if (mskpi_leaves(l->w->keep, l->in_units[i])) continue;
+        if (!mskpi_walk_taps(l->w, &l->weight, o, i, l->room)) continue;
+        for (size_t t = 0; t < l->x->taps; t++) sum += l->room[t] * l->room[t];
+    }
+    return sqrt(sum);
+}
+
+/* Without a spread, any loss is all. */
+static double share(double loss, double of)
+{
+    return loss > 0 ? loss / of : 0;
+}
+
+static void hear_group(listener *l, size_t group)
 {
     hearing *x = l->x;
     hearing_group *g = &x->group[group];
     const size_t in = x->in / x->groups, out = x->out / x->groups;
     for (size_t i = group * in; i < (group + 1) * in && !l->w->status; i++) {
         if (!mskpi_leaves(l->w->keep, l->in_units[i]) || l->k[i] == 0) continue;
-        hear_input(l, group, i, loudness);
+        hear_input(l, group, i);
         g->constants += x->hears[i] == HEARS_CONSTANT;
     }
     for (size_t o = group * out; g->constants && o < (group + 1) * out; o++) {
         if (mskpi_leaves(l->w->keep, l->out_units[o])) continue;
-        losses(l, o, g);
-        g->rounding = fmax(g->rounding, 1e-12 * loudness[o]);
+        hearing_group mine = {0};
+        losses(l, o, &mine);
+        g->drop = larger(g->drop, mine.drop);
+        g->fold = larger(g->fold, mine.fold);
+        g->rounding = fmax(g->rounding, 1e-12 * l->loudness[o]);
+        const double of = spread(l, o, group * in, in);
+        g->drop_share = larger(g->drop_share, share(mine.drop, of));
+        g->fold_share = larger(g->fold_share, share(mine.fold, of));
     }
 }
 
@@ -218,14 +243,14 @@ static void hear_groups(listener *l)
 {
     const mskp_host *host = &l->w->graph->host;
     hearing *x = l->x;
-    double *loudness = mskpi_alloc(host, x->out, sizeof *loudness);
+    l->loudness = mskpi_alloc(host, x->out, sizeof *l->loudness);
     l->room = mskpi_alloc(host, x->taps, sizeof *l->room);
     x->sums = mskpi_alloc(host, mskpi_product(x->out, x->taps), sizeof *x->sums);
     x->folded = mskpi_alloc(host, x->out, sizeof *x->folded);
     x->group = mskpi_alloc(host, x->groups, sizeof *x->group);
-    if (!loudness || !l->room || !x->sums || !x->folded || !x->group) no_memory(l->w);
-    for (size_t g = 0; g < x->groups && !l->w->status; g++) hear_group(l, g, loudness);
-    mskpi_free(host, loudness);
+    if (!l->loudness || !l->room || !x->sums || !x->folded || !x->group) no_memory(l->w);
+    for (size_t g = 0; g < x->groups && !l->w->status; g++) hear_group(l, g);
+    mskpi_free(host, l->loudness);
     mskpi_free(host, l->room);
 }
 

@@ -603,9 +603,10 @@ typedef enum hand_way {
 
 /* One group of a consumer's inputs and outputs: what it does with its constants. */
 typedef struct hearing_group {
-    double fold, drop; /* the largest error of an output channel at a position */
-    double rounding;   /* of what sums of double precision can be off by */
-    size_t constants;  /* channels */
+    double fold, drop;             /* the largest error of an output channel at a position */
+    double fold_share, drop_share; /* the same, in parts of what the channel varies by */
+    double rounding;               /* of what sums of double precision can be off by */
+    size_t constants;              /* channels */
     hand_way way;
     size_t column; /* WAY_MERGE: the channel of the input that carries */
 } hearing_group;

@@ -9,8 +9,8 @@
 
 /*
  * What is not given on the command line. The penalty is L1, as in [MaskSparsity], but on beta as
- * well as on gamma: a channel whose gamma is 0 still puts out a constant made of its beta, and
- * surgery drops that. On gamma alone, surgery cost 1 to 26 points on the built-in images, depending
+ * well as on gamma: a channel whose gamma is 0 still puts out a constant made of its beta. Where
+ * constants were dropped, on gamma alone, surgery cost 1 to 26 points on the built-in images, depending
  * on the schedule, and took a ResNet-20 on CIFAR-10 from 84 to 21 %; with beta, nothing.
  */
 static const options DEFAULTS = {.macs = 0.5,
@@ -48,7 +48,10 @@ static const arg OPTIONS[] = {
      "of the stage; none: nothing, they are cut as they are [l1]"},
     {"on", "gamma|gamma-beta", ARG_CHOICE, AT(on), 0, 0,
      "batch norm's scale alone, as the paper has it, or its shift too: a channel with gamma 0\n"
-     "still puts out a constant made of beta, which surgery drops [gamma-beta]"},
+     "still puts out a constant made of beta; see --constants [gamma-beta]"},
+    {"constants", "auto|drop|fold|merge", ARG_CHOICE, AT(constants), 0, 0,
+     "what becomes of these constants: added to means and biases, handed to a unit that stays\n"
+     "for it, whichever is exact or loses less; or dropped, as other tools do [auto]"},
     {"strength", "S", ARG_NUMBER, AT(strength), 0, 1e6,
      "of the penalty [l1 and smooth-l1 0.05, l2 1, prox 0.5; a deadline has none]"},
     {"epochs", "BASE,GLOBAL,MASKED,TUNE", ARG_COUNTS, AT(epochs), STAGES, 100000,

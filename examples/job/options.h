@@ -11,13 +11,14 @@ enum { BASELINE, GLOBAL, MASKED, TUNE, STAGES };
 enum { PENALTY_NONE, PENALTY_L1, PENALTY_SMOOTH_L1, PENALTY_L2, PENALTY_PROX, PENALTY_DEADLINE };
 enum { ON_GAMMA, ON_GAMMA_BETA };
 enum { MASK_GLOBAL, MASK_FILTERS };
+/* constants: an mskp_constants_way. */
 
 typedef struct options {
     /* paths; NULL: not given */
     const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log;
     size_t depth; /* 0: not given */
     double macs, strength, global_strength, rate;
-    size_t penalty, on, mask;
+    size_t penalty, on, mask, constants;
     size_t epochs[STAGES];
     size_t batch, threads, seed;
     bool evaluate, help;

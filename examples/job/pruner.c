@@ -88,6 +88,21 @@ bool pruner_after_step(const pruner *p, const drive *d, double rate, size_t step
     return true;
 }
 
+/* Constants: worked out, told, written; the mask then keeps the units that carry some. */
+bool pruner_hand_on(pruner *p, mskp_constants_way way, mskp_constants_report *total,
+                    mskp_error *err)
+{
+    const mskp_constants_desc desc = {.way = way, .zeroed = MSKP_ROLE_SCALE};
+    mskp_constants *constants;
+    if (mskp_constants_create(p->graph, p->units, p->keep, &desc, p->params, p->values, p->keep,
+                              &constants, err))
+        return false;
+    const bool good = !mskp_constants_total(constants, total, err) &&
+                      !mskp_constants_apply(constants, p->params, p->values, err);
+    mskp_constants_destroy(constants);
+    return good && !mskp_measure(p->graph, p->units, p->keep, &p->selection.cost, NULL, err);
+}
+
 /* Surgery: a plan, then values and momentum, in place. cn_prune calls mskp_plan_cut for them and
  * takes over the new widths. */
 bool pruner_cut(pruner *p, cn_net *net, mskp_error *err)

@@ -50,6 +50,11 @@ bool pruner_before_step(const pruner *p, const drive *d, mskp_error *err);
 bool pruner_after_step(const pruner *p, const drive *d, double rate, size_t steps_left,
                        mskp_error *err);
 
+/* Zeroes the gamma of the marked units, and hands on what they still put out. Units that stay to
+ * carry it are taken from the marked ones. *total: what became of it. */
+bool pruner_hand_on(pruner *p, mskp_constants_way way, mskp_constants_report *total,
+                    mskp_error *err);
+
 /* Cuts the network and what the optimizer keeps. Afterwards only `cost` is of use. */
 bool pruner_cut(pruner *p, cn_net *net, mskp_error *err);
 

@@ -96,9 +96,9 @@ static mskp_value activation(mskp_graph *g, int i, mskp_value in, ACTIVATION fun
         [LOGISTIC] = MSKP_SIGMOID, [TANH] = MSKP_TANH,
     };
     const mskp_activation_kind other = function == LINEAR ? MSKP_IDENTITY : MSKP_FUNCTION;
-    return mskp_activation(
-        g, name_of(i, "").text, in,
-        &(mskp_activation_desc){.kind = kind[function] ? kind[function] : other});
+    return mskp_activation(g, name_of(i, "").text, in,
+                           &(mskp_activation_desc){.kind = kind[function] ? kind[function] : other,
+                                                   .parameters = {function == LEAKY ? 0.1 : 0}});
 }
 
 /* A connected layer is a convolution as large as its image: its weights [out][c * h * w] lie in
@@ -125,7 +125,9 @@ static mskp_value convolution(mskp_graph *g, int i, const layer *l, mskp_value i
                      &(mskp_norm_desc){.scale = parameter(g, i, SCALES, 1, &n),
                                        .shift = biases,
                                        .mean = parameter(g, i, MEAN, 1, &n),
-                                       .variance = parameter(g, i, VARIANCE, 1, &n)});
+                                       .variance = parameter(g, i, VARIANCE, 1, &n),
+                                       .epsilon = 1e-6,
+                                       .epsilon_outside_root = 1});
 }
 
 static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2])

@@ -234,7 +234,7 @@ class describer
     {
         mskp_norm_desc d{};
         if (MODE == dlib::FC_MODE && nr * nc > 1) return unknown(); /* a gamma for each pixel */
-        (void)l;
+        d.epsilon = l.get_eps();
         d.scale = add_part("gamma", {k});
         d.shift = add_part("beta", {k});
         d.mean = layer->mean = declare("mean", {k});

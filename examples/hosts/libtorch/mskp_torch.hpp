@@ -175,6 +175,7 @@ class Pruner
         mskp_norm_desc d{};
         d.scale = param(m->weight), d.shift = param(m->bias);
         d.mean = param(m->running_mean), d.variance = param(m->running_var);
+        d.epsilon = m->options.eps();
         const mskp_value out = mskp_norm(graph(), name, in, &d);
         follow([=](const mskp_graph *now) { m->options.num_features(channels(now, out)); });
         return out;
