@@ -227,8 +227,7 @@ static int conv_size(const mskp_conv_desc *desc, int transposed, uint32_t d, siz
         return window(in, desc->pad_before[d], desc->pad_after[d], kernel, dilation, stride, 0,
                       out);
     if (mskpi_times(dilation, kernel - 1, &reach) || mskpi_times(stride, in - 1, &steps) ||
-        reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8 || desc->pad_before[d] > SIZE_MAX / 8 ||
-        desc->pad_after[d] > SIZE_MAX / 8)
+        reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8)
         return 1;
     const size_t full = steps + reach + 1 + desc->output_pad[d];
     const size_t cropped = desc->pad_before[d] + desc->pad_after[d];

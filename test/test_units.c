@@ -1069,6 +1069,9 @@ END_TEST
 START_TEST(chunk_of_too_many_parts)
 {
     const size_t counts[] = {4, SIZE_MAX, SIZE_MAX / 2, (size_t)UINT32_MAX + 1};
+    mskp_value part = {7};
+    ck_assert_int_eq(mskp_chunk(NULL, "c", (mskp_value){1}, 1, 0, &part), MSKP_BAD_ARGUMENT);
+    ck_assert_uint_eq(part.id, 0);
     for (int i = 0; i < 4; i++)
         for (uint32_t id = 0; id < 2; id++) {
             mskp_graph *g = mskp_graph_create(NULL);
@@ -1093,10 +1096,9 @@ START_TEST(names_in_sentences)
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_NAME);
     ck_assert_msg(strstr(err.text, "a?b?[2J?") != NULL, "%s", err.text);
     mskp_graph_destroy(g);
-    for (size_t blanks = 0; blanks < 2;
-         blanks++) { /* of two bytes each, from an even or odd place */
-        for (size_t i = 0; i < 99; i++) memcpy(umlauts + 2 * i, "\xc3\xa4", 3);
-        snprintf(name, sizeof name, "%s%.*s", blanks ? "x" : "", 180, umlauts);
+    for (size_t i = 0; i < 99; i++) memcpy(umlauts + 2 * i, "\xc3\xa4", 3);
+    for (size_t k = 0; k < 4; k++) { /* of two bytes each, cut at even and odd places */
+        snprintf(name, sizeof name, "%s%.*s%s", k & 1 ? "x" : "", 180, umlauts, k & 2 ? "y" : "");
         g = mskp_graph_create(NULL);
         mskp_parameter(g, name, 0, NULL);
         mskp_graph_finish(g, &err);
@@ -1107,6 +1109,13 @@ START_TEST(names_in_sentences)
         ck_assert_ptr_nonnull(strstr(err.text, "..."));
         mskp_graph_destroy(g);
     }
+    memset(name, 0x80, 100); /* second halves alone: nothing of it is shown */
+    name[100] = 0;
+    g = mskp_graph_create(NULL);
+    mskp_parameter(g, name, 0, NULL);
+    mskp_graph_finish(g, &err);
+    ck_assert_msg(strstr(err.text, "...") && !strchr(err.text, '\x80'), "%s", err.text);
+    mskp_graph_destroy(g);
 }
 END_TEST
 
