@@ -481,7 +481,7 @@ static size_t weight_shared(const maker *m)
     return joined(m, NET_COMBINE, MSKP_ADD, y, net_add(m->n, &t));
 }
 
-static size_t average(const maker *m, bool counted)
+static size_t average(const maker *m, bool counted, size_t before, size_t after)
 {
     const net_node t = {.op = NET_POOL,
                         .inputs = 1,
@@ -489,8 +489,8 @@ static size_t average(const maker *m, bool counted)
                         .kind = MSKP_POOL_AVERAGE,
                         .window = {3, 3},
                         .stride = {1, 1},
-                        .before = {1, 1},
-                        .after = {1, 1},
+                        .before = {before, before},
+                        .after = {after, after},
                         .said = true,
                         .count_padding = counted};
     return conv(m, net_add(m->n, &t), 2, 1, 0, true);
@@ -498,12 +498,17 @@ static size_t average(const maker *m, bool counted)
 
 static size_t pad_counted(const maker *m)
 {
-    return average(m, true);
+    return average(m, true, 1, 0);
+}
+
+static size_t pad_behind_counted(const maker *m)
+{
+    return average(m, true, 0, 1);
 }
 
 static size_t pad_not_counted(const maker *m)
 {
-    return average(m, false);
+    return average(m, false, 1, 1);
 }
 
 static size_t flattened(const maker *m)
@@ -633,6 +638,13 @@ static size_t recurrent_input(const maker *m)
 {
     const size_t y = recurrent(m, true);
     return joined(m, NET_COMBINE, MSKP_ADD, y, conv(m, 4, 2, 3, 1, true));
+}
+
+/* The smaller of a constant and of what is none. */
+static size_t smaller(const maker *m)
+{
+    const size_t x = source(m), y = conv(m, 1, WIDE, 1, 0, true);
+    return conv(m, joined(m, NET_COMBINE, MSKP_MINIMUM, x, y), 2, 1, 0, true);
 }
 
 static size_t own_grouped(const maker *m)
@@ -784,6 +796,8 @@ static const struct {
     {"bias differs", bias_differs, MSKP_CONSTANTS_AUTO, 0, 6, 0, 0, 1, NULL, 0, NULL},
     {"weight shared", weight_shared, MSKP_CONSTANTS_FOLD, 6, 0, 0, 0, 0, "border", 0, NULL},
     {"pad counted", pad_counted, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant", 0, NULL},
+    {"pad behind counted", pad_behind_counted, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant",
+     0, NULL},
     {"pad not counted", pad_not_counted, MSKP_CONSTANTS_AUTO, 3, 0, 0, 0, 0, NULL, 0, NULL},
     {"flattened", flattened, MSKP_CONSTANTS_AUTO, 90, 0, 0, 0, 0, NULL, 0, NULL},
     {"attended", attended, MSKP_CONSTANTS_AUTO, 9, 0, 0, 0, 0, NULL, 0, NULL},
@@ -793,6 +807,9 @@ static const struct {
     {"hidden", hidden, MSKP_CONSTANTS_AUTO, 0, 0, 0, 2, 0, "not constant", MSKP_ROLE_SCALE,
      "node5"},
     {"recurrent input", recurrent_input, MSKP_CONSTANTS_AUTO, 0, 3, 3, 0, 1, "recurrent", 0, NULL},
+    {"hidden, of nothing", hidden, MSKP_CONSTANTS_AUTO, 0, 0, 0, 0, 0, NULL,
+     MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, "node5"},
+    {"smaller", smaller, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant", 0, NULL},
     {"own grouped", own_grouped, MSKP_CONSTANTS_AUTO, 0, 0, 2, 0, 0, "host's own", 0, NULL},
     {"group normed", group_normed, MSKP_CONSTANTS_AUTO, 0, 0, 4, 0, 0, "statistics", 0, NULL},
     {"layer normed", layer_normed, MSKP_CONSTANTS_AUTO, 0, 0, 3, 0, 0, "statistics", 0, NULL},
@@ -1191,9 +1208,10 @@ START_TEST(arguments_are_checked)
     /* The mask may be its own result. */
     memcpy(h.kept, h.keep, n);
     REQUIRE_OK(mskp_constants_create(h.graph, n, h.kept, NULL, p, v, h.kept, &c, NULL));
-    for (size_t u = 0, more = 0; u < n; u++) {
-        more += h.kept[u] != h.keep[u];
-        REQUIRE(more <= 1 && (u + 1 < n || more == 1), "%zu carriers", more);
+    /* Of units that can carry as much, the first does. */
+    for (size_t u = 0, first = 1; u < n; u++) {
+        REQUIRE(h.kept[u] == (h.keep[u] || first), "unit %zu", u);
+        if (!h.keep[u]) first = 0;
     }
     mskp_constants_destroy(c);
     trial_end(&h.t);
@@ -1302,7 +1320,7 @@ START_TEST(dtypes_round_once)
         mskp_constants_destroy(b);
         trial_end(&t);
     }
-    REQUIRE(changed > 0, "nothing was written");
+    REQUIRE(changed > 0 || test_count(300) < 100, "nothing was written");
 }
 END_TEST
 
@@ -1417,6 +1435,42 @@ START_TEST(primitives_hinder_folding)
 }
 END_TEST
 
+/* ---- When a unit is worth it ---- */
+
+/* One output, of weights 1, 0, 3 and 4; channel 0, which is constantly 2, leaves. Without it the
+ * output varies by 5 and is off by 2: a share of 0.4. */
+START_TEST(merging_by_share)
+{
+    static const double filters[8] = {0, 0, 1, 1, 1, 2, 1, 3}, biases[4] = {2, 0, 0, 0};
+    static const double columns[4] = {1, 0, 3, 4};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param w = mskp_parameter(g, "w", 2, (size_t[]){4, 2});
+    const mskp_param b = mskp_parameter(g, "b", 1, (size_t[]){4});
+    const mskp_param v = mskp_parameter(g, "v", 2, (size_t[]){1, 4});
+    const mskp_value x = mskp_linear(g, "x", mskp_input(g, "in", 2, 0, NULL), w, b);
+    mskp_output(g, mskp_linear(g, "y", x, v, (mskp_param){0}));
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    const mskp_tensor values[4] = {{0},
+                                   {.data = (void *)(uintptr_t)filters, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)biases, .dtype = MSKP_F64},
+                                   {.data = (void *)(uintptr_t)columns, .dtype = MSKP_F64}};
+    for (int k = 0; k < 2; k++) {
+        uint8_t keep[4] = {0, 1, 1, 1}, kept[4];
+        mskp_constants *c = NULL;
+        mskp_constants_report r;
+        const mskp_constants_desc desc = {.merge_above = k ? 0.401 : 0.399};
+        ck_assert_int_eq(mskp_constants_create(g, 4, keep, &desc, 3, values, kept, &c, NULL), 0);
+        ck_assert_int_eq(mskp_constants_total(c, &r, NULL), MSKP_OK);
+        ck_assert_uint_eq(r.merged, k ? 0 : 1);
+        ck_assert_uint_eq(r.dropped, k ? 1 : 0);
+        ck_assert_uint_eq(kept[0], k ? 0 : 1);
+        ck_assert_double_eq_tol(r.bound, k ? 2 : 0, 1e-9);
+        mskp_constants_destroy(c);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("constants");
@@ -1427,6 +1481,7 @@ int main(void)
     tcase_add_test(tcase, values_are_checked);
     tcase_add_test(tcase, dtypes_round_once);
     tcase_add_test(tcase, long_axes);
+    tcase_add_test(tcase, merging_by_share);
     tcase_add_test(tcase, primitives_hinder_folding);
     tcase_add_test(tcase, auto_holds);
     tcase_add_test(tcase, merge_holds);
