@@ -390,6 +390,9 @@ static bool hand_on(job *j, bool *exact, mskp_error *err)
         "constants of what is cut: %zu added to means and biases, %zu handed to %zu units that "
         "stay for it, %zu dropped, %zu not constant",
         r.folded, r.merged, r.carriers, r.dropped, r.live);
+    if (r.carriers)
+        say(j, "  with these units %.1f %% of the MACs stay",
+            100 * j->pruner.selection.cost.macs / j->pruner.dense.macs);
     if (!r.exact)
         say(j, "  not exact: %s; a layer's output is off by at most %.2g", r.why, r.bound);
     *exact = r.exact;

@@ -1085,7 +1085,8 @@ MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL 
  *   exact            1: its result stays what it was, up to rounding to the tensors' dtypes, as far
  *                    as what it reads does
  *   bound            else: no element of its result is further off, as far as what it reads and
- *                    keeps is what it was (and after the batch norm, where a mean took a part);
+ *                    keeps is what it was (its result less the mean, where a mean took a part: what
+ *                    the batch norm then scales);
  *                    infinity where channels are not constant
  *   why              why it is not exact; NULL if it is
  */
@@ -1113,8 +1114,9 @@ MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
 MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units,
                                              uint8_t *carrier, mskp_error *err);
 
-/* Writes it, once, to the values that mskp_constants_create has seen (or a copy of them), all or
- * nothing. Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
+/* Writes it to the values that mskp_constants_create has seen (or a copy of them), all or nothing.
+ * To the same values once: a second time adds all constants again. Tensors must not share memory.
+ * Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
  * cut. Optimizer states of what is written are the host's to reset. */
 MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                           const mskp_tensor *values, mskp_error *err);
@@ -1125,7 +1127,8 @@ MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_
 
 /* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
  * +infinity stands in the report as null.
- * constants: what becomes of constants, of this graph, or NULL. */
+ * constants: what becomes of constants, of this graph, or NULL; keep is then the mask that
+ * mskp_constants_create made (kept). */
 typedef struct mskp_report {
     const double *scores;
     const mskp_constants *constants;
