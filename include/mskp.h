@@ -468,10 +468,10 @@ MSKP_API mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value
 
 /* Channel g x n + i goes to i x groups + g (reshape to groups x n, transpose, flatten: Zhang et
  * al., CVPR 2018). So that the smaller network can be written that way, position i of every group
- * leaves at once, unless rewritable is 1: the host then gathers. Its indices: let K be the kept list of the
- * result and L that of the input (mskp_plan_value; both old numbers). Channel j of the smaller result
- * is old channel K[j], which is old channel K[j] % groups * (channels / groups) + K[j] / groups of
- * the input; where that stands in L is the index. */
+ * leaves at once, unless rewritable is 1: the host then gathers. Its indices: let K be the kept
+ * list of the result and L that of the input (mskp_plan_value; both old numbers). Channel j of the
+ * smaller result is old channel K[j], which is old channel K[j] % groups * (channels / groups) +
+ * K[j] / groups of the input; where that stands in L is the index. */
 MSKP_API mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value in,
                                          size_t groups, uint32_t rewritable);
 
@@ -1128,7 +1128,7 @@ MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_
 /* scores: [units], what the mask was chosen by, or NULL. NaN and -infinity are MSKP_BAD_NUMBER;
  * +infinity stands in the report as null.
  * constants: what becomes of constants, of this graph, or NULL; keep is then the mask that
- * mskp_constants_create made (kept). */
+ * mskp_constants_create made (kept): another one is MSKP_BAD_ARGUMENT. */
 typedef struct mskp_report {
     const double *scores;
     const mskp_constants *constants;
@@ -1169,8 +1169,9 @@ MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
  * counts, slice bounds and the like. What else a host may have to write anew: a grouped convolution
  * has new in channels / length of weight axis 1 groups; an attention of MSKP_HEADS as many key and
  * value heads as NAME.heads has channels, and heads / kv_heads as before; a group norm whose groups
- * leave whole as many groups as stay, each as wide as before. NULL with *count set: all of them stay (of an axis that is
- * bound to no channels, too). NULL with *count 0: no such thing. count may be NULL. */
+ * leave whole as many groups as stay, each as wide as before.
+ * NULL with *count set: all of them stay (of an axis that is bound to no channels, too). NULL with
+ * *count 0: no such thing. count may be NULL. */
 MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t axis,
                                          size_t *count);
 MSKP_API const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count);

@@ -586,6 +586,11 @@ const mskp_graph *mskpi_constants_graph(const mskp_constants *c)
     return c->graph;
 }
 
+int mskpi_constants_keep(const mskp_constants *c, size_t unit)
+{
+    return c->keep[unit] || c->carries[unit];
+}
+
 size_t mskp_constants_count(const mskp_constants *constants)
 {
     return constants ? constants->h.n : 0;

@@ -266,8 +266,8 @@ static mskp_status measure(report *r, mskp_error *err)
     return MSKP_OK;
 }
 
-static mskp_status check_options(const mskp_graph *graph, const mskp_report *options,
-                                 mskp_error *err)
+static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
+                                 const mskp_report *options, mskp_error *err)
 {
     const size_t units = graph->u.n;
     if (mskpi_used(options->reserved, 7))
@@ -275,6 +275,13 @@ static mskp_status check_options(const mskp_graph *graph, const mskp_report *opt
     if (options->constants && mskpi_constants_graph(options->constants) != graph)
         return mskpi_fail(err, MSKP_OTHER_NETWORK,
                           "report: the constants are those of another graph");
+    for (size_t u = 0; options->constants && u < units; u++)
+        if (mskpi_constants_keep(options->constants, u) != mskpi_stays(keep, (uint32_t)u))
+            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                              "report: unit %zu %s, but the constants are those of a mask where it "
+                              "does%s",
+                              u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves",
+                              mskpi_stays(keep, (uint32_t)u) ? " not" : "");
     for (size_t u = 0; options->scores && u < units; u++)
         if (!(options->scores[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,
@@ -289,7 +296,7 @@ mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_
     mskp_status status = mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
     if (status) return status;
     if (!length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "length is NULL");
-    if (options && (status = check_options(graph, options, err))) return status;
+    if (options && (status = check_options(graph, keep, options, err))) return status;
     const mskp_host *host = &graph->host;
     const unit_table *u = &graph->u;
     report r = {.graph = graph, .keep = keep};

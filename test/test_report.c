@@ -386,6 +386,11 @@ START_TEST(it_says_what_becomes_of_constants)
         if (t.units) {
             trial other;
             size_t length;
+            const size_t u = rng_below(&t.r, t.units);
+            kept[u] = !kept[u];
+            REQUIRE(mskp_report_json(t.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
+                        MSKP_BAD_ARGUMENT,
+                    "constants of another mask were taken");
             trial_begin(&other, test_seed() * 1000000 + k, NULL, NULL);
             REQUIRE(mskp_report_json(other.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
                         MSKP_OTHER_NETWORK,
