@@ -254,6 +254,33 @@ static bool store(job *j, const char *path)
     return !path || cn_save(j->net, path, 0, NULL, &error) || fail(j, "%s", error.text);
 }
 
+/* The network before surgery, and which of its channels the penalty was on. */
+static const char MASK_KEY[] = "mskp.mask";
+
+static bool store_masked(job *j, const char *path)
+{
+    cn_error error;
+    if (!path) return true;
+    char *mask = pruner_mask_text(&j->pruner);
+    if (!mask) return fail(j, "no memory for the mask of %zu units", j->pruner.units);
+    const bool good = cn_save(j->net, path, 1, (const char *const[]){MASK_KEY, mask}, &error);
+    free(mask);
+    return good ? true : fail(j, "%s", error.text);
+}
+
+static bool load_mask(job *j, const char *path)
+{
+    cn_error error;
+    mskp_error err;
+    cn_tensors file;
+    if (!cn_tensors_read(path, &file, &error)) return fail(j, "%s", error.text);
+    const char *mask = cn_tensors_meta(&file, MASK_KEY);
+    bool good = mask || fail(j, "%s: holds no mask; --save-masked writes one", path);
+    if (good && !pruner_take_mask(&j->pruner, mask, &err)) good = fail(j, "%s: %s", path, err.text);
+    cn_tensors_free(&file);
+    return good;
+}
+
 /* Every gamma is made sparse, only to see which ones the network can spare. */
 static bool global_sparsity(job *j)
 {
@@ -261,6 +288,7 @@ static bool global_sparsity(job *j)
     stage s = {"global", o->epochs[GLOBAL], o->rate, {GRADIENT, o->global_strength, {0}}};
     s.drive.penalty.target = MSKP_ON_ALL;
     double test;
+    if (o->masked) return true;
     if (o->sparse) return load(j, o->sparse);
     cn_sgd_reset(j->net);
     if (!o->epochs[GLOBAL]) return true;
@@ -291,12 +319,27 @@ static void tell_widths(job *j)
     }
 }
 
+/* The slices that the penalty is on; that of gamma is zeroed before the cut in any case. */
+static uint32_t driven(const options *o)
+{
+    return MSKP_ROLE_SCALE | (o->on == ON_GAMMA_BETA ? MSKP_ROLE_SHIFT : 0u);
+}
+
+static bool select_units(job *j)
+{
+    const options *o = &j->o;
+    const aim a = {.macs = o->macs,
+                   .filters = o->mask == MASK_FILTERS,
+                   .constants = {.way = (mskp_constants_way)o->constants,
+                                 .zeroed = o->penalty ? driven(o) : MSKP_ROLE_SCALE}};
+    mskp_error err;
+    return pruner_select(&j->pruner, &a, &err) ? true : fail(j, "%s", err.text);
+}
+
 static bool mask(job *j)
 {
     pruner *p = &j->pruner;
-    mskp_error err;
-    if (!pruner_select(p, j->o.mask == MASK_FILTERS, j->o.macs, &err))
-        return fail(j, "%s", err.text);
+    if (!(j->o.masked ? load_mask(j, j->o.masked) : select_units(j))) return false;
     say(j, "mask: %zu of %zu units are marked, %.1f %% of the MACs stay", p->selection.removed,
         p->units, 100 * p->selection.cost.macs / p->dense.macs);
     if (p->selection.removed) tell_widths(j);
@@ -348,7 +391,7 @@ static bool masked_sparsity(job *j)
     const pruner *p = &j->pruner;
     stage s = {"masked", o->epochs[MASKED], o->rate, DRIVES[o->penalty]};
     s.drive.strength = o->strength;
-    s.drive.penalty.roles = MSKP_ROLE_SCALE | (o->on == ON_GAMMA_BETA ? MSKP_ROLE_SHIFT : 0u);
+    s.drive.penalty.roles = driven(o);
     /* Smooth within one step of 0, where L1 only makes gamma jump from side to side. */
     s.drive.penalty.knee = s.rate * o->strength / (1 - MOMENTUM);
     if (!p->selection.removed) s.drive.form = FREE;
@@ -356,7 +399,7 @@ static bool masked_sparsity(job *j)
         if (!load(j, o->masked) || !accuracy(j, &j->results.before)) return false;
     } else {
         tell_reach(j, &s);
-        if (!train(j, &s, &j->results.before) || !store(j, o->save_masked)) return false;
+        if (!train(j, &s, &j->results.before) || !store_masked(j, o->save_masked)) return false;
     }
     if (p->selection.removed)
         say(j, "marked: the largest |gamma| is %.2g, the largest |beta| %.2g",
@@ -546,10 +589,8 @@ static bool allocate(job *j)
 /* What cannot be had should be known before hours are spent: a file, a number of MACs. */
 static bool possible(job *j)
 {
-    pruner *p = &j->pruner;
-    mskp_error err;
-    if (!pruner_select(p, false, j->o.macs, &err)) return fail(j, "%s", err.text);
-    p->selection = (mskp_selection){0}; /* only tried */
+    if (!(j->o.masked ? load_mask(j, j->o.masked) : select_units(j))) return false;
+    j->pruner.selection = (mskp_selection){0}; /* only tried */
     return true;
 }
 
@@ -610,9 +651,8 @@ static bool run(job *j)
     if (!open_network(j) || !open_data(j) || !allocate(j)) return false;
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!possible(j) || !readable(j, o->sparse) || !readable(j, o->masked) ||
-        !writable(j, o->out) || !writable(j, o->save_sparse) || !writable(j, o->save_masked) ||
-        !open_log(j))
+    if (!possible(j) || !readable(j, o->sparse) || !writable(j, o->out) ||
+        !writable(j, o->save_sparse) || !writable(j, o->save_masked) || !open_log(j))
         return false;
     j->random = (cn_random){o->seed};
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", j->net->model,

@@ -9,9 +9,9 @@
 
 /*
  * What is not given on the command line. The penalty is L1, as in [MaskSparsity], but on beta as
- * well as on gamma: a channel whose gamma is 0 still puts out a constant made of its beta. Where
- * constants were dropped, on gamma alone, surgery cost 1 to 26 points on the built-in images, depending
- * on the schedule, and took a ResNet-20 on CIFAR-10 from 84 to 21 %; with beta, nothing.
+ * well as on gamma: a channel whose gamma is 0 still puts out a constant made of its beta. With beta
+ * driven to 0 too there is nothing to hand on, and no unit has to stay for it; what it costs where
+ * it is dropped: docs/results.md.
  */
 static const options DEFAULTS = {.macs = 0.5,
                                  .strength = NAN,
@@ -41,7 +41,8 @@ static const arg OPTIONS[] = {
      "safetensors: the baseline, pruned or not; BASE is then 0 unless given"},
     {"out", "FILE", ARG_PATH, AT(out), 0, 0, "write the pruned network, as safetensors"},
     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
-     "the part of the multiply-accumulates to keep; 1: nothing is pruned [0.5]"},
+     "the part of the multiply-accumulates to keep, with what --constants will need if the\n"
+     "values are then as they are when the mask is made; 1: nothing is pruned [0.5]"},
     {"penalty", "none|l1|smooth-l1|l2|prox|deadline", ARG_CHOICE, AT(penalty), 0, 0,
      "what drives the marked channels to zero: a term of the loss; prox: a soft\n"
      "threshold after each step; deadline: a straight line to exactly 0, in the first 3/4\n"
@@ -74,9 +75,9 @@ static const arg OPTIONS[] = {
      "write the network after the global stage"},
     {"sparse", "FILE", ARG_PATH, AT(sparse), 0, 0, "read that network instead of training it"},
     {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
-     "write the network after the masked stage, before surgery"},
+     "write the network after the masked stage, before surgery, and its mask"},
     {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
-     "read that network instead of training it: to cut one in several ways"},
+     "read that network, and its mask, instead of training it: to cut one in several ways"},
     {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
@@ -90,7 +91,7 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
     if (o->evaluate && o->out && !o->help)
         return args_refuse(size, text, "--evaluate writes no network: --out has no use");
     if (o->epochs[BASELINE] == SIZE_MAX) o->epochs[BASELINE] = o->weights ? 0 : BASELINE_EPOCHS;
-    if (o->mask == MASK_FILTERS || o->sparse || o->macs >= 1) o->epochs[GLOBAL] = 0;
+    if (o->mask == MASK_FILTERS || o->sparse || o->masked || o->macs >= 1) o->epochs[GLOBAL] = 0;
     if (o->masked) o->epochs[MASKED] = 0;
     if (o->save_sparse && !o->epochs[GLOBAL])
         return args_refuse(size, text, "--save-sparse needs a global stage, and there is none");
@@ -98,6 +99,8 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
         return args_refuse(size, text, "--strength has no use: this penalty has none");
     if (o->masked && o->save_masked)
         return args_refuse(size, text, "--save-masked would write what --masked reads");
+    if (o->masked && o->sparse)
+        return args_refuse(size, text, "--sparse has no use: --masked holds its mask");
     const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
     for (size_t i = 1; i < sizeof outputs / sizeof *outputs; i++)
         for (size_t k = 0; k < i; k++)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* So that no layer collapses. */
 static const size_t LEAST_CHANNELS = 2;
@@ -22,7 +23,8 @@ bool pruner_describe(pruner *p, cn_net *net, mskp_error *err)
     p->gradients = calloc(counts.params + 1, sizeof *p->gradients);
     p->scores = calloc(p->units + 1, sizeof *p->scores);
     p->keep = calloc(p->units + 1, sizeof *p->keep);
-    if (!p->values || !p->gradients || !p->scores || !p->keep) goto no_memory;
+    p->kept = calloc(p->units + 1, sizeof *p->kept);
+    if (!p->values || !p->gradients || !p->scores || !p->keep || !p->kept) goto no_memory;
     cn_values(net, p->values);
     cn_gradients(net, p->gradients);
     if (mskp_measure(p->graph, 0, NULL, &p->dense, NULL, err)) return false;
@@ -40,6 +42,7 @@ void pruner_free(pruner *p)
     free(p->gradients);
     free(p->scores);
     free(p->keep);
+    free(p->kept);
 }
 
 /* Norms of filters in parts of their family's mean, since they grow with a filter's size. */
@@ -54,17 +57,56 @@ static void compare_within_families(pruner *p)
     }
 }
 
+/* What the mask leaves, with the units that will carry constants. */
+static bool foresee(pruner *p, const mskp_constants_desc *desc, mskp_cost *cost, mskp_error *err)
+{
+    mskp_constants *constants;
+    if (mskp_constants_create(p->graph, p->units, p->keep, desc, p->params, p->values, p->kept,
+                              &constants, err))
+        return false;
+    mskp_constants_destroy(constants);
+    return !mskp_measure(p->graph, p->units, p->kept, cost, NULL, err);
+}
+
 /* Score and select. A residual stream has a gamma in each of its layers, an inner channel has one:
- * the mean treats them alike. */
-bool pruner_select(pruner *p, bool filters, double keep_macs, mskp_error *err)
+ * the mean treats them alike. The budget shrinks by what carriers cost until all fit into it. */
+bool pruner_select(pruner *p, const aim *a, mskp_error *err)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MEAN,
-                                  .roles = filters ? MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
-    const mskp_rule rule = {.max_macs = keep_macs * p->dense.macs, .min_channels = LEAST_CHANNELS};
+                                  .roles = a->filters ? MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
+    const double budget = a->macs * p->dense.macs;
+    mskp_rule rule = {.max_macs = budget, .min_channels = LEAST_CHANNELS};
+    mskp_cost cost;
     if (mskp_score(p->graph, &scoring, p->params, p->values, p->units, p->scores, err))
         return false;
-    if (filters) compare_within_families(p);
-    return !mskp_select(p->graph, p->units, p->scores, &rule, p->keep, &p->selection, err);
+    if (a->filters) compare_within_families(p);
+    for (;;) {
+        if (mskp_select(p->graph, p->units, p->scores, &rule, p->keep, &p->selection, err) ||
+            !foresee(p, &a->constants, &cost, err))
+            return false;
+        if (cost.macs <= budget) return true;
+        rule.max_macs -= cost.macs - budget;
+    }
+}
+
+char *pruner_mask_text(const pruner *p)
+{
+    size_t length = 0;
+    if (mskp_mask_write(p->graph, p->units, p->keep, 0, NULL, &length, NULL)) return NULL;
+    char *text = malloc(length + 1);
+    if (text && mskp_mask_write(p->graph, p->units, p->keep, length + 1, text, &length, NULL)) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
+bool pruner_take_mask(pruner *p, const char *text, mskp_error *err)
+{
+    if (mskp_mask_read(p->graph, strlen(text), text, p->units, p->keep, err)) return false;
+    p->selection.removed = 0;
+    for (size_t u = 0; u < p->units; u++) p->selection.removed += !p->keep[u];
+    return !mskp_measure(p->graph, p->units, p->keep, &p->selection.cost, NULL, err);
 }
 
 /* The penalty as a gradient ... */

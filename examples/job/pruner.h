@@ -18,8 +18,8 @@ typedef struct pruner {
     mskp_graph *graph;
     mskp_tensor *values, *gradients; /* views of the network's parameters */
     size_t params, units;
-    double *scores; /* a work array */
-    uint8_t *keep;
+    double *scores;           /* a work array */
+    uint8_t *keep, *kept;     /* the mask; a work array */
     mskp_selection selection; /* what the mask leaves */
     mskp_cost dense, cost;    /* of the network at first, and now */
 } pruner;
@@ -41,9 +41,20 @@ typedef struct drive {
 bool pruner_describe(pruner *p, cn_net *net, mskp_error *err);
 void pruner_free(pruner *p);
 
-/* Marks what goes, so that at most this part of the MACs is left. filters: by the norms of the
- * filters, not by gamma. */
-bool pruner_select(pruner *p, bool filters, double keep_macs, mskp_error *err);
+/* What is asked of the mask. */
+typedef struct aim {
+    double macs;                   /* at most this part of the MACs is left */
+    bool filters;                  /* by the norms of the filters, not by gamma */
+    mskp_constants_desc constants; /* how constants will be handed on, and what will be zero then */
+} aim;
+
+/* Marks what goes. Units that will have to stay in order to carry constants are foreseen, as the
+ * values are now, and within the budget. */
+bool pruner_select(pruner *p, const aim *a, mskp_error *err);
+
+/* The mask as text, the caller's to free; NULL: no memory. And back. */
+char *pruner_mask_text(const pruner *p);
+bool pruner_take_mask(pruner *p, const char *text, mskp_error *err);
 
 /* Once in each training step: between backward and the optimizer's step, and after that. */
 bool pruner_before_step(const pruner *p, const drive *d, mskp_error *err);
