@@ -1,0 +1,86 @@
+/*
+ * An ONNX file in memory: read, looked at, written. What a file may hold and a reader must not trust
+ * is checked here, so that the rest can rely on it: nesting, names, sizes of tensors, data that lie
+ * in other files.
+ */
+#ifndef ONNX_MODEL_H
+#define ONNX_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mskp.h"
+#include "onnx/onnx.pb-c.h"
+
+typedef Onnx__AttributeProto attribute_proto;
+typedef Onnx__GraphProto graph_proto;
+typedef Onnx__NodeProto node_proto;
+typedef Onnx__TensorProto tensor_proto;
+
+/* One sentence. Functions that take one return false when they have written it. */
+typedef struct failure {
+    char text[400];
+} failure;
+
+bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+typedef struct model {
+    Onnx__ModelProto *proto;
+    graph_proto *graph;
+    size_t opset;         /* of ONNX's own domain */
+    size_t bytes;         /* of the file, and of those beside it that hold data */
+    bool external;        /* some tensor's data lie in another file */
+    struct mapping *maps; /* private: these files */
+    size_t map_count;
+    char *folder; /* where the file lies */
+} model;
+
+/*
+ * Reads FILE. Refuses what is no ONNX model, nesting deeper than 64, a model without a graph, names
+ * that two initializers share, a tensor whose data are not as long as its shape says, data in a file
+ * outside the model's folder.
+ */
+bool model_read(model *m, const char *path, failure *f);
+void model_free(model *m);
+
+/* Writes the model, as it is now, to a file that appears under its name when it is complete. Data that lay in other files
+ * go to one new file, the base name of path with ".data" behind it. Never holds a second copy of
+ * the tensors. */
+bool model_write(const model *m, const char *path, failure *f);
+
+/* Product of the dims; SIZE_MAX: negative, or larger than memory can be. */
+size_t tensor_elements(const tensor_proto *t);
+
+/*
+ * Where the elements lie: *data, packed, in the order of the dims. Typed fields of half floats, of
+ * bfloats and of small integers (one element in each 32-bit word) become raw_data first, and data of
+ * other files are mapped. dtype: mskp's; types that mskp does not compute with are MSKP_BYTES_n.
+ * Strings, sparse and 4-bit tensors are refused.
+ */
+bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
+
+/* So that its elements may be written: data of other files are copied first. Else as tensor_data. */
+bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
+
+/* After its first elements were put into a new shape in place: the new dims, and less data. */
+void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape);
+
+/* Elements as whole numbers (INT64, INT32, BOOL, UINT8 ...) or as doubles; count must be
+ * tensor_elements. */
+bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f);
+bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure *f);
+
+/* A new initializer. Its name must be new. */
+tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
+                                 const int64_t *values);
+/* A copy of t, with a name of its own. */
+tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name);
+/* Strings of messages belong to protobuf-c. *field <- a copy of text. False: no memory. */
+bool model_set_string(char **field, const char *text);
+
+/* NULL: the node has no such attribute. */
+const attribute_proto *node_attribute(const node_proto *node, const char *name);
+attribute_proto *node_add_attribute(node_proto *node, const char *name); /* NULL: no memory */
+
+#endif
