@@ -163,16 +163,20 @@ def real_shapes(model, feeds):
 
 
 def macs(model, known):
-    """Multiply-accumulates of convolutions and products by weights: an independent count."""
-    data, total = tensors(model), 0
+    """Multiply-accumulates of convolutions and of products by what is known before the network runs: an independent count."""
+    sizes, total = {name: list(t.dims) for name, t in tensors(model).items()}, 0
     for node in model.graph.node:
-        if node.op_type in ('Conv', 'ConvTranspose', 'Gemm', 'MatMul') and node.input[1] in data:
-            w = data[node.input[1]]
+        if node.op_type in ('Transpose', 'Identity', 'Cast') and node.input[0] in sizes:
+            sizes[node.output[0]] = known[node.output[0]]
+        elif node.op_type in ('Conv', 'ConvTranspose', 'Gemm', 'MatMul') and node.input[1] in sizes:
+            w = sizes[node.input[1]]
             flow = known[node.input[0] if node.op_type == 'ConvTranspose' else node.output[0]]
-            per = w.dims[-2] if node.op_type == 'MatMul' else elements(w) // w.dims[0]
+            per = w[-2] if node.op_type == 'MatMul' else math.prod(w[1:])
             if node.op_type == 'Gemm' and not any(a.name == 'transB' and a.i for a in node.attribute):
-                per = w.dims[0]
+                per = w[0]
             total += per * math.prod(flow)
+        elif node.op_type == 'MatMul' and node.input[0] in sizes:
+            total += sizes[node.input[0]][-1] * math.prod(known[node.output[0]])
     return total
 
 
