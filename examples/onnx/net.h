@@ -1,8 +1,8 @@
 /*
  * An ONNX graph as mskp sees it.
  *
- *     for each node, in order:   infer (shapes, numbers)  ->  describe (channels)
- *     after the cut, again:      mend (what names widths) ->  infer, and compare
+ *     infer (shapes, numbers)  ->  describe (channels)  ->  a mask and a plan, by mskp  ->  cut
+ *     ->  for each node: mend (what names widths), infer again, and compare
  *
  * Each tensor has at most one axis of channels, and then a value of mskp's graph; its other axes are
  * positions. Where an operator would need more than one, or where its effect on channels cannot be
@@ -26,10 +26,10 @@ typedef struct tensor {
     const char *name;
     bool sized; /* the shape is known */
     dims dims;
-    /* What is known before the network runs; and the values whose widths these numbers follow. */
+    /* What is known before the network runs; and the tensors whose lengths these numbers follow. */
     bool known;
     numbers numbers;
-    mskp_value *follows;
+    size_t *follows; /* indices in net.tensors */
     size_t follow_count;
     /* Data of the file: axis k is axis from[k] of the data; NO_AXIS: of length 1, or repeated. */
     tensor_proto *data;
@@ -59,14 +59,11 @@ typedef struct weight {
 
 typedef struct net net;
 
-/* How a node must be written after the cut. */
-typedef struct change {
+/* A node that becomes a Gather of channels: a shuffle, whose parts need not stay equal. */
+typedef struct shuffle {
     size_t node;
-    mskp_value in, out; /* channels of the data that it reads, and of its result */
-    size_t axis;        /* of the data */
-    bool gather;        /* becomes a Gather by indices on that axis, and reads `source` */
-    const char *source;
-} change;
+    const char *source; /* what it gathers from */
+} shuffle;
 
 struct net {
     model *m;
@@ -76,11 +73,12 @@ struct net {
     struct table *names;
     weight *weights;
     size_t weight_count, weight_room;
-    change *changes; /* in the order of the nodes */
-    size_t change_count, change_room;
-    uint8_t *done;   /* [nodes] 1: described with the one before */
+    shuffle *shuffles; /* in the order of the nodes */
+    size_t shuffle_count;
+    uint8_t *done; /* [nodes] 1: described with one before */
+    uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
     size_t batch;
-    size_t node;     /* the one at hand */
+    size_t node; /* the one at hand */
     failure *f;
 };
 
@@ -93,6 +91,9 @@ typedef struct lengths {
 /* Names, inputs, initializers; refuses what reads a tensor that nothing before it makes. graph may be NULL. */
 bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f);
 void net_close(net *n);
+
+/* A new initializer, after net_open. */
+tensor *net_adopt(net *n, tensor_proto *data);
 
 tensor *net_tensor(const net *n, const char *name); /* NULL: none, or "" */
 tensor *net_input(const net *n, const node_proto *node, size_t k);
@@ -123,6 +124,8 @@ typedef struct window {
     size_t output_pad[MSKP_MAX_SPATIAL];
     bool ceil;
 } window;
+/* of: of a transposed convolution, without auto_pad and output_shape */
+bool node_transposed(const node_proto *node, const dims *in, const size_t *kernel, window *w);
 bool node_window(const node_proto *node, const dims *in, const size_t *kernel, window *w);
 
 /* A Slice: which elements of each axis. */
@@ -139,9 +142,12 @@ bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before
 
 /* ---- the stages ---- */
 
-/* Shapes and numbers of what the node makes. What cannot be known stays unknown. False: no memory.
- */
+/* Shapes and numbers of what the node makes, of what all do. What cannot be known stays unknown.
+ * False: no memory. */
 bool infer_node(net *n, const node_proto *node);
+bool infer_network(net *n);
+/* From which opset on a reduction has its axes as an input. */
+size_t reduce_since(const node_proto *node);
 
 /* The node in mskp's graph. */
 bool describe_network(net *n);
