@@ -146,12 +146,18 @@ static weight *new_weight(net *n, tensor_proto *data)
     return w;
 }
 
-/* Nodes read most data once, so that what was found last is looked at first. */
-static weight *find_weight(const net *n, const tensor_proto *data)
+/* The one that the data have, if any. */
+static weight *find_weight(const net *n, const tensor *t)
 {
-    for (size_t i = n->weight_count; i-- > 0;)
-        if (n->weights[i].data == data) return &n->weights[i];
-    return NULL;
+    const size_t at = n->tensors[t->root].weight;
+    return at ? &n->weights[at - 1] : NULL;
+}
+
+static weight *the_weight(net *n, const tensor *t)
+{
+    weight *w = find_weight(n, t);
+    if (!w && (w = new_weight(n, t->data)) != NULL) n->tensors[t->root].weight = n->weight_count;
+    return w;
 }
 
 void leave_data(net *n, size_t k)
@@ -161,8 +167,7 @@ void leave_data(net *n, size_t k)
 
 static bool is_shared(const net *n, const tensor *t)
 {
-    const tensor *root = net_tensor(n, t->data->name);
-    return t->copied || t->uses > 1 || (root && root->uses > 1);
+    return t->copied || t->uses > 1 || n->tensors[t->root].uses > 1;
 }
 
 /* This node's own copy of a vector. */
@@ -231,7 +236,6 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
     tensor *t = net_input(n, node, k);
     if (!t || !t->data || !ndim || ndim > MSKP_MAX_DIMS || !covers(t, ndim, axes))
         return (mskp_param){0};
-    weight *w = find_weight(n, t->data);
     leave_data(n, k);
     if (ndim == 1 && is_shared(n, t) && k < node->n_input) {
         weight *own = new_weight(n, NULL);
@@ -239,7 +243,7 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
         if (!own || !own->data || !declare(n, own, t, ndim, axes)) return (mskp_param){0};
         return own->param;
     }
-    if (!w) w = new_weight(n, t->data);
+    weight *w = the_weight(n, t);
     if (!w) return (mskp_param){0};
     if (!w->param.id && !declare(n, w, t, ndim, axes)) return (mskp_param){0};
     if (!same_order(w, t, ndim, axes)) {
@@ -265,8 +269,7 @@ bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_p
 
 static void lock_data(net *n, const tensor *t)
 {
-    weight *w = t->data ? find_weight(n, t->data) : NULL;
-    if (t->data && !w) w = new_weight(n, t->data);
+    weight *w = t->data ? the_weight(n, t) : NULL;
     if (w) w->locked = true;
 }
 
@@ -506,6 +509,7 @@ static bool describe_alias(net *n, const node_proto *node)
     }
     y->data = x->data;
     y->copied = true;
+    y->root = x->root;
     memcpy(y->from, from, sizeof from);
     n->taken = UINT64_MAX;
     return true;

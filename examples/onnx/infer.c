@@ -653,6 +653,8 @@ static bool infer_lengths(net *n, const node_proto *node)
 /* All inputs known: so are the outputs. */
 static bool infer_numbers(net *n, const node_proto *node)
 {
+    const tensor *first = net_output(n, node, 0);
+    if (first && first->data) return true; /* of a Constant: looked at when asked */
     const numbers **in = calloc(node->n_input + 1, sizeof *in);
     numbers *out = calloc(node->n_output + 1, sizeof *out);
     bool known = in && out, good = known;

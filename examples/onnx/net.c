@@ -49,7 +49,7 @@ static tensor *add_tensor(net *n, const char *name)
     if (*slot) return NULL;
     tensor *t = &n->tensors[n->tensor_count++];
     *slot = n->tensor_count;
-    *t = (tensor){.name = name, .axis = NO_AXIS};
+    *t = (tensor){.name = name, .axis = NO_AXIS, .root = n->tensor_count - 1};
     return t;
 }
 
@@ -466,6 +466,9 @@ static bool add_node(net *n, const node_proto *node, size_t at)
         if (*node->output[k] && !add_tensor(n, node->output[k]))
             return fail(n->f, "node %zu (%s) makes %s, which is there already", at, op,
                         node->output[k]);
+    const attribute_proto *value = is_op(node, "Constant") ? node_attribute(node, "value") : NULL;
+    tensor *t = net_output(n, node, 0);
+    if (value && value->t && t) take_data(value->t, t);
     return true;
 }
 

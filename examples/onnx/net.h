@@ -35,6 +35,7 @@ typedef struct tensor {
     tensor_proto *data;
     size_t from[MAX_RANK];
     bool copied; /* reached by another name */
+    size_t root, weight; /* the tensor that has the data first; its index in weights, + 1 */
     /* What flows. pinned: by which operator all its channels are pinned, and any axis may stand for
      * them; NULL: they may leave. */
     mskp_value value;
