@@ -535,7 +535,9 @@ static void describe_node(net *n, const node_proto *node)
         return;
     }
     pin_computed_with(n, node);
+    const size_t weights = n->weight_count;
     if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
+        for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
         describe_unknown(n, node);
         return;
     }
