@@ -29,6 +29,7 @@ bool describe_pool(net *n, const node_proto *node)
     const tensor *indices = net_output(n, node, 1);
     mskp_pool_desc desc = {.kind = is_op(node, "MaxPool") ? MSKP_POOL_MAX : MSKP_POOL_AVERAGE};
     const mskp_value in = image_of(n, node);
+    bool padded = false;
     window w;
     if (!in.id || (indices && indices->uses) || !node_window(node, &x->dims, NULL, &w))
         return false;
@@ -38,8 +39,10 @@ bool describe_pool(net *n, const node_proto *node)
         desc.pad_before[i] = w.before[i];
         desc.pad_after[i] = w.after[i];
         desc.spatial[i] = w.out[i];
+        padded |= w.before[i] || w.after[i] || w.ceil;
     }
-    desc.keeps_constants = is_op(node, "AveragePool") && !attribute_int(node, "count_include_pad", 0);
+    desc.keeps_constants = is_op(node, "AveragePool") &&
+                           (!padded || !attribute_int(node, "count_include_pad", 0));
     return image_made(n, node, mskp_pool(n->graph, value_name(y), in, &desc));
 }
 

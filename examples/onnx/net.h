@@ -153,7 +153,12 @@ size_t reduce_since(const node_proto *node);
 /* The node in mskp's graph. */
 bool describe_network(net *n);
 
-/* Cuts what the plan cuts, mends what names widths, and checks every shape. */
-bool rewrite_network(net *n, const mskp_plan *plan, const lengths *l, failure *f);
+/* A set of all weights' data, as mskp_values take it: entries 0 to params. False: sentence. */
+bool network_values(net *n, size_t params, mskp_tensor *values);
+
+/* Cuts what the plan cuts, mends what names widths, and compares every shape with what it must be.
+ * On failure the model is of no more use. */
+bool rewrite_network(net *n, const mskp_plan *plan, size_t params, mskp_tensor *values,
+                     const lengths *l);
 
 #endif
