@@ -1,5 +1,6 @@
 #include "describe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -538,6 +538,9 @@ void net_close(net *n)
         free(n->tensors[i].follows);
     }
     for (size_t i = 0; i < n->weight_count; i++) free(n->weights[i].original);
+    for (size_t i = 0; i < n->removed_count; i++)
+        protobuf_c_message_free_unpacked(n->removed[i], NULL);
+    free(n->removed);
     free(n->tensors);
     if (n->names) free(n->names->slot);
     free(n->names);

@@ -78,6 +78,9 @@ struct net {
     size_t shuffle_count;
     uint8_t *done; /* [nodes] 1: described with one before */
     uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
+    /* What was taken out of the model; names of tensors are of it. */
+    ProtobufCMessage **removed;
+    size_t removed_count;
     size_t batch;
     size_t node; /* the one at hand */
     failure *f;

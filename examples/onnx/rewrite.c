@@ -480,47 +480,71 @@ static bool rewrite_nodes(writer *r)
 
 /* ---- What is left over ---- */
 
-/* Nodes and initializers that something read before, and nothing does now. */
+static bool take_out(net *n, ProtobufCMessage *message)
+{
+    ProtobufCMessage **more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
+    if (!more) return fail(n->f, "no memory for what is not used any more");
+    n->removed = more;
+    more[n->removed_count++] = message;
+    return true;
+}
+
+/* Something read it before, and nothing does now. */
+static bool lost_use(const writer *r, const net *now, const char *name)
+{
+    const tensor *was = net_tensor(r->was, name), *is = net_tensor(now, name);
+    return is && !is->uses && (!was || was->uses);
+}
+
+/* *some: nodes were taken out. */
+static bool remove_nodes(writer *r, const net *now, bool *some)
+{
+    graph_proto *g = r->was->m->graph;
+    size_t left = 0;
+    *some = false;
+    for (size_t i = 0; i < g->n_node; i++) {
+        node_proto *node = g->node[i];
+        bool lost = node->n_output > 0;
+        for (size_t k = 0; lost && k < node->n_output; k++)
+            lost = !*node->output[k] || lost_use(r, now, node->output[k]);
+        if (!lost)
+            g->node[left++] = node;
+        else if (!take_out(r->was, &node->base))
+            return false;
+        else
+            *some = true;
+    }
+    g->n_node = left;
+    return true;
+}
+
+static bool remove_initializers(writer *r, const net *now)
+{
+    graph_proto *g = r->was->m->graph;
+    size_t left = 0;
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        tensor_proto *t = g->initializer[i];
+        bool is_input = false;
+        for (size_t k = 0; k < g->n_input; k++) is_input |= !strcmp(g->input[k]->name, t->name);
+        if (is_input || !lost_use(r, now, t->name))
+            g->initializer[left++] = t;
+        else if (!take_out(r->was, &t->base))
+            return false;
+    }
+    g->n_initializer = left;
+    return true;
+}
+
 static bool remove_unused(writer *r, const lengths *l)
 {
-    net n;
-    graph_proto *g = r->was->m->graph;
-    bool more = true;
-    while (more) {
-        size_t left = 0;
-        more = false;
-        const bool good = net_open(&n, r->was->m, NULL, l, r->was->f);
-        for (size_t i = 0; good && i < g->n_node; i++) {
-            node_proto *node = g->node[i];
-            bool used = false, had = false;
-            for (size_t k = 0; k < node->n_output; k++) {
-                const tensor *now = net_output(&n, node, k), *was = net_output(r->was, node, k);
-                used |= now && now->uses;
-                had |= was && was->uses;
-            }
-            if (used || !had) {
-                g->node[left++] = node;
-                continue;
-            }
-            protobuf_c_message_free_unpacked(&node->base, NULL);
-            more = true;
-        }
-        if (good) g->n_node = left;
-        left = 0;
-        for (size_t i = 0; good && !more && i < g->n_initializer; i++) {
-            tensor_proto *t = g->initializer[i];
-            const tensor *now = net_tensor(&n, t->name), *was = net_tensor(r->was, t->name);
-            if (now->uses || (was && !was->uses)) {
-                g->initializer[left++] = t;
-                continue;
-            }
-            protobuf_c_message_free_unpacked(&t->base, NULL);
-        }
-        if (good && !more) g->n_initializer = left;
-        net_close(&n);
-        if (!good) return false;
+    bool good = true, some = true;
+    while (good && some) {
+        net now;
+        good = net_open(&now, r->was->m, NULL, l, r->was->f) && remove_nodes(r, &now, &some) &&
+               (some || remove_initializers(r, &now));
+        net_close(&now);
     }
-    return true;
+    return good;
 }
 
 static void state_shape(const writer *r, Onnx__ValueInfoProto *v)
