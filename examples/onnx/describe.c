@@ -44,27 +44,40 @@ uint32_t layout(const net *n, const dims *d, size_t axis, size_t spatial[MSKP_MA
     return spatial[0] != 1;
 }
 
-mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis)
+static mskp_value tied_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial)
 {
-    size_t channels, spatial[MSKP_MAX_SPATIAL];
-    const uint32_t ns = layout(n, d, axis, spatial);
+    size_t channels;
     mskp_value_shape(n->graph, value, &channels, NULL);
-    const mskp_value fresh = mskp_fresh(n->graph, NULL, channels, ns, spatial);
+    const mskp_value fresh = mskp_fresh(n->graph, NULL, channels, nspatial, spatial);
     mskp_tie(n->graph, fresh, value);
     return fresh;
 }
 
+mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis)
+{
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, d, axis, spatial);
+    return tied_to(n, value, ns, spatial);
+}
+
+mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial)
+{
+    size_t channels, have[MSKP_MAX_SPATIAL], p = 1, q = 1;
+    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
+    bool same = nhave == nspatial;
+    for (uint32_t i = 0; i < nhave; i++) p *= have[i];
+    for (uint32_t i = 0; i < nspatial; i++) q *= spatial[i];
+    for (uint32_t i = 0; same && i < nhave; i++) same = have[i] == spatial[i];
+    if (same) return value;
+    return p == q ? mskp_reshape(n->graph, NULL, value, nspatial, spatial)
+                  : tied_to(n, value, nspatial, spatial);
+}
+
 mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis)
 {
-    size_t channels, have[MSKP_MAX_SPATIAL], want[MSKP_MAX_SPATIAL], p = 1, q = 1;
-    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
-    const uint32_t nwant = layout(n, d, axis, want);
-    bool same = nhave == nwant;
-    for (uint32_t i = 0; i < nhave; i++) p *= have[i];
-    for (uint32_t i = 0; i < nwant; i++) q *= want[i];
-    for (uint32_t i = 0; same && i < nhave; i++) same = have[i] == want[i];
-    if (same) return value;
-    return p == q ? mskp_reshape(n->graph, NULL, value, nwant, want) : tied(n, value, d, axis);
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, d, axis, spatial);
+    return fit_to(n, value, ns, spatial);
 }
 
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps)

@@ -33,6 +33,7 @@ bool is_image(const net *n, const dims *d, size_t axis);
 /* The same channels with the positions of such a tensor. What cannot be said by a reshape is a new
  * value, tied to the old one. */
 mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis);
+mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial);
 /* The same channels, other positions; keeps: what is constant stays constant. */
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps);
 /* New channels, tied to the old ones. */

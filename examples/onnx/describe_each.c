@@ -204,6 +204,17 @@ static dims widened(const dims *in, size_t rank)
     return d;
 }
 
+/* Where an operand's positions are, so that they meet those of the result. */
+static uint32_t operand_layout(const net *n, const dims *in, const operands *o,
+                               size_t spatial[MSKP_MAX_SPATIAL])
+{
+    const dims wide = widened(in, o->out.rank);
+    if (is_image(n, &o->out, o->axis)) return layout(n, &wide, o->axis, spatial);
+    for (size_t k = 0; k < wide.rank; k++)
+        if (k != o->axis && wide.dim[k] != 1) return layout(n, &o->out, o->axis, spatial);
+    return 0;
+}
+
 /* The channels' axis is that of the first that may leave; others on another axis stay. */
 static bool choose_axis(net *n, const node_proto *node, operands *o)
 {
@@ -241,22 +252,18 @@ static void add_value(operands *o, mskp_value value)
 
 static bool add_flow(net *n, const node_proto *node, tensor *t, operands *o)
 {
-    const size_t rank = o->out.rank, at = aligned(&t->dims, rank, o->axis);
-    const dims wide = widened(&t->dims, rank);
-    mskp_value value;
+    const size_t at = aligned(&t->dims, o->out.rank, o->axis);
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
     if (o->count == sizeof o->values / sizeof *o->values) {
         pin(n, t, node->op_type);
         o->vague = true;
         return false;
     }
-    if (at != NO_AXIS) {
-        value = channels_on(n, t, at);
-    } else {
-        size_t spatial[MSKP_MAX_SPATIAL];
-        const uint32_t ns = layout(n, &wide, o->axis, spatial);
-        value = mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1, ns, spatial);
-    }
-    add_value(o, fit(n, value, &wide, o->axis));
+    const mskp_value value = at != NO_AXIS ? channels_on(n, t, at)
+                                           : mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1,
+                                                         ns, spatial);
+    add_value(o, fit_to(n, value, ns, spatial));
     return true;
 }
 
@@ -264,7 +271,6 @@ static bool add_flow(net *n, const node_proto *node, tensor *t, operands *o)
 static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, operands *o)
 {
     const tensor *t = net_input(n, node, k);
-    const dims wide = widened(&t->dims, o->out.rank);
     size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
     const size_t at = aligned(&t->dims, o->out.rank, o->axis);
     for (size_t axis = 0; axis < t->dims.rank; axis++) {
@@ -275,7 +281,7 @@ static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, o
     if (t->from[at] == NO_AXIS || count > MSKP_MAX_DIMS) return false;
     const mskp_param param = take_param(n, node, k, count, axes);
     if (!param.id) return false;
-    const uint32_t ns = layout(n, &wide, o->axis, spatial);
+    const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
     add_value(o, mskp_param_value(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
     return true;
 }

@@ -518,17 +518,15 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     return mskp_opaque(n->graph, NULL, "constant", 0, NULL, t->dims.dim[axis], ns, spatial);
 }
 
-static size_t channels_axis(net *n, const node_proto *node, size_t along)
+/* The axis of the channels that may leave; NO_AXIS: there are none. *pinned: why. */
+static size_t channels_axis(const net *n, const node_proto *node, const char **pinned)
 {
-    const tensor *y = net_output(n, node, 0);
-    bool single = along == 1;
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);
         if (is_flow(t) && !t->pinned) return t->axis;
-        if (t && t->dims.dim[along] != 1) single = false;
+        if (is_flow(t)) *pinned = t->pinned;
     }
-    if (single) return along;
-    return y->dims.rank > 1 ? 1 : NO_AXIS;
+    return NO_AXIS;
 }
 
 bool describe_concat(net *n, const node_proto *node)
@@ -536,8 +534,12 @@ bool describe_concat(net *n, const node_proto *node)
     tensor *y = net_output(n, node, 0);
     size_t along;
     if (!to_axis(attribute_int(node, "axis", 0), y->dims.rank, &along)) return false;
-    const size_t axis = channels_axis(n, node, along);
-    if (axis == NO_AXIS) return false;
+    const char *pinned = node->op_type;
+    const size_t axis = channels_axis(n, node, &pinned);
+    if (axis == NO_AXIS) {
+        set_pinned(n, y, pinned);
+        return true;
+    }
     mskp_value *values = malloc((node->n_input + 1) * sizeof *values);
     if (!values) return false;
     for (size_t k = 0; k < node->n_input; k++) values[k] = operand(n, node, k, axis);
