@@ -125,7 +125,8 @@ static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs
 void set_pinned(net *n, tensor *t, const char *op)
 {
     if (!t) return;
-    t->axis = t->sized && t->dims.rank > 1 ? 1 : NO_AXIS;
+    const bool many = t->sized && t->dims.rank > 1 && t->dims.dim[1] > MOST_CHANNELS;
+    t->axis = t->sized && t->dims.rank > 1 && !many ? 1 : NO_AXIS;
     t->value = opaque(n, value_name(t), op, 0, NULL, t->sized ? &t->dims : NULL, t->axis);
     t->pinned = op ? op : "?";
 }
@@ -185,8 +186,7 @@ static bool is_shared(const net *n, const tensor *t)
 }
 
 /* This node's own copy of a vector. */
-static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, size_t k,
-                              weight *w)
+static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, size_t k, weight *w)
 {
     char name[400];
     const int used = snprintf(name, sizeof name, "%.300s/%zu/%zu", t->name, n->node, k);
@@ -214,13 +214,13 @@ static const char *param_name(const tensor_proto *data, const tensor *t, char ro
 static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_t *axes)
 {
     char room[400];
-    size_t shape[MSKP_MAX_DIMS];
+    size_t size[MSKP_MAX_DIMS];
     w->ndim = (uint32_t)ndim;
     for (size_t j = 0; j < ndim; j++) {
         w->order[j] = (uint32_t)t->from[axes[j]];
-        shape[j] = t->dims.dim[axes[j]];
+        size[j] = t->dims.dim[axes[j]];
     }
-    w->param = mskp_parameter(n->graph, param_name(w->data, t, room), w->ndim, shape);
+    w->param = mskp_parameter(n->graph, param_name(w->data, t, room), w->ndim, size);
     return w->param.id != 0;
 }
 
@@ -292,12 +292,12 @@ static void pin_locked(net *n)
 {
     for (size_t i = 0; i < n->weight_count; i++) {
         const weight *w = &n->weights[i];
-        size_t shape[MSKP_MAX_DIMS];
+        size_t size[MSKP_MAX_DIMS];
         if (!w->locked || !w->param.id) continue;
-        const uint32_t ndim = mskp_param_info(n->graph, w->param, NULL, shape);
+        const uint32_t ndim = mskp_param_info(n->graph, w->param, NULL, size);
         for (uint32_t axis = 0; axis < ndim; axis++)
             mskp_bind(n->graph, w->param, axis, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, shape[axis], 0, NULL));
+                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, size[axis], 0, NULL));
     }
 }
 
@@ -468,9 +468,10 @@ static size_t first_length(const node_proto *node)
     static const struct {
         const char *op;
         size_t input;
-    } LENGTHS[] = {{"Clip", 1},   {"Dropout", 1}, {"Expand", 1}, {"Pad", 1},   {"Reshape", 1},
-                   {"Resize", 1}, {"Slice", 1},   {"Split", 1},  {"Squeeze", 1}, {"Unsqueeze", 1},
-                   {"Upsample", 1}, {"ReduceSum", 1}, {"ReduceMean", 1}};
+    } LENGTHS[] = {{"Clip", 1},      {"Dropout", 1},   {"Expand", 1},   {"Pad", 1},
+                   {"Reshape", 1},   {"Resize", 1},    {"Slice", 1},    {"Split", 1},
+                   {"Squeeze", 1},   {"Unsqueeze", 1}, {"Upsample", 1}, {"ReduceSum", 1},
+                   {"ReduceMean", 1}};
     for (size_t i = 0; i < sizeof LENGTHS / sizeof *LENGTHS; i++)
         if (is_op(node, LENGTHS[i].op)) return LENGTHS[i].input;
     return SIZE_MAX;
@@ -479,8 +480,8 @@ static size_t first_length(const node_proto *node)
 /* Numbers that follow a width, where they do not say one: the width stays. */
 static void pin_computed_with(net *n, const node_proto *node)
 {
-    const size_t lengths = first_length(node);
-    for (size_t k = 0; k < node->n_input && k < lengths; k++) {
+    const size_t end = first_length(node);
+    for (size_t k = 0; k < node->n_input && k < end; k++) {
         const tensor *t = net_input(n, node, k);
         for (size_t i = 0; t && i < t->follow_count; i++)
             pin(n, &n->tensors[t->follows[i]], node->op_type);

@@ -6,20 +6,74 @@
 
 /* ---- Functions of one number. They are what ONNX computes, for constants that pass. ---- */
 
-static double f_abs(double x, const double *p) { (void)p; return fabs(x); }
-static double f_neg(double x, const double *p) { (void)p; return -x; }
-static double f_exp(double x, const double *p) { (void)p; return exp(x); }
-static double f_sqrt(double x, const double *p) { (void)p; return sqrt(x); }
-static double f_erf(double x, const double *p) { (void)p; return erf(x); }
-static double f_sin(double x, const double *p) { (void)p; return sin(x); }
-static double f_cos(double x, const double *p) { (void)p; return cos(x); }
-static double f_floor(double x, const double *p) { (void)p; return floor(x); }
-static double f_ceil(double x, const double *p) { (void)p; return ceil(x); }
-static double f_softplus(double x, const double *p) { (void)p; return x > 30 ? x : log1p(exp(x)); }
-static double f_softsign(double x, const double *p) { (void)p; return x / (1 + fabs(x)); }
-static double f_mish(double x, const double *p) { return x * tanh(f_softplus(x, p)); }
-static double f_sign(double x, const double *p) { (void)p; return (x > 0) - (x < 0); }
-static double f_clip(double x, const double *p) { return fmin(fmax(x, p[0]), p[1]); }
+static double f_abs(double x, const double *p)
+{
+    (void)p;
+    return fabs(x);
+}
+static double f_neg(double x, const double *p)
+{
+    (void)p;
+    return -x;
+}
+static double f_exp(double x, const double *p)
+{
+    (void)p;
+    return exp(x);
+}
+static double f_sqrt(double x, const double *p)
+{
+    (void)p;
+    return sqrt(x);
+}
+static double f_erf(double x, const double *p)
+{
+    (void)p;
+    return erf(x);
+}
+static double f_sin(double x, const double *p)
+{
+    (void)p;
+    return sin(x);
+}
+static double f_cos(double x, const double *p)
+{
+    (void)p;
+    return cos(x);
+}
+static double f_floor(double x, const double *p)
+{
+    (void)p;
+    return floor(x);
+}
+static double f_ceil(double x, const double *p)
+{
+    (void)p;
+    return ceil(x);
+}
+static double f_softplus(double x, const double *p)
+{
+    (void)p;
+    return x > 30 ? x : log1p(exp(x));
+}
+static double f_softsign(double x, const double *p)
+{
+    (void)p;
+    return x / (1 + fabs(x));
+}
+static double f_mish(double x, const double *p)
+{
+    return x * tanh(f_softplus(x, p));
+}
+static double f_sign(double x, const double *p)
+{
+    (void)p;
+    return (x > 0) - (x < 0);
+}
+static double f_clip(double x, const double *p)
+{
+    return fmin(fmax(x, p[0]), p[1]);
+}
 static double f_hard_sigmoid(double x, const double *p)
 {
     return fmin(fmax(p[0] * x + p[1], 0), 1);
@@ -32,13 +86,34 @@ static double f_celu(double x, const double *p)
 {
     return x > 0 ? x : p[0] * expm1(x / p[0]);
 }
-static double f_threshold(double x, const double *p) { return x > p[0] ? x : 0; }
-static double f_plus(double x, const double *p) { return x + p[0]; }
-static double f_from(double x, const double *p) { return p[0] - x; }
-static double f_over(double x, const double *p) { return x / p[0]; }
-static double f_power(double x, const double *p) { return pow(x, p[0]); }
-static double f_max(double x, const double *p) { return fmax(x, p[0]); }
-static double f_min(double x, const double *p) { return fmin(x, p[0]); }
+static double f_threshold(double x, const double *p)
+{
+    return x > p[0] ? x : 0;
+}
+static double f_plus(double x, const double *p)
+{
+    return x + p[0];
+}
+static double f_from(double x, const double *p)
+{
+    return p[0] - x;
+}
+static double f_over(double x, const double *p)
+{
+    return x / p[0];
+}
+static double f_power(double x, const double *p)
+{
+    return pow(x, p[0]);
+}
+static double f_max(double x, const double *p)
+{
+    return fmax(x, p[0]);
+}
+static double f_min(double x, const double *p)
+{
+    return fmin(x, p[0]);
+}
 
 /* Parameters are attributes, by name and with their defaults. kind FUNCTION and no function: not
  * known. */
@@ -67,7 +142,10 @@ static const function FUNCTIONS[] = {
     {"Mish", MSKP_FUNCTION, f_mish, {{0}}},
     {"Neg", MSKP_FUNCTION, f_neg, {{0}}},
     {"Relu", MSKP_RELU, NULL, {{0}}},
-    {"Selu", MSKP_FUNCTION, f_selu, {{"alpha", 1.67326319217681884765625}, {"gamma", 1.05070102214813232421875}}},
+    {"Selu",
+     MSKP_FUNCTION,
+     f_selu,
+     {{"alpha", 1.67326319217681884765625}, {"gamma", 1.05070102214813232421875}}},
     {"Sigmoid", MSKP_SIGMOID, NULL, {{0}}},
     {"Sign", MSKP_FUNCTION, f_sign, {{0}}},
     {"Sin", MSKP_FUNCTION, f_sin, {{0}}},
@@ -90,7 +168,7 @@ static bool activate(net *n, const node_proto *node, const mskp_activation_desc 
 {
     const tensor *x = net_input(n, node, 0);
     const tensor *y = net_output(n, node, 0);
-    return flow_on(n, node, mskp_activation(n->graph, value_name(y), x->value, desc));
+    return is_flow(x) && flow_on(n, node, mskp_activation(n->graph, value_name(y), x->value, desc));
 }
 
 /* One limit of a Clip, from the attribute or the input. False: not a known number. */
@@ -111,8 +189,8 @@ static bool clip_limit(const net *n, const node_proto *node, const char *name, s
 
 static bool describe_clip(net *n, const node_proto *node)
 {
-    mskp_activation_desc desc = {.kind = MSKP_FUNCTION, .function = f_clip,
-                                 .parameters = {-HUGE_VAL, HUGE_VAL}};
+    mskp_activation_desc desc = {
+        .kind = MSKP_FUNCTION, .function = f_clip, .parameters = {-HUGE_VAL, HUGE_VAL}};
     if (!clip_limit(n, node, "min", 1, &desc.parameters[0]) ||
         !clip_limit(n, node, "max", 2, &desc.parameters[1]) ||
         !(desc.parameters[0] <= desc.parameters[1])) {
@@ -140,8 +218,8 @@ bool describe_function(net *n, const node_proto *node)
         desc.kind = f->kind;
         desc.function = f->f;
         for (size_t k = 0; k < 2 && f->parameters[k].name; k++)
-            desc.parameters[k] = attribute_float(node, f->parameters[k].name,
-                                                 f->parameters[k].otherwise);
+            desc.parameters[k] =
+                attribute_float(node, f->parameters[k].name, f->parameters[k].otherwise);
         /* mskp's zero means its default. */
         if (!f->f && f->parameters[0].name && !(fabs(desc.parameters[0]) > 0))
             desc = (mskp_activation_desc){.kind = MSKP_FUNCTION};
@@ -156,7 +234,8 @@ bool describe_identity(net *n, const node_proto *node)
     mskp_activation_desc desc = {.kind = MSKP_IDENTITY};
     tensor *mask = net_output(n, node, 1);
     if (training && !(on && on->whole && on->count == 1 && !on->whole[0])) {
-        const numbers *ratio = net_input(n, node, 1) ? known_numbers(n, net_input(n, node, 1)) : NULL;
+        const numbers *ratio =
+            net_input(n, node, 1) ? known_numbers(n, net_input(n, node, 1)) : NULL;
         if (!ratio || !ratio->real || ratio->count != 1 || ratio->real[0] > 0)
             desc.kind = MSKP_FUNCTION;
     }
@@ -177,7 +256,7 @@ bool describe_identity(net *n, const node_proto *node)
 /* What is found out about the operands of a node. */
 typedef struct operands {
     dims out;
-    size_t axis;        /* of the channels, in the result */
+    size_t axis; /* of the channels, in the result */
     size_t channels;
     const char *pinned; /* all of what flows is */
     mskp_value values[8];
@@ -260,9 +339,9 @@ static bool add_flow(net *n, const node_proto *node, tensor *t, operands *o)
         o->vague = true;
         return false;
     }
-    const mskp_value value = at != NO_AXIS ? channels_on(n, t, at)
-                                           : mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1,
-                                                         ns, spatial);
+    const mskp_value value = at != NO_AXIS
+                                 ? channels_on(n, t, at)
+                                 : mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1, ns, spatial);
     add_value(o, fit_to(n, value, ns, spatial));
     return true;
 }
@@ -413,7 +492,8 @@ bool describe_combine(net *n, const node_proto *node)
             exact = true;
         }
     pin_divisors(n, node);
-    if (is_op(node, "Pow") && net_input(n, node, 1) && !is_flow(net_input(n, node, 1))) exact = true;
+    if (is_op(node, "Pow") && net_input(n, node, 1) && !is_flow(net_input(n, node, 1)))
+        exact = true;
     return gather_operands(n, node, &o) && finish(n, node, &o, exact, kind);
 }
 
@@ -430,8 +510,8 @@ bool describe_prelu(net *n, const node_proto *node)
     mskp_param param;
     if (!slope || !slope->data || !is_flow(x)) return false;
     const size_t elements = tensor_elements(slope->data);
-    const size_t axis = x->axis, at = axis == NO_AXIS ? NO_AXIS
-                                      : aligned(&slope->dims, x->dims.rank, axis);
+    const size_t axis = x->axis,
+                 at = axis == NO_AXIS ? NO_AXIS : aligned(&slope->dims, x->dims.rank, axis);
     if (slope->dims.rank > x->dims.rank || (elements > 1 && at == NO_AXIS)) return false;
     if (elements > 1 && slope->dims.dim[at] != elements) return describe_elementwise(n, node);
     if (!take_vector(n, node, 1, elements, &param)) return false;

@@ -21,24 +21,23 @@ static void fill_desc(const node_proto *node, const window *w, mskp_conv_desc *d
 static bool convolve(net *n, const node_proto *node, bool transposed)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const tensor *weight = net_input(n, node, 1);
+    const tensor *kernel = net_input(n, node, 1);
     size_t axes[MSKP_MAX_DIMS];
     mskp_conv_desc desc = {0};
     window w;
-    if (!is_flow(x) || !weight || weight->dims.rank > MSKP_MAX_DIMS) return false;
+    if (!is_flow(x) || !kernel || kernel->dims.rank > MSKP_MAX_DIMS) return false;
     const mskp_value in = channels_on(n, x, 1);
     if (!in.id || !is_image(n, &x->dims, 1)) return false;
-    if (!(transposed ? node_transposed : node_window)(node, &x->dims, weight->dims.dim + 2, &w))
+    if (!(transposed ? node_transposed : node_window)(node, &x->dims, kernel->dims.dim + 2, &w))
         return false;
-    for (size_t k = 0; k < weight->dims.rank; k++) axes[k] = k;
-    desc.weight = take_param(n, node, 1, weight->dims.rank, axes);
+    for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
+    desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
     if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
     fill_desc(node, &w, &desc);
     const mskp_value fitted = fit(n, in, &x->dims, 1);
-    set_flow(n, y,
-             (transposed ? mskp_conv_transposed : mskp_conv)(n->graph, value_name(y), fitted,
-                                                            &desc),
-             1);
+    set_flow(
+        n, y,
+        (transposed ? mskp_conv_transposed : mskp_conv)(n->graph, value_name(y), fitted, &desc), 1);
     return true;
 }
 
@@ -57,8 +56,8 @@ bool describe_conv_transposed(net *n, const node_proto *node)
 static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t axis)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const mskp_value in = is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis)
-                                                          : (mskp_value){0};
+    const mskp_value in =
+        is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
     if (!in.id || node->n_output != 1) return false;
     const size_t channels = x->dims.dim[axis];
     const double least = 1e-300; /* mskp's 0 means 1e-5 */
@@ -101,8 +100,7 @@ bool describe_layer_norm(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     size_t axis;
-    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) ||
-        axis + 1 != x->dims.rank)
+    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) || axis + 1 != x->dims.rank)
         return false;
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_LAYER_NORM}, axis);
 }
@@ -117,9 +115,9 @@ static bool linear(net *n, const node_proto *node, size_t flow, size_t axis, siz
     const mskp_value in = channels_on(n, x, axis);
     const size_t axes[] = {!in_axis, in_axis};
     if (!in.id) return false;
-    const mskp_param weight = take_param(n, node, !flow, 2, axes);
-    if (!weight.id) return false;
-    set_flow(n, y, mskp_linear(n->graph, value_name(y), fit(n, in, &x->dims, axis), weight, bias),
+    const mskp_param matrix = take_param(n, node, !flow, 2, axes);
+    if (!matrix.id) return false;
+    set_flow(n, y, mskp_linear(n->graph, value_name(y), fit(n, in, &x->dims, axis), matrix, bias),
              y_axis);
     return true;
 }
@@ -179,7 +177,7 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
     if (!linear(n, node, flow, axis, in_axis, bias, y, y_axis)) return false;
     if (add) {
         tensor *z = net_output(n, add, 0);
-        n->done[y->consumer - 1] = 1;
+        n->done[y->consumer - 1] = DONE;
         set_flow(n, z, y->value, y_axis);
     }
     return true;
@@ -253,6 +251,11 @@ static bool multiply(net *n, const node_proto *node)
     if (!pa && !pb) return false;
     tensor *from = pa ? a : b, *other = pa ? b : a;
     const size_t axis = pa ? at_a : at_b;
+    if (pa && pb && a->dims.dim[a->axis] != b->dims.dim[b->axis]) { /* one for all */
+        pin(n, a, node->op_type);
+        pin(n, b, node->op_type);
+        return false;
+    }
     if (pa && pb) {
         mskp_tie(n->graph, a->value, b->value);
     } else if ((pa ? pa : pb) == BATCH) {

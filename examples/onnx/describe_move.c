@@ -41,8 +41,8 @@ bool describe_pool(net *n, const node_proto *node)
         desc.spatial[i] = w.out[i];
         padded |= w.before[i] || w.after[i] || w.ceil;
     }
-    desc.keeps_constants = is_op(node, "AveragePool") &&
-                           (!padded || !attribute_int(node, "count_include_pad", 0));
+    desc.keeps_constants =
+        is_op(node, "AveragePool") && (!padded || !attribute_int(node, "count_include_pad", 0));
     return image_made(n, node, mskp_pool(n->graph, value_name(y), in, &desc));
 }
 
@@ -51,8 +51,8 @@ bool describe_global_pool(net *n, const node_proto *node)
     const mskp_pool_desc desc = {.kind = is_op(node, "GlobalMaxPool") ? MSKP_POOL_GLOBAL_MAX
                                                                       : MSKP_POOL_GLOBAL_AVERAGE};
     const mskp_value in = image_of(n, node);
-    return in.id && image_made(n, node,
-                               mskp_pool(n->graph, value_name(net_output(n, node, 0)), in, &desc));
+    return in.id &&
+           image_made(n, node, mskp_pool(n->graph, value_name(net_output(n, node, 0)), in, &desc));
 }
 
 /* Positions change, channels do not. */
@@ -126,9 +126,9 @@ bool describe_reduce(net *n, const node_proto *node)
     const bool keeps = mean || max || is_op(node, "ReduceMin");
     mskp_value value;
     if (all_spatial && (mean || max))
-        value = mskp_pool(n->graph, value_name(y), x->value,
-                          &(mskp_pool_desc){.kind = mean ? MSKP_POOL_GLOBAL_AVERAGE
-                                                         : MSKP_POOL_GLOBAL_MAX});
+        value = mskp_pool(
+            n->graph, value_name(y), x->value,
+            &(mskp_pool_desc){.kind = mean ? MSKP_POOL_GLOBAL_AVERAGE : MSKP_POOL_GLOBAL_MAX});
     else
         value = resize_positions(n, x->value, &y->dims, axis, keeps);
     set_flow(n, y, value, axis);
@@ -142,7 +142,8 @@ bool describe_softmax(net *n, const node_proto *node)
     tensor *y = net_output(n, node, 0);
     const bool old = n->m->opset < 13;
     size_t axis;
-    if (!to_axis(attribute_int(node, "axis", old ? 1 : -1), x->dims.rank, &axis)) return false;
+    if (!is_flow(x) || !to_axis(attribute_int(node, "axis", old ? 1 : -1), x->dims.rank, &axis))
+        return false;
     if (!x->pinned && (old ? x->axis >= axis : x->axis == axis)) return false;
     set_flow(n, y,
              mskp_activation(n->graph, value_name(y), x->value,
@@ -167,6 +168,7 @@ bool describe_transpose(net *n, const node_proto *node)
     tensor *y = net_output(n, node, 0);
     const attribute_proto *perm = node_attribute(node, "perm");
     size_t axis = NO_AXIS;
+    if (!is_flow(x)) return false;
     for (size_t k = 0; k < y->dims.rank; k++)
         if ((perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k) == x->axis) axis = k;
     return moved(n, x, y, axis);
@@ -249,7 +251,7 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     const size_t length = y->dims.dim[axis], after = product_of(&y->dims, axis + 1, g->end_y);
     const size_t before = all / length / after;
     size_t spatial[MSKP_MAX_SPATIAL];
-    if (all > (size_t)1 << 22) return (mskp_value){0};
+    if (all > MOST_CHANNELS / 4) return (mskp_value){0};
     size_t *at = malloc(length * sizeof *at);
     if (!at) return (mskp_value){0};
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
@@ -278,6 +280,7 @@ static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g
     size_t spatial[MSKP_MAX_SPATIAL], p = 1;
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    if (product_of(&x->dims, g->first_x, g->end_x) > MOST_CHANNELS) return (mskp_value){0};
     if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
     if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
     return regroup(n, x, y, g, axis);
@@ -320,9 +323,9 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     if (!more) return false;
     n->shuffles = more;
     more[n->shuffle_count++] = (shuffle){join, x->name};
-    n->done[turn] = n->done[join] = 1;
-    set_flow(n, z,
-             mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
+    n->done[n->node] = n->done[turn] = DONE_WITHIN;
+    n->done[join] = DONE;
+    set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
              x->axis);
     return true;
 }
@@ -333,6 +336,7 @@ bool describe_reshape(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     group g;
+    if (!is_flow(x)) return false;
     if (x->pinned || x->dims.dim[x->axis] == 1) {
         set_pinned(n, y, x->pinned ? x->pinned : node->op_type);
         return true;
@@ -349,8 +353,7 @@ bool describe_reshape(net *n, const node_proto *node)
     if (long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
     if (long_y > 1) axis = choose(n, y, &g);
     if (axis == NO_AXIS) return false;
-    const mskp_value value =
-        long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
+    const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
     if (!value.id) return false;
     set_flow(n, y, value, axis);
     return true;
@@ -360,6 +363,7 @@ bool describe_expand(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    if (!is_flow(x)) return false;
     if (x->pinned) {
         set_pinned(n, y, x->pinned);
         return true;
@@ -456,8 +460,7 @@ bool describe_gather(net *n, const node_proto *node)
     for (size_t i = 0; good && i < k->count; i++) {
         good = to_axis(k->whole[i], x->dims.dim[axis], &places[i]);
     }
-    if (good)
-        set_flow(n, y, mskp_pick(n->graph, value_name(y), x->value, k->count, places), axis);
+    if (good) set_flow(n, y, mskp_pick(n->graph, value_name(y), x->value, k->count, places), axis);
     free(places);
     return good;
 }
@@ -476,14 +479,16 @@ bool describe_pad(net *n, const node_proto *node)
     mskp_value value = x->value;
     const size_t axis = x->axis;
     if (axis < x->dims.rank && (before[axis] || after[axis])) {
-        if (!constant || !zeros || before[axis] < 0 || after[axis] < 0 || x->pinned) return false;
+        if (!constant || !zeros || before[axis] < 0 || after[axis] < 0 || x->pinned ||
+            y->dims.dim[axis] > MOST_CHANNELS)
+            return false;
         value = mskp_pad_channels(n->graph, value_name(y), value, (size_t)before[axis],
                                   (size_t)after[axis]);
     }
     leave_data(n, 2);
     if (constant && !zeros) { /* what is 0 does not stay so */
-        value = mskp_activation(n->graph, NULL, value,
-                                &(mskp_activation_desc){.kind = MSKP_FUNCTION});
+        value =
+            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_FUNCTION});
     }
     set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
     y->pinned = x->pinned;
@@ -541,7 +546,10 @@ bool describe_concat(net *n, const node_proto *node)
         return true;
     }
     mskp_value *values = malloc((node->n_input + 1) * sizeof *values);
-    if (!values) return false;
+    if (!values || y->dims.dim[axis] > MOST_CHANNELS) {
+        free(values);
+        return false;
+    }
     for (size_t k = 0; k < node->n_input; k++) values[k] = operand(n, node, k, axis);
     mskp_value value;
     if (along == axis) {

@@ -14,6 +14,7 @@ static const dims *in_dims(const net *n, const node_proto *node, size_t k)
 
 static void set_axis(dims *out, size_t k, size_t length, bool varies)
 {
+    if (k >= MAX_RANK) return;
     out->dim[k] = length;
     out->varies[k] = varies;
 }
@@ -107,8 +108,7 @@ static bool conv_transposed(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
     window v;
-    if (!x || !w || x->rank != w->rank || x->rank < 3 ||
-        !node_transposed(node, x, w->dim + 2, &v))
+    if (!x || !w || x->rank != w->rank || x->rank < 3 || !node_transposed(node, x, w->dim + 2, &v))
         return false;
     const size_t groups = (size_t)attribute_int(node, "group", 1);
     if (!groups || w->dim[0] != x->dim[1] || groups > x->dim[1]) return false;
@@ -148,8 +148,7 @@ static bool resize(net *n, const node_proto *node, dims *out)
     tensor *size = upsample || n->m->opset < 11 ? NULL : net_input(n, node, 3);
     const numbers *s = scale ? known_numbers(n, scale) : NULL;
     const numbers *z = size ? known_numbers(n, size) : NULL;
-    if (!x || node_attribute(node, "axes") ||
-        node_attribute(node, "keep_aspect_ratio_policy"))
+    if (!x || node_attribute(node, "axes") || node_attribute(node, "keep_aspect_ratio_policy"))
         return false;
     *out = *x;
     for (size_t k = 0; k < x->rank; k++) {
@@ -241,8 +240,11 @@ static bool unsqueeze(net *n, const node_proto *node, dims *out)
     const tensor *t = n->m->opset >= 13 ? net_input(n, node, 1) : NULL;
     uint8_t axes[MAX_RANK];
     bool given;
-    const size_t more = t ? (t->known ? t->numbers.count : t->data ? tensor_elements(t->data) : 99)
-                        : a ? a->n_ints : 99;
+    const size_t more = t   ? (t->known  ? t->numbers.count
+                               : t->data ? tensor_elements(t->data)
+                                         : 99)
+                        : a ? a->n_ints
+                            : 99;
     if (!x || more > MAX_RANK || x->rank + more > MAX_RANK) return false;
     const size_t rank = x->rank + more;
     if (!node_axes(n, node, 1, 13, rank, axes, &given)) return false;

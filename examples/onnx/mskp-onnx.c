@@ -29,18 +29,21 @@ static const arg OPTIONS[] = {
     {"", NULL, ARG_WORDS, AT(files), 0, 2, NULL},
     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
      "leave at most this part of the multiply-accumulates"},
-    {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1, "leave at most this part of the parameters"},
+    {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1,
+     "leave at most this part of the parameters"},
     {"ratio", "R", ARG_NUMBER, AT(ratio), 0, 1, "remove this part of each layer's units"},
     {"threshold", "T", ARG_NUMBER, AT(threshold), 0, 1e300, "remove units that score at most T"},
     {"mask", "FILE", ARG_PATH, AT(mask), 0, 0, "remove what this mask says (docs/mask-file.md)"},
     {"score", "l1|l2|gamma|unit-l1|unit-l2", ARG_CHOICE, AT(score), 0, 0,
      "how much a unit matters: a norm of its filters, batch norm's |gamma|, or a norm of all that\n"
-     "belongs to it; norms are told in parts of their layer's mean, unless --threshold is given [l1]"},
+     "belongs to it; norms are told in parts of their layer's mean, unless --threshold is given "
+     "[l1]"},
     {"reduce", "sum|mean|max|min|joint", ARG_CHOICE, AT(reduce), 0, 0,
      "several layers' numbers for one unit become one by this [mean]"},
     {"constants", "auto|drop|fold|merge", ARG_CHOICE, AT(constants), 0, 0,
      "what removed channels still put out is handed on; without this, it is dropped"},
-    {"round-to", "N", ARG_COUNT, AT(round_to), 1, 65536, "layers keep a multiple of N channels [1]"},
+    {"round-to", "N", ARG_COUNT, AT(round_to), 1, 65536,
+     "layers keep a multiple of N channels [1]"},
     {"min-channels", "N", ARG_COUNT, AT(min_channels), 1, 65536,
      "no layer keeps fewer channels, if it has so many [1]"},
     {"keep", "PATTERN", ARG_WORDS, AT(keep), 0, ARG_MOST_WORDS,
@@ -229,9 +232,8 @@ static bool read_mask(job *j)
     mskp_error err;
     char *text = read_text(j, j->o.mask, &length);
     if (!text) return false;
-    const bool good =
-        !mskp_mask_read(j->graph, length, text, j->counts.units, j->keep, &err) ||
-        fail(&j->f, "%s: %s", j->o.mask, err.text);
+    const bool good = !mskp_mask_read(j->graph, length, text, j->counts.units, j->keep, &err) ||
+                      fail(&j->f, "%s: %s", j->o.mask, err.text);
     free(text);
     return good;
 }
@@ -301,9 +303,10 @@ static bool hand_on(job *j)
                               j->values, j->kept, &j->constants, &err) ||
         mskp_constants_total(j->constants, &total, &err))
         return refuse(j, &err);
-    printf("constants: %zu added to biases and means, %zu handed to %zu units that stay for it, %zu "
-           "dropped, %zu not constant\n",
-           total.folded, total.merged, total.carriers, total.dropped, total.live);
+    printf(
+        "constants: %zu added to biases and means, %zu handed to %zu units that stay for it, %zu "
+        "dropped, %zu not constant\n",
+        total.folded, total.merged, total.carriers, total.dropped, total.live);
     if (!total.exact) printf("  not exact: %s\n", total.why);
     if (j->o.zeroed)
         printf("zeroed: filters and scales of what is removed; its shifts and biases are not, and "
@@ -314,8 +317,7 @@ static bool hand_on(job *j)
 static bool write_zeroed(job *j)
 {
     const bool all = j->o.constants == NO_CONSTANTS;
-    const mskp_penalty what = {
-        .roles = all ? MSKP_ROLES_UNIT : MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+    const mskp_penalty what = {.roles = all ? MSKP_ROLES_UNIT : MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
     mskp_error err;
     if (!j->o.zeroed) return true;
     if (mskp_penalty_zero(j->graph, j->counts.units, j->keep, &what, j->counts.params, j->values,
@@ -375,20 +377,26 @@ static bool prune(job *j)
 
 static bool check_options(options *o, size_t size, char *text)
 {
-    const int demands = (o->macs > 0) + (o->params > 0) + (o->ratio > 0) + (o->threshold >= 0) +
-                        (o->mask != NULL);
-    const char *const outputs[] = {o->files.count > 1 ? o->files.text[1] : NULL, o->zeroed,
-                                   o->save_mask, o->json, o->files.text[0], o->mask};
+    const int demands =
+        (o->macs > 0) + (o->params > 0) + (o->ratio > 0) + (o->threshold >= 0) + (o->mask != NULL);
+    const char *const outputs[] = {o->files.count > 1 ? o->files.text[1] : NULL,
+                                   o->zeroed,
+                                   o->save_mask,
+                                   o->json,
+                                   o->files.text[0],
+                                   o->mask};
     if (!o->files.count) return args_refuse(size, text, "which file? see --help");
     if (o->files.count < 2) {
         const bool more = demands || o->zeroed || o->save_mask || o->json;
-        return !more || args_refuse(size, text, "where does the pruned network go? IN.onnx OUT.onnx");
+        return !more ||
+               args_refuse(size, text, "where does the pruned network go? IN.onnx OUT.onnx");
     }
     if (!demands)
         return args_refuse(size, text,
                            "how much? --macs, --params, --ratio, --threshold or --mask");
     if (o->mask && demands > 1)
-        return args_refuse(size, text, "--mask says what is removed; --macs and the like have no use");
+        return args_refuse(size, text,
+                           "--mask says what is removed; --macs and the like have no use");
     for (size_t i = 0; i < 4; i++)
         for (size_t k = i + 1; k < 6; k++)
             if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))

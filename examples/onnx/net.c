@@ -69,10 +69,10 @@ double attribute_float(const node_proto *node, const char *name, double otherwis
 
 const char *attribute_text(const node_proto *node, const char *name, const char *otherwise)
 {
-    static const char *const KNOWN[] = {
-        "NOTSET",  "SAME_UPPER", "SAME_LOWER", "VALID", "constant",      "reflect",
-        "edge",    "wrap",       "DCR",        "CRD",   "none",          "tanh",
-        "nearest", "linear",     "cubic",      "crop",  "half_pixel"};
+    static const char *const KNOWN[] = {"NOTSET",  "SAME_UPPER", "SAME_LOWER", "VALID",  "constant",
+                                        "reflect", "edge",       "wrap",       "DCR",    "CRD",
+                                        "none",    "tanh",       "nearest",    "linear", "cubic",
+                                        "crop",    "half_pixel"};
     const attribute_proto *a = node_attribute(node, name);
     if (!a || !a->has_s) return otherwise;
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
@@ -200,8 +200,8 @@ bool node_transposed(const node_proto *node, const dims *in, const size_t *kerne
         w->before[i] = pads[i];
         w->after[i] = pads[w->axes + i];
         if (!w->size[i] || !w->stride[i] || !w->dilation[i]) return false;
-        const size_t all = (in->dim[2 + i] - 1) * w->stride[i] +
-                           w->dilation[i] * (w->size[i] - 1) + w->output_pad[i] + 1;
+        const size_t all = (in->dim[2 + i] - 1) * w->stride[i] + w->dilation[i] * (w->size[i] - 1) +
+                           w->output_pad[i] + 1;
         if (all <= pads[i] + pads[w->axes + i]) return false;
         w->out[i] = all - pads[i] - pads[w->axes + i];
     }
@@ -371,12 +371,11 @@ static bool stated_shape(const Onnx__ValueInfoProto *v, const lengths *l, bool i
     *d = (dims){.rank = s->n_dim};
     for (size_t k = 0; k < s->n_dim; k++) {
         const dimension *x = s->dim[k];
-        const bool number =
-            x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
-            x->dim_value > 0;
-        const char *name =
-            x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ? x->dim_param
-                                                                                 : NULL;
+        const bool number = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+                            x->dim_value > 0;
+        const char *name = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
+                               ? x->dim_param
+                               : NULL;
         *open = k;
         d->varies[k] = !number;
         if (number)

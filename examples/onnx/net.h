@@ -34,7 +34,7 @@ typedef struct tensor {
     /* Data of the file: axis k is axis from[k] of the data; NO_AXIS: of length 1, or repeated. */
     tensor_proto *data;
     size_t from[MAX_RANK];
-    bool copied; /* reached by another name */
+    bool copied;         /* reached by another name */
     size_t root, weight; /* the tensor that has the data first; its index in weights, + 1 */
     /* What flows. pinned: by which operator all its channels are pinned, and any axis may stand for
      * them; NULL: they may leave. */
@@ -58,6 +58,9 @@ typedef struct weight {
     char *original;
 } weight;
 
+/* WITHIN: of a shuffle that becomes one node; whether it still fits does not matter. */
+enum { DONE = 1, DONE_WITHIN = 2 };
+
 typedef struct net net;
 
 /* A node that becomes a Gather of channels: a shuffle, whose parts need not stay equal. */
@@ -76,7 +79,7 @@ struct net {
     size_t weight_count, weight_room;
     shuffle *shuffles; /* in the order of the nodes */
     size_t shuffle_count;
-    uint8_t *done; /* [nodes] 1: described with one before */
+    uint8_t *done;  /* [nodes] 1: described with one before */
     uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
     /* What was taken out of the model; names of tensors are of it. */
     ProtobufCMessage **removed;

@@ -11,8 +11,8 @@
 #include "describe.h"
 
 typedef struct writer {
-    net *was;             /* as described */
-    net now;              /* as inferred anew */
+    net *was; /* as described */
+    net now;  /* as inferred anew */
     const mskp_plan *plan;
     const node_proto *at; /* the node at hand */
     size_t made;          /* new initializers */
@@ -54,17 +54,16 @@ static void shrink(writer *r)
     net *n = r->was;
     for (size_t i = 0; i < n->weight_count; i++) {
         const weight *w = &n->weights[i];
-        size_t shape[MAX_RANK];
+        size_t size[MAX_RANK];
         bool changed = false;
         if (!w->param.id) continue;
-        for (size_t k = 0; k < w->data->n_dims; k++) shape[k] = (size_t)w->data->dims[k];
+        for (size_t k = 0; k < w->data->n_dims; k++) size[k] = (size_t)w->data->dims[k];
         for (uint32_t j = 0; j < w->ndim; j++) {
-            const size_t left = kept(r->plan, w, j, shape[w->order[j]]);
-            changed |= left != shape[w->order[j]];
-            shape[w->order[j]] = left;
+            const size_t left = kept(r->plan, w, j, size[w->order[j]]);
+            changed |= left != size[w->order[j]];
+            size[w->order[j]] = left;
         }
-        if (changed)
-            tensor_shrink(n->m, w->data, w->data->n_dims, shape);
+        if (changed) tensor_shrink(n->m, w->data, w->data->n_dims, size);
     }
 }
 
@@ -75,7 +74,9 @@ static bool drop_copies(writer *r)
     for (size_t i = 0; i < n->weight_count; i++) {
         weight *w = &n->weights[i];
         const tensor *original = w->user ? net_tensor(n, w->original) : NULL;
-        if (!original || tensor_elements(w->data) != product_of(&original->dims, 0, original->dims.rank)) continue;
+        if (!original ||
+            tensor_elements(w->data) != product_of(&original->dims, 0, original->dims.rank))
+            continue;
         if (!model_set_string(&w->user->input[w->input], w->original))
             return fail(n->f, "no memory for a name");
     }
@@ -124,14 +125,14 @@ static bool no_memory(const writer *r)
 }
 
 /* Input k becomes new whole numbers. */
-static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *numbers)
+static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *list)
 {
     node_proto *node = (node_proto *)r->at;
     char name[400];
     snprintf(name, sizeof name, "%.300s/mskp/%zu", r->at->output[0], k);
     while (net_tensor(&r->now, name))
         snprintf(name, sizeof name, "%.300s/mskp/%zu/%zu", r->at->output[0], k, ++r->made);
-    tensor_proto *t = model_add_integers(r->was->m, name, 1, &count, numbers);
+    tensor_proto *t = model_add_integers(r->was->m, name, 1, &count, list);
     if (!t || !net_adopt(&r->now, t)) return no_memory(r);
     while (node->n_input <= k) {
         char **more = realloc(node->input, (node->n_input + 1) * sizeof *more);
@@ -144,14 +145,14 @@ static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *number
     return model_set_string(&node->input[k], name) || no_memory(r);
 }
 
-static bool set_attribute(writer *r, const char *name, size_t count, const int64_t *numbers)
+static bool set_attribute(writer *r, const char *name, size_t count, const int64_t *list)
 {
     node_proto *node = (node_proto *)r->at;
     attribute_proto *a = (attribute_proto *)node_attribute(node, name);
     if (!a && !(a = node_add_attribute(node, name))) return no_memory(r);
     int64_t *more = realloc(a->ints, (count + 1) * sizeof *more);
     if (!more) return no_memory(r);
-    memcpy(more, numbers, count * sizeof *more);
+    memcpy(more, list, count * sizeof *more);
     a->ints = more;
     a->n_ints = count;
     a->has_type = 1;
@@ -194,7 +195,9 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
     for (size_t i = 0; i < want.rank; i++) {
         list[i] = (int64_t)want.dim[i];
         if (!want.varies[i]) continue;
-        if (!reshape) return fail(r->was->f, "%s: its shape has an open length and a width that is cut", r->at->output[0]);
+        if (!reshape)
+            return fail(r->was->f, "%s: its shape has an open length and a width that is cut",
+                        r->at->output[0]);
         if (x && i < x->dims.rank && x->dims.varies[i] && x->dims.dim[i] == want.dim[i])
             list[i] = 0;
         else if (!rest)
@@ -225,8 +228,8 @@ static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attrib
     if (!copy) return no_memory(r);
     memcpy(copy, list, count * sizeof *copy);
     copy[index] = number;
-    const bool good = by_attribute ? set_attribute(r, attribute, count, copy)
-                                   : set_numbers(r, k, count, copy);
+    const bool good =
+        by_attribute ? set_attribute(r, attribute, count, copy) : set_numbers(r, k, count, copy);
     free(copy);
     return good;
 }
@@ -459,20 +462,13 @@ static bool check_outputs(writer *r)
     return true;
 }
 
-/* Within a shuffle that became a Gather nothing needs to fit any more. */
-static bool is_within_shuffle(const writer *r)
-{
-    const tensor *t = was_output(r, 0);
-    return t && !is_flow(t) && !t->known && !t->data && t->sized && r->was->shuffle_count;
-}
-
 static bool rewrite_nodes(writer *r)
 {
     const graph_proto *g = r->was->m->graph;
     for (size_t i = 0; i < g->n_node; i++) {
         r->at = g->node[i];
         r->now.node = i;
-        if (!is_within_shuffle(r) && !mend(r, i)) return false;
+        if (r->was->done[i] != DONE_WITHIN && !mend(r, i)) return false;
         if (!infer_node(&r->now, r->at) || !check_outputs(r)) return false;
     }
     return true;
