@@ -40,6 +40,14 @@ static bool read_counts(const char *text, size_t n, double most, size_t *counts)
     return true;
 }
 
+static bool read_word(const arg *option, const char *word, arg_words *words)
+{
+    if (!*word || words->count >= ARG_MOST_WORDS || (double)words->count >= option->most)
+        return false;
+    words->text[words->count++] = word;
+    return true;
+}
+
 static bool read_value(const arg *option, const char *value, void *all)
 {
     void *to = (char *)all + option->offset;
@@ -64,6 +72,8 @@ static bool read_value(const arg *option, const char *value, void *all)
                read_count(value + strcspn(value, "0123456789"), &end, count);
     case ARG_COUNTS:
         return read_counts(value, (size_t)option->least, option->most, count);
+    case ARG_WORDS:
+        return read_word(option, value, to);
     case ARG_FLAG:
         break;
     }
@@ -89,18 +99,29 @@ static bool refuse_value(const arg *option, const char *value, size_t size, char
                        option->most);
 }
 
+static const arg *find(const char *name, size_t length, size_t n, const arg *table)
+{
+    for (size_t k = 0; k < n; k++)
+        if (strlen(table[k].name) == length && !memcmp(table[k].name, name, length))
+            return &table[k];
+    return NULL;
+}
+
 bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size, char *text)
 {
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
-        const arg *option = NULL;
         if (!strcmp(word, "-h")) word = "--help";
-        if (strncmp(word, "--", 2) != 0)
-            return args_refuse(size, text, "\"%.80s\" is not an option; see --help", word);
+        if (strncmp(word, "--", 2) != 0) {
+            const arg *words = *word == '-' ? NULL : find("", 0, n, table);
+            if (!words)
+                return args_refuse(size, text, "\"%.80s\" is not an option; see --help", word);
+            if (!read_value(words, word, to))
+                return args_refuse(size, text, "\"%.80s\" is one word too many; see --help", word);
+            continue;
+        }
         const size_t length = strcspn(word + 2, "=");
-        for (size_t k = 0; k < n; k++)
-            if (strlen(table[k].name) == length && !memcmp(table[k].name, word + 2, length))
-                option = &table[k];
+        const arg *option = length ? find(word + 2, length, n, table) : NULL;
         if (!option)
             return args_refuse(size, text, "there is no option \"%.80s\"; see --help", word);
         if (word[2 + length]) value = word + 3 + length;
@@ -120,6 +141,7 @@ bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size
 void args_help(size_t n, const arg *table)
 {
     for (const arg *o = table; o < table + n; o++) {
+        if (!*o->name) continue;
         printf("  --%s%s%s\n        ", o->name, o->value ? " " : "", o->value ? o->value : "");
         for (const char *c = o->help; *c; c++) {
             putchar(*c);

@@ -13,10 +13,19 @@ typedef enum arg_kind {
     ARG_CHOICE,        /* size_t: the index of the word in `value` */
     ARG_CHOICE_NUMBER, /* size_t: the number that the word ends with */
     ARG_FLAG,          /* bool; takes no value */
+    ARG_WORDS,         /* arg_words, at most `most`: one for each time that it is given */
 } arg_kind;
 
+enum { ARG_MOST_WORDS = 64 };
+typedef struct arg_words {
+    size_t count;
+    const char *text[ARG_MOST_WORDS]; /* into argv */
+} arg_words;
+
 typedef struct arg {
-    const char *name, *value; /* value: what the help text shows; of a choice, the words: a|b|c */
+    /* name "": what has no -- before it, as ARG_WORDS. value: what the help text shows; of a choice,
+     * the words: a|b|c */
+    const char *name, *value;
     arg_kind kind;
     size_t offset; /* of the field, in the struct that is filled in */
     double least, most;

@@ -1,0 +1,593 @@
+#include "describe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Values ---- */
+
+const char *value_name(const tensor *t)
+{
+    for (const char *c = t->name; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 127) return NULL;
+    return t->name;
+}
+
+size_t product_of(const dims *d, size_t first, size_t last)
+{
+    size_t p = 1;
+    for (size_t k = first; k < last; k++) p *= d->dim[k];
+    return p;
+}
+
+bool is_image(const net *n, const dims *d, size_t axis)
+{
+    return axis == 1 && d->rank >= 2 && d->rank <= 2 + MSKP_MAX_SPATIAL &&
+           (d->dim[0] == n->batch || d->dim[0] == 1);
+}
+
+static size_t positions(const net *n, const dims *d, size_t axis)
+{
+    size_t p = 1;
+    for (size_t k = 0; k < d->rank; k++)
+        if (k != axis) p *= d->dim[k];
+    return p % n->batch ? p : p / n->batch;
+}
+
+uint32_t layout(const net *n, const dims *d, size_t axis, size_t spatial[MSKP_MAX_SPATIAL])
+{
+    if (is_image(n, d, axis)) {
+        memcpy(spatial, d->dim + 2, (d->rank - 2) * sizeof *spatial);
+        return (uint32_t)d->rank - 2;
+    }
+    spatial[0] = positions(n, d, axis);
+    return spatial[0] != 1;
+}
+
+static mskp_value tied_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial)
+{
+    size_t channels;
+    mskp_value_shape(n->graph, value, &channels, NULL);
+    const mskp_value fresh = mskp_fresh(n->graph, NULL, channels, nspatial, spatial);
+    mskp_tie(n->graph, fresh, value);
+    return fresh;
+}
+
+mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis)
+{
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, d, axis, spatial);
+    return tied_to(n, value, ns, spatial);
+}
+
+mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial)
+{
+    size_t channels, have[MSKP_MAX_SPATIAL], p = 1, q = 1;
+    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
+    bool same = nhave == nspatial;
+    for (uint32_t i = 0; i < nhave; i++) p *= have[i];
+    for (uint32_t i = 0; i < nspatial; i++) q *= spatial[i];
+    for (uint32_t i = 0; same && i < nhave; i++) same = have[i] == spatial[i];
+    if (same) return value;
+    return p == q ? mskp_reshape(n->graph, NULL, value, nspatial, spatial)
+                  : tied_to(n, value, nspatial, spatial);
+}
+
+mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis)
+{
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, d, axis, spatial);
+    return fit_to(n, value, ns, spatial);
+}
+
+mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps)
+{
+    size_t channels, have[MSKP_MAX_SPATIAL], want[MSKP_MAX_SPATIAL], p = 1, q = 1;
+    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
+    const uint32_t nwant = layout(n, d, axis, want);
+    for (uint32_t i = 0; i < nhave; i++) p *= have[i];
+    for (uint32_t i = 0; i < nwant; i++) q *= want[i];
+    const mskp_value flat = mskp_reshape(n->graph, NULL, value, 1, &p);
+    const mskp_pool_desc desc = {
+        .kind = MSKP_POOL_RESIZE, .keeps_constants = keeps, .spatial = {q}};
+    return mskp_reshape(n->graph, NULL, mskp_pool(n->graph, NULL, flat, &desc), nwant, want);
+}
+
+/* The operator's word, as mskp takes it. */
+static const char *word(const char *op, char to[MSKP_MAX_OP + 1])
+{
+    size_t used = 0;
+    for (; op && *op && used < MSKP_MAX_OP; op++) {
+        const unsigned char c = (unsigned char)*op;
+        to[used++] = (char)(c > ' ' && c < 127 ? c : '_');
+    }
+    to[used] = 0;
+    return used ? to : "unknown";
+}
+
+void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
+{
+    if (!t) return;
+    t->value = t->sized ? fit(n, value, &t->dims, axis) : value;
+    t->axis = axis;
+}
+
+static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
+                         const mskp_value *in, const dims *d, size_t axis)
+{
+    char room[MSKP_MAX_OP + 1];
+    size_t spatial[MSKP_MAX_SPATIAL] = {1};
+    const uint32_t ns = d ? layout(n, d, axis, spatial) : 0;
+    return mskp_opaque(n->graph, name, word(op, room), inputs, in,
+                       d && axis < d->rank ? d->dim[axis] : 1, ns, spatial);
+}
+
+void set_pinned(net *n, tensor *t, const char *op)
+{
+    if (!t) return;
+    const bool many = t->sized && t->dims.rank > 1 && t->dims.dim[1] > MOST_CHANNELS;
+    t->axis = t->sized && t->dims.rank > 1 && !many ? 1 : NO_AXIS;
+    t->value = opaque(n, value_name(t), op, 0, NULL, t->sized ? &t->dims : NULL, t->axis);
+    t->pinned = op ? op : "?";
+}
+
+void pin(net *n, tensor *t, const char *op)
+{
+    if (!is_flow(t) || t->pinned) return;
+    (void)opaque(n, NULL, op, 1, &t->value, NULL, NO_AXIS);
+    t->pinned = op;
+}
+
+mskp_value channels_on(net *n, tensor *t, size_t axis)
+{
+    if (t->axis == axis) return t->value;
+    if (!t->pinned) return (mskp_value){0};
+    return opaque(n, NULL, t->pinned, 0, NULL, &t->dims, axis);
+}
+
+/* ---- Parameters ---- */
+
+static weight *new_weight(net *n, tensor_proto *data)
+{
+    if (n->weight_count == n->weight_room) {
+        const size_t room = 2 * n->weight_room + 64;
+        weight *more = realloc(n->weights, room * sizeof *more);
+        if (!more) return NULL;
+        n->weights = more;
+        n->weight_room = room;
+    }
+    weight *w = &n->weights[n->weight_count++];
+    *w = (weight){.data = data};
+    return w;
+}
+
+/* The one that the data have, if any. */
+static weight *find_weight(const net *n, const tensor *t)
+{
+    const size_t at = n->tensors[t->root].weight;
+    return at ? &n->weights[at - 1] : NULL;
+}
+
+static weight *the_weight(net *n, const tensor *t)
+{
+    weight *w = find_weight(n, t);
+    if (!w && (w = new_weight(n, t->data)) != NULL) n->tensors[t->root].weight = n->weight_count;
+    return w;
+}
+
+void leave_data(net *n, size_t k)
+{
+    n->taken |= UINT64_C(1) << (k < 63 ? k : 63);
+}
+
+static bool is_shared(const net *n, const tensor *t)
+{
+    return t->copied || t->uses > 1 || n->tensors[t->root].uses > 1;
+}
+
+/* This node's own copy of a vector. */
+static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, size_t k, weight *w)
+{
+    char name[400];
+    const int used = snprintf(name, sizeof name, "%.300s/%zu/%zu", t->name, n->node, k);
+    if (used < 0 || (size_t)used >= sizeof name || net_tensor(n, name)) return NULL;
+    w->original = malloc(strlen(node->input[k]) + 1);
+    if (!w->original) return NULL;
+    memcpy(w->original, node->input[k], strlen(node->input[k]) + 1);
+    tensor_proto *copy = model_add_copy(n->m, t->data, name);
+    if (!copy || !model_set_string(&((node_proto *)node)->input[k], name)) return NULL;
+    w->user = (node_proto *)node;
+    w->input = k;
+    return copy;
+}
+
+static const char *param_name(const tensor_proto *data, const tensor *t, char room[400])
+{
+    const char *name = data->name && *data->name ? data->name : t->name;
+    size_t used = 0;
+    for (; *name && used < 399; name++)
+        room[used++] = (char)((unsigned char)*name <= ' ' || *name == 127 ? '_' : *name);
+    room[used] = 0;
+    return room;
+}
+
+static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_t *axes)
+{
+    char room[400];
+    size_t size[MSKP_MAX_DIMS];
+    w->ndim = (uint32_t)ndim;
+    for (size_t j = 0; j < ndim; j++) {
+        w->order[j] = (uint32_t)t->from[axes[j]];
+        size[j] = t->dims.dim[axes[j]];
+    }
+    w->param = mskp_parameter(n->graph, param_name(w->data, t, room), w->ndim, size);
+    return w->param.id != 0;
+}
+
+static bool same_order(const weight *w, const tensor *t, size_t ndim, const size_t *axes)
+{
+    bool same = w->ndim == ndim;
+    for (size_t j = 0; same && j < ndim; j++) same = w->order[j] == t->from[axes[j]];
+    return same;
+}
+
+/* Every axis of the data that is longer than 1 is among them, once, and as long. */
+static bool covers(const tensor *t, size_t ndim, const size_t *axes)
+{
+    size_t all = 1;
+    for (size_t j = 0; j < ndim; j++) {
+        const size_t from = t->from[axes[j]];
+        if (from == NO_AXIS || (size_t)t->data->dims[from] != t->dims.dim[axes[j]]) return false;
+        for (size_t i = 0; i < j; i++)
+            if (t->from[axes[i]] == from) return false;
+        all *= t->dims.dim[axes[j]];
+    }
+    return all == tensor_elements(t->data);
+}
+
+mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, const size_t *axes)
+{
+    tensor *t = net_input(n, node, k);
+    if (!t || !t->data || !ndim || ndim > MSKP_MAX_DIMS || !covers(t, ndim, axes))
+        return (mskp_param){0};
+    leave_data(n, k);
+    if (ndim == 1 && is_shared(n, t) && k < node->n_input) {
+        weight *own = new_weight(n, NULL);
+        if (own) own->data = own_copy(n, t, node, k, own);
+        if (!own || !own->data || !declare(n, own, t, ndim, axes)) return (mskp_param){0};
+        return own->param;
+    }
+    weight *w = the_weight(n, t);
+    if (!w) return (mskp_param){0};
+    if (!w->param.id && !declare(n, w, t, ndim, axes)) return (mskp_param){0};
+    if (!same_order(w, t, ndim, axes)) {
+        w->locked = true;
+        return (mskp_param){0};
+    }
+    return w->param;
+}
+
+bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param)
+{
+    const tensor *t = net_input(n, node, k);
+    *param = (mskp_param){0};
+    if (!t) return k >= node->n_input || !*node->input[k];
+    for (size_t axis = 0; t->data && t->sized && axis < t->dims.rank; axis++)
+        if (t->from[axis] != NO_AXIS && t->dims.dim[axis] == length &&
+            tensor_elements(t->data) == length) {
+            *param = take_param(n, node, k, 1, &axis);
+            return param->id != 0;
+        }
+    return false;
+}
+
+static void lock_data(net *n, const tensor *t)
+{
+    weight *w = t->data ? the_weight(n, t) : NULL;
+    if (w) w->locked = true;
+}
+
+/* Of data that something reads that cannot follow. */
+static void pin_locked(net *n)
+{
+    for (size_t i = 0; i < n->weight_count; i++) {
+        const weight *w = &n->weights[i];
+        size_t size[MSKP_MAX_DIMS];
+        if (!w->locked || !w->param.id) continue;
+        const uint32_t ndim = mskp_param_info(n->graph, w->param, NULL, size);
+        for (uint32_t axis = 0; axis < ndim; axis++)
+            mskp_bind(n->graph, w->param, axis, MSKP_ROLE_OTHER,
+                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, size[axis], 0, NULL));
+    }
+}
+
+/* ---- What is not known ---- */
+
+static void pin_named(net *n, const char *name, const char *op)
+{
+    tensor *t = net_tensor(n, name);
+    if (!t) return;
+    pin(n, t, op);
+    lock_data(n, t);
+    for (size_t i = 0; i < t->follow_count; i++) pin(n, &n->tensors[t->follows[i]], op);
+}
+
+static void pin_within(net *n, const node_proto *node, const char *op)
+{
+    for (size_t k = 0; k < node->n_attribute; k++) {
+        const attribute_proto *a = node->attribute[k];
+        for (size_t g = 0; g < a->n_graphs + (a->g ? 1 : 0); g++) {
+            const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
+            for (size_t i = 0; i < inner->n_node; i++) {
+                for (size_t j = 0; j < inner->node[i]->n_input; j++)
+                    pin_named(n, inner->node[i]->input[j], op);
+                pin_within(n, inner->node[i], op);
+            }
+            for (size_t i = 0; i < inner->n_output; i++) pin_named(n, inner->output[i]->name, op);
+        }
+    }
+}
+
+static bool reads_flow(const net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++)
+        if (is_flow(net_input(n, node, k))) return true;
+    return false;
+}
+
+static bool has_graphs(const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_attribute; k++)
+        if (node->attribute[k]->g || node->attribute[k]->n_graphs) return true;
+    return false;
+}
+
+/* All that reaches the node is pinned, and all that it makes, unless that is known. */
+static void describe_unknown(net *n, const node_proto *node)
+{
+    const bool flows = reads_flow(n, node) || has_graphs(node);
+    for (size_t k = 0; k < node->n_input; k++) pin_named(n, node->input[k], node->op_type);
+    pin_within(n, node, node->op_type);
+    for (size_t k = 0; k < node->n_output; k++) {
+        tensor *t = net_output(n, node, k);
+        if (t && !t->known && (flows || !t->sized)) set_pinned(n, t, node->op_type);
+    }
+}
+
+/* ---- All nodes ---- */
+
+static const struct {
+    const char *op;
+    handler *handler;
+} HANDLERS[] = {{"Abs", describe_function},
+                {"Add", describe_combine},
+                {"And", describe_elementwise},
+                {"AveragePool", describe_pool},
+                {"BatchNormalization", describe_batch_norm},
+                {"Cast", describe_identity},
+                {"Ceil", describe_function},
+                {"Celu", describe_function},
+                {"Clip", describe_function},
+                {"Concat", describe_concat},
+                {"Conv", describe_conv},
+                {"ConvTranspose", describe_conv_transposed},
+                {"Cos", describe_function},
+                {"DepthToSpace", describe_depth_to_space},
+                {"Div", describe_combine},
+                {"Dropout", describe_identity},
+                {"Elu", describe_function},
+                {"Equal", describe_elementwise},
+                {"Erf", describe_function},
+                {"Exp", describe_function},
+                {"Expand", describe_expand},
+                {"Flatten", describe_reshape},
+                {"Floor", describe_function},
+                {"Gather", describe_gather},
+                {"Gelu", describe_function},
+                {"Gemm", describe_gemm},
+                {"GlobalAveragePool", describe_global_pool},
+                {"GlobalMaxPool", describe_global_pool},
+                {"Greater", describe_elementwise},
+                {"GreaterOrEqual", describe_elementwise},
+                {"GroupNormalization", describe_group_norm},
+                {"HardSigmoid", describe_function},
+                {"HardSwish", describe_function},
+                {"Identity", describe_identity},
+                {"InstanceNormalization", describe_instance_norm},
+                {"LayerNormalization", describe_layer_norm},
+                {"LeakyRelu", describe_function},
+                {"Less", describe_elementwise},
+                {"LessOrEqual", describe_elementwise},
+                {"LogSoftmax", describe_softmax},
+                {"LpPool", describe_pool},
+                {"MatMul", describe_matmul},
+                {"Max", describe_combine},
+                {"MaxPool", describe_pool},
+                {"Mean", describe_combine},
+                {"Min", describe_combine},
+                {"Mish", describe_function},
+                {"Mul", describe_combine},
+                {"Neg", describe_function},
+                {"Not", describe_function},
+                {"Or", describe_elementwise},
+                {"PRelu", describe_prelu},
+                {"Pad", describe_pad},
+                {"Pow", describe_combine},
+                {"ReduceL1", describe_reduce},
+                {"ReduceL2", describe_reduce},
+                {"ReduceMax", describe_reduce},
+                {"ReduceMean", describe_reduce},
+                {"ReduceMin", describe_reduce},
+                {"ReduceProd", describe_reduce},
+                {"ReduceSum", describe_reduce},
+                {"ReduceSumSquare", describe_reduce},
+                {"Relu", describe_function},
+                {"Reshape", describe_reshape},
+                {"Resize", describe_resize},
+                {"Round", describe_function},
+                {"Selu", describe_function},
+                {"Sigmoid", describe_function},
+                {"Sign", describe_function},
+                {"Sin", describe_function},
+                {"Slice", describe_slice},
+                {"Softmax", describe_softmax},
+                {"Softplus", describe_function},
+                {"Softsign", describe_function},
+                {"SpaceToDepth", describe_space_to_depth},
+                {"Split", describe_split},
+                {"Sqrt", describe_function},
+                {"Squeeze", describe_reshape},
+                {"Sub", describe_combine},
+                {"Sum", describe_combine},
+                {"Tanh", describe_function},
+                {"ThresholdedRelu", describe_function},
+                {"Transpose", describe_transpose},
+                {"Unsqueeze", describe_reshape},
+                {"Upsample", describe_resize},
+                {"Where", describe_elementwise}};
+
+static int by_name(const void *key, const void *row)
+{
+    return strcmp(key, *(const char *const *)row);
+}
+
+static handler *find_handler(const node_proto *node)
+{
+    const char *op = node->op_type ? node->op_type : "";
+    if (!is_op(node, op)) return NULL;
+    const void *row =
+        bsearch(op, HANDLERS, sizeof HANDLERS / sizeof *HANDLERS, sizeof *HANDLERS, by_name);
+    return row ? HANDLERS[(size_t)((const char *)row - (const char *)HANDLERS) / sizeof *HANDLERS]
+                     .handler
+               : NULL;
+}
+
+/* Operators whose inputs from this one on say lengths and places, or are numbers of their own. */
+static size_t first_length(const node_proto *node)
+{
+    static const struct {
+        const char *op;
+        size_t input;
+    } LENGTHS[] = {{"Clip", 1},      {"Dropout", 1},   {"Expand", 1},   {"Pad", 1},
+                   {"Reshape", 1},   {"Resize", 1},    {"Slice", 1},    {"Split", 1},
+                   {"Squeeze", 1},   {"Unsqueeze", 1}, {"Upsample", 1}, {"ReduceSum", 1},
+                   {"ReduceMean", 1}};
+    for (size_t i = 0; i < sizeof LENGTHS / sizeof *LENGTHS; i++)
+        if (is_op(node, LENGTHS[i].op)) return LENGTHS[i].input;
+    return SIZE_MAX;
+}
+
+/* Numbers that follow a width, where they do not say one: the width stays. */
+static void pin_computed_with(net *n, const node_proto *node)
+{
+    const size_t end = first_length(node);
+    for (size_t k = 0; k < node->n_input && k < end; k++) {
+        const tensor *t = net_input(n, node, k);
+        for (size_t i = 0; t && i < t->follow_count; i++)
+            pin(n, &n->tensors[t->follows[i]], node->op_type);
+    }
+}
+
+static bool all_sized(const net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (t && !t->sized) return false;
+    }
+    const tensor *y = net_output(n, node, 0);
+    return y && y->sized;
+}
+
+/* Data under another name: Identity, Transpose ... of an initializer. */
+static bool describe_alias(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const bool moves = is_op(node, "Transpose"), same = is_op(node, "Identity");
+    const bool shapes = is_op(node, "Reshape") || is_op(node, "Unsqueeze") ||
+                        is_op(node, "Squeeze") || is_op(node, "Flatten") || is_op(node, "Expand");
+    if (!x || !x->data || !y || !y->sized || !(moves || same || shapes)) return false;
+    const attribute_proto *perm = node_attribute(node, "perm");
+    size_t from[MAX_RANK], i = 0;
+    for (size_t k = 0; k < y->dims.rank; k++) {
+        if (moves) {
+            from[k] = x->from[perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k];
+        } else if (same) {
+            from[k] = x->from[k];
+        } else {
+            while (i < x->dims.rank && x->dims.dim[i] == 1 && y->dims.dim[k] != 1) i++;
+            const bool found = i < x->dims.rank && x->dims.dim[i] == y->dims.dim[k];
+            if (!found && y->dims.dim[k] != 1 && !is_op(node, "Expand")) return false;
+            from[k] = found && x->dims.dim[i] != 1 ? x->from[i] : NO_AXIS;
+            if (found) i++;
+        }
+    }
+    y->data = x->data;
+    y->copied = true;
+    y->root = x->root;
+    memcpy(y->from, from, sizeof from);
+    n->taken = UINT64_MAX;
+    return true;
+}
+
+static void describe_node(net *n, const node_proto *node)
+{
+    handler *h = find_handler(node);
+    const tensor *y = net_output(n, node, 0);
+    n->taken = 0;
+    if (describe_alias(n, node)) return;
+    if (y && y->known && !has_graphs(node)) return; /* arithmetic on shapes */
+    if (!reads_flow(n, node) && !has_graphs(node) && !is_op(node, "Gather")) {
+        for (size_t k = 0; k < node->n_input; k++) {
+            const tensor *t = net_input(n, node, k);
+            if (t) lock_data(n, t);
+        }
+        pin_computed_with(n, node);
+        for (size_t k = 0; k < node->n_output; k++) {
+            tensor *t = net_output(n, node, k);
+            if (t && !t->sized) set_pinned(n, t, node->op_type);
+        }
+        return;
+    }
+    pin_computed_with(n, node);
+    const size_t weights = n->weight_count;
+    if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
+        for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
+        describe_unknown(n, node);
+        return;
+    }
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (t && !(n->taken >> (k < 63 ? k : 63) & 1)) lock_data(n, t);
+    }
+}
+
+static void describe_inputs(net *n)
+{
+    const graph_proto *g = n->m->graph;
+    for (size_t i = 0; i < g->n_input; i++) {
+        tensor *t = net_tensor(n, g->input[i]->name);
+        if (t->data || is_flow(t)) continue;
+        set_pinned(n, t, "input");
+    }
+    for (size_t i = 0; i < g->n_sparse_initializer; i++) {
+        const tensor_proto *values = g->sparse_initializer[i]->values;
+        tensor *t = values ? net_tensor(n, values->name) : NULL;
+        if (t) set_pinned(n, t, "sparse");
+    }
+}
+
+bool describe_network(net *n)
+{
+    const graph_proto *g = n->m->graph;
+    describe_inputs(n);
+    for (n->node = 0; n->node < g->n_node; n->node++)
+        if (!n->done[n->node]) describe_node(n, g->node[n->node]);
+    for (size_t i = 0; i < g->n_output; i++) {
+        tensor *t = net_tensor(n, g->output[i]->name);
+        if (is_flow(t)) mskp_output(n->graph, t->value);
+        pin_named(n, t->name, "output");
+    }
+    pin_locked(n);
+    return true;
+}

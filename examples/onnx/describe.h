@@ -1,0 +1,66 @@
+/* Parts of describe_network: the nodes in mskp's graph. */
+#ifndef ONNX_DESCRIBE_H
+#define ONNX_DESCRIBE_H
+
+#include "net.h"
+
+/* Values with more are not described, but pinned. */
+#define MOST_CHANNELS ((size_t)1 << 24)
+
+/* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
+ * then does no harm. */
+typedef bool handler(net *n, const node_proto *node);
+
+handler describe_conv, describe_conv_transposed, describe_batch_norm, describe_instance_norm,
+    describe_group_norm, describe_layer_norm, describe_gemm, describe_matmul;
+handler describe_combine, describe_function, describe_elementwise, describe_prelu,
+    describe_identity;
+handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_space,
+    describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
+    describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
+    describe_softmax;
+
+/* The name of a tensor as that of a value; NULL where mskp does not take such names. */
+const char *value_name(const tensor *t);
+
+size_t product_of(const dims *d, size_t first, size_t last);
+
+/*
+ * Where the positions of a tensor with channels on `axis` are in mskp's value: an image (channels on
+ * axis 1, up to three axes behind it) has its own axes, anything else one axis of all positions, or
+ * none if there is one position. The batch counts nowhere.
+ */
+uint32_t layout(const net *n, const dims *d, size_t axis, size_t spatial[MSKP_MAX_SPATIAL]);
+bool is_image(const net *n, const dims *d, size_t axis);
+
+/* The same channels with the positions of such a tensor. What cannot be said by a reshape is a new
+ * value, tied to the old one. */
+mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis);
+mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial);
+/* The same channels, other positions; keeps: what is constant stays constant. */
+mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps);
+/* New channels, tied to the old ones. */
+mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis);
+
+/* A node's result. */
+void set_flow(net *n, tensor *t, mskp_value value, size_t axis);
+/* The same, of channels that cannot leave. op: why. */
+void set_pinned(net *n, tensor *t, const char *op);
+
+/* The channels of a tensor on this axis; {0}: they are on another one, and may leave. */
+mskp_value channels_on(net *n, tensor *t, size_t axis);
+/* What flows in a tensor stays, because of this operator. */
+void pin(net *n, tensor *t, const char *op);
+
+/*
+ * The data of input k as a parameter: `axes` of the tensor are its axes, in this order, and all that
+ * are longer than 1. A vector that other nodes read, too, is copied, so that it can have a width of
+ * its own here. {0}: no data, or used in another order of axes elsewhere.
+ */
+mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, const size_t *axes);
+/* One that is `length` long on its only axis. Input k not given, or {0}: false if it is given. */
+bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param);
+/* Data that do not follow any channel here. */
+void leave_data(net *n, size_t k);
+
+#endif

@@ -1,0 +1,287 @@
+/* What mixes channels: convolutions, products; and norms. */
+#include <math.h>
+#include <string.h>
+
+#include "describe.h"
+
+/* ---- Convolutions ---- */
+
+static void fill_desc(const node_proto *node, const window *w, mskp_conv_desc *desc)
+{
+    desc->groups = (size_t)attribute_int(node, "group", 1);
+    for (size_t i = 0; i < w->axes; i++) {
+        desc->stride[i] = w->stride[i];
+        desc->dilation[i] = w->dilation[i];
+        desc->pad_before[i] = w->before[i];
+        desc->pad_after[i] = w->after[i];
+        desc->output_pad[i] = w->output_pad[i];
+    }
+}
+
+static bool convolve(net *n, const node_proto *node, bool transposed)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    const tensor *kernel = net_input(n, node, 1);
+    size_t axes[MSKP_MAX_DIMS];
+    mskp_conv_desc desc = {0};
+    window w;
+    if (!is_flow(x) || !kernel || kernel->dims.rank > MSKP_MAX_DIMS) return false;
+    const mskp_value in = channels_on(n, x, 1);
+    if (!in.id || !is_image(n, &x->dims, 1)) return false;
+    if (!(transposed ? node_transposed : node_window)(node, &x->dims, kernel->dims.dim + 2, &w))
+        return false;
+    for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
+    desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
+    if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
+    fill_desc(node, &w, &desc);
+    const mskp_value fitted = fit(n, in, &x->dims, 1);
+    set_flow(
+        n, y,
+        (transposed ? mskp_conv_transposed : mskp_conv)(n->graph, value_name(y), fitted, &desc), 1);
+    return true;
+}
+
+bool describe_conv(net *n, const node_proto *node)
+{
+    return convolve(n, node, false);
+}
+
+bool describe_conv_transposed(net *n, const node_proto *node)
+{
+    return convolve(n, node, true);
+}
+
+/* ---- Norms ---- */
+
+static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t axis)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    const mskp_value in =
+        is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
+    if (!in.id || node->n_output != 1) return false;
+    const size_t channels = x->dims.dim[axis];
+    const double least = 1e-300; /* mskp's 0 means 1e-5 */
+    desc->epsilon = fmin(fmax(attribute_float(node, "epsilon", 1e-5f), least), 1);
+    if (!take_vector(n, node, 1, channels, &desc->scale) ||
+        !take_vector(n, node, 2, channels, &desc->shift))
+        return false;
+    set_flow(n, y, mskp_norm(n->graph, value_name(y), in, desc), axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+bool describe_batch_norm(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    mskp_norm_desc desc = {.kind = MSKP_BATCH_NORM};
+    if (x->dims.rank < 2 || attribute_int(node, "training_mode", 0) ||
+        !attribute_int(node, "spatial", 1))
+        return false;
+    return take_vector(n, node, 3, x->dims.dim[1], &desc.mean) &&
+           take_vector(n, node, 4, x->dims.dim[1], &desc.variance) && norm(n, node, &desc, 1);
+}
+
+bool describe_instance_norm(net *n, const node_proto *node)
+{
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_INSTANCE_NORM}, 1);
+}
+
+/* Scale and bias are of groups before opset 21. */
+bool describe_group_norm(net *n, const node_proto *node)
+{
+    if (n->m->opset < 21) return false;
+    return norm(n, node,
+                &(mskp_norm_desc){.kind = MSKP_GROUP_NORM,
+                                  .groups = (size_t)attribute_int(node, "num_groups", 1)},
+                1);
+}
+
+bool describe_layer_norm(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    size_t axis;
+    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) || axis + 1 != x->dims.rank)
+        return false;
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_LAYER_NORM}, axis);
+}
+
+/* ---- Products with a parameter ---- */
+
+/* What the layer's input is contracted on; out_axis, in_axis: of the parameter. */
+static bool linear(net *n, const node_proto *node, size_t flow, size_t axis, size_t in_axis,
+                   mskp_param bias, tensor *y, size_t y_axis)
+{
+    tensor *x = net_input(n, node, flow);
+    const mskp_value in = channels_on(n, x, axis);
+    const size_t axes[] = {!in_axis, in_axis};
+    if (!in.id) return false;
+    const mskp_param matrix = take_param(n, node, !flow, 2, axes);
+    if (!matrix.id) return false;
+    set_flow(n, y, mskp_linear(n->graph, value_name(y), fit(n, in, &x->dims, axis), matrix, bias),
+             y_axis);
+    return true;
+}
+
+bool describe_gemm(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *c = net_input(n, node, 2);
+    tensor *y = net_output(n, node, 0);
+    const double alpha = attribute_float(node, "alpha", 1), beta = attribute_float(node, "beta", 1);
+    const bool plain = !(alpha < 1) && !(alpha > 1) && !(beta < 1) && !(beta > 1);
+    mskp_param bias;
+    if (!is_flow(x) || attribute_int(node, "transA", 0) || is_flow(net_input(n, node, 1)))
+        return false;
+    if (c && (c->dims.rank == 2 ? c->dims.dim[0] != 1 : c->dims.rank != 1)) return false;
+    if (!take_vector(n, node, 2, y->dims.dim[1], &bias)) return false;
+    if (!linear(n, node, 0, 1, attribute_int(node, "transB", 0) != 0, bias, y, 1)) return false;
+    if (!plain) /* scaled: what is constant is not worked out */
+        y->value = mskp_activation(n->graph, NULL, y->value,
+                                   &(mskp_activation_desc){.kind = MSKP_FUNCTION});
+    return true;
+}
+
+/* The Add behind a product, if it adds a vector along the result's channels and is all that reads
+ * it: a bias. */
+static const node_proto *bias_node(const net *n, const tensor *y, size_t axis, size_t *k)
+{
+    if (y->uses != 1 || !y->consumer) return NULL;
+    const node_proto *add = n->m->graph->node[y->consumer - 1];
+    if (!is_op(add, "Add") || add->n_input != 2) return NULL;
+    *k = net_input(n, add, 0) == y;
+    const tensor *b = net_input(n, add, *k), *z = net_output(n, add, 0);
+    if (!b || !b->data || b == y || !z || !z->sized || z->dims.rank != y->dims.rank) return NULL;
+    const size_t length = y->dims.dim[axis];
+    const size_t at = axis + b->dims.rank - y->dims.rank;
+    const bool fits = b->sized && axis + b->dims.rank >= y->dims.rank &&
+                      tensor_elements(b->data) == length && b->dims.dim[at] == length &&
+                      b->from[at] != NO_AXIS;
+    return fits && length > 1 ? add : NULL;
+}
+
+static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t axis,
+                             size_t in_axis, size_t y_axis)
+{
+    tensor *y = net_output(n, node, 0);
+    size_t k;
+    mskp_param bias = {0};
+    const node_proto *add = bias_node(n, y, y_axis, &k);
+    if (!channels_on(n, net_input(n, node, flow), axis).id) return false;
+    if (add) {
+        const uint64_t taken = n->taken;
+        const size_t at = n->node;
+        n->node = y->consumer - 1;
+        if (!take_vector(n, add, k, y->dims.dim[y_axis], &bias)) add = NULL;
+        n->node = at;
+        n->taken = taken;
+    }
+    if (!linear(n, node, flow, axis, in_axis, bias, y, y_axis)) return false;
+    if (add) {
+        tensor *z = net_output(n, add, 0);
+        n->done[y->consumer - 1] = DONE;
+        set_flow(n, z, y->value, y_axis);
+    }
+    return true;
+}
+
+/* A parameter that mixes positions: channels go through, each by itself. */
+static bool mix_positions(net *n, const node_proto *node, size_t flow)
+{
+    const tensor *x = net_input(n, node, flow);
+    tensor *y = net_output(n, node, 0);
+    const dims *w = &net_input(n, node, !flow)->dims;
+    const size_t inner = flow ? x->dims.rank - 2 : x->dims.rank - 1;
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    if (x->pinned || x->axis == inner || w->rank != 2) return false;
+    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    const mskp_value value = tied(n, x->value, &y->dims, axis);
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    mskp_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
+    leave_data(n, !flow);
+    set_flow(n, y, value, axis);
+    return true;
+}
+
+/* ---- Products of what flows ---- */
+
+typedef enum part { NOTHING, BATCH, OUTER, INNER } part; /* what the channels' axis is */
+
+static part part_of(const tensor *t, bool second)
+{
+    const size_t rank = t->dims.rank;
+    if (t->pinned || t->axis >= rank) return NOTHING;
+    if (t->axis + 2 < rank) return BATCH;
+    return (t->axis == rank - 1) == second ? OUTER : INNER;
+}
+
+/* A contraction over channels, which can leave where both do; the result has none. */
+static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
+{
+    size_t p = 1;
+    const mskp_value both = tied(n, a->value, &a->dims, a->axis);
+    mskp_tie(n->graph, both, b->value);
+    for (size_t k = 0; k < y->dims.rank; k++) p *= y->dims.dim[k];
+    mskp_macs(n->graph, both, (mskp_param){0}, (uint64_t)(p / n->batch));
+    set_pinned(n, y, op);
+    return true;
+}
+
+/* Each product of matrices by itself; it costs the same for each channel of the result. */
+static mskp_value product(net *n, mskp_value channels, const tensor *a, const tensor *y,
+                          size_t axis)
+{
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    const mskp_value value = tied(n, channels, &y->dims, axis);
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    mskp_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * a->dims.dim[a->dims.rank - 1]);
+    return value;
+}
+
+static bool multiply(net *n, const node_proto *node)
+{
+    tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1), *y = net_output(n, node, 0);
+    part pa = part_of(a, false), pb = part_of(b, true);
+    const size_t rank = y->dims.rank;
+    if (pa == INNER && pb == INNER) return contract(n, a, b, y, node->op_type);
+    if (pa == INNER || (pa == OUTER && pb != NOTHING)) pin(n, a, node->op_type), pa = NOTHING;
+    if (pb == INNER) pin(n, b, node->op_type), pb = NOTHING;
+    const size_t at_a = a->axis + rank - a->dims.rank, at_b = b->axis + rank - b->dims.rank;
+    if (pa && pb && at_a != at_b) pin(n, a, node->op_type), pa = NOTHING;
+    if (!pa && !pb) return false;
+    tensor *from = pa ? a : b, *other = pa ? b : a;
+    const size_t axis = pa ? at_a : at_b;
+    if (pa && pb && a->dims.dim[a->axis] != b->dims.dim[b->axis]) { /* one for all */
+        pin(n, a, node->op_type);
+        pin(n, b, node->op_type);
+        return false;
+    }
+    if (pa && pb) {
+        mskp_tie(n->graph, a->value, b->value);
+    } else if ((pa ? pa : pb) == BATCH) {
+        /* One matrix for all channels, or one that stays for each. */
+        const bool reaches = axis + other->dims.rank >= rank;
+        const size_t i = reaches ? axis + other->dims.rank - rank : 0;
+        if (reaches && other->dims.dim[i] != 1) {
+            pin(n, from, node->op_type);
+            return false;
+        }
+    }
+    set_flow(n, y, product(n, from->value, a, y, axis), axis);
+    return true;
+}
+
+bool describe_matmul(net *n, const node_proto *node)
+{
+    const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1);
+    const tensor *y = net_output(n, node, 0);
+    if (!a || !b || a->dims.rank < 2 || b->dims.rank < 2) return false;
+    if (is_flow(a) && is_flow(b)) return multiply(n, node);
+    if (is_flow(a) && b->dims.rank == 2)
+        return linear_with_bias(n, node, 0, a->dims.rank - 1, 0, y->dims.rank - 1) ||
+               mix_positions(n, node, 0);
+    if (is_flow(b) && a->dims.rank == 2)
+        return linear_with_bias(n, node, 1, b->dims.rank - 2, 1, y->dims.rank - 2) ||
+               mix_positions(n, node, 1);
+    return false;
+}

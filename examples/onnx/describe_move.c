@@ -1,0 +1,569 @@
+/* What moves channels and positions, or reduces positions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "describe.h"
+
+/* ---- Pooling, resizing ---- */
+
+/* The image of a node whose channels lie on axis 1. */
+static mskp_value image_of(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0);
+    if (!is_flow(x) || x->dims.rank < 3 || !is_image(n, &x->dims, 1)) return (mskp_value){0};
+    const mskp_value in = channels_on(n, x, 1);
+    return in.id ? fit(n, in, &x->dims, 1) : in;
+}
+
+static bool image_made(net *n, const node_proto *node, mskp_value value)
+{
+    tensor *y = net_output(n, node, 0);
+    set_flow(n, y, value, 1);
+    y->pinned = net_input(n, node, 0)->pinned;
+    return true;
+}
+
+bool describe_pool(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    const tensor *indices = net_output(n, node, 1);
+    mskp_pool_desc desc = {.kind = is_op(node, "MaxPool") ? MSKP_POOL_MAX : MSKP_POOL_AVERAGE};
+    const mskp_value in = image_of(n, node);
+    bool padded = false;
+    window w;
+    if (!in.id || (indices && indices->uses) || !node_window(node, &x->dims, NULL, &w))
+        return false;
+    for (size_t i = 0; i < w.axes; i++) {
+        desc.size[i] = w.size[i];
+        desc.stride[i] = w.stride[i];
+        desc.pad_before[i] = w.before[i];
+        desc.pad_after[i] = w.after[i];
+        desc.spatial[i] = w.out[i];
+        padded |= w.before[i] || w.after[i] || w.ceil;
+    }
+    desc.keeps_constants =
+        is_op(node, "AveragePool") && (!padded || !attribute_int(node, "count_include_pad", 0));
+    return image_made(n, node, mskp_pool(n->graph, value_name(y), in, &desc));
+}
+
+bool describe_global_pool(net *n, const node_proto *node)
+{
+    const mskp_pool_desc desc = {.kind = is_op(node, "GlobalMaxPool") ? MSKP_POOL_GLOBAL_MAX
+                                                                      : MSKP_POOL_GLOBAL_AVERAGE};
+    const mskp_value in = image_of(n, node);
+    return in.id &&
+           image_made(n, node, mskp_pool(n->graph, value_name(net_output(n, node, 0)), in, &desc));
+}
+
+/* Positions change, channels do not. */
+static bool other_positions(net *n, const node_proto *node, size_t k, size_t axis, bool keeps)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, k);
+    if (!y) return true;
+    set_flow(n, y, resize_positions(n, x->value, &y->dims, axis, keeps), axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+/* The same axis in the result, and as long. */
+static bool axis_stays(const tensor *x, const tensor *y)
+{
+    return x->axis == NO_AXIS ||
+           (x->axis < y->dims.rank && x->dims.dim[x->axis] == y->dims.dim[x->axis]);
+}
+
+bool describe_resize(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    const char *where = attribute_text(node, "coordinate_transformation_mode", "half_pixel");
+    if (!is_flow(x) || x->axis >= x->dims.rank || !axis_stays(x, y)) return false;
+    return other_positions(n, node, 0, x->axis, strcmp(where, "?") != 0);
+}
+
+bool describe_depth_to_space(net *n, const node_proto *node)
+{
+    const mskp_value in = image_of(n, node);
+    const bool dcr = !strcmp(attribute_text(node, "mode", "DCR"), "DCR");
+    if (!in.id) return false;
+    return image_made(n, node,
+                      mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
+                                         (size_t)attribute_int(node, "blocksize", 1),
+                                         dcr ? MSKP_BLOCK_MAJOR : MSKP_CHANNEL_MAJOR));
+}
+
+bool describe_space_to_depth(net *n, const node_proto *node)
+{
+    const mskp_value in = image_of(n, node);
+    if (!in.id) return false;
+    return image_made(n, node,
+                      mskp_pixel_unshuffle(n->graph, value_name(net_output(n, node, 0)), in,
+                                           (size_t)attribute_int(node, "blocksize", 1),
+                                           MSKP_BLOCK_MAJOR));
+}
+
+/* ---- Reductions, softmax ---- */
+
+/* Over positions only; over channels they are pinned. */
+bool describe_reduce(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    uint8_t axes[MAX_RANK];
+    bool given, all_spatial = x->dims.rank > 2 && is_image(n, &x->dims, x->axis);
+    size_t axis = 0;
+    if (!is_flow(x) || x->axis >= x->dims.rank ||
+        !node_axes(n, node, 1, reduce_since(node), x->dims.rank, axes, &given))
+        return false;
+    const bool none = !given && attribute_int(node, "noop_with_empty_axes", 0);
+    if (!none && (!given || axes[x->axis])) return false;
+    const bool keep = none || attribute_int(node, "keepdims", 1);
+    for (size_t k = 0; k < x->axis; k++) axis += keep || !axes[k];
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (k != x->axis && axes[k] != (k > 1)) all_spatial = false;
+    leave_data(n, 1);
+    const bool mean = is_op(node, "ReduceMean"), max = is_op(node, "ReduceMax");
+    const bool keeps = mean || max || is_op(node, "ReduceMin");
+    mskp_value value;
+    if (all_spatial && (mean || max))
+        value = mskp_pool(
+            n->graph, value_name(y), x->value,
+            &(mskp_pool_desc){.kind = mean ? MSKP_POOL_GLOBAL_AVERAGE : MSKP_POOL_GLOBAL_MAX});
+    else
+        value = resize_positions(n, x->value, &y->dims, axis, keeps);
+    set_flow(n, y, value, axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+bool describe_softmax(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const bool old = n->m->opset < 13;
+    size_t axis;
+    if (!is_flow(x) || !to_axis(attribute_int(node, "axis", old ? 1 : -1), x->dims.rank, &axis))
+        return false;
+    if (!x->pinned && (old ? x->axis >= axis : x->axis == axis)) return false;
+    set_flow(n, y,
+             mskp_activation(n->graph, value_name(y), x->value,
+                             &(mskp_activation_desc){.kind = MSKP_FUNCTION}),
+             x->axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+/* ---- The same elements in another shape ---- */
+
+static bool moved(net *n, const tensor *x, tensor *y, size_t axis)
+{
+    set_flow(n, y, x->value, axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+bool describe_transpose(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const attribute_proto *perm = node_attribute(node, "perm");
+    size_t axis = NO_AXIS;
+    if (!is_flow(x)) return false;
+    for (size_t k = 0; k < y->dims.rank; k++)
+        if ((perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k) == x->axis) axis = k;
+    return moved(n, x, y, axis);
+}
+
+/* Axes of x and y between which the same elements lie, around the channels of x. */
+typedef struct group {
+    size_t first_x, end_x, first_y, end_y;
+} group;
+
+static bool find_group(const dims *x, size_t axis, const dims *y, group *g)
+{
+    size_t i = 0, j = 0;
+    while (i < x->rank) {
+        size_t px = x->dim[i], py = 1;
+        *g = (group){.first_x = i++, .first_y = j};
+        while (px != py) {
+            if (py < px && j < y->rank)
+                py *= y->dim[j++];
+            else if (px < py && i < x->rank)
+                px *= x->dim[i++];
+            else
+                return false;
+        }
+        g->end_x = i;
+        g->end_y = j;
+        if (axis >= g->first_x && axis < i) return true;
+    }
+    return false;
+}
+
+/* Is this axis taken apart by the node that reads the tensor? Then its parts are no channels. */
+static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
+{
+    for (size_t steps = 0; steps < 8 && t->consumer; steps++) {
+        const node_proto *node = n->m->graph->node[t->consumer - 1];
+        const tensor *y = net_output(n, node, 0);
+        const attribute_proto *perm = node_attribute(node, "perm");
+        size_t at;
+        if (!y || !y->sized) return false;
+        if (is_op(node, "Gather") || is_op(node, "Split"))
+            return to_axis(attribute_int(node, "axis", 0), t->dims.rank, &at) && at == axis;
+        if (is_op(node, "Slice")) return y->dims.dim[axis] != t->dims.dim[axis];
+        if (is_op(node, "Transpose") && perm) {
+            for (at = 0; at < perm->n_ints && (size_t)perm->ints[at] != axis; at++)
+                ;
+            axis = at;
+        } else if (is_op(node, "Squeeze") || is_op(node, "Unsqueeze")) {
+            size_t i = 0, k = 0; /* of the axes longer than 1 */
+            for (at = 0; at < axis; at++) k += t->dims.dim[at] != 1;
+            for (at = 0; at < y->dims.rank && (y->dims.dim[at] == 1 || i < k); at++)
+                i += y->dims.dim[at] != 1;
+            axis = at;
+        } else {
+            return false;
+        }
+        t = y;
+    }
+    return false;
+}
+
+/* Which of the axes that the channels are split into are channels from now on. */
+static size_t choose(const net *n, const tensor *y, const group *g)
+{
+    size_t first = NO_AXIS;
+    for (size_t k = g->first_y; k < g->end_y; k++) {
+        if (y->dims.dim[k] == 1) continue;
+        if (first == NO_AXIS) first = k;
+        if (!is_taken_apart(n, y, k)) return k;
+    }
+    return first;
+}
+
+/* New channels on `axis` of y; every element of the group is tied to the one on its place there. */
+static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
+{
+    const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t channels = x->dims.dim[x->axis];
+    const size_t all = product_of(&x->dims, g->first_x, g->end_x);
+    const size_t length = y->dims.dim[axis], after = product_of(&y->dims, axis + 1, g->end_y);
+    const size_t before = all / length / after;
+    size_t spatial[MSKP_MAX_SPATIAL];
+    if (all > MOST_CHANNELS / 4) return (mskp_value){0};
+    size_t *at = malloc(length * sizeof *at);
+    if (!at) return (mskp_value){0};
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    const mskp_value fresh = mskp_fresh(n->graph, NULL, length, ns, spatial);
+    uint64_t seen = 0; /* the places among channels repeat with positions */
+    for (size_t b = 0; b < before; b++)
+        for (size_t a = 0; a < after; a++) {
+            uint64_t hash = 0;
+            for (size_t k = 0; k < length; k++) {
+                at[k] = ((b * length + k) * after + a) / inner % channels;
+                hash = hash * UINT64_C(0x100000001b3) + at[k] + 1;
+            }
+            if ((b || a) && hash == seen) continue;
+            seen = hash;
+            mskp_tie(n->graph, fresh, mskp_pick(n->graph, NULL, x->value, length, at));
+        }
+    free(at);
+    return fresh;
+}
+
+/* All elements of the group become one axis. */
+static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
+{
+    const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t outer = product_of(&x->dims, g->first_x, x->axis);
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    if (product_of(&x->dims, g->first_x, g->end_x) > MOST_CHANNELS) return (mskp_value){0};
+    if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
+    if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
+    return regroup(n, x, y, g, axis);
+}
+
+/* ---- Channel shuffle: [g x c] -> [g, c] -> [c, g] -> [g x c] ---- */
+
+static const node_proto *only_consumer(const net *n, const tensor *t, const char *op, size_t *at)
+{
+    if (t->uses != 1 || !t->consumer) return NULL;
+    *at = t->consumer - 1;
+    const node_proto *node = n->m->graph->node[*at];
+    return is_op(node, op) && net_input(n, node, 0) == t ? node : NULL;
+}
+
+static bool swaps(const node_proto *node, size_t first, size_t rank)
+{
+    const attribute_proto *perm = node_attribute(node, "perm");
+    if (!perm || perm->n_ints != rank) return false;
+    for (size_t k = 0; k < rank; k++) {
+        const size_t want = k == first ? first + 1 : k == first + 1 ? first : k;
+        if (perm->ints[k] != (int64_t)want) return false;
+    }
+    return true;
+}
+
+static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const group *g)
+{
+    size_t turn, join;
+    const size_t first = g->first_y;
+    if (g->end_y - first != 2 || g->end_x - g->first_x != 1) return false;
+    const node_proto *transpose = only_consumer(n, y, "Transpose", &turn);
+    if (!transpose || !swaps(transpose, first, y->dims.rank)) return false;
+    const node_proto *back = only_consumer(n, net_output(n, transpose, 0), "Reshape", &join);
+    tensor *z = back ? net_output(n, back, 0) : NULL;
+    if (!z || !z->sized || z->dims.rank != x->dims.rank) return false;
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (z->dims.dim[k] != x->dims.dim[k]) return false;
+    shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
+    if (!more) return false;
+    n->shuffles = more;
+    more[n->shuffle_count++] = (shuffle){join, x->name};
+    n->done[n->node] = n->done[turn] = DONE_WITHIN;
+    n->done[join] = DONE;
+    set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
+             x->axis);
+    return true;
+}
+
+/* ---- Reshape, Flatten, Squeeze, Unsqueeze ---- */
+
+bool describe_reshape(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    group g;
+    if (!is_flow(x)) return false;
+    if (x->pinned || x->dims.dim[x->axis] == 1) {
+        set_pinned(n, y, x->pinned ? x->pinned : node->op_type);
+        return true;
+    }
+    if (!find_group(&x->dims, x->axis, &y->dims, &g)) return false;
+    size_t long_x = 0, long_y = 0, axis = NO_AXIS;
+    for (size_t k = g.first_x; k < g.end_x; k++) long_x += x->dims.dim[k] != 1;
+    for (size_t k = g.first_y; k < g.end_y; k++) {
+        if (y->dims.dim[k] == 1) continue;
+        long_y++;
+        axis = k;
+    }
+    if (long_x == 1 && long_y == 1) return moved(n, x, y, axis);
+    if (long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
+    if (long_y > 1) axis = choose(n, y, &g);
+    if (axis == NO_AXIS) return false;
+    const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
+    if (!value.id) return false;
+    set_flow(n, y, value, axis);
+    return true;
+}
+
+bool describe_expand(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    if (!is_flow(x)) return false;
+    if (x->pinned) {
+        set_pinned(n, y, x->pinned);
+        return true;
+    }
+    if (x->dims.dim[x->axis] != y->dims.dim[axis]) return false;
+    set_flow(n, y, resize_positions(n, x->value, &y->dims, axis, true), axis);
+    return true;
+}
+
+/* ---- Parts and wholes ---- */
+
+static bool slice_channels(net *n, tensor *x, tensor *y, size_t first)
+{
+    const size_t axis = x->axis;
+    if (!y) return true;
+    set_flow(n, y, mskp_slice(n->graph, value_name(y), x->value, first, y->dims.dim[axis]), axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+bool describe_split(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0);
+    size_t axis, first = 0;
+    if (!is_flow(x) || !to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis)) return false;
+    for (size_t k = 0; k < node->n_output; k++) {
+        tensor *y = net_output(n, node, k);
+        if (!y || !y->sized) return false;
+    }
+    for (size_t k = 0; k < node->n_output; k++) {
+        tensor *y = net_output(n, node, k);
+        if (axis != x->axis) {
+            other_positions(n, node, k, x->axis, true);
+            continue;
+        }
+        slice_channels(n, x, y, first);
+        first += y->dims.dim[axis];
+    }
+    return true;
+}
+
+bool describe_slice(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    slicing s;
+    if (!is_flow(x) || !node_slicing(n, node, &x->dims, &s)) return false;
+    if (axis_stays(x, y)) {
+        if (x->axis < x->dims.rank && s.step[x->axis] < 0) return false; /* turned around */
+        return other_positions(n, node, 0, x->axis, true);
+    }
+    if (s.step[x->axis] != 1) return false;
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k]) return false; /* both at once */
+    return slice_channels(n, x, y, (size_t)s.start[x->axis]);
+}
+
+/* Rows of a table: [entries][channels]. */
+static bool describe_embedding(net *n, const node_proto *node)
+{
+    const tensor *table = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const size_t axes[] = {0, 1}, axis = y->dims.rank - 1;
+    if (!table->data || table->dims.rank != 2 || attribute_int(node, "axis", 0)) return false;
+    const mskp_param param = take_param(n, node, 0, 2, axes);
+    if (!param.id) return false;
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    set_flow(n, y, mskp_embedding(n->graph, value_name(y), param, ns, spatial), axis);
+    return true;
+}
+
+bool describe_gather(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0), *at = net_input(n, node, 1);
+    size_t axis;
+    if (!x || !at) return false;
+    if (!is_flow(x)) return describe_embedding(n, node);
+    if (!to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis)) return false;
+    if (x->pinned) {
+        set_pinned(n, y, x->pinned);
+        leave_data(n, 1);
+        return true;
+    }
+    leave_data(n, 1);
+    if (axis != x->axis) {
+        const size_t to = x->axis < axis ? x->axis : x->axis + at->dims.rank - 1;
+        set_flow(n, y, resize_positions(n, x->value, &y->dims, to, true), to);
+        return true;
+    }
+    const numbers *k = known_numbers(n, at);
+    if (!k || !k->whole || k->shape.rank != 1 || k->varies || at->follow_count) return false;
+    size_t *places = malloc((k->count + 1) * sizeof *places);
+    bool good = places && k->count;
+    for (size_t i = 0; good && i < k->count; i++) {
+        good = to_axis(k->whole[i], x->dims.dim[axis], &places[i]);
+    }
+    if (good) set_flow(n, y, mskp_pick(n->graph, value_name(y), x->value, k->count, places), axis);
+    free(places);
+    return good;
+}
+
+bool describe_pad(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    int64_t before[MAX_RANK], after[MAX_RANK];
+    tensor *fill = n->m->opset >= 11 ? net_input(n, node, 2) : NULL;
+    const numbers *with = fill ? known_numbers(n, fill) : NULL;
+    const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
+    if (!is_flow(x) || !node_pads(n, node, x->dims.rank, before, after)) return false;
+    const double number = fill ? (with && with->real && with->count == 1 ? with->real[0] : 1)
+                               : attribute_float(node, "value", 0);
+    const bool zeros = !(number > 0) && !(number < 0);
+    mskp_value value = x->value;
+    const size_t axis = x->axis;
+    if (axis < x->dims.rank && (before[axis] || after[axis])) {
+        if (!constant || !zeros || before[axis] < 0 || after[axis] < 0 || x->pinned ||
+            y->dims.dim[axis] > MOST_CHANNELS)
+            return false;
+        value = mskp_pad_channels(n->graph, value_name(y), value, (size_t)before[axis],
+                                  (size_t)after[axis]);
+    }
+    leave_data(n, 2);
+    if (constant && !zeros) { /* what is 0 does not stay so */
+        value =
+            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_FUNCTION});
+    }
+    set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+/* ---- Concatenation ---- */
+
+/* An operand as channels on `axis`: data become a parameter, anything else stays as it is. */
+static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
+{
+    tensor *t = net_input(n, node, k);
+    size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, &t->dims, axis, spatial);
+    if (is_flow(t)) {
+        const mskp_value value = channels_on(n, t, axis);
+        if (value.id) return fit(n, value, &t->dims, axis);
+        pin(n, t, node->op_type);
+        return mskp_opaque(n->graph, NULL, node->op_type, 0, NULL, t->dims.dim[axis], ns, spatial);
+    }
+    for (size_t i = 0; t->data && i < t->dims.rank; i++) {
+        if (t->from[i] == NO_AXIS || (t->dims.dim[i] == 1 && i != axis)) continue;
+        if (i == axis) which = count;
+        axes[count++] = i;
+    }
+    const mskp_param param = t->data && t->from[axis] != NO_AXIS && count <= MSKP_MAX_DIMS
+                                 ? take_param(n, node, k, count, axes)
+                                 : (mskp_param){0};
+    if (param.id)
+        return mskp_param_value(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
+                                spatial);
+    return mskp_opaque(n->graph, NULL, "constant", 0, NULL, t->dims.dim[axis], ns, spatial);
+}
+
+/* The axis of the channels that may leave; NO_AXIS: there are none. *pinned: why. */
+static size_t channels_axis(const net *n, const node_proto *node, const char **pinned)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (is_flow(t) && !t->pinned) return t->axis;
+        if (is_flow(t)) *pinned = t->pinned;
+    }
+    return NO_AXIS;
+}
+
+bool describe_concat(net *n, const node_proto *node)
+{
+    tensor *y = net_output(n, node, 0);
+    size_t along;
+    if (!to_axis(attribute_int(node, "axis", 0), y->dims.rank, &along)) return false;
+    const char *pinned = node->op_type;
+    const size_t axis = channels_axis(n, node, &pinned);
+    if (axis == NO_AXIS) {
+        set_pinned(n, y, pinned);
+        return true;
+    }
+    mskp_value *values = malloc((node->n_input + 1) * sizeof *values);
+    if (!values || y->dims.dim[axis] > MOST_CHANNELS) {
+        free(values);
+        return false;
+    }
+    for (size_t k = 0; k < node->n_input; k++) values[k] = operand(n, node, k, axis);
+    mskp_value value;
+    if (along == axis) {
+        value = mskp_concat(n->graph, value_name(y), node->n_input, values);
+    } else {
+        for (size_t k = 0; k < node->n_input; k++) { /* one axis of all positions */
+            size_t p = 1, spatial[MSKP_MAX_SPATIAL];
+            const uint32_t ns = mskp_value_shape(n->graph, values[k], NULL, spatial);
+            for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+            values[k] = mskp_reshape(n->graph, NULL, values[k], 1, &p);
+        }
+        value = mskp_concat_spatial(n->graph, value_name(y), 0, node->n_input, values);
+    }
+    free(values);
+    set_flow(n, y, value, axis);
+    return true;
+}

@@ -1,0 +1,710 @@
+/* Shapes, and numbers that are known before the network runs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "net.h"
+
+typedef bool rule(net *n, const node_proto *node, dims *out);
+
+static const dims *in_dims(const net *n, const node_proto *node, size_t k)
+{
+    const tensor *t = net_input(n, node, k);
+    return t && t->sized ? &t->dims : NULL;
+}
+
+static void set_axis(dims *out, size_t k, size_t length, bool varies)
+{
+    if (k >= MAX_RANK) return;
+    out->dim[k] = length;
+    out->varies[k] = varies;
+}
+
+static void copy_axis(dims *out, size_t k, const dims *in, size_t i)
+{
+    set_axis(out, k, in->dim[i], in->varies[i]);
+}
+
+static size_t product(const dims *d, size_t first, size_t last)
+{
+    size_t p = 1;
+    for (size_t k = first; k < last; k++) p *= d->dim[k];
+    return p;
+}
+
+/* No length 0, and a number of elements that no sum or product here overflows. */
+static bool is_sound(const dims *d)
+{
+    size_t left = (size_t)1 << 44;
+    for (size_t k = 0; k < d->rank; k++) {
+        if (!d->dim[k] || d->dim[k] > left) return false;
+        left /= d->dim[k];
+    }
+    return true;
+}
+
+static bool any_varies(const dims *d)
+{
+    for (size_t k = 0; k < d->rank; k++)
+        if (d->varies[k]) return true;
+    return false;
+}
+
+/* ---- Element by element ---- */
+
+static bool same(net *n, const node_proto *node, dims *out)
+{
+    const dims *in = in_dims(n, node, 0);
+    if (!in) return false;
+    for (size_t k = 0; k < node->n_output; k++) out[k] = *in;
+    return true;
+}
+
+static bool broadcast_with(dims *out, const dims *in)
+{
+    const size_t rank = out->rank > in->rank ? out->rank : in->rank;
+    dims wide = {.rank = rank};
+    for (size_t k = 0; k < rank; k++) {
+        const bool a = k + out->rank >= rank, b = k + in->rank >= rank;
+        const size_t i = k + out->rank - rank, j = k + in->rank - rank;
+        if (a && (!b || in->dim[j] == 1 || (in->dim[j] == out->dim[i] && out->varies[i])))
+            copy_axis(&wide, k, out, i);
+        else if (b && (!a || out->dim[i] == 1 || out->dim[i] == in->dim[j]))
+            copy_axis(&wide, k, in, j);
+        else
+            return false;
+    }
+    *out = wide;
+    return true;
+}
+
+static bool broadcast(net *n, const node_proto *node, dims *out)
+{
+    *out = (dims){0};
+    for (size_t k = 0; k < node->n_input; k++) {
+        const dims *in = in_dims(n, node, k);
+        if (!in || !broadcast_with(out, in)) return false;
+    }
+    return node->n_output == 1;
+}
+
+/* ---- Convolutions, pooling, resizing ---- */
+
+static bool conv(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
+    window v;
+    if (!x || !w || x->rank != w->rank || x->rank < 3 || !node_window(node, x, w->dim + 2, &v))
+        return false;
+    const size_t groups = (size_t)attribute_int(node, "group", 1);
+    if (!groups || groups > x->dim[1] || w->dim[1] * groups != x->dim[1] || w->dim[0] % groups)
+        return false;
+    *out = *x;
+    set_axis(out, 1, w->dim[0], false);
+    for (size_t i = 0; i < v.axes; i++) out->dim[2 + i] = v.out[i];
+    return true;
+}
+
+static bool conv_transposed(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
+    window v;
+    if (!x || !w || x->rank != w->rank || x->rank < 3 || !node_transposed(node, x, w->dim + 2, &v))
+        return false;
+    const size_t groups = (size_t)attribute_int(node, "group", 1);
+    if (!groups || w->dim[0] != x->dim[1] || groups > x->dim[1]) return false;
+    *out = *x;
+    set_axis(out, 1, w->dim[1] * groups, false);
+    for (size_t i = 0; i < v.axes; i++) out->dim[2 + i] = v.out[i];
+    return true;
+}
+
+static bool pool(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    window v;
+    if (!x || !node_window(node, x, NULL, &v)) return false;
+    for (size_t k = 0; k < node->n_output; k++) {
+        out[k] = *x;
+        for (size_t i = 0; i < v.axes; i++) out[k].dim[2 + i] = v.out[i];
+    }
+    return true;
+}
+
+static bool global_pool(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    if (!x || x->rank < 3) return false;
+    *out = *x;
+    for (size_t k = 2; k < x->rank; k++) set_axis(out, k, 1, false);
+    return true;
+}
+
+/* Scales, or sizes. */
+static bool resize(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const bool upsample = is_op(node, "Upsample");
+    tensor *scale = net_input(n, node, upsample || n->m->opset < 11 ? 1 : 2);
+    tensor *size = upsample || n->m->opset < 11 ? NULL : net_input(n, node, 3);
+    const numbers *s = scale ? known_numbers(n, scale) : NULL;
+    const numbers *z = size ? known_numbers(n, size) : NULL;
+    if (!x || node_attribute(node, "axes") || node_attribute(node, "keep_aspect_ratio_policy"))
+        return false;
+    *out = *x;
+    for (size_t k = 0; k < x->rank; k++) {
+        if (z && z->whole && z->count == x->rank && z->whole[k] > 0 && z->whole[k] < INT32_MAX)
+            set_axis(out, k, (size_t)z->whole[k], z->varies && z->varies[k]);
+        else if (!z && s && s->real && s->count == x->rank && s->real[k] > 0 && s->real[k] < 1e6)
+            out->dim[k] = (size_t)((double)x->dim[k] * s->real[k]);
+        else
+            return false;
+    }
+    return true;
+}
+
+static bool depth_to_space(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const size_t b = (size_t)attribute_int(node, "blocksize", 0);
+    if (!x || x->rank != 4 || !b || b > 1024 || x->dim[1] % (b * b)) return false;
+    *out = *x;
+    out->dim[1] /= b * b;
+    out->dim[2] *= b;
+    out->dim[3] *= b;
+    return true;
+}
+
+static bool space_to_depth(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const size_t b = (size_t)attribute_int(node, "blocksize", 0);
+    if (!x || x->rank != 4 || !b || b > 1024 || x->dim[2] % b || x->dim[3] % b) return false;
+    *out = *x;
+    out->dim[1] *= b * b;
+    out->dim[2] /= b;
+    out->dim[3] /= b;
+    return true;
+}
+
+/* ---- Products ---- */
+
+static bool gemm(net *n, const node_proto *node, dims *out)
+{
+    const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, 1);
+    const size_t ta = attribute_int(node, "transA", 0) != 0;
+    const size_t tb = attribute_int(node, "transB", 0) != 0;
+    if (!a || !b || a->rank != 2 || b->rank != 2 || a->dim[!ta] != b->dim[tb]) return false;
+    *out = (dims){.rank = 2};
+    copy_axis(out, 0, a, ta);
+    copy_axis(out, 1, b, !tb);
+    return true;
+}
+
+static bool matmul(net *n, const node_proto *node, dims *out)
+{
+    const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, 1);
+    if (!a || !b || a->rank < 2 || b->rank < 2 || a->dim[a->rank - 1] != b->dim[b->rank - 2])
+        return false;
+    dims batch_b = *b;
+    *out = *a;
+    out->rank -= 2;
+    batch_b.rank -= 2;
+    if (!broadcast_with(out, &batch_b)) return false;
+    out->rank += 2;
+    copy_axis(out, out->rank - 2, a, a->rank - 2);
+    copy_axis(out, out->rank - 1, b, b->rank - 1);
+    return true;
+}
+
+/* ---- Movement ---- */
+
+static bool transpose(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const attribute_proto *a = node_attribute(node, "perm");
+    uint8_t seen[MAX_RANK] = {0};
+    if (!x || (a && a->n_ints != x->rank)) return false;
+    *out = (dims){.rank = x->rank};
+    for (size_t k = 0; k < x->rank; k++) {
+        const int64_t i = a ? a->ints[k] : (int64_t)(x->rank - 1 - k);
+        if (i < 0 || (size_t)i >= x->rank || seen[i]++) return false;
+        copy_axis(out, k, x, (size_t)i);
+    }
+    return true;
+}
+
+static bool unsqueeze(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const attribute_proto *a = node_attribute(node, "axes");
+    const tensor *t = n->m->opset >= 13 ? net_input(n, node, 1) : NULL;
+    uint8_t axes[MAX_RANK];
+    bool given;
+    const size_t more = t   ? (t->known  ? t->numbers.count
+                               : t->data ? tensor_elements(t->data)
+                                         : 99)
+                        : a ? a->n_ints
+                            : 99;
+    if (!x || more > MAX_RANK || x->rank + more > MAX_RANK) return false;
+    const size_t rank = x->rank + more;
+    if (!node_axes(n, node, 1, 13, rank, axes, &given)) return false;
+    *out = (dims){.rank = rank};
+    for (size_t k = 0, i = 0; k < rank; k++) {
+        if (axes[k])
+            set_axis(out, k, 1, false);
+        else if (i < x->rank)
+            copy_axis(out, k, x, i++);
+        else
+            return false;
+    }
+    return true;
+}
+
+static bool squeeze(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    uint8_t axes[MAX_RANK];
+    bool given;
+    if (!x || !node_axes(n, node, 1, 13, x->rank, axes, &given)) return false;
+    *out = (dims){0};
+    for (size_t k = 0; k < x->rank; k++) {
+        if (!given && x->varies[k]) return false;
+        if (given ? axes[k] : x->dim[k] == 1) {
+            if (x->dim[k] != 1) return false;
+        } else {
+            copy_axis(out, out->rank++, x, k);
+        }
+    }
+    return true;
+}
+
+static bool flatten(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    size_t axis;
+    const int64_t at = attribute_int(node, "axis", 1);
+    if (!x) return false;
+    if (at == (int64_t)x->rank)
+        axis = x->rank;
+    else if (!to_axis(at, x->rank, &axis))
+        return false;
+    *out = (dims){.rank = 2};
+    for (size_t k = 0; k < x->rank; k++) out->varies[k >= axis] |= x->varies[k];
+    out->dim[0] = product(x, 0, axis);
+    out->dim[1] = product(x, axis, x->rank);
+    return true;
+}
+
+/* A length that is told by -1 varies if something does that is not told elsewhere. */
+static bool reshape(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 1);
+    const attribute_proto *a = n->m->opset < 5 ? node_attribute(node, "shape") : NULL;
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    const int64_t *list = s ? s->whole : a ? a->ints : NULL;
+    const size_t rank = s ? s->count : a ? a->n_ints : 0;
+    const bool zero = attribute_int(node, "allowzero", 0) != 0;
+    size_t rest = MAX_RANK, told = 1, open = 0;
+    if (!x || !list || rank > MAX_RANK) return false;
+    *out = (dims){.rank = rank};
+    for (size_t k = 0; k < x->rank; k++) open += x->varies[k];
+    for (size_t k = 0; k < rank; k++) {
+        if (list[k] == -1 && rest == MAX_RANK) {
+            rest = k;
+            continue;
+        }
+        if (!list[k] && !zero && k < x->rank)
+            copy_axis(out, k, x, k);
+        else if (list[k] > 0 && list[k] < INT32_MAX)
+            set_axis(out, k, (size_t)list[k], s && s->varies && s->varies[k]);
+        else
+            return false;
+        told *= out->dim[k];
+        if (out->varies[k] && open) open--;
+    }
+    const size_t all = product(x, 0, x->rank);
+    if (rest < MAX_RANK) {
+        if (!told || all % told) return false;
+        set_axis(out, rest, all / told, open);
+        told *= all / told;
+    }
+    return told == all;
+}
+
+static bool expand(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 1);
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    dims wide;
+    if (!x || !s || !s->whole || s->count > MAX_RANK) return false;
+    wide = (dims){.rank = s->count};
+    for (size_t k = 0; k < s->count; k++) {
+        if (s->whole[k] < 1 || s->whole[k] > INT32_MAX) return false;
+        set_axis(&wide, k, (size_t)s->whole[k], s->varies && s->varies[k]);
+    }
+    *out = *x;
+    return broadcast_with(out, &wide);
+}
+
+static bool tile(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 1);
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    if (!x || !s || !s->whole || s->count != x->rank) return false;
+    *out = *x;
+    for (size_t k = 0; k < x->rank; k++) {
+        if (s->whole[k] < 1 || s->whole[k] > INT32_MAX) return false;
+        out->dim[k] *= (size_t)s->whole[k];
+        out->varies[k] |= s->varies && s->varies[k];
+    }
+    return true;
+}
+
+static bool concat(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    size_t axis;
+    if (!x || !to_axis(attribute_int(node, "axis", 0), x->rank, &axis)) return false;
+    *out = *x;
+    for (size_t k = 1; k < node->n_input; k++) {
+        const dims *y = in_dims(n, node, k);
+        if (!y || y->rank != out->rank) return false;
+        for (size_t i = 0; i < y->rank; i++) {
+            if (i != axis && y->dim[i] != out->dim[i]) return false;
+            out->varies[i] |= y->varies[i];
+        }
+        out->dim[axis] += y->dim[axis];
+    }
+    return true;
+}
+
+static bool split(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    size_t axis;
+    if (!x || !to_axis(attribute_int(node, "axis", 0), x->rank, &axis)) return false;
+    size_t *widths = calloc(node->n_output + 1, sizeof *widths);
+    const bool good = widths && node_parts(n, node, x->dim[axis], node->n_output, widths);
+    for (size_t k = 0; good && k < node->n_output; k++) {
+        out[k] = *x;
+        out[k].dim[axis] = widths[k];
+    }
+    free(widths);
+    return good;
+}
+
+static bool slice(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    slicing s;
+    if (!x || !node_slicing(n, node, x, &s)) return false;
+    *out = *x;
+    for (size_t k = 0; k < x->rank; k++) out->dim[k] = s.count[k];
+    return true;
+}
+
+static bool gather(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *i = in_dims(n, node, 1);
+    size_t axis;
+    if (!x || !i || !to_axis(attribute_int(node, "axis", 0), x->rank, &axis) ||
+        x->rank + i->rank > MAX_RANK + 1)
+        return false;
+    *out = (dims){0};
+    for (size_t k = 0; k < axis; k++) copy_axis(out, out->rank++, x, k);
+    for (size_t k = 0; k < i->rank; k++) copy_axis(out, out->rank++, i, k);
+    for (size_t k = axis + 1; k < x->rank; k++) copy_axis(out, out->rank++, x, k);
+    return true;
+}
+
+static bool pad(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    int64_t before[MAX_RANK], after[MAX_RANK];
+    if (!x || !node_pads(n, node, x->rank, before, after)) return false;
+    *out = *x;
+    for (size_t k = 0; k < x->rank; k++) {
+        const int64_t length = (int64_t)x->dim[k];
+        if (before[k] < -length || after[k] < -length || before[k] > INT32_MAX ||
+            after[k] > INT32_MAX || length + before[k] + after[k] < 1)
+            return false;
+        out->dim[k] = (size_t)(length + before[k] + after[k]);
+    }
+    return true;
+}
+
+/* ReduceSum has its axes as an input from 13 on, the others from 18. */
+size_t reduce_since(const node_proto *node)
+{
+    return is_op(node, "ReduceSum") ? 13 : 18;
+}
+
+static bool reduce(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    const bool keep = attribute_int(node, "keepdims", 1) != 0;
+    uint8_t axes[MAX_RANK];
+    bool given;
+    if (!x || !node_axes(n, node, 1, reduce_since(node), x->rank, axes, &given)) return false;
+    if (!given && attribute_int(node, "noop_with_empty_axes", 0)) {
+        *out = *x;
+        return true;
+    }
+    *out = (dims){0};
+    for (size_t k = 0; k < x->rank; k++) {
+        if (given && !axes[k])
+            copy_axis(out, out->rank++, x, k);
+        else if (keep)
+            set_axis(out, out->rank++, 1, false);
+    }
+    return true;
+}
+
+static bool norm(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    if (!x || node->n_output != 1) return false;
+    *out = *x;
+    return true;
+}
+
+static bool dropout(net *n, const node_proto *node, dims *out)
+{
+    return same(n, node, out);
+}
+
+/* ---- The table ---- */
+
+static const struct {
+    const char *op;
+    rule *rule;
+} RULES[] = {{"Abs", same},
+             {"Add", broadcast},
+             {"And", broadcast},
+             {"AveragePool", pool},
+             {"BatchNormalization", norm},
+             {"Cast", same},
+             {"Ceil", same},
+             {"Celu", same},
+             {"Clip", same},
+             {"Concat", concat},
+             {"Conv", conv},
+             {"ConvTranspose", conv_transposed},
+             {"Cos", same},
+             {"DepthToSpace", depth_to_space},
+             {"Div", broadcast},
+             {"Dropout", dropout},
+             {"Elu", same},
+             {"Equal", broadcast},
+             {"Erf", same},
+             {"Exp", same},
+             {"Expand", expand},
+             {"Flatten", flatten},
+             {"Floor", same},
+             {"Gather", gather},
+             {"Gelu", same},
+             {"Gemm", gemm},
+             {"GlobalAveragePool", global_pool},
+             {"GlobalMaxPool", global_pool},
+             {"Greater", broadcast},
+             {"GreaterOrEqual", broadcast},
+             {"GroupNormalization", norm},
+             {"HardSigmoid", same},
+             {"HardSwish", same},
+             {"Identity", same},
+             {"InstanceNormalization", norm},
+             {"LRN", same},
+             {"LayerNormalization", norm},
+             {"LeakyRelu", same},
+             {"Less", broadcast},
+             {"LessOrEqual", broadcast},
+             {"Log", same},
+             {"LogSoftmax", same},
+             {"LpNormalization", same},
+             {"LpPool", pool},
+             {"MatMul", matmul},
+             {"Max", broadcast},
+             {"MaxPool", pool},
+             {"Mean", broadcast},
+             {"Min", broadcast},
+             {"Mish", same},
+             {"Mod", broadcast},
+             {"Mul", broadcast},
+             {"Neg", same},
+             {"Not", same},
+             {"Or", broadcast},
+             {"PRelu", broadcast},
+             {"Pad", pad},
+             {"Pow", broadcast},
+             {"Reciprocal", same},
+             {"ReduceL1", reduce},
+             {"ReduceL2", reduce},
+             {"ReduceLogSum", reduce},
+             {"ReduceLogSumExp", reduce},
+             {"ReduceMax", reduce},
+             {"ReduceMean", reduce},
+             {"ReduceMin", reduce},
+             {"ReduceProd", reduce},
+             {"ReduceSum", reduce},
+             {"ReduceSumSquare", reduce},
+             {"Relu", same},
+             {"Reshape", reshape},
+             {"Resize", resize},
+             {"Round", same},
+             {"ScatterND", same},
+             {"Selu", same},
+             {"Sigmoid", same},
+             {"Sign", same},
+             {"Sin", same},
+             {"Slice", slice},
+             {"Softmax", same},
+             {"Softplus", same},
+             {"Softsign", same},
+             {"SpaceToDepth", space_to_depth},
+             {"Split", split},
+             {"Sqrt", same},
+             {"Squeeze", squeeze},
+             {"Sub", broadcast},
+             {"Sum", broadcast},
+             {"Tanh", same},
+             {"ThresholdedRelu", same},
+             {"Tile", tile},
+             {"Transpose", transpose},
+             {"Unsqueeze", unsqueeze},
+             {"Upsample", resize},
+             {"Where", broadcast}};
+
+static int by_name(const void *key, const void *row)
+{
+    return strcmp(key, *(const char *const *)row);
+}
+
+static rule *find_rule(const node_proto *node)
+{
+    const char *op = node->op_type ? node->op_type : "";
+    if (!is_op(node, op)) return NULL;
+    const void *row = bsearch(op, RULES, sizeof RULES / sizeof *RULES, sizeof *RULES, by_name);
+    return row ? RULES[(size_t)((const char *)row - (const char *)RULES) / sizeof *RULES].rule
+               : NULL;
+}
+
+/* ---- Numbers ---- */
+
+static bool follow(tensor *t, const size_t *tensors, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t k = 0;
+        while (k < t->follow_count && t->follows[k] != tensors[i]) k++;
+        if (k < t->follow_count) continue;
+        size_t *more = realloc(t->follows, (t->follow_count + 1) * sizeof *more);
+        if (!more) return false;
+        t->follows = more;
+        more[t->follow_count++] = tensors[i];
+    }
+    return true;
+}
+
+static void take_numbers(tensor *t, const numbers *k)
+{
+    t->known = t->sized = true;
+    t->numbers = *k;
+    t->dims = (dims){.rank = k->shape.rank};
+    memcpy(t->dims.dim, k->shape.dim, sizeof t->dims.dim);
+}
+
+/* Shape and Size: of a shape that is known, though what flows is not. */
+static bool infer_lengths(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const bool size = is_op(node, "Size");
+    if ((!size && !is_op(node, "Shape")) || !y || !x || !x->sized) return true;
+    const int64_t rank = (int64_t)x->dims.rank;
+    int64_t first = attribute_int(node, "start", 0), last = attribute_int(node, "end", rank);
+    first = first < -rank ? 0 : first < 0 ? first + rank : first > rank ? rank : first;
+    last = last < -rank ? 0 : last < 0 ? last + rank : last > rank ? rank : last;
+    if (last < first) last = first;
+    if (size) first = 0, last = rank;
+    const size_t count = size ? 1 : (size_t)(last - first);
+    numbers k = {.type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64, .count = count};
+    k.shape.rank = !size;
+    k.shape.dim[0] = count;
+    k.whole = calloc(count + 1, sizeof *k.whole);
+    k.varies = calloc(count + 1, 1);
+    if (!k.whole || !k.varies) {
+        numbers_free(&k);
+        return fail(n->f, "no memory for the shape of %s", x->name);
+    }
+    for (size_t i = 0; !size && i < count; i++) {
+        k.whole[i] = (int64_t)x->dims.dim[(size_t)first + i];
+        k.varies[i] = x->dims.varies[(size_t)first + i];
+    }
+    if (size) {
+        k.whole[0] = (int64_t)product(&x->dims, 0, x->dims.rank);
+        k.varies[0] = any_varies(&x->dims);
+    }
+    take_numbers(y, &k);
+    const size_t index = (size_t)(x - n->tensors);
+    if (!follow(y, &index, 1)) return fail(n->f, "no memory for the shape of %s", x->name);
+    return true;
+}
+
+/* All inputs known: so are the outputs. */
+static bool infer_numbers(net *n, const node_proto *node)
+{
+    const tensor *first = net_output(n, node, 0);
+    if (first && first->data) return true; /* of a Constant: looked at when asked */
+    const numbers **in = calloc(node->n_input + 1, sizeof *in);
+    numbers *out = calloc(node->n_output + 1, sizeof *out);
+    bool known = in && out, good = known;
+    for (size_t k = 0; known && k < node->n_input; k++) {
+        tensor *t = net_input(n, node, k);
+        if (!*node->input[k]) continue;
+        in[k] = t ? known_numbers(n, t) : NULL;
+        known = in[k] != NULL;
+    }
+    if (known && fold_node(n->m, node, node->n_input, in, node->n_output, out)) {
+        for (size_t k = 0; k < node->n_output; k++) {
+            tensor *t = net_output(n, node, k);
+            if (!t) {
+                numbers_free(&out[k]);
+                continue;
+            }
+            take_numbers(t, &out[k]);
+            for (size_t i = 0; good && i < node->n_input; i++) {
+                const tensor *from = net_input(n, node, i);
+                if (from) good = follow(t, from->follows, from->follow_count);
+            }
+        }
+    }
+    if (!good) fail(n->f, "no memory for the numbers of a %s", node->op_type);
+    free(in);
+    free(out);
+    return good;
+}
+
+bool infer_node(net *n, const node_proto *node)
+{
+    rule *r = find_rule(node);
+    dims *out = calloc(node->n_output + 1, sizeof *out);
+    if (!out) return fail(n->f, "no memory for the shapes of a %s", node->op_type);
+    const bool known = r && r(n, node, out);
+    for (size_t k = 0; r && k < node->n_output; k++) {
+        tensor *t = net_output(n, node, k);
+        if (!t) continue;
+        t->sized = known && is_sound(&out[k]);
+        t->dims = out[k];
+    }
+    free(out);
+    return infer_lengths(n, node) && infer_numbers(n, node);
+}
+
+bool infer_network(net *n)
+{
+    for (size_t i = 0; i < n->m->graph->n_node; i++)
+        if (!infer_node(n, n->m->graph->node[i])) return false;
+    return true;
+}

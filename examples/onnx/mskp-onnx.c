@@ -1,0 +1,446 @@
+/*
+ * mskp-onnx - prune an ONNX file.
+ *
+ *     mskp-onnx FILE.onnx                  what can be pruned, and what cannot, and why
+ *     mskp-onnx IN.onnx OUT.onnx [...]     choose channels, and cut them out
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job/args.h"
+#include "net.h"
+
+enum { SCORE_L1, SCORE_L2, SCORE_GAMMA, SCORE_UNIT_L1, SCORE_UNIT_L2 };
+enum { NO_CONSTANTS = 4 }; /* constants: an mskp_constants_way, or this */
+
+typedef struct options {
+    arg_words files, keep, lengths;
+    double macs, params, ratio, threshold;
+    size_t score, reduce, constants, round_to, min_channels;
+    const char *mask, *zeroed, *save_mask, *json;
+    bool help;
+} options;
+
+#define AT(field) offsetof(options, field)
+static const arg OPTIONS[] = {
+    {"", NULL, ARG_WORDS, AT(files), 0, 2, NULL},
+    {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
+     "leave at most this part of the multiply-accumulates"},
+    {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1,
+     "leave at most this part of the parameters"},
+    {"ratio", "R", ARG_NUMBER, AT(ratio), 0, 1, "remove this part of each layer's units"},
+    {"threshold", "T", ARG_NUMBER, AT(threshold), 0, 1e300, "remove units that score at most T"},
+    {"mask", "FILE", ARG_PATH, AT(mask), 0, 0, "remove what this mask says (docs/mask-file.md)"},
+    {"score", "l1|l2|gamma|unit-l1|unit-l2", ARG_CHOICE, AT(score), 0, 0,
+     "how much a unit matters: a norm of its filters, batch norm's |gamma|, or a norm of all that\n"
+     "belongs to it; norms are told in parts of their layer's mean, unless --threshold is given "
+     "[l1]"},
+    {"reduce", "sum|mean|max|min|joint", ARG_CHOICE, AT(reduce), 0, 0,
+     "several layers' numbers for one unit become one by this [mean]"},
+    {"constants", "auto|drop|fold|merge", ARG_CHOICE, AT(constants), 0, 0,
+     "what removed channels still put out is handed on; without this, it is dropped"},
+    {"round-to", "N", ARG_COUNT, AT(round_to), 1, 65536,
+     "layers keep a multiple of N channels [1]"},
+    {"min-channels", "N", ARG_COUNT, AT(min_channels), 1, 65536,
+     "no layer keeps fewer channels, if it has so many [1]"},
+    {"keep", "PATTERN", ARG_WORDS, AT(keep), 0, ARG_MOST_WORDS,
+     "nothing of these tensors is removed; * and ? stand for others; may be given again"},
+    {"length", "NAME=N", ARG_WORDS, AT(lengths), 0, ARG_MOST_WORDS,
+     "take an open length of an input for N; may be given again"},
+    {"zeroed", "FILE", ARG_PATH, AT(zeroed), 0, 0,
+     "write the network with zeros for what is removed, in its full shape: it computes what OUT\n"
+     "does"},
+    {"save-mask", "FILE", ARG_PATH, AT(save_mask), 0, 0, "write the mask"},
+    {"json", "FILE", ARG_PATH, AT(json), 0, 0, "write a report (docs/report-schema.json)"},
+    {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
+};
+enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
+
+typedef struct job {
+    options o;
+    model m;
+    net n;
+    mskp_graph *graph;
+    mskp_counts counts;
+    mskp_cost dense, left;
+    mskp_tensor *values;
+    double *scores;
+    uint8_t *keep, *locked, *kept;
+    mskp_constants *constants;
+    failure f;
+} job;
+
+static bool refuse(job *j, const mskp_error *err)
+{
+    return fail(&j->f, "%s", err->text);
+}
+
+/* ---- What there is ---- */
+
+static bool open_network(job *j)
+{
+    const lengths l = {j->o.lengths.count, j->o.lengths.text};
+    mskp_error err;
+    j->graph = mskp_graph_create(NULL);
+    if (!j->graph) return fail(&j->f, "no memory for a graph");
+    if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
+        !net_open(&j->n, &j->m, j->graph, &l, &j->f) || !infer_network(&j->n) ||
+        !describe_network(&j->n))
+        return false;
+    if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
+    j->counts = mskp_count(j->graph);
+    if (mskp_measure(j->graph, 0, NULL, &j->dense, NULL, &err)) return refuse(j, &err);
+    return true;
+}
+
+static void tell_value(const job *j, mskp_value value, const mskp_cost *cost)
+{
+    mskp_value_info info, by;
+    char why[200] = "";
+    if (mskp_value_get_info(j->graph, value, &info, NULL)) return;
+    if (info.pinned && !mskp_value_get_info(j->graph, info.pinned_by, &by, NULL))
+        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, by.op);
+    else if (info.units < info.channels && !mskp_value_get_info(j->graph, info.tied_by, &by, NULL))
+        snprintf(why, sizeof why, "  tied: %.150s", by.name);
+    printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
+           info.units, info.name, why);
+}
+
+static bool list(job *j)
+{
+    mskp_error err;
+    mskp_cost *costs = calloc(j->counts.values + 1, sizeof *costs);
+    if (!costs) return fail(&j->f, "no memory for the costs of %zu values", j->counts.values);
+    const bool good = !mskp_measure(j->graph, 0, NULL, NULL, costs, &err);
+    if (!good) refuse(j, &err);
+    if (good) printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
+    for (uint32_t v = 1; good && v <= j->counts.values; v++)
+        if (costs[v].macs > 0) tell_value(j, (mskp_value){v}, &costs[v]);
+    free(costs);
+    if (good)
+        printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n",
+               j->counts.units, j->counts.families, j->dense.params, j->dense.macs);
+    return good;
+}
+
+/* ---- Which units ---- */
+
+static bool matches(const job *j, const char *name)
+{
+    for (size_t i = 0; i < j->o.keep.count; i++)
+        if (!fnmatch(j->o.keep.text[i], name, 0)) return true;
+    return false;
+}
+
+static void lock(job *j, const uint32_t *units, size_t count)
+{
+    for (size_t i = 0; units && i < count; i++)
+        if (units[i] != MSKP_PINNED) j->locked[units[i]] = 1;
+}
+
+static bool lock_kept(job *j)
+{
+    mskp_value_info info;
+    size_t count, found = 0;
+    for (uint32_t v = 1; v <= j->counts.values; v++) {
+        const mskp_value value = {v};
+        if (mskp_value_get_info(j->graph, value, &info, NULL) || !matches(j, info.name)) continue;
+        const uint32_t *units = mskp_value_units(j->graph, value, &count);
+        lock(j, units, count);
+        found++;
+    }
+    for (uint32_t p = 1; p <= j->counts.params; p++) {
+        const mskp_param param = {p};
+        const char *name;
+        const uint32_t ndim = mskp_param_info(j->graph, param, &name, NULL);
+        if (!matches(j, name)) continue;
+        for (uint32_t axis = 0; axis < ndim; axis++) {
+            const uint32_t *units = mskp_param_units(j->graph, param, axis, NULL, &count);
+            lock(j, units, count);
+        }
+        found++;
+    }
+    return found || !j->o.keep.count || fail(&j->f, "--keep: no tensor has such a name");
+}
+
+/* Norms grow with what they are of: in parts of their family's mean. */
+static void compare_within_families(job *j)
+{
+    for (size_t f = 0; f < j->counts.families; f++) {
+        size_t n, counted = 0;
+        const uint32_t *unit = mskp_family_units(j->graph, f, &n);
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (j->scores[unit[i]] > 1e300) continue;
+            sum += j->scores[unit[i]];
+            counted++;
+        }
+        for (size_t i = 0; sum > 0 && i < n; i++) j->scores[unit[i]] *= (double)counted / sum;
+    }
+}
+
+static bool score(job *j)
+{
+    static const uint32_t ROLES[] = {MSKP_ROLE_FILTER, MSKP_ROLE_FILTER, MSKP_ROLE_SCALE,
+                                     MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
+    const options *o = &j->o;
+    const bool l2 = o->score == SCORE_L2 || o->score == SCORE_UNIT_L2;
+    const mskp_scoring how = {.norm = l2 ? MSKP_NORM_L2 : MSKP_NORM_L1,
+                              .reduce = (mskp_reduce)o->reduce,
+                              .roles = ROLES[o->score]};
+    mskp_error err;
+    if (mskp_score(j->graph, &how, j->counts.params, j->values, j->counts.units, j->scores, &err))
+        return refuse(j, &err);
+    if (o->score != SCORE_GAMMA && !(o->threshold >= 0)) compare_within_families(j);
+    return true;
+}
+
+/* A file's bytes with a 0 behind them; NULL: sentence. */
+static char *read_text(job *j, const char *path, size_t *length)
+{
+    FILE *file = fopen(path, "rb");
+    char *text = NULL;
+    long size = -1;
+    if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
+    if (size >= 0 && !fseek(file, 0, SEEK_SET)) text = malloc((size_t)size + 1);
+    if (!text || fread(text, 1, (size_t)size, file) != (size_t)size) {
+        fail(&j->f, "%s: cannot be read: %s", path, strerror(errno));
+        free(text);
+        text = NULL;
+    } else {
+        *length = (size_t)size;
+        text[size] = 0;
+    }
+    if (file) fclose(file);
+    return text;
+}
+
+static bool write_text(job *j, const char *path, const char *text, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    bool good = file && fwrite(text, 1, length, file) == length;
+    if (file && fclose(file)) good = false;
+    return good || fail(&j->f, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+static bool read_mask(job *j)
+{
+    size_t length;
+    mskp_error err;
+    char *text = read_text(j, j->o.mask, &length);
+    if (!text) return false;
+    const bool good = !mskp_mask_read(j->graph, length, text, j->counts.units, j->keep, &err) ||
+                      fail(&j->f, "%s: %s", j->o.mask, err.text);
+    free(text);
+    return good;
+}
+
+static bool select_units(job *j)
+{
+    const options *o = &j->o;
+    const mskp_rule rule = {.use_threshold = o->threshold >= 0,
+                            .threshold = o->threshold >= 0 ? o->threshold : 0,
+                            .remove_family_fraction = o->ratio,
+                            .max_macs = o->macs * j->dense.macs,
+                            .max_params = o->params * j->dense.params,
+                            .min_channels = o->min_channels,
+                            .round_to = o->round_to,
+                            .locked = j->locked};
+    mskp_error err;
+    if (!lock_kept(j)) return false;
+    if (o->mask) return read_mask(j);
+    if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
+    if (!score(j)) return false;
+    if (mskp_select(j->graph, j->counts.units, j->scores, &rule, j->keep, NULL, &err))
+        return refuse(j, &err);
+    return true;
+}
+
+/* ---- Files beside the network ---- */
+
+typedef mskp_status teller(const job *j, size_t room, char *text, size_t *length, mskp_error *err);
+
+static mskp_status tell_mask(const job *j, size_t room, char *text, size_t *length, mskp_error *err)
+{
+    return mskp_mask_write(j->graph, j->counts.units, j->kept, room, text, length, err);
+}
+
+static mskp_status tell_report(const job *j, size_t room, char *text, size_t *length,
+                               mskp_error *err)
+{
+    const mskp_report report = {.scores = j->o.mask ? NULL : j->scores, .constants = j->constants};
+    return mskp_report_json(j->graph, j->counts.units, j->kept, &report, room, text, length, err);
+}
+
+static bool write_told(job *j, const char *path, teller *tell)
+{
+    size_t length = 0;
+    mskp_error err;
+    if (!path) return true;
+    if (tell(j, 0, NULL, &length, &err)) return refuse(j, &err);
+    char *text = malloc(length + 1);
+    if (!text) return fail(&j->f, "no memory for %zu bytes of %s", length, path);
+    bool good = !tell(j, length + 1, text, &length, &err) || refuse(j, &err);
+    good = good && write_text(j, path, text, length);
+    free(text);
+    return good;
+}
+
+/* ---- The cut ---- */
+
+static bool hand_on(job *j)
+{
+    const mskp_constants_desc desc = {.way = (mskp_constants_way)j->o.constants,
+                                      .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+    mskp_constants_report total;
+    mskp_error err;
+    memcpy(j->kept, j->keep, j->counts.units);
+    if (j->o.constants == NO_CONSTANTS) return true;
+    if (mskp_constants_create(j->graph, j->counts.units, j->keep, &desc, j->counts.params,
+                              j->values, j->kept, &j->constants, &err) ||
+        mskp_constants_total(j->constants, &total, &err))
+        return refuse(j, &err);
+    printf(
+        "constants: %zu added to biases and means, %zu handed to %zu units that stay for it, %zu "
+        "dropped, %zu not constant\n",
+        total.folded, total.merged, total.carriers, total.dropped, total.live);
+    if (!total.exact) printf("  not exact: %s\n", total.why);
+    if (j->o.zeroed)
+        printf("zeroed: filters and scales of what is removed; its shifts and biases are not, and "
+               "nor is what reads it\n");
+    return true;
+}
+
+static bool write_zeroed(job *j)
+{
+    const bool all = j->o.constants == NO_CONSTANTS;
+    const mskp_penalty what = {.roles = all ? MSKP_ROLES_UNIT : MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+    mskp_error err;
+    if (!j->o.zeroed) return true;
+    if (mskp_penalty_zero(j->graph, j->counts.units, j->keep, &what, j->counts.params, j->values,
+                          &err))
+        return refuse(j, &err);
+    return model_write(&j->m, j->o.zeroed, &j->f);
+}
+
+static bool cut(job *j)
+{
+    const lengths l = {j->o.lengths.count, j->o.lengths.text};
+    mskp_plan *plan;
+    mskp_error err;
+    if (j->constants && mskp_constants_apply(j->constants, j->counts.params, j->values, &err))
+        return refuse(j, &err);
+    if (mskp_plan_create(j->graph, j->counts.units, j->kept, &plan, NULL, &err))
+        return refuse(j, &err);
+    const bool good = rewrite_network(&j->n, plan, j->counts.params, j->values, &l);
+    mskp_plan_destroy(plan);
+    return good && model_write(&j->m, j->o.files.text[1], &j->f);
+}
+
+static void tell_result(const job *j)
+{
+    size_t removed = 0;
+    for (size_t u = 0; u < j->counts.units; u++) removed += !j->kept[u];
+    printf("%-12s %14s %14s\n", "", "before", "after");
+    printf("%-12s %14zu %14zu\n", "units", j->counts.units, j->counts.units - removed);
+    printf("%-12s %14.0f %14.0f  %.1f %%\n", "MACs", j->dense.macs, j->left.macs,
+           100 * j->left.macs / (j->dense.macs > 0 ? j->dense.macs : 1));
+    printf("%-12s %14.0f %14.0f  %.1f %%\n", "parameters", j->dense.params, j->left.params,
+           100 * j->left.params / (j->dense.params > 0 ? j->dense.params : 1));
+}
+
+static bool prune(job *j)
+{
+    mskp_error err;
+    j->values = calloc(j->counts.params + 1, sizeof *j->values);
+    j->scores = calloc(j->counts.units + 1, sizeof *j->scores);
+    j->keep = calloc(j->counts.units + 1, 1);
+    j->kept = calloc(j->counts.units + 1, 1);
+    j->locked = calloc(j->counts.units + 1, 1);
+    if (!j->values || !j->scores || !j->keep || !j->kept || !j->locked)
+        return fail(&j->f, "no memory for %zu units", j->counts.units);
+    if (!network_values(&j->n, j->counts.params, j->values) || !select_units(j) || !hand_on(j))
+        return false;
+    if (mskp_measure(j->graph, j->counts.units, j->kept, &j->left, NULL, &err))
+        return refuse(j, &err);
+    if (!write_told(j, j->o.save_mask, tell_mask) || !write_told(j, j->o.json, tell_report) ||
+        !write_zeroed(j) || !cut(j))
+        return false;
+    tell_result(j);
+    return true;
+}
+
+/* ---- The command line ---- */
+
+static bool check_options(options *o, size_t size, char *text)
+{
+    const int demands =
+        (o->macs > 0) + (o->params > 0) + (o->ratio > 0) + (o->threshold >= 0) + (o->mask != NULL);
+    const char *const outputs[] = {o->files.count > 1 ? o->files.text[1] : NULL,
+                                   o->zeroed,
+                                   o->save_mask,
+                                   o->json,
+                                   o->files.text[0],
+                                   o->mask};
+    if (!o->files.count) return args_refuse(size, text, "which file? see --help");
+    if (o->files.count < 2) {
+        const bool more = demands || o->zeroed || o->save_mask || o->json;
+        return !more ||
+               args_refuse(size, text, "where does the pruned network go? IN.onnx OUT.onnx");
+    }
+    if (!demands)
+        return args_refuse(size, text,
+                           "how much? --macs, --params, --ratio, --threshold or --mask");
+    if (o->mask && demands > 1)
+        return args_refuse(size, text,
+                           "--mask says what is removed; --macs and the like have no use");
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = i + 1; k < 6; k++)
+            if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))
+                return args_refuse(size, text, "%.200s would be written over", outputs[i]);
+    return true;
+}
+
+static void help(void)
+{
+    printf("mskp-onnx: prune an ONNX file.\n\n"
+           "mskp-onnx FILE.onnx                  what can be removed; what cannot, and why\n"
+           "mskp-onnx IN.onnx OUT.onnx [...]     choose channels and cut them out\n\n");
+    args_help(OPTION_COUNT, OPTIONS);
+}
+
+static void release(job *j)
+{
+    mskp_constants_destroy(j->constants);
+    net_close(&j->n);
+    mskp_graph_destroy(j->graph);
+    model_free(&j->m);
+    free(j->values);
+    free(j->scores);
+    free(j->keep);
+    free(j->kept);
+    free(j->locked);
+}
+
+int main(int argc, char **argv)
+{
+    static job j = {.o = {.threshold = -1, .reduce = MSKP_REDUCE_MEAN, .constants = NO_CONSTANTS}};
+    if (!args_read(argc, argv, OPTION_COUNT, OPTIONS, &j.o, sizeof j.f.text, j.f.text) ||
+        (!j.o.help && !check_options(&j.o, sizeof j.f.text, j.f.text))) {
+        fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
+        return 2;
+    }
+    if (j.o.help) {
+        help();
+        return 0;
+    }
+    bool good = open_network(&j) && (j.o.files.count > 1 ? prune(&j) : list(&j));
+    if ((fflush(stdout) || ferror(stdout)) && good)
+        good = fail(&j.f, "the output cannot be written: %s", strerror(errno));
+    if (!good) fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
+    release(&j);
+    return good ? 0 : 1;
+}

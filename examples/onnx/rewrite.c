@@ -1,0 +1,581 @@
+/*
+ * After the mask: data are cut, then the nodes are gone through in order once more. Shapes and
+ * numbers are inferred anew from what is there now, and where a node says a width that is no longer
+ * true, it is mended first. At the end every tensor has the shape that the plan says, or nothing is
+ * written.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "describe.h"
+
+typedef struct writer {
+    net *was; /* as described */
+    net now;  /* as inferred anew */
+    const mskp_plan *plan;
+    const node_proto *at; /* the node at hand */
+    size_t made;          /* new initializers */
+} writer;
+
+/* ---- Data ---- */
+
+bool network_values(net *n, size_t params, mskp_tensor *values)
+{
+    mskp_error err;
+    for (size_t i = 0; i < n->weight_count; i++) {
+        const weight *w = &n->weights[i];
+        uint32_t order[MSKP_MAX_DIMS];
+        mskp_dtype dtype;
+        void *data;
+        if (!w->param.id || w->param.id > params) continue;
+        if (!tensor_writable(n->m, w->data, &data, &dtype, n->f)) return false;
+        /* Declared axes by the place that they have in memory. */
+        for (uint32_t j = 0; j < w->ndim; j++) {
+            uint32_t place = 0;
+            for (uint32_t i2 = 0; i2 < w->ndim; i2++) place += w->order[i2] < w->order[j];
+            order[place] = j;
+        }
+        if (mskp_param_view(n->graph, w->param, order, data, dtype, &values[w->param.id], &err))
+            return fail(n->f, "%s", err.text);
+    }
+    return true;
+}
+
+static size_t kept(const mskp_plan *plan, const weight *w, uint32_t j, size_t length)
+{
+    size_t count = 0;
+    mskp_plan_param(plan, w->param, j, &count);
+    return count ? count : length;
+}
+
+static void shrink(writer *r)
+{
+    net *n = r->was;
+    for (size_t i = 0; i < n->weight_count; i++) {
+        const weight *w = &n->weights[i];
+        size_t size[MAX_RANK];
+        bool changed = false;
+        if (!w->param.id) continue;
+        for (size_t k = 0; k < w->data->n_dims; k++) size[k] = (size_t)w->data->dims[k];
+        for (uint32_t j = 0; j < w->ndim; j++) {
+            const size_t left = kept(r->plan, w, j, size[w->order[j]]);
+            changed |= left != size[w->order[j]];
+            size[w->order[j]] = left;
+        }
+        if (changed) tensor_shrink(n->m, w->data, w->data->n_dims, size);
+    }
+}
+
+/* A copy that was not cut is not needed: the node reads the original again. */
+static bool drop_copies(writer *r)
+{
+    net *n = r->was;
+    for (size_t i = 0; i < n->weight_count; i++) {
+        weight *w = &n->weights[i];
+        const tensor *original = w->user ? net_tensor(n, w->original) : NULL;
+        if (!original ||
+            tensor_elements(w->data) != product_of(&original->dims, 0, original->dims.rank))
+            continue;
+        if (!model_set_string(&w->user->input[w->input], w->original))
+            return fail(n->f, "no memory for a name");
+    }
+    return true;
+}
+
+/* ---- What each tensor must be ---- */
+
+static size_t width(const writer *r, mskp_value value, size_t length)
+{
+    size_t count = 0;
+    mskp_plan_value(r->plan, value, &count);
+    return count ? count : length;
+}
+
+static const weight *weight_of(const net *n, const tensor *t)
+{
+    const size_t at = t->data ? n->tensors[t->root].weight : 0;
+    return at && n->weights[at - 1].param.id ? &n->weights[at - 1] : NULL;
+}
+
+/* False: nothing is known of it. */
+static bool expected(const writer *r, const tensor *was, dims *d)
+{
+    if (!was || !was->sized) return false;
+    *d = was->dims;
+    if (is_flow(was) && was->axis < d->rank && !was->pinned)
+        d->dim[was->axis] = width(r, was->value, d->dim[was->axis]);
+    const weight *w = weight_of(r->was, was);
+    for (size_t k = 0; w && k < d->rank; k++)
+        for (uint32_t j = 0; j < w->ndim; j++)
+            if (w->order[j] == was->from[k]) d->dim[k] = kept(r->plan, w, j, d->dim[k]);
+    return is_flow(was) || was->data || !was->known;
+}
+
+static const tensor *was_output(const writer *r, size_t k)
+{
+    return net_output(r->was, r->at, k);
+}
+
+/* ---- Mending ---- */
+
+static bool no_memory(const writer *r)
+{
+    return fail(r->was->f, "no memory to write %s anew", r->at->op_type);
+}
+
+/* Input k becomes new whole numbers. */
+static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *list)
+{
+    node_proto *node = (node_proto *)r->at;
+    char name[400];
+    snprintf(name, sizeof name, "%.300s/mskp/%zu", r->at->output[0], k);
+    while (net_tensor(&r->now, name))
+        snprintf(name, sizeof name, "%.300s/mskp/%zu/%zu", r->at->output[0], k, ++r->made);
+    tensor_proto *t = model_add_integers(r->was->m, name, 1, &count, list);
+    if (!t || !net_adopt(&r->now, t)) return no_memory(r);
+    while (node->n_input <= k) {
+        char **more = realloc(node->input, (node->n_input + 1) * sizeof *more);
+        if (!more) return no_memory(r);
+        node->input = more;
+        more[node->n_input] = NULL;
+        if (!model_set_string(&more[node->n_input], "")) return no_memory(r);
+        node->n_input++;
+    }
+    return model_set_string(&node->input[k], name) || no_memory(r);
+}
+
+static bool set_attribute(writer *r, const char *name, size_t count, const int64_t *list)
+{
+    node_proto *node = (node_proto *)r->at;
+    attribute_proto *a = (attribute_proto *)node_attribute(node, name);
+    if (!a && !(a = node_add_attribute(node, name))) return no_memory(r);
+    int64_t *more = realloc(a->ints, (count + 1) * sizeof *more);
+    if (!more) return no_memory(r);
+    memcpy(more, list, count * sizeof *more);
+    a->ints = more;
+    a->n_ints = count;
+    a->has_type = 1;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+    return true;
+}
+
+static void remove_attribute(node_proto *node, const char *name)
+{
+    for (size_t k = 0; k < node->n_attribute; k++)
+        if (!strcmp(node->attribute[k]->name, name)) {
+            protobuf_c_message_free_unpacked(&node->attribute[k]->base, NULL);
+            node->attribute[k] = node->attribute[--node->n_attribute];
+            return;
+        }
+}
+
+static bool is_same(const dims *a, const dims *b)
+{
+    bool same = a->rank == b->rank;
+    for (size_t k = 0; same && k < a->rank; k++) same = a->dim[k] == b->dim[k];
+    return same;
+}
+
+/* Does the node, as it is, make what it must? */
+static bool makes(writer *r, const dims *want)
+{
+    const tensor *t = net_output(&r->now, r->at, 0);
+    return infer_node(&r->now, r->at) && t && t->sized && is_same(&t->dims, want);
+}
+
+/* A shape as an operand: lengths that the model leaves open are 0 (as in the input) or -1. */
+static bool mend_shape(writer *r, size_t k, bool reshape)
+{
+    const tensor *x = net_input(&r->now, r->at, 0);
+    int64_t list[MAX_RANK];
+    bool rest = false;
+    dims want;
+    if (!expected(r, was_output(r, 0), &want) || makes(r, &want)) return true;
+    for (size_t i = 0; i < want.rank; i++) {
+        list[i] = (int64_t)want.dim[i];
+        if (!want.varies[i]) continue;
+        if (!reshape)
+            return fail(r->was->f, "%s: its shape has an open length and a width that is cut",
+                        r->at->output[0]);
+        if (x && i < x->dims.rank && x->dims.varies[i] && x->dims.dim[i] == want.dim[i])
+            list[i] = 0;
+        else if (!rest)
+            list[i] = -1, rest = true;
+        else
+            return fail(r->was->f,
+                        "%s: its shape has two open lengths and a width that is cut; keep it by "
+                        "--keep",
+                        r->at->output[0]);
+    }
+    if (reshape && attribute_int(r->at, "allowzero", 0))
+        remove_attribute((node_proto *)r->at, "allowzero");
+    return set_numbers(r, k, want.rank, list);
+}
+
+/* A list of an operand (or, in old opsets, of an attribute) with another number for one axis. */
+static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attribute, size_t index,
+                      int64_t number)
+{
+    tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
+    const attribute_proto *a = by_attribute ? node_attribute(r->at, attribute) : NULL;
+    const numbers *x = t ? known_numbers(&r->now, t) : NULL;
+    const size_t count = x ? x->count : a ? a->n_ints : 0;
+    const int64_t *list = x ? x->whole : a ? a->ints : NULL;
+    if (!list || index >= count)
+        return fail(r->was->f, "%s: what it is cut by is not known", r->at->output[0]);
+    int64_t *copy = malloc((count + 1) * sizeof *copy);
+    if (!copy) return no_memory(r);
+    memcpy(copy, list, count * sizeof *copy);
+    copy[index] = number;
+    const bool good =
+        by_attribute ? set_attribute(r, attribute, count, copy) : set_numbers(r, k, count, copy);
+    free(copy);
+    return good;
+}
+
+/* Where an axis stands in a node's list of axes. */
+static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, size_t rank)
+{
+    tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
+    const attribute_proto *a = by_attribute ? node_attribute(r->at, "axes") : NULL;
+    const numbers *x = t ? known_numbers(&r->now, t) : NULL;
+    const size_t count = x ? x->count : a ? a->n_ints : 0;
+    const int64_t *list = x ? x->whole : a ? a->ints : NULL;
+    size_t at, found = list ? SIZE_MAX : axis;
+    for (size_t i = 0; i < count; i++)
+        if (to_axis(list[i], rank, &at) && at == axis) found = i;
+    return found;
+}
+
+static bool mend_slice(writer *r)
+{
+    const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
+    slicing was, now;
+    if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank ||
+        !node_slicing(r->was, r->at, &x->dims, &was))
+        return true;
+    const size_t axis = x->axis, first = (size_t)was.start[axis];
+    if (x->dims.dim[axis] == y->dims.dim[axis] && !first) { /* all of it, whatever its width */
+        dims want;
+        if (!expected(r, y, &want) || makes(r, &want)) return true;
+    }
+    const size_t before = mskp_plan_count(r->plan, x->value, 0, first);
+    const size_t count = mskp_plan_count(r->plan, x->value, first, was.count[axis]);
+    const tensor *x_now = net_input(&r->now, r->at, 0);
+    if (node_slicing(&r->now, r->at, &x_now->dims, &now) && (size_t)now.start[axis] == before &&
+        now.count[axis] == count)
+        return true;
+    const bool old = r->was->m->opset < 10;
+    const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
+    return mend_list(r, 1, "starts", old, index, (int64_t)before) &&
+           mend_list(r, 2, "ends", old, index, (int64_t)(before + count));
+}
+
+static bool mend_split(writer *r)
+{
+    const tensor *x = net_input(r->was, r->at, 0);
+    const tensor *x_now = net_input(&r->now, r->at, 0);
+    size_t axis, first = 0;
+    if (!is_flow(x) || x->pinned ||
+        !to_axis(attribute_int(r->at, "axis", 0), x->dims.rank, &axis) || axis != x->axis)
+        return true;
+    const size_t parts = r->at->n_output;
+    size_t *now = calloc(parts + 1, sizeof *now);
+    int64_t *want = calloc(parts + 1, sizeof *want);
+    bool good = now && want;
+    bool same = good && node_parts(&r->now, r->at, x_now->dims.dim[axis], parts, now);
+    for (size_t k = 0; good && k < parts; k++) {
+        const size_t length = was_output(r, k)->dims.dim[axis];
+        want[k] = (int64_t)mskp_plan_count(r->plan, x->value, first, length);
+        same = same && now[k] == (size_t)want[k];
+        first += length;
+    }
+    if (good && !same) {
+        remove_attribute((node_proto *)r->at, "num_outputs");
+        good = r->was->m->opset < 13 ? set_attribute(r, "split", parts, want)
+                                     : set_numbers(r, 1, parts, want);
+    } else if (!good) {
+        no_memory(r);
+    }
+    free(now);
+    free(want);
+    return good;
+}
+
+/* Which channel of what is left of `in` each channel of what is left of `out` is; place: the
+ * channel of in that an old channel of out was. */
+static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value out,
+                       size_t out_length, const int64_t *place)
+{
+    uint32_t *map = malloc((in_length + 1) * sizeof *map);
+    int64_t *list = malloc((out_length + 1) * sizeof *list);
+    size_t count = 0;
+    bool good = map && list;
+    if (good && mskp_plan_value_map(r->plan, in, in_length, map, NULL)) good = false;
+    const uint32_t *left = good ? mskp_plan_value(r->plan, out, &count) : NULL;
+    for (size_t i = 0; good && i < count; i++) {
+        const int64_t old = place[left ? left[i] : i];
+        list[i] = map[old];
+        good = map[old] != MSKP_REMOVED;
+    }
+    good = good ? set_numbers(r, 1, count, list)
+                : fail(r->was->f, "%s: channels that stay are made of some that leave",
+                       r->at->output[0]);
+    free(map);
+    free(list);
+    return good;
+}
+
+static bool mend_gather(writer *r)
+{
+    const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
+    size_t axis;
+    if (!is_flow(x) || x->pinned ||
+        !to_axis(attribute_int(r->at, "axis", 0), x->dims.rank, &axis) || axis != x->axis ||
+        !is_flow(y) || y->pinned)
+        return true;
+    const size_t length = x->dims.dim[axis];
+    const numbers *k = known_numbers(r->was, net_input(r->was, r->at, 1));
+    if (width(r, x->value, length) == length) return true;
+    int64_t *place = malloc((k->count + 1) * sizeof *place);
+    if (!place) return no_memory(r);
+    for (size_t i = 0; i < k->count; i++)
+        place[i] = k->whole[i] < 0 ? k->whole[i] + (int64_t)length : k->whole[i];
+    const bool good = set_places(r, x->value, length, y->value, k->count, place);
+    free(place);
+    return good;
+}
+
+/* The last node of a shuffle gathers what the three did. */
+static bool mend_shuffle(writer *r, const shuffle *s)
+{
+    node_proto *node = (node_proto *)r->at;
+    const tensor *x = net_tensor(r->was, s->source), *y = was_output(r, 0);
+    const tensor *turned = net_input(r->was, r->at, 0);
+    const size_t axis = x->axis, length = x->dims.dim[axis];
+    if (width(r, x->value, length) == length) return true;
+    const size_t each = turned->dims.dim[axis], groups = length / each; /* [each][groups] by now */
+    int64_t *place = malloc((length + 1) * sizeof *place);
+    if (!place) return no_memory(r);
+    for (size_t i = 0; i < length; i++) place[i] = (int64_t)(i % groups * each + i / groups);
+    while (node->n_attribute) remove_attribute(node, node->attribute[0]->name);
+    const int64_t at = (int64_t)axis;
+    attribute_proto *a = node_add_attribute(node, "axis");
+    bool good = a && model_set_string(&node->op_type, "Gather") &&
+                model_set_string(&node->input[0], s->source);
+    if (a) {
+        a->has_i = a->has_type = 1;
+        a->i = at;
+        a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+    }
+    good = good ? set_places(r, x->value, length, y->value, length, place) : no_memory(r);
+    free(place);
+    return good;
+}
+
+static bool mend_pad(writer *r)
+{
+    const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
+    int64_t before[MAX_RANK], after[MAX_RANK];
+    if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank ||
+        !node_pads(r->was, r->at, x->dims.rank, before, after))
+        return true;
+    const size_t axis = x->axis;
+    if (!before[axis] && !after[axis]) return true;
+    const size_t b = mskp_plan_count(r->plan, y->value, 0, (size_t)before[axis]);
+    const size_t a = mskp_plan_count(r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis],
+                                     (size_t)after[axis]);
+    const bool old = r->was->m->opset < 11;
+    const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
+    tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
+    const size_t listed = axes ? known_numbers(&r->now, axes)->count : x->dims.rank;
+    return mend_list(r, 1, "pads", old, index, (int64_t)b) &&
+           mend_list(r, 1, "pads", old, index + listed, (int64_t)a);
+}
+
+static bool mend_sizes(writer *r)
+{
+    dims want;
+    if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
+        return true;
+    int64_t list[MAX_RANK];
+    for (size_t i = 0; i < want.rank; i++) {
+        if (want.varies[i])
+            return fail(r->was->f, "%s: its size has an open length and a width that is cut",
+                        r->at->output[0]);
+        list[i] = (int64_t)want.dim[i];
+    }
+    return set_numbers(r, 3, want.rank, list);
+}
+
+static bool mend_groups(writer *r)
+{
+    const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
+    attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
+    dims y;
+    if (!a || a->i <= 1 || !x || !w || !expected(r, was_output(r, 0), &y)) return true;
+    a->i = is_op(r->at, "Conv") ? (int64_t)(x->dims.dim[1] / w->dims.dim[1])
+                                : (int64_t)(y.dim[1] / w->dims.dim[1]);
+    return true;
+}
+
+static bool mend(writer *r, size_t index)
+{
+    const node_proto *node = r->at;
+    for (size_t i = 0; i < r->was->shuffle_count; i++)
+        if (r->was->shuffles[i].node == index) return mend_shuffle(r, &r->was->shuffles[i]);
+    if (is_op(node, "Reshape")) return mend_shape(r, 1, true);
+    if (is_op(node, "Expand")) return mend_shape(r, 1, false);
+    if (is_op(node, "Slice")) return mend_slice(r);
+    if (is_op(node, "Split")) return mend_split(r);
+    if (is_op(node, "Gather")) return mend_gather(r);
+    if (is_op(node, "Pad")) return mend_pad(r);
+    if (is_op(node, "Resize")) return mend_sizes(r);
+    if (is_op(node, "Conv") || is_op(node, "ConvTranspose")) return mend_groups(r);
+    return true;
+}
+
+/* ---- All nodes ---- */
+
+static void tell_shape(const dims *d, char *text, size_t room)
+{
+    size_t used = 0;
+    *text = 0;
+    for (size_t k = 0; k < d->rank && used < room; k++)
+        used += (size_t)snprintf(text + used, room - used, "%s%zu", k ? " x " : "", d->dim[k]);
+}
+
+static bool check_outputs(writer *r)
+{
+    for (size_t k = 0; k < r->at->n_output; k++) {
+        const tensor *was = was_output(r, k), *now = net_output(&r->now, r->at, k);
+        char a[160], b[160];
+        dims want;
+        if (!was || !is_flow(was) || !expected(r, was, &want)) continue;
+        if (now->sized && is_same(&now->dims, &want)) continue;
+        tell_shape(&want, a, sizeof a);
+        tell_shape(&now->dims, b, sizeof b);
+        return fail(r->was->f, "%s (%s) would be %s, and must be %s; --keep it", was->name,
+                    r->at->op_type, now->sized ? b : "of unknown shape", a);
+    }
+    return true;
+}
+
+static bool rewrite_nodes(writer *r)
+{
+    const graph_proto *g = r->was->m->graph;
+    for (size_t i = 0; i < g->n_node; i++) {
+        r->at = g->node[i];
+        r->now.node = i;
+        if (r->was->done[i] != DONE_WITHIN && !mend(r, i)) return false;
+        if (!infer_node(&r->now, r->at) || !check_outputs(r)) return false;
+    }
+    return true;
+}
+
+/* ---- What is left over ---- */
+
+static bool take_out(net *n, ProtobufCMessage *message)
+{
+    ProtobufCMessage **more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
+    if (!more) return fail(n->f, "no memory for what is not used any more");
+    n->removed = more;
+    more[n->removed_count++] = message;
+    return true;
+}
+
+/* Something read it before, and nothing does now. */
+static bool lost_use(const writer *r, const net *now, const char *name)
+{
+    const tensor *was = net_tensor(r->was, name), *is = net_tensor(now, name);
+    return is && !is->uses && (!was || was->uses);
+}
+
+/* *some: nodes were taken out. */
+static bool remove_nodes(writer *r, const net *now, bool *some)
+{
+    graph_proto *g = r->was->m->graph;
+    size_t left = 0;
+    *some = false;
+    for (size_t i = 0; i < g->n_node; i++) {
+        node_proto *node = g->node[i];
+        bool lost = node->n_output > 0;
+        for (size_t k = 0; lost && k < node->n_output; k++)
+            lost = !*node->output[k] || lost_use(r, now, node->output[k]);
+        if (!lost)
+            g->node[left++] = node;
+        else if (!take_out(r->was, &node->base))
+            return false;
+        else
+            *some = true;
+    }
+    g->n_node = left;
+    return true;
+}
+
+static bool remove_initializers(writer *r, const net *now)
+{
+    graph_proto *g = r->was->m->graph;
+    size_t left = 0;
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        tensor_proto *t = g->initializer[i];
+        bool is_input = false;
+        for (size_t k = 0; k < g->n_input; k++) is_input |= !strcmp(g->input[k]->name, t->name);
+        if (is_input || !lost_use(r, now, t->name))
+            g->initializer[left++] = t;
+        else if (!take_out(r->was, &t->base))
+            return false;
+    }
+    g->n_initializer = left;
+    return true;
+}
+
+static bool remove_unused(writer *r, const lengths *l)
+{
+    bool good = true, some = true;
+    while (good && some) {
+        net now;
+        good = net_open(&now, r->was->m, NULL, l, r->was->f) && remove_nodes(r, &now, &some) &&
+               (some || remove_initializers(r, &now));
+        net_close(&now);
+    }
+    return good;
+}
+
+static void state_shape(const writer *r, Onnx__ValueInfoProto *v)
+{
+    const tensor *t = net_tensor(&r->now, v->name);
+    Onnx__TensorShapeProto *s =
+        v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
+                v->type->tensor_type
+            ? v->type->tensor_type->shape
+            : NULL;
+    if (!t || !t->sized || !s || s->n_dim != t->dims.rank) return;
+    for (size_t k = 0; k < s->n_dim; k++)
+        if (s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+            s->dim[k]->dim_value = (int64_t)t->dims.dim[k];
+}
+
+static void state_shapes(const writer *r)
+{
+    graph_proto *g = r->was->m->graph;
+    for (size_t i = 0; i < g->n_value_info; i++) state_shape(r, g->value_info[i]);
+    for (size_t i = 0; i < g->n_output; i++) state_shape(r, g->output[i]);
+    for (size_t i = 0; i < g->n_input; i++) state_shape(r, g->input[i]);
+}
+
+bool rewrite_network(net *n, const mskp_plan *plan, size_t params, mskp_tensor *values,
+                     const lengths *l)
+{
+    writer r = {.was = n, .plan = plan};
+    mskp_error err;
+    const mskp_move move = {values, NULL};
+    if (mskp_plan_cut(plan, params, 1, &move, &err)) return fail(n->f, "%s", err.text);
+    shrink(&r);
+    if (!drop_copies(&r)) return false;
+    bool good = net_open(&r.now, n->m, NULL, l, n->f) && rewrite_nodes(&r);
+    if (good) state_shapes(&r);
+    net_close(&r.now);
+    return good && remove_unused(&r, l);
+}
