@@ -6,6 +6,8 @@
 # test/bench/*.c is linked with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
 # test/fuzz/fuzz_NAME.c is a libFuzzer target: `make check` runs it over test/fuzz/corpus/NAME, `make fuzz` lets it search.
 # A trainer of examples/hosts/NAME is one program, NAME, of all its sources; its tests are test/hosts/test_NAME.
+# examples/onnx/*.c is one program, mskp-onnx; its tests are test/onnx/test_*.c, which link all of it but mskp-onnx.c, and
+# the scripts test/onnx/check-*.
 
 BUILD ?= build
 CFLAGS ?= -O3 -g
@@ -37,6 +39,8 @@ HOSTS ?= darknet libtorch dlib
 PACKAGES_darknet = darknet
 PACKAGES_libtorch = g++ libtorch-dev
 PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
+# And what mskp-onnx needs besides (`make onnx` installs it).
+PACKAGES_onnx = libprotobuf-c-dev protobuf-c-compiler libonnx-dev
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
 
 # Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
@@ -85,13 +89,20 @@ LIBS_libtorch = -ltorch -ltorch_cpu -lc10
 FLAGS_dlib = $$($(PKG_CONFIG) --cflags dlib-1)
 LIBS_dlib = $$($(PKG_CONFIG) --libs dlib-1)
 
+# The ONNX program. protoc-c makes onnx/onnx.pb-c.h and its source of the package's onnx.proto; they are not ours to mend.
+PROTOC_C ?= protoc-c
+ONNX_PROTO ?= /usr/include
+ONNX_FLAGS = -Iexamples/onnx -Iexamples -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c)
+ONNX_LIBS = $$($(PKG_CONFIG) --libs libprotobuf-c) -lm
+ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
+
 # ---- Files ----
 objects = $(addprefix $(BUILD)/,$(patsubst %.c,%.o,$(patsubst %.cpp,%.o,$(1))))
 double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
 
 LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
 CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
-HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/% hosts/%),$(wildcard test/*/*.c)))
+HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/% hosts/% onnx/%),$(wildcard test/*/*.c)))
 HELPERS := $(patsubst $(BUILD)/test/%/,%,$(sort $(dir $(HELPER_OBJECTS))))
 JOB_OBJECTS := $(call objects,$(wildcard examples/job/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
@@ -105,6 +116,14 @@ HOST_SHARED := $(call objects,examples/hosts/host.c test/hosts/laws.c)
 host_objects = $(call objects,$(wildcard examples/hosts/$(1)/*.c examples/hosts/$(1)/*.cpp))
 host_test = $(call objects,$(wildcard test/hosts/test_$(1).c test/hosts/test_$(1).cpp))
 HOST_OBJECTS := $(HOST_SHARED) $(foreach h,$(HOSTS),$(call host_objects,$(h)) $(call host_test,$(h)))
+ONNX_OBJECTS := $(call objects,$(wildcard examples/onnx/*.c))
+ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
+ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
+ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
+ONNX_MAIN = $(BUILD)/examples/onnx/mskp-onnx.o
+ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
+# Of the examples' job/, what needs no training runtime.
+ONNX_JOB := $(call objects,examples/job/args.c examples/job/progress.c)
 
 LIBRARY = $(BUILD)/libmskp.a
 SHARED = $(BUILD)/$(SONAME)
@@ -120,7 +139,7 @@ SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] e
 	test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
-.PHONY: all library setup setup-hosts hosts check-hosts lint-hosts demo check programs check-programs check-library bench cifar install uninstall installcheck \
+.PHONY: all library setup setup-hosts hosts check-hosts lint-hosts setup-onnx onnx check-onnx lint-onnx onnx-objects demo check programs check-programs check-library bench cifar install uninstall installcheck \
 	fuzz format lint lint-format lint-tidy lint-warnings lint-shell sanitize valgrind coverage clean help every-object host-objects FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -130,6 +149,7 @@ library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
 programs: $(PROGRAMS)
 every-object: $(EVERY_OBJECT)
 host-objects: $(HOST_OBJECTS)
+onnx-objects: $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 
 # Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
 $(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
@@ -227,7 +247,30 @@ $(BUILD)/test/hosts/test_$(1): $(call host_test,$(1)) $(filter-out %/main.o,$(ca
 endef
 $(foreach h,$(HOSTS),$(eval $(call host_rules,$(h))))
 
--include $(EVERY_OBJECT:.o=.d) $(HOST_OBJECTS:.o=.d)
+# The ONNX program and its tests.
+$(ONNX_PROTOCOL).c: $(BUILD)/flags | setup-onnx
+	$(call say,GEN)
+	@mkdir -p $(@D)
+	$(Q)$(PROTOC_C) --c_out=$(BUILD) -I $(ONNX_PROTO) onnx/onnx.proto
+$(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
+	@touch $@
+
+$(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
+$(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
+$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): | $(ONNX_PROTOCOL).h
+$(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
+	$(call say,CC)
+	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(ONNX_TESTS): %: %.o $(filter-out $(ONNX_MAIN),$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_TEST_LIBS)
+
+-include $(EVERY_OBJECT:.o=.d) $(HOST_OBJECTS:.o=.d) $(ONNX_OBJECTS:.o=.d) $(ONNX_TEST_OBJECTS:.o=.d)
 
 # ---- Use ----
 # Installs what is missing of these packages (Debian, Ubuntu), else says what is needed.
@@ -262,6 +305,9 @@ endif
 setup-hosts: $(filter setup,$(MAKECMDGOALS))
 	$(call install_missing,$(PACKAGES) $(foreach h,$(HOSTS),$(PACKAGES_$(h))),$(HOSTS) and a C++17 compiler)
 
+setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter hosts check-hosts,$(MAKECMDGOALS)),setup-hosts)
+	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)
+
 demo: $(BUILD)/masksparsity ## run the example: train, prune and compare on synthetic images
 	$(BUILD)/masksparsity
 
@@ -280,6 +326,11 @@ hosts: $(HOSTS:%=$(BUILD)/hosts/%) ## the trainers of HOSTS with mskp (darknet l
 
 check-hosts: $(HOSTS:%=$(BUILD)/test/hosts/test_%) $(HOSTS:%=$(BUILD)/hosts/%) ## and their tests
 	@$(RUN_TESTS) $(HOSTS:%=$(BUILD)/test/hosts/test_%)
+
+onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
+
+check-onnx: $(ONNX_TESTS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_SCRIPTS)
 
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
@@ -327,7 +378,7 @@ lint-format:
 
 lint-tidy:
 	@printf '%s\n' $(wildcard lib/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude
-	@printf '%s\n' $(wildcard examples/*.c examples/*/*.c) | \
+	@printf '%s\n' $(filter-out examples/onnx/%,$(wildcard examples/*.c examples/*/*.c)) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(CONVNET_FLAGS)
 
 lint-warnings:
@@ -344,6 +395,14 @@ lint-hosts:
 		$(MAKE) --no-print-directory BUILD=build/lint/hosts-$$c CC=$$c CXX=$$(echo $$c | sed 's/^g../g++/; s/^clang/clang++/') \
 			CFLAGS="-O0 -Werror" CXXFLAGS="-O0 -Werror" host-objects || exit; \
 	done
+
+# Both compilers at -O0, and clang-tidy; apart from lint, because it needs the packages of mskp-onnx.
+lint-onnx: $(ONNX_PROTOCOL).h
+	@for c in gcc clang; do \
+		$(MAKE) --no-print-directory BUILD=build/lint/onnx-$$c CC=$$c CFLAGS="-O0 -Werror" onnx-objects || exit; \
+	done
+	@printf '%s\n' $(wildcard examples/onnx/*.c) | \
+		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(ONNX_FLAGS)
 
 lint-shell:
 	@shellcheck .ci/run test/scripts/*

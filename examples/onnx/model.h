@@ -42,6 +42,8 @@ typedef struct model {
  * outside the model's folder.
  */
 bool model_read(model *m, const char *path, failure *f);
+/* The same of bytes in memory, which may go afterwards. Data in other files are refused. */
+bool model_parse(model *m, const void *bytes, size_t size, failure *f);
 void model_free(model *m);
 
 /* Writes the model, as it is now, to a file that appears under its name when it is complete. Data that lay in other files
