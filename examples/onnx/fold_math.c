@@ -436,13 +436,15 @@ static bool accumulate(const call *c, walk *w, numbers *out)
     return true;
 }
 
+/* Where a sum or product does not fit, there is no agreement on what it is. */
 static bool finish(size_t divisor, numbers *out)
 {
     for (size_t i = 0; i < out->count; i++) {
         if (out->real)
             out->real[i] = fold_round(out->type, out->real[i] / (double)divisor);
-        else if (!put_whole(out, i, out->whole[i] / (int64_t)divisor))
-            return false;
+        else
+            out->whole[i] /= (int64_t)divisor;
+        if (out->whole && !fold_fits(out->type, out->whole[i])) return false;
     }
     return true;
 }
@@ -502,8 +504,9 @@ static bool sum_line(const numbers *in, size_t first, ptrdiff_t step, size_t n, 
         if (out->varies) out->varies[i] = exclusive ? follows : varies;
         if (out->real)
             out->real[i] = fold_round(out->type, exclusive ? real_before : real);
-        else if (!put_whole(out, i, exclusive ? whole_before : whole))
-            return false;
+        else
+            out->whole[i] = exclusive ? whole_before : whole;
+        if (out->whole && !fold_fits(out->type, out->whole[i])) return false;
     }
     return true;
 }

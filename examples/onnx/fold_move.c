@@ -53,7 +53,8 @@ static bool run_flatten(const call *c)
     const shape *s = &c->in[0]->shape;
     const int64_t rank = (int64_t)s->rank;
     int64_t axis = 0;
-    if (!fold_int(c, "axis", 1, &axis) || axis < -rank || axis > rank) return false;
+    if (!fold_int(c, "axis", 1, &axis) || axis < (c->opset < 11 ? 0 : -rank) || axis > rank)
+        return false;
     const size_t middle = (size_t)(axis < 0 ? axis + rank : axis);
     return reshape_to(c, &(shape){2, {product(s, 0, middle), product(s, middle, s->rank)}});
 }
@@ -101,7 +102,8 @@ static bool run_transpose(const call *c)
     fold_strides(s, stride);
     for (size_t d = 0; d < s->rank; d++) {
         size_t from = s->rank - 1 - d;
-        if (perm.given && !fold_axis(perm.at[d], s->rank, &from)) return false;
+        if (perm.given && perm.at[d] < 0) return false;
+        if (perm.given) from = (size_t)perm.at[d];
         w.over.dim[d] = s->dim[from];
         w.stride[d] = stride[from];
     }
@@ -150,13 +152,16 @@ static int64_t clamp(int64_t x, int64_t dim, int64_t least, int64_t most)
     return x < least ? least : x > most ? most : x;
 }
 
-/* One dimension of w: the elements from start on, before end. */
+/*
+ * One dimension of w: the elements from start on, before end. Backwards to the greatest number is
+ * nothing by the definition of ONNX, and all the way for ONNX Runtime: not known.
+ */
 static bool slice_dim(walk *w, size_t d, bounds b)
 {
     const int64_t dim = (int64_t)w->over.dim[d];
     const bool up = b.step > 0;
     uint64_t n = 0;
-    if (!b.step) return false;
+    if (!b.step || (!up && (b.end == INT32_MAX || b.end == INT64_MAX))) return false;
     b.start = clamp(b.start, dim, 0, up ? dim : dim - 1);
     b.end = clamp(b.end, dim, up ? 0 : -1, up ? dim : dim - 1);
     const int64_t span = up ? b.end - b.start : b.start - b.end;

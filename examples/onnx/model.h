@@ -65,7 +65,8 @@ bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, fail
 /* So that its elements may be written: data of other files are copied first. Else as tensor_data. */
 bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
 
-/* After its first elements were put into a new shape in place: the new dims, and less data. */
+/* After its first elements were put into a new shape in place: the new dims, no more of them than
+ * there are, and less data. Of a tensor whose data tensor_writable gave. */
 void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape);
 
 /* Elements as whole numbers (INT64, INT32, BOOL, UINT8 ...) or as doubles; count must be
@@ -73,10 +74,11 @@ void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape);
 bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f);
 bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure *f);
 
-/* A new initializer. Its name must be new. */
+/* A new initializer, of INT64; before version 4 of the format also an input of the graph. Its name
+ * must be new. NULL: no memory. */
 tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
                                  const int64_t *values);
-/* A copy of t, with a name of its own. */
+/* A copy of t with a name of its own, a new initializer as well. NULL: no memory, or no data. */
 tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name);
 /* Strings of messages belong to protobuf-c. *field <- a copy of text. False: no memory. */
 bool model_set_string(char **field, const char *text);

@@ -82,7 +82,9 @@ struct net {
     uint8_t *done;  /* [nodes] 1: described with one before */
     uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
     /* What was taken out of the model; names of tensors are of it. */
-    ProtobufCMessage **removed;
+    struct removed {
+        ProtobufCMessage *message;
+    } *removed;
     size_t removed_count;
     size_t batch;
     size_t node; /* the one at hand */

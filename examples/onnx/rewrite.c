@@ -478,10 +478,10 @@ static bool rewrite_nodes(writer *r)
 
 static bool take_out(net *n, ProtobufCMessage *message)
 {
-    ProtobufCMessage **more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
+    struct removed *more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
     if (!more) return fail(n->f, "no memory for what is not used any more");
     n->removed = more;
-    more[n->removed_count++] = message;
+    more[n->removed_count++].message = message;
     return true;
 }
 

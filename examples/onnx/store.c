@@ -20,8 +20,9 @@ typedef struct output {
 
 static char *join(const char *a, const char *b)
 {
-    char *text = malloc(strlen(a) + strlen(b) + 1);
-    if (text) strcat(strcpy(text, a), b);
+    const size_t size = strlen(a) + strlen(b) + 1;
+    char *text = malloc(size);
+    if (text) snprintf(text, size, "%s%s", a, b);
     return text;
 }
 
