@@ -1217,6 +1217,9 @@ int main(void)
     tcase_add_test(cases, external_here);
     tcase_add_test(cases, not_written);
     tcase_add_test(cases, not_read);
+    suite_add_tcase(suite, cases);
+    cases = tcase_create("garbage");
+    tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, bad_tensors);
     tcase_add_test(cases, names);
     tcase_add_test(cases, bad_bytes);
