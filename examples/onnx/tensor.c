@@ -11,13 +11,13 @@
 /* The typed field that a type's elements may lie in, instead of raw_data. */
 typedef enum store { FLOATS, DOUBLES, WORDS, LONGS, UNSIGNED, STRINGS, STORES } store;
 
-#define STORE(field)                                                               \
-#field, sizeof *((tensor_proto *)0)->field, offsetof(tensor_proto, n_##field), \
-        offsetof(tensor_proto, field)
+#define STORE(field)                                                       \
+    sizeof *((tensor_proto *)0)->field, offsetof(tensor_proto, n_##field), \
+        offsetof(tensor_proto, field), #field
 
 static const struct {
-    const char *name;
     size_t size, count, data; /* of one number; where the message has their number, and them */
+    const char *name;
 } stores[] = {{STORE(float_data)}, {STORE(double_data)}, {STORE(int32_data)},
               {STORE(int64_data)}, {STORE(uint64_data)}, {STORE(string_data)}};
 
