@@ -6,8 +6,8 @@
 # test/bench/*.c is linked with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
 # test/fuzz/fuzz_NAME.c is a libFuzzer target: `make check` runs it over test/fuzz/corpus/NAME, `make fuzz` lets it search.
 # A trainer of examples/hosts/NAME is one program, NAME, of all its sources; its tests are test/hosts/test_NAME.
-# examples/onnx/*.c is one program, mskp-onnx; its tests are test/onnx/test_*.c, which link all of it but mskp-onnx.c, and
-# the scripts test/onnx/check-*.
+# examples/onnx/*.c is one program, mskp-onnx; its tests are test/onnx/test_*.c, which link all of it but mskp-onnx.c and
+# the other test/onnx/*.c, and the scripts test/onnx/check-*.
 
 BUILD ?= build
 CFLAGS ?= -O3 -g
@@ -118,6 +118,7 @@ host_test = $(call objects,$(wildcard test/hosts/test_$(1).c test/hosts/test_$(1
 HOST_OBJECTS := $(HOST_SHARED) $(foreach h,$(HOSTS),$(call host_objects,$(h)) $(call host_test,$(h)))
 ONNX_OBJECTS := $(call objects,$(wildcard examples/onnx/*.c))
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
+ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_%,$(wildcard test/onnx/*.c)))
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
 ONNX_MAIN = $(BUILD)/examples/onnx/mskp-onnx.o
@@ -257,7 +258,7 @@ $(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
 
 $(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
 $(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
-$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): | $(ONNX_PROTOCOL).h
+$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
 $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
 	$(call say,CC)
 	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -266,7 +267,7 @@ $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
 
-$(ONNX_TESTS): %: %.o $(filter-out $(ONNX_MAIN),$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
+$(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(filter-out $(ONNX_MAIN),$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 

@@ -29,8 +29,8 @@ struct mapping {
 
 /* The bytes are a message that protobuf-c will take, if there is memory. */
 bool wire_check(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size, failure *f);
-/* To the stream; no nested message is copied. The caller sees what ferror says. */
-void wire_write(ProtobufCMessage *message, FILE *stream);
+/* No nested message is copied. The caller sees what ferror says. */
+void wire_write(const ProtobufCMessage *message, FILE *stream);
 
 /* Calls see for every message of that type, the outer first, until it returns false. */
 typedef bool wire_visitor(void *context, ProtobufCMessage *message);
@@ -47,6 +47,11 @@ bool tensor_place(const tensor_proto *t, const char **location, size_t *offset, 
                   failure *f);
 /* Where its bytes lie as they do in a file: in raw_data or a mapped file. NULL: in typed fields. */
 const void *tensor_raw(const model *m, const tensor_proto *t);
+
+/* Of all its elements; its type is known, and not STRING. */
+size_t tensor_bytes(const tensor_proto *t);
+/* raw_data <- a copy of these bytes. */
+bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f);
 
 /* ---- model.c ---- */
 

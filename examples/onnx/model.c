@@ -1,3 +1,4 @@
+/* Reading a model, and what makes a file one. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -243,39 +244,4 @@ void model_free(model *m)
     free(m->maps);
     free(m->folder);
     *m = (model){0};
-}
-
-/* ---- changing ---- */
-
-bool model_set_string(char **field, const char *text)
-{
-    char *copy = strdup(text);
-    if (!copy) return false;
-    free(*field);
-    *field = copy;
-    return true;
-}
-
-const attribute_proto *node_attribute(const node_proto *node, const char *name)
-{
-    for (size_t i = 0; i < node->n_attribute; i++)
-        if (node->attribute[i]->name && !strcmp(node->attribute[i]->name, name))
-            return node->attribute[i];
-    return NULL;
-}
-
-attribute_proto *node_add_attribute(node_proto *node, const char *name)
-{
-    attribute_proto **list =
-        realloc(node->attribute, (node->n_attribute + 1) * sizeof *node->attribute);
-    if (!list) return NULL;
-    node->attribute = list;
-    attribute_proto *a = malloc(sizeof *a);
-    if (!a) return NULL;
-    onnx__attribute_proto__init(a);
-    if (!model_set_string(&a->name, name)) {
-        free(a);
-        return NULL;
-    }
-    return list[node->n_attribute++] = a;
 }

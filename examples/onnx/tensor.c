@@ -1,3 +1,4 @@
+/* A tensor's elements, wherever a file has them. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +11,15 @@
 /* The typed field that a type's elements may lie in, instead of raw_data. */
 typedef enum store { FLOATS, DOUBLES, WORDS, LONGS, UNSIGNED, STRINGS, STORES } store;
 
-static const char *const store_name[] = {"float_data", "double_data", "int32_data",
-                                         "int64_data", "uint64_data", "string_data"};
+#define STORE(field)                                                               \
+#field, sizeof *((tensor_proto *)0)->field, offsetof(tensor_proto, n_##field), \
+        offsetof(tensor_proto, field)
+
+static const struct {
+    const char *name;
+    size_t size, count, data; /* of one number; where the message has their number, and them */
+} stores[] = {{STORE(float_data)}, {STORE(double_data)}, {STORE(int32_data)},
+              {STORE(int64_data)}, {STORE(uint64_data)}, {STORE(string_data)}};
 
 typedef struct kind {
     const char *name;
@@ -39,63 +47,37 @@ static const kind *kind_of(const tensor_proto *t)
     return &kinds[t->data_type];
 }
 
-/* The typed field of a tensor: its number of elements, and how large they are. */
-static size_t *store_count(tensor_proto *t, store s)
-{
-    size_t *const counts[] = {&t->n_float_data, &t->n_double_data, &t->n_int32_data,
-                              &t->n_int64_data, &t->n_uint64_data, &t->n_string_data};
-    return counts[s];
-}
-
 static size_t stored(const tensor_proto *t, store s)
 {
-    const size_t counts[] = {t->n_float_data, t->n_double_data, t->n_int32_data,
-                             t->n_int64_data, t->n_uint64_data, t->n_string_data};
-    return counts[s];
+    size_t count;
+    memcpy(&count, (const char *)t + stores[s].count, sizeof count);
+    return count;
 }
 
 static void *store_data(const tensor_proto *t, store s)
 {
-    void *const data[] = {t->float_data, t->double_data, t->int32_data,
-                          t->int64_data, t->uint64_data, t->string_data};
-    return data[s];
+    void *data;
+    memcpy(&data, (const char *)t + stores[s].data, sizeof data);
+    return data;
 }
 
 static void store_set(tensor_proto *t, store s, void *data, size_t count)
 {
-    switch (s) {
-    case FLOATS:
-        t->float_data = data;
-        break;
-    case DOUBLES:
-        t->double_data = data;
-        break;
-    case WORDS:
-        t->int32_data = data;
-        break;
-    case LONGS:
-        t->int64_data = data;
-        break;
-    case UNSIGNED:
-        t->uint64_data = data;
-        break;
-    default:
-        return;
-    }
-    *store_count(t, s) = count;
+    memcpy((char *)t + stores[s].data, &data, sizeof data);
+    memcpy((char *)t + stores[s].count, &count, sizeof count);
 }
 
-static size_t store_size(store s)
-{
-    static const size_t size[] = {4, 8, 4, 8, 8, sizeof(ProtobufCBinaryData)};
-    return size[s];
-}
-
-/* Elements below one byte are packed. */
+/* Elements below one byte are packed. Not of strings. */
 static size_t bytes_of(const kind *k, size_t elements)
 {
+    if (!k->bits) return 0;
     return k->bits < 8 ? elements / (8 / k->bits) + (elements % (8 / k->bits) != 0)
                        : elements * (k->bits / 8);
+}
+
+size_t tensor_bytes(const tensor_proto *t)
+{
+    return bytes_of(kind_of(t), tensor_elements(t));
 }
 
 /* What that many elements are in the typed field. */
@@ -150,15 +132,15 @@ static bool check_inline(const tensor_proto *t, size_t elements, failure *f)
     if (typed != STORES) {
         if (typed != k->store)
             return fail(f, "it is %s, but its data are in %s instead of %s", k->name,
-                        store_name[typed], store_name[k->store]);
+                        stores[typed].name, stores[k->store].name);
         if (stored(t, typed) == stored_of(k, elements)) return true;
         return fail(f, "its shape needs %zu numbers in %s, which has %zu", stored_of(k, elements),
-                    store_name[typed], stored(t, typed));
+                    stores[typed].name, stored(t, typed));
     }
     const size_t have = t->has_raw_data ? t->raw_data.len : 0;
     if (!k->bits)
         return (!have && !elements) || fail(f, "it is %s, but its %zu elements are not in %s",
-                                            k->name, elements, store_name[k->store]);
+                                            k->name, elements, stores[k->store].name);
     if (have == bytes_of(k, elements)) return true;
     return fail(f, "its shape needs %zu bytes, its data have %zu", bytes_of(k, elements), have);
 }
@@ -274,8 +256,7 @@ static mskp_dtype dtype_of(const tensor_proto *t)
     }
 }
 
-/* raw_data <- a copy of those bytes. */
-static bool set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
+bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
 {
     uint8_t *data = malloc(size ? size : 1);
     if (!data) return fail(f, "no memory for %zu bytes", size);
@@ -289,7 +270,7 @@ static bool set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
 /* Elements that are smaller than those of their typed field become raw_data. */
 static bool narrow(tensor_proto *t, const kind *k, size_t elements, failure *f)
 {
-    const size_t from = store_size(k->store), to = k->bits / 8;
+    const size_t from = stores[k->store].size, to = k->bits / 8;
     if (!stored(t, k->store) || from * k->parts <= to) return true;
     const char *data = store_data(t, k->store);
     uint8_t *raw = malloc(elements * to);
@@ -314,7 +295,7 @@ static bool find_data(model *m, tensor_proto *t, bool write, void **data, failur
     const void *raw = tensor_raw(m, t);
     if (tensor_is_external(t) && !t->has_raw_data) {
         const size_t align = k->bits / 8 / k->parts;
-        if ((write || (uintptr_t)raw % align) && !set_raw(t, raw, bytes_of(k, elements), f))
+        if ((write || (uintptr_t)raw % align) && !tensor_set_raw(t, raw, bytes_of(k, elements), f))
             return false;
         raw = tensor_raw(m, t);
     }
@@ -355,7 +336,7 @@ static bool integer_at(const tensor_proto *t, const void *data, size_t i, int64_
         *to = ((const uint8_t *)data)[i];
         return true;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
-        *to = ((const int8_t *)data)[i];
+        *to = (int64_t)((const int8_t *)data)[i];
         return true;
     case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16:
         *to = ((const uint16_t *)data)[i];
@@ -437,7 +418,7 @@ static bool counted(model *m, tensor_proto *t, size_t count, void **data, failur
 
 bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f)
 {
-    void *data;
+    void *data = NULL;
     if (!counted(m, t, count, &data, f)) return false;
     for (size_t i = 0; i < count; i++)
         if (!integer_at(t, data, i, &to[i]))
@@ -448,7 +429,7 @@ bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failu
 
 bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure *f)
 {
-    void *data;
+    void *data = NULL;
     if (!counted(m, t, count, &data, f)) return false;
     for (size_t i = 0; i < count; i++)
         if (!number_at(t, data, i, &to[i]))
@@ -479,70 +460,7 @@ void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape)
     }
     if (stored(t, k->store)) {
         const size_t count = stored_of(k, elements);
-        store_set(t, k->store, smaller(store_data(t, k->store), count * store_size(k->store)),
+        store_set(t, k->store, smaller(store_data(t, k->store), count * stores[k->store].size),
                   count);
     }
-}
-
-static void discard(tensor_proto *t)
-{
-    onnx__tensor_proto__free_unpacked(t, NULL);
-}
-
-static tensor_proto *new_tensor(const char *name, int32_t type, size_t ndim)
-{
-    tensor_proto *t = malloc(sizeof *t);
-    if (!t) return NULL;
-    onnx__tensor_proto__init(t);
-    t->has_data_type = true;
-    t->data_type = type;
-    t->dims = malloc((ndim ? ndim : 1) * sizeof *t->dims);
-    if (t->dims && model_set_string(&t->name, name)) {
-        t->n_dims = ndim;
-        return t;
-    }
-    discard(t);
-    return NULL;
-}
-
-/* As the last initializer. NULL, and no t, without memory. */
-static tensor_proto *add(model *m, tensor_proto *t)
-{
-    graph_proto *g = m->graph;
-    tensor_proto **list = realloc(g->initializer, (g->n_initializer + 1) * sizeof(tensor_proto *));
-    if (!list) {
-        discard(t);
-        return NULL;
-    }
-    g->initializer = list;
-    return list[g->n_initializer++] = t;
-}
-
-tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
-                                 const int64_t *values)
-{
-    failure f;
-    tensor_proto *t = new_tensor(name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, ndim);
-    if (!t) return NULL;
-    for (size_t i = 0; i < ndim; i++) t->dims[i] = (int64_t)shape[i];
-    const size_t elements = tensor_elements(t);
-    if (elements != SIZE_MAX && set_raw(t, values, elements * sizeof *values, &f)) return add(m, t);
-    discard(t);
-    return NULL;
-}
-
-tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name)
-{
-    failure f;
-    mskp_dtype dtype;
-    void *data;
-    if (!tensor_data(m, t, &data, &dtype, &f)) return NULL;
-    tensor_proto *copy = new_tensor(name, t->data_type, t->n_dims);
-    if (!copy) return NULL;
-    if (t->n_dims) memcpy(copy->dims, t->dims, t->n_dims * sizeof *t->dims);
-    copy->has_data_location = t->has_data_location;
-    copy->data_location = t->data_location;
-    if (set_raw(copy, data, bytes_of(kind_of(t), tensor_elements(t)), &f)) return add(m, copy);
-    discard(copy);
-    return NULL;
 }

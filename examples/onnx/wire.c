@@ -1,6 +1,6 @@
 /*
  * protobuf's wire format, by the descriptors of protobuf-c. protobuf-c itself recurses as deep as a
- * file says, and copies nested messages when it writes them.
+ * file says.
  */
 #include <string.h>
 
@@ -208,48 +208,9 @@ static void append(ProtobufCBuffer *buffer, size_t size, const uint8_t *bytes)
     if (size) fwrite(bytes, 1, size, ((file_buffer *)buffer)->stream);
 }
 
-/* Some of its fields, none of them messages, as protobuf-c writes them: for the time being, the
- * message has no others. */
-static void write_fields(ProtobufCMessage *message, const ProtobufCFieldDescriptor *fields,
-                         unsigned count, bool unknown, file_buffer *to)
+/* protobuf-c hands over each field as it comes; nested messages are measured first, not copied. */
+void wire_write(const ProtobufCMessage *message, FILE *stream)
 {
-    const ProtobufCMessage kept = *message;
-    ProtobufCMessageDescriptor type = *message->descriptor;
-    type.fields = fields;
-    type.n_fields = count;
-    message->descriptor = &type;
-    if (!unknown) message->n_unknown_fields = 0;
-    protobuf_c_message_pack_to_buffer(message, &to->base);
-    *message = kept;
-}
-
-static void write_number(uint64_t value, file_buffer *to)
-{
-    for (; value > 127; value >>= 7) putc((int)(value & 127) | 128, to->stream);
-    putc((int)value, to->stream);
-}
-
-static void write_message(ProtobufCMessage *message, file_buffer *to)
-{
-    const ProtobufCMessageDescriptor *type = message->descriptor;
-    for (unsigned i = 0; i < type->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &type->fields[i];
-        if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
-            write_fields(message, field, 1, false, to);
-            continue;
-        }
-        size_t count;
-        ProtobufCMessage **list = members(message, field, &count);
-        for (size_t k = 0; k < count; k++) {
-            write_number((uint64_t)field->id << 3 | PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED, to);
-            write_number(protobuf_c_message_get_packed_size(list[k]), to);
-            write_message(list[k], to);
-        }
-    }
-    write_fields(message, type->fields, 0, true, to);
-}
-
-void wire_write(ProtobufCMessage *message, FILE *stream)
-{
-    write_message(message, &(file_buffer){{append}, stream});
+    file_buffer to = {{append}, stream};
+    protobuf_c_message_pack_to_buffer(message, &to.base);
 }

@@ -1,0 +1,161 @@
+/* What is added to a model. Messages and strings in them are malloc's, as protobuf-c frees them. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static void *make(size_t size)
+{
+    return calloc(1, size);
+}
+
+/* ---- nodes ---- */
+
+bool model_set_string(char **field, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy) return false;
+    free(*field);
+    *field = copy;
+    return true;
+}
+
+const attribute_proto *node_attribute(const node_proto *node, const char *name)
+{
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (node->attribute[i]->name && !strcmp(node->attribute[i]->name, name))
+            return node->attribute[i];
+    return NULL;
+}
+
+attribute_proto *node_add_attribute(node_proto *node, const char *name)
+{
+    attribute_proto **list = realloc(node->attribute, (node->n_attribute + 1) * sizeof(void *));
+    if (!list) return NULL;
+    node->attribute = list;
+    attribute_proto *a = malloc(sizeof *a);
+    if (!a) return NULL;
+    onnx__attribute_proto__init(a);
+    if (!model_set_string(&a->name, name)) {
+        free(a);
+        return NULL;
+    }
+    return list[node->n_attribute++] = a;
+}
+
+/* ---- initializers ---- */
+
+/* One of new_tensor's. */
+static void discard(tensor_proto *t)
+{
+    free(t->raw_data.data);
+    free(t->name);
+    free(t->dims);
+    free(t);
+}
+
+static tensor_proto *new_tensor(const char *name, int32_t type, size_t ndim)
+{
+    tensor_proto *t = malloc(sizeof *t);
+    if (!t) return NULL;
+    onnx__tensor_proto__init(t);
+    t->has_data_type = true;
+    t->data_type = type;
+    t->dims = malloc((ndim ? ndim : 1) * sizeof *t->dims);
+    if (t->dims && model_set_string(&t->name, name)) {
+        t->n_dims = ndim;
+        return t;
+    }
+    discard(t);
+    return NULL;
+}
+
+static bool set_shape(Onnx__TensorShapeProto *shape, const tensor_proto *t)
+{
+    shape->dim = make((t->n_dims ? t->n_dims : 1) * sizeof(void *));
+    for (; shape->dim && shape->n_dim < t->n_dims; shape->n_dim++) {
+        Onnx__TensorShapeProto__Dimension *dim = shape->dim[shape->n_dim] = make(sizeof *dim);
+        if (!dim) return false;
+        onnx__tensor_shape_proto__dimension__init(dim);
+        dim->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        dim->dim_value = t->dims[shape->n_dim];
+    }
+    return shape->dim != NULL;
+}
+
+static bool describe(Onnx__ValueInfoProto *info, const tensor_proto *t)
+{
+    if (!model_set_string(&info->name, t->name)) return false;
+    Onnx__TypeProto *type = info->type = make(sizeof *type);
+    if (!type) return false;
+    onnx__type_proto__init(type);
+    Onnx__TypeProto__Tensor *tensor = type->tensor_type = make(sizeof *tensor);
+    if (!tensor) return false;
+    onnx__type_proto__tensor__init(tensor);
+    type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    tensor->has_elem_type = true;
+    tensor->elem_type = t->data_type;
+    Onnx__TensorShapeProto *shape = tensor->shape = make(sizeof *shape);
+    if (!shape) return false;
+    onnx__tensor_shape_proto__init(shape);
+    return set_shape(shape, t);
+}
+
+/* Before version 4 of the format, an initializer is an input of the graph, too. */
+static bool add_input(graph_proto *g, const tensor_proto *t)
+{
+    Onnx__ValueInfoProto **list = realloc(g->input, (g->n_input + 1) * sizeof(void *));
+    if (!list) return false;
+    g->input = list;
+    Onnx__ValueInfoProto *info = make(sizeof *info);
+    if (!info) return false;
+    onnx__value_info_proto__init(info);
+    list[g->n_input++] = info;
+    if (describe(info, t)) return true;
+    g->n_input--;
+    onnx__value_info_proto__free_unpacked(info, NULL);
+    return false;
+}
+
+/* As the last initializer. NULL, and no t, without memory. */
+static tensor_proto *add(model *m, tensor_proto *t)
+{
+    graph_proto *g = m->graph;
+    const bool old = m->proto->has_ir_version && m->proto->ir_version < 4;
+    tensor_proto **list = realloc(g->initializer, (g->n_initializer + 1) * sizeof(void *));
+    if (list) g->initializer = list;
+    if (list && (!old || add_input(g, t))) return list[g->n_initializer++] = t;
+    discard(t);
+    return NULL;
+}
+
+tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
+                                 const int64_t *values)
+{
+    failure f;
+    tensor_proto *t = new_tensor(name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, ndim);
+    if (!t) return NULL;
+    for (size_t i = 0; i < ndim; i++) t->dims[i] = (int64_t)shape[i];
+    const size_t elements = tensor_elements(t);
+    if (elements != SIZE_MAX && tensor_set_raw(t, values, elements * sizeof *values, &f))
+        return add(m, t);
+    discard(t);
+    return NULL;
+}
+
+tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name)
+{
+    failure f;
+    mskp_dtype dtype;
+    void *data = NULL;
+    if (!tensor_data(m, t, &data, &dtype, &f)) return NULL;
+    tensor_proto *copy = new_tensor(name, t->data_type, t->n_dims);
+    if (!copy) return NULL;
+    if (t->n_dims) memcpy(copy->dims, t->dims, t->n_dims * sizeof *t->dims);
+    copy->has_data_location = t->has_data_location;
+    copy->data_location = t->data_location;
+    if (tensor_set_raw(copy, data, tensor_bytes(t), &f)) return add(m, copy);
+    discard(copy);
+    return NULL;
+}
