@@ -492,6 +492,20 @@ static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
         mskpi_store_any(to, dtype, x);
 }
 
+/* ---- overlap.c ---- */
+
+/* Do the ranges of their addresses meet? */
+int mskpi_ranges_meet(const tensor_view *a, const tensor_view *b);
+/* *hit <- do they share a byte? Exact, also for views that interleave. */
+mskp_status mskpi_elements_meet(const mskp_host *host, const tensor_view *a, const tensor_view *b,
+                                int *hit, mskp_error *err);
+/* Calls `meet` for each two of n views whose ranges meet, until one fails: a sweep by address. */
+mskp_status mskpi_overlaps(const mskp_host *host, size_t n,
+                           const tensor_view *(*view)(const void *context, uint32_t k),
+                           mskp_status (*meet)(void *context, uint32_t a, uint32_t b,
+                                               mskp_error *err),
+                           void *context, mskp_error *err);
+
 /* ---- slice.c ---- */
 
 /* Sums over slices of some roles, each element of two slices of one unit counted for the first. */
