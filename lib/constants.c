@@ -75,8 +75,8 @@ static void find_norms(mskp_constants *c, uint8_t *others)
 static int same_folded(const mskp_constants *c, const hearing *a, const hearing *b)
 {
     const uint32_t *units = mskpi_units_of(c->graph, a->value);
-    if (a->out != b->out || a->first_row != b->first_row) return 0;
-    for (size_t o = 0; o < a->out; o++)
+    if (a->form.out != b->form.out || a->form.first_row != b->form.first_row) return 0;
+    for (size_t o = 0; o < a->form.out; o++)
         if (!mskpi_leaves(c->keep, units[o]) &&
             (a->folded[o] < b->folded[o] || a->folded[o] > b->folded[o]))
             return 0;
@@ -196,8 +196,8 @@ static size_t list_needs(const mskp_constants *c, const uint8_t *candidate, cove
     for (size_t k = 0; k < c->h.n; k++) {
         const hearing *x = &c->h.all[k];
         const uint32_t *unit = mskpi_units_of(c->graph, x->reads);
-        const size_t each = x->in / x->groups;
-        for (size_t q = 0; x->mixes && q < x->groups; q++) {
+        const size_t each = x->form.in / x->form.groups;
+        for (size_t q = 0; x->mixes && q < x->form.groups; q++) {
             if (!needs_merge(c, x, &x->group[q])) continue;
             if (fill) v->needs[needs] = (need){k, q, units, 0, 0};
             for (size_t i = q * each; i < (q + 1) * each; i++) {
@@ -248,7 +248,7 @@ static void merge_needs(mskp_constants *c, const cover *v)
     for (size_t k = 0; k < v->n; k++) {
         const need *y = &v->needs[k];
         const hearing *x = &c->h.all[y->hearing];
-        size_t i = y->group * (x->in / x->groups);
+        size_t i = y->group * (x->form.in / x->form.groups);
         if (!y->met) continue;
         while (!can_carry(c, c->carries, x, i)) i++;
         x->group[y->group].way = WAY_MERGE;
@@ -393,20 +393,9 @@ static mskp_status write_column(writer *w, const hearing *x, const hearing_group
     if (status) return status;
     const tensor_view *v = &w->views[x->weight];
     const double m = c->emits[c->first[x->reads] + g->column];
-    size_t index[MSKP_MAX_DIMS] = {0};
-    index[x->transposed] = x->transposed ? o % (x->out / x->groups) : o + x->first_row;
-    index[!x->transposed] = x->transposed ? g->column : g->column % (x->in / x->groups);
-    for (size_t t = 0; t < x->taps; t++) {
-        size_t rest = t;
-        char *at = v->data;
-        for (uint32_t d = v->ndim; d-- > 0;) {
-            if (d > 1) {
-                index[d] = rest % v->shape[d];
-                rest /= v->shape[d];
-            }
-            at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
-        }
-        const mskp_status stored = put(w, x->weight, at, x->sums[o * x->taps + t] / m);
+    for (size_t t = 0; t < x->form.taps; t++) {
+        char *at = mskpi_weight_at(v, &x->form, o, g->column, t);
+        const mskp_status stored = put(w, x->weight, at, x->sums[o * x->form.taps + t] / m);
         if (stored) return stored;
     }
     return MSKP_OK;
@@ -416,7 +405,7 @@ static mskp_status write_output(writer *w, const hearing *x, const hearing_group
 {
     if (g->way == WAY_MERGE) return write_column(w, x, g, o);
     if (g->way != WAY_FOLD || !x->writes || !(x->folded[o] < 0 || x->folded[o] > 0)) return MSKP_OK;
-    if (x->target == FOLD_BIAS) return add_to(w, x->bias, o + x->first_row, x->folded[o]);
+    if (x->target == FOLD_BIAS) return add_to(w, x->bias, o + x->form.first_row, x->folded[o]);
     return x->target == FOLD_MEANS ? write_means(w, x, o) : MSKP_OK;
 }
 
@@ -424,9 +413,9 @@ static mskp_status write_hearing(writer *w, const hearing *x)
 {
     const uint32_t *units = mskpi_units_of(w->c->graph, x->value);
     mskp_status status = MSKP_OK;
-    for (size_t o = 0; x->mixes && !status && o < x->out; o++)
+    for (size_t o = 0; x->mixes && !status && o < x->form.out; o++)
         if (!mskpi_leaves(w->c->keep, units[o]))
-            status = write_output(w, x, &x->group[o / (x->out / x->groups)], o);
+            status = write_output(w, x, &x->group[o / (x->form.out / x->form.groups)], o);
     return status;
 }
 
@@ -472,7 +461,7 @@ static mskp_status decide(mskp_constants *c, walker *w)
     for (size_t k = 0; k < c->h.n; k++) {
         hearing *x = &c->h.all[k];
         find_target(c, x);
-        for (size_t q = 0; x->mixes && q < x->groups; q++)
+        for (size_t q = 0; x->mixes && q < x->form.groups; q++)
             if (x->group[q].constants) x->group[q].way = without_merge(c, x, &x->group[q]);
     }
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return MSKP_OK;
@@ -652,9 +641,9 @@ static mskp_constants_report report(const mskp_constants *c, const hearing *x)
                                .exact = x->mixes && !x->live,
                                .why = x->why};
     if (x->mixes)
-        for (size_t q = 0; q < x->groups; q++) report_group(c, x, q, &r);
+        for (size_t q = 0; q < x->form.groups; q++) report_group(c, x, q, &r);
     else
-        for (size_t i = 0; i < x->in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
+        for (size_t i = 0; i < x->form.in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
     if (!x->mixes || x->live) r.bound = (double)INFINITY;
     if (x->live && x->mixes) r.why = MSKPI_NOT_CONSTANT;
     return r;

@@ -568,11 +568,16 @@ typedef struct walker {
     mskp_error *err;
 } walker;
 
-/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]. */
+/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]; or rows of one, from
+ * first_row on. */
+typedef struct weight_form {
+    size_t out, in, groups, taps, first_row;
+    uint32_t transposed; /* also: which axis the outputs are on */
+} weight_form;
+
 typedef struct walk_weight {
     uint32_t param, bias;
-    uint32_t out_axis;
-    size_t out, in, groups, taps, first_row;
+    weight_form form;
     const tensor_view *view;
     const uint32_t *units[2]; /* by axis */
     uint32_t roles[2];
@@ -588,6 +593,8 @@ mskp_status mskpi_walk(walker *w);
 mskp_status mskpi_walk_carriers(walker *w, const uint8_t *carrier, const double *known);
 mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x);
 void mskpi_walk_weight_free(const walker *w, walk_weight *x);
+/* Where a tap of output o and input i of a weight is. */
+char *mskpi_weight_at(const tensor_view *v, const weight_form *f, size_t o, size_t i, size_t tap);
 /* taps <- those of one output and one input channel. Returns whether one is not 0. */
 int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps);
 /* Has a slice an element that is not 0, where the other axes' channels stay? */
@@ -638,10 +645,10 @@ typedef struct hearing {
     uint32_t value, reads;
     uint32_t weight, bias;
     uint8_t mixes; /* a weight that the library can write; else only counts are here */
-    uint8_t uniform, transposed;
+    uint8_t uniform;
     uint8_t writes; /* the first of those that share a bias and fold the same */
     fold_target target;
-    size_t in, out, groups, taps, first_row;
+    weight_form form;     /* of what does not mix: in, and one group */
     uint8_t *hears;       /* [in] */
     double *sums;         /* [out][taps]: of constants times weights */
     double *folded;       /* [out]: what to add to a bias */
