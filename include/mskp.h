@@ -82,7 +82,7 @@ extern "C" {
     X(BAD_ARGUMENT, 2, "an argument is outside its range")              \
     X(BAD_SHAPE, 3, "shapes do not fit")                                \
     X(BAD_NAME, 4, "a name is missing, used twice, or contains blanks") \
-    X(BAD_STATE, 5, "called before the graph was finished, or after")   \
+    X(BAD_STATE, 5, "called too early, or too late")                    \
     X(BAD_NUMBER, 6, "a number is not finite")                          \
     X(NO_DATA, 7, "a tensor that must be touched has no data")          \
     X(OVERLAP, 8, "tensors overlap where they must not")                \
@@ -170,9 +170,9 @@ typedef enum mskp_dtype {
  * corrects it.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
- * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties and surgery
- * check them all the same, and also those of tensors that they do not touch: a wrong one shows in
- * the first step and not in the one that needs it.
+ * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties, surgery and
+ * mskp_constants_apply check them all the same, and also those of tensors that they do not touch: a
+ * wrong one shows in the first step and not in the one that needs it.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -1022,16 +1022,33 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  *           and scales become 0, its biases and shifts 1, and its column in what reads it the
  *           weighted sum of the columns that leave. Exact with any padding. It costs a unit, on top
  *           of the budget; mskp_constants_carriers tells which, for mskp_rule.locked.
- *   drop    neither: what surgery alone does.
+ *   drop    neither: they are lost, as by surgery alone.
  *
  * What cannot be exact is named, with a bound, before anything is written: a host can train on, or
- * put its penalty on beta, too (a gate's product with beta is not constant, and nothing helps).
+ * put its penalty on beta, too. Where a gate multiplies f(beta) (squeeze and excitation), the
+ * product differs from input to input: neither way helps, only a beta of 0 does.
+ *
  * Channels of units that leave are followed through the operators that the library knows; those of
  * the host's own count as not constant unless mskp_zero_if says that they are zero.
  *
  * Needs descriptions that say what is computed: padding of convolutions, epsilon of norms, kinds and
- * parameters of functions, keeps_constants of pools. Those with batch norm's kind and without both
- * running statistics pass on beta where gamma is 0, and nothing else.
+ * parameters of functions, keeps_constants of pools. Of a batch norm without a mean or a variance,
+ * channels whose gamma is 0 are constantly beta; its others are not constant.
+ *
+ *     mskp_constants_create(graph, units, keep, NULL, params, values, kept, &constants, &err);
+ *     mskp_constants_total(constants, &total, &err);
+ *     if (total.bound <= tolerable) {
+ *         mskp_constants_apply(constants, params, values, &err);
+ *         mskp_constants_carriers(constants, units, carrier, &err);
+ *         mskp_plan_create(graph, units, kept, &plan, &small, &err);
+ *         for (size_t u = 0, n = 0; u < units; u++)
+ *             if (kept[u]) locked[n++] = carrier[u];
+ *         mskp_plan_cut(plan, params, 1, &(mskp_move){values, NULL}, &err);
+ *     }
+ *     mskp_constants_destroy(constants);
+ *
+ * Unit u has become the unit numbered by the kept units below u: locked is mskp_rule.locked of the
+ * next round, in small. Each call can fail, of course, and then the next must not follow.
  */
 typedef struct mskp_constants mskp_constants;
 
@@ -1065,13 +1082,15 @@ typedef struct mskp_constants_desc {
  *   values  a set; only what has to be read needs data. NaN and infinities in what is read are
  *           MSKP_BAD_NUMBER, and so are results that do not fit their tensor's dtype
  *   kept    [units] receives keep, and 1 for carriers: the mask for mskp_plan_create; may be keep
- * The graph must live as long as the result.
+ * The graph must live as long as the result is asked or applied.
  */
 MSKP_API mskp_status mskp_constants_create(const mskp_graph *graph, size_t units,
                                            const uint8_t *keep, const mskp_constants_desc *desc,
                                            size_t params, const mskp_tensor *values, uint8_t *kept,
                                            mskp_constants **constants, mskp_error *err);
-MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL */
+
+/* constants may be NULL. Also after mskp_graph_destroy. */
+MSKP_API void mskp_constants_destroy(mskp_constants *constants);
 
 /*
  * One operator that hears channels that leave: its weights for them, towards what stays, are not
@@ -1082,13 +1101,14 @@ MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL 
  *   live             how many are not constant
  *   into             what was folded into: its bias, or the first mean behind it; {0}: nothing
  *   carriers         units that stay in order to carry what was merged here
- *   exact            1: its result stays what it was, up to rounding to the tensors' dtypes, as far
- *                    as what it reads does
- *   bound            else: no element of its result is further off, as far as what it reads and
- *                    keeps is what it was (its result less the mean, where a mean took a part: what
- *                    the batch norm then scales);
- *                    infinity where channels are not constant
+ *   exact            1: nothing is lost here. If what it reads is what it was, so is its result, up
+ *                    to rounding to the tensors' dtypes
+ *   bound            0 if exact. Else no element of its result is further off, if the channels that
+ *                    it still reads are what they were. Infinity: there is no bound, as where
+ *                    channels are not constant
  *   why              why it is not exact; NULL if it is
+ * Where norms behind it take constants away, by running means or by statistics of their own, exact
+ * and bound are about its result minus the mean, with which they go on.
  */
 typedef struct mskp_constants_report {
     mskp_value consumer, reads;
@@ -1114,10 +1134,28 @@ MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
 MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units,
                                              uint8_t *carrier, mskp_error *err);
 
-/* Writes it to the values that mskp_constants_create has seen (or a copy of them), all or nothing.
- * To the same values once: a second time adds all constants again. Tensors must not share memory.
- * Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
- * cut. Optimizer states of what is written are the host's to reset. */
+/*
+ * Writes it to the values that mskp_constants_create has seen, or to a copy of them (of other
+ * strides or another dtype, too), all or nothing. Sums are in double precision, rounded once. Then
+ * mskp_plan_create with kept, and the cut. Optimizer states of what is written are the host's to
+ * reset.
+ *
+ * Checked before: each element of a bias or mean that a constant is added to, and of a carrier's
+ * column that a sum replaces, must be the number that it was. So a second time is refused (unless
+ * the first changed nothing), and so are values that were trained on, if that changed one of these
+ * elements. Other elements are not compared: beta, the weights that sums are made of, and what
+ * becomes 0 or 1 whatever it was.
+ *   MSKP_BAD_STATE      an element is not the number that it was
+ *   MSKP_OVERLAP        a tensor that is written shares memory with another one, or axes of a view
+ *                       do not nest
+ *   MSKP_BAD_NUMBER     an element is not finite, or a result does not fit the tensor's dtype
+ *   MSKP_NO_DATA        a tensor that is written has no data
+ *   MSKP_BAD_SHAPE      a view has another shape than its parameter
+ *   MSKP_BAD_ARGUMENT   NULL; entry 0 is set; a dtype that is none, or, where it is written, not one
+ *                       of numbers; data that is not aligned
+ *   MSKP_OTHER_NETWORK  another number of parameters
+ *   MSKP_NO_MEMORY
+ */
 MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                           const mskp_tensor *values, mskp_error *err);
 

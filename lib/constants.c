@@ -22,6 +22,7 @@ struct mskp_constants {
     size_t *first;       /* [values + 1] */
     uint32_t *norms;     /* [values + 1] the last batch norm that reads a value; 0: none */
     uint32_t *next_norm; /* [values + 1] and the one before */
+    uint64_t *seen;      /* [params + 1] what stood where sums and columns go, as one number */
 };
 
 static mskp_status no_memory(mskp_error *err)
@@ -287,32 +288,55 @@ static mskp_status merge(mskp_constants *c, walker *w, const double *known)
     return status;
 }
 
-/* ---- Writing: checked, then done ---- */
+/* ---- Writing: looked at, checked, then done ---- */
+
+/* One after the other, over the same elements in the same order. */
+typedef enum pass {
+    LOOK, /* at what they are */
+    FIT,  /* can they become what they should? */
+    WRITE
+} pass;
 
 typedef struct writer {
     const mskp_constants *c;
     const mskp_tensor *values;
     tensor_view *views; /* [params + 1] */
-    uint8_t *viewed;
-    int write; /* 0: only see whether it can be done */
+    uint8_t *written;   /* [params + 1] 1: is, or will be */
+    uint32_t *here;     /* parameters whose tensors have data */
+    uint64_t *seen;     /* [params + 1] as in constants */
+    pass pass;
     mskp_error *err;
 } writer;
 
+static const char *name_of(const writer *w, uint32_t param, char room[NAME_ROOM])
+{
+    return mskpi_short(mskpi_param_name(w->c->graph, param), room);
+}
+
+/* Of a parameter that will be written. */
 static mskp_status view_param(writer *w, uint32_t param)
 {
-    if (w->viewed[param]) return MSKP_OK;
-    w->viewed[param] = 1;
+    if (w->written[param]) return MSKP_OK;
+    w->written[param] = 1;
     return mskpi_number_view(w->c->graph, param, "values", w->values, &w->views[param], w->err);
 }
 
-static mskp_status put(writer *w, uint32_t param, char *at, double x)
+/* Equal numbers are the same, in whatever dtype. */
+static mskp_status look(writer *w, uint32_t param, const char *at)
+{
+    const tensor_view *v = &w->views[param];
+    const double x = mskpi_load(at, v->dtype), number = x == 0 ? 0 : x; /* -0, too */
+    uint64_t bits;
+    if (!isfinite(x)) return mskpi_not_finite(w->c->graph, param, v, at, w->err);
+    memcpy(&bits, &number, sizeof bits);
+    w->seen[param] = mskpi_mix(w->seen[param], bits);
+    return MSKP_OK;
+}
+
+static mskp_status fits(const writer *w, uint32_t param, double x)
 {
     char room[8], name[NAME_ROOM], number[32];
     const mskp_dtype dtype = w->views[param].dtype;
-    if (w->write) {
-        mskpi_store(at, dtype, x);
-        return MSKP_OK;
-    }
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
         mskpi_store(room, dtype, x);
         if (isfinite(mskpi_load(room, dtype))) return MSKP_OK;
@@ -320,8 +344,15 @@ static mskp_status put(writer *w, uint32_t param, char *at, double x)
         return MSKP_OK;
     }
     return mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: %s, of constants that leave, does not fit %s",
-                      mskpi_short(mskpi_param_name(w->c->graph, param), name),
-                      mskpi_number(x, number), mskpi_dtype_name(dtype));
+                      name_of(w, param, name), mskpi_number(x, number), mskpi_dtype_name(dtype));
+}
+
+static mskp_status put(writer *w, uint32_t param, char *at, double x)
+{
+    if (w->pass == LOOK) return look(w, param, at);
+    if (w->pass == FIT) return fits(w, param, x);
+    mskpi_store(at, w->views[param].dtype, x);
+    return MSKP_OK;
 }
 
 static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
@@ -348,7 +379,7 @@ static mskp_status fill_slice(writer *w, const mskp_member *m, double x)
 {
     const uint32_t param = m->param.id;
     const mskp_status status = view_param(w, param);
-    if (status || !w->write) return status;
+    if (status || w->pass != WRITE) return status;
     const tensor_view *v = &w->views[param];
     fill(v, v->data + v->stride[m->axis] * (ptrdiff_t)(m->index * v->element), 0, m->axis, x);
     return MSKP_OK;
@@ -419,22 +450,80 @@ static mskp_status write_hearing(writer *w, const hearing *x)
     return status;
 }
 
-/* write 0: can all be written? */
-static mskp_status write_all(const mskp_constants *c, const mskp_tensor *values, int write,
-                             mskp_error *err)
+static mskp_status go_over(writer *w, pass next)
+{
+    w->pass = next;
+    mskp_status status = write_units(w);
+    for (size_t k = 0; k < w->c->h.n && !status; k++) status = write_hearing(w, &w->c->h.all[k]);
+    return status;
+}
+
+static mskp_status check_seen(const writer *w)
+{
+    char name[NAME_ROOM];
+    for (uint32_t p = 1; p <= w->c->graph->nparams; p++)
+        if (w->seen[p] != w->c->seen[p])
+            return mskpi_fail(w->err, MSKP_BAD_STATE,
+                              "%s is not what mskp_constants_create has seen: applied already, or "
+                              "trained on since?",
+                              name_of(w, p, name));
+    return MSKP_OK;
+}
+
+static const tensor_view *view_here(const void *context, uint32_t k)
+{
+    const writer *w = context;
+    return &w->views[w->here[k]];
+}
+
+/* Two tensors whose ranges meet: is one written onto the other? */
+static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
+{
+    const writer *w = context;
+    char name[NAME_ROOM], other_name[NAME_ROOM];
+    const uint32_t p = w->here[w->written[w->here[a]] ? a : b], q = w->here[a] + w->here[b] - p;
+    int hit;
+    if (!w->written[p]) return MSKP_OK;
+    const mskp_status status =
+        mskpi_elements_meet(&w->c->host, &w->views[p], &w->views[q], &hit, err);
+    if (status || !hit) return status;
+    return mskpi_fail(err, MSKP_OVERLAP, "%s would be written, and shares memory with %s",
+                      name_of(w, p, name), name_of(w, q, other_name));
+}
+
+/* All tensors fit their parameters, and none is written onto another. */
+static mskp_status check_tensors(writer *w)
+{
+    const mskp_graph *g = w->c->graph;
+    size_t here = 0;
+    for (uint32_t p = 1; p <= g->nparams; p++) {
+        const mskp_status status =
+            mskpi_check_said(g, p, "values", w->values, &w->views[p], w->err);
+        if (status) return status;
+        if (w->values[p].data) w->here[here++] = p;
+    }
+    return mskpi_overlaps(&w->c->host, here, view_here, check_pair, w, w->err);
+}
+
+/* write 0: can all be written? seen: [params + 1], 0, receives what is there. */
+static mskp_status write_all(const mskp_constants *c, const mskp_tensor *values, uint64_t *seen,
+                             int write, mskp_error *err)
 {
     const mskp_host *host = &c->host;
     mskp_status status = MSKP_OK;
-    writer w = {.c = c, .values = values, .err = err};
+    writer w = {.c = c, .values = values, .seen = seen, .err = err};
     w.views = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.views);
-    w.viewed = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.viewed);
-    if (!w.views || !w.viewed) status = no_memory(err);
-    for (; !status && w.write <= write; w.write++) {
-        status = write_units(&w);
-        for (size_t k = 0; k < c->h.n && !status; k++) status = write_hearing(&w, &c->h.all[k]);
-    }
+    w.written = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.written);
+    w.here = mskpi_alloc(host, c->graph->nparams, sizeof *w.here);
+    if (!w.views || !w.written || !w.here || !seen) status = no_memory(err);
+    if (!status) status = go_over(&w, LOOK);
+    if (!status && write) status = check_tensors(&w);
+    if (!status) status = check_seen(&w);
+    if (!status) status = go_over(&w, FIT);
+    if (!status && write) status = go_over(&w, WRITE);
     mskpi_free(host, w.views);
-    mskpi_free(host, w.viewed);
+    mskpi_free(host, w.written);
+    mskpi_free(host, w.here);
     return status;
 }
 
@@ -503,8 +592,9 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
         c->carries = mskpi_alloc(host, graph->u.n, sizeof *c->carries);
         c->norms = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->norms);
         c->next_norm = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->next_norm);
+        c->seen = mskpi_alloc(host, graph->nparams + 1, sizeof *c->seen);
     }
-    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm) {
+    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm || !c->seen) {
         mskp_constants_destroy(c);
         return no_memory(err);
     }
@@ -535,7 +625,7 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
         w.first = NULL;
         mskpi_walk_free(&w);
     }
-    if (!status) status = write_all(c, values, 0, err);
+    if (!status) status = write_all(c, values, c->seen, 0, err);
     if (status) {
         mskp_constants_destroy(c);
         return status;
@@ -556,6 +646,7 @@ void mskp_constants_destroy(mskp_constants *c)
     mskpi_free(&host, c->first);
     mskpi_free(&host, c->norms);
     mskpi_free(&host, c->next_norm);
+    mskpi_free(&host, c->seen);
     mskpi_free(&host, c);
 }
 
@@ -563,9 +654,12 @@ mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                  const mskp_tensor *values, mskp_error *err)
 {
     if (!constants) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants is NULL");
-    const mskp_status status =
-        mskpi_check_set(values, "values", params, constants->graph->nparams, err);
-    return status ? status : write_all(constants, values, 1, err);
+    mskp_status status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
+    if (status) return status;
+    uint64_t *seen = mskpi_alloc(&constants->host, params + 1, sizeof *seen);
+    status = write_all(constants, values, seen, 1, err);
+    mskpi_free(&constants->host, seen);
+    return status;
 }
 
 /* ---- Reports ---- */

@@ -420,6 +420,10 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
 
 /* ---- maskfile.c ---- */
 
+/* A hash of numbers, one after the other: of one that differs it differs for certain. In arithmetic
+ * alone, so that it is the same for every byte order and width of size_t. */
+uint64_t mskpi_mix(uint64_t hash, uint64_t number);
+
 /* 16 hexadecimal digits. */
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
 
@@ -452,14 +456,18 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
 /* mskpi_view, whose sentence says which set the tensor is of: "gamma (gradients): ...". */
 mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const char *set,
                           uint32_t ndim, const size_t *shape, tensor_view *view, mskp_error *err);
-/* Whatever the set says of a parameter's tensor, here or not: does it fit? */
-mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, const char *set,
-                             uint32_t ndim, const size_t *shape, mskp_error *err);
+/* Whatever the set says of a parameter's tensor, here or not: does it fit? *view <- its view, if
+ * something is said. */
+mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
+                             const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
+/* MSKP_BAD_NUMBER, of the element at `at`: "bn1.bias: element 3 is nan". */
+mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
+                             const char *at, mskp_error *err);
 /* All dtypes of numbers, in every floating-point mode. */
 double mskpi_load_any(const char *from, mskp_dtype dtype);
 void mskpi_store_any(char *to, mskp_dtype dtype, double x);

@@ -8,8 +8,7 @@
 
 /* ---- the fingerprint ---- */
 
-/* In arithmetic alone, so that it is the same for every byte order and width of size_t. */
-static uint64_t mix(uint64_t h, uint64_t x)
+uint64_t mskpi_mix(uint64_t h, uint64_t x)
 {
     h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
     return h ^ h >> 32;
@@ -18,30 +17,31 @@ static uint64_t mix(uint64_t h, uint64_t x)
 static uint64_t mix_name(uint64_t h, const char *name)
 {
     const size_t n = strlen(name);
-    for (size_t i = 0; i < n; i++) h = mix(h, (unsigned char)name[i]);
-    return mix(h, n);
+    for (size_t i = 0; i < n; i++) h = mskpi_mix(h, (unsigned char)name[i]);
+    return mskpi_mix(h, n);
 }
 
 uint64_t mskp_fingerprint(const mskp_graph *graph)
 {
     uint64_t h = 1; /* of the format */
     if (!graph || !graph->finished) return 0;
-    h = mix(mix(h, graph->nparams), graph->nvalues);
+    h = mskpi_mix(mskpi_mix(h, graph->nparams), graph->nvalues);
     for (uint32_t p = 1; p <= graph->nparams; p++) {
-        h = mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
+        h = mskpi_mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
         for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
             const graph_axis *a = &graph->axes[graph->params[p].axis + d];
-            h = mix(mix(h, a->length), a->list != NO_LIST);
+            h = mskpi_mix(mskpi_mix(h, a->length), a->list != NO_LIST);
             if (a->list == NO_LIST) continue;
             const unit_list *list = &graph->u.lists[a->list];
-            for (size_t i = 0; i < list->n; i++) h = mix(h, graph->u.list_units[list->first + i]);
+            for (size_t i = 0; i < list->n; i++)
+                h = mskpi_mix(h, graph->u.list_units[list->first + i]);
         }
     }
     for (uint32_t v = 1; v <= graph->nvalues; v++) {
         size_t n;
         const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
-        h = mix(mix_name(h, mskpi_value_name(graph, v)), n);
-        for (size_t i = 0; i < n; i++) h = mix(h, unit[i]);
+        h = mskpi_mix(mix_name(h, mskpi_value_name(graph, v)), n);
+        for (size_t i = 0; i < n; i++) h = mskpi_mix(h, unit[i]);
     }
     return h + !h;
 }

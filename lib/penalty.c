@@ -219,13 +219,11 @@ static void sweep_param(void *context, size_t i)
 static mskp_status check_said(const job *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
+    tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
-        size_t shape[MSKP_MAX_DIMS];
-        const char *name;
-        const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
-        status = mskpi_check_said(&j->values[id], name, "values", ndim, shape, err);
+        status = mskpi_check_said(j->graph, id, "values", j->values, &view, err);
         if (!status && j->gradients)
-            status = mskpi_check_said(&j->gradients[id], name, "gradients", ndim, shape, err);
+            status = mskpi_check_said(j->graph, id, "gradients", j->gradients, &view, err);
     }
     return status;
 }

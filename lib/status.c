@@ -90,7 +90,7 @@ static const char *number(double x, int digits, char room[32])
         snprintf(room, 32, "%.0f", x);
         return room;
     }
-    snprintf(room, 32, "%.*g", digits, x);
+    snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
     for (char *c = room; *c; c++)
         if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
     return room;

@@ -42,14 +42,12 @@ static const tensor_view *view_of(walker *w, uint32_t param)
     return &w->views[param];
 }
 
-static double element(walker *w, uint32_t param, const char *at, mskp_dtype dtype)
+static double element(walker *w, uint32_t param, const char *at)
 {
-    char room[NAME_ROOM];
-    const double x = mskpi_load(at, dtype);
+    const tensor_view *v = &w->views[param];
+    const double x = mskpi_load(at, v->dtype);
     if (isfinite(x)) return x;
-    if (!w->status)
-        w->status = mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: an element is not a finite number",
-                               mskpi_short(mskpi_param_name(w->graph, param), room));
+    if (!w->status) w->status = mskpi_not_finite(w->graph, param, v, at, w->err);
     return 0;
 }
 
@@ -71,7 +69,7 @@ static double vector(walker *w, uint32_t param, size_t i, double none)
     if (s != AS_IT_IS) return s == ONE;
     const tensor_view *v = view_of(w, param);
     if (!v) return 0;
-    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element), v->dtype);
+    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element));
 }
 
 /* Is an element below `at`, from axis d on, not zero? Index `index` of axis `fixed`. With `staying`,
@@ -83,7 +81,7 @@ static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, in
     uint32_t roles;
     while (d == fixed) d++;
     if (d >= v->ndim) {
-        const double x = element(w, param, at, v->dtype);
+        const double x = element(w, param, at);
         return x < 0 || x > 0;
     }
     const uint32_t *units = axis_units(w->graph, param, d, &roles);
@@ -188,7 +186,7 @@ int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double 
     const char *at = taps_at(w, x, o, i);
     int any = 0;
     for (size_t t = 0; at && t < x->form.taps; t++) {
-        taps[t] = element(w, x->param, at + x->offset[t], x->view->dtype);
+        taps[t] = element(w, x->param, at + x->offset[t]);
         any |= taps[t] < 0 || taps[t] > 0;
     }
     return any;
@@ -362,7 +360,7 @@ static double looked_up(walker *w, uint32_t param, size_t c)
     double first = 0;
     for (size_t i = 0; v && i < v->shape[0]; i++) {
         const ptrdiff_t at = v->stride[0] * (ptrdiff_t)i + v->stride[1] * (ptrdiff_t)c;
-        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element, v->dtype);
+        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element);
         if (i && x != first) return LIVE;
         first = x;
     }
