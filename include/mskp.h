@@ -916,7 +916,7 @@ MSKP_API mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, cons
 
 /* both[u] <- 1 or 0: two rounds of pruning as one mask of the first network. keep: the first
  * round's. small_keep: the second's, over the units of the smaller graph, which are as many as keep
- * keeps. both may be keep. */
+ * keeps. both may be keep, or small_keep where that has room for `units`. */
 MSKP_API mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
                                        size_t small_units, const uint8_t *small_keep, uint8_t *both,
                                        mskp_error *err);

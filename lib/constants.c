@@ -564,18 +564,14 @@ static mskp_status check_desc(const mskp_constants_desc *d, mskp_error *err)
 {
     char number[32];
     if ((unsigned)d->way > MSKP_CONSTANTS_MERGE)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: way %u, there are 4",
-                          (unsigned)d->way);
-    if (d->zeroed & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "constants: zeroed roles 0x%x, of which there are 0x%x", d->zeroed,
-                          (unsigned)MSKP_ROLES_UNIT);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: way is %u, the last is %u",
+                          (unsigned)d->way, (unsigned)MSKP_CONSTANTS_MERGE);
     if (!(d->merge_above >= 0 && d->merge_above < 1))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: merge_above is %s, not in [0, 1)",
                           mskpi_number(d->merge_above, number));
     if (mskpi_used(d->reserved, 4))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: reserved fields must be 0");
-    return MSKP_OK;
+    return mskpi_check_roles(err, "constants: zeroed", d->zeroed);
 }
 
 static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
@@ -610,12 +606,10 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
 {
     mskp_constants *c = NULL;
     walker w;
-    mskp_status status = mskpi_check_units(graph, units, err);
-    if (status) return status;
-    if (!keep || !kept || !constants)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep, kept or constants is NULL");
-    if (desc && (status = check_desc(desc, err)) != MSKP_OK) return status;
-    status = mskpi_check_set(values, "values", params, graph->nparams, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, keep, kept, constants);
+    if (!status && desc) status = check_desc(desc, err);
+    if (!status) status = mskpi_check_set(values, "values", params, graph->nparams, err);
     if (!status) status = new_constants(graph, keep, desc, &c, err);
     if (status) return status;
     status = mskpi_walk_make(&w, graph, c->keep, c->desc.zeroed, values, err);
@@ -653,8 +647,8 @@ void mskp_constants_destroy(mskp_constants *c)
 mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                  const mskp_tensor *values, mskp_error *err)
 {
-    if (!constants) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants is NULL");
-    mskp_status status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
+    mskp_status status = MSKPI_GIVEN(err, constants);
+    if (!status) status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
     if (status) return status;
     uint64_t *seen = mskpi_alloc(&constants->host, params + 1, sizeof *seen);
     status = write_all(constants, values, seen, 1, err);
@@ -726,7 +720,7 @@ static void report_group(const mskp_constants *c, const hearing *x, size_t q,
     if (!r->why) r->why = why_lost(c, x);
 }
 
-static mskp_constants_report report(const mskp_constants *c, const hearing *x)
+static mskp_constants_report report_of(const mskp_constants *c, const hearing *x)
 {
     mskp_constants_report r = {.consumer = {x->value},
                                .reads = {x->reads},
@@ -744,25 +738,25 @@ static mskp_constants_report report(const mskp_constants *c, const hearing *x)
 }
 
 mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
-                               mskp_constants_report *out, mskp_error *err)
+                               mskp_constants_report *report, mskp_error *err)
 {
-    if (!constants || !out)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or report is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, constants, report);
+    if (status) return status;
     if (index >= constants->h.n)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report %zu, there are %zu", index,
                           constants->h.n);
-    *out = report(constants, &constants->h.all[index]);
+    *report = report_of(constants, &constants->h.all[index]);
     return MSKP_OK;
 }
 
 mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants_report *total,
                                  mskp_error *err)
 {
-    if (!constants || !total)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or total is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, constants, total);
+    if (status) return status;
     mskp_constants_report sum = {.exact = 1};
     for (size_t k = 0; k < constants->h.n; k++) {
-        const mskp_constants_report r = report(constants, &constants->h.all[k]);
+        const mskp_constants_report r = report_of(constants, &constants->h.all[k]);
         sum.folded += r.folded;
         sum.merged += r.merged;
         sum.dropped += r.dropped;
@@ -779,9 +773,8 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
 mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units, uint8_t *carrier,
                                     mskp_error *err)
 {
-    if (!constants || !carrier)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or carrier is NULL");
-    const mskp_status status = mskpi_check_units(constants->graph, units, err);
+    mskp_status status = MSKPI_GIVEN(err, constants, carrier);
+    if (!status) status = mskpi_check_units(constants->graph, "carrier", units, err);
     if (!status && units) memcpy(carrier, constants->carries, units);
     return status;
 }

@@ -377,8 +377,9 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS], span = 1;
     int hit = 0;
-    if (!from || !to || (n && !index))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: from, to or index is NULL");
+    mskp_status status = MSKPI_GIVEN(err, from, to);
+    if (!status && n) status = MSKPI_GIVEN(err, index);
+    if (status) return status;
     if (!from->data || !to->data)
         return mskpi_fail(err, MSKP_NO_DATA, "take: %s has no data", from->data ? "to" : "from");
     if (from->ndim < 1 || from->ndim > MSKP_MAX_DIMS || axis >= from->ndim)
@@ -403,7 +404,7 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
             return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                               "take: index %zu is %u, axis %u of from has length %zu", i, index[i],
                               axis, from->shape[axis]);
-    mskp_status status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
+    status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
     if (!status) status = mskpi_view(to, "take: to", to->ndim, shape, &target, err);
     if (status) return status;
     mskpi_host_init(&host, given);

@@ -24,6 +24,15 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
+/* MSKP_BAD_ARGUMENT with its name for the first of these pointers that is NULL. */
+#define MSKPI_GIVEN(err, ...)                                                                  \
+    mskpi_given(err, #__VA_ARGS__, sizeof(const void *[]){__VA_ARGS__} / sizeof(const void *), \
+                (const void *const[]){__VA_ARGS__})
+mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void *const *pointers);
+
+/* MSKP_BAD_ARGUMENT if there are others than those of MSKP_ROLES_UNIT. */
+mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles);
+
 /* name as a sentence shows it: shortened in the middle if it is longer than NAME_ROOM - 1, control
  * characters as question marks. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
@@ -401,8 +410,9 @@ void mskpi_inexact(mskp_graph *graph, uint32_t value, uint32_t by);
 
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
 void mskpi_units_free(const mskp_host *host, unit_table *u);
-/* Is graph finished, and are there so many units? */
-mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
+/* Is graph finished, and are there so many units? array: what has so many, for the sentence. */
+mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t units,
+                              mskp_error *err);
 
 /* Does this entry of a list of units stay? keep NULL: all do. */
 static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)

@@ -125,9 +125,9 @@ static void put_mask(text_writer *w, const void *what)
 mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
                             char *text, size_t *length, mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, keep, length);
     if (status) return status;
-    if (!keep || !length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or length is NULL");
     mask m = {.graph = graph, .keep = keep};
     mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
     return mskpi_write(put_mask, &m, room, text, length, err);
@@ -462,9 +462,9 @@ static size_t longest_list(const unit_table *u)
 mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, size_t units,
                            uint8_t *keep, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, text, keep);
     if (status) return status;
-    if (!text || !keep) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "text or keep is NULL");
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
     r.keep = mskpi_alloc(&graph->host, units, 1);
     r.kept = mskpi_alloc(&graph->host, longest_list(&graph->u), 1);
@@ -485,16 +485,16 @@ mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8
                               size_t small_units, const uint8_t *small_keep, uint8_t *both,
                               mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(first, units, err);
-    size_t kept = 0, at = 0;
+    mskp_status status = mskpi_check_units(first, "keep", units, err);
+    size_t left = 0;
+    if (!status) status = MSKPI_GIVEN(err, keep, small_keep, both);
     if (status) return status;
-    if (!keep || !small_keep || !both)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep, small_keep or both is NULL");
-    for (size_t u = 0; u < units; u++) kept += keep[u] != 0;
-    if (small_units != kept)
+    for (size_t u = 0; u < units; u++) left += keep[u] != 0;
+    if (small_units != left)
         return mskpi_fail(err, MSKP_OTHER_NETWORK,
-                          "the second mask has %zu units, the first keeps %zu of %zu", small_units,
-                          kept, units);
-    for (size_t u = 0; u < units; u++) both[u] = keep[u] && small_keep[at++];
+                          "small_keep has %zu units, keep keeps %zu of %zu", small_units, left,
+                          units);
+    /* From the end: what is still to be read of both masks lies below what is written. */
+    for (size_t u = units; u-- > 0;) both[u] = keep[u] && small_keep[--left];
     return MSKP_OK;
 }

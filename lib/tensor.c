@@ -192,7 +192,8 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     const char *name;
     uint32_t named = 0;
     mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
-    if (!graph || !view) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or view is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, graph, view);
+    if (status) return status;
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     t.ndim = mskp_param_info(graph, param, &name, t.shape);
     if (!t.ndim)

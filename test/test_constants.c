@@ -1196,8 +1196,8 @@ START_TEST(arguments_are_checked)
     static const struct {
         mskp_constants_desc desc;
         const char *word;
-    } descs[] = {{{.way = (mskp_constants_way)4}, "way 4"},
-                 {{.zeroed = 64}, "0x40"},
+    } descs[] = {{{.way = (mskp_constants_way)4}, "way is 4, the last is 3"},
+                 {{.zeroed = 64}, "constants: zeroed is 0x40, it can be made of"},
                  {{.zeroed = MSKP_ROLE_MEAN}, "0x10"},
                  {{.merge_above = -0.5}, "-0.5"},
                  {{.merge_above = 1}, "1"},
