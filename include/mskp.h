@@ -244,7 +244,7 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
  *            not have must be 0.
  *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends
- *            on grouping.
+ *            on grouping; with one group, grouping is ignored.
  *   output_pad  must be 0, see mskp_conv_transposed
  *   padding  what lies outside the image: only constants (see there) need to know
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
@@ -308,10 +308,11 @@ MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_p
  * was: such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info
  * tells how many of a value's channels cannot leave exactly for this reason.
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPS_WHOLE is exact: statistics
- *                     leave with their group. AUTO is TIED here.
- *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with.
- *                     epsilon_outside_root 1: by sqrt(variance) + epsilon, not
- *                     sqrt(variance + epsilon)
+ *                     leave with their group. AUTO is TIED here. With one group, and for the other
+ *                     kinds, grouping is ignored
+ *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with;
+ *                     the other kinds ignore it. epsilon_outside_root 1: by sqrt(variance) +
+ *                     epsilon, not sqrt(variance + epsilon)
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -764,7 +765,7 @@ typedef enum mskp_reduce {
  * every tied batch norm marks its channels with norm <= vote_threshold; let m be the smallest
  * number that any of them marks, and v the highest number of votes that at least m channels reach.
  * The score is the v-th smallest norm of the unit, so that mskp_select with the same threshold
- * removes the channels with at least v votes.
+ * removes the channels with at least v votes. With the other reductions it must be 0.
  */
 typedef struct mskp_scoring {
     mskp_norm_kind norm;
@@ -942,7 +943,7 @@ typedef enum mskp_target {
 /*
  * roles: which slices, as in mskp_scoring; 0 means MSKP_ROLE_SCALE (gamma). gamma and beta:
  * MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT. MSKP_ON_ALL means all units: pinned channels are never
- * penalized. knee >= 0; at 0, smooth L1 is L1. unit_weight: [units], a factor >= 0 for each unit's
+ * penalized. knee >= 0, of MSKP_SMOOTH_L1, which at 0 is L1; the other kinds ignore it. unit_weight: [units], a factor >= 0 for each unit's
  * part of R; NULL: 1 each. An element that belongs to two units counts for both.
  *
  * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead

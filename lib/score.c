@@ -155,6 +155,11 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
                           (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     const mskp_status status = mskpi_check_roles(err, "scoring: roles", how->roles);
     if (status) return status;
+    if (how->reduce != MSKP_REDUCE_VOTE && how->vote_threshold != 0)
+        return mskpi_fail(
+            err, MSKP_BAD_ARGUMENT,
+            "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
+            mskpi_number(how->vote_threshold, room), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     if (how->reduce == MSKP_REDUCE_VOTE &&
         !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "scoring: vote_threshold is %s, not 0 or more",
