@@ -156,19 +156,46 @@ static const char *quote(const reader *r, char room[NAME_ROOM])
     return mskpi_quote(r->word, r->length, room);
 }
 
+/* Between the words of a line there is one blank, and nothing else that cannot be seen. */
+static mskp_status check_line(const reader *r)
+{
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
+    const size_t n = (size_t)(r->line_end - r->rest);
+    char room[NAME_ROOM];
+    if (r->line == 1 && n >= 3 && !memcmp(r->rest, byte_order_mark, 3))
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line 1: a byte order mark (EF BB BF) where \"mskp\" should be");
+    for (const char *at = r->rest; at < r->line_end; at++) {
+        const unsigned byte = (unsigned char)*at;
+        if (byte < ' ' || byte == 127)
+            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s (code %u) behind \"%s\"",
+                              r->line,
+                              byte == '\t'   ? "a tab"
+                              : byte == '\r' ? "a carriage return"
+                                             : "a control character",
+                              byte, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
+        if (byte == ' ' && (at == r->rest || at + 1 == r->line_end || at[1] == ' '))
+            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: a blank too many behind \"%s\"",
+                              r->line, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
+    }
+    return MSKP_OK;
+}
+
 static mskp_status next_line(reader *r)
 {
     const size_t left = (size_t)(r->end - r->at);
     const char *stop = left ? memchr(r->at, '\n', left) : NULL;
     if (!stop)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                          "the text ends %s line %zu; its last line must begin with \"end\"",
-                          left ? "within" : "before", r->line + 1);
+        return mskpi_fail(
+            r->err, MSKP_BAD_TEXT,
+            "the text ends %s line %zu; its last line must begin with \"end\", and each "
+            "end in a line feed",
+            left ? "within" : "before", r->line + 1);
     r->line++;
     r->rest = r->at;
     r->line_end = stop > r->at && stop[-1] == '\r' ? stop - 1 : stop;
     r->at = stop + 1;
-    return MSKP_OK;
+    return check_line(r);
 }
 
 /* At the end of the line: a word of length 0. */
@@ -202,15 +229,14 @@ static mskp_status expect_end_of_line(reader *r)
                       mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
 }
 
-/* Digits from *at on. 0: none, or too large a number. */
+/* Digits from *at on. 0: none. SIZE_MAX, which is no number of anything: too large a number. */
 static int digits(const char **at, const char *end, size_t *number)
 {
     const char *first = *at;
     *number = 0;
     for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
         const size_t digit = (size_t)(**at - '0');
-        if (*number > (SIZE_MAX - digit) / 10) return 0;
-        *number = 10 * *number + digit;
+        *number = *number > (SIZE_MAX - digit) / 10 ? SIZE_MAX : 10 * *number + digit;
     }
     return *at > first;
 }
@@ -221,17 +247,39 @@ static mskp_status read_number(reader *r, const char *mark, size_t *number)
     char room[NAME_ROOM];
     next_word(r);
     const char *at = r->word, *end = r->word + r->length;
-    if (digits(&at, end, number) && (size_t)(end - at) == strlen(mark) &&
-        !memcmp(at, mark, strlen(mark)))
-        return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
-                      r->line, quote(r, room), *mark ? " and " : "", mark);
+    if (!digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
+        memcmp(at, mark, strlen(mark)) != 0)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
+                          r->line, quote(r, room), *mark ? " and " : "", mark);
+    if (*number == SIZE_MAX)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s is too large a number", r->line,
+                          mskpi_quote(r->word, (size_t)(at - r->word), room));
+    return MSKP_OK;
+}
+
+static mskp_status no_indices(const reader *r)
+{
+    char room[NAME_ROOM];
+    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                      "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be", r->line,
+                      quote(r, room));
+}
+
+/* One of n indices, from *at on. */
+static mskp_status read_index(const reader *r, const char **at, size_t n, size_t *index)
+{
+    const char *first = *at;
+    char room[NAME_ROOM];
+    if (!digits(at, r->word + r->length, index)) return no_indices(r);
+    if (*index < n) return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                      "line %zu: index %s is out of range, of %zu the last is %zu", r->line,
+                      mskpi_quote(first, (size_t)(*at - first), room), n, n - 1);
 }
 
 /* "0-3,7": r->kept <- 1 for these of n indices, else 0. */
 static mskp_status read_ranges(reader *r, size_t n, size_t *count)
 {
-    char room[NAME_ROOM];
     size_t next = 0;
     *count = 0;
     memset(r->kept, 0, n);
@@ -239,20 +287,14 @@ static mskp_status read_ranges(reader *r, size_t n, size_t *count)
     if (word_is(r, "none")) return MSKP_OK;
     for (const char *at = r->word, *end = at + r->length;; at++) {
         size_t first, last;
-        int good = digits(&at, end, &first);
+        mskp_status status = read_index(r, &at, n, &first);
         last = first;
-        if (good && at < end && *at == '-') {
+        if (!status && at < end && *at == '-') {
             at++;
-            good = digits(&at, end, &last);
+            status = read_index(r, &at, n, &last);
         }
-        if (!good || (at < end && *at != ','))
-            return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                              "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be",
-                              r->line, quote(r, room));
-        if (last >= n)
-            return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                              "line %zu: index %zu is out of range, of %zu the last is %zu",
-                              r->line, last, n, n - 1);
+        if (status) return status;
+        if (at < end && *at != ',') return no_indices(r);
         if (first < next || last < first)
             return mskpi_fail(r->err, MSKP_BAD_TEXT,
                               "line %zu: index %zu after %zu, indices must ascend", r->line,
@@ -408,16 +450,15 @@ static mskp_status other_lines(const reader *r, int families)
                       families ? "families" : "values");
 }
 
-static mskp_status other_network(const reader *r)
+static mskp_status other_network(const reader *r, const char *fingerprint)
 {
     mskp_status status;
-    char room[NAME_ROOM], digits_room[17];
+    char room[NAME_ROOM];
     if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
     return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
                       "line 2: another network, %s and not %s: its values and families are the "
-                      "same, but not its parameters, or what is tied",
-                      quote(r, room),
-                      mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room));
+                      "same, but not its parameters, or what is tied; or this line is damaged",
+                      quote(r, room), fingerprint);
 }
 
 /* ---- the mask ---- */
@@ -426,7 +467,6 @@ static mskp_status read_head(reader *r)
 {
     mskp_status status;
     size_t version;
-    char digits_room[17];
     if ((status = next_line(r)) || (status = expect(r, "mskp")) || (status = expect(r, "mask")) ||
         (status = read_number(r, "", &version)))
         return status;
@@ -434,18 +474,30 @@ static mskp_status read_head(reader *r)
         return mskpi_fail(r->err, MSKP_UNSUPPORTED,
                           "line 1: version %zu of the format, this library reads version 1",
                           version);
-    if ((status = expect_end_of_line(r)) || (status = next_line(r)) ||
-        (status = expect(r, "network")))
-        return status;
-    next_word(r);
-    if (!word_is(r, mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room)))
-        return other_network(r);
     return expect_end_of_line(r);
+}
+
+static mskp_status read_network(reader *r)
+{
+    mskp_status status;
+    char room[NAME_ROOM], fingerprint[17];
+    if ((status = next_line(r)) || (status = expect(r, "network"))) return status;
+    next_word(r);
+    size_t good = 0;
+    while (good < r->length && memchr("0123456789abcdef", r->word[good], 16)) good++;
+    if (r->length != 16 || good != 16)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line 2: \"%s\" where 16 digits, 0 to 9 and a to f, should be",
+                          quote(r, room));
+    if ((status = expect_end_of_line(r)) != MSKP_OK) return status;
+    mskpi_fingerprint_text(mskp_fingerprint(r->graph), fingerprint);
+    return word_is(r, fingerprint) ? MSKP_OK : other_network(r, fingerprint);
 }
 
 static mskp_status read_mask(reader *r)
 {
     mskp_status status = read_head(r);
+    if (!status) status = read_network(r);
     for (size_t f = 0; !status && f < r->graph->u.nfamilies; f++) status = read_family(r, f);
     for (uint32_t v = 1; !status && v <= r->graph->nvalues; v++) status = read_value(r, v);
     return status ? status : read_end(r);
