@@ -303,7 +303,7 @@ typedef struct writer {
     tensor_view *views; /* [params + 1] */
     uint8_t *written;   /* [params + 1] 1: is, or will be */
     uint32_t *here;     /* parameters whose tensors have data */
-    uint64_t *seen;     /* [params + 1] as in constants */
+    uint64_t *seen;     /* [params + 1] 0; as in constants */
     pass pass;
     mskp_error *err;
 } writer;
@@ -505,25 +505,24 @@ static mskp_status check_tensors(writer *w)
     return mskpi_overlaps(&w->c->host, here, view_here, check_pair, w, w->err);
 }
 
-/* write 0: can all be written? seen: [params + 1], 0, receives what is there. */
-static mskp_status write_all(const mskp_constants *c, const mskp_tensor *values, uint64_t *seen,
-                             int write, mskp_error *err)
+/* write 0: can all be written? */
+static mskp_status write_all(writer *w, int write)
 {
-    const mskp_host *host = &c->host;
+    const mskp_host *host = &w->c->host;
+    const size_t params = w->c->graph->nparams;
     mskp_status status = MSKP_OK;
-    writer w = {.c = c, .values = values, .seen = seen, .err = err};
-    w.views = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.views);
-    w.written = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.written);
-    w.here = mskpi_alloc(host, c->graph->nparams, sizeof *w.here);
-    if (!w.views || !w.written || !w.here || !seen) status = no_memory(err);
-    if (!status) status = go_over(&w, LOOK);
-    if (!status && write) status = check_tensors(&w);
-    if (!status) status = check_seen(&w);
-    if (!status) status = go_over(&w, FIT);
-    if (!status && write) status = go_over(&w, WRITE);
-    mskpi_free(host, w.views);
-    mskpi_free(host, w.written);
-    mskpi_free(host, w.here);
+    w->views = mskpi_alloc(host, params + 1, sizeof *w->views);
+    w->written = mskpi_alloc(host, params + 1, sizeof *w->written);
+    w->here = mskpi_alloc(host, params, sizeof *w->here);
+    if (!w->views || !w->written || !w->here || !w->seen) status = no_memory(w->err);
+    if (!status) status = go_over(w, LOOK);
+    if (!status && write) status = check_tensors(w);
+    if (!status) status = check_seen(w);
+    if (!status) status = go_over(w, FIT);
+    if (!status && write) status = go_over(w, WRITE);
+    mskpi_free(host, w->views);
+    mskpi_free(host, w->written);
+    mskpi_free(host, w->here);
     return status;
 }
 
@@ -619,7 +618,8 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
         w.first = NULL;
         mskpi_walk_free(&w);
     }
-    if (!status) status = write_all(c, values, c->seen, 0, err);
+    if (!status)
+        status = write_all(&(writer){.c = c, .values = values, .seen = c->seen, .err = err}, 0);
     if (status) {
         mskp_constants_destroy(c);
         return status;
@@ -650,9 +650,10 @@ mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
     mskp_status status = MSKPI_GIVEN(err, constants);
     if (!status) status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
     if (status) return status;
-    uint64_t *seen = mskpi_alloc(&constants->host, params + 1, sizeof *seen);
-    status = write_all(constants, values, seen, 1, err);
-    mskpi_free(&constants->host, seen);
+    writer w = {.c = constants, .values = values, .err = err};
+    w.seen = mskpi_alloc(&constants->host, params + 1, sizeof *w.seen);
+    status = write_all(&w, 1);
+    mskpi_free(&constants->host, w.seen);
     return status;
 }
 

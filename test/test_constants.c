@@ -1246,7 +1246,10 @@ START_TEST(values_are_checked)
         "p7: element 1,0,0,0 is nan", "p7: element 1,0,0,0 is inf", "p7: element 1,0,0,0 is -inf"};
     handing h;
     prepare(&h, padded, MSKP_F64);
+    static const char *const bias_is[] = {"p8: element 1 is nan", "p8: element 1 is inf",
+                                          "p8: element 1 is -inf"};
     const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
+    const size_t bias = h.net->node[5].bias;
     const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
     REQUIRE(!h.keep[units[0]] && h.keep[units[WIDE - 1]], "another mask");
     for (size_t i = 0; i < 3; i++) {
@@ -1256,6 +1259,11 @@ START_TEST(values_are_checked)
         put(&h, weight, 1, odd[i]);
         REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, weight_is[i]);
         put(&h, weight, 1, 0.5);
+        /* What a constant is added to. */
+        put(&h, bias, 1, odd[i]);
+        REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
+                MSKP_BAD_NUMBER, bias_is[i]);
+        put(&h, bias, 1, 0.5);
         /* What no constant depends on is not read: the last filter's last weight. */
         const size_t first = h.net->node[2].weight;
         const mskp_tensor filters =
