@@ -1306,6 +1306,36 @@ START_TEST(values_are_checked)
 }
 END_TEST
 
+/* By its indices, wherever it lies. */
+START_TEST(elements_are_named)
+{
+    for (int style = 0; style < VIEW_STYLES; style++) {
+        handing h;
+        prepare(&h, padded, MSKP_F32);
+        h.values = set_make(&h.t.mem, &h.t.r, h.net, MSKP_F32, (view_style)style);
+        set_numbers(&h.values, h.net);
+        const size_t weight = h.net->node[5].weight;
+        const size_t *shape = h.net->param[weight].shape;
+        const mskp_tensor v = view_resolve(&h.values.views[weight], 4, shape);
+        size_t i[MSKP_MAX_DIMS] = {0}, named = 0;
+        do {
+            char sentence[64];
+            if (i[1] >= WIDE / 2) continue; /* stays, and is not read */
+            const double was = view_get(&v, i);
+            view_set(&v, i, (double)NAN);
+            (void)snprintf(sentence, sizeof sentence, "p7: element %zu,%zu,%zu,%zu is nan", i[0],
+                           i[1], i[2], i[3]);
+            REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
+                    MSKP_BAD_NUMBER, sentence);
+            view_set(&v, i, was);
+            named++;
+        } while (next_index(4, shape, i));
+        REQUIRE(named == 54, "%zu elements", named);
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
 /* ---- What is applied to ---- */
 
 static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
@@ -1684,6 +1714,7 @@ int main(void)
     tcase_add_test(tcase, by_hand);
     tcase_add_test(tcase, arguments_are_checked);
     tcase_add_test(tcase, values_are_checked);
+    tcase_add_test(tcase, elements_are_named);
     tcase_add_test(tcase, copies_are_accepted);
     tcase_add_test(tcase, what_was_trained_on_is_refused);
     tcase_add_test(tcase, shared_memory_is_refused);
