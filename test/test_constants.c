@@ -24,6 +24,7 @@ typedef struct handing {
     set values;
     mskp_constants *c;
     mskp_constants_report total;
+    bool refused;                     /* when it was applied a second time */
     double **inputs, **whole, **left; /* values of all nodes, before and after */
     net after;                        /* the recipe with what was written */
     surgery s;
@@ -77,6 +78,20 @@ static uint32_t some_roles(rng *r)
     return roles[rng_below(r, sizeof roles / sizeof *roles)];
 }
 
+/* To the same values once more: refused, or nothing changes. */
+static void apply_again(handing *h)
+{
+    mskp_error err = {0};
+    const set before = set_copy(&h->t.mem, &h->values);
+    const mskp_status status = mskp_constants_apply(h->c, h->net->params, h->values.views, &err);
+    REQUIRE(set_same(&before, &h->values), "a second time changes something");
+    if (!status) return;
+    h->refused = true;
+    REQUIRE(status == MSKP_BAD_STATE && err.status == status &&
+                strstr(err.text, "is not what mskp_constants_create has seen"),
+            "a second time: %s (%s)", mskp_status_text(status), err.text);
+}
+
 /* What becomes of the units that h->keep does not keep. zeroed: by the library and not beforehand. */
 static void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
 {
@@ -96,6 +111,7 @@ static void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
     REQUIRE_OK(mskp_constants_total(h->c, &h->total, NULL));
     status = mskp_constants_apply(h->c, h->net->params, h->values.views, &err);
     REQUIRE(status == MSKP_OK, "apply: %s", err.text);
+    apply_again(h);
     set_read(&h->values, &t->mem, h->net, &h->after);
     h->inputs = net_random_inputs(h->net, &t->mem, &t->r);
     h->whole = net_eval(h->net, &t->mem, h->inputs);
@@ -1092,6 +1108,8 @@ START_TEST(by_hand)
         const double d = outputs_off(&h);
         REQUIRE(y->exact ? d <= 1e-12 : d > 1e-9, "%s, way %d: off by %g", cases[i].name,
                 (int)cases[i].way, d);
+        REQUIRE(h.refused == (y->folded + y->merged > 0 && cases[i].build != absorbed),
+                "%s, way %d: applied twice", cases[i].name, (int)cases[i].way);
         (void)check_bounds(&h, &r);
         for (size_t k = 0; k < r.n; k++)
             REQUIRE(room[k] <= 1 + 1e-6, "%s, way %d: a bound %g times what is lost", cases[i].name,
@@ -1178,8 +1196,8 @@ START_TEST(arguments_are_checked)
     static const struct {
         mskp_constants_desc desc;
         const char *word;
-    } descs[] = {{{.way = (mskp_constants_way)4}, "way 4"},
-                 {{.zeroed = 64}, "0x40"},
+    } descs[] = {{{.way = (mskp_constants_way)4}, "way is 4, the last is 3"},
+                 {{.zeroed = 64}, "constants: zeroed is 0x40, it can be made of"},
                  {{.zeroed = MSKP_ROLE_MEAN}, "0x10"},
                  {{.merge_above = -0.5}, "-0.5"},
                  {{.merge_above = 1}, "1"},
@@ -1221,19 +1239,31 @@ END_TEST
 /* What is read must be there, be numbers, and finite; what is written must fit. */
 START_TEST(values_are_checked)
 {
-    static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    static const double odd[] = {-(double)NAN, (double)INFINITY, -(double)INFINITY};
+    static const char *const shift_is[] = {"p4: element 0 is nan", "p4: element 0 is inf",
+                                           "p4: element 0 is -inf"};
+    static const char *const weight_is[] = {
+        "p7: element 1,0,0,0 is nan", "p7: element 1,0,0,0 is inf", "p7: element 1,0,0,0 is -inf"};
     handing h;
     prepare(&h, padded, MSKP_F64);
+    static const char *const bias_is[] = {"p8: element 1 is nan", "p8: element 1 is inf",
+                                          "p8: element 1 is -inf"};
     const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
+    const size_t bias = h.net->node[5].bias;
     const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
     REQUIRE(!h.keep[units[0]] && h.keep[units[WIDE - 1]], "another mask");
     for (size_t i = 0; i < 3; i++) {
         put(&h, shift, 0, odd[i]);
-        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, shift_is[i]);
         put(&h, shift, 0, 0.5);
-        put(&h, weight, 0, odd[i]);
-        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, "not a finite number");
-        put(&h, weight, 0, 0.5);
+        put(&h, weight, 1, odd[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, weight_is[i]);
+        put(&h, weight, 1, 0.5);
+        /* What a constant is added to. */
+        put(&h, bias, 1, odd[i]);
+        REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
+                MSKP_BAD_NUMBER, bias_is[i]);
+        put(&h, bias, 1, 0.5);
         /* What no constant depends on is not read: the last filter's last weight. */
         const size_t first = h.net->node[2].weight;
         const mskp_tensor filters =
@@ -1273,6 +1303,211 @@ START_TEST(values_are_checked)
         REQUIRE_OK(create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_DROP}, NULL));
         trial_end(&h.t);
     }
+}
+END_TEST
+
+/* By its indices, wherever it lies. */
+START_TEST(elements_are_named)
+{
+    for (int style = 0; style < VIEW_STYLES; style++) {
+        handing h;
+        prepare(&h, padded, MSKP_F32);
+        h.values = set_make(&h.t.mem, &h.t.r, h.net, MSKP_F32, (view_style)style);
+        set_numbers(&h.values, h.net);
+        const size_t weight = h.net->node[5].weight;
+        const size_t *shape = h.net->param[weight].shape;
+        const mskp_tensor v = view_resolve(&h.values.views[weight], 4, shape);
+        size_t i[MSKP_MAX_DIMS] = {0}, named = 0;
+        do {
+            char sentence[64];
+            if (i[1] >= WIDE / 2) continue; /* stays, and is not read */
+            const double was = view_get(&v, i);
+            view_set(&v, i, (double)NAN);
+            (void)snprintf(sentence, sizeof sentence, "p7: element %zu,%zu,%zu,%zu is nan", i[0],
+                           i[1], i[2], i[3]);
+            REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
+                    MSKP_BAD_NUMBER, sentence);
+            view_set(&v, i, was);
+            named++;
+        } while (next_index(4, shape, i));
+        REQUIRE(named == 54, "%zu elements", named);
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
+/* ---- What is applied to ---- */
+
+static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
+{
+    mskp_constants *c = NULL;
+    const mskp_constants_desc desc = {.way = way, .zeroed = zeroed};
+    REQUIRE_OK(mskp_constants_create(h->graph, h->units, h->keep, &desc, h->net->params,
+                                     h->values.views, h->kept, &c, NULL));
+    return c;
+}
+
+static mskp_status apply(const handing *h, const mskp_constants *c, const set *values,
+                         mskp_error *err)
+{
+    return mskp_constants_apply(c, h->net->params, values->views, err);
+}
+
+static double got(const set *s, const net *n, size_t param, size_t first)
+{
+    const mskp_tensor v =
+        view_resolve(&s->views[param], n->param[param].ndim, n->param[param].shape);
+    const size_t index[MSKP_MAX_DIMS] = {first};
+    return view_get(&v, index);
+}
+
+/* A copy with other strides, of another dtype: accepted, once each. */
+START_TEST(copies_are_accepted)
+{
+    for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
+        handing h;
+        net numbers;
+        double folded[3];
+        prepare(&h, padded, MSKP_F32);
+        const size_t bias = h.net->node[5].bias;
+        put(&h, bias, 0, -0.0);
+        mskp_constants *c = made(&h, (mskp_constants_way)way, 0);
+        set_read(&h.values, &h.t.mem, h.net, &numbers);
+        put(&h, bias, 0, 0);
+        set copies[3] = {set_make(&h.t.mem, &h.t.r, h.net, MSKP_F32, VIEW_WILD),
+                         set_make(&h.t.mem, &h.t.r, h.net, MSKP_F64, VIEW_PERMUTED), h.values};
+        for (size_t i = 0; i < 3; i++) {
+            mskp_error err = {0};
+            if (i < 2) set_numbers(&copies[i], &numbers);
+            REQUIRE(apply(&h, c, &copies[i], &err) == MSKP_OK, "copy %zu: %s", i, err.text);
+            REQUIRE(apply(&h, c, &copies[i], &err) == MSKP_BAD_STATE, "copy %zu twice", i);
+            folded[i] = got(&copies[i], h.net, bias, 0);
+        }
+        REQUIRE(fabs(folded[0] - folded[1]) < 1e-6 && !(folded[2] < folded[0]) &&
+                    !(folded[2] > folded[0]) &&
+                    (fabs(folded[0]) > 0) == (way == MSKP_CONSTANTS_FOLD),
+                "way %d: %g, %g, %g", way, folded[0], folded[1], folded[2]);
+        mskp_constants_destroy(c);
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
+/* What sums and columns go into must be what it was; of the rest nothing is asked. */
+START_TEST(what_was_trained_on_is_refused)
+{
+    for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
+        handing h;
+        prepare(&h, padded, MSKP_F64);
+        const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
+        const size_t written = way == MSKP_CONSTANTS_FOLD ? reads->bias : reads->weight;
+        const char *name = way == MSKP_CONSTANTS_FOLD ? "p8 is not what" : "p7 is not what";
+        mskp_constants *c = made(&h, (mskp_constants_way)way, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+        for (size_t i = 0; i < 2; i++) {
+            const double was = got(&h.values, h.net, written, i);
+            put(&h, written, i, nextafter(was, 9));
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, name);
+            put(&h, written, i, (double)NAN);
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_NUMBER, "is nan");
+            put(&h, written, i, was);
+        }
+        /* Zeroed by the host, as was asked for; and a norm that stays. */
+        zero_slices(h.graph, h.net, h.keep, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+        put(&h, h.net->node[2].weight, 0, 0);
+        put(&h, norm->norm[0], WIDE - 1, 17);
+        REQUIRE_OK(apply(&h, c, &h.values, NULL));
+        mskp_constants_destroy(c);
+        trial_end(&h.t);
+    }
+}
+END_TEST
+
+/* Whatever is written shares no memory; the rest may, and a preview asks nothing. */
+START_TEST(shared_memory_is_refused)
+{
+    handing h;
+    double both[4 * WIDE];
+    prepare(&h, padded, MSKP_F64);
+    const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
+    mskp_tensor *v = h.values.views;
+    mskp_constants *c = made(&h, MSKP_CONSTANTS_FOLD, 0);
+    const mskp_tensor bias = v[reads->bias], scale = v[norm->norm[0]], shift = v[norm->norm[1]];
+    for (size_t i = 0; i < 4 * (size_t)WIDE; i++)
+        both[i] = got(&h.values, h.net, reads->bias, i % 2);
+    /* The bias among the variances, in front of them, behind them. */
+    for (size_t i = 0; i < WIDE - 1; i++) {
+        v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_F64};
+        v[reads->bias] = (mskp_tensor){.data = both + 2 * (i / 2), .dtype = MSKP_F64};
+        REFUSED(&h, apply(&h, c, &h.values, err), MSKP_OVERLAP,
+                "p8 would be written, and shares memory with p6");
+        mskp_constants *again = made(&h, MSKP_CONSTANTS_FOLD, 0);
+        mskp_constants_destroy(again);
+    }
+    /* What is not written may share: here the two statistics, which nothing reads. */
+    v[norm->norm[2]] = v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_F64};
+    /* In the gaps of what else there is. */
+    v[reads->bias] = (mskp_tensor){
+        .data = both + 2 * WIDE, .dtype = MSKP_F64, .ndim = 1, .shape = {2}, .stride = {2}};
+    v[norm->norm[1]] = (mskp_tensor){
+        .data = both + 2 * WIDE - 1, .dtype = MSKP_F64, .ndim = 1, .shape = {WIDE}, .stride = {2}};
+    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, "p8");
+    both[2 * WIDE + 2] = both[1];
+    REQUIRE_OK(apply(&h, c, &h.values, NULL));
+    v[reads->bias] = bias;
+    v[norm->norm[1]] = shift;
+    /* Also a tensor that is not touched must fit what it is said to be. */
+    v[norm->norm[0]].ndim = 1;
+    v[norm->norm[0]].shape[0] = WIDE + 1;
+    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_SHAPE, "p3 (values): axis 0");
+    v[norm->norm[0]] = scale;
+    REQUIRE_OK(apply(&h, c, &h.values, NULL));
+    mskp_constants_destroy(c);
+    trial_end(&h.t);
+}
+END_TEST
+
+/* The example of the header; then a second round, in which the carrier stays. */
+START_TEST(as_the_header_shows)
+{
+    handing h;
+    mskp_error err = {0};
+    prepare(&h, padded, MSKP_F64);
+    const mskp_graph *graph = h.graph;
+    const size_t units = h.units, params = h.net->params;
+    mskp_tensor *values = h.values.views;
+    uint8_t *keep = h.keep, *kept = h.kept, carrier[64], locked[64], next[64];
+    const double tolerable = 0;
+    mskp_constants *constants;
+    mskp_constants_report total;
+    mskp_plan *plan = NULL;
+    mskp_graph *small = NULL;
+    REQUIRE(units <= 64, "%zu units", units);
+
+    mskp_constants_create(graph, units, keep, NULL, params, values, kept, &constants, &err);
+    mskp_constants_total(constants, &total, &err);
+    if (total.bound <= tolerable) {
+        mskp_constants_apply(constants, params, values, &err);
+        mskp_constants_carriers(constants, units, carrier, &err);
+        mskp_plan_create(graph, units, kept, &plan, &small, &err);
+        for (size_t u = 0, n = 0; u < units; u++)
+            if (kept[u]) locked[n++] = carrier[u];
+        mskp_plan_cut(plan, params, 1, &(mskp_move){values, NULL}, &err);
+    }
+    REQUIRE(!err.status && plan && total.carriers == 1, "%s", err.text);
+
+    const size_t left = mskp_count(small).units;
+    double scores[64] = {0};
+    const mskp_rule rule = {.remove_fraction = 1 - 1 / (double)left, .locked = locked};
+    REQUIRE(mskp_select(small, left, scores, &rule, next, NULL, &err) == MSKP_OK, "%s", err.text);
+    for (size_t u = 0; u < left; u++)
+        REQUIRE(next[u] == locked[u] && locked[u] == (u == 0), "unit %zu", u);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    /* In this order, too. */
+    mskp_graph_destroy(h.t.graph);
+    mskp_constants_destroy(constants);
+    h.t.graph = NULL;
+    trial_end(&h.t);
 }
 END_TEST
 
@@ -1479,6 +1714,11 @@ int main(void)
     tcase_add_test(tcase, by_hand);
     tcase_add_test(tcase, arguments_are_checked);
     tcase_add_test(tcase, values_are_checked);
+    tcase_add_test(tcase, elements_are_named);
+    tcase_add_test(tcase, copies_are_accepted);
+    tcase_add_test(tcase, what_was_trained_on_is_refused);
+    tcase_add_test(tcase, shared_memory_is_refused);
+    tcase_add_test(tcase, as_the_header_shows);
     tcase_add_test(tcase, dtypes_round_once);
     tcase_add_test(tcase, long_axes);
     tcase_add_test(tcase, merging_by_share);

@@ -319,6 +319,7 @@ static void call_score(user *u)
                       .reduce = (mskp_reduce)rng_below(u->r, 6),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
+    if (s.reduce != MSKP_REDUCE_VOTE) s.vote_threshold = 0;
     mskp_error err = {0};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
     mskp_tensor *tensors = copy_of(u, u->values);
