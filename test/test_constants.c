@@ -3,7 +3,7 @@
  * its bound, and the bound is not far from what is lost. On random networks, whose removed units
  * have been zeroed in some of their roles.
  */
-#include "interpreter/trial.h"
+#include "interpreter/oracle.h"
 
 #include <check.h>
 #include <float.h>
@@ -1435,6 +1435,29 @@ START_TEST(primitives_hinder_folding)
 }
 END_TEST
 
+/* ---- Another model of constants ---- */
+
+START_TEST(the_oracle_agrees)
+{
+    const size_t count = test_count(800);
+    oracle_tally y;
+    const char *why = oracle_compare_constants(test_seed() * 1000, count, &y);
+    if (why) {
+        printf("skipped: comparison of constants with the oracle: %s\n", why);
+        (void)fflush(stdout);
+        return;
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("the oracle: %zu networks, %zu passed over; %zu channels that leave, %zu of them "
+               "constant and not 0; %zu reports, %zu exact; all of a network in %zu\n",
+               y.networks, y.differ, y.channels, y.constants, y.reports, y.exact, y.exact_networks);
+    if (count < 500) return;
+    REQUIRE(y.differ * 20 < count, "%zu networks are passed over", y.differ);
+    REQUIRE(y.constants > count && y.exact > count && y.exact * 2 < y.reports,
+            "%zu constants, %zu of %zu reports exact", y.constants, y.exact, y.reports);
+}
+END_TEST
+
 /* ---- When a unit is worth it ---- */
 
 /* One output, of weights 1, 0, 3 and 4; channel 0, which is constantly 2, leaves. Without it the
@@ -1490,6 +1513,10 @@ int main(void)
     tcase_add_test(tcase, twice_holds);
     tcase_add_test(tcase, places_move);
     tcase_add_test(tcase, drop_holds);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("oracle");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, the_oracle_agrees);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
