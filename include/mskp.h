@@ -943,8 +943,9 @@ typedef enum mskp_target {
 /*
  * roles: which slices, as in mskp_scoring; 0 means MSKP_ROLE_SCALE (gamma). gamma and beta:
  * MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT. MSKP_ON_ALL means all units: pinned channels are never
- * penalized. knee >= 0, of MSKP_SMOOTH_L1, which at 0 is L1; the other kinds ignore it. unit_weight: [units], a factor >= 0 for each unit's
- * part of R; NULL: 1 each. An element that belongs to two units counts for both.
+ * penalized. knee >= 0, of MSKP_SMOOTH_L1, which at 0 is L1; the other kinds ignore it.
+ * unit_weight: [units], a factor >= 0 for each unit's part of R; NULL: 1 each. An element that
+ * belongs to two units counts for both.
  *
  * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead
  * of being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
