@@ -293,8 +293,6 @@ static void check_example(const example *e)
 #define LEAST    "-9223372036854775808"
 #define GREATEST "9223372036854775807"
 
-/* clang-format off: one example is one line. */
-
 EXAMPLES(constants, {"Constant", 13, "value={i64[2] 3 4}", "", "i64[2] 3 4"},
          {"Constant", 13, "value={f32 0.5}", "", "f32 0.5"},
          {"Constant", 13, "value={i64[0]}", "", "i64[0]"},
@@ -669,8 +667,6 @@ EXAMPLES(pads, {"Pad", 11, "", "i64[2] 1 2~;i64[2] 1 2;i64 9", "i64[5] 9 1 2~ 9 
          {"Pad", 10, "pads=[1,1] value=0.5", "f32[2] 1 2", "f32[4] 0.5 1 2 0.5"},
          {"Pad", 18, "", "i64[1,2] 1 2;i64[2] 1 0;-;i64[1] -1", "i64[1,3] 0 1 2"},
          {"Pad", 18, "", "i64[1,2] 1 2;i64[4] 1 0 1 0;-;i64[2] 1 1", NULL})
-
-/* clang-format on */
 
 START_TEST(node_of_another_domain)
 {
