@@ -118,7 +118,8 @@ host_test = $(call objects,$(wildcard test/hosts/test_$(1).c test/hosts/test_$(1
 HOST_OBJECTS := $(HOST_SHARED) $(foreach h,$(HOSTS),$(call host_objects,$(h)) $(call host_test,$(h)))
 ONNX_OBJECTS := $(call objects,$(wildcard examples/onnx/*.c))
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
-ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_%,$(wildcard test/onnx/*.c)))
+ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%,$(wildcard test/onnx/*.c)))
+ONNX_REPLAY = $(BUILD)/test/onnx/fuzz_onnx
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
 ONNX_MAIN = $(BUILD)/examples/onnx/mskp-onnx.o
@@ -258,7 +259,7 @@ $(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
 
 $(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
 $(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
-$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): | $(ONNX_PROTOCOL).h
+$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
 $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
 	$(call say,CC)
 	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
@@ -270,6 +271,15 @@ $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
 $(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(filter-out $(ONNX_MAIN),$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
+
+ONNX_FUZZED = $(BUILD)/test/onnx/fuzz_onnx.o $(filter-out $(ONNX_MAIN),$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(ONNX_JOB) $(LIBRARY)
+$(ONNX_REPLAY): $(BUILD)/test/fuzz/replay.o $(ONNX_FUZZED)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(BUILD)/fuzzer_onnx: $(ONNX_FUZZED)
+	$(call say,LINK)
+	$(Q)$(LINK) -fsanitize=fuzzer $(ONNX_LIBS)
 
 -include $(EVERY_OBJECT:.o=.d) $(HOST_OBJECTS:.o=.d) $(ONNX_OBJECTS:.o=.d) $(ONNX_TEST_OBJECTS:.o=.d)
 
@@ -330,8 +340,8 @@ check-hosts: $(HOSTS:%=$(BUILD)/test/hosts/test_%) $(HOSTS:%=$(BUILD)/hosts/%) #
 
 onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
 
-check-onnx: $(ONNX_TESTS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
-	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_SCRIPTS)
+check-onnx: $(ONNX_TESTS) $(ONNX_REPLAY) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_REPLAY) $(ONNX_SCRIPTS)
 
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
@@ -419,7 +429,7 @@ valgrind: $(TESTS) $(REPLAYS) ## the library's tests under valgrind, with fewer 
 
 # What is found lies in build/fuzz: inputs that reach something new in corpus/NAME, those that fail in NAME-crash-* and
 # the like. `build/fuzz/fuzzer_NAME FILE` runs one again.
-fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer on the targets FUZZ (all in test/fuzz), each for SECONDS (60); needs clang and its libFuzzer (libclang-rt-dev)
+fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer on the targets FUZZ (all in test/fuzz; or onnx), each for SECONDS (60); needs clang and its libFuzzer (libclang-rt-dev)
 
 fuzz-%:
 	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \

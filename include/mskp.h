@@ -82,7 +82,7 @@ extern "C" {
     X(BAD_ARGUMENT, 2, "an argument is outside its range")              \
     X(BAD_SHAPE, 3, "shapes do not fit")                                \
     X(BAD_NAME, 4, "a name is missing, used twice, or contains blanks") \
-    X(BAD_STATE, 5, "called before the graph was finished, or after")   \
+    X(BAD_STATE, 5, "called too early, or too late")                    \
     X(BAD_NUMBER, 6, "a number is not finite")                          \
     X(NO_DATA, 7, "a tensor that must be touched has no data")          \
     X(OVERLAP, 8, "tensors overlap where they must not")                \
@@ -170,9 +170,9 @@ typedef enum mskp_dtype {
  * corrects it.
  *
  * data NULL: this tensor is not here (frozen, on a device, not made yet). Surgery skips it; a call
- * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties and surgery
- * check them all the same, and also those of tensors that they do not touch: a wrong one shows in
- * the first step and not in the one that needs it.
+ * that must read it fails with MSKP_NO_DATA. Where ndim or elements are set, penalties, surgery and
+ * mskp_constants_apply check them all the same, and also those of tensors that they do not touch: a
+ * wrong one shows in the first step and not in the one that needs it.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -244,7 +244,7 @@ MSKP_API mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  *   stride, dilation: 0 means 1. pad_before, pad_after: per axis. Those of axes that the input does
  *            not have must be 0.
  *   groups   0 means 1. More: weight is [out][in / groups][kernel ...], and what may leave depends
- *            on grouping.
+ *            on grouping; with one group, grouping is ignored.
  *   output_pad  must be 0, see mskp_conv_transposed
  *   padding  what lies outside the image: only constants (see there) need to know
  * Makes one new channel per output channel. MACs: output positions x elements of the weight.
@@ -308,10 +308,11 @@ MSKP_API mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_p
  * was: such channels are pinned, unless accept_inexact says that this is fine. mskp_value_get_info
  * tells how many of a value's channels cannot leave exactly for this reason.
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPS_WHOLE is exact: statistics
- *                     leave with their group. AUTO is TIED here.
- *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with.
- *                     epsilon_outside_root 1: by sqrt(variance) + epsilon, not
- *                     sqrt(variance + epsilon)
+ *                     leave with their group. AUTO is TIED here. With one group, and for the other
+ *                     kinds, grouping is ignored
+ *   epsilon           0 (means 1e-5) to 1: what constants that pass a batch norm are computed with;
+ *                     the other kinds ignore it. epsilon_outside_root 1: by sqrt(variance) +
+ *                     epsilon, not sqrt(variance + epsilon)
  */
 typedef enum mskp_norm_layer {
     MSKP_BATCH_NORM = 0,    /* with running statistics, or none */
@@ -764,7 +765,7 @@ typedef enum mskp_reduce {
  * every tied batch norm marks its channels with norm <= vote_threshold; let m be the smallest
  * number that any of them marks, and v the highest number of votes that at least m channels reach.
  * The score is the v-th smallest norm of the unit, so that mskp_select with the same threshold
- * removes the channels with at least v votes.
+ * removes the channels with at least v votes. With the other reductions it must be 0.
  */
 typedef struct mskp_scoring {
     mskp_norm_kind norm;
@@ -916,7 +917,7 @@ MSKP_API mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, cons
 
 /* both[u] <- 1 or 0: two rounds of pruning as one mask of the first network. keep: the first
  * round's. small_keep: the second's, over the units of the smaller graph, which are as many as keep
- * keeps. both may be keep. */
+ * keeps. both may be keep, or small_keep where that has room for `units`. */
 MSKP_API mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
                                        size_t small_units, const uint8_t *small_keep, uint8_t *both,
                                        mskp_error *err);
@@ -942,8 +943,9 @@ typedef enum mskp_target {
 /*
  * roles: which slices, as in mskp_scoring; 0 means MSKP_ROLE_SCALE (gamma). gamma and beta:
  * MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT. MSKP_ON_ALL means all units: pinned channels are never
- * penalized. knee >= 0; at 0, smooth L1 is L1. unit_weight: [units], a factor >= 0 for each unit's
- * part of R; NULL: 1 each. An element that belongs to two units counts for both.
+ * penalized. knee >= 0, of MSKP_SMOOTH_L1, which at 0 is L1; the other kinds ignore it.
+ * unit_weight: [units], a factor >= 0 for each unit's part of R; NULL: 1 each. An element that
+ * belongs to two units counts for both.
  *
  * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead
  * of being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
@@ -1022,16 +1024,33 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  *           and scales become 0, its biases and shifts 1, and its column in what reads it the
  *           weighted sum of the columns that leave. Exact with any padding. It costs a unit, on top
  *           of the budget; mskp_constants_carriers tells which, for mskp_rule.locked.
- *   drop    neither: what surgery alone does.
+ *   drop    neither: they are lost, as by surgery alone.
  *
  * What cannot be exact is named, with a bound, before anything is written: a host can train on, or
- * put its penalty on beta, too (a gate's product with beta is not constant, and nothing helps).
+ * put its penalty on beta, too. Where a gate multiplies f(beta) (squeeze and excitation), the
+ * product differs from input to input: neither way helps, only a beta of 0 does.
+ *
  * Channels of units that leave are followed through the operators that the library knows; those of
  * the host's own count as not constant unless mskp_zero_if says that they are zero.
  *
  * Needs descriptions that say what is computed: padding of convolutions, epsilon of norms, kinds and
- * parameters of functions, keeps_constants of pools. Those with batch norm's kind and without both
- * running statistics pass on beta where gamma is 0, and nothing else.
+ * parameters of functions, keeps_constants of pools. Of a batch norm without a mean or a variance,
+ * channels whose gamma is 0 are constantly beta; its others are not constant.
+ *
+ *     mskp_constants_create(graph, units, keep, NULL, params, values, kept, &constants, &err);
+ *     mskp_constants_total(constants, &total, &err);
+ *     if (total.bound <= tolerable) {
+ *         mskp_constants_apply(constants, params, values, &err);
+ *         mskp_constants_carriers(constants, units, carrier, &err);
+ *         mskp_plan_create(graph, units, kept, &plan, &small, &err);
+ *         for (size_t u = 0, n = 0; u < units; u++)
+ *             if (kept[u]) locked[n++] = carrier[u];
+ *         mskp_plan_cut(plan, params, 1, &(mskp_move){values, NULL}, &err);
+ *     }
+ *     mskp_constants_destroy(constants);
+ *
+ * Unit u has become the unit numbered by the kept units below u: locked is mskp_rule.locked of the
+ * next round, in small. Each call can fail, of course, and then the next must not follow.
  */
 typedef struct mskp_constants mskp_constants;
 
@@ -1065,13 +1084,15 @@ typedef struct mskp_constants_desc {
  *   values  a set; only what has to be read needs data. NaN and infinities in what is read are
  *           MSKP_BAD_NUMBER, and so are results that do not fit their tensor's dtype
  *   kept    [units] receives keep, and 1 for carriers: the mask for mskp_plan_create; may be keep
- * The graph must live as long as the result.
+ * The graph must live as long as the result is asked or applied.
  */
 MSKP_API mskp_status mskp_constants_create(const mskp_graph *graph, size_t units,
                                            const uint8_t *keep, const mskp_constants_desc *desc,
                                            size_t params, const mskp_tensor *values, uint8_t *kept,
                                            mskp_constants **constants, mskp_error *err);
-MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL */
+
+/* constants may be NULL. Also after mskp_graph_destroy. */
+MSKP_API void mskp_constants_destroy(mskp_constants *constants);
 
 /*
  * One operator that hears channels that leave: its weights for them, towards what stays, are not
@@ -1082,13 +1103,14 @@ MSKP_API void mskp_constants_destroy(mskp_constants *constants); /* may be NULL 
  *   live             how many are not constant
  *   into             what was folded into: its bias, or the first mean behind it; {0}: nothing
  *   carriers         units that stay in order to carry what was merged here
- *   exact            1: its result stays what it was, up to rounding to the tensors' dtypes, as far
- *                    as what it reads does
- *   bound            else: no element of its result is further off, as far as what it reads and
- *                    keeps is what it was (its result less the mean, where a mean took a part: what
- *                    the batch norm then scales);
- *                    infinity where channels are not constant
+ *   exact            1: nothing is lost here. If what it reads is what it was, so is its result, up
+ *                    to rounding to the tensors' dtypes
+ *   bound            0 if exact. Else no element of its result is further off, if the channels that
+ *                    it still reads are what they were. Infinity: there is no bound, as where
+ *                    channels are not constant
  *   why              why it is not exact; NULL if it is
+ * Where norms behind it take constants away, by running means or by statistics of their own, exact
+ * and bound are about its result minus the mean, with which they go on.
  */
 typedef struct mskp_constants_report {
     mskp_value consumer, reads;
@@ -1114,10 +1136,28 @@ MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
 MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units,
                                              uint8_t *carrier, mskp_error *err);
 
-/* Writes it to the values that mskp_constants_create has seen (or a copy of them), all or nothing.
- * To the same values once: a second time adds all constants again. Tensors must not share memory.
- * Sums are in double precision, rounded once. Then mskp_plan_create with kept, and the
- * cut. Optimizer states of what is written are the host's to reset. */
+/*
+ * Writes it to the values that mskp_constants_create has seen, or to a copy of them (of other
+ * strides or another dtype, too), all or nothing. Sums are in double precision, rounded once. Then
+ * mskp_plan_create with kept, and the cut. Optimizer states of what is written are the host's to
+ * reset.
+ *
+ * Checked before: each element of a bias or mean that a constant is added to, and of a carrier's
+ * column that a sum replaces, must be the number that it was. So a second time is refused (unless
+ * the first changed nothing), and so are values that were trained on, if that changed one of these
+ * elements. Other elements are not compared: beta, the weights that sums are made of, and what
+ * becomes 0 or 1 whatever it was.
+ *   MSKP_BAD_STATE      an element is not the number that it was
+ *   MSKP_OVERLAP        a tensor that is written shares memory with another one, or axes of a view
+ *                       do not nest
+ *   MSKP_BAD_NUMBER     an element is not finite, or a result does not fit the tensor's dtype
+ *   MSKP_NO_DATA        a tensor that is written has no data
+ *   MSKP_BAD_SHAPE      a view has another shape than its parameter
+ *   MSKP_BAD_ARGUMENT   NULL; entry 0 is set; a dtype that is none, or, where it is written, not one
+ *                       of numbers; data that is not aligned
+ *   MSKP_OTHER_NETWORK  another number of parameters
+ *   MSKP_NO_MEMORY
+ */
 MSKP_API mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                           const mskp_tensor *values, mskp_error *err);
 

@@ -22,6 +22,7 @@ struct mskp_constants {
     size_t *first;       /* [values + 1] */
     uint32_t *norms;     /* [values + 1] the last batch norm that reads a value; 0: none */
     uint32_t *next_norm; /* [values + 1] and the one before */
+    uint64_t *seen;      /* [params + 1] what stood where sums and columns go, as one number */
 };
 
 static mskp_status no_memory(mskp_error *err)
@@ -75,8 +76,8 @@ static void find_norms(mskp_constants *c, uint8_t *others)
 static int same_folded(const mskp_constants *c, const hearing *a, const hearing *b)
 {
     const uint32_t *units = mskpi_units_of(c->graph, a->value);
-    if (a->out != b->out || a->first_row != b->first_row) return 0;
-    for (size_t o = 0; o < a->out; o++)
+    if (a->form.out != b->form.out || a->form.first_row != b->form.first_row) return 0;
+    for (size_t o = 0; o < a->form.out; o++)
         if (!mskpi_leaves(c->keep, units[o]) &&
             (a->folded[o] < b->folded[o] || a->folded[o] > b->folded[o]))
             return 0;
@@ -196,8 +197,8 @@ static size_t list_needs(const mskp_constants *c, const uint8_t *candidate, cove
     for (size_t k = 0; k < c->h.n; k++) {
         const hearing *x = &c->h.all[k];
         const uint32_t *unit = mskpi_units_of(c->graph, x->reads);
-        const size_t each = x->in / x->groups;
-        for (size_t q = 0; x->mixes && q < x->groups; q++) {
+        const size_t each = x->form.in / x->form.groups;
+        for (size_t q = 0; x->mixes && q < x->form.groups; q++) {
             if (!needs_merge(c, x, &x->group[q])) continue;
             if (fill) v->needs[needs] = (need){k, q, units, 0, 0};
             for (size_t i = q * each; i < (q + 1) * each; i++) {
@@ -248,7 +249,7 @@ static void merge_needs(mskp_constants *c, const cover *v)
     for (size_t k = 0; k < v->n; k++) {
         const need *y = &v->needs[k];
         const hearing *x = &c->h.all[y->hearing];
-        size_t i = y->group * (x->in / x->groups);
+        size_t i = y->group * (x->form.in / x->form.groups);
         if (!y->met) continue;
         while (!can_carry(c, c->carries, x, i)) i++;
         x->group[y->group].way = WAY_MERGE;
@@ -287,32 +288,55 @@ static mskp_status merge(mskp_constants *c, walker *w, const double *known)
     return status;
 }
 
-/* ---- Writing: checked, then done ---- */
+/* ---- Writing: looked at, checked, then done ---- */
+
+/* One after the other, over the same elements in the same order. */
+typedef enum pass {
+    LOOK, /* at what they are */
+    FIT,  /* can they become what they should? */
+    WRITE
+} pass;
 
 typedef struct writer {
     const mskp_constants *c;
     const mskp_tensor *values;
     tensor_view *views; /* [params + 1] */
-    uint8_t *viewed;
-    int write; /* 0: only see whether it can be done */
+    uint8_t *written;   /* [params + 1] 1: is, or will be */
+    uint32_t *here;     /* parameters whose tensors have data */
+    uint64_t *seen;     /* [params + 1] 0; as in constants */
+    pass pass;
     mskp_error *err;
 } writer;
 
+static const char *name_of(const writer *w, uint32_t param, char room[NAME_ROOM])
+{
+    return mskpi_short(mskpi_param_name(w->c->graph, param), room);
+}
+
+/* Of a parameter that will be written. */
 static mskp_status view_param(writer *w, uint32_t param)
 {
-    if (w->viewed[param]) return MSKP_OK;
-    w->viewed[param] = 1;
+    if (w->written[param]) return MSKP_OK;
+    w->written[param] = 1;
     return mskpi_number_view(w->c->graph, param, "values", w->values, &w->views[param], w->err);
 }
 
-static mskp_status put(writer *w, uint32_t param, char *at, double x)
+/* Equal numbers are the same, in whatever dtype. */
+static mskp_status look(writer *w, uint32_t param, const char *at)
+{
+    const tensor_view *v = &w->views[param];
+    const double x = mskpi_load(at, v->dtype), number = x == 0 ? 0 : x; /* -0, too */
+    uint64_t bits;
+    if (!isfinite(x)) return mskpi_not_finite(w->c->graph, param, v, at, w->err);
+    memcpy(&bits, &number, sizeof bits);
+    w->seen[param] = mskpi_mix(w->seen[param], bits);
+    return MSKP_OK;
+}
+
+static mskp_status fits(const writer *w, uint32_t param, double x)
 {
     char room[8], name[NAME_ROOM], number[32];
     const mskp_dtype dtype = w->views[param].dtype;
-    if (w->write) {
-        mskpi_store(at, dtype, x);
-        return MSKP_OK;
-    }
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
         mskpi_store(room, dtype, x);
         if (isfinite(mskpi_load(room, dtype))) return MSKP_OK;
@@ -320,8 +344,15 @@ static mskp_status put(writer *w, uint32_t param, char *at, double x)
         return MSKP_OK;
     }
     return mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: %s, of constants that leave, does not fit %s",
-                      mskpi_short(mskpi_param_name(w->c->graph, param), name),
-                      mskpi_number(x, number), mskpi_dtype_name(dtype));
+                      name_of(w, param, name), mskpi_number(x, number), mskpi_dtype_name(dtype));
+}
+
+static mskp_status put(writer *w, uint32_t param, char *at, double x)
+{
+    if (w->pass == LOOK) return look(w, param, at);
+    if (w->pass == FIT) return fits(w, param, x);
+    mskpi_store(at, w->views[param].dtype, x);
+    return MSKP_OK;
 }
 
 static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
@@ -348,7 +379,7 @@ static mskp_status fill_slice(writer *w, const mskp_member *m, double x)
 {
     const uint32_t param = m->param.id;
     const mskp_status status = view_param(w, param);
-    if (status || !w->write) return status;
+    if (status || w->pass != WRITE) return status;
     const tensor_view *v = &w->views[param];
     fill(v, v->data + v->stride[m->axis] * (ptrdiff_t)(m->index * v->element), 0, m->axis, x);
     return MSKP_OK;
@@ -393,20 +424,9 @@ static mskp_status write_column(writer *w, const hearing *x, const hearing_group
     if (status) return status;
     const tensor_view *v = &w->views[x->weight];
     const double m = c->emits[c->first[x->reads] + g->column];
-    size_t index[MSKP_MAX_DIMS] = {0};
-    index[x->transposed] = x->transposed ? o % (x->out / x->groups) : o + x->first_row;
-    index[!x->transposed] = x->transposed ? g->column : g->column % (x->in / x->groups);
-    for (size_t t = 0; t < x->taps; t++) {
-        size_t rest = t;
-        char *at = v->data;
-        for (uint32_t d = v->ndim; d-- > 0;) {
-            if (d > 1) {
-                index[d] = rest % v->shape[d];
-                rest /= v->shape[d];
-            }
-            at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
-        }
-        const mskp_status stored = put(w, x->weight, at, x->sums[o * x->taps + t] / m);
+    for (size_t t = 0; t < x->form.taps; t++) {
+        char *at = mskpi_weight_at(v, &x->form, o, g->column, t);
+        const mskp_status stored = put(w, x->weight, at, x->sums[o * x->form.taps + t] / m);
         if (stored) return stored;
     }
     return MSKP_OK;
@@ -416,7 +436,7 @@ static mskp_status write_output(writer *w, const hearing *x, const hearing_group
 {
     if (g->way == WAY_MERGE) return write_column(w, x, g, o);
     if (g->way != WAY_FOLD || !x->writes || !(x->folded[o] < 0 || x->folded[o] > 0)) return MSKP_OK;
-    if (x->target == FOLD_BIAS) return add_to(w, x->bias, o + x->first_row, x->folded[o]);
+    if (x->target == FOLD_BIAS) return add_to(w, x->bias, o + x->form.first_row, x->folded[o]);
     return x->target == FOLD_MEANS ? write_means(w, x, o) : MSKP_OK;
 }
 
@@ -424,28 +444,85 @@ static mskp_status write_hearing(writer *w, const hearing *x)
 {
     const uint32_t *units = mskpi_units_of(w->c->graph, x->value);
     mskp_status status = MSKP_OK;
-    for (size_t o = 0; x->mixes && !status && o < x->out; o++)
+    for (size_t o = 0; x->mixes && !status && o < x->form.out; o++)
         if (!mskpi_leaves(w->c->keep, units[o]))
-            status = write_output(w, x, &x->group[o / (x->out / x->groups)], o);
+            status = write_output(w, x, &x->group[o / (x->form.out / x->form.groups)], o);
     return status;
 }
 
-/* write 0: can all be written? */
-static mskp_status write_all(const mskp_constants *c, const mskp_tensor *values, int write,
-                             mskp_error *err)
+static mskp_status go_over(writer *w, pass next)
 {
-    const mskp_host *host = &c->host;
-    mskp_status status = MSKP_OK;
-    writer w = {.c = c, .values = values, .err = err};
-    w.views = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.views);
-    w.viewed = mskpi_alloc(host, c->graph->nparams + 1, sizeof *w.viewed);
-    if (!w.views || !w.viewed) status = no_memory(err);
-    for (; !status && w.write <= write; w.write++) {
-        status = write_units(&w);
-        for (size_t k = 0; k < c->h.n && !status; k++) status = write_hearing(&w, &c->h.all[k]);
+    w->pass = next;
+    mskp_status status = write_units(w);
+    for (size_t k = 0; k < w->c->h.n && !status; k++) status = write_hearing(w, &w->c->h.all[k]);
+    return status;
+}
+
+static mskp_status check_seen(const writer *w)
+{
+    char name[NAME_ROOM];
+    for (uint32_t p = 1; p <= w->c->graph->nparams; p++)
+        if (w->seen[p] != w->c->seen[p])
+            return mskpi_fail(w->err, MSKP_BAD_STATE,
+                              "%s is not what mskp_constants_create has seen: applied already, or "
+                              "trained on since?",
+                              name_of(w, p, name));
+    return MSKP_OK;
+}
+
+static const tensor_view *view_here(const void *context, uint32_t k)
+{
+    const writer *w = context;
+    return &w->views[w->here[k]];
+}
+
+/* Two tensors whose ranges meet: is one written onto the other? */
+static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
+{
+    const writer *w = context;
+    char name[NAME_ROOM], other_name[NAME_ROOM];
+    const uint32_t p = w->here[w->written[w->here[a]] ? a : b], q = w->here[a] + w->here[b] - p;
+    int hit;
+    if (!w->written[p]) return MSKP_OK;
+    const mskp_status status =
+        mskpi_elements_meet(&w->c->host, &w->views[p], &w->views[q], &hit, err);
+    if (status || !hit) return status;
+    return mskpi_fail(err, MSKP_OVERLAP, "%s would be written, and shares memory with %s",
+                      name_of(w, p, name), name_of(w, q, other_name));
+}
+
+/* All tensors fit their parameters, and none is written onto another. */
+static mskp_status check_tensors(writer *w)
+{
+    const mskp_graph *g = w->c->graph;
+    size_t here = 0;
+    for (uint32_t p = 1; p <= g->nparams; p++) {
+        const mskp_status status =
+            mskpi_check_said(g, p, "values", w->values, &w->views[p], w->err);
+        if (status) return status;
+        if (w->values[p].data) w->here[here++] = p;
     }
-    mskpi_free(host, w.views);
-    mskpi_free(host, w.viewed);
+    return mskpi_overlaps(&w->c->host, here, view_here, check_pair, w, w->err);
+}
+
+/* write 0: can all be written? */
+static mskp_status write_all(writer *w, int write)
+{
+    const mskp_host *host = &w->c->host;
+    const size_t params = w->c->graph->nparams;
+    mskp_status status = MSKP_OK;
+    w->views = mskpi_alloc(host, params + 1, sizeof *w->views);
+    w->written = mskpi_alloc(host, params + 1, sizeof *w->written);
+    w->here = mskpi_alloc(host, params, sizeof *w->here);
+    if (!w->views || !w->written || !w->here || !w->seen) status = no_memory(w->err);
+    if (!status) status = go_over(w, LOOK);
+    if (!status && write) status = check_tensors(w);
+    if (!status) status = check_seen(w);
+    if (!status) status = go_over(w, FIT);
+    if (!status && write) status = go_over(w, WRITE);
+    mskpi_free(host, w->views);
+    mskpi_free(host, w->written);
+    mskpi_free(host, w->here);
     return status;
 }
 
@@ -472,7 +549,7 @@ static mskp_status decide(mskp_constants *c, walker *w)
     for (size_t k = 0; k < c->h.n; k++) {
         hearing *x = &c->h.all[k];
         find_target(c, x);
-        for (size_t q = 0; x->mixes && q < x->groups; q++)
+        for (size_t q = 0; x->mixes && q < x->form.groups; q++)
             if (x->group[q].constants) x->group[q].way = without_merge(c, x, &x->group[q]);
     }
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return MSKP_OK;
@@ -486,18 +563,14 @@ static mskp_status check_desc(const mskp_constants_desc *d, mskp_error *err)
 {
     char number[32];
     if ((unsigned)d->way > MSKP_CONSTANTS_MERGE)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: way %u, there are 4",
-                          (unsigned)d->way);
-    if (d->zeroed & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "constants: zeroed roles 0x%x, of which there are 0x%x", d->zeroed,
-                          (unsigned)MSKP_ROLES_UNIT);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: way is %u, the last is %u",
+                          (unsigned)d->way, (unsigned)MSKP_CONSTANTS_MERGE);
     if (!(d->merge_above >= 0 && d->merge_above < 1))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: merge_above is %s, not in [0, 1)",
                           mskpi_number(d->merge_above, number));
     if (mskpi_used(d->reserved, 4))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: reserved fields must be 0");
-    return MSKP_OK;
+    return mskpi_check_roles(err, "constants: zeroed", d->zeroed);
 }
 
 static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
@@ -514,8 +587,9 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
         c->carries = mskpi_alloc(host, graph->u.n, sizeof *c->carries);
         c->norms = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->norms);
         c->next_norm = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->next_norm);
+        c->seen = mskpi_alloc(host, graph->nparams + 1, sizeof *c->seen);
     }
-    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm) {
+    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm || !c->seen) {
         mskp_constants_destroy(c);
         return no_memory(err);
     }
@@ -531,12 +605,10 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
 {
     mskp_constants *c = NULL;
     walker w;
-    mskp_status status = mskpi_check_units(graph, units, err);
-    if (status) return status;
-    if (!keep || !kept || !constants)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep, kept or constants is NULL");
-    if (desc && (status = check_desc(desc, err)) != MSKP_OK) return status;
-    status = mskpi_check_set(values, "values", params, graph->nparams, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, keep, kept, constants);
+    if (!status && desc) status = check_desc(desc, err);
+    if (!status) status = mskpi_check_set(values, "values", params, graph->nparams, err);
     if (!status) status = new_constants(graph, keep, desc, &c, err);
     if (status) return status;
     status = mskpi_walk_make(&w, graph, c->keep, c->desc.zeroed, values, err);
@@ -546,7 +618,8 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
         w.first = NULL;
         mskpi_walk_free(&w);
     }
-    if (!status) status = write_all(c, values, 0, err);
+    if (!status)
+        status = write_all(&(writer){.c = c, .values = values, .seen = c->seen, .err = err}, 0);
     if (status) {
         mskp_constants_destroy(c);
         return status;
@@ -567,16 +640,21 @@ void mskp_constants_destroy(mskp_constants *c)
     mskpi_free(&host, c->first);
     mskpi_free(&host, c->norms);
     mskpi_free(&host, c->next_norm);
+    mskpi_free(&host, c->seen);
     mskpi_free(&host, c);
 }
 
 mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
                                  const mskp_tensor *values, mskp_error *err)
 {
-    if (!constants) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants is NULL");
-    const mskp_status status =
-        mskpi_check_set(values, "values", params, constants->graph->nparams, err);
-    return status ? status : write_all(constants, values, 1, err);
+    mskp_status status = MSKPI_GIVEN(err, constants);
+    if (!status) status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
+    if (status) return status;
+    writer w = {.c = constants, .values = values, .err = err};
+    w.seen = mskpi_alloc(&constants->host, params + 1, sizeof *w.seen);
+    status = write_all(&w, 1);
+    mskpi_free(&constants->host, w.seen);
+    return status;
 }
 
 /* ---- Reports ---- */
@@ -643,7 +721,7 @@ static void report_group(const mskp_constants *c, const hearing *x, size_t q,
     if (!r->why) r->why = why_lost(c, x);
 }
 
-static mskp_constants_report report(const mskp_constants *c, const hearing *x)
+static mskp_constants_report report_of(const mskp_constants *c, const hearing *x)
 {
     mskp_constants_report r = {.consumer = {x->value},
                                .reads = {x->reads},
@@ -652,34 +730,34 @@ static mskp_constants_report report(const mskp_constants *c, const hearing *x)
                                .exact = x->mixes && !x->live,
                                .why = x->why};
     if (x->mixes)
-        for (size_t q = 0; q < x->groups; q++) report_group(c, x, q, &r);
+        for (size_t q = 0; q < x->form.groups; q++) report_group(c, x, q, &r);
     else
-        for (size_t i = 0; i < x->in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
+        for (size_t i = 0; i < x->form.in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
     if (!x->mixes || x->live) r.bound = (double)INFINITY;
     if (x->live && x->mixes) r.why = MSKPI_NOT_CONSTANT;
     return r;
 }
 
 mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
-                               mskp_constants_report *out, mskp_error *err)
+                               mskp_constants_report *report, mskp_error *err)
 {
-    if (!constants || !out)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or report is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, constants, report);
+    if (status) return status;
     if (index >= constants->h.n)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report %zu, there are %zu", index,
                           constants->h.n);
-    *out = report(constants, &constants->h.all[index]);
+    *report = report_of(constants, &constants->h.all[index]);
     return MSKP_OK;
 }
 
 mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants_report *total,
                                  mskp_error *err)
 {
-    if (!constants || !total)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or total is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, constants, total);
+    if (status) return status;
     mskp_constants_report sum = {.exact = 1};
     for (size_t k = 0; k < constants->h.n; k++) {
-        const mskp_constants_report r = report(constants, &constants->h.all[k]);
+        const mskp_constants_report r = report_of(constants, &constants->h.all[k]);
         sum.folded += r.folded;
         sum.merged += r.merged;
         sum.dropped += r.dropped;
@@ -696,9 +774,8 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
 mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units, uint8_t *carrier,
                                     mskp_error *err)
 {
-    if (!constants || !carrier)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants or carrier is NULL");
-    const mskp_status status = mskpi_check_units(constants->graph, units, err);
+    mskp_status status = MSKPI_GIVEN(err, constants, carrier);
+    if (!status) status = mskpi_check_units(constants->graph, "carrier", units, err);
     if (!status && units) memcpy(carrier, constants->carries, units);
     return status;
 }

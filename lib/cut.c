@@ -145,59 +145,6 @@ static void clear_tensor(const tensor_view *v)
     move_tensor(CLEAR, v, v, all);
 }
 
-/* ---- overlaps ---- */
-
-static void mark_elements(const tensor_view *v, uint32_t d, char *at, char *low, size_t extent,
-                          uint8_t *bits, int test, int *hit)
-{
-    if (d < v->ndim) {
-        const ptrdiff_t step = v->shape[d] > 1 ? v->stride[d] * (ptrdiff_t)v->element : 0;
-        for (size_t i = 0; i < v->shape[d] && !*hit; i++)
-            mark_elements(v, d + 1, at + step * (ptrdiff_t)i, low, extent, bits, test, hit);
-        return;
-    }
-    for (size_t b = 0; b < v->element; b++) {
-        const uintptr_t offset = (uintptr_t)(at + b) - (uintptr_t)low;
-        if (offset >= extent) continue;
-        if (!test)
-            bits[offset / 8] |= (uint8_t)(1u << offset % 8);
-        else if (bits[offset / 8] >> offset % 8 & 1)
-            *hit = 1;
-    }
-}
-
-static int is_dense(const tensor_view *v)
-{
-    return mskpi_elements(v) * v->element == v->extent;
-}
-
-static int ranges_meet(const tensor_view *a, const tensor_view *b)
-{
-    const uintptr_t p = (uintptr_t)a->low, q = (uintptr_t)b->low;
-    return p < q + b->extent && q < p + a->extent;
-}
-
-/* *hit <- do they share a byte? Exact, also for views that interleave. 1: no memory. */
-static int elements_meet(const mskp_host *host, const tensor_view *a, const tensor_view *b,
-                         int *hit)
-{
-    *hit = 0;
-    if (!ranges_meet(a, b)) return 0;
-    if (is_dense(a) && is_dense(b)) {
-        *hit = 1;
-        return 0;
-    }
-    char *low = (uintptr_t)a->low > (uintptr_t)b->low ? a->low : b->low;
-    const uintptr_t end_a = (uintptr_t)a->low + a->extent, end_b = (uintptr_t)b->low + b->extent;
-    const size_t extent = (size_t)((end_a < end_b ? end_a : end_b) - (uintptr_t)low);
-    uint8_t *bits = mskpi_alloc(host, extent / 8 + 1, 1);
-    if (!bits) return 1;
-    mark_elements(a, 0, a->data, low, extent, bits, 0, hit);
-    mark_elements(b, 0, b->data, low, extent, bits, 1, hit);
-    mskpi_free(host, bits);
-    return 0;
-}
-
 /* ---- the cut, and the way back ---- */
 
 typedef struct job {
@@ -261,7 +208,7 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
                           mskpi_dtype_name(move->from[p].dtype));
     status = mskpi_view_in(to, name, "to", info->ndim, c->restore ? shape : length, &j->to, err);
     if (status) return status;
-    if (c->restore || !ranges_meet(&j->from, &j->to)) return MSKP_OK;
+    if (c->restore || !mskpi_ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
     int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;
     for (uint32_t d = 0; d < info->ndim; d++)
@@ -295,17 +242,11 @@ static int source_before(const void *context, uint32_t a, uint32_t b)
 }
 
 /* Interval 2i is the source of the job at place i of the order, 2i + 1 its target. */
-static const tensor_view *interval(const cutter *c, uint32_t k)
+static const tensor_view *interval(const void *context, uint32_t k)
 {
+    const cutter *c = context;
     const job *j = &c->jobs[c->order[k / 2]];
     return k % 2 ? &j->to : &j->from;
-}
-
-static int interval_before(const void *context, uint32_t a, uint32_t b)
-{
-    const uintptr_t x = (uintptr_t)interval(context, a)->low;
-    const uintptr_t y = (uintptr_t)interval(context, b)->low;
-    return x != y ? x < y : a < b;
 }
 
 /* Is interval k written to? */
@@ -315,8 +256,9 @@ static int written(const cutter *c, uint32_t k)
 }
 
 /* Two intervals whose ranges meet: may both be? */
-static mskp_status check_pair(cutter *c, uint32_t a, uint32_t b, mskp_error *err)
+static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
 {
+    cutter *c = context;
     char room_a[NAME_ROOM], room_b[NAME_ROOM];
     int hit;
     if (!written(c, a)) { /* a: written to; b: anything */
@@ -331,46 +273,13 @@ static mskp_status check_pair(cutter *c, uint32_t a, uint32_t b, mskp_error *err
         if (b / 2 < a / 2 && !c->jobs[c->order[b / 2]].idle) return MSKP_OK; /* read before */
     }
     const job *writer = &c->jobs[c->order[a / 2]], *victim = &c->jobs[c->order[b / 2]];
-    if (elements_meet(&c->plan->host, interval(c, a), interval(c, b), &hit))
-        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking overlaps",
-                          mskp_status_text(MSKP_NO_MEMORY));
-    if (!hit) return MSKP_OK;
+    const mskp_status status =
+        mskpi_elements_meet(&c->plan->host, interval(c, a), interval(c, b), &hit, err);
+    if (status || !hit) return status;
     return mskpi_fail(err, MSKP_OVERLAP, "%s (set %zu) would be written onto %s (set %zu)%s",
                       name_of(c->plan, writer, room_a), writer->set,
                       name_of(c->plan, victim, room_b), victim->set,
                       b % 2 ? "" : ", which is still needed");
-}
-
-/* Sweeps over all intervals by address and checks the pairs whose ranges meet. */
-static mskp_status check_overlaps(cutter *c, mskp_error *err)
-{
-    const mskp_host *host = &c->plan->host;
-    uint32_t *sorted = mskpi_alloc(host, 2 * c->n, sizeof *sorted);
-    uint32_t *open = mskpi_alloc(host, 2 * c->n, sizeof *open);
-    mskp_status status = MSKP_OK;
-    size_t nopen = 0;
-    if (!sorted || !open) {
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking overlaps",
-                            mskp_status_text(MSKP_NO_MEMORY));
-    } else {
-        for (uint32_t i = 0; i < 2 * c->n; i++) sorted[i] = i;
-        mskpi_sort(sorted, open, 2 * c->n, interval_before, c);
-        for (size_t i = 0; !status && i < 2 * c->n; i++) {
-            const tensor_view *v = interval(c, sorted[i]);
-            size_t still = 0;
-            for (size_t k = 0; k < nopen; k++) {
-                const tensor_view *o = interval(c, open[k]);
-                if ((uintptr_t)o->low + o->extent <= (uintptr_t)v->low) continue;
-                open[still++] = open[k];
-                if (!status) status = check_pair(c, open[k], sorted[i], err);
-            }
-            nopen = still;
-            open[nopen++] = sorted[i];
-        }
-    }
-    mskpi_free(host, sorted);
-    mskpi_free(host, open);
-    return status;
 }
 
 static void move_one(void *context, size_t i)
@@ -428,7 +337,7 @@ static mskp_status move_sets(cutter c, size_t params, size_t sets, const mskp_mo
     if (!status) {
         for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
         mskpi_sort(c.order, c.other, c.n, source_before, c.jobs);
-        status = check_overlaps(&c, err);
+        status = mskpi_overlaps(host, 2 * c.n, interval, check_pair, &c, err);
     }
     if (!status) {
         if (c.serial)
@@ -468,8 +377,9 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS], span = 1;
     int hit = 0;
-    if (!from || !to || (n && !index))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: from, to or index is NULL");
+    mskp_status status = MSKPI_GIVEN(err, from, to);
+    if (!status && n) status = MSKPI_GIVEN(err, index);
+    if (status) return status;
     if (!from->data || !to->data)
         return mskpi_fail(err, MSKP_NO_DATA, "take: %s has no data", from->data ? "to" : "from");
     if (from->ndim < 1 || from->ndim > MSKP_MAX_DIMS || axis >= from->ndim)
@@ -494,13 +404,12 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
             return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                               "take: index %zu is %u, axis %u of from has length %zu", i, index[i],
                               axis, from->shape[axis]);
-    mskp_status status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
+    status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
     if (!status) status = mskpi_view(to, "take: to", to->ndim, shape, &target, err);
     if (status) return status;
     mskpi_host_init(&host, given);
-    if (elements_meet(&host, &source, &target, &hit))
-        return mskpi_fail(err, MSKP_NO_MEMORY, "take: %s while checking overlaps",
-                          mskp_status_text(MSKP_NO_MEMORY));
+    status = mskpi_elements_meet(&host, &source, &target, &hit, err);
+    if (status) return status;
     if (hit) return mskpi_fail(err, MSKP_OVERLAP, "take: from and to overlap");
     kept[axis] = index;
     move_tensor(GATHER, &source, &target, kept);

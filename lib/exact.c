@@ -81,9 +81,11 @@ mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
     if (!mskpi_describing(graph, &status)) return status;
     if (!mskpi_value(graph, "zero_if", value)) return graph->error.status;
     if (!roles || roles & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_graph_fail(
-            graph, MSKP_BAD_ARGUMENT, "%s: zero if roles 0x%x are, of which there are 0x%x",
-            mskpi_short(mskpi_value_name(graph, value.id), room), roles, (unsigned)MSKP_ROLES_UNIT);
+        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+                                "%s: zero_if: roles is 0x%x, it must be made of FILTER, CONSUMER, "
+                                "SCALE and SHIFT (0x%x)",
+                                mskpi_short(mskpi_value_name(graph, value.id), room), roles,
+                                (unsigned)MSKP_ROLES_UNIT);
     zero_table zero = ZERO_ALWAYS;
     if (roles & MSKP_ROLE_FILTER) zero &= ZERO_FILTER;
     if (roles & MSKP_ROLE_CONSUMER) zero &= ZERO_CONSUMER;
@@ -97,12 +99,10 @@ mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
 mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units, uint8_t *exact,
                        mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "exact", units, err);
+    if (!status) status = MSKPI_GIVEN(err, exact);
+    if (!status) status = mskpi_check_roles(err, "roles", roles);
     if (status) return status;
-    if (!exact) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "exact is NULL");
-    if (roles & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "roles 0x%x, of which there are 0x%x", roles,
-                          (unsigned)MSKP_ROLES_UNIT);
     for (size_t u = 0; u < units; u++) exact[u] = graph->u.exact[u] >> roles & 1;
     return MSKP_OK;
 }

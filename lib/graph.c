@@ -97,7 +97,8 @@ uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value handle, size_t *ch
 mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
 {
     char room[NAME_ROOM];
-    if (!graph) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph is NULL");
+    mskp_status status = MSKPI_GIVEN(err, graph);
+    if (status) return status;
     if (graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is finished already");
     if (graph->error.status) {
         if (err) *err = graph->error;
@@ -108,7 +109,7 @@ mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
             return mskpi_fail(err, MSKP_BAD_SHAPE,
                               "%s: the parameter is bound to no channels: no operator uses it",
                               mskpi_short(mskpi_param_name(graph, p), room));
-    const mskp_status status = mskpi_units_make(graph, err);
+    status = mskpi_units_make(graph, err);
     if (status) return status;
     graph->finished = 1;
     return MSKP_OK;

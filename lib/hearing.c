@@ -41,8 +41,11 @@ static hearing *new_hearing(walker *w, hearings *h, uint32_t value, uint32_t rea
         no_memory(w);
         return NULL;
     }
-    all[h->n] = (hearing){
-        .value = value, .reads = reads, .weight = weight, .in = in, .groups = 1, .hears = hears};
+    all[h->n] = (hearing){.value = value,
+                          .reads = reads,
+                          .weight = weight,
+                          .form = {.in = in, .groups = 1},
+                          .hears = hears};
     return &all[h->n++];
 }
 
@@ -58,7 +61,8 @@ static void free_hearing(const mskp_host *host, hearing *x)
 static void keep_if_heard(walker *w, hearings *h)
 {
     hearing *x = &h->all[h->n - 1];
-    if (!memchr(x->hears, HEARS_CONSTANT, x->in) && !memchr(x->hears, HEARS_LIVE, x->in)) {
+    if (!memchr(x->hears, HEARS_CONSTANT, x->form.in) &&
+        !memchr(x->hears, HEARS_LIVE, x->form.in)) {
         free_hearing(&w->graph->host, x);
         h->n--;
     }
@@ -87,10 +91,10 @@ static void hear_slices(walker *w, hearings *h, uint32_t value, uint32_t reads, 
     if (!x) return;
     const uint32_t *units = mskpi_units_of(w->graph, reads);
     x->why = why;
-    for (size_t i = 0; i < x->in && !w->status; i++)
+    for (size_t i = 0; i < x->form.in && !w->status; i++)
         if (mskpi_leaves(w->keep, units[i]) && k[i] != 0 && mskpi_walk_heard(w, param, axis, i))
             x->hears[i] = heard_as(k[i]);
-    if (memchr(x->hears, HEARS_LIVE, x->in)) x->why = MSKPI_NOT_CONSTANT;
+    if (memchr(x->hears, HEARS_LIVE, x->form.in)) x->why = MSKPI_NOT_CONSTANT;
     keep_if_heard(w, h);
 }
 
@@ -105,8 +109,8 @@ static void hear_statistics(walker *w, hearings *h, uint32_t value)
     hearing *x = new_hearing(w, h, value, reads, 0);
     if (!x) return;
     x->why = "its statistics run over channels that leave";
-    const size_t part = x->in / s->groups;
-    for (size_t first = 0; first < x->in; first += part) {
+    const size_t part = x->form.in / s->groups;
+    for (size_t first = 0; first < x->form.in; first += part) {
         int stays = 0;
         for (size_t i = first; i < first + part; i++) stays |= !mskpi_leaves(w->keep, units[i]);
         for (size_t i = first; stays && i < first + part; i++)
@@ -130,8 +134,8 @@ static void hear_products(walker *w, hearings *h, uint32_t value)
     hearing *x = new_hearing(w, h, value, query, 0);
     if (!x) return;
     x->why = "attention compares positions that leave";
-    const size_t shared = x->in / dim / s->groups; /* query heads for each key head */
-    for (size_t i = 0; i < x->in; i++)
+    const size_t shared = x->form.in / dim / s->groups; /* query heads for each key head */
+    for (size_t i = 0; i < x->form.in; i++)
         if (mskpi_leaves(w->keep, units[i]) && q[i] != 0 &&
             isnan(k[i / dim / shared * dim + i % dim]))
             x->hears[i] = HEARS_LIVE;
@@ -155,14 +159,14 @@ typedef struct listener {
 static void hear_input(listener *l, size_t group, size_t i)
 {
     hearing *x = l->x;
-    const size_t each = x->out / x->groups;
+    const size_t each = x->form.out / x->form.groups;
     for (size_t o = group * each; o < (group + 1) * each && !l->w->status; o++) {
         if (mskpi_leaves(l->w->keep, l->out_units[o])) continue;
         if (!mskpi_walk_taps(l->w, &l->weight, o, i, l->room)) continue;
         x->hears[i] = heard_as(l->k[i]);
         if (isnan(l->k[i])) return;
-        for (size_t t = 0; t < x->taps; t++) {
-            x->sums[o * x->taps + t] += l->k[i] * l->room[t];
+        for (size_t t = 0; t < x->form.taps; t++) {
+            x->sums[o * x->form.taps + t] += l->k[i] * l->room[t];
             l->loudness[o] += fabs(l->k[i] * l->room[t]);
         }
     }
@@ -178,10 +182,10 @@ static double larger(double a, double b)
 static void losses(const listener *l, size_t o, hearing_group *g)
 {
     hearing *x = l->x;
-    const double *sums = x->sums + o * x->taps;
+    const double *sums = x->sums + o * x->form.taps;
     double all = 0, loud = 0;
     if (l->taps.too_many) { /* no more than all of them */
-        for (size_t t = 0; t < x->taps; t++) {
+        for (size_t t = 0; t < x->form.taps; t++) {
             all += sums[t];
             loud += fabs(sums[t]);
         }
@@ -205,7 +209,7 @@ static double spread(listener *l, size_t o, size_t first, size_t n)
     for (size_t i = first; i < first + n; i++) {
         if (mskpi_leaves(l->w->keep, l->in_units[i])) continue;
         if (!mskpi_walk_taps(l->w, &l->weight, o, i, l->room)) continue;
-        for (size_t t = 0; t < l->x->taps; t++) sum += l->room[t] * l->room[t];
+        for (size_t t = 0; t < l->x->form.taps; t++) sum += l->room[t] * l->room[t];
     }
     return sqrt(sum);
 }
@@ -220,7 +224,7 @@ static void hear_group(listener *l, size_t group)
 {
     hearing *x = l->x;
     hearing_group *g = &x->group[group];
-    const size_t in = x->in / x->groups, out = x->out / x->groups;
+    const size_t in = x->form.in / x->form.groups, out = x->form.out / x->form.groups;
     for (size_t i = group * in; i < (group + 1) * in && !l->w->status; i++) {
         if (!mskpi_leaves(l->w->keep, l->in_units[i]) || l->k[i] == 0) continue;
         hear_input(l, group, i);
@@ -243,13 +247,13 @@ static void hear_groups(listener *l)
 {
     const mskp_host *host = &l->w->graph->host;
     hearing *x = l->x;
-    l->loudness = mskpi_alloc(host, x->out, sizeof *l->loudness);
-    l->room = mskpi_alloc(host, x->taps, sizeof *l->room);
-    x->sums = mskpi_alloc(host, mskpi_product(x->out, x->taps), sizeof *x->sums);
-    x->folded = mskpi_alloc(host, x->out, sizeof *x->folded);
-    x->group = mskpi_alloc(host, x->groups, sizeof *x->group);
+    l->loudness = mskpi_alloc(host, x->form.out, sizeof *l->loudness);
+    l->room = mskpi_alloc(host, x->form.taps, sizeof *l->room);
+    x->sums = mskpi_alloc(host, mskpi_product(x->form.out, x->form.taps), sizeof *x->sums);
+    x->folded = mskpi_alloc(host, x->form.out, sizeof *x->folded);
+    x->group = mskpi_alloc(host, x->form.groups, sizeof *x->group);
     if (!l->loudness || !l->room || !x->sums || !x->folded || !x->group) no_memory(l->w);
-    for (size_t g = 0; g < x->groups && !l->w->status; g++) hear_group(l, g);
+    for (size_t g = 0; g < x->form.groups && !l->w->status; g++) hear_group(l, g);
     mskpi_free(host, l->loudness);
     mskpi_free(host, l->room);
 }
@@ -270,11 +274,7 @@ static void hear_mixing(walker *w, hearings *h, uint32_t value)
     if (!mskpi_walk_weight(w, value, &l.weight)) {
         x->mixes = 1;
         x->bias = s->params[1];
-        x->transposed = s->kind == STEP_TRANSPOSED;
-        x->out = l.weight.out;
-        x->groups = l.weight.groups;
-        x->taps = l.weight.taps;
-        x->first_row = s->first;
+        x->form = l.weight.form;
         if (mskpi_taps_make(g, value, &l.taps)) no_memory(w);
         x->uniform = mskpi_taps_uniform(&l.taps) != 0;
         if (!w->status) hear_groups(&l);
@@ -324,7 +324,7 @@ mskp_status mskpi_hearings(walker *w, hearings *h)
                         "an operator of the host's own reads it");
     }
     for (size_t k = 0; k < h->n; k++)
-        for (size_t i = 0; i < h->all[k].in; i++)
+        for (size_t i = 0; i < h->all[k].form.in; i++)
             h->all[k].live += h->all[k].hears[i] == HEARS_LIVE;
     return w->status;
 }

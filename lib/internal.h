@@ -24,6 +24,15 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
+/* MSKP_BAD_ARGUMENT with its name for the first of these pointers that is NULL. */
+#define MSKPI_GIVEN(err, ...)                                                                  \
+    mskpi_given(err, #__VA_ARGS__, sizeof(const void *[]){__VA_ARGS__} / sizeof(const void *), \
+                (const void *const[]){__VA_ARGS__})
+mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void *const *pointers);
+
+/* MSKP_BAD_ARGUMENT if there are others than those of MSKP_ROLES_UNIT. */
+mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles);
+
 /* name as a sentence shows it: shortened in the middle if it is longer than NAME_ROOM - 1, control
  * characters as question marks. */
 const char *mskpi_short(const char *name, char room[NAME_ROOM]);
@@ -401,8 +410,9 @@ void mskpi_inexact(mskp_graph *graph, uint32_t value, uint32_t by);
 
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
 void mskpi_units_free(const mskp_host *host, unit_table *u);
-/* Is graph finished, and are there so many units? */
-mskp_status mskpi_check_units(const mskp_graph *graph, size_t units, mskp_error *err);
+/* Is graph finished, and are there so many units? array: what has so many, for the sentence. */
+mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t units,
+                              mskp_error *err);
 
 /* Does this entry of a list of units stay? keep NULL: all do. */
 static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)
@@ -419,6 +429,10 @@ uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length);
 void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length);
 
 /* ---- maskfile.c ---- */
+
+/* A hash of numbers, one after the other: of one that differs it differs for certain. In arithmetic
+ * alone, so that it is the same for every byte order and width of size_t. */
+uint64_t mskpi_mix(uint64_t hash, uint64_t number);
 
 /* 16 hexadecimal digits. */
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
@@ -452,14 +466,18 @@ mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t par
 /* mskpi_view, whose sentence says which set the tensor is of: "gamma (gradients): ...". */
 mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const char *set,
                           uint32_t ndim, const size_t *shape, tensor_view *view, mskp_error *err);
-/* Whatever the set says of a parameter's tensor, here or not: does it fit? */
-mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, const char *set,
-                             uint32_t ndim, const size_t *shape, mskp_error *err);
+/* Whatever the set says of a parameter's tensor, here or not: does it fit? *view <- its view, if
+ * something is said. */
+mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
+                             const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
 /* Can be computed with? */
 int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
+/* MSKP_BAD_NUMBER, of the element at `at`: "bn1.bias: element 3 is nan". */
+mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
+                             const char *at, mskp_error *err);
 /* All dtypes of numbers, in every floating-point mode. */
 double mskpi_load_any(const char *from, mskp_dtype dtype);
 void mskpi_store_any(char *to, mskp_dtype dtype, double x);
@@ -491,6 +509,20 @@ static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
     else
         mskpi_store_any(to, dtype, x);
 }
+
+/* ---- overlap.c ---- */
+
+/* Do the ranges of their addresses meet? */
+int mskpi_ranges_meet(const tensor_view *a, const tensor_view *b);
+/* *hit <- do they share a byte? Exact, also for views that interleave. */
+mskp_status mskpi_elements_meet(const mskp_host *host, const tensor_view *a, const tensor_view *b,
+                                int *hit, mskp_error *err);
+/* Calls `meet` for each two of n views whose ranges meet, until one fails: a sweep by address. */
+mskp_status mskpi_overlaps(const mskp_host *host, size_t n,
+                           const tensor_view *(*view)(const void *context, uint32_t k),
+                           mskp_status (*meet)(void *context, uint32_t a, uint32_t b,
+                                               mskp_error *err),
+                           void *context, mskp_error *err);
 
 /* ---- slice.c ---- */
 
@@ -554,11 +586,16 @@ typedef struct walker {
     mskp_error *err;
 } walker;
 
-/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]. */
+/* A weight [out][in / groups][taps] or, transposed, [in][out / groups][taps]; or rows of one, from
+ * first_row on. */
+typedef struct weight_form {
+    size_t out, in, groups, taps, first_row;
+    uint32_t transposed; /* also: which axis the outputs are on */
+} weight_form;
+
 typedef struct walk_weight {
     uint32_t param, bias;
-    uint32_t out_axis;
-    size_t out, in, groups, taps, first_row;
+    weight_form form;
     const tensor_view *view;
     const uint32_t *units[2]; /* by axis */
     uint32_t roles[2];
@@ -574,6 +611,8 @@ mskp_status mskpi_walk(walker *w);
 mskp_status mskpi_walk_carriers(walker *w, const uint8_t *carrier, const double *known);
 mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x);
 void mskpi_walk_weight_free(const walker *w, walk_weight *x);
+/* Where a tap of output o and input i of a weight is. */
+char *mskpi_weight_at(const tensor_view *v, const weight_form *f, size_t o, size_t i, size_t tap);
 /* taps <- those of one output and one input channel. Returns whether one is not 0. */
 int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps);
 /* Has a slice an element that is not 0, where the other axes' channels stay? */
@@ -624,10 +663,10 @@ typedef struct hearing {
     uint32_t value, reads;
     uint32_t weight, bias;
     uint8_t mixes; /* a weight that the library can write; else only counts are here */
-    uint8_t uniform, transposed;
+    uint8_t uniform;
     uint8_t writes; /* the first of those that share a bias and fold the same */
     fold_target target;
-    size_t in, out, groups, taps, first_row;
+    weight_form form;     /* of what does not mix: in, and one group */
     uint8_t *hears;       /* [in] */
     double *sums;         /* [out][taps]: of constants times weights */
     double *folded;       /* [out]: what to add to a bias */

@@ -8,8 +8,7 @@
 
 /* ---- the fingerprint ---- */
 
-/* In arithmetic alone, so that it is the same for every byte order and width of size_t. */
-static uint64_t mix(uint64_t h, uint64_t x)
+uint64_t mskpi_mix(uint64_t h, uint64_t x)
 {
     h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
     return h ^ h >> 32;
@@ -18,30 +17,31 @@ static uint64_t mix(uint64_t h, uint64_t x)
 static uint64_t mix_name(uint64_t h, const char *name)
 {
     const size_t n = strlen(name);
-    for (size_t i = 0; i < n; i++) h = mix(h, (unsigned char)name[i]);
-    return mix(h, n);
+    for (size_t i = 0; i < n; i++) h = mskpi_mix(h, (unsigned char)name[i]);
+    return mskpi_mix(h, n);
 }
 
 uint64_t mskp_fingerprint(const mskp_graph *graph)
 {
     uint64_t h = 1; /* of the format */
     if (!graph || !graph->finished) return 0;
-    h = mix(mix(h, graph->nparams), graph->nvalues);
+    h = mskpi_mix(mskpi_mix(h, graph->nparams), graph->nvalues);
     for (uint32_t p = 1; p <= graph->nparams; p++) {
-        h = mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
+        h = mskpi_mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
         for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
             const graph_axis *a = &graph->axes[graph->params[p].axis + d];
-            h = mix(mix(h, a->length), a->list != NO_LIST);
+            h = mskpi_mix(mskpi_mix(h, a->length), a->list != NO_LIST);
             if (a->list == NO_LIST) continue;
             const unit_list *list = &graph->u.lists[a->list];
-            for (size_t i = 0; i < list->n; i++) h = mix(h, graph->u.list_units[list->first + i]);
+            for (size_t i = 0; i < list->n; i++)
+                h = mskpi_mix(h, graph->u.list_units[list->first + i]);
         }
     }
     for (uint32_t v = 1; v <= graph->nvalues; v++) {
         size_t n;
         const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
-        h = mix(mix_name(h, mskpi_value_name(graph, v)), n);
-        for (size_t i = 0; i < n; i++) h = mix(h, unit[i]);
+        h = mskpi_mix(mix_name(h, mskpi_value_name(graph, v)), n);
+        for (size_t i = 0; i < n; i++) h = mskpi_mix(h, unit[i]);
     }
     return h + !h;
 }
@@ -125,9 +125,9 @@ static void put_mask(text_writer *w, const void *what)
 mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
                             char *text, size_t *length, mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, keep, length);
     if (status) return status;
-    if (!keep || !length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep or length is NULL");
     mask m = {.graph = graph, .keep = keep};
     mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
     return mskpi_write(put_mask, &m, room, text, length, err);
@@ -156,19 +156,46 @@ static const char *quote(const reader *r, char room[NAME_ROOM])
     return mskpi_quote(r->word, r->length, room);
 }
 
+/* Between the words of a line there is one blank, and nothing else that cannot be seen. */
+static mskp_status check_line(const reader *r)
+{
+    static const char byte_order_mark[] = "\xef\xbb\xbf";
+    const size_t n = (size_t)(r->line_end - r->rest);
+    char room[NAME_ROOM];
+    if (r->line == 1 && n >= 3 && !memcmp(r->rest, byte_order_mark, 3))
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line 1: a byte order mark (EF BB BF) where \"mskp\" should be");
+    for (const char *at = r->rest; at < r->line_end; at++) {
+        const unsigned byte = (unsigned char)*at;
+        if (byte < ' ' || byte == 127)
+            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s (code %u) behind \"%s\"",
+                              r->line,
+                              byte == '\t'   ? "a tab"
+                              : byte == '\r' ? "a carriage return"
+                                             : "a control character",
+                              byte, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
+        if (byte == ' ' && (at == r->rest || at + 1 == r->line_end || at[1] == ' '))
+            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: a blank too many behind \"%s\"",
+                              r->line, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
+    }
+    return MSKP_OK;
+}
+
 static mskp_status next_line(reader *r)
 {
     const size_t left = (size_t)(r->end - r->at);
     const char *stop = left ? memchr(r->at, '\n', left) : NULL;
     if (!stop)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                          "the text ends %s line %zu; its last line must begin with \"end\"",
-                          left ? "within" : "before", r->line + 1);
+        return mskpi_fail(
+            r->err, MSKP_BAD_TEXT,
+            "the text ends %s line %zu; its last line must begin with \"end\", and each "
+            "end in a line feed",
+            left ? "within" : "before", r->line + 1);
     r->line++;
     r->rest = r->at;
     r->line_end = stop > r->at && stop[-1] == '\r' ? stop - 1 : stop;
     r->at = stop + 1;
-    return MSKP_OK;
+    return check_line(r);
 }
 
 /* At the end of the line: a word of length 0. */
@@ -202,15 +229,14 @@ static mskp_status expect_end_of_line(reader *r)
                       mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
 }
 
-/* Digits from *at on. 0: none, or too large a number. */
+/* Digits from *at on. 0: none. SIZE_MAX, which is no number of anything: too large a number. */
 static int digits(const char **at, const char *end, size_t *number)
 {
     const char *first = *at;
     *number = 0;
     for (; *at < end && **at >= '0' && **at <= '9'; ++*at) {
         const size_t digit = (size_t)(**at - '0');
-        if (*number > (SIZE_MAX - digit) / 10) return 0;
-        *number = 10 * *number + digit;
+        *number = *number > (SIZE_MAX - digit) / 10 ? SIZE_MAX : 10 * *number + digit;
     }
     return *at > first;
 }
@@ -221,17 +247,39 @@ static mskp_status read_number(reader *r, const char *mark, size_t *number)
     char room[NAME_ROOM];
     next_word(r);
     const char *at = r->word, *end = r->word + r->length;
-    if (digits(&at, end, number) && (size_t)(end - at) == strlen(mark) &&
-        !memcmp(at, mark, strlen(mark)))
-        return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
-                      r->line, quote(r, room), *mark ? " and " : "", mark);
+    if (!digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
+        memcmp(at, mark, strlen(mark)) != 0)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
+                          r->line, quote(r, room), *mark ? " and " : "", mark);
+    if (*number == SIZE_MAX)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s is too large a number", r->line,
+                          mskpi_quote(r->word, (size_t)(at - r->word), room));
+    return MSKP_OK;
+}
+
+static mskp_status no_indices(const reader *r)
+{
+    char room[NAME_ROOM];
+    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                      "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be", r->line,
+                      quote(r, room));
+}
+
+/* One of n indices, from *at on. */
+static mskp_status read_index(const reader *r, const char **at, size_t n, size_t *index)
+{
+    const char *first = *at;
+    char room[NAME_ROOM];
+    if (!digits(at, r->word + r->length, index)) return no_indices(r);
+    if (*index < n) return MSKP_OK;
+    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                      "line %zu: index %s is out of range, of %zu the last is %zu", r->line,
+                      mskpi_quote(first, (size_t)(*at - first), room), n, n - 1);
 }
 
 /* "0-3,7": r->kept <- 1 for these of n indices, else 0. */
 static mskp_status read_ranges(reader *r, size_t n, size_t *count)
 {
-    char room[NAME_ROOM];
     size_t next = 0;
     *count = 0;
     memset(r->kept, 0, n);
@@ -239,20 +287,14 @@ static mskp_status read_ranges(reader *r, size_t n, size_t *count)
     if (word_is(r, "none")) return MSKP_OK;
     for (const char *at = r->word, *end = at + r->length;; at++) {
         size_t first, last;
-        int good = digits(&at, end, &first);
+        mskp_status status = read_index(r, &at, n, &first);
         last = first;
-        if (good && at < end && *at == '-') {
+        if (!status && at < end && *at == '-') {
             at++;
-            good = digits(&at, end, &last);
+            status = read_index(r, &at, n, &last);
         }
-        if (!good || (at < end && *at != ','))
-            return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                              "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be",
-                              r->line, quote(r, room));
-        if (last >= n)
-            return mskpi_fail(r->err, MSKP_BAD_TEXT,
-                              "line %zu: index %zu is out of range, of %zu the last is %zu",
-                              r->line, last, n, n - 1);
+        if (status) return status;
+        if (at < end && *at != ',') return no_indices(r);
         if (first < next || last < first)
             return mskpi_fail(r->err, MSKP_BAD_TEXT,
                               "line %zu: index %zu after %zu, indices must ascend", r->line,
@@ -408,16 +450,15 @@ static mskp_status other_lines(const reader *r, int families)
                       families ? "families" : "values");
 }
 
-static mskp_status other_network(const reader *r)
+static mskp_status other_network(const reader *r, const char *fingerprint)
 {
     mskp_status status;
-    char room[NAME_ROOM], digits_room[17];
+    char room[NAME_ROOM];
     if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
     return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
                       "line 2: another network, %s and not %s: its values and families are the "
-                      "same, but not its parameters, or what is tied",
-                      quote(r, room),
-                      mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room));
+                      "same, but not its parameters, or what is tied; or this line is damaged",
+                      quote(r, room), fingerprint);
 }
 
 /* ---- the mask ---- */
@@ -426,7 +467,6 @@ static mskp_status read_head(reader *r)
 {
     mskp_status status;
     size_t version;
-    char digits_room[17];
     if ((status = next_line(r)) || (status = expect(r, "mskp")) || (status = expect(r, "mask")) ||
         (status = read_number(r, "", &version)))
         return status;
@@ -434,18 +474,30 @@ static mskp_status read_head(reader *r)
         return mskpi_fail(r->err, MSKP_UNSUPPORTED,
                           "line 1: version %zu of the format, this library reads version 1",
                           version);
-    if ((status = expect_end_of_line(r)) || (status = next_line(r)) ||
-        (status = expect(r, "network")))
-        return status;
-    next_word(r);
-    if (!word_is(r, mskpi_fingerprint_text(mskp_fingerprint(r->graph), digits_room)))
-        return other_network(r);
     return expect_end_of_line(r);
+}
+
+static mskp_status read_network(reader *r)
+{
+    mskp_status status;
+    char room[NAME_ROOM], fingerprint[17];
+    if ((status = next_line(r)) || (status = expect(r, "network"))) return status;
+    next_word(r);
+    size_t good = 0;
+    while (good < r->length && memchr("0123456789abcdef", r->word[good], 16)) good++;
+    if (r->length != 16 || good != 16)
+        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+                          "line 2: \"%s\" where 16 digits, 0 to 9 and a to f, should be",
+                          quote(r, room));
+    if ((status = expect_end_of_line(r)) != MSKP_OK) return status;
+    mskpi_fingerprint_text(mskp_fingerprint(r->graph), fingerprint);
+    return word_is(r, fingerprint) ? MSKP_OK : other_network(r, fingerprint);
 }
 
 static mskp_status read_mask(reader *r)
 {
     mskp_status status = read_head(r);
+    if (!status) status = read_network(r);
     for (size_t f = 0; !status && f < r->graph->u.nfamilies; f++) status = read_family(r, f);
     for (uint32_t v = 1; !status && v <= r->graph->nvalues; v++) status = read_value(r, v);
     return status ? status : read_end(r);
@@ -462,9 +514,9 @@ static size_t longest_list(const unit_table *u)
 mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, size_t units,
                            uint8_t *keep, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, text, keep);
     if (status) return status;
-    if (!text || !keep) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "text or keep is NULL");
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
     r.keep = mskpi_alloc(&graph->host, units, 1);
     r.kept = mskpi_alloc(&graph->host, longest_list(&graph->u), 1);
@@ -485,16 +537,16 @@ mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8
                               size_t small_units, const uint8_t *small_keep, uint8_t *both,
                               mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(first, units, err);
-    size_t kept = 0, at = 0;
+    mskp_status status = mskpi_check_units(first, "keep", units, err);
+    size_t left = 0;
+    if (!status) status = MSKPI_GIVEN(err, keep, small_keep, both);
     if (status) return status;
-    if (!keep || !small_keep || !both)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "keep, small_keep or both is NULL");
-    for (size_t u = 0; u < units; u++) kept += keep[u] != 0;
-    if (small_units != kept)
+    for (size_t u = 0; u < units; u++) left += keep[u] != 0;
+    if (small_units != left)
         return mskpi_fail(err, MSKP_OTHER_NETWORK,
-                          "the second mask has %zu units, the first keeps %zu of %zu", small_units,
-                          kept, units);
-    for (size_t u = 0; u < units; u++) both[u] = keep[u] && small_keep[at++];
+                          "small_keep has %zu units, keep keeps %zu of %zu", small_units, left,
+                          units);
+    /* From the end: what is still to be read of both masks lies below what is written. */
+    for (size_t u = units; u-- > 0;) both[u] = keep[u] && small_keep[--left];
     return MSKP_OK;
 }

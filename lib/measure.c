@@ -25,7 +25,8 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
 mskp_status mskp_measure(const mskp_graph *graph, size_t units, const uint8_t *keep,
                          mskp_cost *total, mskp_cost *per_value, mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
+    const mskp_status status =
+        mskpi_check_units(graph, "keep", keep || !graph ? units : graph->u.n, err);
     if (status) return status;
     size_t *length = mskpi_alloc(&graph->host, graph->u.nlists, sizeof *length);
     if (!length)

@@ -219,13 +219,11 @@ static void sweep_param(void *context, size_t i)
 static mskp_status check_said(const job *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
+    tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
-        size_t shape[MSKP_MAX_DIMS];
-        const char *name;
-        const uint32_t ndim = mskp_param_info(j->graph, (mskp_param){id}, &name, shape);
-        status = mskpi_check_said(&j->values[id], name, "values", ndim, shape, err);
+        status = mskpi_check_said(j->graph, id, "values", j->values, &view, err);
         if (!status && j->gradients)
-            status = mskpi_check_said(&j->gradients[id], name, "gradients", ndim, shape, err);
+            status = mskpi_check_said(j->graph, id, "gradients", j->gradients, &view, err);
     }
     return status;
 }
@@ -233,7 +231,7 @@ static mskp_status check_said(const job *j, mskp_error *err)
 static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_error *err)
 {
     char room[32], name[NAME_ROOM];
-    mskp_status status = mskpi_check_units(j->graph, units, err);
+    mskp_status status = mskpi_check_units(j->graph, "keep", units, err);
     if (status) return status;
     if (given) j->how = *given;
     const mskp_penalty *p = &j->how;
@@ -241,14 +239,9 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: reserved fields must be 0");
     if ((unsigned)p->kind > MSKP_L2 || (unsigned)p->target > MSKP_ON_KEPT)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "penalty: kind %u, target %u; there are 3 of each", (unsigned)p->kind,
-                          (unsigned)p->target);
-    if (p->roles & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_fail(
-            err, MSKP_BAD_ARGUMENT,
-            "penalty: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) can be "
-            "penalized",
-            p->roles, (unsigned)MSKP_ROLES_UNIT);
+                          "penalty: kind is %u, target is %u; the last of each is 2",
+                          (unsigned)p->kind, (unsigned)p->target);
+    if ((status = mskpi_check_roles(err, "penalty: roles", p->roles)) != MSKP_OK) return status;
     if (!(p->knee >= 0 && isfinite(p->knee)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, room));
@@ -353,8 +346,8 @@ mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint
                                const mskp_tensor *values, double *value, mskp_error *err)
 {
     job j = {.graph = graph, .keep = keep, .kind = VALUE, .params = params, .values = values};
-    if (!value) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "value is NULL");
-    const mskp_status status = run(&j, units, penalty, err);
+    mskp_status status = MSKPI_GIVEN(err, value);
+    if (!status) status = run(&j, units, penalty, err);
     if (!status) *value = j.sum;
     return status;
 }

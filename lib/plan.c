@@ -222,7 +222,7 @@ static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *le
 mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
                              mskp_plan **out, mskp_graph **small, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
     mskp_plan *plan;
     mskp_graph *made = NULL;
     size_t *length;
@@ -335,7 +335,8 @@ mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_
 {
     const uint32_t *kept;
     char room[NAME_ROOM];
-    if (!plan || !map) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or map is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, plan, map);
+    if (status) return status;
     if (!param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no axis %u of parameter %u", d,
                           param.id);
@@ -353,7 +354,8 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
                                 mskp_error *err)
 {
     size_t count;
-    if (!plan || !map) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "plan or map is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, plan, map);
+    if (status) return status;
     if (!value.id || value.id > plan->nvalues)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no value %u", value.id);
     const uint32_t list = plan->value_list[value.id];
@@ -419,11 +421,9 @@ mskp_status mskpi_plan_view(const mskp_plan *plan, uint32_t p, const mskp_tensor
 mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
                             mskp_tensor *small, mskp_error *err)
 {
-    mskp_status status = MSKP_OK;
-    if (!plan || !small)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "small" : "plan");
-    if ((status = mskpi_check_set(full, "full", params, plan->nparams, err)) != MSKP_OK)
-        return status;
+    mskp_status status = MSKPI_GIVEN(err, plan, small);
+    if (!status) status = mskpi_check_set(full, "full", params, plan->nparams, err);
+    if (status) return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */
         for (uint32_t p = 1; p <= params; p++) {
             tensor_view cut;

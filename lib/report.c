@@ -293,9 +293,9 @@ mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_
                              const mskp_report *options, size_t room, char *text, size_t *length,
                              mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, keep || !graph ? units : graph->u.n, err);
+    mskp_status status = mskpi_check_units(graph, "keep", keep || !graph ? units : graph->u.n, err);
+    if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
-    if (!length) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "length is NULL");
     if (options && (status = check_options(graph, keep, options, err))) return status;
     const mskp_host *host = &graph->host;
     const unit_table *u = &graph->u;

@@ -148,16 +148,18 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
     if (mskpi_used(how->reserved, 4))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: reserved fields must be 0");
     if ((unsigned)how->norm > MSKP_NORM_L2)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: norm %u, there are %d",
-                          (unsigned)how->norm, MSKP_NORM_L2 + 1);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: norm is %u, the last is %d",
+                          (unsigned)how->norm, MSKP_NORM_L2);
     if ((unsigned)how->reduce > MSKP_REDUCE_VOTE)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: reduce %u, there are %d",
-                          (unsigned)how->reduce, MSKP_REDUCE_VOTE + 1);
-    if (how->roles & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "scoring: roles 0x%x, only FILTER, CONSUMER, SCALE and SHIFT (0x%x) have "
-                          "norms",
-                          how->roles, (unsigned)MSKP_ROLES_UNIT);
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: reduce is %u, the last is %d",
+                          (unsigned)how->reduce, MSKP_REDUCE_VOTE);
+    const mskp_status status = mskpi_check_roles(err, "scoring: roles", how->roles);
+    if (status) return status;
+    if (how->reduce != MSKP_REDUCE_VOTE && how->vote_threshold != 0)
+        return mskpi_fail(
+            err, MSKP_BAD_ARGUMENT,
+            "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
+            mskpi_number(how->vote_threshold, room), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     if (how->reduce == MSKP_REDUCE_VOTE &&
         !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "scoring: vote_threshold is %s, not 0 or more",
@@ -184,11 +186,10 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, size_
                        const mskp_tensor *values, size_t units, double *scores, mskp_error *err)
 {
     scoring job = {.graph = graph};
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "scores", units, err);
+    if (!status) status = MSKPI_GIVEN(err, scores);
+    if (!status) status = mskpi_check_set(values, "values", params, graph->nparams, err);
     if (status) return status;
-    if (!scores) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scores is NULL");
-    if ((status = mskpi_check_set(values, "values", params, graph->nparams, err)) != MSKP_OK)
-        return status;
     if (given) job.how = *given;
     if ((status = check_scoring(&job.how, err)) != MSKP_OK) return status;
     if (!job.how.roles) job.how.roles = MSKP_ROLE_SCALE;
@@ -221,10 +222,10 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                 double *scores, mskp_error *err)
 {
     char room[NAME_ROOM];
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "scores", units, err);
+    if (!status) status = MSKPI_GIVEN(err, scores);
+    if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
-    if ((n && !given) || !scores)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", scores ? "given" : "scores");
     if ((unsigned)reduce > MSKP_REDUCE_MIN)
         return mskpi_fail(
             err, MSKP_BAD_ARGUMENT,

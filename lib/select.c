@@ -311,13 +311,9 @@ mskp_status mskp_select(const mskp_graph *graph, size_t units, const double *sco
                         mskp_error *err)
 {
     walk w = {.graph = graph, .rule = rule, .scores = scores};
-    mskp_status status = mskpi_check_units(graph, units, err);
+    mskp_status status = mskpi_check_units(graph, "scores", units, err);
+    if (!status) status = MSKPI_GIVEN(err, scores, rule, keep);
     if (status) return status;
-    if (!scores || !rule || !keep)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL",
-                          !scores ? "scores"
-                          : !rule ? "rule"
-                                  : "keep");
     if ((status = check_rule(rule, err)) != MSKP_OK) return status;
     if ((status = check_scores(units, scores, err)) != MSKP_OK) return status;
     w.floor = rule->min_channels ? rule->min_channels : 1;

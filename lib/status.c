@@ -35,6 +35,26 @@ mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, 
     return status;
 }
 
+mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void *const *pointers)
+{
+    for (size_t i = 0; i < n; i++) {
+        const size_t length = strcspn(names, ",");
+        if (!pointers[i])
+            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%.*s is NULL", (int)length, names);
+        names += length;
+        names += strspn(names, ", ");
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles)
+{
+    if (!(roles & ~(uint32_t)MSKP_ROLES_UNIT)) return MSKP_OK;
+    return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                      "%s is 0x%x, it can be made of FILTER, CONSUMER, SCALE and SHIFT (0x%x)",
+                      name, roles, (unsigned)MSKP_ROLES_UNIT);
+}
+
 /* Is the byte the second or a later one of a character in UTF-8? */
 static int continues(char c)
 {
@@ -90,7 +110,7 @@ static const char *number(double x, int digits, char room[32])
         snprintf(room, 32, "%.0f", x);
         return room;
     }
-    snprintf(room, 32, "%.*g", digits, x);
+    snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
     for (char *c = room; *c; c++)
         if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
     return room;

@@ -5,6 +5,8 @@
 
 #include "internal.h"
 
+enum { INDEX_ROOM = 21 * MSKP_MAX_DIMS };
+
 size_t mskpi_element_size(mskp_dtype dtype)
 {
     switch ((int)dtype) {
@@ -156,12 +158,15 @@ mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const cha
     return mskpi_view(tensor, both, ndim, shape, view, err);
 }
 
-mskp_status mskpi_check_said(const mskp_tensor *tensor, const char *name, const char *set,
-                             uint32_t ndim, const size_t *shape, mskp_error *err)
+mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
+                             const mskp_tensor *tensors, tensor_view *view, mskp_error *err)
 {
-    tensor_view view;
+    const mskp_tensor *tensor = &tensors[id];
+    size_t shape[MSKP_MAX_DIMS];
+    const char *name;
     if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
-    return mskpi_view_in(tensor, name, set, ndim, shape, &view, err);
+    const uint32_t ndim = mskp_param_info(graph, (mskp_param){id}, &name, shape);
+    return mskpi_view_in(tensor, name, set, ndim, shape, view, err);
 }
 
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
@@ -187,7 +192,8 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     const char *name;
     uint32_t named = 0;
     mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
-    if (!graph || !view) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or view is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, graph, view);
+    if (status) return status;
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     t.ndim = mskp_param_info(graph, param, &name, t.shape);
     if (!t.ndim)
@@ -303,6 +309,33 @@ void mskpi_store_any(char *to, mskp_dtype dtype, double x)
     }
     half = (uint16_t)bits;
     memcpy(to, &half, sizeof half);
+}
+
+/* "3", or "3,0,1,1" where there are several axes. */
+static const char *index_text(const tensor_view *v, const char *at, char room[INDEX_ROOM])
+{
+    size_t left = (size_t)(at - v->low) / v->element, index[MSKP_MAX_DIMS] = {0};
+    int length = 0;
+    for (uint32_t k = 0; k < v->ndim; k++) { /* axes nest */
+        const uint32_t d = v->order[k];
+        if (v->shape[d] < 2) continue;
+        const size_t step = distance(v->stride[d]), i = left / step;
+        index[d] = v->stride[d] < 0 ? v->shape[d] - 1 - i : i;
+        left %= step;
+    }
+    for (uint32_t d = 0; d < v->ndim; d++)
+        length +=
+            snprintf(room + length, INDEX_ROOM - (size_t)length, "%s%zu", d ? "," : "", index[d]);
+    return room;
+}
+
+mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
+                             const char *at, mskp_error *err)
+{
+    char name[NAME_ROOM], index[INDEX_ROOM], number[32];
+    return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: element %s is %s",
+                      mskpi_short(mskpi_param_name(graph, id), name), index_text(v, at, index),
+                      mskpi_number(mskpi_load(at, v->dtype), number));
 }
 
 /* ---- runs ---- */

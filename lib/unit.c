@@ -539,12 +539,13 @@ static int ready(const mskp_graph *graph)
     return graph && graph->finished;
 }
 
-mskp_status mskpi_check_units(const mskp_graph *graph, size_t n, mskp_error *err)
+mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t n, mskp_error *err)
 {
-    if (!graph) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, graph);
+    if (status) return status;
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     if (n != graph->u.n)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK, "the array has %zu units, the graph has %zu", n,
+        return mskpi_fail(err, MSKP_OTHER_NETWORK, "%s has %zu units, the graph has %zu", array, n,
                           graph->u.n);
     return MSKP_OK;
 }
@@ -653,7 +654,8 @@ const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t
 mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp_value_info *info,
                                 mskp_error *err)
 {
-    if (!graph || !info) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "graph or info is NULL");
+    const mskp_status status = MSKPI_GIVEN(err, graph, info);
+    if (status) return status;
     if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
     if (!handle.id || handle.id > graph->nvalues)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu",

@@ -42,14 +42,12 @@ static const tensor_view *view_of(walker *w, uint32_t param)
     return &w->views[param];
 }
 
-static double element(walker *w, uint32_t param, const char *at, mskp_dtype dtype)
+static double element(walker *w, uint32_t param, const char *at)
 {
-    char room[NAME_ROOM];
-    const double x = mskpi_load(at, dtype);
+    const tensor_view *v = &w->views[param];
+    const double x = mskpi_load(at, v->dtype);
     if (isfinite(x)) return x;
-    if (!w->status)
-        w->status = mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: an element is not a finite number",
-                               mskpi_short(mskpi_param_name(w->graph, param), room));
+    if (!w->status) w->status = mskpi_not_finite(w->graph, param, v, at, w->err);
     return 0;
 }
 
@@ -71,7 +69,7 @@ static double vector(walker *w, uint32_t param, size_t i, double none)
     if (s != AS_IT_IS) return s == ONE;
     const tensor_view *v = view_of(w, param);
     if (!v) return 0;
-    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element), v->dtype);
+    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element));
 }
 
 /* Is an element below `at`, from axis d on, not zero? Index `index` of axis `fixed`. With `staying`,
@@ -83,7 +81,7 @@ static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, in
     uint32_t roles;
     while (d == fixed) d++;
     if (d >= v->ndim) {
-        const double x = element(w, param, at, v->dtype);
+        const double x = element(w, param, at);
         return x < 0 || x > 0;
     }
     const uint32_t *units = axis_units(w->graph, param, d, &roles);
@@ -113,6 +111,36 @@ int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index)
 
 /* ---- Weights ---- */
 
+/* Bytes from the first tap of an output and an input to another. */
+static ptrdiff_t tap_offset(const tensor_view *v, size_t tap)
+{
+    ptrdiff_t offset = 0;
+    for (uint32_t d = v->ndim; d-- > 2; tap /= v->shape[d])
+        offset += v->stride[d] * (ptrdiff_t)(tap % v->shape[d] * v->element);
+    return offset;
+}
+
+/* The indices on the first two axes. */
+static void rows_of(const weight_form *f, size_t o, size_t i, size_t index[2])
+{
+    index[f->transposed] = f->transposed ? o % (f->out / f->groups) : o + f->first_row;
+    index[!f->transposed] = f->transposed ? i : i % (f->in / f->groups);
+}
+
+static char *first_tap(const tensor_view *v, const size_t index[2])
+{
+    char *at = v->data;
+    for (uint32_t d = 0; d < 2; d++) at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
+    return at;
+}
+
+char *mskpi_weight_at(const tensor_view *v, const weight_form *f, size_t o, size_t i, size_t tap)
+{
+    size_t index[2];
+    rows_of(f, o, i, index);
+    return first_tap(v, index) + tap_offset(v, tap);
+}
+
 mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
 {
     const mskp_graph *g = w->graph;
@@ -120,28 +148,21 @@ mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
     const graph_param *p = &g->params[s->params[0]];
     *x = (walk_weight){.param = s->params[0],
                        .bias = s->params[1],
-                       .out_axis = s->kind == STEP_TRANSPOSED,
-                       .out = g->values[value].view.n,
-                       .in = g->values[g->step_inputs[s->first_input]].view.n,
-                       .groups = s->kind == STEP_LINEAR ? 1 : s->groups,
-                       .taps = 1,
-                       .first_row = s->first};
+                       .form = {.transposed = s->kind == STEP_TRANSPOSED,
+                                .out = g->values[value].view.n,
+                                .in = g->values[g->step_inputs[s->first_input]].view.n,
+                                .groups = s->kind == STEP_LINEAR ? 1 : s->groups,
+                                .taps = 1,
+                                .first_row = s->first}};
     x->view = view_of(w, x->param);
     if (!x->view) return w->status;
     for (uint32_t d = 0; d < 2; d++) x->units[d] = axis_units(g, x->param, d, &x->roles[d]);
-    for (uint32_t d = 2; d < p->ndim; d++) x->taps *= x->view->shape[d];
-    x->offset = mskpi_alloc(&g->host, x->taps, sizeof *x->offset);
+    for (uint32_t d = 2; d < p->ndim; d++) x->form.taps *= x->view->shape[d];
+    x->offset = mskpi_alloc(&g->host, x->form.taps, sizeof *x->offset);
     if (!x->offset)
         return w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
                                       mskp_status_text(MSKP_NO_MEMORY));
-    for (size_t t = 0; t < x->taps; t++) {
-        size_t rest = t;
-        for (uint32_t d = p->ndim; d-- > 2;) {
-            const size_t index = rest % x->view->shape[d];
-            rest /= x->view->shape[d];
-            x->offset[t] += x->view->stride[d] * (ptrdiff_t)(index * x->view->element);
-        }
-    }
+    for (size_t t = 0; t < x->form.taps; t++) x->offset[t] = tap_offset(x->view, t);
     return MSKP_OK;
 }
 
@@ -154,22 +175,18 @@ void mskpi_walk_weight_free(const walker *w, walk_weight *x)
 static const char *taps_at(const walker *w, const walk_weight *x, size_t o, size_t i)
 {
     size_t index[2];
-    index[x->out_axis] = x->out_axis ? o % (x->out / x->groups) : o + x->first_row;
-    index[!x->out_axis] = x->out_axis ? i : i % (x->in / x->groups);
-    const char *at = x->view->data;
-    for (uint32_t d = 0; d < 2; d++) {
+    rows_of(&x->form, o, i, index);
+    for (uint32_t d = 0; d < 2; d++)
         if (x->units[d] && stands(w, x->roles[d], x->units[d][index[d]]) == ZERO) return NULL;
-        at += x->view->stride[d] * (ptrdiff_t)(index[d] * x->view->element);
-    }
-    return at;
+    return first_tap(x->view, index);
 }
 
 int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps)
 {
     const char *at = taps_at(w, x, o, i);
     int any = 0;
-    for (size_t t = 0; at && t < x->taps; t++) {
-        taps[t] = element(w, x->param, at + x->offset[t], x->view->dtype);
+    for (size_t t = 0; at && t < x->form.taps; t++) {
+        taps[t] = element(w, x->param, at + x->offset[t]);
         any |= taps[t] < 0 || taps[t] > 0;
     }
     return any;
@@ -192,15 +209,15 @@ static const double *input_of(const walker *w, const graph_step *s, size_t k)
 static double mix(walker *w, const walk_weight *x, const tap_classes *t, const double *k, size_t o,
                   double *taps, double *sums)
 {
-    const size_t in = x->in / x->groups, first = o / (x->out / x->groups) * in;
-    memset(sums, 0, x->taps * sizeof *sums);
+    const size_t in = x->form.in / x->form.groups, first = o / (x->form.out / x->form.groups) * in;
+    memset(sums, 0, x->form.taps * sizeof *sums);
     for (size_t i = first; i < first + in && !w->status; i++) {
         if (k[i] == 0 || !mskpi_walk_taps(w, x, o, i, taps)) continue;
         if (isnan(k[i]) || !mskpi_taps_uniform(t)) return LIVE;
-        for (size_t j = 0; j < x->taps; j++) sums[j] += k[i] * taps[j];
+        for (size_t j = 0; j < x->form.taps; j++) sums[j] += k[i] * taps[j];
     }
     const double sum = mskpi_taps_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
-    return sum + vector(w, x->bias, o + x->first_row, 0);
+    return sum + vector(w, x->bias, o + x->form.first_row, 0);
 }
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
@@ -219,12 +236,12 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
         return;
     }
     const int failed = mskpi_taps_make(w->graph, value, &t);
-    double *room = mskpi_alloc(host, mskpi_product(2, x.taps), sizeof *room);
+    double *room = mskpi_alloc(host, mskpi_product(2, x.form.taps), sizeof *room);
     if (failed || !room)
         w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
                                mskp_status_text(MSKP_NO_MEMORY));
-    for (size_t o = 0; o < x.out && !w->status; o++)
-        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, room, room + x.taps);
+    for (size_t o = 0; o < x.form.out && !w->status; o++)
+        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, room, room + x.form.taps);
     mskpi_free(host, room);
     mskpi_taps_free(host, &t);
     mskpi_walk_weight_free(w, &x);
@@ -343,7 +360,7 @@ static double looked_up(walker *w, uint32_t param, size_t c)
     double first = 0;
     for (size_t i = 0; v && i < v->shape[0]; i++) {
         const ptrdiff_t at = v->stride[0] * (ptrdiff_t)i + v->stride[1] * (ptrdiff_t)c;
-        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element, v->dtype);
+        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element);
         if (i && x != first) return LIVE;
         first = x;
     }

@@ -802,7 +802,7 @@ static mskp_status call_constants_apply(stage *s, mskp_error *err)
     mskp_constants *c = NULL;
     uint8_t kept[MOST_UNITS];
     mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, NULL, s->params,
-                                               s->out.values, kept, &c, err);
+                                               s->out.gradients, kept, &c, err);
     if (!status) status = mskp_constants_apply(c, s->params, s->out.gradients, err);
     mskp_constants_destroy(c);
     return status;

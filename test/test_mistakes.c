@@ -244,6 +244,99 @@ START_TEST(sentences_name_the_call)
 }
 END_TEST
 
+/* Which of several it is. */
+START_TEST(nulls_are_named)
+{
+    host h;
+    mskp_plan *plan, *no_plan = NULL;
+    mskp_constants *c, *no_constants = NULL;
+    mskp_constants_report r = {.bound = 0};
+    mskp_value_info info;
+    mskp_tensor view = {0};
+    const mskp_rule rule = {.remove_fraction = 0.5};
+    const uint32_t index[2] = {0, 1};
+    double scores[4] = {0};
+    uint8_t keep[4] = {0};
+    uint32_t map[4] = {0};
+    size_t n = 0;
+    set_up(&h);
+    const mskp_graph *g = h.graph;
+    mskp_tensor *v = h.values;
+    ck_assert_int_eq(mskp_plan_create(g, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, keep, &c, NULL), MSKP_OK);
+#define MISSING(call, name)                            \
+    do {                                               \
+        ck_assert_int_eq(call, MSKP_BAD_ARGUMENT);     \
+        ck_assert_str_eq(h.err.text, name " is NULL"); \
+    } while (0)
+    MISSING(mskp_value_get_info(NULL, (mskp_value){1}, &info, &h.err), "graph");
+    MISSING(mskp_value_get_info(g, (mskp_value){1}, NULL, &h.err), "info");
+    MISSING(mskp_param_view(NULL, (mskp_param){1}, NULL, NULL, MSKP_F32, &view, &h.err), "graph");
+    MISSING(mskp_param_view(g, (mskp_param){1}, NULL, NULL, MSKP_F32, NULL, &h.err), "view");
+    MISSING(mskp_select(g, 4, NULL, &rule, keep, NULL, &h.err), "scores");
+    MISSING(mskp_select(g, 4, scores, NULL, keep, NULL, &h.err), "rule");
+    MISSING(mskp_select(g, 4, scores, &rule, NULL, NULL, &h.err), "keep");
+    MISSING(mskp_mask_write(g, 4, NULL, 0, NULL, &n, &h.err), "keep");
+    MISSING(mskp_mask_write(g, 4, keep, 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_mask_read(g, 0, NULL, 4, keep, &h.err), "text");
+    MISSING(mskp_mask_read(g, 0, "", 4, NULL, &h.err), "keep");
+    MISSING(mskp_mask_compose(g, 4, NULL, 2, keep, keep, &h.err), "keep");
+    MISSING(mskp_mask_compose(g, 4, KEEP, 2, NULL, keep, &h.err), "small_keep");
+    MISSING(mskp_mask_compose(g, 4, KEEP, 2, keep, NULL, &h.err), "both");
+    MISSING(mskp_constants_create(g, 4, NULL, NULL, PARAMS, v, keep, &c, &h.err), "keep");
+    MISSING(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, NULL, &c, &h.err), "kept");
+    MISSING(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, keep, NULL, &h.err), "constants");
+    MISSING(mskp_constants_get(no_constants, 0, &r, &h.err), "constants");
+    MISSING(mskp_constants_get(c, 0, NULL, &h.err), "report");
+    MISSING(mskp_constants_total(no_constants, &r, &h.err), "constants");
+    MISSING(mskp_constants_total(c, NULL, &h.err), "total");
+    MISSING(mskp_constants_carriers(no_constants, 4, keep, &h.err), "constants");
+    MISSING(mskp_constants_carriers(c, 4, NULL, &h.err), "carrier");
+    MISSING(mskp_constants_apply(no_constants, PARAMS, v, &h.err), "constants");
+    MISSING(mskp_plan_param_map(no_plan, (mskp_param){1}, 0, 4, map, &h.err), "plan");
+    MISSING(mskp_plan_param_map(plan, (mskp_param){1}, 0, 4, NULL, &h.err), "map");
+    MISSING(mskp_plan_value_map(no_plan, (mskp_value){1}, 4, map, &h.err), "plan");
+    MISSING(mskp_plan_value_map(plan, (mskp_value){1}, 4, NULL, &h.err), "map");
+    MISSING(mskp_plan_views(no_plan, PARAMS, v, v, &h.err), "plan");
+    MISSING(mskp_plan_views(plan, PARAMS, v, NULL, &h.err), "small");
+    MISSING(mskp_take(NULL, NULL, 0, 2, index, v, &h.err), "from");
+    MISSING(mskp_take(NULL, v, 0, 2, index, NULL, &h.err), "to");
+    MISSING(mskp_take(NULL, v, 0, 2, NULL, v, &h.err), "index");
+    mskp_plan_destroy(plan);
+    mskp_constants_destroy(c);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
+/* Which array is too long or too short. */
+START_TEST(arrays_of_another_length_are_named)
+{
+    host h;
+    double scores[5] = {0};
+    uint8_t keep[5] = {0};
+    set_up(&h);
+#define LONG(call, name)                                                    \
+    do {                                                                    \
+        ck_assert_int_eq(call, MSKP_OTHER_NETWORK);                         \
+        ck_assert_str_eq(h.err.text, name " has 5 units, the graph has 4"); \
+    } while (0)
+    LONG(mskp_score(h.graph, NULL, PARAMS, h.values, 5, scores, &h.err), "scores");
+    LONG(mskp_score_channels(h.graph, 0, NULL, MSKP_REDUCE_SUM, 5, scores, &h.err), "scores");
+    LONG(mskp_select(h.graph, 5, scores, &(mskp_rule){.remove_fraction = 1}, keep, NULL, &h.err),
+         "scores");
+    LONG(mskp_exact(h.graph, 0, 5, keep, &h.err), "exact");
+    LONG(mskp_measure(h.graph, 5, keep, NULL, NULL, &h.err), "keep");
+    LONG(mskp_mask_read(h.graph, 0, "", 5, keep, &h.err), "keep");
+    LONG(mskp_penalty_shrink(h.graph, 5, keep, NULL, 1, PARAMS, h.values, &h.err), "keep");
+    mskp_constants *c;
+    ck_assert_int_eq(
+        mskp_constants_create(h.graph, 4, KEEP, NULL, PARAMS, h.values, keep, &c, NULL), MSKP_OK);
+    LONG(mskp_constants_carriers(c, 5, keep, &h.err), "carrier");
+    mskp_constants_destroy(c);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mistakes");
@@ -257,6 +350,8 @@ int main(void)
     tcase_add_test(tests, a_threshold_that_is_not_asked);
     tcase_add_test(tests, scores_that_say_nothing);
     tcase_add_test(tests, sentences_name_the_call);
+    tcase_add_test(tests, nulls_are_named);
+    tcase_add_test(tests, arrays_of_another_length_are_named);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

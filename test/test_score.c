@@ -190,6 +190,8 @@ START_TEST(options_are_checked)
     const mskp_scoring wrong[] = {{.norm = (mskp_norm_kind)2},
                                   {.reduce = (mskp_reduce)6},
                                   {.roles = 64},
+                                  {.vote_threshold = 0.5},
+                                  {.reduce = MSKP_REDUCE_JOINT, .vote_threshold = (double)NAN},
                                   {.reserved = {0, 0, 0, 1}},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = -1},
@@ -197,7 +199,7 @@ START_TEST(options_are_checked)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         mskp_status s = mskp_score(t.graph, &wrong[i], mskp_count(t.graph).params, values.views,
                                    t.units, scores, &err);
-        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i >= 4 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
+        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i >= 6 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
                       (int)s);
         ck_assert_int_eq(err.status, s);
     }
@@ -233,7 +235,8 @@ START_TEST(scores_that_are_no_numbers)
     const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double scores[2] = {7, 7};
     for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_VOTE; reduce++) {
-        const mskp_scoring how = {.reduce = (mskp_reduce)reduce, .vote_threshold = 0.5};
+        const mskp_scoring how = {.reduce = (mskp_reduce)reduce,
+                                  .vote_threshold = reduce == MSKP_REDUCE_VOTE ? 0.5 : 0};
         mskp_error err = {0};
         for (int i = 0; i < 3; i++) {
             /* One vote each: the smaller norm alone would be a score. */
@@ -499,7 +502,7 @@ START_TEST(threads_do_not_show)
             mskp_scoring how = {.norm = MSKP_NORM_L2,
                                 .reduce = (mskp_reduce)reduce,
                                 .roles = MSKP_ROLES_UNIT,
-                                .vote_threshold = 0.5};
+                                .vote_threshold = reduce == MSKP_REDUCE_VOTE ? 0.5 : 0};
             REQUIRE_OK(mskp_score(a.graph, &how, mskp_count(a.graph).params, values.views, a.units,
                                   x, NULL));
             REQUIRE_OK(mskp_score(b.graph, &how, mskp_count(b.graph).params, values.views, a.units,

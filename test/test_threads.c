@@ -128,7 +128,7 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
         const mskp_scoring scoring = {.norm = i < 6 ? MSKP_NORM_L1 : MSKP_NORM_L2,
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
-                                      .vote_threshold = 0.25};
+                                      .vote_threshold = i % 6 == 5 ? 0.25 : 0};
         tell(j,
              mskp_score(g, &scoring, mskp_count(g).params, values->views, units, scores, &j->err));
         add(j, scores, units * sizeof *scores);

@@ -79,8 +79,14 @@ START_TEST(composed_is_both)
         require_same_graph(two.small, both.small);
 
         /* Onto the first mask. */
+        const uint8_t *first = arena_copy(&t.mem, keep, t.units, 1);
         REQUIRE_OK(mskp_mask_compose(t.graph, t.units, keep, left, second, keep, NULL));
         REQUIRE(!memcmp(keep, last, t.units), "another mask in place");
+        /* Onto the second. */
+        uint8_t *room = arena_get(&t.mem, t.units + 1, 1);
+        memcpy(room, second, left);
+        REQUIRE_OK(mskp_mask_compose(t.graph, t.units, first, left, room, room, NULL));
+        REQUIRE(!memcmp(room, last, t.units) && !room[t.units], "another mask onto the second");
         surgery_end(&one);
         surgery_end(&two);
         surgery_end(&both);
@@ -106,7 +112,7 @@ START_TEST(composing_is_refused)
     ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 9, NULL, both, &err), MSKP_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 9, second, NULL, &err), MSKP_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 10, second, both, &err), MSKP_OTHER_NETWORK);
-    ck_assert_str_eq(err.text, "the second mask has 10 units, the first keeps 9 of 10");
+    ck_assert_str_eq(err.text, "small_keep has 10 units, keep keeps 9 of 10");
     for (int i = 0; i < 10; i++) ck_assert_int_eq(both[i], 7);
     mskp_graph_destroy(g);
     mskp_graph_destroy(unfinished);

@@ -5,7 +5,7 @@
 #include "net.h"
 
 /* Values with more are not described, but pinned. */
-#define MOST_CHANNELS ((size_t)1 << 24)
+#define MOST_CHANNELS ((size_t)1 << 20)
 
 /* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
  * then does no harm. */

@@ -251,7 +251,7 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     const size_t length = y->dims.dim[axis], after = product_of(&y->dims, axis + 1, g->end_y);
     const size_t before = all / length / after;
     size_t spatial[MSKP_MAX_SPATIAL];
-    if (all > MOST_CHANNELS / 4) return (mskp_value){0};
+    if (all > 4 * MOST_CHANNELS) return (mskp_value){0};
     size_t *at = malloc(length * sizeof *at);
     if (!at) return (mskp_value){0};
     const uint32_t ns = layout(n, &y->dims, axis, spatial);

@@ -36,9 +36,10 @@ bool numbers_of_tensor(model *m, tensor_proto *t, numbers *to);
  * outputs[] <- what the node makes of inputs (n of them; NULL: not given). As ONNX defines the
  * operator in this opset: types, broadcasting, negative axes and indices, integer division towards
  * zero. Sums of 32-bit types are taken in 64 bits or in double precision, then brought into the
- * type. False: not an operator that it knows, not this way, too large, or an error in the node:
- * nothing is known then, and the outputs are all zero. Constant, and its tensors, too. Shape and
- * Size are the caller's, who knows shapes of what is not known.
+ * type; one of whole numbers that does not fit is not known. False: not an operator that it knows,
+ * not this way, too large, or an error in the node: nothing is known then, and the outputs are all
+ * zero. Constant, and its tensors, too. Shape and Size are the caller's, who knows shapes of what is
+ * not known.
  */
 bool fold_node(model *m, const node_proto *node, size_t n, const numbers *const *inputs,
                size_t n_outputs, numbers *outputs);

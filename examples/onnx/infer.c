@@ -687,10 +687,23 @@ static bool infer_numbers(net *n, const node_proto *node)
     return good;
 }
 
+/* What was known of the outputs before the node was mended. */
+static void forget(const net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_output; k++) {
+        tensor *t = net_output(n, node, k);
+        if (!t || t->data) continue;
+        numbers_free(&t->numbers);
+        t->known = false;
+        t->follow_count = 0;
+    }
+}
+
 bool infer_node(net *n, const node_proto *node)
 {
     rule *r = find_rule(node);
     dims *out = calloc(node->n_output + 1, sizeof *out);
+    forget(n, node);
     if (!out) return fail(n->f, "no memory for the shapes of a %s", node->op_type);
     const bool known = r && r(n, node, out);
     for (size_t k = 0; r && k < node->n_output; k++) {

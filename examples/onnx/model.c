@@ -1,3 +1,4 @@
+/* Reading a model, and what makes a file one. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>

@@ -28,7 +28,7 @@ bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 
 typedef struct model {
     Onnx__ModelProto *proto;
     graph_proto *graph;
-    size_t opset;         /* of ONNX's own domain */
+    size_t opset;         /* of ONNX's own domain; 0: the model names none */
     size_t bytes;         /* of the file, and of those beside it that hold data */
     bool external;        /* some tensor's data lie in another file */
     struct mapping *maps; /* private: these files */
@@ -46,9 +46,11 @@ bool model_read(model *m, const char *path, failure *f);
 bool model_parse(model *m, const void *bytes, size_t size, failure *f);
 void model_free(model *m);
 
-/* Writes the model, as it is now, to a file that appears under its name when it is complete. Data that lay in other files
- * go to one new file, the base name of path with ".data" behind it. Never holds a second copy of
- * the tensors. */
+/*
+ * Writes the model, as it is now, to a file that appears under its name when it is complete. Data
+ * that lay in other files go to one new file beside it, of its name with ".data" behind. Neither
+ * may be a file that was read. Never holds a second copy of the tensors.
+ */
 bool model_write(const model *m, const char *path, failure *f);
 
 /* Product of the dims; SIZE_MAX: negative, or larger than memory can be. */
@@ -56,9 +58,10 @@ size_t tensor_elements(const tensor_proto *t);
 
 /*
  * Where the elements lie: *data, packed, in the order of the dims. Typed fields of half floats, of
- * bfloats and of small integers (one element in each 32-bit word) become raw_data first, and data of
- * other files are mapped. dtype: mskp's; types that mskp does not compute with are MSKP_BYTES_n.
- * Strings, sparse and 4-bit tensors are refused.
+ * bfloats and of small integers (one element in each larger word) become raw_data first, and data of
+ * other files are mapped: *data is for reading. dtype: mskp's; types that mskp does not compute with
+ * are MSKP_BYTES_n. Strings, elements of less than a byte and types that are not known are refused.
+ * Without elements, *data may be NULL.
  */
 bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
 

@@ -160,7 +160,8 @@ static void set_entry(placed *p, size_t i, char *key, char *value)
 static void put(placement *all)
 {
     static char location[] = "location", offset[] = "offset", length[] = "length";
-    for (placed *p = all->list; p < all->list + all->count; p++) {
+    for (size_t i = 0; i < all->count; i++) {
+        placed *p = &all->list[i];
         snprintf(p->offset, sizeof p->offset, "%zu", p->at);
         snprintf(p->length, sizeof p->length, "%zu", p->size);
         set_entry(p, 0, location, all->location);
@@ -174,7 +175,7 @@ static void put(placement *all)
 
 static void put_back(placement *all)
 {
-    for (placed *p = all->list; p < all->list + all->count; p++) *p->t = p->kept;
+    for (size_t i = 0; i < all->count; i++) *all->list[i].t = all->list[i].kept;
     free(all->list);
     free(all->location);
 }
@@ -198,7 +199,8 @@ static void write_data(const placement *all, FILE *stream)
 {
     static const char zeros[ALIGNMENT];
     size_t at = 0;
-    for (const placed *p = all->list; p < all->list + all->count; p++) {
+    for (size_t i = 0; i < all->count; i++) {
+        const placed *p = &all->list[i];
         if (p->at > at) fwrite(zeros, 1, p->at - at, stream);
         if (p->size) fwrite(p->bytes, 1, p->size, stream);
         at = p->at + p->size;

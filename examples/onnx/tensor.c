@@ -1,3 +1,4 @@
+/* A tensor's elements, wherever a file has them. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
@@ -10,17 +11,15 @@
 /* The typed field that a type's elements may lie in, instead of raw_data. */
 typedef enum store { FLOATS, DOUBLES, WORDS, LONGS, UNSIGNED, STRINGS, STORES } store;
 
-#define STORE(field)                                                                   \
-    {                                                                                  \
-#field, sizeof *((tensor_proto *)0)->field, offsetof(tensor_proto, n_##field), \
-            offsetof(tensor_proto, field)                                              \
-    }
+#define STORE(field)                                                       \
+    sizeof *((tensor_proto *)0)->field, offsetof(tensor_proto, n_##field), \
+        offsetof(tensor_proto, field), #field
 
 static const struct {
-    const char *name;
     size_t size, count, data; /* of one number; where the message has their number, and them */
-} stores[] = {STORE(float_data), STORE(double_data), STORE(int32_data),
-              STORE(int64_data), STORE(uint64_data), STORE(string_data)};
+    const char *name;
+} stores[] = {{STORE(float_data)}, {STORE(double_data)}, {STORE(int32_data)},
+              {STORE(int64_data)}, {STORE(uint64_data)}, {STORE(string_data)}};
 
 typedef struct kind {
     const char *name;

@@ -1,35 +1,22 @@
 /* What is done with a finished graph: plans, cuts, scores, selection, penalties, with any arguments. */
-#include "calls.h"
+#include "user.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { MOST_ELEMENTS = 512 };
 
-typedef struct user {
-    rng *r;
-    purse *purse;
-    const mskp_graph *g;
-    mskp_counts n;
-    arena mem;
-    uint8_t *keep;
-    mskp_tensor *values, *others; /* two sets; those that are not too large */
-    view_buf *buf;                /* where values lie */
-} user;
-
-static size_t wrong_or(user *u, size_t good)
+size_t wrong_or(user *u, size_t good)
 {
     return rng_chance(u->r, 0.03) ? absurd(u->r) : good;
 }
 
-/* Makes this call's n-th allocation fail now and then. */
-static void endanger(user *u)
+void endanger(user *u)
 {
     purse_fail(u->purse, rng_chance(u->r, 0.3) ? rng_from(u->r, 1, 40) : 0);
 }
 
-/* A refusal has a sentence; no memory is said only if there was none. Nothing is left behind. */
-static void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live)
+void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live)
 {
     require_sentence(status, err);
     REQUIRE((status == MSKP_NO_MEMORY) == u->purse->empty, "%s", err->text);
@@ -37,7 +24,7 @@ static void require_refusal(user *u, mskp_status status, const mskp_error *err, 
     purse_fail(u->purse, 0);
 }
 
-static uint8_t *random_keep(user *u)
+uint8_t *random_keep(user *u)
 {
     uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
     const double share = (double)rng_below(u->r, 5) / 4;
@@ -55,8 +42,7 @@ static size_t kept_in(const uint32_t *units, size_t n, const uint8_t *keep)
 
 /* ---- Plans ---- */
 
-/* Would a list be empty? */
-static bool empties(const user *u, const uint8_t *keep)
+bool empties(const user *u, const uint8_t *keep)
 {
     bool empty = false;
     size_t n;
@@ -126,8 +112,7 @@ static void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small
     require_consistent(small);
 }
 
-/* NULL: refused, as it should be. */
-static mskp_plan *planned(user *u, mskp_graph **small)
+mskp_plan *planned(user *u, mskp_graph **small)
 {
     mskp_plan *plan = NULL;
     mskp_error err = {0};
@@ -188,8 +173,7 @@ static void make_sets(user *u)
     u->others = make_set(u, arena_get(&u->mem, u->n.params + 1, sizeof *u->buf));
 }
 
-/* Something of one tensor that makes the set wrong, whatever its memory. */
-static bool spoil_set(user *u, mskp_tensor *tensors)
+bool spoil_set(user *u, mskp_tensor *tensors)
 {
     if (!u->n.params) return false;
     mskp_tensor *t = &tensors[rng_from(u->r, 1, u->n.params)];
@@ -213,13 +197,12 @@ static bool spoil_set(user *u, mskp_tensor *tensors)
     return true;
 }
 
-static mskp_tensor *copy_of(user *u, const mskp_tensor *tensors)
+mskp_tensor *copy_of(user *u, const mskp_tensor *tensors)
 {
     return arena_copy(&u->mem, tensors, u->n.params + 1, sizeof *tensors);
 }
 
-/* What lies in memory now; restored by a second call with what the first returned. */
-static unsigned char **bytes_of(user *u, unsigned char **restore)
+unsigned char **bytes_of(user *u, unsigned char **restore)
 {
     unsigned char **all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
     for (size_t p = 1; p <= u->n.params; p++) {
@@ -230,7 +213,7 @@ static unsigned char **bytes_of(user *u, unsigned char **restore)
     return all;
 }
 
-static void require_untouched(const user *u, unsigned char *const *was, const char *call)
+void require_untouched(const user *u, unsigned char *const *was, const char *call)
 {
     for (size_t p = 1; p <= u->n.params; p++)
         REQUIRE(!was[p] || !memcmp(was[p], u->buf[p].memory, u->buf[p].bytes),
@@ -319,6 +302,7 @@ static void call_score(user *u)
                       .reduce = (mskp_reduce)rng_below(u->r, 6),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
+    if (s.reduce != MSKP_REDUCE_VOTE) s.vote_threshold = 0;
     mskp_error err = {0};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
     mskp_tensor *tensors = copy_of(u, u->values);
@@ -605,38 +589,48 @@ static void call_view(user *u)
     REQUIRE(view.ndim == ndim && view.dtype == MSKP_F16, "%u axes", view.ndim);
 }
 
+/* As many as there were at first; what came later has bytes of its own, behind these. */
+static void first_calls(user *u)
+{
+    for (size_t n = rng_from(u->r, 1, 4); n > 0; n--) switch (rng_below(u->r, 6)) {
+        case 0:
+            u->keep = random_keep(u);
+            call_plan(u);
+            break;
+        case 1:
+            call_score(u);
+            break;
+        case 2:
+            call_score_channels(u);
+            break;
+        case 3:
+            call_select(u);
+            call_plan(u);
+            break;
+        case 4:
+            call_penalty(u);
+            break;
+        default:
+            call_take(u);
+        }
+}
+
+static void further_calls(user *u)
+{
+    static void (*const all[])(user *) = {call_constants, call_constants, call_restore,
+                                          call_compose,   call_maps,      call_report,
+                                          call_view};
+    for (size_t n = rng_from(u->r, 1, 2); n > 0; n--)
+        all[rng_below(u->r, sizeof all / sizeof *all)](u);
+}
+
 void calls_finished(rng *r, purse *p, const mskp_graph *graph)
 {
     user u = {.r = r, .purse = p, .g = graph, .n = mskp_count(graph)};
     purse_fail(p, 0);
     u.keep = random_keep(&u);
     make_sets(&u);
-    for (size_t n = rng_from(r, 1, 4); n > 0; n--) switch (rng_below(r, 6)) {
-        case 0:
-            u.keep = random_keep(&u);
-            call_plan(&u);
-            break;
-        case 1:
-            call_score(&u);
-            break;
-        case 2:
-            call_score_channels(&u);
-            break;
-        case 3:
-            call_select(&u);
-            call_plan(&u);
-            break;
-        case 4:
-            call_penalty(&u);
-            break;
-        case 5:
-            call_take(&u);
-            break;
-        case 6:
-            call_view(&u);
-            break;
-        default:
-            call_plan(&u);
-        }
+    first_calls(&u);
+    further_calls(&u);
     arena_free(&u.mem);
 }

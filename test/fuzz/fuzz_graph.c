@@ -2,6 +2,7 @@
  * Networks made of bytes. The first byte says how:
  *
  *   operators   a random recipe, whose choices are the bytes', against the model and the laws
+ *   constants   such a recipe, some units leave, and their constants are handed on: against the laws
  *   primitives  fresh, pick, concat, tie, pin, bind, macs in any order, against the model
  *   calls       the public interface with any arguments, good or absurd, and memory that ends
  */
@@ -11,7 +12,7 @@
 
 #include "calls/calls.h"
 #include "fuzz.h"
-#include "interpreter/laws.h"
+#include "interpreter/handing.h"
 #include "interpreter/walk.h"
 
 uint64_t trial_seed;
@@ -91,6 +92,54 @@ static void operators(rng *r)
     require_model(t.graph, &t.model);
     try_law(&t, law);
     trial_end(&t);
+    REQUIRE(!p.live, "%zu blocks are left", p.live);
+}
+
+/* ---- Constants ---- */
+
+static void require_handed(handing *h)
+{
+    double room[NET_MAX_NODES];
+    ratios r = {room, 0, NET_MAX_NODES};
+    const double d = outputs_off(h);
+    if (h->total.exact) REQUIRE(isnan(d) || d <= 1e-12, "said to be exact, off by %g", d);
+    if (!isnan(d)) (void)check_bounds(h, &r);
+    require_consistent(h->s.small);
+}
+
+static void constants(rng *r)
+{
+    handing h = {0}, b;
+    purse p = {.most = SIZE_MAX};
+    const mskp_host host = purse_host(&p);
+    const uint32_t roles = (uint32_t)rng_below(r, MSKP_ROLES_UNIT + 1);
+    const bool by_library = rng_chance(r, 0.5), again = rng_chance(r, 0.25);
+    const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(r, 4),
+                                      .zeroed = by_library ? roles : 0,
+                                      .merge_above = (double)rng_below(r, 4) / 4};
+    const net_options options = {.steps = rng_from(r, 1, 6),
+                                 .max_channels = rng_from(r, 2, 6),
+                                 .inexact = rng_chance(r, 0.2),
+                                 .constants = true};
+    const size_t spare = r->left / 4; /* for what comes after the recipe */
+    rng first = *r;
+    first.left -= spare;
+    trial_steered(&h.t, first, &options, &host);
+    h.t.r.left += spare;
+    handing_of_trial(&h);
+    h.keep = random_mask(&h.t);
+    hand_on(&h, &desc, roles);
+    require_handed(&h);
+    if (again) {
+        again_begin(&b, &h);
+        if (again_leave(&b)) {
+            hand_on(&b, &desc, roles);
+            require_handed(&b);
+            round_end(&b);
+        }
+        again_end(&b, &h);
+    }
+    handing_end(&h);
     REQUIRE(!p.live, "%zu blocks are left", p.live);
 }
 
@@ -292,9 +341,10 @@ static void calls(rng *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const layers[])(rng *) = {operators, primitives, calls, calls};
+    static void (*const layers[2][4])(rng *) = {{operators, primitives, calls, calls},
+                                                {constants, primitives, calls, calls}};
     if (size < 2) return 0;
     rng r = rng_steered(data[1], size - 2, data + 2);
-    layers[data[0] % 4](&r);
+    layers[data[0] >= 128][data[0] % 4](&r);
     return 0;
 }

@@ -14,22 +14,22 @@ uint8_t *random_mask(trial *t)
     return keep;
 }
 
-/* All slices of removed units become zero: their own, and what reads them. */
+void zero_leaving(const net_param *q, uint32_t d, const uint32_t *unit, const uint8_t *keep)
+{
+    size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+    do {
+        if (unit[index[d]] != MSKP_PINNED && !keep[unit[index[d]]]) q->data[i] = 0;
+        i++;
+    } while (next_index(q->ndim, q->shape, index));
+}
+
 void zero_removed(const trial *t, const uint8_t *keep, uint32_t roles)
 {
-    for (size_t p = 1; p <= t->net->params; p++) {
-        const net_param *q = &t->net->param[p];
-        size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
-        do {
-            for (uint32_t d = 0; d < q->ndim; d++) {
-                const model_axis *x = &t->model.param[p].axis[d];
-                if (x->unit && (x->roles & roles) && x->unit[index[d]] != MSKP_PINNED &&
-                    !keep[x->unit[index[d]]])
-                    q->data[i] = 0;
-            }
-            i++;
-        } while (next_index(q->ndim, q->shape, index));
-    }
+    for (size_t p = 1; p <= t->net->params; p++)
+        for (uint32_t d = 0; d < t->net->param[p].ndim; d++) {
+            const model_axis *x = &t->model.param[p].axis[d];
+            if (x->unit && (x->roles & roles)) zero_leaving(&t->net->param[p], d, x->unit, keep);
+        }
 }
 
 /* The largest difference of the outputs, over their largest number; NAN where one is not finite. */

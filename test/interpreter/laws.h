@@ -7,6 +7,9 @@
 /* A mask that leaves no list empty. Nonzero means stays; any nonzero. */
 uint8_t *random_mask(trial *t);
 
+/* Elements become zero whose unit on axis d leaves. */
+void zero_leaving(const net_param *q, uint32_t d, const uint32_t *unit, const uint8_t *keep);
+
 /* All slices of removed units with some of these roles become zero. */
 void zero_removed(const trial *t, const uint8_t *keep, uint32_t roles);
 

@@ -1,16 +1,9 @@
 /* The oracle's networks, described by the operators' names alone. */
 #include "dump.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct described {
-    arena mem;
-    mskp_graph *graph;
-    const cJSON *dump;
-    mskp_value *values; /* by the oracle's number */
-    size_t nvalues;
-} described;
 
 static const cJSON *value_of(const described *d, size_t v)
 {
@@ -73,6 +66,7 @@ static mskp_value convolve(described *d, const cJSON *node, size_t in, size_t ou
     const mskp_value x = d->values[in];
     if (strcmp(kind, "whole") == 0) c.grouping = MSKP_GROUPS_WHOLE;
     if (strcmp(kind, "tied") == 0) c.grouping = MSKP_GROUPS_TIED;
+    if (strcmp(word(node, "mode"), "zeros") != 0) c.padding = MSKP_PAD_CONTINUED;
     if (transposed) c.output_pad[0] = c.output_pad[1] = opad;
     const mskp_value y =
         transposed ? mskp_conv_transposed(d->graph, NULL, x, &c) : mskp_conv(d->graph, NULL, x, &c);
@@ -93,6 +87,84 @@ static mskp_value normalize(described *d, const cJSON *node, size_t in, mskp_nor
                         .accept_inexact = 1};
     if (kind == MSKP_GROUP_NORM) n.groups = attribute(node, "g");
     return mskp_norm(d->graph, NULL, d->values[in], &n);
+}
+
+/* Functions that the library does not have. */
+
+static double absolute(double x, const double *parameters)
+{
+    (void)parameters;
+    return fabs(x);
+}
+
+static double sine(double x, const double *parameters)
+{
+    (void)parameters;
+    return sin(x);
+}
+
+static double cosine(double x, const double *parameters)
+{
+    (void)parameters;
+    return cos(x);
+}
+
+static double softplus(double x, const double *parameters)
+{
+    (void)parameters;
+    return x > 20 ? x : log1p(exp(x));
+}
+
+static double gauss(double x, const double *parameters)
+{
+    (void)parameters;
+    return exp(-x * x);
+}
+
+static mskp_value apply_function(described *d, const cJSON *node, size_t in)
+{
+    static const struct {
+        const char *name;
+        mskp_activation_desc desc;
+    } functions[] = {{"relu", {.kind = MSKP_RELU}},
+                     {"tanh", {.kind = MSKP_TANH}},
+                     {"silu", {.kind = MSKP_SILU}},
+                     {"gelu", {.kind = MSKP_GELU}},
+                     {"relu6", {.kind = MSKP_RELU6}},
+                     {"lrelu", {.kind = MSKP_LEAKY_RELU, .parameters = {0.1}}},
+                     {"elu", {.kind = MSKP_ELU}},
+                     {"hswish", {.kind = MSKP_HARD_SWISH}},
+                     {"sigmoid", {.kind = MSKP_SIGMOID}},
+                     {"hsigmoid", {.kind = MSKP_HARD_SIGMOID}},
+                     {"abs", {.kind = MSKP_FUNCTION, .function = absolute}},
+                     {"sin", {.kind = MSKP_FUNCTION, .function = sine}},
+                     {"cos", {.kind = MSKP_FUNCTION, .function = cosine}},
+                     {"softplus", {.kind = MSKP_FUNCTION, .function = softplus}},
+                     {"gauss", {.kind = MSKP_FUNCTION, .function = gauss}}};
+    const char *name = word(node, "f");
+    for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
+        if (strcmp(functions[k].name, name) == 0)
+            return mskp_activation(d->graph, NULL, d->values[in], &functions[k].desc);
+    REQUIRE(false, "the oracle has a function %s", name);
+    return (mskp_value){0};
+}
+
+static mskp_value pool(described *d, const cJSON *node, size_t in)
+{
+    const char *kind = word(node, "kind");
+    const size_t k = attribute(node, "k"), st = attribute(node, "st"), pad = attribute(node, "pad");
+    const bool counted = cJSON_IsTrue(dump_get(dump_get(node, "a"), "incl"));
+    if (strcmp(kind, "gap") == 0)
+        return mskp_pool(d->graph, NULL, d->values[in],
+                         &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+    const bool average = strcmp(kind, "avg") == 0;
+    return mskp_pool(d->graph, NULL, d->values[in],
+                     &(mskp_pool_desc){.kind = average ? MSKP_POOL_AVERAGE : MSKP_POOL_MAX,
+                                       .size = {k, k},
+                                       .stride = {st, st},
+                                       .pad_before = {pad, pad},
+                                       .pad_after = {pad, pad},
+                                       .keeps_constants = average && pad && !counted});
 }
 
 static mskp_value attend(described *d, const cJSON *node, size_t in)
@@ -118,9 +190,9 @@ static mskp_value recur(described *d, const cJSON *node, size_t in, mskp_recurre
     const mskp_recurrent_params p = {param(d, node, "wih"), param(d, node, "whh"),
                                      param(d, node, "bih"), param(d, node, "bhh")};
     const size_t width = size_of(d, in)[1];
-    const mskp_value row =
-        mskp_pool(d->graph, NULL, d->values[in],
-                  &(mskp_pool_desc){.kind = MSKP_POOL_AVERAGE, .spatial = {1, width}});
+    const mskp_value row = mskp_pool(
+        d->graph, NULL, d->values[in],
+        &(mskp_pool_desc){.kind = MSKP_POOL_AVERAGE, .spatial = {1, width}, .keeps_constants = 1});
     return mskp_recurrent(d->graph, NULL, row, &(mskp_recurrent_desc){.kind = kind, .params = &p});
 }
 
@@ -161,10 +233,13 @@ static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t
     if (IS("inorm")) return normalize(d, node, in[0], MSKP_INSTANCE_NORM);
     if (IS("gnorm")) return normalize(d, node, in[0], MSKP_GROUP_NORM);
     if (IS("prelu")) return mskp_prelu(g, NULL, x[0], param(d, node, "slope"));
-    if (IS("unary"))
-        return mskp_activation(g, NULL, x[0], &(mskp_activation_desc){.kind = MSKP_RELU});
-    if (IS("pool") || IS("resize"))
-        return mskp_pool(g, NULL, x[0], &(mskp_pool_desc){.spatial = {hw[0], hw[1]}});
+    if (IS("unary")) return apply_function(d, node, in[0]);
+    if (IS("pool")) return pool(d, node, in[0]);
+    if (IS("resize"))
+        return mskp_pool(g, NULL, x[0],
+                         &(mskp_pool_desc){.kind = MSKP_POOL_RESIZE,
+                                           .spatial = {hw[0], hw[1]},
+                                           .keeps_constants = 1});
     if (IS("concat")) return mskp_concat(g, NULL, n, x);
     if (IS("stack")) return mskp_concat_spatial(g, NULL, 0, n, x);
     if (IS("slice")) {
@@ -204,9 +279,10 @@ static bool is_used(const described *d, const char *name)
     return false;
 }
 
-static void describe(described *d)
+void dump_describe(described *d, const cJSON *dump)
 {
     const cJSON *item;
+    *d = (described){.dump = dump};
     d->graph = mskp_graph_create(NULL);
     d->nvalues = (size_t)cJSON_GetArraySize(dump_get(d->dump, "values"));
     d->values = arena_get(&d->mem, d->nvalues, sizeof *d->values);
@@ -281,44 +357,61 @@ static void compare_kept(const described *d, const mskp_plan *plan)
     arena_free(&mem);
 }
 
-void operators_compare(const cJSON *dump)
+uint8_t *dump_keep(described *d)
 {
-    described d = {.dump = dump};
-    mskp_error err = {0};
-    mskp_plan *plan = NULL;
-    mskp_cost cost;
     const cJSON *item, *bind;
-    size_t n;
     uint32_t p = 0;
-    describe(&d);
-    const mskp_status status = mskp_graph_finish(d.graph, &err);
-    REQUIRE(status == MSKP_OK, "%s", err.text);
-    const size_t units = mskp_count(d.graph).units;
-    REQUIRE(units == dump_number(dump_get(dump, "units")), "%zu units, %zu there", units,
-            dump_number(dump_get(dump, "units")));
-    uint32_t *ours = arena_get(&d.mem, units, sizeof *ours);
-    uint32_t *theirs = arena_get(&d.mem, units, sizeof *theirs);
+    size_t n;
+    const size_t units = mskp_count(d->graph).units;
+    REQUIRE(units == dump_number(dump_get(d->dump, "units")), "%zu units, %zu there", units,
+            dump_number(dump_get(d->dump, "units")));
+    uint32_t *ours = arena_get(&d->mem, units, sizeof *ours);
+    uint32_t *theirs = arena_get(&d->mem, units, sizeof *theirs);
     for (size_t u = 0; u < units; u++) ours[u] = theirs[u] = MSKP_PINNED;
-    for (size_t v = 0; v < d.nvalues; v++) {
-        const uint32_t *list = mskp_value_units(d.graph, d.values[v], &n);
-        match(&d, list, n, dump_get(value_of(&d, v), "ids"), ours, theirs, "value", v);
+    for (size_t v = 0; v < d->nvalues; v++) {
+        const uint32_t *list = mskp_value_units(d->graph, d->values[v], &n);
+        match(d, list, n, dump_get(value_of(d, v), "ids"), ours, theirs, "value", v);
     }
-    cJSON_ArrayForEach(item, dump_get(dump, "params"))
+    cJSON_ArrayForEach(item, dump_get(d->dump, "params"))
     {
         p++;
         cJSON_ArrayForEach(bind, dump_get(item, "binds"))
         {
             const uint32_t axis = (uint32_t)dump_number(cJSON_GetArrayItem(bind, 0));
-            const uint32_t *list = mskp_param_units(d.graph, (mskp_param){p}, axis, NULL, &n);
+            const uint32_t *list = mskp_param_units(d->graph, (mskp_param){p}, axis, NULL, &n);
             if (strcmp(cJSON_GetArrayItem(bind, 2)->valuestring, "fix") == 0) continue;
-            match(&d, list, n, cJSON_GetArrayItem(bind, 1), ours, theirs, item->string, axis);
+            match(d, list, n, cJSON_GetArrayItem(bind, 1), ours, theirs, item->string, axis);
         }
     }
-
-    uint8_t *keep = arena_get(&d.mem, units, 1);
+    uint8_t *keep = arena_get(&d->mem, units, 1);
     memset(keep, 1, units);
-    size_t nremoved, *removed = dump_numbers(&d.mem, dump_get(dump, "removed"), &nremoved);
+    size_t nremoved, *removed = dump_numbers(&d->mem, dump_get(d->dump, "removed"), &nremoved);
     for (size_t i = 0; i < nremoved; i++) keep[ours[removed[i]]] = 0;
+    return keep;
+}
+
+void dump_finish(described *d)
+{
+    mskp_error err = {0};
+    REQUIRE(mskp_graph_finish(d->graph, &err) == MSKP_OK, "%s", err.text);
+}
+
+void dump_end(described *d)
+{
+    mskp_graph_destroy(d->graph);
+    arena_free(&d->mem);
+}
+
+void operators_compare(const cJSON *dump)
+{
+    described d;
+    mskp_error err = {0};
+    mskp_plan *plan = NULL;
+    mskp_cost cost;
+    dump_describe(&d, dump);
+    dump_finish(&d);
+    const size_t units = mskp_count(d.graph).units;
+    const uint8_t *keep = dump_keep(&d);
     for (int k = 0; k < 2; k++) {
         REQUIRE_OK(mskp_measure(d.graph, units, k ? keep : NULL, &cost, NULL, NULL));
         double there = cJSON_GetNumberValue(cJSON_GetArrayItem(dump_get(dump, "macs"), k));
@@ -327,6 +420,5 @@ void operators_compare(const cJSON *dump)
     REQUIRE(mskp_plan_create(d.graph, units, keep, &plan, NULL, &err) == MSKP_OK, "%s", err.text);
     compare_kept(&d, plan);
     mskp_plan_destroy(plan);
-    mskp_graph_destroy(d.graph);
-    arena_free(&d.mem);
+    dump_end(&d);
 }

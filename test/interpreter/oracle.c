@@ -226,11 +226,30 @@ static void compare(const cJSON *dump)
     arena_free(&b.mem);
 }
 
+static void compare_dump(const cJSON *dump, void *context)
+{
+    (void)context;
+    compare(dump);
+    operators_compare(dump);
+}
+
 const char *oracle_compare(uint64_t first, size_t count)
+{
+    return dump_each("-c 'import sys, os, json\n"
+                     "sys.path.insert(0, os.environ[\"MSKP_SHARED\"] + \"/oracle\")\n"
+                     "import units\n"
+                     "first, count = map(int, sys.argv[1:])\n"
+                     "for seed in range(first, first + count):\n"
+                     "    print(json.dumps(units.dump(seed), default=list))\n'",
+                     first, count, compare_dump, NULL);
+}
+
+const char *dump_each(const char *arguments, uint64_t first, size_t count,
+                      void (*each)(const cJSON *dump, void *context), void *context)
 {
     const char *shared = getenv("MSKP_SHARED");
     char command[2048], *text = NULL;
-    size_t room = 0, compared = 0;
+    size_t room = 0, seen = 0;
     FILE *file;
     if (!shared || !*shared) return "MSKP_SHARED is not set";
     (void)snprintf(command, sizeof command, "%s/oracle/units.py", shared);
@@ -239,26 +258,19 @@ const char *oracle_compare(uint64_t first, size_t count)
     if (system("/usr/bin/python3 -c 'import torch, numpy' > /dev/null 2>&1") != 0)
         return "/usr/bin/python3 has no torch";
     (void)snprintf(command, sizeof command,
-                   "PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -c 'import sys, os, json\n"
-                   "sys.path.insert(0, os.environ[\"MSKP_SHARED\"] + \"/oracle\")\n"
-                   "import units\n"
-                   "for seed in range(%llu, %llu):\n"
-                   "    print(json.dumps(units.dump(seed), default=list))\n'",
-                   (unsigned long long)first, (unsigned long long)(first + count));
+                   "PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 %s %llu %zu", arguments,
+                   (unsigned long long)first, count);
     file = popen(command, "r");
     REQUIRE(file, "no pipe");
     while (getline(&text, &room, file) > 0) {
         cJSON *dump = cJSON_Parse(text);
-        REQUIRE(dump, "no JSON after network %zu", compared);
-        trial_seed = first + compared;
-        compare(dump);
-        operators_compare(dump);
+        REQUIRE(dump, "no JSON after network %zu", seen);
+        trial_seed = first + seen++;
+        each(dump, context);
         cJSON_Delete(dump);
-        compared++;
     }
     free(text);
     int status = pclose(file);
-    REQUIRE(status == 0 && compared == count, "%zu of %zu networks, status %d", compared, count,
-            status);
+    REQUIRE(status == 0 && seen == count, "%zu of %zu networks, status %d", seen, count, status);
     return NULL;
 }

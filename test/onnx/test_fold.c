@@ -293,8 +293,6 @@ static void check_example(const example *e)
 #define LEAST    "-9223372036854775808"
 #define GREATEST "9223372036854775807"
 
-/* clang-format off: one example is one line. */
-
 EXAMPLES(constants, {"Constant", 13, "value={i64[2] 3 4}", "", "i64[2] 3 4"},
          {"Constant", 13, "value={f32 0.5}", "", "f32 0.5"},
          {"Constant", 13, "value={i64[0]}", "", "i64[0]"},
@@ -670,8 +668,6 @@ EXAMPLES(pads, {"Pad", 11, "", "i64[2] 1 2~;i64[2] 1 2;i64 9", "i64[5] 9 1 2~ 9 
          {"Pad", 18, "", "i64[1,2] 1 2;i64[2] 1 0;-;i64[1] -1", "i64[1,3] 0 1 2"},
          {"Pad", 18, "", "i64[1,2] 1 2;i64[4] 1 0 1 0;-;i64[2] 1 1", NULL})
 
-/* clang-format on */
-
 START_TEST(node_of_another_domain)
 {
     numbers in = parse_numbers("i64 1"), out;
@@ -782,6 +778,165 @@ START_TEST(broadcast_shapes)
 }
 END_TEST
 
+/*
+ * ---- nodes at random: nothing breaks, and what is said to be known is complete ----
+ *
+ * MSKP_FOLD_NODES: how many of each operator.
+ */
+
+static uint64_t next_random(uint64_t most)
+{
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 33) % (most + 1);
+}
+
+static int64_t random_whole(void)
+{
+    static const int64_t table[] = {INT64_MIN, INT64_MIN + 1, INT32_MIN,
+                                    INT32_MAX, INT64_MAX,     1 << 20};
+    return next_random(9) ? (int64_t)next_random(8) - 4 : table[next_random(5)];
+}
+
+/* Small, but where there is no element: then the other dims may be anything. */
+static shape random_shape(void)
+{
+    shape s = {.rank = next_random(next_random(9) ? 3 : MAX_RANK)};
+    for (size_t d = 0; d < s.rank; d++) s.dim[d] = 1 + next_random(s.rank > 3 ? 1 : 3);
+    if (next_random(9) || !s.rank) return s;
+    s.dim[next_random(s.rank - 1)] = PTRDIFF_MAX;
+    s.dim[next_random(s.rank - 1)] = 0;
+    if (next_random(1)) s.dim[next_random(s.rank - 1)] = (size_t)1 << next_random(40);
+    return s;
+}
+
+static int32_t random_type(void)
+{
+    static const int32_t often[] = {7, 7, 7, 1, 9, 6};
+    const size_t kinds = sizeof types / sizeof types[0];
+    return next_random(3) ? often[next_random(5)] : types[next_random(kinds - 1)].type;
+}
+
+static int64_t random_of_type(int32_t type)
+{
+    const int64_t x = random_whole();
+    if (type == 9) return x & 1;
+    if (type == 7 || (x >= 0 && x < 9)) return x;
+    return type == 13 || type == 12 || type == 4 || type == 2 ? x & 127 : -(x & 127);
+}
+
+static numbers random_numbers(int32_t type)
+{
+    numbers n = {.type = type};
+    do n.shape = random_shape();
+    while (shape_count(&n.shape) > 70000);
+    n.count = shape_count(&n.shape);
+    if (is_real(type))
+        n.real = calloc(n.count + 1, sizeof *n.real);
+    else
+        n.whole = calloc(n.count + 1, sizeof *n.whole);
+    if (!next_random(4)) n.varies = calloc(n.count + 1, 1);
+    for (size_t i = 0; i < n.count; i++) {
+        if (n.real) n.real[i] = next_random(20) ? (double)random_whole() / 2 : (double)NAN;
+        if (n.whole) n.whole[i] = random_of_type(type);
+        if (n.varies) n.varies[i] = next_random(3) == 0;
+    }
+    return n;
+}
+
+static size_t random_attributes(attribute_proto *one, attribute_proto **list, int64_t *ints)
+{
+    static char *const names[] = {"axis",      "keepdims",  "exclusive",   "reverse",  "fmod",
+                                  "allowzero", "upper",     "num_outputs", "to",       "axes",
+                                  "perm",      "split",     "starts",      "ends",     "pads",
+                                  "shape",     "value_int", "value_ints",  "broadcast"};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        attribute_proto *a = &one[n];
+        if (next_random(2)) continue;
+        onnx__attribute_proto__init(a);
+        a->name = names[i];
+        a->has_i = 1;
+        a->i = random_whole();
+        a->n_ints = i < 9 ? 0 : next_random(4);
+        a->ints = ints + next_random(20);
+        list[n++] = a;
+    }
+    return n;
+}
+
+static void check_known(const numbers *n)
+{
+    ck_assert(n->shape.rank <= MAX_RANK && n->count == shape_count(&n->shape));
+    ck_assert(is_real(n->type) ? n->real && !n->whole : n->whole && !n->real);
+    for (size_t i = 0; n->type == 9 && i < n->count; i++) ck_assert(n->whole[i] >> 1 == 0);
+    ck_assert(!n->varies || memchr(n->varies, 1, n->count));
+}
+
+static bool random_node(const char *op)
+{
+    attribute_proto one[32], *attribute_list[32];
+    int64_t ints[32];
+    numbers in[5], out[3];
+    const numbers *list[5];
+    node_proto node = ONNX__NODE_PROTO__INIT;
+    model m = {.opset = 1 + next_random(20)};
+    const size_t n = next_random(5), n_out = 1 + next_random(2) * next_random(1);
+    for (size_t i = 0; i < 32; i++) ints[i] = random_whole();
+    for (size_t i = 0; i < n; i++) {
+        in[i] = random_numbers(i && next_random(1) ? in[0].type : random_type());
+        list[i] = next_random(15) ? &in[i] : NULL;
+    }
+    node.op_type = (char *)op;
+    node.attribute = attribute_list;
+    node.n_attribute = random_attributes(one, attribute_list, ints);
+    const bool ok = fold_node(&m, &node, n, list, n_out, out);
+    for (size_t i = 0; i < n_out; i++) {
+        if (ok)
+            check_known(&out[i]);
+        else
+            ck_assert(is_zero(&out[i]));
+        numbers_free(&out[i]);
+    }
+    for (size_t i = 0; i < n; i++) numbers_free(&in[i]);
+    return ok;
+}
+
+START_TEST(random_nodes)
+{
+    static const char *const operators[] = {"Constant",   "ConstantOfShape",
+                                            "Identity",   "Dropout",
+                                            "Add",        "Sub",
+                                            "Mul",        "Div",
+                                            "Mod",        "Pow",
+                                            "Min",        "Max",
+                                            "Sum",        "Equal",
+                                            "Less",       "And",
+                                            "Not",        "Neg",
+                                            "Abs",        "Sign",
+                                            "Floor",      "Exp",
+                                            "Cast",       "Where",
+                                            "Range",      "ReduceSum",
+                                            "ReduceProd", "ReduceMin",
+                                            "ReduceMax",  "ReduceMean",
+                                            "CumSum",     "Reshape",
+                                            "Flatten",    "Squeeze",
+                                            "Unsqueeze",  "Transpose",
+                                            "Expand",     "Tile",
+                                            "Concat",     "Split",
+                                            "Slice",      "Gather",
+                                            "ScatterND",  "GatherElements",
+                                            "NonZero",    "Pad",
+                                            "Trilu"};
+    const char *count = getenv("MSKP_FOLD_NODES");
+    const size_t nodes = count ? strtoull(count, NULL, 10) : 2000;
+    size_t known = 0;
+    for (size_t o = 0; o < sizeof operators / sizeof operators[0]; o++)
+        for (size_t i = 0; i < nodes; i++) known += random_node(operators[o]);
+    ck_assert_uint_gt(known, nodes);
+}
+END_TEST
+
 /* ---- outputs of files ---- */
 
 typedef struct value {
@@ -870,7 +1025,8 @@ int main(int argc, char **argv)
                             slices,         indices,
                             pads,           node_of_another_domain,
                             unknown_inputs, attributes_of_functions,
-                            tensors,        broadcast_shapes};
+                            tensors,        broadcast_shapes,
+                            random_nodes};
     Suite *suite = suite_create("fold");
     TCase *tc = tcase_create("fold");
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) tcase_add_test(tc, tests[i]);

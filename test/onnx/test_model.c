@@ -1038,8 +1038,6 @@ START_TEST(names)
                 refused(&b, i ? "two initializers have the name \"b\"" : "2 of 3 has no name");
             }
         }
-    bytes empty = {0};
-    put_text(&empty, 2, "");
     bytes b = {0};
     refused(&b, "no graph");
 }
@@ -1219,6 +1217,9 @@ int main(void)
     tcase_add_test(cases, external_here);
     tcase_add_test(cases, not_written);
     tcase_add_test(cases, not_read);
+    suite_add_tcase(suite, cases);
+    cases = tcase_create("garbage");
+    tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, bad_tensors);
     tcase_add_test(cases, names);
     tcase_add_test(cases, bad_bytes);

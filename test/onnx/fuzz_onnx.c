@@ -1,0 +1,87 @@
+/*
+ * Bytes as a file of mskp-onnx: read, described, cut by a mask made of the last bytes, written to
+ * nowhere. What is refused has a sentence. The same bytes are a network of their own for what is
+ * cut: it is described again, and costs what the mask leaves.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz/fuzz.h"
+#include "net.h"
+
+static void refused(const failure *f)
+{
+    FUZZ_REQUIRE(f->text[0] && memchr(f->text, 0, sizeof f->text), "no sentence");
+}
+
+static bool describe(net *n, model *m, mskp_graph *graph, failure *f)
+{
+    mskp_error err;
+    const lengths none = {0};
+    if (!net_open(n, m, graph, &none, f) || !infer_network(n) || !describe_network(n)) return false;
+    return !mskp_graph_finish(graph, &err) || fail(f, "%s", err.text);
+}
+
+static double macs_of(model *m)
+{
+    failure f = {""};
+    net n = {0};
+    mskp_cost cost = {0};
+    mskp_graph *graph = mskp_graph_create(NULL);
+    FUZZ_REQUIRE(graph, "no memory");
+    FUZZ_REQUIRE(describe(&n, m, graph, &f), f.text);
+    FUZZ_REQUIRE(!mskp_measure(graph, 0, NULL, &cost, NULL, NULL), "measure");
+    net_close(&n);
+    mskp_graph_destroy(graph);
+    return cost.macs;
+}
+
+static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t size)
+{
+    const mskp_counts counts = mskp_count(graph);
+    const lengths none = {0};
+    failure f = {""};
+    mskp_error err;
+    mskp_plan *plan = NULL;
+    mskp_cost left;
+    n->f = &f;
+    mskp_tensor *values = calloc(counts.params + 1, sizeof *values);
+    uint8_t *keep = malloc(counts.units + 1);
+    FUZZ_REQUIRE(values && keep, "no memory");
+    for (size_t u = 0; u < counts.units; u++) keep[u] = data[size - 1 - u % size] % 3 > 0;
+    FUZZ_REQUIRE(!mskp_measure(graph, counts.units, keep, &left, NULL, &err), err.text);
+    if (!network_values(n, counts.params, values) ||
+        mskp_penalty_zero(graph, counts.units, keep,
+                          &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1},
+                          counts.params, values, &err) ||
+        mskp_plan_create(graph, counts.units, keep, &plan, NULL, &err)) {
+        /* an empty layer, strings as weights */
+    } else if (!rewrite_network(n, plan, counts.params, values, &none)) {
+        refused(&f);
+    } else {
+        const double macs = macs_of(m);
+        FUZZ_REQUIRE(macs <= left.macs && macs >= left.macs, "other costs after the cut");
+        FUZZ_REQUIRE(model_write(m, "/dev/null", &f), f.text);
+    }
+    mskp_plan_destroy(plan);
+    free(values);
+    free(keep);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    model m = {0};
+    net n = {0};
+    failure f = {""};
+    mskp_graph *graph = mskp_graph_create(NULL);
+    FUZZ_REQUIRE(graph, "no memory");
+    if (!model_parse(&m, data, size, &f) || !describe(&n, &m, graph, &f))
+        refused(&f);
+    else
+        cut(&m, &n, graph, data, size);
+    net_close(&n);
+    mskp_graph_destroy(graph);
+    model_free(&m);
+    return 0;
+}
