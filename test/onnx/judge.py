@@ -22,7 +22,8 @@ METER = '''
 import json, os, sys, time
 start = time.perf_counter()
 _, status, use = os.wait4(os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ), 0)
-json.dump([os.waitstatus_to_exitcode(status), time.perf_counter() - start, use.ru_maxrss * 1024], open(sys.argv[1], 'w'))
+json.dump([os.waitstatus_to_exitcode(status), time.perf_counter() - start, use.ru_maxrss * 1024, use.ru_utime + use.ru_stime],
+          open(sys.argv[1], 'w'))
 '''
 
 
@@ -64,7 +65,7 @@ def check_program(path):
 
 
 class Run:
-    """A program's run: status, seconds, peak of the resident set in bytes, and what it printed."""
+    """A program's run: status, seconds by the clock, peak of the resident set in bytes, processor seconds, and what it printed."""
 
     def __init__(self, *command, limit=600):
         with tempfile.TemporaryDirectory() as folder:
@@ -74,9 +75,10 @@ class Run:
                                       stderr=subprocess.PIPE, text=True, errors='replace', timeout=limit, check=False)
                 self.out, self.err = done.stdout, done.stderr
                 with open(meter, encoding='ascii') as f:
-                    self.status, self.seconds, self.peak = json.load(f)
+                    self.status, self.seconds, self.peak, self.cpu = json.load(f)
             except subprocess.TimeoutExpired:
-                self.status, self.seconds, self.peak, self.out, self.err = -1, limit, 0, '', f'not done after {limit} s'
+                self.status, self.seconds, self.peak, self.cpu = -1, limit, 0, 0
+                self.out, self.err = '', f'not done after {limit} s'
 
     def said(self):
         """The last line of what it complained, with the status."""
