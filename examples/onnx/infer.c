@@ -657,7 +657,7 @@ static bool infer_numbers(net *n, const node_proto *node)
 {
     const tensor *first = net_output(n, node, 0);
     if (first && first->data) return true; /* of a Constant: looked at when asked */
-    enum { MOST = 64 }; /* operands of arithmetic on shapes */
+    enum { MOST = 64 };                    /* operands of arithmetic on shapes */
     const numbers *in[MOST] = {0};
     if (node->n_input > MOST) return true;
     numbers *out = calloc(node->n_output + 1, sizeof *out);

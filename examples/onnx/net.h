@@ -58,6 +58,10 @@ typedef struct weight {
     char *original;
 } weight;
 
+typedef struct removed {
+    ProtobufCMessage *message;
+} removed;
+
 /* WITHIN: of a shuffle that becomes one node; whether it still fits does not matter. */
 enum { DONE = 1, DONE_WITHIN = 2 };
 
@@ -82,9 +86,7 @@ struct net {
     uint8_t *done;  /* [nodes] 1: described with one before */
     uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
     /* What was taken out of the model; names of tensors are of it. */
-    struct removed {
-        ProtobufCMessage *message;
-    } *removed;
+    removed *removed;
     size_t removed_count;
     size_t batch;
     size_t node; /* the one at hand */

@@ -478,7 +478,7 @@ static bool rewrite_nodes(writer *r)
 
 static bool take_out(net *n, ProtobufCMessage *message)
 {
-    struct removed *more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
+    removed *more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
     if (!more) return fail(n->f, "no memory for what is not used any more");
     n->removed = more;
     more[n->removed_count++].message = message;
