@@ -96,17 +96,52 @@ static bool open_network(job *j)
     return true;
 }
 
+/* By which operator channels are held. An output names itself. */
+static const char *holder(const job *j, mskp_value value, const mskp_value_info *info)
+{
+    mskp_value_info by;
+    if (info->pinned_by.id == value.id) return "output";
+    return mskp_value_get_info(j->graph, info->pinned_by, &by, NULL) ? "?" : by.op;
+}
+
 static void tell_value(const job *j, mskp_value value, const mskp_cost *cost)
 {
     mskp_value_info info, by;
     char why[200] = "";
     if (mskp_value_get_info(j->graph, value, &info, NULL)) return;
-    if (info.pinned && !mskp_value_get_info(j->graph, info.pinned_by, &by, NULL))
-        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, by.op);
+    if (info.pinned)
+        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(j, value, &info));
     else if (info.units < info.channels && !mskp_value_get_info(j->graph, info.tied_by, &by, NULL))
         snprintf(why, sizeof why, "  tied: %.150s", by.name);
     printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
            info.units, info.name, why);
+}
+
+/* Of the operators with costs: which hold how many channels. */
+static void tell_holders(const job *j, const mskp_cost *costs)
+{
+    enum { MOST = 32 };
+    struct {
+        const char *op;
+        size_t channels, layers;
+    } held[MOST] = {{0}};
+    size_t count = 0;
+    for (uint32_t v = 1; v <= j->counts.values; v++) {
+        mskp_value_info info;
+        const mskp_value value = {v};
+        if (!(costs[v].macs > 0) || mskp_value_get_info(j->graph, value, &info, NULL)) continue;
+        if (!info.pinned) continue;
+        const char *op = holder(j, value, &info);
+        size_t k = 0;
+        while (k < count && strcmp(held[k].op, op) != 0) k++;
+        if (k == MOST) continue;
+        if (k == count) held[count++].op = op;
+        held[k].channels += info.pinned;
+        held[k].layers++;
+    }
+    for (size_t k = 0; k < count; k++)
+        printf("held by %s: %zu channels of %zu layers\n", held[k].op, held[k].channels,
+               held[k].layers);
 }
 
 static bool list(job *j)
@@ -119,10 +154,12 @@ static bool list(job *j)
     if (good) printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
     for (uint32_t v = 1; good && v <= j->counts.values; v++)
         if (costs[v].macs > 0) tell_value(j, (mskp_value){v}, &costs[v]);
-    free(costs);
-    if (good)
+    if (good) {
+        tell_holders(j, costs);
         printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n",
                j->counts.units, j->counts.families, j->dense.params, j->dense.macs);
+    }
+    free(costs);
     return good;
 }
 
@@ -342,10 +379,10 @@ static bool cut(job *j)
 
 static void tell_result(const job *j)
 {
-    size_t removed = 0;
-    for (size_t u = 0; u < j->counts.units; u++) removed += !j->kept[u];
+    size_t left = 0;
+    for (size_t u = 0; u < j->counts.units; u++) left += j->kept[u] != 0;
     printf("%-12s %14s %14s\n", "", "before", "after");
-    printf("%-12s %14zu %14zu\n", "units", j->counts.units, j->counts.units - removed);
+    printf("%-12s %14zu %14zu\n", "units", j->counts.units, left);
     printf("%-12s %14.0f %14.0f  %.1f %%\n", "MACs", j->dense.macs, j->left.macs,
            100 * j->left.macs / (j->dense.macs > 0 ? j->dense.macs : 1));
     printf("%-12s %14.0f %14.0f  %.1f %%\n", "parameters", j->dense.params, j->left.params,
