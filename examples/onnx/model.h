@@ -72,6 +72,9 @@ bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, 
  * there are, and less data. Of a tensor whose data tensor_writable gave. */
 void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape);
 
+/* As many elements, of the same type, bit for bit. */
+bool tensor_same(model *m, tensor_proto *a, tensor_proto *b);
+
 /* Elements as whole numbers (INT64, INT32, BOOL, UINT8 ...) or as doubles; count must be
  * tensor_elements. */
 bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f);

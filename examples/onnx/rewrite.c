@@ -67,16 +67,14 @@ static void shrink(writer *r)
     }
 }
 
-/* A copy that was not cut is not needed: the node reads the original again. */
+/* A copy that was neither cut nor changed is not needed: the node reads the original again. */
 static bool drop_copies(writer *r)
 {
     net *n = r->was;
     for (size_t i = 0; i < n->weight_count; i++) {
         weight *w = &n->weights[i];
         const tensor *original = w->user ? net_tensor(n, w->original) : NULL;
-        if (!original ||
-            tensor_elements(w->data) != product_of(&original->dims, 0, original->dims.rank))
-            continue;
+        if (!original || !tensor_same(n->m, w->data, original->data)) continue;
         if (!model_set_string(&w->user->input[w->input], w->original))
             return fail(n->f, "no memory for a name");
     }

@@ -447,6 +447,16 @@ static void *smaller(void *data, size_t size)
     return less ? less : data;
 }
 
+bool tensor_same(model *m, tensor_proto *a, tensor_proto *b)
+{
+    void *x, *y;
+    mskp_dtype dtype;
+    failure ignored;
+    return a->data_type == b->data_type && tensor_elements(a) == tensor_elements(b) &&
+           tensor_data(m, a, &x, &dtype, &ignored) && tensor_data(m, b, &y, &dtype, &ignored) &&
+           (!tensor_bytes(a) || !memcmp(x, y, tensor_bytes(a)));
+}
+
 void tensor_shrink(model *m, tensor_proto *t, size_t ndim, const size_t *shape)
 {
     const kind *k = kind_of(t);
