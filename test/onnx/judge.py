@@ -125,8 +125,9 @@ def array(tensor):
 
 
 def parameters(model):
-    """Elements of floating-point tensors, scalars left out: exporters write the numbers of formulas as such."""
-    return sum(elements(t) for t in tensors(model).values() if t.data_type in FLOATS and t.dims)
+    """Elements of floating-point tensors, but for running statistics and scalars: exporters write the numbers of formulas as such."""
+    statistics = {name for node in model.graph.node if node.op_type == 'BatchNormalization' for name in node.input[3:]}
+    return sum(elements(t) for name, t in tensors(model).items() if t.data_type in FLOATS and t.dims and name not in statistics)
 
 
 def shapes(model):
