@@ -231,6 +231,14 @@ static bool same_order(const weight *w, const tensor *t, size_t ndim, const size
     return same;
 }
 
+static bool is_real(const tensor_proto *data)
+{
+    return data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
 /* Every axis of the data that is longer than 1 is among them, once, and as long. */
 static bool covers(const tensor *t, size_t ndim, const size_t *axes)
 {
@@ -248,7 +256,8 @@ static bool covers(const tensor *t, size_t ndim, const size_t *axes)
 mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, const size_t *axes)
 {
     tensor *t = net_input(n, node, k);
-    if (!t || !t->data || !ndim || ndim > MSKP_MAX_DIMS || !covers(t, ndim, axes))
+    if (!t || !t->data || !ndim || ndim > MSKP_MAX_DIMS || !is_real(t->data) ||
+        !covers(t, ndim, axes))
         return (mskp_param){0};
     leave_data(n, k);
     if (ndim == 1 && is_shared(n, t) && k < node->n_input) {
@@ -292,12 +301,11 @@ static void pin_locked(net *n)
 {
     for (size_t i = 0; i < n->weight_count; i++) {
         const weight *w = &n->weights[i];
-        size_t size[MSKP_MAX_DIMS];
-        if (!w->locked || !w->param.id) continue;
-        const uint32_t ndim = mskp_param_info(n->graph, w->param, NULL, size);
-        for (uint32_t axis = 0; axis < ndim; axis++)
+        for (uint32_t axis = 0; w->locked && w->param.id && axis < w->ndim; axis++) {
+            const size_t length = (size_t)w->data->dims[w->order[axis]];
             mskp_bind(n->graph, w->param, axis, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, size[axis], 0, NULL));
+                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+        }
     }
 }
 
@@ -530,18 +538,26 @@ static bool describe_alias(net *n, const node_proto *node)
     return true;
 }
 
+static void lock_inputs(net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (t) lock_data(n, t);
+    }
+}
+
 static void describe_node(net *n, const node_proto *node)
 {
     handler *h = find_handler(node);
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
     if (describe_alias(n, node)) return;
-    if (y && y->known && !has_graphs(node)) return; /* arithmetic on shapes */
+    if (y && y->known && !has_graphs(node)) { /* arithmetic on shapes */
+        lock_inputs(n, node);
+        return;
+    }
     if (!reads_flow(n, node) && !has_graphs(node) && !is_op(node, "Gather")) {
-        for (size_t k = 0; k < node->n_input; k++) {
-            const tensor *t = net_input(n, node, k);
-            if (t) lock_data(n, t);
-        }
+        lock_inputs(n, node);
         pin_computed_with(n, node);
         for (size_t k = 0; k < node->n_output; k++) {
             tensor *t = net_output(n, node, k);

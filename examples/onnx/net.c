@@ -287,6 +287,7 @@ bool node_parts(const net *n, const node_proto *node, size_t length, size_t part
     const size_t each = (length + parts - 1) / parts;
     size_t sum = 0;
     if ((t && !x) || (list && (x ? x->count : a->n_ints) != parts)) return false;
+    if (!list && length % parts && !node_attribute(node, "num_outputs")) return false;
     for (size_t i = 0; i < parts; i++) {
         const size_t left = length - sum;
         if (list && (list[i] < 0 || (uint64_t)list[i] > left)) return false;

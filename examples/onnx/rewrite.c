@@ -331,7 +331,7 @@ static bool mend_gather(writer *r)
     size_t axis;
     if (!is_flow(x) || x->pinned ||
         !to_axis(attribute_int(r->at, "axis", 0), x->dims.rank, &axis) || axis != x->axis ||
-        !is_flow(y) || y->pinned)
+        !is_flow(y))
         return true;
     const size_t length = x->dims.dim[axis];
     const numbers *k = known_numbers(r->was, net_input(r->was, r->at, 1));
@@ -551,7 +551,8 @@ static void state_shape(const writer *r, Onnx__ValueInfoProto *v)
             : NULL;
     if (!t || !t->sized || !s || s->n_dim != t->dims.rank) return;
     for (size_t k = 0; k < s->n_dim; k++)
-        if (s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+        if (!t->dims.varies[k] &&
+            s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
             s->dim[k]->dim_value = (int64_t)t->dims.dim[k];
 }
 
