@@ -320,20 +320,10 @@ static void pin_named(net *n, const char *name, const char *op)
     for (size_t i = 0; i < t->follow_count; i++) pin(n, &n->tensors[t->follows[i]], op);
 }
 
-static void pin_within(net *n, const node_proto *node, const char *op)
+/* By the node at hand. */
+static void pin_read(net *n, const char *name)
 {
-    for (size_t k = 0; k < node->n_attribute; k++) {
-        const attribute_proto *a = node->attribute[k];
-        for (size_t g = 0; g < a->n_graphs + (a->g ? 1 : 0); g++) {
-            const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
-            for (size_t i = 0; i < inner->n_node; i++) {
-                for (size_t j = 0; j < inner->node[i]->n_input; j++)
-                    pin_named(n, inner->node[i]->input[j], op);
-                pin_within(n, inner->node[i], op);
-            }
-            for (size_t i = 0; i < inner->n_output; i++) pin_named(n, inner->output[i]->name, op);
-        }
-    }
+    pin_named(n, name, n->m->graph->node[n->node]->op_type);
 }
 
 static bool reads_flow(const net *n, const node_proto *node)
@@ -355,7 +345,7 @@ static void describe_unknown(net *n, const node_proto *node)
 {
     const bool flows = reads_flow(n, node) || has_graphs(node);
     for (size_t k = 0; k < node->n_input; k++) pin_named(n, node->input[k], node->op_type);
-    pin_within(n, node, node->op_type);
+    net_within(n, node, pin_read);
     for (size_t k = 0; k < node->n_output; k++) {
         tensor *t = net_output(n, node, k);
         if (t && !t->known && (flows || !t->sized)) set_pinned(n, t, node->op_type);

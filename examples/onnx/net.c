@@ -426,16 +426,15 @@ static bool add_initializers(net *n)
 
 /* ---- Nodes ---- */
 
-static void use(net *n, const char *name, size_t node)
+static void use(net *n, const char *name)
 {
     tensor *t = net_tensor(n, name);
     if (!t) return;
     t->uses++;
-    t->consumer = node + 1;
+    t->consumer = n->node + 1;
 }
 
-/* What graphs within a node read of the graph around them: by name alone. */
-static void use_within(net *n, const node_proto *node, size_t at)
+void net_within(net *n, const node_proto *node, net_reader *see)
 {
     for (size_t k = 0; k < node->n_attribute; k++) {
         const attribute_proto *a = node->attribute[k];
@@ -443,10 +442,10 @@ static void use_within(net *n, const node_proto *node, size_t at)
             const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
             for (size_t i = 0; i < inner->n_node; i++) {
                 for (size_t j = 0; j < inner->node[i]->n_input; j++)
-                    use(n, inner->node[i]->input[j], at);
-                use_within(n, inner->node[i], at);
+                    see(n, inner->node[i]->input[j]);
+                net_within(n, inner->node[i], see);
             }
-            for (size_t i = 0; i < inner->n_output; i++) use(n, inner->output[i]->name, at);
+            for (size_t i = 0; i < inner->n_output; i++) see(n, inner->output[i]->name);
         }
     }
 }
@@ -454,14 +453,15 @@ static void use_within(net *n, const node_proto *node, size_t at)
 static bool add_node(net *n, const node_proto *node, size_t at)
 {
     const char *op = node->op_type ? node->op_type : "?";
+    n->node = at;
     for (size_t k = 0; k < node->n_input; k++) {
         if (!*node->input[k]) continue;
         if (!net_tensor(n, node->input[k]))
             return fail(n->f, "node %zu (%s) reads %s, which nothing before it makes", at, op,
                         node->input[k]);
-        use(n, node->input[k], at);
+        use(n, node->input[k]);
     }
-    use_within(n, node, at);
+    net_within(n, node, use);
     for (size_t k = 0; k < node->n_output; k++)
         if (*node->output[k] && !add_tensor(n, node->output[k]))
             return fail(n->f, "node %zu (%s) makes %s, which is there already", at, op,

@@ -110,6 +110,10 @@ tensor *net_tensor(const net *n, const char *name); /* NULL: none, or "" */
 tensor *net_input(const net *n, const node_proto *node, size_t k);
 tensor *net_output(const net *n, const node_proto *node, size_t k);
 
+/* Every name that graphs within a node read, of that graph or of the one around it. */
+typedef void net_reader(net *n, const char *name);
+void net_within(net *n, const node_proto *node, net_reader *see);
+
 /* The numbers of a tensor, if they are known. */
 const numbers *known_numbers(const net *n, tensor *t);
 bool is_flow(const tensor *t);
