@@ -13,13 +13,6 @@ const char *value_name(const tensor *t)
     return t->name;
 }
 
-size_t product_of(const dims *d, size_t first, size_t last)
-{
-    size_t p = 1;
-    for (size_t k = first; k < last; k++) p *= d->dim[k];
-    return p;
-}
-
 bool is_image(const net *n, const dims *d, size_t axis)
 {
     return axis == 1 && d->rank >= 2 && d->rank <= 2 + MSKP_MAX_SPATIAL &&

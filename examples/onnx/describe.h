@@ -23,8 +23,6 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
 /* The name of a tensor as that of a value; NULL where mskp does not take such names. */
 const char *value_name(const tensor *t);
 
-size_t product_of(const dims *d, size_t first, size_t last);
-
 /*
  * Where the positions of a tensor with channels on `axis` are in mskp's value: an image (channels on
  * axis 1, up to three axes behind it) has its own axes, anything else one axis of all positions, or

@@ -24,13 +24,6 @@ static void copy_axis(dims *out, size_t k, const dims *in, size_t i)
     set_axis(out, k, in->dim[i], in->varies[i]);
 }
 
-static size_t product(const dims *d, size_t first, size_t last)
-{
-    size_t p = 1;
-    for (size_t k = first; k < last; k++) p *= d->dim[k];
-    return p;
-}
-
 /* No length 0, and a number of elements that no sum or product here overflows. */
 static bool is_sound(const dims *d)
 {
@@ -290,8 +283,8 @@ static bool flatten(net *n, const node_proto *node, dims *out)
         return false;
     *out = (dims){.rank = 2};
     for (size_t k = 0; k < x->rank; k++) out->varies[k >= axis] |= x->varies[k];
-    out->dim[0] = product(x, 0, axis);
-    out->dim[1] = product(x, axis, x->rank);
+    out->dim[0] = product_of(x, 0, axis);
+    out->dim[1] = product_of(x, axis, x->rank);
     return true;
 }
 
@@ -323,7 +316,7 @@ static bool reshape(net *n, const node_proto *node, dims *out)
         told *= out->dim[k];
         if (out->varies[k] && open) open--;
     }
-    const size_t all = product(x, 0, x->rank);
+    const size_t all = product_of(x, 0, x->rank);
     if (rest < MAX_RANK) {
         if (!told || all % told) return false;
         set_axis(out, rest, all / told, open);
@@ -643,7 +636,7 @@ static bool infer_lengths(net *n, const node_proto *node)
         k.varies[i] = x->dims.varies[(size_t)first + i];
     }
     if (size) {
-        k.whole[0] = (int64_t)product(&x->dims, 0, x->dims.rank);
+        k.whole[0] = (int64_t)product_of(&x->dims, 0, x->dims.rank);
         k.varies[0] = any_varies(&x->dims);
     }
     take_numbers(y, &k);

@@ -53,6 +53,13 @@ static tensor *add_tensor(net *n, const char *name)
     return t;
 }
 
+size_t product_of(const dims *d, size_t first, size_t last)
+{
+    size_t p = 1;
+    for (size_t k = first; k < last; k++) p *= d->dim[k];
+    return p;
+}
+
 /* ---- Attributes ---- */
 
 int64_t attribute_int(const node_proto *node, const char *name, int64_t otherwise)

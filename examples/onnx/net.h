@@ -22,6 +22,9 @@ typedef struct dims {
     uint8_t varies[MAX_RANK];
 } dims;
 
+/* Of the lengths of axes first .. last-1. */
+size_t product_of(const dims *d, size_t first, size_t last);
+
 typedef struct tensor {
     const char *name;
     bool sized; /* the shape is known */
