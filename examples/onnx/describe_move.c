@@ -359,11 +359,29 @@ bool describe_reshape(net *n, const node_proto *node)
     return true;
 }
 
+/* The axis of a tensor of which one channel is repeated: each copy may leave, what it is a copy of
+ * stays. NO_AXIS: none is. */
+static size_t repeated_axis(const tensor *x, const tensor *y)
+{
+    const size_t lead = y->dims.rank - x->dims.rank;
+    const size_t axis = x->pinned ? 1 : x->axis + lead;
+    if (axis >= y->dims.rank || y->dims.dim[axis] < 2 || y->dims.varies[axis]) return NO_AXIS;
+    return axis < lead || x->dims.dim[axis - lead] == 1 ? axis : NO_AXIS;
+}
+
 bool describe_expand(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    size_t spatial[MSKP_MAX_SPATIAL];
     if (!is_flow(x)) return false;
+    const size_t axis = x->axis + y->dims.rank - x->dims.rank, copies = repeated_axis(x, y);
+    if (copies != NO_AXIS && y->dims.dim[copies] <= MOST_CHANNELS) {
+        const uint32_t ns = layout(n, &y->dims, copies, spatial);
+        pin(n, x, node->op_type);
+        set_flow(n, y, mskp_fresh(n->graph, value_name(y), y->dims.dim[copies], ns, spatial),
+                 copies);
+        return true;
+    }
     if (x->pinned) {
         set_pinned(n, y, x->pinned);
         return true;

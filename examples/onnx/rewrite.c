@@ -182,7 +182,14 @@ static bool makes(writer *r, const dims *want)
     return infer_node(&r->now, r->at) && t && t->sized && is_same(&t->dims, want);
 }
 
-/* A shape as an operand: lengths that the model leaves open are 0 (as in the input) or -1. */
+/* An axis of a node's first operand has this length, which the model leaves open. */
+static bool gives_length(const tensor *x, size_t axis, size_t length)
+{
+    return x && axis < x->dims.rank && x->dims.varies[axis] && x->dims.dim[axis] == length;
+}
+
+/* A shape as an operand. Lengths that the model leaves open are 0 (as in the input) or -1 for a
+ * Reshape, 1 (as in the input) for an Expand. */
 static bool mend_shape(writer *r, size_t k, bool reshape)
 {
     const tensor *x = net_input(&r->now, r->at, 0);
@@ -193,18 +200,16 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
     for (size_t i = 0; i < want.rank; i++) {
         list[i] = (int64_t)want.dim[i];
         if (!want.varies[i]) continue;
-        if (!reshape)
-            return fail(r->was->f, "%s: its shape has an open length and a width that is cut",
-                        r->at->output[0]);
-        if (x && i < x->dims.rank && x->dims.varies[i] && x->dims.dim[i] == want.dim[i])
-            list[i] = 0;
-        else if (!rest)
+        const size_t before = reshape || !x ? 0 : want.rank - x->dims.rank;
+        if (gives_length(x, i - before, want.dim[i]))
+            list[i] = reshape ? 0 : 1;
+        else if (reshape && !rest)
             list[i] = -1, rest = true;
         else
             return fail(r->was->f,
-                        "%s: its shape has two open lengths and a width that is cut; keep it by "
+                        "%s: its shape has %s open length and a width that is cut; keep it by "
                         "--keep",
-                        r->at->output[0]);
+                        r->at->output[0], reshape ? "a second" : "an");
     }
     if (reshape && attribute_int(r->at, "allowzero", 0))
         remove_attribute((node_proto *)r->at, "allowzero");
