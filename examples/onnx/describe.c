@@ -347,131 +347,11 @@ static void describe_unknown(net *n, const node_proto *node)
 
 /* ---- All nodes ---- */
 
-static const struct {
-    const char *op;
-    handler *handler;
-} HANDLERS[] = {{"Abs", describe_function},
-                {"Add", describe_combine},
-                {"And", describe_elementwise},
-                {"AveragePool", describe_pool},
-                {"BatchNormalization", describe_batch_norm},
-                {"Cast", describe_identity},
-                {"Ceil", describe_function},
-                {"Celu", describe_function},
-                {"Clip", describe_function},
-                {"Concat", describe_concat},
-                {"Conv", describe_conv},
-                {"ConvTranspose", describe_conv_transposed},
-                {"Cos", describe_function},
-                {"DepthToSpace", describe_depth_to_space},
-                {"Div", describe_combine},
-                {"Dropout", describe_identity},
-                {"Elu", describe_function},
-                {"Equal", describe_elementwise},
-                {"Erf", describe_function},
-                {"Exp", describe_function},
-                {"Expand", describe_expand},
-                {"Flatten", describe_reshape},
-                {"Floor", describe_function},
-                {"Gather", describe_gather},
-                {"Gelu", describe_function},
-                {"Gemm", describe_gemm},
-                {"GlobalAveragePool", describe_global_pool},
-                {"GlobalMaxPool", describe_global_pool},
-                {"Greater", describe_elementwise},
-                {"GreaterOrEqual", describe_elementwise},
-                {"GroupNormalization", describe_group_norm},
-                {"HardSigmoid", describe_function},
-                {"HardSwish", describe_function},
-                {"Identity", describe_identity},
-                {"InstanceNormalization", describe_instance_norm},
-                {"LayerNormalization", describe_layer_norm},
-                {"LeakyRelu", describe_function},
-                {"Less", describe_elementwise},
-                {"LessOrEqual", describe_elementwise},
-                {"LogSoftmax", describe_softmax},
-                {"LpPool", describe_pool},
-                {"MatMul", describe_matmul},
-                {"Max", describe_combine},
-                {"MaxPool", describe_pool},
-                {"Mean", describe_combine},
-                {"Min", describe_combine},
-                {"Mish", describe_function},
-                {"Mul", describe_combine},
-                {"Neg", describe_function},
-                {"Not", describe_function},
-                {"Or", describe_elementwise},
-                {"PRelu", describe_prelu},
-                {"Pad", describe_pad},
-                {"Pow", describe_combine},
-                {"ReduceL1", describe_reduce},
-                {"ReduceL2", describe_reduce},
-                {"ReduceMax", describe_reduce},
-                {"ReduceMean", describe_reduce},
-                {"ReduceMin", describe_reduce},
-                {"ReduceProd", describe_reduce},
-                {"ReduceSum", describe_reduce},
-                {"ReduceSumSquare", describe_reduce},
-                {"Relu", describe_function},
-                {"Reshape", describe_reshape},
-                {"Resize", describe_resize},
-                {"Round", describe_function},
-                {"Selu", describe_function},
-                {"Sigmoid", describe_function},
-                {"Sign", describe_function},
-                {"Sin", describe_function},
-                {"Slice", describe_slice},
-                {"Softmax", describe_softmax},
-                {"Softplus", describe_function},
-                {"Softsign", describe_function},
-                {"SpaceToDepth", describe_space_to_depth},
-                {"Split", describe_split},
-                {"Sqrt", describe_function},
-                {"Squeeze", describe_reshape},
-                {"Sub", describe_combine},
-                {"Sum", describe_combine},
-                {"Tanh", describe_function},
-                {"ThresholdedRelu", describe_function},
-                {"Transpose", describe_transpose},
-                {"Unsqueeze", describe_reshape},
-                {"Upsample", describe_resize},
-                {"Where", describe_elementwise}};
-
-static int by_name(const void *key, const void *row)
-{
-    return strcmp(key, *(const char *const *)row);
-}
-
-static handler *find_handler(const node_proto *node)
-{
-    const char *op = node->op_type ? node->op_type : "";
-    if (!is_op(node, op)) return NULL;
-    const void *row =
-        bsearch(op, HANDLERS, sizeof HANDLERS / sizeof *HANDLERS, sizeof *HANDLERS, by_name);
-    return row ? HANDLERS[(size_t)((const char *)row - (const char *)HANDLERS) / sizeof *HANDLERS]
-                     .handler
-               : NULL;
-}
-
-/* Operators whose inputs from this one on say lengths and places, or are numbers of their own. */
-static size_t first_length(const node_proto *node)
-{
-    static const struct {
-        const char *op;
-        size_t input;
-    } LENGTHS[] = {{"Clip", 1},      {"Dropout", 1},   {"Expand", 1},   {"Pad", 1},
-                   {"Reshape", 1},   {"Resize", 1},    {"Slice", 1},    {"Split", 1},
-                   {"Squeeze", 1},   {"Unsqueeze", 1}, {"Upsample", 1}, {"ReduceSum", 1},
-                   {"ReduceMean", 1}};
-    for (size_t i = 0; i < sizeof LENGTHS / sizeof *LENGTHS; i++)
-        if (is_op(node, LENGTHS[i].op)) return LENGTHS[i].input;
-    return SIZE_MAX;
-}
-
 /* Numbers that follow a width, where they do not say one: the width stays. */
 static void pin_computed_with(net *n, const node_proto *node)
 {
-    const size_t end = first_length(node);
+    const op_kind *kind = find_op_kind(node);
+    const size_t end = kind && kind->lengths ? kind->lengths : node->n_input;
     for (size_t k = 0; k < node->n_input && k < end; k++) {
         const tensor *t = net_input(n, node, k);
         for (size_t i = 0; t && i < t->follow_count; i++)
@@ -531,7 +411,8 @@ static void lock_inputs(net *n, const node_proto *node)
 
 static void describe_node(net *n, const node_proto *node)
 {
-    handler *h = find_handler(node);
+    const op_kind *kind = find_op_kind(node);
+    handler *h = kind ? kind->describe : NULL;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
     if (describe_alias(n, node)) return;

@@ -2,23 +2,10 @@
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
 
-#include "net.h"
+#include "operators.h"
 
 /* Values with more are not described, but pinned. */
 #define MOST_CHANNELS ((size_t)1 << 20)
-
-/* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
- * then does no harm. */
-typedef bool handler(net *n, const node_proto *node);
-
-handler describe_conv, describe_conv_transposed, describe_batch_norm, describe_instance_norm,
-    describe_group_norm, describe_layer_norm, describe_gemm, describe_matmul;
-handler describe_combine, describe_function, describe_elementwise, describe_prelu,
-    describe_identity;
-handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_space,
-    describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
-    describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
-    describe_softmax;
 
 /* The name of a tensor as that of a value; NULL where mskp does not take such names. */
 const char *value_name(const tensor *t);

@@ -2,9 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net.h"
-
-typedef bool rule(net *n, const node_proto *node, dims *out);
+#include "operators.h"
 
 static const dims *in_dims(const net *n, const node_proto *node, size_t k)
 {
@@ -44,7 +42,7 @@ static bool any_varies(const dims *d)
 
 /* ---- Element by element ---- */
 
-static bool same(net *n, const node_proto *node, dims *out)
+bool infer_same(net *n, const node_proto *node, dims *out)
 {
     const dims *in = in_dims(n, node, 0);
     if (!in) return false;
@@ -70,7 +68,7 @@ static bool broadcast_with(dims *out, const dims *in)
     return true;
 }
 
-static bool broadcast(net *n, const node_proto *node, dims *out)
+bool infer_broadcast(net *n, const node_proto *node, dims *out)
 {
     *out = (dims){0};
     for (size_t k = 0; k < node->n_input; k++) {
@@ -82,7 +80,7 @@ static bool broadcast(net *n, const node_proto *node, dims *out)
 
 /* ---- Convolutions, pooling, resizing ---- */
 
-static bool conv(net *n, const node_proto *node, dims *out)
+bool infer_conv(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
     window v;
@@ -97,7 +95,7 @@ static bool conv(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool conv_transposed(net *n, const node_proto *node, dims *out)
+bool infer_conv_transposed(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
     window v;
@@ -111,7 +109,7 @@ static bool conv_transposed(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool pool(net *n, const node_proto *node, dims *out)
+bool infer_pool(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     window v;
@@ -123,7 +121,7 @@ static bool pool(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool global_pool(net *n, const node_proto *node, dims *out)
+bool infer_global_pool(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     if (!x || x->rank < 3) return false;
@@ -133,7 +131,7 @@ static bool global_pool(net *n, const node_proto *node, dims *out)
 }
 
 /* Scales, or sizes. */
-static bool resize(net *n, const node_proto *node, dims *out)
+bool infer_resize(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const bool upsample = is_op(node, "Upsample");
@@ -155,7 +153,7 @@ static bool resize(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool depth_to_space(net *n, const node_proto *node, dims *out)
+bool infer_depth_to_space(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const size_t b = (size_t)attribute_int(node, "blocksize", 0);
@@ -167,7 +165,7 @@ static bool depth_to_space(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool space_to_depth(net *n, const node_proto *node, dims *out)
+bool infer_space_to_depth(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const size_t b = (size_t)attribute_int(node, "blocksize", 0);
@@ -181,7 +179,7 @@ static bool space_to_depth(net *n, const node_proto *node, dims *out)
 
 /* ---- Products ---- */
 
-static bool gemm(net *n, const node_proto *node, dims *out)
+bool infer_gemm(net *n, const node_proto *node, dims *out)
 {
     const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, 1);
     const size_t ta = attribute_int(node, "transA", 0) != 0;
@@ -193,7 +191,7 @@ static bool gemm(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool matmul(net *n, const node_proto *node, dims *out)
+bool infer_matmul(net *n, const node_proto *node, dims *out)
 {
     const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, 1);
     if (!a || !b || a->rank < 2 || b->rank < 2 || a->dim[a->rank - 1] != b->dim[b->rank - 2])
@@ -211,7 +209,7 @@ static bool matmul(net *n, const node_proto *node, dims *out)
 
 /* ---- Movement ---- */
 
-static bool transpose(net *n, const node_proto *node, dims *out)
+bool infer_transpose(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const attribute_proto *a = node_attribute(node, "perm");
@@ -226,7 +224,7 @@ static bool transpose(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool unsqueeze(net *n, const node_proto *node, dims *out)
+bool infer_unsqueeze(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const attribute_proto *a = node_attribute(node, "axes");
@@ -253,7 +251,7 @@ static bool unsqueeze(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool squeeze(net *n, const node_proto *node, dims *out)
+bool infer_squeeze(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     uint8_t axes[MAX_RANK];
@@ -271,7 +269,7 @@ static bool squeeze(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool flatten(net *n, const node_proto *node, dims *out)
+bool infer_flatten(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     size_t axis;
@@ -289,7 +287,7 @@ static bool flatten(net *n, const node_proto *node, dims *out)
 }
 
 /* A length that is told by -1 varies if something does that is not told elsewhere. */
-static bool reshape(net *n, const node_proto *node, dims *out)
+bool infer_reshape(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     tensor *t = net_input(n, node, 1);
@@ -325,7 +323,7 @@ static bool reshape(net *n, const node_proto *node, dims *out)
     return told == all;
 }
 
-static bool expand(net *n, const node_proto *node, dims *out)
+bool infer_expand(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     tensor *t = net_input(n, node, 1);
@@ -341,7 +339,7 @@ static bool expand(net *n, const node_proto *node, dims *out)
     return broadcast_with(out, &wide);
 }
 
-static bool tile(net *n, const node_proto *node, dims *out)
+bool infer_tile(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     tensor *t = net_input(n, node, 1);
@@ -356,7 +354,7 @@ static bool tile(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool concat(net *n, const node_proto *node, dims *out)
+bool infer_concat(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     size_t axis;
@@ -374,7 +372,7 @@ static bool concat(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool split(net *n, const node_proto *node, dims *out)
+bool infer_split(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     size_t axis;
@@ -389,7 +387,7 @@ static bool split(net *n, const node_proto *node, dims *out)
     return good;
 }
 
-static bool slice(net *n, const node_proto *node, dims *out)
+bool infer_slice(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     slicing s;
@@ -399,7 +397,7 @@ static bool slice(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool gather(net *n, const node_proto *node, dims *out)
+bool infer_gather(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0), *i = in_dims(n, node, 1);
     size_t axis;
@@ -413,7 +411,7 @@ static bool gather(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool pad(net *n, const node_proto *node, dims *out)
+bool infer_pad(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     int64_t before[MAX_RANK], after[MAX_RANK];
@@ -435,7 +433,7 @@ size_t reduce_since(const node_proto *node)
     return is_op(node, "ReduceSum") ? 13 : 18;
 }
 
-static bool reduce(net *n, const node_proto *node, dims *out)
+bool infer_reduce(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     const bool keep = attribute_int(node, "keepdims", 1) != 0;
@@ -456,132 +454,12 @@ static bool reduce(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-static bool norm(net *n, const node_proto *node, dims *out)
+bool infer_norm(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     if (!x || node->n_output != 1) return false;
     *out = *x;
     return true;
-}
-
-static bool dropout(net *n, const node_proto *node, dims *out)
-{
-    return same(n, node, out);
-}
-
-/* ---- The table ---- */
-
-static const struct {
-    const char *op;
-    rule *rule;
-} RULES[] = {{"Abs", same},
-             {"Add", broadcast},
-             {"And", broadcast},
-             {"AveragePool", pool},
-             {"BatchNormalization", norm},
-             {"Cast", same},
-             {"Ceil", same},
-             {"Celu", same},
-             {"Clip", same},
-             {"Concat", concat},
-             {"Conv", conv},
-             {"ConvTranspose", conv_transposed},
-             {"Cos", same},
-             {"DepthToSpace", depth_to_space},
-             {"Div", broadcast},
-             {"Dropout", dropout},
-             {"Elu", same},
-             {"Equal", broadcast},
-             {"Erf", same},
-             {"Exp", same},
-             {"Expand", expand},
-             {"Flatten", flatten},
-             {"Floor", same},
-             {"Gather", gather},
-             {"Gelu", same},
-             {"Gemm", gemm},
-             {"GlobalAveragePool", global_pool},
-             {"GlobalMaxPool", global_pool},
-             {"Greater", broadcast},
-             {"GreaterOrEqual", broadcast},
-             {"GroupNormalization", norm},
-             {"HardSigmoid", same},
-             {"HardSwish", same},
-             {"Identity", same},
-             {"InstanceNormalization", norm},
-             {"LRN", same},
-             {"LayerNormalization", norm},
-             {"LeakyRelu", same},
-             {"Less", broadcast},
-             {"LessOrEqual", broadcast},
-             {"Log", same},
-             {"LogSoftmax", same},
-             {"LpNormalization", same},
-             {"LpPool", pool},
-             {"MatMul", matmul},
-             {"Max", broadcast},
-             {"MaxPool", pool},
-             {"Mean", broadcast},
-             {"Min", broadcast},
-             {"Mish", same},
-             {"Mod", broadcast},
-             {"Mul", broadcast},
-             {"Neg", same},
-             {"Not", same},
-             {"Or", broadcast},
-             {"PRelu", broadcast},
-             {"Pad", pad},
-             {"Pow", broadcast},
-             {"Reciprocal", same},
-             {"ReduceL1", reduce},
-             {"ReduceL2", reduce},
-             {"ReduceLogSum", reduce},
-             {"ReduceLogSumExp", reduce},
-             {"ReduceMax", reduce},
-             {"ReduceMean", reduce},
-             {"ReduceMin", reduce},
-             {"ReduceProd", reduce},
-             {"ReduceSum", reduce},
-             {"ReduceSumSquare", reduce},
-             {"Relu", same},
-             {"Reshape", reshape},
-             {"Resize", resize},
-             {"Round", same},
-             {"ScatterND", same},
-             {"Selu", same},
-             {"Sigmoid", same},
-             {"Sign", same},
-             {"Sin", same},
-             {"Slice", slice},
-             {"Softmax", same},
-             {"Softplus", same},
-             {"Softsign", same},
-             {"SpaceToDepth", space_to_depth},
-             {"Split", split},
-             {"Sqrt", same},
-             {"Squeeze", squeeze},
-             {"Sub", broadcast},
-             {"Sum", broadcast},
-             {"Tanh", same},
-             {"ThresholdedRelu", same},
-             {"Tile", tile},
-             {"Transpose", transpose},
-             {"Unsqueeze", unsqueeze},
-             {"Upsample", resize},
-             {"Where", broadcast}};
-
-static int by_name(const void *key, const void *row)
-{
-    return strcmp(key, *(const char *const *)row);
-}
-
-static rule *find_rule(const node_proto *node)
-{
-    const char *op = node->op_type ? node->op_type : "";
-    if (!is_op(node, op)) return NULL;
-    const void *row = bsearch(op, RULES, sizeof RULES / sizeof *RULES, sizeof *RULES, by_name);
-    return row ? RULES[(size_t)((const char *)row - (const char *)RULES) / sizeof *RULES].rule
-               : NULL;
 }
 
 /* ---- Numbers ---- */
@@ -694,7 +572,8 @@ static void forget(const net *n, const node_proto *node)
 
 bool infer_node(net *n, const node_proto *node)
 {
-    rule *r = find_rule(node);
+    const op_kind *kind = find_op_kind(node);
+    rule *r = kind ? kind->infer : NULL;
     dims *out = calloc(node->n_output + 1, sizeof *out);
     forget(n, node);
     if (!out) return fail(n->f, "no memory for the shapes of a %s", node->op_type);

@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "describe.h"
+#include "operators.h"
 
-typedef struct writer {
+struct writer {
     net *was; /* as described */
     net now;  /* as inferred anew */
     const mskp_plan *plan;
     const node_proto *at; /* the node at hand */
     size_t made;          /* new initializers */
-} writer;
+};
 
 /* ---- Data ---- */
 
@@ -216,6 +216,16 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
     return set_numbers(r, k, want.rank, list);
 }
 
+bool mend_reshape(writer *r)
+{
+    return mend_shape(r, 1, true);
+}
+
+bool mend_expand(writer *r)
+{
+    return mend_shape(r, 1, false);
+}
+
 /* A list of an operand (or, in old opsets, of an attribute) with another number for one axis. */
 static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attribute, size_t index,
                       int64_t number)
@@ -251,7 +261,7 @@ static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, si
     return found;
 }
 
-static bool mend_slice(writer *r)
+bool mend_slice(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     slicing was, now;
@@ -275,7 +285,7 @@ static bool mend_slice(writer *r)
            mend_list(r, 2, "ends", old, index, (int64_t)(before + count));
 }
 
-static bool mend_split(writer *r)
+bool mend_split(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0);
     const tensor *x_now = net_input(&r->now, r->at, 0);
@@ -330,7 +340,7 @@ static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value ou
     return good;
 }
 
-static bool mend_gather(writer *r)
+bool mend_gather(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     size_t axis;
@@ -377,7 +387,7 @@ static bool mend_shuffle(writer *r, const shuffle *s)
     return good;
 }
 
-static bool mend_pad(writer *r)
+bool mend_pad(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     int64_t before[MAX_RANK], after[MAX_RANK];
@@ -397,7 +407,7 @@ static bool mend_pad(writer *r)
            mend_list(r, 1, "pads", old, index + listed, (int64_t)a);
 }
 
-static bool mend_sizes(writer *r)
+bool mend_sizes(writer *r)
 {
     dims want;
     if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
@@ -412,7 +422,7 @@ static bool mend_sizes(writer *r)
     return set_numbers(r, 3, want.rank, list);
 }
 
-static bool mend_groups(writer *r)
+bool mend_groups(writer *r)
 {
     const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
@@ -428,15 +438,8 @@ static bool mend(writer *r, size_t index)
     const node_proto *node = r->at;
     for (size_t i = 0; i < r->was->shuffle_count; i++)
         if (r->was->shuffles[i].node == index) return mend_shuffle(r, &r->was->shuffles[i]);
-    if (is_op(node, "Reshape")) return mend_shape(r, 1, true);
-    if (is_op(node, "Expand")) return mend_shape(r, 1, false);
-    if (is_op(node, "Slice")) return mend_slice(r);
-    if (is_op(node, "Split")) return mend_split(r);
-    if (is_op(node, "Gather")) return mend_gather(r);
-    if (is_op(node, "Pad")) return mend_pad(r);
-    if (is_op(node, "Resize")) return mend_sizes(r);
-    if (is_op(node, "Conv") || is_op(node, "ConvTranspose")) return mend_groups(r);
-    return true;
+    const op_kind *kind = find_op_kind(node);
+    return !kind || !kind->mend || kind->mend(r);
 }
 
 /* ---- All nodes ---- */

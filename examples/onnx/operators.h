@@ -1,0 +1,48 @@
+/* What is known of each ONNX operator: a row for each, for all stages. */
+#ifndef ONNX_OPERATORS_H
+#define ONNX_OPERATORS_H
+
+#include "net.h"
+
+/* The shapes of what the node makes, from those of its operands. False: not known. */
+typedef bool rule(net *n, const node_proto *node, dims *out);
+
+rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool, infer_global_pool,
+    infer_resize, infer_depth_to_space, infer_space_to_depth, infer_gemm, infer_matmul,
+    infer_transpose, infer_unsqueeze, infer_squeeze, infer_flatten, infer_reshape, infer_expand,
+    infer_tile, infer_concat, infer_split, infer_slice, infer_gather, infer_pad, infer_reduce,
+    infer_norm;
+
+/* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
+ * then does no harm. */
+typedef bool handler(net *n, const node_proto *node);
+
+handler describe_conv, describe_conv_transposed, describe_batch_norm, describe_instance_norm,
+    describe_group_norm, describe_layer_norm, describe_gemm, describe_matmul;
+handler describe_combine, describe_function, describe_elementwise, describe_prelu,
+    describe_identity;
+handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_space,
+    describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
+    describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
+    describe_softmax;
+
+/* After the cut: what the node at hand says of widths becomes true again. False: sentence. */
+typedef struct writer writer;
+typedef bool mender(writer *r);
+
+mender mend_expand, mend_gather, mend_groups, mend_pad, mend_reshape, mend_sizes, mend_slice,
+    mend_split;
+
+typedef struct op_kind {
+    const char *name;
+    rule *infer;       /* NULL: shapes are not known */
+    handler *describe; /* NULL: what reaches it is pinned */
+    mender *mend;      /* NULL: it says no width */
+    size_t lengths;    /* operands from this one on say lengths and places, or are numbers of their
+                          own; 0: none does */
+} op_kind;
+
+/* NULL: not known, or of another domain. */
+const op_kind *find_op_kind(const node_proto *node);
+
+#endif
