@@ -280,7 +280,7 @@ static bool select_units(job *j)
     const options *o = &j->o;
     const mskp_rule rule = {.use_threshold = o->threshold >= 0,
                             .threshold = o->threshold >= 0 ? o->threshold : 0,
-                            .remove_family_fraction = o->ratio,
+                            .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
                             .max_macs = o->macs * j->dense.macs,
                             .max_params = o->params * j->dense.params,
                             .min_channels = o->min_channels,
@@ -291,7 +291,9 @@ static bool select_units(job *j)
     if (o->mask) return read_mask(j);
     if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
     if (!score(j)) return false;
-    if (mskp_select(j->graph, j->counts.units, j->scores, &rule, j->keep, NULL, &err))
+    if (!rule.use_threshold && !(o->ratio > 0) && !(o->macs > 0) && !(o->params > 0))
+        memset(j->keep, 1, j->counts.units); /* a ratio of 0 */
+    else if (mskp_select(j->graph, j->counts.units, j->scores, &rule, j->keep, NULL, &err))
         return refuse(j, &err);
     return true;
 }
@@ -415,7 +417,7 @@ static bool prune(job *j)
 static bool check_options(options *o, size_t size, char *text)
 {
     const int demands =
-        (o->macs > 0) + (o->params > 0) + (o->ratio > 0) + (o->threshold >= 0) + (o->mask != NULL);
+        (o->macs > 0) + (o->params > 0) + (o->ratio >= 0) + (o->threshold >= 0) + (o->mask != NULL);
     const char *const outputs[] = {o->files.count > 1 ? o->files.text[1] : NULL,
                                    o->zeroed,
                                    o->save_mask,
@@ -464,7 +466,8 @@ static void release(job *j)
 
 int main(int argc, char **argv)
 {
-    static job j = {.o = {.threshold = -1, .reduce = MSKP_REDUCE_MEAN, .constants = NO_CONSTANTS}};
+    static job j = {
+        .o = {.ratio = -1, .threshold = -1, .reduce = MSKP_REDUCE_MEAN, .constants = NO_CONSTANTS}};
     if (!args_read(argc, argv, OPTION_COUNT, OPTIONS, &j.o, sizeof j.f.text, j.f.text) ||
         (!j.o.help && !check_options(&j.o, sizeof j.f.text, j.f.text))) {
         fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
