@@ -144,15 +144,16 @@ tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const 
     return NULL;
 }
 
-tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name)
+tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name, size_t rank,
+                             const size_t *dim)
 {
     failure f;
     mskp_dtype dtype;
     void *data = NULL;
     if (!tensor_data(m, t, &data, &dtype, &f)) return NULL;
-    tensor_proto *copy = new_tensor(name, t->data_type, t->n_dims);
+    tensor_proto *copy = new_tensor(name, t->data_type, rank);
     if (!copy) return NULL;
-    if (t->n_dims) memcpy(copy->dims, t->dims, t->n_dims * sizeof *t->dims);
+    for (size_t k = 0; k < rank; k++) copy->dims[k] = (int64_t)dim[k];
     copy->has_data_location = t->has_data_location;
     copy->data_location = t->data_location;
     if (tensor_set_raw(copy, data, tensor_bytes(t), &f)) return add(m, copy);

@@ -173,9 +173,18 @@ void leave_data(net *n, size_t k)
     n->taken |= UINT64_C(1) << (k < 63 ? k : 63);
 }
 
-static bool is_shared(const net *n, const tensor *t)
+/* Something else reads the data, by this name or one that led to it. */
+static bool is_shared(const tensor *t)
 {
-    return t->copied || t->uses > 1 || n->tensors[t->root].uses > 1;
+    return t->shared || t->uses > 1;
+}
+
+/* Data that fill the tensor more than once. */
+static bool is_repeated(const tensor *t)
+{
+    for (size_t k = 0; k < t->dims.rank; k++)
+        if (t->from[k] == NO_AXIS && (t->dims.dim[k] != 1 || t->dims.varies[k])) return true;
+    return false;
 }
 
 /* This node's own copy of a vector. */
@@ -187,7 +196,7 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     w->original = malloc(strlen(node->input[k]) + 1);
     if (!w->original) return NULL;
     memcpy(w->original, node->input[k], strlen(node->input[k]) + 1);
-    tensor_proto *copy = model_add_copy(n->m, t->data, name);
+    tensor_proto *copy = model_add_copy(n->m, t->data, name, t->dims.rank, t->dims.dim);
     if (!copy || !model_set_string(&((node_proto *)node)->input[k], name)) return NULL;
     w->user = (node_proto *)node;
     w->input = k;
@@ -224,14 +233,6 @@ static bool same_order(const weight *w, const tensor *t, size_t ndim, const size
     return same;
 }
 
-static bool is_real(const tensor_proto *data)
-{
-    return data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-}
-
 /* Every axis of the data that is longer than 1 is among them, once, and as long. */
 static bool covers(const tensor *t, size_t ndim, const size_t *axes)
 {
@@ -253,10 +254,11 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
         !covers(t, ndim, axes))
         return (mskp_param){0};
     leave_data(n, k);
-    if (ndim == 1 && is_shared(n, t) && k < node->n_input) {
+    if (ndim == 1 && is_shared(t) && !is_repeated(t) && k < node->n_input) {
         weight *own = new_weight(n, NULL);
         if (own) own->data = own_copy(n, t, node, k, own);
         if (!own || !own->data || !declare(n, own, t, ndim, axes)) return (mskp_param){0};
+        own->order[0] = (uint32_t)axes[0]; /* it has the tensor's axes */
         return own->param;
     }
     weight *w = the_weight(n, t);
@@ -304,13 +306,20 @@ static void pin_locked(net *n)
 
 /* ---- What is not known ---- */
 
+/* Numbers that follow a width are read in a way that needs it as it is. */
+static void pin_followed(net *n, const tensor *t, const char *op)
+{
+    for (size_t i = 0; i < t->follow_count; i++)
+        if (follows_width(n, &t->follows[i])) pin(n, &n->tensors[t->follows[i].tensor], op);
+}
+
 static void pin_named(net *n, const char *name, const char *op)
 {
     tensor *t = net_tensor(n, name);
     if (!t) return;
     pin(n, t, op);
     lock_data(n, t);
-    for (size_t i = 0; i < t->follow_count; i++) pin(n, &n->tensors[t->follows[i]], op);
+    pin_followed(n, t, op);
 }
 
 /* By the node at hand. */
@@ -354,8 +363,7 @@ static void pin_computed_with(net *n, const node_proto *node)
     const size_t end = kind && kind->lengths ? kind->lengths : node->n_input;
     for (size_t k = 0; k < node->n_input && k < end; k++) {
         const tensor *t = net_input(n, node, k);
-        for (size_t i = 0; t && i < t->follow_count; i++)
-            pin(n, &n->tensors[t->follows[i]], node->op_type);
+        if (t) pin_followed(n, t, node->op_type);
     }
 }
 
@@ -367,6 +375,23 @@ static bool all_sized(const net *n, const node_proto *node)
     }
     const tensor *y = net_output(n, node, 0);
     return y && y->sized;
+}
+
+/* An Expand of data says their lengths beside open ones, which it could not do of what is cut. */
+static bool says_lengths(const net *n, const node_proto *node, const tensor *y)
+{
+    tensor *wanted = is_op(node, "Expand") ? net_input(n, node, 1) : NULL;
+    const numbers *s = wanted ? known_numbers(n, wanted) : NULL;
+    bool open = false, says = false;
+    if (!wanted || !s || !s->whole || s->count > y->dims.rank) return false;
+    const size_t lead = y->dims.rank - s->count;
+    for (size_t k = lead; k < y->dims.rank; k++) {
+        open |= y->dims.varies[k];
+        says |= y->from[k] != NO_AXIS && s->whole[k - lead] != 1;
+    }
+    for (size_t i = 0; i < wanted->follow_count; i++)
+        if (follows_width(n, &wanted->follows[i])) return false; /* it is computed, then */
+    return open && says;
 }
 
 /* Data under another name: Identity, Transpose ... of an initializer. */
@@ -394,9 +419,10 @@ static bool describe_alias(net *n, const node_proto *node)
         }
     }
     y->data = x->data;
-    y->copied = true;
+    y->shared = is_shared(x);
     y->root = x->root;
     memcpy(y->from, from, sizeof from);
+    if (says_lengths(n, node, y)) lock_data(n, x);
     n->taken = UINT64_MAX;
     return true;
 }

@@ -2,22 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "operators.h"
+#include "infer.h"
 
-static const dims *in_dims(const net *n, const node_proto *node, size_t k)
+const dims *in_dims(const net *n, const node_proto *node, size_t k)
 {
     const tensor *t = net_input(n, node, k);
     return t && t->sized ? &t->dims : NULL;
 }
 
-static void set_axis(dims *out, size_t k, size_t length, bool varies)
+void set_axis(dims *out, size_t k, size_t length, bool varies)
 {
     if (k >= MAX_RANK) return;
     out->dim[k] = length;
     out->varies[k] = varies;
 }
 
-static void copy_axis(dims *out, size_t k, const dims *in, size_t i)
+void copy_axis(dims *out, size_t k, const dims *in, size_t i)
 {
     set_axis(out, k, in->dim[i], in->varies[i]);
 }
@@ -57,7 +57,8 @@ static bool broadcast_with(dims *out, const dims *in)
     for (size_t k = 0; k < rank; k++) {
         const bool a = k + out->rank >= rank, b = k + in->rank >= rank;
         const size_t i = k + out->rank - rank, j = k + in->rank - rank;
-        if (a && (!b || in->dim[j] == 1 || (in->dim[j] == out->dim[i] && out->varies[i])))
+        const bool same = a && b && in->dim[j] == out->dim[i]; /* open, if one is */
+        if (a && (!b || (same ? out->varies[i] : in->dim[j] == 1)))
             copy_axis(&wide, k, out, i);
         else if (b && (!a || out->dim[i] == 1 || out->dim[i] == in->dim[j]))
             copy_axis(&wide, k, in, j);
@@ -323,18 +324,30 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
     return told == all;
 }
 
+/* Operand k is a shape. */
+static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out)
+{
+    tensor *t = net_input(n, node, k);
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    if (!s || !s->whole || s->count > MAX_RANK) return false;
+    *out = (dims){.rank = s->count};
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->whole[i] < 1 || s->whole[i] > INT32_MAX) return false;
+        set_axis(out, i, (size_t)s->whole[i], s->varies && s->varies[i]);
+    }
+    return true;
+}
+
+bool infer_constant_of_shape(net *n, const node_proto *node, dims *out)
+{
+    return told_shape(n, node, 0, out);
+}
+
 bool infer_expand(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
-    tensor *t = net_input(n, node, 1);
-    const numbers *s = t ? known_numbers(n, t) : NULL;
     dims wide;
-    if (!x || !s || !s->whole || s->count > MAX_RANK) return false;
-    wide = (dims){.rank = s->count};
-    for (size_t k = 0; k < s->count; k++) {
-        if (s->whole[k] < 1 || s->whole[k] > INT32_MAX) return false;
-        set_axis(&wide, k, (size_t)s->whole[k], s->varies && s->varies[k]);
-    }
+    if (!x || !told_shape(n, node, 1, &wide)) return false;
     *out = *x;
     return broadcast_with(out, &wide);
 }
@@ -464,18 +477,46 @@ bool infer_norm(net *n, const node_proto *node, dims *out)
 
 /* ---- Numbers ---- */
 
-static bool follow(tensor *t, const size_t *tensors, size_t count)
+static bool follow(tensor *t, followed f)
 {
-    for (size_t i = 0; i < count; i++) {
-        size_t k = 0;
-        while (k < t->follow_count && t->follows[k] != tensors[i]) k++;
-        if (k < t->follow_count) continue;
-        size_t *more = realloc(t->follows, (t->follow_count + 1) * sizeof *more);
+    size_t k = 0;
+    while (k < t->follow_count && t->follows[k].tensor != f.tensor) k++;
+    if (k == t->follow_count) {
+        followed *more = realloc(t->follows, (k + 1) * sizeof *more);
         if (!more) return false;
         t->follows = more;
-        more[t->follow_count++] = tensors[i];
+        more[t->follow_count++] = (followed){.tensor = f.tensor};
     }
+    t->follows[k].axes |= f.axes;
     return true;
+}
+
+/* Some of the numbers of a Shape are picked by where they stand: *axes <- those of output k. */
+static void picked_axes(const net *n, const node_proto *node, const numbers *const *in,
+                        uint32_t *axes)
+{
+    static const char *const PICKING[] = {"Gather", "Slice", "Split"};
+    const tensor *x = net_input(n, node, 0);
+    bool picks = false;
+    for (size_t i = 0; i < sizeof PICKING / sizeof *PICKING; i++) picks |= is_op(node, PICKING[i]);
+    for (size_t k = 0; k < node->n_output; k++) axes[k] = UINT32_MAX;
+    if (!picks || !x || !x->shape_of) return;
+    numbers places = *in[0], *out = calloc(node->n_output + 1, sizeof *out);
+    places.whole = calloc(places.count + 1, sizeof *places.whole);
+    if (out && places.whole) {
+        const numbers *inputs[8] = {&places};
+        for (size_t i = 0; i < places.count; i++) places.whole[i] = (int64_t)(x->shape_first + i);
+        for (size_t i = 1; i < node->n_input && i < 8; i++) inputs[i] = in[i];
+        const bool good =
+            node->n_input <= 8 && fold_node(n->m, node, node->n_input, inputs, node->n_output, out);
+        for (size_t k = 0; good && k < node->n_output; k++) {
+            axes[k] = 0;
+            for (size_t i = 0; i < out[k].count; i++) axes[k] |= UINT32_C(1) << out[k].whole[i];
+            numbers_free(&out[k]);
+        }
+    }
+    free(places.whole);
+    free(out);
 }
 
 static void take_numbers(tensor *t, const numbers *k)
@@ -518,8 +559,23 @@ static bool infer_lengths(net *n, const node_proto *node)
         k.varies[0] = any_varies(&x->dims);
     }
     take_numbers(y, &k);
-    const size_t index = (size_t)(x - n->tensors);
-    if (!follow(y, &index, 1)) return fail(n->f, "no memory for the shape of %s", x->name);
+    const followed f = {(size_t)(x - n->tensors), (UINT32_C(1) << last) - (UINT32_C(1) << first)};
+    if (!size) y->shape_of = f.tensor + 1, y->shape_first = (size_t)first;
+    if (!follow(y, f)) return fail(n->f, "no memory for the shape of %s", x->name);
+    return true;
+}
+
+/* What an output's numbers follow: what the inputs' do. picked: of the axes of a Shape. */
+static bool follow_inputs(const net *n, const node_proto *node, tensor *t, uint32_t picked)
+{
+    for (size_t i = 0; i < node->n_input; i++) {
+        const tensor *from = net_input(n, node, i);
+        for (size_t k = 0; from && k < from->follow_count; k++) {
+            followed f = from->follows[k];
+            if (!i) f.axes &= picked;
+            if (f.axes && !follow(t, f)) return false;
+        }
+    }
     return true;
 }
 
@@ -532,7 +588,8 @@ static bool infer_numbers(net *n, const node_proto *node)
     const numbers *in[MOST] = {0};
     if (node->n_input > MOST) return true;
     numbers *out = calloc(node->n_output + 1, sizeof *out);
-    bool known = out, good = known;
+    uint32_t *axes = calloc(node->n_output + 1, sizeof *axes);
+    bool known = out && axes, good = known;
     for (size_t k = 0; known && k < node->n_input; k++) {
         tensor *t = net_input(n, node, k);
         if (!*node->input[k]) continue;
@@ -540,6 +597,7 @@ static bool infer_numbers(net *n, const node_proto *node)
         known = in[k] != NULL;
     }
     if (known && fold_node(n->m, node, node->n_input, in, node->n_output, out)) {
+        picked_axes(n, node, in, axes);
         for (size_t k = 0; k < node->n_output; k++) {
             tensor *t = net_output(n, node, k);
             if (!t) {
@@ -547,13 +605,11 @@ static bool infer_numbers(net *n, const node_proto *node)
                 continue;
             }
             take_numbers(t, &out[k]);
-            for (size_t i = 0; good && i < node->n_input; i++) {
-                const tensor *from = net_input(n, node, i);
-                if (from) good = follow(t, from->follows, from->follow_count);
-            }
+            good = good && follow_inputs(n, node, t, axes[k]);
         }
     }
     if (!good) fail(n->f, "no memory for the numbers of a %s", node->op_type);
+    free(axes);
     free(out);
     return good;
 }
@@ -566,7 +622,7 @@ static void forget(const net *n, const node_proto *node)
         if (!t || t->data) continue;
         numbers_free(&t->numbers);
         t->known = false;
-        t->follow_count = 0;
+        t->follow_count = t->shape_of = 0;
     }
 }
 

@@ -84,8 +84,10 @@ bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure
  * must be new. NULL: no memory. */
 tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
                                  const int64_t *values);
-/* A copy of t with a name of its own, a new initializer as well. NULL: no memory, or no data. */
-tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name);
+/* A copy of t with a name and a shape of its own, of as many elements; a new initializer as well.
+ * NULL: no memory, or no data. */
+tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name, size_t rank,
+                             const size_t *dim);
 /* Strings of messages belong to protobuf-c. *field <- a copy of text. False: no memory. */
 bool model_set_string(char **field, const char *text);
 

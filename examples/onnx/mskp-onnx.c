@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fnmatch.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ static const arg OPTIONS[] = {
      "take an open length of an input for N; may be given again"},
     {"zeroed", "FILE", ARG_PATH, AT(zeroed), 0, 0,
      "write the network with zeros for what is removed, in its full shape: it computes what OUT\n"
-     "does"},
+     "does; with --constants only filters and scales are zeroed, and OUT does so where that is\n"
+     "exact"},
     {"save-mask", "FILE", ARG_PATH, AT(save_mask), 0, 0, "write the mask"},
     {"json", "FILE", ARG_PATH, AT(json), 0, 0, "write a report (docs/report-schema.json)"},
     {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
@@ -66,6 +68,7 @@ typedef struct job {
     mskp_graph *graph;
     mskp_counts counts;
     mskp_cost dense, left;
+    file_parameters before, after;
     mskp_tensor *values;
     double *scores;
     uint8_t *keep, *locked, *kept;
@@ -93,26 +96,60 @@ static bool open_network(job *j)
     if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
     j->counts = mskp_count(j->graph);
     if (mskp_measure(j->graph, 0, NULL, &j->dense, NULL, &err)) return refuse(j, &err);
+    j->before = count_parameters(&j->n, false);
     return true;
 }
 
-/* By which operator channels are held. An output names itself. */
+/* The node that a value of mskp's graph was described for; NULL: none. */
+static const node_proto *node_of(const job *j, mskp_value value)
+{
+    const graph_proto *g = j->m.graph;
+    const node_proto *found = NULL;
+    uint32_t least = UINT32_MAX; /* values are numbered in the order of the nodes */
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++) {
+            const tensor *t = net_output(&j->n, g->node[i], k);
+            if (!t || t->value.id < value.id || t->value.id >= least) continue;
+            least = t->value.id;
+            found = g->node[i];
+        }
+    return found;
+}
+
+/* By which operator channels are held, in ONNX's words. An output names itself. */
 static const char *holder(const job *j, mskp_value value, const mskp_value_info *info)
 {
+    static const char *const OURS[] = {"input", "output", "shared", "sparse"};
     mskp_value_info by;
     if (info->pinned_by.id == value.id) return "output";
-    return mskp_value_get_info(j->graph, info->pinned_by, &by, NULL) ? "?" : by.op;
+    if (mskp_value_get_info(j->graph, info->pinned_by, &by, NULL)) return "?";
+    for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
+        if (!strcmp(by.op, OURS[i])) return OURS[i];
+    const node_proto *node = by.op[0] >= 'a' ? node_of(j, info->pinned_by) : NULL;
+    return node ? node->op_type : by.op;
+}
+
+/* What tied channels to others: a tensor of the file, or the node that did it on the way. */
+static void tell_tie(const job *j, mskp_value value, size_t room, char *text)
+{
+    mskp_value_info by;
+    const node_proto *node;
+    if (mskp_value_get_info(j->graph, value, &by, NULL)) return;
+    if (net_tensor(&j->n, by.name))
+        snprintf(text, room, "  tied: %.150s", by.name);
+    else if ((node = node_of(j, value)) != NULL)
+        snprintf(text, room, "  tied: %.40s of %.100s", node->op_type, node->output[0]);
 }
 
 static void tell_value(const job *j, mskp_value value, const mskp_cost *cost)
 {
-    mskp_value_info info, by;
+    mskp_value_info info;
     char why[200] = "";
     if (mskp_value_get_info(j->graph, value, &info, NULL)) return;
     if (info.pinned)
         snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(j, value, &info));
-    else if (info.units < info.channels && !mskp_value_get_info(j->graph, info.tied_by, &by, NULL))
-        snprintf(why, sizeof why, "  tied: %.150s", by.name);
+    else if (info.units < info.channels)
+        tell_tie(j, info.tied_by, sizeof why, why);
     printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
            info.units, info.name, why);
 }
@@ -144,6 +181,28 @@ static void tell_holders(const job *j, const mskp_cost *costs)
                held[k].layers);
 }
 
+/* Where shapes are not known, nothing can be described. */
+static void tell_unknown(const job *j)
+{
+    const graph_proto *g = j->m.graph;
+    const node_proto *first = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < g->n_node; i++) {
+        bool sized = true;
+        for (size_t k = 0; k < g->node[i]->n_output; k++) {
+            const tensor *t = net_output(&j->n, g->node[i], k);
+            sized = sized && (!t || t->sized || t->known);
+        }
+        if (sized) continue;
+        if (!count++) first = g->node[i];
+    }
+    if (count)
+        printf(
+            "%zu of %zu operators make tensors whose shapes are not known, the first is %s (%s): "
+            "what they reach stays\n",
+            count, g->n_node, first->output[0], first->op_type);
+}
+
 static bool list(job *j)
 {
     mskp_error err;
@@ -156,8 +215,11 @@ static bool list(job *j)
         if (costs[v].macs > 0) tell_value(j, (mskp_value){v}, &costs[v]);
     if (good) {
         tell_holders(j, costs);
+        tell_unknown(j);
+        if (j->before.others > 0)
+            printf("%.0f parameters belong to no layer above: they stay\n", j->before.others);
         printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n",
-               j->counts.units, j->counts.families, j->dense.params, j->dense.macs);
+               j->counts.units, j->counts.families, j->before.all, j->dense.macs);
     }
     free(costs);
     return good;
@@ -165,11 +227,13 @@ static bool list(job *j)
 
 /* ---- Which units ---- */
 
-static bool matches(const job *j, const char *name)
+/* seen: which patterns have matched something. */
+static bool matches(const job *j, const char *name, bool *seen)
 {
+    bool any = false;
     for (size_t i = 0; i < j->o.keep.count; i++)
-        if (!fnmatch(j->o.keep.text[i], name, 0)) return true;
-    return false;
+        if (!fnmatch(j->o.keep.text[i], name, 0)) any = seen[i] = true;
+    return any;
 }
 
 static void lock(job *j, const uint32_t *units, size_t count)
@@ -181,26 +245,30 @@ static void lock(job *j, const uint32_t *units, size_t count)
 static bool lock_kept(job *j)
 {
     mskp_value_info info;
-    size_t count, found = 0;
+    bool seen[ARG_MOST_WORDS] = {false};
+    size_t count;
     for (uint32_t v = 1; v <= j->counts.values; v++) {
         const mskp_value value = {v};
-        if (mskp_value_get_info(j->graph, value, &info, NULL) || !matches(j, info.name)) continue;
+        if (mskp_value_get_info(j->graph, value, &info, NULL) || !matches(j, info.name, seen))
+            continue;
         const uint32_t *units = mskp_value_units(j->graph, value, &count);
         lock(j, units, count);
-        found++;
     }
     for (uint32_t p = 1; p <= j->counts.params; p++) {
         const mskp_param param = {p};
         const char *name;
         const uint32_t ndim = mskp_param_info(j->graph, param, &name, NULL);
-        if (!matches(j, name)) continue;
+        if (!matches(j, name, seen)) continue;
         for (uint32_t axis = 0; axis < ndim; axis++) {
             const uint32_t *units = mskp_param_units(j->graph, param, axis, NULL, &count);
             lock(j, units, count);
         }
-        found++;
     }
-    return found || !j->o.keep.count || fail(&j->f, "--keep: no tensor has such a name");
+    for (size_t i = 0; i < j->o.keep.count; i++)
+        if (!seen[i])
+            return fail(&j->f, "--keep %s: no layer or parameter has such a name",
+                        j->o.keep.text[i]);
+    return true;
 }
 
 /* Norms grow with what they are of: in parts of their family's mean. */
@@ -239,17 +307,25 @@ static bool score(job *j)
 static char *read_text(job *j, const char *path, size_t *length)
 {
     FILE *file = fopen(path, "rb");
+    size_t room = 0, used = 0;
     char *text = NULL;
-    long size = -1;
-    if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
-    if (size >= 0 && !fseek(file, 0, SEEK_SET)) text = malloc((size_t)size + 1);
-    if (!text || fread(text, 1, (size_t)size, file) != (size_t)size) {
+    bool good = file != NULL;
+    while (good && !feof(file)) {
+        if (room - used < 2) {
+            char *more = realloc(text, room = 2 * room + 4096);
+            good = more != NULL;
+            if (good) text = more;
+        }
+        if (good) used += fread(text + used, 1, room - used - 1, file);
+        if (good && ferror(file)) good = false;
+    }
+    if (good) {
+        text[used] = 0;
+        *length = used;
+    } else {
         fail(&j->f, "%s: cannot be read: %s", path, strerror(errno));
         free(text);
         text = NULL;
-    } else {
-        *length = (size_t)size;
-        text[size] = 0;
     }
     if (file) fclose(file);
     return text;
@@ -275,27 +351,92 @@ static bool read_mask(job *j)
     return good;
 }
 
+/* What removed channels still put out is worked out, for the mask at hand: kept and left. */
+static bool hand_on(job *j)
+{
+    const mskp_constants_desc desc = {.way = (mskp_constants_way)j->o.constants,
+                                      .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+    mskp_error err;
+    mskp_constants_destroy(j->constants);
+    j->constants = NULL;
+    memcpy(j->kept, j->keep, j->counts.units);
+    if (j->o.constants != NO_CONSTANTS &&
+        mskp_constants_create(j->graph, j->counts.units, j->keep, &desc, j->counts.params,
+                              j->values, j->kept, &j->constants, &err))
+        return refuse(j, &err);
+    return !mskp_measure(j->graph, j->counts.units, j->kept, &j->left, NULL, &err) ||
+           refuse(j, &err);
+}
+
+/* Some unit has a score to go by. */
+static bool has_scores(const job *j)
+{
+    for (size_t u = 0; u < j->counts.units; u++)
+        if (j->scores[u] < HUGE_VAL) return true;
+    return false;
+}
+
+static bool is_over(const mskp_rule *rule, const mskp_cost *asked, const mskp_cost *left)
+{
+    return (rule->max_macs > 0 && left->macs > asked->macs) ||
+           (rule->max_params > 0 && left->params > asked->params);
+}
+
+/* In the words of the command line. */
+static bool refuse_rule(job *j, const mskp_error *err)
+{
+    if (!strncmp(err->text, "max_macs", 8)) return fail(&j->f, "--macs: %s", err->text);
+    if (!strncmp(err->text, "max_params", 10)) return fail(&j->f, "--params: %s", err->text);
+    return refuse(j, err);
+}
+
+/* A budget shrinks by what carriers of constants cost, until all fit into it. */
+static bool select_within(job *j, mskp_rule *rule)
+{
+    const mskp_cost asked = {rule->max_macs, rule->max_params};
+    mskp_error err;
+    for (;;) {
+        if (mskp_select(j->graph, j->counts.units, j->scores, rule, j->keep, NULL, &err))
+            return refuse_rule(j, &err);
+        if (!hand_on(j)) return false;
+        if (!is_over(rule, &asked, &j->left)) return true;
+        if (rule->max_macs > 0) rule->max_macs -= fmax(j->left.macs - asked.macs, 0);
+        if (rule->max_params > 0) rule->max_params -= fmax(j->left.params - asked.params, 0);
+        if (rule->max_macs < 0 || rule->max_params < 0)
+            return fail(&j->f, "units that would carry constants take more than --macs or --params "
+                               "leaves; see --constants drop");
+    }
+}
+
 static bool select_units(job *j)
 {
     const options *o = &j->o;
-    const mskp_rule rule = {.use_threshold = o->threshold >= 0,
-                            .threshold = o->threshold >= 0 ? o->threshold : 0,
-                            .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
-                            .max_macs = o->macs * j->dense.macs,
-                            .max_params = o->params * j->dense.params,
-                            .min_channels = o->min_channels,
-                            .round_to = o->round_to,
-                            .locked = j->locked};
-    mskp_error err;
+    /* Of the file's parameters, those that are in no layer stay. */
+    const double params = o->params * j->before.all + j->dense.params - j->before.all;
+    mskp_rule rule = {.use_threshold = o->threshold >= 0,
+                      .threshold = o->threshold >= 0 ? o->threshold : 0,
+                      .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
+                      .max_macs = o->macs * j->dense.macs,
+                      .max_params = o->params > 0 ? params : 0,
+                      .min_channels = o->min_channels,
+                      .round_to = o->round_to,
+                      .locked = j->locked};
     if (!lock_kept(j)) return false;
-    if (o->mask) return read_mask(j);
+    if (o->mask) return read_mask(j) && hand_on(j);
     if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
+    if (o->params > 0 && !(params > 0))
+        return fail(&j->f,
+                    "--params %g: %.0f of %.0f parameters belong to no layer that can be cut",
+                    o->params, j->before.all - j->dense.params, j->before.all);
     if (!score(j)) return false;
-    if (!rule.use_threshold && !(o->ratio > 0) && !(o->macs > 0) && !(o->params > 0))
-        memset(j->keep, 1, j->counts.units); /* a ratio of 0 */
-    else if (mskp_select(j->graph, j->counts.units, j->scores, &rule, j->keep, NULL, &err))
-        return refuse(j, &err);
-    return true;
+    if (o->score == SCORE_GAMMA && !has_scores(j))
+        return fail(&j->f, "--score gamma: no unit has a batch norm; were they folded into the "
+                           "convolutions?");
+    if (rule.use_threshold || rule.remove_family_fraction > 0 || rule.max_macs > 0 ||
+        rule.max_params > 0)
+        return select_within(j, &rule);
+    memset(j->keep, 1, j->counts.units); /* a ratio of 0 */
+    return hand_on(j);
 }
 
 /* ---- Files beside the network ---- */
@@ -330,18 +471,12 @@ static bool write_told(job *j, const char *path, teller *tell)
 
 /* ---- The cut ---- */
 
-static bool hand_on(job *j)
+static bool tell_constants(job *j)
 {
-    const mskp_constants_desc desc = {.way = (mskp_constants_way)j->o.constants,
-                                      .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
     mskp_constants_report total;
     mskp_error err;
-    memcpy(j->kept, j->keep, j->counts.units);
-    if (j->o.constants == NO_CONSTANTS) return true;
-    if (mskp_constants_create(j->graph, j->counts.units, j->keep, &desc, j->counts.params,
-                              j->values, j->kept, &j->constants, &err) ||
-        mskp_constants_total(j->constants, &total, &err))
-        return refuse(j, &err);
+    if (!j->constants) return true;
+    if (mskp_constants_total(j->constants, &total, &err)) return refuse(j, &err);
     printf(
         "constants: %zu added to biases and means, %zu handed to %zu units that stay for it, %zu "
         "dropped, %zu not constant\n",
@@ -376,6 +511,7 @@ static bool cut(job *j)
         return refuse(j, &err);
     const bool good = rewrite_network(&j->n, plan, j->counts.params, j->values, &l);
     mskp_plan_destroy(plan);
+    j->after = count_parameters(&j->n, true);
     return good && model_write(&j->m, j->o.files.text[1], &j->f);
 }
 
@@ -387,13 +523,13 @@ static void tell_result(const job *j)
     printf("%-12s %14zu %14zu\n", "units", j->counts.units, left);
     printf("%-12s %14.0f %14.0f  %.1f %%\n", "MACs", j->dense.macs, j->left.macs,
            100 * j->left.macs / (j->dense.macs > 0 ? j->dense.macs : 1));
-    printf("%-12s %14.0f %14.0f  %.1f %%\n", "parameters", j->dense.params, j->left.params,
-           100 * j->left.params / (j->dense.params > 0 ? j->dense.params : 1));
+    printf("%-12s %14.0f %14.0f  %.1f %%\n", "parameters", j->before.all, j->after.all,
+           100 * j->after.all / (j->before.all > 0 ? j->before.all : 1));
+    if (left == j->counts.units) printf("nothing is removed\n");
 }
 
 static bool prune(job *j)
 {
-    mskp_error err;
     j->values = calloc(j->counts.params + 1, sizeof *j->values);
     j->scores = calloc(j->counts.units + 1, sizeof *j->scores);
     j->keep = calloc(j->counts.units + 1, 1);
@@ -401,10 +537,9 @@ static bool prune(job *j)
     j->locked = calloc(j->counts.units + 1, 1);
     if (!j->values || !j->scores || !j->keep || !j->kept || !j->locked)
         return fail(&j->f, "no memory for %zu units", j->counts.units);
-    if (!network_values(&j->n, j->counts.params, j->values) || !select_units(j) || !hand_on(j))
+    if (!network_values(&j->n, j->counts.params, j->values) || !select_units(j) ||
+        !tell_constants(j))
         return false;
-    if (mskp_measure(j->graph, j->counts.units, j->kept, &j->left, NULL, &err))
-        return refuse(j, &err);
     if (!write_told(j, j->o.save_mask, tell_mask) || !write_told(j, j->o.json, tell_report) ||
         !write_zeroed(j) || !cut(j))
         return false;
@@ -424,9 +559,16 @@ static bool check_options(options *o, size_t size, char *text)
                                    o->json,
                                    o->files.text[0],
                                    o->mask};
+    const struct {
+        const char *name;
+        bool given;
+    } choosing[] = {{"keep", o->keep.count > 0},
+                    {"round-to", o->round_to > 0},
+                    {"min-channels", o->min_channels > 0}};
     if (!o->files.count) return args_refuse(size, text, "which file? see --help");
     if (o->files.count < 2) {
-        const bool more = demands || o->zeroed || o->save_mask || o->json;
+        bool more = demands || o->zeroed || o->save_mask || o->json;
+        for (size_t i = 0; i < sizeof choosing / sizeof *choosing; i++) more |= choosing[i].given;
         return !more ||
                args_refuse(size, text, "where does the pruned network go? IN.onnx OUT.onnx");
     }
@@ -436,6 +578,10 @@ static bool check_options(options *o, size_t size, char *text)
     if (o->mask && demands > 1)
         return args_refuse(size, text,
                            "--mask says what is removed; --macs and the like have no use");
+    for (size_t i = 0; i < sizeof choosing / sizeof *choosing; i++)
+        if (o->mask && choosing[i].given)
+            return args_refuse(size, text, "--mask says what is removed; --%s has no use",
+                               choosing[i].name);
     for (size_t i = 0; i < 4; i++)
         for (size_t k = i + 1; k < 6; k++)
             if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))

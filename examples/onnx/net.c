@@ -318,16 +318,27 @@ static bool in_order(const tensor *t)
     return t->dims.rank == t->data->n_dims;
 }
 
+bool follows_width(const net *n, const followed *f)
+{
+    const tensor *t = &n->tensors[f->tensor];
+    return is_flow(t) && !t->pinned && t->axis < MAX_RANK && f->axes >> t->axis & 1;
+}
+
+bool is_real(const tensor_proto *data)
+{
+    return data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
 const numbers *known_numbers(const net *n, tensor *t)
 {
     enum { FEW = 64 }; /* real numbers that are looked at; more are weights */
     if (t->known) return &t->numbers;
     if (!t->data) return NULL;
     const size_t count = tensor_elements(t->data);
-    const bool real = t->data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-                      t->data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
-                      t->data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-                      t->data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+    const bool real = is_real(t->data);
     if (count > FOLD_LIMIT || (real && count > FEW) || (count != 1 && !in_order(t))) return NULL;
     if (!numbers_of_tensor(n->m, t->data, &t->numbers)) return NULL;
     t->numbers.shape.rank = t->dims.rank;
@@ -352,28 +363,70 @@ static void take_data(tensor_proto *data, tensor *t)
 
 typedef Onnx__TensorShapeProto__Dimension dimension;
 
-static bool open_length(const lengths *l, const char *name, size_t *length)
+/* "name=7" is about this open length. */
+static bool is_about(const char *text, const char *name)
 {
     const size_t used = name ? strlen(name) : 0;
-    for (size_t i = 0; used && i < l->count; i++)
-        if (!strncmp(l->text[i], name, used) && l->text[i][used] == '=') {
-            char *end;
-            const unsigned long long x = strtoull(l->text[i] + used + 1, &end, 10);
-            *length = (size_t)x;
-            return x && x < UINT32_MAX && !*end;
+    return used && !strncmp(text, name, used) && text[used] == '=';
+}
+
+static bool open_length(const lengths *l, const char *name, size_t *length)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (is_about(l->text[i], name)) {
+            *length = (size_t)strtoull(strrchr(l->text[i], '=') + 1, NULL, 10);
+            return true;
         }
     return false;
+}
+
+static const char *open_name(const dimension *x)
+{
+    return x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ? x->dim_param
+                                                                                 : NULL;
+}
+
+static const Onnx__TensorShapeProto *stated(const Onnx__ValueInfoProto *v)
+{
+    const Onnx__TypeProto *type = v->type;
+    return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && type->tensor_type
+               ? type->tensor_type->shape
+               : NULL;
+}
+
+static bool is_open(const graph_proto *g, const char *text)
+{
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TensorShapeProto *s = stated(g->input[i]);
+        for (size_t k = 0; s && k < s->n_dim; k++)
+            if (is_about(text, open_name(s->dim[k]))) return true;
+    }
+    return false;
+}
+
+/* Each is "name=number" of an open length, which no other is about. */
+static bool check_lengths(const net *n, const lengths *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        const char *text = l->text[i], *equals = strrchr(text, '=');
+        char *end = NULL;
+        const unsigned long long x = equals ? strtoull(equals + 1, &end, 10) : 0;
+        if (!x || x >= UINT32_MAX || *end || equals[1] < '0' || equals[1] > '9')
+            return fail(n->f, "--length %s: a name, = and a number from 1 on are wanted", text);
+        if (!is_open(n->m->graph, text))
+            return fail(n->f, "--length %s: no input has an open length of that name", text);
+        for (size_t k = 0; k < i; k++)
+            if (!strncmp(l->text[k], text, (size_t)(equals - text) + 1))
+                return fail(n->f, "--length %s: %s was given before", text, l->text[k]);
+    }
+    return true;
 }
 
 /* input: an open first length is then 1. False: not all is known; *open is the first such axis. */
 static bool stated_shape(const Onnx__ValueInfoProto *v, const lengths *l, bool input, dims *d,
                          size_t *open)
 {
-    const Onnx__TypeProto *type = v->type;
-    const Onnx__TensorShapeProto *s =
-        type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && type->tensor_type
-            ? type->tensor_type->shape
-            : NULL;
+    const Onnx__TensorShapeProto *s = stated(v);
     *open = MAX_RANK;
     if (!s || s->n_dim > MAX_RANK) return false;
     *d = (dims){.rank = s->n_dim};
@@ -381,9 +434,7 @@ static bool stated_shape(const Onnx__ValueInfoProto *v, const lengths *l, bool i
         const dimension *x = s->dim[k];
         const bool number = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
                             x->dim_value > 0;
-        const char *name = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
-                               ? x->dim_param
-                               : NULL;
+        const char *name = open_name(x);
         *open = k;
         d->varies[k] = !number;
         if (number)
@@ -518,11 +569,25 @@ static void find_batch(net *n)
     }
 }
 
+/* Older ones broadcast in another way; what newer ones will say is not known. */
+static bool check_opset(const net *n)
+{
+    enum { FIRST = 7, LAST = 24 };
+    const model *m = n->m;
+    bool wanted = false;
+    for (size_t i = 0; i < m->graph->n_node; i++)
+        wanted |= is_op(m->graph->node[i], m->graph->node[i]->op_type);
+    if (!wanted || (m->opset >= FIRST && m->opset <= LAST)) return true;
+    if (!m->opset) return fail(n->f, "the model says no opset of its operators");
+    return fail(n->f, "its opset is %zu; %d to %d are known", m->opset, FIRST, LAST);
+}
+
 bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
 {
     const graph_proto *g = m->graph;
     *n = (net){.m = m, .graph = graph, .f = f};
-    if (!allocate(n) || !add_initializers(n)) return false;
+    if (!check_opset(n) || !check_lengths(n, l) || !allocate(n) || !add_initializers(n))
+        return false;
     for (size_t i = 0; i < g->n_input; i++)
         if (!add_input(n, g->input[i], l)) return false;
     for (size_t i = 0; i < g->n_node; i++)

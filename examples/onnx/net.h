@@ -25,6 +25,12 @@ typedef struct dims {
 /* Of the lengths of axes first .. last-1. */
 size_t product_of(const dims *d, size_t first, size_t last);
 
+/* Numbers that follow the lengths of a tensor: its index in net.tensors, and a bit for each axis. */
+typedef struct followed {
+    size_t tensor;
+    uint32_t axes;
+} followed;
+
 typedef struct tensor {
     const char *name;
     bool sized; /* the shape is known */
@@ -32,12 +38,13 @@ typedef struct tensor {
     /* What is known before the network runs; and the tensors whose lengths these numbers follow. */
     bool known;
     numbers numbers;
-    size_t *follows; /* indices in net.tensors */
+    followed *follows;
     size_t follow_count;
+    size_t shape_of, shape_first; /* a Shape: of which tensor (+ 1), from which axis on */
     /* Data of the file: axis k is axis from[k] of the data; NO_AXIS: of length 1, or repeated. */
     tensor_proto *data;
     size_t from[MAX_RANK];
-    bool copied;         /* reached by another name */
+    bool shared;         /* something else reads a tensor that this one is another name of */
     size_t root, weight; /* the tensor that has the data first; its index in weights, + 1 */
     /* What flows. pinned: by which operator all its channels are pinned, and any axis may stand for
      * them; NULL: they may leave. */
@@ -117,6 +124,12 @@ tensor *net_output(const net *n, const node_proto *node, size_t k);
 typedef void net_reader(net *n, const char *name);
 void net_within(net *n, const node_proto *node, net_reader *see);
 
+/* These numbers follow the width of a tensor whose channels may leave now. */
+bool follows_width(const net *n, const followed *f);
+
+/* Of a type whose elements mskp computes with. */
+bool is_real(const tensor_proto *data);
+
 /* The numbers of a tensor, if they are known. */
 const numbers *known_numbers(const net *n, tensor *t);
 bool is_flow(const tensor *t);
@@ -169,6 +182,13 @@ size_t reduce_since(const node_proto *node);
 
 /* The node in mskp's graph. */
 bool describe_network(net *n);
+
+/* Real numbers that the file stores, but for running statistics: all, and those that no operator of
+ * mskp's graph has. copies: with vectors that several nodes shared and that were copied. */
+typedef struct file_parameters {
+    double all, others;
+} file_parameters;
+file_parameters count_parameters(const net *n, bool copies);
 
 /* A set of all weights' data, as mskp_values take it: entries 0 to params. False: sentence. */
 bool network_values(net *n, size_t params, mskp_tensor *values);

@@ -10,8 +10,10 @@ typedef bool rule(net *n, const node_proto *node, dims *out);
 rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool, infer_global_pool,
     infer_resize, infer_depth_to_space, infer_space_to_depth, infer_gemm, infer_matmul,
     infer_transpose, infer_unsqueeze, infer_squeeze, infer_flatten, infer_reshape, infer_expand,
-    infer_tile, infer_concat, infer_split, infer_slice, infer_gather, infer_pad, infer_reduce,
-    infer_norm;
+    infer_constant_of_shape, infer_tile, infer_concat, infer_split, infer_slice, infer_gather,
+    infer_pad, infer_reduce, infer_norm;
+rule infer_recurrent, infer_einsum, infer_arg, infer_top, infer_gather_elements, infer_gather_nd,
+    infer_grid_sample;
 
 /* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
  * then does no harm. */

@@ -477,7 +477,7 @@ START_TEST(typed_and_raw)
         ck_assert(tensor_writable(&m, first, &data, &dtype, &f));
         memcpy(data, (const char *)data + c->raw_size / 2, c->raw_size / 2);
         tensor_shrink(&m, first, 1, (size_t[]){1});
-        tensor_proto *copy = model_add_copy(&m, first, "copy");
+        tensor_proto *copy = model_add_copy(&m, first, "copy", 1, (size_t[]){1});
         ck_assert_ptr_nonnull(copy);
         write_good(&m, other);
         model_free(&m);
@@ -567,7 +567,7 @@ START_TEST(other_types)
         ck_assert(tensor_data(&m, first, &data, &dtype, &f) == !cases[i].word);
         if (cases[i].word) {
             ck_assert_msg(strstr(f.text, cases[i].word) != NULL, "%s", f.text);
-            ck_assert_ptr_null(model_add_copy(&m, first, "copy"));
+            ck_assert_ptr_null(model_add_copy(&m, first, "copy", 0, NULL));
         } else {
             ck_assert(!memcmp(data, cases[i].data, cases[i].size));
         }
@@ -613,7 +613,7 @@ START_TEST(empty_tensors)
     parse_good(&m, &b);
     ck_assert_uint_eq(tensor_elements(m.graph->initializer[0]), 0);
     ck_assert(tensor_integers(&m, m.graph->initializer[0], 0, &integer, &f));
-    ck_assert_ptr_nonnull(model_add_copy(&m, m.graph->initializer[0], "copy"));
+    ck_assert_ptr_nonnull(model_add_copy(&m, m.graph->initializer[0], "copy", 1, (size_t[]){0}));
     write_good(&m, path);
     model_free(&m);
 }
@@ -668,7 +668,7 @@ START_TEST(old_additions)
     parse_good(&m, &b);
     tensor_proto *t = model_add_integers(&m, "new", 2, (size_t[]){1, 2}, values);
     ck_assert_ptr_nonnull(t);
-    ck_assert_ptr_nonnull(model_add_copy(&m, t, "copy"));
+    ck_assert_ptr_nonnull(model_add_copy(&m, t, "copy", 3, (size_t[]){2, 1, 1})); /* reshaped */
     write_good(&m, path);
     model_free(&m);
     read_good(&m, path);
@@ -784,7 +784,8 @@ START_TEST(external)
     ck_assert(tensor_writable(&m, first, &data, &dtype, &f));
     memcpy(data, "WXYZ", 4);
     tensor_shrink(&m, first, 1, (size_t[]){1});
-    ck_assert_ptr_nonnull(model_add_copy(&m, m.graph->initializer[2], "copy"));
+    tensor_proto *third = m.graph->initializer[2];
+    ck_assert_ptr_nonnull(model_add_copy(&m, third, "copy", 1, (size_t[]){tensor_elements(third)}));
     write_refused(&m, other, "it is the file that was read");
     ck_assert_int_eq(rename(other, path), 0);
     write_refused(&m, other, "it is a file of the model's data");

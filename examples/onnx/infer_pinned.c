@@ -1,0 +1,160 @@
+/* Shapes of what operators make that pin all channels that reach them: what comes behind them can be
+ * described all the same. */
+#include <string.h>
+
+#include "infer.h"
+
+/* ---- Recurrent layers ---- */
+
+/* Y [steps, directions, batch, hidden], or [batch, steps, directions, hidden]; the last states. */
+bool infer_recurrent(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 2); /* w: [directions, .., hidden] */
+    const bool batch_first = attribute_int(node, "layout", 0) != 0;
+    if (!x || !w || x->rank != 3 || w->rank != 3) return false;
+    for (size_t k = 0; k < node->n_output; k++) {
+        dims *y = &out[k];
+        *y = (dims){.rank = k ? 3 : 4};
+        const size_t directions = k ? batch_first : 1 + batch_first;
+        const size_t batch = batch_first ? 0 : y->rank - 2;
+        copy_axis(y, batch, x, !batch_first);
+        if (!k) copy_axis(y, batch_first, x, batch_first);
+        copy_axis(y, directions, w, 0);
+        copy_axis(y, y->rank - 1, w, 2);
+    }
+    return true;
+}
+
+/* ---- Sums of products by a formula ---- */
+
+enum { LETTERS = 'z' + 1 };
+
+/* A term of an Einsum's equation, "bij"; *text is then behind it. False: not letters alone. */
+static bool read_term(const char **text, char term[MAX_RANK + 1])
+{
+    size_t used = 0;
+    for (; **text && **text != ',' && **text != '-'; ++*text) {
+        const char c = **text;
+        if (c == ' ') continue;
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) || used == MAX_RANK) return false;
+        term[used++] = c;
+    }
+    term[used] = 0;
+    return true;
+}
+
+/* Without an arrow: the letters that occur once, in the order of the alphabet. */
+static bool implied_term(const size_t uses[LETTERS], char term[MAX_RANK + 1])
+{
+    size_t used = 0;
+    for (size_t c = 'A'; c < LETTERS; c++) {
+        if (uses[c] != 1) continue;
+        if (used == MAX_RANK) return false;
+        term[used++] = (char)c;
+    }
+    term[used] = 0;
+    return true;
+}
+
+bool infer_einsum(net *n, const node_proto *node, dims *out)
+{
+    const attribute_proto *equation = node_attribute(node, "equation");
+    char room[128] = "";
+    const char *text = room;
+    const dims *of[LETTERS] = {0};
+    size_t axis[LETTERS] = {0}, uses[LETTERS] = {0};
+    char term[MAX_RANK + 1];
+    if (!equation || !equation->has_s || equation->s.len >= sizeof room) return false;
+    memcpy(room, equation->s.data, equation->s.len);
+    for (size_t k = 0; k < node->n_input; k++) {
+        const dims *in = in_dims(n, node, k);
+        if (!in || !read_term(&text, term) || strlen(term) != in->rank) return false;
+        for (size_t i = 0; i < in->rank; i++) {
+            const size_t c = (unsigned char)term[i];
+            uses[c]++;
+            if (of[c] && (of[c]->dim[axis[c]] != 1 || in->dim[i] == 1)) continue;
+            of[c] = in;
+            axis[c] = i;
+        }
+        if (k + 1 < node->n_input && *text++ != ',') return false;
+    }
+    if (!*text) {
+        if (!implied_term(uses, term)) return false;
+    } else {
+        if (text[0] != '-' || text[1] != '>') return false;
+        text += 2;
+        if (!read_term(&text, term) || *text) return false;
+    }
+    *out = (dims){.rank = strlen(term)};
+    for (size_t i = 0; i < out->rank; i++) {
+        const size_t c = (unsigned char)term[i];
+        if (!of[c]) return false;
+        copy_axis(out, i, of[c], axis[c]);
+    }
+    return true;
+}
+
+/* ---- Places, and what lies there ---- */
+
+bool infer_arg(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    size_t axis;
+    if (!x || !to_axis(attribute_int(node, "axis", 0), x->rank, &axis)) return false;
+    *out = (dims){0};
+    for (size_t k = 0; k < x->rank; k++) {
+        if (k != axis)
+            copy_axis(out, out->rank++, x, k);
+        else if (attribute_int(node, "keepdims", 1))
+            set_axis(out, out->rank++, 1, false);
+    }
+    return true;
+}
+
+bool infer_top(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 1);
+    const numbers *count = t ? known_numbers(n, t) : NULL;
+    size_t axis;
+    if (!x || !count || !count->whole || count->count != 1 || count->whole[0] < 1 ||
+        !to_axis(attribute_int(node, "axis", -1), x->rank, &axis) ||
+        (uint64_t)count->whole[0] > x->dim[axis])
+        return false;
+    for (size_t k = 0; k < node->n_output; k++) {
+        out[k] = *x;
+        set_axis(&out[k], axis, (size_t)count->whole[0], count->varies && count->varies[0]);
+    }
+    return true;
+}
+
+bool infer_gather_elements(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *i = in_dims(n, node, 1);
+    if (!x || !i || x->rank != i->rank) return false;
+    *out = *i;
+    return true;
+}
+
+bool infer_gather_nd(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *i = in_dims(n, node, 1);
+    const int64_t batch = attribute_int(node, "batch_dims", 0);
+    if (!x || !i || !i->rank || i->varies[i->rank - 1] || batch < 0 || (uint64_t)batch >= i->rank)
+        return false;
+    const size_t first = (size_t)batch + i->dim[i->rank - 1];
+    if (first > x->rank || i->rank - 1 + x->rank - first > MAX_RANK) return false;
+    *out = (dims){0};
+    for (size_t k = 0; k + 1 < i->rank; k++) copy_axis(out, out->rank++, i, k);
+    for (size_t k = first; k < x->rank; k++) copy_axis(out, out->rank++, x, k);
+    return true;
+}
+
+bool infer_grid_sample(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *grid = in_dims(n, node, 1);
+    if (!x || !grid || x->rank != grid->rank || x->rank < 3) return false;
+    *out = *x;
+    for (size_t k = 2; k < x->rank; k++) copy_axis(out, k, grid, k - 1);
+    return true;
+}
