@@ -356,6 +356,7 @@ cifar: ## unpack MSKP_SHARED/data/cifar10-jpeg.tar.xz for the tests (185 MB; nee
 # Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
 below = $(subst $(prefix)/,$${prefix}/,$(1))
 FULL_VERSION = libmskp.so.$(VERSION)
+INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
 
 install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
 	$(INSTALL) -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
@@ -367,12 +368,12 @@ install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@includedir@|$(call below,$(includedir))|' -e 's|@libs@|$(LIB_LIBS)|' \
 		mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
-	$(INSTALL) -m 644 LICENSE '$(DESTDIR)$(docdir)/LICENSE'
+	$(INSTALL) -m 644 $(INSTALLED_DOCS) '$(DESTDIR)$(docdir)'
 
 uninstall: ## remove what install wrote
 	rm -f '$(DESTDIR)$(includedir)/mskp.h' '$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
 		'$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
-		'$(DESTDIR)$(docdir)/LICENSE'
+		$(patsubst %,'$(DESTDIR)$(docdir)/%',$(notdir $(INSTALLED_DOCS)))
 	if [ -d '$(DESTDIR)$(docdir)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(docdir)'; fi
 
 installcheck: library ## install to a temporary place and build the consumers from there

@@ -232,8 +232,12 @@ static double speed(job *j, bool training)
 static bool baseline(job *j)
 {
     const stage s = {"baseline", j->o.epochs[BASELINE], j->o.rate, {0}};
-    if (!train(j, &s, &j->results.baseline)) return false;
-    say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+    if (j->o.masked && !j->o.weights && !s.epochs) {
+        j->results.baseline = (double)NAN; /* there was none */
+    } else {
+        if (!train(j, &s, &j->results.baseline)) return false;
+        say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+    }
     copy_state(j->net, j->baseline, true);
     return true;
 }
@@ -276,7 +280,8 @@ static bool load_mask(job *j, const char *path)
     if (!cn_tensors_read(path, &file, &error)) return fail(j, "%s", error.text);
     const char *mask = cn_tensors_meta(&file, MASK_KEY);
     bool good = mask || fail(j, "%s: holds no mask; --save-masked writes one", path);
-    if (good && !pruner_take_mask(&j->pruner, mask, &err)) good = fail(j, "%s: %s", path, err.text);
+    if (good && !pruner_take_mask(&j->pruner, mask, &err))
+        good = fail(j, "%s: its mask: %s", path, err.text);
     cn_tensors_free(&file);
     return good;
 }

@@ -1049,8 +1049,11 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  *     }
  *     mskp_constants_destroy(constants);
  *
- * Unit u has become the unit numbered by the kept units below u: locked is mskp_rule.locked of the
- * next round, in small. Each call can fail, of course, and then the next must not follow.
+ * It is kept that is cut, not keep: units that carry leave with keep, and their constants with them
+ * (one array may serve as both). Unit u has become the unit numbered by the kept units below u:
+ * locked is mskp_rule.locked of the next round, in small. A round that hands constants on again need
+ * not lock: it may merge carriers of the last one with what it removes itself, into one. Each call
+ * can fail, of course, and then the next must not follow.
  */
 typedef struct mskp_constants mskp_constants;
 
@@ -1138,7 +1141,7 @@ MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, si
 
 /*
  * Writes it to the values that mskp_constants_create has seen, or to a copy of them (of other
- * strides or another dtype, too), all or nothing. Sums are in double precision, rounded once. Then
+ * strides, or of another dtype that holds the same numbers), all or nothing. Sums are in double precision, rounded once. Then
  * mskp_plan_create with kept, and the cut. Optimizer states of what is written are the host's to
  * reset.
  *
@@ -1268,7 +1271,11 @@ MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t 
  *         and their `to` stays as it was.
  *   to    has the full shapes and from's dtype; not NULL. No tensor of it may share a byte with
  *         another tensor of any set, or with its own source: MSKP_OVERLAP.
- * Cutting the result gives `from` again. Allocates only while checking.
+ * Cutting the result gives `from` again. As a network it computes what the small one does, unless
+ * inexact units left: what reads a restored channel has zeros for it (its running variance is 0, too,
+ * and epsilon keeps that finite).
+ * Constants that were handed on stay where they were put: for the network as it was before, keep a
+ * copy. Allocates only while checking.
  */
 MSKP_API mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
                                        const mskp_move *moves, mskp_error *err);

@@ -22,7 +22,8 @@ struct mskp_constants {
     size_t *first;       /* [values + 1] */
     uint32_t *norms;     /* [values + 1] the last batch norm that reads a value; 0: none */
     uint32_t *next_norm; /* [values + 1] and the one before */
-    uint64_t *seen;      /* [params + 1] what stood where sums and columns go, as one number */
+    double *seen;        /* what stood where sums and columns go, in the order of the writer */
+    size_t seen_count, seen_room;
 };
 
 static mskp_status no_memory(mskp_error *err)
@@ -300,10 +301,14 @@ typedef enum pass {
 typedef struct writer {
     const mskp_constants *c;
     const mskp_tensor *values;
-    tensor_view *views; /* [params + 1] */
-    uint8_t *written;   /* [params + 1] 1: is, or will be */
-    uint32_t *here;     /* parameters whose tensors have data */
-    uint64_t *seen;     /* [params + 1] 0; as in constants */
+    tensor_view *views;     /* [params + 1] */
+    uint8_t *written;       /* [params + 1] 1: is, or will be */
+    uint32_t *here;         /* parameters whose tensors have data */
+    mskp_constants *record; /* whose `seen` is written; NULL: it is compared with */
+    size_t looked;          /* numbers that were looked at */
+    size_t other;           /* 1 + the first that is not what was seen, its parameter and address */
+    uint32_t other_param;
+    const char *other_at;
     pass pass;
     mskp_error *err;
 } writer;
@@ -325,17 +330,26 @@ static mskp_status view_param(writer *w, uint32_t param)
 static mskp_status look(writer *w, uint32_t param, const char *at)
 {
     const tensor_view *v = &w->views[param];
-    const double x = mskpi_load(at, v->dtype), number = x == 0 ? 0 : x; /* -0, too */
-    uint64_t bits;
+    const double x = mskpi_load(at, v->dtype);
+    const size_t k = w->looked++;
     if (!isfinite(x)) return mskpi_not_finite(w->c->graph, param, v, at, w->err);
-    memcpy(&bits, &number, sizeof bits);
-    w->seen[param] = mskpi_mix(w->seen[param], bits);
+    if (w->record) {
+        mskp_constants *c = w->record;
+        double *more = mskpi_grow(&c->host, c->seen, &c->seen_room, k, 1, sizeof *more);
+        if (!more) return no_memory(w->err);
+        c->seen = more;
+        more[c->seen_count++] = x;
+    } else if (!w->other && (x < w->c->seen[k] || x > w->c->seen[k])) {
+        w->other = k + 1;
+        w->other_param = param;
+        w->other_at = at;
+    }
     return MSKP_OK;
 }
 
-static mskp_status fits(const writer *w, uint32_t param, double x)
+static mskp_status fits(const writer *w, uint32_t param, const char *at, double x)
 {
-    char room[8], name[NAME_ROOM], number[32];
+    char room[8], name[NAME_ROOM], number[32], index[INDEX_ROOM];
     const mskp_dtype dtype = w->views[param].dtype;
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
         mskpi_store(room, dtype, x);
@@ -343,14 +357,16 @@ static mskp_status fits(const writer *w, uint32_t param, double x)
     } else if (isfinite(x) && dtype == MSKP_F64) {
         return MSKP_OK;
     }
-    return mskpi_fail(w->err, MSKP_BAD_NUMBER, "%s: %s, of constants that leave, does not fit %s",
-                      name_of(w, param, name), mskpi_number(x, number), mskpi_dtype_name(dtype));
+    return mskpi_fail(w->err, MSKP_BAD_NUMBER,
+                      "%s: element %s would be %s, of constants that leave, and does not fit %s",
+                      name_of(w, param, name), mskpi_index_text(&w->views[param], at, index),
+                      mskpi_number(x, number), mskpi_dtype_name(dtype));
 }
 
 static mskp_status put(writer *w, uint32_t param, char *at, double x)
 {
     if (w->pass == LOOK) return look(w, param, at);
-    if (w->pass == FIT) return fits(w, param, x);
+    if (w->pass == FIT) return fits(w, param, at, x);
     mskpi_store(at, w->views[param].dtype, x);
     return MSKP_OK;
 }
@@ -460,14 +476,14 @@ static mskp_status go_over(writer *w, pass next)
 
 static mskp_status check_seen(const writer *w)
 {
-    char name[NAME_ROOM];
-    for (uint32_t p = 1; p <= w->c->graph->nparams; p++)
-        if (w->seen[p] != w->c->seen[p])
-            return mskpi_fail(w->err, MSKP_BAD_STATE,
-                              "%s is not what mskp_constants_create has seen: applied already, or "
-                              "trained on since?",
-                              name_of(w, p, name));
-    return MSKP_OK;
+    char name[NAME_ROOM], index[INDEX_ROOM];
+    if (!w->other) return MSKP_OK;
+    const tensor_view *v = &w->views[w->other_param];
+    return mskpi_fail(w->err, MSKP_BAD_STATE,
+                      "%s: element %s is %.17g, mskp_constants_create has seen %.17g; applied "
+                      "already, or trained on since?",
+                      name_of(w, w->other_param, name), mskpi_index_text(v, w->other_at, index),
+                      mskpi_load(w->other_at, v->dtype), w->c->seen[w->other - 1]);
 }
 
 static const tensor_view *view_here(const void *context, uint32_t k)
@@ -514,7 +530,7 @@ static mskp_status write_all(writer *w, int write)
     w->views = mskpi_alloc(host, params + 1, sizeof *w->views);
     w->written = mskpi_alloc(host, params + 1, sizeof *w->written);
     w->here = mskpi_alloc(host, params, sizeof *w->here);
-    if (!w->views || !w->written || !w->here || !w->seen) status = no_memory(w->err);
+    if (!w->views || !w->written || !w->here) status = no_memory(w->err);
     if (!status) status = go_over(w, LOOK);
     if (!status && write) status = check_tensors(w);
     if (!status) status = check_seen(w);
@@ -587,9 +603,8 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
         c->carries = mskpi_alloc(host, graph->u.n, sizeof *c->carries);
         c->norms = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->norms);
         c->next_norm = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->next_norm);
-        c->seen = mskpi_alloc(host, graph->nparams + 1, sizeof *c->seen);
     }
-    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm || !c->seen) {
+    if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm) {
         mskp_constants_destroy(c);
         return no_memory(err);
     }
@@ -619,7 +634,7 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
         mskpi_walk_free(&w);
     }
     if (!status)
-        status = write_all(&(writer){.c = c, .values = values, .seen = c->seen, .err = err}, 0);
+        status = write_all(&(writer){.c = c, .values = values, .record = c, .err = err}, 0);
     if (status) {
         mskp_constants_destroy(c);
         return status;
@@ -650,11 +665,7 @@ mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
     mskp_status status = MSKPI_GIVEN(err, constants);
     if (!status) status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
     if (status) return status;
-    writer w = {.c = constants, .values = values, .err = err};
-    w.seen = mskpi_alloc(&constants->host, params + 1, sizeof *w.seen);
-    status = write_all(&w, 1);
-    mskpi_free(&constants->host, w.seen);
-    return status;
+    return write_all(&(writer){.c = constants, .values = values, .err = err}, 1);
 }
 
 /* ---- Reports ---- */
@@ -744,7 +755,7 @@ mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
     const mskp_status status = MSKPI_GIVEN(err, constants, report);
     if (status) return status;
     if (index >= constants->h.n)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report %zu, there are %zu", index,
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "there is no report %zu, only %zu of them", index,
                           constants->h.n);
     *report = report_of(constants, &constants->h.all[index]);
     return MSKP_OK;

@@ -475,6 +475,9 @@ int mskpi_is_number(mskp_dtype dtype);
 /* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               const mskp_tensor *tensors, tensor_view *view, mskp_error *err);
+/* Where the element at `at` stands: "3", or "3,0,1,1" where there are several axes. */
+enum { INDEX_ROOM = 21 * MSKP_MAX_DIMS };
+const char *mskpi_index_text(const tensor_view *v, const char *at, char room[INDEX_ROOM]);
 /* MSKP_BAD_NUMBER, of the element at `at`: "bn1.bias: element 3 is nan". */
 mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
                              const char *at, mskp_error *err);

@@ -279,9 +279,8 @@ static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
         if (mskpi_constants_keep(options->constants, u) != mskpi_stays(keep, (uint32_t)u))
             return mskpi_fail(err, MSKP_BAD_ARGUMENT,
                               "report: unit %zu %s, but the constants are those of a mask where it "
-                              "does%s",
-                              u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves",
-                              mskpi_stays(keep, (uint32_t)u) ? " not" : "");
+                              "does not",
+                              u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves");
     for (size_t u = 0; options->scores && u < units; u++)
         if (!(options->scores[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,

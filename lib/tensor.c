@@ -5,8 +5,6 @@
 
 #include "internal.h"
 
-enum { INDEX_ROOM = 21 * MSKP_MAX_DIMS };
-
 size_t mskpi_element_size(mskp_dtype dtype)
 {
     switch ((int)dtype) {
@@ -311,8 +309,7 @@ void mskpi_store_any(char *to, mskp_dtype dtype, double x)
     memcpy(to, &half, sizeof half);
 }
 
-/* "3", or "3,0,1,1" where there are several axes. */
-static const char *index_text(const tensor_view *v, const char *at, char room[INDEX_ROOM])
+const char *mskpi_index_text(const tensor_view *v, const char *at, char room[INDEX_ROOM])
 {
     size_t left = (size_t)(at - v->low) / v->element, index[MSKP_MAX_DIMS] = {0};
     int length = 0;
@@ -334,7 +331,8 @@ mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_
 {
     char name[NAME_ROOM], index[INDEX_ROOM], number[32];
     return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: element %s is %s",
-                      mskpi_short(mskpi_param_name(graph, id), name), index_text(v, at, index),
+                      mskpi_short(mskpi_param_name(graph, id), name),
+                      mskpi_index_text(v, at, index),
                       mskpi_number(mskpi_load(at, v->dtype), number));
 }
 

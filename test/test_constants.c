@@ -968,7 +968,7 @@ START_TEST(arguments_are_checked)
 
     REQUIRE_OK(mskp_constants_create(h.graph, n, h.keep, NULL, p, v, h.kept, &c, NULL));
     mskp_constants_report r = {.folded = 77};
-    REFUSED(&h, mskp_constants_get(c, 1, &r, err), MSKP_BAD_ARGUMENT, "report 1, there are 1");
+    REFUSED(&h, mskp_constants_get(c, 1, &r, err), MSKP_BAD_ARGUMENT, "no report 1, only 1");
     REFUSED(&h, mskp_constants_get(NULL, 0, &r, err), MSKP_BAD_ARGUMENT, "NULL");
     REFUSED(&h, mskp_constants_get(c, 0, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
     REFUSED(&h, mskp_constants_total(NULL, &r, err), MSKP_BAD_ARGUMENT, "NULL");
@@ -1161,12 +1161,16 @@ START_TEST(what_was_trained_on_is_refused)
         prepare(&h, padded, MSKP_F64);
         const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
         const size_t written = way == MSKP_CONSTANTS_FOLD ? reads->bias : reads->weight;
-        const char *name = way == MSKP_CONSTANTS_FOLD ? "p8 is not what" : "p7 is not what";
+        const char *name = way == MSKP_CONSTANTS_FOLD ? "p8: element " : "p7: element ";
         mskp_constants *c = made(&h, (mskp_constants_way)way, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
         for (size_t i = 0; i < 2; i++) {
             const double was = got(&h.values, h.net, written, i);
             put(&h, written, i, nextafter(was, 9));
+            char numbers[120]; /* both, so that they can be told apart */
+            snprintf(numbers, sizeof numbers, " is %.17g, mskp_constants_create has seen %.17g;",
+                     nextafter(was, 9), was);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, name);
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, numbers);
             put(&h, written, i, (double)NAN);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_NUMBER, "is nan");
             put(&h, written, i, was);

@@ -388,9 +388,13 @@ START_TEST(it_says_what_becomes_of_constants)
             size_t length;
             const size_t u = rng_below(&t.r, t.units);
             kept[u] = !kept[u];
-            REQUIRE(mskp_report_json(t.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
-                        MSKP_BAD_ARGUMENT,
-                    "constants of another mask were taken");
+            char words[64];
+            mskp_error err = {0};
+            snprintf(words, sizeof words, "unit %zu %s, but", u, kept[u] ? "stays" : "leaves");
+            REQUIRE(mskp_report_json(t.graph, t.units, kept, &report, 0, NULL, &length, &err) ==
+                            MSKP_BAD_ARGUMENT &&
+                        strstr(err.text, words) && strstr(err.text, "where it does not"),
+                    "constants of another mask: %s", err.text);
             trial_begin(&other, test_seed() * 1000000 + k, NULL, NULL);
             REQUIRE(mskp_report_json(other.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
                         MSKP_OTHER_NETWORK,

@@ -1,5 +1,6 @@
 #include "table.h"
 
+#include <math.h>
 #include <stdio.h>
 
 void table_print(progress *p, size_t pairs, const table_pair *pair, size_t parts,
@@ -16,6 +17,7 @@ void table_print(progress *p, size_t pairs, const table_pair *pair, size_t parts
     snprintf(line, sizeof line, "%-30s %12s", "accuracy on the test set", "%");
     progress_print(p, false, line);
     for (size_t i = 0; i < parts; i++) {
+        if (isnan(part[i].part)) continue;
         snprintf(line, sizeof line, "%-30s %12.2f", part[i].name, 100 * part[i].part);
         progress_print(p, false, line);
     }

@@ -11,7 +11,7 @@ typedef struct table_pair {
 
 typedef struct table_part {
     const char *name;
-    double part; /* in [0, 1] */
+    double part; /* in [0, 1]; NaN: not measured, no line */
 } table_part;
 
 void table_print(progress *p, size_t pairs, const table_pair *pair, size_t parts,
