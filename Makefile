@@ -43,6 +43,15 @@ PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
 PACKAGES_onnx = libprotobuf-c-dev protobuf-c-compiler libonnx-dev
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
 
+# An OpenBLAS that is older than the processor takes kernels that any processor can run, several times slower. What is run
+# from here is told which to take.
+CPU_FLAGS := $(if $(filter x86_64,$(shell uname -m)),$(shell sed -n '/^flags/{s/.*://p;q}' /proc/cpuinfo 2>/dev/null))
+OPENBLAS_CORETYPE ?= $(if $(filter-out $(CPU_FLAGS),avx512f avx512bw avx512dq avx512vl),$(if \
+	$(filter-out $(CPU_FLAGS),avx2 fma),,Haswell),SkylakeX)
+ifneq ($(OPENBLAS_CORETYPE),)
+export OPENBLAS_CORETYPE
+endif
+
 # Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format (`make cifar` unpacks it).
 MSKP_SHARED ?= $(wildcard ../shared)
 MSKP_CIFAR ?= $(wildcard build/cifar)

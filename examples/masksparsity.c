@@ -653,7 +653,9 @@ static double work_ahead(const job *j)
 static bool run(job *j)
 {
     const options *o = &j->o;
+    const char *advice = cn_kernels_advice();
     if (!open_network(j) || !open_data(j) || !allocate(j)) return false;
+    if (advice) say(j, "note: %s", advice);
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
     if (!possible(j) || !readable(j, o->sparse) || !writable(j, o->out) ||

@@ -190,6 +190,9 @@ double cn_rate_cosine(double rate, size_t step, size_t steps);
  */
 void cn_parallel_for(void *net, size_t n, void (*work)(void *context, size_t i), void *context);
 
+/* A sentence, if OpenBLAS computes with less than the processor has, as one does that is older than the processor; NULL if not. */
+const char *cn_kernels_advice(void);
+
 /* ========================================================================== */
 /*                                   Data                                     */
 /* ========================================================================== */
