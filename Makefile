@@ -333,7 +333,7 @@ demo: $(BUILD)/masksparsity ## run the example: train, prune and compare on synt
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
-check: library programs ## build and run all tests
+check: library programs $(BUILD)/masksparsity ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs
