@@ -1,0 +1,132 @@
+/* What can be removed, what cannot, and why. */
+#include "list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The node that a value of mskp's graph was described for; NULL: none. */
+static const node_proto *node_of(const net *n, mskp_value value)
+{
+    const graph_proto *g = n->m->graph;
+    const node_proto *found = NULL;
+    uint32_t least = UINT32_MAX; /* values are numbered in the order of the nodes */
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++) {
+            const tensor *t = net_output(n, g->node[i], k);
+            if (!t || t->value.id < value.id || t->value.id >= least) continue;
+            least = t->value.id;
+            found = g->node[i];
+        }
+    return found;
+}
+
+/* By which operator channels are held, in ONNX's words. An output names itself. */
+static const char *holder(const net *n, mskp_value value, const mskp_value_info *info)
+{
+    static const char *const OURS[] = {"input", "output", "shared", "sparse"};
+    mskp_value_info by;
+    if (info->pinned_by.id == value.id) return "output";
+    if (mskp_value_get_info(n->graph, info->pinned_by, &by, NULL)) return "?";
+    for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
+        if (!strcmp(by.op, OURS[i])) return OURS[i];
+    const node_proto *node = by.op[0] >= 'a' ? node_of(n, info->pinned_by) : NULL;
+    return node ? node->op_type : by.op;
+}
+
+/* What tied channels to others: a tensor of the file, or the node that did it on the way. */
+static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
+{
+    mskp_value_info by;
+    const node_proto *node;
+    if (mskp_value_get_info(n->graph, value, &by, NULL)) return;
+    if (net_tensor(n, by.name))
+        snprintf(text, room, "  tied: %.150s", by.name);
+    else if ((node = node_of(n, value)) != NULL)
+        snprintf(text, room, "  tied: %.40s of %.100s", node->op_type, node->output[0]);
+}
+
+static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
+{
+    mskp_value_info info;
+    char why[200] = "";
+    if (mskp_value_get_info(n->graph, value, &info, NULL)) return;
+    if (info.pinned)
+        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(n, value, &info));
+    else if (info.units < info.channels)
+        tell_tie(n, info.tied_by, sizeof why, why);
+    printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
+           info.units, info.name, why);
+}
+
+/* Of the operators with costs: which hold how many channels. */
+static void tell_holders(const net *n, const mskp_cost *costs)
+{
+    enum { MOST = 32 };
+    struct {
+        const char *op;
+        size_t channels, layers;
+    } held[MOST] = {{0}};
+    size_t count = 0;
+    for (uint32_t v = 1; v <= mskp_count(n->graph).values; v++) {
+        mskp_value_info info;
+        const mskp_value value = {v};
+        if (!(costs[v].macs > 0) || mskp_value_get_info(n->graph, value, &info, NULL)) continue;
+        if (!info.pinned) continue;
+        const char *op = holder(n, value, &info);
+        size_t k = 0;
+        while (k < count && strcmp(held[k].op, op) != 0) k++;
+        if (k == MOST) continue;
+        if (k == count) held[count++].op = op;
+        held[k].channels += info.pinned;
+        held[k].layers++;
+    }
+    for (size_t k = 0; k < count; k++)
+        printf("held by %s: %zu channels of %zu layers\n", held[k].op, held[k].channels,
+               held[k].layers);
+}
+
+/* Where shapes are not known, nothing can be described. */
+static void tell_unknown(const net *n)
+{
+    const graph_proto *g = n->m->graph;
+    const node_proto *first = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < g->n_node; i++) {
+        bool sized = true;
+        for (size_t k = 0; k < g->node[i]->n_output; k++) {
+            const tensor *t = net_output(n, g->node[i], k);
+            sized = sized && (!t || t->sized || t->known);
+        }
+        if (sized) continue;
+        if (!count++) first = g->node[i];
+    }
+    if (count)
+        printf(
+            "%zu of %zu operators make tensors whose shapes are not known, the first is %s (%s): "
+            "what they reach stays\n",
+            count, g->n_node, first->output[0], first->op_type ? first->op_type : "?");
+}
+
+bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
+{
+    const mskp_counts counts = mskp_count(n->graph);
+    mskp_error err;
+    mskp_cost *costs = calloc(counts.values + 1, sizeof *costs);
+    if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
+    if (mskp_measure(n->graph, 0, NULL, NULL, costs, &err)) {
+        free(costs);
+        return fail(n->f, "%s", err.text);
+    }
+    printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
+    for (uint32_t v = 1; v <= counts.values; v++)
+        if (costs[v].macs > 0) tell_value(n, (mskp_value){v}, &costs[v]);
+    tell_holders(n, costs);
+    tell_unknown(n);
+    if (parameters->others > 0)
+        printf("%.0f parameters belong to no layer above: they stay\n", parameters->others);
+    printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n", counts.units,
+           counts.families, parameters->all, dense->macs);
+    free(costs);
+    return true;
+}
