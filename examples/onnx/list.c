@@ -5,6 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operators.h"
+
+enum { SHOWN = 120 };
+
+/* A name of the file, for a terminal. */
+static const char *shown(const char *name, char room[SHOWN])
+{
+    size_t used = 0;
+    for (; name && *name && used < SHOWN - 1; name++)
+        room[used++] = (char)((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+    room[used] = 0;
+    return room;
+}
+
 /* The node that a value of mskp's graph was described for; NULL: none. */
 static const node_proto *node_of(const net *n, mskp_value value)
 {
@@ -31,19 +45,21 @@ static const char *holder(const net *n, mskp_value value, const mskp_value_info 
     for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
         if (!strcmp(by.op, OURS[i])) return OURS[i];
     const node_proto *node = by.op[0] >= 'a' ? node_of(n, info->pinned_by) : NULL;
-    return node ? node->op_type : by.op;
+    return node && find_op_kind(node) ? node->op_type : by.op;
 }
 
 /* What tied channels to others: a tensor of the file, or the node that did it on the way. */
 static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
 {
+    char op[SHOWN], name[SHOWN];
     mskp_value_info by;
     const node_proto *node;
     if (mskp_value_get_info(n->graph, value, &by, NULL)) return;
     if (net_tensor(n, by.name))
         snprintf(text, room, "  tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
-        snprintf(text, room, "  tied: %.40s of %.100s", node->op_type, node->output[0]);
+        snprintf(text, room, "  tied: %.40s of %.100s", shown(node->op_type, op),
+                 shown(node->output[0], name));
 }
 
 static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
@@ -91,6 +107,7 @@ static void tell_unknown(const net *n)
 {
     const graph_proto *g = n->m->graph;
     const node_proto *first = NULL;
+    char op[SHOWN], name[SHOWN];
     size_t count = 0;
     for (size_t i = 0; i < g->n_node; i++) {
         bool sized = true;
@@ -105,7 +122,7 @@ static void tell_unknown(const net *n)
         printf(
             "%zu of %zu operators make tensors whose shapes are not known, the first is %s (%s): "
             "what they reach stays\n",
-            count, g->n_node, first->output[0], first->op_type ? first->op_type : "?");
+            count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
 }
 
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
