@@ -67,6 +67,7 @@ static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
     mskp_value_info info;
     char why[200] = "";
     if (mskp_value_get_info(n->graph, value, &info, NULL)) return;
+    if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
     if (info.pinned)
         snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(n, value, &info));
     else if (info.units < info.channels)
@@ -136,8 +137,7 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
         return fail(n->f, "%s", err.text);
     }
     printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
-    for (uint32_t v = 1; v <= counts.values; v++)
-        if (costs[v].macs > 0) tell_value(n, (mskp_value){v}, &costs[v]);
+    for (uint32_t v = 1; v <= counts.values; v++) tell_value(n, (mskp_value){v}, &costs[v]);
     tell_holders(n, costs);
     tell_unknown(n);
     if (parameters->others > 0)
