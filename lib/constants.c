@@ -476,14 +476,15 @@ static mskp_status go_over(writer *w, pass next)
 
 static mskp_status check_seen(const writer *w)
 {
-    char name[NAME_ROOM], index[INDEX_ROOM];
+    char name[NAME_ROOM], index[INDEX_ROOM], number[32], seen[32];
     if (!w->other) return MSKP_OK;
     const tensor_view *v = &w->views[w->other_param];
     return mskpi_fail(w->err, MSKP_BAD_STATE,
-                      "%s: element %s is %.17g, mskp_constants_create has seen %.17g; applied "
-                      "already, or trained on since?",
+                      "%s: element %s is %s, mskp_constants_create has seen %s; applied already, "
+                      "or trained on since?",
                       name_of(w, w->other_param, name), mskpi_index_text(v, w->other_at, index),
-                      mskpi_load(w->other_at, v->dtype), w->c->seen[w->other - 1]);
+                      mskpi_exact_number(mskpi_load(w->other_at, v->dtype), number),
+                      mskpi_exact_number(w->c->seen[w->other - 1], seen));
 }
 
 static const tensor_view *view_here(const void *context, uint32_t k)

@@ -40,7 +40,7 @@ const char *mskpi_short(const char *name, char room[NAME_ROOM]);
 /* n bytes from outside, shortened in the middle likewise, without control characters. */
 const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM]);
 
-/* A number for a sentence, the same in every locale; and with all of its digits. */
+/* A number for a sentence, the same in every locale; and with as many digits as reading it back takes. */
 const char *mskpi_number(double x, char room[32]);
 const char *mskpi_exact_number(double x, char room[32]);
 

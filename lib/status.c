@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -104,13 +105,16 @@ const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
     return room;
 }
 
-static const char *number(double x, int digits, char room[32])
+/* With `least` to `most` digits: as few as x needs in order to be read back. */
+static const char *number(double x, int least, int most, char room[32])
 {
+    int digits = least;
     if (isfinite(x) && x == floor(x) && fabs(x) < 1e15) {
         snprintf(room, 32, "%.0f", x);
         return room;
     }
-    snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
+    do snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
+    while (digits++ < most && (strtod(room, NULL) < x || strtod(room, NULL) > x));
     for (char *c = room; *c; c++)
         if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
     return room;
@@ -118,10 +122,10 @@ static const char *number(double x, int digits, char room[32])
 
 const char *mskpi_number(double x, char room[32])
 {
-    return number(x, 9, room);
+    return number(x, 9, 9, room);
 }
 
 const char *mskpi_exact_number(double x, char room[32])
 {
-    return number(x, 17, room);
+    return number(x, 15, 17, room);
 }

@@ -1153,6 +1153,16 @@ START_TEST(copies_are_accepted)
 }
 END_TEST
 
+/* As few as are read back as x. */
+static int digits_of(double x)
+{
+    char room[32];
+    int digits = 15;
+    do snprintf(room, sizeof room, "%.*g", digits, x);
+    while ((strtod(room, NULL) < x || strtod(room, NULL) > x) && ++digits < 17);
+    return digits;
+}
+
 /* What sums and columns go into must be what it was; of the rest nothing is asked. */
 START_TEST(what_was_trained_on_is_refused)
 {
@@ -1167,8 +1177,8 @@ START_TEST(what_was_trained_on_is_refused)
             const double was = got(&h.values, h.net, written, i);
             put(&h, written, i, nextafter(was, 9));
             char numbers[120]; /* both, so that they can be told apart */
-            snprintf(numbers, sizeof numbers, " is %.17g, mskp_constants_create has seen %.17g;",
-                     nextafter(was, 9), was);
+            snprintf(numbers, sizeof numbers, " is %.*g, mskp_constants_create has seen %.*g;",
+                     digits_of(nextafter(was, 9)), nextafter(was, 9), digits_of(was), was);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, name);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, numbers);
             put(&h, written, i, (double)NAN);

@@ -438,14 +438,14 @@ START_TEST(the_little_network)
         "\"units\": {\"before\": 10, \"after\": 7}, \"macs\": {",
         ",\n\"families\": [\n{\"family\": 0, \"at\": \"c1\", \"macs\": {",
         "\"units\": [0, 1, 2, 3], \"width\": {\"before\": 4, \"after\": 3}, \"kept\": [0, 2, 3], "
-        "\"scores\": [0.10000000000000001, 0, 1.0000000000000001e+300, "
-        "4.9406564584124654e-324]},\n{\"family\": 1, \"at\": \"pad\"",
+        "\"scores\": [0.1, 0, 1e+300, "
+        "4.94065645841247e-324]},\n{\"family\": 1, \"at\": \"pad\"",
         "\"name\": \"r\\\"1\\\\\xc3\xa4\", \"op\": \"relu\", \"spatial\": [4, 4], ",
         "\"name\": \"p\\ufffd\", \"op\": \"pick\"",
         "{\"value\": 9, \"name\": \"c3\", \"op\": \"conv\", \"spatial\": [4, 4], \"macs\": "
         "{\"before\": 480, \"after\": 256}, \"params\": {\"before\": 30, \"after\": 16}, "
         "\"width\": {\"before\": 5, \"after\": 4}, \"kept\": [0, 1, 3, 4], \"scores\": [null, "
-        "null, 1000000000000000, 123456789, 7]},\n",
+        "null, 1e+15, 123456789, 7]},\n",
         "{\"value\": 15, \"name\": \"y\", \"op\": \"linear\", \"spatial\": [], ",
         "\"kept\": [0, 1, 2], \"scores\": [null, null, null]}]}\n"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -527,7 +527,7 @@ START_TEST(in_every_locale)
     for (int u = 0; u < 10; u++) scores[u] = 0.1 + u * 1e-9;
     const mskp_report with = {.scores = scores};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
-    ck_assert(strstr(before, "0.10000000000000001"));
+    ck_assert(strstr(before, "[0.1, 0.1"));
     if (!comma_locale(folder)) printf("skipped: localedef makes no locale here\n");
     const char *after = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert_str_eq(before, after);
