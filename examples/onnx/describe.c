@@ -342,6 +342,35 @@ static bool has_graphs(const node_proto *node)
     return false;
 }
 
+/* Multiply-accumulates of a node, the whole batch; 0: not known, or none. */
+static uint64_t whole_cost(const net *n, const node_proto *node)
+{
+    const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1),
+                 *y = net_output(n, node, 0);
+    if (!a || !b || !y || !a->sized || !b->sized || !y->sized || !a->dims.rank) return 0;
+    const size_t last = a->dims.rank - 1, kernel = b->dims.rank;
+    const tensor *base = is_op(node, "ConvTranspose") ? a : y;
+    size_t each = 0;
+    if (is_op(node, "MatMul")) each = a->dims.dim[last];
+    if (is_op(node, "Gemm")) each = a->dims.dim[attribute_int(node, "transA", 0) ? 0 : last];
+    if (is_op(node, "Conv") || is_op(node, "ConvTranspose"))
+        each = kernel > 1 ? product_of(&b->dims, 1, kernel) : 0;
+    const size_t all = product_of(&base->dims, 0, base->dims.rank), most = (size_t)1 << 52;
+    return each <= most / all ? (uint64_t)all * each : 0;
+}
+
+/* Of one whose channels all stay, for a batch of one: it belongs to what the node makes. */
+static void add_cost(net *n, const node_proto *node)
+{
+    const tensor *y = net_output(n, node, 0);
+    const uint64_t all = whole_cost(n, node), cost = all % n->batch ? all : all / n->batch;
+    if (!cost || !y->pinned) return;
+    const size_t channels = y->axis < y->dims.rank ? y->dims.dim[y->axis] : 1;
+    const mskp_value one =
+        cost % channels ? opaque(n, NULL, node->op_type, 0, NULL, NULL, NO_AXIS) : y->value;
+    mskp_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
+}
+
 /* All that reaches the node is pinned, and all that it makes, unless that is known. */
 static void describe_unknown(net *n, const node_proto *node)
 {
@@ -352,6 +381,7 @@ static void describe_unknown(net *n, const node_proto *node)
         tensor *t = net_output(n, node, k);
         if (t && !t->known && (flows || !t->sized)) set_pinned(n, t, node->op_type);
     }
+    add_cost(n, node);
 }
 
 /* ---- All nodes ---- */

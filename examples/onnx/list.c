@@ -40,7 +40,11 @@ static const char *holder(const net *n, mskp_value value, const mskp_value_info 
 {
     static const char *const OURS[] = {"input", "output", "shared", "sparse"};
     mskp_value_info by;
-    if (info->pinned_by.id == value.id) return "output";
+    if (info->pinned_by.id == value.id) {
+        const node_proto *maker = node_of(n, value);
+        const tensor *t = maker ? net_output(n, maker, 0) : NULL;
+        return t && t->value.id == value.id && t->pinned ? t->pinned : "output";
+    }
     if (mskp_value_get_info(n->graph, info->pinned_by, &by, NULL)) return "?";
     for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
         if (!strcmp(by.op, OURS[i])) return OURS[i];
@@ -65,15 +69,16 @@ static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
 static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
 {
     mskp_value_info info;
-    char why[200] = "";
+    char why[200] = "", name[SHOWN];
     if (mskp_value_get_info(n->graph, value, &info, NULL)) return;
     if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
     if (info.pinned)
         snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(n, value, &info));
     else if (info.units < info.channels)
         tell_tie(n, info.tied_by, sizeof why, why);
+    const node_proto *node = net_tensor(n, info.name) ? NULL : node_of(n, value);
     printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
-           info.units, info.name, why);
+           info.units, node ? shown(node->output[0], name) : info.name, why);
 }
 
 /* Of the operators with costs: which hold how many channels. */
