@@ -138,6 +138,23 @@ mskp_value channels_on(net *n, tensor *t, size_t axis)
     return opaque(n, NULL, t->pinned, 0, NULL, &t->dims, axis);
 }
 
+bool is_silent(const tensor *t)
+{
+    return is_flow(t) && !t->pinned && t->silent;
+}
+
+bool silent_always(net *n, const node_proto *node)
+{
+    (void)n;
+    (void)node;
+    return true;
+}
+
+bool silent_same(net *n, const node_proto *node)
+{
+    return is_silent(net_input(n, node, 0));
+}
+
 /* ---- Parameters ---- */
 
 static weight *new_weight(net *n, tensor_proto *data)
@@ -173,8 +190,7 @@ void leave_data(net *n, size_t k)
     n->taken |= UINT64_C(1) << (k < 63 ? k : 63);
 }
 
-/* Something else reads the data, by this name or one that led to it. */
-static bool is_shared(const tensor *t)
+bool is_shared(const tensor *t)
 {
     return t->shared || t->uses > 1;
 }
@@ -203,13 +219,21 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     return copy;
 }
 
-static const char *param_name(const tensor_proto *data, const tensor *t, char room[400])
+/* The tensor's name as that of a parameter: where mskp does not take it, changed, and its number. */
+static const char *param_name(const net *n, const tensor_proto *data, const tensor *t,
+                              char room[400])
 {
-    const char *name = data->name && *data->name ? data->name : t->name;
+    const tensor *root = &n->tensors[t->root];
+    const char *name = data != root->data && data->name ? data->name : root->name;
     size_t used = 0;
-    for (; *name && used < 399; name++)
-        room[used++] = (char)((unsigned char)*name <= ' ' || *name == 127 ? '_' : *name);
+    bool same = true;
+    for (; name[used] && used < 350; used++) {
+        const bool good = (unsigned char)name[used] > ' ' && name[used] != 127;
+        room[used] = (char)(good ? name[used] : '_');
+        same &= good;
+    }
     room[used] = 0;
+    if (name[used] || !same) snprintf(room + used, 50, "#%zu", n->weight_count);
     return room;
 }
 
@@ -222,7 +246,7 @@ static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_
         w->order[j] = (uint32_t)t->from[axes[j]];
         size[j] = t->dims.dim[axes[j]];
     }
-    w->param = mskp_parameter(n->graph, param_name(w->data, t, room), w->ndim, size);
+    w->param = mskp_parameter(n->graph, param_name(n, w->data, t, room), w->ndim, size);
     return w->param.id != 0;
 }
 
@@ -269,6 +293,17 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
         return (mskp_param){0};
     }
     return w->param;
+}
+
+void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
+{
+    const weight *w = is_shared(t) ? find_weight(n, t) : NULL;
+    for (uint32_t d = 0; w && w->param.id == param.id && d < w->ndim; d++) {
+        const size_t length = (size_t)w->data->dims[w->order[d]];
+        if (!(channels >> d & 1) && length > 1)
+            mskp_bind(n->graph, param, d, MSKP_ROLE_OTHER,
+                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+    }
 }
 
 bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param)
@@ -390,10 +425,11 @@ static void describe_unknown(net *n, const node_proto *node)
 static void pin_computed_with(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
-    const size_t end = kind && kind->lengths ? kind->lengths : node->n_input;
-    for (size_t k = 0; k < node->n_input && k < end; k++) {
+    for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);
-        if (t) pin_followed(n, t, node->op_type);
+        if (!t || !t->follow_count) continue;
+        if (!kind || !kind->follows || !kind->follows(n, node, k))
+            pin_followed(n, t, node->op_type);
     }
 }
 
@@ -440,10 +476,14 @@ static bool describe_alias(net *n, const node_proto *node)
             from[k] = x->from[perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k];
         } else if (same) {
             from[k] = x->from[k];
+        } else if (is_op(node, "Expand")) { /* aligned at the end */
+            const size_t lead = y->dims.rank - x->dims.rank;
+            const bool same_length = k >= lead && x->dims.dim[k - lead] == y->dims.dim[k];
+            from[k] = same_length && y->dims.dim[k] != 1 ? x->from[k - lead] : NO_AXIS;
         } else {
             while (i < x->dims.rank && x->dims.dim[i] == 1 && y->dims.dim[k] != 1) i++;
             const bool found = i < x->dims.rank && x->dims.dim[i] == y->dims.dim[k];
-            if (!found && y->dims.dim[k] != 1 && !is_op(node, "Expand")) return false;
+            if (!found && y->dims.dim[k] != 1) return false;
             from[k] = found && x->dims.dim[i] != 1 ? x->from[i] : NO_AXIS;
             if (found) i++;
         }
@@ -462,6 +502,16 @@ static void lock_inputs(net *n, const node_proto *node)
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);
         if (t) lock_data(n, t);
+    }
+}
+
+/* Channels whose axis holds an open length, too: where they stand is not known. */
+static void pin_open(net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        tensor *t = net_input(n, node, k);
+        if (is_flow(t) && t->axis < t->dims.rank && t->sized && t->dims.varies[t->axis])
+            pin(n, t, node->op_type);
     }
 }
 
@@ -487,10 +537,15 @@ static void describe_node(net *n, const node_proto *node)
     }
     pin_computed_with(n, node);
     const size_t weights = n->weight_count;
+    if (kind && !kind->open) pin_open(n, node);
     if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
         for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
         describe_unknown(n, node);
         return;
+    }
+    for (size_t k = 0; k < node->n_output && kind->silent; k++) {
+        tensor *t = net_output(n, node, k);
+        if (is_flow(t) && !t->pinned) t->silent = kind->silent(n, node);
     }
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);

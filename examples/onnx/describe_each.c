@@ -187,7 +187,7 @@ static bool clip_limit(const net *n, const node_proto *node, const char *name, s
     return true;
 }
 
-static bool describe_clip(net *n, const node_proto *node)
+static mskp_activation_desc clip_of(net *n, const node_proto *node)
 {
     mskp_activation_desc desc = {
         .kind = MSKP_FUNCTION, .function = f_clip, .parameters = {-HUGE_VAL, HUGE_VAL}};
@@ -200,17 +200,16 @@ static bool describe_clip(net *n, const node_proto *node)
         desc.parameters[0] = fmax(desc.parameters[0], -1.7e308);
         desc.parameters[1] = fmin(desc.parameters[1], 1.7e308);
     }
-    return activate(n, node, &desc);
+    return desc;
 }
 
-bool describe_function(net *n, const node_proto *node)
+static mskp_activation_desc function_of(net *n, const node_proto *node)
 {
     mskp_activation_desc desc = {.kind = MSKP_FUNCTION};
-    if (is_op(node, "Clip")) return describe_clip(n, node);
+    if (is_op(node, "Clip")) return clip_of(n, node);
     if (is_op(node, "Gelu")) {
         const bool by_tanh = !strcmp(attribute_text(node, "approximate", "none"), "tanh");
         desc.kind = by_tanh ? MSKP_GELU_TANH : MSKP_GELU;
-        return activate(n, node, &desc);
     }
     for (size_t i = 0; i < sizeof FUNCTIONS / sizeof *FUNCTIONS; i++) {
         const function *f = &FUNCTIONS[i];
@@ -224,7 +223,22 @@ bool describe_function(net *n, const node_proto *node)
         if (!f->f && f->parameters[0].name && !(fabs(desc.parameters[0]) > 0))
             desc = (mskp_activation_desc){.kind = MSKP_FUNCTION};
     }
+    return desc;
+}
+
+bool describe_function(net *n, const node_proto *node)
+{
+    const mskp_activation_desc desc = function_of(n, node);
     return activate(n, node, &desc);
+}
+
+/* Of a function that is 0 at 0. */
+bool silent_function(net *n, const node_proto *node)
+{
+    const mskp_activation_desc desc = function_of(n, node);
+    if (!silent_same(n, node)) return false;
+    if (desc.kind != MSKP_FUNCTION) return desc.kind != MSKP_SIGMOID;
+    return desc.function && !(fabs(desc.function(0, desc.parameters)) > 0);
 }
 
 bool describe_identity(net *n, const node_proto *node)
@@ -259,7 +273,7 @@ typedef struct operands {
     size_t axis; /* of the channels, in the result */
     size_t channels;
     const char *pinned; /* all of what flows is */
-    mskp_value values[8];
+    mskp_value values[64];
     size_t count;
     double scalar;
     size_t scalars, scalar_at;
@@ -358,8 +372,10 @@ static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, o
         axes[count++] = axis;
     }
     if (t->from[at] == NO_AXIS || count > MSKP_MAX_DIMS) return false;
+    if (is_op(node, "Div") && k && is_shared(t)) return false; /* it may become 0 elsewhere */
     const mskp_param param = take_param(n, node, k, count, axes);
     if (!param.id) return false;
+    hold_axes(n, t, param, UINT32_C(1) << which);
     const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
     add_value(o, mskp_param_value(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
     return true;
@@ -381,10 +397,8 @@ static void add_other(net *n, const node_proto *node, size_t k, uint32_t roles, 
         o->scalar = x->real ? x->real[0] : (double)x->whole[0];
         o->scalar_at = k;
         o->scalars++;
-        leave_data(n, k);
     } else if (length == 1) {
         o->vague = true;
-        if (t->data) leave_data(n, k);
     } else if (!t->data || !add_data(n, node, k, roles, o)) {
         pin_flows(n, node);
         o->vague = true;
@@ -495,6 +509,31 @@ bool describe_combine(net *n, const node_proto *node)
     if (is_op(node, "Pow") && net_input(n, node, 1) && !is_flow(net_input(n, node, 1)))
         exact = true;
     return gather_operands(n, node, &o) && finish(n, node, &o, exact, kind);
+}
+
+/* What an operand of a combination is in a channel that leaves, everything of its unit being zero. */
+static bool operand_is_zero(net *n, const node_proto *node, size_t k)
+{
+    tensor *t = net_input(n, node, k);
+    const tensor *y = net_output(n, node, 0);
+    const size_t at = t ? aligned(&t->dims, y->dims.rank, y->axis) : NO_AXIS;
+    const bool along = at != NO_AXIS && t->dims.dim[at] == y->dims.dim[y->axis];
+    const numbers *x = t && !is_flow(t) ? known_numbers(n, t) : NULL;
+    if (!t) return false;
+    if (is_flow(t)) return along && t->axis == at && is_silent(t);
+    if (x && x->real && x->count == 1) return !(fabs(x->real[0]) > 0);
+    /* A vector of the unit, which is zeroed with it. */
+    return t->data && along && y->dims.dim[y->axis] > 1 && roles_of(node, k) != MSKP_ROLE_OTHER;
+}
+
+bool silent_combine(net *n, const node_proto *node)
+{
+    const bool product = is_op(node, "Mul"), power = is_op(node, "Pow"), ratio = is_op(node, "Div");
+    size_t zeros = 0;
+    for (size_t k = 0; k < node->n_input; k++) zeros += operand_is_zero(n, node, k);
+    if (product) return zeros > 0;
+    if (ratio || power) return operand_is_zero(n, node, 0); /* by what is not 0, to what is above */
+    return zeros == node->n_input;
 }
 
 bool describe_elementwise(net *n, const node_proto *node)

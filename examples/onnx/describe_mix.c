@@ -1,5 +1,6 @@
 /* What mixes channels: convolutions, products; and norms. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "describe.h"
@@ -33,6 +34,7 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
     desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
     if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
+    hold_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
     const mskp_value fitted = fit(n, in, &x->dims, 1);
     set_flow(
@@ -59,6 +61,9 @@ static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t ax
     const mskp_value in =
         is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
     if (!in.id || node->n_output != 1) return false;
+    /* Of what is zero everywhere the variance is, too. */
+    if (desc->kind != MSKP_BATCH_NORM && !(attribute_float(node, "epsilon", 1e-5f) > 0))
+        return false;
     const size_t channels = x->dims.dim[axis];
     const double least = 1e-300; /* mskp's 0 means 1e-5 */
     desc->epsilon = fmin(fmax(attribute_float(node, "epsilon", 1e-5f), least), 1);
@@ -179,6 +184,7 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
         tensor *z = net_output(n, add, 0);
         n->done[y->consumer - 1] = DONE;
         set_flow(n, z, y->value, y_axis);
+        z->silent = true;
     }
     return true;
 }
@@ -197,8 +203,7 @@ static bool mix_positions(net *n, const node_proto *node, size_t flow)
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     mskp_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
-    leave_data(n, !flow);
-    set_flow(n, y, value, axis);
+    set_flow(n, y, value, axis); /* the matrix is not left: it stays as it is */
     return true;
 }
 
@@ -214,11 +219,20 @@ static part part_of(const tensor *t, bool second)
     return (t->axis == rank - 1) == second ? OUTER : INNER;
 }
 
-/* A contraction over channels, which can leave where both do; the result has none. */
+/* A contraction over channels, which can leave where both do, and one is zero then; the result has
+ * none. */
 static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
 {
     size_t p = 1;
+    mskp_value *more = realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
+    if (more) n->contracted = more;
+    if (!more || (!is_silent(a) && !is_silent(b))) {
+        pin(n, a, op);
+        pin(n, b, op);
+        return false;
+    }
     const mskp_value both = tied(n, a->value, &a->dims, a->axis);
+    more[n->contracted_count++] = both;
     mskp_tie(n->graph, both, b->value);
     for (size_t k = 0; k < y->dims.rank; k++) p *= y->dims.dim[k];
     mskp_macs(n->graph, both, (mskp_param){0}, (uint64_t)(p / n->batch));
@@ -284,4 +298,15 @@ bool describe_matmul(net *n, const node_proto *node)
         return linear_with_bias(n, node, 1, b->dims.rank - 2, 1, y->dims.rank - 2) ||
                mix_positions(n, node, 1);
     return false;
+}
+
+bool silent_matmul(net *n, const node_proto *node)
+{
+    const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1);
+    const tensor *y = net_output(n, node, 0);
+    if (is_flow(a) && is_flow(b)) return is_silent(a) || is_silent(b);
+    const tensor *x = is_flow(a) ? a : b;
+    const size_t rank = y->dims.rank;
+    /* Channels that the matrix makes, or those that were there. */
+    return y->axis == (x == a ? rank - 1 : rank - 2) || is_silent(x);
 }

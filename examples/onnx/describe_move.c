@@ -200,6 +200,38 @@ static bool find_group(const dims *x, size_t axis, const dims *y, group *g)
     return false;
 }
 
+/* Axes with an open length among these. */
+static size_t open_axes(const dims *d, size_t first, size_t end)
+{
+    size_t count = 0;
+    for (size_t k = first; k < end; k++) count += d->varies[k];
+    return count;
+}
+
+/* At most one, and before all that are longer than 1. */
+static bool is_outermost(const dims *d, size_t first, size_t end)
+{
+    bool any = false;
+    for (size_t k = first; k < end; k++) {
+        if (d->varies[k] && any) return false;
+        any |= d->varies[k] || d->dim[k] != 1;
+    }
+    return true;
+}
+
+/* The group is the same for each place of an open length, N: there is none in it, or N comes first on
+ * both sides, perhaps as an axis of x of its own before the group. */
+static bool is_same_for_all(const dims *x, const dims *y, const group *g)
+{
+    const size_t in = open_axes(x, g->first_x, g->end_x), out = open_axes(y, g->first_y, g->end_y);
+    size_t k = g->first_x;
+    if (!is_outermost(x, k, g->end_x) || !is_outermost(y, g->first_y, g->end_y)) return false;
+    if (in || !out) return in == out;
+    while (k && x->dim[k - 1] == 1 && !x->varies[k - 1]) k--;
+    return k && x->varies[k - 1] && x->dim[k - 1] == 1 &&
+           open_axes(x, 0, k) > open_axes(y, 0, g->first_y);
+}
+
 /* Is this axis taken apart by the node that reads the tensor? Then its parts are no channels. */
 static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
 {
@@ -272,6 +304,14 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     return fresh;
 }
 
+static size_t positions_of(const net *n, mskp_value value)
+{
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    const uint32_t ns = mskp_value_shape(n->graph, value, NULL, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    return p;
+}
+
 /* All elements of the group become one axis. */
 static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
 {
@@ -281,8 +321,10 @@ static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     if (product_of(&x->dims, g->first_x, g->end_x) > MOST_CHANNELS) return (mskp_value){0};
-    if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
-    if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
+    if (positions_of(n, x->value) == inner * outer) { /* else batches are among them */
+        if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
+        if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
+    }
     return regroup(n, x, y, g, axis);
 }
 
@@ -311,7 +353,9 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
 {
     size_t turn, join;
     const size_t first = g->first_y;
-    if (g->end_y - first != 2 || g->end_x - g->first_x != 1) return false;
+    if (g->end_y - first != 2 || g->end_x - g->first_x != 1 ||
+        open_axes(&y->dims, first, first + 2))
+        return false;
     const node_proto *transpose = only_consumer(n, y, "Transpose", &turn);
     if (!transpose || !swaps(transpose, first, y->dims.rank)) return false;
     const node_proto *back = only_consumer(n, net_output(n, transpose, 0), "Reshape", &join);
@@ -322,11 +366,12 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
     if (!more) return false;
     n->shuffles = more;
-    more[n->shuffle_count++] = (shuffle){join, x->name};
+    more[n->shuffle_count++] = (shuffle){join, x->name, y->dims.dim[first + 1]};
     n->done[n->node] = n->done[turn] = DONE_WITHIN;
     n->done[join] = DONE;
     set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
              x->axis);
+    z->silent = is_silent(x);
     return true;
 }
 
@@ -341,7 +386,8 @@ bool describe_reshape(net *n, const node_proto *node)
         set_pinned(n, y, x->pinned ? x->pinned : node->op_type);
         return true;
     }
-    if (!find_group(&x->dims, x->axis, &y->dims, &g)) return false;
+    if (!find_group(&x->dims, x->axis, &y->dims, &g) || !is_same_for_all(&x->dims, &y->dims, &g))
+        return false;
     size_t long_x = 0, long_y = 0, axis = NO_AXIS;
     for (size_t k = g.first_x; k < g.end_x; k++) long_x += x->dims.dim[k] != 1;
     for (size_t k = g.first_y; k < g.end_y; k++) {
@@ -423,6 +469,32 @@ bool describe_split(net *n, const node_proto *node)
     return true;
 }
 
+/* Only the axis of channels is cut, and mend_slice says where. */
+bool follows_slice(const net *n, const node_proto *node, size_t k)
+{
+    const tensor *x = net_input(n, node, 0);
+    slicing s;
+    if (!k || !is_flow(x) || x->pinned || !node_slicing(n, node, &x->dims, &s)) return false;
+    for (size_t i = 0; i < x->dims.rank; i++)
+        if (i != x->axis && (s.start[i] || s.step[i] != 1 || s.count[i] != x->dims.dim[i]))
+            return false;
+    return true;
+}
+
+bool follows_shape(const net *n, const node_proto *node, size_t k)
+{
+    (void)n;
+    (void)node;
+    return k == 1;
+}
+
+bool follows_sizes(const net *n, const node_proto *node, size_t k)
+{
+    (void)n;
+    (void)node;
+    return k == 3;
+}
+
 bool describe_slice(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
@@ -448,6 +520,7 @@ static bool describe_embedding(net *n, const node_proto *node)
     if (!table->data || table->dims.rank != 2 || attribute_int(node, "axis", 0)) return false;
     const mskp_param param = take_param(n, node, 0, 2, axes);
     if (!param.id) return false;
+    hold_axes(n, table, param, 2);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     set_flow(n, y, mskp_embedding(n->graph, value_name(y), param, ns, spatial), axis);
     return true;
@@ -459,6 +532,7 @@ bool describe_gather(net *n, const node_proto *node)
     size_t axis;
     if (!x || !at) return false;
     if (!is_flow(x)) return describe_embedding(n, node);
+    if (is_flow(at) && !at->pinned) return false;
     if (!to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis)) return false;
     if (x->pinned) {
         set_pinned(n, y, x->pinned);
@@ -483,17 +557,22 @@ bool describe_gather(net *n, const node_proto *node)
     return good;
 }
 
+static bool pads_zeros(const net *n, const node_proto *node)
+{
+    tensor *fill = n->m->opset >= 11 ? net_input(n, node, 2) : NULL;
+    const numbers *with = fill ? known_numbers(n, fill) : NULL;
+    const double number = fill ? (with && with->real && with->count == 1 ? with->real[0] : 1)
+                               : attribute_float(node, "value", 0);
+    return !(number > 0) && !(number < 0);
+}
+
 bool describe_pad(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     int64_t before[MAX_RANK], after[MAX_RANK];
-    tensor *fill = n->m->opset >= 11 ? net_input(n, node, 2) : NULL;
-    const numbers *with = fill ? known_numbers(n, fill) : NULL;
     const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
+    const bool zeros = pads_zeros(n, node);
     if (!is_flow(x) || !node_pads(n, node, x->dims.rank, before, after)) return false;
-    const double number = fill ? (with && with->real && with->count == 1 ? with->real[0] : 1)
-                               : attribute_float(node, "value", 0);
-    const bool zeros = !(number > 0) && !(number < 0);
     mskp_value value = x->value;
     const size_t axis = x->axis;
     if (axis < x->dims.rank && (before[axis] || after[axis])) {
@@ -511,6 +590,12 @@ bool describe_pad(net *n, const node_proto *node)
     set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
     y->pinned = x->pinned;
     return true;
+}
+
+bool silent_pad(net *n, const node_proto *node)
+{
+    const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
+    return silent_same(n, node) && (!constant || pads_zeros(n, node));
 }
 
 /* ---- Concatenation ---- */
@@ -535,6 +620,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     const mskp_param param = t->data && t->from[axis] != NO_AXIS && count <= MSKP_MAX_DIMS
                                  ? take_param(n, node, k, count, axes)
                                  : (mskp_param){0};
+    if (param.id) hold_axes(n, t, param, UINT32_C(1) << which);
     if (param.id)
         return mskp_param_value(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
                                 spatial);
@@ -583,5 +669,12 @@ bool describe_concat(net *n, const node_proto *node)
     }
     free(values);
     set_flow(n, y, value, axis);
+    return true;
+}
+
+bool silent_concat(net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++)
+        if (!is_silent(net_input(n, node, k))) return false;
     return true;
 }

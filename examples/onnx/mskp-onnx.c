@@ -61,6 +61,8 @@ static const arg OPTIONS[] = {
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
+enum { MOST_HELD = 64 };
+
 typedef struct job {
     options o;
     model m;
@@ -73,6 +75,8 @@ typedef struct job {
     double *scores;
     uint8_t *keep, *locked, *kept;
     mskp_constants *constants;
+    size_t held[MOST_HELD]; /* nodes that could not be mended: what reaches them stays */
+    size_t held_count;
     failure f;
 } job;
 
@@ -144,6 +148,37 @@ static bool lock_kept(job *j)
             return fail(&j->f, "--keep %s: no layer or parameter has such a name",
                         j->o.keep.text[i]);
     return true;
+}
+
+static void lock_flow(job *j, const tensor *t)
+{
+    size_t count;
+    const uint32_t *units = t && is_flow(t) ? mskp_value_units(j->graph, t->value, &count) : NULL;
+    if (units) lock(j, units, count);
+}
+
+static void lock_held(job *j)
+{
+    for (size_t i = 0; i < j->held_count; i++) {
+        const node_proto *node = j->m.graph->node[j->held[i]];
+        for (size_t k = 0; k < node->n_input; k++) {
+            const tensor *t = net_input(&j->n, node, k);
+            lock_flow(j, t);
+            for (size_t f = 0; t && f < t->follow_count; f++)
+                lock_flow(j, &j->n.tensors[t->follows[f].tensor]);
+        }
+        for (size_t k = 0; k < node->n_output; k++) lock_flow(j, net_output(&j->n, node, k));
+    }
+}
+
+/* Two constants that are multiplied and summed over are handed on by nothing. */
+static void lock_contracted(job *j)
+{
+    size_t count;
+    for (size_t i = 0; j->o.constants != NO_CONSTANTS && i < j->n.contracted_count; i++) {
+        const uint32_t *units = mskp_value_units(j->graph, j->n.contracted[i], &count);
+        lock(j, units, count);
+    }
 }
 
 /* Norms grow with what they are of: in parts of their family's mean. */
@@ -283,6 +318,18 @@ static bool select_within(job *j, mskp_rule *rule)
     }
 }
 
+/* A mask from elsewhere leaves alone what --constants cannot do without. */
+static bool is_unlocked(job *j)
+{
+    for (size_t u = 0; u < j->counts.units; u++)
+        if (j->locked[u] && !j->keep[u])
+            return fail(&j->f,
+                        "--constants: the mask removes unit %zu, whose channels are multiplied "
+                        "with each other and summed over",
+                        u);
+    return true;
+}
+
 static bool select_units(job *j)
 {
     const options *o = &j->o;
@@ -297,7 +344,9 @@ static bool select_units(job *j)
                       .round_to = o->round_to,
                       .locked = j->locked};
     if (!lock_kept(j)) return false;
-    if (o->mask) return read_mask(j) && hand_on(j);
+    lock_contracted(j);
+    lock_held(j);
+    if (o->mask) return read_mask(j) && is_unlocked(j) && hand_on(j);
     if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
     if (o->params > 0 && !(params > 0))
         return fail(&j->f,
@@ -412,13 +461,24 @@ static bool prune(job *j)
     j->locked = calloc(j->counts.units + 1, 1);
     if (!j->values || !j->scores || !j->keep || !j->kept || !j->locked)
         return fail(&j->f, "no memory for %zu units", j->counts.units);
-    if (!network_values(&j->n, j->counts.params, j->values) || !select_units(j) ||
-        !tell_constants(j))
-        return false;
+    if (!network_values(&j->n, j->counts.params, j->values) || !select_units(j)) return false;
     if (!write_told(j, j->o.save_mask, tell_mask) || !write_told(j, j->o.json, tell_report) ||
         !write_zeroed(j) || !cut(j))
         return false;
+    if (!tell_constants(j)) return false;
     tell_result(j);
+    return true;
+}
+
+/* A node could not say what it must after the cut: once more, and what reaches it stays. */
+static bool hold_more(job *j)
+{
+    const size_t node = j->n.stuck - 1;
+    if (!j->n.stuck || j->o.mask || j->held_count == MOST_HELD) return false;
+    for (size_t i = 0; i < j->held_count; i++)
+        if (j->held[i] == node) return false;
+    printf("%s: what reaches it stays\n", j->f.text);
+    j->held[j->held_count++] = node;
     return true;
 }
 
@@ -483,6 +543,17 @@ static void release(job *j)
     free(j->keep);
     free(j->kept);
     free(j->locked);
+    j->constants = NULL;
+    j->graph = NULL;
+    j->values = NULL;
+    j->scores = NULL;
+    j->keep = j->kept = j->locked = NULL;
+}
+
+static bool run(job *j)
+{
+    return open_network(j) &&
+           (j->o.files.count > 1 ? prune(j) : list_network(&j->n, &j->dense, &j->before));
 }
 
 int main(int argc, char **argv)
@@ -498,8 +569,11 @@ int main(int argc, char **argv)
         help();
         return 0;
     }
-    bool good = open_network(&j) &&
-                (j.o.files.count > 1 ? prune(&j) : list_network(&j.n, &j.dense, &j.before));
+    bool good = run(&j);
+    while (!good && hold_more(&j)) {
+        release(&j);
+        good = run(&j);
+    }
     if ((fflush(stdout) || ferror(stdout)) && good)
         good = fail(&j.f, "the output cannot be written: %s", strerror(errno));
     if (!good) fprintf(stderr, "mskp-onnx: %s\n", j.f.text);

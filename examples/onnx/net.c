@@ -120,7 +120,7 @@ bool node_axes(const net *n, const node_proto *node, size_t k, size_t since, siz
     const numbers *known = t ? fixed_numbers(n, t) : NULL;
     const size_t count = t ? (known ? known->count : 0) : a ? a->n_ints : 0;
     memset(axes, 0, MAX_RANK);
-    *given = t || a;
+    *given = count > 0; /* an empty list is none */
     if (t && !known) return false;
     for (size_t i = 0; i < count; i++) {
         size_t axis;
@@ -618,6 +618,7 @@ void net_close(net *n)
     free(n->names);
     free(n->weights);
     free(n->shuffles);
+    free(n->contracted);
     free(n->done);
     *n = (net){0};
 }

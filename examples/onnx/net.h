@@ -51,6 +51,7 @@ typedef struct tensor {
     mskp_value value;
     size_t axis;
     const char *pinned;
+    bool silent;     /* each channel is zero, once all that belongs to its unit is */
     size_t uses;     /* by nodes, graphs within nodes, outputs */
     size_t consumer; /* the last node that reads it, + 1 */
 } tensor;
@@ -81,6 +82,7 @@ typedef struct net net;
 typedef struct shuffle {
     size_t node;
     const char *source; /* what it gathers from */
+    size_t each;        /* channels of a group */
 } shuffle;
 
 struct net {
@@ -93,13 +95,16 @@ struct net {
     size_t weight_count, weight_room;
     shuffle *shuffles; /* in the order of the nodes */
     size_t shuffle_count;
+    mskp_value *contracted; /* channels that two tensors multiply and sum over */
+    size_t contracted_count;
     uint8_t *done;  /* [nodes] 1: described with one before */
     uint64_t taken; /* of the node at hand: inputs whose data are in the graph now */
     /* What was taken out of the model; names of tensors are of it. */
     removed *removed;
     size_t removed_count;
     size_t batch;
-    size_t node; /* the one at hand */
+    size_t node;  /* the one at hand */
+    size_t stuck; /* rewrite_network failed at this one, + 1 */
     failure *f;
 };
 

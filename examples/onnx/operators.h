@@ -35,13 +35,26 @@ typedef bool mender(writer *r);
 mender mend_expand, mend_gather, mend_groups, mend_pad, mend_reshape, mend_sizes, mend_slice,
     mend_split;
 
+/* Operand k may be numbers that follow a width: the node is mended, or its result's shape says all
+ * that they say. */
+typedef bool follower(const net *n, const node_proto *node, size_t k);
+
+follower follows_shape, follows_sizes, follows_slice;
+
+/* Is output 0 silent, if its operands are as they are? */
+typedef bool hush(net *n, const node_proto *node);
+
+hush silent_always, silent_same, silent_function, silent_combine, silent_matmul, silent_concat,
+    silent_pad;
+
 typedef struct op_kind {
     const char *name;
     rule *infer;       /* NULL: shapes are not known */
     handler *describe; /* NULL: what reaches it is pinned */
     mender *mend;      /* NULL: it says no width */
-    size_t lengths;    /* operands from this one on say lengths and places, or are numbers of their
-                          own; 0: none does */
+    follower *follows; /* NULL: none does */
+    hush *silent;      /* NULL: never */
+    bool open;         /* right also where the channels' axis holds an open length, too: N x C */
 } op_kind;
 
 /* NULL: not known, or of another domain. */

@@ -182,6 +182,49 @@ static bool makes(writer *r, const dims *want)
     return infer_node(&r->now, r->at) && t && t->sized && is_same(&t->dims, want);
 }
 
+static const node_proto *maker_of(const writer *r, const char *name)
+{
+    const graph_proto *g = r->was->m->graph;
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            if (!strcmp(g->node[i]->output[k], name)) return g->node[i];
+    return NULL;
+}
+
+/* A part of a Concat becomes what these axes are now. *at: the first of them, then the one behind. */
+static bool mend_part(writer *r, size_t k, const dims *want, size_t *at)
+{
+    tensor *t = net_input(&r->now, r->at, k);
+    const numbers *x = t ? known_numbers(&r->now, t) : NULL;
+    int64_t list[MAX_RANK];
+    bool changed = false;
+    if (!x || !x->whole || *at + x->count > want->rank) return false;
+    for (size_t i = 0; i < x->count; i++, ++*at) {
+        list[i] = x->whole[i];
+        if (want->varies[*at] || list[i] < 1 || (size_t)list[i] == want->dim[*at]) continue;
+        if (x->varies && x->varies[i]) return false;
+        list[i] = (int64_t)want->dim[*at];
+        changed = true;
+    }
+    return !changed || set_numbers(r, k, x->count, list);
+}
+
+/* Operand k, a shape, is put together of lengths that are open and widths: these are mended there. */
+static bool mend_parts(writer *r, size_t k, const dims *want)
+{
+    const node_proto *node = r->at;
+    const tensor *t = net_input(&r->now, node, k);
+    size_t at = 0;
+    const node_proto *concat = maker_of(r, node->input[k]);
+    if (!concat || !is_op(concat, "Concat") || t->uses != 1) return false;
+    r->at = concat;
+    bool good = true;
+    for (size_t i = 0; good && i < concat->n_input; i++) good = mend_part(r, i, want, &at);
+    good = good && at == want->rank && infer_node(&r->now, concat);
+    r->at = node;
+    return good && makes(r, want);
+}
+
 /* An axis of a node's first operand has this length, which the model leaves open. */
 static bool gives_length(const tensor *x, size_t axis, size_t length)
 {
@@ -206,9 +249,8 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
         else if (reshape && !rest)
             list[i] = -1, rest = true;
         else
-            return fail(r->was->f,
-                        "%s: its shape has %s open length and a width that is cut; keep it by "
-                        "--keep",
+            return mend_parts(r, k, &want) ||
+                   fail(r->was->f, "%s: its shape has %s open length and a width that is cut",
                         r->at->output[0], reshape ? "a second" : "an");
     }
     if (reshape && attribute_int(r->at, "allowzero", 0))
@@ -261,6 +303,15 @@ static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, si
     return found;
 }
 
+/* Whole numbers of another type become INT64, as those are that were written anew. */
+static bool widen(writer *r, size_t k)
+{
+    tensor *t = net_input(&r->now, r->at, k);
+    const numbers *x = t ? known_numbers(&r->now, t) : NULL;
+    return !x || x->type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 ||
+           set_numbers(r, k, x->count, x->whole);
+}
+
 bool mend_slice(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
@@ -282,7 +333,8 @@ bool mend_slice(writer *r)
     const bool old = r->was->m->opset < 10;
     const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
     return mend_list(r, 1, "starts", old, index, (int64_t)before) &&
-           mend_list(r, 2, "ends", old, index, (int64_t)(before + count));
+           mend_list(r, 2, "ends", old, index, (int64_t)(before + count)) &&
+           (old || (widen(r, 3) && widen(r, 4)));
 }
 
 bool mend_split(writer *r)
@@ -365,10 +417,9 @@ static bool mend_shuffle(writer *r, const shuffle *s)
 {
     node_proto *node = (node_proto *)r->at;
     const tensor *x = net_tensor(r->was, s->source), *y = was_output(r, 0);
-    const tensor *turned = net_input(r->was, r->at, 0);
     const size_t axis = x->axis, length = x->dims.dim[axis];
     if (width(r, x->value, length) == length) return true;
-    const size_t each = turned->dims.dim[axis], groups = length / each; /* [each][groups] by now */
+    const size_t each = s->each, groups = length / each; /* [each][groups] by now */
     int64_t *place = malloc((length + 1) * sizeof *place);
     if (!place) return no_memory(r);
     for (size_t i = 0; i < length; i++) place[i] = (int64_t)(i % groups * each + i / groups);
@@ -415,7 +466,8 @@ bool mend_sizes(writer *r)
     int64_t list[MAX_RANK];
     for (size_t i = 0; i < want.rank; i++) {
         if (want.varies[i])
-            return fail(r->was->f, "%s: its size has an open length and a width that is cut",
+            return mend_parts(r, 3, &want) ||
+                   fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
         list[i] = (int64_t)want.dim[i];
     }
@@ -462,8 +514,8 @@ static bool check_outputs(writer *r)
         if (now->sized && is_same(&now->dims, &want)) continue;
         tell_shape(&want, a, sizeof a);
         tell_shape(&now->dims, b, sizeof b);
-        return fail(r->was->f, "%s (%s) would be %s, and must be %s; --keep it", was->name,
-                    r->at->op_type, now->sized ? b : "of unknown shape", a);
+        return fail(r->was->f, "%s (%s) would be %s, and must be %s", was->name, r->at->op_type,
+                    now->sized ? b : "of unknown shape", a);
     }
     return true;
 }
@@ -474,8 +526,11 @@ static bool rewrite_nodes(writer *r)
     for (size_t i = 0; i < g->n_node; i++) {
         r->at = g->node[i];
         r->now.node = i;
-        if (r->was->done[i] != DONE_WITHIN && !mend(r, i)) return false;
-        if (!infer_node(&r->now, r->at) || !check_outputs(r)) return false;
+        if ((r->was->done[i] != DONE_WITHIN && !mend(r, i)) || !infer_node(&r->now, r->at) ||
+            !check_outputs(r)) {
+            r->was->stuck = i + 1;
+            return false;
+        }
     }
     return true;
 }
@@ -551,15 +606,15 @@ static bool remove_unused(writer *r, const lengths *l)
 
 static void state_shape(const writer *r, Onnx__ValueInfoProto *v)
 {
-    const tensor *t = net_tensor(&r->now, v->name);
+    const tensor *t = net_tensor(&r->now, v->name), *was = net_tensor(r->was, v->name);
     Onnx__TensorShapeProto *s =
         v->type && v->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE &&
                 v->type->tensor_type
             ? v->type->tensor_type->shape
             : NULL;
-    if (!t || !t->sized || !s || s->n_dim != t->dims.rank) return;
+    if (!t || !t->sized || !was || !was->sized || !s || s->n_dim != t->dims.rank) return;
     for (size_t k = 0; k < s->n_dim; k++)
-        if (!t->dims.varies[k] &&
+        if (!t->dims.varies[k] && t->dims.dim[k] != was->dims.dim[k] &&
             s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
             s->dim[k]->dim_value = (int64_t)t->dims.dim[k];
 }
