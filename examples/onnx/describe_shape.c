@@ -1,0 +1,287 @@
+/* The same elements in another shape. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "describe.h"
+
+static bool moved(net *n, const tensor *x, tensor *y, size_t axis)
+{
+    set_flow(n, y, x->value, axis);
+    y->pinned = x->pinned;
+    return true;
+}
+
+bool describe_transpose(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const attribute_proto *perm = node_attribute(node, "perm");
+    size_t axis = NO_AXIS;
+    if (!is_flow(x)) return false;
+    for (size_t k = 0; k < y->dims.rank; k++)
+        if ((perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k) == x->axis) axis = k;
+    return moved(n, x, y, axis);
+}
+
+/* Axes of x and y between which the same elements lie, around the channels of x. */
+typedef struct group {
+    size_t first_x, end_x, first_y, end_y;
+} group;
+
+static bool find_group(const dims *x, size_t axis, const dims *y, group *g)
+{
+    size_t i = 0, j = 0;
+    while (i < x->rank) {
+        size_t px = x->dim[i], py = 1;
+        *g = (group){.first_x = i++, .first_y = j};
+        while (px != py) {
+            if (py < px && j < y->rank)
+                py *= y->dim[j++];
+            else if (px < py && i < x->rank)
+                px *= x->dim[i++];
+            else
+                return false;
+        }
+        g->end_x = i;
+        g->end_y = j;
+        if (axis >= g->first_x && axis < i) return true;
+    }
+    return false;
+}
+
+/* Axes with an open length among these. */
+static size_t open_axes(const dims *d, size_t first, size_t end)
+{
+    size_t count = 0;
+    for (size_t k = first; k < end; k++) count += d->varies[k];
+    return count;
+}
+
+/* At most one, and before all that are longer than 1. */
+static bool is_outermost(const dims *d, size_t first, size_t end)
+{
+    bool any = false;
+    for (size_t k = first; k < end; k++) {
+        if (d->varies[k] && any) return false;
+        any |= d->varies[k] || d->dim[k] != 1;
+    }
+    return true;
+}
+
+/* The group is the same for each place of an open length, N: there is none in it, or N comes first on
+ * both sides, perhaps as an axis of x of its own before the group. */
+static bool is_same_for_all(const dims *x, const dims *y, const group *g)
+{
+    const size_t in = open_axes(x, g->first_x, g->end_x), out = open_axes(y, g->first_y, g->end_y);
+    size_t k = g->first_x;
+    if (!is_outermost(x, k, g->end_x) || !is_outermost(y, g->first_y, g->end_y)) return false;
+    if (in || !out) return in == out;
+    while (k && x->dim[k - 1] == 1 && !x->varies[k - 1]) k--;
+    return k && x->varies[k - 1] && x->dim[k - 1] == 1 &&
+           open_axes(x, 0, k) > open_axes(y, 0, g->first_y);
+}
+
+/* Is this axis taken apart by the node that reads the tensor? Then its parts are no channels. */
+static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
+{
+    for (size_t steps = 0; steps < 8 && t->consumer; steps++) {
+        const node_proto *node = n->m->graph->node[t->consumer - 1];
+        const tensor *y = net_output(n, node, 0);
+        const attribute_proto *perm = node_attribute(node, "perm");
+        size_t at;
+        if (!y || !y->sized) return false;
+        if (is_op(node, "Gather") || is_op(node, "Split"))
+            return to_axis(attribute_int(node, "axis", 0), t->dims.rank, &at) && at == axis;
+        if (is_op(node, "Slice")) return y->dims.dim[axis] != t->dims.dim[axis];
+        if (is_op(node, "Transpose") && perm) {
+            for (at = 0; at < perm->n_ints && (size_t)perm->ints[at] != axis; at++)
+                ;
+            axis = at;
+        } else if (is_op(node, "Squeeze") || is_op(node, "Unsqueeze")) {
+            size_t i = 0, k = 0; /* of the axes longer than 1 */
+            for (at = 0; at < axis; at++) k += t->dims.dim[at] != 1;
+            for (at = 0; at < y->dims.rank && (y->dims.dim[at] == 1 || i < k); at++)
+                i += y->dims.dim[at] != 1;
+            axis = at;
+        } else {
+            return false;
+        }
+        t = y;
+    }
+    return false;
+}
+
+/* Which of the axes that the channels are split into are channels from now on. */
+static size_t choose(const net *n, const tensor *y, const group *g)
+{
+    size_t first = NO_AXIS;
+    for (size_t k = g->first_y; k < g->end_y; k++) {
+        if (y->dims.dim[k] == 1) continue;
+        if (first == NO_AXIS) first = k;
+        if (!is_taken_apart(n, y, k)) return k;
+    }
+    return first;
+}
+
+/* New channels on `axis` of y; every element of the group is tied to the one on its place there. */
+static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
+{
+    const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t channels = x->dims.dim[x->axis];
+    const size_t all = product_of(&x->dims, g->first_x, g->end_x);
+    const size_t length = y->dims.dim[axis], after = product_of(&y->dims, axis + 1, g->end_y);
+    const size_t before = all / length / after;
+    size_t spatial[MSKP_MAX_SPATIAL];
+    if (all > 4 * MOST_CHANNELS) return (mskp_value){0};
+    size_t *at = malloc(length * sizeof *at);
+    if (!at) return (mskp_value){0};
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    const mskp_value fresh = mskp_fresh(n->graph, NULL, length, ns, spatial);
+    uint64_t seen = 0; /* the places among channels repeat with positions */
+    for (size_t b = 0; b < before; b++)
+        for (size_t a = 0; a < after; a++) {
+            uint64_t hash = 0;
+            for (size_t k = 0; k < length; k++) {
+                at[k] = ((b * length + k) * after + a) / inner % channels;
+                hash = hash * UINT64_C(0x100000001b3) + at[k] + 1;
+            }
+            if ((b || a) && hash == seen) continue;
+            seen = hash;
+            mskp_tie(n->graph, fresh, mskp_pick(n->graph, NULL, x->value, length, at));
+        }
+    free(at);
+    return fresh;
+}
+
+static size_t positions_of(const net *n, mskp_value value)
+{
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    const uint32_t ns = mskp_value_shape(n->graph, value, NULL, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    return p;
+}
+
+/* All elements of the group become one axis. */
+static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
+{
+    const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t outer = product_of(&x->dims, g->first_x, x->axis);
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
+    const uint32_t ns = layout(n, &y->dims, axis, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    if (product_of(&x->dims, g->first_x, g->end_x) > MOST_CHANNELS) return (mskp_value){0};
+    if (positions_of(n, x->value) == inner * outer) { /* else batches are among them */
+        if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
+        if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
+    }
+    return regroup(n, x, y, g, axis);
+}
+
+/* ---- Channel shuffle: [g x c] -> [g, c] -> [c, g] -> [g x c] ---- */
+
+static const node_proto *only_consumer(const net *n, const tensor *t, const char *op, size_t *at)
+{
+    if (t->uses != 1 || !t->consumer) return NULL;
+    *at = t->consumer - 1;
+    const node_proto *node = n->m->graph->node[*at];
+    return is_op(node, op) && net_input(n, node, 0) == t ? node : NULL;
+}
+
+static bool swaps(const node_proto *node, size_t first, size_t rank)
+{
+    const attribute_proto *perm = node_attribute(node, "perm");
+    if (!perm || perm->n_ints != rank) return false;
+    for (size_t k = 0; k < rank; k++) {
+        const size_t want = k == first ? first + 1 : k == first + 1 ? first : k;
+        if (perm->ints[k] != (int64_t)want) return false;
+    }
+    return true;
+}
+
+static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const group *g)
+{
+    size_t turn, join;
+    const size_t first = g->first_y;
+    if (g->end_y - first != 2 || g->end_x - g->first_x != 1 ||
+        open_axes(&y->dims, first, first + 2))
+        return false;
+    const node_proto *transpose = only_consumer(n, y, "Transpose", &turn);
+    if (!transpose || !swaps(transpose, first, y->dims.rank)) return false;
+    const node_proto *back = only_consumer(n, net_output(n, transpose, 0), "Reshape", &join);
+    tensor *z = back ? net_output(n, back, 0) : NULL;
+    if (!z || !z->sized || z->dims.rank != x->dims.rank) return false;
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (z->dims.dim[k] != x->dims.dim[k]) return false;
+    shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
+    if (!more) return false;
+    n->shuffles = more;
+    more[n->shuffle_count++] = (shuffle){join, x->name, y->dims.dim[first + 1]};
+    n->done[n->node] = n->done[turn] = DONE_WITHIN;
+    n->done[join] = DONE;
+    set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
+             x->axis);
+    z->silent = is_silent(x);
+    return true;
+}
+
+/* ---- Reshape, Flatten, Squeeze, Unsqueeze ---- */
+
+bool describe_reshape(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    group g;
+    if (!is_flow(x)) return false;
+    if (x->pinned || x->dims.dim[x->axis] == 1) {
+        set_pinned(n, y, x->pinned ? x->pinned : node->op_type);
+        return true;
+    }
+    if (!find_group(&x->dims, x->axis, &y->dims, &g) || !is_same_for_all(&x->dims, &y->dims, &g))
+        return false;
+    size_t long_x = 0, long_y = 0, axis = NO_AXIS;
+    for (size_t k = g.first_x; k < g.end_x; k++) long_x += x->dims.dim[k] != 1;
+    for (size_t k = g.first_y; k < g.end_y; k++) {
+        if (y->dims.dim[k] == 1) continue;
+        long_y++;
+        axis = k;
+    }
+    if (long_x == 1 && long_y == 1) return moved(n, x, y, axis);
+    if (long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
+    if (long_y > 1) axis = choose(n, y, &g);
+    if (axis == NO_AXIS) return false;
+    const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
+    if (!value.id) return false;
+    set_flow(n, y, value, axis);
+    return true;
+}
+
+/* The axis of a tensor of which one channel is repeated: each copy may leave, what it is a copy of
+ * stays. NO_AXIS: none is. */
+static size_t repeated_axis(const tensor *x, const tensor *y)
+{
+    const size_t lead = y->dims.rank - x->dims.rank;
+    const size_t axis = x->pinned ? 1 : x->axis + lead;
+    if (axis >= y->dims.rank || y->dims.dim[axis] < 2 || y->dims.varies[axis]) return NO_AXIS;
+    return axis < lead || x->dims.dim[axis - lead] == 1 ? axis : NO_AXIS;
+}
+
+bool describe_expand(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    size_t spatial[MSKP_MAX_SPATIAL];
+    if (!is_flow(x)) return false;
+    const size_t axis = x->axis + y->dims.rank - x->dims.rank, copies = repeated_axis(x, y);
+    if (copies != NO_AXIS && y->dims.dim[copies] <= MOST_CHANNELS) {
+        const uint32_t ns = layout(n, &y->dims, copies, spatial);
+        pin(n, x, node->op_type);
+        set_flow(n, y, mskp_fresh(n->graph, value_name(y), y->dims.dim[copies], ns, spatial),
+                 copies);
+        return true;
+    }
+    if (x->pinned) {
+        set_pinned(n, y, x->pinned);
+        return true;
+    }
+    if (x->dims.dim[x->axis] != y->dims.dim[axis]) return false;
+    set_flow(n, y, resize_positions(n, x->value, &y->dims, axis, true), axis);
+    return true;
+}
