@@ -33,10 +33,13 @@ typedef struct followed {
 
 typedef struct tensor {
     const char *name;
-    bool sized; /* the shape is known */
+    bool sized;       /* the shape is known */
+    bool known;       /* what it holds is, before the network runs */
+    bool shared;      /* something else reads a tensor that this one is another name of */
+    bool silent;      /* each channel is zero, once all that belongs to its unit is */
+    mskp_value value; /* what flows, see below */
     dims dims;
-    /* What is known before the network runs; and the tensors whose lengths these numbers follow. */
-    bool known;
+    /* What is known; and the tensors whose lengths these numbers follow. */
     numbers numbers;
     followed *follows;
     size_t follow_count;
@@ -44,14 +47,11 @@ typedef struct tensor {
     /* Data of the file: axis k is axis from[k] of the data; NO_AXIS: of length 1, or repeated. */
     tensor_proto *data;
     size_t from[MAX_RANK];
-    bool shared;         /* something else reads a tensor that this one is another name of */
     size_t root, weight; /* the tensor that has the data first; its index in weights, + 1 */
     /* What flows. pinned: by which operator all its channels are pinned, and any axis may stand for
      * them; NULL: they may leave. */
-    mskp_value value;
     size_t axis;
     const char *pinned;
-    bool silent;     /* each channel is zero, once all that belongs to its unit is */
     size_t uses;     /* by nodes, graphs within nodes, outputs */
     size_t consumer; /* the last node that reads it, + 1 */
 } tensor;
