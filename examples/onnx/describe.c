@@ -443,23 +443,6 @@ static bool all_sized(const net *n, const node_proto *node)
     return y && y->sized;
 }
 
-/* An Expand of data says their lengths beside open ones, which it could not do of what is cut. */
-static bool says_lengths(const net *n, const node_proto *node, const tensor *y)
-{
-    tensor *wanted = is_op(node, "Expand") ? net_input(n, node, 1) : NULL;
-    const numbers *s = wanted ? known_numbers(n, wanted) : NULL;
-    bool open = false, says = false;
-    if (!wanted || !s || !s->whole || s->count > y->dims.rank) return false;
-    const size_t lead = y->dims.rank - s->count;
-    for (size_t k = lead; k < y->dims.rank; k++) {
-        open |= y->dims.varies[k];
-        says |= y->from[k] != NO_AXIS && s->whole[k - lead] != 1;
-    }
-    for (size_t i = 0; i < wanted->follow_count; i++)
-        if (follows_width(n, &wanted->follows[i])) return false; /* it is computed, then */
-    return open && says;
-}
-
 /* Data under another name: Identity, Transpose ... of an initializer. */
 static bool describe_alias(net *n, const node_proto *node)
 {
@@ -492,7 +475,6 @@ static bool describe_alias(net *n, const node_proto *node)
     y->shared = is_shared(x);
     y->root = x->root;
     memcpy(y->from, from, sizeof from);
-    if (says_lengths(n, node, y)) lock_data(n, x);
     n->taken = UINT64_MAX;
     return true;
 }

@@ -73,11 +73,23 @@ static bool axis_stays(const tensor *x, const tensor *y)
            (x->axis < y->dims.rank && x->dims.dim[x->axis] == y->dims.dim[x->axis]);
 }
 
+/* Also where the length stays: by a factor that is rounded down to it. */
+static bool scales(const net *n, const node_proto *node, size_t axis)
+{
+    const size_t operand = is_op(node, "Upsample") || n->m->opset < 11 ? 1 : 2;
+    tensor *t = net_input(n, node, operand);
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    if (s && s->count)
+        return !s->real || axis >= s->count || s->real[axis] < 1 || s->real[axis] > 1;
+    return operand == 1 || !net_input(n, node, 3);
+}
+
 bool describe_resize(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     const char *where = attribute_text(node, "coordinate_transformation_mode", "half_pixel");
-    if (!is_flow(x) || x->axis >= x->dims.rank || !axis_stays(x, y)) return false;
+    if (!is_flow(x) || x->axis >= x->dims.rank || !axis_stays(x, y) || scales(n, node, x->axis))
+        return false;
     return other_positions(n, node, 0, x->axis, strcmp(where, "?") != 0);
 }
 
@@ -199,16 +211,12 @@ bool follows_slice(const net *n, const node_proto *node, size_t k)
 
 bool follows_shape(const net *n, const node_proto *node, size_t k)
 {
-    (void)n;
-    (void)node;
-    return k == 1;
+    return k == 1 && is_flow(net_input(n, node, 0));
 }
 
 bool follows_sizes(const net *n, const node_proto *node, size_t k)
 {
-    (void)n;
-    (void)node;
-    return k == 3;
+    return k == 3 && is_flow(net_input(n, node, 0));
 }
 
 bool describe_slice(net *n, const node_proto *node)
@@ -247,8 +255,8 @@ bool describe_gather(net *n, const node_proto *node)
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0), *at = net_input(n, node, 1);
     size_t axis;
     if (!x || !at) return false;
-    if (!is_flow(x)) return describe_embedding(n, node);
     if (is_flow(at) && !at->pinned) return false;
+    if (!is_flow(x)) return describe_embedding(n, node);
     if (!to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis)) return false;
     if (x->pinned) {
         set_pinned(n, y, x->pinned);

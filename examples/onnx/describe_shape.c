@@ -198,6 +198,15 @@ static bool swaps(const node_proto *node, size_t first, size_t rank)
     return true;
 }
 
+/* The shape is computed from a width, perhaps another one. */
+static bool says_width(const net *n, const node_proto *node)
+{
+    const tensor *t = net_input(n, node, 1);
+    for (size_t i = 0; t && i < t->follow_count; i++)
+        if (follows_width(n, &t->follows[i])) return true;
+    return false;
+}
+
 static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const group *g)
 {
     size_t turn, join;
@@ -212,6 +221,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     if (!z || !z->sized || z->dims.rank != x->dims.rank) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
         if (z->dims.dim[k] != x->dims.dim[k]) return false;
+    if (says_width(n, n->m->graph->node[n->node]) || says_width(n, back)) return false;
     shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
     if (!more) return false;
     n->shuffles = more;

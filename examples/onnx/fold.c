@@ -155,7 +155,9 @@ bool fold_copy(const numbers *from, const shape *s, numbers *to)
 
 bool fold_varies(const numbers *n)
 {
-    return n->varies && memchr(n->varies, 1, n->count);
+    for (size_t i = 0; n->varies && i < n->count; i++)
+        if (n->varies[i]) return true;
+    return false;
 }
 
 void fold_strides(const shape *s, ptrdiff_t stride[MAX_RANK])

@@ -22,9 +22,11 @@ typedef struct numbers {
     int32_t type; /* ONNX's TensorProto.DataType */
     shape shape;
     size_t count;
-    int64_t *whole;  /* [count] of integer types and BOOL (0 or 1); else NULL */
-    double *real;    /* [count] of FLOAT, DOUBLE, FLOAT16, BFLOAT16; else NULL */
-    uint8_t *varies; /* [count] 1: follows a length that the model leaves open; NULL: none does */
+    int64_t *whole; /* [count] of integer types and BOOL (0 or 1); else NULL */
+    double *real;   /* [count] of FLOAT, DOUBLE, FLOAT16, BFLOAT16; else NULL */
+    uint8_t
+        *varies; /* [count] 1: follows lengths that the model leaves open; from 2 on: is the one of
+                        this number; NULL: none does */
 } numbers;
 
 void numbers_free(numbers *n); /* n is all zero then */

@@ -77,7 +77,7 @@ static inline void fold_put(numbers *to, size_t i, const numbers *from, size_t j
         to->whole[i] = from->whole[j];
     else
         to->real[i] = from->real[j];
-    if (to->varies) to->varies[i] = from->varies && from->varies[j];
+    if (to->varies) to->varies[i] = from->varies ? from->varies[j] : 0;
 }
 
 /* Element after element of a shape, and how far a tensor with these strides has come. */

@@ -10,7 +10,7 @@ const dims *in_dims(const net *n, const node_proto *node, size_t k)
     return t && t->sized ? &t->dims : NULL;
 }
 
-void set_axis(dims *out, size_t k, size_t length, bool varies)
+void set_axis(dims *out, size_t k, size_t length, uint8_t varies)
 {
     if (k >= MAX_RANK) return;
     out->dim[k] = length;
@@ -31,6 +31,12 @@ static bool is_sound(const dims *d)
         left /= d->dim[k];
     }
     return true;
+}
+
+/* Of a length made of two. */
+static uint8_t both_open(uint8_t a, uint8_t b)
+{
+    return !a || a == b ? b : !b ? a : 1;
 }
 
 static bool any_varies(const dims *d)
@@ -58,7 +64,9 @@ static bool broadcast_with(dims *out, const dims *in)
         const bool a = k + out->rank >= rank, b = k + in->rank >= rank;
         const size_t i = k + out->rank - rank, j = k + in->rank - rank;
         const bool same = a && b && in->dim[j] == out->dim[i]; /* open, if one is */
-        if (a && (!b || (same ? out->varies[i] : in->dim[j] == 1)))
+        if (same)
+            set_axis(&wide, k, out->dim[i], both_open(out->varies[i], in->varies[j]));
+        else if (a && (!b || in->dim[j] == 1))
             copy_axis(&wide, k, out, i);
         else if (b && (!a || out->dim[i] == 1 || out->dim[i] == in->dim[j]))
             copy_axis(&wide, k, in, j);
@@ -145,9 +153,9 @@ bool infer_resize(net *n, const node_proto *node, dims *out)
     *out = *x;
     for (size_t k = 0; k < x->rank; k++) {
         if (z && z->whole && z->count == x->rank && z->whole[k] > 0 && z->whole[k] < INT32_MAX)
-            set_axis(out, k, (size_t)z->whole[k], z->varies && z->varies[k]);
+            set_axis(out, k, (size_t)z->whole[k], z->varies ? z->varies[k] : 0);
         else if (!z && s && s->real && s->count == x->rank && s->real[k] > 0 && s->real[k] < 1e6)
-            out->dim[k] = (size_t)((double)x->dim[k] * s->real[k]);
+            out->dim[k] = (size_t)((float)x->dim[k] * (float)s->real[k]); /* as runtimes do */
         else
             return false;
     }
@@ -281,13 +289,32 @@ bool infer_flatten(net *n, const node_proto *node, dims *out)
     else if (!to_axis(at, x->rank, &axis))
         return false;
     *out = (dims){.rank = 2};
-    for (size_t k = 0; k < x->rank; k++) out->varies[k >= axis] |= x->varies[k];
+    for (size_t k = 0; k < x->rank; k++)
+        out->varies[k >= axis] = both_open(out->varies[k >= axis], x->varies[k]);
     out->dim[0] = product_of(x, 0, axis);
     out->dim[1] = product_of(x, axis, x->rank);
     return true;
 }
 
-/* A length that is told by -1 varies if something does that is not told elsewhere. */
+/* The length that is told by -1: fixed, if all that is open is told elsewhere; the one open length of
+ * x, if it is all that is left; or something made of several. */
+static uint8_t rest_varies(const dims *x, const dims *out, size_t rest)
+{
+    uint8_t used[MAX_RANK] = {0}, left = 0;
+    for (size_t k = 0; k < x->rank; k++) {
+        size_t i = 0;
+        if (!x->varies[k]) continue;
+        while (i < out->rank && (i == rest || used[i] || out->varies[i] != x->varies[k])) i++;
+        if (x->varies[k] > 1 && i < out->rank)
+            used[i] = 1;
+        else
+            left = left ? 1 : x->varies[k];
+    }
+    for (size_t i = 0; i < out->rank; i++)
+        if (i != rest && out->varies[i] && !used[i]) return 1; /* told, and not of x */
+    return left;
+}
+
 bool infer_reshape(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
@@ -297,10 +324,9 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
     const int64_t *list = s ? s->whole : a ? a->ints : NULL;
     const size_t rank = s ? s->count : a ? a->n_ints : 0;
     const bool zero = attribute_int(node, "allowzero", 0) != 0;
-    size_t rest = MAX_RANK, told = 1, open = 0;
+    size_t rest = MAX_RANK, told = 1;
     if (!x || !list || rank > MAX_RANK) return false;
     *out = (dims){.rank = rank};
-    for (size_t k = 0; k < x->rank; k++) open += x->varies[k];
     for (size_t k = 0; k < rank; k++) {
         if (list[k] == -1 && rest == MAX_RANK) {
             rest = k;
@@ -309,16 +335,15 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
         if (!list[k] && !zero && k < x->rank)
             copy_axis(out, k, x, k);
         else if (list[k] > 0 && list[k] < INT32_MAX)
-            set_axis(out, k, (size_t)list[k], s && s->varies && s->varies[k]);
+            set_axis(out, k, (size_t)list[k], s && s->varies ? s->varies[k] : 0);
         else
             return false;
         told *= out->dim[k];
-        if (out->varies[k] && open) open--;
     }
     const size_t all = product_of(x, 0, x->rank);
     if (rest < MAX_RANK) {
         if (!told || all % told) return false;
-        set_axis(out, rest, all / told, open);
+        set_axis(out, rest, all / told, rest_varies(x, out, rest));
         told *= all / told;
     }
     return told == all;
@@ -333,7 +358,7 @@ static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out
     *out = (dims){.rank = s->count};
     for (size_t i = 0; i < s->count; i++) {
         if (s->whole[i] < 1 || s->whole[i] > INT32_MAX) return false;
-        set_axis(out, i, (size_t)s->whole[i], s->varies && s->varies[i]);
+        set_axis(out, i, (size_t)s->whole[i], s->varies ? s->varies[i] : 0);
     }
     return true;
 }
@@ -362,7 +387,7 @@ bool infer_tile(net *n, const node_proto *node, dims *out)
     for (size_t k = 0; k < x->rank; k++) {
         if (s->whole[k] < 1 || s->whole[k] > INT32_MAX) return false;
         out->dim[k] *= (size_t)s->whole[k];
-        out->varies[k] |= s->varies && s->varies[k];
+        out->varies[k] = both_open(out->varies[k], s->varies ? s->varies[k] : 0);
     }
     return true;
 }
@@ -378,7 +403,7 @@ bool infer_concat(net *n, const node_proto *node, dims *out)
         if (!y || y->rank != out->rank) return false;
         for (size_t i = 0; i < y->rank; i++) {
             if (i != axis && y->dim[i] != out->dim[i]) return false;
-            out->varies[i] |= y->varies[i];
+            out->varies[i] = both_open(out->varies[i], y->varies[i]);
         }
         out->dim[axis] += y->dim[axis];
     }
@@ -626,6 +651,27 @@ static void forget(const net *n, const node_proto *node)
     }
 }
 
+/* An operand has an axis, or a number, that is this open length. */
+static bool is_given(const net *n, const node_proto *node, size_t length, uint8_t open)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        for (size_t i = 0; t && t->sized && i < t->dims.rank; i++)
+            if (t->dims.varies[i] == open && t->dims.dim[i] == length) return true;
+        const numbers *x = t && t->known ? &t->numbers : NULL;
+        for (size_t i = 0; x && x->whole && x->varies && i < x->count; i++)
+            if (x->varies[i] == open && x->whole[i] == (int64_t)length) return true;
+    }
+    return false;
+}
+
+/* Lengths that are made of an open one, and are not it. */
+static void forget_names(const net *n, const node_proto *node, dims *d)
+{
+    for (size_t k = 0; k < d->rank; k++)
+        if (d->varies[k] > 1 && !is_given(n, node, d->dim[k], d->varies[k])) d->varies[k] = 1;
+}
+
 bool infer_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
@@ -637,6 +683,7 @@ bool infer_node(net *n, const node_proto *node)
     for (size_t k = 0; r && k < node->n_output; k++) {
         tensor *t = net_output(n, node, k);
         if (!t) continue;
+        if (known) forget_names(n, node, &out[k]);
         t->sized = known && is_sound(&out[k]);
         t->dims = out[k];
     }

@@ -6,7 +6,7 @@
 
 /* Of operand k; NULL: not given, or not known. */
 const dims *in_dims(const net *n, const node_proto *node, size_t k);
-void set_axis(dims *out, size_t k, size_t length, bool varies);
+void set_axis(dims *out, size_t k, size_t length, uint8_t varies);
 void copy_axis(dims *out, size_t k, const dims *in, size_t i);
 
 #endif

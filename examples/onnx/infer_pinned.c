@@ -123,7 +123,7 @@ bool infer_top(net *n, const node_proto *node, dims *out)
         return false;
     for (size_t k = 0; k < node->n_output; k++) {
         out[k] = *x;
-        set_axis(&out[k], axis, (size_t)count->whole[0], count->varies && count->varies[0]);
+        set_axis(&out[k], axis, (size_t)count->whole[0], count->varies ? count->varies[0] : 0);
     }
     return true;
 }

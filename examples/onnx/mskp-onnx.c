@@ -150,11 +150,18 @@ static bool lock_kept(job *j)
     return true;
 }
 
+/* What flows in a tensor, or belongs to its data. */
 static void lock_flow(job *j, const tensor *t)
 {
     size_t count;
     const uint32_t *units = t && is_flow(t) ? mskp_value_units(j->graph, t->value, &count) : NULL;
     if (units) lock(j, units, count);
+    const size_t at = t && t->data ? j->n.tensors[t->root].weight : 0;
+    const weight *w = at ? &j->n.weights[at - 1] : NULL;
+    for (uint32_t axis = 0; w && w->param.id && axis < w->ndim; axis++) {
+        units = mskp_param_units(j->graph, w->param, axis, NULL, &count);
+        if (units) lock(j, units, count);
+    }
 }
 
 static void lock_held(job *j)

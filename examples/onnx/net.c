@@ -422,9 +422,26 @@ static bool check_lengths(const net *n, const lengths *l)
     return true;
 }
 
+/* Which open length this is: from 2 on, by name, or by itself if it has none; 1: of no input. */
+static uint8_t number_of(const graph_proto *g, const dimension *x)
+{
+    const char *name = open_name(x);
+    unsigned number = 2;
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TensorShapeProto *s = stated(g->input[i]);
+        for (size_t k = 0; s && k < s->n_dim; k++, number++) {
+            const char *other = open_name(s->dim[k]);
+            if (number > UINT8_MAX) return 1;
+            if (name && *name ? other && !strcmp(name, other) : s->dim[k] == x)
+                return (uint8_t)number;
+        }
+    }
+    return 1;
+}
+
 /* input: an open first length is then 1. False: not all is known; *open is the first such axis. */
-static bool stated_shape(const Onnx__ValueInfoProto *v, const lengths *l, bool input, dims *d,
-                         size_t *open)
+static bool stated_shape(const graph_proto *g, const Onnx__ValueInfoProto *v, const lengths *l,
+                         bool input, dims *d, size_t *open)
 {
     const Onnx__TensorShapeProto *s = stated(v);
     *open = MAX_RANK;
@@ -436,7 +453,7 @@ static bool stated_shape(const Onnx__ValueInfoProto *v, const lengths *l, bool i
                             x->dim_value > 0;
         const char *name = open_name(x);
         *open = k;
-        d->varies[k] = !number;
+        d->varies[k] = number ? 0 : number_of(g, x);
         if (number)
             d->dim[k] = (size_t)x->dim_value;
         else if (!open_length(l, name, &d->dim[k])) {
@@ -461,7 +478,7 @@ static bool add_input(net *n, const Onnx__ValueInfoProto *v, const lengths *l)
     if (!v->name || !*v->name) return fail(n->f, "an input of the graph has no name");
     if (net_tensor(n, v->name)) return true; /* an initializer that may be replaced */
     t = add_tensor(n, v->name);
-    t->sized = stated_shape(v, l, true, &t->dims, &open);
+    t->sized = stated_shape(n->m->graph, v, l, true, &t->dims, &open);
     if (t->sized || open == MAX_RANK) return true;
     return fail(n->f, "input %s: the length of axis %zu is open; give it by --length NAME=LENGTH",
                 v->name, open);
@@ -538,7 +555,7 @@ static void state_shapes(net *n, const lengths *l)
             i < g->n_value_info ? g->value_info[i] : g->output[i - g->n_value_info];
         tensor *t = net_tensor(n, v->name);
         size_t open;
-        if (t && !t->sized) t->sized = stated_shape(v, l, false, &t->dims, &open);
+        if (t && !t->sized) t->sized = stated_shape(g, v, l, false, &t->dims, &open);
     }
 }
 

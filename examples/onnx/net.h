@@ -15,7 +15,8 @@
 
 enum { NO_AXIS = MAX_RANK };
 
-/* A shape, and which lengths the model leaves open: they are taken for what the caller says. */
+/* A shape, and which lengths the model leaves open: they are taken for what the caller says. varies: as
+ * of numbers. */
 typedef struct dims {
     size_t rank;
     size_t dim[MAX_RANK];

@@ -225,10 +225,11 @@ static bool mend_parts(writer *r, size_t k, const dims *want)
     return good && makes(r, want);
 }
 
-/* An axis of a node's first operand has this length, which the model leaves open. */
-static bool gives_length(const tensor *x, size_t axis, size_t length)
+/* An axis of a node's first operand has this open length. */
+static bool gives_length(const tensor *x, size_t axis, const dims *want, size_t k)
 {
-    return x && axis < x->dims.rank && x->dims.varies[axis] && x->dims.dim[axis] == length;
+    return x && axis < x->dims.rank && want->varies[k] > 1 &&
+           x->dims.varies[axis] == want->varies[k] && x->dims.dim[axis] == want->dim[k];
 }
 
 /* A shape as an operand. Lengths that the model leaves open are 0 (as in the input) or -1 for a
@@ -244,7 +245,7 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
         list[i] = (int64_t)want.dim[i];
         if (!want.varies[i]) continue;
         const size_t before = reshape || !x ? 0 : want.rank - x->dims.rank;
-        if (gives_length(x, i - before, want.dim[i]))
+        if (gives_length(x, i - before, &want, i))
             list[i] = reshape ? 0 : 1;
         else if (reshape && !rest)
             list[i] = -1, rest = true;
@@ -510,7 +511,7 @@ static bool check_outputs(writer *r)
         const tensor *was = was_output(r, k), *now = net_output(&r->now, r->at, k);
         char a[160], b[160];
         dims want;
-        if (!was || !is_flow(was) || !expected(r, was, &want)) continue;
+        if (!was || !expected(r, was, &want)) continue;
         if (now->sized && is_same(&now->dims, &want)) continue;
         tell_shape(&want, a, sizeof a);
         tell_shape(&now->dims, b, sizeof b);
