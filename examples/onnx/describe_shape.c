@@ -53,7 +53,7 @@ static bool find_group(const dims *x, size_t axis, const dims *y, group *g)
 static size_t open_axes(const dims *d, size_t first, size_t end)
 {
     size_t count = 0;
-    for (size_t k = first; k < end; k++) count += d->varies[k];
+    for (size_t k = first; k < end; k++) count += d->varies[k] != 0;
     return count;
 }
 

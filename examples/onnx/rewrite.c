@@ -527,8 +527,9 @@ static bool rewrite_nodes(writer *r)
     for (size_t i = 0; i < g->n_node; i++) {
         r->at = g->node[i];
         r->now.node = i;
-        if ((r->was->done[i] != DONE_WITHIN && !mend(r, i)) || !infer_node(&r->now, r->at) ||
-            !check_outputs(r)) {
+        const bool within = r->was->done[i] == DONE_WITHIN; /* it goes, or is as it was */
+        if ((!within && !mend(r, i)) || !infer_node(&r->now, r->at) ||
+            (!within && !check_outputs(r))) {
             r->was->stuck = i + 1;
             return false;
         }
