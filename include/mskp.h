@@ -1141,9 +1141,9 @@ MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, si
 
 /*
  * Writes it to the values that mskp_constants_create has seen, or to a copy of them (of other
- * strides, or of another dtype that holds the same numbers), all or nothing. Sums are in double precision, rounded once. Then
- * mskp_plan_create with kept, and the cut. Optimizer states of what is written are the host's to
- * reset.
+ * strides, or of another dtype that holds the same numbers), all or nothing. Sums are in double
+ * precision, rounded once. Then mskp_plan_create with kept, and the cut. Optimizer states of what is
+ * written are the host's to reset.
  *
  * Checked before: each element of a bias or mean that a constant is added to, and of a carrier's
  * column that a sum replaces, must be the number that it was. So a second time is refused (unless
@@ -1272,10 +1272,9 @@ MSKP_API mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t 
  *   to    has the full shapes and from's dtype; not NULL. No tensor of it may share a byte with
  *         another tensor of any set, or with its own source: MSKP_OVERLAP.
  * Cutting the result gives `from` again. As a network it computes what the small one does, unless
- * inexact units left: what reads a restored channel has zeros for it (its running variance is 0, too,
- * and epsilon keeps that finite).
- * Constants that were handed on stay where they were put: for the network as it was before, keep a
- * copy. Allocates only while checking.
+ * inexact units left: what reads a restored channel has zeros for it (its running variance is 0,
+ * too, and epsilon keeps that finite). Constants that were handed on stay where they were put: for
+ * the network as it was before, keep a copy. Allocates only while checking.
  */
 MSKP_API mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
                                        const mskp_move *moves, mskp_error *err);

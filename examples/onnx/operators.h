@@ -41,7 +41,7 @@ typedef bool follower(const net *n, const node_proto *node, size_t k);
 
 follower follows_shape, follows_sizes, follows_slice;
 
-/* Is output 0 silent, if its operands are as they are? */
+/* Are its outputs silent, its operands being what they are? */
 typedef bool hush(net *n, const node_proto *node);
 
 hush silent_always, silent_same, silent_function, silent_combine, silent_matmul, silent_concat,
