@@ -442,7 +442,10 @@ static bool hand_on(job *j, bool *exact, mskp_error *err)
         say(j, "  with these units %.1f %% of the MACs stay",
             100 * j->pruner.selection.cost.macs / j->pruner.dense.macs);
     if (!r.exact)
-        say(j, "  not exact: %s; a layer's output is off by at most %.2g", r.why, r.bound);
+        say(j,
+            "  not exact: %s; a layer's output is off by at most %.2g, %.2g times what it varies "
+            "by",
+            r.why, r.bound, r.share);
     *exact = r.exact;
     return true;
 }

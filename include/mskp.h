@@ -1111,16 +1111,19 @@ MSKP_API void mskp_constants_destroy(mskp_constants *constants);
  *   bound            0 if exact. Else no element of its result is further off, if the channels that
  *                    it still reads are what they were. Infinity: there is no bound, as where
  *                    channels are not constant
+ *   share            the same, as a share of what an output channel varies by: the unit of
+ *                    merge_above, which can be compared between consumers. The largest, maybe that
+ *                    of another channel. Infinity also where no other weight of it is left
  *   why              why it is not exact; NULL if it is
- * Where norms behind it take constants away, by running means or by statistics of their own, exact
- * and bound are about its result minus the mean, with which they go on.
+ * Where norms behind it take constants away, by running means or by statistics of their own, exact,
+ * bound and share are about its result minus the mean, with which they go on.
  */
 typedef struct mskp_constants_report {
     mskp_value consumer, reads;
     mskp_param weight, into;
     size_t folded, merged, dropped, live, carriers;
     uint32_t exact;
-    double bound;
+    double bound, share;
     const char *why;
 } mskp_constants_report;
 
@@ -1129,8 +1132,8 @@ MSKP_API size_t mskp_constants_count(const mskp_constants *constants);
 MSKP_API mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
                                         mskp_constants_report *report, mskp_error *err);
 
-/* Sums over all consumers; carriers: all units that carry; exact: all are; bound: the largest; why:
- * of the first that is not exact. Handles are 0. */
+/* Sums over all consumers; carriers: all units that carry; exact: all are; bound, share: the largest;
+ * why: of the first that is not exact. Handles are 0. */
 MSKP_API mskp_status mskp_constants_total(const mskp_constants *constants,
                                           mskp_constants_report *total, mskp_error *err);
 

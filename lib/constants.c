@@ -681,6 +681,11 @@ int mskpi_constants_keep(const mskp_constants *c, size_t unit)
     return c->keep[unit] || c->carries[unit];
 }
 
+int mskpi_constants_carries(const mskp_constants *c, size_t unit)
+{
+    return c->carries[unit];
+}
+
 size_t mskp_constants_count(const mskp_constants *constants)
 {
     return constants ? constants->h.n : 0;
@@ -730,6 +735,7 @@ static void report_group(const mskp_constants *c, const hearing *x, size_t q,
     if (!(loss > 0)) return;
     r->exact = 0;
     r->bound = fmax(r->bound, loss + g->rounding);
+    r->share = fmax(r->share, share_of(x, g));
     if (!r->why) r->why = why_lost(c, x);
 }
 
@@ -745,7 +751,7 @@ static mskp_constants_report report_of(const mskp_constants *c, const hearing *x
         for (size_t q = 0; q < x->form.groups; q++) report_group(c, x, q, &r);
     else
         for (size_t i = 0; i < x->form.in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
-    if (!x->mixes || x->live) r.bound = (double)INFINITY;
+    if (!x->mixes || x->live) r.bound = r.share = (double)INFINITY;
     if (x->live && x->mixes) r.why = MSKPI_NOT_CONSTANT;
     return r;
 }
@@ -776,6 +782,7 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
         sum.live += r.live;
         sum.exact &= r.exact;
         sum.bound = fmax(sum.bound, r.bound);
+        sum.share = fmax(sum.share, r.share);
         if (!sum.why) sum.why = r.why;
     }
     for (size_t u = 0; u < constants->graph->u.n; u++) sum.carriers += constants->carries[u];

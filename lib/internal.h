@@ -692,6 +692,7 @@ void mskpi_hearings_free(const mskp_host *host, hearings *h);
 const mskp_graph *mskpi_constants_graph(const mskp_constants *constants);
 /* Does the unit stay, by itself or as a carrier? */
 int mskpi_constants_keep(const mskp_constants *constants, size_t unit);
+int mskpi_constants_carries(const mskp_constants *constants, size_t unit);
 
 /* ---- plan.c ---- */
 

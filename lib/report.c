@@ -200,8 +200,29 @@ static void put_hearing(text_writer *w, const report *r, size_t i)
     mskpi_put(w, h.exact ? "true" : "false");
     put_key(w, "bound");
     put_number(w, h.bound);
+    put_key(w, "share");
+    put_number(w, h.share);
     put_text(w, "why", h.why);
     mskpi_put(w, "}");
+}
+
+static void put_constants(text_writer *w, const report *r)
+{
+    const size_t heard = mskp_constants_count(r->constants);
+    const char *comma = "";
+    mskpi_put(w, ",\n\"carriers\": [");
+    for (size_t u = 0; u < r->graph->u.n; u++) {
+        if (!mskpi_constants_carries(r->constants, u)) continue;
+        mskpi_put(w, comma);
+        mskpi_put_count(w, u);
+        comma = ", ";
+    }
+    mskpi_put(w, "],\n\"constants\": [");
+    for (size_t i = 0; i < heard; i++) {
+        mskpi_put(w, i ? ",\n" : "\n");
+        put_hearing(w, r, i);
+    }
+    mskpi_put(w, "]");
 }
 
 static void put_report(text_writer *w, const void *what)
@@ -225,13 +246,9 @@ static void put_report(text_writer *w, const void *what)
         mskpi_put(w, v > 1 ? ",\n" : "\n");
         put_value(w, r, v);
     }
-    const size_t heard = mskp_constants_count(r->constants);
-    if (r->constants) mskpi_put(w, "],\n\"constants\": [");
-    for (size_t i = 0; i < heard; i++) {
-        mskpi_put(w, i ? ",\n" : "\n");
-        put_hearing(w, r, i);
-    }
-    mskpi_put(w, "]}\n");
+    mskpi_put(w, "]");
+    if (r->constants) put_constants(w, r);
+    mskpi_put(w, "}\n");
 }
 
 /* Every cost that depends on how many units of the family there are, each once. */

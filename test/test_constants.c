@@ -1497,6 +1497,7 @@ START_TEST(merging_by_share)
         ck_assert_uint_eq(r.dropped, k ? 1 : 0);
         ck_assert_uint_eq(kept[0], k ? 0 : 1);
         ck_assert_double_eq_tol(r.bound, k ? 2 : 0, 1e-9);
+        ck_assert_double_eq_tol(r.share, k ? 0.4 : 0, 1e-9);
         mskp_constants_destroy(c);
     }
     mskp_graph_destroy(g);

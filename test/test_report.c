@@ -324,6 +324,15 @@ static void require_text(const cJSON *x, const char *name, const char *expected)
     REQUIRE(same, "%s is not %s", name, expected ? expected : "null");
 }
 
+static void require_number(const cJSON *x, const char *name, double expected)
+{
+    const cJSON *found = item(x, name);
+    if (isinf(expected))
+        REQUIRE(cJSON_IsNull(found), "%s is not null", name);
+    else
+        REQUIRE(!memcmp(&found->valuedouble, &expected, sizeof expected), "%s", name);
+}
+
 static void require_row(const cJSON *x, const mskp_graph *g, const mskp_constants_report *h)
 {
     const struct {
@@ -348,15 +357,32 @@ static void require_row(const cJSON *x, const mskp_graph *g, const mskp_constant
     for (size_t i = 0; i < 5; i++)
         REQUIRE(item(x, counts[i].name)->valuedouble == (double)counts[i].n, "%s", counts[i].name);
     REQUIRE(cJSON_IsTrue(item(x, "exact")) == (h->exact != 0), "exact");
-    if (isinf(h->bound))
-        REQUIRE(cJSON_IsNull(item(x, "bound")), "an infinite bound");
-    else
-        REQUIRE(!memcmp(&item(x, "bound")->valuedouble, &h->bound, sizeof(double)), "the bound");
+    require_number(x, "bound", h->bound);
+    require_number(x, "share", h->share);
+}
+
+/* They are what the mask did not keep and the cut keeps. */
+static size_t require_carriers(const cJSON *json, const mskp_constants *constants, size_t units,
+                               const uint8_t *keep, const uint8_t *kept)
+{
+    size_t n = 0;
+    mskp_constants_report total;
+    const cJSON *number = item(json, "carriers")->child;
+    for (size_t u = 0; u < units; u++) {
+        if (keep[u] || !kept[u]) continue;
+        REQUIRE(number && number->valuedouble == (double)u, "unit %zu carries", u);
+        number = number->next;
+        n++;
+    }
+    REQUIRE(!number, "more units carry");
+    REQUIRE_OK(mskp_constants_total(constants, &total, NULL));
+    REQUIRE(total.carriers == n, "%zu carriers, %zu in the report", total.carriers, n);
+    return n;
 }
 
 START_TEST(it_says_what_becomes_of_constants)
 {
-    size_t rows = 0, lossy = 0;
+    size_t rows = 0, lossy = 0, carriers = 0;
     schema_load();
     for (size_t k = 0; k < test_count(300); k++) {
         trial t;
@@ -382,6 +408,7 @@ START_TEST(it_says_what_becomes_of_constants)
             lossy += !h.exact;
         }
         REQUIRE(!row, "more rows");
+        carriers += require_carriers(json, constants, t.units, keep, kept);
         cJSON_Delete(json);
         if (t.units) {
             trial other;
@@ -405,7 +432,8 @@ START_TEST(it_says_what_becomes_of_constants)
         trial_end(&t);
     }
     if (test_count(300) >= 300)
-        REQUIRE(rows > 300 && lossy > 30 && lossy < rows, "%zu rows, %zu lossy", rows, lossy);
+        REQUIRE(rows > 300 && lossy > 30 && lossy < rows && carriers > 30,
+                "%zu rows, %zu lossy, %zu carriers", rows, lossy, carriers);
     cJSON_Delete(schema);
 }
 END_TEST

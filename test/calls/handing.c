@@ -89,6 +89,8 @@ static void require_report(const user *u, const mskp_constants_report *r, size_t
     REQUIRE(heard && heard <= channels, "report %zu: %zu of %zu channels", k, heard, channels);
     REQUIRE(r->exact ? !r->why && r->bound <= 0 && !r->live : r->why && r->why[0] && r->bound > 0,
             "report %zu: exact %u, a bound of %g", k, r->exact, r->bound);
+    REQUIRE(r->exact ? r->share <= 0 : r->share > 0 && (isfinite(r->bound) || isinf(r->share)),
+            "report %zu: exact %u, a share of %g", k, r->exact, r->share);
     REQUIRE(!r->merged == !r->carriers && r->carriers <= r->merged + channels,
             "report %zu: carriers", k);
 }
@@ -107,12 +109,14 @@ static void require_sum(user *u, const mskp_constants *c, const uint8_t *carrier
         sum.live += r.live;
         sum.exact = sum.exact && r.exact;
         sum.bound = fmax(sum.bound, r.bound);
+        sum.share = fmax(sum.share, r.share);
     }
     for (size_t i = 0; i < u->n.units; i++) sum.carriers += carrier[i];
     REQUIRE_OK(mskp_constants_total(c, &t, NULL));
     REQUIRE(sum.folded == t.folded && sum.merged == t.merged && sum.dropped == t.dropped &&
                 sum.live == t.live && sum.exact == t.exact && sum.carriers == t.carriers &&
-                !(sum.bound < t.bound) && !(sum.bound > t.bound),
+                !(sum.bound < t.bound) && !(sum.bound > t.bound) && !(sum.share < t.share) &&
+                !(sum.share > t.share),
             "the total is no sum");
     r = (mskp_constants_report){.folded = 77};
     const size_t beyond = n + wrong_or(u, 0);

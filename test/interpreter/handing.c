@@ -72,10 +72,13 @@ static void require_reports(handing *h)
         sum.live += r.live;
         sum.exact = sum.exact && r.exact;
         sum.bound = fmax(sum.bound, r.bound);
+        sum.share = fmax(sum.share, r.share);
         if (!sum.why) sum.why = r.why;
         REQUIRE(r.folded + r.merged + r.dropped + r.live, "report %zu is of nothing", k);
         REQUIRE(r.exact ? !r.why && r.bound <= 0 && !r.live : r.why && r.bound > 0,
                 "report %zu: exact %u, a bound of %g", k, r.exact, r.bound);
+        REQUIRE(r.exact ? r.share <= 0 : r.share > 0, "report %zu: exact %u, a share of %g", k,
+                r.exact, r.share);
         REQUIRE(!r.merged == !r.carriers, "report %zu: %zu merged into %zu", k, r.merged,
                 r.carriers);
     }
@@ -83,6 +86,7 @@ static void require_reports(handing *h)
                 sum.live == t->live && sum.exact == t->exact && sum.why == t->why,
             "the total is no sum");
     REQUIRE(!(sum.bound < t->bound) && !(sum.bound > t->bound), "the total's bound");
+    REQUIRE(!(sum.share < t->share) && !(sum.share > t->share), "the total's share");
     require_kept(h);
 }
 
@@ -178,27 +182,82 @@ static double in_means(const handing *h, const mskp_constants_report *r, size_t 
     return 0;
 }
 
+/* Channel c of a node stays by itself. */
+static bool stays(const handing *h, size_t node, size_t c)
+{
+    const uint32_t *units =
+        mskp_value_units(h->graph, (mskp_value){(uint32_t)h->t.value[node]}, NULL);
+    return units[c] == MSKP_PINNED || h->keep[units[c]];
+}
+
+/* Of the i-th channel that is left, which was channel c; NAN where something is not finite. */
+static gap channel_gap(const handing *h, size_t node, const mskp_constants_report *r, size_t i,
+                       size_t c)
+{
+    const size_t positions = net_positions(&h->net->node[node]);
+    gap g = {0, 0};
+    for (size_t p = 0; p < positions; p++) {
+        const double x = h->whole[node][c * positions + p];
+        const double y = h->left[node][i * positions + p] + in_means(h, r, c);
+        if (!isfinite(x) || !isfinite(y)) return (gap){(double)NAN, (double)NAN};
+        g.off = fmax(g.off, fabs(x - y));
+        g.most = fmax(g.most, fabs(x));
+    }
+    return g;
+}
+
 /* Over channels that stay by themselves; NAN where something is not finite. */
 static gap gap_of(const handing *h, size_t node, const mskp_constants_report *r)
 {
-    const net_node *t = &h->net->node[node];
     const net_kept *kept = &h->s.values[node];
-    const size_t positions = net_positions(t);
-    const uint32_t *units =
-        mskp_value_units(h->graph, (mskp_value){(uint32_t)h->t.value[node]}, NULL);
     gap g = {0, 0};
     for (size_t i = 0; i < kept->n; i++) {
         const size_t c = kept->index ? kept->index[i] : i;
-        if (units[c] != MSKP_PINNED && !h->keep[units[c]]) continue;
-        for (size_t p = 0; p < positions; p++) {
-            const double x = h->whole[node][c * positions + p];
-            const double y = h->left[node][i * positions + p] + in_means(h, r, c);
-            if (!isfinite(x) || !isfinite(y)) return (gap){(double)NAN, (double)NAN};
-            g.off = fmax(g.off, fabs(x - y));
-            g.most = fmax(g.most, fabs(x));
-        }
+        if (!stays(h, node, c)) continue;
+        const gap of = channel_gap(h, node, r, i, c);
+        if (isnan(of.off)) return of;
+        g.off = fmax(g.off, of.off);
+        g.most = fmax(g.most, of.most);
     }
     return g;
+}
+
+/* The root of the squared weights of output c for the inputs that stay. */
+static double spread_of(const handing *h, const net_node *t, size_t c)
+{
+    const net_param *w = &h->net->param[t->weight];
+    const size_t each = w->shape[1], taps = shape_elements(w->ndim - 2, w->shape + 2);
+    const size_t group = c / (w->shape[0] / (t->groups ? t->groups : 1));
+    double sum = 0;
+    for (size_t i = 0; i < each; i++)
+        for (size_t k = 0; k < taps; k++) {
+            const double x = w->data[(c * each + i) * taps + k];
+            if (stays(h, t->in[0], group * each + i)) sum += x * x;
+        }
+    return sqrt(sum);
+}
+
+/* No output channel is off by more than the share of what it varies by, and the share is not larger
+ * than the bound over the smallest of these. */
+static void check_share(const handing *h, size_t node, const mskp_constants_report *r)
+{
+    const net_node *t = &h->net->node[node];
+    const net_kept *kept = &h->s.values[node];
+    double least = (double)INFINITY;
+    if (t->op != NET_CONV && t->op != NET_LINEAR) return;
+    for (size_t i = 0; i < kept->n; i++) {
+        const size_t c = kept->index ? kept->index[i] : i;
+        if (!stays(h, node, c)) continue;
+        const gap g = channel_gap(h, node, r, i, c);
+        const double spread = spread_of(h, t, c);
+        least = fmin(least, spread);
+        if (spread > 0)
+            REQUIRE(g.off <= r->share * spread * (1 + 1e-9) + 1e-12 * g.most,
+                    "node %zu, channel %zu: off by %g, %g of %g", node, c, g.off, r->share, spread);
+    }
+    REQUIRE(r->share * least <= r->bound * (1 + 1e-9) || !(least > 0),
+            "node %zu: a share of %g, a bound of %g, channels vary by %g and more", node, r->share,
+            r->bound, least);
 }
 
 /* The largest relative difference of the outputs. */
@@ -259,6 +318,7 @@ size_t check_bounds(handing *h, ratios *r)
         REQUIRE(g.off <= lossy[k]->bound * (1 + 1e-9) + 1e-12 * g.most,
                 "node %zu: off by %g, the bound is %g (%s)", k, g.off, lossy[k]->bound,
                 lossy[k]->why);
+        check_share(h, k, lossy[k]);
         checked++;
         if (g.off > 1e-12 * g.most && r->n < r->most) r->all[r->n++] = lossy[k]->bound / g.off;
     }
