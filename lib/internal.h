@@ -705,7 +705,7 @@ struct mskp_plan {
     size_t nparams, nvalues, naxes;
     graph_param *params;
     graph_axis *axes;
-    uint32_t *value_list; /* [nvalues + 1] */
+    graph_value *values; /* [nvalues + 1] */
     kept_list *lists;
     uint32_t *kept;
     char *text;

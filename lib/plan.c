@@ -240,12 +240,11 @@ mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_
     plan->nvalues = graph->nvalues;
     plan->params = copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
     plan->axes = copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
+    plan->values = copy_of(host, graph->values, graph->nvalues + 1, sizeof *graph->values);
     plan->text = copy_of(host, graph->text, graph->text_used, 1);
-    plan->value_list = mskpi_alloc(host, graph->nvalues + 1, sizeof *plan->value_list);
-    if (!plan->params || !plan->axes || !plan->text || !plan->value_list ||
+    if (!plan->params || !plan->axes || !plan->values || !plan->text ||
         fill_lists(graph, keep, length, plan))
         goto no_memory;
-    for (size_t v = 1; v <= graph->nvalues; v++) plan->value_list[v] = graph->values[v].list;
     if (small && !(made = smaller(graph, keep, err))) {
         status = MSKP_NO_MEMORY;
         goto out;
@@ -269,7 +268,7 @@ void mskp_plan_destroy(mskp_plan *plan)
     const mskp_host host = plan->host;
     mskpi_free(&host, plan->params);
     mskpi_free(&host, plan->axes);
-    mskpi_free(&host, plan->value_list);
+    mskpi_free(&host, plan->values);
     mskpi_free(&host, plan->lists);
     mskpi_free(&host, plan->kept);
     mskpi_free(&host, plan->text);
@@ -311,7 +310,7 @@ const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t 
     if (!count) count = &unused;
     *count = 0;
     if (!plan || !value.id || value.id > plan->nvalues) return NULL;
-    return kept_of(plan, plan->value_list[value.id], count);
+    return kept_of(plan, plan->values[value.id].list, count);
 }
 
 size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
@@ -354,15 +353,16 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
                                 mskp_error *err)
 {
     size_t count;
+    char room[NAME_ROOM];
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!value.id || value.id > plan->nvalues)
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no value %u", value.id);
-    const uint32_t list = plan->value_list[value.id];
-    if (n != plan->lists[list].full)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "value %u has %zu channels, the map has %zu",
-                          value.id, plan->lists[list].full, n);
-    const uint32_t *kept = kept_of(plan, list, &count);
+    const graph_value *info = &plan->values[value.id];
+    if (n != info->view.n)
+        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s has %zu channels, the map %zu",
+                          mskpi_short(plan->text + info->name, room), info->view.n, n);
+    const uint32_t *kept = kept_of(plan, info->list, &count);
     map_kept(kept, count, n, map);
     return MSKP_OK;
 }
