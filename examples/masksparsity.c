@@ -441,11 +441,10 @@ static bool hand_on(job *j, bool *exact, mskp_error *err)
     if (r.carriers)
         say(j, "  with these units %.1f %% of the MACs stay",
             100 * j->pruner.selection.cost.macs / j->pruner.dense.macs);
-    if (!r.exact)
-        say(j,
-            "  not exact: %s; a layer's output is off by at most %.2g, %.2g times what it varies "
-            "by",
-            r.why, r.bound, r.share);
+    if (!r.exact) say(j, "  not exact: %s", r.why);
+    if (!r.exact && isfinite(r.bound))
+        say(j, "  a layer's output is off by at most %.2g, %.2g times what it varies by", r.bound,
+            r.share);
     *exact = r.exact;
     return true;
 }

@@ -413,6 +413,9 @@ static bool tell_constants(job *j)
         "dropped, %zu not constant\n",
         total.folded, total.merged, total.carriers, total.dropped, total.live);
     if (!total.exact) printf("  not exact: %s\n", total.why);
+    if (!total.exact && isfinite(total.bound))
+        printf("  a layer's output is off by at most %.2g, %.2g times what it varies by\n",
+               total.bound, total.share);
     if (j->o.zeroed)
         printf("zeroed: filters and scales of what is removed; its shifts and biases are not, and "
                "nor is what reads it\n");
