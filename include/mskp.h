@@ -619,8 +619,9 @@ MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axi
 MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
 /* The parameter belongs to the operator that makes this value, but none of its axes follows
- * channels (a single slope for all): it stays as it is, and is counted. Bound or attached before:
- * nothing is done. A parameter that is neither is refused by finish. */
+ * channels (a single slope for all): it stays as it is, and is counted once, however often it is
+ * bound or attached. For constants the value may then be anything, and the parameter has one user
+ * more. A parameter that is neither bound nor attached is refused by finish. */
 MSKP_API mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 
 /* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
@@ -634,7 +635,7 @@ MSKP_API mskp_status mskp_macs(mskp_graph *graph, mskp_value value, mskp_param p
 
 /* A unit is a class of tied channels, none of them pinned; units are numbered from 0 by their first
  * channel. A family is the units that occur in the same values and axes, equally often: what
- * "layer" means for fractions, floors, rounding and votes. */
+ * "layer" means for fractions, caps, rounding and votes. */
 
 #define MSKP_PINNED UINT32_MAX
 
@@ -1016,8 +1017,10 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  * such constants on before the cut, on the values at full size: once a host has zeroed what it
  * removes (mskp_penalty_zero, or training that ended there), outputs then stay what they are.
  *
- *   fold    into the bias of the operator that reads them; or, where that has none and nothing but
- *           batch norms with running means reads its result, into these means. Exact where every
+ *   fold    into the bias of the operator that reads them (one that others use only if all of them
+ *           need the same); or, where that has none and nothing but batch norms with running means
+ *           of their own reads its result, into these means. Instance norms without running
+ *           statistics take away by themselves what is the same everywhere. Exact where every
  *           position of the result sees the same weights; at the border of an image that is padded
  *           with zeros it does not.
  *   merge   one of the removed units stays and carries all constants of what reads it: its filters
@@ -1061,7 +1064,7 @@ typedef enum mskp_constants_way {
     MSKP_CONSTANTS_AUTO = 0, /* fold where exact; merge where that is worth a unit; else what loses
                                 less */
     MSKP_CONSTANTS_DROP = 1,
-    MSKP_CONSTANTS_FOLD = 2,  /* also where it is not exact; drop where there is no bias or mean */
+    MSKP_CONSTANTS_FOLD = 2,  /* also where it is not exact; drop where there is no place for it */
     MSKP_CONSTANTS_MERGE = 3, /* fold where exact; merge wherever a unit can carry; else as AUTO */
     MSKP_ENUM_IS_32_BITS(MSKP_CONSTANTS)
 } mskp_constants_way;
@@ -1084,8 +1087,9 @@ typedef struct mskp_constants_desc {
  * Works out what becomes of the constants of the units that leave. Writes nothing but kept: a
  * preview, until mskp_constants_apply.
  *   desc    NULL: AUTO, and values as they are
- *   values  a set; only what has to be read needs data. NaN and infinities in what is read are
- *           MSKP_BAD_NUMBER, and so are results that do not fit their tensor's dtype
+ *   values  a set; only what has to be read, or would be written, needs data. NaN and infinities in
+ *           what is read are MSKP_BAD_NUMBER, and so are results that do not fit their tensor's
+ *           dtype
  *   kept    [units] receives keep, and 1 for carriers: the mask for mskp_plan_create; may be keep
  * The graph must live as long as the result is asked or applied.
  */
@@ -1099,8 +1103,9 @@ MSKP_API void mskp_constants_destroy(mskp_constants *constants);
 
 /*
  * One operator that hears channels that leave: its weights for them, towards what stays, are not
- * all zero, and neither are they.
- *   consumer, reads  its value, and the value whose channels these are
+ * all zero, and neither are they (norms whose statistics run over channels hear zeros, too).
+ *   consumer, reads  its value, and the value whose channels these are; of an operator of the host's
+ *                    own that one twice
  *   weight           its weight; {0}: a norm whose statistics see them, or attention's products
  *   folded, merged, dropped   how many channels, constant ones, by what becomes of them
  *   live             how many are not constant
@@ -1127,7 +1132,8 @@ typedef struct mskp_constants_report {
     const char *why;
 } mskp_constants_report;
 
-/* How many reports there are, in the order of the description. 0 for NULL. */
+/* How many reports there are, in the order of the description, those of mskp_bind after all others.
+ * 0 for NULL. */
 MSKP_API size_t mskp_constants_count(const mskp_constants *constants);
 MSKP_API mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
                                         mskp_constants_report *report, mskp_error *err);
@@ -1213,7 +1219,8 @@ MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
 
 /* The indices that stay, ascending, for hosts that gather by themselves and to correct padding
  * counts, slice bounds and the like. What else a host may have to write anew: a grouped convolution
- * has new in channels / length of weight axis 1 groups; an attention of MSKP_HEADS as many key and
+ * has new in channels / length of weight axis 1 groups, a transposed one new out channels / length
+ * of that axis; an attention of MSKP_HEADS as many key and
  * value heads as NAME.heads has channels, and heads / kv_heads as before; a group norm whose groups
  * leave whole as many groups as stay, each as wide as before.
  * NULL with *count set: all of them stay (of an axis that is bound to no channels, too). NULL with
@@ -1255,7 +1262,7 @@ typedef struct mskp_move {
 
 /*
  * Cuts all sets, or none: every view of every set is checked before the first byte moves. Tensors
- * without data in from are skipped.
+ * without data in from are skipped; what `to` says of them must fit.
  *   params  mskp_count().params, as above
  *   to      has the small shapes ({.data = p} alone means packed) and from's dtype; it may point
  *           anywhere, with any strides. Where it overlaps a tensor that is still to be read, it

@@ -35,7 +35,7 @@ static mskp_status no_memory(mskp_error *err)
 static const char DROPPED[] = "constants are dropped";
 static const char BORDER[] = "the border of the image sees other weights";
 static const char NO_PLACE_TO_FOLD[] =
-    "it has no bias, and not only batch norms with running means read it";
+    "it has no bias, and what reads it are not only batch norms with running means of their own";
 static const char SHARED_BIAS[] = "its bias is shared with what needs other constants";
 static const char SHARED_WEIGHT[] = "its weight is shared, and nothing can be merged into it";
 
@@ -694,9 +694,10 @@ size_t mskp_constants_count(const mskp_constants *constants)
 static uint32_t folded_into(const mskp_constants *c, const hearing *x)
 {
     if (x->target == FOLD_BIAS) return x->bias;
+    uint32_t first = 0; /* in the order of the description, which the chain has backwards */
     for (uint32_t v = c->norms[x->value]; x->target == FOLD_MEANS && v; v = c->next_norm[v])
-        if (has_own_mean(c, &c->graph->steps[v])) return c->graph->steps[v].params[2];
-    return 0;
+        if (has_own_mean(c, &c->graph->steps[v])) first = c->graph->steps[v].params[2];
+    return first;
 }
 
 /* Why a group's constants are lost. */

@@ -190,15 +190,19 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
     }
     mskp_status status =
         mskpi_view(&move->from[p], name, info->ndim, c->restore ? length : shape, &j->from, err);
-    if (status || !move->from[p].data) return status;
+    if (status) return status;
+    const mskp_tensor *to = move->to ? &move->to[p] : NULL;
+    if (!move->from[p].data) {
+        if (!to || (!to->data && !to->ndim && !to->elements)) return MSKP_OK;
+        return mskpi_view_in(to, name, "to", info->ndim, c->restore ? shape : length, &j->to, err);
+    }
     if (!c->restore) mskpi_cut_view(&j->from, length, &in_place);
-    if (!move->to) {
+    if (!to) {
         j->to = in_place;
         j->write_back = &move->from[p];
         j->idle = whole;
         return MSKP_OK;
     }
-    const mskp_tensor *to = &move->to[p];
     if (!to->data)
         return mskpi_fail(err, MSKP_NO_DATA, "%s: set %zu has data to move, but `to` has none",
                           mskpi_short(name, room), set);
@@ -210,16 +214,18 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
     if (status) return status;
     if (c->restore || !mskpi_ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
-    int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;
+    int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low, hit = 0;
     for (uint32_t d = 0; d < info->ndim; d++)
         same &= length[d] < 2 || j->to.stride[d] == in_place.stride[d];
-    if (!same)
+    if (!same && (status = mskpi_elements_meet(&plan->host, &j->from, &j->to, &hit, err)))
+        return status;
+    if (hit)
         return mskpi_fail(
             err, MSKP_OVERLAP,
             "%s: `to` of set %zu overlaps its own source, and is not below it with the "
             "strides of mskp_plan_views",
             mskpi_short(name, room), set);
-    j->idle = whole && j->to.low == j->from.low;
+    j->idle = same && whole && j->to.low == j->from.low;
     return MSKP_OK;
 }
 

@@ -647,18 +647,25 @@ mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, u
     return mskpi_bind(graph, handle, d, roles, v->view, to.id, to.id);
 }
 
-/* An operator of the host's own: it reads the value, or its result is called by that name. */
-mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
-                      mskp_value to)
+/* An operator of the host's own uses the parameter. It reads the value, or its result is called by
+ * that name. */
+static mskp_status own_use(mskp_graph *graph, own_reader use)
 {
-    const mskp_status status = mskpi_bind_value(graph, handle, d, roles, to);
-    if (status) return status;
     own_reader *readers = mskpi_grow(&graph->host, graph->readers, &graph->readers_capacity,
                                      graph->nreaders, 1, sizeof *readers);
     if (!readers) return mskpi_no_memory(graph);
     graph->readers = readers;
-    readers[graph->nreaders++] = (own_reader){handle.id, d, to.id, roles};
-    graph->steps[to.id].own |= OWN_READ;
+    readers[graph->nreaders++] = use;
+    graph->steps[use.value].own |= OWN_READ;
+    return MSKP_OK;
+}
+
+mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
+                      mskp_value to)
+{
+    mskp_status status = mskpi_bind_value(graph, handle, d, roles, to);
+    if (!status) status = own_use(graph, (own_reader){handle.id, d, to.id, roles});
+    if (status) return status;
     if (roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
         graph->steps[to.id].own |= OWN_CHANGED;
     else if (roles != MSKP_ROLE_CONSUMER)
@@ -668,8 +675,9 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
 
 mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
 {
-    const mskp_status status = mskpi_attach(graph, handle, to);
-    if (!status) graph->steps[to.id].own |= OWN_READ | OWN_CHANGED;
+    mskp_status status = mskpi_attach(graph, handle, to);
+    if (!status) status = own_use(graph, (own_reader){.param = handle.id, .value = to.id});
+    if (!status) graph->steps[to.id].own |= OWN_CHANGED;
     return status;
 }
 

@@ -210,7 +210,8 @@ typedef struct graph_step {
     } as;
 } graph_step;
 
-/* An operator of the host's own that reads a value with this axis. */
+/* An operator of the host's own that uses a parameter: with this axis, in these roles, at this
+ * value; roles 0: it only belongs to it. */
 typedef struct own_reader {
     uint32_t param, axis, value, roles;
 } own_reader;

@@ -105,18 +105,36 @@ const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
     return room;
 }
 
+/* From the bits: denormal numbers are equal to 0 where the hardware reads them so. */
+static int same_number(double x, double y)
+{
+    return memcmp(&x, &y, sizeof x) == 0;
+}
+
+/* The locale's decimal sign, which may have several bytes, becomes a point. */
+static void write_point(char *number)
+{
+    char *to = number;
+    for (const char *c = number; *c; c++) {
+        if (strchr("0123456789+-einfaINFA", *c))
+            *to++ = *c;
+        else if (to == number || to[-1] != '.')
+            *to++ = '.';
+    }
+    *to = 0;
+}
+
 /* With `least` to `most` digits: as few as x needs in order to be read back. */
 static const char *number(double x, int least, int most, char room[32])
 {
     int digits = least;
-    if (isfinite(x) && x == floor(x) && fabs(x) < 1e15) {
+    if (same_number(x, floor(x)) && fabs(x) < 1e15) {
         snprintf(room, 32, "%.0f", x);
         return room;
     }
     do snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
-    while (digits++ < most && (strtod(room, NULL) < x || strtod(room, NULL) > x));
-    for (char *c = room; *c; c++)
-        if (!strchr("0123456789+-einfaINFA", *c)) *c = '.'; /* the locale's decimal sign */
+    while (digits++ < most && !same_number(strtod(room, NULL), x));
+    write_point(room);
     return room;
 }
 

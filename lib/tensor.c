@@ -91,7 +91,7 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
             return mskpi_fail(err, MSKP_BAD_SHAPE,
                               "%s: axis %u of the tensor has length %zu, %zu is expected", name, d,
                               tensor->shape[d], shape[d]);
-        if (tensor->ndim && tensor->stride[d]) packed = 0;
+        if (tensor->ndim && shape[d] > 1 && tensor->stride[d]) packed = 0;
     }
     for (uint32_t d = ndim; d-- > 0;) {
         v.stride[d] = packed ? (ptrdiff_t)span : shape[d] > 1 ? tensor->stride[d] : 0;

@@ -1383,10 +1383,12 @@ enum {
     OWN_BIND,
     OWN_OPAQUE,
     OWN_BIAS,
+    OWN_BIAS_ATTACHED,
+    OWN_MEAN,
     OWNS
 };
 
-/* Whatever else may read a value, or use a bias, is no place to fold. */
+/* What else may read a value, or use a bias or a mean, hinders folding. */
 START_TEST(primitives_hinder_folding)
 {
     static const double numbers[16] = {0, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8};
@@ -1400,7 +1402,8 @@ START_TEST(primitives_hinder_folding)
         const mskp_param variance = mskp_parameter(g, "variance", 1, &two);
         const mskp_param bias = mskp_parameter(g, "bias", 1, &two);
         const mskp_value x = mskp_linear(g, "x", mskp_input(g, "in", 2, 0, NULL), w, b);
-        const mskp_value y = mskp_linear(g, "y", x, v, own == OWN_BIAS ? bias : (mskp_param){0});
+        const mskp_value y = mskp_linear(
+            g, "y", x, v, own == OWN_BIAS || own == OWN_BIAS_ATTACHED ? bias : (mskp_param){0});
         const mskp_value z =
             mskp_norm(g, "z", y, &(mskp_norm_desc){.mean = mean, .variance = variance});
         const mskp_value side = mskp_fresh(g, "side", 2, 0, NULL);
@@ -1411,7 +1414,9 @@ START_TEST(primitives_hinder_folding)
         if (own == OWN_BIND) mskp_bind(g, bias, 0, MSKP_ROLE_SCALE, y);
         if (own == OWN_OPAQUE) (void)mskp_opaque(g, "odd", "odd", 1, &y, 1, 0, NULL);
         if (own == OWN_BIAS) mskp_bind(g, bias, 0, MSKP_ROLE_OTHER, side);
-        if (own < OWN_ATTACH || own == OWN_OPAQUE) mskp_attach(g, bias, side);
+        if (own == OWN_BIAS_ATTACHED) mskp_attach(g, bias, side);
+        if (own == OWN_MEAN) mskp_attach(g, mean, side);
+        if (own < OWN_ATTACH || own == OWN_OPAQUE || own == OWN_MEAN) mskp_attach(g, bias, side);
         mskp_output(g, z);
         mskp_error err = {MSKP_OK, ""};
         ck_assert_msg(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
@@ -1435,9 +1440,9 @@ START_TEST(primitives_hinder_folding)
         ck_assert_msg(r.folded == (own ? 0 : 2) && r.dropped == (own ? 2 : 0), "own %d: %zu folded",
                       own, r.folded);
         ck_assert_msg(r.into.id == (own ? 0 : mean.id), "own %d: into %u", own, r.into.id);
-        ck_assert_msg(own ? strstr(r.why, own == OWN_BIAS ? "is shared" : "no bias") != NULL
-                          : r.why == NULL,
-                      "own %d: %s", own, r.why ? r.why : "exact");
+        const char *why = own == OWN_BIAS || own == OWN_BIAS_ATTACHED ? "is shared" : "no bias";
+        ck_assert_msg(own ? r.why && strstr(r.why, why) : !r.why, "own %d: %s", own,
+                      r.why ? r.why : "exact");
         mskp_constants_destroy(c);
         mskp_graph_destroy(g);
     }

@@ -445,6 +445,18 @@ START_TEST(ignored_strides)
 }
 END_TEST
 
+/* Also by the rule that all strides of 0 mean packed. */
+START_TEST(one_stride_that_is_ignored)
+{
+    float numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7}, taken[3];
+    const mskp_tensor from = {.data = numbers, .ndim = 2, .shape = {1, 8}, .stride = {5, 0}};
+    const mskp_tensor to = {.data = taken, .ndim = 2, .shape = {1, 3}};
+    mskp_error err = untouched;
+    must(!mskp_take(NULL, &from, 1, 3, (uint32_t[]){7, 0, 4}, &to, &err), "%s", err.text);
+    must(taken[0] == 7 && taken[1] == 0 && taken[2] == 4, "taken");
+}
+END_TEST
+
 /* ---- A parameter in another order of axes ---- */
 
 /* mskp_param_view against the index of an array that is declared in that order. */
@@ -515,6 +527,7 @@ int main(void)
     tcase_add_test(tests, random_views);
     tcase_add_test(tests, random_takes);
     tcase_add_test(tests, ignored_strides);
+    tcase_add_test(tests, one_stride_that_is_ignored);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, arena_cases());
     suite_add_tcase(suite, refusal_cases());

@@ -145,6 +145,28 @@ START_TEST(what_is_said_is_checked)
 }
 END_TEST
 
+/* So must targets, also those of tensors that are not here. */
+START_TEST(what_is_said_of_targets_is_checked)
+{
+    host h;
+    mskp_plan *plan;
+    mskp_tensor none[PARAMS + 1] = {{0}}, to[PARAMS + 1] = {{0}};
+    const mskp_move move = {none, to};
+    set_up(&h);
+    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    to[FC] = (mskp_tensor){.ndim = 2, .shape = {2, 4}};
+    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &move, &h.err), MSKP_BAD_SHAPE,
+            "fc (to): axis 1 of the tensor has length 4, 2 is expected");
+    ck_assert_int_eq(mskp_plan_restore(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
+    to[FC].shape[1] = 2;
+    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
+    REFUSED(&h, mskp_plan_restore(plan, PARAMS, 1, &move, &h.err), MSKP_BAD_SHAPE,
+            "fc (to): axis 1 of the tensor has length 2, 4 is expected");
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 /* A host that says how much it allocated is told when that is another tensor's size. */
 START_TEST(tensors_of_another_size)
 {
@@ -345,6 +367,7 @@ int main(void)
     tcase_add_test(tests, sets_of_another_network);
     tcase_add_test(tests, tensors_of_another_size);
     tcase_add_test(tests, what_is_said_is_checked);
+    tcase_add_test(tests, what_is_said_of_targets_is_checked);
     tcase_add_test(tests, shape_or_strides_without_ndim);
     tcase_add_test(tests, values_as_their_own_gradients);
     tcase_add_test(tests, a_threshold_that_is_not_asked);

@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include "interpreter/elements.h"
 #include "interpreter/trial.h"
 #include "little/little.h"
 
@@ -525,28 +526,35 @@ START_TEST(names_become_utf8)
 }
 END_TEST
 
-/* A locale with a decimal comma, made for this process. false: it cannot be made here. */
-static bool comma_locale(char *folder)
+/* A locale with this decimal sign, told as localedef wants it, made for this process. false: it
+ * cannot be made here. */
+static bool set_locale(char *folder, const char *sign, const char *charset, const char *half)
 {
-    char path[100], command[300], half[8];
+    char path[100], command[300], number[8];
     if (!mkdtemp(folder)) return false;
-    (void)snprintf(path, sizeof path, "%s/comma", folder);
+    (void)snprintf(path, sizeof path, "%s/sign", folder);
     FILE *file = fopen(path, "w");
     if (!file) return false;
-    (void)fputs(
-        "LC_NUMERIC\ndecimal_point \",\"\nthousands_sep \"\"\ngrouping -1\nEND LC_NUMERIC\n", file);
+    (void)fprintf(file,
+                  "LC_NUMERIC\ndecimal_point \"%s\"\nthousands_sep \"\"\ngrouping -1\n"
+                  "END LC_NUMERIC\n",
+                  sign);
     (void)fclose(file);
     /* It complains that all else is missing, and makes what is there. */
-    (void)snprintf(command, sizeof command,
-                   "localedef -c -i %s -f ANSI_X3.4-1968 %s/xx > /dev/null 2>&1", path, folder);
+    (void)snprintf(command, sizeof command, "localedef -c -i %s -f %s %s/xx > /dev/null 2>&1", path,
+                   charset, folder);
     if (system(command) == -1 || setenv("LOCPATH", folder, 1)) return false;
     if (!setlocale(LC_NUMERIC, "xx")) return false;
-    (void)snprintf(half, sizeof half, "%g", 0.5);
-    return !strcmp(half, "0,5");
+    (void)snprintf(number, sizeof number, "%g", 0.5);
+    return !strcmp(number, half);
 }
 
+/* A comma; the Arabic decimal sign, which has two bytes in UTF-8. */
 START_TEST(in_every_locale)
 {
+    static const char *const locales[][3] = {{",", "ANSI_X3.4-1968", "0,5"},
+                                             {"<U066B>", "UTF-8", "0\xd9\xab\x35"}};
+    const char *const *l = locales[_i];
     char folder[] = "/tmp/mskp-locale-XXXXXX", command[100];
     mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
     double scores[10];
@@ -557,13 +565,36 @@ START_TEST(in_every_locale)
     const mskp_report with = {.scores = scores};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert(strstr(before, "[0.1, 0.1"));
-    if (!comma_locale(folder)) printf("skipped: localedef makes no locale here\n");
+    if (!set_locale(folder, l[0], l[1], l[2]))
+        printf("skipped: localedef makes no locale with %s here\n", l[2]);
     const char *after = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert_str_eq(before, after);
     (void)setlocale(LC_NUMERIC, "C");
     (void)unsetenv("LOCPATH");
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     ck_assert_int_eq(system(command), 0);
+    arena_free(&mem);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* They are told alike where the processor takes them for 0. */
+START_TEST(denormal_scores)
+{
+    static const double small[] = {4.94065645841247e-324, -1e-310, 2.2250738585072014e-308, -0.0};
+    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    double scores[10];
+    arena mem = {0};
+    size_t length;
+    trial_seed = 0;
+    for (int u = 0; u < 10; u++) scores[u] = small[u % 4];
+    const mskp_report with = {.scores = scores};
+    const char *before = report_text(&mem, g, 0, NULL, &with, &length);
+    ck_assert(strstr(before, "-9.99999999999997e-311") || strstr(before, "-1e-310"));
+    float_mode(1);
+    const char *after = report_text(&mem, g, 0, NULL, &with, &length);
+    float_mode(0);
+    ck_assert_str_eq(before, after);
     arena_free(&mem);
     mskp_graph_destroy(g);
 }
@@ -611,7 +642,8 @@ int main(void)
     tcase_add_test(tcase, it_says_what_becomes_of_constants);
     tcase_add_test(tcase, the_little_network);
     tcase_add_test(tcase, names_become_utf8);
-    tcase_add_test(tcase, in_every_locale);
+    tcase_add_loop_test(tcase, in_every_locale, 0, 2);
+    tcase_add_test(tcase, denormal_scores);
     tcase_add_test(tcase, arguments);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

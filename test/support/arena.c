@@ -109,14 +109,7 @@ static void close_up(scene *s, size_t start)
 
 enum verdict { ALLOWED, REFUSED, EITHER };
 
-static bool ranges_meet(const mskp_tensor *a, const mskp_tensor *b)
-{
-    return view_start(a) < view_start(b) + view_extent(b) &&
-           view_start(b) < view_start(a) + view_extent(a);
-}
-
-/* The header's rule. EITHER: at or below its own source, but over that of another, too; or between
- * the elements of its own source, with other strides. */
+/* The header's rule. EITHER: at or below its own source, but over that of another, too. */
 static enum verdict judge(scene *s)
 {
     size_t n = s->net.params * s->sets;
@@ -138,7 +131,6 @@ static enum verdict judge(scene *s)
             if (t->source.data == NULL) continue;
             unsigned char *own = view_start(&t->source);
             bool low = view_start(&t->target) <= own && strides_agree(&t->target, &t->in_place);
-            if (i == j && !low && ranges_meet(&t->target, &t->source)) verdict = EITHER;
             if (!over[i][j] || view_start(&s->tensors[j].source) < own) continue;
             if (!low) return REFUSED;
             if (i != j) verdict = EITHER;

@@ -266,10 +266,14 @@ START_TEST(one_bad_target_stops_all)
     bench_reset(&b, false);
     to->stride[0] = -2;
     refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
-    /* What has no data in from may say anything in to. */
+    /* What has no data in from need not be in to; what is said of it there must fit. */
     bench_reset(&b, false);
     from->data = NULL;
-    *to = (mskp_tensor){.dtype = (mskp_dtype)5, .ndim = 99};
+    *to = (mskp_tensor){.ndim = 99};
+    refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight (to)", 99, 2);
+    *to = (mskp_tensor){.elements = 1, .dtype = (mskp_dtype)5};
+    refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer3.weight (to)", 0, 0);
+    to->elements = 0;
     done(&b);
     bench_close(&b);
 }
