@@ -32,7 +32,7 @@
  *              the host can see has changed, except *err, which then holds the status and one
  *              sentence. On success *err is not touched. err may be NULL.
  *   NULL       Pointers must not be NULL unless the function says that they may. NULL where it is
- *              not allowed is MSKP_BAD_ARGUMENT, not a crash.
+ *              not allowed is MSKP_BAD_ARGUMENT (of a name, MSKP_BAD_NAME), not a crash.
  *   aliasing   Arrays passed to one call must not overlap, unless the function says that they may.
  *   threads    A graph that is being described belongs to one thread. A finished graph and a plan
  *              are immutable: any number of threads may use them at once, with tensors of their
@@ -211,7 +211,8 @@ MSKP_API void mskp_graph_destroy(mskp_graph *graph);
 /*
  * Ends the description and computes the units. While describing, the first error sticks: later
  * calls do nothing and return handle 0 or that error's status, so that a host can describe without
- * checking and learn here what went wrong first. Refuses a parameter that is bound to no channels.
+ * checking and learn here what went wrong first. Refuses a parameter that is bound to no channels,
+ * and more than 2^53 multiply-accumulates or elements (MSKP_UNSUPPORTED), which no double counts.
  * After MSKP_NO_MEMORY from finish itself it may be called again. After success the graph is
  * immutable, and calls that describe return {0} or MSKP_BAD_STATE.
  */
@@ -505,7 +506,8 @@ MSKP_API mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uin
  *            position within all heads at once. The scale of the softmax must stay what it was.
  *   memory   {0}, or the value that keys and values are made of
  * Makes new channels. The lists within are values, too: NAME.heads (or NAME.key_positions and
- * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result. MACs: positions x elements
+ * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result, and NAME.packed of packed
+ * rows. MACs: positions x elements
  * of the weights, and for each pair of positions one for each channel of query and of result.
  */
 typedef enum mskp_attention_units {
@@ -533,7 +535,7 @@ MSKP_API mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_val
  *            units may differ from layer to layer
  *   state_given  1: the first state comes from outside: the hidden units are pinned. 0: it is zero.
  * The result: the units of the last layer (forward, then backward). Layer and direction k is a
- * value of its own, NAME.hk. MACs: positions x elements of the weights.
+ * value of its own, NAME.hk, and so are its gates, NAME.gatesk. MACs: positions x elements of the weights.
  */
 typedef enum mskp_recurrent_kind {
     MSKP_LSTM = 0,
@@ -609,7 +611,9 @@ MSKP_API mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b);
 MSKP_API mskp_status mskp_pin(mskp_graph *graph, mskp_value value);
 
 /* Index i of the axis is channel i of the value, in these roles (MSKP_ROLE_* bits). An axis that is
- * bound again is tied: both lists of channels can only leave together, and the roles add up. */
+ * bound again is tied: both lists of channels can only leave together, and the roles add up. In roles
+ * other than CONSUMER and SCALE the value may then be anything: bind before it is read, and see
+ * mskp_zero_if. */
 MSKP_API mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axis, uint32_t roles,
                                mskp_value value);
 
@@ -620,8 +624,8 @@ MSKP_API mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t 
 
 /* The parameter belongs to the operator that makes this value, but none of its axes follows
  * channels (a single slope for all): it stays as it is, and is counted once, however often it is
- * bound or attached. For constants the value may then be anything, and the parameter has one user
- * more. A parameter that is neither bound nor attached is refused by finish. */
+ * bound or attached. The value may then be anything (attach before it is read), and the parameter has
+ * one user more. A parameter that is neither bound nor attached is refused by finish. */
 MSKP_API mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 
 /* Computing `value` costs per_element multiply-accumulates for each kept element of `param`, or,
@@ -712,8 +716,9 @@ MSKP_API mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value val
  * zero; else 0. Known before any training: what has to be penalized so that surgery costs nothing?
  * With gamma (MSKP_ROLE_SCALE) alone a unit of a batch norm with a shift still puts out a constant;
  * with gamma and beta it is silent behind relu, but not behind sigmoid; where MSKP_ROLE_CONSUMER is
- * zero nobody hears it. Never wrong when it says 1, as far as the description is true: operators of
- * the host's own count as never zero unless mskp_zero_if says more.
+ * zero nobody hears it. Never wrong when it says 1, as far as the description is true, and numbers
+ * are finite (a zero column hears a quotient of two zeros). Operators of the host's own count as never
+ * zero unless mskp_zero_if says more.
  *   roles   of MSKP_ROLES_UNIT; 0: as they are, with nothing zeroed
  *   units   length of exact, must be mskp_count().units
  */
@@ -780,8 +785,9 @@ typedef struct mskp_scoring {
  * scores[u] <- how much unit u matters. scoring NULL: |gamma|, summed (network slimming: Liu et
  * al., ICCV 2017). Filters by L1 norm: Li et al., ICLR 2017. A unit of a residual stream has a
  * gamma in each of its batch norms, so that a sum favours it; MSKP_REDUCE_MEAN treats all alike.
- *   values  a set; only tensors with slices of these roles are read. NaN and infinities in what is
- *           read are MSKP_BAD_NUMBER.
+ *   values  a set; only tensors with slices of these roles are read. NaN and infinities in slices
+ *           of units are MSKP_BAD_NUMBER, and so are norms that no double holds; slices of pinned
+ *           channels are not looked at.
  *   units   length of scores, must be mskp_count().units
  * A unit without any such slice scores +infinity: mskp_select never removes it. In a network without
  * batch norm that is all of them, with the default roles: ask for MSKP_ROLE_FILTER.
@@ -951,6 +957,8 @@ typedef enum mskp_target {
  * skip_missing: nonzero: a tensor without data, in values or in gradients, is passed over instead
  * of being MSKP_NO_DATA. For frozen parameters, for what lives on a device, and for trainers that
  * update layer by layer: in that layer's update, sets that hold nothing but its tensors.
+ *
+ * A product of alpha (or eta) and a unit_weight that is not finite is MSKP_BAD_NUMBER.
  */
 typedef struct mskp_penalty {
     mskp_penalty_kind kind;
@@ -996,8 +1004,8 @@ MSKP_API mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units
 
 /* values <- +0 in the targeted slices, to see what surgery will do before doing it (on a copy).
  * With roles MSKP_ROLES_UNIT, surgery then leaves the outputs as they are, unless inexact units leave
- * (mskp_norm_desc.accept_inexact). Of `penalty` the fields
- * target, roles and skip_missing count; NULL: gamma of what is removed. */
+ * (mskp_norm_desc.accept_inexact) or something is not finite (a quotient of two zeros). Of `penalty`
+ * the fields target, roles and skip_missing count; NULL: gamma of what is removed. */
 MSKP_API mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
                                        const mskp_penalty *penalty, size_t params,
                                        const mskp_tensor *values, mskp_error *err);

@@ -1,4 +1,6 @@
 /* The host's services: memory, parallel loops; and checks of numbers that come from outside. */
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,16 @@ static void default_release(void *context, void *memory)
 {
     (void)context;
     free(memory);
+}
+
+mskp_status mskpi_check_host(const mskp_host *host, mskp_error *err)
+{
+    if (host && (host->allocate == NULL) != (host->release == NULL))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+                          "host: allocate and release must both be set, or neither");
+    if (host && mskpi_used(host->reserved, 4))
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "host: reserved fields must be 0");
+    return MSKP_OK;
 }
 
 void mskpi_host_init(mskp_host *to, const mskp_host *from)
@@ -93,6 +105,7 @@ int mskpi_used(const uint64_t *reserved, size_t n)
 
 size_t mskpi_fraction(double fraction, size_t n)
 {
-    const size_t whole = (size_t)(fraction * (double)n + 1e-9);
+    const double x = fraction * (double)n, near = floor(x + 0.5);
+    const size_t whole = (size_t)(fabs(x - near) <= 4 * DBL_EPSILON * (double)n ? near : x);
     return whole < n ? whole : n;
 }

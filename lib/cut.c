@@ -383,7 +383,8 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS], span = 1;
     int hit = 0;
-    mskp_status status = MSKPI_GIVEN(err, from, to);
+    mskp_status status = mskpi_check_host(given, err);
+    if (!status) status = MSKPI_GIVEN(err, from, to);
     if (!status && n) status = MSKPI_GIVEN(err, index);
     if (status) return status;
     if (!from->data || !to->data)

@@ -92,7 +92,7 @@ mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
     if (roles & MSKP_ROLE_SCALE) zero &= ZERO_SCALE;
     if (roles & MSKP_ROLE_SHIFT) zero &= ZERO_SHIFT;
     mskpi_zero_all(graph, value.id, zero);
-    graph->steps[value.id].own |= OWN_READ;
+    graph->steps[value.id].own |= OWN_READ | OWN_ZERO;
     return MSKP_OK;
 }
 

@@ -29,11 +29,7 @@ mskp_graph *mskp_graph_create(const mskp_host *host)
         mskp_graph_destroy(graph);
         return NULL;
     }
-    if (host && (host->allocate == NULL) != (host->release == NULL))
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                         "host: allocate and release must both be set, or neither");
-    else if (host && mskpi_used(host->reserved, 4))
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "host: reserved fields must be 0");
+    (void)mskpi_check_host(host, &graph->error);
     return graph;
 }
 
@@ -246,7 +242,7 @@ static int name_add(mskp_graph *graph, name_table *table, const char *what, cons
 /* It is put where text_add will put it, and there is room for it then. */
 const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *part)
 {
-    if (!name) return NULL;
+    if (!name || !*name) return name; /* derived, or refused as it is */
     const size_t room = strlen(name) + 1 + strlen(part) + 1;
     char *text =
         mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used, room, 1);
@@ -660,6 +656,13 @@ static mskp_status own_use(mskp_graph *graph, own_reader use)
     return MSKP_OK;
 }
 
+/* And makes the value anything: when it is zero the library no longer knows. */
+static void own_change(mskp_graph *graph, uint32_t value)
+{
+    graph->steps[value].own |= OWN_CHANGED;
+    if (!(graph->steps[value].own & OWN_ZERO)) mskpi_zero_all(graph, value, ZERO_NEVER);
+}
+
 mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
                       mskp_value to)
 {
@@ -667,7 +670,7 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
     if (!status) status = own_use(graph, (own_reader){handle.id, d, to.id, roles});
     if (status) return status;
     if (roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
-        graph->steps[to.id].own |= OWN_CHANGED;
+        own_change(graph, to.id);
     else if (roles != MSKP_ROLE_CONSUMER)
         graph->steps[to.id].own |= OWN_SCALED;
     return MSKP_OK;
@@ -677,7 +680,7 @@ mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
 {
     mskp_status status = mskpi_attach(graph, handle, to);
     if (!status) status = own_use(graph, (own_reader){.param = handle.id, .value = to.id});
-    if (!status) graph->steps[to.id].own |= OWN_CHANGED;
+    if (!status) own_change(graph, to.id);
     return status;
 }
 

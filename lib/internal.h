@@ -61,6 +61,7 @@ mskp_status mskpi_write(void (*tell)(text_writer *w, const void *what), const vo
 
 /* ---- alloc.c ---- */
 
+mskp_status mskpi_check_host(const mskp_host *host, mskp_error *err);
 void mskpi_host_init(mskp_host *to, const mskp_host *from);
 /* n elements of `size` bytes, cleared. n = 0 gives memory, too. NULL: no memory, or overflow. */
 void *mskpi_alloc(const mskp_host *host, size_t n, size_t size);
@@ -180,9 +181,10 @@ typedef enum step_kind {
 
 /* What a host's primitives say of a value besides. */
 enum {
-    OWN_READ = 1,   /* something else may read it */
-    OWN_SCALED = 2, /* it is more than its step says, but zero where that is zero */
-    OWN_CHANGED = 4 /* it may be anything */
+    OWN_READ = 1,    /* something else may read it */
+    OWN_SCALED = 2,  /* it is more than its step says, but zero where that is zero */
+    OWN_CHANGED = 4, /* it may be anything */
+    OWN_ZERO = 8     /* when it is zero is the host's word (mskp_zero_if) */
 };
 
 typedef struct graph_step {

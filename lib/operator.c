@@ -227,7 +227,7 @@ static int conv_size(const mskp_conv_desc *desc, int transposed, uint32_t d, siz
         return window(in, desc->pad_before[d], desc->pad_after[d], kernel, dilation, stride, 0,
                       out);
     if (mskpi_times(dilation, kernel - 1, &reach) || mskpi_times(stride, in - 1, &steps) ||
-        reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8)
+        reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8 || desc->output_pad[d] > SIZE_MAX / 8)
         return 1;
     const size_t full = steps + reach + 1 + desc->output_pad[d];
     const size_t cropped = desc->pad_before[d] + desc->pad_after[d];
@@ -539,8 +539,8 @@ static zero_table norm_zero(const mskp_norm_desc *desc, zero_table read)
 {
     const zero_table shift = desc->shift.id ? ZERO_SHIFT : ZERO_ALWAYS;
     const zero_table scale = desc->scale.id ? ZERO_SCALE : ZERO_NEVER;
-    /* (0 - mean) / deviation: batch norm's mean is not of this input, the others' is 0 with it */
-    if (desc->kind == MSKP_BATCH_NORM) return scale & shift;
+    /* (0 - mean) / deviation: a running mean is not of this input, its own is 0 with it */
+    if (desc->kind == MSKP_BATCH_NORM || desc->mean.id || desc->variance.id) return scale & shift;
     return (zero_table)((scale | read) & shift);
 }
 
@@ -775,15 +775,16 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     if (beyond_axes(graph, who, v.nspatial, sizeof said / sizeof *said, said)) return NO_VALUE;
     const int resize = desc->kind == MSKP_POOL_RESIZE;
     const int global = desc->kind == MSKP_POOL_GLOBAL_MAX || desc->kind == MSKP_POOL_GLOBAL_AVERAGE;
+    int windowed = desc->ceil_mode != 0;
+    for (uint32_t d = 0; d < v.nspatial; d++)
+        windowed |= desc->size[d] || desc->stride[d] || desc->pad_before[d] || desc->pad_after[d];
+    if ((global || resize) && windowed) {
+        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s has no size, stride, pad or ceil_mode",
+                         shown, global ? "global pooling" : "resizing");
+        return NO_VALUE;
+    }
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t size = desc->size[d] ? desc->size[d] : 1;
-        if ((global || resize) && (desc->size[d] || desc->stride[d] || desc->pad_before[d] ||
-                                   desc->pad_after[d] || desc->ceil_mode)) {
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
-                             "%s: %s has no size, stride, pad or ceil_mode", shown,
-                             global ? "global pooling" : "resizing");
-            return NO_VALUE;
-        }
         if (resize && !desc->spatial[d]) {
             mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
                              "%s: resizing needs a length on each axis; spatial[%u] is 0", shown,

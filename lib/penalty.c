@@ -242,7 +242,8 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
                           "penalty: kind is %u, target is %u; the last of each is 2",
                           (unsigned)p->kind, (unsigned)p->target);
     if ((status = mskpi_check_roles(err, "penalty: roles", p->roles)) != MSKP_OK) return status;
-    if (!(p->knee >= 0 && isfinite(p->knee)))
+    const int weighs = j->kind != DEADLINE; /* and no function of its own */
+    if (weighs && p->kind == MSKP_SMOOTH_L1 && !(p->knee >= 0 && isfinite(p->knee)))
         return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, room));
     if (!isfinite(j->amount) || (j->kind == SHRINK && j->amount < 0))
@@ -257,11 +258,16 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (!status && j->kind == GRADIENT)
         status = mskpi_check_set(j->gradients, "gradients", j->params, network, err);
     if (status) return status;
-    for (size_t u = 0; p->unit_weight && u < units; u++)
+    for (size_t u = 0; weighs && p->unit_weight && u < units; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
             return mskpi_fail(err, MSKP_BAD_NUMBER,
                               "penalty: unit_weight[%zu] is %s, not 0 or more", u,
                               mskpi_number(p->unit_weight[u], room));
+        else if (!isfinite(j->amount * p->unit_weight[u] * MSKP_MAX_DIMS))
+            return mskpi_fail(err, MSKP_BAD_NUMBER,
+                              "penalty: unit_weight[%zu], %s, times %s is more than a double holds",
+                              u, mskpi_number(p->unit_weight[u], room),
+                              j->kind == SHRINK ? "eta" : "alpha");
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
     if ((status = check_said(j, err)) != MSKP_OK) return status;
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {

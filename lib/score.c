@@ -247,6 +247,9 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                 return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: the number of channel %zu is NaN",
                                   name, i);
     }
+    /* Infinities are counted apart from sums, so that their order does not matter. */
+    enum { UPWARD = 1, DOWNWARD = 2 };
+    const int sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN;
     size_t *seen = mskpi_alloc(&graph->host, units, sizeof *seen);
     uint8_t *endless = mskpi_alloc(&graph->host, units, sizeof *endless);
     double *reduced = mskpi_alloc(&graph->host, units, sizeof *reduced);
@@ -257,10 +260,11 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
         size_t channels;
         const uint32_t *unit = mskp_value_units(graph, given[k].value, &channels);
         for (size_t i = 0; i < channels; i++) {
-            const double x = given[k].numbers[i];
+            double x = given[k].numbers[i];
             if (unit[i] == MSKP_PINNED) continue;
             double *score = &reduced[unit[i]];
-            endless[unit[i]] |= isinf(x) != 0;
+            if (isinf(x)) endless[unit[i]] |= x > 0 ? UPWARD : DOWNWARD;
+            if (sums && isinf(x)) x = 0;
             if (!seen[unit[i]]++)
                 *score = x;
             else if (reduce == MSKP_REDUCE_MAX)
@@ -276,11 +280,12 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
             reduced[u] = INFINITY;
         else if (reduce == MSKP_REDUCE_MEAN)
             reduced[u] /= (double)seen[u];
-        if (isnan(reduced[u]) || (isinf(reduced[u]) && seen[u] && !endless[u]))
-            status = mskpi_fail(err, MSKP_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
-                                endless[u] ? "infinities of both signs among"
-                                           : "no double can hold the sum of",
-                                seen[u]);
+        const int both = sums && endless[u] == (UPWARD | DOWNWARD);
+        if (both || (seen[u] && !endless[u] && isinf(reduced[u])))
+            status = mskpi_fail(
+                err, MSKP_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
+                both ? "infinities of both signs among" : "no double can hold the sum of", seen[u]);
+        if (sums && endless[u]) reduced[u] = endless[u] == UPWARD ? INFINITY : -INFINITY;
     }
     if (!status && units) memcpy(scores, reduced, units * sizeof *scores);
     mskpi_free(&graph->host, seen);

@@ -650,6 +650,20 @@ START_TEST(refusals_change_nothing)
                                        values.views, &value, NULL) != MSKP_OK,
                     "knee %g", etas[i]);
         }
+        bad.kind = MSKP_L1; /* which ignores it */
+        REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
+                                      values.views, &value, NULL));
+        bad = a->penalty;
+        bad.unit_weight = weight;
+        memset(weight, 0, t.units * sizeof *weight);
+        if (t.units) { /* more than a double holds */
+            weight[rng_below(&t.r, t.units)] = 1e300;
+            REQUIRE(mskp_penalty_gradient(t.graph, t.units, a->keep, &bad, -1e10,
+                                          mskp_count(t.graph).params, values.views, gradients.views,
+                                          &err) == MSKP_BAD_NUMBER &&
+                        strstr(err.text, "1e+300") && strstr(err.text, "alpha"),
+                    "%s", err.text);
+        }
         REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, a->given, mskp_count(t.graph).params,
                                    values.views, NULL, &err) == MSKP_BAD_ARGUMENT,
                 "no place for the value");

@@ -336,6 +336,14 @@ START_TEST(infinities_of_both_signs)
                                          MSKP_REDUCE_SUM, 2, scores, &err),
                      MSKP_BAD_NUMBER);
     ck_assert_ptr_nonnull(strstr(err.text, "unit 1: no double can hold the sum of its 2"));
+    /* In any order: what one infinity makes of sums that no double holds. */
+    for (int first = 0; first < 3; first++) {
+        mskp_channel_numbers three[3];
+        for (int i = 0; i < 3; i++)
+            three[i] = (mskp_channel_numbers){v, 2, i == first ? down : huge};
+        ck_assert_int_eq(mskp_score_channels(g, 3, three, MSKP_REDUCE_MEAN, 2, scores, NULL), 0);
+        ck_assert(scores[1] == -(double)INFINITY);
+    }
     ck_assert_int_eq(mskp_score_channels(g, 2, given, MSKP_REDUCE_MAX, 2, scores, NULL), MSKP_OK);
     ck_assert(scores[0] == 2 && scores[1] == (double)INFINITY);
     mskp_graph_destroy(g);

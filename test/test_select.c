@@ -219,6 +219,34 @@ END_TEST
 
 /* ---- The authors' vote ---- */
 
+/* Hundredths are rounded as decimal numbers, what is really below a whole number is not rounded up. */
+START_TEST(fractions_are_decimal)
+{
+    for (size_t n = 1; n <= 100; n++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        uint8_t keep[100];
+        double scores[100] = {0};
+        mskp_selection got;
+        mskp_bind(g, mskp_parameter(g, "p", 1, &n), 0, MSKP_ROLE_SCALE,
+                  mskp_fresh(g, "v", n, 0, NULL));
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        for (size_t percent = 1; percent <= 100; percent++) {
+            const size_t whole = percent * n / 100;
+            const double x = (double)percent / 100, below = x - 1e-11;
+            if (whole == n || !whole) continue; /* one stays; nothing is asked */
+            REQUIRE_OK(mskp_select(g, n, scores, &(mskp_rule){.remove_family_fraction = x}, keep,
+                                   &got, NULL));
+            REQUIRE(got.removed == whole, "%zu %% of %zu: %zu", percent, n, got.removed);
+            REQUIRE_OK(mskp_select(g, n, scores, &(mskp_rule){.remove_family_fraction = below},
+                                   keep, &got, NULL));
+            REQUIRE(got.removed == (percent * n - 1) / 100, "below %zu %% of %zu: %zu", percent, n,
+                    got.removed);
+        }
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 START_TEST(votes_are_the_authors)
 {
     size_t families = 0, marked = 0;
@@ -293,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, no_shorter_prefix_is_enough);
     tcase_add_test(tcase, refusals_leave_everything);
     tcase_add_test(tcase, no_solution_tells_how_far);
+    tcase_add_test(tcase, fractions_are_decimal);
     tcase_add_test(tcase, votes_are_the_authors);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -434,6 +434,17 @@ START_TEST(layers_are_checked)
                   WORDS("pool"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .ceil_mode = 1), MSKP_BAD_ARGUMENT,
                   WORDS("pool"));
+    REFUSED_PLAIN(mskp_pool(b.g, "pool", b.flat,
+                            &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_MAX, .ceil_mode = 1}),
+                  MSKP_BAD_ARGUMENT, WORDS("pool", "global", "ceil_mode"));
+    REFUSED_PLAIN(mskp_chunk(b.g, "", b.x, 3, 0, (mskp_value[3]){{0}}) ? (mskp_value){0} : b.x,
+                  MSKP_BAD_NAME, WORDS("needs a name"));
+    REFUSED_PLAIN(mskp_conv_transposed(
+                      b.g, "up", mskp_input(b.g, "dot", 3, SHAPE(1)),
+                      &(mskp_conv_desc){.weight = mskp_parameter(b.g, "up.w", SHAPE(3, 2, 6)),
+                                        .stride = {SIZE_MAX},
+                                        .output_pad = {SIZE_MAX - 1}}),
+                  MSKP_BAD_SHAPE, WORDS("up"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .stride = {0, 1}), MSKP_BAD_ARGUMENT,
                   WORDS("pool"));
     REFUSED_PLAIN(POOL(.reserved = {0, 0, 0, 0, 0, 0, 0, 1}), MSKP_BAD_ARGUMENT, WORDS("pool"));
@@ -1219,6 +1230,96 @@ START_TEST(zero_of_hidden_units)
 }
 END_TEST
 
+/* What mskp_exact says of unit 0, one bit for each set of roles. */
+static uint32_t exact_of(mskp_graph *g)
+{
+    uint32_t bits = 0;
+    uint8_t exact[8];
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (uint32_t roles = 0; roles <= MSKP_ROLES_UNIT; roles++) {
+        ck_assert_int_eq(mskp_exact(g, roles, mskp_count(g).units, exact, NULL), MSKP_OK);
+        bits |= (uint32_t)exact[0] << roles;
+    }
+    mskp_graph_destroy(g);
+    return bits;
+}
+
+/* Sets of roles that have one of these. */
+static uint32_t sets_with(uint32_t any)
+{
+    uint32_t bits = 0;
+    for (uint32_t roles = 0; roles <= MSKP_ROLES_UNIT; roles++)
+        if (roles & any) bits |= UINT32_C(1) << roles;
+    return bits;
+}
+
+/* y has no bias: zero with its filters. What a host binds or attaches to it may make it anything, but
+ * for a factor, and but for what the host says itself, before or after. */
+START_TEST(zero_of_what_a_host_adds_to)
+{
+    enum { NOTHING, FACTOR, READER, BIAS, FILTER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };
+    const uint32_t filter = sets_with(MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER);
+    const uint32_t consumer = sets_with(MSKP_ROLE_CONSUMER);
+    for (int how = 0; how < CASES; how++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param none = {0}, w = mskp_parameter(g, "w", SHAPE(2, 3));
+        const mskp_param v = mskp_parameter(g, "v", SHAPE(1, 2));
+        const mskp_param p = mskp_parameter(g, "p", SHAPE(2));
+        const mskp_value y = mskp_linear(g, "y", mskp_input(g, "in", 3, 0, NULL), w, none);
+        if (how == SAID_FIRST) mskp_zero_if(g, y, MSKP_ROLE_FILTER);
+        if (how == ATTACHED)
+            mskp_attach(g, p, y);
+        else if (how != NOTHING)
+            mskp_bind(g, p, 0,
+                      how == FACTOR   ? MSKP_ROLE_SCALE
+                      : how == READER ? MSKP_ROLE_CONSUMER
+                      : how == FILTER ? MSKP_ROLE_FILTER
+                                      : MSKP_ROLE_SHIFT,
+                      y);
+        else
+            mskp_bind(g, p, 0, MSKP_ROLE_OTHER, mskp_fresh(g, "side", 2, 0, NULL));
+        if (how == SAID_LAST) mskp_zero_if(g, y, MSKP_ROLE_FILTER);
+        mskp_output(g, mskp_linear(g, "out", y, v, none));
+        const bool known = how <= READER || how >= SAID_FIRST;
+        ck_assert_msg(exact_of(g) == (known ? filter : consumer), "case %d", how);
+    }
+}
+END_TEST
+
+/* (0 - mean) / deviation is zero where the mean is that of its own zeros. */
+START_TEST(zero_of_running_statistics)
+{
+    for (int how = 0; how < 4; how++) { /* bit 0: a mean, bit 1: a variance */
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param none = {0}, w = mskp_parameter(g, "w", SHAPE(2, 3, 1));
+        const mskp_param v = mskp_parameter(g, "v", SHAPE(1, 2, 1));
+        const mskp_value y =
+            mskp_conv(g, "y", mskp_input(g, "in", 3, SHAPE(4)), &(mskp_conv_desc){.weight = w});
+        const mskp_value z = mskp_norm(
+            g, "z", y,
+            &(mskp_norm_desc){.kind = MSKP_INSTANCE_NORM,
+                              .mean = how & 1 ? mskp_parameter(g, "m", SHAPE(2)) : none,
+                              .variance = how & 2 ? mskp_parameter(g, "s", SHAPE(2)) : none});
+        mskp_output(g, mskp_conv(g, "out", z, &(mskp_conv_desc){.weight = v}));
+        ck_assert_msg(exact_of(g) == sets_with(how ? MSKP_ROLE_CONSUMER
+                                                   : MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER),
+                      "case %d", how);
+    }
+}
+END_TEST
+
+/* One channel that is multiplied with all of another value: it cannot leave. */
+START_TEST(zero_of_what_all_channels_read)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param none = {0}, w = mskp_parameter(g, "w", SHAPE(1, 3));
+    const mskp_value in = mskp_input(g, "in", 3, 0, NULL);
+    const mskp_value s = mskp_linear(g, "s", in, w, none);
+    mskp_output(g, mskp_combine(g, "y", MSKP_MULTIPLY, LIST(in, s)));
+    ck_assert_uint_eq(exact_of(g), 0);
+}
+END_TEST
+
 /* A parameter as an operand is zero with any of its roles, a quotient never, as far as is known. */
 START_TEST(zero_of_operands)
 {
@@ -1433,6 +1534,9 @@ int main(void)
     tcase_add_test(tcase, hosts_are_checked);
     tcase_add_test(tcase, no_axes_become_none);
     tcase_add_test(tcase, zero_of_operands);
+    tcase_add_test(tcase, zero_of_what_a_host_adds_to);
+    tcase_add_test(tcase, zero_of_running_statistics);
+    tcase_add_test(tcase, zero_of_what_all_channels_read);
     tcase_add_test(tcase, before_and_after_finish);
     tcase_add_test(tcase, null_is_refused);
     suite_add_tcase(suite, tcase);

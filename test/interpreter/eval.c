@@ -486,7 +486,7 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
             linear(n, t, x, y);
             break;
         case NET_NORM:
-            if (t->norm_kind == MSKP_BATCH_NORM)
+            if (t->norm_kind == MSKP_BATCH_NORM || t->norm[2] || t->norm[3])
                 norm(n, t, x, y);
             else
                 own_norm(n, t, x, y);

@@ -337,6 +337,8 @@ static size_t add_other_norm(maker *m, size_t in)
     }
     if (rng_chance(&m->r, 0.7)) t.norm[0] = vector(m, channels);
     if (rng_chance(&m->r, 0.7)) t.norm[1] = vector(m, channels);
+    for (int k = 2; t.norm_kind == MSKP_INSTANCE_NORM && k < 4; k++)
+        if (rng_chance(&m->r, 0.3)) t.norm[k] = vector(m, channels);
     return add(m, t);
 }
 

@@ -574,6 +574,12 @@ END_TEST
 
 /* ---- mskp_take ---- */
 
+static void free_nothing(void *context, void *memory)
+{
+    (void)context;
+    (void)memory;
+}
+
 START_TEST(takes_refused)
 {
     float source[12], target[12], before[12];
@@ -593,6 +599,9 @@ START_TEST(takes_refused)
              "not both %d and %d in: %s", one, two, err.text);                           \
         must(memcmp(target, before, sizeof target) == 0, "refused, but written");        \
     } while (0)
+    const mskp_host half = {.release = free_nothing}, odd = {.reserved = {1}};
+    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(&half, &from, 0, 3, index, &to, &err));
+    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(&odd, &from, 0, 3, index, &to, &err));
     REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, NULL, 0, 3, index, &to, &err));
     REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &from, 0, 3, NULL, &to, &err));
     REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &from, 0, 3, index, NULL, &err));
