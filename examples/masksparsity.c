@@ -445,6 +445,8 @@ static bool hand_on(job *j, bool *exact, mskp_error *err)
     if (!r.exact && isfinite(r.bound))
         say(j, "  a layer's output is off by at most %.2g, %.2g times what it varies by", r.bound,
             r.share);
+    /* What was written anew has no past for an optimizer to go on with. */
+    if (r.folded + r.merged) cn_sgd_reset(j->net);
     *exact = r.exact;
     return true;
 }

@@ -72,7 +72,7 @@ int main(void)
     const mskp_param b = mskp_parameter(g, "right", 2, (size_t[]){RANKS, HIDDEN});
     const mskp_param c = mskp_parameter(g, "mix", 2, (size_t[]){OUTPUTS, RANKS});
     mskp_value h = mskp_linear(g, "h", mskp_input(g, "x", INPUTS, 0, NULL), w, (mskp_param){0});
-    h = mskp_activation(g, "relu", h, NULL);
+    h = mskp_activation(g, "relu", h, &(mskp_activation_desc){.kind = MSKP_RELU});
     mskp_output(g, bilinear(g, h, a, b, c));
     if (mskp_graph_finish(g, &err) || mskp_score(g, &filters, PARAMS, t, UNITS, scores, &err) ||
         mskp_select(g, UNITS, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err) ||

@@ -31,8 +31,10 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
         const char **meta = file.meta;
         *meta++ = "format";
         *meta++ = "pt";
-        *meta++ = "model";
-        *meta++ = net->model;
+        if (*net->model) {
+            *meta++ = "model";
+            *meta++ = net->model;
+        }
         for (size_t i = 0; i < net->layer_count; i++) {
             const cn_layer *l = &net->layers[i];
             if (l->kind != CN_PAD_CHANNELS) continue;
@@ -103,7 +105,7 @@ static size_t find_depth(const cn_tensors *file, char model[CN_NAME_SIZE], cn_er
         return 0;
     }
     if (!name)
-        for (size_t found = 1; found; blocks += found) {
+        for (size_t found = 1; found && blocks <= 200; blocks += found) {
             char first[64];
             snprintf(first, sizeof first, "layer1.%zu.conv1.weight", blocks);
             found = cn_tensors_find(file, first) != NULL;

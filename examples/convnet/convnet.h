@@ -190,7 +190,8 @@ double cn_rate_cosine(double rate, size_t step, size_t steps);
  */
 void cn_parallel_for(void *net, size_t n, void (*work)(void *context, size_t i), void *context);
 
-/* A sentence, if OpenBLAS computes with less than the processor has, as one does that is older than the processor; NULL if not. */
+/* A sentence, if OpenBLAS computes with the kernels of any x86-64 processor on one with AVX2, as it
+ * does where it is older than the processor; NULL if not. */
 const char *cn_kernels_advice(void);
 
 /* ========================================================================== */
@@ -282,13 +283,13 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 bool cn_save(const cn_net *net, const char *path, size_t extras, const char *const *extra,
              cn_error *err);
 /*
- * Makes the network that a file holds, pruned or not: the model's name from the metadata (or from
+ * Makes the CIFAR ResNet that a file holds, pruned or not: the model's name from the metadata (or from
  * the names of the tensors when there is none), widths from the tensors' shapes, paddings from the
  * metadata.
  */
 cn_net *cn_load(const char *path, const cn_options *options, cn_error *err);
 /* Values into a network that has these shapes already. All parameters must be there; other tensors
- * are an error. */
+ * are an error, but for PyTorch's num_batches_tracked. */
 bool cn_load_values(cn_net *net, const cn_tensors *file, cn_error *err);
 
 /* ========================================================================== */

@@ -321,6 +321,10 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
     char *header = make_header(file);
     if (!header)
         return cn_fail(err, "%s: no memory for the header of %zu tensors", path, file->count);
+    FILE *before = fopen(path, "rb"); /* what was there is not for us to remove */
+    const bool existed = before;
+    if (before) (void)fclose(before);
+    errno = 0;
     FILE *stream = fopen(path, "wb");
     bool good = stream != NULL;
     if (good) {
@@ -336,9 +340,12 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
             good = fwrite(file->tensors[i].data, 1, size, stream) == size;
         }
         if (fclose(stream)) good = false;
-        if (!good) remove(path);
     }
+    const int why = errno;
     cJSON_free(header);
-    if (!good) return cn_fail(err, "%s: cannot be written", path);
+    if (stream && !good && !existed) (void)remove(path);
+    if (!good)
+        return cn_fail(err, "%s: cannot be written: %s", path,
+                       why ? strerror(why) : "the file is not whole");
     return true;
 }

@@ -38,15 +38,16 @@ static const arg OPTIONS[] = {
     {"data", "DIR", ARG_PATH, AT(data), 0, 0,
      "CIFAR-10's binary files [images of ten kinds of shapes, drawn here]"},
     {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
-     "safetensors: the baseline, pruned or not; BASE is then 0 unless given"},
+     "safetensors: the baseline, pruned or not; BASE is then 0 unless given (so with --masked)"},
     {"out", "FILE", ARG_PATH, AT(out), 0, 0, "write the pruned network, as safetensors"},
     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
-     "the part of the multiply-accumulates to keep, with what --constants will need if the\n"
-     "values are then as they are when the mask is made; 1: nothing is pruned [0.5]"},
+     "the part of the multiply-accumulates to keep, with what --constants will need if what\n"
+     "the penalty is on is then 0, and the rest is as when the mask is made; 1: nothing is\n"
+     "pruned [0.5]"},
     {"penalty", "none|l1|smooth-l1|l2|prox|deadline", ARG_CHOICE, AT(penalty), 0, 0,
      "what drives the marked channels to zero: a term of the loss; prox: a soft\n"
      "threshold after each step; deadline: a straight line to exactly 0, in the first 3/4\n"
-     "of the stage; none: nothing, they are cut as they are [l1]"},
+     "of the stage; none: nothing, they are cut as they are, but for --constants [l1]"},
     {"on", "gamma|gamma-beta", ARG_CHOICE, AT(on), 0, 0,
      "batch norm's scale alone, as the paper has it, or its shift too: a channel with gamma 0\n"
      "still puts out a constant made of beta; see --constants [gamma-beta]"},
@@ -59,7 +60,7 @@ static const arg OPTIONS[] = {
      "epochs of the stages; with GLOBAL 0 the baseline itself gives the mask [3,2,3,2]"},
     {"lr", "LR", ARG_NUMBER, AT(rate), 1e-9, 100,
      "learning rate, falling to 0 along a cosine in each stage; TUNE starts from LR/2,\n"
-     "or from LR if MASKED is 0 [0.1; with --weights 0.02]"},
+     "or from LR if MASKED is 0 without --masked [0.1; with --weights 0.02]"},
     {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "images in a batch [64]"},
     {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15, "of the first weights and of the batches [1]"},
     {"threads", "N", ARG_COUNT, AT(threads), 1, 256, "they change no result [2]"},
@@ -77,7 +78,8 @@ static const arg OPTIONS[] = {
     {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
      "write the network after the masked stage, before surgery, and its mask"},
     {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
-     "read that network, and its mask, instead of training it: to cut one in several ways"},
+     "read that network, and its mask, instead of training it: to cut one in several ways;\n"
+     "--macs, --mask and the penalty are then those of the run that wrote it"},
     {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
@@ -88,9 +90,17 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
     if (!args_read(argc, argv, OPTION_COUNT, OPTIONS, o, size, text)) return false;
     if (o->evaluate && !o->weights && !o->help)
         return args_refuse(size, text, "--evaluate needs a network: --weights FILE");
-    if (o->evaluate && o->out && !o->help)
-        return args_refuse(size, text, "--evaluate writes no network: --out has no use");
-    if (o->epochs[BASELINE] == SIZE_MAX) o->epochs[BASELINE] = o->weights ? 0 : BASELINE_EPOCHS;
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    const char *const inputs[] = {o->weights, o->sparse, o->masked};
+    enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
+    for (size_t i = 0; i < OUTPUTS && o->evaluate && !o->help; i++)
+        if (outputs[i])
+            return args_refuse(size, text, "--evaluate writes nothing: %.80s has no use",
+                               outputs[i]);
+    if (o->evaluate && (o->sparse || o->masked) && !o->help)
+        return args_refuse(size, text, "--evaluate reads --weights alone");
+    if (o->epochs[BASELINE] == SIZE_MAX)
+        o->epochs[BASELINE] = o->weights || o->masked ? 0 : BASELINE_EPOCHS;
     if (o->mask == MASK_FILTERS || o->sparse || o->masked || o->macs >= 1) o->epochs[GLOBAL] = 0;
     if (o->masked) o->epochs[MASKED] = 0;
     if (o->save_sparse && !o->epochs[GLOBAL])
@@ -101,11 +111,16 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
         return args_refuse(size, text, "--save-masked would write what --masked reads");
     if (o->masked && o->sparse)
         return args_refuse(size, text, "--sparse has no use: --masked holds its mask");
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
-    for (size_t i = 1; i < sizeof outputs / sizeof *outputs; i++)
+    if (o->mask == MASK_FILTERS && o->sparse)
+        return args_refuse(size, text, "--sparse has no use: --mask filters marks the baseline's");
+    for (size_t i = 0; i < OUTPUTS; i++) {
         for (size_t k = 0; k < i; k++)
             if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))
                 return args_refuse(size, text, "two outputs go to one file, %.80s", outputs[i]);
+        for (size_t k = 0; k < INPUTS; k++)
+            if (outputs[i] && inputs[k] && !strcmp(outputs[i], inputs[k]))
+                return args_refuse(size, text, "%.80s would be read and written", outputs[i]);
+    }
     if (isnan(o->rate)) o->rate = o->weights ? 0.02 : 0.1;
     if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
     return true;

@@ -86,6 +86,13 @@ bool pruner_select(pruner *p, const aim *a, mskp_error *err)
             return false;
         if (cost.macs <= budget) return true;
         rule.max_macs -= cost.macs - budget;
+        if (rule.max_macs > 0) continue;
+        snprintf(
+            err->text, sizeof err->text,
+            "%.0f multiply-accumulates are asked for, and the units that would carry constants "
+            "alone take more",
+            budget);
+        return false;
     }
 }
 

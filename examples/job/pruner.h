@@ -29,7 +29,7 @@ typedef enum form {
     FREE,     /* not at all */
     GRADIENT, /* added to the gradients before the optimizer's step */
     PROXIMAL, /* a soft threshold after it */
-    DEADLINE, /* a straight line to exactly 0 at the stage's last step */
+    DEADLINE, /* a straight line to exactly 0, when no steps are left */
 } form;
 
 typedef struct drive {

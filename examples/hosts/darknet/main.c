@@ -140,9 +140,9 @@ static int cut(host *h)
     program *p = h->self;
     mskp_error err;
     if (name_cfg(h)) return 1;
-    if (mskp_darknet_cut(&p->mskp, p->cfg, p->pruned_cfg, &err)) return failed(h, &err);
+    const mskp_status status = mskp_darknet_cut(&p->mskp, p->cfg, p->pruned_cfg, &err);
     if (!h->options.out) unlink(p->pruned_cfg);
-    return 0;
+    return status ? failed(h, &err) : 0;
 }
 
 /* darknet's writer does not look whether the disk is full: a whole file has this many bytes. */
