@@ -55,6 +55,7 @@ typedef struct job {
     double images_per_second[STAGES], tests_per_second[2];
     double penalty_share; /* of the masked stage's training steps */
     double accuracy[STAGES], after;
+    bool made; /* --out, by writable() */
 } job;
 
 int host_fail(host *h, const char *format, ...)
@@ -218,12 +219,17 @@ static int open_data(job *j)
 }
 
 /* Better to know before hours are spent. */
-static int writable(host *h)
+static int writable(job *j)
 {
+    host *h = j->host;
     if (!h->options.out) return 0;
-    FILE *file = fopen(h->options.out, "ab");
+    FILE *file = fopen(h->options.out, "rb");
+    const bool existed = file;
+    if (file) fclose(file);
+    file = fopen(h->options.out, "ab");
     if (!file) return host_fail(h, "%s: cannot be written: %s", h->options.out, strerror(errno));
     fclose(file);
+    j->made = !existed;
     return 0;
 }
 
@@ -232,7 +238,7 @@ static int run(job *j)
     host *h = j->host;
     const host_options *o = &h->options;
     double work = 4; /* in images that go forward */
-    if (open_data(j) || writable(h) || h->open(h)) return 1;
+    if (open_data(j) || writable(j) || h->open(h)) return 1;
     for (size_t i = 0; i < STAGES; i++)
         work += (double)o->epochs[i] * (3 * (double)j->train.count + (double)j->test.count);
     progress_start(&j->progress, work + 2 * (double)j->test.count);
@@ -266,6 +272,7 @@ int host_run(host *h, int argc, char **argv)
     if ((fflush(stdout) || ferror(stdout)) && !failed)
         failed = host_fail(h, "the output cannot be written: %s", strerror(errno));
     if (failed) fprintf(stderr, "%s: %s\n", h->name, h->error);
+    if (failed && j.made) remove(h->options.out);
     h->close(h);
     free(j.images);
     free(j.labels);

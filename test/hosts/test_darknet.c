@@ -1316,7 +1316,7 @@ START_TEST(the_hook_reports_what_it_cannot_return)
     open_file(&s, TINY, 1);
     draw_mask(&s, 1);
     s.d.strength = 0.1;
-    s.d.penalty.knee = -1;
+    s.d.penalty.kind = MSKP_SMOOTH_L1, s.d.penalty.knee = -1;
     float **updates = law_copy(s.d.graph, s.d.sets[UPDATES]);
     s.net->learning_rate = 0, s.net->momentum = 1, s.net->decay = 0;
     update_network(s.net);

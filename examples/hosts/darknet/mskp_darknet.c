@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { WEIGHTS, BIASES, SCALES, MEAN, VARIANCE, KINDS };
 static const char *const KIND[KINDS] = {".weights", ".biases", ".scales", ".rolling_mean",
@@ -136,10 +137,23 @@ static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2])
     return mskp_pool(g, NULL, in, &desc);
 }
 
-/* darknet adds the first min(c1, c2) channels, at every second pixel or so where sizes differ. */
+/* Times a factor; not everywhere: something that constants cannot be followed through. */
+static mskp_value scaled(mskp_graph *g, mskp_value v, double factor, bool everywhere)
+{
+    mskp_activation_desc desc = {.kind = MSKP_FUNCTION};
+    if (factor >= 1 && factor <= 1) return v;
+    if (everywhere) desc = (mskp_activation_desc){.kind = MSKP_TIMES, .parameters = {factor}};
+    return mskp_activation(g, NULL, v, &desc);
+}
+
+/* darknet adds the first min(c1, c2) channels, at every second pixel or so where sizes differ; only
+ * where it adds, alpha scales the sum's own part. */
 static mskp_value shortcut(mskp_graph *g, const layer *l, mskp_value in, mskp_value from)
 {
     const size_t channels = (size_t)l->out_c, others = (size_t)l->c;
+    const bool same = others >= channels && l->h == l->out_h && l->w == l->out_w;
+    in = scaled(g, in, l->alpha, same);
+    from = scaled(g, from, l->beta, true);
     if (others > channels) from = mskp_slice(g, NULL, from, 0, channels);
     if (others < channels) from = mskp_pad_channels(g, NULL, from, 0, channels - others);
     if (l->h != l->out_h || l->w != l->out_w) from = resize(g, from, shape_of(l).hw);
@@ -415,6 +429,11 @@ static int copy_cfg(const mskp_graph *small, const network *net, const char *tex
 static mskp_status write_cfg(const mskp_graph *small, const network *net, const char *cfg,
                              const char *pruned_cfg, mskp_error *err)
 {
+    struct stat source, target;
+    if (!stat(cfg, &source) && !stat(pruned_cfg, &target) && source.st_dev == target.st_dev &&
+        source.st_ino == target.st_ino)
+        return refuse(err, MSKP_BAD_ARGUMENT, "%.180s would be written over the network's own .cfg",
+                      pruned_cfg);
     char *text = read_file_text(cfg, err);
     if (!text) return MSKP_BAD_ARGUMENT;
     FILE *out = fopen(pruned_cfg, "wb");
