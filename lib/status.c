@@ -108,7 +108,10 @@ const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
 /* From the bits: denormal numbers are equal to 0 where the hardware reads them so. */
 static int same_number(double x, double y)
 {
-    return memcmp(&x, &y, sizeof x) == 0;
+    uint64_t a, b;
+    memcpy(&a, &x, sizeof a);
+    memcpy(&b, &y, sizeof b);
+    return a == b;
 }
 
 /* The locale's decimal sign, which may have several bytes, becomes a point. */
