@@ -507,8 +507,8 @@ MSKP_API mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uin
  *   memory   {0}, or the value that keys and values are made of
  * Makes new channels. The lists within are values, too: NAME.heads (or NAME.key_positions and
  * NAME.value_positions), NAME.query, NAME.key, NAME.value, NAME.result, and NAME.packed of packed
- * rows. MACs: positions x elements
- * of the weights, and for each pair of positions one for each channel of query and of result.
+ * rows. MACs: positions x elements of the weights, and for each pair of positions one for each
+ * channel of query and of result.
  */
 typedef enum mskp_attention_units {
     MSKP_HEADS = 0,
@@ -535,7 +535,8 @@ MSKP_API mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_val
  *            units may differ from layer to layer
  *   state_given  1: the first state comes from outside: the hidden units are pinned. 0: it is zero.
  * The result: the units of the last layer (forward, then backward). Layer and direction k is a
- * value of its own, NAME.hk, and so are its gates, NAME.gatesk. MACs: positions x elements of the weights.
+ * value of its own, NAME.hk, and so are its gates, NAME.gatesk. MACs: positions x elements of the
+ * weights.
  */
 typedef enum mskp_recurrent_kind {
     MSKP_LSTM = 0,
@@ -1228,9 +1229,9 @@ MSKP_API void mskp_plan_destroy(mskp_plan *plan); /* plan may be NULL */
 /* The indices that stay, ascending, for hosts that gather by themselves and to correct padding
  * counts, slice bounds and the like. What else a host may have to write anew: a grouped convolution
  * has new in channels / length of weight axis 1 groups, a transposed one new out channels / length
- * of that axis; an attention of MSKP_HEADS as many key and
- * value heads as NAME.heads has channels, and heads / kv_heads as before; a group norm whose groups
- * leave whole as many groups as stay, each as wide as before.
+ * of that axis; an attention of MSKP_HEADS as many key and value heads as NAME.heads has channels,
+ * and heads / kv_heads as before; a group norm whose groups leave whole as many groups as stay, each
+ * as wide as before.
  * NULL with *count set: all of them stay (of an axis that is bound to no channels, too). NULL with
  * *count 0: no such thing. count may be NULL. */
 MSKP_API const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t axis,

@@ -669,7 +669,7 @@ mskp_status mskp_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t
     mskp_status status = mskpi_bind_value(graph, handle, d, roles, to);
     if (!status) status = own_use(graph, (own_reader){handle.id, d, to.id, roles});
     if (status) return status;
-    if (roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
+    if (!roles || roles & ~(uint32_t)(MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE))
         own_change(graph, to.id);
     else if (roles != MSKP_ROLE_CONSUMER)
         graph->steps[to.id].own |= OWN_SCALED;

@@ -1257,7 +1257,7 @@ static uint32_t sets_with(uint32_t any)
  * for a factor, and but for what the host says itself, before or after. */
 START_TEST(zero_of_what_a_host_adds_to)
 {
-    enum { NOTHING, FACTOR, READER, BIAS, FILTER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };
+    enum { NOTHING, FACTOR, READER, BIAS, FILTER, OTHER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };
     const uint32_t filter = sets_with(MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER);
     const uint32_t consumer = sets_with(MSKP_ROLE_CONSUMER);
     for (int how = 0; how < CASES; how++) {
@@ -1274,6 +1274,7 @@ START_TEST(zero_of_what_a_host_adds_to)
                       how == FACTOR   ? MSKP_ROLE_SCALE
                       : how == READER ? MSKP_ROLE_CONSUMER
                       : how == FILTER ? MSKP_ROLE_FILTER
+                      : how == OTHER  ? MSKP_ROLE_OTHER
                                       : MSKP_ROLE_SHIFT,
                       y);
         else
