@@ -1052,9 +1052,9 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  *     mskp_constants_create(graph, units, keep, NULL, params, values, kept, &constants, &err);
  *     mskp_constants_total(constants, &total, &err);
  *     if (total.bound <= tolerable) {
+ *         mskp_plan_create(graph, units, kept, &plan, &small, &err);
  *         mskp_constants_apply(constants, params, values, &err);
  *         mskp_constants_carriers(constants, units, carrier, &err);
- *         mskp_plan_create(graph, units, kept, &plan, &small, &err);
  *         for (size_t u = 0, n = 0; u < units; u++)
  *             if (kept[u]) locked[n++] = carrier[u];
  *         mskp_plan_cut(plan, params, 1, &(mskp_move){values, NULL}, &err);
@@ -1065,7 +1065,10 @@ MSKP_API mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, c
  * (one array may serve as both). Unit u has become the unit numbered by the kept units below u:
  * locked is mskp_rule.locked of the next round, in small. A round that hands constants on again need
  * not lock: it may merge carriers of the last one with what it removes itself, into one. Each call
- * can fail, of course, and then the next must not follow.
+ * can fail, of course, and then the next must not follow; the plan comes first because it is what
+ * refuses a mask that leaves a value without channels, and nothing is written yet. A mask file that
+ * is to lead to the same network holds kept where values are those after apply, keep where another
+ * process hands constants on itself; two rounds are composed of kept.
  */
 typedef struct mskp_constants mskp_constants;
 
@@ -1165,7 +1168,7 @@ MSKP_API mskp_status mskp_constants_carriers(const mskp_constants *constants, si
  *
  * Checked before: each element of a bias or mean that a constant is added to, and of a carrier's
  * column that a sum replaces, must be the number that it was. So a second time is refused (unless
- * the first changed nothing), and so are values that were trained on, if that changed one of these
+ * the first only set elements to 0 or 1, which it may do again), and so are values that were trained on, if that changed one of these
  * elements. Other elements are not compared: beta, the weights that sums are made of, and what
  * becomes 0 or 1 whatever it was.
  *   MSKP_BAD_STATE      an element is not the number that it was

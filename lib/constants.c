@@ -34,6 +34,8 @@ static mskp_status no_memory(mskp_error *err)
 
 static const char DROPPED[] = "constants are dropped";
 static const char BORDER[] = "the border of the image sees other weights";
+static const char BORDER_DROPPED[] =
+    "dropped: the border of the image sees other weights, folding would lose more";
 static const char NO_PLACE_TO_FOLD[] =
     "it has no bias, and what reads it are not only batch norms with running means of their own";
 static const char SHARED_BIAS[] = "its bias is shared with what needs other constants";
@@ -701,11 +703,11 @@ static uint32_t folded_into(const mskp_constants *c, const hearing *x)
 }
 
 /* Why a group's constants are lost. */
-static const char *why_lost(const mskp_constants *c, const hearing *x)
+static const char *why_lost(const mskp_constants *c, const hearing *x, const hearing_group *g)
 {
     if (c->desc.way == MSKP_CONSTANTS_DROP) return DROPPED;
     if (c->desc.way != MSKP_CONSTANTS_FOLD && c->h.uses[x->weight] != 1) return SHARED_WEIGHT;
-    if (x->target != FOLD_NOWHERE) return BORDER;
+    if (x->target != FOLD_NOWHERE) return g->way == WAY_DROP ? BORDER_DROPPED : BORDER;
     return x->bias ? SHARED_BIAS : NO_PLACE_TO_FOLD;
 }
 
@@ -737,7 +739,7 @@ static void report_group(const mskp_constants *c, const hearing *x, size_t q,
     r->exact = 0;
     r->bound = fmax(r->bound, loss + g->rounding);
     r->share = fmax(r->share, share_of(x, g));
-    if (!r->why) r->why = why_lost(c, x);
+    if (!r->why) r->why = why_lost(c, x, g);
 }
 
 static mskp_constants_report report_of(const mskp_constants *c, const hearing *x)

@@ -247,20 +247,37 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
     mskpi_walk_weight_free(w, &x);
 }
 
+/* What a norm divides by. */
+static double deviation_of(const graph_step *s, double variance)
+{
+    return s->outside_root ? sqrt(variance) + s->as.epsilon : sqrt(variance + s->as.epsilon);
+}
+
+/* Element i of running statistics that are here. */
+static double statistic(walker *w, uint32_t param, size_t i, double none)
+{
+    return param && w->values[param].data ? vector(w, param, i, none) : none;
+}
+
+/* A scale of 0 makes nothing of a carrier's input; of statistics that are no numbers it does not. */
+static int is_usable(walker *w, const graph_step *s, size_t c)
+{
+    const double variance = statistic(w, s->params[3], c, 1);
+    return isfinite(statistic(w, s->params[2], c, 0)) && deviation_of(s, variance) > 0;
+}
+
 static double normed(walker *w, const graph_step *s, double k, size_t c)
 {
     const double scale = vector(w, s->params[0], c, 1), shift = vector(w, s->params[1], c, 0);
     const int statistics = s->params[2] || s->params[3];
-    if (scale == 0) return shift;
+    if (scale == 0) return w->carrier && !is_usable(w, s, c) ? LIVE : shift;
     if (isnan(k)) return LIVE;
     if (s->option == MSKP_AFFINE) return k * scale + shift;
     /* Without both statistics, or with some that may not be used, nobody knows. */
     if (s->option == MSKP_INSTANCE_NORM && !statistics) return shift;
     if (s->option != MSKP_BATCH_NORM || !s->params[2] || !s->params[3]) return LIVE;
     const double mean = vector(w, s->params[2], c, 0), variance = vector(w, s->params[3], c, 1);
-    const double deviation =
-        s->outside_root ? sqrt(variance) + s->as.epsilon : sqrt(variance + s->as.epsilon);
-    return (k - mean) / deviation * scale + shift;
+    return (k - mean) / deviation_of(s, variance) * scale + shift;
 }
 
 static double between(double x, double low, double high)

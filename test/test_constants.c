@@ -1472,6 +1472,55 @@ START_TEST(the_oracle_agrees)
 }
 END_TEST
 
+/* ---- Statistics of what carries ---- */
+
+/* Its scale of 0 makes nothing of what comes in, unless that is no number: such a unit does not carry. */
+START_TEST(carriers_have_statistics)
+{
+    static const double ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, scales[4] = {0, 0, 1, 1};
+    double variances[4] = {-1, 1, 1, 1};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const size_t four = 4;
+    const mskp_param w = mskp_parameter(g, "w", 2, (size_t[]){4, 2});
+    const mskp_param scale = mskp_parameter(g, "scale", 1, &four);
+    const mskp_param shift = mskp_parameter(g, "shift", 1, &four);
+    const mskp_param mean = mskp_parameter(g, "mean", 1, &four);
+    const mskp_param variance = mskp_parameter(g, "variance", 1, &four);
+    const mskp_param v = mskp_parameter(g, "v", 2, (size_t[]){1, 4});
+    const mskp_norm_desc norm = {
+        .scale = scale, .shift = shift, .mean = mean, .variance = variance};
+    mskp_value x = mskp_linear(g, "x", mskp_input(g, "in", 2, 0, NULL), w, (mskp_param){0});
+    x = mskp_norm(g, "norm", x, &norm);
+    mskp_output(g, mskp_linear(g, "y", x, v, (mskp_param){0}));
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    mskp_tensor values[7] = {{0}};
+    for (int p = 1; p <= 6; p++)
+        values[p] = (mskp_tensor){.data = (void *)(uintptr_t)ones, .dtype = MSKP_F64};
+    values[scale.id].data = (void *)(uintptr_t)scales;
+    values[variance.id].data = variances;
+    for (int k = 0; k < 3; k++) {
+        const uint8_t keep[4] = {0, 0, 1, 1};
+        uint8_t kept[4] = {7, 7, 7, 7};
+        mskp_constants *c = NULL;
+        mskp_error err = {0};
+        if (k == 1) variances[0] = (double)NAN;
+        if (k == 2) values[variance.id].data = NULL; /* not here: not looked at */
+        const mskp_status status =
+            mskp_constants_create(g, 4, keep, NULL, 6, values, kept, &c, &err);
+        if (k == 1) {
+            ck_assert_int_eq(status, MSKP_BAD_NUMBER);
+            ck_assert_msg(strstr(err.text, "variance") != NULL, "%s", err.text);
+            ck_assert_uint_eq(kept[0], 7);
+            continue;
+        }
+        ck_assert_msg(!status, "%s", err.text);
+        ck_assert(kept[0] == (k == 2) && kept[1] == (k == 0) && kept[2] && kept[3]);
+        mskp_constants_destroy(c);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* ---- When a unit is worth it ---- */
 
 /* One output, of weights 1, 0, 3 and 4; channel 0, which is constantly 2, leaves. Without it the
@@ -1525,6 +1574,7 @@ int main(void)
     tcase_add_test(tcase, dtypes_round_once);
     tcase_add_test(tcase, long_axes);
     tcase_add_test(tcase, merging_by_share);
+    tcase_add_test(tcase, carriers_have_statistics);
     tcase_add_test(tcase, primitives_hinder_folding);
     tcase_add_test(tcase, auto_holds);
     tcase_add_test(tcase, merge_holds);
