@@ -107,7 +107,7 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     for (size_t i = 0; i < n; i++) {
         const list_view view = graph->values[values[i].id].view;
         if (view.n == all.view.n && mskpi_tie_lists(graph, all.view, view, out.id)) return NO_VALUE;
-        /* What all channels read can leave no trace in none of them. */
+        /* What all channels read leaves a trace in all of them. */
         if (view.n < all.view.n) graph->channels[graph->listed[view.first]].exact = ZERO_NEVER;
     }
     if (combine_zeros(graph, kind, n, values, out)) return NO_VALUE;
