@@ -1,6 +1,6 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
-# New files need no edit here. lib/*.c is the library, examples/convnet/*.c the small runtime of the examples and
+# New files need no edit here. lib/*/*.c is the library, a folder for each stage, examples/convnet/*.c the small runtime of the examples and
 # examples/job/*.c what else they share. Programs of their own are examples/*.c, test/test_*.c, test/bench/*.c and
 # test/convnet/test_*.c (built for float and for double). The other folders of test/ hold helpers: a test/test_*.c or
 # test/bench/*.c is linked with those whose headers it includes. Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped.
@@ -80,7 +80,7 @@ LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed
 
 # What the library may need; --as-needed drops what it does not.
 LIB_LIBS = -lopenblas -lm
-LIB_FLAGS = -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
+LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
 CONVNET_FLAGS = -Iexamples/convnet -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
 CONVNET_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
 TEST_FLAGS = -Ilib -Itest $(CONVNET_FLAGS) $$($(PKG_CONFIG) --cflags check)
@@ -109,7 +109,7 @@ ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 objects = $(addprefix $(BUILD)/,$(patsubst %.c,%.o,$(patsubst %.cpp,%.o,$(1))))
 double = $(patsubst $(BUILD)/%,$(BUILD)/f64/%,$(1))
 
-LIB_OBJECTS := $(call objects,$(wildcard lib/*.c))
+LIB_OBJECTS := $(call objects,$(wildcard lib/*/*.c))
 CONVNET_OBJECTS := $(call objects,$(wildcard examples/convnet/*.c))
 HELPER_OBJECTS := $(call objects,$(filter-out $(addprefix test/,consumer/% convnet/% bench/% fuzz/% hosts/% onnx/%),$(wildcard test/*/*.c)))
 HELPERS := $(patsubst $(BUILD)/test/%/,%,$(sort $(dir $(HELPER_OBJECTS))))
@@ -146,7 +146,7 @@ HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 EVERY_OBJECT := $(LIB_OBJECTS) $(CONVNET_OBJECTS) $(call double,$(CONVNET_OBJECTS)) $(HELPER_OBJECTS) $(JOB_OBJECTS) \
 	$(call objects,$(wildcard examples/*.c test/test_*.c test/fuzz/*.c test/convnet/*.c test/bench/*.c)) \
 	$(call double,$(call objects,$(wildcard test/convnet/*.c)))
-SOURCES := $(wildcard include/*.h lib/*.[ch] examples/*.[ch] examples/*/*.[ch] examples/hosts/*/*.[ch] examples/hosts/*/*pp \
+SOURCES := $(wildcard include/*.h lib/*/*.[ch] examples/*.[ch] examples/*/*.[ch] examples/hosts/*/*.[ch] examples/hosts/*/*pp \
 	test/*.[ch] test/*/*.[ch] test/*/*.cpp)
 
 # ---- Build ----
@@ -398,7 +398,7 @@ lint-format:
 	@$(CLANG_FORMAT) --dry-run -Werror $(SOURCES)
 
 lint-tidy:
-	@printf '%s\n' $(wildcard lib/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude
+	@printf '%s\n' $(wildcard lib/*/*.c) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Ilib
 	@printf '%s\n' $(filter-out examples/onnx/%,$(wildcard examples/*.c examples/*/*.c)) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(CONVNET_FLAGS)
 
@@ -454,12 +454,12 @@ coverage: ## which lines and branches of lib/ its tests reach
 	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage -fprofile-update=atomic" check-library
 	@$(GCOV) -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | awk -F "[':% ]+" -v expected=$(words $(LIB_OBJECTS)) ' \
 		function show(name, lines, of_lines, branches, of_branches) { \
-			printf "%-16s lines %6.2f%% of %5d, branches taken %6.2f%% of %5d\n", \
+			printf "%-28s lines %6.2f%% of %5d, branches taken %6.2f%% of %5d\n", \
 				name, 100 * lines / of_lines, of_lines, 100 * branches / (of_branches ? of_branches : 1), of_branches } \
 		function add(branches, of) { \
 			show(file, lines, of_lines, branches, of); files++; file = ""; \
 			all[1] += lines; all[2] += of_lines; all[3] += branches; all[4] += of } \
-		/^File/ && $$2 ~ /^lib\/[^\/]*\.c$$/ { file = $$2 } \
+		/^File/ && $$2 ~ /^lib\/[^\/]*\/[^\/]*\.c$$/ { file = $$2 } \
 		/^Lines/ && file { of_lines = $$5; lines = int($$3 * $$5 / 100 + 0.5) } \
 		/^Taken/ && file { add(int($$5 * $$7 / 100 + 0.5), $$7) } \
 		/^No branches/ && file { add(0, 0) } \
