@@ -1,10 +1,18 @@
-/* The host's services: memory, parallel loops; and checks of numbers that come from outside. */
+/*
+ * The host's services (memory and parallel loops), and checks of numbers that come from outside.
+ *
+ * All memory of the library comes from the host's allocate, or from malloc where the host gives
+ * none; no other file calls malloc. Memory is cleared. A growing array doubles its capacity, so
+ * that n appended elements cost O(n) moves in all.
+ */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "mskp.h"
 
 static void *default_allocate(void *context, size_t bytes)
 {

@@ -1,5 +1,21 @@
-/* Do tensors share memory? Two of them, and any two of many. */
-#include "internal.h"
+/*
+ * Do tensors share memory? One question is about two tensors, the other about any two of many.
+ *
+ * For many tensors a sweep goes through the views in ascending order of their lowest addresses. The
+ * sweep keeps the list of open views, whose ranges reach beyond the current address. A view that
+ * ends at or before the lowest address of the next one is closed; the others are the views whose
+ * ranges the next one meets, and the caller's function is called for each of them.
+ *
+ * Where two ranges meet, the views may still interleave without a common byte (a fused matrix,
+ * gamma beside beta). Then one view's bytes are marked in a bitmap over its range, and the other
+ * view's bytes are looked up there, which is exact.
+ */
+#include "base/overlap.h"
+#include "base/memory.h"
+#include "base/sort.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "mskp.h"
 
 static mskp_status no_memory(mskp_error *err)
 {

@@ -1,7 +1,20 @@
-/* Sorting numbers. libc's qsort has no context, and leaves the order of equals to the platform. */
+/*
+ * Sorting. libc's qsort takes no context, and it leaves the order of equal elements to the
+ * platform.
+ *
+ * mskpi_sort is a merge sort from the bottom up: runs of 1, 2, 4 ... elements are merged in pairs
+ * from one array into the other, which then change places. An element of the left run goes first
+ * only if it comes before the right one, which is enough for a strict total order.
+ *
+ * mskpi_sort_items is a radix sort from the lowest byte of the key to the highest. One pass over
+ * the items counts the values of all eight bytes. Each further pass moves the items to where the
+ * counts below their byte say that they begin, in the order in which they stand, so that equal keys
+ * keep their order. A byte that all keys share needs no pass.
+ */
 #include <string.h>
 
-#include "internal.h"
+#include "base/sort.h"
+#include "mskp.h"
 
 void mskpi_sort(uint32_t *numbers, uint32_t *room, size_t n,
                 int (*before)(const void *context, uint32_t a, uint32_t b), const void *context)

@@ -1,11 +1,19 @@
-/* Status texts and sentences. */
+/*
+ * Status texts, the sentences of errors, and names and numbers as such sentences show them.
+ *
+ * A function that fails returns a status and, where the caller gave an mskp_error, fills it with a
+ * sentence. Names in sentences are shortened in the middle, so that a sentence always fits. Numbers
+ * are printed by mskpi_number, because printf's own look of a floating-point number depends on the
+ * locale: the locale's decimal sign, which may have several bytes, becomes a point.
+ */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/status.h"
+#include "mskp.h"
 
 uint32_t mskp_version(void)
 {

@@ -1,7 +1,13 @@
-/* Text of a length that is not known before: told twice, first to count, then to write. */
+/*
+ * Text whose length is not known before. A function that writes such a text is called twice: first
+ * with a writer that only counts bytes, and then with one that puts them into memory of that size.
+ * So the length is known before anything is written, and no memory is allocated for the text.
+ */
 #include <string.h>
 
-#include "internal.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "mskp.h"
 
 void mskpi_put_bytes(text_writer *w, const char *bytes, size_t n)
 {

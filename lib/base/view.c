@@ -1,49 +1,21 @@
-/* Tensor views: completing and checking them, elements as numbers, runs of elements. */
-#include <math.h>
+/*
+ * Tensor views. mskpi_view completes what a host says of a tensor (strides, order of axes, range of
+ * addresses) and checks it against the shape that the tensor must have. No graph is known here.
+ *
+ * Axes must nest: sorted by the size of their strides, each stride must step over everything that
+ * the axes with smaller strides span. So no two indices share an element, elements can be visited
+ * in ascending order of addresses by plain loops, and an address can be turned back into indices by
+ * division. A run is a group of last axes through which one stride leads, so that one loop serves
+ * all of them.
+ */
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
-
-size_t mskpi_element_size(mskp_dtype dtype)
-{
-    switch ((int)dtype) {
-    case MSKP_BYTES_1:
-        return 1;
-    case MSKP_F16:
-    case MSKP_BF16:
-    case MSKP_BYTES_2:
-        return 2;
-    case MSKP_F32:
-    case MSKP_BYTES_4:
-        return 4;
-    case MSKP_F64:
-    case MSKP_BYTES_8:
-        return 8;
-    case MSKP_BYTES_16:
-        return 16;
-    default:
-        return 0;
-    }
-}
-
-const char *mskpi_dtype_name(mskp_dtype dtype)
-{
-    static const struct {
-        mskp_dtype dtype;
-        const char *name;
-    } table[] = {{MSKP_F32, "F32"},         {MSKP_F64, "F64"},         {MSKP_F16, "F16"},
-                 {MSKP_BF16, "BF16"},       {MSKP_BYTES_1, "BYTES_1"}, {MSKP_BYTES_2, "BYTES_2"},
-                 {MSKP_BYTES_4, "BYTES_4"}, {MSKP_BYTES_8, "BYTES_8"}, {MSKP_BYTES_16, "BYTES_16"}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].dtype == dtype) return table[i].name;
-    return "unknown";
-}
-
-int mskpi_is_number(mskp_dtype dtype)
-{
-    return dtype == MSKP_F32 || dtype == MSKP_F64 || dtype == MSKP_F16 || dtype == MSKP_BF16;
-}
+#include "base/element.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "mskp.h"
 
 static size_t distance(ptrdiff_t stride)
 {
@@ -156,159 +128,6 @@ mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const cha
     return mskpi_view(tensor, both, ndim, shape, view, err);
 }
 
-mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
-                             const mskp_tensor *tensors, tensor_view *view, mskp_error *err)
-{
-    const mskp_tensor *tensor = &tensors[id];
-    size_t shape[MSKP_MAX_DIMS];
-    const char *name;
-    if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
-    const uint32_t ndim = mskp_param_info(graph, (mskp_param){id}, &name, shape);
-    return mskpi_view_in(tensor, name, set, ndim, shape, view, err);
-}
-
-mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
-                              const mskp_tensor *tensors, tensor_view *view, mskp_error *err)
-{
-    char room[NAME_ROOM];
-    size_t shape[MSKP_MAX_DIMS];
-    const char *name;
-    const uint32_t ndim = mskp_param_info(graph, (mskp_param){id}, &name, shape);
-    if (!tensors[id].data)
-        return mskpi_fail(err, MSKP_NO_DATA, "%s: its tensor in %s has no data",
-                          mskpi_short(name, room), set);
-    if (mskpi_element_size(tensors[id].dtype) && !mskpi_is_number(tensors[id].dtype))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: dtype %s in %s holds no numbers",
-                          mskpi_short(name, room), mskpi_dtype_name(tensors[id].dtype), set);
-    return mskpi_view_in(&tensors[id], name, set, ndim, shape, view, err);
-}
-
-mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uint32_t *order,
-                            void *data, mskp_dtype dtype, mskp_tensor *view, mskp_error *err)
-{
-    char room[NAME_ROOM];
-    const char *name;
-    uint32_t named = 0;
-    mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
-    const mskp_status status = MSKPI_GIVEN(err, graph, view);
-    if (status) return status;
-    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
-    t.ndim = mskp_param_info(graph, param, &name, t.shape);
-    if (!t.ndim)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no parameter has handle %u, there are %zu",
-                          param.id, graph->nparams);
-    name = mskpi_short(name, room);
-    if (!mskpi_element_size(dtype))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name, (unsigned)dtype);
-    for (uint32_t k = t.ndim; k-- > 0;) {
-        const uint32_t d = order ? order[k] : k;
-        if (d >= t.ndim || named >> d & 1)
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                              "%s: order[%u] is axis %u; the parameter has %u axes, each stands in "
-                              "the order once",
-                              name, k, d, t.ndim);
-        named |= 1u << d;
-        t.stride[d] = (ptrdiff_t)t.elements;
-        t.elements *= t.shape[d];
-    }
-    *view = t;
-    return MSKP_OK;
-}
-
-/* ---- elements as numbers ---- */
-
-/* binary16 and bfloat16 go through bits, so that denormal numbers survive in every floating-point
- * mode; so do denormal floats. */
-static double half_to_double(uint16_t h)
-{
-    const int exponent = (h >> 10) & 31;
-    const double mantissa = (double)(h & 1023);
-    double x;
-    if (exponent == 31)
-        x = mantissa != 0 ? (double)NAN : (double)INFINITY;
-    else if (exponent)
-        x = ldexp(1024 + mantissa, exponent - 25);
-    else
-        x = mantissa * 0x1p-24;
-    return h & 0x8000 ? -x : x;
-}
-
-/* The bits of x, without its sign, in a format with `mantissa` bits and normal numbers from
- * 2^smallest: to nearest, ties to even. By arithmetic on normal doubles, so that the format's
- * denormal numbers survive in every floating-point mode. */
-static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
-{
-    const double a = fabs(x);
-    int exponent;
-    if (isnan(x)) return infinity | 1u << (mantissa - 1);
-    if (isinf(x)) return infinity;
-    const double fraction = frexp(a, &exponent); /* in [0.5, 1), or 0 */
-    if (fraction <= 0 || exponent - 1 < smallest)
-        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry makes it normal */
-    const uint32_t bits = ((uint32_t)(exponent - 1 - smallest) << mantissa) +
-                          (uint32_t)nearbyint(ldexp(fraction, mantissa + 1));
-    return bits < infinity ? bits : infinity;
-}
-
-static double float_bits_to_double(uint32_t bits)
-{
-    float f;
-    if (!(bits & 0x7f800000)) {
-        const double x = (double)(bits & 0x7fffff) * 0x1p-149;
-        return bits >> 31 ? -x : x;
-    }
-    memcpy(&f, &bits, sizeof f);
-    return (double)f;
-}
-
-double mskpi_load_any(const char *from, mskp_dtype dtype)
-{
-    uint16_t h;
-    uint32_t bits;
-    double d;
-    switch ((int)dtype) {
-    case MSKP_F32:
-        memcpy(&bits, from, sizeof bits);
-        return float_bits_to_double(bits);
-    case MSKP_F64:
-        memcpy(&d, from, sizeof d);
-        return d;
-    case MSKP_F16:
-        memcpy(&h, from, sizeof h);
-        return half_to_double(h);
-    default:
-        memcpy(&h, from, sizeof h);
-        return float_bits_to_double((uint32_t)h << 16);
-    }
-}
-
-void mskpi_store_any(char *to, mskp_dtype dtype, double x)
-{
-    const uint32_t sign = signbit(x) ? 1 : 0;
-    uint32_t bits;
-    uint16_t half;
-    float f;
-    switch ((int)dtype) {
-    case MSKP_F64:
-        memcpy(to, &x, sizeof x);
-        return;
-    case MSKP_F32:
-        f = (float)x;
-        memcpy(&bits, &f, sizeof bits);
-        if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u);
-        memcpy(to, &bits, sizeof bits);
-        return;
-    case MSKP_F16:
-        bits = sign << 15 | narrow(x, 10, -14, 0x7c00u);
-        break;
-    default:
-        bits = sign << 15 | narrow(x, 7, -126, 0x7f80u);
-        break;
-    }
-    half = (uint16_t)bits;
-    memcpy(to, &half, sizeof half);
-}
-
 const char *mskpi_index_text(const tensor_view *v, const char *at, char room[INDEX_ROOM])
 {
     size_t left = (size_t)(at - v->low) / v->element, index[MSKP_MAX_DIMS] = {0};
@@ -324,16 +143,6 @@ const char *mskpi_index_text(const tensor_view *v, const char *at, char room[IND
         length +=
             snprintf(room + length, INDEX_ROOM - (size_t)length, "%s%zu", d ? "," : "", index[d]);
     return room;
-}
-
-mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
-                             const char *at, mskp_error *err)
-{
-    char name[NAME_ROOM], index[INDEX_ROOM], number[32];
-    return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: element %s is %s",
-                      mskpi_short(mskpi_param_name(graph, id), name),
-                      mskpi_index_text(v, at, index),
-                      mskpi_number(mskpi_load(at, v->dtype), number));
 }
 
 /* ---- runs ---- */

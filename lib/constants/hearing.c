@@ -1,11 +1,29 @@
 /*
- * Who hears channels that leave: operators that mix channels, with weights that are not zero
- * towards what stays. For each its constants times weights are summed up, tap by tap; and what the
- * result would be off by at the worst of its positions, if these sums were folded or dropped.
+ * Operators that read channels which leave (consumers), and what these channels contribute to them.
+ *
+ * A consumer is an operator that mixes channels and has a weight that is not zero from a channel
+ * that leaves to one that stays. For each output and tap the constants times the weights are summed
+ * up. All else follows from these sums: the number that folding adds to a bias is the sum at most
+ * positions (the largest class of taps), and the error of folding or dropping is the largest
+ * difference over all outputs and classes of positions. What an output varies by is estimated as
+ * the root of its squared weights, for inputs of variance 1, and a share is the error divided by
+ * that.
+ *
+ * Recurrent layers, norms over several channels and operators of the host are consumers, too, of
+ * which only counts are kept, because nothing can be folded into them.
  */
 #include <math.h>
+#include <string.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "constants/hearing.h"
+#include "constants/reading.h"
+#include "constants/taps.h"
+#include "describe/graph.h"
+#include "describe/step.h"
+#include "mskp.h"
+#include "units/units.h"
 
 static mskp_status no_memory(walker *w)
 {

@@ -1,9 +1,20 @@
 /*
- * Which taps of a kernel see the image. A constant that a padded convolution reads is not constant
- * in its result: at the border, taps see zeros instead. On each spatial axis positions fall into
- * classes with the same taps; a position of the image is of one class on each axis.
+ * Which taps of a kernel see the image. A constant that a padded convolution reads does not become
+ * a constant in its result: at the border some taps see zeros instead.
+ *
+ * On each spatial axis, positions of the result fall into classes: two positions are in one class
+ * if the same taps see the image there. The classes of a convolution over several axes are the
+ * products of the classes on its axes, so that sums of taps over all classes are made one axis
+ * after the other. An operator is uniform if there is only one class. Positions whose windows lie
+ * in the image as a whole are one class and are skipped at once, so that the work does not grow
+ * with the image. Where there are too many positions or classes, nothing is known, and the operator
+ * counts as not uniform.
  */
-#include "internal.h"
+#include "constants/taps.h"
+#include "base/memory.h"
+#include "describe/graph.h"
+#include "describe/step.h"
+#include "mskp.h"
 
 /* More positions than this are not gone through one by one, and more classes not summed up. */
 #define MOST_POSITIONS ((size_t)1 << 20)

@@ -1,196 +1,33 @@
 /*
- * What channels emit. In the order of the description, each channel of each value is a constant,
- * the same at every position and for every input, or live (NAN). A walk reads the values of
- * parameters, but no more of them than it needs: an output channel with a non-zero weight for a
- * live input is live.
+ * What channels emit. In the order of the description each channel of each value becomes a constant
+ * (the same number at every position and for every input), or live, which is written as NAN.
  *
- * A unit that will carry others' constants is walked as it will be then: filters and scales 0,
- * biases and shifts 1.
+ * A channel of a convolution's result is constant if all inputs with a weight that is not zero are,
+ * and if they are zero or all positions see the same taps. A walk reads no more numbers of
+ * parameters than it needs: the first weight that is not zero for a live input makes the output
+ * live.
+ *
+ * A unit that will carry the constants of others is walked as it will be then: filters and scales
+ * 0, biases and shifts 1. One such walk with all candidates at once is enough, because the channels
+ * of a unit that leaves depend on nothing but the slices of that unit once its filters are zero.
  */
 #include <math.h>
+#include <string.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "constants/reading.h"
+#include "constants/taps.h"
+#include "constants/walk.h"
+#include "describe/graph.h"
+#include "describe/step.h"
+#include "describe/zeros.h"
+#include "mskp.h"
+#include "units/units.h"
 
 #define LIVE          ((double)NAN)
 #define UNKNOWN_ROLES 0xff
-
-/* ---- Parameters ---- */
-
-typedef enum stand { AS_IT_IS, ZERO, ONE } stand;
-
-/* What stands in a slice: of these roles, of this unit. */
-static stand stands(const walker *w, uint32_t roles, uint32_t unit)
-{
-    if (!mskpi_leaves(w->keep, unit)) return AS_IT_IS;
-    if (w->carrier && w->carrier[unit]) {
-        if (roles & (MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER)) return ZERO;
-        if (roles & MSKP_ROLE_SHIFT) return ONE;
-    }
-    return roles & w->zeroed ? ZERO : AS_IT_IS;
-}
-
-/* NULL: it cannot be read, and the walk has failed. */
-static const tensor_view *view_of(walker *w, uint32_t param)
-{
-    if (!w->viewed[param]) {
-        if (w->status) return NULL;
-        w->status =
-            mskpi_number_view(w->graph, param, "values", w->values, &w->views[param], w->err);
-        if (w->status) return NULL;
-        w->viewed[param] = 1;
-    }
-    return &w->views[param];
-}
-
-static double element(walker *w, uint32_t param, const char *at)
-{
-    const tensor_view *v = &w->views[param];
-    const double x = mskpi_load(at, v->dtype);
-    if (isfinite(x)) return x;
-    if (!w->status) w->status = mskpi_not_finite(w->graph, param, v, at, w->err);
-    return 0;
-}
-
-/* NULL: bound to no channels. */
-static const uint32_t *axis_units(const mskp_graph *g, uint32_t param, uint32_t d, uint32_t *roles)
-{
-    const graph_axis *a = &g->axes[g->params[param].axis + d];
-    *roles = a->roles;
-    return a->list == NO_LIST ? NULL : g->u.list_units + g->u.lists[a->list].first;
-}
-
-/* Element i of a vector; `none` where there is no such parameter. */
-static double vector(walker *w, uint32_t param, size_t i, double none)
-{
-    uint32_t roles;
-    if (!param) return none;
-    const uint32_t *units = axis_units(w->graph, param, 0, &roles);
-    const stand s = units ? stands(w, roles, units[i]) : AS_IT_IS;
-    if (s != AS_IT_IS) return s == ONE;
-    const tensor_view *v = view_of(w, param);
-    if (!v) return 0;
-    return element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element));
-}
-
-/* Is an element below `at`, from axis d on, not zero? Index `index` of axis `fixed`. With `staying`,
- * only where the other axes' channels stay. */
-static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, int staying,
-                       const char *at)
-{
-    const tensor_view *v = &w->views[param];
-    uint32_t roles;
-    while (d == fixed) d++;
-    if (d >= v->ndim) {
-        const double x = element(w, param, at);
-        return x < 0 || x > 0;
-    }
-    const uint32_t *units = axis_units(w->graph, param, d, &roles);
-    const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
-    for (size_t i = 0; i < v->shape[d]; i++, at += step) {
-        if (units && mskpi_leaves(w->keep, units[i]) && (staying || roles & w->zeroed)) continue;
-        if (any_element(w, param, d + 1, fixed, staying, at)) return 1;
-    }
-    return 0;
-}
-
-static int slice_heard(walker *w, uint32_t param, uint32_t axis, size_t index, int staying)
-{
-    uint32_t roles;
-    const uint32_t *units = axis_units(w->graph, param, axis, &roles);
-    if (units && stands(w, roles, units[index]) == ZERO) return 0;
-    const tensor_view *v = view_of(w, param);
-    if (!v) return 0;
-    return any_element(w, param, 0, axis, staying,
-                       v->data + v->stride[axis] * (ptrdiff_t)(index * v->element));
-}
-
-int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index)
-{
-    return slice_heard(w, param, axis, index, 1);
-}
-
-/* ---- Weights ---- */
-
-/* Bytes from the first tap of an output and an input to another. */
-static ptrdiff_t tap_offset(const tensor_view *v, size_t tap)
-{
-    ptrdiff_t offset = 0;
-    for (uint32_t d = v->ndim; d-- > 2; tap /= v->shape[d])
-        offset += v->stride[d] * (ptrdiff_t)(tap % v->shape[d] * v->element);
-    return offset;
-}
-
-/* The indices on the first two axes. */
-static void rows_of(const weight_form *f, size_t o, size_t i, size_t index[2])
-{
-    index[f->transposed] = f->transposed ? o % (f->out / f->groups) : o + f->first_row;
-    index[!f->transposed] = f->transposed ? i : i % (f->in / f->groups);
-}
-
-static char *first_tap(const tensor_view *v, const size_t index[2])
-{
-    char *at = v->data;
-    for (uint32_t d = 0; d < 2; d++) at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
-    return at;
-}
-
-char *mskpi_weight_at(const tensor_view *v, const weight_form *f, size_t o, size_t i, size_t tap)
-{
-    size_t index[2];
-    rows_of(f, o, i, index);
-    return first_tap(v, index) + tap_offset(v, tap);
-}
-
-mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
-{
-    const mskp_graph *g = w->graph;
-    const graph_step *s = &g->steps[value];
-    const graph_param *p = &g->params[s->params[0]];
-    *x = (walk_weight){.param = s->params[0],
-                       .bias = s->params[1],
-                       .form = {.transposed = s->kind == STEP_TRANSPOSED,
-                                .out = g->values[value].view.n,
-                                .in = g->values[g->step_inputs[s->first_input]].view.n,
-                                .groups = s->kind == STEP_LINEAR ? 1 : s->groups,
-                                .taps = 1,
-                                .first_row = s->first}};
-    x->view = view_of(w, x->param);
-    if (!x->view) return w->status;
-    for (uint32_t d = 0; d < 2; d++) x->units[d] = axis_units(g, x->param, d, &x->roles[d]);
-    for (uint32_t d = 2; d < p->ndim; d++) x->form.taps *= x->view->shape[d];
-    x->offset = mskpi_alloc(&g->host, x->form.taps, sizeof *x->offset);
-    if (!x->offset)
-        return w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
-                                      mskp_status_text(MSKP_NO_MEMORY));
-    for (size_t t = 0; t < x->form.taps; t++) x->offset[t] = tap_offset(x->view, t);
-    return MSKP_OK;
-}
-
-void mskpi_walk_weight_free(const walker *w, walk_weight *x)
-{
-    mskpi_free(&w->graph->host, x->offset);
-}
-
-/* Where the taps of output o and input i are, or NULL where they are zero. */
-static const char *taps_at(const walker *w, const walk_weight *x, size_t o, size_t i)
-{
-    size_t index[2];
-    rows_of(&x->form, o, i, index);
-    for (uint32_t d = 0; d < 2; d++)
-        if (x->units[d] && stands(w, x->roles[d], x->units[d][index[d]]) == ZERO) return NULL;
-    return first_tap(x->view, index);
-}
-
-int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps)
-{
-    const char *at = taps_at(w, x, o, i);
-    int any = 0;
-    for (size_t t = 0; at && t < x->form.taps; t++) {
-        taps[t] = element(w, x->param, at + x->offset[t]);
-        any |= taps[t] < 0 || taps[t] > 0;
-    }
-    return any;
-}
 
 /* ---- Operators ---- */
 
@@ -217,7 +54,7 @@ static double mix(walker *w, const walk_weight *x, const tap_classes *t, const d
         for (size_t j = 0; j < x->form.taps; j++) sums[j] += k[i] * taps[j];
     }
     const double sum = mskpi_taps_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
-    return sum + vector(w, x->bias, o + x->form.first_row, 0);
+    return sum + mskpi_walk_vector(w, x->bias, o + x->form.first_row, 0);
 }
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
@@ -228,7 +65,7 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
     tap_classes t = {0};
     if (w->carrier) { /* of those, filters are zero; others are known */
         for (size_t o = 0; o < w->graph->values[value].view.n; o++)
-            to[o] = vector(w, s->params[1], o + s->first, 0);
+            to[o] = mskpi_walk_vector(w, s->params[1], o + s->first, 0);
         return;
     }
     if (mskpi_walk_weight(w, value, &x)) {
@@ -256,7 +93,7 @@ static double deviation_of(const graph_step *s, double variance)
 /* Element i of running statistics that are here. */
 static double statistic(walker *w, uint32_t param, size_t i, double none)
 {
-    return param && w->values[param].data ? vector(w, param, i, none) : none;
+    return param && w->values[param].data ? mskpi_walk_vector(w, param, i, none) : none;
 }
 
 /* A scale of 0 makes nothing of a carrier's input; of statistics that are no numbers it does not. */
@@ -268,7 +105,8 @@ static int is_usable(walker *w, const graph_step *s, size_t c)
 
 static double normed(walker *w, const graph_step *s, double k, size_t c)
 {
-    const double scale = vector(w, s->params[0], c, 1), shift = vector(w, s->params[1], c, 0);
+    const double scale = mskpi_walk_vector(w, s->params[0], c, 1),
+                 shift = mskpi_walk_vector(w, s->params[1], c, 0);
     const int statistics = s->params[2] || s->params[3];
     if (scale == 0) return w->carrier && !is_usable(w, s, c) ? LIVE : shift;
     if (isnan(k)) return LIVE;
@@ -276,7 +114,8 @@ static double normed(walker *w, const graph_step *s, double k, size_t c)
     /* Without both statistics, or with some that may not be used, nobody knows. */
     if (s->option == MSKP_INSTANCE_NORM && !statistics) return shift;
     if (s->option != MSKP_BATCH_NORM || !s->params[2] || !s->params[3]) return LIVE;
-    const double mean = vector(w, s->params[2], c, 0), variance = vector(w, s->params[3], c, 1);
+    const double mean = mskpi_walk_vector(w, s->params[2], c, 0),
+                 variance = mskpi_walk_vector(w, s->params[3], c, 1);
     return (k - mean) / deviation_of(s, variance) * scale + shift;
 }
 
@@ -371,13 +210,13 @@ static double block(const walker *w, const graph_step *s, size_t c)
 static double looked_up(walker *w, uint32_t param, size_t c)
 {
     uint32_t roles;
-    const uint32_t *units = axis_units(w->graph, param, 1, &roles);
-    if (units && stands(w, roles, units[c]) == ZERO) return 0;
-    const tensor_view *v = view_of(w, param);
+    const uint32_t *units = mskpi_axis_units(w->graph, param, 1, &roles);
+    if (units && mskpi_stands(w, roles, units[c]) == ZERO) return 0;
+    const tensor_view *v = mskpi_walk_view(w, param);
     double first = 0;
     for (size_t i = 0; v && i < v->shape[0]; i++) {
         const ptrdiff_t at = v->stride[0] * (ptrdiff_t)i + v->stride[1] * (ptrdiff_t)c;
-        const double x = element(w, param, v->data + at * (ptrdiff_t)v->element);
+        const double x = mskpi_walk_element(w, param, v->data + at * (ptrdiff_t)v->element);
         if (i && x != first) return LIVE;
         first = x;
     }
@@ -387,14 +226,15 @@ static double looked_up(walker *w, uint32_t param, size_t c)
 /* A vector's number; what has more axes differs from position to position. */
 static double operand(walker *w, const graph_step *s, size_t c)
 {
-    return w->graph->params[s->params[0]].ndim == 1 ? vector(w, s->params[0], c, 0) : LIVE;
+    return w->graph->params[s->params[0]].ndim == 1 ? mskpi_walk_vector(w, s->params[0], c, 0)
+                                                    : LIVE;
 }
 
 static double prelu(walker *w, const graph_step *s, double k, size_t c)
 {
     const graph_param *p = &w->graph->params[s->params[0]];
     if (!(k < 0)) return k; /* NAN, too */
-    return k * vector(w, s->params[0], w->graph->axes[p->axis].length > 1 ? c : 0, 0);
+    return k * mskpi_walk_vector(w, s->params[0], w->graph->axes[p->axis].length > 1 ? c : 0, 0);
 }
 
 static double step_channel(walker *w, const graph_step *s, size_t channels, size_t c)
@@ -444,12 +284,12 @@ static void walk_concat(walker *w, const graph_step *s, double *to)
 /* The roles whose slices are all zero. */
 static uint32_t zero_roles(walker *w, uint32_t unit)
 {
-    const unit_table *u = &w->graph->u;
+    const unit_table *u = w->graph->u;
     uint32_t roles = MSKP_ROLES_UNIT;
     if (w->zero_roles[unit] != UNKNOWN_ROLES) return w->zero_roles[unit];
     for (size_t m = u->member_first[unit]; m < u->member_first[unit + 1]; m++) {
         const mskp_member *x = &u->members[m];
-        if ((x->roles & roles) && slice_heard(w, x->param.id, x->axis, x->index, 0))
+        if ((x->roles & roles) && mskpi_slice_heard(w, x->param.id, x->axis, x->index, 0))
             roles &= ~x->roles;
     }
     w->zero_roles[unit] = (uint8_t)roles;
@@ -501,7 +341,7 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
     w->first = mskpi_alloc(host, graph->nvalues + 1, sizeof *w->first);
     w->views = mskpi_alloc(host, graph->nparams + 1, sizeof *w->views);
     w->viewed = mskpi_alloc(host, graph->nparams + 1, sizeof *w->viewed);
-    w->zero_roles = mskpi_alloc(host, graph->u.n, sizeof *w->zero_roles);
+    w->zero_roles = mskpi_alloc(host, graph->u->n, sizeof *w->zero_roles);
     for (size_t v = 1; w->first && v <= graph->nvalues; v++) {
         w->first[v] = n;
         n += graph->values[v].view.n;
@@ -512,7 +352,7 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
         return mskpi_fail(err, MSKP_NO_MEMORY, "%s while looking for constants",
                           mskp_status_text(MSKP_NO_MEMORY));
     }
-    memset(w->zero_roles, UNKNOWN_ROLES, graph->u.n);
+    memset(w->zero_roles, UNKNOWN_ROLES, graph->u->n);
     return MSKP_OK;
 }
 

@@ -1,10 +1,20 @@
 /*
- * Attention and recurrent layers. What they have in common: one list of channels stands in several
- * weights at once (the heads in query, key, value and output; a hidden unit once in each gate).
+ * Attention and recurrent layers. One list of channels stands in several weights at once: the heads
+ * in query, key, value and output; a hidden unit once in each gate. The axis that has all gates is
+ * bound to a list in which the hidden units stand once for each gate.
  */
 #include <stdio.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "describe/check.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "describe/step.h"
+#include "describe/ties.h"
+#include "describe/values.h"
+#include "describe/zeros.h"
+#include "mskp.h"
 
 static const mskp_value NO_VALUE = {0};
 

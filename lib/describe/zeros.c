@@ -1,14 +1,26 @@
 /*
- * What a channel that is to leave still says. While the network is described, every channel of
- * every value gets a table: for which sets of roles is it zero, once its unit's slices of these
- * roles are? (gamma and beta of a batch norm: zero after it, whatever comes in; zero after relu; a
- * half after sigmoid.) A channel leaves without a trace if each operator that mixes channels either
- * reads zero or has zero weights for it. So "would this unit leave exactly?" is answered before any
- * training.
+ * Zero tables: what is known, before any training, of when a channel is zero.
  *
- * A table is 16 bits, one for each set of the four roles: and is &, or is |.
+ * Every channel of every value has a table of 16 bits, one bit for each set of the four roles
+ * FILTER, CONSUMER, SCALE and SHIFT. Bit r says whether the channel is zero once the slices of its
+ * unit in the roles of set r are zero. Operators combine the tables of their inputs while the
+ * network is described, where "and" is & and "or" is |. Examples: the result of a batch norm is
+ * zero where scale and shift are; relu hands zero on; sigmoid does not; a sum is zero where all
+ * terms are, a product where one factor is.
+ *
+ * A second table in each graph_channel says when the channel leaves without a trace. Each operator
+ * that mixes channels restricts it by "the channel is zero, or my weights for it are" (mskpi_read).
+ * mskp_exact, in the stage of units, looks up one bit of it. A value keeps one table where all its
+ * channels have the same, and one for each channel in graph->zeros otherwise.
  */
-#include "internal.h"
+#include "describe/zeros.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "describe/step.h"
+#include "describe/values.h"
+#include "mskp.h"
 
 zero_table mskpi_zero(const mskp_graph *graph, uint32_t value, size_t channel)
 {
@@ -93,16 +105,5 @@ mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
     if (roles & MSKP_ROLE_SHIFT) zero &= ZERO_SHIFT;
     mskpi_zero_all(graph, value.id, zero);
     graph->steps[value.id].own |= OWN_READ | OWN_ZERO;
-    return MSKP_OK;
-}
-
-mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units, uint8_t *exact,
-                       mskp_error *err)
-{
-    mskp_status status = mskpi_check_units(graph, "exact", units, err);
-    if (!status) status = MSKPI_GIVEN(err, exact);
-    if (!status) status = mskpi_check_roles(err, "roles", roles);
-    if (status) return status;
-    for (size_t u = 0; u < units; u++) exact[u] = graph->u.exact[u] >> roles & 1;
     return MSKP_OK;
 }

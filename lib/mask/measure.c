@@ -1,7 +1,14 @@
-/* Costs of the network under a mask: products of list lengths, in whole numbers. */
-#include <string.h>
-
-#include "internal.h"
+/*
+ * Costs of the network under a mask: each cost term is a coefficient times the lengths of some
+ * lists, in whole numbers. The lengths are counted once for a mask, and the terms are multiplied
+ * out after that.
+ */
+#include "mask/measure.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "describe/graph.h"
+#include "mskp.h"
+#include "units/units.h"
 
 uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
 {
@@ -12,9 +19,9 @@ uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
 
 void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length)
 {
-    for (size_t l = 0; l < graph->u.nlists; l++) {
-        const uint32_t *unit = graph->u.list_units + graph->u.lists[l].first;
-        const size_t n = graph->u.lists[l].n;
+    for (size_t l = 0; l < graph->u->nlists; l++) {
+        const uint32_t *unit = graph->u->list_units + graph->u->lists[l].first;
+        const size_t n = graph->u->lists[l].n;
         size_t gone = 0;
         for (size_t i = 0; keep && i < n; i++) /* a mask is hard to guess: no branch on it */
             if (unit[i] != MSKP_PINNED) gone += !keep[unit[i]];
@@ -25,18 +32,18 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
 mskp_status mskp_measure(const mskp_graph *graph, size_t units, const uint8_t *keep,
                          mskp_cost *total, mskp_cost *per_value, mskp_error *err)
 {
-    const mskp_status status =
-        mskpi_check_units(graph, "keep", keep || !graph ? units : graph->u.n, err);
+    const mskp_status status = mskpi_check_units(
+        graph, "keep", keep || !graph || !graph->finished ? units : graph->u->n, err);
     if (status) return status;
-    size_t *length = mskpi_alloc(&graph->host, graph->u.nlists, sizeof *length);
+    size_t *length = mskpi_alloc(&graph->host, graph->u->nlists, sizeof *length);
     if (!length)
         return mskpi_fail(err, MSKP_NO_MEMORY, "%s while measuring",
                           mskp_status_text(MSKP_NO_MEMORY));
     mskpi_list_lengths(graph, keep, length);
     if (total) *total = (mskp_cost){0, 0};
     for (size_t v = 0; per_value && v <= graph->nvalues; v++) per_value[v] = (mskp_cost){0, 0};
-    for (size_t t = 0; t < graph->u.nterms; t++) {
-        const cost_term *term = &graph->u.terms[t];
+    for (size_t t = 0; t < graph->u->nterms; t++) {
+        const cost_term *term = &graph->u->terms[t];
         const double x = (double)mskpi_term_value(term, length);
         if (total) *(term->is_params ? &total->params : &total->macs) += x;
         if (per_value) {

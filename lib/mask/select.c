@@ -1,11 +1,23 @@
 /*
- * Keep mask: units leave in the order of their scores, in blocks of their family, until every
- * demand holds. Each block changes only the lists and costs that its family touches.
+ * The selection of a keep mask: units leave in the order of their scores until every demand holds.
+ *
+ * Units are sorted by (score, unit number) once. They leave in blocks of their family, of the size
+ * that the rule asks for. A block that would break a floor or a cap closes its family for good,
+ * because counts only fall. The walk ends with the first block after which every demand holds, so
+ * that the result is minimal, and a smaller budget removes a superset. Each block changes only the
+ * lengths of the lists that its family touches, and only the cost terms of these lists are computed
+ * again.
  */
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/sort.h"
+#include "base/status.h"
+#include "describe/graph.h"
+#include "mask/measure.h"
+#include "mskp.h"
+#include "units/units.h"
 
 /* Units come in a random order: what is touched together lies together, and what can be is by place
  * in the order. */
@@ -61,14 +73,14 @@ static uint64_t key_of(double score)
 static int make_order(walk *w)
 {
     const mskp_host *host = &w->graph->host;
-    const size_t n = w->graph->u.n;
+    const size_t n = w->graph->u->n;
     sort_item *items = mskpi_alloc(host, n, sizeof *items);
     sort_item *room = mskpi_alloc(host, n, sizeof *room);
     w->order = items;
     if (items && room) {
         for (uint32_t i = 0; i < n; i++)
             if (w->scores[i] < INFINITY && !(w->rule->locked && w->rule->locked[i]))
-                items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u.family[i]};
+                items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
         w->order = mskpi_sort_items(items, room, w->norder);
     }
     mskpi_free(host, w->order == items ? room : items);
@@ -80,7 +92,7 @@ static int make_order(walk *w)
 /* May n more units of the family leave? */
 static int feasible(const walk *w, const family_state *f, size_t n)
 {
-    const unit_table *u = &w->graph->u;
+    const unit_table *u = w->graph->u;
     const double cap = w->rule->max_family_fraction;
     if (cap > 0 && f->out + n > mskpi_fraction(cap, f->size)) return 0;
     for (size_t k = f->first; k < f->end; k++) {
@@ -95,7 +107,7 @@ static int feasible(const walk *w, const family_state *f, size_t n)
 /* The terms of a list whose length has changed. */
 static void recount(walk *w, uint32_t list)
 {
-    const unit_table *u = &w->graph->u;
+    const unit_table *u = w->graph->u;
     for (size_t j = u->list_term_first[list]; j < u->list_term_first[list + 1]; j++) {
         const cost_term *term = &u->terms[u->list_terms[j]];
         term_state *state = &w->terms[u->list_terms[j]];
@@ -110,7 +122,7 @@ static void recount(walk *w, uint32_t list)
 
 static void commit(walk *w, family_state *f)
 {
-    const incidence *incidences = w->graph->u.incidences;
+    const incidence *incidences = w->graph->u->incidences;
     for (size_t k = f->first; k < f->end; k++)
         w->length[incidences[k].list] -= f->pending * incidences[k].times;
     w->commits++;
@@ -147,7 +159,7 @@ static int collect(walk *w, size_t place)
 static int amounts_met(const walk *w)
 {
     const mskp_rule *r = w->rule;
-    return w->removed >= mskpi_fraction(r->remove_fraction, w->graph->u.n) &&
+    return w->removed >= mskpi_fraction(r->remove_fraction, w->graph->u->n) &&
            (!(r->max_macs > 0) || (double)w->cost[0] <= r->max_macs) &&
            (!(r->max_params > 0) || (double)w->cost[1] <= r->max_params);
 }
@@ -155,7 +167,7 @@ static int amounts_met(const walk *w)
 /* All terms at once: at the start, and at the end of a walk that did not follow them. */
 static void count_costs(walk *w)
 {
-    const unit_table *u = &w->graph->u;
+    const unit_table *u = w->graph->u;
     memset(w->cost, 0, sizeof w->cost);
     for (size_t t = 0; t < u->nterms; t++) {
         w->terms[t].value = mskpi_term_value(&u->terms[t], w->length);
@@ -191,7 +203,7 @@ static void walk_down(walk *w)
 static mskp_status out_of_reach(const walk *w, mskp_error *err)
 {
     const mskp_rule *r = w->rule;
-    const size_t n = w->graph->u.n, stuck = n - w->norder;
+    const size_t n = w->graph->u->n, stuck = n - w->norder;
     const size_t asked_units = mskpi_fraction(r->remove_fraction, n);
     const int limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
     const char *held =
@@ -257,7 +269,7 @@ static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
 static int start(walk *w)
 {
     const mskp_host *host = &w->graph->host;
-    const unit_table *u = &w->graph->u;
+    const unit_table *u = w->graph->u;
     if (make_order(w)) return 1;
     w->keep = mskpi_alloc(host, u->n, sizeof *w->keep);
     w->next = mskpi_alloc(host, w->norder, sizeof *w->next);
@@ -296,8 +308,8 @@ static void report(const walk *w, mskp_selection *selection)
             const uint32_t l = g->axes[g->params[p].axis + d].list;
             size_t prunable = 0;
             if (l == NO_LIST || w->length[l] % w->round == 0) continue;
-            for (size_t i = 0; i < g->u.lists[l].n; i++)
-                prunable += g->u.list_units[g->u.lists[l].first + i] != MSKP_PINNED;
+            for (size_t i = 0; i < g->u->lists[l].n; i++)
+                prunable += g->u->list_units[g->u->lists[l].first + i] != MSKP_PINNED;
             if (prunable && !s.unrounded++) {
                 s.unrounded_param = (mskp_param){p};
                 s.unrounded_axis = d;

@@ -1,11 +1,24 @@
 /*
- * Penalties: what pulls the slices of the units to remove towards zero, each training step. Nothing
- * here allocates. Everything is checked before the first element changes.
+ * Penalties: in each training step the slices of the units to remove are pulled towards zero.
+ *
+ * Every tensor that holds such a slice is swept once. On the way down the axes the sweep gathers
+ * the targeted units that contain the element, each once: an element in two units gets both
+ * weights, and an element where two slices of one unit cross gets one. Everything is checked before
+ * the first element changes, and nothing here allocates. The work is divided by parameter, so that
+ * the result does not depend on the number of threads.
  */
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/element.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mskp.h"
+#include "units/set.h"
+#include "units/units.h"
 
 typedef enum job_kind { GRADIENT, SHRINK, DEADLINE, VALUE } job_kind;
 
@@ -180,7 +193,7 @@ static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX
         const graph_axis *a = &g->axes[p->axis + d];
         unit[d] = NULL;
         if (a->list == NO_LIST || !(a->roles & j->how.roles)) continue;
-        const uint32_t *list = g->u.list_units + g->u.lists[a->list].first;
+        const uint32_t *list = g->u->list_units + g->u->lists[a->list].first;
         size_t i = 0;
         while (i < a->length && !targeted(j, list[i])) i++;
         if (i == a->length) continue;

@@ -1,11 +1,23 @@
 /*
- * Scores: one number per unit, from the norms of its slices, or from the host's own numbers.
+ * Scores: one number for each unit, from the norms of the unit's slices or from numbers of the
+ * host.
+ *
+ * The work is divided into chunks of units of a fixed size, never by the number of threads, so that
+ * the result is the same bit for bit with and without the host's parallel_for. A vote reduces the
+ * norms of a unit's several slices to the v-th smallest of them. A unit without a slice of the
+ * roles that are asked scores +infinity, and so it stays.
  */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mskp.h"
+#include "score/slice.h"
+#include "units/units.h"
 
 typedef struct scoring {
     const mskp_graph *graph;
@@ -76,14 +88,14 @@ static double score_unit(const scoring *job, uint32_t unit)
     if (reduce == MSKP_REDUCE_MEAN) all /= (double)nslices;
     if (reduce == MSKP_REDUCE_JOINT && job->how.norm == MSKP_NORM_L2) all = sqrt(all);
     if (reduce == MSKP_REDUCE_VOTE)
-        all = kth_norm(job, m, n, job->vote[job->graph->u.family[unit]]);
+        all = kth_norm(job, m, n, job->vote[job->graph->u->family[unit]]);
     return isfinite(all) ? all : NAN;
 }
 
 static void score_chunk(void *context, size_t chunk)
 {
     const scoring *job = context;
-    const size_t start = chunk * CHUNK, n = job->graph->u.n;
+    const size_t start = chunk * CHUNK, n = job->graph->u->n;
     const size_t end = start + CHUNK < n ? start + CHUNK : n;
     for (size_t u = start; u < end; u++) job->scores[u] = score_unit(job, (uint32_t)u);
 }
@@ -97,8 +109,8 @@ static int count_votes(const scoring *job, uint32_t *vote)
 {
     const mskp_graph *g = job->graph;
     size_t most = 1;
-    for (size_t u = 0; u < g->u.n; u++) {
-        const size_t n = g->u.member_first[u + 1] - g->u.member_first[u];
+    for (size_t u = 0; u < g->u->n; u++) {
+        const size_t n = g->u->member_first[u + 1] - g->u->member_first[u];
         if (n > most) most = n;
     }
     size_t *marks = mskpi_alloc(&g->host, most, sizeof *marks);     /* by slice */
@@ -108,7 +120,7 @@ static int count_votes(const scoring *job, uint32_t *vote)
         mskpi_free(&g->host, reach);
         return 1;
     }
-    for (uint32_t f = 0; f < g->u.nfamilies; f++) {
+    for (uint32_t f = 0; f < g->u->nfamilies; f++) {
         size_t size, n, slices = 0, fewest = SIZE_MAX, reached = 0;
         const uint32_t *unit = mskp_family_units(g, f, &size);
         memset(marks, 0, most * sizeof *marks);
@@ -196,7 +208,7 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, size_
     status = mskpi_slice_sums(graph, job.how.roles, job.how.norm == MSKP_NORM_L2, values,
                               &job.slices, err);
     if (status) return status;
-    uint32_t *vote = mskpi_alloc(&graph->host, graph->u.nfamilies, sizeof *vote);
+    uint32_t *vote = mskpi_alloc(&graph->host, graph->u->nfamilies, sizeof *vote);
     job.scores = mskpi_alloc(&graph->host, units, sizeof *job.scores);
     job.vote = vote;
     if (!vote || !job.scores)

@@ -3,15 +3,24 @@
  * axis, for all indices of all axes that are asked, at once.
  *
  * Each element is read once, as long as no unit has slices on two axes of one parameter. A row is
- * all that has one index on the first axis, in logical order. Rows are taken in blocks of BLOCK
- * places; within a block, place j adds to lane j % LANES of the row's sum and to a sum of its own,
- * over all rows, which then adds to the slices on the other axes that it lies in. So sums run in an
- * order that the logical indices fix, in double precision, whatever the memory layout.
+ * everything that has one index on the first axis, in logical order. Rows are taken in blocks of
+ * BLOCK places. Within a block, place j adds to lane j % LANES of the row's sum and to a sum of its
+ * own over all rows, which then adds to the slices on the other axes that the place lies in. So
+ * sums run in an order that the logical indices fix, in double precision, whatever the memory
+ * layout. Parameters in which two slices of one unit cross are summed slice by slice.
  */
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "base/element.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "describe/graph.h"
+#include "mskp.h"
+#include "score/slice.h"
+#include "units/set.h"
+#include "units/units.h"
 
 enum { BLOCK = 2048, LANES = 8 };
 
@@ -183,7 +192,7 @@ static void add_elements(slice *s, const char *at, uint32_t d)
 static const uint32_t *asked_units(const mskp_graph *g, const graph_axis *a, uint32_t roles)
 {
     if (a->list == NO_LIST || !(a->roles & roles)) return NULL;
-    return g->u.list_units + g->u.lists[a->list].first;
+    return g->u->list_units + g->u->lists[a->list].first;
 }
 
 static void slice_by_slice(const tensor_view *v, int squared,
@@ -274,14 +283,15 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int square
     mskp_status status = MSKP_NO_MEMORY;
     tensor_view *views = mskpi_alloc(host, graph->nparams + 1, sizeof *views);
     uint8_t *crossing = mskpi_alloc(host, graph->nparams + 1, sizeof *crossing);
-    uint32_t *seen = mskpi_alloc(host, graph->u.n, sizeof *seen);
+    uint32_t *seen = mskpi_alloc(host, graph->u->n, sizeof *seen);
     *out = (slice_sums){.first = mskpi_alloc(host, graph->naxes, sizeof *out->first)};
     if (views && crossing && seen && out->first) {
         const size_t n = place_sums(graph, roles, crossing, seen, out->first);
         out->sums = mskpi_alloc(host, n, sizeof *out->sums);
     }
     if (!out->sums)
-        mskpi_fail(err, status, "%s while scoring %zu units", mskp_status_text(status), graph->u.n);
+        mskpi_fail(err, status, "%s while scoring %zu units", mskp_status_text(status),
+                   graph->u->n);
     else
         status = view_params(graph, out->first, values, views, err);
     if (!status) {

@@ -1,10 +1,23 @@
 /*
- * The cut: every set of tensors compacted, in place or elsewhere; and the way back, with zeros for
- * what is gone. All checks come before the first byte moves.
+ * The cut: every set of tensors is compacted, in place or elsewhere. And the way back, with zeros
+ * for what is gone. All checks come before the first byte moves.
+ *
+ * Elements move in ascending order of their source addresses by nested loops over the axes, the
+ * largest stride outermost; the innermost loops are specialized by element size. The way back is
+ * the same loops with source and target exchanged, after the target was cleared; nothing may
+ * overlap there. Which tensors share memory is found over all sets at once (base/overlap.c).
  */
 #include <string.h>
 
-#include "internal.h"
+#include "base/element.h"
+#include "base/memory.h"
+#include "base/overlap.h"
+#include "base/sort.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "describe/graph.h"
+#include "mskp.h"
+#include "surgery/plan.h"
 
 /* ---- moving one tensor ---- */
 

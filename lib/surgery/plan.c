@@ -1,184 +1,21 @@
 /*
- * Surgery, worked out: for each list the ascending indices that stay; from them the smaller graph,
- * and the views that tensors become.
+ * Surgery, worked out: for each distinct list the ascending indices that stay, what follows for
+ * parameters and values, and the views that tensors become.
+ *
+ * A tensor that is dense stays dense in its own order of axes, and one with gaps keeps its strides.
+ * The lowest address is kept. So every element moves to an address at or below its own, in the same
+ * order, and a cut in place overwrites nothing that is still to be read.
  */
-#include <string.h>
-
-#include "internal.h"
-
-/* ---- the smaller graph: the same description over fewer channels ---- */
-
-/* NULL: no memory. */
-static void *copy_of(const mskp_host *host, const void *from, size_t n, size_t size)
-{
-    void *to = mskpi_alloc(host, n, size);
-    if (to && n) memcpy(to, from, n * size);
-    return to;
-}
-
-static int stays(const mskp_graph *g, const uint8_t *keep, uint32_t c)
-{
-    const uint32_t unit = g->u.of_channel[c];
-    return unit == MSKP_PINNED || keep[unit];
-}
-
-/* Values may share tables; each gets its own. */
-static size_t zeros_in_all(const mskp_graph *g)
-{
-    size_t n = 0;
-    for (size_t v = 1; v <= g->nvalues; v++)
-        if (g->values[v].zeros) n += g->values[v].view.n;
-    return n;
-}
-
-static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, mskp_graph *to)
-{
-    const list_view view = g->values[v].view;
-    if (!g->values[v].zeros) return;
-    to->values[v].zeros = to->nzeros + 1;
-    for (size_t i = 0; i < view.n; i++)
-        if (stays(g, keep, g->listed[view.first + i]))
-            to->zeros[to->nzeros++] = mskpi_zero(g, v, i);
-}
-
-/* How many groups still have a channel in `view`. */
-static size_t groups_left(const mskp_graph *g, const uint8_t *keep, list_view view, size_t groups)
-{
-    const size_t each = view.n / groups;
-    size_t left = 0;
-    for (size_t i = 0; i < groups; i++) {
-        size_t c = 0;
-        while (c < each && !stays(g, keep, g->listed[view.first + i * each + c])) c++;
-        left += c < each;
-    }
-    return left;
-}
-
-/* Places of the channels that stay, by their new numbers; each channel has `block` of them. */
-static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
-                        size_t block, mskp_graph *to)
-{
-    const graph_step *s = &g->steps[v];
-    const list_view view = g->values[v].view;
-    const list_view in = g->values[g->step_inputs[s->first_input]].view;
-    to->steps[v].first = to->nplaces;
-    for (size_t i = 0; i < view.n; i++) {
-        if (!stays(g, keep, g->listed[view.first + i])) continue;
-        for (size_t k = 0; k < block; k++) {
-            const uint32_t place = g->places[s->first + i * block + k];
-            to->places[to->nplaces++] =
-                place == NO_PLACE ? NO_PLACE
-                                  : (uint32_t)(before[in.first + place] - before[in.first]);
-        }
-    }
-}
-
-/* before[i]: listed entries that stay below i. */
-static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
-                      mskp_graph *to)
-{
-    const graph_step *s = &g->steps[v];
-    graph_step *mine = &to->steps[v];
-    if (!s->ninputs) return;
-    const list_view in = g->values[g->step_inputs[s->first_input]].view;
-    if (s->kind == STEP_PLACES || s->kind == STEP_ATTEND) copy_places(g, keep, before, v, 1, to);
-    if (s->kind == STEP_BLOCKS) copy_places(g, keep, before, v, s->groups, to);
-    if (s->kind == STEP_PART) mine->first = before[in.first + s->first] - before[in.first];
-    if (s->kind == STEP_LINEAR && s->first) {
-        const list_view rows = g->axes[g->params[s->params[0]].axis].view;
-        mine->first = before[rows.first + s->first] - before[rows.first];
-    }
-    if (s->whole) mine->groups = groups_left(g, keep, in, s->groups);
-}
-
-/* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
-static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
-{
-    uint32_t *number = mskpi_alloc(&g->host, g->nchannels, sizeof *number);
-    to->channels = mskpi_alloc(&g->host, g->nchannels, sizeof *to->channels);
-    to->listed = mskpi_alloc(&g->host, g->nlisted, sizeof *to->listed);
-    /* before[i]: listed entries that stay below i */
-    size_t *before = mskpi_alloc(&g->host, g->nlisted + 1, sizeof *before);
-    to->zeros = mskpi_alloc(&g->host, zeros_in_all(g), sizeof *to->zeros);
-    const int failed = !number || !to->channels || !to->listed || !before || !to->zeros;
-    if (!failed) {
-        for (uint32_t c = 0; c < g->nchannels; c++)
-            if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
-        for (uint32_t c = 0; c < g->nchannels; c++)
-            if (stays(g, keep, c)) {
-                graph_channel *mine = &to->channels[number[c]];
-                *mine = g->channels[c];
-                mine->parent = number[mine->parent];
-            }
-        for (size_t i = 0; i < g->nlisted; i++) {
-            const uint32_t c = g->listed[i];
-            before[i] = to->nlisted;
-            if (stays(g, keep, c)) to->listed[to->nlisted++] = number[c];
-        }
-        before[g->nlisted] = to->nlisted;
-        for (size_t v = 1; v <= to->nvalues; v++) {
-            list_view *view = &to->values[v].view;
-            const size_t end = view->first + view->n;
-            *view = (list_view){before[view->first], before[end] - before[view->first]};
-        }
-        for (size_t v = 1; v <= to->nvalues; v++) {
-            copy_zeros(g, keep, (uint32_t)v, to);
-            copy_step(g, keep, before, (uint32_t)v, to);
-        }
-        for (size_t a = 0; a < to->naxes; a++) {
-            list_view *view = &to->axes[a].view;
-            const size_t end = view->first + view->n;
-            if (!view->n) continue;
-            *view = (list_view){before[view->first], before[end] - before[view->first]};
-            to->axes[a].length = view->n;
-        }
-    }
-    mskpi_free(&g->host, number);
-    mskpi_free(&g->host, before);
-    return failed;
-}
-
-static mskp_graph *smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err)
-{
-    const mskp_host *host = &g->host;
-    mskp_graph *to = mskpi_alloc(host, 1, sizeof *to);
-    if (!to) goto no_memory;
-    to->host = *host;
-    to->nparams = g->nparams;
-    to->naxes = g->naxes;
-    to->nvalues = g->nvalues;
-    to->nevents = g->nevents;
-    to->nmacs = g->nmacs;
-    to->nstep_inputs = g->nstep_inputs;
-    to->nreaders = g->nreaders;
-    to->text_used = g->text_used;
-    to->params = copy_of(host, g->params, g->nparams + 1, sizeof *g->params);
-    to->axes = copy_of(host, g->axes, g->naxes, sizeof *g->axes);
-    to->values = copy_of(host, g->values, g->nvalues + 1, sizeof *g->values);
-    to->events = copy_of(host, g->events, g->nevents, sizeof *g->events);
-    to->macs = copy_of(host, g->macs, g->nmacs, sizeof *g->macs);
-    to->steps = copy_of(host, g->steps, g->nvalues + 1, sizeof *g->steps);
-    to->step_inputs = copy_of(host, g->step_inputs, g->nstep_inputs, sizeof *g->step_inputs);
-    to->places = mskpi_alloc(host, g->nplaces, sizeof *to->places);
-    to->readers = copy_of(host, g->readers, g->nreaders, sizeof *g->readers);
-    to->text = copy_of(host, g->text, g->text_used, 1);
-    if (!to->steps || !to->step_inputs || !to->places || !to->readers) goto no_memory;
-    if (!to->params || !to->axes || !to->values || !to->events || !to->macs || !to->text ||
-        mskpi_names_copy(host, &to->param_names, &g->param_names) ||
-        mskpi_names_copy(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))
-        goto no_memory;
-    if (!mskpi_units_make(to, err)) {
-        to->finished = 1;
-        return to;
-    }
-    mskp_graph_destroy(to);
-    return NULL;
-no_memory:
-    mskp_graph_destroy(to);
-    mskpi_fail(err, MSKP_NO_MEMORY, "%s while making the smaller graph",
-               mskp_status_text(MSKP_NO_MEMORY));
-    return NULL;
-}
+#include "surgery/plan.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/view.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mask/measure.h"
+#include "mskp.h"
+#include "surgery/smaller.h"
+#include "units/units.h"
 
 /* ---- the plan ---- */
 
@@ -187,8 +24,8 @@ no_memory:
 static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
 {
     char room[NAME_ROOM];
-    for (size_t l = 0; l < g->u.nlists; l++) {
-        const unit_list *list = &g->u.lists[l];
+    for (size_t l = 0; l < g->u->nlists; l++) {
+        const unit_list *list = &g->u->lists[l];
         if (length[l]) continue;
         return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
                           mskpi_short(mskpi_value_name(g, list->value), room), list->n);
@@ -199,7 +36,7 @@ static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_e
 static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *length,
                       mskp_plan *plan)
 {
-    const unit_table *u = &g->u;
+    const unit_table *u = g->u;
     size_t stored = 0;
     plan->lists = mskpi_alloc(&plan->host, u->nlists, sizeof *plan->lists);
     if (!plan->lists) return 1;
@@ -231,21 +68,21 @@ mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", keep ? "plan" : "keep");
     const mskp_host *host = &graph->host;
     plan = mskpi_alloc(host, 1, sizeof *plan);
-    length = mskpi_alloc(host, graph->u.nlists, sizeof *length);
+    length = mskpi_alloc(host, graph->u->nlists, sizeof *length);
     if (!plan || !length) goto no_memory;
     mskpi_list_lengths(graph, keep, length);
     if ((status = check_lists(graph, length, err)) != MSKP_OK) goto out;
     plan->host = *host;
     plan->nparams = graph->nparams;
     plan->nvalues = graph->nvalues;
-    plan->params = copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
-    plan->axes = copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
-    plan->values = copy_of(host, graph->values, graph->nvalues + 1, sizeof *graph->values);
-    plan->text = copy_of(host, graph->text, graph->text_used, 1);
+    plan->params = mskpi_copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
+    plan->axes = mskpi_copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
+    plan->values = mskpi_copy_of(host, graph->values, graph->nvalues + 1, sizeof *graph->values);
+    plan->text = mskpi_copy_of(host, graph->text, graph->text_used, 1);
     if (!plan->params || !plan->axes || !plan->values || !plan->text ||
         fill_lists(graph, keep, length, plan))
         goto no_memory;
-    if (small && !(made = smaller(graph, keep, err))) {
+    if (small && !(made = mskpi_smaller(graph, keep, err))) {
         status = MSKP_NO_MEMORY;
         goto out;
     }

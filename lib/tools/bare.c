@@ -1,8 +1,11 @@
-/* The inner loops on bare arrays: no graph needed. */
+/*
+ * Penalties on bare arrays, for hosts that keep no graph: the inner loops of an l1 penalty. Signs
+ * are read from the sign bit, so that denormal numbers have one in every floating-point mode.
+ */
 #include <math.h>
 #include <string.h>
 
-#include "internal.h"
+#include "mskp.h"
 
 void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha, float *g)
 {

@@ -1,7 +1,20 @@
-/* The report: what a mask does to a network, as JSON. docs/report-schema.json says what is where. */
+/*
+ * The report: what a mask does to a network, as JSON. docs/report-schema.json says what is where.
+ * The text is produced by one function that is called twice, first to count and then to write
+ * (base/text.c). Its costs are those of mskp_measure.
+ */
 #include <math.h>
 
-#include "internal.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "constants/constants.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mask/measure.h"
+#include "mskp.h"
+#include "units/units.h"
 
 /* ---- JSON ---- */
 
@@ -211,7 +224,7 @@ static void put_constants(text_writer *w, const report *r)
     const size_t heard = mskp_constants_count(r->constants);
     const char *comma = "";
     mskpi_put(w, ",\n\"carriers\": [");
-    for (size_t u = 0; u < r->graph->u.n; u++) {
+    for (size_t u = 0; u < r->graph->u->n; u++) {
         if (!mskpi_constants_carries(r->constants, u)) continue;
         mskpi_put(w, comma);
         mskpi_put_count(w, u);
@@ -228,7 +241,7 @@ static void put_constants(text_writer *w, const report *r)
 static void put_report(text_writer *w, const void *what)
 {
     const report *r = what;
-    const unit_table *u = &r->graph->u;
+    const unit_table *u = r->graph->u;
     size_t kept = 0;
     for (uint32_t i = 0; i < u->n; i++) kept += mskpi_stays(r->keep, i) != 0;
     mskpi_put(w, "{\"format\": \"mskp report\", \"version\": 1, \"network\": \"");
@@ -254,7 +267,7 @@ static void put_report(text_writer *w, const void *what)
 /* Every cost that depends on how many units of the family there are, each once. */
 static void measure_family(const report *r, size_t f)
 {
-    const unit_table *u = &r->graph->u;
+    const unit_table *u = r->graph->u;
     costs *c = &r->family[f];
     for (size_t i = u->incidence_first[f]; i < u->incidence_first[f + 1]; i++) {
         const uint32_t list = u->incidences[i].list;
@@ -274,19 +287,19 @@ static void measure_family(const report *r, size_t f)
 static mskp_status measure(report *r, mskp_error *err)
 {
     const mskp_graph *g = r->graph;
-    mskp_status status = mskp_measure(g, g->u.n, NULL, &r->total.before, r->before, err);
-    if (!status) status = mskp_measure(g, g->u.n, r->keep, &r->total.after, r->after, err);
+    mskp_status status = mskp_measure(g, g->u->n, NULL, &r->total.before, r->before, err);
+    if (!status) status = mskp_measure(g, g->u->n, r->keep, &r->total.after, r->after, err);
     if (status) return status;
     mskpi_list_lengths(g, NULL, r->full);
     mskpi_list_lengths(g, r->keep, r->left);
-    for (size_t f = 0; f < g->u.nfamilies; f++) measure_family(r, f);
+    for (size_t f = 0; f < g->u->nfamilies; f++) measure_family(r, f);
     return MSKP_OK;
 }
 
 static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
                                  const mskp_report *options, mskp_error *err)
 {
-    const size_t units = graph->u.n;
+    const size_t units = graph->u->n;
     if (mskpi_used(options->reserved, 7))
         return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report: reserved fields must be 0");
     if (options->constants && mskpi_constants_graph(options->constants) != graph)
@@ -309,12 +322,13 @@ mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_
                              const mskp_report *options, size_t room, char *text, size_t *length,
                              mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", keep || !graph ? units : graph->u.n, err);
+    mskp_status status = mskpi_check_units(
+        graph, "keep", keep || !graph || !graph->finished ? units : graph->u->n, err);
     if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
     if (options && (status = check_options(graph, keep, options, err))) return status;
     const mskp_host *host = &graph->host;
-    const unit_table *u = &graph->u;
+    const unit_table *u = graph->u;
     report r = {.graph = graph, .keep = keep};
     if (options) r.scores = options->scores, r.constants = options->constants;
     mskpi_fingerprint_text(mskp_fingerprint(graph), r.fingerprint);

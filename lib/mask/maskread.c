@@ -1,139 +1,23 @@
 /*
- * Masks as text: families' lines decide, values' lines say what follows for the channels and are
- * checked against them. docs/mask-file.md has the grammar. And masks of masks.
+ * Reading a mask from text: lines of words with one blank between. docs/mask-file.md has the
+ * grammar.
+ *
+ * The reader takes the text line by line and each line word by word, and it expects exactly what
+ * the writer (maskwrite.c) would have written for this network, except for the indices. All
+ * sentences name the line and the word. The families' lines give the mask, and the values' lines
+ * are compared with it. If the fingerprint in the text is that of another network, the reader
+ * compares names and lengths in order to say where the networks differ. The caller's mask is
+ * written only after the last line.
  */
 #include <string.h>
 
-#include "internal.h"
-
-/* ---- the fingerprint ---- */
-
-uint64_t mskpi_mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
-    return h ^ h >> 32;
-}
-
-static uint64_t mix_name(uint64_t h, const char *name)
-{
-    const size_t n = strlen(name);
-    for (size_t i = 0; i < n; i++) h = mskpi_mix(h, (unsigned char)name[i]);
-    return mskpi_mix(h, n);
-}
-
-uint64_t mskp_fingerprint(const mskp_graph *graph)
-{
-    uint64_t h = 1; /* of the format */
-    if (!graph || !graph->finished) return 0;
-    h = mskpi_mix(mskpi_mix(h, graph->nparams), graph->nvalues);
-    for (uint32_t p = 1; p <= graph->nparams; p++) {
-        h = mskpi_mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
-        for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
-            const graph_axis *a = &graph->axes[graph->params[p].axis + d];
-            h = mskpi_mix(mskpi_mix(h, a->length), a->list != NO_LIST);
-            if (a->list == NO_LIST) continue;
-            const unit_list *list = &graph->u.lists[a->list];
-            for (size_t i = 0; i < list->n; i++)
-                h = mskpi_mix(h, graph->u.list_units[list->first + i]);
-        }
-    }
-    for (uint32_t v = 1; v <= graph->nvalues; v++) {
-        size_t n;
-        const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
-        h = mskpi_mix(mix_name(h, mskpi_value_name(graph, v)), n);
-        for (size_t i = 0; i < n; i++) h = mskpi_mix(h, unit[i]);
-    }
-    return h + !h;
-}
-
-const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17])
-{
-    for (int i = 0; i < 16; i++) digits[i] = "0123456789abcdef"[fingerprint >> (60 - 4 * i) & 15];
-    digits[16] = 0;
-    return digits;
-}
-
-/* ---- writing ---- */
-
-typedef struct mask {
-    const mskp_graph *graph;
-    const uint8_t *keep;
-    char fingerprint[17];
-} mask;
-
-static size_t kept_of(const uint8_t *keep, const uint32_t *unit, size_t n)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) kept += mskpi_stays(keep, unit[i]) != 0;
-    return kept;
-}
-
-/* " keeps 5 of 16: 0-3,7" */
-static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, size_t n)
-{
-    const char *comma = "";
-    mskpi_put(w, " keeps ");
-    mskpi_put_count(w, kept_of(keep, unit, n));
-    mskpi_put(w, " of ");
-    mskpi_put_count(w, n);
-    mskpi_put(w, ": ");
-    for (size_t i = 0; i < n; i++) {
-        const size_t first = i;
-        if (!mskpi_stays(keep, unit[i])) continue;
-        while (i + 1 < n && mskpi_stays(keep, unit[i + 1])) i++;
-        mskpi_put(w, comma);
-        mskpi_put_count(w, first);
-        if (i > first) {
-            mskpi_put(w, "-");
-            mskpi_put_count(w, i);
-        }
-        comma = ",";
-    }
-    mskpi_put(w, *comma ? "\n" : "none\n");
-}
-
-static void put_mask(text_writer *w, const void *what)
-{
-    const mask *m = what;
-    const mskp_graph *g = m->graph;
-    size_t n, kept = 0;
-    mskpi_put(w, "mskp mask 1\nnetwork ");
-    mskpi_put(w, m->fingerprint);
-    mskpi_put(w, "\n");
-    for (size_t f = 0; f < g->u.nfamilies; f++) {
-        const uint32_t *unit = mskp_family_units(g, f, &n);
-        mskpi_put(w, "family ");
-        mskpi_put_count(w, f);
-        mskpi_put(w, " at ");
-        mskpi_put(w, mskpi_value_name(g, mskpi_family_value(g, f)));
-        put_kept(w, m->keep, unit, n);
-    }
-    for (uint32_t v = 1; v <= g->nvalues; v++) {
-        const uint32_t *unit = mskp_value_units(g, (mskp_value){v}, &n);
-        mskpi_put(w, "value ");
-        mskpi_put(w, mskpi_value_name(g, v));
-        put_kept(w, m->keep, unit, n);
-    }
-    for (size_t u = 0; u < g->u.n; u++) kept += m->keep[u] != 0;
-    mskpi_put(w, "end keeps ");
-    mskpi_put_count(w, kept);
-    mskpi_put(w, " of ");
-    mskpi_put_count(w, g->u.n);
-    mskpi_put(w, " units\n");
-}
-
-mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
-                            char *text, size_t *length, mskp_error *err)
-{
-    mskp_status status = mskpi_check_units(graph, "keep", units, err);
-    if (!status) status = MSKPI_GIVEN(err, keep, length);
-    if (status) return status;
-    mask m = {.graph = graph, .keep = keep};
-    mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
-    return mskpi_write(put_mask, &m, room, text, length, err);
-}
-
-/* ---- reading: lines of words with one blank between ---- */
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/status.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mskp.h"
+#include "units/units.h"
 
 typedef struct reader {
     const mskp_graph *graph;
@@ -352,7 +236,7 @@ static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit
     if (unit == MSKP_PINNED)
         return mskpi_fail(r->err, MSKP_BAD_TEXT,
                           "line %zu: %s lacks channel %zu, which never leaves", r->line, name, i);
-    const uint32_t family = r->graph->u.family[unit];
+    const uint32_t family = r->graph->u->family[unit];
     const uint32_t *fellows = mskp_family_units(r->graph, family, &n);
     while (fellows[at] != unit) at++;
     return mskpi_fail(r->err, MSKP_BAD_TEXT,
@@ -378,7 +262,7 @@ static mskp_status read_value(reader *r, uint32_t v)
 static mskp_status read_end(reader *r)
 {
     mskp_status status;
-    const size_t units = r->graph->u.n;
+    const size_t units = r->graph->u->n;
     size_t said, of, kept = 0;
     if ((status = next_line(r)) || (status = expect(r, "end")) || (status = expect(r, "keeps")) ||
         (status = read_number(r, "", &said)) || (status = expect(r, "of")) ||
@@ -419,7 +303,7 @@ static mskp_status other_lines(const reader *r, int families)
 {
     const char *what = families ? "family" : "value";
     const mskp_graph *g = r->graph;
-    const size_t here = families ? g->u.nfamilies : g->nvalues;
+    const size_t here = families ? g->u->nfamilies : g->nvalues;
     reader scan = *r;
     size_t there = 0, n;
     char room[NAME_ROOM], here_room[NAME_ROOM];
@@ -498,7 +382,7 @@ static mskp_status read_mask(reader *r)
 {
     mskp_status status = read_head(r);
     if (!status) status = read_network(r);
-    for (size_t f = 0; !status && f < r->graph->u.nfamilies; f++) status = read_family(r, f);
+    for (size_t f = 0; !status && f < r->graph->u->nfamilies; f++) status = read_family(r, f);
     for (uint32_t v = 1; !status && v <= r->graph->nvalues; v++) status = read_value(r, v);
     return status ? status : read_end(r);
 }
@@ -519,7 +403,7 @@ mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *t
     if (status) return status;
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
     r.keep = mskpi_alloc(&graph->host, units, 1);
-    r.kept = mskpi_alloc(&graph->host, longest_list(&graph->u), 1);
+    r.kept = mskpi_alloc(&graph->host, longest_list(graph->u), 1);
     if (!r.keep || !r.kept)
         status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while reading a mask",
                             mskp_status_text(MSKP_NO_MEMORY));
@@ -529,24 +413,4 @@ mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *t
     mskpi_free(&graph->host, r.keep);
     mskpi_free(&graph->host, r.kept);
     return status;
-}
-
-/* ---- masks of masks ---- */
-
-mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
-                              size_t small_units, const uint8_t *small_keep, uint8_t *both,
-                              mskp_error *err)
-{
-    mskp_status status = mskpi_check_units(first, "keep", units, err);
-    size_t left = 0;
-    if (!status) status = MSKPI_GIVEN(err, keep, small_keep, both);
-    if (status) return status;
-    for (size_t u = 0; u < units; u++) left += keep[u] != 0;
-    if (small_units != left)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK,
-                          "small_keep has %zu units, keep keeps %zu of %zu", small_units, left,
-                          units);
-    /* From the end: what is still to be read of both masks lies below what is written. */
-    for (size_t u = units; u-- > 0;) both[u] = keep[u] && small_keep[--left];
-    return MSKP_OK;
 }

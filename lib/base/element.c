@@ -1,0 +1,144 @@
+/*
+ * Elements of tensors as numbers: the formats, and reading and writing one element in each.
+ *
+ * binary16, bfloat16 and denormal floats are decoded and encoded by their bits, with arithmetic on
+ * normal doubles alone. Some libraries switch the processor to a mode that reads denormal numbers
+ * as zero, for the whole process; such a mode must not change what this library computes.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/element.h"
+#include "mskp.h"
+
+size_t mskpi_element_size(mskp_dtype dtype)
+{
+    switch ((int)dtype) {
+    case MSKP_BYTES_1:
+        return 1;
+    case MSKP_F16:
+    case MSKP_BF16:
+    case MSKP_BYTES_2:
+        return 2;
+    case MSKP_F32:
+    case MSKP_BYTES_4:
+        return 4;
+    case MSKP_F64:
+    case MSKP_BYTES_8:
+        return 8;
+    case MSKP_BYTES_16:
+        return 16;
+    default:
+        return 0;
+    }
+}
+
+const char *mskpi_dtype_name(mskp_dtype dtype)
+{
+    static const struct {
+        mskp_dtype dtype;
+        const char *name;
+    } table[] = {{MSKP_F32, "F32"},         {MSKP_F64, "F64"},         {MSKP_F16, "F16"},
+                 {MSKP_BF16, "BF16"},       {MSKP_BYTES_1, "BYTES_1"}, {MSKP_BYTES_2, "BYTES_2"},
+                 {MSKP_BYTES_4, "BYTES_4"}, {MSKP_BYTES_8, "BYTES_8"}, {MSKP_BYTES_16, "BYTES_16"}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].dtype == dtype) return table[i].name;
+    return "unknown";
+}
+
+int mskpi_is_number(mskp_dtype dtype)
+{
+    return dtype == MSKP_F32 || dtype == MSKP_F64 || dtype == MSKP_F16 || dtype == MSKP_BF16;
+}
+
+/* binary16 and bfloat16 go through bits, so that denormal numbers survive in every floating-point
+ * mode; so do denormal floats. */
+static double half_to_double(uint16_t h)
+{
+    const int exponent = (h >> 10) & 31;
+    const double mantissa = (double)(h & 1023);
+    double x;
+    if (exponent == 31)
+        x = mantissa != 0 ? (double)NAN : (double)INFINITY;
+    else if (exponent)
+        x = ldexp(1024 + mantissa, exponent - 25);
+    else
+        x = mantissa * 0x1p-24;
+    return h & 0x8000 ? -x : x;
+}
+
+/* The bits of x, without its sign, in a format with `mantissa` bits and normal numbers from
+ * 2^smallest: to nearest, ties to even. By arithmetic on normal doubles, so that the format's
+ * denormal numbers survive in every floating-point mode. */
+static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
+{
+    const double a = fabs(x);
+    int exponent;
+    if (isnan(x)) return infinity | 1u << (mantissa - 1);
+    if (isinf(x)) return infinity;
+    const double fraction = frexp(a, &exponent); /* in [0.5, 1), or 0 */
+    if (fraction <= 0 || exponent - 1 < smallest)
+        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry makes it normal */
+    const uint32_t bits = ((uint32_t)(exponent - 1 - smallest) << mantissa) +
+                          (uint32_t)nearbyint(ldexp(fraction, mantissa + 1));
+    return bits < infinity ? bits : infinity;
+}
+
+static double float_bits_to_double(uint32_t bits)
+{
+    float f;
+    if (!(bits & 0x7f800000)) {
+        const double x = (double)(bits & 0x7fffff) * 0x1p-149;
+        return bits >> 31 ? -x : x;
+    }
+    memcpy(&f, &bits, sizeof f);
+    return (double)f;
+}
+
+double mskpi_load_any(const char *from, mskp_dtype dtype)
+{
+    uint16_t h;
+    uint32_t bits;
+    double d;
+    switch ((int)dtype) {
+    case MSKP_F32:
+        memcpy(&bits, from, sizeof bits);
+        return float_bits_to_double(bits);
+    case MSKP_F64:
+        memcpy(&d, from, sizeof d);
+        return d;
+    case MSKP_F16:
+        memcpy(&h, from, sizeof h);
+        return half_to_double(h);
+    default:
+        memcpy(&h, from, sizeof h);
+        return float_bits_to_double((uint32_t)h << 16);
+    }
+}
+
+void mskpi_store_any(char *to, mskp_dtype dtype, double x)
+{
+    const uint32_t sign = signbit(x) ? 1 : 0;
+    uint32_t bits;
+    uint16_t half;
+    float f;
+    switch ((int)dtype) {
+    case MSKP_F64:
+        memcpy(to, &x, sizeof x);
+        return;
+    case MSKP_F32:
+        f = (float)x;
+        memcpy(&bits, &f, sizeof bits);
+        if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u);
+        memcpy(to, &bits, sizeof bits);
+        return;
+    case MSKP_F16:
+        bits = sign << 15 | narrow(x, 10, -14, 0x7c00u);
+        break;
+    default:
+        bits = sign << 15 | narrow(x, 7, -126, 0x7f80u);
+        break;
+    }
+    half = (uint16_t)bits;
+    memcpy(to, &half, sizeof half);
+}

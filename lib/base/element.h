@@ -1,0 +1,43 @@
+/* Elements of tensors as numbers. */
+#ifndef MSKP_BASE_ELEMENT_H
+#define MSKP_BASE_ELEMENT_H
+
+#include <math.h>
+#include <string.h>
+
+#include "mskp.h"
+
+/* Bytes of one element; 0: no such dtype. */
+size_t mskpi_element_size(mskp_dtype dtype);
+/* As sentences call it. */
+const char *mskpi_dtype_name(mskp_dtype dtype);
+
+/* Can be computed with? */
+int mskpi_is_number(mskp_dtype dtype);
+
+/* All dtypes of numbers, in every floating-point mode. */
+double mskpi_load_any(const char *from, mskp_dtype dtype);
+void mskpi_store_any(char *to, mskp_dtype dtype, double x);
+
+/* The same for loops, where floats are the common case. A denormal one goes through its bits, since
+ * the hardware may read it as 0. */
+static inline double mskpi_load(const char *from, mskp_dtype dtype)
+{
+    uint32_t bits;
+    float f;
+    if (dtype != MSKP_F32) return mskpi_load_any(from, dtype);
+    memcpy(&bits, from, sizeof bits);
+    memcpy(&f, from, sizeof f);
+    return bits & 0x7f800000 ? (double)f : mskpi_load_any(from, dtype);
+}
+
+static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
+{
+    const float f = (float)x;
+    if (dtype == MSKP_F32 && fabs(x) >= 0x1p-126)
+        memcpy(to, &f, sizeof f);
+    else
+        mskpi_store_any(to, dtype, x);
+}
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * Hashes. mskpi_hash serves hash tables in memory. mskpi_mix and the text of a fingerprint serve
+ * the fingerprint of a network, which must be the same on every machine: mskpi_mix works on numbers
+ * in 64-bit arithmetic, so that neither byte order nor the width of size_t matters.
+ */
+#include "base/hash.h"
+#include "mskp.h"
+
+/* FNV-1a, mixed once more because the tables use the low bits. */
+size_t mskpi_hash(const void *bytes, size_t n)
+{
+    const unsigned char *b = bytes;
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n; i++) h = (h ^ b[i]) * UINT64_C(1099511628211);
+    return (size_t)(h ^ (h >> 29));
+}
+
+uint64_t mskpi_mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
+    return h ^ h >> 32;
+}
+
+const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17])
+{
+    for (int i = 0; i < 16; i++) digits[i] = "0123456789abcdef"[fingerprint >> (60 - 4 * i) & 15];
+    digits[16] = 0;
+    return digits;
+}

@@ -1,0 +1,152 @@
+/*
+ * A mask as text, the fingerprint of a network, and masks of masks.
+ *
+ * A mask file says everything twice. The lines of families decide which units stay. The lines of
+ * values say what follows for the channels, and the reader (maskread.c) checks them against the
+ * families. So there is no checksum, which a person who edits the file could not mend.
+ * docs/mask-file.md has the grammar. The fingerprint is a hash of names, lengths and units of all
+ * parameters and values; it does not depend on the machine or on how the library numbers its lists.
+ */
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/status.h"
+#include "base/text.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mskp.h"
+#include "units/units.h"
+
+/* ---- the fingerprint ---- */
+
+static uint64_t mix_name(uint64_t h, const char *name)
+{
+    const size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++) h = mskpi_mix(h, (unsigned char)name[i]);
+    return mskpi_mix(h, n);
+}
+
+uint64_t mskp_fingerprint(const mskp_graph *graph)
+{
+    uint64_t h = 1; /* of the format */
+    if (!graph || !graph->finished) return 0;
+    h = mskpi_mix(mskpi_mix(h, graph->nparams), graph->nvalues);
+    for (uint32_t p = 1; p <= graph->nparams; p++) {
+        h = mskpi_mix(mix_name(h, mskpi_param_name(graph, p)), graph->params[p].ndim);
+        for (uint32_t d = 0; d < graph->params[p].ndim; d++) {
+            const graph_axis *a = &graph->axes[graph->params[p].axis + d];
+            h = mskpi_mix(mskpi_mix(h, a->length), a->list != NO_LIST);
+            if (a->list == NO_LIST) continue;
+            const unit_list *list = &graph->u->lists[a->list];
+            for (size_t i = 0; i < list->n; i++)
+                h = mskpi_mix(h, graph->u->list_units[list->first + i]);
+        }
+    }
+    for (uint32_t v = 1; v <= graph->nvalues; v++) {
+        size_t n;
+        const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
+        h = mskpi_mix(mix_name(h, mskpi_value_name(graph, v)), n);
+        for (size_t i = 0; i < n; i++) h = mskpi_mix(h, unit[i]);
+    }
+    return h + !h;
+}
+
+/* ---- writing ---- */
+
+typedef struct mask {
+    const mskp_graph *graph;
+    const uint8_t *keep;
+    char fingerprint[17];
+} mask;
+
+static size_t kept_of(const uint8_t *keep, const uint32_t *unit, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_stays(keep, unit[i]) != 0;
+    return kept;
+}
+
+/* " keeps 5 of 16: 0-3,7" */
+static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, size_t n)
+{
+    const char *comma = "";
+    mskpi_put(w, " keeps ");
+    mskpi_put_count(w, kept_of(keep, unit, n));
+    mskpi_put(w, " of ");
+    mskpi_put_count(w, n);
+    mskpi_put(w, ": ");
+    for (size_t i = 0; i < n; i++) {
+        const size_t first = i;
+        if (!mskpi_stays(keep, unit[i])) continue;
+        while (i + 1 < n && mskpi_stays(keep, unit[i + 1])) i++;
+        mskpi_put(w, comma);
+        mskpi_put_count(w, first);
+        if (i > first) {
+            mskpi_put(w, "-");
+            mskpi_put_count(w, i);
+        }
+        comma = ",";
+    }
+    mskpi_put(w, *comma ? "\n" : "none\n");
+}
+
+static void put_mask(text_writer *w, const void *what)
+{
+    const mask *m = what;
+    const mskp_graph *g = m->graph;
+    size_t n, kept = 0;
+    mskpi_put(w, "mskp mask 1\nnetwork ");
+    mskpi_put(w, m->fingerprint);
+    mskpi_put(w, "\n");
+    for (size_t f = 0; f < g->u->nfamilies; f++) {
+        const uint32_t *unit = mskp_family_units(g, f, &n);
+        mskpi_put(w, "family ");
+        mskpi_put_count(w, f);
+        mskpi_put(w, " at ");
+        mskpi_put(w, mskpi_value_name(g, mskpi_family_value(g, f)));
+        put_kept(w, m->keep, unit, n);
+    }
+    for (uint32_t v = 1; v <= g->nvalues; v++) {
+        const uint32_t *unit = mskp_value_units(g, (mskp_value){v}, &n);
+        mskpi_put(w, "value ");
+        mskpi_put(w, mskpi_value_name(g, v));
+        put_kept(w, m->keep, unit, n);
+    }
+    for (size_t u = 0; u < g->u->n; u++) kept += m->keep[u] != 0;
+    mskpi_put(w, "end keeps ");
+    mskpi_put_count(w, kept);
+    mskpi_put(w, " of ");
+    mskpi_put_count(w, g->u->n);
+    mskpi_put(w, " units\n");
+}
+
+mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
+                            char *text, size_t *length, mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    if (!status) status = MSKPI_GIVEN(err, keep, length);
+    if (status) return status;
+    mask m = {.graph = graph, .keep = keep};
+    mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
+    return mskpi_write(put_mask, &m, room, text, length, err);
+}
+
+/* ---- masks of masks ---- */
+
+mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
+                              size_t small_units, const uint8_t *small_keep, uint8_t *both,
+                              mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(first, "keep", units, err);
+    size_t left = 0;
+    if (!status) status = MSKPI_GIVEN(err, keep, small_keep, both);
+    if (status) return status;
+    for (size_t u = 0; u < units; u++) left += keep[u] != 0;
+    if (small_units != left)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK,
+                          "small_keep has %zu units, keep keeps %zu of %zu", small_units, left,
+                          units);
+    /* From the end: what is still to be read of both masks lies below what is written. */
+    for (size_t u = units; u-- > 0;) both[u] = keep[u] && small_keep[--left];
+    return MSKP_OK;
+}

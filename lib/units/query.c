@@ -1,0 +1,166 @@
+/*
+ * What a host may ask a finished graph: numbers of things, names, shapes, lists of units, members,
+ * families, and which units leave exactly. The answers are views of the arrays that
+ * mskp_graph_finish made. A graph that is not finished has no units, and no name is found in it.
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "describe/graph.h"
+#include "describe/names.h"
+#include "mskp.h"
+#include "units/units.h"
+
+static int ready(const mskp_graph *graph)
+{
+    return graph && graph->finished;
+}
+
+mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t n, mskp_error *err)
+{
+    const mskp_status status = MSKPI_GIVEN(err, graph);
+    if (status) return status;
+    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (n != graph->u->n)
+        return mskpi_fail(err, MSKP_OTHER_NETWORK, "%s has %zu units, the graph has %zu", array, n,
+                          graph->u->n);
+    return MSKP_OK;
+}
+
+uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
+{
+    const unit_table *u = graph->u;
+    uint32_t first = UINT32_MAX;
+    for (size_t i = u->incidence_first[family]; i < u->incidence_first[family + 1]; i++) {
+        const uint32_t value = u->lists[u->incidences[i].list].value;
+        if (value && value < first) first = value;
+    }
+    return first;
+}
+
+mskp_counts mskp_count(const mskp_graph *graph)
+{
+    mskp_counts counts = {0};
+    if (ready(graph))
+        counts = (mskp_counts){graph->u->n, graph->u->nfamilies, graph->nparams, graph->nvalues};
+    return counts;
+}
+
+mskp_param mskp_param_find(const mskp_graph *graph, const char *name)
+{
+    if (!ready(graph) || !name) return (mskp_param){0};
+    return (mskp_param){mskpi_name_find(graph, &graph->param_names, name)};
+}
+
+mskp_value mskp_value_find(const mskp_graph *graph, const char *name)
+{
+    if (!ready(graph) || !name) return (mskp_value){0};
+    return (mskp_value){mskpi_name_find(graph, &graph->value_names, name)};
+}
+
+uint32_t mskp_param_info(const mskp_graph *graph, mskp_param handle, const char **name,
+                         size_t shape[MSKP_MAX_DIMS])
+{
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams) return 0;
+    const graph_param *p = &graph->params[handle.id];
+    if (name) *name = mskpi_param_name(graph, handle.id);
+    for (uint32_t d = 0; shape && d < p->ndim; d++) shape[d] = graph->axes[p->axis + d].length;
+    return p->ndim;
+}
+
+static const uint32_t *list_units(const mskp_graph *graph, uint32_t list, size_t *count)
+{
+    if (count) *count = graph->u->lists[list].n;
+    return graph->u->list_units + graph->u->lists[list].first;
+}
+
+const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param handle, uint32_t d,
+                                 uint32_t *roles, size_t *count)
+{
+    if (count) *count = 0;
+    if (roles) *roles = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams ||
+        d >= graph->params[handle.id].ndim)
+        return NULL;
+    const graph_axis *a = &graph->axes[graph->params[handle.id].axis + d];
+    if (a->list == NO_LIST) return NULL;
+    if (roles) *roles = a->roles;
+    return list_units(graph, a->list, count);
+}
+
+uint32_t mskp_param_roles(const mskp_graph *graph, mskp_param handle)
+{
+    uint32_t roles = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nparams) return 0;
+    const graph_param *p = &graph->params[handle.id];
+    for (uint32_t d = 0; d < p->ndim; d++) roles |= graph->axes[p->axis + d].roles;
+    return roles;
+}
+
+const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value handle, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || !handle.id || handle.id > graph->nvalues) return NULL;
+    return list_units(graph, graph->values[handle.id].list, count);
+}
+
+const mskp_member *mskp_unit_members(const mskp_graph *graph, size_t unit, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || unit >= graph->u->n) return NULL;
+    const size_t first = graph->u->member_first[unit];
+    if (count) *count = graph->u->member_first[unit + 1] - first;
+    return graph->u->members + first;
+}
+
+const uint32_t *mskp_unit_families(const mskp_graph *graph, size_t *count)
+{
+    if (count) *count = ready(graph) ? graph->u->n : 0;
+    return ready(graph) ? graph->u->family : NULL;
+}
+
+const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t *count)
+{
+    if (count) *count = 0;
+    if (!ready(graph) || family >= graph->u->nfamilies) return NULL;
+    const size_t first = graph->u->family_first[family];
+    if (count) *count = graph->u->family_first[family + 1] - first;
+    return graph->u->family_units + first;
+}
+
+mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp_value_info *info,
+                                mskp_error *err)
+{
+    const mskp_status status = MSKPI_GIVEN(err, graph, info);
+    if (status) return status;
+    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (!handle.id || handle.id > graph->nvalues)
+        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu",
+                          handle.id, graph->nvalues);
+    const graph_value *v = &graph->values[handle.id];
+    const freedom *f = &graph->u->freedom[handle.id];
+    *info = (mskp_value_info){.name = mskpi_value_name(graph, handle.id),
+                              .op = v->op ? v->op : graph->text + v->own_op,
+                              .nspatial = v->nspatial,
+                              .channels = v->view.n,
+                              .units = f->units,
+                              .pinned = f->pinned,
+                              .tied_by = {f->tied_by},
+                              .tied = f->tied,
+                              .pinned_by = {f->pinned_by},
+                              .inexact = f->inexact,
+                              .inexact_by = {f->inexact_by}};
+    memcpy(info->spatial, v->spatial, sizeof info->spatial);
+    return MSKP_OK;
+}
+
+mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units, uint8_t *exact,
+                       mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, "exact", units, err);
+    if (!status) status = MSKPI_GIVEN(err, exact);
+    if (!status) status = mskpi_check_roles(err, "roles", roles);
+    if (status) return status;
+    for (size_t u = 0; u < units; u++) exact[u] = graph->u->exact[u] >> roles & 1;
+    return MSKP_OK;
+}
