@@ -1,6 +1,6 @@
 /* What the benchmarks share: a clock, medians, and an allocator that counts. */
-#ifndef TEST_TIMING_H
-#define TEST_TIMING_H
+#ifndef BENCH_TIMING_H
+#define BENCH_TIMING_H
 
 #include "mskp.h"
 

@@ -1,6 +1,6 @@
 /* Networks to cut that are nothing but parameters with bound axes, and what tests of cuts share. */
-#ifndef MSKP_TEST_SURGERY_H
-#define MSKP_TEST_SURGERY_H
+#ifndef CUTTING_SURGERY_H
+#define CUTTING_SURGERY_H
 
 #include "views.h"
 

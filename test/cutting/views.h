@@ -1,8 +1,8 @@
 /* Tensor views by brute force: what mskp.h says of them, written as plainly as possible. */
-#ifndef MSKP_TEST_VIEWS_H
-#define MSKP_TEST_VIEWS_H
+#ifndef CUTTING_VIEWS_H
+#define CUTTING_VIEWS_H
 
-#include "support.h"
+#include "guarded_memory/guarded_memory.h"
 
 enum { LONGEST_AXIS = 16 };
 

@@ -1,5 +1,5 @@
 #define _DEFAULT_SOURCE
-#include "support.h"
+#include "guarded_memory.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* What the robustness tests share: random numbers, memory between guard pages, a counting heap. */
-#ifndef MSKP_TEST_SUPPORT_H
-#define MSKP_TEST_SUPPORT_H
+#ifndef GUARDED_MEMORY_GUARDED_MEMORY_H
+#define GUARDED_MEMORY_GUARDED_MEMORY_H
 
 #include "mskp.h"
 

@@ -4,7 +4,7 @@
  * A call that runs out of memory says so, has changed nothing, has released what it took, and does
  * the same as ever when it is called again.
  */
-#include "support/support.h"
+#include "guarded_memory/guarded_memory.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* The bare arrays against the formula, on every kind of number; the table of status; the sizes of
  * what crosses the interface. */
-#include "support/support.h"
+#include "guarded_memory/guarded_memory.h"
 
 #include <float.h>
 #include <math.h>
@@ -106,7 +106,7 @@ static void *at_edge(rng *r, guarded g, size_t bytes)
 #define LARGEST   FLT_MAX
 #define QUIET     UINT32_C(0x7fc00000)
 #define SIGNALING UINT32_C(0x7f800001)
-#include "support/bare.h"
+#include "bare.h"
 
 #define REAL      double
 #define BITS      uint64_t
@@ -116,7 +116,7 @@ static void *at_edge(rng *r, guarded g, size_t bytes)
 #define LARGEST   DBL_MAX
 #define QUIET     UINT64_C(0x7ff8000000000000)
 #define SIGNALING UINT64_C(0x7ff0000000000001)
-#include "support/bare.h"
+#include "bare.h"
 
 START_TEST(gradients)
 {

@@ -4,7 +4,7 @@
  * Every test compares whole memory images: what the call has to write is written there, and every
  * other byte is as before. Buffers lie between guard pages.
  */
-#include "support/surgery.h"
+#include "cutting/surgery.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "interpreter/trial.h"
-#include "little/little.h"
+#include "small_network/small_network.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 
 #include "interpreter/elements.h"
 #include "interpreter/trial.h"
-#include "little/little.h"
+#include "small_network/small_network.h"
 
 #include <cJSON.h>
 #include <check.h>

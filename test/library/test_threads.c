@@ -1,6 +1,6 @@
 /* One graph and one plan in many threads at once; a parallel_for of the host in any order. Results
  * are those of one thread, bit for bit. */
-#include "support/support.h"
+#include "guarded_memory/guarded_memory.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * what it was, bit for bit.
  */
 #include "interpreter/trial.h"
-#include "little/little.h"
+#include "small_network/small_network.h"
 
 #include <check.h>
 #include <stdlib.h>

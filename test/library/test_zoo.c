@@ -1,5 +1,5 @@
 /* Networks of the literature: what they cost, what is tied and pinned, what leaves exactly. */
-#include "support/support.h"
+#include "guarded_memory/guarded_memory.h"
 #include "zoo/zoo.h"
 
 #include <check.h>

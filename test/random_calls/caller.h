@@ -1,8 +1,8 @@
 /* Who calls a finished graph: what its calls share. */
-#ifndef CALLS_USER_H
-#define CALLS_USER_H
+#ifndef RANDOM_CALLS_CALLER_H
+#define RANDOM_CALLS_CALLER_H
 
-#include "calls.h"
+#include "random_calls.h"
 
 typedef struct user {
     rng *r;

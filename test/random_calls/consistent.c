@@ -1,5 +1,5 @@
 /* What the arrays of a finished graph say of each other. */
-#include "calls.h"
+#include "random_calls.h"
 
 #include <string.h>
 

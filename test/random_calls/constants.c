@@ -1,5 +1,5 @@
 /* Constants with any arguments; reports as text. */
-#include "user.h"
+#include "caller.h"
 
 #include <cJSON.h>
 #include <math.h>

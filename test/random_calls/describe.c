@@ -1,5 +1,5 @@
 /* Any description. Most calls fit together; a byte makes one of them absurd, and what comes after it must fail. */
-#include "calls.h"
+#include "random_calls.h"
 
 #include <stdio.h>
 #include <string.h>

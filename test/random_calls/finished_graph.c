@@ -1,5 +1,5 @@
 /* What is done with a finished graph: plans, cuts, scores, selection, penalties, with any arguments. */
-#include "user.h"
+#include "caller.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Memory with an end; absurd numbers; sentences. */
-#include "calls.h"
+#include "random_calls.h"
 
 #include <stdlib.h>
 #include <string.h>

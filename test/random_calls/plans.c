@@ -1,5 +1,5 @@
 /* Plans with any arguments: maps, the way back; two masks as one. */
-#include "user.h"
+#include "caller.h"
 
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * The public interface called with anything: sizes, handles and names that are good or absurd, as bytes
  * choose. Nothing is known of what should come out but what the header promises of every call.
  */
-#ifndef CALLS_CALLS_H
-#define CALLS_CALLS_H
+#ifndef RANDOM_CALLS_RANDOM_CALLS_H
+#define RANDOM_CALLS_RANDOM_CALLS_H
 
 #include "interpreter/trial.h"
 

@@ -1,4 +1,4 @@
-#include "little.h"
+#include "small_network.h"
 
 static mskp_param weight(mskp_graph *g, const char *name, size_t out, size_t in, size_t kernel)
 {

@@ -3,8 +3,8 @@
  * text that is written down. It has ties, zeros that are padded, a channel that is pinned among others
  * that are not, a flattened value, and names that JSON must escape.
  */
-#ifndef LITTLE_LITTLE_H
-#define LITTLE_LITTLE_H
+#ifndef SMALL_NETWORK_SMALL_NETWORK_H
+#define SMALL_NETWORK_SMALL_NETWORK_H
 
 #include "mskp.h"
 

@@ -1,0 +1,596 @@
+/* The runtime by itself, without any data: gradients against finite differences, threads,
+ * optimizer, data, learning. */
+#include "convnet.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const bool exact = sizeof(cn_real) == sizeof(double);
+
+/* How much of the long tests is wanted: valgrind runs set less than 1. */
+static double scale(void)
+{
+    const char *text = getenv("MSKP_TEST_SCALE");
+    return text ? atof(text) : 1;
+}
+
+static cn_net *make(size_t count, const cn_layer *layers, size_t batch, size_t threads)
+{
+    cn_error err = {""};
+    cn_net *net = cn_create("test", count, layers,
+                            &(cn_options){.batch = batch, .threads = threads, .seed = 7}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    return net;
+}
+
+static cn_real *random_images(cn_random *random, const cn_net *net, size_t n, uint8_t *labels)
+{
+    const cn_layer *in = &net->layers[0];
+    const size_t count = n * in->channels * in->height * in->width;
+    cn_real *images = malloc(count * sizeof *images);
+    ck_assert_ptr_nonnull(images);
+    for (size_t i = 0; i < count; i++) images[i] = (cn_real)cn_random_normal(random);
+    for (size_t i = 0; i < n; i++) labels[i] = (uint8_t)cn_random_below(random, net->classes);
+    return images;
+}
+
+/* ---- gradients ---- */
+
+/* Central differences of the loss for some elements of every parameter. */
+static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint64_t seed)
+{
+    if (!exact) return; /* differences in float would show nothing */
+    const size_t samples = scale() < 1 ? 2 : 12;
+    cn_random random = {seed};
+    uint8_t labels[64];
+    cn_net *net = make(count, layers, n, 1);
+    cn_real *images = random_images(&random, net, n, labels);
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
+            net->params[i].value[k] += (cn_real)(0.3 * cn_random_normal(&random));
+    cn_forward(net, n, images, true);
+    cn_loss(net, labels, NULL);
+    cn_backward(net);
+    double size = 1e-2; /* a bias before batch norm has gradient 0, and quotients as noisy as its
+                            neighbours' */
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
+            size = fmax(size, fabs((double)net->params[i].gradient[k]));
+    for (size_t i = 0; i < net->param_count; i++) {
+        const cn_param *p = &net->params[i];
+        for (size_t sample = 0; p->trained && sample < samples; sample++) {
+            const size_t k = cn_random_below(&random, p->count);
+            const cn_real old = p->value[k];
+            const double h = 1e-6;
+            double loss[2];
+            for (int side = 0; side < 2; side++) {
+                p->value[k] = old + (cn_real)(side ? h : -h);
+                cn_forward(net, n, images, true);
+                loss[side] = cn_loss(net, labels, NULL);
+            }
+            p->value[k] = old;
+            const double slope = (loss[1] - loss[0]) / (2 * h);
+            if (fabs(slope - (double)p->gradient[k]) > 2e-6 * size) {
+                char text[4096];
+                cn_summary(net, text, sizeof text);
+                ck_abort_msg("seed %llu, %s[%zu]: gradient %g, difference quotient %g\n%s",
+                             (unsigned long long)seed, p->name, k, (double)p->gradient[k], slope,
+                             text);
+            }
+        }
+    }
+    free(images);
+    cn_destroy(net);
+}
+
+#define COUNT(list) (sizeof(list) / sizeof(list)[0])
+
+START_TEST(gradient_conv)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 11, .width = 9},
+        {.kind = CN_CONV,
+         .name = "a",
+         .in = {0},
+         .channels = 3,
+         .size = {3, 2},
+         .stride = {2, 1},
+         .pad = {1, 0},
+         .bias = true},
+        {.kind = CN_CONV,
+         .name = "b",
+         .in = {1},
+         .channels = 4,
+         .size = {5, 3},
+         .stride = {3, 2},
+         .pad = {4, 2}},
+        {.kind = CN_RELU, .name = "c", .in = {2}},
+        {.kind = CN_CONV,
+         .name = "d",
+         .in = {3},
+         .channels = 2,
+         .size = {1, 1},
+         .stride = {2, 3},
+         .bias = true},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "e", .in = {4}},
+        {.kind = CN_LINEAR, .name = "f", .in = {5}, .channels = 3, .bias = true},
+    };
+    for (size_t n = 1; n < 20; n += 3) check_gradients(COUNT(layers), layers, n, n);
+}
+END_TEST
+
+START_TEST(gradient_norm)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 4},
+        {.kind = CN_BATCH_NORM, .name = "a", .in = {0}},
+        {.kind = CN_CONV, .name = "b", .in = {1}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
+        {.kind = CN_BATCH_NORM, .name = "c", .in = {2}},
+        {.kind = CN_BATCH_NORM, .name = "d", .in = {3}},
+        {.kind = CN_RELU, .name = "e", .in = {4}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "f", .in = {5}},
+        {.kind = CN_LINEAR, .name = "g", .in = {6}, .channels = 4},
+        {.kind = CN_BATCH_NORM, .name = "h", .in = {7}},
+    };
+    for (size_t n = 4; n < 20; n += 5) check_gradients(COUNT(layers), layers, n, n);
+}
+END_TEST
+
+/* Values that several layers read, also twice by one, before and after others have overwritten
+ * theirs. */
+START_TEST(gradient_add)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 4, .width = 5},
+        {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
+        {.kind = CN_ADD, .name = "b", .in = {1, 1}},
+        {.kind = CN_RELU, .name = "c", .in = {2}},
+        {.kind = CN_ADD, .name = "d", .in = {3, 1}},
+        {.kind = CN_BATCH_NORM, .name = "e", .in = {4}},
+        {.kind = CN_ADD, .name = "f", .in = {4, 5}},
+        {.kind = CN_ADD, .name = "g", .in = {6, 4}},
+        {.kind = CN_RELU, .name = "h", .in = {4}},
+        {.kind = CN_ADD, .name = "i", .in = {8, 7}},
+        {.kind = CN_CONV, .name = "j", .in = {9}, .channels = 2, .size = {1, 1}},
+        {.kind = CN_ADD, .name = "k", .in = {0, 10}},
+        {.kind = CN_RELU, .name = "l", .in = {11}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "m", .in = {12}},
+    };
+    check_gradients(COUNT(layers), layers, 11, 1);
+}
+END_TEST
+
+START_TEST(gradient_pool)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 13, .width = 11},
+        {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
+        {.kind = CN_POOL_MAX,
+         .name = "b",
+         .in = {1},
+         .size = {3, 2},
+         .stride = {2, 1},
+         .pad = {1, 1}},
+        {.kind = CN_POOL_AVERAGE,
+         .name = "c",
+         .in = {2},
+         .size = {2, 3},
+         .stride = {1, 3},
+         .pad = {1, 2}},
+        {.kind = CN_PAD_CHANNELS, .name = "d", .in = {3}, .before = 2, .after = 1},
+        {.kind = CN_POOL_AVERAGE, .name = "e", .in = {1}, .size = {1, 1}, .stride = {2, 2}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "f", .in = {4}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "g", .in = {5}},
+        {.kind = CN_PAD_CHANNELS, .name = "h", .in = {7}, .before = 0, .after = 3},
+        {.kind = CN_ADD, .name = "i", .in = {6, 8}},
+    };
+    for (size_t n = 1; n < 20; n += 5) check_gradients(COUNT(layers), layers, n, n);
+}
+END_TEST
+
+/* Networks drawn at random: any layer that fits, reading any earlier one; what nobody reads is
+ * added up at the end. */
+static size_t random_network(cn_random *random, cn_layer *layers)
+{
+    enum { BODY = 9 };
+    size_t count = 1, shapes[64][3], ends[64], end_count = 0;
+    bool read[64] = {false};
+    layers[0] = (cn_layer){.kind = CN_INPUT,
+                           .channels = 1 + cn_random_below(random, 3),
+                           .height = 1 + cn_random_below(random, 9),
+                           .width = 1 + cn_random_below(random, 9)};
+    shapes[0][0] = layers[0].channels, shapes[0][1] = layers[0].height,
+    shapes[0][2] = layers[0].width;
+    while (count < BODY) {
+        cn_layer l = {
+            .in = {cn_random_below(random, 3) ? count - 1 : cn_random_below(random, count),
+                   cn_random_below(random, count)}};
+        size_t *in = shapes[l.in[0]], *other = shapes[l.in[1]], *out = shapes[count];
+        static const cn_kind kinds[] = {CN_CONV, CN_CONV,         CN_BATCH_NORM, CN_RELU,
+                                        CN_ADD,  CN_PAD_CHANNELS, CN_POOL_MAX,   CN_POOL_AVERAGE};
+        l.kind = kinds[cn_random_below(random, COUNT(kinds))];
+        memcpy(out, in, sizeof shapes[0]);
+        if (l.kind == CN_ADD && memcmp(in, other, sizeof shapes[0])) continue;
+        if (l.kind == CN_BATCH_NORM && in[1] * in[2] < 4) continue; /* two points have no slope */
+        if (l.kind == CN_PAD_CHANNELS) {
+            l.before = cn_random_below(random, 3);
+            l.after = cn_random_below(random, 3);
+            out[0] += l.before + l.after;
+        }
+        bool fits = true;
+        if (l.kind == CN_CONV || l.kind == CN_POOL_MAX || l.kind == CN_POOL_AVERAGE)
+            for (size_t axis = 0; axis < 2; axis++) {
+                l.size[axis] = 1 + cn_random_below(random, 4);
+                l.stride[axis] = 1 + cn_random_below(random, 3);
+                l.pad[axis] = cn_random_below(random, l.kind == CN_CONV ? 4 : l.size[axis]);
+                fits = fits && in[axis + 1] + 2 * l.pad[axis] >= l.size[axis];
+                if (fits)
+                    out[axis + 1] =
+                        (in[axis + 1] + 2 * l.pad[axis] - l.size[axis]) / l.stride[axis] + 1;
+            }
+        if (!fits) continue;
+        if (l.kind == CN_CONV) {
+            out[0] = l.channels = 1 + cn_random_below(random, 5);
+            l.bias = cn_random_below(random, 2);
+        }
+        read[l.in[0]] = true;
+        if (l.kind == CN_ADD) read[l.in[1]] = true;
+        layers[count++] = l;
+    }
+    for (size_t i = 0; i < BODY; i++) {
+        if (read[i]) continue;
+        layers[count] = (cn_layer){.kind = CN_GLOBAL_AVERAGE, .in = {i}};
+        layers[count + 1] = (cn_layer){
+            .kind = CN_LINEAR, .in = {count}, .channels = 4, .bias = cn_random_below(random, 2)};
+        ends[end_count++] = count + 1;
+        count += 2;
+    }
+    for (size_t i = 1, sum = ends[0]; i < end_count; i++, sum = count++)
+        layers[count] = (cn_layer){.kind = CN_ADD, .in = {sum, ends[i]}};
+    for (size_t i = 0; i < count; i++) snprintf(layers[i].name, sizeof layers[i].name, "l%zu", i);
+    return count;
+}
+
+START_TEST(gradient_random)
+{
+    for (uint64_t seed = 1; exact && (double)seed <= fmax(5, 300 * scale()); seed++) {
+        cn_random random = {seed};
+        cn_layer layers[64];
+        const size_t count = random_network(&random, layers);
+        check_gradients(count, layers, 1 + cn_random_below(&random, 20), seed);
+    }
+}
+END_TEST
+
+/* ---- the same whatever the number of threads, bit for bit ---- */
+
+static void train_two_steps(size_t threads, cn_real *result, size_t capacity)
+{
+    cn_random random = {3};
+    cn_error err = {""};
+    const size_t n = scale() < 1 ? 20 : 75; /* more slices than lanes, and the last one not full */
+    uint8_t labels[75];
+    cn_net *net = cn_resnet(8, 10, &(cn_options){.batch = n, .threads = threads, .seed = 1}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    cn_real *images = random_images(&random, net, n, labels);
+    for (int step = 0; step < 2; step++) {
+        cn_forward(net, n, images, true);
+        cn_loss(net, labels, NULL);
+        cn_backward(net);
+        cn_sgd_step(net, &(cn_sgd){.rate = 0.1, .momentum = 0.9, .decay = 1e-4});
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < net->param_count; i++) {
+        ck_assert_uint_le(at + net->params[i].count, capacity);
+        memcpy(result + at, net->params[i].value, net->params[i].count * sizeof *result);
+        at += net->params[i].count;
+    }
+    free(images);
+    cn_destroy(net);
+}
+
+START_TEST(threads_agree)
+{
+    enum { CAPACITY = 100000 };
+    cn_real *one = calloc(CAPACITY, sizeof *one), *many = calloc(CAPACITY, sizeof *many);
+    train_two_steps(1, one, CAPACITY);
+    for (size_t threads = 2; threads <= 5; threads += 3) {
+        train_two_steps(threads, many, CAPACITY);
+        ck_assert_mem_eq(one, many, CAPACITY * sizeof *one);
+    }
+    free(one);
+    free(many);
+}
+END_TEST
+
+/* An image's logits do not depend on its company. */
+START_TEST(batches_agree)
+{
+    cn_random random = {3};
+    cn_error err = {""};
+    uint8_t labels[21];
+    cn_net *net = cn_resnet(8, 10, &(cn_options){.batch = 21, .threads = 2, .seed = 1}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    cn_real *images = random_images(&random, net, 21, labels), all[210];
+    memcpy(all, cn_forward(net, 21, images, false), sizeof all);
+    for (size_t i = 0; i < 21; i++) {
+        const cn_real *one = cn_forward(net, 1, images + i * CN_PIXELS, false);
+        for (size_t c = 0; c < 10; c++)
+            ck_assert_double_lt(fabs((double)(one[c] - all[i * 10 + c])), exact ? 1e-12 : 1e-4);
+    }
+    ck_assert_ptr_null(cn_forward(net, 0, images, false));
+    ck_assert_ptr_null(cn_forward(net, 22, images, false));
+    free(images);
+    cn_destroy(net);
+}
+END_TEST
+
+/* ---- networks ---- */
+
+START_TEST(networks)
+{
+    cn_error err = {""};
+    char text[8192];
+    ck_assert_uint_eq(cn_resnet_layers(21, 10, NULL, 0), 0);
+    ck_assert_ptr_null(cn_resnet(21, 10, NULL, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "21"));
+    cn_net *net = cn_resnet(20, 10, NULL, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    size_t elements = 0;
+    for (size_t i = 0; i < net->param_count; i++)
+        elements += net->params[i].trained ? net->params[i].count : 0;
+    ck_assert_uint_eq(elements, 269722); /* PyTorch's count */
+    ck_assert_str_eq(net->model, "resnet20");
+    const cn_layer *cut = &net->layers[cn_find_layer(net, "layer2.0.shortcut")];
+    ck_assert_uint_eq(cut->before, 8);
+    ck_assert_uint_eq(cut->after, 8);
+    ck_assert_uint_eq(cn_find_layer(net, "layer9"), CN_NONE);
+    ck_assert_uint_eq(net->params[cn_find_param(net, "linear.weight")].shape[1], 64);
+    const size_t length = cn_summary(net, NULL, 0);
+    ck_assert_uint_lt(length, sizeof text);
+    ck_assert_uint_eq(cn_summary(net, text, sizeof text), length);
+    ck_assert_uint_eq(strlen(text), length);
+    cn_destroy(net);
+
+    static const struct {
+        const char *word; /* in the sentence */
+        cn_layer layer;
+    } bad[] = {
+        {"not before it", {.kind = CN_RELU, .name = "x", .in = {1}}},
+        {"does not fit", {.kind = CN_CONV, .name = "x", .channels = 1, .size = {6, 1}}},
+        {"one pixel", {.kind = CN_LINEAR, .name = "x", .channels = 1}},
+        {"last layer", {.kind = CN_RELU, .name = "x"}},
+        {"both called", {.kind = CN_RELU, .name = "image"}},
+        {"no name", {.kind = CN_RELU, .name = ""}},
+        {"no name", {.kind = CN_RELU, .name = "a b"}},
+        {"empty or too large", {.kind = CN_CONV, .name = "x", .size = {5, 5}}},
+        {"too large", {.kind = CN_CONV, .name = "x", .channels = 1000000000, .size = {5, 5}}},
+        {"above the limit",
+         {.kind = CN_CONV, .name = "x", .channels = 1, .pad = {SIZE_MAX / 2, 0}}},
+        {"windows", {.kind = CN_POOL_MAX, .name = "x", .size = {2, 2}, .pad = {2, 0}}},
+        {"only layer 0", {.kind = CN_INPUT, .name = "x", .channels = 1, .height = 1, .width = 1}},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        const cn_layer layers[] = {
+            {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 5},
+            bad[i].layer};
+        ck_assert_ptr_null(cn_create("", 2, layers, NULL, &err));
+        ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%zu: %s", i, err.text);
+    }
+    ck_assert_ptr_null(cn_create("", 0, bad[0].word ? &bad[0].layer : NULL, NULL, NULL));
+}
+END_TEST
+
+/* ---- optimizer ---- */
+
+START_TEST(sgd)
+{
+    cn_error err = {""};
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 1, .height = 1, .width = 1},
+        {.kind = CN_LINEAR, .name = "x", .channels = 2}};
+    for (int nesterov = 0; nesterov < 2; nesterov++) {
+        cn_net *net = cn_create("", 2, layers, NULL, &err);
+        ck_assert_msg(net != NULL, "%s", err.text);
+        cn_param *p = &net->params[0];
+        double w = 1.5, m = 0;
+        p->value[0] = 1.5;
+        for (int step = 0; step < 4; step++) {
+            const double g = 0.25 * step - 0.5, whole = g + 0.01 * w;
+            p->gradient[0] = (cn_real)g;
+            cn_sgd_step(
+                net, &(cn_sgd){.rate = 0.1, .momentum = 0.9, .decay = 0.01, .nesterov = nesterov});
+            m = 0.9 * m + whole;
+            w -= 0.1 * (nesterov ? whole + 0.9 * m : m);
+            ck_assert_double_lt(fabs((double)p->value[0] - w), exact ? 1e-14 : 1e-6);
+        }
+        cn_sgd_reset(net);
+        ck_assert(p->momentum[0] == 0);
+        cn_destroy(net);
+    }
+}
+END_TEST
+
+START_TEST(rates)
+{
+    const size_t at[] = {100, 150};
+    ck_assert_double_eq_tol(cn_rate_step(0.1, 0.1, 99, 2, at), 0.1, 1e-15);
+    ck_assert_double_eq_tol(cn_rate_step(0.1, 0.1, 100, 2, at), 0.01, 1e-15);
+    ck_assert_double_eq_tol(cn_rate_step(0.1, 0.1, 199, 2, at), 0.001, 1e-15);
+    ck_assert_double_eq_tol(cn_rate_cosine(0.1, 0, 100), 0.1, 1e-15);
+    ck_assert_double_eq_tol(cn_rate_cosine(0.1, 50, 100), 0.05, 1e-15);
+    ck_assert_double_eq_tol(cn_rate_cosine(0.1, 100, 100), 0, 1e-15);
+}
+END_TEST
+
+/* ---- data ---- */
+
+START_TEST(random_numbers)
+{
+    enum { N = 1000 };
+    cn_random random = {1};
+    size_t indices[N], counts[7] = {0};
+    bool seen[N] = {false};
+    double mean = 0, square = 0;
+    ck_assert_uint_eq(cn_random_bits(&random),
+                      0x910a2dec89025cc1u); /* splitmix64's first number for seed 1 */
+    for (size_t i = 0; i < 7 * N; i++) counts[cn_random_below(&random, 7)]++;
+    for (size_t i = 0; i < 7; i++) ck_assert(counts[i] > 850 && counts[i] < 1150);
+    for (size_t i = 0; i < N; i++) {
+        const double x = cn_random_normal(&random);
+        mean += x / N;
+        square += x * x / N;
+        indices[i] = i;
+    }
+    ck_assert(fabs(mean) < 0.15 && fabs(square - 1) < 0.15);
+    cn_shuffle(&random, N, indices);
+    for (size_t i = 0; i < N; i++) {
+        ck_assert(indices[i] < N && !seen[indices[i]]);
+        seen[indices[i]] = true;
+    }
+}
+END_TEST
+
+START_TEST(augmentation)
+{
+    cn_error err = {""};
+    cn_data data;
+    ck_assert_msg(cn_data_shapes(3, 9, &data, &err), "%s", err.text);
+    static cn_real plain[CN_PIXELS], other[CN_PIXELS];
+    uint8_t label;
+    const size_t index = 2;
+    cn_random random = {4};
+    cn_draw(&data, 1, &index, NULL, plain, &label);
+    ck_assert_int_eq(label, 2);
+    const float byte = data.pixels[2 * CN_PIXELS + 1024 + 5];
+    ck_assert_double_eq_tol((double)plain[1024 + 5], (double)((byte / 255 - 0.456f) / 0.224f),
+                            1e-6);
+    for (int round = 0; round < 40; round++) {
+        cn_draw(&data, 1, &index, &random, other, &label);
+        int found = 0; /* is it one of the 81 crops, mirrored or not? */
+        for (int k = 0; k < 162; k++) {
+            bool same = true;
+            for (int y = 0; same && y < 32; y++)
+                for (int x = 0; same && x < 32; x++) {
+                    const int fy = y + k / 2 % 9 - 4, fx = (k % 2 ? 31 - x : x) + k / 18 - 4;
+                    const bool in = fy >= 0 && fy < 32 && fx >= 0 && fx < 32;
+                    same = other[y * 32 + x] == (in ? plain[fy * 32 + fx] : 0);
+                }
+            found += same;
+        }
+        ck_assert_int_ge(found, 1);
+    }
+    cn_data_free(&data);
+}
+END_TEST
+
+START_TEST(cifar_errors)
+{
+    cn_error err = {""};
+    cn_data data = {0};
+    char folder[64], path[128];
+    ck_assert(!cn_data_cifar10("/nonexistent", true, &data, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/data_batch_1.bin"));
+    snprintf(folder, sizeof folder, "/tmp/test_convnet_%ld", (long)getpid());
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    snprintf(path, sizeof path, "%s/test_batch.bin", folder);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    for (int i = 0; i < 2 * (CN_PIXELS + 1) + 5; i++) fputc(i == CN_PIXELS + 1 ? 3 : 0, file);
+    fclose(file);
+    ck_assert(!cn_data_cifar10(folder, false, &data, &err));
+    ck_assert_msg(strstr(err.text, "record 3 of 10000") != NULL, "%s", err.text);
+    remove(path);
+    remove(folder);
+}
+END_TEST
+
+/* Trains on 5,000 shapes; returns how many of 2,000 others are classified rightly. */
+static double learn(cn_net *net, size_t epochs, double rate, bool augment)
+{
+    enum { N = 5000, TEST = 2000, BATCH = 128 };
+    cn_error err = {""};
+    cn_data train, test;
+    cn_random random = {1};
+    ck_assert(cn_data_shapes(N, 1, &train, &err) && cn_data_shapes(TEST, 2, &test, &err));
+    cn_real *images = malloc(BATCH * CN_PIXELS * sizeof *images);
+    uint8_t labels[BATCH];
+    size_t indices[N], step = 0;
+    for (size_t i = 0; i < N; i++) indices[i] = i;
+    for (size_t epoch = 0; epoch < epochs; epoch++) {
+        cn_shuffle(&random, N, indices);
+        for (size_t at = 0; at + BATCH <= N; at += BATCH, step++) {
+            cn_draw(&train, BATCH, indices + at, augment ? &random : NULL, images, labels);
+            cn_forward(net, BATCH, images, true);
+            cn_loss(net, labels, NULL);
+            cn_backward(net);
+            cn_sgd_step(net, &(cn_sgd){.rate = cn_rate_cosine(rate, step, epochs * (N / BATCH)),
+                                       .momentum = 0.9,
+                                       .decay = 5e-4,
+                                       .nesterov = true});
+        }
+    }
+    const size_t right = cn_evaluate(net, &test, NULL, NULL);
+    cn_data_free(&train);
+    cn_data_free(&test);
+    free(images);
+    return 100.0 * (double)right / TEST;
+}
+
+START_TEST(shapes_need_convolutions)
+{
+    if (exact) return; /* the float build tells it */
+    if (scale() < 1) {
+        printf("skipped: learning, which takes long, as MSKP_TEST_SCALE is below 1\n");
+        return;
+    }
+    cn_error err = {""};
+    const cn_options options = {.batch = 128, .threads = 2, .seed = 1};
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 3, .height = 32, .width = 32},
+        {.kind = CN_CONV, .name = "all", .channels = 10, .size = {32, 32}, .bias = true}};
+    cn_net *linear = cn_create("", 2, layers, &options, &err),
+           *net = cn_resnet(8, 10, &options, &err);
+    ck_assert_msg(linear && net, "%s", err.text);
+    const double low = fmax(learn(linear, 10, 0.001, false), learn(linear, 5, 0.0001, false));
+    const double high = learn(net, 5, 0.2, true);
+    printf("shapes: linear classifier %.2f %%, resnet8 after 5 epochs %.2f %% of 2000\n", low,
+           high);
+    ck_assert_double_lt(low, 60);
+    ck_assert_double_gt(high, 90);
+    cn_destroy(linear);
+    cn_destroy(net);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("convnet");
+    TCase *cases = tcase_create("convnet");
+    tcase_set_timeout(cases, 300);
+    tcase_add_test(cases, gradient_conv);
+    tcase_add_test(cases, gradient_norm);
+    tcase_add_test(cases, gradient_add);
+    tcase_add_test(cases, gradient_pool);
+    tcase_add_test(cases, gradient_random);
+    tcase_add_test(cases, threads_agree);
+    tcase_add_test(cases, batches_agree);
+    tcase_add_test(cases, networks);
+    tcase_add_test(cases, sgd);
+    tcase_add_test(cases, rates);
+    tcase_add_test(cases, random_numbers);
+    tcase_add_test(cases, augmentation);
+    tcase_add_test(cases, cifar_errors);
+    tcase_add_test(cases, shapes_need_convolutions);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
