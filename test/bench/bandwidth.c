@@ -20,7 +20,7 @@
 
 #include "interpreter/base.h"
 #include "mskp.h"
-#include "timing/timing.h"
+#include "timing.h"
 #include "zoo/zoo.h"
 
 /* ---- networks ---- */

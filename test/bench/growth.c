@@ -23,7 +23,7 @@
 #endif
 
 #include "mskp.h"
-#include "timing/timing.h"
+#include "timing.h"
 
 static int failed_with(const mskp_error *err)
 {

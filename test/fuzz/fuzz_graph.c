@@ -10,10 +10,10 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "calls/calls.h"
 #include "fuzz.h"
 #include "interpreter/handing.h"
 #include "interpreter/walk.h"
+#include "random_calls/random_calls.h"
 
 uint64_t trial_seed;
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "little/little.h"
+#include "small_network/small_network.h"
 
 enum { MOST_UNITS = 64, ROOM = 4096 };
 

@@ -1,0 +1,159 @@
+/* The network described, its tensors shown, a plan carried out. */
+#include "mskp_convnet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- describe ---- */
+
+static mskp_param param_handle(size_t index)
+{
+    return (mskp_param){index == CN_NONE ? 0 : (uint32_t)index + 1};
+}
+
+static mskp_value describe_pool(const cn_layer *l, mskp_graph *graph, mskp_value in)
+{
+    mskp_pool_desc desc = {.kind = l->kind == CN_POOL_MAX ? MSKP_POOL_MAX : MSKP_POOL_AVERAGE};
+    for (size_t axis = 0; axis < 2; axis++) {
+        desc.size[axis] = l->size[axis];
+        desc.stride[axis] = l->stride[axis];
+        desc.pad_before[axis] = desc.pad_after[axis] = l->pad[axis];
+    }
+    return mskp_pool(graph, l->name, in, &desc);
+}
+
+static mskp_value describe_conv(const cn_layer *l, mskp_graph *graph, mskp_value in)
+{
+    mskp_conv_desc desc = {.weight = param_handle(l->weight), .bias = param_handle(l->shift)};
+    for (size_t axis = 0; axis < 2; axis++) {
+        desc.stride[axis] = l->stride[axis];
+        desc.pad_before[axis] = desc.pad_after[axis] = l->pad[axis];
+    }
+    return mskp_conv(graph, l->name, in, &desc);
+}
+
+/* Each layer is one value, made in order: layer i is value i + 1. */
+static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
+{
+    const mskp_value a = {(uint32_t)l->in[0] + 1}, b = {(uint32_t)l->in[1] + 1};
+    switch (l->kind) {
+    case CN_INPUT:
+        return mskp_input(graph, l->name, l->channels, 2, (size_t[]){l->height, l->width});
+    case CN_CONV:
+        return describe_conv(l, graph, a);
+    case CN_BATCH_NORM:
+        return mskp_norm(graph, l->name, a,
+                         &(mskp_norm_desc){.scale = param_handle(l->weight),
+                                           .shift = param_handle(l->shift),
+                                           .mean = param_handle(l->mean),
+                                           .variance = param_handle(l->variance)});
+    case CN_RELU:
+        return mskp_activation(graph, l->name, a, &(mskp_activation_desc){.kind = MSKP_RELU});
+    case CN_ADD:
+        return mskp_combine(graph, l->name, MSKP_ADD, 2, (mskp_value[]){a, b});
+    case CN_PAD_CHANNELS:
+        return mskp_pad_channels(graph, l->name, a, l->before, l->after);
+    case CN_POOL_MAX:
+    case CN_POOL_AVERAGE:
+        return describe_pool(l, graph, a);
+    case CN_GLOBAL_AVERAGE:
+        return mskp_pool(graph, l->name, a, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+    case CN_LINEAR:
+        return mskp_linear(graph, l->name, a, param_handle(l->weight), param_handle(l->shift));
+    }
+    return (mskp_value){0};
+}
+
+void cn_describe(const cn_net *net, mskp_graph *graph)
+{
+    mskp_value last = {0};
+    for (size_t i = 0; i < net->param_count; i++)
+        mskp_parameter(graph, net->params[i].name, (uint32_t)net->params[i].dims,
+                       net->params[i].shape);
+    for (size_t i = 0; i < net->layer_count; i++) last = describe_layer(&net->layers[i], graph);
+    mskp_output(graph, last);
+}
+
+/* ---- sets ---- */
+
+static void show(const cn_param *p, void *data, mskp_tensor *view)
+{
+    *view = (mskp_tensor){.data = data, .dtype = CN_DTYPE, .ndim = (uint32_t)p->dims};
+    memcpy(view->shape, p->shape, sizeof p->shape);
+}
+
+void cn_values(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].value, &set[i + 1]);
+}
+
+void cn_gradients(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].gradient, &set[i + 1]);
+}
+
+void cn_momentum(const cn_net *net, mskp_tensor *set)
+{
+    for (size_t i = 0; i < net->param_count; i++)
+        show(&net->params[i], net->params[i].momentum, &set[i + 1]);
+}
+
+/* ---- surgery ---- */
+
+/* The layers' new widths and paddings. All other shapes follow from them. */
+static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count,
+                        cn_layer *layers)
+{
+    for (size_t i = 0; i < count; i++) {
+        cn_layer *l = &layers[i];
+        if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
+            mskp_plan_param(plan, param_handle(l->weight), 0, &l->channels);
+        } else if (l->kind == CN_PAD_CHANNELS) {
+            const mskp_value v = mskp_value_find(graph, l->name);
+            const size_t end = l->channels - l->after;
+            l->after = mskp_plan_count(plan, v, end, l->after);
+            l->before = mskp_plan_count(plan, v, 0, l->before);
+        }
+    }
+}
+
+typedef struct cutting {
+    const mskp_plan *plan;
+    size_t params;
+    mskp_tensor *values, *momentum;
+} cutting;
+
+static bool cut(void *context, cn_error *err)
+{
+    const cutting *c = context;
+    mskp_error error = {0};
+    mskp_move moves[] = {{c->values, NULL}, {c->momentum, NULL}};
+    if (!mskp_plan_cut(c->plan, c->params, 2, moves, &error)) return true;
+    if (err) snprintf(err->text, sizeof err->text, "%s", error.text);
+    return false;
+}
+
+bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err)
+{
+    const size_t n = net->param_count;
+    cn_layer *layers = malloc(net->layer_count * sizeof *layers);
+    mskp_tensor *sets = calloc(2 * (n + 1), sizeof *sets);
+    cutting c = {.plan = plan, .params = n, .values = sets, .momentum = sets ? sets + n + 1 : NULL};
+    bool good = false;
+    if (layers && sets) {
+        memcpy(layers, net->layers, net->layer_count * sizeof *layers);
+        take_widths(graph, plan, net->layer_count, layers);
+        cn_values(net, c.values);
+        cn_momentum(net, c.momentum);
+        good = cn_resize(net, layers, cut, &c, err);
+    } else if (err) {
+        snprintf(err->text, sizeof err->text, "no memory for a list of %zu layers",
+                 net->layer_count);
+    }
+    free(layers);
+    free(sets);
+    return good;
+}

@@ -1,0 +1,46 @@
+# The examples that need nothing but the packages of `make setup`.
+#
+# examples/*.c are programs of one page each. examples/runtime/*.c is a small runtime for convolutional networks, which
+# knows nothing of mskp; examples/bridges/convnet is the bridge between the two. examples/programs/masksparsity/*.c is
+# the main job, and examples/programs/common/*.c is what all programs share.
+
+RUNTIME_FLAGS = -Iexamples/runtime -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
+RUNTIME_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
+EXAMPLE_FLAGS = -Iexamples/bridges/convnet -Iexamples/programs $(RUNTIME_FLAGS)
+
+RUNTIME_OBJECTS := $(call objects,$(wildcard examples/runtime/*.c))
+CONVNET_BRIDGE := $(call objects,$(wildcard examples/bridges/convnet/*.c))
+COMMON_OBJECTS := $(call objects,$(wildcard examples/programs/common/*.c))
+MASKSPARSITY_OBJECTS := $(call objects,$(wildcard examples/programs/masksparsity/*.c))
+
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+MASKSPARSITY = $(BUILD)/masksparsity
+RUNTIME = $(BUILD)/libruntime.a
+RUNTIME_F64 = $(BUILD)/libruntime_f64.a
+COMMON = $(BUILD)/libcommon.a
+
+EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(call double,$(RUNTIME_OBJECTS)) \
+	$(CONVNET_BRIDGE) $(call double,$(CONVNET_BRIDGE)) $(COMMON_OBJECTS) $(MASKSPARSITY_OBJECTS)
+
+.PHONY: demo
+
+$(BUILD)/examples/%: FLAGS = $(EXAMPLE_FLAGS)
+$(BUILD)/f64/examples/%: FLAGS = $(EXAMPLE_FLAGS) -DCN_DOUBLE
+# The runtime is compiled as if there were nothing beside it.
+$(BUILD)/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS)
+$(BUILD)/f64/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS) -DCN_DOUBLE
+
+$(RUNTIME): $(RUNTIME_OBJECTS)
+$(RUNTIME_F64): $(call double,$(RUNTIME_OBJECTS))
+$(COMMON): $(COMMON_OBJECTS)
+
+$(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(LIB_LIBS)
+
+$(MASKSPARSITY): $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(RUNTIME_LIBS)
+
+demo: $(MASKSPARSITY) ## run the example: train, prune and compare on synthetic images
+	$(MASKSPARSITY)

@@ -1,0 +1,45 @@
+/* Command lines of "--name value" and "--name=value", read by a table. */
+#ifndef COMMON_ARGS_H
+#define COMMON_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum arg_kind {
+    ARG_PATH,          /* const char *: points into argv */
+    ARG_NUMBER,        /* double, from least to most */
+    ARG_COUNT,         /* size_t, from least to most */
+    ARG_COUNTS,        /* size_t[least], each at most `most`: 3,2,1 */
+    ARG_CHOICE,        /* size_t: the index of the word in `value` */
+    ARG_CHOICE_NUMBER, /* size_t: the number that the word ends with */
+    ARG_FLAG,          /* bool; takes no value */
+    ARG_WORDS,         /* arg_words, at most `most`: one for each time that it is given */
+} arg_kind;
+
+enum { ARG_MOST_WORDS = 64 };
+typedef struct arg_words {
+    size_t count;
+    const char *text[ARG_MOST_WORDS]; /* into argv */
+} arg_words;
+
+typedef struct arg {
+    /* name "": what has no -- before it, as ARG_WORDS. value: what the help text shows; of a choice,
+     * the words: a|b|c */
+    const char *name, *value;
+    arg_kind kind;
+    size_t offset; /* of the field, in the struct that is filled in */
+    double least, most;
+    const char *help;
+} arg;
+
+/* Fills in fields of *to that the command line names. On failure `text` says why. */
+bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size,
+               char *text);
+/* Writes a sentence into text; returns false. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+bool args_refuse(size_t size, char *text, const char *format, ...);
+void args_help(size_t n, const arg *table);
+
+#endif

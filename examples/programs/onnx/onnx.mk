@@ -1,0 +1,62 @@
+# mskp-onnx, which prunes ONNX files, and its tests.
+#
+# examples/programs/onnx/*.c is the program. Its tests are test/onnx/test_*.c, which link all of it but mskp-onnx.c and
+# the other test/onnx/*.c, and the scripts test/onnx/check-*. protoc-c makes onnx/onnx.pb-c.h and its source of the
+# package's onnx.proto; they are not ours to mend.
+
+PROTOC_C ?= protoc-c
+ONNX_PROTO ?= /usr/include
+ONNX := examples/programs/onnx
+ONNX_FLAGS = -I$(ONNX) -Iexamples/programs -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c)
+ONNX_LIBS = $$($(PKG_CONFIG) --libs libprotobuf-c) -lm
+ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
+
+ONNX_OBJECTS := $(call objects,$(wildcard $(ONNX)/*.c))
+ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
+# All of the program but main, which is what its tests link.
+ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(LIBRARY)
+ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
+ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%,$(wildcard test/onnx/*.c)))
+ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
+ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
+ONNX_REPLAY = $(BUILD)/test/onnx/fuzz_onnx
+OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
+
+.PHONY: onnx check-onnx onnx-objects
+
+onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
+
+check-onnx: $(ONNX_TESTS) $(ONNX_REPLAY) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_REPLAY) $(ONNX_SCRIPTS)
+
+onnx-objects: $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
+
+$(ONNX_PROTOCOL).c: $(BUILD)/flags | setup-onnx
+	$(call say,GEN)
+	@mkdir -p $(@D)
+	$(Q)$(PROTOC_C) --c_out=$(BUILD) -I $(ONNX_PROTO) onnx/onnx.proto
+$(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
+	@touch $@
+
+$(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
+$(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
+$(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
+$(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
+	$(call say,CC)
+	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(ONNX_PARTS)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_TEST_LIBS)
+
+$(ONNX_REPLAY): $(BUILD)/test/onnx/fuzz_onnx.o $(BUILD)/test/fuzz/replay.o $(ONNX_PARTS)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(BUILD)/fuzzer_onnx: $(BUILD)/test/onnx/fuzz_onnx.o $(ONNX_PARTS)
+	$(call say,LINK)
+	$(Q)$(LINK) -fsanitize=fuzzer $(ONNX_LIBS)

@@ -1,0 +1,58 @@
+# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources.
+
+# The soname counts incompatible changes; the version is written in the header alone.
+SONAME = libmskp.so.0
+VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' \
+	include/mskp.h)
+
+# What the library may need; --as-needed drops what it does not.
+LIB_LIBS = -lopenblas -lm
+LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
+
+LIB_SOURCES := $(wildcard lib/*.c lib/*/*.c)
+LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
+LIBRARY = $(BUILD)/libmskp.a
+SHARED = $(BUILD)/$(SONAME)
+EVERY_OBJECT += $(LIB_OBJECTS)
+
+.PHONY: library install uninstall installcheck
+
+library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
+
+$(BUILD)/lib/%: FLAGS = $(LIB_FLAGS)
+
+$(LIBRARY): $(LIB_OBJECTS)
+
+$(SHARED): $(LIB_OBJECTS) lib/mskp.map $(BUILD)/sources
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(LIB_LIBS)
+
+$(BUILD)/libmskp.so: $(SHARED)
+	$(Q)ln -sf $(SONAME) $@
+
+# ---- Installation ----
+# Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
+below = $(subst $(prefix)/,$${prefix}/,$(1))
+FULL_VERSION = libmskp.so.$(VERSION)
+INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
+
+install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
+	$(INSTALL) -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
+	$(INSTALL) -m 644 include/mskp.h '$(DESTDIR)$(includedir)/mskp.h'
+	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
+	$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
+	ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
+		-e 's|@includedir@|$(call below,$(includedir))|' -e 's|@libs@|$(LIB_LIBS)|' \
+		mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
+	$(INSTALL) -m 644 $(INSTALLED_DOCS) '$(DESTDIR)$(docdir)'
+
+uninstall: ## remove what install wrote
+	rm -f '$(DESTDIR)$(includedir)/mskp.h' '$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
+		'$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
+		$(patsubst %,'$(DESTDIR)$(docdir)/%',$(notdir $(INSTALLED_DOCS)))
+	if [ -d '$(DESTDIR)$(docdir)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(docdir)'; fi
+
+installcheck: library ## install to a temporary place and build the consumers from there
+	@$(RUN_TESTS) test/scripts/install-*

@@ -1,0 +1,214 @@
+/* The bridge of the small runtime: what is described is the network, and a network cut by a plan is the
+ * network that was there. */
+#include "mskp_convnet.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N = 5 };
+
+static const double close_enough = sizeof(cn_real) == sizeof(double) ? 1e-11 : 1e-4;
+
+static cn_net *make(size_t depth)
+{
+    cn_error err = {""};
+    cn_random random = {depth};
+    cn_net *net = cn_resnet(depth, 10, &(cn_options){.batch = N, .threads = 2, .seed = 1}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    for (size_t i = 0; i < net->param_count;
+         i++) /* statistics, gammas and betas of a network that has seen something */
+        for (size_t k = 0; net->params[i].dims == 1 && k < net->params[i].count; k++)
+            net->params[i].value[k] += (cn_real)(0.3 * cn_random_unit(&random));
+    return net;
+}
+
+static mskp_graph *describe(const cn_net *net)
+{
+    mskp_error error = {0};
+    mskp_graph *graph = mskp_graph_create(
+        &(mskp_host){.context = (void *)(uintptr_t)net, .parallel_for = cn_parallel_for});
+    ck_assert_ptr_nonnull(graph);
+    cn_describe(net, graph);
+    ck_assert_msg(mskp_graph_finish(graph, &error) == MSKP_OK, "%s", error.text);
+    return graph;
+}
+
+static void random_images(cn_random *random, cn_real *images)
+{
+    for (size_t i = 0; i < N * CN_PIXELS; i++) images[i] = (cn_real)cn_random_normal(random);
+}
+
+START_TEST(description)
+{
+    for (size_t depth = 8; depth <= 20; depth += 6) {
+        cn_net *net = make(depth);
+        mskp_graph *graph = describe(net);
+        const mskp_counts counts = mskp_count(graph);
+        mskp_cost cost = {0};
+        double macs = 0, elements = 0;
+        ck_assert_uint_eq(counts.params, net->param_count);
+        ck_assert_uint_eq(counts.values, net->layer_count);
+        /* 16 + 32 + 64 of the streams (the wider ones contain the narrower), and the first
+         * convolution of each block */
+        ck_assert_uint_eq(counts.units, 64 + (depth - 2) / 6 * (16 + 32 + 64));
+        for (size_t i = 0; i < net->param_count; i++) {
+            const cn_param *p = &net->params[i];
+            size_t shape[MSKP_MAX_DIMS];
+            ck_assert_uint_eq(mskp_param_find(graph, p->name).id, i + 1);
+            ck_assert_uint_eq(mskp_param_info(graph, (mskp_param){(uint32_t)i + 1}, NULL, shape),
+                              p->dims);
+            ck_assert_mem_eq(shape, p->shape, p->dims * sizeof *shape);
+        }
+        for (size_t i = 0; i < net->layer_count; i++) {
+            const cn_layer *l = &net->layers[i];
+            mskp_value_info info;
+            ck_assert_uint_eq(mskp_value_find(graph, l->name).id, i + 1);
+            ck_assert_int_eq(mskp_value_get_info(graph, (mskp_value){(uint32_t)i + 1}, &info, NULL),
+                             MSKP_OK);
+            ck_assert_uint_eq(info.channels, l->channels);
+            for (size_t axis = 0; axis < info.nspatial; axis++)
+                ck_assert_uint_eq(info.spatial[axis], axis ? l->width : l->height);
+            if (l->kind == CN_CONV || l->kind == CN_LINEAR)
+                macs += (double)(net->params[l->weight].count * l->height * l->width);
+        }
+        for (size_t i = 0; i < net->param_count; i++)
+            elements += net->params[i].trained ? (double)net->params[i].count : 0;
+        ck_assert_int_eq(mskp_measure(graph, counts.units, NULL, &cost, NULL, NULL), MSKP_OK);
+        ck_assert(cost.macs == macs);
+        if (depth == 20) ck_assert(macs == 40551040 && elements == 269722);
+        mskp_graph_destroy(graph);
+        cn_destroy(net);
+    }
+}
+END_TEST
+
+/* Gammas and betas of the units that leave := 0; then the cut changes nothing but the size. */
+static void silence(const cn_net *net, const mskp_graph *graph, size_t units, const uint8_t *keep)
+{
+    for (size_t u = 0; u < units; u++) {
+        size_t count;
+        const mskp_member *m = mskp_unit_members(graph, u, &count);
+        for (size_t i = 0; i < count && !keep[u]; i++)
+            if (m[i].roles & (MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT))
+                net->params[m[i].param.id - 1].value[m[i].index] = 0;
+    }
+}
+
+static void check_loaded(const cn_net *net, const cn_real *images, const cn_real *logits)
+{
+    char path[64];
+    cn_error err = {""};
+    snprintf(path, sizeof path, "/tmp/test_describe_%ld", (long)getpid());
+    ck_assert_msg(cn_save(net, path, 0, NULL, &err), "%s", err.text);
+    cn_net *again = cn_load(path, &(cn_options){.batch = N}, &err);
+    remove(path);
+    ck_assert_msg(again != NULL, "%s", err.text);
+    ck_assert_mem_eq(cn_forward(again, N, images, false), logits, N * 10 * sizeof *logits);
+    cn_destroy(again);
+}
+
+static void check_small_graph(const cn_net *net, const mskp_graph *small)
+{
+    mskp_graph *graph = describe(net);
+    const mskp_counts a = mskp_count(graph), b = mskp_count(small);
+    ck_assert_mem_eq(&a, &b, sizeof a);
+    for (uint32_t id = 1; id <= a.params; id++) {
+        size_t p[MSKP_MAX_DIMS] = {0}, q[MSKP_MAX_DIMS] = {0};
+        ck_assert_uint_eq(mskp_param_info(graph, (mskp_param){id}, NULL, p),
+                          mskp_param_info(small, (mskp_param){id}, NULL, q));
+        ck_assert_mem_eq(p, q, sizeof p);
+    }
+    mskp_graph_destroy(graph);
+}
+
+/* One step of training, in which every gradient must be that of the small network: as many as it
+ * has, all finite. */
+static void check_training(cn_net *net, const cn_real *images)
+{
+    const uint8_t labels[N] = {0, 1, 2, 3, 4};
+    cn_forward(net, N, images, true);
+    const double before = cn_loss(net, labels, NULL);
+    for (int step = 0; step < 3; step++) {
+        cn_backward(net);
+        cn_sgd_step(net, &(cn_sgd){.rate = 0.01});
+        cn_forward(net, N, images, true);
+    }
+    ck_assert_double_lt(cn_loss(net, labels, NULL), before);
+}
+
+static void prune_once(size_t depth, double fraction, uint64_t seed)
+{
+    cn_random random = {seed};
+    cn_error err = {""};
+    mskp_error error = {0};
+    cn_net *net = make(depth);
+    mskp_graph *graph = describe(net), *small = NULL;
+    mskp_plan *plan = NULL;
+    const size_t units = mskp_count(graph).units;
+    double *scores = malloc(units * sizeof *scores);
+    uint8_t *keep = malloc(units);
+    static cn_real images[N * CN_PIXELS];
+    cn_real logits[N * 10];
+    ck_assert(scores && keep);
+    for (size_t u = 0; u < units; u++) scores[u] = cn_random_unit(&random);
+    ck_assert_msg(mskp_select(graph, units, scores, &(mskp_rule){.remove_fraction = fraction}, keep,
+                              NULL, &error) == MSKP_OK,
+                  "%s", error.text);
+    silence(net, graph, units, keep);
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
+            net->params[i].momentum[k] = 2 * net->params[i].value[k];
+    random_images(&random, images);
+    memcpy(logits, cn_forward(net, N, images, false), sizeof logits);
+
+    ck_assert_msg(mskp_plan_create(graph, units, keep, &plan, &small, &error) == MSKP_OK, "%s",
+                  error.text);
+    ck_assert_msg(cn_prune(net, graph, plan, &err), "%s", err.text);
+    const cn_real *after = cn_forward(net, N, images, false);
+    for (size_t i = 0; i < N * 10; i++)
+        ck_assert_double_lt(fabs((double)(after[i] - logits[i])),
+                            close_enough * (1 + fabs((double)logits[i])));
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
+            ck_assert(net->params[i].momentum[k] == 2 * net->params[i].value[k]);
+    check_small_graph(net, small);
+    check_loaded(net, images, after);
+    /* A plan for another network: refused, and nothing has changed. */
+    memcpy(logits, after, sizeof logits);
+    ck_assert(!cn_prune(net, graph, plan, &err));
+    ck_assert_uint_ne(strlen(err.text), 0);
+    ck_assert_mem_eq(cn_forward(net, N, images, false), logits, sizeof logits);
+    check_training(net, images);
+    free(scores);
+    free(keep);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    mskp_graph_destroy(graph);
+    cn_destroy(net);
+}
+
+START_TEST(surgery)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) prune_once(8, 0.15 * (double)seed, seed);
+    prune_once(20, 0.5, 7);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("describe");
+    TCase *cases = tcase_create("describe");
+    tcase_set_timeout(cases, 300);
+    tcase_add_test(cases, description);
+    tcase_add_test(cases, surgery);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,653 @@
+/* dlib: networks described by themselves, the penalty in the solver, surgery, and dlib's own files.
+ */
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <unistd.h>
+
+#include "bridges/laws.h"
+#include "mskp_dlib.hpp"
+#include "network.hpp"
+
+/* Last: its macro `fail` is a name of the standard library's. */
+#include <check.h>
+
+using namespace mskp_dlib;
+using solver = masked<dlib::sgd>;
+
+namespace
+{
+
+const double RATE = 0.05, STRENGTH = 0.01;
+const float DECAY = 1e-3F, MOMENTUM = 0.9F;
+const uint32_t ROLES = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT;
+/* Sums of at most 576 products in another order; the networks are 8 layers deep. */
+const double ROUNDING = 1e-5;
+const long long BATCH = 6;
+
+/* ---- networks ---- */
+
+const long SIDE = 16;
+
+/* What network.hpp has not: shapes that add_prev must pad (5 x 5 and 4 x 4), a group of layers that
+ * is repeated, hidden fully connected layers, and a flattened image. */
+template <typename SUBNET> using again = dlib::relu<dlib::bn_con<dlib::con<6, 3, 3, 1, 1, SUBNET>>>;
+template <typename SUBNET>
+using wide = dlib::relu<dlib::add_prev2<dlib::avg_pool<
+    2, 2, 2, 2,
+    dlib::skip1<dlib::tag2<dlib::bn_con<dlib::con<10, 3, 3, 2, 2, dlib::tag1<SUBNET>>>>>>>>;
+template <typename SUBNET>
+using head = dlib::fc<5, dlib::sig<dlib::bn_fc<dlib::fc<12, dlib::max_pool<2, 2, 2, 2, SUBNET>>>>>;
+using odd_net = dlib::loss_multiclass_log<head<
+    wide<dlib::repeat<2, again, dlib::prelu<dlib::con<6, 3, 3, 1, 1, dlib::input<picture>>>>>>>;
+
+/* mult_prev is not known to the bridge. */
+using opaque_net = dlib::loss_multiclass_log<dlib::fc<
+    5, dlib::avg_pool_everything<dlib::relu<dlib::bn_con<dlib::con<
+           8, 3, 3, 1, 1, dlib::mult_prev3<again<dlib::tag3<again<dlib::input<picture>>>>>>>>>>>;
+
+picture example(long side = SIDE)
+{
+    picture p;
+    for (auto &plane : p) plane = dlib::zeros_matrix<float>(side, side);
+    return p;
+}
+
+dlib::resizable_tensor images(unsigned seed, long long n, long side = SIDE)
+{
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    dlib::resizable_tensor x(n, 3, side, side);
+    for (size_t i = 0; i < x.size(); i++) x.host()[i] = normal(random);
+    return x;
+}
+
+const std::vector<unsigned long> LABELS{0, 1, 2, 3, 4, 0};
+
+/* A network that was trained a little, and has no two channels alike. */
+template <typename NET> struct lab {
+    NET net;
+    wiring wires;
+    penalty term{&wires, {}, 0};
+    std::vector<solver> solvers;
+    long side;
+
+    explicit lab(unsigned seed, bool biases = true, long image_side = SIDE) : side(image_side)
+    {
+        std::srand(seed);
+        if (!biases) disable_biases(net);
+        begin();
+        solvers.assign(NET::num_computational_layers, solver(dlib::sgd(DECAY, MOMENTUM), &term));
+        std::mt19937 random(seed);
+        std::uniform_real_distribution<float> gamma(0.5F, 1.5F), shift(-0.5F, 0.5F);
+        spread(MSKP_ROLE_SCALE, [&] { return gamma(random); });
+        spread(MSKP_ROLE_SHIFT, [&] { return shift(random); });
+        for (unsigned i = 0; i < 3; i++) step(seed + i);
+    }
+    lab(const lab &other) : net(other.net), solvers(other.solvers), side(other.side)
+    {
+        begin();
+        term.keep = other.term.keep;
+        for (size_t c = 0; c < solvers.size(); c++) solvers[c] = {other.solvers[c].solver, &term};
+    }
+    lab &operator=(const lab &) = delete;
+
+    void begin()
+    {
+        wires = describe(net, example(side));
+        term.keep.assign(mskp_count(graph()).units, 1);
+    }
+    mskp_graph *graph() const
+    {
+        return wires.graph.get();
+    }
+    double step(unsigned seed)
+    {
+        const double loss =
+            net.compute_parameter_gradients(images(seed, BATCH, side), LABELS.begin());
+        net.update_parameters(solvers, RATE);
+        return loss;
+    }
+    template <typename F> void spread(uint32_t role, F &&draw)
+    {
+        const set s = values(wires, net);
+        for (uint32_t p = 1; p <= wires.params(); p++) {
+            uint32_t roles;
+            size_t n;
+            if (!mskp_param_units(graph(), {p}, 0, &roles, &n) || roles != role) continue;
+            for (size_t i = 0; i < n; i++) static_cast<float *>(s[p].data)[i] = draw();
+        }
+    }
+    void remove(double part, uint64_t seed)
+    {
+        law_random_mask(graph(), part, seed, term.keep.data());
+    }
+    void cut_it()
+    {
+        cut(wires, net, solvers, term.keep);
+    }
+    /* One by one, so that dlib's batch norm uses its running statistics. */
+    std::vector<float> outputs(unsigned seed)
+    {
+        std::vector<float> all;
+        const dlib::resizable_tensor x = images(seed, BATCH, side);
+        dlib::resizable_tensor one(1, 3, side, side);
+        for (size_t i = 0; i < static_cast<size_t>(BATCH); i++) {
+            std::memcpy(one.host(), x.host() + i * one.size(), one.size() * sizeof(float));
+            const dlib::tensor &y = net.subnet().forward(one);
+            all.insert(all.end(), y.host(), y.host() + y.size());
+        }
+        return all;
+    }
+    std::string bytes()
+    {
+        using dlib::serialize;
+        std::stringstream io;
+        NET copy = net;
+        copy.clean();
+        serialize(copy, io);
+        for (const solver &s : solvers) serialize(s, io);
+        return io.str();
+    }
+};
+
+float largest(const std::vector<float> &a, const std::vector<float> &b)
+{
+    float apart = 0;
+    ck_assert_uint_eq(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); i++) apart = std::max(apart, std::fabs(a[i] - b[i]));
+    return apart;
+}
+
+/* What work() throws; "" if it does not. */
+template <typename F> std::string thrown(F &&work)
+{
+    try {
+        work();
+    } catch (const std::exception &e) {
+        return e.what();
+    }
+    return "";
+}
+
+template <typename T> std::string serialized(const T &item)
+{
+    std::stringstream io;
+    serialize(item, io);
+    return io.str();
+}
+
+/* ---- describe ---- */
+
+START_TEST(networks_describe_themselves)
+{
+    lab<residual_net> r(1);
+    mskp_counts n = mskp_count(r.graph());
+    ck_assert_uint_eq(n.units, 64 + 16 + 32 + 64); /* the widest stream, and inside three blocks */
+    ck_assert_uint_eq(n.params, 7 * (2 + 4) + 2);
+    lab<residual_net> without(1, false);
+    n = mskp_count(without.graph());
+    ck_assert_uint_eq(n.units, 64 + 16 + 32 + 64);
+    ck_assert_uint_eq(n.params, 7 * (1 + 4) + 2);
+    lab<odd_net> o(1, true, 10);
+    n = mskp_count(o.graph());
+    ck_assert_uint_eq(n.units, 6 + 6 + 10 + 12);
+}
+END_TEST
+
+START_TEST(unknown_layers_pin_what_they_can_reach)
+{
+    lab<opaque_net> l(3);
+    mskp_value_info v;
+    ck_assert_uint_eq(mskp_count(l.graph()).units, 8);
+    const mskp_value tagged = mskp_value_find(l.graph(), "11.relu");
+    ck_assert_int_eq(mskp_value_get_info(l.graph(), tagged, &v, nullptr), MSKP_OK);
+    ck_assert_uint_eq(v.pinned, 6);
+    ck_assert_int_eq(mskp_value_get_info(l.graph(), v.pinned_by, &v, nullptr), MSKP_OK);
+    ck_assert_str_eq(v.name, "6.mult_prev3");
+    ck_assert_str_eq(v.op, "mult_prev3");
+    l.remove(0.5, 1);
+    lab<opaque_net> small(l);
+    small.cut_it();
+    mskp_penalty all{};
+    all.roles = MSKP_ROLES_UNIT;
+    ck_assert_int_eq(mskp_penalty_zero(l.graph(), l.term.keep.size(), l.term.keep.data(), &all,
+                                       l.wires.params(), values(l.wires, l.net).data(), nullptr),
+                     MSKP_OK);
+    const std::vector<float> a = l.outputs(5), b = small.outputs(5);
+    law_close("an opaque layer", a.size(), a.data(), b.data(), ROUNDING);
+}
+END_TEST
+
+/* ---- penalty ---- */
+
+/* A solver that keeps what it gets, and does nothing. */
+struct recorder {
+    dlib::resizable_tensor seen, none;
+    template <typename LAYER>
+    const dlib::tensor &operator()(float, const LAYER &, const dlib::tensor &gradient)
+    {
+        seen = gradient;
+        none.copy_size(gradient);
+        none = 0;
+        return none;
+    }
+};
+
+START_TEST(the_penalty_lands_in_the_solver)
+{
+    lab<residual_net> l(static_cast<unsigned>(_i), _i % 2 == 0);
+    l.remove(0.4, static_cast<uint64_t>(_i));
+    l.net.compute_parameter_gradients(images(7, BATCH), LABELS.begin());
+    const set v = values(l.wires, l.net), g = gradients(l.wires, l.net);
+    float **v_before = law_copy(l.graph(), v.data()), **g_before = law_copy(l.graph(), g.data());
+    std::vector<masked<recorder>> solvers(residual_net::num_computational_layers,
+                                          {recorder(), &l.term});
+    l.term.strength = STRENGTH;
+    l.net.update_parameters(solvers, RATE);
+    ck_assert_msg(l.term.seconds > 0, "seed %d: the penalty took no time", _i);
+    set seen(l.wires.params() + 1);
+    for (size_t c = 0; c < solvers.size(); c++)
+        place(l.wires, l.wires.layers[c], solvers[c].solver.seen, seen);
+    const size_t hits = law_penalty_landed(l.graph(), l.term.keep.data(), ROLES, STRENGTH, v.data(),
+                                           v_before, seen.data(), g_before);
+    size_t expected = 0; /* by members of units: gamma, beta, and a bias where there is one */
+    for (size_t u = 0; u < l.term.keep.size(); u++) {
+        size_t n;
+        const mskp_member *m = mskp_unit_members(l.graph(), u, &n);
+        for (size_t i = 0; !l.term.keep[u] && i < n; i++) expected += (m[i].roles & ROLES) != 0;
+    }
+    ck_assert_msg(hits == expected, "seed %d: %zu hits, expected %zu", _i, hits, expected);
+    /* dlib's own gradients are not ours to change. */
+    float **g_after = law_copy(l.graph(), g.data());
+    for (size_t p = 1; p <= l.wires.params(); p++)
+        if (g_before[p]) ck_assert_mem_eq(g_before[p], g_after[p], g[p].elements * sizeof(float));
+    law_free(l.graph(), g_after);
+    law_free(l.graph(), g_before);
+    law_free(l.graph(), v_before);
+}
+END_TEST
+
+/* One step of dlib's sgd from the same gradients, with and without. */
+START_TEST(a_step_differs_by_the_penalty_alone)
+{
+    lab<residual_net> with(static_cast<unsigned>(_i), _i % 2 == 0);
+    with.remove(0.4, static_cast<uint64_t>(_i));
+    with.net.compute_parameter_gradients(images(7, BATCH), LABELS.begin());
+    lab<residual_net> without(with), before(with);
+    with.term.strength = STRENGTH;
+    with.net.update_parameters(with.solvers, RATE);
+    without.net.update_parameters(without.solvers, RATE);
+    float **a = law_copy(with.graph(), values(with.wires, with.net).data());
+    float **b = law_copy(with.graph(), values(with.wires, without.net).data());
+    float **w = law_copy(with.graph(), values(with.wires, before.net).data());
+    for (uint32_t p = 1; p <= with.wires.params(); p++) {
+        const char *name;
+        size_t shape[MSKP_MAX_DIMS], count = 1;
+        uint32_t roles;
+        const uint32_t ndim = mskp_param_info(with.graph(), {p}, &name, shape);
+        const uint32_t *unit = mskp_param_units(with.graph(), {p}, 0, &roles, nullptr);
+        for (uint32_t d = 0; d < ndim; d++) count *= shape[d];
+        for (size_t i = 0; a[p] && i < count; i++) {
+            const bool hit = roles & ROLES && unit[i] != MSKP_PINNED && !with.term.keep[unit[i]];
+            const double expected = !hit || w[p][i] == 0 ? 0 : w[p][i] > 0 ? -1 : 1;
+            const double off = double{a[p][i]} - double{b[p][i]} - expected * RATE * STRENGTH;
+            /* three roundings of numbers as large as the weight */
+            const double allowed = hit ? 3 * 6e-8 * (1 + std::fabs(double{w[p][i]})) : 0;
+            ck_assert_msg(std::fabs(off) <= allowed,
+                          "seed %d, %s: number %zu is off by %g, allowed are %g", _i, name, i, off,
+                          allowed);
+        }
+    }
+    law_free(with.graph(), a);
+    law_free(with.graph(), b);
+    law_free(with.graph(), w);
+}
+END_TEST
+
+/* dnn_trainer copies one solver for all layers, and calls them from a thread of its own. */
+START_TEST(dnn_trainer_takes_the_solver)
+{
+    lab<residual_net> l(5);
+    l.remove(0.4, 5);
+    l.solvers.assign(l.solvers.size(), solver(dlib::sgd(DECAY, MOMENTUM), &l.term));
+    lab<residual_net> ours(l), without(l);
+    const dlib::resizable_tensor x = images(8, BATCH);
+    const float *from = x.host();
+    std::vector<picture> pictures(static_cast<size_t>(BATCH), example());
+    for (picture &p : pictures)
+        for (auto &plane : p)
+            for (float &pixel : plane) pixel = *from++;
+    l.term.strength = ours.term.strength = STRENGTH;
+    dlib::dnn_trainer<residual_net, solver> trainer(l.net, l.solvers[0]);
+    trainer.set_learning_rate(RATE);
+    trainer.train_one_step(pictures, LABELS);
+    trainer.get_net();
+    ours.step(8);
+    without.step(8);
+    const auto params = [](residual_net &net) { return dlib::layer<8>(net).layer_details(); };
+    ck_assert(serialized(params(l.net)) == serialized(params(ours.net)));
+    ck_assert(serialized(params(l.net)) != serialized(params(without.net)));
+}
+END_TEST
+
+/* ---- surgery ---- */
+
+/* Counted from dlib's layers. */
+struct count_macs {
+    double &macs;
+    template <typename INPUT> void operator()(size_t, INPUT &) const
+    {
+    }
+    template <long N, long R, long C, int SY, int SX, int PY, int PX, typename S, typename E>
+    void operator()(size_t, dlib::add_layer<dlib::con_<N, R, C, SY, SX, PY, PX>, S, E> &l) const
+    {
+        const auto &d = l.layer_details();
+        const long weights = static_cast<long>(d.get_layer_params().size()) -
+                             (d.bias_is_disabled() ? 0 : d.num_filters());
+        macs += static_cast<double>(weights) *
+                static_cast<double>(l.get_output().nr() * l.get_output().nc());
+    }
+    template <unsigned long N, dlib::fc_bias_mode M, typename S, typename E>
+    void operator()(size_t, dlib::add_layer<dlib::fc_<N, M>, S, E> &l) const
+    {
+        macs += static_cast<double>(l.layer_details().get_weights().size());
+    }
+};
+
+template <typename NET> void zero_removed(lab<NET> &l)
+{
+    mskp_penalty all{};
+    mskp_error err{};
+    all.roles = MSKP_ROLES_UNIT;
+    body<NET, dlib::sgd> b(l.wires, l.net, l.solvers);
+    for (const set *s : {&b.values, &b.momentum}) {
+        mskp_penalty_zero(l.graph(), l.term.keep.size(), l.term.keep.data(), &all, l.wires.params(),
+                          s->data(), &err);
+        ck_assert_msg(!err.status, "%s", err.text);
+    }
+    b.pack_up(l.net);
+}
+
+/* All of the values, running statistics and momentum agree to rounding. */
+template <typename NET> void compare(const char *what, lab<NET> &x, lab<NET> &y)
+{
+    body<NET, dlib::sgd> a(x.wires, x.net, x.solvers), b(y.wires, y.net, y.solvers);
+    const std::pair<const set *, const set *> pairs[] = {{&a.values, &b.values},
+                                                         {&a.momentum, &b.momentum}};
+    for (const auto &pair : pairs) {
+        float **p = law_copy(x.graph(), pair.first->data());
+        float **q = law_copy(y.graph(), pair.second->data());
+        for (uint32_t id = 1; id <= x.wires.params(); id++) {
+            size_t shape[MSKP_MAX_DIMS], n = 1;
+            const char *name;
+            const uint32_t ndim = mskp_param_info(x.graph(), {id}, &name, shape);
+            for (uint32_t d = 0; d < ndim; d++) n *= shape[d];
+            ck_assert(!p[id] == !q[id]);
+            if (p[id])
+                law_close((std::string(what) + ", " + name).c_str(), n, p[id], q[id], ROUNDING);
+        }
+        law_free(x.graph(), p);
+        law_free(y.graph(), q);
+    }
+}
+
+template <typename NET> void exact_sets(lab<NET> &full, lab<NET> &small)
+{
+    body<NET, dlib::sgd> a(full.wires, full.net, full.solvers),
+        b(small.wires, small.net, small.solvers);
+    const std::pair<const set *, const set *> pairs[] = {{&a.values, &b.values},
+                                                         {&a.momentum, &b.momentum}};
+    for (const auto &pair : pairs) {
+        float **before = law_copy(full.graph(), pair.first->data());
+        law_cut_exact(full.graph(), full.term.keep.data(), before, small.graph(),
+                      pair.second->data());
+        law_free(full.graph(), before);
+    }
+}
+
+template <typename NET> void same_from_file(lab<NET> &small, unsigned seed)
+{
+    char path[] = "/tmp/test_dlib.XXXXXX";
+    const int file = mkstemp(path);
+    ck_assert_int_ne(file, -1);
+    close(file);
+    dlib::serialize(path) << small.net;
+    lab<NET> loaded(seed + 100, true, small.side); /* other numbers, full widths */
+    dlib::deserialize(path) >> loaded.net;
+    std::remove(path);
+    const std::vector<float> a = small.outputs(seed), b = loaded.outputs(seed);
+    ck_assert_msg(a == b, "seed %u: the file computes something else, by %g", seed,
+                  static_cast<double>(largest(a, b)));
+    loaded.begin();
+    ck_assert_uint_eq(mskp_count(loaded.graph()).units, mskp_count(small.graph()).units);
+}
+
+template <typename NET> void surgery(unsigned seed, bool biases, long side)
+{
+    lab<NET> full(seed, biases, side);
+    full.remove(0.4, seed);
+    lab<NET> zeroed(full), small(full);
+    mskp_cost promised, cost;
+    double macs = 0;
+    ck_assert_int_eq(mskp_measure(full.graph(), full.term.keep.size(), full.term.keep.data(),
+                                  &promised, nullptr, nullptr),
+                     MSKP_OK);
+    zero_removed(zeroed);
+    small.cut_it();
+    exact_sets(full, small);
+
+    const std::vector<float> of_full = full.outputs(seed), of_zeroed = zeroed.outputs(seed),
+                             of_small = small.outputs(seed);
+    law_close("zeroed and cut", of_zeroed.size(), of_zeroed.data(), of_small.data(), ROUNDING);
+    ck_assert_msg(largest(of_full, of_small) > 1e-2F, "seed %u: what was cut did nothing", seed);
+
+    dlib::visit_layers(small.net, count_macs{macs});
+    ck_assert_double_eq(macs, promised.macs);
+    ck_assert_double_eq(static_cast<double>(dlib::count_parameters(small.net)), promised.params);
+    ck_assert_int_eq(mskp_measure(small.graph(), 0, nullptr, &cost, nullptr, nullptr), MSKP_OK);
+    ck_assert_double_eq(cost.macs, promised.macs);
+    ck_assert_double_eq(cost.params, promised.params);
+    same_from_file(small, seed);
+
+    /* Training goes on as that of the network whose channels were only zeroed. */
+    small.term.keep.assign(mskp_count(small.graph()).units, 1);
+    const double a = zeroed.step(seed + 9), b = small.step(seed + 9);
+    ck_assert_msg(std::fabs(a - b) <= ROUNDING, "seed %u: losses %g and %g", seed, a, b);
+    zeroed.cut_it();
+    compare("after a step", zeroed, small);
+}
+
+START_TEST(surgery_of_a_residual_network)
+{
+    surgery<residual_net>(static_cast<unsigned>(_i), _i % 2 == 0, SIDE);
+}
+END_TEST
+
+START_TEST(surgery_of_an_odd_network)
+{
+    surgery<odd_net>(static_cast<unsigned>(_i), _i % 2 == 0, 10);
+}
+END_TEST
+
+START_TEST(two_rounds)
+{
+    lab<residual_net> l(21), zeroed(l);
+    for (uint64_t round = 1; round <= 2; round++) {
+        l.term.keep.assign(mskp_count(l.graph()).units, 1);
+        l.remove(0.25, round);
+        lab<residual_net> before(l);
+        zero_removed(before);
+        l.cut_it();
+        const std::vector<float> a = before.outputs(4), b = l.outputs(4);
+        law_close("a round", a.size(), a.data(), b.data(), ROUNDING);
+        l.step(30);
+    }
+}
+END_TEST
+
+/* What a layer was told is not lost: rates, decay, the count of updates behind the statistics. */
+START_TEST(layers_keep_their_settings)
+{
+    lab<residual_net> l(31, false);
+    auto &con = dlib::layer<9>(l.net).layer_details();
+    con.set_learning_rate_multiplier(0.5);
+    con.set_weight_decay_multiplier(0.25);
+    dlib::set_all_bn_running_stats_window_sizes(l.net, 17);
+    const std::string rest = unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest;
+    l.remove(0.4, 31);
+    l.cut_it();
+    const auto &small = dlib::layer<9>(l.net).layer_details();
+    ck_assert_double_eq(small.get_learning_rate_multiplier(), 0.5);
+    ck_assert_double_eq(small.get_weight_decay_multiplier(), 0.25);
+    ck_assert(small.bias_is_disabled());
+    ck_assert(unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest == rest);
+}
+END_TEST
+
+/* With dlib's own function the last weights of each convolution would stand still. */
+START_TEST(without_biases_all_weights_are_trained)
+{
+    residual_net net;
+    disable_biases(net);
+    describe(net, example());
+    const dlib::resizable_tensor before = dlib::layer<9>(net).layer_details().get_layer_params();
+    std::vector<dlib::sgd> solvers(residual_net::num_computational_layers);
+    net.compute_parameter_gradients(images(1, BATCH), LABELS.begin());
+    net.update_parameters(solvers, RATE);
+    const dlib::tensor &after = dlib::layer<9>(net).layer_details().get_layer_params();
+    for (size_t i = after.size() - 64; i < after.size(); i++)
+        ck_assert_msg(after.host()[i] != before.host()[i], "weight %zu stands still", i);
+}
+END_TEST
+
+/* ---- what is private in dlib ---- */
+
+START_TEST(unpacking_and_packing_changes_nothing)
+{
+    lab<residual_net> l(41);
+    auto &norm = dlib::layer<8>(l.net).layer_details();
+    const std::string before = serialized(norm);
+    norm_state s = unpack<norm_state>(norm);
+    ck_assert_uint_eq(s.running_means.size(), 64);
+    ck_assert_msg(s.running_variances.host()[0] != 1, "never trained");
+    dlib::bn_<dlib::CONV_MODE> other(5);
+    pack(s, other);
+    ck_assert(serialized(other) == before);
+
+    sgd_state m = unpack<sgd_state>(l.solvers[0].solver);
+    ck_assert_uint_eq(m.momentum.size(), 650);
+    dlib::sgd fresh;
+    pack(m, fresh);
+    ck_assert(serialized(fresh) == serialized(l.solvers[0].solver));
+}
+END_TEST
+
+struct of_tomorrow {
+    friend void serialize(const of_tomorrow &, std::ostream &out)
+    {
+        dlib::serialize("bn_con3", out);
+    }
+};
+
+START_TEST(other_versions_are_refused)
+{
+    const std::string text = thrown([] { unpack<norm_state>(of_tomorrow()); });
+    ck_assert_str_eq(text.c_str(), "cut knows batch norms and the momentum of dlib::sgd as dlib "
+                                   "19.24 writes them (bn_con2, bn_fc2, sgd2), not 'bn_con3'");
+}
+END_TEST
+
+/* ---- bad input ---- */
+
+START_TEST(a_failure_leaves_the_network_as_it_was)
+{
+    lab<residual_net> l(51);
+    l.remove(0.3, 51);
+    const std::string before = l.bytes();
+    std::vector<uint8_t> keep(l.term.keep.begin(), l.term.keep.end() - 1), none(keep.size() + 1, 0);
+    std::vector<solver> few(3);
+    const std::string texts[] = {thrown([&] { cut(l.wires, l.net, l.solvers, keep); }),
+                                 thrown([&] { cut(l.wires, l.net, l.solvers, none); }),
+                                 thrown([&] { cut(l.wires, l.net, few, l.term.keep); })};
+    ck_assert_str_eq(texts[0].c_str(), "keep has 175 units, the graph has 176");
+    ck_assert_str_eq(texts[1].c_str(), "35.con: the mask keeps 0 of 16 channels");
+    ck_assert_str_eq(texts[2].c_str(), "3 solvers for 28 layers");
+    ck_assert(l.bytes() == before);
+    l.cut_it(); /* and nothing is in the way of doing it right */
+}
+END_TEST
+
+START_TEST(other_networks_are_refused)
+{
+    lab<residual_net> l(61);
+    l.remove(0.3, 61);
+    lab<residual_net> narrow(l);
+    narrow.cut_it();
+    const std::string before = narrow.bytes();
+    std::string text = thrown([&] { cut(l.wires, narrow.net, l.solvers, l.term.keep); });
+    ck_assert_msg(text.find("numbers, described are others") != std::string::npos, "%s",
+                  text.c_str());
+    ck_assert(narrow.bytes() == before);
+
+    /* A copy has tensors of its own. */
+    residual_net copy = l.net;
+    l.term.strength = STRENGTH;
+    copy.compute_parameter_gradients(images(1, BATCH), LABELS.begin());
+    text = thrown([&] { copy.update_parameters(l.solvers, RATE); });
+    ck_assert_str_eq(
+        text.c_str(),
+        "the network or its wiring was moved after it was described: call locate(net)");
+    l.wires.locate(copy);
+    copy.update_parameters(l.solvers, RATE);
+}
+END_TEST
+
+/* The mask of before the surgery, in a step after it. */
+START_TEST(an_old_mask_is_refused)
+{
+    lab<residual_net> l(71);
+    l.remove(0.3, 71);
+    l.cut_it();
+    l.term.strength = STRENGTH;
+    const std::string before = l.bytes(), text = thrown([&] { l.step(1); });
+    ck_assert_msg(text.find("units, the graph has") != std::string::npos, "%s", text.c_str());
+}
+END_TEST
+
+Suite *suite(void)
+{
+    Suite *s = suite_create("dlib");
+    TCase *t = tcase_create("dlib");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, networks_describe_themselves);
+    tcase_add_test(t, unknown_layers_pin_what_they_can_reach);
+    tcase_add_loop_test(t, the_penalty_lands_in_the_solver, 0, 4);
+    tcase_add_loop_test(t, a_step_differs_by_the_penalty_alone, 0, 4);
+    tcase_add_test(t, dnn_trainer_takes_the_solver);
+    tcase_add_loop_test(t, surgery_of_a_residual_network, 0, 6);
+    tcase_add_loop_test(t, surgery_of_an_odd_network, 0, 6);
+    tcase_add_test(t, two_rounds);
+    tcase_add_test(t, layers_keep_their_settings);
+    tcase_add_test(t, without_biases_all_weights_are_trained);
+    tcase_add_test(t, unpacking_and_packing_changes_nothing);
+    tcase_add_test(t, other_versions_are_refused);
+    tcase_add_test(t, a_failure_leaves_the_network_as_it_was);
+    tcase_add_test(t, other_networks_are_refused);
+    tcase_add_test(t, an_old_mask_is_refused);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+} // namespace
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite());
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,1024 @@
+/*
+ * The host's allocator made to fail: each allocation in turn, once and for good, of every call.
+ *
+ * A call that runs out of memory says so, has changed nothing, has released what it took, and does
+ * the same as ever when it is called again.
+ */
+#include "guarded_memory/guarded_memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
+ */
+
+#if defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define SANITIZED
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED
+#endif
+
+static volatile size_t mallocs, frees;
+
+#if defined __GLIBC__ && !defined SANITIZED
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *memory, size_t bytes);
+void __libc_free(void *memory);
+
+void *malloc(size_t bytes)
+{
+    mallocs++;
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+    mallocs++;
+    return __libc_calloc(n, bytes);
+}
+
+void *realloc(void *memory, size_t bytes)
+{
+    mallocs += memory == NULL;
+    return __libc_realloc(memory, bytes);
+}
+
+void free(void *memory)
+{
+    frees += memory != NULL;
+    __libc_free(memory);
+}
+#endif
+
+/* ---- A network that uses every call of the description ---- */
+
+/* Every call of the description fails from the first failure on, and not before. */
+static void answered(const heap *h, bool good, const char *call)
+{
+    must(good == !h->fired, "%s %s, allocation %zu %s", call, good ? "went well" : "failed",
+         h->fail_at, h->fired ? "has failed" : "has not failed yet");
+}
+
+typedef struct describer {
+    mskp_graph *graph;
+    const heap *heap;
+} describer;
+
+static mskp_param param(const describer *d, const char *name, uint32_t ndim, size_t a, size_t b)
+{
+    const size_t shape[MSKP_MAX_DIMS] = {a, b, 3, 3};
+    mskp_param made = mskp_parameter(d->graph, name, ndim, shape);
+    answered(d->heap, made.id != 0, name);
+    return made;
+}
+
+#define MADE(value)  made(d, value, #value)
+#define WENT(status) went(d, status, #status)
+
+static mskp_value made(const describer *d, mskp_value value, const char *call)
+{
+    answered(d->heap, value.id != 0, call);
+    return value;
+}
+
+static void went(const describer *d, mskp_status status, const char *call)
+{
+    must(status == (d->heap->fired ? MSKP_NO_MEMORY : MSKP_OK), "%s: %d", call, (int)status);
+}
+
+enum { WIDTH = 40 };
+
+static mskp_value block(const describer *d, const char *name, mskp_value in, size_t inputs)
+{
+    char text[6][40];
+    static const char *const parts[6] = {"weight", "bias", "gamma", "beta", "mean", "variance"};
+    for (int i = 0; i < 6; i++) snprintf(text[i], sizeof text[i], "%s.%s", name, parts[i]);
+    mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
+    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    conv.weight = param(d, text[0], 4, WIDTH, inputs);
+    conv.bias = param(d, text[1], 1, WIDTH, 0);
+    norm.scale = param(d, text[2], 1, WIDTH, 0);
+    norm.shift = param(d, text[3], 1, WIDTH, 0);
+    norm.mean = param(d, text[4], 1, WIDTH, 0);
+    norm.variance = param(d, text[5], 1, WIDTH, 0);
+    mskp_value v = MADE(mskp_conv(d->graph, name, in, &conv));
+    v = MADE(mskp_norm(d->graph, NULL, v, &norm));
+    return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_RELU}));
+}
+
+/* The operators that the others do not use, each once. */
+static void describe_others(const describer *d, mskp_value in)
+{
+    mskp_graph *g = d->graph;
+    mskp_value parts[2] = {{0}};
+    const mskp_param table = param(d, "entries", 2, 7, WIDTH);
+    mskp_conv_desc conv = {.groups = 2,
+                           .pad_before = {1, 1},
+                           .pad_after = {1, 1},
+                           .weight = param(d, "grouped", 4, WIDTH, WIDTH / 2)};
+    mskp_value v = MADE(mskp_conv(g, NULL, in, &conv));
+    conv = (mskp_conv_desc){.groups = WIDTH,
+                            .pad_before = {1, 1},
+                            .pad_after = {1, 1},
+                            .weight = param(d, "depthwise", 4, WIDTH, 1)};
+    v = MADE(mskp_conv_transposed(g, NULL, v, &conv));
+    const mskp_norm_desc norm = {.kind = MSKP_GROUP_NORM, .groups = 2, .accept_inexact = 1};
+    v = MADE(mskp_norm(g, NULL, v, &norm));
+    v = MADE(mskp_prelu(g, NULL, v, param(d, "slope", 1, WIDTH, 0)));
+    v = MADE(mskp_channel_shuffle(g, NULL, v, 2, 0));
+    WENT(mskp_chunk(g, "halves", v, 2, 1, parts));
+    v = MADE(mskp_concat(g, NULL, 2, (mskp_value[]){parts[1], parts[0]}));
+    v = MADE(mskp_pixel_unshuffle(g, NULL, v, 2, MSKP_BLOCK_MAJOR));
+    v = MADE(mskp_pixel_shuffle(g, NULL, v, 2, MSKP_CHANNEL_MAJOR));
+    v = MADE(mskp_reshape(g, NULL, v, 1, (size_t[]){64}));
+    mskp_value learned = MADE(mskp_embedding(g, NULL, table, 1, (size_t[]){64}));
+    v = MADE(mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){v, learned}));
+    v = MADE(mskp_concat_spatial(g, NULL, 0, 2, (mskp_value[]){v, v}));
+    const mskp_attention_desc attention = {.query = param(d, "qkv", 2, 12, WIDTH),
+                                           .output = param(d, "o", 2, WIDTH, 4),
+                                           .heads = 2,
+                                           .head_dim = 2,
+                                           .packed = 1};
+    v = MADE(mskp_attention(g, "attention", v, &attention));
+    const mskp_recurrent_params lstm = {
+        param(d, "ih", 2, 12, WIDTH), param(d, "hh", 2, 12, 3), {0}, {0}};
+    v = MADE(mskp_recurrent(g, NULL, v, &(mskp_recurrent_desc){.params = &lstm}));
+    WENT(mskp_zero_if(g, v, MSKP_ROLE_FILTER));
+    WENT(mskp_attach(g, param(d, "apart", 1, 1, 0), v));
+}
+
+static void describe(const describer *d)
+{
+    mskp_graph *g = d->graph;
+    const size_t image[2] = {8, 8}, backwards[3] = {2, 1, 0};
+    mskp_value in = MADE(mskp_input(g, "image", 3, 2, image));
+    mskp_value a = block(d, "first", in, 3);
+    mskp_value b = block(d, "second", a, WIDTH);
+    mskp_value c = block(d, "third", b, WIDTH);
+    mskp_value sum = MADE(mskp_combine(g, "sum", MSKP_ADD, 2, (mskp_value[]){a, c}));
+    mskp_value half = MADE(mskp_slice(g, NULL, b, 0, WIDTH / 2));
+    mskp_value wide = MADE(mskp_pad_channels(g, NULL, half, WIDTH / 4, WIDTH / 4));
+    sum = MADE(mskp_combine(g, NULL, MSKP_MULTIPLY, 2, (mskp_value[]){sum, wide}));
+    mskp_pool_desc pool = {.kind = MSKP_POOL_AVERAGE, .size = {4, 4}};
+    sum = MADE(mskp_pool(g, NULL, sum, &pool));
+    mskp_value some = MADE(mskp_pick(g, NULL, sum, 3, backwards));
+    mskp_value both = MADE(mskp_concat(g, "both", 2, (mskp_value[]){sum, some}));
+    mskp_value flat = MADE(mskp_flatten(g, NULL, both, 0));
+    mskp_param last = param(d, "last.weight", 2, 10, 4 * (WIDTH + 3));
+    mskp_value out = MADE(mskp_linear(g, "last", flat, last, param(d, "last.bias", 1, 10, 0)));
+    WENT(mskp_output(g, out));
+    /* An operator of the host's own. */
+    mskp_param own = param(d, "own.weight", 2, 6, WIDTH), table = param(d, "table", 2, 6, 5);
+    mskp_value x = MADE(mskp_fresh(g, "own", 6, 0, NULL)),
+               y = MADE(mskp_fresh(g, NULL, 6, 0, NULL));
+    mskp_value z = MADE(mskp_fresh(g, "pinned", 5, 1, (size_t[]){7}));
+    WENT(mskp_bind(g, own, 0, MSKP_ROLE_FILTER, x));
+    WENT(mskp_bind(g, own, 1, MSKP_ROLE_CONSUMER, a));
+    WENT(mskp_macs(g, x, own, 17));
+    WENT(mskp_tie(g, x, y));
+    WENT(mskp_bind(g, table, 0, MSKP_ROLE_CONSUMER, y));
+    WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
+    WENT(mskp_pin(g, z));
+    describe_others(d, c);
+    mskp_value unknown =
+        MADE(mskp_opaque(g, "unknown", "yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}));
+    MADE(mskp_opaque(g, NULL, "sink", 1, &unknown, 1, 0, NULL));
+}
+
+/* So many names that every table has to grow. */
+static void describe_many(const describer *d)
+{
+    describe(d);
+    for (int i = 0; i < 150; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "extra%d", i);
+        mskp_value v = MADE(mskp_fresh(d->graph, i % 2 ? name : NULL, 1, 0, NULL));
+        WENT(mskp_bind(d->graph, param(d, name, 1, 1, 0), 0, MSKP_ROLE_OTHER, v));
+    }
+}
+
+/* After a failure: the heap is sound, and as many blocks live as before. */
+static void must_be_sound(const heap *h, size_t live)
+{
+    must(h->bad == NULL, "allocation %zu: the library %s", h->fail_at, h->bad);
+    must(h->live == live, "allocation %zu: %zu blocks instead of %zu", h->fail_at, h->live, live);
+}
+
+static uint64_t reference(void)
+{
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    mskp_error err = {.text = ""};
+    describer d = {mskp_graph_create(&host), &h};
+    must(d.graph != NULL, "no graph");
+    describe_many(&d);
+    must(mskp_graph_finish(d.graph, &err) == MSKP_OK, "%s", err.text);
+    uint64_t hash = graph_fingerprint(d.graph);
+    mskp_graph_destroy(d.graph);
+    must_be_sound(&h, 0);
+    return hash;
+}
+
+static void must_be_out_of_memory(mskp_status status, const mskp_error *err, const heap *h)
+{
+    must(status == MSKP_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at, (int)status,
+         err->text);
+    must(err->status == MSKP_NO_MEMORY && err->text[0] != 0, "%d: no sentence", (int)err->status);
+}
+
+START_TEST(describing)
+{
+    const uint64_t whole = reference();
+    size_t in_create = 0, in_describe = 0, in_finish = 0;
+    for (int for_good = 0; for_good < 2; for_good++) {
+        bool fired = true;
+        for (size_t n = 1; fired; n++) {
+            heap h = {.fail_at = n, .for_good = for_good};
+            mskp_host host = heap_host(&h);
+            describer d = {mskp_graph_create(&host), &h};
+            must((d.graph == NULL) == h.fired, "create, allocation %zu", n);
+            fired = h.fired;
+            if (d.graph == NULL) {
+                must_be_sound(&h, 0);
+                in_create++;
+                continue;
+            }
+            memset(&host, 0xee, sizeof host); /* it was copied */
+            describe_many(&d);
+            mskp_error err = {.status = MSKP_OK, .text = ""};
+            fired = h.fired;
+            if (h.fired) {
+                /* The first error sticks, even when there is memory again. */
+                for (int again = 0; again < 2; again++) {
+                    mskp_status status = mskp_graph_finish(d.graph, &err);
+                    must_be_out_of_memory(status, &err, &h);
+                    h.for_good = false;
+                }
+                in_describe++;
+            } else {
+                mskp_status status = mskp_graph_finish(d.graph, &err);
+                if (h.fired) {
+                    size_t live = h.live;
+                    must_be_out_of_memory(status, &err, &h);
+                    mskp_counts count = mskp_count(d.graph);
+                    must(count.units + count.families + count.params + count.values == 0,
+                         "counts are not 0 before finish");
+                    if (for_good) /* out of memory again, and nothing is lost on the way */
+                        must_be_out_of_memory(mskp_graph_finish(d.graph, &err), &err, &h);
+                    must_be_sound(&h, live);
+                    h.fail_at = 0;
+                    status = mskp_graph_finish(d.graph, &err);
+                    in_finish++;
+                }
+                must(status == MSKP_OK, "%d: %s", (int)status, err.text);
+                fired = h.fired;
+                h.fail_at = 0;
+                must(graph_fingerprint(d.graph) == whole, "allocation %zu: another graph", n);
+            }
+            mskp_graph_destroy(d.graph);
+            must_be_sound(&h, 0);
+        }
+    }
+    printf("failed allocations: %zu in create, %zu while describing, %zu in finish\n", in_create,
+           in_describe, in_finish);
+    must(in_create && in_describe && in_finish, "a phase was not reached");
+}
+END_TEST
+
+/* A call that is wrong, too: what comes first sticks, and something does. */
+START_TEST(no_channels_and_no_memory)
+{
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    mskp_error err = {.text = ""};
+    mskp_graph *graph = mskp_graph_create(&host);
+    h.fail_at = h.calls + 1;
+    must(mskp_fresh(graph, "none", 0, 0, NULL).id == 0 && h.fired, "0 channels");
+    must_be_out_of_memory(mskp_graph_finish(graph, &err), &err, &h);
+    mskp_graph_destroy(graph);
+    must_be_sound(&h, 0);
+}
+END_TEST
+
+/* ---- Each operator, at each filling of the graph's arrays ---- */
+
+/* The arrays grow by doubling. So that each allocation of an operator falls on each of its steps, the
+ * graph holds more and more before it. Its parameters are bound already: to bind is to tie. */
+typedef struct recipe {
+    mskp_graph *graph;
+    mskp_value x, y;        /* 4 channels, 2 x 2 */
+    mskp_value flat, other; /* 4 channels, no axes */
+    const char *name;
+    mskp_param made[16];
+    size_t next;
+} recipe;
+
+/* The same parameters in the second call as in the first. */
+static mskp_param again(recipe *r, uint32_t ndim, size_t a, size_t b)
+{
+    mskp_param *p = &r->made[r->next++];
+    const size_t shape[MSKP_MAX_DIMS] = {a, b, 1, 1};
+    char name[20];
+    snprintf(name, sizeof name, "p%zu", r->next);
+    if (!p->id) *p = mskp_parameter(r->graph, name, ndim, shape);
+    return *p;
+}
+
+enum { OPERATORS = 41, FILLINGS = 36 };
+
+/* Did it say that it went well? */
+static bool operate(recipe *r, int which)
+{
+    mskp_graph *g = r->graph;
+    const char *name = r->name;
+    mskp_conv_desc conv = {.groups = 1};
+    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    mskp_attention_desc attention = {.heads = 2, .head_dim = 2};
+    mskp_recurrent_params rnn[4] = {{{0}, {0}, {0}, {0}}};
+    mskp_recurrent_desc recurrent = {.kind = MSKP_RNN, .params = rnn};
+    mskp_value part[4];
+    const mskp_value both[2] = {r->x, r->y};
+    const size_t two[2] = {2, 2};
+    r->next = 0;
+#define IS_MADE(value) return (value).id != 0
+    switch (which) {
+    case 0:
+        IS_MADE(mskp_input(g, name, 2, 2, two));
+    case 1:
+        return mskp_output(g, r->x) == MSKP_OK;
+    case 2:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7: /* ordinary, in groups of both kinds; and transposed */
+        conv.groups = which % 3 == 2 ? 1 : 2;
+        conv.grouping = which % 3 == 1 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        conv.weight = again(r, 4, 4, 4 / conv.groups);
+        conv.bias = again(r, 1, 4, 0);
+        if (which > 4) IS_MADE(mskp_conv_transposed(g, name, r->x, &conv));
+        IS_MADE(mskp_conv(g, name, r->x, &conv));
+    case 8: {
+        const mskp_param weight = again(r, 2, 4, 4);
+        IS_MADE(
+            mskp_linear(g, name, name[0] == 'a' ? r->flat : r->other, weight, again(r, 1, 4, 0)));
+    }
+    case 9:
+        IS_MADE(mskp_embedding(g, name, again(r, 2, 7, 4), 2, two));
+    case 10:
+        IS_MADE(mskp_param_value(g, name, again(r, 2, 4, 3), 0, MSKP_ROLE_FILTER, 2, two));
+    case 11:
+    case 12:
+    case 13:
+    case 14:
+        norm.kind = which == 11 ? MSKP_BATCH_NORM : which < 14 ? MSKP_GROUP_NORM : MSKP_LAYER_NORM;
+        norm.groups = norm.kind == MSKP_GROUP_NORM ? 2 : 0;
+        norm.grouping = which == 13 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        norm.accept_inexact = which < 14;
+        norm.scale = again(r, 1, 4, 0);
+        norm.shift = again(r, 1, 4, 0);
+        if (which == 11) norm.mean = again(r, 1, 4, 0), norm.variance = again(r, 1, 4, 0);
+        IS_MADE(mskp_norm(g, name, name[0] == 'a' ? r->x : r->y, &norm));
+    case 15:
+    case 16:
+        IS_MADE(
+            mskp_prelu(g, name, name[0] == 'a' ? r->x : r->y, again(r, 1, which % 2 ? 4 : 1, 0)));
+    case 17:
+        IS_MADE(mskp_activation(g, name, r->x, NULL));
+    case 18:
+        IS_MADE(mskp_pool(g, name, r->x, &(mskp_pool_desc){.size = {2, 2}}));
+    case 19:
+        IS_MADE(mskp_combine(g, name, MSKP_ADD, 2, both));
+    case 20:
+        IS_MADE(mskp_slice(g, name, r->x, 1, 2));
+    case 21:
+        return mskp_chunk(g, name, r->x, 4, 0, part) == MSKP_OK;
+    case 22:
+        IS_MADE(mskp_pad_channels(g, name, r->x, 3, 2));
+    case 23:
+        IS_MADE(mskp_flatten(g, name, r->x, 0));
+    case 24:
+    case 25:
+        IS_MADE(mskp_unflatten(g, name, r->flat, 1, two, which == 25));
+    case 26:
+        IS_MADE(mskp_reshape(g, name, r->x, 1, (size_t[]){4}));
+    case 27:
+        IS_MADE(mskp_channel_shuffle(g, name, r->x, 2, 0));
+    case 28:
+        IS_MADE(mskp_pixel_shuffle(g, name, r->x, 2, MSKP_CHANNEL_MAJOR));
+    case 29:
+        IS_MADE(mskp_pixel_unshuffle(g, name, r->x, 2, MSKP_BLOCK_MAJOR));
+    case 30:
+        IS_MADE(mskp_concat_spatial(g, name, 1, 2, both));
+    case 31:
+        attention.query_bias = again(r, 1, 4, 0);
+        attention.key_bias = again(r, 1, 4, 0);
+        attention.value_bias = again(r, 1, 4, 0);
+        attention.output_bias = again(r, 1, 4, 0);
+        attention.memory = r->y;
+        /* fallthrough */
+    case 32:
+        attention.units = which == 32 ? MSKP_POSITIONS : MSKP_HEADS;
+        attention.query = again(r, 2, 4, 4);
+        attention.key = again(r, 2, 4, 4);
+        attention.value = again(r, 2, 4, 4);
+        attention.output = again(r, 2, 4, 4);
+        IS_MADE(mskp_attention(g, name, r->x, &attention));
+    case 33:
+        attention.packed = 1;
+        attention.query = again(r, 2, 12, 4);
+        attention.output = again(r, 2, 4, 4);
+        IS_MADE(mskp_attention(g, name, r->x, &attention));
+    case 34:
+    case 35:
+        recurrent.state_given = which == 34;
+        recurrent.bidirectional = which == 35;
+        recurrent.layers = which == 35 ? 1 : 2;
+        for (int i = 0; i < 2; i++) {
+            rnn[i].input = again(r, 2, 4, 4);
+            rnn[i].hidden = again(r, 2, 4, 4);
+            rnn[i].input_bias = again(r, 1, 4, 0);
+            rnn[i].hidden_bias = again(r, 1, 4, 0);
+        }
+        IS_MADE(mskp_recurrent(g, name, r->x, &recurrent));
+    case 36:
+        IS_MADE(mskp_opaque(g, name, "odd", 2, both, 2, 0, NULL));
+    case 37:
+        IS_MADE(mskp_pick(g, name, r->x, 2, (size_t[]){3, 1}));
+    case 38:
+        IS_MADE(mskp_concat(g, name, 2, both));
+    case 39:
+        return mskp_tie(g, r->x, r->y) == MSKP_OK;
+    default:
+        return mskp_bind(g, again(r, 2, 3, 4), 1, MSKP_ROLE_OTHER, name[0] == 'a' ? r->x : r->y) ==
+               MSKP_OK;
+    }
+}
+
+static recipe begin(heap *h, size_t filling, int which)
+{
+    const mskp_host host = heap_host(h);
+    const size_t two[2] = {2, 2};
+    recipe r = {.graph = mskp_graph_create(&host), .name = "a"};
+    r.x = mskp_input(r.graph, "x", 4, 2, two);
+    r.y = mskp_fresh(r.graph, "y", 4, 2, two);
+    r.flat = mskp_fresh(r.graph, "flat", 4, 0, NULL);
+    r.other = mskp_fresh(r.graph, "other", 4, 0, NULL);
+    const mskp_value one = mskp_fresh(r.graph, "one", 1, 0, NULL);
+    must(operate(&r, which), "operator %d", which);
+    for (size_t i = 0; i < filling; i++) {
+        mskp_pin(r.graph, r.flat);
+        mskp_macs(r.graph, one, (mskp_param){0}, 1);
+        must(mskp_pad_channels(r.graph, NULL, one, 0, 1).id != 0, "filling");
+    }
+    r.name = "b";
+    return r;
+}
+
+START_TEST(every_operator_at_every_filling)
+{
+    size_t in_operators = 0, in_finish = 0, least[OPERATORS] = {0};
+    for (int which = 0; which < OPERATORS; which++)
+        for (size_t filling = 0; filling < FILLINGS; filling++) {
+            bool fired = true;
+            for (size_t n = 1; fired; n++) {
+                heap h = {0};
+                mskp_error err = {.text = ""};
+                recipe r = begin(&h, filling, which);
+                h.calls = 0;
+                h.fail_at = n;
+                const bool good = operate(&r, which);
+                fired = h.fired;
+                must(good == !fired, "operator %d, filling %zu, allocation %zu %s, but it %s",
+                     which, filling, n, fired ? "failed" : "went well",
+                     good ? "went well" : "failed");
+                if (fired) {
+                    in_operators++;
+                    least[which]++;
+                    must_be_out_of_memory(mskp_graph_finish(r.graph, &err), &err, &h);
+                } else {
+                    /* In finish, too, where an axis has a list that no value has. */
+                    if (which < 2 || which > 7) h.fail_at = 0;
+                    const mskp_status status = mskp_graph_finish(r.graph, &err);
+                    fired = h.fired;
+                    if (fired) {
+                        in_finish++;
+                        must_be_out_of_memory(status, &err, &h);
+                        h.fail_at = 0;
+                        must(mskp_graph_finish(r.graph, &err) == MSKP_OK, "%s", err.text);
+                    } else {
+                        must(status == MSKP_OK, "operator %d: %s", which, err.text);
+                    }
+                }
+                mskp_graph_destroy(r.graph);
+                must_be_sound(&h, 0);
+            }
+        }
+    for (int which = 0; which < OPERATORS; which++)
+        must(least[which] > 0, "operator %d never ran out of memory", which);
+    printf("failed allocations: %zu in operators, %zu in finish\n", in_operators, in_finish);
+}
+END_TEST
+
+/* ---- Calls on a finished graph ---- */
+
+enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
+
+/* All that a call may write lies in `out`, and is compared as a whole. */
+typedef struct stage {
+    heap heap;
+    mskp_host host;
+    mskp_graph *graph;
+    mskp_plan *plan;
+    mskp_graph *small;
+    size_t units, params, values;
+    double scores[MOST_UNITS], numbers[WIDTH];
+    uint8_t keep[MOST_UNITS];
+    const unsigned char *content; /* what out.pool starts with */
+    char mask[1 << 14];           /* keep as text */
+    size_t mask_length;
+    struct {
+        double scores[MOST_UNITS], value;
+        uint8_t keep[MOST_UNITS];
+        mskp_selection selection;
+        mskp_cost total, per_value[64];
+        mskp_value_info info;
+        mskp_plan *plan;
+        mskp_graph *small;
+        mskp_tensor values[MOST_PARAMS], gradients[MOST_PARAMS], to[MOST_PARAMS];
+        size_t used, length;
+        unsigned char pool[POOL_BYTES];
+    } out;
+} stage;
+
+/* A set in the pool: packed, or every other element. */
+static void make_set(stage *s, mskp_tensor *set, const mskp_graph *graph, ptrdiff_t step)
+{
+    memset(set, 0, MOST_PARAMS * sizeof *set);
+    for (uint32_t p = 1; p <= s->params; p++) {
+        mskp_tensor *t = &set[p];
+        t->ndim = mskp_param_info(graph, (mskp_param){p}, NULL, t->shape);
+        ptrdiff_t stride = step;
+        for (uint32_t a = t->ndim; a-- > 0;) {
+            t->stride[a] = stride;
+            stride *= (ptrdiff_t)t->shape[a];
+        }
+        t->data = s->out.pool + s->out.used;
+        s->out.used += (size_t)stride * sizeof(float);
+        must(s->out.used <= POOL_BYTES, "the pool is too small");
+    }
+}
+
+static void fill_stage(stage *s)
+{
+    memset(&s->out, 0x5a, sizeof s->out);
+    s->out.used = 0;
+    memcpy(s->out.pool, s->content, POOL_BYTES);
+    make_set(s, s->out.values, s->graph, 1);
+    make_set(s, s->out.gradients, s->graph, 2);
+    make_set(s, s->out.to, s->small, 1);
+}
+
+typedef mskp_status call(stage *s, mskp_error *err);
+
+static mskp_status call_score(stage *s, mskp_error *err)
+{
+    return mskp_score(s->graph, NULL, mskp_count(s->graph).params, s->out.values, s->units,
+                      s->out.scores, err);
+}
+
+static mskp_status call_score_joint(stage *s, mskp_error *err)
+{
+    const mskp_scoring scoring = {
+        .norm = MSKP_NORM_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
+    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.gradients, s->units,
+                      s->out.scores, err);
+}
+
+static mskp_status call_score_vote(stage *s, mskp_error *err)
+{
+    const mskp_scoring scoring = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.3};
+    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.values, s->units,
+                      s->out.scores, err);
+}
+
+static mskp_status call_score_channels(stage *s, mskp_error *err)
+{
+    const mskp_channel_numbers given[2] = {
+        {mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
+        {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN, s->units, s->out.scores, err);
+}
+
+static mskp_status call_measure(stage *s, mskp_error *err)
+{
+    return mskp_measure(s->graph, s->units, s->keep, &s->out.total, s->out.per_value, err);
+}
+
+static mskp_status call_select(stage *s, mskp_error *err)
+{
+    const mskp_rule rule = {.remove_fraction = 0.1,
+                            .remove_family_fraction = 0.1,
+                            .min_channels = 2,
+                            .round_to = 4,
+                            .max_family_fraction = 0.9,
+                            .locked = s->keep};
+    return mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, &s->out.selection, err);
+}
+
+static mskp_status call_select_budget(stage *s, mskp_error *err)
+{
+    mskp_cost all = {0, 0};
+    mskp_status status = mskp_measure(s->graph, 0, NULL, &all, NULL, err);
+    const mskp_rule rule = {.max_macs = 0.6 * all.macs};
+    return status ? status
+                  : mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, NULL, err);
+}
+
+static mskp_status call_info(stage *s, mskp_error *err)
+{
+    return mskp_value_get_info(s->graph, mskp_value_find(s->graph, "sum"), &s->out.info, err);
+}
+
+/* Texts go where no tensor lies. */
+static mskp_status call_mask_write(stage *s, mskp_error *err)
+{
+    return mskp_mask_write(s->graph, s->units, s->keep, POOL_BYTES - s->out.used,
+                           (char *)s->out.pool + s->out.used, &s->out.length, err);
+}
+
+static mskp_status call_mask_read(stage *s, mskp_error *err)
+{
+    return mskp_mask_read(s->graph, s->mask_length, s->mask, s->units, s->out.keep, err);
+}
+
+static mskp_status call_mask_compose(stage *s, mskp_error *err)
+{
+    return mskp_mask_compose(s->graph, s->units, s->keep, mskp_count(s->small).units, s->keep,
+                             s->out.keep, err);
+}
+
+static mskp_status call_report(stage *s, mskp_error *err)
+{
+    const mskp_report report = {.scores = s->scores};
+    return mskp_report_json(s->graph, s->units, s->keep, &report, POOL_BYTES - s->out.used,
+                            (char *)s->out.pool + s->out.used, &s->out.length, err);
+}
+
+static mskp_status call_plan(stage *s, mskp_error *err)
+{
+    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, NULL, err);
+}
+
+static mskp_status call_plan_small(stage *s, mskp_error *err)
+{
+    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, &s->out.small, err);
+}
+
+static mskp_status call_views(stage *s, mskp_error *err)
+{
+    return mskp_plan_views(s->plan, s->params, s->out.gradients, s->out.to, err);
+}
+
+static mskp_status call_cut_in_place(stage *s, mskp_error *err)
+{
+    const mskp_move moves[2] = {{s->out.values, NULL}, {s->out.gradients, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+static mskp_status call_cut_elsewhere(stage *s, mskp_error *err)
+{
+    const mskp_move moves[2] = {{s->out.values, s->out.to}, {s->out.gradients, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+/* Two sets, each in the gaps of the other. */
+static mskp_status call_cut_interleaved(stage *s, mskp_error *err)
+{
+    mskp_tensor even[MOST_PARAMS], odd[MOST_PARAMS];
+    memcpy(even, s->out.gradients, sizeof even);
+    memcpy(odd, s->out.gradients, sizeof odd);
+    for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
+    const mskp_move moves[2] = {{even, NULL}, {odd, NULL}};
+    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+}
+
+/* Into every other element, and those between. */
+static mskp_status call_restore(stage *s, mskp_error *err)
+{
+    mskp_tensor odd[MOST_PARAMS];
+    memcpy(odd, s->out.gradients, sizeof odd);
+    for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
+    const mskp_move moves[2] = {{s->out.to, s->out.gradients}, {s->out.to, odd}};
+    return mskp_plan_restore(s->plan, s->params, 2, moves, err);
+}
+
+/* Interleaved, so that the check of overlaps has to look at elements. */
+static mskp_status call_take(stage *s, mskp_error *err)
+{
+    const uint32_t index[4] = {3, 1, 1, 0};
+    float *pool = (float *)(void *)s->out.pool;
+    const mskp_tensor from = {.data = pool, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
+    const mskp_tensor to = {.data = pool + 1, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
+    return mskp_take(&s->host, &from, 0, 4, index, &to, err);
+}
+
+static mskp_status call_gradient(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.kind = MSKP_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
+    mskp_status status =
+        mskp_penalty_gradient(s->graph, s->units, s->keep, NULL, 1e-3, mskp_count(s->graph).params,
+                              s->out.values, s->out.gradients, err);
+    return status ? status
+                  : mskp_penalty_gradient(s->graph, s->units, s->keep, &penalty, -2,
+                                          mskp_count(s->graph).params, s->out.values,
+                                          s->out.gradients, err);
+}
+
+static mskp_status call_shrink(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.kind = MSKP_L2,
+                                  .target = MSKP_ON_KEPT,
+                                  .roles = MSKP_ROLE_FILTER,
+                                  .unit_weight = s->scores};
+    mskp_status status = mskp_penalty_shrink(s->graph, s->units, s->keep, NULL, 0.01,
+                                             mskp_count(s->graph).params, s->out.values, err);
+    return status ? status
+                  : mskp_penalty_shrink(s->graph, s->units, s->keep, &penalty, 0.01,
+                                        mskp_count(s->graph).params, s->out.gradients, err);
+}
+
+static mskp_status call_deadline(stage *s, mskp_error *err)
+{
+    return mskp_penalty_deadline(s->graph, s->units, s->keep, NULL, 3, mskp_count(s->graph).params,
+                                 s->out.values, err);
+}
+
+static mskp_status call_zero(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
+    return mskp_penalty_zero(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
+                             s->out.values, err);
+}
+
+static mskp_status call_param_view(stage *s, mskp_error *err)
+{
+    return mskp_param_view(s->graph, (mskp_param){1}, (uint32_t[]){2, 0, 3, 1}, s->out.pool,
+                           MSKP_F32, &s->out.values[1], err);
+}
+
+static mskp_status call_value(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_ON_ALL};
+    return mskp_penalty_value(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
+                              s->out.values, &s->out.value, err);
+}
+
+static mskp_status call_constants(stage *s, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    mskp_constants_report total = {.bound = 0};
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+    const mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, &desc, s->params,
+                                                     s->out.values, s->out.keep, &c, err);
+    if (status) return status;
+    must(mskp_constants_total(c, &total, err) == MSKP_OK, "%s", err->text);
+    must(total.folded && total.merged && total.live && total.carriers,
+         "%zu folded, %zu merged, %zu live", total.folded, total.merged, total.live);
+    s->out.value = (double)(total.folded + 1000 * total.merged + 1000000 * total.live);
+    mskp_constants_destroy(c);
+    return MSKP_OK;
+}
+
+static mskp_status call_constants_apply(stage *s, mskp_error *err)
+{
+    mskp_constants *c = NULL;
+    uint8_t kept[MOST_UNITS];
+    mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, NULL, s->params,
+                                               s->out.gradients, kept, &c, err);
+    if (!status) status = mskp_constants_apply(c, s->params, s->out.gradients, err);
+    mskp_constants_destroy(c);
+    return status;
+}
+
+static const struct {
+    const char *name;
+    call *run;
+    bool allocates_nothing, makes_plan;
+} calls[] = {
+    {"mskp_score", call_score, false, false},
+    {"mskp_score joint", call_score_joint, false, false},
+    {"mskp_score vote", call_score_vote, false, false},
+    {"mskp_score_channels", call_score_channels, false, false},
+    {"mskp_measure", call_measure, false, false},
+    {"mskp_select", call_select, false, false},
+    {"mskp_select budget", call_select_budget, false, false},
+    {"mskp_value_get_info", call_info, false, false},
+    {"mskp_mask_write", call_mask_write, true, false},
+    {"mskp_mask_read", call_mask_read, false, false},
+    {"mskp_mask_compose", call_mask_compose, true, false},
+    {"mskp_report_json", call_report, false, false},
+    {"mskp_plan_create", call_plan, false, true},
+    {"mskp_plan_create with small", call_plan_small, false, true},
+    {"mskp_plan_views", call_views, false, false},
+    {"mskp_plan_cut in place", call_cut_in_place, false, false},
+    {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
+    {"mskp_plan_cut interleaved", call_cut_interleaved, false, false},
+    {"mskp_plan_restore", call_restore, false, false},
+    {"mskp_take", call_take, false, false},
+    {"mskp_penalty_gradient", call_gradient, true, false},
+    {"mskp_penalty_shrink", call_shrink, true, false},
+    {"mskp_penalty_deadline", call_deadline, true, false},
+    {"mskp_penalty_zero", call_zero, true, false},
+    {"mskp_penalty_value", call_value, true, false},
+    {"mskp_param_view", call_param_view, true, false},
+    {"mskp_constants_create", call_constants, false, false},
+    {"mskp_constants_apply", call_constants_apply, false, false},
+};
+enum { CALLS = sizeof calls / sizeof *calls };
+
+/* What a call has made, in one number. Plans are compared by their lists, then destroyed. */
+static uint64_t result_of(stage *s, bool makes_plan)
+{
+    uint64_t hash = HASH_START;
+    if (makes_plan) {
+        for (uint32_t p = 1; p <= s->params; p++)
+            for (uint32_t a = 0; a < mskp_param_info(s->graph, (mskp_param){p}, NULL, NULL); a++) {
+                size_t n = 0;
+                const uint32_t *list = mskp_plan_param(s->out.plan, (mskp_param){p}, a, &n);
+                hash = hash_bytes(hash, &n, sizeof n);
+                if (list) hash = hash_bytes(hash, list, n * sizeof *list);
+            }
+        mskp_plan *plan = s->out.plan;
+        mskp_graph *small = s->out.small, *none;
+        memset(&none, 0x5a, sizeof none);
+        memset(&s->out.plan, 0x5a, sizeof s->out.plan);
+        memset(&s->out.small, 0x5a, sizeof s->out.small);
+        mskp_plan_destroy(plan);
+        if (small != none) {
+            uint64_t number = graph_fingerprint(small);
+            hash = hash_bytes(hash, &number, sizeof number);
+            mskp_graph_destroy(small);
+        }
+    }
+    return hash_bytes(hash, &s->out, sizeof s->out);
+}
+
+static stage *stage_open(const mskp_host *host)
+{
+    stage *s = calloc(1, sizeof *s);
+    must(s != NULL, "no memory");
+    s->host = host ? *host : heap_host(&s->heap);
+    describer d = {mskp_graph_create(host ? NULL : &s->host), &s->heap};
+    mskp_error err = {.text = ""};
+    describe(&d);
+    s->graph = d.graph;
+    must(mskp_graph_finish(s->graph, &err) == MSKP_OK, "%s", err.text);
+    mskp_counts count = mskp_count(s->graph);
+    s->units = count.units, s->params = count.params, s->values = count.values;
+    must(s->units <= MOST_UNITS && s->params < MOST_PARAMS && s->values < 64, "a larger network");
+    rng r = {21};
+    for (size_t u = 0; u < s->units; u++) {
+        s->scores[u] = fabs(rng_real(&r));
+        s->keep[u] = u % 3 != 0 || u % 5 == 0;
+    }
+    for (size_t i = 0; i < WIDTH; i++) s->numbers[i] = rng_real(&r);
+    float *content = malloc(POOL_BYTES);
+    for (size_t i = 0; i < POOL_BYTES / sizeof *content; i++) content[i] = (float)rng_real(&r);
+    s->content = (unsigned char *)content;
+    must(mskp_plan_create(s->graph, s->units, s->keep, &s->plan, &s->small, &err) == MSKP_OK, "%s",
+         err.text);
+    must(mskp_mask_write(s->graph, s->units, s->keep, sizeof s->mask, s->mask, &s->mask_length,
+                         &err) == MSKP_OK,
+         "%s", err.text);
+    return s;
+}
+
+static void stage_close(stage *s)
+{
+    /* In an order that uses what the plan and the small network keep for themselves. */
+    mskp_graph_destroy(s->graph);
+    mskp_error err = {.text = ""};
+    must(call_cut_in_place(s, &err) == MSKP_OK, "without the graph: %s", err.text);
+    mskp_plan_destroy(s->plan);
+    mskp_graph_destroy(s->small);
+    mskp_plan_destroy(NULL);
+    mskp_graph_destroy(NULL);
+    must_be_sound(&s->heap, 0);
+    free((void *)(uintptr_t)s->content);
+    free(s);
+}
+
+START_TEST(calls_on_a_finished_graph)
+{
+    stage *s = stage_open(NULL);
+    unsigned char *before = malloc(sizeof s->out);
+    const size_t live = s->heap.live;
+    size_t failures = 0;
+    for (size_t c = 0; c < CALLS; c++) {
+        fill_stage(s);
+        s->heap.calls = 0;
+        mskp_error err = {.status = MSKP_OK, .text = ""};
+        size_t behind = mallocs;
+        mskp_status status = calls[c].run(s, &err);
+        behind = mallocs - behind;
+        must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
+        must(behind == 0, "%s: %zu times malloc", calls[c].name, behind);
+        size_t allocations = s->heap.calls;
+        must(!calls[c].allocates_nothing || allocations == 0, "%s: %zu allocations", calls[c].name,
+             allocations);
+        const uint64_t whole = result_of(s, calls[c].makes_plan);
+        must_be_sound(&s->heap, live);
+        for (size_t n = 1; n <= allocations; n++)
+            for (int for_good = 0; for_good < 2; for_good++) {
+                fill_stage(s);
+                memcpy(before, &s->out, sizeof s->out);
+                s->heap.calls = 0;
+                s->heap.fail_at = n;
+                s->heap.for_good = for_good;
+                status = calls[c].run(s, &err);
+                must(s->heap.fired, "%s: allocates now this, now that", calls[c].name);
+                must_be_out_of_memory(status, &err, &s->heap);
+                must(memcmp(before, &s->out, sizeof s->out) == 0, "%s: changed something, at %zu",
+                     calls[c].name, n);
+                must_be_sound(&s->heap, live);
+                s->heap.fail_at = 0;
+                s->heap.fired = false;
+                status = calls[c].run(s, &err);
+                must(status == MSKP_OK, "%s again: %d: %s", calls[c].name, (int)status, err.text);
+                must(result_of(s, calls[c].makes_plan) == whole, "%s again: another result",
+                     calls[c].name);
+                must_be_sound(&s->heap, live);
+                failures++;
+            }
+    }
+    fill_stage(s);
+    printf("%d calls, %zu failed allocations\n", CALLS, failures);
+    free(before);
+    stage_close(s);
+}
+END_TEST
+
+/* Without a host: all that malloc gave comes back. */
+START_TEST(malloc_and_free)
+{
+    const mskp_host none = {0};
+    size_t balance = mallocs - frees, used = mallocs;
+    stage *s = stage_open(&none);
+    fill_stage(s);
+    for (size_t c = 0; c < CALLS; c++) {
+        mskp_error err = {.text = ""};
+        fill_stage(s);
+        mskp_status status = calls[c].run(s, &err);
+        must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
+        result_of(s, calls[c].makes_plan);
+    }
+    fill_stage(s);
+    stage_close(s);
+    must(mallocs - frees == balance, "%zu blocks more", mallocs - frees - balance);
+    if (mallocs == used) printf("malloc is not counted in this build\n");
+}
+END_TEST
+
+START_TEST(halves_of_an_allocator_are_refused)
+{
+    /* Both or neither: no graph can come of one. */
+    heap h = {0};
+    mskp_host host = heap_host(&h);
+    host.release = NULL;
+    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_error err = {.status = MSKP_OK, .text = ""};
+    if (graph != NULL) {
+        mskp_status status = mskp_graph_finish(graph, &err);
+        must(status == MSKP_BAD_ARGUMENT && err.status == status, "%d", (int)status);
+        mskp_graph_destroy(graph);
+    }
+    must(h.live == 0, "%zu blocks that cannot be released", h.live);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("alloc");
+    TCase *tests = tcase_create("alloc");
+    tcase_set_timeout(tests, 300);
+    tcase_add_test(tests, describing);
+    tcase_add_test(tests, no_channels_and_no_memory);
+    tcase_add_test(tests, every_operator_at_every_filling);
+    tcase_add_test(tests, calls_on_a_finished_graph);
+    tcase_add_test(tests, malloc_and_free);
+    tcase_add_test(tests, halves_of_an_allocator_are_refused);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,46 @@
+/* Who calls a finished graph: what its calls share. */
+#ifndef RANDOM_CALLS_CALLER_H
+#define RANDOM_CALLS_CALLER_H
+
+#include "random_calls.h"
+
+typedef struct user {
+    rng *r;
+    purse *purse;
+    const mskp_graph *g;
+    mskp_counts n;
+    arena mem;
+    uint8_t *keep;
+    mskp_tensor *values, *others; /* two sets; those that are not too large */
+    view_buf *buf;                /* where values lie */
+} user;
+
+size_t wrong_or(user *u, size_t good);
+
+/* Makes this call's n-th allocation fail now and then. */
+void endanger(user *u);
+/* A refusal has a sentence; no memory is said only if there was none. Nothing is left behind. */
+void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live);
+
+uint8_t *random_keep(user *u);
+/* Would a list be empty? */
+bool empties(const user *u, const uint8_t *keep);
+/* By u->keep. NULL: refused, as it should be. */
+mskp_plan *planned(user *u, mskp_graph **small);
+
+mskp_tensor *copy_of(user *u, const mskp_tensor *tensors);
+/* Something of one tensor that makes the set wrong, whatever its memory. */
+bool spoil_set(user *u, mskp_tensor *tensors);
+/* What lies in memory now; restored by a second call with what the first returned. */
+unsigned char **bytes_of(user *u, unsigned char **restore);
+void require_untouched(const user *u, unsigned char *const *was, const char *call);
+
+/* ---- Further calls ---- */
+
+void call_constants(user *u);
+void call_report(user *u);
+void call_restore(user *u);
+void call_compose(user *u);
+void call_maps(user *u);
+
+#endif

@@ -1,0 +1,636 @@
+/* What is done with a finished graph: plans, cuts, scores, selection, penalties, with any arguments. */
+#include "caller.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_ELEMENTS = 512 };
+
+size_t wrong_or(user *u, size_t good)
+{
+    return rng_chance(u->r, 0.03) ? absurd(u->r) : good;
+}
+
+void endanger(user *u)
+{
+    purse_fail(u->purse, rng_chance(u->r, 0.3) ? rng_from(u->r, 1, 40) : 0);
+}
+
+void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live)
+{
+    require_sentence(status, err);
+    REQUIRE((status == MSKP_NO_MEMORY) == u->purse->empty, "%s", err->text);
+    REQUIRE(u->purse->live == live, "%zu blocks are left: %s", u->purse->live - live, err->text);
+    purse_fail(u->purse, 0);
+}
+
+uint8_t *random_keep(user *u)
+{
+    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
+    const double share = (double)rng_below(u->r, 5) / 4;
+    for (size_t i = 0; i < u->n.units; i++)
+        keep[i] = rng_chance(u->r, share) ? (uint8_t)rng_from(u->r, 1, 255) : 0;
+    return keep;
+}
+
+static size_t kept_in(const uint32_t *units, size_t n, const uint8_t *keep)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) kept += units[i] == MSKP_PINNED || keep[units[i]];
+    return kept;
+}
+
+/* ---- Plans ---- */
+
+bool empties(const user *u, const uint8_t *keep)
+{
+    bool empty = false;
+    size_t n;
+    for (uint32_t v = 1; v <= u->n.values; v++) {
+        const uint32_t *units = mskp_value_units(u->g, (mskp_value){v}, &n);
+        empty |= !kept_in(units, n, keep);
+    }
+    for (uint32_t p = 1; p <= u->n.params; p++)
+        for (uint32_t d = 0; d < MSKP_MAX_DIMS; d++) {
+            const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, NULL, &n);
+            empty |= units && !kept_in(units, n, keep);
+        }
+    return empty;
+}
+
+static void require_indices(const uint32_t *index, size_t count, const uint32_t *units, size_t n,
+                            const uint8_t *keep)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (units && units[i] != MSKP_PINNED && !keep[units[i]]) continue;
+        REQUIRE(at < count && (index ? index[at] : at) == i, "index %zu should be %zu", at, i);
+        at++;
+    }
+    REQUIRE(at == count, "%zu indices, %zu expected", count, at);
+}
+
+static void require_count(user *u, const mskp_plan *plan, mskp_value v, const uint32_t *units,
+                          size_t n)
+{
+    const size_t first = wrong_or(u, rng_below(u->r, n + 1)),
+                 count = wrong_or(u, rng_below(u->r, n + 2));
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        kept += i >= first && i - first < count && (units[i] == MSKP_PINNED || u->keep[units[i]]);
+    const size_t said = mskp_plan_count(plan, v, first, count);
+    REQUIRE(said == kept, "%zu of %zu from %zu on, %zu expected", said, count, first, kept);
+}
+
+static void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
+{
+    size_t n, count, shape[MSKP_MAX_DIMS], is[MSKP_MAX_DIMS];
+    mskp_cost before, after;
+    for (uint32_t v = 1; v <= u->n.values; v++) {
+        const uint32_t *units = mskp_value_units(u->g, (mskp_value){v}, &n);
+        const uint32_t *index = mskp_plan_value(plan, (mskp_value){v}, &count);
+        require_indices(index, count, units, n, u->keep);
+        require_count(u, plan, (mskp_value){v}, units, n);
+        (void)mskp_value_shape(small, (mskp_value){v}, &n, NULL);
+        REQUIRE(n == count, "value %u: %zu channels, %zu planned", v, n, count);
+    }
+    for (uint32_t p = 1; p <= u->n.params; p++) {
+        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+        REQUIRE(mskp_param_info(small, (mskp_param){p}, NULL, is) == ndim, "parameter %u", p);
+        for (uint32_t d = 0; d < ndim; d++) {
+            const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, NULL, NULL);
+            const uint32_t *index = mskp_plan_param(plan, (mskp_param){p}, d, &count);
+            REQUIRE(count == is[d], "parameter %u: %zu, %zu planned", p, is[d], count);
+            if (units || index) require_indices(index, count, units, shape[d], u->keep);
+        }
+    }
+    REQUIRE_OK(mskp_measure(u->g, u->n.units, u->keep, &before, NULL, NULL));
+    REQUIRE_OK(mskp_measure(small, 0, NULL, &after, NULL, NULL));
+    REQUIRE(before.macs == after.macs && before.params == after.params,
+            "%.0f MACs, %.0f parameters under the mask, then %.0f, %.0f", before.macs,
+            before.params, after.macs, after.params);
+    require_consistent(small);
+}
+
+mskp_plan *planned(user *u, mskp_graph **small)
+{
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    const size_t live = u->purse->live, units = wrong_or(u, u->n.units);
+    endanger(u);
+    mskp_status status = mskp_plan_create(u->g, units, u->keep, &plan, small, &err);
+    if (status) {
+        require_refusal(u, status, &err, live);
+        REQUIRE(!plan && !*small, "a plan, and %s", err.text);
+    }
+    if (status ==
+        MSKP_NO_MEMORY) /* the same once more; what lies there may be too much for the purse */
+        status = mskp_plan_create(u->g, units, u->keep, &plan, small, &err);
+    purse_fail(u->purse, 0);
+    if (status == MSKP_NO_MEMORY) return NULL;
+    const mskp_status due = units != u->n.units   ? MSKP_OTHER_NETWORK
+                            : empties(u, u->keep) ? MSKP_NO_SOLUTION
+                                                  : MSKP_OK;
+    REQUIRE(status == due, "status %d, %d expected: %s", (int)status, (int)due, err.text);
+    return plan;
+}
+
+/* ---- Sets ---- */
+
+/* More elements than that are not made. */
+static bool is_large(uint32_t ndim, const size_t *shape)
+{
+    size_t elements = 1;
+    for (uint32_t d = 0; d < ndim; d++) {
+        if (shape[d] > MOST_ELEMENTS) return true;
+        elements *= shape[d];
+        if (elements > MOST_ELEMENTS) return true;
+    }
+    return false;
+}
+
+static mskp_tensor *make_set(user *u, view_buf *buf)
+{
+    mskp_tensor *all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
+    for (uint32_t p = 1; p <= u->n.params; p++) {
+        size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0}, i = 0;
+        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+        if (is_large(ndim, shape)) continue;
+        buf[p] = view_make(&u->mem, u->r, (mskp_dtype)rng_below(u->r, 4), ndim, shape,
+                           (view_style)rng_below(u->r, VIEW_STYLES));
+        all[p] = buf[p].view;
+        const mskp_tensor v = view_resolve(&all[p], ndim, shape);
+        do view_set(&v, index, (double)(int)(i++ % 15) - 7.5);
+        while (next_index(ndim, shape, index));
+    }
+    return all;
+}
+
+static void make_sets(user *u)
+{
+    u->buf = arena_get(&u->mem, u->n.params + 1, sizeof *u->buf);
+    u->values = make_set(u, u->buf);
+    u->others = make_set(u, arena_get(&u->mem, u->n.params + 1, sizeof *u->buf));
+}
+
+bool spoil_set(user *u, mskp_tensor *tensors)
+{
+    if (!u->n.params) return false;
+    mskp_tensor *t = &tensors[rng_from(u->r, 1, u->n.params)];
+    if (!t->data || !t->ndim) return false;
+    switch (rng_below(u->r, 5)) {
+    case 0:
+        t->elements = absurd(u->r) | 1u << 20;
+        break;
+    case 1:
+        t->ndim = (uint32_t)rng_below(u->r, 2) ? t->ndim + 1 : UINT32_MAX;
+        break;
+    case 2:
+        t->shape[rng_below(u->r, t->ndim)] += rng_from(u->r, 1, 3);
+        break;
+    case 3:
+        t->dtype = (mskp_dtype)rng_from(u->r, 4, 15);
+        break;
+    default:
+        t->data = (char *)t->data + 1; /* all types are wider */
+    }
+    return true;
+}
+
+mskp_tensor *copy_of(user *u, const mskp_tensor *tensors)
+{
+    return arena_copy(&u->mem, tensors, u->n.params + 1, sizeof *tensors);
+}
+
+unsigned char **bytes_of(user *u, unsigned char **restore)
+{
+    unsigned char **all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
+    for (size_t p = 1; p <= u->n.params; p++) {
+        if (!u->buf[p].memory) continue;
+        all[p] = arena_copy(&u->mem, u->buf[p].memory, u->buf[p].bytes, 1);
+        if (restore) memcpy(u->buf[p].memory, restore[p], u->buf[p].bytes);
+    }
+    return all;
+}
+
+void require_untouched(const user *u, unsigned char *const *was, const char *call)
+{
+    for (size_t p = 1; p <= u->n.params; p++)
+        REQUIRE(!was[p] || !memcmp(was[p], u->buf[p].memory, u->buf[p].bytes),
+                "%s: parameter %zu changed", call, p);
+}
+
+/* ---- Cuts ---- */
+
+static void require_gathered(user *u, const mskp_plan *plan, uint32_t p, const mskp_tensor *cut,
+                             const unsigned char *was)
+{
+    size_t shape[MSKP_MAX_DIMS], less[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0},
+                                                      from[MSKP_MAX_DIMS];
+    const uint32_t *kept[MSKP_MAX_DIMS];
+    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    for (uint32_t d = 0; d < ndim; d++)
+        kept[d] = mskp_plan_param(plan, (mskp_param){p}, d, &less[d]);
+    const mskp_tensor before = view_resolve(&u->buf[p].view, ndim, shape);
+    const mskp_tensor after = view_resolve(cut, ndim, less);
+    do {
+        for (uint32_t d = 0; d < ndim; d++) from[d] = kept[d] ? kept[d][index[d]] : index[d];
+        const unsigned char *x = was + (view_at(&before, from) - u->buf[p].memory);
+        REQUIRE(!memcmp(x, view_at(&after, index), dtype_size(after.dtype)), "parameter %u", p);
+    } while (next_index(ndim, less, index));
+}
+
+static void use_plan(user *u, const mskp_plan *plan)
+{
+    mskp_tensor *tensors = copy_of(u, u->values), *said = copy_of(u, u->values);
+    unsigned char **was = bytes_of(u, NULL);
+    const size_t live = u->purse->live;
+    mskp_error err = {0};
+    const bool wrong = rng_chance(u->r, 0.25) && spoil_set(u, tensors);
+    mskp_tensor *before = copy_of(u, tensors);
+    const mskp_move move = {tensors, NULL};
+    endanger(u);
+    mskp_status status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
+    if (status) {
+        require_refusal(u, status, &err, live);
+        require_untouched(u, was, "a refused cut");
+        REQUIRE(!memcmp(tensors, before, (u->n.params + 1) * sizeof *tensors),
+                "views of a refused cut");
+    }
+    if (status == MSKP_NO_MEMORY && !wrong)
+        status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
+    purse_fail(u->purse, 0);
+    REQUIRE(wrong ? status != MSKP_OK : !status || status == MSKP_NO_MEMORY, "cut: %d %s",
+            (int)status, err.text);
+    if (!status) {
+        REQUIRE(u->purse->live == live, "a cut keeps memory");
+        REQUIRE_OK(mskp_plan_views(plan, u->n.params, u->values, said, NULL));
+        for (uint32_t p = 1; p <= u->n.params; p++) {
+            if (!u->values[p].data) continue;
+            REQUIRE(said[p].data == tensors[p].data, "parameter %u lies elsewhere", p);
+            require_gathered(u, plan, p, &tensors[p], was[p]);
+        }
+    }
+    (void)bytes_of(u, was);
+}
+
+static void call_plan(user *u)
+{
+    mskp_graph *small = NULL;
+    mskp_plan *plan = planned(u, &small);
+    if (!plan) return;
+    require_plan(u, plan, small);
+    for (size_t n = rng_from(u->r, 1, 2); n > 0; n--) use_plan(u, plan);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+}
+
+/* ---- Scores ---- */
+
+static bool has_role(const user *u, size_t unit, uint32_t roles)
+{
+    size_t n;
+    const mskp_member *m = mskp_unit_members(u->g, unit, &n);
+    for (size_t i = 0; i < n; i++)
+        if (m[i].roles & roles) return true;
+    return false;
+}
+
+static void call_score(user *u)
+{
+    mskp_scoring s = {.norm = (mskp_norm_kind)rng_below(u->r, 2),
+                      .reduce = (mskp_reduce)rng_below(u->r, 6),
+                      .roles = (uint32_t)rng_below(u->r, 16),
+                      .vote_threshold = (double)rng_below(u->r, 4)};
+    if (s.reduce != MSKP_REDUCE_VOTE) s.vote_threshold = 0;
+    mskp_error err = {0};
+    double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
+    mskp_tensor *tensors = copy_of(u, u->values);
+    const bool odd = rng_chance(u->r, 0.1), null = rng_chance(u->r, 0.1);
+    const uint32_t roles = null || !s.roles ? MSKP_ROLE_SCALE : s.roles;
+    const size_t live = u->purse->live;
+    if (odd) spoil(u->r, &s, sizeof s);
+    for (size_t i = 0; i < u->n.units; i++) scores[i] = -77;
+    endanger(u);
+    const mskp_status status = mskp_score(u->g, null ? NULL : &s, u->n.params, tensors,
+                                          wrong_or(u, u->n.units), scores, &err);
+    if (status) require_refusal(u, status, &err, live);
+    for (size_t i = 0; i < u->n.units; i++) {
+        REQUIRE(status ? scores[i] == -77 : scores[i] >= 0, "score %zu: %g", i, scores[i]);
+        if (!status && (null || !odd))
+            REQUIRE(isinf(scores[i]) == !has_role(u, i, roles), "score %zu: %g with roles %u", i,
+                    scores[i], roles);
+    }
+    purse_fail(u->purse, 0);
+    require_untouched(u, bytes_of(u, NULL), "score");
+}
+
+static void call_score_channels(user *u)
+{
+    mskp_channel_numbers given[3];
+    mskp_error err = {0};
+    double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
+    bool *there = arena_get(&u->mem, u->n.units, sizeof *there);
+    const size_t n = rng_below(u->r, 4), live = u->purse->live;
+    for (size_t k = 0; k < n; k++) {
+        const mskp_value v = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.values + 1))};
+        size_t channels = 1;
+        const uint32_t *units = mskp_value_units(u->g, v, &channels);
+        double *numbers = arena_get(&u->mem, channels, sizeof *numbers);
+        for (size_t i = 0; i < channels; i++) {
+            numbers[i] = rng_real(u->r, -1, 1);
+            if (units && units[i] != MSKP_PINNED) there[units[i]] = true;
+        }
+        given[k] = (mskp_channel_numbers){v, channels, numbers};
+    }
+    endanger(u);
+    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5),
+                                                   u->n.units, scores, &err);
+    if (status) require_refusal(u, status, &err, live);
+    for (size_t i = 0; i < u->n.units && !status; i++)
+        REQUIRE(isinf(scores[i]) ? !there[i] : there[i], "score %zu: %g", i, scores[i]);
+    purse_fail(u->purse, 0);
+}
+
+/* ---- Selection ---- */
+
+static double fraction(user *u)
+{
+    static const double odd[] = {-1, 2, 1e300};
+    if (rng_chance(u->r, 0.02)) return odd[rng_below(u->r, 3)];
+    return rng_chance(u->r, 0.5) ? (double)rng_below(u->r, 9) / 8 : 0;
+}
+
+static mskp_rule any_rule(user *u, const uint8_t *locked)
+{
+    mskp_rule rule = {.use_threshold = (uint32_t)rng_below(u->r, 2),
+                      .round_to = rng_below(u->r, 4)};
+    mskp_cost full;
+    REQUIRE_OK(mskp_measure(u->g, 0, NULL, &full, NULL, NULL));
+    if (rule.use_threshold) rule.threshold = (double)rng_below(u->r, 9) / 4;
+    rule.remove_family_fraction = fraction(u);
+    rule.remove_fraction = fraction(u);
+    rule.max_macs = full.macs * fraction(u);
+    rule.max_params = full.params * fraction(u);
+    rule.max_family_fraction = fraction(u);
+    rule.min_channels = rng_below(u->r, 3);
+    if (rng_chance(u->r, 0.2)) rule.round_to = wrong_or(u, 5);
+    if (rng_chance(u->r, 0.1)) spoil(u->r, rule.reserved, sizeof rule.reserved);
+    if (rng_chance(u->r, 0.3)) rule.locked = locked;
+    return rule;
+}
+
+/* What was chosen can be planned, and costs what was said. */
+static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s,
+                           const mskp_rule *rule, const double *scores)
+{
+    mskp_cost cost;
+    size_t removed = 0;
+    for (size_t i = 0; i < u->n.units; i++) {
+        removed += !keep[i];
+        REQUIRE(keep[i] <= 1, "keep %d", keep[i]);
+        REQUIRE(keep[i] || (!isinf(scores[i]) && !(rule->locked && rule->locked[i])),
+                "unit %zu left", i);
+    }
+    REQUIRE(removed == s->removed, "%zu removed, %zu said", removed, s->removed);
+    REQUIRE_OK(mskp_measure(u->g, u->n.units, keep, &cost, NULL, NULL));
+    REQUIRE(cost.macs == s->cost.macs && cost.params == s->cost.params, "costs");
+    REQUIRE(!(rule->max_macs > 0) || cost.macs <= rule->max_macs, "MACs");
+    REQUIRE(!(rule->max_params > 0) || cost.params <= rule->max_params, "parameters");
+    REQUIRE(!empties(u, keep), "an empty list");
+}
+
+static void call_select(user *u)
+{
+    double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
+    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
+    for (size_t i = 0; i < u->n.units; i++) {
+        const size_t x = rng_below(u->r, 64);
+        scores[i] = x == 63 ? (double)INFINITY : (double)(x % 16) / 8;
+        if (x == 62 && rng_chance(u->r, 0.1)) scores[i] = (double)NAN;
+    }
+    mskp_selection s = {0};
+    mskp_error err = {0};
+    const mskp_rule rule = any_rule(u, random_keep(u));
+    const size_t live = u->purse->live;
+    memset(keep, 0xEE, u->n.units);
+    endanger(u);
+    const mskp_status status =
+        mskp_select(u->g, wrong_or(u, u->n.units), scores, &rule, keep, &s, &err);
+    if (!status) {
+        REQUIRE(u->purse->live == live, "selection keeps memory");
+        purse_fail(u->purse, 0);
+        require_chosen(u, keep, &s, &rule, scores);
+        u->keep = keep;
+        return;
+    }
+    require_refusal(u, status, &err, live);
+    for (size_t i = 0; i < u->n.units; i++) REQUIRE(keep[i] == 0xEE, "keep[%zu] was touched", i);
+}
+
+/* ---- Penalties ---- */
+
+/* What mskp_penalty_value reads, and the others write. */
+enum { ZERO, SHRINK, DEADLINE, GRADIENT, VALUE };
+
+/* Is the element in a slice with one of these roles of a unit that is aimed at? */
+static bool aimed(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
+                  const mskp_penalty *aim, const uint8_t *keep)
+{
+    for (uint32_t d = 0; d < ndim; d++) {
+        uint32_t roles;
+        const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, &roles, NULL);
+        if (!units || !(roles & (aim->roles ? aim->roles : MSKP_ROLE_SCALE))) continue;
+        const uint32_t unit = units[index[d]];
+        if (unit == MSKP_PINNED) continue;
+        if (aim->target == MSKP_ON_ALL || !keep[unit] == (aim->target == MSKP_ON_REMOVED))
+            return true;
+    }
+    return false;
+}
+
+static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
+                            const mskp_tensor *tensors, mskp_error *err)
+{
+    double value = -1;
+    mskp_status status;
+    switch (which) {
+    case ZERO:
+        return mskp_penalty_zero(u->g, u->n.units, u->keep, p, u->n.params, tensors, err);
+    case SHRINK:
+        return mskp_penalty_shrink(u->g, u->n.units, u->keep, p, 0.25, u->n.params, tensors, err);
+    case DEADLINE:
+        return mskp_penalty_deadline(u->g, u->n.units, u->keep, p, rng_below(u->r, 3), u->n.params,
+                                     tensors, err);
+    default:
+        status =
+            mskp_penalty_value(u->g, u->n.units, u->keep, p, u->n.params, tensors, &value, err);
+        REQUIRE(status ? value == -1 : value >= 0, "penalty %g", value);
+        return status;
+    }
+}
+
+/* Only what is aimed at changes; zero makes it 0. */
+static void require_aim(const user *u, const mskp_penalty *p, size_t which,
+                        unsigned char *const *was)
+{
+    for (uint32_t k = 1; k <= u->n.params; k++) {
+        size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
+        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){k}, NULL, shape);
+        if (!was[k]) continue;
+        const mskp_tensor v = view_resolve(&u->buf[k].view, ndim, shape);
+        do {
+            const bool hit = which < VALUE && aimed(u, k, index, ndim, p, u->keep);
+            const unsigned char *x = view_at(&v, index);
+            REQUIRE(hit || !memcmp(x, was[k] + (x - u->buf[k].memory), dtype_size(v.dtype)),
+                    "parameter %u: an element that is no target changed", k);
+            REQUIRE(!hit || which != ZERO || view_get(&v, index) == 0, "parameter %u: not zero", k);
+        } while (next_index(ndim, shape, index));
+    }
+}
+
+static void call_penalty(user *u)
+{
+    mskp_penalty p = {.kind = (mskp_penalty_kind)rng_below(u->r, 3),
+                      .target = (mskp_target)rng_below(u->r, 3),
+                      .roles = (uint32_t)rng_below(u->r, 16),
+                      .skip_missing = 1,
+                      .knee = (double)rng_below(u->r, 3) / 2};
+    const bool odd = rng_chance(u->r, 0.1);
+    const size_t which = rng_below(u->r, VALUE + 1), asked = u->purse->asked;
+    mskp_tensor *tensors = copy_of(u, u->values);
+    unsigned char **was = bytes_of(u, NULL);
+    mskp_error err = {0};
+    if (odd) spoil(u->r, &p, offsetof(mskp_penalty, unit_weight));
+    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
+    const mskp_status status = penalize(u, &p, which, tensors, &err);
+    REQUIRE(u->purse->asked == asked, "a penalty allocates");
+    REQUIRE(!wrong || status, "a wrong set was taken");
+    REQUIRE(odd || wrong || !status, "%s", err.text);
+    if (status) {
+        require_sentence(status, &err);
+        require_untouched(u, was, "a refused penalty");
+    } else if (!odd) {
+        require_aim(u, &p, which, was);
+    }
+    (void)bytes_of(u, was);
+}
+
+/* ---- Without a network ---- */
+
+static void require_taken(const mskp_tensor *from, uint32_t axis, const uint32_t *index,
+                          const mskp_tensor *to)
+{
+    size_t at[MSKP_MAX_DIMS] = {0}, was[MSKP_MAX_DIMS];
+    do {
+        memcpy(was, at, sizeof was);
+        was[axis] = index[at[axis]];
+        REQUIRE(!memcmp(view_at(to, at), view_at(from, was), dtype_size(to->dtype)), "taken");
+    } while (next_index(to->ndim, to->shape, at));
+}
+
+static void call_take(user *u)
+{
+    const uint32_t p = (uint32_t)rng_below(u->r, u->n.params + 1);
+    size_t shape[MSKP_MAX_DIMS];
+    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    uint32_t index[8];
+    if (!u->values[p].data) return;
+    const mskp_tensor from = view_resolve(&u->values[p], ndim, shape);
+    const uint32_t axis = (uint32_t)rng_below(u->r, ndim);
+    const size_t length = shape[axis], n = rng_from(u->r, 1, 8), live = u->purse->live;
+    bool outside = false;
+    for (size_t i = 0; i < n; i++) {
+        index[i] = (uint32_t)wrong_or(u, rng_below(u->r, length));
+        outside |= index[i] >= length;
+    }
+    shape[axis] = n;
+    const view_buf buf = view_make(&u->mem, u->r, from.dtype, ndim, shape,
+                                   (view_style)rng_from(u->r, VIEW_PERMUTED, VIEW_WILD));
+    const unsigned char *was = arena_copy(&u->mem, buf.memory, buf.bytes, 1);
+    const mskp_host host = purse_host(u->purse);
+    mskp_error err = {0};
+    endanger(u);
+    const mskp_status status = mskp_take(&host, &from, axis, n, index, &buf.view, &err);
+    if (!status) {
+        REQUIRE(!outside && u->purse->live == live, "beyond the end, or memory is kept");
+        require_taken(&from, axis, index, &buf.view);
+    } else {
+        REQUIRE(outside || status == MSKP_NO_MEMORY, "%s", err.text);
+        REQUIRE(!memcmp(was, buf.memory, buf.bytes), "a refused take wrote");
+        require_refusal(u, status, &err, live);
+    }
+    purse_fail(u->purse, 0);
+}
+
+/* Packed, in the order that was asked. */
+static void call_view(user *u)
+{
+    const mskp_param p = {(uint32_t)rng_below(u->r, u->n.params + 2)};
+    size_t shape[MSKP_MAX_DIMS], axes[MSKP_MAX_DIMS] = {0, 1, 2, 3, 4, 5}, step = 1;
+    const uint32_t ndim = mskp_param_info(u->g, p, NULL, shape);
+    uint32_t order[MSKP_MAX_DIMS] = {0};
+    mskp_tensor view = {.elements = 77};
+    mskp_error err = {0};
+    rng_shuffle(u->r, ndim, axes);
+    const bool twice = ndim > 1 && rng_chance(u->r, 0.1);
+    for (uint32_t d = 0; d < ndim; d++) order[d] = (uint32_t)axes[twice ? 0 : d];
+    const mskp_status status = mskp_param_view(u->g, p, order, NULL, MSKP_F16, &view, &err);
+    REQUIRE(status == (ndim && !twice ? MSKP_OK : MSKP_BAD_ARGUMENT), "%d %s", (int)status,
+            err.text);
+    if (status) {
+        require_sentence(status, &err);
+        REQUIRE(view.elements == 77 && !view.ndim, "a refused view");
+        return;
+    }
+    for (uint32_t k = ndim; k-- > 0; step *= shape[order[k]])
+        REQUIRE(view.stride[order[k]] == (ptrdiff_t)step && view.shape[order[k]] == shape[order[k]],
+                "axis %u", order[k]);
+    REQUIRE(view.ndim == ndim && view.dtype == MSKP_F16, "%u axes", view.ndim);
+}
+
+/* As many as there were at first; what came later has bytes of its own, behind these. */
+static void first_calls(user *u)
+{
+    for (size_t n = rng_from(u->r, 1, 4); n > 0; n--) switch (rng_below(u->r, 6)) {
+        case 0:
+            u->keep = random_keep(u);
+            call_plan(u);
+            break;
+        case 1:
+            call_score(u);
+            break;
+        case 2:
+            call_score_channels(u);
+            break;
+        case 3:
+            call_select(u);
+            call_plan(u);
+            break;
+        case 4:
+            call_penalty(u);
+            break;
+        default:
+            call_take(u);
+        }
+}
+
+static void further_calls(user *u)
+{
+    static void (*const all[])(user *) = {call_constants, call_constants, call_restore,
+                                          call_compose,   call_maps,      call_report,
+                                          call_view};
+    for (size_t n = rng_from(u->r, 1, 2); n > 0; n--)
+        all[rng_below(u->r, sizeof all / sizeof *all)](u);
+}
+
+void calls_finished(rng *r, purse *p, const mskp_graph *graph)
+{
+    user u = {.r = r, .purse = p, .g = graph, .n = mskp_count(graph)};
+    purse_fail(p, 0);
+    u.keep = random_keep(&u);
+    make_sets(&u);
+    first_calls(&u);
+    further_calls(&u);
+    arena_free(&u.mem);
+}

@@ -1,0 +1,103 @@
+/* Memory with an end; absurd numbers; sentences. */
+#include "random_calls.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef union block {
+    size_t bytes;
+    max_align_t align;
+} block;
+
+static void *take(void *context, size_t bytes)
+{
+    purse *p = context;
+    REQUIRE(bytes, "0 bytes are asked for");
+    p->asked++;
+    const bool none = p->asked == p->fail_at || bytes > p->most - p->bytes;
+    block *b = none ? NULL : malloc(sizeof *b + bytes);
+    if (!b) {
+        p->empty = true;
+        return NULL;
+    }
+    b->bytes = bytes;
+    p->bytes += bytes;
+    p->live++;
+    memset(b + 1, 0xA5, bytes);
+    return b + 1;
+}
+
+static void give(void *context, void *memory)
+{
+    purse *p = context;
+    if (!memory) return;
+    block *b = (block *)memory - 1;
+    p->bytes -= b->bytes;
+    p->live--;
+    free(b);
+}
+
+/* Results do not depend on the order. */
+static void backwards(void *context, size_t n, void (*work)(void *work_context, size_t i),
+                      void *work_context)
+{
+    (void)context;
+    while (n > 0) work(work_context, --n);
+}
+
+mskp_host purse_host(purse *p)
+{
+    return (mskp_host){.context = p, .allocate = take, .release = give, .parallel_for = backwards};
+}
+
+void purse_fail(purse *p, size_t n)
+{
+    p->fail_at = n ? p->asked + n : 0;
+    p->empty = false;
+}
+
+size_t absurd(rng *r)
+{
+    static const size_t some[] = {0,
+                                  1,
+                                  2,
+                                  3,
+                                  7,
+                                  255,
+                                  1u << 16,
+                                  INT32_MAX,
+                                  (size_t)INT32_MAX + 1,
+                                  UINT32_MAX - 2,
+                                  UINT32_MAX - 1,
+                                  UINT32_MAX,
+                                  (size_t)UINT32_MAX + 1,
+                                  (size_t)1 << 53,
+                                  SIZE_MAX / 32,
+                                  SIZE_MAX / 2,
+                                  SIZE_MAX / 2 + 1,
+                                  SIZE_MAX - 1,
+                                  SIZE_MAX};
+    return some[rng_below(r, sizeof some / sizeof *some)];
+}
+
+void spoil(rng *r, void *what, size_t bytes)
+{
+    const size_t number = absurd(r), width = rng_chance(r, 0.5) ? 4 : 8;
+    const uint32_t low = (uint32_t)number;
+    char *at = (char *)what + width * rng_below(r, bytes / width);
+    if (width == 8)
+        memcpy(at, &number, sizeof number);
+    else
+        memcpy(at, &low, sizeof low);
+}
+
+void require_sentence(mskp_status status, const mskp_error *err)
+{
+    REQUIRE(status > MSKP_OK && strcmp(mskp_status_text(status), "unknown status") != 0,
+            "status %d", (int)status);
+    REQUIRE(err->status == status, "the sentence is of status %d, not %d", (int)err->status,
+            (int)status);
+    REQUIRE(memchr(err->text, 0, sizeof err->text) && err->text[0], "no sentence, or no end");
+    for (const char *c = err->text; *c; c++)
+        REQUIRE((unsigned char)*c >= ' ' && *c != 127, "a control character: %s", err->text);
+}

@@ -1,0 +1,44 @@
+/*
+ * The public interface called with anything: sizes, handles and names that are good or absurd, as bytes
+ * choose. Nothing is known of what should come out but what the header promises of every call.
+ */
+#ifndef RANDOM_CALLS_RANDOM_CALLS_H
+#define RANDOM_CALLS_RANDOM_CALLS_H
+
+#include "interpreter/trial.h"
+
+/* A host's memory with an end, in which one allocation may fail. */
+typedef struct purse {
+    size_t live, bytes; /* blocks and bytes that are out */
+    size_t most;        /* bytes at once */
+    size_t asked;       /* allocations so far */
+    size_t fail_at;     /* the one that fails; 0: none */
+    bool empty;         /* one has failed */
+} purse;
+
+mskp_host purse_host(purse *p);
+
+/* The n-th allocation from now fails; 0: none. */
+void purse_fail(purse *p, size_t n);
+
+/* Describes whatever r's bytes say, until they are used up. NULL: what was described is refused, as it should
+ * be. Else the graph is finished. */
+mskp_graph *calls_describe(rng *r, purse *p);
+
+/* What the arrays of a finished graph say agrees with each other. */
+void require_consistent(const mskp_graph *graph);
+
+/* Keep masks, plans, cuts, scores, selection and penalties with any arguments. */
+void calls_finished(rng *r, purse *p, const mskp_graph *graph);
+
+/* ---- What these share ---- */
+
+/* The error is one of the table's, with a sentence that ends. */
+void require_sentence(mskp_status status, const mskp_error *err);
+
+/* A number that is seldom meant. */
+size_t absurd(rng *r);
+/* Some word of what lies there becomes another: 4 or 8 bytes. */
+void spoil(rng *r, void *what, size_t bytes);
+
+#endif

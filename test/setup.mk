@@ -1,0 +1,48 @@
+# Packages of Debian and Ubuntu: which each part needs, and their installation.
+
+# These are needed for all, demo and check, and LINT_PACKAGES only for lint, installcheck and valgrind.
+# `make setup LINT_PACKAGES=` leaves the latter out.
+PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
+LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
+# And what each of the HOSTS needs besides; `make hosts` installs it.
+PACKAGES_darknet = darknet
+PACKAGES_libtorch = g++ libtorch-dev
+PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
+# And what mskp-onnx needs besides; `make onnx` installs it.
+PACKAGES_onnx = libprotobuf-c-dev protobuf-c-compiler libonnx-dev
+
+.PHONY: setup setup-hosts setup-onnx
+
+# Installs what is missing of these packages, else says what is needed.
+define install_missing
+	@if command -v apt-get dpkg-query > /dev/null; then \
+		missing=; \
+		for p in $(1); do \
+			case "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2> /dev/null)" in \
+			installed) ;; *) missing="$$missing $$p" ;; esac; \
+		done; \
+		if [ -z "$$missing" ]; then echo "$@: nothing is missing"; exit 0; fi; \
+		echo "$@: installing$$missing"; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -q && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "$@: needed are $(2)"; \
+		command -v $(CC) > /dev/null && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
+		echo "$@: nothing else is missing"; \
+	fi
+endef
+
+setup: ## install what is missing (Debian, Ubuntu), else say what is needed
+	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check)
+
+ifneq ($(filter setup,$(MAKECMDGOALS)),)
+$(BUILD)/flags: | setup
+endif
+
+# After setup, where both are asked for: apt-get runs once at a time.
+setup-hosts: $(filter setup,$(MAKECMDGOALS))
+	$(call install_missing,$(PACKAGES) $(foreach h,$(HOSTS),$(PACKAGES_$(h))),$(HOSTS) and a C++17 compiler)
+
+setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter hosts check-hosts,$(MAKECMDGOALS)),setup-hosts)
+	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)

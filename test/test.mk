@@ -1,0 +1,149 @@
+# The tests, benchmarks and fuzz targets; test/README.md says what each folder is for.
+#
+# test/library/test_*.c are programs, and so are test/bench/*.c. They are linked with those HELPERS whose headers they
+# include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and for double.
+# Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
+# `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
+
+HELPERS := cutting guarded_memory interpreter random_calls small_network torch zoo
+
+# Optional data of the tests: a folder with data/ in it, and CIFAR-10 in its own binary format, which `make cifar`
+# unpacks.
+MSKP_SHARED ?= $(wildcard ../shared)
+MSKP_CIFAR ?= $(wildcard build/cifar)
+export MSKP_SHARED MSKP_CIFAR
+ifeq ($(MSKP_SHARED),)
+unexport MSKP_SHARED
+endif
+ifeq ($(MSKP_CIFAR),)
+unexport MSKP_CIFAR
+endif
+
+TEST_FLAGS = -Ilib -Itest $(EXAMPLE_FLAGS) $$($(PKG_CONFIG) --cflags check)
+TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(RUNTIME_LIBS)
+
+HELPER_OBJECTS := $(call objects,$(wildcard $(HELPERS:%=test/%/*.c)))
+HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
+BENCH_TIMING := $(BUILD)/test/bench/timing.o
+
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/library/test_*.c))
+REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
+RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
+CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
+BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
+PROGRAMS := $(TESTS) $(REPLAYS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST))
+SCRIPTS := $(wildcard test/scripts/check-*)
+
+EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(wildcard test/library/*.c test/fuzz/*.c test/bench/*.c)) \
+	$(addsuffix .o,$(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
+
+RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
+
+.PHONY: programs check check-programs check-library sanitize valgrind coverage bench fuzz cifar
+
+programs: $(PROGRAMS)
+
+check: library programs $(MASKSPARSITY) ## build and run all tests
+	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
+
+check-programs: programs
+	@$(RUN_TESTS) $(PROGRAMS)
+
+check-library: $(TESTS) $(REPLAYS)
+	@$(RUN_TESTS) $(TESTS) $(REPLAYS)
+
+# ---- Programs ----
+$(BUILD)/test/%: FLAGS = $(TEST_FLAGS)
+$(BUILD)/f64/test/%: FLAGS = $(TEST_FLAGS) -DCN_DOUBLE
+
+$(foreach h,$(HELPERS),$(eval $(BUILD)/libtest_$(h).a: $(filter $(BUILD)/test/$(h)/%,$(HELPER_OBJECTS))))
+
+# The folders whose headers the program includes; they need not agree on names among each other.
+used_helpers = $(foreach h,$(HELPERS),$(if $(shell grep -l 'test/$(h)/' $(<:.o=.d)),$(BUILD)/libtest_$(h).a))
+LINK_TEST = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) \
+	-Wl,--start-group $(used_helpers) -Wl,--end-group $(filter-out $(HELPER_LIBRARIES),$(filter %.a,$^)) -Wl,--as-needed
+
+$(TESTS): %: %.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
+# A fuzz target over its corpus (gcc can), and as libFuzzer's own program (clang alone).
+$(REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
+$(BUILD)/fuzzer_%: $(BUILD)/test/fuzz/fuzz_%.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) -fsanitize=fuzzer $(TEST_LIBS)
+
+# The runtime is tested without the library: it must not need it.
+$(RUNTIME_TESTS): %: %.o $(RUNTIME)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(call double,$(RUNTIME_TESTS)): %: %.o $(RUNTIME_F64)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(CONVNET_TEST): %: %.o $(CONVNET_BRIDGE) $(RUNTIME) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIME_F64) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
+
+$(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
+# ---- Other ways to run them ----
+sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
+	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
+
+valgrind: $(TESTS) $(REPLAYS) ## the library's tests under valgrind, with fewer random networks
+	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
+		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
+		$(RUN_TESTS) $(TESTS) $(REPLAYS)
+
+bench: $(BENCHES) ## build and run the benchmarks
+	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
+
+# What is found lies in build/fuzz: inputs that reach something new in corpus/NAME, those that fail in NAME-crash-* and
+# the like. `build/fuzz/fuzzer_NAME FILE` runs one again. It needs clang and its libFuzzer (libclang-rt-dev).
+fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer (clang) on the targets FUZZ (all in test/fuzz; or onnx), each for SECONDS (60)
+
+fuzz-%:
+	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,$(SANITIZE) -fno-sanitize-recover=all" \
+		build/fuzz/fuzzer_$*
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/fuzzer_$* -max_total_time=$(SECONDS) -timeout=10 -entropic=0 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* test/fuzz/corpus/$*
+
+# A branch is one way out of a condition; it counts if the tests took it at least once. clang: GCOV='llvm-cov gcov'.
+coverage: ## which lines and branches of lib/ its tests reach
+	@if [ -d build/coverage ]; then find build/coverage -name '*.gcda' -delete; fi
+	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage -fprofile-update=atomic" check-library
+	@$(GCOV) -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | \
+		awk -F "[':% ]+" -v expected=$(words $(LIB_OBJECTS)) ' \
+		function show(name, lines, of_lines, branches, of_branches) { \
+			printf "%-28s lines %6.2f%% of %5d, branches taken %6.2f%% of %5d\n", \
+				name, 100 * lines / of_lines, of_lines, 100 * branches / (of_branches ? of_branches : 1), of_branches } \
+		function add(branches, of) { \
+			show(file, lines, of_lines, branches, of); files++; file = ""; \
+			all[1] += lines; all[2] += of_lines; all[3] += branches; all[4] += of } \
+		/^File/ && $$2 ~ /^lib\/.*\.c$$/ { file = $$2 } \
+		/^Lines/ && file { of_lines = $$5; lines = int($$3 * $$5 / 100 + 0.5) } \
+		/^Taken/ && file { add(int($$5 * $$7 / 100 + 0.5), $$7) } \
+		/^No branches/ && file { add(0, 0) } \
+		END { \
+			if (files == expected) show("all of lib/", all[1], all[2], all[3], all[4]); \
+			else { printf "coverage: $(GCOV) told of %d of %d files\n", files, expected; exit 1 } }'
+
+cifar: ## unpack MSKP_SHARED/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
+	rm -rf build/cifar.part
+	$(PYTHON) '$(MSKP_SHARED)/data/unpack-cifar10' build/cifar.part
+	rm -rf build/cifar
+	mv build/cifar.part build/cifar
