@@ -24,9 +24,9 @@ static mskp_value bilinear(mskp_graph *g, mskp_value in, mskp_param a, mskp_para
     mskp_zero_if(g, rank, MSKP_ROLE_FILTER); /* a product of zeros */
     mskp_bind(g, c, 0, MSKP_ROLE_FILTER, out);
     mskp_bind(g, c, 1, MSKP_ROLE_CONSUMER, rank);
-    mskp_macs(g, rank, a, 1); /* one multiply-accumulate for each weight */
-    mskp_macs(g, rank, b, 1);
-    mskp_macs(g, out, c, 1);
+    mskp_add_macs(g, rank, a, 1); /* one multiply-accumulate for each weight */
+    mskp_add_macs(g, rank, b, 1);
+    mskp_add_macs(g, out, c, 1);
     return out;
 }
 
@@ -56,7 +56,7 @@ static void fill(float *w, size_t n)
 
 int main(void)
 {
-    const mskp_scoring filters = {.roles = MSKP_ROLE_FILTER, .norm = MSKP_NORM_L2};
+    const mskp_scoring filters = {.roles = MSKP_ROLE_FILTER, .norm = MSKP_MAGNITUDE_L2};
     mskp_tensor t[] = {{0}, {.data = first}, {.data = left}, {.data = right}, {.data = mix}};
     double scores[UNITS];
     uint8_t keep[UNITS], exact[UNITS];
@@ -72,7 +72,7 @@ int main(void)
     const mskp_param b = mskp_parameter(g, "right", 2, (size_t[]){RANKS, HIDDEN});
     const mskp_param c = mskp_parameter(g, "mix", 2, (size_t[]){OUTPUTS, RANKS});
     mskp_value h = mskp_linear(g, "h", mskp_input(g, "x", INPUTS, 0, NULL), w, (mskp_param){0});
-    h = mskp_activation(g, "relu", h, &(mskp_activation_desc){.kind = MSKP_RELU});
+    h = mskp_activation(g, "relu", h, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
     mskp_output(g, bilinear(g, h, a, b, c));
     if (mskp_graph_finish(g, &err) || mskp_score(g, &filters, PARAMS, t, UNITS, scores, &err) ||
         mskp_select(g, UNITS, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err) ||

@@ -14,19 +14,19 @@
 size_t mskpi_element_size(mskp_dtype dtype)
 {
     switch ((int)dtype) {
-    case MSKP_BYTES_1:
+    case MSKP_DTYPE_BYTES_1:
         return 1;
-    case MSKP_F16:
-    case MSKP_BF16:
-    case MSKP_BYTES_2:
+    case MSKP_DTYPE_F16:
+    case MSKP_DTYPE_BF16:
+    case MSKP_DTYPE_BYTES_2:
         return 2;
-    case MSKP_F32:
-    case MSKP_BYTES_4:
+    case MSKP_DTYPE_F32:
+    case MSKP_DTYPE_BYTES_4:
         return 4;
-    case MSKP_F64:
-    case MSKP_BYTES_8:
+    case MSKP_DTYPE_F64:
+    case MSKP_DTYPE_BYTES_8:
         return 8;
-    case MSKP_BYTES_16:
+    case MSKP_DTYPE_BYTES_16:
         return 16;
     default:
         return 0;
@@ -38,9 +38,11 @@ const char *mskpi_dtype_name(mskp_dtype dtype)
     static const struct {
         mskp_dtype dtype;
         const char *name;
-    } table[] = {{MSKP_F32, "F32"},         {MSKP_F64, "F64"},         {MSKP_F16, "F16"},
-                 {MSKP_BF16, "BF16"},       {MSKP_BYTES_1, "BYTES_1"}, {MSKP_BYTES_2, "BYTES_2"},
-                 {MSKP_BYTES_4, "BYTES_4"}, {MSKP_BYTES_8, "BYTES_8"}, {MSKP_BYTES_16, "BYTES_16"}};
+    } table[] = {{MSKP_DTYPE_F32, "F32"},          {MSKP_DTYPE_F64, "F64"},
+                 {MSKP_DTYPE_F16, "F16"},          {MSKP_DTYPE_BF16, "BF16"},
+                 {MSKP_DTYPE_BYTES_1, "BYTES_1"},  {MSKP_DTYPE_BYTES_2, "BYTES_2"},
+                 {MSKP_DTYPE_BYTES_4, "BYTES_4"},  {MSKP_DTYPE_BYTES_8, "BYTES_8"},
+                 {MSKP_DTYPE_BYTES_16, "BYTES_16"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].dtype == dtype) return table[i].name;
     return "unknown";
@@ -48,7 +50,8 @@ const char *mskpi_dtype_name(mskp_dtype dtype)
 
 int mskpi_is_number(mskp_dtype dtype)
 {
-    return dtype == MSKP_F32 || dtype == MSKP_F64 || dtype == MSKP_F16 || dtype == MSKP_BF16;
+    return dtype == MSKP_DTYPE_F32 || dtype == MSKP_DTYPE_F64 || dtype == MSKP_DTYPE_F16 ||
+           dtype == MSKP_DTYPE_BF16;
 }
 
 /* binary16 and bfloat16 go through bits, so that denormal numbers survive in every floating-point
@@ -101,13 +104,13 @@ double mskpi_load_any(const char *from, mskp_dtype dtype)
     uint32_t bits;
     double d;
     switch ((int)dtype) {
-    case MSKP_F32:
+    case MSKP_DTYPE_F32:
         memcpy(&bits, from, sizeof bits);
         return float_bits_to_double(bits);
-    case MSKP_F64:
+    case MSKP_DTYPE_F64:
         memcpy(&d, from, sizeof d);
         return d;
-    case MSKP_F16:
+    case MSKP_DTYPE_F16:
         memcpy(&h, from, sizeof h);
         return half_to_double(h);
     default:
@@ -123,16 +126,16 @@ void mskpi_store_any(char *to, mskp_dtype dtype, double x)
     uint16_t half;
     float f;
     switch ((int)dtype) {
-    case MSKP_F64:
+    case MSKP_DTYPE_F64:
         memcpy(to, &x, sizeof x);
         return;
-    case MSKP_F32:
+    case MSKP_DTYPE_F32:
         f = (float)x;
         memcpy(&bits, &f, sizeof bits);
         if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u);
         memcpy(to, &bits, sizeof bits);
         return;
-    case MSKP_F16:
+    case MSKP_DTYPE_F16:
         bits = sign << 15 | narrow(x, 10, -14, 0x7c00u);
         break;
     default:

@@ -25,7 +25,7 @@ static inline double mskpi_load(const char *from, mskp_dtype dtype)
 {
     uint32_t bits;
     float f;
-    if (dtype != MSKP_F32) return mskpi_load_any(from, dtype);
+    if (dtype != MSKP_DTYPE_F32) return mskpi_load_any(from, dtype);
     memcpy(&bits, from, sizeof bits);
     memcpy(&f, from, sizeof f);
     return bits & 0x7f800000 ? (double)f : mskpi_load_any(from, dtype);
@@ -34,7 +34,7 @@ static inline double mskpi_load(const char *from, mskp_dtype dtype)
 static inline void mskpi_store(char *to, mskp_dtype dtype, double x)
 {
     const float f = (float)x;
-    if (dtype == MSKP_F32 && fabs(x) >= 0x1p-126)
+    if (dtype == MSKP_DTYPE_F32 && fabs(x) >= 0x1p-126)
         memcpy(to, &f, sizeof f);
     else
         mskpi_store_any(to, dtype, x);

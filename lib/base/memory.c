@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 
 static void *default_allocate(void *context, size_t bytes)
 {
@@ -26,17 +27,15 @@ static void default_release(void *context, void *memory)
     free(memory);
 }
 
-mskp_status mskpi_check_host(const mskp_host *host, mskp_error *err)
+mskp_status mskpi_check_host(const mskp_services *host, mskp_error *err)
 {
     if (host && (host->allocate == NULL) != (host->release == NULL))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "host: allocate and release must both be set, or neither");
-    if (host && mskpi_used(host->reserved, 4))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "host: reserved fields must be 0");
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "services: allocate and release must both be set, or neither");
     return MSKP_OK;
 }
 
-void mskpi_host_init(mskp_host *to, const mskp_host *from)
+void mskpi_host_init(mskp_services *to, const mskp_services *from)
 {
     memset(to, 0, sizeof *to);
     if (from) *to = *from;
@@ -46,7 +45,7 @@ void mskpi_host_init(mskp_host *to, const mskp_host *from)
     }
 }
 
-void *mskpi_alloc(const mskp_host *host, size_t n, size_t size)
+void *mskpi_alloc(const mskp_services *host, size_t n, size_t size)
 {
     size_t bytes;
     void *memory;
@@ -56,12 +55,12 @@ void *mskpi_alloc(const mskp_host *host, size_t n, size_t size)
     return memory;
 }
 
-void mskpi_free(const mskp_host *host, void *memory)
+void mskpi_free(const mskp_services *host, void *memory)
 {
     if (memory) host->release(host->context, memory);
 }
 
-void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t used, size_t more,
+void *mskpi_grow(const mskp_services *host, void *array, size_t *capacity, size_t used, size_t more,
                  size_t size)
 {
     void *memory;
@@ -81,7 +80,7 @@ void *mskpi_grow(const mskp_host *host, void *array, size_t *capacity, size_t us
     return memory;
 }
 
-void mskpi_parallel(const mskp_host *host, size_t n, void (*work)(void *context, size_t i),
+void mskpi_parallel(const mskp_services *host, size_t n, void (*work)(void *context, size_t i),
                     void *context)
 {
     if (host->parallel_for && n > 1) {
@@ -102,13 +101,6 @@ size_t mskpi_product(size_t a, size_t b)
 {
     size_t product;
     return mskpi_times(a, b, &product) ? SIZE_MAX : product;
-}
-
-int mskpi_used(const uint64_t *reserved, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (reserved[i]) return 1;
-    return 0;
 }
 
 size_t mskpi_fraction(double fraction, size_t n)

@@ -16,11 +16,12 @@
 #include "base/status.h"
 #include "base/view.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 
 static mskp_status no_memory(mskp_error *err)
 {
-    return mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking overlaps",
-                      mskp_status_text(MSKP_NO_MEMORY));
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while checking overlaps",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
 /* ---- two ---- */
@@ -55,8 +56,8 @@ int mskpi_ranges_meet(const tensor_view *a, const tensor_view *b)
     return p < q + b->extent && q < p + a->extent;
 }
 
-mskp_status mskpi_elements_meet(const mskp_host *host, const tensor_view *a, const tensor_view *b,
-                                int *hit, mskp_error *err)
+mskp_status mskpi_elements_meet(const mskp_services *host, const tensor_view *a,
+                                const tensor_view *b, int *hit, mskp_error *err)
 {
     *hit = 0;
     if (!mskpi_ranges_meet(a, b)) return MSKP_OK;
@@ -90,7 +91,7 @@ static int low_before(const void *context, uint32_t a, uint32_t b)
     return x != y ? x < y : a < b;
 }
 
-mskp_status mskpi_overlaps(const mskp_host *host, size_t n,
+mskp_status mskpi_overlaps(const mskp_services *host, size_t n,
                            const tensor_view *(*view)(const void *context, uint32_t k),
                            mskp_status (*meet)(void *context, uint32_t a, uint32_t b,
                                                mskp_error *err),

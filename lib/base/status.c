@@ -49,7 +49,7 @@ mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void
     for (size_t i = 0; i < n; i++) {
         const size_t length = strcspn(names, ",");
         if (!pointers[i])
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%.*s is NULL", (int)length, names);
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%.*s is NULL", (int)length, names);
         names += length;
         names += strspn(names, ", ");
     }
@@ -59,7 +59,7 @@ mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void
 mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles)
 {
     if (!(roles & ~(uint32_t)MSKP_ROLES_UNIT)) return MSKP_OK;
-    return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+    return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                       "%s is 0x%x, it can be made of FILTER, CONSUMER, SCALE and SHIFT (0x%x)",
                       name, roles, (unsigned)MSKP_ROLES_UNIT);
 }

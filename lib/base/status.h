@@ -15,13 +15,13 @@ __attribute__((format(printf, 3, 4)))
 mskp_status
 mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
-/* MSKP_BAD_ARGUMENT with its name for the first of these pointers that is NULL. */
+/* MSKP_ERROR_BAD_ARGUMENT with its name for the first of these pointers that is NULL. */
 #define MSKPI_GIVEN(err, ...)                                                                  \
     mskpi_given(err, #__VA_ARGS__, sizeof(const void *[]){__VA_ARGS__} / sizeof(const void *), \
                 (const void *const[]){__VA_ARGS__})
 mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void *const *pointers);
 
-/* MSKP_BAD_ARGUMENT if there are others than those of MSKP_ROLES_UNIT. */
+/* MSKP_ERROR_BAD_ARGUMENT if there are others than those of MSKP_ROLES_UNIT. */
 mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles);
 
 /* name as a sentence shows it: shortened in the middle if it is longer than NAME_ROOM - 1, control

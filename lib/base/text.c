@@ -37,8 +37,8 @@ mskp_status mskpi_write(void (*tell)(text_writer *w, const void *what), const vo
     *length = w.length;
     if (!text) return MSKP_OK;
     if (room <= w.length)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "text has room for %zu bytes, needed are %zu",
-                          room, w.length + 1);
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "text has room for %zu bytes, needed are %zu", room, w.length + 1);
     w = (text_writer){text, 0};
     tell(&w, what);
     text[w.length] = 0;

@@ -47,20 +47,21 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     name = mskpi_short(name, room);
     v.element = mskpi_element_size(tensor->dtype);
     if (!v.element)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: %u is no dtype", name,
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: %u is no dtype", name,
                           (unsigned)tensor->dtype);
     if (tensor->ndim && tensor->ndim != ndim)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: the tensor has %u axes, the parameter has %u",
-                          name, tensor->ndim, ndim);
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
+                          "%s: the tensor has %u axes, the parameter has %u", name, tensor->ndim,
+                          ndim);
     for (uint32_t d = 0; !tensor->ndim && d < MSKP_MAX_DIMS; d++)
         if (tensor->shape[d] || tensor->stride[d])
-            return mskpi_fail(err, MSKP_BAD_SHAPE,
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
                               "%s: a shape (%zu) or stride (%td) is set on axis %u, but ndim is 0",
                               name, tensor->shape[d], tensor->stride[d], d);
     for (uint32_t d = 0; d < ndim; d++) {
         v.shape[d] = shape[d];
         if (tensor->ndim && tensor->shape[d] != shape[d])
-            return mskpi_fail(err, MSKP_BAD_SHAPE,
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
                               "%s: axis %u of the tensor has length %zu, %zu is expected", name, d,
                               tensor->shape[d], shape[d]);
         if (tensor->ndim && shape[d] > 1 && tensor->stride[d]) packed = 0;
@@ -70,10 +71,10 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         span *= shape[d]; /* checked when the parameter was declared */
     }
     if ((uintptr_t)v.data % (v.element < 8 ? v.element : 8))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "%s: data is not aligned to its elements of %zu bytes", name, v.element);
     if (tensor->elements && tensor->elements != span)
-        return mskpi_fail(err, MSKP_BAD_SHAPE,
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
                           "%s: the tensor has %zu elements, its shape asks for %zu", name,
                           tensor->elements, span);
     sort_axes(&v);
@@ -83,13 +84,13 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
         size_t reach;
         if (v.shape[d] < 2) continue;
         if (distance(v.stride[d]) <= below)
-            return mskpi_fail(err, MSKP_OVERLAP,
+            return mskpi_fail(err, MSKP_ERROR_OVERLAP,
                               "%s: a stride of %td on axis %u does not step over the %zu elements "
                               "that the axes within it span",
                               name, v.stride[d], d, below + 1);
         if (mskpi_times(distance(v.stride[d]), v.shape[d] - 1, &reach) ||
             reach > (size_t)PTRDIFF_MAX / 16 - below)
-            return mskpi_fail(err, MSKP_BAD_SHAPE,
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
                               "%s: axis %u of length %zu with stride %td is too long", name, d,
                               v.shape[d], v.stride[d]);
         below += reach;
@@ -103,17 +104,12 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     return MSKP_OK;
 }
 
-mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
-                            mskp_error *err)
+mskp_status mskpi_check_set(mskp_tensors set, const char *name, size_t params, mskp_error *err)
 {
-    if (!set) return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", name);
-    if (params != network)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK,
-                          "%s: made for %zu parameters, the network has %zu", name, params,
-                          network);
-    if (set[0].data || set[0].ndim || set[0].elements)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "%s: entry 0 is set; parameters count from 1, entry 0 is not used", name);
+    if (!set.view) return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", name);
+    if (set.n != params)
+        return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
+                          "%s: made for %zu parameters, the network has %zu", name, set.n, params);
     return MSKP_OK;
 }
 

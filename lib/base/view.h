@@ -21,10 +21,8 @@ typedef struct tensor_view {
 mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                        const size_t *shape, tensor_view *out, mskp_error *err);
 
-/* A set for `params` parameters, where the network has `network`. One whose entry 0 is used was
- * probably indexed from 0, and is one entry short. */
-mskp_status mskpi_check_set(const mskp_tensor *set, const char *name, size_t params, size_t network,
-                            mskp_error *err);
+/* Refuses a set that is NULL, or that has not one view for each of `params` parameters. */
+mskp_status mskpi_check_set(mskp_tensors set, const char *name, size_t params, mskp_error *err);
 /* mskpi_view, whose sentence says which set the tensor is of: "gamma (gradients): ...". */
 mskp_status mskpi_view_in(const mskp_tensor *tensor, const char *name, const char *set,
                           uint32_t ndim, const size_t *shape, tensor_view *view, mskp_error *err);

@@ -22,6 +22,8 @@
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 /* Units that leave and that nothing but weights and functions of one channel know. */
@@ -32,7 +34,7 @@ static void find_candidates(const mskp_constants *c, uint8_t *candidate)
     for (uint32_t v = 1; v <= g->nvalues; v++) {
         const graph_step *s = &g->steps[v];
         const int mixes_more = s->kind == STEP_RECURRENT || s->kind == STEP_ATTEND ||
-                               (s->kind == STEP_NORM && s->option >= MSKP_GROUP_NORM);
+                               (s->kind == STEP_NORM && s->option >= MSKP_NORM_GROUP);
         for (size_t k = 0; mixes_more && k <= s->ninputs; k++) {
             const uint32_t value = k ? g->step_inputs[s->first_input + k - 1] : v;
             const uint32_t *units = mskpi_units_of(g, value);
@@ -133,7 +135,7 @@ static void merge_needs(mskp_constants *c, const cover *v)
 
 mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
 {
-    const mskp_host *host = &c->host;
+    const mskp_services *host = &c->host;
     const size_t n = c->graph->u->n;
     cover v = {0};
     mskp_status status = MSKP_OK;

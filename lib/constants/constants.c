@@ -18,6 +18,8 @@
 #include "constants/walk.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 static const char DROPPED[] = "constants are dropped";
@@ -66,13 +68,12 @@ static mskp_status check_desc(const mskp_constants_desc *d, mskp_error *err)
 {
     char number[32];
     if ((unsigned)d->way > MSKP_CONSTANTS_MERGE)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: way is %u, the last is %u",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "constants: way is %u, the last is %u",
                           (unsigned)d->way, (unsigned)MSKP_CONSTANTS_MERGE);
     if (!(d->merge_above >= 0 && d->merge_above < 1))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: merge_above is %s, not in [0, 1)",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "constants: merge_above is %s, not in [0, 1)",
                           mskpi_number(d->merge_above, number));
-    if (mskpi_used(d->reserved, 4))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "constants: reserved fields must be 0");
     return mskpi_check_roles(err, "constants: zeroed", d->zeroed);
 }
 
@@ -80,7 +81,7 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
                                  const mskp_constants_desc *desc, mskp_constants **out,
                                  mskp_error *err)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     mskp_constants *c = mskpi_alloc(host, 1, sizeof *c);
     if (c) {
         c->host = *host;
@@ -100,18 +101,17 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
     return MSKP_OK;
 }
 
-mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                  const mskp_constants_desc *desc, size_t params,
-                                  const mskp_tensor *values, uint8_t *kept,
+mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
+                                  const mskp_constants_desc *desc, mskp_tensors values,
                                   mskp_constants **constants, mskp_error *err)
 {
     mskp_constants *c = NULL;
     walker w;
-    mskp_status status = mskpi_check_units(graph, "keep", units, err);
-    if (!status) status = MSKPI_GIVEN(err, keep, kept, constants);
+    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
+    if (!status) status = MSKPI_GIVEN(err, keep.unit, constants);
     if (!status && desc) status = check_desc(desc, err);
-    if (!status) status = mskpi_check_set(values, "values", params, graph->nparams, err);
-    if (!status) status = new_constants(graph, keep, desc, &c, err);
+    if (!status) status = mskpi_check_set(values, "values", graph->nparams, err);
+    if (!status) status = new_constants(graph, keep.unit, desc, &c, err);
     if (status) return status;
     status = mskpi_walk_make(&w, graph, c->keep, c->desc.zeroed, values, err);
     if (!status) {
@@ -125,7 +125,6 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
         mskp_constants_destroy(c);
         return status;
     }
-    for (size_t u = 0; u < units; u++) kept[u] = c->carries[u] ? 1 : keep[u];
     *constants = c;
     return MSKP_OK;
 }
@@ -133,7 +132,7 @@ mskp_status mskp_constants_create(const mskp_graph *graph, size_t units, const u
 void mskp_constants_destroy(mskp_constants *c)
 {
     if (!c) return;
-    const mskp_host host = c->host;
+    const mskp_services host = c->host;
     mskpi_hearings_free(&host, &c->h);
     mskpi_free(&host, c->keep);
     mskpi_free(&host, c->carries);
@@ -143,15 +142,6 @@ void mskp_constants_destroy(mskp_constants *c)
     mskpi_free(&host, c->next_norm);
     mskpi_free(&host, c->seen);
     mskpi_free(&host, c);
-}
-
-mskp_status mskp_constants_apply(const mskp_constants *constants, size_t params,
-                                 const mskp_tensor *values, mskp_error *err)
-{
-    mskp_status status = MSKPI_GIVEN(err, constants);
-    if (!status) status = mskpi_check_set(values, "values", params, constants->graph->nparams, err);
-    if (status) return status;
-    return mskpi_write_constants(constants, values, NULL, 1, err);
 }
 
 /* ---- Reports ---- */
@@ -171,7 +161,7 @@ int mskpi_constants_carries(const mskp_constants *c, size_t unit)
     return c->carries[unit];
 }
 
-size_t mskp_constants_count(const mskp_constants *constants)
+size_t mskp_constants_consumers(const mskp_constants *constants)
 {
     return constants ? constants->h.n : 0;
 }
@@ -242,14 +232,14 @@ static mskp_constants_report report_of(const mskp_constants *c, const hearing *x
     return r;
 }
 
-mskp_status mskp_constants_get(const mskp_constants *constants, size_t index,
-                               mskp_constants_report *report, mskp_error *err)
+mskp_status mskp_constants_consumer(const mskp_constants *constants, size_t index,
+                                    mskp_constants_report *report, mskp_error *err)
 {
     const mskp_status status = MSKPI_GIVEN(err, constants, report);
     if (status) return status;
     if (index >= constants->h.n)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "there is no report %zu, only %zu of them", index,
-                          constants->h.n);
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "there is no report %zu, only %zu of them",
+                          index, constants->h.n);
     *report = report_of(constants, &constants->h.all[index]);
     return MSKP_OK;
 }
@@ -276,11 +266,25 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
     return MSKP_OK;
 }
 
-mskp_status mskp_constants_carriers(const mskp_constants *constants, size_t units, uint8_t *carrier,
-                                    mskp_error *err)
+/* out[u] <- 1 or 0, if the mask is asked for. */
+static mskp_status check_mask(const mskp_constants *c, const char *name, mskp_mask mask,
+                              mskp_error *err)
 {
-    mskp_status status = MSKPI_GIVEN(err, constants, carrier);
-    if (!status) status = mskpi_check_units(constants->graph, "carrier", units, err);
-    if (!status && units) memcpy(carrier, constants->carries, units);
-    return status;
+    return mask.unit ? mskpi_check_units(c->graph, name, mask.n, err) : MSKP_OK;
+}
+
+mskp_status mskp_constants_masks(const mskp_constants *constants, mskp_mask selected,
+                                 mskp_mask carriers, mskp_mask kept, mskp_error *err)
+{
+    mskp_status status = MSKPI_GIVEN(err, constants);
+    if (!status) status = check_mask(constants, "selected", selected, err);
+    if (!status) status = check_mask(constants, "carriers", carriers, err);
+    if (!status) status = check_mask(constants, "kept", kept, err);
+    if (status) return status;
+    for (size_t u = 0; u < constants->graph->u->n; u++) {
+        if (selected.unit) selected.unit[u] = constants->keep[u];
+        if (carriers.unit) carriers.unit[u] = constants->carries[u];
+        if (kept.unit) kept.unit[u] = constants->keep[u] || constants->carries[u];
+    }
+    return MSKP_OK;
 }

@@ -3,9 +3,11 @@
 #define MSKP_CONSTANTS_CONSTANTS_H
 
 #include "constants/hearing.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 
 struct mskp_constants {
-    mskp_host host;
+    mskp_services host;
     const mskp_graph *graph;
     mskp_constants_desc desc;
     hearings h;
@@ -45,7 +47,7 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known);
 
 /* writing.c. write 0: can all be written? record: whose `seen` is written; NULL: it is compared
  * with. */
-mskp_status mskpi_write_constants(const mskp_constants *c, const mskp_tensor *values,
+mskp_status mskpi_write_constants(const mskp_constants *c, mskp_tensors values,
                                   mskp_constants *record, int write, mskp_error *err);
 
 #endif

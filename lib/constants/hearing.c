@@ -23,13 +23,14 @@
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 static mskp_status no_memory(walker *w)
 {
     if (!w->status)
-        w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
-                               mskp_status_text(MSKP_NO_MEMORY));
+        w->status = mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
+                               mskp_status_text(MSKP_ERROR_NO_MEMORY));
     return w->status;
 }
 
@@ -67,7 +68,7 @@ static hearing *new_hearing(walker *w, hearings *h, uint32_t value, uint32_t rea
     return &all[h->n++];
 }
 
-static void free_hearing(const mskp_host *host, hearing *x)
+static void free_hearing(const mskp_services *host, hearing *x)
 {
     mskpi_free(host, x->hears);
     mskpi_free(host, x->sums);
@@ -263,7 +264,7 @@ static void hear_group(listener *l, size_t group)
 
 static void hear_groups(listener *l)
 {
-    const mskp_host *host = &l->w->graph->host;
+    const mskp_services *host = &l->w->graph->host;
     hearing *x = l->x;
     l->loudness = mskpi_alloc(host, x->form.out, sizeof *l->loudness);
     l->room = mskpi_alloc(host, x->form.taps, sizeof *l->room);
@@ -314,7 +315,7 @@ static void hear_value(walker *w, hearings *h, uint32_t value)
         hear_mixing(w, h, value);
         break;
     case STEP_NORM:
-        if (s->option >= MSKP_GROUP_NORM) hear_statistics(w, h, value);
+        if (s->option >= MSKP_NORM_GROUP) hear_statistics(w, h, value);
         break;
     case STEP_ATTEND:
         hear_products(w, h, value);
@@ -347,7 +348,7 @@ mskp_status mskpi_hearings(walker *w, hearings *h)
     return w->status;
 }
 
-void mskpi_hearings_free(const mskp_host *host, hearings *h)
+void mskpi_hearings_free(const mskp_services *host, hearings *h)
 {
     for (size_t k = 0; k < h->n; k++) free_hearing(host, &h->all[k]);
     mskpi_free(host, h->all);

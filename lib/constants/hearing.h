@@ -3,6 +3,8 @@
 #define MSKP_CONSTANTS_HEARING_H
 
 #include "constants/walk.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 
 #define MSKPI_NOT_CONSTANT "channels that leave are not constant"
 
@@ -57,6 +59,6 @@ typedef struct hearings {
 } hearings;
 
 mskp_status mskpi_hearings(walker *w, hearings *h);
-void mskpi_hearings_free(const mskp_host *host, hearings *h);
+void mskpi_hearings_free(const mskp_services *host, hearings *h);
 
 #endif

@@ -164,8 +164,9 @@ mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
     for (uint32_t d = 2; d < p->ndim; d++) x->form.taps *= x->view->shape[d];
     x->offset = mskpi_alloc(&g->host, x->form.taps, sizeof *x->offset);
     if (!x->offset)
-        return w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
-                                      mskp_status_text(MSKP_NO_MEMORY));
+        return w->status =
+                   mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
+                              mskp_status_text(MSKP_ERROR_NO_MEMORY));
     for (size_t t = 0; t < x->form.taps; t++) x->offset[t] = tap_offset(x->view, t);
     return MSKP_OK;
 }

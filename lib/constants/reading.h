@@ -3,12 +3,13 @@
 #define MSKP_CONSTANTS_READING_H
 
 #include "base/view.h"
+#include "mskp/constants.h"
 #include "units/units.h"
 
 /* Each channel of each value is constant, or live: NAN. */
 typedef struct walker {
     const mskp_graph *graph;
-    const mskp_tensor *values;
+    mskp_tensors values;
     const uint8_t *keep;
     uint32_t zeroed;        /* these slices of what leaves are taken for zero */
     const uint8_t *carrier; /* [units]: emits 1, not what it would; NULL: none does */

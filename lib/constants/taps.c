@@ -15,6 +15,7 @@
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 
 /* More positions than this are not gone through one by one, and more classes not summed up. */
 #define MOST_POSITIONS ((size_t)1 << 20)
@@ -103,7 +104,7 @@ static int find_classes(const sliding *s, int transposed, tap_axis *a, size_t *p
 }
 
 /* One class with all taps. */
-static int all_taps(const mskp_host *host, tap_axis *a, size_t taps)
+static int all_taps(const mskp_services *host, tap_axis *a, size_t taps)
 {
     *a = (tap_axis){.taps = taps, .step = 1, .n = 1};
     a->classes = mskpi_alloc(host, 1, sizeof *a->classes);
@@ -111,7 +112,7 @@ static int all_taps(const mskp_host *host, tap_axis *a, size_t taps)
     return !a->classes;
 }
 
-static int axis_classes(const mskp_host *host, const sliding *s, int transposed, tap_axis *a,
+static int axis_classes(const mskp_services *host, const sliding *s, int transposed, tap_axis *a,
                         int *too_many)
 {
     const size_t room = s->out < MOST_ON_AXIS ? s->out : MOST_ON_AXIS;
@@ -126,7 +127,7 @@ static int axis_classes(const mskp_host *host, const sliding *s, int transposed,
 }
 
 /* Room for each step of the way from taps to classes, if there are not too many. */
-static int make_room(const mskp_host *host, tap_classes *t)
+static int make_room(const mskp_services *host, tap_classes *t)
 {
     size_t most = 1;
     for (uint32_t done = 0; done <= MSKP_MAX_SPATIAL; done++) {
@@ -143,7 +144,7 @@ static int make_room(const mskp_host *host, tap_classes *t)
 
 int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     const graph_step *s = &graph->steps[value];
     const graph_value *out = &graph->values[value];
     const graph_value *in = &graph->values[graph->step_inputs[s->first_input]];
@@ -170,7 +171,7 @@ int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t)
     return make_room(host, t);
 }
 
-void mskpi_taps_free(const mskp_host *host, tap_classes *t)
+void mskpi_taps_free(const mskp_services *host, tap_classes *t)
 {
     for (uint32_t d = 0; d < MSKP_MAX_SPATIAL; d++) mskpi_free(host, t->axis[d].classes);
     mskpi_free(host, t->room[0]);

@@ -3,6 +3,8 @@
 #define MSKP_CONSTANTS_TAPS_H
 
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 
 /* Taps of a kernel that see the image, at some positions: `count` from `first` on, each
  * tap_axis.step further. */
@@ -26,7 +28,7 @@ typedef struct tap_classes {
 
 /* Those of a convolution, of a linear layer (one tap). 1: no memory. Free them in either case. */
 int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t);
-void mskpi_taps_free(const mskp_host *host, tap_classes *t);
+void mskpi_taps_free(const mskp_services *host, tap_classes *t);
 /* Does each position see the same taps? */
 int mskpi_taps_uniform(const tap_classes *t);
 /* [classes] the sums of numbers [taps] over each class. Valid until it is called again. */

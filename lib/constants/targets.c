@@ -13,24 +13,25 @@
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/constants.h"
 #include "units/units.h"
 
 mskp_status mskpi_constants_no_memory(mskp_error *err)
 {
-    return mskpi_fail(err, MSKP_NO_MEMORY, "%s while handing constants on",
-                      mskp_status_text(MSKP_NO_MEMORY));
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while handing constants on",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
 /* ---- Where to fold ---- */
 
 int mskpi_is_absorbing(const graph_step *s)
 {
-    return s->option == MSKP_INSTANCE_NORM && !s->params[2] && !s->params[3];
+    return s->option == MSKP_NORM_INSTANCE && !s->params[2] && !s->params[3];
 }
 
 int mskpi_has_own_mean(const mskp_constants *c, const graph_step *s)
 {
-    return s->option == MSKP_BATCH_NORM && s->params[2] && s->params[3] &&
+    return s->option == MSKP_NORM_BATCH && s->params[2] && s->params[3] &&
            c->h.uses[s->params[2]] == 1;
 }
 

@@ -24,6 +24,7 @@
 #include "describe/step.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 #define LIVE          ((double)NAN)
@@ -59,7 +60,7 @@ static double mix(walker *w, const walk_weight *x, const tap_classes *t, const d
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
 {
-    const mskp_host *host = &w->graph->host;
+    const mskp_services *host = &w->graph->host;
     const graph_step *s = &w->graph->steps[value];
     walk_weight x;
     tap_classes t = {0};
@@ -75,8 +76,8 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
     const int failed = mskpi_taps_make(w->graph, value, &t);
     double *room = mskpi_alloc(host, mskpi_product(2, x.form.taps), sizeof *room);
     if (failed || !room)
-        w->status = mskpi_fail(w->err, MSKP_NO_MEMORY, "%s while looking for constants",
-                               mskp_status_text(MSKP_NO_MEMORY));
+        w->status = mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
+                               mskp_status_text(MSKP_ERROR_NO_MEMORY));
     for (size_t o = 0; o < x.form.out && !w->status; o++)
         to[o] = mix(w, &x, &t, input_of(w, s, 0), o, room, room + x.form.taps);
     mskpi_free(host, room);
@@ -93,7 +94,7 @@ static double deviation_of(const graph_step *s, double variance)
 /* Element i of running statistics that are here. */
 static double statistic(walker *w, uint32_t param, size_t i, double none)
 {
-    return param && w->values[param].data ? mskpi_walk_vector(w, param, i, none) : none;
+    return param && w->values.view[param - 1].data ? mskpi_walk_vector(w, param, i, none) : none;
 }
 
 /* A scale of 0 makes nothing of a carrier's input; of statistics that are no numbers it does not. */
@@ -110,10 +111,10 @@ static double normed(walker *w, const graph_step *s, double k, size_t c)
     const int statistics = s->params[2] || s->params[3];
     if (scale == 0) return w->carrier && !is_usable(w, s, c) ? LIVE : shift;
     if (isnan(k)) return LIVE;
-    if (s->option == MSKP_AFFINE) return k * scale + shift;
+    if (s->option == MSKP_NORM_AFFINE) return k * scale + shift;
     /* Without both statistics, or with some that may not be used, nobody knows. */
-    if (s->option == MSKP_INSTANCE_NORM && !statistics) return shift;
-    if (s->option != MSKP_BATCH_NORM || !s->params[2] || !s->params[3]) return LIVE;
+    if (s->option == MSKP_NORM_INSTANCE && !statistics) return shift;
+    if (s->option != MSKP_NORM_BATCH || !s->params[2] || !s->params[3]) return LIVE;
     const double mean = mskpi_walk_vector(w, s->params[2], c, 0),
                  variance = mskpi_walk_vector(w, s->params[3], c, 1);
     return (k - mean) / deviation_of(s, variance) * scale + shift;
@@ -128,31 +129,31 @@ static double function(const graph_step *s, double x)
 {
     const double *p = s->as.function.parameters;
     switch (s->option) {
-    case MSKP_IDENTITY:
+    case MSKP_ACTIVATION_IDENTITY:
         return x;
-    case MSKP_RELU:
+    case MSKP_ACTIVATION_RELU:
         return x > 0 ? x : 0;
-    case MSKP_RELU6:
+    case MSKP_ACTIVATION_RELU6:
         return between(x, 0, 6);
-    case MSKP_LEAKY_RELU:
+    case MSKP_ACTIVATION_LEAKY_RELU:
         return x > 0 ? x : p[0] * x;
-    case MSKP_ELU:
+    case MSKP_ACTIVATION_ELU:
         return x > 0 ? x : p[0] * expm1(x);
-    case MSKP_SIGMOID:
+    case MSKP_ACTIVATION_SIGMOID:
         return 1 / (1 + exp(-x));
-    case MSKP_TANH:
+    case MSKP_ACTIVATION_TANH:
         return tanh(x);
-    case MSKP_SILU:
+    case MSKP_ACTIVATION_SILU:
         return x / (1 + exp(-x));
-    case MSKP_GELU:
+    case MSKP_ACTIVATION_GELU:
         return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
-    case MSKP_GELU_TANH:
+    case MSKP_ACTIVATION_GELU_TANH:
         return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-    case MSKP_HARD_SIGMOID:
+    case MSKP_ACTIVATION_HARD_SIGMOID:
         return between(x / 6 + 0.5, 0, 1);
-    case MSKP_HARD_SWISH:
+    case MSKP_ACTIVATION_HARD_SWISH:
         return x * between(x / 6 + 0.5, 0, 1);
-    case MSKP_TIMES:
+    case MSKP_ACTIVATION_MULTIPLY:
         return p[0] * x;
     default:
         return s->as.function.call ? s->as.function.call(x, p) : LIVE;
@@ -162,15 +163,15 @@ static double function(const graph_step *s, double x)
 static double combined(double a, double b, uint32_t kind)
 {
     switch (kind) {
-    case MSKP_SUBTRACT:
+    case MSKP_COMBINE_SUBTRACT:
         return a - b;
-    case MSKP_MULTIPLY:
+    case MSKP_COMBINE_MULTIPLY:
         return a == 0 || b == 0 ? 0 : a * b;
-    case MSKP_MAXIMUM:
+    case MSKP_COMBINE_MAXIMUM:
         return isnan(a) || isnan(b) ? LIVE : fmax(a, b);
-    case MSKP_MINIMUM:
+    case MSKP_COMBINE_MINIMUM:
         return isnan(a) || isnan(b) ? LIVE : fmin(a, b);
-    case MSKP_DIVIDE:
+    case MSKP_COMBINE_DIVIDE:
         return a / b; /* by 0: not finite, which is live */
     default:
         return a + b;
@@ -185,7 +186,7 @@ static double combine(const walker *w, const graph_step *s, size_t channels, siz
         const double x = input_of(w, s, k)[w->graph->values[in].view.n == channels ? c : 0];
         sum = k ? combined(sum, x, s->option) : x;
     }
-    return s->option == MSKP_AVERAGE ? sum / s->ninputs : sum;
+    return s->option == MSKP_COMBINE_AVERAGE ? sum / s->ninputs : sum;
 }
 
 /* The same in all of them? */
@@ -333,9 +334,9 @@ static void walk_value(walker *w, uint32_t value, const double *known)
 }
 
 mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
-                            uint32_t zeroed, const mskp_tensor *values, mskp_error *err)
+                            uint32_t zeroed, mskp_tensors values, mskp_error *err)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     size_t n = 0;
     *w = (walker){.graph = graph, .values = values, .keep = keep, .zeroed = zeroed, .err = err};
     w->first = mskpi_alloc(host, graph->nvalues + 1, sizeof *w->first);
@@ -349,8 +350,8 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
     w->constant = mskpi_alloc(host, n, sizeof *w->constant);
     if (!w->first || !w->views || !w->viewed || !w->zero_roles || !w->constant) {
         mskpi_walk_free(w);
-        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while looking for constants",
-                          mskp_status_text(MSKP_NO_MEMORY));
+        return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
+                          mskp_status_text(MSKP_ERROR_NO_MEMORY));
     }
     memset(w->zero_roles, UNKNOWN_ROLES, graph->u->n);
     return MSKP_OK;
@@ -358,7 +359,7 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
 
 void mskpi_walk_free(walker *w)
 {
-    const mskp_host *host = &w->graph->host;
+    const mskp_services *host = &w->graph->host;
     mskpi_free(host, w->first);
     mskpi_free(host, w->views);
     mskpi_free(host, w->viewed);

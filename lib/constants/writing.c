@@ -23,6 +23,8 @@
 #include "describe/names.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 #include "units/set.h"
 #include "units/units.h"
 
@@ -35,7 +37,7 @@ typedef enum pass {
 
 typedef struct writer {
     const mskp_constants *c;
-    const mskp_tensor *values;
+    mskp_tensors values;
     tensor_view *views;     /* [params + 1] */
     uint8_t *written;       /* [params + 1] 1: is, or will be */
     uint32_t *here;         /* parameters whose tensors have data */
@@ -89,10 +91,10 @@ static mskp_status fits(const writer *w, uint32_t param, const char *at, double 
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
         mskpi_store(room, dtype, x);
         if (isfinite(mskpi_load(room, dtype))) return MSKP_OK;
-    } else if (isfinite(x) && dtype == MSKP_F64) {
+    } else if (isfinite(x) && dtype == MSKP_DTYPE_F64) {
         return MSKP_OK;
     }
-    return mskpi_fail(w->err, MSKP_BAD_NUMBER,
+    return mskpi_fail(w->err, MSKP_ERROR_BAD_NUMBER,
                       "%s: element %s would be %s, of constants that leave, and does not fit %s",
                       name_of(w, param, name), mskpi_index_text(&w->views[param], at, index),
                       mskpi_number(x, number), mskpi_dtype_name(dtype));
@@ -214,7 +216,7 @@ static mskp_status check_seen(const writer *w)
     char name[NAME_ROOM], index[INDEX_ROOM], number[32], seen[32];
     if (!w->other) return MSKP_OK;
     const tensor_view *v = &w->views[w->other_param];
-    return mskpi_fail(w->err, MSKP_BAD_STATE,
+    return mskpi_fail(w->err, MSKP_ERROR_BAD_STATE,
                       "%s: element %s is %s, mskp_constants_create has seen %s; applied already, "
                       "or trained on since?",
                       name_of(w, w->other_param, name), mskpi_index_text(v, w->other_at, index),
@@ -239,7 +241,7 @@ static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error 
     const mskp_status status =
         mskpi_elements_meet(&w->c->host, &w->views[p], &w->views[q], &hit, err);
     if (status || !hit) return status;
-    return mskpi_fail(err, MSKP_OVERLAP, "%s would be written, and shares memory with %s",
+    return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s would be written, and shares memory with %s",
                       name_of(w, p, name), name_of(w, q, other_name));
 }
 
@@ -252,17 +254,17 @@ static mskp_status check_tensors(writer *w)
         const mskp_status status =
             mskpi_check_said(g, p, "values", w->values, &w->views[p], w->err);
         if (status) return status;
-        if (w->values[p].data) w->here[here++] = p;
+        if (w->values.view[p - 1].data) w->here[here++] = p;
     }
     return mskpi_overlaps(&w->c->host, here, view_here, check_pair, w, w->err);
 }
 
-mskp_status mskpi_write_constants(const mskp_constants *c, const mskp_tensor *values,
+mskp_status mskpi_write_constants(const mskp_constants *c, mskp_tensors values,
                                   mskp_constants *record, int write, mskp_error *err)
 {
     writer over = {.c = c, .values = values, .record = record, .err = err};
     writer *w = &over;
-    const mskp_host *host = &c->host;
+    const mskp_services *host = &c->host;
     const size_t params = w->c->graph->nparams;
     mskp_status status = MSKP_OK;
     w->views = mskpi_alloc(host, params + 1, sizeof *w->views);

@@ -11,6 +11,7 @@
 #include "describe/graph.h"
 #include "describe/values.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 int mskpi_enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v)
 {
@@ -35,17 +36,18 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
     const graph_param *found = mskpi_param(graph, who, what, p);
     if (!found) return 1;
     if (found->ndim != ndim) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %u axes, %u %s expected",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %s has %u axes, %u %s expected",
                          mskpi_short(who, room), what, found->ndim, ndim, ndim == 1 ? "is" : "are");
         return 1;
     }
     for (uint32_t d = 0; d < ndim; d++) {
         if (!shape[d] || mskpi_length(graph, p, d) == shape[d]) continue;
         if (ndim == 1)
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has length %zu, there are %zu channels",
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
+                             "%s: %s has length %zu, there are %zu channels",
                              mskpi_short(who, room), what, mskpi_length(graph, p, d), shape[d]);
         else
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: axis %u of %s has length %zu, expected %zu",
                              mskpi_short(who, room), d, what, mskpi_length(graph, p, d), shape[d]);
         return 1;
@@ -53,20 +55,11 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
     return 0;
 }
 
-int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n)
-{
-    char room[NAME_ROOM];
-    if (!mskpi_used(reserved, n)) return 0;
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: reserved fields must be 0",
-                     mskpi_short(who, room));
-    return 1;
-}
-
 int mskpi_described(mskp_graph *graph, const char *who, const void *desc)
 {
     char room[NAME_ROOM];
     if (desc) return 0;
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: desc is NULL", mskpi_short(who, room));
+    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: desc is NULL", mskpi_short(who, room));
     return 1;
 }
 
@@ -85,7 +78,7 @@ int mskpi_beyond_axes(mskp_graph *graph, const char *who, uint32_t nspatial, siz
         for (size_t k = 0; k < n; k++) {
             if (!given[k][d]) continue;
             mskpi_graph_fail(
-                graph, MSKP_BAD_ARGUMENT,
+                graph, MSKP_ERROR_BAD_ARGUMENT,
                 "%s: %zu is said of spatial axis %u, counted from 0, but the input has "
                 "%u",
                 mskpi_short(who, room), given[k][d], d, nspatial);

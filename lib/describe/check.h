@@ -3,6 +3,7 @@
 #define MSKP_DESCRIBE_CHECK_H
 
 #include "describe/graph.h"
+#include "mskp/operators.h"
 
 /* The value that enters an operator, by copy: the arrays of a graph move while it grows. 1 after a
  * sentence. */
@@ -11,7 +12,6 @@ size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis);
 /* A parameter with so many axes, of these lengths (0: any). {0} is fine if it is optional. */
 int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp_param p,
                       uint32_t ndim, const size_t *shape);
-int mskpi_unreserved(mskp_graph *graph, const char *who, const uint64_t *reserved, size_t n);
 int mskpi_described(mskp_graph *graph, const char *who, const void *desc);
 
 int mskpi_check_vector(mskp_graph *graph, const char *who, const char *what, mskp_param p,

@@ -15,6 +15,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -32,7 +33,7 @@ static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, msk
         return 0;
     }
     if (all->nspatial != v->nspatial) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: %s has %u spatial axes, the values before it have %u", shown, name,
                          v->nspatial, all->nspatial);
         return 1;
@@ -40,7 +41,7 @@ static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, msk
     for (uint32_t d = 0; d < v->nspatial; d++) {
         if (all->spatial[d] == 1) all->spatial[d] = v->spatial[d];
         if (v->spatial[d] == 1 || v->spatial[d] == all->spatial[d]) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: %s has length %zu on spatial axis %u, the values before it have %zu",
                          shown, name, v->spatial[d], d, all->spatial[d]);
         return 1;
@@ -57,13 +58,14 @@ static int combine_zeros(mskp_graph *graph, mskp_combine_kind kind, size_t n,
     zero_table *zero = mskpi_zero_each(graph, out.id);
     if (!zero) return 1;
     for (size_t i = 0; i < channels; i++) {
-        zero[i] = kind == MSKP_MULTIPLY || kind == MSKP_DIVIDE ? ZERO_NEVER : ZERO_ALWAYS;
+        zero[i] =
+            kind == MSKP_COMBINE_MULTIPLY || kind == MSKP_COMBINE_DIVIDE ? ZERO_NEVER : ZERO_ALWAYS;
         for (size_t k = 0; k < n; k++) {
             const int wide = graph->values[values[k].id].view.n == channels;
             const zero_table z = wide ? mskpi_zero(graph, values[k].id, i) : ZERO_NEVER;
-            if (kind == MSKP_MULTIPLY)
+            if (kind == MSKP_COMBINE_MULTIPLY)
                 zero[i] |= z;
-            else if (kind != MSKP_DIVIDE)
+            else if (kind != MSKP_COMBINE_DIVIDE)
                 zero[i] &= z;
         }
     }
@@ -84,11 +86,11 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     uint32_t widest = 0;
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
     if (!values) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: values is NULL", shown);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: values is NULL", shown);
         return NO_VALUE;
     }
     if ((size_t)kind >= sizeof op / sizeof *op || !n) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: combine kind %u (there are %zu) of %zu values (1 at least)", shown,
                          (unsigned)kind, sizeof op / sizeof *op, n);
         return NO_VALUE;
@@ -105,7 +107,7 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     for (size_t i = 0; i < n; i++) {
         const size_t channels = graph->values[values[i].id].view.n;
         if (channels == 1 || channels == all.view.n) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %s has %zu channels, %s has %zu", shown,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %s has %zu channels, %s has %zu", shown,
                          mskpi_short(mskpi_value_name(graph, values[i].id), room_v), channels,
                          mskpi_short(mskpi_value_name(graph, widest), room_w), all.view.n);
         return NO_VALUE;
@@ -137,7 +139,7 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
     size_t length = 0;
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
     if (!values || !n) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: concatenation of %zu values", shown,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: concatenation of %zu values", shown,
                          values ? n : 0);
         return NO_VALUE;
     }
@@ -146,7 +148,7 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
         if (k == 0) first = v;
         const char *part = mskpi_short(mskpi_value_name(graph, values[k].id), room_v);
         if (v.view.n != first.view.n || v.nspatial != first.nspatial || axis >= v.nspatial) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: %s (%zu channels, %u spatial axes) does not continue the first "
                              "value (%zu, %u) on spatial axis %u",
                              shown, part, v.view.n, v.nspatial, first.view.n, first.nspatial, axis);
@@ -154,13 +156,13 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
         }
         for (uint32_t d = 0; d < v.nspatial; d++) {
             if (d == axis || v.spatial[d] == first.spatial[d]) continue;
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: %s has length %zu on spatial axis %u, the first value %zu", shown,
                              part, v.spatial[d], d, first.spatial[d]);
             return NO_VALUE;
         }
         if (v.spatial[axis] > SIZE_MAX - length) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: %s of length %zu on spatial axis %u, after %zu, is too long",
                              shown, part, v.spatial[axis], axis, length);
             return NO_VALUE;
@@ -174,6 +176,6 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
     for (size_t k = 1; k < n; k++)
         if (mskpi_tie_lists(graph, first.view, graph->values[values[k].id].view, out.id))
             return NO_VALUE;
-    if (combine_zeros(graph, MSKP_ADD, n, values, out)) return NO_VALUE;
+    if (combine_zeros(graph, MSKP_COMBINE_ADD, n, values, out)) return NO_VALUE;
     return mskpi_step(graph, out, STEP_STACK, n, values) ? out : NO_VALUE;
 }

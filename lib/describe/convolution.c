@@ -18,6 +18,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -39,27 +40,27 @@ static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_pla
     const size_t in = c->in.view.n, groups = c->groups;
     const size_t first = mskpi_length(graph, desc->weight, 0);
     const size_t second = mskpi_length(graph, desc->weight, 1);
-    if ((unsigned)desc->grouping > MSKP_GROUPS_WHOLE) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: grouping %u, there are 3", shown,
+    if ((unsigned)desc->grouping > MSKP_GROUPING_WHOLE) {
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: grouping %u, there are 3", shown,
                          (unsigned)desc->grouping);
         return 1;
     }
     if (in % groups || (!c->out_axis && first % groups)) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu %s channels do not make %zu groups", shown,
-                         in % groups ? in : first, in % groups ? "input" : "output", groups);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu %s channels do not make %zu groups",
+                         shown, in % groups ? in : first, in % groups ? "input" : "output", groups);
         return 1;
     }
     const size_t over_groups = mskpi_product(second, groups);
     const size_t expects = c->out_axis ? first : over_groups;
     if (expects != in) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: weight expects %zu input channels, its input has %zu", shown, expects,
                          in);
         return 1;
     }
     c->channels = c->out_axis ? over_groups : first;
-    c->whole = groups > 1 && (desc->grouping == MSKP_GROUPS_WHOLE ||
-                              (desc->grouping == MSKP_GROUPS_AUTO && groups == in));
+    c->whole = groups > 1 && (desc->grouping == MSKP_GROUPING_WHOLE ||
+                              (desc->grouping == MSKP_GROUPING_AUTO && groups == in));
     return mskpi_check_vector(graph, c->who, "bias", desc->bias, c->channels);
 }
 
@@ -93,17 +94,17 @@ static int bad_pads(mskp_graph *graph, const mskp_conv_desc *desc, const conv_pl
         desc->pad_before[d] > desc->pad_after[d] ? desc->pad_before[d] : desc->pad_after[d];
     char room[NAME_ROOM];
     if (pad > SIZE_MAX / 8)
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: a pad of %zu on spatial axis %u of length %zu is too long",
                          mskpi_short(c->who, room), pad, d, c->in.spatial[d]);
     else if (!c->out_axis && desc->output_pad[d])
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: output_pad is %zu on spatial axis %u; only a transposed convolution "
                          "has one",
                          mskpi_short(c->who, room), desc->output_pad[d], d);
     /* More than a step of output padding would be more than the next input makes. */
     else if (desc->output_pad[d] >= step)
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: output_pad is %zu on spatial axis %u of length %zu, not below the "
                          "larger of stride %zu and dilation %zu",
                          mskpi_short(c->who, room), desc->output_pad[d], d, c->in.spatial[d],
@@ -128,7 +129,7 @@ static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_pl
         if (!conv_size(desc, transposed, d, in, kernel, &c->spatial[d]) &&
             !mskpi_times(c->positions, transposed ? in : c->spatial[d], &c->positions))
             continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: kernel %zu (dilation %zu) does not fit on spatial axis %u of "
                          "length %zu with pads %zu and %zu",
                          mskpi_short(c->who, room), kernel,
@@ -210,7 +211,7 @@ static mskp_status conv_bind(mskp_graph *graph, const mskp_conv_desc *desc, cons
     if (!status && desc->bias.id)
         status = mskpi_bind(graph, desc->bias, 0, MSKP_ROLE_SHIFT, mskpi_view_of(graph, out),
                             out.id, out.id);
-    return status ? status : mskp_macs(graph, out, desc->weight, c->positions);
+    return status ? status : mskp_add_macs(graph, out, desc->weight, c->positions);
 }
 
 static int conv_step(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c,
@@ -222,7 +223,7 @@ static int conv_step(mskp_graph *graph, const mskp_conv_desc *desc, const conv_p
     s->params[1] = desc->bias.id;
     s->groups = c->groups;
     s->whole = c->whole != 0;
-    s->uniform_padding = desc->padding == MSKP_PAD_CONTINUED;
+    s->uniform_padding = desc->padding == MSKP_PADDING_EXTENDED;
     for (uint32_t d = 0; d < c->in.nspatial; d++) {
         s->as.conv.stride[d] = desc->stride[d] ? desc->stride[d] : 1;
         s->as.conv.dilation[d] = desc->dilation[d] ? desc->dilation[d] : 1;
@@ -235,8 +236,9 @@ static int conv_step(mskp_graph *graph, const mskp_conv_desc *desc, const conv_p
 static int conv_padding(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c)
 {
     char room[NAME_ROOM];
-    if ((unsigned)desc->padding <= MSKP_PAD_CONTINUED && !(c->out_axis && desc->padding)) return 0;
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: padding %u, there are %d%s",
+    if ((unsigned)desc->padding <= MSKP_PADDING_EXTENDED && !(c->out_axis && desc->padding))
+        return 0;
+    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: padding %u, there are %d%s",
                      mskpi_short(c->who, room), (unsigned)desc->padding, c->out_axis ? 1 : 2,
                      c->out_axis ? " when transposed" : "");
     return 1;
@@ -248,13 +250,12 @@ static mskp_value convolution(mskp_graph *graph, const char *name, const char *o
     conv_plan c = {.who = mskpi_who(name, op), .out_axis = transposed ? 1 : 0};
     char room[NAME_ROOM];
     list_view view;
-    if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc) ||
-        mskpi_unreserved(graph, c.who, desc->reserved, 4))
+    if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc))
         return NO_VALUE;
     const graph_param *weight = mskpi_param(graph, c.who, "weight", desc->weight);
     if (!weight) return NO_VALUE;
     if (c.in.nspatial < 1 || weight->ndim != c.in.nspatial + 2) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: weight has %u axes, with an input of %u spatial axes (1 to %d) it "
                          "needs %u",
                          mskpi_short(c.who, room), weight->ndim, c.in.nspatial, MSKP_MAX_SPATIAL,
@@ -294,12 +295,12 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
     const graph_param *w = mskpi_param(graph, who, "weight", weight);
     if (!w) return NO_VALUE;
     if (w->ndim != 2) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: weight has %u axes, 2 are expected",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: weight has %u axes, 2 are expected",
                          mskpi_short(who, room), w->ndim);
         return NO_VALUE;
     }
     if (mskpi_length(graph, weight, 1) != v.view.n) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: weight expects %zu input channels, its input has %zu",
                          mskpi_short(who, room), mskpi_length(graph, weight, 1), v.view.n);
         return NO_VALUE;
@@ -315,7 +316,7 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
     if (mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, view, out.id, out.id) ||
         mskpi_bind(graph, weight, 1, MSKP_ROLE_CONSUMER, v.view, out.id, out.id) ||
         (bias.id && mskpi_bind(graph, bias, 0, MSKP_ROLE_SHIFT, view, out.id, out.id)) ||
-        mskp_macs(graph, out, weight, mskpi_positions(&v)))
+        mskp_add_macs(graph, out, weight, mskpi_positions(&v)))
         return NO_VALUE;
     graph_step *step = mskpi_step(graph, out, STEP_LINEAR, 1, &in);
     if (!step) return NO_VALUE;

@@ -14,6 +14,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -38,26 +39,29 @@ mskp_status mskp_output(mskp_graph *graph, mskp_value v)
     return status;
 }
 
-mskp_value mskp_opaque(mskp_graph *graph, const char *name, const char *op, size_t n,
-                       const mskp_value *inputs, size_t channels, uint32_t nspatial,
-                       const size_t *spatial)
+mskp_value mskp_opaque(mskp_graph *graph, const char *name, const mskp_opaque_desc *desc)
 {
-    const char *who = mskpi_who(name, mskpi_who(op, "opaque"));
+    const char *who = mskpi_who(name, mskpi_who(desc ? desc->op : NULL, "opaque"));
     char room[NAME_ROOM];
     mskp_status status;
     graph_value v;
     list_view view;
     size_t own_op;
-    if (!mskpi_describing(graph, &status)) return NO_VALUE;
+    if (!mskpi_describing(graph, &status) || mskpi_described(graph, who, desc)) return NO_VALUE;
+    const size_t n = desc->n;
+    const mskp_value *inputs = desc->inputs;
     if (n && !inputs) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: inputs is NULL", mskpi_short(who, room));
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: inputs is NULL",
+                         mskpi_short(who, room));
         return NO_VALUE;
     }
     for (size_t i = 0; i < n; i++)
         if (mskpi_enter(graph, who, inputs[i], &v)) return NO_VALUE;
-    if (mskpi_own_op(graph, who, op, &own_op) || mskpi_new_channels(graph, who, channels, &view))
+    if (mskpi_own_op(graph, who, desc->op, &own_op) ||
+        mskpi_new_channels(graph, who, desc->channels, &view))
         return NO_VALUE;
-    const mskp_value out = mskpi_new_value(graph, name, op, view, nspatial, spatial);
+    const mskp_value out =
+        mskpi_new_value(graph, name, desc->op, view, desc->nspatial, desc->spatial);
     if (!out.id) return NO_VALUE;
     graph->values[out.id].op = NULL;
     graph->values[out.id].own_op = own_op;
@@ -99,8 +103,8 @@ mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
     return param_step(graph, out, STEP_TABLE, table, 1);
 }
 
-mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param param, uint32_t axis,
-                            uint32_t roles, uint32_t nspatial, const size_t *spatial)
+mskp_value mskp_param_operand(mskp_graph *graph, const char *name, mskp_param param, uint32_t axis,
+                              uint32_t roles, uint32_t nspatial, const size_t *spatial)
 {
     const char *who = mskpi_who(name, "param");
     mskp_status status;
@@ -110,7 +114,7 @@ mskp_value mskp_param_value(mskp_graph *graph, const char *name, mskp_param para
     const graph_param *p = mskpi_param(graph, who, "param", param);
     if (!p) return NO_VALUE;
     if (axis >= p->ndim) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u of a parameter with %u axes",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: axis %u of a parameter with %u axes",
                          mskpi_short(who, room), axis, p->ndim);
         return NO_VALUE;
     }

@@ -16,6 +16,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -43,19 +44,19 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
 /* Parameters are finite, and given where something reads them. */
 static int check_function(mskp_graph *graph, const char *who, const mskp_activation_desc *desc)
 {
-    const int own = desc->kind == MSKP_FUNCTION && desc->function != NULL;
-    const int one =
-        desc->kind == MSKP_LEAKY_RELU || desc->kind == MSKP_ELU || desc->kind == MSKP_TIMES;
+    const int own = desc->kind == MSKP_ACTIVATION_CUSTOM && desc->function != NULL;
+    const int one = desc->kind == MSKP_ACTIVATION_LEAKY_RELU || desc->kind == MSKP_ACTIVATION_ELU ||
+                    desc->kind == MSKP_ACTIVATION_MULTIPLY;
     char room[NAME_ROOM], number[32];
     if (desc->function && !own) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: function is for kind %d, kind is %u",
-                         mskpi_short(who, room), MSKP_FUNCTION, (unsigned)desc->kind);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: function is for kind %d, kind is %u",
+                         mskpi_short(who, room), MSKP_ACTIVATION_CUSTOM, (unsigned)desc->kind);
         return 1;
     }
-    for (size_t i = 0; i < MSKP_FUNCTION_PARAMETERS; i++) {
+    for (size_t i = 0; i < MSKP_MAX_FUNCTION_PARAMETERS; i++) {
         const double x = desc->parameters[i];
         if (isfinite(x) && (own || x == 0 || (one && i == 0))) continue;
-        mskpi_graph_fail(graph, isfinite(x) ? MSKP_BAD_ARGUMENT : MSKP_BAD_NUMBER,
+        mskpi_graph_fail(graph, isfinite(x) ? MSKP_ERROR_BAD_ARGUMENT : MSKP_ERROR_BAD_NUMBER,
                          "%s: parameters[%zu] is %s, %s", mskpi_short(who, room), i,
                          mskpi_number(x, number),
                          isfinite(x) ? "which kind does not read" : "not a finite number");
@@ -74,19 +75,18 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
     graph_value v;
     const char *who = mskpi_who(name, "activation");
     const size_t kind = desc ? (size_t)desc->kind : 0;
-    if (mskpi_enter(graph, who, in, &v) ||
-        (desc && mskpi_unreserved(graph, who, desc->reserved, 4)) ||
-        (desc && check_function(graph, who, desc)))
+    if (mskpi_enter(graph, who, in, &v) || (desc && check_function(graph, who, desc)))
         return NO_VALUE;
     if (kind >= sizeof op / sizeof *op) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: activation kind %zu, there are %zu",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: activation kind %zu, there are %zu",
                          mskpi_short(who, room), kind, sizeof op / sizeof *op);
         return NO_VALUE;
     }
     const mskp_value out = mskpi_new_value(graph, name, op[kind], v.view, v.nspatial, v.spatial);
     if (!out.id) return NO_VALUE;
     /* sigmoid(0) is a half, and of an unknown function nothing is known */
-    if (kind != MSKP_SIGMOID && kind != MSKP_HARD_SIGMOID && kind != MSKP_FUNCTION)
+    if (kind != MSKP_ACTIVATION_SIGMOID && kind != MSKP_ACTIVATION_HARD_SIGMOID &&
+        kind != MSKP_ACTIVATION_CUSTOM)
         mskpi_zero_same(graph, out.id, in.id);
     graph_step *step = mskpi_step(graph, out, STEP_FUNCTION, 1, &in);
     if (!step) return NO_VALUE;
@@ -95,8 +95,10 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
         step->as.function.call = desc->function;
         memcpy(step->as.function.parameters, desc->parameters, sizeof desc->parameters);
     }
-    if (kind == MSKP_LEAKY_RELU && desc->parameters[0] == 0) step->as.function.parameters[0] = 0.01;
-    if (kind == MSKP_ELU && desc->parameters[0] == 0) step->as.function.parameters[0] = 1;
+    if (kind == MSKP_ACTIVATION_LEAKY_RELU && desc->parameters[0] == 0)
+        step->as.function.parameters[0] = 0.01;
+    if (kind == MSKP_ACTIVATION_ELU && desc->parameters[0] == 0)
+        step->as.function.parameters[0] = 1;
     return out;
 }
 
@@ -120,12 +122,10 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     char room[NAME_ROOM];
     graph_value v;
     size_t spatial[MSKP_MAX_SPATIAL] = {0};
-    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
-        mskpi_unreserved(graph, who, desc->reserved, 8))
-        return NO_VALUE;
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;
     const char *shown = mskpi_short(who, room);
     if ((size_t)desc->kind >= sizeof op / sizeof *op || desc->keeps_constants > 1) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: pool kind %u, there are %zu; keeps_constants %u", shown,
                          (unsigned)desc->kind, sizeof op / sizeof *op, desc->keeps_constants);
         return NO_VALUE;
@@ -140,14 +140,15 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     for (uint32_t d = 0; d < v.nspatial; d++)
         windowed |= desc->size[d] || desc->stride[d] || desc->pad_before[d] || desc->pad_after[d];
     if ((global || resize) && windowed) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s has no size, stride, pad or ceil_mode",
-                         shown, global ? "global pooling" : "resizing");
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                         "%s: %s has no size, stride, pad or ceil_mode", shown,
+                         global ? "global pooling" : "resizing");
         return NO_VALUE;
     }
     for (uint32_t d = 0; d < v.nspatial; d++) {
         const size_t size = desc->size[d] ? desc->size[d] : 1;
         if (resize && !desc->spatial[d]) {
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                              "%s: resizing needs a length on each axis; spatial[%u] is 0", shown,
                              d);
             return NO_VALUE;
@@ -160,7 +161,7 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
                                 desc->stride[d] ? desc->stride[d] : size, desc->ceil_mode != 0,
                                 &spatial[d])) {
             mskpi_graph_fail(
-                graph, MSKP_BAD_SHAPE,
+                graph, MSKP_ERROR_BAD_SHAPE,
                 "%s: mskpi_window %zu does not fit on spatial axis %u of length %zu with "
                 "pads %zu and %zu",
                 shown, size, d, v.spatial[d], desc->pad_before[d], desc->pad_after[d]);

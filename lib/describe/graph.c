@@ -13,10 +13,12 @@
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 
-mskp_graph *mskp_graph_create(const mskp_host *host)
+mskp_graph *mskp_graph_create(const mskp_services *host)
 {
-    mskp_host services;
+    mskp_services services;
     mskp_graph *graph;
     mskpi_host_init(&services, host);
     graph = mskpi_alloc(&services, 1, sizeof *graph);
@@ -35,7 +37,7 @@ mskp_graph *mskp_graph_create(const mskp_host *host)
 
 void mskpi_description_free(mskp_graph *graph)
 {
-    const mskp_host host = graph->host;
+    const mskp_services host = graph->host;
     mskpi_free(&host, graph->params);
     mskpi_free(&host, graph->axes);
     mskpi_free(&host, graph->values);
@@ -67,12 +69,14 @@ mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *
 
 mskp_status mskpi_no_memory(mskp_graph *graph)
 {
-    return mskpi_graph_fail(graph, MSKP_NO_MEMORY, "%s while describing the network",
-                            mskp_status_text(MSKP_NO_MEMORY));
+    return mskpi_graph_fail(graph, MSKP_ERROR_NO_MEMORY, "%s while describing the network",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
 int mskpi_describing(const mskp_graph *graph, mskp_status *status)
 {
-    *status = !graph ? MSKP_BAD_ARGUMENT : graph->finished ? MSKP_BAD_STATE : graph->error.status;
+    *status = !graph            ? MSKP_ERROR_BAD_ARGUMENT
+              : graph->finished ? MSKP_ERROR_BAD_STATE
+                                : graph->error.status;
     return *status == MSKP_OK;
 }

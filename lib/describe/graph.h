@@ -5,6 +5,8 @@
 #include "describe/names.h"
 #include "describe/step.h"
 #include "describe/zeros.h"
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 
 /* Ids and channels are 32 bits wide; the last number stands for "none". */
 #define MOST (UINT32_MAX - 1)
@@ -60,7 +62,7 @@ typedef struct mac_entry {
 } mac_entry;
 
 struct mskp_graph {
-    mskp_host host;
+    mskp_services host;
     mskp_error error; /* the first, while describing */
     int finished;
 

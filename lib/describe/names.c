@@ -15,6 +15,8 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 
 const char *mskpi_param_name(const mskp_graph *graph, uint32_t id)
 {
@@ -81,13 +83,13 @@ static int check_word(mskp_graph *graph, const char *what, const char *word)
 {
     char room[NAME_ROOM];
     if (!word || !*word) {
-        mskpi_graph_fail(graph, MSKP_BAD_NAME, "a %s needs a name", what);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME, "a %s needs a name", what);
         return 1;
     }
     for (size_t i = 0; word[i]; i++) {
         const unsigned char c = (unsigned char)word[i];
         if (c > ' ' && c != 127) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_NAME,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME,
                          "%s: the name of a %s contains a blank or control character (code %u) at "
                          "position %zu",
                          mskpi_short(word, room), what, (unsigned)c, i);
@@ -123,7 +125,7 @@ int mskpi_name_add(mskp_graph *graph, name_table *table, const char *what, const
     const uint32_t hash = name_hash(name);
     name_slot *slot = name_slot_of(graph, table, name, hash);
     if (slot->id) {
-        mskpi_graph_fail(graph, MSKP_BAD_NAME, "%s: two %ss have this name",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME, "%s: two %ss have this name",
                          mskpi_short(name, room), what);
         return 1;
     }
@@ -154,7 +156,7 @@ int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *off
     char room[NAME_ROOM];
     if (check_word(graph, "kind of operator", op)) return 1;
     if (strlen(op) > MSKP_MAX_OP) {
-        mskpi_graph_fail(graph, MSKP_BAD_NAME,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME,
                          "%s: the name of a kind of operator has %zu bytes, at most %d are kept",
                          mskpi_short(who, room), strlen(op), MSKP_MAX_OP);
         return 1;
@@ -162,11 +164,35 @@ int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *off
     return text_add(graph, op, offset);
 }
 
-int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from)
+int mskpi_names_copy(const mskp_services *host, name_table *to, const name_table *from)
 {
     *to = *from;
     to->slot = mskpi_alloc(host, from->capacity, sizeof *to->slot);
     if (!to->slot) return 1;
     if (from->capacity) memcpy(to->slot, from->slot, from->capacity * sizeof *to->slot);
     return 0;
+}
+
+mskp_param mskp_param_find(const mskp_graph *graph, const char *name)
+{
+    if (!graph || !name) return (mskp_param){0};
+    return (mskp_param){mskpi_name_find(graph, &graph->param_names, name)};
+}
+
+mskp_value mskp_value_find(const mskp_graph *graph, const char *name)
+{
+    if (!graph || !name) return (mskp_value){0};
+    return (mskp_value){mskpi_name_find(graph, &graph->value_names, name)};
+}
+
+const char *mskp_param_name(const mskp_graph *graph, mskp_param handle)
+{
+    if (!graph || !handle.id || handle.id > graph->nparams) return NULL;
+    return mskpi_param_name(graph, handle.id);
+}
+
+const char *mskp_value_name(const mskp_graph *graph, mskp_value handle)
+{
+    if (!graph || !handle.id || handle.id > graph->nvalues) return NULL;
+    return mskpi_value_name(graph, handle.id);
 }

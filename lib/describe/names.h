@@ -3,6 +3,8 @@
 #define MSKP_DESCRIBE_NAMES_H
 
 #include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 
 typedef struct name_slot {
     uint32_t id, hash; /* id 0: empty */
@@ -35,6 +37,6 @@ int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *off
 
 uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name);
 
-int mskpi_names_copy(const mskp_host *host, name_table *to, const name_table *from);
+int mskpi_names_copy(const mskp_services *host, name_table *to, const name_table *from);
 
 #endif

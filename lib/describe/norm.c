@@ -15,6 +15,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 #define DEFAULT_EPSILON 1e-5
 
@@ -26,15 +27,15 @@ static zero_table norm_zero(const mskp_norm_desc *desc, zero_table read)
     const zero_table shift = desc->shift.id ? ZERO_SHIFT : ZERO_ALWAYS;
     const zero_table scale = desc->scale.id ? ZERO_SCALE : ZERO_NEVER;
     /* (0 - mean) / deviation: a running mean is not of this input, its own is 0 with it */
-    if (desc->kind == MSKP_BATCH_NORM || desc->mean.id || desc->variance.id) return scale & shift;
+    if (desc->kind == MSKP_NORM_BATCH || desc->mean.id || desc->variance.id) return scale & shift;
     return (zero_table)((scale | read) & shift);
 }
 
 static int norm_zeros(mskp_graph *graph, const mskp_norm_desc *desc, mskp_value in, mskp_value out)
 {
     const size_t n = mskpi_view_of(graph, in).n;
-    const size_t part = desc->kind == MSKP_GROUP_NORM ? n / (desc->groups ? desc->groups : 1)
-                        : desc->kind == MSKP_LAYER_NORM || desc->kind == MSKP_RMS_NORM ? n
+    const size_t part = desc->kind == MSKP_NORM_GROUP ? n / (desc->groups ? desc->groups : 1)
+                        : desc->kind == MSKP_NORM_LAYER || desc->kind == MSKP_NORM_RMS ? n
                                                                                        : 1;
     zero_table *zero = mskpi_zero_each(graph, out.id);
     if (!zero) return 1;
@@ -53,10 +54,10 @@ static mskp_status norm_couple(mskp_graph *graph, const mskp_norm_desc *desc, ms
 {
     const list_view view = mskpi_view_of(graph, in);
     const size_t groups = desc->groups ? desc->groups : 1, part = view.n / groups;
-    const int grouped = desc->kind == MSKP_GROUP_NORM && groups > 1;
+    const int grouped = desc->kind == MSKP_NORM_GROUP && groups > 1;
     mskp_status status = MSKP_OK;
-    if (desc->kind < MSKP_GROUP_NORM) return MSKP_OK;
-    if (grouped && desc->grouping == MSKP_GROUPS_WHOLE) { /* statistics and all leave together */
+    if (desc->kind < MSKP_NORM_GROUP) return MSKP_OK;
+    if (grouped && desc->grouping == MSKP_GROUPING_WHOLE) { /* statistics and all leave together */
         for (size_t g = 0; !status && g < groups; g++)
             status = mskpi_tie_all(graph, (list_view){view.first + g * part, part}, out.id);
         return status;
@@ -74,39 +75,38 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
     const char *who = mskpi_who(name, "norm");
     char room[NAME_ROOM];
     graph_value v;
-    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
-        mskpi_unreserved(graph, who, desc->reserved, 4))
-        return NO_VALUE;
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;
     const char *shown = mskpi_short(who, room);
     if ((size_t)desc->kind >= sizeof op / sizeof *op ||
-        (unsigned)desc->grouping > MSKP_GROUPS_WHOLE) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: norm kind %u (there are %zu), grouping %u",
-                         shown, (unsigned)desc->kind, sizeof op / sizeof *op,
-                         (unsigned)desc->grouping);
+        (unsigned)desc->grouping > MSKP_GROUPING_WHOLE) {
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                         "%s: norm kind %u (there are %zu), grouping %u", shown,
+                         (unsigned)desc->kind, sizeof op / sizeof *op, (unsigned)desc->grouping);
         return NO_VALUE;
     }
-    if (desc->groups > 1 && desc->kind != MSKP_GROUP_NORM) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+    if (desc->groups > 1 && desc->kind != MSKP_NORM_GROUP) {
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: groups is %zu, but only a group norm has groups", shown,
                          desc->groups);
         return NO_VALUE;
     }
     if (desc->groups > 1 && v.view.n % desc->groups) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels do not make %zu groups", shown,
-                         v.view.n, desc->groups);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels do not make %zu groups",
+                         shown, v.view.n, desc->groups);
         return NO_VALUE;
     }
     if (!(desc->epsilon >= 0 && desc->epsilon <= 1) || desc->epsilon_outside_root > 1) {
         char number[32];
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: epsilon %s (0 to 1 is possible), epsilon_outside_root %u", shown,
                          mskpi_number(desc->epsilon, number), desc->epsilon_outside_root);
         return NO_VALUE;
     }
-    if (desc->kind != MSKP_BATCH_NORM && desc->kind != MSKP_INSTANCE_NORM &&
+    if (desc->kind != MSKP_NORM_BATCH && desc->kind != MSKP_NORM_INSTANCE &&
         (desc->mean.id || desc->variance.id)) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s is given, but %s keeps no statistics",
-                         shown, desc->mean.id ? "mean" : "variance", op[desc->kind]);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                         "%s: %s is given, but %s keeps no statistics", shown,
+                         desc->mean.id ? "mean" : "variance", op[desc->kind]);
         return NO_VALUE;
     }
     const struct {
@@ -121,8 +121,8 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
         if (mskpi_check_vector(graph, who, part[i].what, part[i].param, v.view.n)) return NO_VALUE;
         for (size_t k = 0; k < i; k++) {
             if (!part[i].param.id || part[k].param.id != part[i].param.id) continue;
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s and %s are one parameter", shown,
-                             part[k].what, part[i].what);
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %s and %s are one parameter",
+                             shown, part[k].what, part[i].what);
             return NO_VALUE;
         }
     }
@@ -139,7 +139,7 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
     for (size_t i = 0; i < 4; i++) step->params[i] = part[i].param.id;
     step->option = (uint32_t)desc->kind;
     step->groups = desc->groups ? desc->groups : 1;
-    step->whole = desc->kind == MSKP_GROUP_NORM && desc->grouping == MSKP_GROUPS_WHOLE;
+    step->whole = desc->kind == MSKP_NORM_GROUP && desc->grouping == MSKP_GROUPING_WHOLE;
     step->outside_root = desc->epsilon_outside_root != 0;
     step->as.epsilon = desc->epsilon > 0 ? desc->epsilon : DEFAULT_EPSILON;
     return out;

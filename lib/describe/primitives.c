@@ -18,6 +18,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 /* ---- ties, pins, bindings, costs ---- */
 
@@ -29,7 +30,7 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
     const graph_value *first = mskpi_value(graph, "tie", a), *second = mskpi_value(graph, "tie", b);
     if (!first || !second) return graph->error.status;
     if (first->view.n != second->view.n)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "tie: %s has %zu channels, %s has %zu",
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "tie: %s has %zu channels, %s has %zu",
                                 mskpi_short(mskpi_value_name(graph, a.id), room_a), first->view.n,
                                 mskpi_short(mskpi_value_name(graph, b.id), room_b), second->view.n);
     graph->steps[a.id].own |= OWN_READ;
@@ -85,7 +86,7 @@ mskp_status mskp_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
     return status;
 }
 
-mskp_status mskp_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)
+mskp_status mskp_add_macs(mskp_graph *graph, mskp_value of, mskp_param handle, uint64_t per_element)
 {
     mskp_status status;
     if (!mskpi_describing(graph, &status)) return status;
@@ -124,12 +125,13 @@ mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_
     const graph_value *v = mskpi_value(graph, who, from);
     if (!v) return none;
     if (!positions) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: positions is NULL", mskpi_short(who, room));
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: positions is NULL",
+                         mskpi_short(who, room));
         return none;
     }
     for (size_t i = 0; i < n; i++)
         if (positions[i] >= v->view.n) {
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                              "%s: position %zu is channel %zu, its input has %zu",
                              mskpi_short(who, room), i, positions[i], v->view.n);
             return none;
@@ -161,7 +163,7 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
     const char *who = mskpi_who(name, "concat");
     if (!mskpi_describing(graph, &status)) return none;
     if (!n || !parts) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: concatenation of %zu values",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: concatenation of %zu values",
                          mskpi_short(who, room), parts ? n : 0);
         return none;
     }
@@ -171,14 +173,14 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
         const graph_value *first = &graph->values[parts[0].id];
         if (v->nspatial != first->nspatial) {
             mskpi_graph_fail(
-                graph, MSKP_BAD_SHAPE, "%s: %s has %u spatial axes, the first value %u",
+                graph, MSKP_ERROR_BAD_SHAPE, "%s: %s has %u spatial axes, the first value %u",
                 mskpi_short(who, room), mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),
                 v->nspatial, first->nspatial);
             return none;
         }
         for (uint32_t d = 0; d < v->nspatial; d++) {
             if (v->spatial[d] == first->spatial[d]) continue;
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: %s has length %zu on spatial axis %u, the first value %zu",
                              mskpi_short(who, room),
                              mskpi_short(mskpi_value_name(graph, parts[i].id), room_v),

@@ -15,6 +15,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -65,18 +66,19 @@ static int attention_sizes(mskp_graph *graph, heads *h)
     h->value_dim = d->value_dim ? d->value_dim : d->head_dim;
     const char *who = mskpi_short(h->who, room);
     if (!d->heads || !d->head_dim)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %zu heads of %zu positions", who, d->heads,
-                         d->head_dim);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %zu heads of %zu positions", who,
+                         d->heads, d->head_dim);
     else if (d->heads % h->kv_heads)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: %zu heads are no multiple of %zu key and value heads", who, d->heads,
                          h->kv_heads);
-    else if ((unsigned)d->units > MSKP_POSITIONS || d->packed > 1)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: units is %u, packed is %u, not 0 or 1", who,
-                         (unsigned)d->units, d->packed);
+    else if ((unsigned)d->units > MSKP_ATTENTION_DIMS || d->packed > 1)
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                         "%s: units is %u, packed is %u, not 0 or 1", who, (unsigned)d->units,
+                         d->packed);
     else if (d->head_dim > most || h->value_dim > most ||
              mskpi_times(d->heads, d->head_dim + h->value_dim, &all) || all > most)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: %zu heads of %zu positions (values: %zu) are too many", who, d->heads,
                          d->head_dim, h->value_dim);
     else
@@ -106,7 +108,7 @@ static int attention_params(mskp_graph *graph, const heads *h)
     for (size_t i = 0; i < 4; i++) {
         const int absent = d->packed && (i == 1 || i == 2);
         if (absent ? part[i].weight.id || part[i].bias.id : !part[i].weight.id) {
-            mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s %s", mskpi_short(h->who, room),
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %s %s", mskpi_short(h->who, room),
                              part[i].what, absent ? "is packed into query" : "has no weight");
             return 1;
         }
@@ -117,7 +119,7 @@ static int attention_params(mskp_graph *graph, const heads *h)
         if (mskpi_check_param(graph, h->who, "bias", part[i].bias, 1, &length)) return 1;
     }
     if (d->packed && d->memory.id) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: packed projections read one input",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: packed projections read one input",
                          mskpi_short(h->who, room));
         return 1;
     }
@@ -133,7 +135,7 @@ static int attention_params(mskp_graph *graph, const heads *h)
 static int attention_lists(mskp_graph *graph, heads *h)
 {
     const mskp_attention_desc *d = h->desc;
-    const int positions = d->units == MSKP_POSITIONS;
+    const int positions = d->units == MSKP_ATTENTION_DIMS;
     const mskp_param biases[3] = {d->query_bias, d->packed ? d->query_bias : d->key_bias,
                                   d->packed ? d->query_bias : d->value_bias};
     const zero_table row[3] = {ZERO_FILTER & (biases[0].id ? ZERO_SHIFT : ZERO_ALWAYS),
@@ -199,7 +201,7 @@ static mskp_status attention_steps(mskp_graph *graph, const heads *h, mskp_value
                 {out, h->r, d->output, d->output_bias, 0}};
     for (size_t i = 0; i < 4; i++) {
         graph_step *s = mskpi_step(graph, part[i].made, STEP_LINEAR, 1, &part[i].read);
-        if (!s) return MSKP_NO_MEMORY;
+        if (!s) return MSKP_ERROR_NO_MEMORY;
         s->params[0] = part[i].weight.id;
         s->params[1] = part[i].bias.id;
         s->first = part[i].first;
@@ -243,13 +245,14 @@ static mskp_status attention_macs(mskp_graph *graph, const heads *h, mskp_value 
     size_t pairs;
     mskp_status status = MSKP_OK;
     if (mskpi_times(t, m, &pairs))
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu by %zu positions are too many",
-                                mskpi_short(h->who, room), t, m);
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
+                                "%s: %zu by %zu positions are too many", mskpi_short(h->who, room),
+                                t, m);
     const mskp_param weight[4] = {d->query, d->key, d->value, d->output};
     for (int i = 0; !status && i < 4; i++)
-        if (weight[i].id) status = mskp_macs(graph, out, weight[i], i == 1 || i == 2 ? m : t);
-    if (!status) status = mskp_macs(graph, h->q, (mskp_param){0}, pairs);
-    if (!status) status = mskp_macs(graph, h->r, (mskp_param){0}, pairs);
+        if (weight[i].id) status = mskp_add_macs(graph, out, weight[i], i == 1 || i == 2 ? m : t);
+    if (!status) status = mskp_add_macs(graph, h->q, (mskp_param){0}, pairs);
+    if (!status) status = mskp_add_macs(graph, h->r, (mskp_param){0}, pairs);
     return status;
 }
 
@@ -258,8 +261,7 @@ mskp_value mskp_attention(mskp_graph *graph, const char *name, mskp_value in,
 {
     heads h = {.who = mskpi_who(name, "attention"), .name = name, .desc = desc};
     list_view view;
-    if (mskpi_enter(graph, h.who, in, &h.in) || mskpi_described(graph, h.who, desc) ||
-        mskpi_unreserved(graph, h.who, desc->reserved, 8))
+    if (mskpi_enter(graph, h.who, in, &h.in) || mskpi_described(graph, h.who, desc))
         return NO_VALUE;
     h.from = desc->memory.id ? desc->memory : in;
     if (mskpi_enter(graph, h.who, h.from, &h.memory) || attention_sizes(graph, &h) ||
@@ -325,8 +327,8 @@ static mskp_value recurrent_layer(mskp_graph *graph, const char *name, mskp_valu
     if (!status) status = bind(graph, p->hidden, 1, MSKP_ROLE_CONSUMER, h, h);
     if (!status) status = bind(graph, p->input_bias, 0, MSKP_ROLE_SHIFT, all, h);
     if (!status) status = bind(graph, p->hidden_bias, 0, MSKP_ROLE_SHIFT, all, h);
-    if (!status) status = mskp_macs(graph, h, p->input, mskpi_positions(&v));
-    if (!status) status = mskp_macs(graph, h, p->hidden, mskpi_positions(&v));
+    if (!status) status = mskp_add_macs(graph, h, p->input, mskpi_positions(&v));
+    if (!status) status = mskp_add_macs(graph, h, p->hidden, mskpi_positions(&v));
     if (!status && desc->state_given) status = mskpi_pin(graph, who, h, h.id);
     graph_step *step = status ? NULL : mskpi_step(graph, h, STEP_RECURRENT, 1, &in);
     if (!step) return NO_VALUE;
@@ -341,18 +343,16 @@ mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
     const char *who = mskpi_who(name, "recurrent");
     char room[NAME_ROOM];
     graph_value v;
-    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc) ||
-        mskpi_unreserved(graph, who, desc->reserved, 8))
-        return NO_VALUE;
+    if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;
     const size_t layers = desc->layers ? desc->layers : 1;
-    if ((unsigned)desc->kind > MSKP_RNN || !desc->params) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: kind %u, there are %d%s",
-                         mskpi_short(who, room), (unsigned)desc->kind, MSKP_RNN + 1,
+    if ((unsigned)desc->kind > MSKP_RECURRENT_RNN || !desc->params) {
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: kind %u, there are %d%s",
+                         mskpi_short(who, room), (unsigned)desc->kind, MSKP_RECURRENT_RNN + 1,
                          desc->params ? "" : "; params is NULL");
         return NO_VALUE;
     }
     if (desc->bidirectional > 1 || desc->state_given > 1) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: bidirectional is %u, state_given is %u, not 0 or 1",
                          mskpi_short(who, room), desc->bidirectional, desc->state_given);
         return NO_VALUE;

@@ -3,6 +3,7 @@
 #define MSKP_DESCRIBE_STEP_H
 
 #include "mskp.h"
+#include "mskp/operators.h"
 
 /* What an operator computes, as far as the walk of constants must know it: see constants/walk.c. */
 typedef enum step_kind {
@@ -12,7 +13,7 @@ typedef enum step_kind {
     STEP_LINEAR,    /* rows from `first` on */
     STEP_TABLE,     /* params: the table */
     STEP_PARAM,     /* params: it; option: the axis */
-    STEP_NORM,      /* params: scale, shift, mean, variance; option: mskp_norm_layer */
+    STEP_NORM,      /* params: scale, shift, mean, variance; option: mskp_norm_kind */
     STEP_PRELU,     /* params: slope */
     STEP_FUNCTION,  /* option: mskp_activation_kind */
     STEP_POOL,      /* option 1: what is constant stays so; 0: only zeros do */
@@ -57,7 +58,7 @@ typedef struct graph_step {
         double epsilon;
         struct {
             double (*call)(double x, const double *parameters);
-            double parameters[MSKP_FUNCTION_PARAMETERS];
+            double parameters[MSKP_MAX_FUNCTION_PARAMETERS];
         } function;
     } as;
 } graph_step;

@@ -20,6 +20,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 static const mskp_value NO_VALUE = {0};
 
@@ -47,7 +48,7 @@ mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t
     graph_value v;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (!count || first >= v.view.n || count > v.view.n - first) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: %zu channels from channel %zu, its input has %zu",
                          mskpi_short(who, room), count, first, v.view.n);
         return NO_VALUE;
@@ -68,13 +69,13 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
     if (!mskpi_describing(graph, &status)) return status;
     if (mskpi_enter(graph, who, in, &v)) return graph->error.status;
     if (!parts)
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: parts is NULL",
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: parts is NULL",
                                 mskpi_short(who, room));
     if (rewritable > 1)
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
                                 mskpi_short(who, room), rewritable);
     if (!n || v.view.n % n)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                                 "%s: %zu channels do not make %zu equal parts",
                                 mskpi_short(who, room), v.view.n, n);
     for (size_t k = 0; !status && k < n; k++) {
@@ -205,7 +206,7 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     const size_t positions = mskpi_positions(&v);
     if (channels_last > 1) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: channels_last is %u, not 0 or 1",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: channels_last is %u, not 0 or 1",
                          mskpi_short(who, room), channels_last);
         return NO_VALUE;
     }
@@ -223,7 +224,7 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
 static mskp_value misfit(mskp_graph *graph, const char *who, size_t channels, size_t parts)
 {
     char room[NAME_ROOM];
-    mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels do not make parts of %zu",
+    mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels do not make parts of %zu",
                      mskpi_short(who, room), channels, parts);
     return NO_VALUE;
 }
@@ -237,7 +238,7 @@ mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in, ui
     size_t positions = 1;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (v.nspatial || channels_last > 1 || (nspatial && !spatial)) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: input has %u spatial axes (0 are expected), channels_last is %u%s",
                          mskpi_short(who, room), v.nspatial, channels_last,
                          nspatial && !spatial ? ", spatial is NULL" : "");
@@ -261,13 +262,14 @@ mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in, uint
     size_t positions = 1;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (nspatial && !spatial) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: spatial is NULL", mskpi_short(who, room));
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: spatial is NULL",
+                         mskpi_short(who, room));
         return NO_VALUE;
     }
     for (uint32_t d = 0; d < nspatial && d < MSKP_MAX_SPATIAL; d++)
         positions = mskpi_product(positions, spatial[d]);
     if (positions != mskpi_positions(&v)) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu positions become %zu",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu positions become %zu",
                          mskpi_short(who, room), mskpi_positions(&v), positions);
         return NO_VALUE;
     }
@@ -284,7 +286,7 @@ mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value 
     graph_value v;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (rewritable > 1) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: rewritable is %u, not 0 or 1",
                          mskpi_short(who, room), rewritable);
         return NO_VALUE;
     }
@@ -303,8 +305,8 @@ static int check_order(mskp_graph *graph, const char *who, const graph_value *v,
     char room[NAME_ROOM];
     *block = 1;
     for (uint32_t d = 0; d < v->nspatial; d++) *block = mskpi_product(*block, factor);
-    if (v->nspatial && factor && (unsigned)order <= MSKP_BLOCK_MAJOR) return 0;
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+    if (v->nspatial && factor && (unsigned)order <= MSKP_SHUFFLE_BLOCK_MAJOR) return 0;
+    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                      "%s: factor %zu on %u spatial axes, order %u (there are 2)",
                      mskpi_short(who, room), factor, v->nspatial, (unsigned)order);
     return 1;
@@ -322,13 +324,13 @@ mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in
     if (v.view.n % block) return misfit(graph, who, v.view.n, block);
     for (uint32_t d = 0; d < v.nspatial; d++) {
         if (!mskpi_times(v.spatial[d], factor, &v.spatial[d])) continue;
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: %zu times spatial axis %u of length %zu is too long",
                          mskpi_short(who, room), factor, d, v.spatial[d]);
         return NO_VALUE;
     }
     return gathered(graph, name, "pixel_shuffle", in, v.view.n / block, block,
-                    order == MSKP_BLOCK_MAJOR, v.nspatial, v.spatial);
+                    order == MSKP_SHUFFLE_BLOCK_MAJOR, v.nspatial, v.spatial);
 }
 
 mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value in, size_t factor,
@@ -342,14 +344,14 @@ mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value 
         return NO_VALUE;
     for (uint32_t d = 0; d < v.nspatial; d++) {
         if (v.spatial[d] % factor) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: spatial axis %u of length %zu is no multiple of %zu",
                              mskpi_short(who, room), d, v.spatial[d], factor);
             return NO_VALUE;
         }
         v.spatial[d] /= factor;
     }
-    const int major = order == MSKP_BLOCK_MAJOR;
+    const int major = order == MSKP_SHUFFLE_BLOCK_MAJOR;
     return rearranged(graph, name, "pixel_unshuffle", in, mskpi_product(v.view.n, block),
                       major ? wrap : divide, major ? v.view.n : block, 0, v.nspatial, v.spatial);
 }

@@ -21,6 +21,7 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t c)
 {
@@ -126,14 +127,14 @@ mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, u
     if (!p || !v) return graph->error.status;
     const char *name = mskpi_short(mskpi_param_name(graph, handle.id), room_p);
     if (d >= p->ndim)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                                 "%s: axis %u is bound, the parameter has %u axes", name, d,
                                 p->ndim);
     if (roles & ~(uint32_t)(MSKP_ROLES_UNIT | MSKP_ROLE_MEAN | MSKP_ROLE_VARIANCE))
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: roles 0x%x are no MSKP_ROLE_ bits",
-                                name, roles);
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                                "%s: roles 0x%x are no MSKP_ROLE_ bits", name, roles);
     if (graph->axes[p->axis + d].length != v->view.n)
-        return mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                                 "%s: axis %u has length %zu, %s has %zu channels", name, d,
                                 graph->axes[p->axis + d].length,
                                 mskpi_short(mskpi_value_name(graph, to.id), room_v), v->view.n);

@@ -3,6 +3,7 @@
 #define MSKP_DESCRIBE_TIES_H
 
 #include "describe/graph.h"
+#include "mskp/operators.h"
 
 /* `by`: the value whose operator pins. */
 mskp_status mskpi_pin(mskp_graph *graph, const char *who, mskp_value handle, uint32_t by);

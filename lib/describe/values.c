@@ -18,6 +18,8 @@
 #include "describe/values.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 
 /* ---- parameters ---- */
 
@@ -31,24 +33,24 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
     if (!mskpi_describing(graph, &status)) return none;
     const char *who = mskpi_short(mskpi_who(name, "parameter"), room);
     if (!shape) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: shape is NULL", who);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: shape is NULL", who);
         return none;
     }
     if (ndim < 1 || ndim > MSKP_MAX_DIMS) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who, ndim,
-                         MSKP_MAX_DIMS);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who,
+                         ndim, MSKP_MAX_DIMS);
         return none;
     }
     for (uint32_t d = 0; d < ndim; d++) {
         if (!shape[d] || shape[d] >= MOST || mskpi_times(elements, shape[d], &elements) ||
             elements > PTRDIFF_MAX / 16) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, which is %s", who,
-                             d, shape[d], shape[d] ? "too long" : "empty");
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: axis %u has length %zu, which is %s",
+                             who, d, shape[d], shape[d] ? "too long" : "empty");
             return none;
         }
     }
     if (graph->naxes >= MOST - MSKP_MAX_DIMS) { /* and as many parameters at most */
-        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: more than %zu parameters", who,
+        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED, "%s: more than %zu parameters", who,
                          graph->nparams);
         return none;
     }
@@ -80,11 +82,12 @@ const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *w
     char room[NAME_ROOM];
     if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
     if (!handle.id)
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: %s is needed, and is none (handle 0)",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %s is needed, and is none (handle 0)",
                          mskpi_short(who, room), what);
     else
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no parameter has handle %u, there are %zu",
-                         mskpi_short(who, room), handle.id, graph->nparams);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
+                         "%s: no parameter has handle %u, there are %zu", mskpi_short(who, room),
+                         handle.id, graph->nparams);
     return NULL;
 }
 
@@ -94,7 +97,7 @@ const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value ha
 {
     char room[NAME_ROOM];
     if (handle.id && handle.id <= graph->nvalues) return &graph->values[handle.id];
-    mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: no value has handle %u, there are %zu",
+    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: no value has handle %u, there are %zu",
                      mskpi_short(who, room), handle.id, graph->nvalues);
     return NULL;
 }
@@ -125,25 +128,26 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     if (!name) name = derive_name(op, id, derived);
     const char *who = mskpi_short(mskpi_who(name, op), room);
     if (nspatial > MSKP_MAX_SPATIAL) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %u spatial axes, a value has 0 to %d", who,
-                         nspatial, MSKP_MAX_SPATIAL);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %u spatial axes, a value has 0 to %d",
+                         who, nspatial, MSKP_MAX_SPATIAL);
         return none;
     }
     if (nspatial && !spatial) {
-        mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT, "%s: spatial is NULL", who);
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: spatial is NULL", who);
         return none;
     }
     for (uint32_t d = 0; d < nspatial; d++) {
         new_value.spatial[d] = spatial[d];
         if (!spatial[d] || mskpi_times(positions, spatial[d], &positions)) {
-            mskpi_graph_fail(graph, MSKP_BAD_SHAPE,
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: spatial axis %u has length %zu, which is %s", who, d, spatial[d],
                              spatial[d] ? "too long" : "empty");
             return none;
         }
     }
     if (graph->nvalues >= MOST) {
-        mskpi_graph_fail(graph, MSKP_UNSUPPORTED, "%s: more than %zu values", who, graph->nvalues);
+        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED, "%s: more than %zu values", who,
+                         graph->nvalues);
         return none;
     }
     graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
@@ -199,7 +203,7 @@ int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view
 {
     char room[NAME_ROOM];
     if (!n || n >= MOST) {
-        mskpi_graph_fail(graph, MSKP_BAD_SHAPE, "%s: %zu channels, a value has 1 to %zu",
+        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels, a value has 1 to %zu",
                          mskpi_short(who, room), n, (size_t)MOST - 1);
         return 1;
     }
@@ -220,7 +224,7 @@ int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *
 {
     char room[NAME_ROOM];
     if (n >= MOST - graph->nchannels) {
-        mskpi_graph_fail(graph, MSKP_UNSUPPORTED,
+        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED,
                          "%s: %zu more channels; the graph has %zu of at most %zu",
                          mskpi_short(who, room), n, graph->nchannels, (size_t)MOST - 1);
         return 1;
@@ -250,4 +254,12 @@ uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value handle, size_t *ch
     if (channels) *channels = v->view.n;
     if (spatial) memcpy(spatial, v->spatial, sizeof v->spatial);
     return v->nspatial;
+}
+
+uint32_t mskp_param_shape(const mskp_graph *graph, mskp_param handle, size_t shape[MSKP_MAX_DIMS])
+{
+    if (!graph || !handle.id || handle.id > graph->nparams) return 0;
+    const graph_param *p = &graph->params[handle.id];
+    for (uint32_t d = 0; shape && d < p->ndim; d++) shape[d] = graph->axes[p->axis + d].length;
+    return p->ndim;
 }

@@ -3,6 +3,7 @@
 #define MSKP_DESCRIBE_VALUES_H
 
 #include "describe/graph.h"
+#include "mskp/operators.h"
 
 /* The value behind a handle, or NULL after a sentence. `who` is the operator's name, for it. */
 const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle);

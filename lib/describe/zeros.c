@@ -21,6 +21,7 @@
 #include "describe/step.h"
 #include "describe/values.h"
 #include "mskp.h"
+#include "mskp/operators.h"
 
 zero_table mskpi_zero(const mskp_graph *graph, uint32_t value, size_t channel)
 {
@@ -93,7 +94,7 @@ mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
     if (!mskpi_describing(graph, &status)) return status;
     if (!mskpi_value(graph, "zero_if", value)) return graph->error.status;
     if (!roles || roles & ~(uint32_t)MSKP_ROLES_UNIT)
-        return mskpi_graph_fail(graph, MSKP_BAD_ARGUMENT,
+        return mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                                 "%s: zero_if: roles is 0x%x, it must be made of FILTER, CONSUMER, "
                                 "SCALE and SHIFT (0x%x)",
                                 mskpi_short(mskpi_value_name(graph, value.id), room), roles,

@@ -3,6 +3,7 @@
 #define MSKP_DESCRIBE_ZEROS_H
 
 #include "mskp.h"
+#include "mskp/operators.h"
 
 /* By set of roles (FILTER, CONSUMER, SCALE, SHIFT: 16 sets): bit r is set if something holds once
  * the slices of these roles r are zero. */

@@ -17,6 +17,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 typedef struct reader {
@@ -47,20 +48,21 @@ static mskp_status check_line(const reader *r)
     const size_t n = (size_t)(r->line_end - r->rest);
     char room[NAME_ROOM];
     if (r->line == 1 && n >= 3 && !memcmp(r->rest, byte_order_mark, 3))
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line 1: a byte order mark (EF BB BF) where \"mskp\" should be");
     for (const char *at = r->rest; at < r->line_end; at++) {
         const unsigned byte = (unsigned char)*at;
         if (byte < ' ' || byte == 127)
-            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s (code %u) behind \"%s\"",
+            return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: %s (code %u) behind \"%s\"",
                               r->line,
                               byte == '\t'   ? "a tab"
                               : byte == '\r' ? "a carriage return"
                                              : "a control character",
                               byte, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
         if (byte == ' ' && (at == r->rest || at + 1 == r->line_end || at[1] == ' '))
-            return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: a blank too many behind \"%s\"",
-                              r->line, mskpi_quote(r->rest, (size_t)(at - r->rest), room));
+            return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                              "line %zu: a blank too many behind \"%s\"", r->line,
+                              mskpi_quote(r->rest, (size_t)(at - r->rest), room));
     }
     return MSKP_OK;
 }
@@ -71,7 +73,7 @@ static mskp_status next_line(reader *r)
     const char *stop = left ? memchr(r->at, '\n', left) : NULL;
     if (!stop)
         return mskpi_fail(
-            r->err, MSKP_BAD_TEXT,
+            r->err, MSKP_ERROR_BAD_TEXT,
             "the text ends %s line %zu; its last line must begin with \"end\", and each "
             "end in a line feed",
             left ? "within" : "before", r->line + 1);
@@ -101,16 +103,16 @@ static mskp_status expect(reader *r, const char *wanted)
     char room[NAME_ROOM], wanted_room[NAME_ROOM];
     next_word(r);
     if (word_is(r, wanted)) return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where \"%s\" should be", r->line,
-                      quote(r, room), mskpi_short(wanted, wanted_room));
+    return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where \"%s\" should be",
+                      r->line, quote(r, room), mskpi_short(wanted, wanted_room));
 }
 
 static mskp_status expect_end_of_line(reader *r)
 {
     char room[NAME_ROOM];
     if (!r->rest) return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where the line should end", r->line,
-                      mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
+    return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where the line should end",
+                      r->line, mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
 }
 
 /* Digits from *at on. 0: none. SIZE_MAX, which is no number of anything: too large a number. */
@@ -133,18 +135,19 @@ static mskp_status read_number(reader *r, const char *mark, size_t *number)
     const char *at = r->word, *end = r->word + r->length;
     if (!digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
         memcmp(at, mark, strlen(mark)) != 0)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"%s\" where a number%s%s should be",
-                          r->line, quote(r, room), *mark ? " and " : "", mark);
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                          "line %zu: \"%s\" where a number%s%s should be", r->line, quote(r, room),
+                          *mark ? " and " : "", mark);
     if (*number == SIZE_MAX)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: %s is too large a number", r->line,
-                          mskpi_quote(r->word, (size_t)(at - r->word), room));
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: %s is too large a number",
+                          r->line, mskpi_quote(r->word, (size_t)(at - r->word), room));
     return MSKP_OK;
 }
 
 static mskp_status no_indices(const reader *r)
 {
     char room[NAME_ROOM];
-    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+    return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be", r->line,
                       quote(r, room));
 }
@@ -156,7 +159,7 @@ static mskp_status read_index(const reader *r, const char **at, size_t n, size_t
     char room[NAME_ROOM];
     if (!digits(at, r->word + r->length, index)) return no_indices(r);
     if (*index < n) return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+    return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: index %s is out of range, of %zu the last is %zu", r->line,
                       mskpi_quote(first, (size_t)(*at - first), room), n, n - 1);
 }
@@ -180,7 +183,7 @@ static mskp_status read_ranges(reader *r, size_t n, size_t *count)
         if (status) return status;
         if (at < end && *at != ',') return no_indices(r);
         if (first < next || last < first)
-            return mskpi_fail(r->err, MSKP_BAD_TEXT,
+            return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                               "line %zu: index %zu after %zu, indices must ascend", r->line,
                               last < first ? last : first, last < first ? first : next - 1);
         memset(r->kept + first, 1, last - first + 1);
@@ -199,12 +202,12 @@ static mskp_status read_kept(reader *r, size_t n)
         (status = expect(r, "of")) || (status = read_number(r, ":", &size)))
         return status;
     if (size != n)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: \"of %zu\" should be \"of %zu\"",
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"of %zu\" should be \"of %zu\"",
                           r->line, size, n);
     if ((status = read_ranges(r, n, &count)) || (status = expect_end_of_line(r))) return status;
     if (said != count)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: says that it keeps %zu, and lists %zu",
-                          r->line, said, count);
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                          "line %zu: says that it keeps %zu, and lists %zu", r->line, said, count);
     return MSKP_OK;
 }
 
@@ -217,8 +220,8 @@ static mskp_status read_family(reader *r, size_t f)
         (status = read_number(r, "", &number)))
         return status;
     if (number != f)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: family %zu where family %zu should be",
-                          r->line, number, f);
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                          "line %zu: family %zu where family %zu should be", r->line, number, f);
     if ((status = expect(r, "at")) ||
         (status = expect(r, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)))) ||
         (status = read_kept(r, n)))
@@ -234,12 +237,12 @@ static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit
     const char *name = mskpi_short(mskpi_value_name(r->graph, v), room);
     size_t n, at = 0;
     if (unit == MSKP_PINNED)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: %s lacks channel %zu, which never leaves", r->line, name, i);
     const uint32_t family = r->graph->u->family[unit];
     const uint32_t *fellows = mskp_family_units(r->graph, family, &n);
     while (fellows[at] != unit) at++;
-    return mskpi_fail(r->err, MSKP_BAD_TEXT,
+    return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: %s %s channel %zu, but line %zu %s index %zu of family %u",
                       r->line, name, r->kept[i] ? "keeps" : "lacks", i,
                       FIRST_FAMILY_LINE + (size_t)family, r->kept[i] ? "lacks" : "keeps", at,
@@ -271,12 +274,12 @@ static mskp_status read_end(reader *r)
         return status;
     for (size_t u = 0; u < units; u++) kept += r->keep[u];
     if (said != kept || of != units)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: \"keeps %zu of %zu\" should be \"keeps %zu of %zu\"", r->line,
                           said, of, kept, units);
     if (r->at != r->end)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT, "line %zu: something follows the line \"end\"",
-                          r->line + 1);
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                          "line %zu: something follows the line \"end\"", r->line + 1);
     return MSKP_OK;
 }
 
@@ -313,7 +316,7 @@ static mskp_status other_lines(const reader *r, int families)
         const size_t id = families ? there : there + 1;
         mskpi_quote(name, length, room);
         if (there == here)
-            return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+            return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                               "line %zu: another network: %s %zu is %s there, this one has %zu",
                               scan.line, what, id, room, here);
         const uint32_t v = families ? mskpi_family_value(g, there) : (uint32_t)id;
@@ -324,12 +327,12 @@ static mskp_status other_lines(const reader *r, int families)
             mskp_value_units(g, (mskp_value){v}, &n);
         if (n != theirs || length != strlen(mine) || memcmp(name, mine, length) != 0)
             return mskpi_fail(
-                r->err, MSKP_OTHER_NETWORK,
+                r->err, MSKP_ERROR_OTHER_NETWORK,
                 "line %zu: another network: %s %zu is %s of width %zu, here it is %s of width %zu",
                 scan.line, what, id, room, theirs, mskpi_short(mine, here_room), n);
     }
     if (there == here) return MSKP_OK;
-    return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+    return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                       "another network: the mask names %zu of this one's %zu %s", there, here,
                       families ? "families" : "values");
 }
@@ -339,7 +342,7 @@ static mskp_status other_network(const reader *r, const char *fingerprint)
     mskp_status status;
     char room[NAME_ROOM];
     if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
-    return mskpi_fail(r->err, MSKP_OTHER_NETWORK,
+    return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                       "line 2: another network, %s and not %s: its values and families are the "
                       "same, but not its parameters, or what is tied; or this line is damaged",
                       quote(r, room), fingerprint);
@@ -355,7 +358,7 @@ static mskp_status read_head(reader *r)
         (status = read_number(r, "", &version)))
         return status;
     if (version != 1)
-        return mskpi_fail(r->err, MSKP_UNSUPPORTED,
+        return mskpi_fail(r->err, MSKP_ERROR_UNSUPPORTED,
                           "line 1: version %zu of the format, this library reads version 1",
                           version);
     return expect_end_of_line(r);
@@ -370,7 +373,7 @@ static mskp_status read_network(reader *r)
     size_t good = 0;
     while (good < r->length && memchr("0123456789abcdef", r->word[good], 16)) good++;
     if (r->length != 16 || good != 16)
-        return mskpi_fail(r->err, MSKP_BAD_TEXT,
+        return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line 2: \"%s\" where 16 digits, 0 to 9 and a to f, should be",
                           quote(r, room));
     if ((status = expect_end_of_line(r)) != MSKP_OK) return status;
@@ -395,21 +398,21 @@ static size_t longest_list(const unit_table *u)
     return longest;
 }
 
-mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, size_t units,
-                           uint8_t *keep, mskp_error *err)
+mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, mskp_mask keep,
+                           mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", units, err);
-    if (!status) status = MSKPI_GIVEN(err, text, keep);
+    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
+    if (!status) status = MSKPI_GIVEN(err, text, keep.unit);
     if (status) return status;
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
-    r.keep = mskpi_alloc(&graph->host, units, 1);
+    r.keep = mskpi_alloc(&graph->host, keep.n, 1);
     r.kept = mskpi_alloc(&graph->host, longest_list(graph->u), 1);
     if (!r.keep || !r.kept)
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while reading a mask",
-                            mskp_status_text(MSKP_NO_MEMORY));
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reading a mask",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
     else
         status = read_mask(&r);
-    if (!status) memcpy(keep, r.keep, units);
+    if (!status) memcpy(keep.unit, r.keep, keep.n);
     mskpi_free(&graph->host, r.keep);
     mskpi_free(&graph->host, r.kept);
     return status;

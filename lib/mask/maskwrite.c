@@ -15,6 +15,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 /* ---- the fingerprint ---- */
@@ -120,33 +121,32 @@ static void put_mask(text_writer *w, const void *what)
     mskpi_put(w, " units\n");
 }
 
-mskp_status mskp_mask_write(const mskp_graph *graph, size_t units, const uint8_t *keep, size_t room,
-                            char *text, size_t *length, mskp_error *err)
+mskp_status mskp_mask_write(const mskp_graph *graph, mskp_mask keep, size_t capacity, char *text,
+                            size_t *length, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", units, err);
-    if (!status) status = MSKPI_GIVEN(err, keep, length);
+    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
+    if (!status) status = MSKPI_GIVEN(err, keep.unit, length);
     if (status) return status;
-    mask m = {.graph = graph, .keep = keep};
+    mask m = {.graph = graph, .keep = keep.unit};
     mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
-    return mskpi_write(put_mask, &m, room, text, length, err);
+    return mskpi_write(put_mask, &m, capacity, text, length, err);
 }
 
 /* ---- masks of masks ---- */
 
-mskp_status mskp_mask_compose(const mskp_graph *first, size_t units, const uint8_t *keep,
-                              size_t small_units, const uint8_t *small_keep, uint8_t *both,
-                              mskp_error *err)
+mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep, mskp_mask small_keep,
+                              mskp_mask both, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(first, "keep", units, err);
+    mskp_status status = mskpi_check_units(first, "keep", keep.n, err);
     size_t left = 0;
-    if (!status) status = MSKPI_GIVEN(err, keep, small_keep, both);
+    if (!status) status = MSKPI_GIVEN(err, keep.unit, small_keep.unit, both.unit);
     if (status) return status;
-    for (size_t u = 0; u < units; u++) left += keep[u] != 0;
-    if (small_units != left)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK,
-                          "small_keep has %zu units, keep keeps %zu of %zu", small_units, left,
-                          units);
-    /* From the end: what is still to be read of both masks lies below what is written. */
-    for (size_t u = units; u-- > 0;) both[u] = keep[u] && small_keep[--left];
+    for (size_t u = 0; u < keep.n; u++) left += keep.unit[u] != 0;
+    if (small_keep.n != left)
+        return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
+                          "small_keep.unit has %zu keep.n, keep.unit keeps %zu of %zu",
+                          small_keep.n, left, keep.n);
+    /* From the end: what is still to be read of both.unit masks lies below what is written. */
+    for (size_t u = keep.n; u-- > 0;) both.unit[u] = keep.unit[u] && small_keep.unit[--left];
     return MSKP_OK;
 }

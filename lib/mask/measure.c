@@ -29,25 +29,25 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
     }
 }
 
-mskp_status mskp_measure(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                         mskp_cost *total, mskp_cost *per_value, mskp_error *err)
+mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *total,
+                         mskp_cost *per_value, mskp_error *err)
 {
     const mskp_status status = mskpi_check_units(
-        graph, "keep", keep || !graph || !graph->finished ? units : graph->u->n, err);
+        graph, "keep", keep.unit || !graph || !graph->finished ? keep.n : graph->u->n, err);
     if (status) return status;
     size_t *length = mskpi_alloc(&graph->host, graph->u->nlists, sizeof *length);
     if (!length)
-        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while measuring",
-                          mskp_status_text(MSKP_NO_MEMORY));
-    mskpi_list_lengths(graph, keep, length);
+        return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while measuring",
+                          mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    mskpi_list_lengths(graph, keep.unit, length);
     if (total) *total = (mskp_cost){0, 0};
-    for (size_t v = 0; per_value && v <= graph->nvalues; v++) per_value[v] = (mskp_cost){0, 0};
+    for (size_t v = 0; per_value && v < graph->nvalues; v++) per_value[v] = (mskp_cost){0, 0};
     for (size_t t = 0; t < graph->u->nterms; t++) {
         const cost_term *term = &graph->u->terms[t];
         const double x = (double)mskpi_term_value(term, length);
         if (total) *(term->is_params ? &total->params : &total->macs) += x;
         if (per_value) {
-            mskp_cost *mine = &per_value[term->value];
+            mskp_cost *mine = &per_value[term->value - 1];
             *(term->is_params ? &mine->params : &mine->macs) += x;
         }
     }

@@ -17,6 +17,7 @@
 #include "describe/graph.h"
 #include "mask/measure.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 /* Units come in a random order: what is touched together lies together, and what can be is by place
@@ -72,14 +73,14 @@ static uint64_t key_of(double score)
 /* 1: no memory. */
 static int make_order(walk *w)
 {
-    const mskp_host *host = &w->graph->host;
+    const mskp_services *host = &w->graph->host;
     const size_t n = w->graph->u->n;
     sort_item *items = mskpi_alloc(host, n, sizeof *items);
     sort_item *room = mskpi_alloc(host, n, sizeof *room);
     w->order = items;
     if (items && room) {
         for (uint32_t i = 0; i < n; i++)
-            if (w->scores[i] < INFINITY && !(w->rule->locked && w->rule->locked[i]))
+            if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]))
                 items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
         w->order = mskpi_sort_items(items, room, w->norder);
     }
@@ -211,13 +212,13 @@ static mskp_status out_of_reach(const walk *w, mskp_error *err)
     char asked[32], had[32];
     if (w->removed < asked_units)
         return mskpi_fail(
-            err, MSKP_NO_SOLUTION,
+            err, MSKP_ERROR_NO_SOLUTION,
             "remove_fraction asks for %zu units, %zu of %zu can go (%zu are locked or "
             "score +infinity%s)",
             asked_units, w->removed, n, stuck, held);
     const int params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
     return mskpi_fail(
-        err, MSKP_NO_SOLUTION,
+        err, MSKP_ERROR_NO_SOLUTION,
         "%s is %s, the least that can be had is %s (%zu of %zu units are locked or score "
         "+infinity%s)",
         params ? "max_params" : "max_macs",
@@ -236,23 +237,23 @@ static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
                   {"max_family_fraction", r->max_family_fraction, 1},
                   {"max_macs", r->max_macs, HUGE_VAL},
                   {"max_params", r->max_params, HUGE_VAL}};
-    if (mskpi_used(r->reserved, 8))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "rule: reserved fields must be 0");
-    if (isnan(r->threshold)) return mskpi_fail(err, MSKP_BAD_NUMBER, "rule: threshold is NaN");
+    if (isnan(r->threshold))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "rule: threshold is NaN");
     if (!r->use_threshold && (r->threshold < 0 || r->threshold > 0))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "rule: threshold is %s, but use_threshold is 0",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "rule: threshold is %s, but use_threshold is 0",
                           mskpi_number(r->threshold, room));
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
         if (isnan(number[i].x))
-            return mskpi_fail(err, MSKP_BAD_NUMBER, "rule: %s is NaN", number[i].name);
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "rule: %s is NaN", number[i].name);
         if (number[i].x < 0 || number[i].x > number[i].most)
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "rule: %s is %s, outside 0 to %s",
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "rule: %s is %s, outside 0 to %s",
                               number[i].name, mskpi_number(number[i].x, room),
                               number[i].most > 1 ? "infinity" : "1");
     }
     if (!r->use_threshold && !(r->remove_family_fraction > 0) && !(r->remove_fraction > 0) &&
         !(r->max_macs > 0) && !(r->max_params > 0))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "rule: nothing is asked: set a threshold, a fraction or a budget");
     return MSKP_OK;
 }
@@ -261,14 +262,14 @@ static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
 {
     for (size_t u = 0; u < n; u++)
         if (isnan(scores[u]) || scores[u] == -INFINITY)
-            return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
                               isnan(scores[u]) ? "NaN" : "-infinity");
     return MSKP_OK;
 }
 
 static int start(walk *w)
 {
-    const mskp_host *host = &w->graph->host;
+    const mskp_services *host = &w->graph->host;
     const unit_table *u = w->graph->u;
     if (make_order(w)) return 1;
     w->keep = mskpi_alloc(host, u->n, sizeof *w->keep);
@@ -290,7 +291,7 @@ static int start(walk *w)
 
 static void stop(const walk *w)
 {
-    const mskp_host *host = &w->graph->host;
+    const mskp_services *host = &w->graph->host;
     mskpi_free(host, w->order);
     mskpi_free(host, w->keep);
     mskpi_free(host, w->next);
@@ -318,28 +319,30 @@ static void report(const walk *w, mskp_selection *selection)
     *selection = s;
 }
 
-mskp_status mskp_select(const mskp_graph *graph, size_t units, const double *scores,
-                        const mskp_rule *rule, uint8_t *keep, mskp_selection *selection,
-                        mskp_error *err)
+mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
+                        mskp_mask keep, mskp_selection *selection, mskp_error *err)
 {
-    walk w = {.graph = graph, .rule = rule, .scores = scores};
-    mskp_status status = mskpi_check_units(graph, "scores", units, err);
-    if (!status) status = MSKPI_GIVEN(err, scores, rule, keep);
+    walk w = {.graph = graph, .rule = rule, .scores = scores.unit};
+    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
+    if (!status) status = MSKPI_GIVEN(err, scores.unit, rule, keep.unit);
+    if (!status) status = mskpi_check_units(graph, "keep", keep.n, err);
+    if (!status && rule->locked.unit)
+        status = mskpi_check_units(graph, "rule: locked", rule->locked.n, err);
     if (status) return status;
     if ((status = check_rule(rule, err)) != MSKP_OK) return status;
-    if ((status = check_scores(units, scores, err)) != MSKP_OK) return status;
+    if ((status = check_scores(scores.n, scores.unit, err)) != MSKP_OK) return status;
     w.floor = rule->min_channels ? rule->min_channels : 1;
     w.round = rule->round_to ? rule->round_to : 1;
     if (start(&w)) {
         stop(&w);
-        return mskpi_fail(err, MSKP_NO_MEMORY, "%s while selecting among %zu units",
-                          mskp_status_text(MSKP_NO_MEMORY), units);
+        return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while selecting among %zu scores.n",
+                          mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     }
     walk_down(&w);
     if (!w.budget) count_costs(&w);
     if (!amounts_met(&w)) status = out_of_reach(&w, err);
     if (selection) report(&w, selection);
-    if (!status && units) memcpy(keep, w.keep, units);
+    if (!status && scores.n) memcpy(keep.unit, w.keep, scores.n);
     stop(&w);
     return status;
 }

@@ -17,6 +17,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/set.h"
 #include "units/units.h"
 
@@ -27,10 +28,9 @@ typedef struct job {
     const uint8_t *keep;
     mskp_penalty how;
     job_kind kind;
-    double amount; /* alpha, eta, or the deadline's factor */
-    size_t params;
-    const mskp_tensor *values, *gradients;
-    double sum; /* VALUE */
+    double amount;                  /* alpha, eta, or the deadline's factor */
+    mskp_tensors values, gradients; /* gradients: of GRADIENT alone */
+    double sum;                     /* VALUE */
 } job;
 
 /* One tensor (and its gradient) on the way through it. */
@@ -49,8 +49,8 @@ typedef struct sweep {
 static int targeted(const job *j, uint32_t unit)
 {
     if (unit == MSKP_PINNED) return 0;
-    if (j->how.target == MSKP_ON_ALL) return 1;
-    return (j->keep[unit] == 0) == (j->how.target == MSKP_ON_REMOVED);
+    if (j->how.target == MSKP_TARGET_ALL) return 1;
+    return (j->keep[unit] == 0) == (j->how.target == MSKP_TARGET_REMOVED);
 }
 
 /* ---- one element ---- */
@@ -58,9 +58,9 @@ static int targeted(const job *j, uint32_t unit)
 static double slope(const mskp_penalty *p, double w, int sign)
 {
     switch (p->kind) {
-    case MSKP_L2:
+    case MSKP_PENALTY_L2:
         return w;
-    case MSKP_SMOOTH_L1:
+    case MSKP_PENALTY_SMOOTH_L1:
         if (fabs(w) < p->knee) return w / p->knee;
         return sign;
     default:
@@ -73,9 +73,9 @@ static double prox(const mskp_penalty *p, double w, double eta)
     const double a = fabs(w);
     double left;
     switch (p->kind) {
-    case MSKP_L2:
+    case MSKP_PENALTY_L2:
         return w / (1 + eta);
-    case MSKP_SMOOTH_L1:
+    case MSKP_PENALTY_SMOOTH_L1:
         if (a <= p->knee + eta && p->knee > 0) return w * (p->knee / (p->knee + eta));
         break;
     default:
@@ -90,9 +90,9 @@ static double penalty_of(const mskp_penalty *p, double w)
 {
     const double a = fabs(w);
     switch (p->kind) {
-    case MSKP_L2:
+    case MSKP_PENALTY_L2:
         return 0.5 * w * w;
-    case MSKP_SMOOTH_L1:
+    case MSKP_PENALTY_SMOOTH_L1:
         return a < p->knee ? w * w / (2 * p->knee) : a - p->knee / 2;
     default:
         return a;
@@ -187,7 +187,8 @@ static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX
     const mskp_graph *g = j->graph;
     const graph_param *p = &g->params[id];
     int any = 0;
-    if (j->how.skip_missing && (!j->values[id].data || (j->gradients && !j->gradients[id].data)))
+    if (j->how.skip_missing &&
+        (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->gradients.view[id - 1].data)))
         return 0;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
@@ -211,19 +212,20 @@ static void sweep_param(void *context, size_t i)
     if (!find_targets(j, id, s.unit)) return;
     /* Checked before: cannot fail. */
     (void)mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL);
-    if (j->gradients)
+    if (j->kind == GRADIENT)
         (void)mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL);
     const tensor_view *views[] = {&s.value, &s.gradient};
-    mskpi_runs(views, j->gradients ? 2 : 1, s.ndim, s.run);
+    mskpi_runs(views, j->kind == GRADIENT ? 2 : 1, s.ndim, s.run);
     s.step = mskpi_run_step(&s.value, 0) * (ptrdiff_t)s.value.element;
-    if (j->gradients) s.step_g = mskpi_run_step(&s.gradient, 0) * (ptrdiff_t)s.gradient.element;
+    if (j->kind == GRADIENT)
+        s.step_g = mskpi_run_step(&s.gradient, 0) * (ptrdiff_t)s.gradient.element;
     s.inner[s.ndim] = 1;
     s.last_target[s.ndim] = 1;
     for (uint32_t d = s.ndim; d-- > 0;) {
         s.inner[d] = s.inner[d + 1] * s.value.shape[d];
         s.last_target[d] = s.last_target[d + 1] && !s.unit[d];
     }
-    sweep_axis(&s, s.value.data, j->gradients ? s.gradient.data : NULL, 0, 0, 0);
+    sweep_axis(&s, s.value.data, j->kind == GRADIENT ? s.gradient.data : NULL, 0, 0, 0);
 }
 
 /* ---- the calls ---- */
@@ -235,7 +237,7 @@ static mskp_status check_said(const job *j, mskp_error *err)
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
         status = mskpi_check_said(j->graph, id, "values", j->values, &view, err);
-        if (!status && j->gradients)
+        if (!status && j->kind == GRADIENT)
             status = mskpi_check_said(j->graph, id, "gradients", j->gradients, &view, err);
     }
     return status;
@@ -248,52 +250,53 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (status) return status;
     if (given) j->how = *given;
     const mskp_penalty *p = &j->how;
-    if (mskpi_used(p->reserved, 4))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "penalty: reserved fields must be 0");
-    if ((unsigned)p->kind > MSKP_L2 || (unsigned)p->target > MSKP_ON_KEPT)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+    if ((unsigned)p->kind > MSKP_PENALTY_L2 || (unsigned)p->target > MSKP_TARGET_KEPT)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "penalty: kind is %u, target is %u; the last of each is 2",
                           (unsigned)p->kind, (unsigned)p->target);
     if ((status = mskpi_check_roles(err, "penalty: roles", p->roles)) != MSKP_OK) return status;
     const int weighs = j->kind != DEADLINE; /* and no function of its own */
-    if (weighs && p->kind == MSKP_SMOOTH_L1 && !(p->knee >= 0 && isfinite(p->knee)))
-        return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
+    if (weighs && p->kind == MSKP_PENALTY_SMOOTH_L1 && !(p->knee >= 0 && isfinite(p->knee)))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, room));
     if (!isfinite(j->amount) || (j->kind == SHRINK && j->amount < 0))
-        return mskpi_fail(err, MSKP_BAD_NUMBER, "penalty: %s is %s, not %s",
-                          j->kind == SHRINK ? "eta" : "alpha", mskpi_number(j->amount, room),
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: %s is %s, not %s",
+                          j->kind == SHRINK ? "step" : "strength", mskpi_number(j->amount, room),
                           j->kind == SHRINK ? "a finite number, 0 or more" : "finite");
-    if (!j->keep && p->target != MSKP_ON_ALL)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                          "keep is NULL, and the target is not MSKP_ON_ALL");
+    if (!j->keep && p->target != MSKP_TARGET_ALL)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "keep is NULL, and the target is not MSKP_TARGET_ALL");
     const size_t network = j->graph->nparams;
-    status = mskpi_check_set(j->values, "values", j->params, network, err);
+    status = mskpi_check_set(j->values, "values", network, err);
     if (!status && j->kind == GRADIENT)
-        status = mskpi_check_set(j->gradients, "gradients", j->params, network, err);
+        status = mskpi_check_set(j->gradients, "gradients", network, err);
     if (status) return status;
     for (size_t u = 0; weighs && p->unit_weight && u < units; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
-            return mskpi_fail(err, MSKP_BAD_NUMBER,
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu] is %s, not 0 or more", u,
                               mskpi_number(p->unit_weight[u], room));
         else if (!isfinite(j->amount * p->unit_weight[u] * MSKP_MAX_DIMS))
-            return mskpi_fail(err, MSKP_BAD_NUMBER,
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu], %s, times %s is more than a double holds",
                               u, mskpi_number(p->unit_weight[u], room),
-                              j->kind == SHRINK ? "eta" : "alpha");
+                              j->kind == SHRINK ? "step" : "strength");
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
     if ((status = check_said(j, err)) != MSKP_OK) return status;
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
         if (!find_targets(j, id, unit)) continue;
-        if (j->gradients && j->values[id].data && j->values[id].data == j->gradients[id].data)
-            return mskpi_fail(err, MSKP_OVERLAP, "%s: values and gradients are the same memory",
+        if (j->kind == GRADIENT && j->values.view[id - 1].data &&
+            j->values.view[id - 1].data == j->gradients.view[id - 1].data)
+            return mskpi_fail(err, MSKP_ERROR_OVERLAP,
+                              "%s: values and gradients are the same memory",
                               mskpi_short(mskpi_param_name(j->graph, id), name));
         if ((status = mskpi_number_view(j->graph, id, "values", j->values, &view, err)) != MSKP_OK)
             return status;
-        if (j->gradients && (status = mskpi_number_view(j->graph, id, "gradients", j->gradients,
-                                                        &view, err)) != MSKP_OK)
+        if (j->kind == GRADIENT &&
+            (status = mskpi_number_view(j->graph, id, "gradients", j->gradients, &view, err)) !=
+                MSKP_OK)
             return status;
     }
     return MSKP_OK;
@@ -311,62 +314,51 @@ static mskp_status run(job *j, size_t units, const mskp_penalty *penalty, mskp_e
     return MSKP_OK;
 }
 
-mskp_status mskp_penalty_gradient(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                  const mskp_penalty *penalty, double alpha, size_t params,
-                                  const mskp_tensor *values, const mskp_tensor *gradients,
-                                  mskp_error *err)
+mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
+                                  const mskp_penalty *penalty, double strength, mskp_tensors values,
+                                  mskp_tensors gradients, mskp_error *err)
 {
     job j = {.graph = graph,
-             .keep = keep,
+             .keep = keep.unit,
              .kind = GRADIENT,
-             .amount = alpha,
-             .params = params,
+             .amount = strength,
              .values = values,
              .gradients = gradients};
-    return run(&j, units, penalty, err);
+    return run(&j, keep.n, penalty, err);
 }
 
-mskp_status mskp_penalty_shrink(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                const mskp_penalty *penalty, double eta, size_t params,
-                                const mskp_tensor *values, mskp_error *err)
+mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
+                              double step, mskp_tensors values, mskp_error *err)
 {
-    job j = {.graph = graph,
-             .keep = keep,
-             .kind = SHRINK,
-             .amount = eta,
-             .params = params,
-             .values = values};
-    return run(&j, units, penalty, err);
+    job j = {.graph = graph, .keep = keep.unit, .kind = SHRINK, .amount = step, .values = values};
+    return run(&j, keep.n, penalty, err);
 }
 
-mskp_status mskp_penalty_deadline(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                                  const mskp_penalty *penalty, uint64_t steps_left, size_t params,
-                                  const mskp_tensor *values, mskp_error *err)
+mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
+                                  const mskp_penalty *penalty, uint64_t steps_left,
+                                  mskp_tensors values, mskp_error *err)
 {
     const double left = (double)steps_left;
     job j = {.graph = graph,
-             .keep = keep,
+             .keep = keep.unit,
              .kind = DEADLINE,
              .amount = left / (left + 1),
-             .params = params,
              .values = values};
-    return run(&j, units, penalty, err);
+    return run(&j, keep.n, penalty, err);
 }
 
-mskp_status mskp_penalty_zero(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                              const mskp_penalty *penalty, size_t params, const mskp_tensor *values,
-                              mskp_error *err)
+mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
+                              mskp_tensors values, mskp_error *err)
 {
-    return mskp_penalty_deadline(graph, units, keep, penalty, 0, params, values, err);
+    return mskp_penalty_deadline(graph, keep, penalty, 0, values, err);
 }
 
-mskp_status mskp_penalty_value(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                               const mskp_penalty *penalty, size_t params,
-                               const mskp_tensor *values, double *value, mskp_error *err)
+mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
+                               mskp_tensors values, double *result, mskp_error *err)
 {
-    job j = {.graph = graph, .keep = keep, .kind = VALUE, .params = params, .values = values};
-    mskp_status status = MSKPI_GIVEN(err, value);
-    if (!status) status = run(&j, units, penalty, err);
-    if (!status) *value = j.sum;
+    job j = {.graph = graph, .keep = keep.unit, .kind = VALUE, .values = values};
+    mskp_status status = MSKPI_GIVEN(err, result);
+    if (!status) status = run(&j, keep.n, penalty, err);
+    if (!status) *result = j.sum;
     return status;
 }

@@ -16,6 +16,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "score/slice.h"
 #include "units/units.h"
 
@@ -39,7 +40,7 @@ static double slice_sum(const scoring *job, const mskp_member *m)
 static double slice_norm(const scoring *job, const mskp_member *m)
 {
     const double sum = slice_sum(job, m);
-    return job->how.norm == MSKP_NORM_L2 ? sqrt(sum) : sum;
+    return job->how.magnitude == MSKP_MAGNITUDE_L2 ? sqrt(sum) : sum;
 }
 
 /* The k-th smallest (from 1) norm of a unit's slices, of which there are k at least; ties do not
@@ -86,7 +87,7 @@ static double score_unit(const scoring *job, uint32_t unit)
     }
     if (!nslices) return INFINITY;
     if (reduce == MSKP_REDUCE_MEAN) all /= (double)nslices;
-    if (reduce == MSKP_REDUCE_JOINT && job->how.norm == MSKP_NORM_L2) all = sqrt(all);
+    if (reduce == MSKP_REDUCE_JOINT && job->how.magnitude == MSKP_MAGNITUDE_L2) all = sqrt(all);
     if (reduce == MSKP_REDUCE_VOTE)
         all = kth_norm(job, m, n, job->vote[job->graph->u->family[unit]]);
     return isfinite(all) ? all : NAN;
@@ -157,24 +158,23 @@ static int count_votes(const scoring *job, uint32_t *vote)
 static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
 {
     char room[32];
-    if (mskpi_used(how->reserved, 4))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: reserved fields must be 0");
-    if ((unsigned)how->norm > MSKP_NORM_L2)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: norm is %u, the last is %d",
-                          (unsigned)how->norm, MSKP_NORM_L2);
+    if ((unsigned)how->magnitude > MSKP_MAGNITUDE_L2)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "scoring: magnitude is %u, the last is %d",
+                          (unsigned)how->magnitude, MSKP_MAGNITUDE_L2);
     if ((unsigned)how->reduce > MSKP_REDUCE_VOTE)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "scoring: reduce is %u, the last is %d",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "scoring: reduce is %u, the last is %d",
                           (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     const mskp_status status = mskpi_check_roles(err, "scoring: roles", how->roles);
     if (status) return status;
     if (how->reduce != MSKP_REDUCE_VOTE && how->vote_threshold != 0)
         return mskpi_fail(
-            err, MSKP_BAD_ARGUMENT,
+            err, MSKP_ERROR_BAD_ARGUMENT,
             "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
             mskpi_number(how->vote_threshold, room), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     if (how->reduce == MSKP_REDUCE_VOTE &&
         !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
-        return mskpi_fail(err, MSKP_BAD_NUMBER, "scoring: vote_threshold is %s, not 0 or more",
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
+                          "scoring: vote_threshold is %s, not 0 or more",
                           mskpi_number(how->vote_threshold, room));
     return MSKP_OK;
 }
@@ -187,92 +187,92 @@ static mskp_status blame(const scoring *job, uint32_t unit, mskp_error *err)
     const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
     for (size_t i = 0; i < n; i++)
         if ((m[i].roles & job->how.roles) && !isfinite(slice_sum(job, &m[i])))
-            return mskpi_fail(err, MSKP_BAD_NUMBER,
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "%s: axis %u, index %u: an element is not finite, or the norm is not",
                               mskpi_short(mskpi_param_name(job->graph, m[i].param.id), room),
                               m[i].axis, m[i].index);
-    return mskpi_fail(err, MSKP_BAD_NUMBER, "unit %u: the score is not finite", unit);
+    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %u: the score is not finite", unit);
 }
 
-mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, size_t params,
-                       const mskp_tensor *values, size_t units, double *scores, mskp_error *err)
+mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_tensors values,
+                       mskp_scores scores, mskp_error *err)
 {
     scoring job = {.graph = graph};
-    mskp_status status = mskpi_check_units(graph, "scores", units, err);
-    if (!status) status = MSKPI_GIVEN(err, scores);
-    if (!status) status = mskpi_check_set(values, "values", params, graph->nparams, err);
+    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
+    if (!status) status = MSKPI_GIVEN(err, scores.unit);
+    if (!status) status = mskpi_check_set(values, "values", graph->nparams, err);
     if (status) return status;
     if (given) job.how = *given;
     if ((status = check_scoring(&job.how, err)) != MSKP_OK) return status;
     if (!job.how.roles) job.how.roles = MSKP_ROLE_SCALE;
-    status = mskpi_slice_sums(graph, job.how.roles, job.how.norm == MSKP_NORM_L2, values,
+    status = mskpi_slice_sums(graph, job.how.roles, job.how.magnitude == MSKP_MAGNITUDE_L2, values,
                               &job.slices, err);
     if (status) return status;
     uint32_t *vote = mskpi_alloc(&graph->host, graph->u->nfamilies, sizeof *vote);
-    job.scores = mskpi_alloc(&graph->host, units, sizeof *job.scores);
+    job.scores = mskpi_alloc(&graph->host, scores.n, sizeof *job.scores);
     job.vote = vote;
     if (!vote || !job.scores)
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while scoring %zu units",
-                            mskp_status_text(MSKP_NO_MEMORY), units);
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu scores.n",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     if (!status && job.how.reduce == MSKP_REDUCE_VOTE && count_votes(&job, vote))
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while counting votes",
-                            mskp_status_text(MSKP_NO_MEMORY));
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
     if (!status) {
-        mskpi_parallel(&graph->host, (units + CHUNK - 1) / CHUNK, score_chunk, &job);
-        for (uint32_t u = 0; !status && u < units; u++)
+        mskpi_parallel(&graph->host, (scores.n + CHUNK - 1) / CHUNK, score_chunk, &job);
+        for (uint32_t u = 0; !status && u < scores.n; u++)
             if (isnan(job.scores[u])) status = blame(&job, u, err);
     }
-    if (!status && units) memcpy(scores, job.scores, units * sizeof *scores);
+    if (!status && scores.n) memcpy(scores.unit, job.scores, scores.n * sizeof *scores.unit);
     mskpi_slice_sums_free(&graph->host, &job.slices);
     mskpi_free(&graph->host, vote);
     mskpi_free(&graph->host, job.scores);
     return status;
 }
 
-mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
-                                const mskp_channel_numbers *given, mskp_reduce reduce, size_t units,
-                                double *scores, mskp_error *err)
+mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_channel_scores *given,
+                                mskp_reduce reduce, mskp_scores scores, mskp_error *err)
 {
     char room[NAME_ROOM];
-    mskp_status status = mskpi_check_units(graph, "scores", units, err);
-    if (!status) status = MSKPI_GIVEN(err, scores);
+    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
+    if (!status) status = MSKPI_GIVEN(err, scores.unit);
     if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
     if ((unsigned)reduce > MSKP_REDUCE_MIN)
         return mskpi_fail(
-            err, MSKP_BAD_ARGUMENT,
+            err, MSKP_ERROR_BAD_ARGUMENT,
             "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d), not %u",
             MSKP_REDUCE_MIN, (unsigned)reduce);
     for (size_t k = 0; k < n; k++) {
         const uint32_t id = given[k].value.id;
         if (!id || id > graph->nvalues)
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu", id,
-                              graph->nvalues);
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "no value has handle %u, there are %zu",
+                              id, graph->nvalues);
         const char *name = mskpi_short(mskpi_value_name(graph, id), room);
-        if (given[k].channels != graph->values[id].view.n)
-            return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: %zu numbers, the value has %zu channels",
-                              name, given[k].channels, graph->values[id].view.n);
-        if (!given[k].numbers)
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: numbers is NULL", name);
-        for (size_t i = 0; i < given[k].channels; i++)
-            if (isnan(given[k].numbers[i]))
-                return mskpi_fail(err, MSKP_BAD_NUMBER, "%s: the number of channel %zu is NaN",
-                                  name, i);
+        if (given[k].n != graph->values[id].view.n)
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
+                              "%s: %zu numbers, the value has %zu channels", name, given[k].n,
+                              graph->values[id].view.n);
+        if (!given[k].channel)
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: channel is NULL", name);
+        for (size_t i = 0; i < given[k].n; i++)
+            if (isnan(given[k].channel[i]))
+                return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
+                                  "%s: the number of channel %zu is NaN", name, i);
     }
     /* Infinities are counted apart from sums, so that their order does not matter. */
     enum { UPWARD = 1, DOWNWARD = 2 };
     const int sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN;
-    size_t *seen = mskpi_alloc(&graph->host, units, sizeof *seen);
-    uint8_t *endless = mskpi_alloc(&graph->host, units, sizeof *endless);
-    double *reduced = mskpi_alloc(&graph->host, units, sizeof *reduced);
+    size_t *seen = mskpi_alloc(&graph->host, scores.n, sizeof *seen);
+    uint8_t *endless = mskpi_alloc(&graph->host, scores.n, sizeof *endless);
+    double *reduced = mskpi_alloc(&graph->host, scores.n, sizeof *reduced);
     if (!seen || !endless || !reduced)
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while scoring %zu units",
-                            mskp_status_text(MSKP_NO_MEMORY), units);
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu scores.n",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     for (size_t k = 0; !status && k < n; k++) {
         size_t channels;
         const uint32_t *unit = mskp_value_units(graph, given[k].value, &channels);
         for (size_t i = 0; i < channels; i++) {
-            double x = given[k].numbers[i];
+            double x = given[k].channel[i];
             if (unit[i] == MSKP_PINNED) continue;
             double *score = &reduced[unit[i]];
             if (isinf(x)) endless[unit[i]] |= x > 0 ? UPWARD : DOWNWARD;
@@ -287,7 +287,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                 *score += x;
         }
     }
-    for (size_t u = 0; !status && u < units; u++) {
+    for (size_t u = 0; !status && u < scores.n; u++) {
         if (!seen[u])
             reduced[u] = INFINITY;
         else if (reduce == MSKP_REDUCE_MEAN)
@@ -295,11 +295,11 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
         const int both = sums && endless[u] == (UPWARD | DOWNWARD);
         if (both || (seen[u] && !endless[u] && isinf(reduced[u])))
             status = mskpi_fail(
-                err, MSKP_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
+                err, MSKP_ERROR_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
                 both ? "infinities of both signs among" : "no double can hold the sum of", seen[u]);
         if (sums && endless[u]) reduced[u] = endless[u] == UPWARD ? INFINITY : -INFINITY;
     }
-    if (!status && units) memcpy(scores, reduced, units * sizeof *scores);
+    if (!status && scores.n) memcpy(scores.unit, reduced, scores.n * sizeof *scores.unit);
     mskpi_free(&graph->host, seen);
     mskpi_free(&graph->host, endless);
     mskpi_free(&graph->host, reduced);

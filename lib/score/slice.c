@@ -18,6 +18,7 @@
 #include "base/view.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "score/slice.h"
 #include "units/set.h"
 #include "units/units.h"
@@ -88,7 +89,7 @@ static int is_plain(const tensor_view *v)
         if (v->shape[d] > 1 && v->stride[d] != next) return 0;
         next *= (ptrdiff_t)v->shape[d];
     }
-    return v->dtype == MSKP_F32 && keeps_denormals();
+    return v->dtype == MSKP_DTYPE_F32 && keeps_denormals();
 }
 
 /* ---- Any other row ---- */
@@ -262,7 +263,7 @@ static size_t place_sums(const mskp_graph *g, uint32_t roles, uint8_t *crossing,
 }
 
 /* Views of the parameters that have sums. */
-static mskp_status view_params(const mskp_graph *g, const size_t *first, const mskp_tensor *values,
+static mskp_status view_params(const mskp_graph *g, const size_t *first, mskp_tensors values,
                                tensor_view *views, mskp_error *err)
 {
     for (uint32_t id = 1; id <= g->nparams; id++) {
@@ -277,10 +278,10 @@ static mskp_status view_params(const mskp_graph *g, const size_t *first, const m
 }
 
 mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
-                             const mskp_tensor *values, slice_sums *out, mskp_error *err)
+                             mskp_tensors values, slice_sums *out, mskp_error *err)
 {
-    const mskp_host *host = &graph->host;
-    mskp_status status = MSKP_NO_MEMORY;
+    const mskp_services *host = &graph->host;
+    mskp_status status = MSKP_ERROR_NO_MEMORY;
     tensor_view *views = mskpi_alloc(host, graph->nparams + 1, sizeof *views);
     uint8_t *crossing = mskpi_alloc(host, graph->nparams + 1, sizeof *crossing);
     uint32_t *seen = mskpi_alloc(host, graph->u->n, sizeof *seen);
@@ -305,7 +306,7 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int square
     return status;
 }
 
-void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s)
+void mskpi_slice_sums_free(const mskp_services *host, slice_sums *s)
 {
     mskpi_free(host, s->first);
     mskpi_free(host, s->sums);

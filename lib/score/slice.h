@@ -3,6 +3,7 @@
 #define MSKP_SCORE_SLICE_H
 
 #include "mskp.h"
+#include "mskp/tools.h"
 
 /* Sums over slices of some roles, each element of two slices of one unit counted for the first. */
 typedef struct slice_sums {
@@ -13,7 +14,7 @@ typedef struct slice_sums {
 
 /* Sums of |w|, or squared: of w^2, by the host's threads. */
 mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
-                             const mskp_tensor *values, slice_sums *out, mskp_error *err);
-void mskpi_slice_sums_free(const mskp_host *host, slice_sums *s);
+                             mskp_tensors values, slice_sums *out, mskp_error *err);
+void mskpi_slice_sums_free(const mskp_services *host, slice_sums *s);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/view.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "surgery/plan.h"
 
 /* ---- moving one tensor ---- */
@@ -201,28 +202,30 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
         length[d] = mskpi_plan_axis(plan, p, d, &j->kept[d]);
         whole &= !j->kept[d];
     }
-    mskp_status status =
-        mskpi_view(&move->from[p], name, info->ndim, c->restore ? length : shape, &j->from, err);
+    mskp_status status = mskpi_view(&move->from.view[p - 1], name, info->ndim,
+                                    c->restore ? length : shape, &j->from, err);
     if (status) return status;
-    const mskp_tensor *to = move->to ? &move->to[p] : NULL;
-    if (!move->from[p].data) {
+    const mskp_tensor *to = move->to.view ? &move->to.view[p - 1] : NULL;
+    if (!move->from.view[p - 1].data) {
         if (!to || (!to->data && !to->ndim && !to->elements)) return MSKP_OK;
         return mskpi_view_in(to, name, "to", info->ndim, c->restore ? shape : length, &j->to, err);
     }
     if (!c->restore) mskpi_cut_view(&j->from, length, &in_place);
     if (!to) {
         j->to = in_place;
-        j->write_back = &move->from[p];
+        j->write_back = &move->from.view[p - 1];
         j->idle = whole;
         return MSKP_OK;
     }
     if (!to->data)
-        return mskpi_fail(err, MSKP_NO_DATA, "%s: set %zu has data to move, but `to` has none",
+        return mskpi_fail(err, MSKP_ERROR_NO_DATA,
+                          "%s: set %zu has data to move, but `to` has none",
                           mskpi_short(name, room), set);
-    if (to->dtype != move->from[p].dtype)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s: `to` of set %zu has dtype %s, `from` has %s",
+    if (to->dtype != move->from.view[p - 1].dtype)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "%s: `to` of set %zu has dtype %s, `from` has %s",
                           mskpi_short(name, room), set, mskpi_dtype_name(to->dtype),
-                          mskpi_dtype_name(move->from[p].dtype));
+                          mskpi_dtype_name(move->from.view[p - 1].dtype));
     status = mskpi_view_in(to, name, "to", info->ndim, c->restore ? shape : length, &j->to, err);
     if (status) return status;
     if (c->restore || !mskpi_ranges_meet(&j->from, &j->to)) return MSKP_OK;
@@ -234,7 +237,7 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
         return status;
     if (hit)
         return mskpi_fail(
-            err, MSKP_OVERLAP,
+            err, MSKP_ERROR_OVERLAP,
             "%s: `to` of set %zu overlaps its own source, and is not below it with the "
             "strides of mskp_plan_views",
             mskpi_short(name, room), set);
@@ -243,13 +246,14 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
 }
 
 /* In place, views without data get their new shapes, where they said one. */
-static void shrink_absent(const mskp_plan *plan, mskp_tensor *set)
+static void shrink_absent(const mskp_plan *plan, mskp_tensors set)
 {
     for (uint32_t p = 1; p <= plan->nparams; p++) {
         tensor_view cut;
-        if (set[p].data || (!set[p].ndim && !set[p].elements)) continue;
-        if (mskpi_plan_view(plan, p, &set[p], &cut, NULL)) continue; /* a set twice: done */
-        mskpi_describe_view(&cut, &set[p]);
+        mskp_tensor *t = &set.view[p - 1];
+        if (t->data || (!t->ndim && !t->elements)) continue;
+        if (mskpi_plan_view(plan, p, t, &cut, NULL)) continue; /* a set twice: done */
+        mskpi_describe_view(&cut, t);
     }
 }
 
@@ -295,7 +299,7 @@ static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error 
     const mskp_status status =
         mskpi_elements_meet(&c->plan->host, interval(c, a), interval(c, b), &hit, err);
     if (status || !hit) return status;
-    return mskpi_fail(err, MSKP_OVERLAP, "%s (set %zu) would be written onto %s (set %zu)%s",
+    return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s (set %zu) would be written onto %s (set %zu)%s",
                       name_of(c->plan, writer, room_a), writer->set,
                       name_of(c->plan, victim, room_b), victim->set,
                       b % 2 ? "" : ", which is still needed");
@@ -313,45 +317,45 @@ static void move_one(void *context, size_t i)
     }
 }
 
-static mskp_status check_moves(const cutter *c, size_t params, size_t sets, const mskp_move *moves,
+static mskp_status check_moves(const cutter *c, size_t sets, const mskp_move *moves,
                                mskp_error *err)
 {
     const mskp_plan *plan = c->plan;
     if (!plan || (sets && !moves))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", plan ? "moves" : "plan");
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", plan ? "moves" : "plan");
     for (size_t s = 0; s < sets; s++) {
-        mskp_status status = mskpi_check_set(moves[s].from, "from", params, plan->nparams, err);
-        if (!status && moves[s].to)
-            status = mskpi_check_set(moves[s].to, "to", params, plan->nparams, err);
+        mskp_status status = mskpi_check_set(moves[s].from, "from", plan->nparams, err);
+        if (!status && moves[s].to.view)
+            status = mskpi_check_set(moves[s].to, "to", plan->nparams, err);
         if (status) return status;
-        if (c->restore && !moves[s].to)
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+        if (c->restore && !moves[s].to.view)
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                               "set %zu: `to` is NULL: what was larger cannot be restored in place",
                               s);
     }
-    if (sets > (UINT32_MAX / 2 - 1) / (params + 1))
-        return mskpi_fail(err, MSKP_UNSUPPORTED, "%zu sets of %zu parameters are too many", sets,
-                          params);
+    if (sets > (UINT32_MAX / 2 - 1) / (plan->nparams + 1))
+        return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED, "%zu sets of %zu parameters are too many",
+                          sets, plan->nparams);
     return MSKP_OK;
 }
 
-static mskp_status move_sets(cutter c, size_t params, size_t sets, const mskp_move *moves,
-                             mskp_error *err)
+static mskp_status move_sets(cutter c, size_t sets, const mskp_move *moves, mskp_error *err)
 {
-    mskp_status status = check_moves(&c, params, sets, moves, err);
+    mskp_status status = check_moves(&c, sets, moves, err);
     if (status) return status;
-    const mskp_host *host = &c.plan->host;
+    const size_t params = c.plan->nparams;
+    const mskp_services *host = &c.plan->host;
     c.jobs =
         mskpi_alloc(host, sets * params + 1, sizeof *c.jobs); /* a last one for absent tensors */
     c.order = mskpi_alloc(host, sets * params, sizeof *c.order);
     c.other = mskpi_alloc(host, sets * params, sizeof *c.other);
     if (!c.jobs || !c.order || !c.other)
-        status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while checking %zu sets",
-                            mskp_status_text(MSKP_NO_MEMORY), sets);
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while checking %zu sets",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY), sets);
     for (size_t s = 0; !status && s < sets; s++)
         for (uint32_t p = 1; !status && p <= params; p++) {
             status = make_job(&c, &moves[s], s, p, &c.jobs[c.n], err);
-            c.n += moves[s].from[p].data != NULL;
+            c.n += moves[s].from.view[p - 1].data != NULL;
         }
     if (!status) {
         for (uint32_t i = 0; i < c.n; i++) c.order[i] = i;
@@ -366,7 +370,7 @@ static mskp_status move_sets(cutter c, size_t params, size_t sets, const mskp_mo
         for (size_t i = 0; i < c.n; i++)
             if (c.jobs[i].write_back) mskpi_describe_view(&c.jobs[i].to, c.jobs[i].write_back);
         for (size_t s = 0; s < sets; s++)
-            if (!moves[s].to) shrink_absent(c.plan, moves[s].from);
+            if (!moves[s].to.view) shrink_absent(c.plan, moves[s].from);
     }
     mskpi_free(host, c.jobs);
     mskpi_free(host, c.order);
@@ -374,24 +378,27 @@ static mskp_status move_sets(cutter c, size_t params, size_t sets, const mskp_mo
     return status;
 }
 
-mskp_status mskp_plan_cut(const mskp_plan *plan, size_t params, size_t sets, const mskp_move *moves,
-                          mskp_error *err)
+mskp_status mskp_plan_cut(const mskp_plan *plan, size_t n, const mskp_move *moves, mskp_error *err)
 {
-    return move_sets((cutter){.plan = plan}, params, sets, moves, err);
+    if (plan && plan->awaits_constants)
+        return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
+                          "the plan is of mskp_constants_plan, and mskp_constants_apply has not "
+                          "been called with it");
+    return move_sets((cutter){.plan = plan}, n, moves, err);
 }
 
-mskp_status mskp_plan_restore(const mskp_plan *plan, size_t params, size_t sets,
-                              const mskp_move *moves, mskp_error *err)
+mskp_status mskp_plan_restore(const mskp_plan *plan, size_t n, const mskp_move *moves,
+                              mskp_error *err)
 {
-    return move_sets((cutter){.plan = plan, .restore = 1}, params, sets, moves, err);
+    return move_sets((cutter){.plan = plan, .restore = 1}, n, moves, err);
 }
 
 /* ---- bare ---- */
 
-mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t axis, size_t n,
-                      const uint32_t *index, const mskp_tensor *to, mskp_error *err)
+mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uint32_t axis,
+                        size_t n, const uint32_t *index, const mskp_tensor *to, mskp_error *err)
 {
-    mskp_host host;
+    mskp_services host;
     tensor_view source, target;
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS], span = 1;
@@ -401,36 +408,38 @@ mskp_status mskp_take(const mskp_host *given, const mskp_tensor *from, uint32_t 
     if (!status && n) status = MSKPI_GIVEN(err, index);
     if (status) return status;
     if (!from->data || !to->data)
-        return mskpi_fail(err, MSKP_NO_DATA, "take: %s has no data", from->data ? "to" : "from");
+        return mskpi_fail(err, MSKP_ERROR_NO_DATA, "gather: %s has no data",
+                          from->data ? "to" : "from");
     if (from->ndim < 1 || from->ndim > MSKP_MAX_DIMS || axis >= from->ndim)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: axis %u of a tensor with %u axes (1 to %d)",
-                          axis, from->ndim, MSKP_MAX_DIMS);
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
+                          "gather: axis %u of a tensor with %u axes (1 to %d)", axis, from->ndim,
+                          MSKP_MAX_DIMS);
     if (to->ndim != from->ndim)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: to has %u axes, from has %u", to->ndim,
-                          from->ndim);
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "gather: to has %u axes, from has %u",
+                          to->ndim, from->ndim);
     if (to->dtype != from->dtype)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "take: to has dtype %s, from has %s",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "gather: to has dtype %s, from has %s",
                           mskpi_dtype_name(to->dtype), mskpi_dtype_name(from->dtype));
     for (uint32_t d = 0; d < from->ndim; d++) {
         if (!from->shape[d] || mskpi_times(span, from->shape[d], &span) || span > PTRDIFF_MAX / 16)
-            return mskpi_fail(err, MSKP_BAD_SHAPE, "take: axis %u of from has length %zu", d,
-                              from->shape[d]);
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "gather: axis %u of from has length %zu",
+                              d, from->shape[d]);
         shape[d] = d == axis ? n : from->shape[d];
     }
     if (!n || mskpi_times(span / from->shape[axis], n, &span) || span > PTRDIFF_MAX / 16)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "take: %zu indices", n);
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "gather: %zu indices", n);
     for (size_t i = 0; i < n; i++)
         if (index[i] >= from->shape[axis])
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
-                              "take: index %zu is %u, axis %u of from has length %zu", i, index[i],
-                              axis, from->shape[axis]);
-    status = mskpi_view(from, "take: from", from->ndim, from->shape, &source, err);
-    if (!status) status = mskpi_view(to, "take: to", to->ndim, shape, &target, err);
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                              "gather: index %zu is %u, axis %u of from has length %zu", i,
+                              index[i], axis, from->shape[axis]);
+    status = mskpi_view(from, "gather: from", from->ndim, from->shape, &source, err);
+    if (!status) status = mskpi_view(to, "gather: to", to->ndim, shape, &target, err);
     if (status) return status;
     mskpi_host_init(&host, given);
     status = mskpi_elements_meet(&host, &source, &target, &hit, err);
     if (status) return status;
-    if (hit) return mskpi_fail(err, MSKP_OVERLAP, "take: from and to overlap");
+    if (hit) return mskpi_fail(err, MSKP_ERROR_OVERLAP, "gather: from and to overlap");
     kept[axis] = index;
     move_tensor(GATHER, &source, &target, kept);
     return MSKP_OK;

@@ -14,6 +14,7 @@
 #include "describe/names.h"
 #include "mask/measure.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "surgery/smaller.h"
 #include "units/units.h"
 
@@ -27,7 +28,7 @@ static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_e
     for (size_t l = 0; l < g->u->nlists; l++) {
         const unit_list *list = &g->u->lists[l];
         if (length[l]) continue;
-        return mskpi_fail(err, MSKP_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
+        return mskpi_fail(err, MSKP_ERROR_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
                           mskpi_short(mskpi_value_name(g, list->value), room), list->n);
     }
     return MSKP_OK;
@@ -56,42 +57,46 @@ static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *le
     return 0;
 }
 
-mskp_status mskp_plan_create(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                             mskp_plan **out, mskp_graph **small, mskp_error *err)
+mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan **out,
+                             mskp_graph **small, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", units, err);
+    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
     mskp_plan *plan;
     mskp_graph *made = NULL;
     size_t *length;
     if (status) return status;
-    if (!keep || !out)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "%s is NULL", keep ? "plan" : "keep");
-    const mskp_host *host = &graph->host;
+    if (!keep.unit || !out)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", keep.unit ? "plan" : "keep");
+    const mskp_services *host = &graph->host;
     plan = mskpi_alloc(host, 1, sizeof *plan);
     length = mskpi_alloc(host, graph->u->nlists, sizeof *length);
     if (!plan || !length) goto no_memory;
-    mskpi_list_lengths(graph, keep, length);
+    mskpi_list_lengths(graph, keep.unit, length);
     if ((status = check_lists(graph, length, err)) != MSKP_OK) goto out;
     plan->host = *host;
     plan->nparams = graph->nparams;
     plan->nvalues = graph->nvalues;
+    plan->units = graph->u->n;
+    plan->keep = mskpi_alloc(host, graph->u->n, sizeof *plan->keep);
     plan->params = mskpi_copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
     plan->axes = mskpi_copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
     plan->values = mskpi_copy_of(host, graph->values, graph->nvalues + 1, sizeof *graph->values);
     plan->text = mskpi_copy_of(host, graph->text, graph->text_used, 1);
-    if (!plan->params || !plan->axes || !plan->values || !plan->text ||
-        fill_lists(graph, keep, length, plan))
+    if (!plan->keep || !plan->params || !plan->axes || !plan->values || !plan->text ||
+        fill_lists(graph, keep.unit, length, plan))
         goto no_memory;
-    if (small && !(made = mskpi_smaller(graph, keep, err))) {
-        status = MSKP_NO_MEMORY;
+    if (small && !(made = mskpi_smaller(graph, keep.unit, err))) {
+        status = MSKP_ERROR_NO_MEMORY;
         goto out;
     }
+    for (size_t u = 0; u < plan->units; u++) plan->keep[u] = keep.unit[u] != 0;
     mskpi_free(host, length);
     *out = plan;
     if (small) *small = made;
     return MSKP_OK;
 no_memory:
-    status = mskpi_fail(err, MSKP_NO_MEMORY, "%s while planning", mskp_status_text(MSKP_NO_MEMORY));
+    status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while planning",
+                        mskp_status_text(MSKP_ERROR_NO_MEMORY));
 out:
     mskpi_free(host, length);
     if (plan) plan->host = *host;
@@ -102,12 +107,13 @@ out:
 void mskp_plan_destroy(mskp_plan *plan)
 {
     if (!plan) return;
-    const mskp_host host = plan->host;
+    const mskp_services host = plan->host;
     mskpi_free(&host, plan->params);
     mskpi_free(&host, plan->axes);
     mskpi_free(&host, plan->values);
     mskpi_free(&host, plan->lists);
     mskpi_free(&host, plan->kept);
+    mskpi_free(&host, plan->keep);
     mskpi_free(&host, plan->text);
     mskpi_free(&host, plan);
 }
@@ -129,7 +135,8 @@ size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t d, const 
     return count;
 }
 
-const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_t d, size_t *count)
+const uint32_t *mskp_plan_param_kept(const mskp_plan *plan, mskp_param param, uint32_t d,
+                                     size_t *count)
 {
     const uint32_t *kept;
     size_t unused;
@@ -141,7 +148,7 @@ const uint32_t *mskp_plan_param(const mskp_plan *plan, mskp_param param, uint32_
     return kept;
 }
 
-const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t *count)
+const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value, size_t *count)
 {
     size_t unused;
     if (!count) count = &unused;
@@ -150,10 +157,10 @@ const uint32_t *mskp_plan_value(const mskp_plan *plan, mskp_value value, size_t 
     return kept_of(plan, plan->values[value.id].list, count);
 }
 
-size_t mskp_plan_count(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
+size_t mskp_plan_channels_kept(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
 {
     size_t n, in = 0;
-    const uint32_t *kept = mskp_plan_value(plan, value, &n);
+    const uint32_t *kept = mskp_plan_value_kept(plan, value, &n);
     if (!kept) return first >= n ? 0 : count < n - first ? count : n - first;
     for (size_t i = 0; i < n; i++) in += kept[i] >= first && kept[i] - first < count;
     return in;
@@ -174,12 +181,12 @@ mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no axis %u of parameter %u", d,
-                          param.id);
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "the plan has no axis %u of parameter %u",
+                          d, param.id);
     const graph_param *info = &plan->params[param.id];
     const size_t length = plan->axes[info->axis + d].length;
     if (n != length)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s: axis %u has length %zu, the map %zu",
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "%s: axis %u has length %zu, the map %zu",
                           mskpi_short(plan->text + info->name, room), d, length, n);
     const size_t count = mskpi_plan_axis(plan, param.id, d, &kept);
     map_kept(kept, count, n, map);
@@ -194,10 +201,10 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!value.id || value.id > plan->nvalues)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "the plan has no value %u", value.id);
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "the plan has no value %u", value.id);
     const graph_value *info = &plan->values[value.id];
     if (n != info->view.n)
-        return mskpi_fail(err, MSKP_BAD_SHAPE, "%s has %zu channels, the map %zu",
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "%s has %zu channels, the map %zu",
                           mskpi_short(plan->text + info->name, room), info->view.n, n);
     const uint32_t *kept = kept_of(plan, info->list, &count);
     map_kept(kept, count, n, map);
@@ -255,20 +262,22 @@ mskp_status mskpi_plan_view(const mskp_plan *plan, uint32_t p, const mskp_tensor
     return status;
 }
 
-mskp_status mskp_plan_views(const mskp_plan *plan, size_t params, const mskp_tensor *full,
-                            mskp_tensor *small, mskp_error *err)
+mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full, mskp_tensors small,
+                            mskp_error *err)
 {
-    mskp_status status = MSKPI_GIVEN(err, plan, small);
-    if (!status) status = mskpi_check_set(full, "full", params, plan->nparams, err);
+    mskp_status status = MSKPI_GIVEN(err, plan);
+    if (!status) status = mskpi_check_set(full, "full", plan->nparams, err);
+    if (!status) status = mskpi_check_set(small, "small", plan->nparams, err);
     if (status) return status;
     for (int write = 0; write < 2; write++) /* check all, then write all */
-        for (uint32_t p = 1; p <= params; p++) {
+        for (uint32_t p = 1; p <= plan->nparams; p++) {
             tensor_view cut;
-            if ((status = mskpi_plan_view(plan, p, &full[p], &cut, err)) != MSKP_OK) return status;
+            if ((status = mskpi_plan_view(plan, p, &full.view[p - 1], &cut, err)) != MSKP_OK)
+                return status;
             if (!write) continue;
-            mskp_tensor t = {.elements = full[p].elements};
+            mskp_tensor t = {.elements = full.view[p - 1].elements};
             mskpi_describe_view(&cut, &t);
-            small[p] = t;
+            small.view[p - 1] = t;
         }
     return MSKP_OK;
 }

@@ -2,15 +2,18 @@
 #ifndef MSKP_SURGERY_PLAN_H
 #define MSKP_SURGERY_PLAN_H
 
+#include <stdbool.h>
+
 #include "base/view.h"
 #include "describe/graph.h"
+#include "mskp/tools.h"
 
 typedef struct kept_list {
     size_t first, n, full; /* first: in plan->kept; n == full: all stay, nothing stored */
 } kept_list;
 
 struct mskp_plan {
-    mskp_host host;
+    mskp_services host;
     size_t nparams, nvalues, naxes;
     graph_param *params;
     graph_axis *axes;
@@ -18,6 +21,9 @@ struct mskp_plan {
     kept_list *lists;
     uint32_t *kept;
     char *text;
+    size_t units;
+    uint8_t *keep;         /* [units] the mask, 1 or 0 */
+    bool awaits_constants; /* made for constants that are not yet applied: not to be cut */
 };
 
 /* What of an axis stays: *kept NULL: all. Returns the new length. */

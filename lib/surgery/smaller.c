@@ -16,10 +16,11 @@
 #include "describe/step.h"
 #include "describe/zeros.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "surgery/smaller.h"
 #include "units/units.h"
 
-void *mskpi_copy_of(const mskp_host *host, const void *from, size_t n, size_t size)
+void *mskpi_copy_of(const mskp_services *host, const void *from, size_t n, size_t size)
 {
     void *to = mskpi_alloc(host, n, size);
     if (to && n) memcpy(to, from, n * size);
@@ -150,7 +151,7 @@ static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *t
 
 mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err)
 {
-    const mskp_host *host = &g->host;
+    const mskp_services *host = &g->host;
     mskp_graph *to = mskpi_alloc(host, 1, sizeof *to);
     if (!to) goto no_memory;
     to->host = *host;
@@ -185,7 +186,7 @@ mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *
     return NULL;
 no_memory:
     mskp_graph_destroy(to);
-    mskpi_fail(err, MSKP_NO_MEMORY, "%s while making the smaller graph",
-               mskp_status_text(MSKP_NO_MEMORY));
+    mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while making the smaller graph",
+               mskp_status_text(MSKP_ERROR_NO_MEMORY));
     return NULL;
 }

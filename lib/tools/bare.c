@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mskp.h"
+#include "mskp/tools.h"
 
 void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha, float *g)
 {
@@ -27,7 +28,7 @@ void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep, double
     }
 }
 
-void mskp_l1_shrink_f32(size_t n, float *w, const uint8_t *keep, float step)
+void mskp_l1_prox_f32(size_t n, float *w, const uint8_t *keep, float step)
 {
     for (size_t i = 0; i < n; i++) {
         const float left = fabsf(w[i]) - step;
@@ -36,7 +37,7 @@ void mskp_l1_shrink_f32(size_t n, float *w, const uint8_t *keep, float step)
     }
 }
 
-void mskp_l1_shrink_f64(size_t n, double *w, const uint8_t *keep, double step)
+void mskp_l1_prox_f64(size_t n, double *w, const uint8_t *keep, double step)
 {
     for (size_t i = 0; i < n; i++) {
         const double left = fabs(w[i]) - step;

@@ -14,6 +14,8 @@
 #include "describe/names.h"
 #include "mask/measure.h"
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 /* ---- JSON ---- */
@@ -151,10 +153,10 @@ static void put_family(text_writer *w, const report *r, size_t f)
 
 static void put_value(text_writer *w, const report *r, uint32_t v)
 {
-    mskp_value_info info = {0};
-    size_t n;
+    mskp_coupling info = {0};
+    size_t n, spatial[MSKP_MAX_SPATIAL];
     const uint32_t *unit = mskp_value_units(r->graph, (mskp_value){v}, &n);
-    mskp_value_get_info(r->graph, (mskp_value){v}, &info, NULL);
+    mskp_value_coupling(r->graph, (mskp_value){v}, &info, NULL);
     mskpi_put(w, "{\"value\": ");
     mskpi_put_count(w, v);
     put_key(w, "name");
@@ -163,12 +165,13 @@ static void put_value(text_writer *w, const report *r, uint32_t v)
     put_string(w, info.op);
     put_key(w, "spatial");
     mskpi_put(w, "[");
-    for (uint32_t d = 0; d < info.nspatial; d++) {
+    const uint32_t nspatial = mskp_value_shape(r->graph, (mskp_value){v}, NULL, spatial);
+    for (uint32_t d = 0; d < nspatial; d++) {
         if (d) mskpi_put(w, ", ");
-        mskpi_put_count(w, info.spatial[d]);
+        mskpi_put_count(w, spatial[d]);
     }
     mskpi_put(w, "]");
-    put_costs(w, &r->before[v], &r->after[v]);
+    put_costs(w, &r->before[v - 1], &r->after[v - 1]);
     put_list(w, r, unit, n);
     mskpi_put(w, "}");
 }
@@ -198,7 +201,7 @@ static const char *param_name(const report *r, mskp_param p)
 static void put_hearing(text_writer *w, const report *r, size_t i)
 {
     mskp_constants_report h = {0};
-    (void)mskp_constants_get(r->constants, i, &h, NULL); /* there is one */
+    (void)mskp_constants_consumer(r->constants, i, &h, NULL); /* there is one */
     mskpi_put(w, "{\"consumer\": ");
     put_string(w, mskpi_value_name(r->graph, h.consumer.id));
     put_text(w, "reads", mskpi_value_name(r->graph, h.reads.id));
@@ -221,7 +224,7 @@ static void put_hearing(text_writer *w, const report *r, size_t i)
 
 static void put_constants(text_writer *w, const report *r)
 {
-    const size_t heard = mskp_constants_count(r->constants);
+    const size_t heard = mskp_constants_consumers(r->constants);
     const char *comma = "";
     mskpi_put(w, ",\n\"carriers\": [");
     for (size_t u = 0; u < r->graph->u->n; u++) {
@@ -287,8 +290,9 @@ static void measure_family(const report *r, size_t f)
 static mskp_status measure(report *r, mskp_error *err)
 {
     const mskp_graph *g = r->graph;
-    mskp_status status = mskp_measure(g, g->u->n, NULL, &r->total.before, r->before, err);
-    if (!status) status = mskp_measure(g, g->u->n, r->keep, &r->total.after, r->after, err);
+    const mskp_mask keep = {r->keep ? g->u->n : 0, (uint8_t *)r->keep}; /* only read */
+    mskp_status status = mskp_measure(g, (mskp_mask){0, NULL}, &r->total.before, r->before, err);
+    if (!status) status = mskp_measure(g, keep, &r->total.after, r->after, err);
     if (status) return status;
     mskpi_list_lengths(g, NULL, r->full);
     mskpi_list_lengths(g, r->keep, r->left);
@@ -297,40 +301,42 @@ static mskp_status measure(report *r, mskp_error *err)
 }
 
 static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
-                                 const mskp_report *options, mskp_error *err)
+                                 const mskp_report_options *options, mskp_error *err)
 {
     const size_t units = graph->u->n;
-    if (mskpi_used(options->reserved, 7))
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "report: reserved fields must be 0");
+    if (options->scores.unit && options->scores.n != units)
+        return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
+                          "report: scores has %zu units, the graph has %zu", options->scores.n,
+                          units);
     if (options->constants && mskpi_constants_graph(options->constants) != graph)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK,
+        return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
                           "report: the constants are those of another graph");
     for (size_t u = 0; options->constants && u < units; u++)
         if (mskpi_constants_keep(options->constants, u) != mskpi_stays(keep, (uint32_t)u))
-            return mskpi_fail(err, MSKP_BAD_ARGUMENT,
+            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                               "report: unit %zu %s, but the constants are those of a mask where it "
                               "does not",
                               u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves");
-    for (size_t u = 0; options->scores && u < units; u++)
-        if (!(options->scores[u] > -(double)INFINITY))
-            return mskpi_fail(err, MSKP_BAD_NUMBER, "the score of unit %zu is %s", u,
-                              isnan(options->scores[u]) ? "NaN" : "-infinity");
+    for (size_t u = 0; options->scores.unit && u < units; u++)
+        if (!(options->scores.unit[u] > -(double)INFINITY))
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
+                              isnan(options->scores.unit[u]) ? "NaN" : "-infinity");
     return MSKP_OK;
 }
 
-mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_t *keep,
-                             const mskp_report *options, size_t room, char *text, size_t *length,
-                             mskp_error *err)
+mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
+                             const mskp_report_options *options, size_t capacity, char *text,
+                             size_t *length, mskp_error *err)
 {
     mskp_status status = mskpi_check_units(
-        graph, "keep", keep || !graph || !graph->finished ? units : graph->u->n, err);
+        graph, "keep", keep.unit || !graph || !graph->finished ? keep.n : graph->u->n, err);
     if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
-    if (options && (status = check_options(graph, keep, options, err))) return status;
-    const mskp_host *host = &graph->host;
+    if (options && (status = check_options(graph, keep.unit, options, err))) return status;
+    const mskp_services *host = &graph->host;
     const unit_table *u = graph->u;
-    report r = {.graph = graph, .keep = keep};
-    if (options) r.scores = options->scores, r.constants = options->constants;
+    report r = {.graph = graph, .keep = keep.unit};
+    if (options) r.scores = options->scores.unit, r.constants = options->constants;
     mskpi_fingerprint_text(mskp_fingerprint(graph), r.fingerprint);
     r.before = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.before);
     r.after = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.after);
@@ -339,11 +345,11 @@ mskp_status mskp_report_json(const mskp_graph *graph, size_t units, const uint8_
     r.left = mskpi_alloc(host, u->nlists, sizeof *r.left);
     r.seen = mskpi_alloc(host, u->nterms, sizeof *r.seen);
     if (!r.before || !r.after || !r.family || !r.full || !r.left || !r.seen)
-        status =
-            mskpi_fail(err, MSKP_NO_MEMORY, "%s while reporting", mskp_status_text(MSKP_NO_MEMORY));
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reporting",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
     else
         status = measure(&r, err);
-    if (!status) status = mskpi_write(put_report, &r, room, text, length, err);
+    if (!status) status = mskpi_write(put_report, &r, capacity, text, length, err);
     mskpi_free(host, r.before);
     mskpi_free(host, r.after);
     mskpi_free(host, r.family);

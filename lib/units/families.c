@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/make.h"
 #include "units/units.h"
 
@@ -28,7 +29,7 @@ typedef struct tree {
 } tree;
 
 /* The child of `at` for so many times in this list. 1: no memory. */
-static int child_of(const mskp_host *host, tree *t, uint32_t at, uint32_t list, uint32_t times,
+static int child_of(const mskp_services *host, tree *t, uint32_t at, uint32_t list, uint32_t times,
                     uint32_t *found)
 {
     for (uint32_t c = t->nodes[at].child; c && t->nodes[c].list == list; c = t->nodes[c].sibling)
@@ -44,7 +45,7 @@ static int child_of(const mskp_host *host, tree *t, uint32_t at, uint32_t list, 
     return 0;
 }
 
-static int grow_tree(const mskp_host *host, unit_table *u, tree *t, uint32_t *at)
+static int grow_tree(const mskp_services *host, unit_table *u, tree *t, uint32_t *at)
 {
     uint32_t *times = mskpi_alloc(host, u->n, sizeof *times);
     uint32_t *touched = mskpi_alloc(host, u->n, sizeof *touched);
@@ -71,7 +72,7 @@ static int grow_tree(const mskp_host *host, unit_table *u, tree *t, uint32_t *at
 
 int mskpi_make_families(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     tree t = {0};
     size_t total = 0;
     int failed;

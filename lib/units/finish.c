@@ -11,10 +11,11 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/make.h"
 #include "units/units.h"
 
-static void free_units(const mskp_host *host, unit_table *u)
+static void free_units(const mskp_services *host, unit_table *u)
 {
     if (!u) return;
     mskpi_free(host, u->of_channel);
@@ -39,7 +40,7 @@ static void free_units(const mskp_host *host, unit_table *u)
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
 {
     unit_table *u = mskpi_alloc(&graph->host, 1, sizeof *u);
-    mskp_status status = MSKP_NO_MEMORY;
+    mskp_status status = MSKP_ERROR_NO_MEMORY;
     if (u && !mskpi_number_units(graph, u) && !mskpi_make_lists(graph, u) &&
         !mskpi_make_families(graph, u) && !mskpi_make_members(graph, u) &&
         !mskpi_make_freedom(graph, u))
@@ -49,7 +50,7 @@ mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
         return MSKP_OK;
     }
     free_units(&graph->host, u);
-    if (status == MSKP_NO_MEMORY)
+    if (status == MSKP_ERROR_NO_MEMORY)
         mskpi_fail(err, status, "%s while finishing a graph of %zu channels",
                    mskp_status_text(status), graph->nchannels);
     return status;
@@ -60,14 +61,15 @@ mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
     char room[NAME_ROOM];
     mskp_status status = MSKPI_GIVEN(err, graph);
     if (status) return status;
-    if (graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is finished already");
+    if (graph->finished)
+        return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "the graph is finished already");
     if (graph->error.status) {
         if (err) *err = graph->error;
         return graph->error.status;
     }
     for (uint32_t p = 1; p <= graph->nparams; p++)
         if (!graph->params[p].owner)
-            return mskpi_fail(err, MSKP_BAD_SHAPE,
+            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
                               "%s: the parameter is bound to no channels: no operator uses it",
                               mskpi_short(mskpi_param_name(graph, p), room));
     status = mskpi_units_make(graph, err);

@@ -16,6 +16,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/make.h"
 #include "units/units.h"
 
@@ -53,7 +54,7 @@ static void go_through(unit_table *u, axis_run *run, int fill)
 
 int mskpi_make_members(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     u->member_first = mskpi_alloc(host, u->n + 2, sizeof *u->member_first);
     if (!u->member_first) return 1;
     /* Twice over all slices: count, then fill. */
@@ -110,14 +111,14 @@ static int param_term(const mskp_graph *graph, const graph_param *p, uint64_t ea
 
 mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error *err)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     const uint64_t most = UINT64_C(1) << 53;
     uint64_t total[2] = {0, 0};
     char room[NAME_ROOM];
     size_t full = 0;
     u->terms = mskpi_alloc(host, graph->nmacs + graph->nparams, sizeof *u->terms);
     u->list_term_first = mskpi_alloc(host, u->nlists + 2, sizeof *u->list_term_first);
-    if (!u->terms || !u->list_term_first) return MSKP_NO_MEMORY;
+    if (!u->terms || !u->list_term_first) return MSKP_ERROR_NO_MEMORY;
     for (size_t i = 0; i < graph->nmacs + graph->nparams; i++) {
         cost_term term = {0};
         int over = 0;
@@ -141,7 +142,8 @@ mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error 
             over = param_term(graph, p, 1, &term, &full);
         }
         if (over || full > most || total[term.is_params] + full > most)
-            return mskpi_fail(err, MSKP_UNSUPPORTED, "%s: with it the network has over 2^53 %s",
+            return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED,
+                              "%s: with it the network has over 2^53 %s",
                               mskpi_short(mskpi_value_name(graph, term.value), room),
                               term.is_params ? "parameters" : "multiply-accumulates");
         total[term.is_params] += full;
@@ -160,7 +162,7 @@ mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error 
         if (fill) break;
         mskpi_prefix_sum(u->list_term_first + 1, u->nlists);
         u->list_terms = mskpi_alloc(host, links, sizeof *u->list_terms);
-        if (!u->list_terms) return MSKP_NO_MEMORY;
+        if (!u->list_terms) return MSKP_ERROR_NO_MEMORY;
     }
     return MSKP_OK;
 }

@@ -9,6 +9,8 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/constants.h"
+#include "mskp/tools.h"
 #include "units/units.h"
 
 static int ready(const mskp_graph *graph)
@@ -20,10 +22,10 @@ mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t
 {
     const mskp_status status = MSKPI_GIVEN(err, graph);
     if (status) return status;
-    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (!graph->finished) return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "the graph is not finished");
     if (n != graph->u->n)
-        return mskpi_fail(err, MSKP_OTHER_NETWORK, "%s has %zu units, the graph has %zu", array, n,
-                          graph->u->n);
+        return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK, "%s has %zu units, the graph has %zu",
+                          array, n, graph->u->n);
     return MSKP_OK;
 }
 
@@ -38,34 +40,12 @@ uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
     return first;
 }
 
-mskp_counts mskp_count(const mskp_graph *graph)
+mskp_counts mskp_graph_counts(const mskp_graph *graph)
 {
     mskp_counts counts = {0};
     if (ready(graph))
         counts = (mskp_counts){graph->u->n, graph->u->nfamilies, graph->nparams, graph->nvalues};
     return counts;
-}
-
-mskp_param mskp_param_find(const mskp_graph *graph, const char *name)
-{
-    if (!ready(graph) || !name) return (mskp_param){0};
-    return (mskp_param){mskpi_name_find(graph, &graph->param_names, name)};
-}
-
-mskp_value mskp_value_find(const mskp_graph *graph, const char *name)
-{
-    if (!ready(graph) || !name) return (mskp_value){0};
-    return (mskp_value){mskpi_name_find(graph, &graph->value_names, name)};
-}
-
-uint32_t mskp_param_info(const mskp_graph *graph, mskp_param handle, const char **name,
-                         size_t shape[MSKP_MAX_DIMS])
-{
-    if (!ready(graph) || !handle.id || handle.id > graph->nparams) return 0;
-    const graph_param *p = &graph->params[handle.id];
-    if (name) *name = mskpi_param_name(graph, handle.id);
-    for (uint32_t d = 0; shape && d < p->ndim; d++) shape[d] = graph->axes[p->axis + d].length;
-    return p->ndim;
 }
 
 static const uint32_t *list_units(const mskp_graph *graph, uint32_t list, size_t *count)
@@ -128,39 +108,36 @@ const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t
     return graph->u->family_units + first;
 }
 
-mskp_status mskp_value_get_info(const mskp_graph *graph, mskp_value handle, mskp_value_info *info,
+mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value handle, mskp_coupling *info,
                                 mskp_error *err)
 {
     const mskp_status status = MSKPI_GIVEN(err, graph, info);
     if (status) return status;
-    if (!graph->finished) return mskpi_fail(err, MSKP_BAD_STATE, "the graph is not finished");
+    if (!graph->finished) return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "the graph is not finished");
     if (!handle.id || handle.id > graph->nvalues)
-        return mskpi_fail(err, MSKP_BAD_ARGUMENT, "no value has handle %u, there are %zu",
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "no value has handle %u, there are %zu",
                           handle.id, graph->nvalues);
     const graph_value *v = &graph->values[handle.id];
     const freedom *f = &graph->u->freedom[handle.id];
-    *info = (mskp_value_info){.name = mskpi_value_name(graph, handle.id),
-                              .op = v->op ? v->op : graph->text + v->own_op,
-                              .nspatial = v->nspatial,
-                              .channels = v->view.n,
-                              .units = f->units,
-                              .pinned = f->pinned,
-                              .tied_by = {f->tied_by},
-                              .tied = f->tied,
-                              .pinned_by = {f->pinned_by},
-                              .inexact = f->inexact,
-                              .inexact_by = {f->inexact_by}};
-    memcpy(info->spatial, v->spatial, sizeof info->spatial);
+    *info = (mskp_coupling){.name = mskpi_value_name(graph, handle.id),
+                            .op = v->op ? v->op : graph->text + v->own_op,
+                            .channels = v->view.n,
+                            .units = f->units,
+                            .pinned = f->pinned,
+                            .tied_by = {f->tied_by},
+                            .tied = f->tied,
+                            .pinned_by = {f->pinned_by},
+                            .inexact = f->inexact,
+                            .inexact_by = {f->inexact_by}};
     return MSKP_OK;
 }
 
-mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, size_t units, uint8_t *exact,
-                       mskp_error *err)
+mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, mskp_mask exact, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "exact", units, err);
-    if (!status) status = MSKPI_GIVEN(err, exact);
+    mskp_status status = mskpi_check_units(graph, "exact", exact.n, err);
+    if (!status) status = MSKPI_GIVEN(err, exact.unit);
     if (!status) status = mskpi_check_roles(err, "roles", roles);
     if (status) return status;
-    for (size_t u = 0; u < units; u++) exact[u] = graph->u->exact[u] >> roles & 1;
+    for (size_t u = 0; u < exact.n; u++) exact.unit[u] = graph->u->exact[u] >> roles & 1;
     return MSKP_OK;
 }

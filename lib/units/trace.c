@@ -1,5 +1,5 @@
 /*
- * Which operator tied or pinned the channels of a value, for mskp_value_get_info.
+ * Which operator tied or pinned the channels of a value, for mskp_value_coupling.
  *
  * The answer is read off the forest of ties (lib/describe/ties.c), which was never compressed. The
  * channels of a value are taken in order, and each walks to its root. Every node on the way notes
@@ -14,6 +14,7 @@
 #include "describe/graph.h"
 #include "describe/ties.h"
 #include "mskp.h"
+#include "mskp/tools.h"
 #include "units/make.h"
 #include "units/units.h"
 
@@ -87,7 +88,7 @@ static void trace_value(tracer *t, uint32_t id, freedom *f)
 
 int mskpi_make_freedom(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_host *host = &graph->host;
+    const mskp_services *host = &graph->host;
     tracer t = {.graph = graph,
                 .u = u,
                 .seen = mskpi_alloc(host, graph->nchannels, sizeof *t.seen),

@@ -3,6 +3,7 @@
 #define MSKP_UNITS_UNITS_H
 
 #include "describe/graph.h"
+#include "mskp/tools.h"
 
 /* Distinct lists of units; MSKP_PINNED for pinned channels. */
 typedef struct unit_list {
@@ -25,7 +26,7 @@ typedef struct cost_term {
     uint32_t lists[MSKP_MAX_DIMS];
 } cost_term;
 
-/* What mskp_value_info tells of a value. */
+/* What mskp_coupling tells of a value. */
 typedef struct freedom {
     size_t units, pinned, tied, inexact;
     uint32_t tied_by, pinned_by, inexact_by;

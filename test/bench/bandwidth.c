@@ -113,7 +113,7 @@ static void need(bench *b, mskp_status status)
 static size_t elements(const bench *b, uint32_t p)
 {
     size_t shape[MSKP_MAX_DIMS], n = 1;
-    const uint32_t ndim = mskp_param_info(b->graph, (mskp_param){p}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(b->graph, (mskp_param){p}, shape);
     for (uint32_t d = 0; d < ndim; d++) n *= shape[d];
     return n;
 }
@@ -147,19 +147,19 @@ static void make_plan(bench *b, size_t percent)
     rng random = rng_make(2);
     for (size_t u = 0; u < b->units; u++) b->keep[u] = rng_below(&random, 100) < percent;
     mskp_plan_destroy(b->plan);
-    need(b, mskp_plan_create(b->graph, b->units, b->keep, &b->plan, NULL, &b->err));
+    need(b, mskp_plan_create(b->graph, mask_of(b->units, b->keep), &b->plan, NULL, &b->err));
 }
 
 /* Elements of one parameter that stay, and the source lines that hold them. */
 static void count_cut(bench *b, uint32_t p)
 {
     size_t shape[MSKP_MAX_DIMS] = {0}, n[MSKP_MAX_DIMS], at[MSKP_MAX_DIMS] = {0};
-    const uint32_t ndim = mskp_param_info(b->graph, (mskp_param){p}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(b->graph, (mskp_param){p}, shape);
     const uint32_t *kept[MSKP_MAX_DIMS];
     size_t count = 0, lines = 0, last = SIZE_MAX;
     int whole = 1;
     for (uint32_t d = 0; d < ndim; d++) {
-        kept[d] = mskp_plan_param(b->plan, (mskp_param){p}, d, &n[d]);
+        kept[d] = mskp_plan_param_kept(b->plan, (mskp_param){p}, d, &n[d]);
         whole &= !kept[d];
     }
     for (int more = 1; more;) {
@@ -203,7 +203,7 @@ static void count_bytes(bench *b)
     b->bytes[SUM] = SETS * 4.0 * (double)b->floats;
     for (uint32_t p = 1; p <= b->params; p++) {
         size_t shape[MSKP_MAX_DIMS];
-        const uint32_t ndim = mskp_param_info(b->graph, (mskp_param){p}, NULL, shape);
+        const uint32_t ndim = mskp_param_shape(b->graph, (mskp_param){p}, shape);
         double rest = (double)elements(b, p), read = 0;
         const double all = rest;
         count_cut(b, p);
@@ -219,7 +219,7 @@ static void count_bytes(bench *b)
 
 static void work(bench *b, int which)
 {
-    mskp_move moves[SETS];
+    move_by_id moves[SETS];
     mskp_scoring scoring = {.roles = MSKP_ROLES_UNIT, .reduce = MSKP_REDUCE_JOINT};
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT};
     switch (which) {
@@ -239,18 +239,17 @@ static void work(bench *b, int which)
     case ELSEWHERE:
         for (size_t s = 0; s < SETS; s++) {
             memcpy(b->scratch[s], b->set[s], (b->params + 1) * sizeof(mskp_tensor));
-            moves[s] = (mskp_move){b->scratch[s], which == IN_PLACE ? NULL : b->to[s]};
+            moves[s] = (move_by_id){b->scratch[s], which == IN_PLACE ? NULL : b->to[s]};
         }
-        need(b, mskp_plan_cut(b->plan, b->params, SETS, moves, &b->err));
+        need(b, cut_by_id(b->plan, b->params, SETS, moves, &b->err));
         return;
     case SCORE_L1:
     case SCORE_L2:
-        scoring.norm = which == SCORE_L1 ? MSKP_NORM_L1 : MSKP_NORM_L2;
-        need(b, mskp_score(b->graph, &scoring, b->params, b->set[0], b->units, b->scores, &b->err));
+        scoring.norm = which == SCORE_L1 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2;
+        need(b, mskp_score(b->graph, &scoring, set_by_id(b->params, b->set[0]), scores_of(b->units, b->scores), &b->err));
         return;
     case PENALTY:
-        need(b, mskp_penalty_gradient(b->graph, b->units, b->keep, &penalty, 1e-4, b->params,
-                                      b->set[0], b->to[0], &b->err));
+        need(b, mskp_penalty_gradient(b->graph, mask_of(b->units, b->keep), &penalty, 1e-4, set_by_id(b->params, b->set[0]), set_by_id(b->params, b->to[0]), &b->err));
         return;
     default:
         return;
@@ -277,8 +276,8 @@ static void report(bench *b, const char *name, size_t percent, size_t rounds)
 static void run(const struct network *network, size_t rounds)
 {
     bench b = {.graph = network->make()};
-    need(&b, b.graph ? mskp_graph_finish(b.graph, &b.err) : MSKP_NO_MEMORY);
-    const mskp_counts counts = mskp_count(b.graph);
+    need(&b, b.graph ? mskp_graph_finish(b.graph, &b.err) : MSKP_ERROR_NO_MEMORY);
+    const mskp_counts counts = mskp_graph_counts(b.graph);
     b.params = counts.params;
     b.units = counts.units;
     b.keep = room(b.units, 1);

@@ -72,7 +72,7 @@ static mskp_value norm(builder *b, mskp_value in)
 
 static mskp_value relu(builder *b, mskp_value in)
 {
-    return mskp_activation(b->graph, NULL, in, &(mskp_activation_desc){.kind = MSKP_RELU});
+    return mskp_activation(b->graph, NULL, in, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
 }
 
 static mskp_value layer(builder *b, mskp_value in, size_t width)
@@ -111,7 +111,7 @@ static void residual(builder *b, size_t width, size_t blocks)
     mskp_value x = layer(b, input(b), width);
     for (size_t i = 0; i < blocks; i++) {
         const mskp_value inner = layer(b, x, width), branch = norm(b, conv(b, inner, width));
-        x = relu(b, mskp_combine(b->graph, NULL, MSKP_ADD, 2, (mskp_value[]){x, branch}));
+        x = relu(b, mskp_combine(b->graph, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){x, branch}));
     }
 }
 
@@ -189,7 +189,7 @@ typedef struct result {
 
 typedef struct run {
     timing_memory memory;
-    mskp_host host;
+    mskp_services host;
     double start;
     size_t before;
     double seconds[STAGES][ROUNDS];
@@ -210,7 +210,7 @@ static void stage_ends(run *r, int stage, size_t round, result *out)
 
 static double count_entries(const mskp_graph *g)
 {
-    const mskp_counts counts = mskp_count(g);
+    const mskp_counts counts = mskp_graph_counts(g);
     double entries = 0;
     size_t n;
     for (uint32_t v = 1; v <= counts.values; v++) {
@@ -218,7 +218,7 @@ static double count_entries(const mskp_graph *g)
         entries += (double)n;
     }
     for (uint32_t p = 1; p <= counts.params; p++) {
-        const uint32_t ndim = mskp_param_info(g, (mskp_param){p}, NULL, NULL);
+        const uint32_t ndim = mskp_param_shape(g, (mskp_param){p}, NULL);
         for (uint32_t d = 0; d < ndim; d++) {
             mskp_param_units(g, (mskp_param){p}, d, NULL, &n);
             entries += (double)n;
@@ -274,28 +274,28 @@ static int stages(run *r, mskp_graph *g, size_t n, size_t round, result *out, ms
     mskp_graph *small = NULL;
     double *scores = malloc(n * sizeof *scores);
     uint8_t *keep = malloc(n);
-    int failed = !scores || !keep || mskp_measure(g, n, NULL, &full, NULL, err);
+    int failed = !scores || !keep || mskp_measure(g, (mskp_mask){0}, &full, NULL, err);
     if (!failed) {
         make_up(scores, n);
         rule = (mskp_rule){.remove_fraction = 0.5};
         stage_begins(r);
-        failed = mskp_select(g, n, scores, &rule, keep, NULL, err) != MSKP_OK;
+        failed = mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
         stage_ends(r, SELECT_FRACTION, round, out);
     }
     if (!failed) {
         rule = (mskp_rule){.max_macs = 0.5 * full.macs};
         stage_begins(r);
-        failed = mskp_select(g, n, scores, &rule, keep, NULL, err) != MSKP_OK;
+        failed = mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
         stage_ends(r, SELECT_MACS, round, out);
     }
     if (!failed) {
         stage_begins(r);
-        failed = mskp_measure(g, n, keep, &half, NULL, err) != MSKP_OK;
+        failed = mskp_measure(g, mask_of(n, keep), &half, NULL, err) != MSKP_OK;
         stage_ends(r, MEASURE, round, out);
     }
     if (!failed) {
         stage_begins(r);
-        failed = mskp_plan_create(g, n, keep, &plan, &small, err) != MSKP_OK;
+        failed = mskp_plan_create(g, mask_of(n, keep), &plan, &small, err) != MSKP_OK;
         stage_ends(r, PLAN, round, out);
     }
     failed = failed || bare(r, scores, n, round, out);
@@ -323,7 +323,7 @@ static int once(run *r, const network *net, size_t channels, size_t round, resul
     if (!failed) {
         out->channels = (double)b.channels;
         out->entries = count_entries(b.graph);
-        failed = stages(r, b.graph, mskp_count(b.graph).units, round, out, err);
+        failed = stages(r, b.graph, mskp_graph_counts(b.graph).units, round, out, err);
     }
     mskp_graph_destroy(b.graph);
     free(b.parts);

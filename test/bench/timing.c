@@ -59,7 +59,7 @@ static void release(void *context, void *memory)
     free(h - 1);
 }
 
-mskp_host timing_host(timing_memory *memory)
+mskp_services timing_host(timing_memory *memory)
 {
-    return (mskp_host){.context = memory, .allocate = allocate, .release = release};
+    return (mskp_services){.context = memory, .allocate = allocate, .release = release};
 }

@@ -20,6 +20,6 @@ typedef struct timing_memory {
 } timing_memory;
 
 /* A host whose allocator counts there. */
-mskp_host timing_host(timing_memory *memory);
+mskp_services timing_host(timing_memory *memory);
 
 #endif

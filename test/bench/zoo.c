@@ -76,7 +76,7 @@ static void reset_peak(void)
 static size_t elements(const mskp_graph *graph, uint32_t id, size_t *fan_in)
 {
     size_t shape[MSKP_MAX_DIMS], n = 1;
-    const uint32_t ndim = mskp_param_info(graph, (mskp_param){id}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(graph, (mskp_param){id}, shape);
     for (uint32_t d = 0; d < ndim; d++) n *= shape[d];
     *fan_in = n / shape[0];
     return n;
@@ -138,7 +138,7 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
                          uint8_t *keep, result *r, double seconds[STAGES], mskp_error *err)
 {
     const mskp_scoring scoring = {
-        .norm = MSKP_NORM_L2,
+        .norm = MSKP_MAGNITUDE_L2,
         .reduce = MSKP_REDUCE_JOINT,
         .roles = MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE,
     };
@@ -149,26 +149,25 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
 
     double start = timing_cpu();
     mskp_status status =
-        mskp_score(graph, &scoring, counts.params, values, counts.units, scores, err);
+        mskp_score(graph, &scoring, set_by_id(counts.params, values), scores_of(counts.units, scores), err);
     if (status) return status;
     normalize(graph, counts, scores);
     seconds[SCORE] = timing_cpu() - start;
 
     start = timing_cpu();
-    status = mskp_select(graph, counts.units, scores, &(mskp_rule){.remove_fraction = FRACTION},
-                         keep, &selection, err);
+    status = mskp_select(graph, scores_of(counts.units, scores), &(mskp_rule){.remove_fraction = FRACTION}, mask_of(counts.units, keep), &selection, err);
     if (status) return status;
     seconds[SELECT] = timing_cpu() - start;
 
     start = timing_cpu();
-    status = mskp_plan_create(graph, counts.units, keep, &plan, &small, err);
+    status = mskp_plan_create(graph, mask_of(counts.units, keep), &plan, &small, err);
     if (status) return status;
-    status = mskp_plan_cut(plan, counts.params, 1, &(mskp_move){.from = values}, err);
+    status = cut_by_id(plan, counts.params, 1, &(move_by_id){.from = values}, err);
     seconds[CUT] = timing_cpu() - start;
 
     r->removed = selection.removed;
-    if (!status) status = mskp_measure(graph, 0, NULL, &r->before, NULL, err);
-    if (!status) status = mskp_measure(small, 0, NULL, &r->after, NULL, err);
+    if (!status) status = mskp_measure(graph, (mskp_mask){0}, &r->before, NULL, err);
+    if (!status) status = mskp_measure(small, (mskp_mask){0}, &r->after, NULL, err);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(small);
     return status;
@@ -181,20 +180,20 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
 static mskp_status once(const char *name, result *r, double seconds[STAGES], mskp_error *err)
 {
     timing_memory held = {0, 0};
-    const mskp_host host = timing_host(&held);
+    const mskp_services host = timing_host(&held);
 
     mskp_graph *graph = zoo_make(name, &host);
     if (!graph) {
         snprintf(err->text, sizeof err->text, "not in the zoo, or no memory");
-        return MSKP_BAD_NAME;
+        return MSKP_ERROR_BAD_NAME;
     }
     mskp_status status = mskp_graph_finish(graph, err);
-    const mskp_counts counts = mskp_count(graph);
+    const mskp_counts counts = mskp_graph_counts(graph);
     mskp_tensor *values = calloc(counts.params + 1, sizeof *values);
     double *scores = malloc((counts.units + 1) * sizeof *scores);
     uint8_t *keep = malloc(counts.units + 1);
     if (!status && (!values || !scores || !keep || make_values(graph, counts.params, values)))
-        status = MSKP_NO_MEMORY;
+        status = MSKP_ERROR_NO_MEMORY;
     if (!status) fill(graph, counts.params, values, &r->values);
     mskp_graph_destroy(graph);
     graph = NULL;
@@ -208,7 +207,7 @@ static mskp_status once(const char *name, result *r, double seconds[STAGES], msk
         graph = zoo_make(name, &host);
         seconds[DESCRIBE] = timing_cpu() - start;
         start = timing_cpu();
-        status = graph ? mskp_graph_finish(graph, err) : MSKP_NO_MEMORY;
+        status = graph ? mskp_graph_finish(graph, err) : MSKP_ERROR_NO_MEMORY;
         seconds[UNITS] = timing_cpu() - start;
     }
     if (!status) status = prune(graph, values, scores, keep, r, seconds, err);
@@ -230,7 +229,7 @@ static mskp_status run(const char *name, size_t repeats, result *r, mskp_error *
 {
     double(*seconds)[STAGES] = calloc(repeats, sizeof *seconds);
     double *column = calloc(repeats, sizeof *column);
-    mskp_status status = seconds && column ? MSKP_OK : MSKP_NO_MEMORY;
+    mskp_status status = seconds && column ? MSKP_OK : MSKP_ERROR_NO_MEMORY;
     for (size_t k = 0; !status && k < repeats; k++) {
         const size_t process = r->process;
         status = once(name, r, seconds[k], err);

@@ -20,7 +20,7 @@ static walk walk_start(const mskp_graph *graph, uint32_t id, const mskp_tensor *
     walk w = {.more = 1};
     ptrdiff_t packed = 1;
     int strides = 0;
-    w.ndim = mskp_param_info(graph, (mskp_param){id}, &w.name, w.shape);
+    w.ndim = param_info(graph, (mskp_param){id}, &w.name, w.shape);
     ck_assert_msg(w.ndim > 0, "no parameter %u", id);
     for (uint32_t d = 0; t && t->ndim && d < w.ndim; d++) {
         ck_assert_msg(t->shape[d] == w.shape[d], "%s: axis %u has length %zu, expected %zu", w.name,
@@ -61,13 +61,13 @@ static int same(float a, float b)
 
 float **law_copy(const mskp_graph *graph, const mskp_tensor *set)
 {
-    const size_t params = mskp_count(graph).params;
+    const size_t params = mskp_graph_counts(graph).params;
     float **copy = calloc(params + 1, sizeof *copy);
     ck_assert_ptr_nonnull(copy);
     for (uint32_t p = 1; p <= params; p++) {
         size_t n = 1;
         if (!set[p].data) continue;
-        ck_assert_int_eq(set[p].dtype, MSKP_F32);
+        ck_assert_int_eq(set[p].dtype, MSKP_DTYPE_F32);
         walk w = walk_start(graph, p, &set[p]);
         for (uint32_t d = 0; d < w.ndim; d++) n *= w.shape[d];
         copy[p] = malloc(n * sizeof *copy[p]);
@@ -79,7 +79,7 @@ float **law_copy(const mskp_graph *graph, const mskp_tensor *set)
 
 void law_free(const mskp_graph *graph, float **copy)
 {
-    for (size_t p = 1; p <= mskp_count(graph).params; p++) free(copy[p]);
+    for (size_t p = 1; p <= mskp_graph_counts(graph).params; p++) free(copy[p]);
     free(copy);
 }
 
@@ -109,7 +109,7 @@ size_t law_penalty_landed(const mskp_graph *graph, const uint8_t *keep, uint32_t
                           const mskp_tensor *gradients, float *const *gradients_before)
 {
     size_t hits = 0;
-    for (uint32_t p = 1; p <= mskp_count(graph).params; p++) {
+    for (uint32_t p = 1; p <= mskp_graph_counts(graph).params; p++) {
         if (values_before[p])
             for (walk w = walk_start(graph, p, &values[p]); w.more; walk_on(&w))
                 ck_assert_msg(same(*element(&w, &values[p]), values_before[p][w.at]),
@@ -154,10 +154,10 @@ void law_cut_exact(const mskp_graph *full, const uint8_t *keep, float *const *be
                    const mskp_graph *small, const mskp_tensor *small_set)
 {
     size_t compared = 0;
-    for (uint32_t p = 1; p <= mskp_count(full).params; p++) {
+    for (uint32_t p = 1; p <= mskp_graph_counts(full).params; p++) {
         size_t shape[MSKP_MAX_DIMS], *kept[MSKP_MAX_DIMS];
         const char *name;
-        const uint32_t ndim = mskp_param_info(full, (mskp_param){p}, &name, shape);
+        const uint32_t ndim = param_info(full, (mskp_param){p}, &name, shape);
         ck_assert_msg(!before[p] == !small_set[p].data, "%s: had data %s the cut only", name,
                       before[p] ? "before" : "after");
         if (!before[p]) continue;
@@ -217,7 +217,7 @@ static int alive(const uint32_t *unit, size_t n, const uint8_t *keep)
 
 void law_random_mask(const mskp_graph *graph, double part, uint64_t seed, uint8_t *keep)
 {
-    const mskp_counts counts = mskp_count(graph);
+    const mskp_counts counts = mskp_graph_counts(graph);
     const uint64_t start = seed;
     size_t n, removed = 0;
     for (size_t u = 0; u < counts.units; u++)

@@ -39,7 +39,7 @@ void law_cut_exact(const mskp_graph *full, const uint8_t *keep, float *const *be
 void law_close(const char *what, size_t n, const float *a, const float *b, double tolerance);
 
 /* A mask that removes about a part of the units, at random, but leaves every axis and value a
- * channel; the same for the same seed. keep: [mskp_count().units]. */
+ * channel; the same for the same seed. keep: [mskp_graph_counts().units]. */
 void law_random_mask(const mskp_graph *graph, double part, uint64_t seed, uint8_t *keep);
 
 #ifdef __cplusplus

@@ -30,7 +30,7 @@ static mskp_graph *describe(const cn_net *net)
 {
     mskp_error error = {0};
     mskp_graph *graph = mskp_graph_create(
-        &(mskp_host){.context = (void *)(uintptr_t)net, .parallel_for = cn_parallel_for});
+        &(mskp_services){.context = (void *)(uintptr_t)net, .parallel_for = cn_parallel_for});
     ck_assert_ptr_nonnull(graph);
     cn_describe(net, graph);
     ck_assert_msg(mskp_graph_finish(graph, &error) == MSKP_OK, "%s", error.text);
@@ -47,7 +47,7 @@ START_TEST(description)
     for (size_t depth = 8; depth <= 20; depth += 6) {
         cn_net *net = make(depth);
         mskp_graph *graph = describe(net);
-        const mskp_counts counts = mskp_count(graph);
+        const mskp_counts counts = mskp_graph_counts(graph);
         mskp_cost cost = {0};
         double macs = 0, elements = 0;
         ck_assert_uint_eq(counts.params, net->param_count);
@@ -59,15 +59,15 @@ START_TEST(description)
             const cn_param *p = &net->params[i];
             size_t shape[MSKP_MAX_DIMS];
             ck_assert_uint_eq(mskp_param_find(graph, p->name).id, i + 1);
-            ck_assert_uint_eq(mskp_param_info(graph, (mskp_param){(uint32_t)i + 1}, NULL, shape),
+            ck_assert_uint_eq(mskp_param_shape(graph, (mskp_param){(uint32_t)i + 1}, shape),
                               p->dims);
             ck_assert_mem_eq(shape, p->shape, p->dims * sizeof *shape);
         }
         for (size_t i = 0; i < net->layer_count; i++) {
             const cn_layer *l = &net->layers[i];
-            mskp_value_info info;
+            mskp_coupling info;
             ck_assert_uint_eq(mskp_value_find(graph, l->name).id, i + 1);
-            ck_assert_int_eq(mskp_value_get_info(graph, (mskp_value){(uint32_t)i + 1}, &info, NULL),
+            ck_assert_int_eq(mskp_value_coupling(graph, (mskp_value){(uint32_t)i + 1}, &info, NULL),
                              MSKP_OK);
             ck_assert_uint_eq(info.channels, l->channels);
             for (size_t axis = 0; axis < info.nspatial; axis++)
@@ -77,7 +77,7 @@ START_TEST(description)
         }
         for (size_t i = 0; i < net->param_count; i++)
             elements += net->params[i].trained ? (double)net->params[i].count : 0;
-        ck_assert_int_eq(mskp_measure(graph, counts.units, NULL, &cost, NULL, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_measure(graph, (mskp_mask){0}, &cost, NULL, NULL), MSKP_OK);
         ck_assert(cost.macs == macs);
         if (depth == 20) ck_assert(macs == 40551040 && elements == 269722);
         mskp_graph_destroy(graph);
@@ -114,12 +114,12 @@ static void check_loaded(const cn_net *net, const cn_real *images, const cn_real
 static void check_small_graph(const cn_net *net, const mskp_graph *small)
 {
     mskp_graph *graph = describe(net);
-    const mskp_counts a = mskp_count(graph), b = mskp_count(small);
+    const mskp_counts a = mskp_graph_counts(graph), b = mskp_graph_counts(small);
     ck_assert_mem_eq(&a, &b, sizeof a);
     for (uint32_t id = 1; id <= a.params; id++) {
         size_t p[MSKP_MAX_DIMS] = {0}, q[MSKP_MAX_DIMS] = {0};
-        ck_assert_uint_eq(mskp_param_info(graph, (mskp_param){id}, NULL, p),
-                          mskp_param_info(small, (mskp_param){id}, NULL, q));
+        ck_assert_uint_eq(mskp_param_shape(graph, (mskp_param){id}, p),
+                          mskp_param_shape(small, (mskp_param){id}, q));
         ck_assert_mem_eq(p, q, sizeof p);
     }
     mskp_graph_destroy(graph);
@@ -148,15 +148,14 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     cn_net *net = make(depth);
     mskp_graph *graph = describe(net), *small = NULL;
     mskp_plan *plan = NULL;
-    const size_t units = mskp_count(graph).units;
+    const size_t units = mskp_graph_counts(graph).units;
     double *scores = malloc(units * sizeof *scores);
     uint8_t *keep = malloc(units);
     static cn_real images[N * CN_PIXELS];
     cn_real logits[N * 10];
     ck_assert(scores && keep);
     for (size_t u = 0; u < units; u++) scores[u] = cn_random_unit(&random);
-    ck_assert_msg(mskp_select(graph, units, scores, &(mskp_rule){.remove_fraction = fraction}, keep,
-                              NULL, &error) == MSKP_OK,
+    ck_assert_msg(mskp_select(graph, scores_of(units, scores), &(mskp_rule){.remove_fraction = fraction}, mask_of(units, keep), NULL, &error) == MSKP_OK,
                   "%s", error.text);
     silence(net, graph, units, keep);
     for (size_t i = 0; i < net->param_count; i++)
@@ -165,7 +164,7 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     random_images(&random, images);
     memcpy(logits, cn_forward(net, N, images, false), sizeof logits);
 
-    ck_assert_msg(mskp_plan_create(graph, units, keep, &plan, &small, &error) == MSKP_OK, "%s",
+    ck_assert_msg(mskp_plan_create(graph, mask_of(units, keep), &plan, &small, &error) == MSKP_OK, "%s",
                   error.text);
     ck_assert_msg(cn_prune(net, graph, plan, &err), "%s", err.text);
     const cn_real *after = cn_forward(net, N, images, false);

@@ -244,15 +244,14 @@ static void zero(subject *s, int set)
 {
     mskp_error err = {0};
     const mskp_penalty all = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    ck_assert_msg(!mskp_penalty_zero(s->d.graph, s->d.units, s->d.keep, &all, s->d.params,
-                                     s->d.sets[set], &err),
+    ck_assert_msg(!mskp_penalty_zero(s->d.graph, mask_of(s->d.units, s->d.keep), &all, set_by_id(s->d.params, s->d.sets[set]), &err),
                   "%s", err.text);
 }
 
 static size_t elements(const mskp_graph *g, uint32_t id)
 {
     size_t shape[MSKP_MAX_DIMS], n = 1;
-    const uint32_t ndim = mskp_param_info(g, (mskp_param){id}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(g, (mskp_param){id}, shape);
     for (uint32_t i = 0; i < ndim; i++) n *= shape[i];
     return n;
 }
@@ -260,7 +259,7 @@ static size_t elements(const mskp_graph *g, uint32_t id)
 static const char *name_of(const mskp_graph *g, uint32_t id)
 {
     const char *name;
-    mskp_param_info(g, (mskp_param){id}, &name, NULL);
+    param_info(g, (mskp_param){id}, &name, NULL);
     return name;
 }
 
@@ -286,19 +285,19 @@ static bool starts(const char *text, const char *with)
     return !strncmp(text, with, strlen(with));
 }
 
-static mskp_value_info info_of(const mskp_graph *g, const char *name)
+static mskp_coupling info_of(const mskp_graph *g, const char *name)
 {
-    mskp_value_info info = {0};
+    mskp_coupling info = {0};
     mskp_error err = {0};
-    ck_assert_msg(!mskp_value_get_info(g, mskp_value_find(g, name), &info, &err), "%s: %s", name,
+    ck_assert_msg(!mskp_value_coupling(g, mskp_value_find(g, name), &info, &err), "%s: %s", name,
                   err.text);
     return info;
 }
 
 static const char *name_of_value(const mskp_graph *g, mskp_value v)
 {
-    mskp_value_info info = {0};
-    return mskp_value_get_info(g, v, &info, NULL) ? "" : info.name;
+    mskp_coupling info = {0};
+    return mskp_value_coupling(g, v, &info, NULL) ? "" : info.name;
 }
 
 /* ---- what darknet does ---- */
@@ -419,7 +418,7 @@ START_TEST(values_have_darknets_shapes)
         const layer *l = &s.net->layers[i];
         char name[24];
         snprintf(name, sizeof name, "layer%d", i);
-        const mskp_value_info v = info_of(s.d.graph, name);
+        const mskp_coupling v = info_of(s.d.graph, name);
         const size_t positions = v.spatial[0] * v.spatial[1];
         ck_assert_uint_eq(v.nspatial, 2);
         ck_assert_uint_eq(v.channels * positions, (size_t)l->outputs);
@@ -507,7 +506,7 @@ START_TEST(unknown_layers_pin_what_reaches_them_and_are_named)
               CFG(NET, CONV(5, 3, 1, relu), "[convolutional]\nsize=1\nbatch_normalize=1\n",
                   UNKNOWN[_i].before, UNKNOWN[_i].section),
               1);
-    const mskp_value_info made = info_of(s.d.graph, "layer2"),
+    const mskp_coupling made = info_of(s.d.graph, "layer2"),
                           before = info_of(s.d.graph, "layer1");
     ck_assert_str_eq(made.op, UNKNOWN[_i].word);
     ck_assert_uint_eq(made.units, 0);
@@ -705,7 +704,7 @@ START_TEST(networks_are_hooked_side_by_side)
         s[i].net->momentum = 1;
         memset(s[i].net->layers[0].scale_updates, 0, 6 * sizeof(float));
     }
-    ck_assert_int_eq(mskp_darknet_hook(&s[1].d, &err), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_darknet_hook(&s[1].d, &err), MSKP_ERROR_BAD_STATE);
     for (int i = 0; i < 3; i++) update_network(s[i].net);
     for (int i = 0; i < 3; i++)
         ck_assert_float_eq_tol(fabsf(s[i].net->layers[0].scale_updates[2]), 0.2F * (float)(i + 1),
@@ -775,7 +774,7 @@ START_TEST(values_and_momentum_are_cut_exactly)
     mskp_graph *full;
     uint8_t *all = malloc(s.d.units + 1);
     memset(all, 1, s.d.units);
-    ck_assert_int_eq(mskp_plan_create(s.d.graph, s.d.units, all, &plan, &full, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL), MSKP_OK);
     float **before[2] = {law_copy(full, s.d.sets[VALUES]), law_copy(full, s.d.sets[UPDATES])};
     cut(&s);
     for (int set = 0; set < 2; set++) {
@@ -846,13 +845,13 @@ START_TEST(costs_are_what_was_promised)
     open_zoo(&s, _i, 2);
     draw_mask(&s, 2);
     const mskp_cost dense = count(s.net);
-    mskp_measure(s.d.graph, 0, NULL, &after, NULL, NULL);
+    mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
     ck_assert_double_eq(after.macs, dense.macs);
     ck_assert_double_eq(after.params, dense.params);
-    ck_assert_int_eq(mskp_measure(s.d.graph, s.d.units, s.keep, &promised, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(s.d.graph, mask_of(s.d.units, s.keep), &promised, NULL, NULL), MSKP_OK);
     cut(&s);
     const mskp_cost counted = count(s.net);
-    mskp_measure(s.d.graph, 0, NULL, &after, NULL, NULL);
+    mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
     ck_assert_double_eq(counted.macs, promised.macs);
     ck_assert_double_eq(counted.params, promised.params);
     ck_assert_double_eq(after.macs, promised.macs);
@@ -1068,7 +1067,7 @@ START_TEST(moments_are_cut_too)
     mskp_graph *full;
     uint8_t *all = malloc(s.d.units + 1);
     memset(all, 1, s.d.units);
-    mskp_plan_create(s.d.graph, s.d.units, all, &plan, &full, NULL);
+    mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL);
     float **before[MSKP_DARKNET_SETS];
     for (int set = 0; set < MSKP_DARKNET_SETS; set++) before[set] = law_copy(full, s.d.sets[set]);
     ck_assert_ptr_nonnull(before[MSKP_DARKNET_M][mskp_param_find(full, "layer0.scales").id]);
@@ -1212,14 +1211,14 @@ static void check_refused(const char *section, mskp_status status, const char *s
 
 START_TEST(layers_that_a_file_would_not_bring_back_are_refused)
 {
-    check_refused(CONV(4, 1, 1, relu) "dontload=1\n", MSKP_UNSUPPORTED, "layer 1: with dontload=");
-    check_refused(CONV(4, 1, 1, relu) "dontsave=1\n", MSKP_UNSUPPORTED, "layer 1: with dontsave=");
-    check_refused(CONV(4, 1, 1, relu) "numload=2\n", MSKP_UNSUPPORTED, "layer 1: with numload=");
-    check_refused(CONV(4, 1, 1, relu) "dontloadscales=1\n", MSKP_UNSUPPORTED, "dontloadscales=");
-    check_refused(CONV(4, 1, 1, relu) "flipped=1\n", MSKP_UNSUPPORTED, "layer 1: with flipped=");
-    check_refused("[route]\nlayers=2\n", MSKP_UNSUPPORTED,
+    check_refused(CONV(4, 1, 1, relu) "dontload=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with dontload=");
+    check_refused(CONV(4, 1, 1, relu) "dontsave=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with dontsave=");
+    check_refused(CONV(4, 1, 1, relu) "numload=2\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with numload=");
+    check_refused(CONV(4, 1, 1, relu) "dontloadscales=1\n", MSKP_ERROR_UNSUPPORTED, "dontloadscales=");
+    check_refused(CONV(4, 1, 1, relu) "flipped=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with flipped=");
+    check_refused("[route]\nlayers=2\n", MSKP_ERROR_UNSUPPORTED,
                   "layer 1 reads a layer that is not before");
-    check_refused("[convolutionell]\nfilters=4\n", MSKP_UNSUPPORTED,
+    check_refused("[convolutionell]\nfilters=4\n", MSKP_ERROR_UNSUPPORTED,
                   "layer 1: darknet does not know");
 }
 END_TEST
@@ -1231,7 +1230,7 @@ START_TEST(networks_without_training_are_not_hooked)
     network *net =
         parse(write_text("bad.cfg", CFG(NET, "[maxpool]\nsize=2\nstride=2\n[softmax]\n")));
     ck_assert_int_eq(mskp_darknet_describe(&d, net, &err), MSKP_OK);
-    ck_assert_int_eq(mskp_darknet_hook(&d, &err), MSKP_UNSUPPORTED);
+    ck_assert_int_eq(mskp_darknet_hook(&d, &err), MSKP_ERROR_UNSUPPORTED);
     ck_assert_msg(strstr(err.text, "no layer of the network is trained") != NULL, "%s", err.text);
     mskp_darknet_free(&d);
     free_network(net);
@@ -1270,12 +1269,12 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
     open_file(&s, TINY, 1);
     draw_mask(&s, 1);
     const char *pruned = strdup(in_folder("pruned.cfg"));
-    check_failure(&s, in_folder("none.cfg"), pruned, MSKP_BAD_ARGUMENT, "none.cfg: cannot be read");
-    check_failure(&s, folder, pruned, MSKP_BAD_ARGUMENT, "cannot be read");
-    check_failure(&s, s.cfg, in_folder("no/where.cfg"), MSKP_BAD_ARGUMENT, "cannot be written");
-    check_failure(&s, s.cfg, "/dev/full", MSKP_BAD_ARGUMENT, "cannot be written");
+    check_failure(&s, in_folder("none.cfg"), pruned, MSKP_ERROR_BAD_ARGUMENT, "none.cfg: cannot be read");
+    check_failure(&s, folder, pruned, MSKP_ERROR_BAD_ARGUMENT, "cannot be read");
+    check_failure(&s, s.cfg, in_folder("no/where.cfg"), MSKP_ERROR_BAD_ARGUMENT, "cannot be written");
+    check_failure(&s, s.cfg, "/dev/full", MSKP_ERROR_BAD_ARGUMENT, "cannot be written");
     /* The .cfg of another network: of more layers; with one that differs; with other weights. */
-    check_failure(&s, WIDTHS, pruned, MSKP_OTHER_NETWORK, "has 20 layers, the network has 5");
+    check_failure(&s, WIDTHS, pruned, MSKP_ERROR_OTHER_NETWORK, "has 20 layers, the network has 5");
     static const struct {
         const char *first, *second, *third, *sentence;
     } other[] = {
@@ -1290,10 +1289,10 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
             &s,
             write_text("other.cfg", CFG(NET, other[i].first, other[i].second, other[i].third,
                                         "[connected]\noutput=4\nactivation=linear\n[softmax]\n")),
-            pruned, MSKP_OTHER_NETWORK, other[i].sentence);
+            pruned, MSKP_ERROR_OTHER_NETWORK, other[i].sentence);
     char *text = read_text(TINY);
     memcpy(strstr(text, "channels=3"), "channels=2", 10);
-    check_failure(&s, write_text("other.cfg", text), pruned, MSKP_OTHER_NETWORK, "128 inputs");
+    check_failure(&s, write_text("other.cfg", text), pruned, MSKP_ERROR_OTHER_NETWORK, "128 inputs");
     free(text);
     /* Weights that darknet has fewer of than the graph: its own count tells. */
     mskp_darknet_free(&s.d);
@@ -1301,10 +1300,10 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
     mskp_darknet_describe(&s.d, s.net, NULL);
     memcpy(s.d.keep, s.keep, s.d.units);
     s.net->layers[0].nweights++;
-    check_failure(&s, s.cfg, pruned, MSKP_BAD_SHAPE, "layer0.weights");
+    check_failure(&s, s.cfg, pruned, MSKP_ERROR_BAD_SHAPE, "layer0.weights");
     memset(s.d.keep, 0, 6);
     memset(s.keep, 0, 6);
-    check_failure(&s, s.cfg, pruned, MSKP_NO_SOLUTION, "layer0.conv");
+    check_failure(&s, s.cfg, pruned, MSKP_ERROR_NO_SOLUTION, "layer0.conv");
     free((char *)pruned);
     close_subject(&s);
 }
@@ -1316,11 +1315,11 @@ START_TEST(the_hook_reports_what_it_cannot_return)
     open_file(&s, TINY, 1);
     draw_mask(&s, 1);
     s.d.strength = 0.1;
-    s.d.penalty.kind = MSKP_SMOOTH_L1, s.d.penalty.knee = -1;
+    s.d.penalty.kind = MSKP_PENALTY_SMOOTH_L1, s.d.penalty.knee = -1;
     float **updates = law_copy(s.d.graph, s.d.sets[UPDATES]);
     s.net->learning_rate = 0, s.net->momentum = 1, s.net->decay = 0;
     update_network(s.net);
-    ck_assert_int_eq(s.d.error.status, MSKP_BAD_NUMBER);
+    ck_assert_int_eq(s.d.error.status, MSKP_ERROR_BAD_NUMBER);
     ck_assert_uint_gt(strlen(s.d.error.text), 10);
     ck_assert(same_set(&s, UPDATES, updates));
     /* An array of another length than the graph says, as darknet counts it. */
@@ -1332,7 +1331,7 @@ START_TEST(the_hook_reports_what_it_cannot_return)
     memcpy(s.d.keep, s.keep, s.d.units);
     s.d.strength = 0.1;
     update_network(s.net);
-    ck_assert_int_eq(s.d.error.status, MSKP_BAD_SHAPE);
+    ck_assert_int_eq(s.d.error.status, MSKP_ERROR_BAD_SHAPE);
     ck_assert_msg(strstr(s.d.error.text, "layer0.weights") != NULL, "%s", s.d.error.text);
     law_free(s.d.graph, updates);
     close_subject(&s);

@@ -29,15 +29,15 @@ int main(void)
     v = mskp_conv(graph, "conv2", v, &(mskp_conv_desc){.weight = w2});
     mskp_output(graph, v);
     if (mskp_graph_finish(graph, &err)) return fail("finish", &err);
-    if (mskp_count(graph).units != 4) return fail("units", &err);
+    if (mskp_graph_counts(graph).units != 4) return fail("units", &err);
 
-    if (mskp_score(graph, NULL, mskp_count(graph).params, values, 4, scores, &err))
+    if (mskp_score(graph, NULL, mskp_graph_counts(graph).params, values, 4, scores, &err))
         return fail("score", &err);
     if (mskp_select(graph, 4, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err))
         return fail("select", &err);
     if (!keep[0] || keep[1] || !keep[2] || keep[3]) return fail("keep", &err);
 
-    if (mskp_penalty_gradient(graph, 4, keep, NULL, 0.5, mskp_count(graph).params, values,
+    if (mskp_penalty_gradient(graph, 4, keep, NULL, 0.5, mskp_graph_counts(graph).params, values,
                               gradients, &err))
         return fail("penalty", &err);
     if (gamma_gradient[0] != 0 || gamma_gradient[1] != 0.5F || gamma_gradient[3] != -0.5F)

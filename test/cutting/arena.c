@@ -20,7 +20,7 @@ typedef struct scene {
     uint64_t map[ARENA_BYTES];
     tensor tensors[MOST_TENSORS]; /* [set][param - 1] */
     mskp_tensor from[MOST_SETS][MOST_PARAMS + 1], to[MOST_SETS][MOST_PARAMS + 1];
-    mskp_move moves[MOST_SETS];
+    move_by_id moves[MOST_SETS];
 } scene;
 
 static size_t aligned(size_t bytes, size_t size)
@@ -148,7 +148,7 @@ static enum verdict random_scene(rng *r, scene *s, bool closed)
     for (size_t i = 0; i < params * s->sets; i++) {
         size_t shape[MSKP_MAX_DIMS];
         mskp_param param = {(uint32_t)(i % params) + 1};
-        uint32_t ndim = mskp_param_info(s->net.graph, param, NULL, shape);
+        uint32_t ndim = mskp_param_shape(s->net.graph, param, shape);
         layout_kind kind = rng_chance(r, 3) ? LAYOUT_GAPS : LAYOUT_DENSE;
         tensor *t = &s->tensors[i];
         t->source = view_random_layout(r, kind, one_type ? type : every_dtype[rng_below(r, DTYPES)],
@@ -168,7 +168,7 @@ static enum verdict random_scene(rng *r, scene *s, bool closed)
     for (size_t set = 0; set < s->sets; set++) {
         bool in_place = !closed && rng_chance(r, 2);
         if (!closed && !in_place) place_targets(r, s, set);
-        s->moves[set] = (mskp_move){s->from[set], in_place ? NULL : s->to[set]};
+        s->moves[set] = (move_by_id){s->from[set], in_place ? NULL : s->to[set]};
         s->from[set][0] = s->to[set][0] = (mskp_tensor){0};
         for (size_t p = 0; p < params; p++) {
             const tensor *t = &s->tensors[set * params + p];
@@ -186,10 +186,10 @@ static void cut_scene(scene *s, enum verdict verdict, size_t counts[3])
     size_t n = s->net.params * s->sets;
     unsigned char *before = copy_of(s->arena), *image = copy_of(s->arena);
     mskp_error err = untouched;
-    mskp_status status = mskp_plan_cut(s->net.plan, s->net.params, s->sets, s->moves, &err);
+    mskp_status status = cut_by_id(s->net.plan, s->net.params, s->sets, s->moves, &err);
     counts[verdict]++;
     if (verdict == REFUSED || (verdict == EITHER && status != MSKP_OK)) {
-        must_be_refused(status, MSKP_OVERLAP, &err);
+        must_be_refused(status, MSKP_ERROR_OVERLAP, &err);
         must_hold(s->arena, before, "refused, but written");
         must(memcmp(from, s->from, sizeof from) == 0, "refused, but views changed");
     } else {

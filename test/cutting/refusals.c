@@ -22,7 +22,7 @@ typedef struct bench {
     kept_indices kept[PARAMS + 1];
     guarded source, target;
     mskp_tensor from[SETS][PARAMS + 1], to[SETS][PARAMS + 1];
-    mskp_move moves[SETS];
+    move_by_id moves[SETS];
     size_t sets, params;
 } bench;
 
@@ -39,7 +39,7 @@ static void bench_open(bench *b)
             mskp_bind(graph, param, 0, MSKP_ROLE_OTHER, mskp_fresh(graph, "whole", 6, 0, NULL));
     }
     *b = (bench){.net = {.graph = network_finish(graph)}, .sets = SETS, .params = PARAMS};
-    b->net.units = mskp_count(graph).units;
+    b->net.units = mskp_graph_counts(graph).units;
     memset(b->net.keep, 1, sizeof b->net.keep);
     const uint32_t *units = mskp_value_units(graph, shared, NULL);
     b->net.keep[units[1]] = b->net.keep[units[3]] = 0;
@@ -59,7 +59,7 @@ static void bench_close(bench *b)
 /* All packed; set 0 in place, set 1 elsewhere, set 2 whatever the test says. */
 static void bench_reset(bench *b, bool last_in_place)
 {
-    static const mskp_dtype types[SETS] = {MSKP_F32, MSKP_F64, MSKP_F32};
+    static const mskp_dtype types[SETS] = {MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F32};
     rng r = {7};
     rng_fill(&r, b->source.start, b->source.size);
     rng_fill(&r, b->target.start, b->target.size);
@@ -73,7 +73,7 @@ static void bench_reset(bench *b, bool last_in_place)
             *to = view_resolved(*to, axes[p], b->kept[p].n);
         }
         bool in_place = s == 0 || (s == 2 && last_in_place);
-        b->moves[s] = (mskp_move){b->from[s], in_place ? NULL : b->to[s]};
+        b->moves[s] = (move_by_id){b->from[s], in_place ? NULL : b->to[s]};
     }
     b->sets = SETS;
     b->params = PARAMS;
@@ -101,14 +101,14 @@ static void refused_at(int line, bench *b, unsigned statuses, const char *name, 
     memcpy(from, b->from, sizeof from);
     memcpy(to, b->to, sizeof to);
     mskp_error err = untouched;
-    mskp_status status = mskp_plan_cut(b->net.plan, b->params, b->sets, b->moves, &err);
+    mskp_status status = cut_by_id(b->net.plan, b->params, b->sets, b->moves, &err);
     must((int)status >= 0 && status < 32 && (statuses >> status & 1), "line %d: %d (%s)", line,
          (int)status, err.text);
     must_be_refused(status, status, &err);
     must(name == NULL || strstr(err.text, name) != NULL, "no %s in: %s", name, err.text);
     must(one == two || (has_number(err.text, one) && has_number(err.text, two)),
          "not both %zu and %zu in: %s", one, two, err.text);
-    must(mskp_plan_cut(b->net.plan, b->params, b->sets, b->moves, NULL) == status, "without err");
+    must(cut_by_id(b->net.plan, b->params, b->sets, b->moves, NULL) == status, "without err");
     must_hold(b->source, source, "sources");
     must_hold(b->target, target, "targets");
     must(memcmp(from, b->from, sizeof from) == 0, "from's views changed");
@@ -140,7 +140,7 @@ static void done(bench *b)
                         inside ? b->source.start : b->target.start, inside ? source : target);
         }
     mskp_error err = untouched;
-    mskp_status status = mskp_plan_cut(b->net.plan, b->params, b->sets, b->moves, &err);
+    mskp_status status = cut_by_id(b->net.plan, b->params, b->sets, b->moves, &err);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
     must_be_untouched(&err);
     must_hold(b->source, source, "sources");
@@ -169,39 +169,39 @@ START_TEST(one_bad_view_stops_all)
         done(&b);
         bench_reset(&b, in_place);
         from->shape[1] = 6;
-        refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight", 5, 6);
+        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 5, 6);
         bench_reset(&b, in_place);
         from->shape[0] = 0;
-        refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight", 0, 7);
+        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 0, 7);
         bench_reset(&b, in_place);
         from->ndim = 1;
-        refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight", 1, 2);
+        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 1, 2);
         bench_reset(&b, in_place);
         from->ndim = MSKP_MAX_DIMS + 1;
-        refused(&b, BIT(MSKP_BAD_SHAPE) | BIT(MSKP_BAD_ARGUMENT), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE) | BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
         bench_reset(&b, in_place);
         from->dtype = to->dtype = (mskp_dtype)5;
-        refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
         bench_reset(&b, in_place);
         from->data = (unsigned char *)from->data + 2;
-        refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
         bench_reset(&b, in_place);
         from->stride[0] = 0;
-        refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
         bench_reset(&b, in_place);
         from->stride[0] = 4;
-        refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
         bench_reset(&b, in_place);
         from->stride[0] = 2, from->stride[1] = 13;
         done(&b);
         bench_reset(&b, in_place);
         from->stride[0] = 2, from->stride[1] = 12;
-        refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
         const ptrdiff_t huge[] = {PTRDIFF_MAX, PTRDIFF_MIN, PTRDIFF_MAX / 4, PTRDIFF_MIN / 4};
         for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
             bench_reset(&b, in_place);
             from->stride[0] = huge[i];
-            refused(&b, BIT(MSKP_BAD_ARGUMENT) | BIT(MSKP_BAD_SHAPE) | BIT(MSKP_UNSUPPORTED),
+            refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_BAD_SHAPE) | BIT(MSKP_ERROR_UNSUPPORTED),
                     "layer3.weight", 0, 0);
         }
     }
@@ -223,14 +223,14 @@ START_TEST(alignment)
             if (off % align == 0)
                 done(&b);
             else
-                refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer2.weight", 0, 0);
+                refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer2.weight", 0, 0);
             bench_reset(&b, false);
             from->dtype = to->dtype = every_dtype[d];
             to->data = (unsigned char *)to->data + off;
             if (off % align == 0)
                 done(&b);
             else
-                refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer2.weight", 0, 0);
+                refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer2.weight", 0, 0);
         }
     bench_close(&b);
 }
@@ -244,35 +244,35 @@ START_TEST(one_bad_target_stops_all)
     bench_reset(&b, false);
     *to = b.from[SETS - 1][3];
     to->data = b.to[SETS - 1][2].data;
-    refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight", 3, 5);
+    refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 3, 5);
     bench_reset(&b, false);
     to->ndim = 1;
-    refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight", 1, 2);
+    refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 1, 2);
     bench_reset(&b, false);
     to->data = NULL;
-    refused(&b, BIT(MSKP_NO_DATA), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_NO_DATA), "layer3.weight", 0, 0);
     bench_reset(&b, false);
     to->data = (unsigned char *)to->data + 1;
-    refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer3.weight", 0, 0);
-    const mskp_dtype others[] = {MSKP_F64, MSKP_BYTES_4, MSKP_F16, (mskp_dtype)5, (mskp_dtype)-1};
+    refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
+    const mskp_dtype others[] = {MSKP_DTYPE_F64, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_F16, (mskp_dtype)5, (mskp_dtype)-1};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         bench_reset(&b, false);
         to->dtype = others[i];
-        refused(&b, BIT(MSKP_BAD_ARGUMENT) | BIT(MSKP_UNSUPPORTED), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_UNSUPPORTED), "layer3.weight", 0, 0);
     }
     bench_reset(&b, false);
     to->stride[0] = 0, to->stride[1] = 1;
-    refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     bench_reset(&b, false);
     to->stride[0] = -2;
-    refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     /* What has no data in from need not be in to; what is said of it there must fit. */
     bench_reset(&b, false);
     from->data = NULL;
     *to = (mskp_tensor){.ndim = 99};
-    refused(&b, BIT(MSKP_BAD_SHAPE), "layer3.weight (to)", 99, 2);
+    refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight (to)", 99, 2);
     *to = (mskp_tensor){.elements = 1, .dtype = (mskp_dtype)5};
-    refused(&b, BIT(MSKP_BAD_ARGUMENT), "layer3.weight (to)", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight (to)", 0, 0);
     to->elements = 0;
     done(&b);
     bench_close(&b);
@@ -285,7 +285,7 @@ START_TEST(arguments)
     bench_open(&b);
     bench_reset(&b, true);
     mskp_tensor small[PARAMS + 1], before[PARAMS + 1];
-    const unsigned mismatch = BIT(MSKP_BAD_ARGUMENT) | BIT(MSKP_OTHER_NETWORK);
+    const unsigned mismatch = BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_OTHER_NETWORK);
     memset(small, 0x5a, sizeof small);
     memcpy(before, small, sizeof small);
     b.params = PARAMS - 1;
@@ -294,29 +294,29 @@ START_TEST(arguments)
     refused(&b, mismatch, NULL, PARAMS + 1, PARAMS);
     b.params = PARAMS;
     b.moves[SETS - 1].from = NULL;
-    refused(&b, BIT(MSKP_BAD_ARGUMENT), NULL, 0, 0);
+    refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), NULL, 0, 0);
     bench_reset(&b, true);
     mskp_error err;
-#define IS_BAD(call) (err = untouched, must_be_refused(call, MSKP_BAD_ARGUMENT, &err))
-    must(mskp_plan_cut(b.net.plan, PARAMS, 0, NULL, NULL) == MSKP_OK, "no sets");
-    IS_BAD(mskp_plan_cut(NULL, PARAMS, SETS, b.moves, &err));
-    IS_BAD(mskp_plan_cut(b.net.plan, PARAMS, SETS, NULL, &err));
-    IS_BAD(mskp_plan_views(NULL, PARAMS, b.from[0], small, &err));
-    IS_BAD(mskp_plan_views(b.net.plan, PARAMS, NULL, small, &err));
-    IS_BAD(mskp_plan_views(b.net.plan, PARAMS, b.from[0], NULL, &err));
+#define IS_BAD(call) (err = untouched, must_be_refused(call, MSKP_ERROR_BAD_ARGUMENT, &err))
+    must(cut_by_id(b.net.plan, PARAMS, 0, NULL, NULL) == MSKP_OK, "no sets");
+    IS_BAD(cut_by_id(NULL, PARAMS, SETS, b.moves, &err));
+    IS_BAD(cut_by_id(b.net.plan, PARAMS, SETS, NULL, &err));
+    IS_BAD(mskp_plan_views(NULL, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err));
+    IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, NULL), set_by_id(PARAMS, small), &err));
+    IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, NULL), &err));
     b.from[0][PARAMS].dtype = (mskp_dtype)9;
-    IS_BAD(mskp_plan_views(b.net.plan, PARAMS, b.from[0], small, &err));
+    IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err));
     must(strstr(err.text, "layer6.weight") != NULL, "%s", err.text);
     bench_reset(&b, true);
     b.from[0][PARAMS].shape[0] = 8;
     err = untouched;
-    must_be_refused(mskp_plan_views(b.net.plan, PARAMS, b.from[0], small, &err), MSKP_BAD_SHAPE,
+    must_be_refused(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err), MSKP_ERROR_BAD_SHAPE,
                     &err);
     must(strstr(err.text, "layer6.weight") && has_number(err.text, 7) && has_number(err.text, 8),
          "%s", err.text);
     err = untouched;
-    mskp_status status = mskp_plan_views(b.net.plan, PARAMS - 1, b.from[0], small, &err);
-    must(status == MSKP_BAD_ARGUMENT || status == MSKP_OTHER_NETWORK, "%d", (int)status);
+    mskp_status status = mskp_plan_views(b.net.plan, set_by_id(PARAMS - 1, b.from[0]), set_by_id(PARAMS - 1, small), &err);
+    must(status == MSKP_ERROR_BAD_ARGUMENT || status == MSKP_ERROR_OTHER_NETWORK, "%d", (int)status);
     must(memcmp(small, before, sizeof small) == 0, "views written on failure");
     bench_close(&b);
 }
@@ -335,9 +335,9 @@ START_TEST(masks_that_keep_nothing)
     const mskp_param grouped = network_param(g, 2, 3, (size_t[]){4, 3, 1});
     const mskp_value a = mskp_conv(g, "a", x, &(mskp_conv_desc){.weight = w});
     const mskp_value b = mskp_conv(
-        g, "b", a, &(mskp_conv_desc){.weight = grouped, .groups = 2, .grouping = MSKP_GROUPS_TIED});
+        g, "b", a, &(mskp_conv_desc){.weight = grouped, .groups = 2, .grouping = MSKP_GROUPING_TIED});
     network_finish(g);
-    must(mskp_count(g).units == 5, "3 positions of two groups, 2 of the result's");
+    must(mskp_graph_counts(g).units == 5, "3 positions of two groups, 2 of the result's");
     memset(&plan, 0x5a, sizeof plan);
     memset(&small, 0x5a, sizeof small);
     mskp_plan *const no_plan = plan;
@@ -349,12 +349,12 @@ START_TEST(masks_that_keep_nothing)
         for (int i = 0; i < 6; i++) in_a += keep[of_a[i]];
         for (int i = 0; i < 4; i++) in_b += keep[of_b[i]];
         err = untouched;
-        const mskp_status status = mskp_plan_create(g, 5, keep, &plan, &small, &err);
+        const mskp_status status = mskp_plan_create(g, mask_of(5, keep), &plan, &small, &err);
         if (in_a && in_b) {
             must(status == MSKP_OK, "%s", err.text);
-            (void)mskp_plan_value(plan, a, &n);
+            (void)mskp_plan_value_kept(plan, a, &n);
             must(n == (size_t)in_a, "%zu of a", n);
-            (void)mskp_plan_param(plan, grouped, 1, &n);
+            (void)mskp_plan_param_kept(plan, grouped, 1, &n);
             must(n * 2 == (size_t)in_a, "%zu of one group", n);
             mskp_plan_destroy(plan);
             mskp_graph_destroy(small);
@@ -362,7 +362,7 @@ START_TEST(masks_that_keep_nothing)
             small = no_small;
             continue;
         }
-        must_be_refused(status, MSKP_NO_SOLUTION, &err);
+        must_be_refused(status, MSKP_ERROR_NO_SOLUTION, &err);
         must(strncmp(err.text, in_a ? "b: " : "a: ", 3) == 0 && has_number(err.text, 0) &&
                  has_number(err.text, in_a ? 4 : 6),
              "%s", err.text);
@@ -370,25 +370,25 @@ START_TEST(masks_that_keep_nothing)
     }
     memset(keep, 1, sizeof keep);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, 5, NULL, &plan, &small, &err), MSKP_BAD_ARGUMENT, &err);
+    must_be_refused(mskp_plan_create(g, (mskp_mask){0}, &plan, &small, &err), MSKP_ERROR_BAD_ARGUMENT, &err);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, 5, keep, NULL, &small, &err), MSKP_BAD_ARGUMENT, &err);
+    must_be_refused(mskp_plan_create(g, mask_of(5, keep), NULL, &small, &err), MSKP_ERROR_BAD_ARGUMENT, &err);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, 6, keep, &plan, &small, &err), MSKP_OTHER_NETWORK, &err);
+    must_be_refused(mskp_plan_create(g, mask_of(6, keep), &plan, &small, &err), MSKP_ERROR_OTHER_NETWORK, &err);
     must(plan == no_plan && small == no_small, "refused, but something is made");
-    must(mskp_plan_create(g, 5, keep, &plan, NULL, NULL) == MSKP_OK, "a plan");
+    must(mskp_plan_create(g, mask_of(5, keep), &plan, NULL, NULL) == MSKP_OK, "a plan");
     /* NULL with a count: all stay. NULL without: no such thing. */
-    must(!mskp_plan_param(plan, w, 0, &n) && n == 6, "%zu", n);
-    must(!mskp_plan_param(plan, w, 3, &n) && n == 0, "%zu", n);
-    must(!mskp_plan_param(plan, (mskp_param){3}, 0, &n) && n == 0, "%zu", n);
-    must(!mskp_plan_param(plan, (mskp_param){0}, 0, NULL), "no parameter");
-    must(!mskp_plan_param(NULL, w, 0, &n) && n == 0, "%zu", n);
-    must(!mskp_plan_value(plan, a, &n) && n == 6, "%zu", n);
-    must(!mskp_plan_value(plan, (mskp_value){4}, &n) && n == 0, "%zu", n);
-    must(!mskp_plan_value(plan, (mskp_value){0}, NULL), "no value");
-    must(!mskp_plan_value(NULL, a, &n) && n == 0, "%zu", n);
-    must(mskp_plan_count(NULL, a, 0, 6) == 0, "counts of no plan");
-    must(mskp_plan_count(plan, (mskp_value){0}, 0, 6) == 0, "counts of no value");
+    must(!mskp_plan_param_kept(plan, w, 0, &n) && n == 6, "%zu", n);
+    must(!mskp_plan_param_kept(plan, w, 3, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_param_kept(plan, (mskp_param){3}, 0, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_param_kept(plan, (mskp_param){0}, 0, NULL), "no parameter");
+    must(!mskp_plan_param_kept(NULL, w, 0, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_value_kept(plan, a, &n) && n == 6, "%zu", n);
+    must(!mskp_plan_value_kept(plan, (mskp_value){4}, &n) && n == 0, "%zu", n);
+    must(!mskp_plan_value_kept(plan, (mskp_value){0}, NULL), "no value");
+    must(!mskp_plan_value_kept(NULL, a, &n) && n == 0, "%zu", n);
+    must(mskp_plan_channels_kept(NULL, a, 0, 6) == 0, "counts of no plan");
+    must(mskp_plan_channels_kept(plan, (mskp_value){0}, 0, 6) == 0, "counts of no value");
     mskp_plan_destroy(plan);
     mskp_graph_destroy(g);
 }
@@ -404,12 +404,12 @@ START_TEST(sets_have_a_largest_number)
     const mskp_value v = mskp_fresh(g, "v", 1, 0, NULL);
     for (size_t p = 0; p < MANY; p++) mskp_attach(g, network_param(g, p, 1, (size_t[]){1}), v);
     network_finish(g);
-    must(mskp_plan_create(g, 1, (uint8_t[]){1}, &plan, NULL, NULL) == MSKP_OK, "a plan");
+    must(mskp_plan_create(g, mask_of(1, (uint8_t[]){1}), &plan, NULL, NULL) == MSKP_OK, "a plan");
     mskp_tensor *set = calloc(MANY + 1, sizeof *set);
-    mskp_move *moves = calloc(TIMES, sizeof *moves);
+    move_by_id *moves = calloc(TIMES, sizeof *moves);
     must(set != NULL && moves != NULL, "no memory");
     for (size_t s = 0; s < TIMES; s++) moves[s].from = set;
-    must_be_refused(mskp_plan_cut(plan, MANY, TIMES, moves, &err), MSKP_UNSUPPORTED, &err);
+    must_be_refused(cut_by_id(plan, MANY, TIMES, moves, &err), MSKP_ERROR_UNSUPPORTED, &err);
     must(has_number(err.text, TIMES) && has_number(err.text, MANY), "%s", err.text);
     free(moves);
     free(set);
@@ -433,7 +433,7 @@ START_TEST(long_names_are_shortened)
     float data[4] = {0};
     mskp_tensor from[2] = {{0}, {.data = data, .ndim = 1, .shape = {123456}}};
     mskp_error err = untouched;
-    must_be_refused(mskp_plan_cut(n.plan, 1, 1, &(mskp_move){from, NULL}, &err), MSKP_BAD_SHAPE,
+    must_be_refused(cut_by_id(n.plan, 1, 1, &(move_by_id){from, NULL}, &err), MSKP_ERROR_BAD_SHAPE,
                     &err);
     must(strstr(err.text, "Front-end") && strstr(err.text, "Back-side"), "%s", err.text);
     must(has_number(err.text, 123456) && has_number(err.text, 4), "%s", err.text);
@@ -453,49 +453,49 @@ START_TEST(overlaps_refused)
         bench_reset(&b, true);
         if (!in_place) b.moves[0].to = b.to[0];
         from[6].data = from[3].data;
-        refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
         bench_reset(&b, true);
         from[5].data = (float *)from[3].data + 20;
-        refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
         bench_reset(&b, true);
         from[3].data = b.from[0][3].data;
-        refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     }
     bench_reset(&b, true);
     b.moves[SETS - 1].from = b.from[0];
-    refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
     /* Whole tensors stay where they are, but nothing else may go there. */
     bench_reset(&b, false);
     to[5].data = b.from[0][4].data;
-    refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
     /* Onto a source that is still to be read, of this set and of another. */
     bench_reset(&b, false);
     to[1].data = from[3].data;
-    refused(&b, BIT(MSKP_OVERLAP), "layer1.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer1.weight", 0, 0);
     bench_reset(&b, false);
     b.to[1][2].data = (float *)from[6].data + 34;
-    refused(&b, BIT(MSKP_OVERLAP), "layer2.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer2.weight", 0, 0);
     /* Above its own source; over it with other strides; two into one place. */
     bench_reset(&b, false);
     to[3].data = (float *)from[3].data + 1;
-    refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     bench_reset(&b, false);
     to[4].data = (float *)from[4].data + 5;
-    refused(&b, BIT(MSKP_OVERLAP), "layer4.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer4.weight", 0, 0);
     bench_reset(&b, false);
     to[3].data = from[3].data;
     to[3].stride[0] = 1, to[3].stride[1] = 7;
-    refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     bench_reset(&b, false);
     to[3].data = (float *)from[3].data - 1;
     to[3].stride[0] = 4;
-    refused(&b, BIT(MSKP_OVERLAP), "layer3.weight", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
     bench_reset(&b, false);
     to[2].data = to[5].data;
-    refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
     bench_reset(&b, false);
     to[2].data = b.to[1][6].data;
-    refused(&b, BIT(MSKP_OVERLAP), "layer", 0, 0);
+    refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer", 0, 0);
     bench_close(&b);
 }
 END_TEST
@@ -551,19 +551,19 @@ START_TEST(interleaved_in_place)
     bench_reset(&b, true);
     b.from[0][4].data = apart.start;
     guarded_write(apart, false);
-    must(mskp_plan_cut(b.net.plan, PARAMS, SETS, b.moves, NULL) == MSKP_OK, "whole tensor");
+    must(cut_by_id(b.net.plan, PARAMS, SETS, b.moves, NULL) == MSKP_OK, "whole tensor");
     must(b.from[0][4].data == apart.start, "moved");
     guarded_free(apart);
     for (size_t p = 1; p <= PARAMS; p++) b.from[0][p] = (mskp_tensor){0};
-    must(mskp_plan_cut(b.net.plan, PARAMS, 1, b.moves, NULL) == MSKP_OK, "no data at all");
+    must(cut_by_id(b.net.plan, PARAMS, 1, b.moves, NULL) == MSKP_OK, "no data at all");
     for (size_t p = 1; p <= PARAMS; p++) must(b.from[0][p].data == NULL, "%zu", p);
     /* Tensors that are not here, but have said their shapes; a set twice is cut once. */
     mskp_tensor once[PARAMS + 1];
     for (int twice = 0; twice < 2; twice++) {
-        const mskp_move same[2] = {{b.from[0], NULL}, {b.from[0], NULL}};
+        const move_by_id same[2] = {{b.from[0], NULL}, {b.from[0], NULL}};
         bench_reset(&b, true);
         for (size_t p = 1; p <= PARAMS; p++) b.from[0][p].data = NULL;
-        must(mskp_plan_cut(b.net.plan, PARAMS, twice ? 2 : 1, same, NULL) == MSKP_OK, "not here");
+        must(cut_by_id(b.net.plan, PARAMS, twice ? 2 : 1, same, NULL) == MSKP_OK, "not here");
         if (!twice) memcpy(once, b.from[0], sizeof once);
     }
     must(memcmp(once, b.from[0], sizeof once) == 0, "the set was cut twice");
@@ -572,7 +572,7 @@ START_TEST(interleaved_in_place)
 }
 END_TEST
 
-/* ---- mskp_take ---- */
+/* ---- mskp_gather ---- */
 
 static void free_nothing(void *context, void *memory)
 {
@@ -599,41 +599,41 @@ START_TEST(takes_refused)
              "not both %d and %d in: %s", one, two, err.text);                           \
         must(memcmp(target, before, sizeof target) == 0, "refused, but written");        \
     } while (0)
-    const mskp_host half = {.release = free_nothing}, odd = {.reserved = {1}};
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(&half, &from, 0, 3, index, &to, &err));
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(&odd, &from, 0, 3, index, &to, &err));
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, NULL, 0, 3, index, &to, &err));
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &from, 0, 3, NULL, &to, &err));
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &from, 0, 3, index, NULL, &err));
+    const mskp_services half = {.release = free_nothing}, odd = {.reserved = {1}};
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(&half, &from, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(&odd, &from, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, NULL, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, &from, 0, 3, NULL, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, &from, 0, 3, index, NULL, &err));
     x = from;
-    must(mskp_take(NULL, &x, 2, 3, index, &to, NULL) != MSKP_OK, "no axis 2");
-    REFUSED(MSKP_BAD_ARGUMENT, 4, 4, mskp_take(NULL, &from, 0, 3, wrong, &to, &err));
-    REFUSED(MSKP_BAD_SHAPE, 2, 3, mskp_take(NULL, &from, 0, 2, index, &to, &err));
+    must(mskp_gather(NULL, &x, 2, 3, index, &to, NULL) != MSKP_OK, "no axis 2");
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 4, 4, mskp_gather(NULL, &from, 0, 3, wrong, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_SHAPE, 2, 3, mskp_gather(NULL, &from, 0, 2, index, &to, &err));
     x = to, x.shape[1] = 2;
-    REFUSED(MSKP_BAD_SHAPE, 2, 3, mskp_take(NULL, &from, 0, 3, index, &x, &err));
+    REFUSED(MSKP_ERROR_BAD_SHAPE, 2, 3, mskp_gather(NULL, &from, 0, 3, index, &x, &err));
     x = to, x.ndim = 1;
-    REFUSED(MSKP_BAD_SHAPE, 1, 2, mskp_take(NULL, &from, 0, 3, index, &x, &err));
+    REFUSED(MSKP_ERROR_BAD_SHAPE, 1, 2, mskp_gather(NULL, &from, 0, 3, index, &x, &err));
     x = to, x.data = (char *)target + 2;
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &from, 0, 3, index, &x, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, &from, 0, 3, index, &x, &err));
     x = from, x.dtype = (mskp_dtype)5;
-    REFUSED(MSKP_BAD_ARGUMENT, 0, 0, mskp_take(NULL, &x, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, &x, 0, 3, index, &to, &err));
     x = to, x.stride[0] = 1, x.stride[1] = 1;
-    REFUSED(MSKP_OVERLAP, 0, 0, mskp_take(NULL, &from, 0, 3, index, &x, &err));
+    REFUSED(MSKP_ERROR_OVERLAP, 0, 0, mskp_gather(NULL, &from, 0, 3, index, &x, &err));
     x = from, x.stride[0] = 1, x.stride[1] = 0;
-    REFUSED(MSKP_OVERLAP, 0, 0, mskp_take(NULL, &x, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_OVERLAP, 0, 0, mskp_gather(NULL, &x, 0, 3, index, &to, &err));
     x = from, x.data = target + 3;
-    REFUSED(MSKP_OVERLAP, 0, 0, mskp_take(NULL, &x, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_OVERLAP, 0, 0, mskp_gather(NULL, &x, 0, 3, index, &to, &err));
     x = from, x.data = NULL;
-    REFUSED(MSKP_NO_DATA, 0, 0, mskp_take(NULL, &x, 0, 3, index, &to, &err));
+    REFUSED(MSKP_ERROR_NO_DATA, 0, 0, mskp_gather(NULL, &x, 0, 3, index, &to, &err));
     x = to, x.data = NULL;
-    REFUSED(MSKP_NO_DATA, 0, 0, mskp_take(NULL, &from, 0, 3, index, &x, &err));
+    REFUSED(MSKP_ERROR_NO_DATA, 0, 0, mskp_gather(NULL, &from, 0, 3, index, &x, &err));
     /* Views must be complete, and alike. */
     x = (mskp_tensor){.data = target};
-    must(mskp_take(NULL, &from, 0, 3, index, &x, NULL) != MSKP_OK, "to without ndim");
+    must(mskp_gather(NULL, &from, 0, 3, index, &x, NULL) != MSKP_OK, "to without ndim");
     x = (mskp_tensor){.data = source};
-    must(mskp_take(NULL, &x, 0, 3, index, &to, NULL) != MSKP_OK, "from without ndim");
-    x = to, x.dtype = MSKP_BYTES_4;
-    must(mskp_take(NULL, &from, 0, 3, index, &x, NULL) != MSKP_OK, "two types");
+    must(mskp_gather(NULL, &x, 0, 3, index, &to, NULL) != MSKP_OK, "from without ndim");
+    x = to, x.dtype = MSKP_DTYPE_BYTES_4;
+    must(mskp_gather(NULL, &from, 0, 3, index, &x, NULL) != MSKP_OK, "two types");
     /* Shapes that no memory has. */
     const struct {
         uint32_t ndim;
@@ -652,7 +652,7 @@ START_TEST(takes_refused)
         mskp_tensor y = to;
         y.ndim = x.ndim;
         err = untouched;
-        must_be_refused(mskp_take(NULL, &x, 0, huge[i].n, index, &y, &err), MSKP_BAD_SHAPE, &err);
+        must_be_refused(mskp_gather(NULL, &x, 0, huge[i].n, index, &y, &err), MSKP_ERROR_BAD_SHAPE, &err);
         must(has_number(err.text, huge[i].said), "%zu is not in: %s", huge[i].said, err.text);
     }
     must(memcmp(target, before, sizeof target) == 0, "refused, but written");

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const mskp_dtype every_dtype[DTYPES] = EVERY_DTYPE;
-const mskp_error untouched = {MSKP_UNSUPPORTED, "untouched"};
+const mskp_error untouched = {MSKP_ERROR_UNSUPPORTED, "untouched"};
 
 mskp_graph *network_finish(mskp_graph *graph)
 {
@@ -24,7 +24,7 @@ mskp_param network_param(mskp_graph *graph, size_t number, uint32_t ndim, const 
 void network_plan(network *n)
 {
     mskp_error err = {.text = ""};
-    mskp_status status = mskp_plan_create(n->graph, n->units, n->keep, &n->plan, NULL, &err);
+    mskp_status status = mskp_plan_create(n->graph, mask_of(n->units, n->keep), &n->plan, NULL, &err);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
 }
 
@@ -38,7 +38,7 @@ void network_free(network *n)
 void kept_of(const network *n, mskp_param param, kept_indices *kept)
 {
     size_t shape[MSKP_MAX_DIMS];
-    uint32_t ndim = mskp_param_info(n->graph, param, NULL, shape);
+    uint32_t ndim = mskp_param_shape(n->graph, param, shape);
     memset(kept, 0, sizeof *kept);
     for (uint32_t a = 0; a < ndim; a++) {
         const uint32_t *units = mskp_param_units(n->graph, param, a, NULL, NULL);
@@ -46,9 +46,9 @@ void kept_of(const network *n, mskp_param param, kept_indices *kept)
             if (units == NULL || units[i] == MSKP_PINNED || n->keep[units[i]])
                 kept->index[a][kept->n[a]++] = i;
         size_t count = 0;
-        const uint32_t *list = mskp_plan_param(n->plan, param, a, &count);
+        const uint32_t *list = mskp_plan_param_kept(n->plan, param, a, &count);
         must(count == kept->n[a], "axis %u: %zu, not %zu", a, count, kept->n[a]);
-        must(mskp_plan_param(n->plan, param, a, NULL) == list, "axis %u without count", a);
+        must(mskp_plan_param_kept(n->plan, param, a, NULL) == list, "axis %u without count", a);
         must(list != NULL || count == shape[a], "axis %u", a);
         for (size_t i = 0; list != NULL && i < count; i++)
             must(list[i] == kept->index[a][i], "axis %u, %zu: %u", a, i, list[i]);
@@ -75,7 +75,7 @@ static void backwards(void *context, size_t n, void (*work)(void *, size_t), voi
 
 void network_random(rng *r, network *n, size_t params, size_t most_elements)
 {
-    const mskp_host host = {.parallel_for = backwards};
+    const mskp_services host = {.parallel_for = backwards};
     mskp_graph *graph = mskp_graph_create(rng_chance(r, 2) ? &host : NULL);
     must(graph != NULL, "no memory");
     mskp_value values[MOST_PARAMS * MSKP_MAX_DIMS];
@@ -101,7 +101,7 @@ void network_random(rng *r, network *n, size_t params, size_t most_elements)
         }
     }
     *n = (network){.graph = network_finish(graph), .params = params};
-    n->units = mskp_count(graph).units;
+    n->units = mskp_graph_counts(graph).units;
     size_t cut = 1 + rng_below(r, 4);
     for (size_t u = 0; u < n->units; u++) n->keep[u] = rng_below(r, cut + 1) > 0;
     for (size_t v = 0; v < made; v++) {

@@ -6,19 +6,19 @@
 size_t dtype_size(mskp_dtype dtype)
 {
     switch (dtype) {
-    case MSKP_BYTES_1:
+    case MSKP_DTYPE_BYTES_1:
         return 1;
-    case MSKP_F16:
-    case MSKP_BF16:
-    case MSKP_BYTES_2:
+    case MSKP_DTYPE_F16:
+    case MSKP_DTYPE_BF16:
+    case MSKP_DTYPE_BYTES_2:
         return 2;
-    case MSKP_F32:
-    case MSKP_BYTES_4:
+    case MSKP_DTYPE_F32:
+    case MSKP_DTYPE_BYTES_4:
         return 4;
-    case MSKP_F64:
-    case MSKP_BYTES_8:
+    case MSKP_DTYPE_F64:
+    case MSKP_DTYPE_BYTES_8:
         return 8;
-    case MSKP_BYTES_16:
+    case MSKP_DTYPE_BYTES_16:
         return 16;
     case MSKP_DTYPE_32_BITS:
         break;

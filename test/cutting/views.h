@@ -14,8 +14,8 @@ typedef struct kept_indices {
 
 #define EVERY_DTYPE                                                                        \
     {                                                                                      \
-        MSKP_F32, MSKP_F64, MSKP_F16, MSKP_BF16, MSKP_BYTES_1, MSKP_BYTES_2, MSKP_BYTES_4, \
-            MSKP_BYTES_8, MSKP_BYTES_16                                                    \
+        MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16, MSKP_DTYPE_BF16, MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, \
+            MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16                                                    \
     }
 enum { DTYPES = 9 };
 size_t dtype_size(mskp_dtype dtype);

@@ -42,7 +42,7 @@ static void try_exact(trial *t)
     const uint32_t roles = (uint32_t)rng_below(&t->r, 16);
     uint8_t *keep = random_mask(t), *exact = arena_get(&t->mem, t->units, 1);
     double **inputs = net_random_inputs(t->net, &t->mem, &t->r);
-    REQUIRE_OK(mskp_exact(t->graph, roles, t->units, exact, NULL));
+    REQUIRE_OK(mskp_exact(t->graph, roles, mask_of(t->units, exact), NULL));
     if (!remove_only(t, exact, 1, keep)) return;
     const double d = cut_difference(t, keep, roles, inputs);
     REQUIRE(isnan(d) || d <= 1e-12, "roles %u: off by %g", roles, d);
@@ -84,7 +84,7 @@ static void operators(rng *r)
 {
     trial t;
     purse p = {.most = SIZE_MAX};
-    const mskp_host host = purse_host(&p);
+    const mskp_services host = purse_host(&p);
     const size_t law = rng_below(r, 7);
     const net_options options = {
         .steps = rng_from(r, 1, 6), .max_channels = rng_from(r, 2, 6), .inexact = law == 1};
@@ -111,7 +111,7 @@ static void constants(rng *r)
 {
     handing h = {0}, b;
     purse p = {.most = SIZE_MAX};
-    const mskp_host host = purse_host(&p);
+    const mskp_services host = purse_host(&p);
     const uint32_t roles = (uint32_t)rng_below(r, MSKP_ROLES_UNIT + 1);
     const bool by_library = rng_chance(r, 0.5), again = rng_chance(r, 0.25);
     const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(r, 4),
@@ -234,7 +234,7 @@ static void tell_bind(trial *t)
 static void tell_macs(trial *t)
 {
     const size_t v = any(t), p = rng_below(&t->r, t->model.params + 1), each = rng_below(&t->r, 9);
-    REQUIRE_OK(mskp_macs(t->graph, handle(v), (mskp_param){(uint32_t)p}, each));
+    REQUIRE_OK(mskp_add_macs(t->graph, handle(v), (mskp_param){(uint32_t)p}, each));
     model_macs(&t->model, v, p, each);
 }
 
@@ -262,11 +262,11 @@ static void tell(trial *t)
 /* Who tied and who pinned, and the costs under a mask. */
 static void require_reasons(trial *t)
 {
-    mskp_value_info info;
+    mskp_coupling info;
     size_t *joins = arena_get(&t->mem, t->model.values + 1, sizeof *joins);
     for (uint32_t v = 1; v <= t->model.values; v++) {
         size_t most = 0;
-        REQUIRE_OK(mskp_value_get_info(t->graph, (mskp_value){v}, &info, NULL));
+        REQUIRE_OK(mskp_value_coupling(t->graph, (mskp_value){v}, &info, NULL));
         REQUIRE(info.pinned_by.id == model_pinned_by(&t->model, v), "%s: pinned by %u", info.name,
                 info.pinned_by.id);
         model_joins(&t->model, v, joins);
@@ -279,7 +279,7 @@ static void require_reasons(trial *t)
     const uint8_t *keep = random_mask(t);
     const mskp_cost slow = model_cost(&t->model, keep, NULL);
     mskp_cost fast;
-    REQUIRE_OK(mskp_measure(t->graph, t->units, keep, &fast, NULL, NULL));
+    REQUIRE_OK(mskp_measure(t->graph, mask_of(t->units, keep), &fast, NULL, NULL));
     REQUIRE(slow.macs == fast.macs && slow.params == fast.params, "%.0f MACs, %.0f expected",
             fast.macs, slow.macs);
 }
@@ -288,7 +288,7 @@ static void primitives(rng *r)
 {
     trial t = {.r = *r};
     purse p = {.most = 1 << 20};
-    const mskp_host host = purse_host(&p);
+    const mskp_services host = purse_host(&p);
     mskp_error err = {0};
     t.model = model_make(&t.mem);
     t.graph = mskp_graph_create(&host);
@@ -299,7 +299,7 @@ static void primitives(rng *r)
     if (t.model.values) {
         model_finish(&t.model);
         REQUIRE(!mskp_graph_finish(t.graph, &err), "%s", err.text);
-        t.units = mskp_count(t.graph).units;
+        t.units = mskp_graph_counts(t.graph).units;
         require_model(t.graph, &t.model);
         switch (rng_below(&t.r, 4)) {
         case 0:

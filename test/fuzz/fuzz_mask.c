@@ -10,8 +10,8 @@ static mskp_graph *graph; /* one for all inputs */
 
 static void refused(mskp_status status, const mskp_error *err, const uint8_t *keep)
 {
-    FUZZ_REQUIRE(status == MSKP_BAD_TEXT || status == MSKP_OTHER_NETWORK ||
-                     status == MSKP_UNSUPPORTED,
+    FUZZ_REQUIRE(status == MSKP_ERROR_BAD_TEXT || status == MSKP_ERROR_OTHER_NETWORK ||
+                     status == MSKP_ERROR_UNSUPPORTED,
                  mskp_status_text(status));
     FUZZ_REQUIRE(err->status == status && err->text[0], err->text);
     FUZZ_REQUIRE(memchr(err->text, 0, sizeof err->text), "a sentence ends");
@@ -28,18 +28,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mskp_error err = {.status = MSKP_OK, .text = ""};
     if (!graph) graph = little_make(LITTLE_PLAIN, NULL);
     FUZZ_REQUIRE(graph, "no memory");
-    const size_t units = mskp_count(graph).units;
+    const size_t units = mskp_graph_counts(graph).units;
     FUZZ_REQUIRE(units && units < MOST_UNITS, "units");
     memset(keep, 0xA5, sizeof keep);
-    const mskp_status status = mskp_mask_read(graph, size, (const char *)data, units, keep, &err);
+    const mskp_status status = mskp_mask_read(graph, size, (const char *)data, mask_of(units, keep), &err);
     if (status) {
         refused(status, &err, keep);
         return 0;
     }
     for (size_t u = 0; u < units; u++) FUZZ_REQUIRE(keep[u] <= 1, "neither 0 nor 1");
     FUZZ_REQUIRE(keep[units] == 0xA5, "one more is touched");
-    FUZZ_REQUIRE(!mskp_mask_write(graph, units, keep, ROOM, text, &length, &err), err.text);
-    FUZZ_REQUIRE(!mskp_mask_read(graph, length, text, units, again, &err), err.text);
+    FUZZ_REQUIRE(!mskp_mask_write(graph, mask_of(units, keep), ROOM, text, &length, &err), err.text);
+    FUZZ_REQUIRE(!mskp_mask_read(graph, length, text, mask_of(units, again), &err), err.text);
     FUZZ_REQUIRE(!memcmp(keep, again, units), "another mask");
     return 0;
 }

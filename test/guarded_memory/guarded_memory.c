@@ -121,7 +121,7 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 
 uint64_t graph_fingerprint(const mskp_graph *graph)
 {
-    mskp_counts count = mskp_count(graph);
+    mskp_counts count = mskp_graph_counts(graph);
     uint64_t hash = HASH_START;
     hash = hash_number(hash, count.units);
     hash = hash_number(hash, count.families);
@@ -131,7 +131,7 @@ uint64_t graph_fingerprint(const mskp_graph *graph)
         mskp_param param = {p};
         const char *name = "";
         size_t shape[MSKP_MAX_DIMS] = {0};
-        uint32_t ndim = mskp_param_info(graph, param, &name, shape);
+        uint32_t ndim = param_info(graph, param, &name, shape);
         hash = hash_number(hash_text(hash, name), ndim);
         hash = hash_number(hash, mskp_param_find(graph, name).id);
         for (uint32_t a = 0; a < ndim; a++) {
@@ -144,9 +144,9 @@ uint64_t graph_fingerprint(const mskp_graph *graph)
     }
     for (uint32_t v = 1; v <= count.values; v++) {
         mskp_value value = {v};
-        mskp_value_info info = {0};
+        mskp_coupling info = {0};
         mskp_error err = {.text = ""};
-        must(mskp_value_get_info(graph, value, &info, &err) == MSKP_OK, "%s", err.text);
+        must(mskp_value_coupling(graph, value, &info, &err) == MSKP_OK, "%s", err.text);
         hash = hash_text(hash_text(hash, info.name), info.op);
         hash = hash_number(hash, mskp_value_find(graph, info.name).id);
         hash = hash_number(hash, info.nspatial);
@@ -255,7 +255,7 @@ static void heap_release(void *context, void *memory)
     real_free(b);
 }
 
-mskp_host heap_host(heap *h)
+mskp_services heap_host(heap *h)
 {
-    return (mskp_host){.context = h, .allocate = heap_allocate, .release = heap_release};
+    return (mskp_services){.context = h, .allocate = heap_allocate, .release = heap_release};
 }

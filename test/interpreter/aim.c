@@ -30,13 +30,13 @@ aim *random_aim(trial *t)
         a->penalty = (mskp_penalty){0};
         a->given = NULL;
     }
-    if (a->penalty.target == MSKP_ON_ALL && rng_chance(&t->r, 0.5)) a->keep = NULL;
+    if (a->penalty.target == MSKP_TARGET_ALL && rng_chance(&t->r, 0.5)) a->keep = NULL;
     a->roles = a->penalty.roles ? a->penalty.roles : MSKP_ROLE_SCALE;
     a->wanted = arena_get(&t->mem, t->units, sizeof *a->wanted);
     a->weight = arena_get(&t->mem, t->units, sizeof *a->weight);
     for (size_t u = 0; u < t->units; u++) {
-        a->wanted[u] = a->penalty.target == MSKP_ON_ALL ||
-                       (keep[u] != 0) == (a->penalty.target == MSKP_ON_KEPT);
+        a->wanted[u] = a->penalty.target == MSKP_TARGET_ALL ||
+                       (keep[u] != 0) == (a->penalty.target == MSKP_TARGET_KEPT);
         a->weight[u] = a->penalty.unit_weight ? weight[u] : 1;
     }
     return a;
@@ -54,24 +54,24 @@ double share_of(const trial *t, const aim *a, size_t param, const size_t *index)
 double penalty_of(const aim *a, double w)
 {
     double knee = a->penalty.knee;
-    if (a->penalty.kind == MSKP_L2) return w * w / 2;
-    if (a->penalty.kind == MSKP_L1 || knee == 0) return fabs(w);
+    if (a->penalty.kind == MSKP_PENALTY_L2) return w * w / 2;
+    if (a->penalty.kind == MSKP_PENALTY_L1 || knee == 0) return fabs(w);
     return fabs(w) < knee ? w * w / (2 * knee) : fabs(w) - knee / 2;
 }
 
 double slope_of(const aim *a, double w)
 {
     double knee = a->penalty.knee;
-    if (a->penalty.kind == MSKP_L2) return w;
-    if (a->penalty.kind == MSKP_SMOOTH_L1 && fabs(w) < knee) return w / knee;
+    if (a->penalty.kind == MSKP_PENALTY_L2) return w;
+    if (a->penalty.kind == MSKP_PENALTY_SMOOTH_L1 && fabs(w) < knee) return w / knee;
     return w > 0 ? 1 : w < 0 ? -1 : 0;
 }
 
 double prox_of(const aim *a, double w, double step)
 {
     double knee = a->penalty.knee, shrunk = fmax(0, fabs(w) - step);
-    if (a->penalty.kind == MSKP_L2) return w / (1 + step);
-    if (a->penalty.kind == MSKP_SMOOTH_L1 && knee > 0 && fabs(w) <= knee + step)
+    if (a->penalty.kind == MSKP_PENALTY_L2) return w / (1 + step);
+    if (a->penalty.kind == MSKP_PENALTY_SMOOTH_L1 && knee > 0 && fabs(w) <= knee + step)
         return w / (1 + step / knee);
     return w < 0 ? -shrunk : shrunk;
 }
@@ -79,11 +79,11 @@ double prox_of(const aim *a, double w, double step)
 double rounded(mskp_dtype dtype, double x)
 {
     switch ((int)dtype) {
-    case MSKP_F32:
+    case MSKP_DTYPE_F32:
         return (double)(float)x;
-    case MSKP_F16:
+    case MSKP_DTYPE_F16:
         return half_decode(half_encode(x));
-    case MSKP_BF16:
+    case MSKP_DTYPE_BF16:
         return bfloat_decode(bfloat_encode(x));
     default:
         return x;

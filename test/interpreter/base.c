@@ -127,17 +127,17 @@ void arena_free(arena *a)
 size_t dtype_size(mskp_dtype dtype)
 {
     switch ((int)dtype) {
-    case MSKP_BYTES_1:
+    case MSKP_DTYPE_BYTES_1:
         return 1;
-    case MSKP_F16:
-    case MSKP_BF16:
-    case MSKP_BYTES_2:
+    case MSKP_DTYPE_F16:
+    case MSKP_DTYPE_BF16:
+    case MSKP_DTYPE_BYTES_2:
         return 2;
-    case MSKP_F32:
-    case MSKP_BYTES_4:
+    case MSKP_DTYPE_F32:
+    case MSKP_DTYPE_BYTES_4:
         return 4;
-    case MSKP_F64:
-    case MSKP_BYTES_8:
+    case MSKP_DTYPE_F64:
+    case MSKP_DTYPE_BYTES_8:
         return 8;
     default:
         return 16;
@@ -294,15 +294,15 @@ double view_get(const mskp_tensor *view, const size_t *index)
     float f;
     uint16_t h;
     switch ((int)view->dtype) {
-    case MSKP_F32:
+    case MSKP_DTYPE_F32:
         memcpy(&f, p, sizeof f);
         return (double)f;
-    case MSKP_F64:
+    case MSKP_DTYPE_F64:
         memcpy(&d, p, sizeof d);
         return d;
     default:
         memcpy(&h, p, sizeof h);
-        return view->dtype == MSKP_F16 ? half_decode(h) : bfloat_decode(h);
+        return view->dtype == MSKP_DTYPE_F16 ? half_decode(h) : bfloat_decode(h);
     }
 }
 
@@ -312,14 +312,14 @@ void view_set(const mskp_tensor *view, const size_t *index, double number)
     float f = (float)number;
     uint16_t h;
     switch ((int)view->dtype) {
-    case MSKP_F32:
+    case MSKP_DTYPE_F32:
         memcpy(p, &f, sizeof f);
         return;
-    case MSKP_F64:
+    case MSKP_DTYPE_F64:
         memcpy(p, &number, sizeof number);
         return;
     default:
-        h = view->dtype == MSKP_F16 ? half_encode(number) : bfloat_encode(number);
+        h = view->dtype == MSKP_DTYPE_F16 ? half_encode(number) : bfloat_encode(number);
         memcpy(p, &h, sizeof h);
     }
 }

@@ -68,9 +68,9 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
         net_kept in = t.inputs ? values[t.in[0]] : (net_kept){0}, out = values[k];
         size_t ci = t.inputs ? n->node[t.in[0]].channels : 0;
         if (t.op == NET_CONV || t.op == NET_TCONV || t.op == NET_NORM) {
-            if (t.groups > 1 && t.grouping == MSKP_GROUPS_AUTO) /* as it was, not as it looks now */
+            if (t.groups > 1 && t.grouping == MSKP_GROUPING_AUTO) /* as it was, not as it looks now */
                 t.grouping =
-                    t.op != NET_NORM && t.groups == ci ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+                    t.op != NET_NORM && t.groups == ci ? MSKP_GROUPING_WHOLE : MSKP_GROUPING_TIED;
             if (t.groups > 1) t.groups = groups_left(&n->node[k], in, ci);
         } else if (t.op == NET_CHUNK && t.rewritable) {
             t.op = NET_SLICE;

@@ -47,8 +47,8 @@ void exact_net(net *n, rng *r)
 
 set exact_set(trial *t, const net *n)
 {
-    static const mskp_dtype floating[] = {MSKP_F32, MSKP_F64, MSKP_F16, MSKP_BF16};
-    set s = set_make(&t->mem, &t->r, n, MSKP_F32, VIEW_STYLES);
+    static const mskp_dtype floating[] = {MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16, MSKP_DTYPE_BF16};
+    set s = set_make(&t->mem, &t->r, n, MSKP_DTYPE_F32, VIEW_STYLES);
     for (size_t p = 1; p <= n->params; p++) {
         s.buf[p] = view_make(&t->mem, &t->r, floating[rng_below(&t->r, 4)], n->param[p].ndim,
                              n->param[p].shape, (view_style)rng_below(&t->r, VIEW_STYLES));
@@ -100,4 +100,4 @@ static void backwards(void *context, size_t n, void (*work)(void *work_context, 
         if (started[k]) (void)pthread_join(strands[k].thread, NULL);
 }
 
-const mskp_host backwards_host = {.parallel_for = backwards};
+const mskp_services backwards_host = {.parallel_for = backwards};

@@ -117,31 +117,31 @@ double net_own_function(double x, const double *parameters)
 static double function(const net_node *t, double x)
 {
     switch (t->kind) {
-    case MSKP_RELU:
+    case MSKP_ACTIVATION_RELU:
         return x > 0 ? x : 0;
-    case MSKP_RELU6:
+    case MSKP_ACTIVATION_RELU6:
         return clamp(x, 0, 6);
-    case MSKP_LEAKY_RELU:
+    case MSKP_ACTIVATION_LEAKY_RELU:
         return x > 0 ? x : (t->parameter != 0 ? t->parameter : 0.1) * x;
-    case MSKP_ELU:
+    case MSKP_ACTIVATION_ELU:
         return x > 0 ? x : (t->parameter != 0 ? t->parameter : 1) * expm1(x);
-    case MSKP_SIGMOID:
+    case MSKP_ACTIVATION_SIGMOID:
         return 1 / (1 + exp(-x));
-    case MSKP_TANH:
+    case MSKP_ACTIVATION_TANH:
         return tanh(x);
-    case MSKP_SILU:
+    case MSKP_ACTIVATION_SILU:
         return x / (1 + exp(-x));
-    case MSKP_GELU:
+    case MSKP_ACTIVATION_GELU:
         return 0.5 * x * (1 + erf(x / sqrt(2.0)));
-    case MSKP_HARD_SIGMOID:
+    case MSKP_ACTIVATION_HARD_SIGMOID:
         return clamp(x / 6 + 0.5, 0, 1);
-    case MSKP_HARD_SWISH:
+    case MSKP_ACTIVATION_HARD_SWISH:
         return x * clamp(x / 6 + 0.5, 0, 1);
-    case MSKP_FUNCTION:
+    case MSKP_ACTIVATION_CUSTOM:
         return cos(x + t->parameter);
-    case MSKP_GELU_TANH:
+    case MSKP_ACTIVATION_GELU_TANH:
         return x / 2 + x / 2 * tanh(sqrt(8 / acos(-1.0)) / 2 * (x + 0.044715 * pow(x, 3)));
-    case MSKP_TIMES:
+    case MSKP_ACTIVATION_MULTIPLY:
         return x * t->parameter;
     default:
         return x;
@@ -238,20 +238,20 @@ static void combine(const net *n, const net_node *t, double *const *values, doub
                 double v = values[t->in[k]][ca * net_positions(a) + place(ba, at)];
                 if (k == 0)
                     r = v;
-                else if (t->kind == MSKP_ADD)
+                else if (t->kind == MSKP_COMBINE_ADD)
                     r += v;
-                else if (t->kind == MSKP_SUBTRACT)
+                else if (t->kind == MSKP_COMBINE_SUBTRACT)
                     r -= v;
-                else if (t->kind == MSKP_MULTIPLY)
+                else if (t->kind == MSKP_COMBINE_MULTIPLY)
                     r *= v;
-                else if (t->kind == MSKP_MAXIMUM)
+                else if (t->kind == MSKP_COMBINE_MAXIMUM)
                     r = v > r ? v : r;
-                else if (t->kind == MSKP_MINIMUM)
+                else if (t->kind == MSKP_COMBINE_MINIMUM)
                     r = v < r ? v : r;
                 else
-                    r += v; /* MSKP_AVERAGE */
+                    r += v; /* MSKP_COMBINE_AVERAGE */
             }
-            if (t->kind == MSKP_AVERAGE) r /= (double)t->inputs;
+            if (t->kind == MSKP_COMBINE_AVERAGE) r /= (double)t->inputs;
             y[c * po + place(bo, out)] = r;
         } while (next_place(bo, out));
     }
@@ -261,15 +261,15 @@ static void combine(const net *n, const net_node *t, double *const *values, doub
 static void own_norm(const net *n, const net_node *t, const double *x, double *y)
 {
     size_t p = net_positions(t), part = 1;
-    if (t->norm_kind == MSKP_GROUP_NORM) part = t->channels / (t->groups ? t->groups : 1);
-    if (t->norm_kind > MSKP_GROUP_NORM) part = t->channels;
+    if (t->norm_kind == MSKP_NORM_GROUP) part = t->channels / (t->groups ? t->groups : 1);
+    if (t->norm_kind > MSKP_NORM_GROUP) part = t->channels;
     for (size_t first = 0; first < t->channels; first += part) {
         double mean = 0, square = 0;
         const double *from = x + first * p, count = (double)(part * p);
         for (size_t i = 0; i < part * p; i++) mean += from[i] / count;
-        if (t->norm_kind == MSKP_RMS_NORM || t->norm_kind == MSKP_AFFINE) mean = 0;
+        if (t->norm_kind == MSKP_NORM_RMS || t->norm_kind == MSKP_NORM_AFFINE) mean = 0;
         for (size_t i = 0; i < part * p; i++) square += (from[i] - mean) * (from[i] - mean) / count;
-        const double scale = t->norm_kind == MSKP_AFFINE ? 1 : 1 / sqrt(square + 1e-3);
+        const double scale = t->norm_kind == MSKP_NORM_AFFINE ? 1 : 1 / sqrt(square + 1e-3);
         for (size_t i = 0; i < part * p; i++) y[first * p + i] = (from[i] - mean) * scale;
     }
     for (size_t c = 0; c < t->channels; c++)
@@ -304,7 +304,7 @@ static void pixels(const net *n, const net_node *t, const double *x, double *y)
         size_t at[3] = {0};
         do {
             size_t outer, inner = in_block(fine, coarse, t->factor, at, &outer);
-            size_t k = t->kind == MSKP_BLOCK_MAJOR ? inner * channels + c : c * block + inner;
+            size_t k = t->kind == MSKP_SHUFFLE_BLOCK_MAJOR ? inner * channels + c : c * block + inner;
             size_t f = c * net_positions(fine) + place(box_of(fine), at);
             size_t g = k * net_positions(coarse) + outer;
             if (up)
@@ -399,15 +399,15 @@ static void step(const net *n, const net_node *t, size_t k, const double *x, siz
     const size_t bw = net_recurrent_param(t, k, 2), bu = net_recurrent_param(t, k, 3);
     double a[4], b[4], next[16];
     for (size_t j = 0; j < units; j++) {
-        const size_t gates = t->kind == MSKP_LSTM ? 4 : t->kind == MSKP_GRU ? 3 : 1;
+        const size_t gates = t->kind == MSKP_RECURRENT_LSTM ? 4 : t->kind == MSKP_RECURRENT_GRU ? 3 : 1;
         for (size_t g = 0; g < gates; g++) {
             a[g] = project(n, w, bw, g * units + j, x, channels, positions, at);
             b[g] = project(n, u, bu, g * units + j, h, units, 1, 0);
         }
-        if (t->kind == MSKP_LSTM) {
+        if (t->kind == MSKP_RECURRENT_LSTM) {
             c[j] = squash(a[1] + b[1]) * c[j] + squash(a[0] + b[0]) * tanh(a[2] + b[2]);
             next[j] = squash(a[3] + b[3]) * tanh(c[j]);
-        } else if (t->kind == MSKP_GRU) {
+        } else if (t->kind == MSKP_RECURRENT_GRU) {
             const double z = squash(a[1] + b[1]);
             next[j] = (1 - z) * tanh(a[2] + squash(a[0] + b[0]) * b[2]) + z * h[j];
         } else {
@@ -486,7 +486,7 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
             linear(n, t, x, y);
             break;
         case NET_NORM:
-            if (t->norm_kind == MSKP_BATCH_NORM || t->norm[2] || t->norm[3])
+            if (t->norm_kind == MSKP_NORM_BATCH || t->norm[2] || t->norm[3])
                 norm(n, t, x, y);
             else
                 own_norm(n, t, x, y);

@@ -50,7 +50,7 @@ static void require_kept(handing *h)
 {
     size_t carriers = 0;
     uint8_t *carrier = arena_get(&h->t.mem, h->units, 1);
-    REQUIRE_OK(mskp_constants_carriers(h->c, h->units, carrier, NULL));
+    REQUIRE_OK(get_carriers(h->c, h->units, carrier, NULL));
     for (size_t u = 0; u < h->units; u++) {
         carriers += carrier[u];
         REQUIRE(carrier[u] ? h->kept[u] == 1 && !h->keep[u] : h->kept[u] == h->keep[u],
@@ -64,8 +64,8 @@ static void require_reports(handing *h)
     mskp_constants_report sum = {.exact = 1}, r;
     const mskp_constants_report *t = &h->total;
     REQUIRE_OK(mskp_constants_total(h->c, &h->total, NULL));
-    for (size_t k = 0; k < mskp_constants_count(h->c); k++) {
-        REQUIRE_OK(mskp_constants_get(h->c, k, &r, NULL));
+    for (size_t k = 0; k < mskp_constants_consumers(h->c); k++) {
+        REQUIRE_OK(mskp_constants_consumer(h->c, k, &r, NULL));
         sum.folded += r.folded;
         sum.merged += r.merged;
         sum.dropped += r.dropped;
@@ -95,11 +95,11 @@ static void apply_again(handing *h)
 {
     mskp_error err = {0};
     const set before = set_copy(&h->t.mem, &h->values);
-    const mskp_status status = mskp_constants_apply(h->c, h->net->params, h->values.views, &err);
+    const mskp_status status = apply_constants(h->c, h->net->params, h->values.views, &err);
     REQUIRE(set_same(&before, &h->values), "a second time changes something");
     if (!status) return;
     h->refused = true;
-    REQUIRE(status == MSKP_BAD_STATE && err.status == status &&
+    REQUIRE(status == MSKP_ERROR_BAD_STATE && err.status == status &&
                 strstr(err.text, ", mskp_constants_create has seen "),
             "a second time: %s (%s)", mskp_status_text(status), err.text);
 }
@@ -111,16 +111,16 @@ void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
     h->kept = arena_get(&t->mem, h->units, 1);
     for (size_t u = 0; u < h->units; u++) h->removed += !h->keep[u];
     if (!desc->zeroed) zero_slices(h->graph, h->net, h->keep, roles);
-    h->values = set_make(&t->mem, &t->r, h->net, MSKP_F64, VIEW_STYLES);
+    h->values = set_make(&t->mem, &t->r, h->net, MSKP_DTYPE_F64, VIEW_STYLES);
     set_numbers(&h->values, h->net);
     if (desc->zeroed) zero_slices(h->graph, h->net, h->keep, roles);
     const set before = set_copy(&t->mem, &h->values);
-    mskp_status status = mskp_constants_create(h->graph, h->units, h->keep, desc, h->net->params,
+    mskp_status status = create_constants(h->graph, h->units, h->keep, desc, h->net->params,
                                                h->values.views, h->kept, &h->c, &err);
     REQUIRE(status == MSKP_OK, "create: %s", err.text);
     REQUIRE(set_same(&before, &h->values), "the preview wrote something");
     require_reports(h);
-    status = mskp_constants_apply(h->c, h->net->params, h->values.views, &err);
+    status = apply_constants(h->c, h->net->params, h->values.views, &err);
     REQUIRE(status == MSKP_OK, "apply: %s", err.text);
     apply_again(h);
     set_read(&h->values, &t->mem, h->net, &h->after);
@@ -145,7 +145,7 @@ void handing_end(handing *h)
 void again_begin(handing *b, handing *first)
 {
     *b = (handing){.t = first->t, .graph = first->s.small, .net = first->s.net};
-    b->units = mskp_count(b->graph).units;
+    b->units = mskp_graph_counts(b->graph).units;
     b->keep = arena_get(&b->t.mem, b->units, 1);
     memset(b->keep, 1, b->units);
 }
@@ -154,7 +154,7 @@ bool again_leave(handing *b)
 {
     mskp_plan *plan = NULL;
     for (size_t u = 0; u < b->units; u++) b->keep[u] = rng_chance(&b->t.r, 0.6);
-    const mskp_status status = mskp_plan_create(b->graph, b->units, b->keep, &plan, NULL, NULL);
+    const mskp_status status = mskp_plan_create(b->graph, mask_of(b->units, b->keep), &plan, NULL, NULL);
     mskp_plan_destroy(plan);
     return !status;
 }
@@ -293,13 +293,13 @@ static size_t node_of(const handing *h, const mskp_constants_report *r)
 size_t check_bounds(handing *h, ratios *r)
 {
     const net *n = h->net;
-    const size_t count = mskp_constants_count(h->c);
+    const size_t count = mskp_constants_consumers(h->c);
     bool *clean = arena_get(&h->t.mem, n->nodes + 1, sizeof *clean);
     const mskp_constants_report **lossy = arena_get(&h->t.mem, n->nodes + 1, sizeof *lossy);
     mskp_constants_report *all = arena_get(&h->t.mem, count, sizeof *all);
     size_t *times = arena_get(&h->t.mem, n->nodes + 1, sizeof *times), checked = 0;
     for (size_t k = 0; k < count; k++) {
-        REQUIRE_OK(mskp_constants_get(h->c, k, &all[k], NULL));
+        REQUIRE_OK(mskp_constants_consumer(h->c, k, &all[k], NULL));
         if (all[k].exact) continue;
         REQUIRE(all[k].why && all[k].bound > 0, "lossy, without a reason or a bound");
         const size_t node = node_of(h, &all[k]);

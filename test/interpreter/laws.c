@@ -73,11 +73,11 @@ double zero_and_cut(trial *t, const uint8_t *keep, double **inputs)
     surgery s;
     zero_removed(t, keep, UINT32_MAX);
     surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
-    set values = set_make(&t->mem, &t->r, t->net, MSKP_F64, VIEW_STYLES);
+    set values = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
     set_numbers(&values, t->net);
     mskp_error err = {0};
     mskp_status status =
-        mskp_plan_cut(s.plan, t->net->params, 1, &(mskp_move){values.views, NULL}, &err);
+        cut_by_id(s.plan, t->net->params, 1, &(move_by_id){values.views, NULL}, &err);
     REQUIRE(status == MSKP_OK, "cut: %s", err.text);
     require_numbers(&values, s.net);
     double **whole = net_eval(t->net, &t->mem, inputs);
@@ -196,8 +196,8 @@ bool require_twice_is_once(trial *t, uint8_t *keep)
         rank[u] = left;
         left += keep[u] != 0;
     }
-    REQUIRE(mskp_count(one.small).units == left, "%zu units left, %zu expected",
-            mskp_count(one.small).units, left);
+    REQUIRE(mskp_graph_counts(one.small).units == left, "%zu units left, %zu expected",
+            mskp_graph_counts(one.small).units, left);
     require_renumbered(t, one.small, keep, rank);
     uint8_t *first = arena_copy(&t->mem, keep, t->units, 1);
     uint8_t *second = arena_get(&t->mem, left, 1);
@@ -212,13 +212,13 @@ bool require_twice_is_once(trial *t, uint8_t *keep)
     surgery_begin(&two, t, one.small, one.net, t->value, left, second);
     surgery_begin(&both, t, t->graph, t->net, t->value, t->units, keep);
     require_same_graph(two.small, both.small);
-    set a = set_make(&t->mem, &t->r, t->net, MSKP_F64, VIEW_STYLES);
+    set a = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
     set_numbers(&a, t->net);
     set b = set_copy(&t->mem, &a);
-    REQUIRE_OK(mskp_plan_cut(one.plan, a.params, 1, &(mskp_move){a.views, NULL}, NULL));
+    REQUIRE_OK(cut_by_id(one.plan, a.params, 1, &(move_by_id){a.views, NULL}, NULL));
     require_numbers(&a, one.net);
-    REQUIRE_OK(mskp_plan_cut(two.plan, a.params, 1, &(mskp_move){a.views, NULL}, NULL));
-    REQUIRE_OK(mskp_plan_cut(both.plan, b.params, 1, &(mskp_move){b.views, NULL}, NULL));
+    REQUIRE_OK(cut_by_id(two.plan, a.params, 1, &(move_by_id){a.views, NULL}, NULL));
+    REQUIRE_OK(cut_by_id(both.plan, b.params, 1, &(move_by_id){b.views, NULL}, NULL));
     require_numbers(&b, both.net);
     same_cut(&a, &b, t->net, both.net);
     surgery_end(&one);
@@ -229,9 +229,9 @@ bool require_twice_is_once(trial *t, uint8_t *keep)
 
 /* ---- Sets move alike, in place as elsewhere ---- */
 
-static const mskp_dtype all_dtypes[] = {MSKP_F64,     MSKP_F32,     MSKP_F16,
-                                        MSKP_BF16,    MSKP_BYTES_1, MSKP_BYTES_2,
-                                        MSKP_BYTES_4, MSKP_BYTES_8, MSKP_BYTES_16};
+static const mskp_dtype all_dtypes[] = {MSKP_DTYPE_F64,     MSKP_DTYPE_F32,     MSKP_DTYPE_F16,
+                                        MSKP_DTYPE_BF16,    MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2,
+                                        MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16};
 enum { DTYPES = sizeof all_dtypes / sizeof *all_dtypes };
 
 /* Each element is the one that the kept indices name. */
@@ -297,7 +297,7 @@ void require_sets_move_alike(trial *t, const uint8_t *keep)
 {
     surgery s;
     set in_place[DTYPES], from[DTYPES], to[DTYPES], in_place_was[DTYPES], from_was[DTYPES];
-    mskp_move moves[2 * DTYPES];
+    move_by_id moves[2 * DTYPES];
     surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
     size_t params = t->net->params, absent = rng_below(&t->r, 3 * params + 1) + 1;
     mskp_tensor *predicted[DTYPES];
@@ -312,18 +312,18 @@ void require_sets_move_alike(trial *t, const uint8_t *keep)
         in_place_was[i] = set_copy(&t->mem, &in_place[i]);
         from_was[i] = set_copy(&t->mem, &from[i]);
         predicted[i] = arena_get(&t->mem, params + 1, sizeof *predicted[i]);
-        REQUIRE_OK(mskp_plan_views(s.plan, params, in_place[i].views, predicted[i], NULL));
-        moves[2 * i] = (mskp_move){in_place[i].views, NULL};
-        moves[2 * i + 1] = (mskp_move){from[i].views, to[i].views};
+        REQUIRE_OK(mskp_plan_views(s.plan, set_by_id(params, in_place[i].views), set_by_id(params, predicted[i]), NULL));
+        moves[2 * i] = (move_by_id){in_place[i].views, NULL};
+        moves[2 * i + 1] = (move_by_id){from[i].views, to[i].views};
     }
 
     /* All or nothing: the last set is wrong. */
     set wrong = set_copy(&t->mem, &to[DTYPES - 1]);
-    for (size_t p = 1; p <= params; p++) wrong.views[p].dtype = MSKP_BYTES_1;
+    for (size_t p = 1; p <= params; p++) wrong.views[p].dtype = MSKP_DTYPE_BYTES_1;
     moves[2 * DTYPES - 1].to = wrong.views;
     mskp_error err = {0};
     if (params > (absent <= params ? 1 : 0)) {
-        REQUIRE(mskp_plan_cut(s.plan, params, 2 * DTYPES, moves, &err) != MSKP_OK,
+        REQUIRE(cut_by_id(s.plan, params, 2 * DTYPES, moves, &err) != MSKP_OK,
                 "another type was taken");
         REQUIRE(err.status != MSKP_OK && err.text[0], "no sentence");
     }
@@ -332,7 +332,7 @@ void require_sets_move_alike(trial *t, const uint8_t *keep)
                 "a refused cut moved something");
     moves[2 * DTYPES - 1].to = to[DTYPES - 1].views;
 
-    mskp_status status = mskp_plan_cut(s.plan, params, 2 * DTYPES, moves, &err);
+    mskp_status status = cut_by_id(s.plan, params, 2 * DTYPES, moves, &err);
     REQUIRE(status == MSKP_OK, "%s", err.text);
     for (size_t i = 0; i < DTYPES; i++) {
         REQUIRE(set_same(&from[i], &from_was[i]), "the source changed");
@@ -372,7 +372,7 @@ void require_costs(trial *t, const uint8_t *keep)
         mskp_cost brute = net_count(round ? s.net : t->net);
         mskp_cost slow = model_cost(&t->model, round ? keep : NULL, expected);
         memset(each, 0xFF, (values + 1) * sizeof *each);
-        REQUIRE_OK(mskp_measure(g, mask ? t->units : 0, mask, &total, each, NULL));
+        REQUIRE_OK(mskp_measure(g, mask_of(mask ? t->units : 0, mask), &total, each + 1, NULL));
         REQUIRE(total.macs == brute.macs, "%.0f MACs, the loops have %.0f", total.macs, brute.macs);
         REQUIRE(total.params == brute.params, "%.0f parameters, %.0f expected", total.params,
                 brute.params);
@@ -382,7 +382,7 @@ void require_costs(trial *t, const uint8_t *keep)
             REQUIRE(each[v].macs == expected[v].macs && each[v].params == expected[v].params,
                     "value %zu: %.0f MACs, %.0f expected; %.0f parameters, %.0f expected", v,
                     each[v].macs, expected[v].macs, each[v].params, expected[v].params);
-        REQUIRE_OK(mskp_measure(g, mask ? t->units : 0, mask, &alone, NULL, NULL));
+        REQUIRE_OK(mskp_measure(g, mask_of(mask ? t->units : 0, mask), &alone, NULL, NULL));
         REQUIRE(alone.macs == total.macs && alone.params == total.params, "the total alone");
     }
     surgery_end(&s);

@@ -291,7 +291,7 @@ static void tell_bind(teller *t, size_t param, uint32_t axis, uint32_t roles, si
 static void tell_macs(teller *t, size_t value, size_t param, uint64_t per_element)
 {
     if (t->graph)
-        (void)mskp_macs(t->graph, (mskp_value){(uint32_t)value}, param_of(param), per_element);
+        (void)mskp_add_macs(t->graph, (mskp_value){(uint32_t)value}, param_of(param), per_element);
     if (t->model) model_macs(t->model, value, param, per_element);
 }
 
@@ -364,7 +364,7 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
         memcpy(c.dilation, d->dilation, sizeof c.dilation);
         c.groups = d->groups;
         c.grouping = (mskp_grouping)d->grouping;
-        c.padding = d->padding ? MSKP_PAD_CONTINUED : MSKP_PAD_ZEROS;
+        c.padding = d->padding ? MSKP_PADDING_EXTENDED : MSKP_PADDING_ZEROS;
         if (d->op == NET_TCONV) memcpy(c.output_pad, d->resize, sizeof c.output_pad);
         return d->op == NET_TCONV ? mskp_conv_transposed(g, name, in, &c)
                                   : mskp_conv(g, name, in, &c);
@@ -377,7 +377,7 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                            .shift = param_of(d->norm[1]),
                                            .mean = param_of(d->norm[2]),
                                            .variance = param_of(d->norm[3]),
-                                           .kind = (mskp_norm_layer)d->norm_kind,
+                                           .kind = (mskp_norm_kind)d->norm_kind,
                                            .groups = d->groups,
                                            .grouping = (mskp_grouping)d->grouping,
                                            .epsilon = d->epsilon,
@@ -385,13 +385,13 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                            .accept_inexact = d->inexact});
     case NET_ACT: {
         mskp_activation_desc a = {.kind = (mskp_activation_kind)d->kind};
-        if (d->kind == MSKP_LEAKY_RELU) a.parameters[0] = d->parameter != 0 ? d->parameter : 0.1;
-        if (d->kind == MSKP_ELU || d->kind == MSKP_TIMES) a.parameters[0] = d->parameter;
-        if (d->kind == MSKP_FUNCTION && d->said) {
+        if (d->kind == MSKP_ACTIVATION_LEAKY_RELU) a.parameters[0] = d->parameter != 0 ? d->parameter : 0.1;
+        if (d->kind == MSKP_ACTIVATION_ELU || d->kind == MSKP_ACTIVATION_MULTIPLY) a.parameters[0] = d->parameter;
+        if (d->kind == MSKP_ACTIVATION_CUSTOM && d->said) {
             a.function = net_own_function;
             a.parameters[3] = d->parameter;
         }
-        return mskp_activation(g, name, in, d->kind == MSKP_IDENTITY ? NULL : &a);
+        return mskp_activation(g, name, in, d->kind == MSKP_ACTIVATION_IDENTITY ? NULL : &a);
     }
     case NET_POOL: {
         mskp_pool_desc p = {.kind = (mskp_pool_kind)d->kind, .ceil_mode = d->ceil_mode};
@@ -414,14 +414,13 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
     case NET_PICK:
         return mskp_pick(g, name, in, d->count, d->positions);
     case NET_OPAQUE:
-        return mskp_opaque(g, name, "blend", d->inputs, list, d->channels, d->nspatial,
-                           d->nspatial ? d->spatial : NULL);
+        return mskp_opaque(g, name, &(mskp_opaque_desc){"blend", d->inputs, list, d->channels, d->nspatial, d->nspatial ? d->spatial : NULL});
     case NET_PRELU:
         return mskp_prelu(g, name, in, param_of(d->weight));
     case NET_TABLE:
         return mskp_embedding(g, name, param_of(d->weight), d->nspatial, d->spatial);
     case NET_PARAM:
-        return mskp_param_value(g, name, param_of(d->weight), (uint32_t)d->axis, MSKP_ROLE_FILTER,
+        return mskp_param_operand(g, name, param_of(d->weight), (uint32_t)d->axis, MSKP_ROLE_FILTER,
                                 d->nspatial, d->spatial);
     case NET_CHUNK: {
         mskp_value parts[8];
@@ -446,7 +445,7 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                  .head_dim = d->dim,
                                  .value_dim = d->value_dim,
                                  .packed = d->packed,
-                                 .units = d->by_position ? MSKP_POSITIONS : MSKP_HEADS};
+                                 .units = d->by_position ? MSKP_ATTENTION_DIMS : MSKP_ATTENTION_HEADS};
         mskp_param *const weights[4] = {&a.query, &a.key, &a.value, &a.output};
         mskp_param *const biases[4] = {&a.query_bias, &a.key_bias, &a.value_bias, &a.output_bias};
         for (int k = 0; k < 4; k++) {
@@ -489,7 +488,7 @@ static size_t conv_model(const teller *t, const net_node *d, size_t in)
     const bool transposed = d->op == NET_TCONV;
     const size_t ci = m->value[in].n, co = d->channels, g = d->groups ? d->groups : 1;
     const size_t ni = ci / g, no = co / g, v = model_fresh(m, co, d->nspatial, d->spatial);
-    const bool whole = g > 1 && (d->grouping == MSKP_GROUPS_WHOLE || (d->grouping == 0 && g == ci));
+    const bool whole = g > 1 && (d->grouping == MSKP_GROUPING_WHOLE || (d->grouping == 0 && g == ci));
     const net_node *from = &t->net->node[d->in[0]];
     size_t all = m->values;
     if (whole) {
@@ -520,13 +519,13 @@ static void norm_model(const teller *t, const net_node *d, size_t in, size_t v)
     const size_t n = m->value[in].n, g = d->groups ? d->groups : 1, part = n / g;
     for (int k = 0; k < 4; k++)
         if (d->norm[k]) model_bind(m, d->norm[k], 0, role[k], v, v);
-    if (d->norm_kind < MSKP_GROUP_NORM) return;
-    if (d->norm_kind == MSKP_GROUP_NORM && g > 1 && d->grouping == MSKP_GROUPS_WHOLE) {
+    if (d->norm_kind < MSKP_NORM_GROUP) return;
+    if (d->norm_kind == MSKP_NORM_GROUP && g > 1 && d->grouping == MSKP_GROUPING_WHOLE) {
         for (size_t i = 0; i < n; i++) model_join(m, in, i / part * part, in, i, v);
     } else if (!d->inexact) {
         model_pin(m, in, v);
     } else {
-        for (size_t i = part; d->norm_kind == MSKP_GROUP_NORM && i < n; i++)
+        for (size_t i = part; d->norm_kind == MSKP_NORM_GROUP && i < n; i++)
             model_join(m, in, i % part, in, i, v);
         model_inexact(m, in, v);
     }
@@ -663,7 +662,7 @@ static size_t tell_model(const teller *t, const net_node *d)
     case NET_PIXEL_SHUFFLE:
     case NET_UNFLATTEN: {
         const size_t block = ci / d->channels;
-        const bool far = d->op == NET_UNFLATTEN ? d->channels_last : d->kind == MSKP_BLOCK_MAJOR;
+        const bool far = d->op == NET_UNFLATTEN ? d->channels_last : d->kind == MSKP_SHUFFLE_BLOCK_MAJOR;
         for (size_t c = 0; c < d->channels; c++) positions[c] = far ? c : c * block;
         v = model_pick(m, in, d->channels, positions);
         for (size_t i = 0; i < ci; i++) positions[i] = far ? i % d->channels : i / block * block;
@@ -672,7 +671,7 @@ static size_t tell_model(const teller *t, const net_node *d)
     }
     case NET_PIXEL_UNSHUFFLE:
         for (size_t i = 0; i < d->channels; i++)
-            positions[i] = d->kind == MSKP_BLOCK_MAJOR ? i % ci : i / (d->channels / ci);
+            positions[i] = d->kind == MSKP_SHUFFLE_BLOCK_MAJOR ? i % ci : i / (d->channels / ci);
         v = model_pick(m, in, d->channels, positions);
         break;
     case NET_STACK:

@@ -74,7 +74,7 @@ typedef struct net_node {
     size_t *positions;   /* pick: [count] */
     size_t groups;
     int grouping;             /* of convolutions and group norms */
-    int norm_kind;            /* mskp_norm_layer */
+    int norm_kind;            /* mskp_norm_kind */
     bool rewritable, inexact; /* of chunk and shuffle; of norms */
     size_t factor, axis;      /* of pixel shuffles; of a stack */
     size_t more[10];          /* further parameters, see net.c */

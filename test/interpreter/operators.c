@@ -64,9 +64,9 @@ static mskp_value convolve(described *d, const cJSON *node, size_t in, size_t ou
                         .dilation = {dil, dil},
                         .groups = attribute(node, "g")};
     const mskp_value x = d->values[in];
-    if (strcmp(kind, "whole") == 0) c.grouping = MSKP_GROUPS_WHOLE;
-    if (strcmp(kind, "tied") == 0) c.grouping = MSKP_GROUPS_TIED;
-    if (strcmp(word(node, "mode"), "zeros") != 0) c.padding = MSKP_PAD_CONTINUED;
+    if (strcmp(kind, "whole") == 0) c.grouping = MSKP_GROUPING_WHOLE;
+    if (strcmp(kind, "tied") == 0) c.grouping = MSKP_GROUPING_TIED;
+    if (strcmp(word(node, "mode"), "zeros") != 0) c.padding = MSKP_PADDING_EXTENDED;
     if (transposed) c.output_pad[0] = c.output_pad[1] = opad;
     const mskp_value y =
         transposed ? mskp_conv_transposed(d->graph, NULL, x, &c) : mskp_conv(d->graph, NULL, x, &c);
@@ -77,7 +77,7 @@ static mskp_value convolve(described *d, const cJSON *node, size_t in, size_t ou
     return y;
 }
 
-static mskp_value normalize(described *d, const cJSON *node, size_t in, mskp_norm_layer kind)
+static mskp_value normalize(described *d, const cJSON *node, size_t in, mskp_norm_kind kind)
 {
     mskp_norm_desc n = {.scale = param(d, node, "scale"),
                         .shift = param(d, node, "shift"),
@@ -85,7 +85,7 @@ static mskp_value normalize(described *d, const cJSON *node, size_t in, mskp_nor
                         .variance = param(d, node, "var"),
                         .kind = kind,
                         .accept_inexact = 1};
-    if (kind == MSKP_GROUP_NORM) n.groups = attribute(node, "g");
+    if (kind == MSKP_NORM_GROUP) n.groups = attribute(node, "g");
     return mskp_norm(d->graph, NULL, d->values[in], &n);
 }
 
@@ -126,21 +126,21 @@ static mskp_value apply_function(described *d, const cJSON *node, size_t in)
     static const struct {
         const char *name;
         mskp_activation_desc desc;
-    } functions[] = {{"relu", {.kind = MSKP_RELU}},
-                     {"tanh", {.kind = MSKP_TANH}},
-                     {"silu", {.kind = MSKP_SILU}},
-                     {"gelu", {.kind = MSKP_GELU}},
-                     {"relu6", {.kind = MSKP_RELU6}},
-                     {"lrelu", {.kind = MSKP_LEAKY_RELU, .parameters = {0.1}}},
-                     {"elu", {.kind = MSKP_ELU}},
-                     {"hswish", {.kind = MSKP_HARD_SWISH}},
-                     {"sigmoid", {.kind = MSKP_SIGMOID}},
-                     {"hsigmoid", {.kind = MSKP_HARD_SIGMOID}},
-                     {"abs", {.kind = MSKP_FUNCTION, .function = absolute}},
-                     {"sin", {.kind = MSKP_FUNCTION, .function = sine}},
-                     {"cos", {.kind = MSKP_FUNCTION, .function = cosine}},
-                     {"softplus", {.kind = MSKP_FUNCTION, .function = softplus}},
-                     {"gauss", {.kind = MSKP_FUNCTION, .function = gauss}}};
+    } functions[] = {{"relu", {.kind = MSKP_ACTIVATION_RELU}},
+                     {"tanh", {.kind = MSKP_ACTIVATION_TANH}},
+                     {"silu", {.kind = MSKP_ACTIVATION_SILU}},
+                     {"gelu", {.kind = MSKP_ACTIVATION_GELU}},
+                     {"relu6", {.kind = MSKP_ACTIVATION_RELU6}},
+                     {"lrelu", {.kind = MSKP_ACTIVATION_LEAKY_RELU, .parameters = {0.1}}},
+                     {"elu", {.kind = MSKP_ACTIVATION_ELU}},
+                     {"hswish", {.kind = MSKP_ACTIVATION_HARD_SWISH}},
+                     {"sigmoid", {.kind = MSKP_ACTIVATION_SIGMOID}},
+                     {"hsigmoid", {.kind = MSKP_ACTIVATION_HARD_SIGMOID}},
+                     {"abs", {.kind = MSKP_ACTIVATION_CUSTOM, .function = absolute}},
+                     {"sin", {.kind = MSKP_ACTIVATION_CUSTOM, .function = sine}},
+                     {"cos", {.kind = MSKP_ACTIVATION_CUSTOM, .function = cosine}},
+                     {"softplus", {.kind = MSKP_ACTIVATION_CUSTOM, .function = softplus}},
+                     {"gauss", {.kind = MSKP_ACTIVATION_CUSTOM, .function = gauss}}};
     const char *name = word(node, "f");
     for (size_t k = 0; k < sizeof functions / sizeof *functions; k++)
         if (strcmp(functions[k].name, name) == 0)
@@ -180,8 +180,8 @@ static mskp_value attend(described *d, const cJSON *node, size_t in)
                                    .heads = attribute(node, "h"),
                                    .head_dim = attribute(node, "dk"),
                                    .value_dim = attribute(node, "dv"),
-                                   .units = strcmp(word(node, "kind"), "pos") == 0 ? MSKP_POSITIONS
-                                                                                   : MSKP_HEADS};
+                                   .units = strcmp(word(node, "kind"), "pos") == 0 ? MSKP_ATTENTION_DIMS
+                                                                                   : MSKP_ATTENTION_HEADS};
     return mskp_attention(d->graph, NULL, d->values[in], &a);
 }
 
@@ -229,9 +229,9 @@ static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t
     if (IS("input")) return mskp_input(g, NULL, channels_of(d, out), 2, hw);
     if (IS("conv") || IS("tconv")) return convolve(d, node, in[0], out, op[0] == 't');
     if (IS("linear")) return mskp_linear(g, NULL, x[0], param(d, node, "w"), param(d, node, "b"));
-    if (IS("bn")) return normalize(d, node, in[0], MSKP_BATCH_NORM);
-    if (IS("inorm")) return normalize(d, node, in[0], MSKP_INSTANCE_NORM);
-    if (IS("gnorm")) return normalize(d, node, in[0], MSKP_GROUP_NORM);
+    if (IS("bn")) return normalize(d, node, in[0], MSKP_NORM_BATCH);
+    if (IS("inorm")) return normalize(d, node, in[0], MSKP_NORM_INSTANCE);
+    if (IS("gnorm")) return normalize(d, node, in[0], MSKP_NORM_GROUP);
     if (IS("prelu")) return mskp_prelu(g, NULL, x[0], param(d, node, "slope"));
     if (IS("unary")) return apply_function(d, node, in[0]);
     if (IS("pool")) return pool(d, node, in[0]);
@@ -254,16 +254,16 @@ static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t
     if (IS("shuffle")) return mskp_channel_shuffle(g, NULL, x[0], attribute(node, "g"), 0);
     if (IS("pixshuf"))
         return mskp_pixel_shuffle(g, NULL, x[0], attribute(node, "r"),
-                                  strcmp(word(node, "order"), "dcr") == 0 ? MSKP_BLOCK_MAJOR
-                                                                          : MSKP_CHANNEL_MAJOR);
+                                  strcmp(word(node, "order"), "dcr") == 0 ? MSKP_SHUFFLE_BLOCK_MAJOR
+                                                                          : MSKP_SHUFFLE_CHANNEL_MAJOR);
     if (IS("unshuf"))
-        return mskp_pixel_unshuffle(g, NULL, x[0], attribute(node, "r"), MSKP_CHANNEL_MAJOR);
+        return mskp_pixel_unshuffle(g, NULL, x[0], attribute(node, "r"), MSKP_SHUFFLE_CHANNEL_MAJOR);
     if (IS("cpad"))
         return mskp_pad_channels(g, NULL, x[0], attribute(node, "before"),
                                  attribute(node, "after"));
     if (IS("attn")) return attend(d, node, in[0]);
-    if (IS("lstm")) return recur(d, node, in[0], MSKP_LSTM);
-    if (IS("gru")) return recur(d, node, in[0], MSKP_GRU);
+    if (IS("lstm")) return recur(d, node, in[0], MSKP_RECURRENT_LSTM);
+    if (IS("gru")) return recur(d, node, in[0], MSKP_RECURRENT_GRU);
     if (IS("flatten"))
         return with_axes(d, mskp_flatten(g, NULL, x[0], strcmp(word(node, "order"), "cl") == 0));
     if (IS("unflatten")) return mskp_unflatten(g, NULL, mskp_flatten(g, NULL, x[0], 0), 2, hw, 0);
@@ -346,7 +346,7 @@ static void compare_kept(const described *d, const mskp_plan *plan)
         {
             const uint32_t k = (uint32_t)strtoul(axis->string, NULL, 10);
             size_t there, count, *kept = dump_numbers(&mem, axis, &there);
-            const uint32_t *here = mskp_plan_param(plan, (mskp_param){p}, k, &count);
+            const uint32_t *here = mskp_plan_param_kept(plan, (mskp_param){p}, k, &count);
             REQUIRE(count == there, "%s, axis %u: %zu kept, %zu there", item->string, k, count,
                     there);
             for (size_t i = 0; i < count; i++)
@@ -362,7 +362,7 @@ uint8_t *dump_keep(described *d)
     const cJSON *item, *bind;
     uint32_t p = 0;
     size_t n;
-    const size_t units = mskp_count(d->graph).units;
+    const size_t units = mskp_graph_counts(d->graph).units;
     REQUIRE(units == dump_number(dump_get(d->dump, "units")), "%zu units, %zu there", units,
             dump_number(dump_get(d->dump, "units")));
     uint32_t *ours = arena_get(&d->mem, units, sizeof *ours);
@@ -410,14 +410,14 @@ void operators_compare(const cJSON *dump)
     mskp_cost cost;
     dump_describe(&d, dump);
     dump_finish(&d);
-    const size_t units = mskp_count(d.graph).units;
+    const size_t units = mskp_graph_counts(d.graph).units;
     const uint8_t *keep = dump_keep(&d);
     for (int k = 0; k < 2; k++) {
-        REQUIRE_OK(mskp_measure(d.graph, units, k ? keep : NULL, &cost, NULL, NULL));
+        REQUIRE_OK(mskp_measure(d.graph, mask_of(units, k ? keep : NULL), &cost, NULL, NULL));
         double there = cJSON_GetNumberValue(cJSON_GetArrayItem(dump_get(dump, "macs"), k));
         REQUIRE(cost.macs == there, "%.0f MACs, %.0f there", cost.macs, there);
     }
-    REQUIRE(mskp_plan_create(d.graph, units, keep, &plan, NULL, &err) == MSKP_OK, "%s", err.text);
+    REQUIRE(mskp_plan_create(d.graph, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s", err.text);
     compare_kept(&d, plan);
     mskp_plan_destroy(plan);
     dump_end(&d);

@@ -122,15 +122,15 @@ static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
             positions = from[0] * from[1];
         }
         if (op[0] == 'l') positions = 1;
-        REQUIRE_OK(mskp_macs(b->graph, b->values[o], param_named(names, dump, "w"), positions));
+        REQUIRE_OK(mskp_add_macs(b->graph, b->values[o], param_named(names, dump, "w"), positions));
     } else if (strcmp(op, "lstm") == 0 || strcmp(op, "gru") == 0) {
-        REQUIRE_OK(mskp_macs(b->graph, b->values[o], param_named(names, dump, "wih"), hw[1]));
-        REQUIRE_OK(mskp_macs(b->graph, b->values[o], param_named(names, dump, "whh"), hw[1]));
+        REQUIRE_OK(mskp_add_macs(b->graph, b->values[o], param_named(names, dump, "wih"), hw[1]));
+        REQUIRE_OK(mskp_add_macs(b->graph, b->values[o], param_named(names, dump, "whh"), hw[1]));
     } else if (strcmp(op, "attn") == 0) {
         static const char *const weights[] = {"wq", "wk", "wv", "wo"};
         for (int k = 0; k < 4; k++)
             REQUIRE_OK(
-                mskp_macs(b->graph, b->values[o], param_named(names, dump, weights[k]), positions));
+                mskp_add_macs(b->graph, b->values[o], param_named(names, dump, weights[k]), positions));
         for (int k = 0; k < 4; k += 2) {
             const cJSON *name = dump_get(names, weights[k]), *bind;
             bool done = false;
@@ -138,7 +138,7 @@ static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
                 bind, dump_get(dump_get(dump_get(dump, "params"), name->valuestring), "binds"))
             {
                 if (dump_number(cJSON_GetArrayItem(bind, 0)) != 0 || done) continue;
-                REQUIRE_OK(mskp_macs(b->graph, pick(b, cJSON_GetArrayItem(bind, 1)),
+                REQUIRE_OK(mskp_add_macs(b->graph, pick(b, cJSON_GetArrayItem(bind, 1)),
                                      (mskp_param){0}, positions * positions));
                 done = true;
             }
@@ -184,7 +184,7 @@ static void compare(const cJSON *dump)
     rebuild(&b, dump);
     mskp_status status = mskp_graph_finish(b.graph, &err);
     REQUIRE(status == MSKP_OK, "%s", err.text);
-    size_t units = mskp_count(b.graph).units;
+    size_t units = mskp_graph_counts(b.graph).units;
     REQUIRE(units == dump_number(dump_get(dump, "units")), "%zu units, %zu there", units,
             dump_number(dump_get(dump, "units")));
     const uint32_t *list = mskp_value_units(b.graph, b.all, &n);
@@ -200,11 +200,11 @@ static void compare(const cJSON *dump)
     size_t *removed = numbers(&b, dump_get(dump, "removed"), &nremoved);
     for (size_t i = 0; i < nremoved; i++) keep[removed[i]] = 0;
     for (int k = 0; k < 2; k++) {
-        REQUIRE_OK(mskp_measure(b.graph, units, k ? keep : NULL, &cost, NULL, NULL));
+        REQUIRE_OK(mskp_measure(b.graph, mask_of(units, k ? keep : NULL), &cost, NULL, NULL));
         double there = cJSON_GetNumberValue(cJSON_GetArrayItem(dump_get(dump, "macs"), k));
         REQUIRE(cost.macs == there, "%.0f MACs, %.0f there", cost.macs, there);
     }
-    status = mskp_plan_create(b.graph, units, keep, &plan, NULL, &err);
+    status = mskp_plan_create(b.graph, mask_of(units, keep), &plan, NULL, &err);
     REQUIRE(status == MSKP_OK, "%s", err.text);
     cJSON_ArrayForEach(item, dump_get(dump, "kept"))
     {
@@ -213,7 +213,7 @@ static void compare(const cJSON *dump)
         {
             size_t there, count, *kept = numbers(&b, axis, &there);
             const uint32_t *here =
-                mskp_plan_param(plan, p, (uint32_t)strtoul(axis->string, NULL, 10), &count);
+                mskp_plan_param_kept(plan, p, (uint32_t)strtoul(axis->string, NULL, 10), &count);
             REQUIRE(count == there, "%s, axis %s: %zu kept, %zu there", item->string, axis->string,
                     count, there);
             for (size_t i = 0; i < count; i++)

@@ -59,12 +59,12 @@ static void add_probe_values(comparison *c)
     for (size_t v = 0; c->probe && v < c->d.nvalues; v++) {
         const uint32_t p = c->probe[v].id;
         size_t shape[MSKP_MAX_DIMS];
-        (void)mskp_param_info(c->d.graph, c->probe[v], NULL, shape);
+        (void)mskp_param_shape(c->d.graph, c->probe[v], shape);
         double *ones = arena_get(&c->d.mem, shape[0] * shape[0], sizeof *ones);
         for (size_t i = 0; i < shape[0]; i++) ones[i * shape[0] + i] = 1;
-        c->values[p] = (mskp_tensor){.data = ones, .dtype = MSKP_F64};
+        c->values[p] = (mskp_tensor){.data = ones, .dtype = MSKP_DTYPE_F64};
         c->values[p + 1] =
-            (mskp_tensor){.data = arena_get(&c->d.mem, shape[0], sizeof *ones), .dtype = MSKP_F64};
+            (mskp_tensor){.data = arena_get(&c->d.mem, shape[0], sizeof *ones), .dtype = MSKP_DTYPE_F64};
     }
 }
 
@@ -74,7 +74,7 @@ static void begin(comparison *c, const cJSON *dump, bool probes)
     c->probe = NULL;
     if (probes) add_probes(c);
     dump_finish(&c->d);
-    const mskp_counts n = mskp_count(c->d.graph);
+    const mskp_counts n = mskp_graph_counts(c->d.graph);
     c->units = n.units;
     c->params = n.params;
     c->keep = dump_keep(&c->d);
@@ -95,14 +95,14 @@ static mskp_constants *hand_on(comparison *c, mskp_constants_way way)
     cJSON_ArrayForEach(item, numbers)
     {
         size_t n;
-        c->values[++p] = (mskp_tensor){.data = reals(&c->d.mem, item, &n), .dtype = MSKP_F64};
+        c->values[++p] = (mskp_tensor){.data = reals(&c->d.mem, item, &n), .dtype = MSKP_DTYPE_F64};
         c->values[p].elements = n;
     }
     add_probe_values(c);
-    mskp_status status = mskp_constants_create(c->d.graph, c->units, c->keep, &desc, c->params,
+    mskp_status status = create_constants(c->d.graph, c->units, c->keep, &desc, c->params,
                                                c->values, c->kept, &constants, &err);
     REQUIRE(status == MSKP_OK, "create: %s", err.text);
-    status = mskp_constants_apply(constants, c->params, c->values, &err);
+    status = apply_constants(constants, c->params, c->values, &err);
     REQUIRE(status == MSKP_OK, "apply: %s", err.text);
     return constants;
 }
@@ -112,8 +112,8 @@ static mskp_constants *hand_on(comparison *c, mskp_constants_way way)
 static mskp_constants_report probed(const comparison *c, const mskp_constants *constants, size_t v)
 {
     mskp_constants_report r = {0};
-    for (size_t k = 0; k < mskp_constants_count(constants); k++) {
-        REQUIRE_OK(mskp_constants_get(constants, k, &r, NULL));
+    for (size_t k = 0; k < mskp_constants_consumers(constants); k++) {
+        REQUIRE_OK(mskp_constants_consumer(constants, k, &r, NULL));
         if (r.weight.id == c->probe[v].id) return r;
     }
     return (mskp_constants_report){0};
@@ -173,7 +173,7 @@ static bool same_weight(const comparison *c, const cJSON *heard, mskp_param weig
     const char *name = NULL;
     const cJSON *there = dump_get(heard, "weight");
     if (!weight.id) return cJSON_IsNull(there);
-    (void)mskp_param_info(c->d.graph, weight, &name, NULL);
+    (void)param_info(c->d.graph, weight, &name, NULL);
     return cJSON_IsString(there) && strcmp(there->valuestring, name) == 0;
 }
 
@@ -217,13 +217,13 @@ static void compare_report(comparison *c, const mskp_constants_report *r, const 
 static void compare_reports(comparison *c, const mskp_constants *constants, const char *way)
 {
     mskp_constants_report r, total;
-    const size_t n = mskp_constants_count(constants);
+    const size_t n = mskp_constants_consumers(constants);
     bool all = true;
     REQUIRE(n == (size_t)cJSON_GetArraySize(dump_get(c->d.dump, "heard")),
             "%zu consumers hear something, %d there", n,
             cJSON_GetArraySize(dump_get(c->d.dump, "heard")));
     for (size_t k = 0; k < n; k++) {
-        REQUIRE_OK(mskp_constants_get(constants, k, &r, NULL));
+        REQUIRE_OK(mskp_constants_consumer(constants, k, &r, NULL));
         compare_report(c, &r, way);
         all = all && r.exact;
     }

@@ -46,11 +46,11 @@ static void vary(maker *m, net_node *t)
                            !(t->resize[0] | t->resize[1] | t->resize[2]);
     }
     if (t->op == NET_COMBINE && rng_chance(&m->r, 0.1))
-        t->kind = (int)rng_from(&m->r, MSKP_MINIMUM, MSKP_AVERAGE);
+        t->kind = (int)rng_from(&m->r, MSKP_COMBINE_MINIMUM, MSKP_COMBINE_AVERAGE);
     if (t->op != NET_ACT) return;
     t->said = rng_chance(&m->r, 0.7);
-    if (rng_chance(&m->r, 0.1)) t->kind = (int)rng_from(&m->r, MSKP_GELU_TANH, MSKP_TIMES);
-    if (rng_chance(&m->r, 0.5) || t->kind == MSKP_TIMES) t->parameter = rng_real(&m->r, 0.05, 1.5);
+    if (rng_chance(&m->r, 0.1)) t->kind = (int)rng_from(&m->r, MSKP_ACTIVATION_GELU_TANH, MSKP_ACTIVATION_MULTIPLY);
+    if (rng_chance(&m->r, 0.5) || t->kind == MSKP_ACTIVATION_MULTIPLY) t->parameter = rng_real(&m->r, 0.05, 1.5);
 }
 
 static size_t add(maker *m, net_node t)
@@ -148,7 +148,7 @@ static size_t add_norm(maker *m, size_t in, bool all)
 
 static size_t add_act(maker *m, size_t in, int kind)
 {
-    if (kind < 0) kind = (int)rng_below(&m->r, MSKP_FUNCTION + 1);
+    if (kind < 0) kind = (int)rng_below(&m->r, MSKP_ACTIVATION_CUSTOM + 1);
     return add(m, (net_node){.op = NET_ACT, .inputs = 1, .in = {in}, .kind = kind});
 }
 
@@ -326,18 +326,18 @@ static size_t add_other_norm(maker *m, size_t in)
 {
     net_node t = {.op = NET_NORM, .inputs = 1, .in = {in}};
     const size_t channels = node(m, in)->channels;
-    t.norm_kind = (int)rng_from(&m->r, MSKP_INSTANCE_NORM, MSKP_RMS_NORM);
+    t.norm_kind = (int)rng_from(&m->r, MSKP_NORM_INSTANCE, MSKP_NORM_RMS);
     t.inexact = m->o.inexact && rng_chance(&m->r, 0.7);
-    if (t.norm_kind == MSKP_GROUP_NORM && rng_chance(&m->r, 0.9)) {
+    if (t.norm_kind == MSKP_NORM_GROUP && rng_chance(&m->r, 0.9)) {
         t.groups = divisor(m, channels);
         if (!t.groups) return 0;
-        t.grouping = rng_chance(&m->r, 0.6) ? MSKP_GROUPS_WHOLE : (int)rng_below(&m->r, 2);
-    } else if (t.norm_kind > MSKP_AFFINE && !t.inexact && rng_chance(&m->r, 0.7)) {
-        t.norm_kind = MSKP_INSTANCE_NORM; /* a pinned list is no trial */
+        t.grouping = rng_chance(&m->r, 0.6) ? MSKP_GROUPING_WHOLE : (int)rng_below(&m->r, 2);
+    } else if (t.norm_kind > MSKP_NORM_AFFINE && !t.inexact && rng_chance(&m->r, 0.7)) {
+        t.norm_kind = MSKP_NORM_INSTANCE; /* a pinned list is no trial */
     }
     if (rng_chance(&m->r, 0.7)) t.norm[0] = vector(m, channels);
     if (rng_chance(&m->r, 0.7)) t.norm[1] = vector(m, channels);
-    for (int k = 2; t.norm_kind == MSKP_INSTANCE_NORM && k < 4; k++)
+    for (int k = 2; t.norm_kind == MSKP_NORM_INSTANCE && k < 4; k++)
         if (rng_chance(&m->r, 0.3)) t.norm[k] = vector(m, channels);
     return add(m, t);
 }
@@ -558,11 +558,11 @@ static size_t add_gate(maker *m, size_t in)
                     (net_node){
                         .op = NET_POOL, .inputs = 1, .in = {in}, .kind = MSKP_POOL_GLOBAL_AVERAGE});
         z = add_linear(m, z, rng_from(&m->r, 1, 3));
-        z = add_linear(m, add_act(m, z, MSKP_RELU), c);
+        z = add_linear(m, add_act(m, z, MSKP_ACTIVATION_RELU), c);
     } else {
         z = mix(m, in, 1);
     }
-    z = add_act(m, z, MSKP_SIGMOID);
+    z = add_act(m, z, MSKP_ACTIVATION_SIGMOID);
     return add_combine(m, 2, (size_t[]){in, z});
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_host *host)
+static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_services *host)
 {
     mskp_error err = {0};
     *t = (trial){0};
@@ -16,11 +16,11 @@ static void trial_draw(trial *t, rng *nets, const net_options *options, const ms
     net_describe(t->net, t->graph, &t->model, t->value);
     mskp_status status = mskp_graph_finish(t->graph, &err);
     REQUIRE(status == MSKP_OK, "finish: %s", err.text);
-    t->units = mskp_count(t->graph).units;
+    t->units = mskp_graph_counts(t->graph).units;
     REQUIRE(t->units == t->model.units, "%zu units, the model has %zu", t->units, t->model.units);
 }
 
-void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_host *host)
+void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_services *host)
 {
     rng nets = rng_make(seed);
     trial_seed = seed;
@@ -28,7 +28,7 @@ void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp
     t->r = rng_make(seed ^ 0x5EEDu);
 }
 
-void trial_steered(trial *t, rng r, const net_options *options, const mskp_host *host)
+void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *host)
 {
     trial_draw(t, &r, options, host);
     t->r = r;
@@ -145,14 +145,14 @@ void surgery_begin(surgery *s, trial *t, mskp_graph *graph, const net *n, const 
     mskp_error err = {0};
     const char *why;
     *s = (surgery){0};
-    mskp_status status = mskp_plan_create(graph, units, keep, &s->plan, &s->small, &err);
+    mskp_status status = mskp_plan_create(graph, mask_of(units, keep), &s->plan, &s->small, &err);
     REQUIRE(status == MSKP_OK, "plan: %s", err.text);
     s->values = arena_get(&t->mem, n->nodes + 1, sizeof *s->values);
     s->axes = arena_get(&t->mem, n->params + 1, sizeof *s->axes);
     for (size_t k = 1; k <= n->nodes; k++) {
         mskp_value v = {(uint32_t)value[k]};
         size_t count, channels;
-        const uint32_t *index = mskp_plan_value(s->plan, v, &count);
+        const uint32_t *index = mskp_plan_value_kept(s->plan, v, &count);
         const uint32_t *list = mskp_value_units(graph, v, &channels);
         s->values[k] = kept_list(index, count, list, channels, keep);
     }
@@ -160,7 +160,7 @@ void surgery_begin(surgery *s, trial *t, mskp_graph *graph, const net *n, const 
         for (uint32_t d = 0; d < n->param[p].ndim; d++) {
             mskp_param q = {(uint32_t)p};
             size_t count;
-            const uint32_t *index = mskp_plan_param(s->plan, q, d, &count);
+            const uint32_t *index = mskp_plan_param_kept(s->plan, q, d, &count);
             const uint32_t *list = mskp_param_units(graph, q, d, NULL, NULL);
             s->axes[p][d] = kept_list(index, count, list, n->param[p].shape[d], keep);
         }
@@ -187,12 +187,12 @@ static void same_lists(const uint32_t *x, size_t nx, const uint32_t *y, size_t n
 static void same_values(const mskp_graph *a, const mskp_graph *b, uint32_t id)
 {
     mskp_value v = {id};
-    mskp_value_info x, y;
+    mskp_coupling x, y;
     size_t nx, ny;
     const uint32_t *ux = mskp_value_units(a, v, &nx), *uy = mskp_value_units(b, v, &ny);
     same_lists(ux, nx, uy, ny, "value", id);
-    REQUIRE_OK(mskp_value_get_info(a, v, &x, NULL));
-    REQUIRE_OK(mskp_value_get_info(b, v, &y, NULL));
+    REQUIRE_OK(mskp_value_coupling(a, v, &x, NULL));
+    REQUIRE_OK(mskp_value_coupling(b, v, &y, NULL));
     REQUIRE(strcmp(x.name, y.name) == 0, "value %u: %s and %s", id, x.name, y.name);
     REQUIRE(strcmp(x.op, y.op) == 0, "%s: %s and %s", x.name, x.op, y.op);
     REQUIRE(mskp_value_find(b, x.name).id == id, "%s is not found", x.name);
@@ -210,7 +210,7 @@ static void same_values(const mskp_graph *a, const mskp_graph *b, uint32_t id)
 
 void require_same_graph(const mskp_graph *a, const mskp_graph *b)
 {
-    mskp_counts x = mskp_count(a), y = mskp_count(b);
+    mskp_counts x = mskp_graph_counts(a), y = mskp_graph_counts(b);
     arena mem = {0};
     REQUIRE(x.units == y.units, "%zu and %zu units", x.units, y.units);
     REQUIRE(x.families == y.families, "%zu and %zu families", x.families, y.families);
@@ -219,8 +219,8 @@ void require_same_graph(const mskp_graph *a, const mskp_graph *b)
     for (uint32_t p = 1; p <= x.params; p++) {
         const char *na, *nb;
         size_t sa[MSKP_MAX_DIMS], sb[MSKP_MAX_DIMS], ca, cb;
-        uint32_t ndim = mskp_param_info(a, (mskp_param){p}, &na, sa), ra, rb;
-        REQUIRE(ndim == mskp_param_info(b, (mskp_param){p}, &nb, sb), "axes of %s", na);
+        uint32_t ndim = param_info(a, (mskp_param){p}, &na, sa), ra, rb;
+        REQUIRE(ndim == param_info(b, (mskp_param){p}, &nb, sb), "axes of %s", na);
         REQUIRE(strcmp(na, nb) == 0 && mskp_param_find(b, na).id == p, "names %s, %s", na, nb);
         for (uint32_t d = 0; d < ndim; d++) {
             const uint32_t *ua = mskp_param_units(a, (mskp_param){p}, d, &ra, &ca);
@@ -244,8 +244,8 @@ void require_same_graph(const mskp_graph *a, const mskp_graph *b)
     }
     mskp_cost ta, tb, *pa = arena_get(&mem, x.values + 1, sizeof *pa);
     mskp_cost *pb = arena_get(&mem, x.values + 1, sizeof *pb);
-    REQUIRE_OK(mskp_measure(a, 0, NULL, &ta, pa, NULL));
-    REQUIRE_OK(mskp_measure(b, 0, NULL, &tb, pb, NULL));
+    REQUIRE_OK(mskp_measure(a, (mskp_mask){0}, &ta, pa + 1, NULL));
+    REQUIRE_OK(mskp_measure(b, (mskp_mask){0}, &tb, pb + 1, NULL));
     REQUIRE(ta.macs == tb.macs && ta.params == tb.params, "costs");
     for (size_t v = 0; v <= x.values; v++)
         REQUIRE(pa[v].macs == pb[v].macs && pa[v].params == pb[v].params, "cost of value %zu", v);
@@ -283,7 +283,7 @@ static void require_members(const mskp_graph *graph, const model *m, uint32_t u)
 
 void require_model(const mskp_graph *graph, const model *m)
 {
-    mskp_counts c = mskp_count(graph);
+    mskp_counts c = mskp_graph_counts(graph);
     size_t n;
     REQUIRE(c.values == m->values, "%zu values, %zu expected", c.values, m->values);
     REQUIRE(c.params == m->params, "%zu parameters, %zu expected", c.params, m->params);
@@ -293,7 +293,7 @@ void require_model(const mskp_graph *graph, const model *m)
         const model_value *v = &m->value[k];
         const uint32_t *units = mskp_value_units(graph, (mskp_value){k}, &n);
         size_t pinned = 0, different = 0;
-        mskp_value_info info;
+        mskp_coupling info;
         same_lists(units, n, v->unit, v->n, "value", k);
         for (size_t i = 0; i < n; i++) {
             bool first = true;
@@ -301,7 +301,7 @@ void require_model(const mskp_graph *graph, const model *m)
             pinned += units[i] == MSKP_PINNED;
             different += first && units[i] != MSKP_PINNED;
         }
-        REQUIRE_OK(mskp_value_get_info(graph, (mskp_value){k}, &info, NULL));
+        REQUIRE_OK(mskp_value_coupling(graph, (mskp_value){k}, &info, NULL));
         REQUIRE(info.channels == n && info.units == different && info.pinned == pinned,
                 "%s: %zu channels, %zu units, %zu pinned", info.name, info.channels, info.units,
                 info.pinned);
@@ -313,7 +313,7 @@ void require_model(const mskp_graph *graph, const model *m)
     }
     for (uint32_t p = 1; p <= m->params; p++) {
         size_t shape[MSKP_MAX_DIMS];
-        REQUIRE(mskp_param_info(graph, (mskp_param){p}, NULL, shape) == m->param[p].ndim, "ndim");
+        REQUIRE(mskp_param_shape(graph, (mskp_param){p}, shape) == m->param[p].ndim, "ndim");
         for (uint32_t d = 0; d < m->param[p].ndim; d++) {
             uint32_t roles;
             const uint32_t *units = mskp_param_units(graph, (mskp_param){p}, d, &roles, &n);

@@ -34,9 +34,9 @@ typedef struct trial {
 } trial;
 
 /* options may be NULL; host may be NULL. Sets trial_seed. */
-void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_host *host);
+void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_services *host);
 /* All choices are r's, one after the other. */
-void trial_steered(trial *t, rng r, const net_options *options, const mskp_host *host);
+void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *host);
 void trial_end(trial *t);
 
 /* ---- Sets of tensors ---- */

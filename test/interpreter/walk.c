@@ -205,13 +205,13 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     walk_begin(&w, &t->model, scores, rule);
     const bool reached = walk_down(&w);
     memset(keep, 0xEE, t->units);
-    mskp_status status = mskp_select(t->graph, t->units, scores, rule, keep, sp, &err);
+    mskp_status status = mskp_select(t->graph, scores_of(t->units, scores), rule, mask_of(t->units, keep), sp, &err);
     if (reached) {
         REQUIRE(status == MSKP_OK, "%s", err.text);
         for (size_t u = 0; u < t->units; u++)
             REQUIRE(keep[u] == w.keep[u], "keep[%zu] is %d, not %d", u, keep[u], w.keep[u]);
     } else {
-        REQUIRE(status == MSKP_NO_SOLUTION, "%s", mskp_status_text(status));
+        REQUIRE(status == MSKP_ERROR_NO_SOLUTION, "%s", mskp_status_text(status));
         REQUIRE(err.status == status && err.text[0], "no sentence");
         for (size_t u = 0; u < t->units; u++) REQUIRE(keep[u] == 0xEE, "keep[%zu] was touched", u);
     }

@@ -90,7 +90,7 @@ static mskp_value made(const describer *d, mskp_value value, const char *call)
 
 static void went(const describer *d, mskp_status status, const char *call)
 {
-    must(status == (d->heap->fired ? MSKP_NO_MEMORY : MSKP_OK), "%s: %d", call, (int)status);
+    must(status == (d->heap->fired ? MSKP_ERROR_NO_MEMORY : MSKP_OK), "%s: %d", call, (int)status);
 }
 
 enum { WIDTH = 40 };
@@ -101,7 +101,7 @@ static mskp_value block(const describer *d, const char *name, mskp_value in, siz
     static const char *const parts[6] = {"weight", "bias", "gamma", "beta", "mean", "variance"};
     for (int i = 0; i < 6; i++) snprintf(text[i], sizeof text[i], "%s.%s", name, parts[i]);
     mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
-    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    mskp_norm_desc norm = {.kind = MSKP_NORM_BATCH};
     conv.weight = param(d, text[0], 4, WIDTH, inputs);
     conv.bias = param(d, text[1], 1, WIDTH, 0);
     norm.scale = param(d, text[2], 1, WIDTH, 0);
@@ -110,7 +110,7 @@ static mskp_value block(const describer *d, const char *name, mskp_value in, siz
     norm.variance = param(d, text[5], 1, WIDTH, 0);
     mskp_value v = MADE(mskp_conv(d->graph, name, in, &conv));
     v = MADE(mskp_norm(d->graph, NULL, v, &norm));
-    return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_RELU}));
+    return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU}));
 }
 
 /* The operators that the others do not use, each once. */
@@ -129,17 +129,17 @@ static void describe_others(const describer *d, mskp_value in)
                             .pad_after = {1, 1},
                             .weight = param(d, "depthwise", 4, WIDTH, 1)};
     v = MADE(mskp_conv_transposed(g, NULL, v, &conv));
-    const mskp_norm_desc norm = {.kind = MSKP_GROUP_NORM, .groups = 2, .accept_inexact = 1};
+    const mskp_norm_desc norm = {.kind = MSKP_NORM_GROUP, .groups = 2, .accept_inexact = 1};
     v = MADE(mskp_norm(g, NULL, v, &norm));
     v = MADE(mskp_prelu(g, NULL, v, param(d, "slope", 1, WIDTH, 0)));
     v = MADE(mskp_channel_shuffle(g, NULL, v, 2, 0));
     WENT(mskp_chunk(g, "halves", v, 2, 1, parts));
     v = MADE(mskp_concat(g, NULL, 2, (mskp_value[]){parts[1], parts[0]}));
-    v = MADE(mskp_pixel_unshuffle(g, NULL, v, 2, MSKP_BLOCK_MAJOR));
-    v = MADE(mskp_pixel_shuffle(g, NULL, v, 2, MSKP_CHANNEL_MAJOR));
+    v = MADE(mskp_pixel_unshuffle(g, NULL, v, 2, MSKP_SHUFFLE_BLOCK_MAJOR));
+    v = MADE(mskp_pixel_shuffle(g, NULL, v, 2, MSKP_SHUFFLE_CHANNEL_MAJOR));
     v = MADE(mskp_reshape(g, NULL, v, 1, (size_t[]){64}));
     mskp_value learned = MADE(mskp_embedding(g, NULL, table, 1, (size_t[]){64}));
-    v = MADE(mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){v, learned}));
+    v = MADE(mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){v, learned}));
     v = MADE(mskp_concat_spatial(g, NULL, 0, 2, (mskp_value[]){v, v}));
     const mskp_attention_desc attention = {.query = param(d, "qkv", 2, 12, WIDTH),
                                            .output = param(d, "o", 2, WIDTH, 4),
@@ -162,10 +162,10 @@ static void describe(const describer *d)
     mskp_value a = block(d, "first", in, 3);
     mskp_value b = block(d, "second", a, WIDTH);
     mskp_value c = block(d, "third", b, WIDTH);
-    mskp_value sum = MADE(mskp_combine(g, "sum", MSKP_ADD, 2, (mskp_value[]){a, c}));
+    mskp_value sum = MADE(mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, (mskp_value[]){a, c}));
     mskp_value half = MADE(mskp_slice(g, NULL, b, 0, WIDTH / 2));
     mskp_value wide = MADE(mskp_pad_channels(g, NULL, half, WIDTH / 4, WIDTH / 4));
-    sum = MADE(mskp_combine(g, NULL, MSKP_MULTIPLY, 2, (mskp_value[]){sum, wide}));
+    sum = MADE(mskp_combine(g, NULL, MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){sum, wide}));
     mskp_pool_desc pool = {.kind = MSKP_POOL_AVERAGE, .size = {4, 4}};
     sum = MADE(mskp_pool(g, NULL, sum, &pool));
     mskp_value some = MADE(mskp_pick(g, NULL, sum, 3, backwards));
@@ -181,15 +181,15 @@ static void describe(const describer *d)
     mskp_value z = MADE(mskp_fresh(g, "pinned", 5, 1, (size_t[]){7}));
     WENT(mskp_bind(g, own, 0, MSKP_ROLE_FILTER, x));
     WENT(mskp_bind(g, own, 1, MSKP_ROLE_CONSUMER, a));
-    WENT(mskp_macs(g, x, own, 17));
+    WENT(mskp_add_macs(g, x, own, 17));
     WENT(mskp_tie(g, x, y));
     WENT(mskp_bind(g, table, 0, MSKP_ROLE_CONSUMER, y));
     WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
     WENT(mskp_pin(g, z));
     describe_others(d, c);
     mskp_value unknown =
-        MADE(mskp_opaque(g, "unknown", "yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}));
-    MADE(mskp_opaque(g, NULL, "sink", 1, &unknown, 1, 0, NULL));
+        MADE(mskp_opaque(g, "unknown", &(mskp_opaque_desc){"yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}}));
+    MADE(mskp_opaque(g, NULL, &(mskp_opaque_desc){"sink", 1, &unknown, 1, 0, NULL}));
 }
 
 /* So many names that every table has to grow. */
@@ -214,7 +214,7 @@ static void must_be_sound(const heap *h, size_t live)
 static uint64_t reference(void)
 {
     heap h = {0};
-    mskp_host host = heap_host(&h);
+    mskp_services host = heap_host(&h);
     mskp_error err = {.text = ""};
     describer d = {mskp_graph_create(&host), &h};
     must(d.graph != NULL, "no graph");
@@ -228,9 +228,9 @@ static uint64_t reference(void)
 
 static void must_be_out_of_memory(mskp_status status, const mskp_error *err, const heap *h)
 {
-    must(status == MSKP_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at, (int)status,
+    must(status == MSKP_ERROR_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at, (int)status,
          err->text);
-    must(err->status == MSKP_NO_MEMORY && err->text[0] != 0, "%d: no sentence", (int)err->status);
+    must(err->status == MSKP_ERROR_NO_MEMORY && err->text[0] != 0, "%d: no sentence", (int)err->status);
 }
 
 START_TEST(describing)
@@ -241,7 +241,7 @@ START_TEST(describing)
         bool fired = true;
         for (size_t n = 1; fired; n++) {
             heap h = {.fail_at = n, .for_good = for_good};
-            mskp_host host = heap_host(&h);
+            mskp_services host = heap_host(&h);
             describer d = {mskp_graph_create(&host), &h};
             must((d.graph == NULL) == h.fired, "create, allocation %zu", n);
             fired = h.fired;
@@ -267,7 +267,7 @@ START_TEST(describing)
                 if (h.fired) {
                     size_t live = h.live;
                     must_be_out_of_memory(status, &err, &h);
-                    mskp_counts count = mskp_count(d.graph);
+                    mskp_counts count = mskp_graph_counts(d.graph);
                     must(count.units + count.families + count.params + count.values == 0,
                          "counts are not 0 before finish");
                     if (for_good) /* out of memory again, and nothing is lost on the way */
@@ -296,7 +296,7 @@ END_TEST
 START_TEST(no_channels_and_no_memory)
 {
     heap h = {0};
-    mskp_host host = heap_host(&h);
+    mskp_services host = heap_host(&h);
     mskp_error err = {.text = ""};
     mskp_graph *graph = mskp_graph_create(&host);
     h.fail_at = h.calls + 1;
@@ -339,10 +339,10 @@ static bool operate(recipe *r, int which)
     mskp_graph *g = r->graph;
     const char *name = r->name;
     mskp_conv_desc conv = {.groups = 1};
-    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    mskp_norm_desc norm = {.kind = MSKP_NORM_BATCH};
     mskp_attention_desc attention = {.heads = 2, .head_dim = 2};
     mskp_recurrent_params rnn[4] = {{{0}, {0}, {0}, {0}}};
-    mskp_recurrent_desc recurrent = {.kind = MSKP_RNN, .params = rnn};
+    mskp_recurrent_desc recurrent = {.kind = MSKP_RECURRENT_RNN, .params = rnn};
     mskp_value part[4];
     const mskp_value both[2] = {r->x, r->y};
     const size_t two[2] = {2, 2};
@@ -360,7 +360,7 @@ static bool operate(recipe *r, int which)
     case 6:
     case 7: /* ordinary, in groups of both kinds; and transposed */
         conv.groups = which % 3 == 2 ? 1 : 2;
-        conv.grouping = which % 3 == 1 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        conv.grouping = which % 3 == 1 ? MSKP_GROUPING_WHOLE : MSKP_GROUPING_TIED;
         conv.weight = again(r, 4, 4, 4 / conv.groups);
         conv.bias = again(r, 1, 4, 0);
         if (which > 4) IS_MADE(mskp_conv_transposed(g, name, r->x, &conv));
@@ -373,14 +373,14 @@ static bool operate(recipe *r, int which)
     case 9:
         IS_MADE(mskp_embedding(g, name, again(r, 2, 7, 4), 2, two));
     case 10:
-        IS_MADE(mskp_param_value(g, name, again(r, 2, 4, 3), 0, MSKP_ROLE_FILTER, 2, two));
+        IS_MADE(mskp_param_operand(g, name, again(r, 2, 4, 3), 0, MSKP_ROLE_FILTER, 2, two));
     case 11:
     case 12:
     case 13:
     case 14:
-        norm.kind = which == 11 ? MSKP_BATCH_NORM : which < 14 ? MSKP_GROUP_NORM : MSKP_LAYER_NORM;
-        norm.groups = norm.kind == MSKP_GROUP_NORM ? 2 : 0;
-        norm.grouping = which == 13 ? MSKP_GROUPS_WHOLE : MSKP_GROUPS_TIED;
+        norm.kind = which == 11 ? MSKP_NORM_BATCH : which < 14 ? MSKP_NORM_GROUP : MSKP_NORM_LAYER;
+        norm.groups = norm.kind == MSKP_NORM_GROUP ? 2 : 0;
+        norm.grouping = which == 13 ? MSKP_GROUPING_WHOLE : MSKP_GROUPING_TIED;
         norm.accept_inexact = which < 14;
         norm.scale = again(r, 1, 4, 0);
         norm.shift = again(r, 1, 4, 0);
@@ -395,7 +395,7 @@ static bool operate(recipe *r, int which)
     case 18:
         IS_MADE(mskp_pool(g, name, r->x, &(mskp_pool_desc){.size = {2, 2}}));
     case 19:
-        IS_MADE(mskp_combine(g, name, MSKP_ADD, 2, both));
+        IS_MADE(mskp_combine(g, name, MSKP_COMBINE_ADD, 2, both));
     case 20:
         IS_MADE(mskp_slice(g, name, r->x, 1, 2));
     case 21:
@@ -412,9 +412,9 @@ static bool operate(recipe *r, int which)
     case 27:
         IS_MADE(mskp_channel_shuffle(g, name, r->x, 2, 0));
     case 28:
-        IS_MADE(mskp_pixel_shuffle(g, name, r->x, 2, MSKP_CHANNEL_MAJOR));
+        IS_MADE(mskp_pixel_shuffle(g, name, r->x, 2, MSKP_SHUFFLE_CHANNEL_MAJOR));
     case 29:
-        IS_MADE(mskp_pixel_unshuffle(g, name, r->x, 2, MSKP_BLOCK_MAJOR));
+        IS_MADE(mskp_pixel_unshuffle(g, name, r->x, 2, MSKP_SHUFFLE_BLOCK_MAJOR));
     case 30:
         IS_MADE(mskp_concat_spatial(g, name, 1, 2, both));
     case 31:
@@ -425,7 +425,7 @@ static bool operate(recipe *r, int which)
         attention.memory = r->y;
         /* fallthrough */
     case 32:
-        attention.units = which == 32 ? MSKP_POSITIONS : MSKP_HEADS;
+        attention.units = which == 32 ? MSKP_ATTENTION_DIMS : MSKP_ATTENTION_HEADS;
         attention.query = again(r, 2, 4, 4);
         attention.key = again(r, 2, 4, 4);
         attention.value = again(r, 2, 4, 4);
@@ -449,7 +449,7 @@ static bool operate(recipe *r, int which)
         }
         IS_MADE(mskp_recurrent(g, name, r->x, &recurrent));
     case 36:
-        IS_MADE(mskp_opaque(g, name, "odd", 2, both, 2, 0, NULL));
+        IS_MADE(mskp_opaque(g, name, &(mskp_opaque_desc){"odd", 2, both, 2, 0, NULL}));
     case 37:
         IS_MADE(mskp_pick(g, name, r->x, 2, (size_t[]){3, 1}));
     case 38:
@@ -464,7 +464,7 @@ static bool operate(recipe *r, int which)
 
 static recipe begin(heap *h, size_t filling, int which)
 {
-    const mskp_host host = heap_host(h);
+    const mskp_services host = heap_host(h);
     const size_t two[2] = {2, 2};
     recipe r = {.graph = mskp_graph_create(&host), .name = "a"};
     r.x = mskp_input(r.graph, "x", 4, 2, two);
@@ -475,7 +475,7 @@ static recipe begin(heap *h, size_t filling, int which)
     must(operate(&r, which), "operator %d", which);
     for (size_t i = 0; i < filling; i++) {
         mskp_pin(r.graph, r.flat);
-        mskp_macs(r.graph, one, (mskp_param){0}, 1);
+        mskp_add_macs(r.graph, one, (mskp_param){0}, 1);
         must(mskp_pad_channels(r.graph, NULL, one, 0, 1).id != 0, "filling");
     }
     r.name = "b";
@@ -534,7 +534,7 @@ enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
 /* All that a call may write lies in `out`, and is compared as a whole. */
 typedef struct stage {
     heap heap;
-    mskp_host host;
+    mskp_services host;
     mskp_graph *graph;
     mskp_plan *plan;
     mskp_graph *small;
@@ -549,7 +549,7 @@ typedef struct stage {
         uint8_t keep[MOST_UNITS];
         mskp_selection selection;
         mskp_cost total, per_value[64];
-        mskp_value_info info;
+        mskp_coupling info;
         mskp_plan *plan;
         mskp_graph *small;
         mskp_tensor values[MOST_PARAMS], gradients[MOST_PARAMS], to[MOST_PARAMS];
@@ -564,7 +564,7 @@ static void make_set(stage *s, mskp_tensor *set, const mskp_graph *graph, ptrdif
     memset(set, 0, MOST_PARAMS * sizeof *set);
     for (uint32_t p = 1; p <= s->params; p++) {
         mskp_tensor *t = &set[p];
-        t->ndim = mskp_param_info(graph, (mskp_param){p}, NULL, t->shape);
+        t->ndim = mskp_param_shape(graph, (mskp_param){p}, t->shape);
         ptrdiff_t stride = step;
         for (uint32_t a = t->ndim; a-- > 0;) {
             t->stride[a] = stride;
@@ -590,36 +590,33 @@ typedef mskp_status call(stage *s, mskp_error *err);
 
 static mskp_status call_score(stage *s, mskp_error *err)
 {
-    return mskp_score(s->graph, NULL, mskp_count(s->graph).params, s->out.values, s->units,
-                      s->out.scores, err);
+    return mskp_score(s->graph, NULL, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_joint(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {
-        .norm = MSKP_NORM_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
-    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.gradients, s->units,
-                      s->out.scores, err);
+        .norm = MSKP_MAGNITUDE_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
+    return mskp_score(s->graph, &scoring, set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_vote(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.3};
-    return mskp_score(s->graph, &scoring, mskp_count(s->graph).params, s->out.values, s->units,
-                      s->out.scores, err);
+    return mskp_score(s->graph, &scoring, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
-    const mskp_channel_numbers given[2] = {
+    const mskp_channel_scores given[2] = {
         {mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
         {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
-    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN, s->units, s->out.scores, err);
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN, scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_measure(stage *s, mskp_error *err)
 {
-    return mskp_measure(s->graph, s->units, s->keep, &s->out.total, s->out.per_value, err);
+    return mskp_measure(s->graph, mask_of(s->units, s->keep), &s->out.total, s->out.per_value + 1, err);
 }
 
 static mskp_status call_select(stage *s, mskp_error *err)
@@ -630,73 +627,70 @@ static mskp_status call_select(stage *s, mskp_error *err)
                             .round_to = 4,
                             .max_family_fraction = 0.9,
                             .locked = s->keep};
-    return mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, &s->out.selection, err);
+    return mskp_select(s->graph, scores_of(s->units, s->scores), &rule, mask_of(s->units, s->out.keep), &s->out.selection, err);
 }
 
 static mskp_status call_select_budget(stage *s, mskp_error *err)
 {
     mskp_cost all = {0, 0};
-    mskp_status status = mskp_measure(s->graph, 0, NULL, &all, NULL, err);
+    mskp_status status = mskp_measure(s->graph, (mskp_mask){0}, &all, NULL, err);
     const mskp_rule rule = {.max_macs = 0.6 * all.macs};
     return status ? status
-                  : mskp_select(s->graph, s->units, s->scores, &rule, s->out.keep, NULL, err);
+                  : mskp_select(s->graph, scores_of(s->units, s->scores), &rule, mask_of(s->units, s->out.keep), NULL, err);
 }
 
 static mskp_status call_info(stage *s, mskp_error *err)
 {
-    return mskp_value_get_info(s->graph, mskp_value_find(s->graph, "sum"), &s->out.info, err);
+    return mskp_value_coupling(s->graph, mskp_value_find(s->graph, "sum"), &s->out.info, err);
 }
 
 /* Texts go where no tensor lies. */
 static mskp_status call_mask_write(stage *s, mskp_error *err)
 {
-    return mskp_mask_write(s->graph, s->units, s->keep, POOL_BYTES - s->out.used,
-                           (char *)s->out.pool + s->out.used, &s->out.length, err);
+    return mskp_mask_write(s->graph, mask_of(s->units, s->keep), POOL_BYTES - s->out.used, (char *)s->out.pool + s->out.used, &s->out.length, err);
 }
 
 static mskp_status call_mask_read(stage *s, mskp_error *err)
 {
-    return mskp_mask_read(s->graph, s->mask_length, s->mask, s->units, s->out.keep, err);
+    return mskp_mask_read(s->graph, s->mask_length, s->mask, mask_of(s->units, s->out.keep), err);
 }
 
 static mskp_status call_mask_compose(stage *s, mskp_error *err)
 {
-    return mskp_mask_compose(s->graph, s->units, s->keep, mskp_count(s->small).units, s->keep,
-                             s->out.keep, err);
+    return mskp_mask_compose(s->graph, mask_of(s->units, s->keep), mask_of(mskp_graph_counts(s->small).units, s->keep), mask_of(s->units, s->out.keep), err);
 }
 
 static mskp_status call_report(stage *s, mskp_error *err)
 {
-    const mskp_report report = {.scores = s->scores};
-    return mskp_report_json(s->graph, s->units, s->keep, &report, POOL_BYTES - s->out.used,
-                            (char *)s->out.pool + s->out.used, &s->out.length, err);
+    const mskp_report_options report = {.scores = s->scores};
+    return mskp_report_json(s->graph, mask_of(s->units, s->keep), &report, POOL_BYTES - s->out.used, (char *)s->out.pool + s->out.used, &s->out.length, err);
 }
 
 static mskp_status call_plan(stage *s, mskp_error *err)
 {
-    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, NULL, err);
+    return mskp_plan_create(s->graph, mask_of(s->units, s->keep), &s->out.plan, NULL, err);
 }
 
 static mskp_status call_plan_small(stage *s, mskp_error *err)
 {
-    return mskp_plan_create(s->graph, s->units, s->keep, &s->out.plan, &s->out.small, err);
+    return mskp_plan_create(s->graph, mask_of(s->units, s->keep), &s->out.plan, &s->out.small, err);
 }
 
 static mskp_status call_views(stage *s, mskp_error *err)
 {
-    return mskp_plan_views(s->plan, s->params, s->out.gradients, s->out.to, err);
+    return mskp_plan_views(s->plan, set_by_id(s->params, s->out.gradients), set_by_id(s->params, s->out.to), err);
 }
 
 static mskp_status call_cut_in_place(stage *s, mskp_error *err)
 {
-    const mskp_move moves[2] = {{s->out.values, NULL}, {s->out.gradients, NULL}};
-    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+    const move_by_id moves[2] = {{s->out.values, NULL}, {s->out.gradients, NULL}};
+    return cut_by_id(s->plan, s->params, 2, moves, err);
 }
 
 static mskp_status call_cut_elsewhere(stage *s, mskp_error *err)
 {
-    const mskp_move moves[2] = {{s->out.values, s->out.to}, {s->out.gradients, NULL}};
-    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+    const move_by_id moves[2] = {{s->out.values, s->out.to}, {s->out.gradients, NULL}};
+    return cut_by_id(s->plan, s->params, 2, moves, err);
 }
 
 /* Two sets, each in the gaps of the other. */
@@ -706,8 +700,8 @@ static mskp_status call_cut_interleaved(stage *s, mskp_error *err)
     memcpy(even, s->out.gradients, sizeof even);
     memcpy(odd, s->out.gradients, sizeof odd);
     for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
-    const mskp_move moves[2] = {{even, NULL}, {odd, NULL}};
-    return mskp_plan_cut(s->plan, s->params, 2, moves, err);
+    const move_by_id moves[2] = {{even, NULL}, {odd, NULL}};
+    return cut_by_id(s->plan, s->params, 2, moves, err);
 }
 
 /* Into every other element, and those between. */
@@ -716,8 +710,8 @@ static mskp_status call_restore(stage *s, mskp_error *err)
     mskp_tensor odd[MOST_PARAMS];
     memcpy(odd, s->out.gradients, sizeof odd);
     for (uint32_t p = 1; p <= s->params; p++) odd[p].data = (float *)odd[p].data + 1;
-    const mskp_move moves[2] = {{s->out.to, s->out.gradients}, {s->out.to, odd}};
-    return mskp_plan_restore(s->plan, s->params, 2, moves, err);
+    const move_by_id moves[2] = {{s->out.to, s->out.gradients}, {s->out.to, odd}};
+    return restore_by_id(s->plan, s->params, 2, moves, err);
 }
 
 /* Interleaved, so that the check of overlaps has to look at elements. */
@@ -727,58 +721,50 @@ static mskp_status call_take(stage *s, mskp_error *err)
     float *pool = (float *)(void *)s->out.pool;
     const mskp_tensor from = {.data = pool, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
     const mskp_tensor to = {.data = pool + 1, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
-    return mskp_take(&s->host, &from, 0, 4, index, &to, err);
+    return mskp_gather(&s->host, &from, 0, 4, index, &to, err);
 }
 
 static mskp_status call_gradient(stage *s, mskp_error *err)
 {
-    const mskp_penalty penalty = {.kind = MSKP_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
+    const mskp_penalty penalty = {.kind = MSKP_PENALTY_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
     mskp_status status =
-        mskp_penalty_gradient(s->graph, s->units, s->keep, NULL, 1e-3, mskp_count(s->graph).params,
-                              s->out.values, s->out.gradients, err);
+        mskp_penalty_gradient(s->graph, mask_of(s->units, s->keep), NULL, 1e-3, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
     return status ? status
-                  : mskp_penalty_gradient(s->graph, s->units, s->keep, &penalty, -2,
-                                          mskp_count(s->graph).params, s->out.values,
-                                          s->out.gradients, err);
+                  : mskp_penalty_gradient(s->graph, mask_of(s->units, s->keep), &penalty, -2, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
 }
 
 static mskp_status call_shrink(stage *s, mskp_error *err)
 {
-    const mskp_penalty penalty = {.kind = MSKP_L2,
-                                  .target = MSKP_ON_KEPT,
+    const mskp_penalty penalty = {.kind = MSKP_PENALTY_L2,
+                                  .target = MSKP_TARGET_KEPT,
                                   .roles = MSKP_ROLE_FILTER,
                                   .unit_weight = s->scores};
-    mskp_status status = mskp_penalty_shrink(s->graph, s->units, s->keep, NULL, 0.01,
-                                             mskp_count(s->graph).params, s->out.values, err);
+    mskp_status status = mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), NULL, 0.01, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
     return status ? status
-                  : mskp_penalty_shrink(s->graph, s->units, s->keep, &penalty, 0.01,
-                                        mskp_count(s->graph).params, s->out.gradients, err);
+                  : mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), &penalty, 0.01, set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
 }
 
 static mskp_status call_deadline(stage *s, mskp_error *err)
 {
-    return mskp_penalty_deadline(s->graph, s->units, s->keep, NULL, 3, mskp_count(s->graph).params,
-                                 s->out.values, err);
+    return mskp_penalty_deadline(s->graph, mask_of(s->units, s->keep), NULL, 3, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
 }
 
 static mskp_status call_zero(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    return mskp_penalty_zero(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
-                             s->out.values, err);
+    return mskp_penalty_zero(s->graph, mask_of(s->units, s->keep), &penalty, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
 }
 
 static mskp_status call_param_view(stage *s, mskp_error *err)
 {
     return mskp_param_view(s->graph, (mskp_param){1}, (uint32_t[]){2, 0, 3, 1}, s->out.pool,
-                           MSKP_F32, &s->out.values[1], err);
+                           MSKP_DTYPE_F32, &s->out.values[1], err);
 }
 
 static mskp_status call_value(stage *s, mskp_error *err)
 {
-    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_ON_ALL};
-    return mskp_penalty_value(s->graph, s->units, s->keep, &penalty, mskp_count(s->graph).params,
-                              s->out.values, &s->out.value, err);
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_TARGET_ALL};
+    return mskp_penalty_value(s->graph, mask_of(s->units, s->keep), &penalty, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), &s->out.value, err);
 }
 
 static mskp_status call_constants(stage *s, mskp_error *err)
@@ -786,7 +772,7 @@ static mskp_status call_constants(stage *s, mskp_error *err)
     mskp_constants *c = NULL;
     mskp_constants_report total = {.bound = 0};
     const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
-    const mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, &desc, s->params,
+    const mskp_status status = create_constants(s->graph, s->units, s->keep, &desc, s->params,
                                                      s->out.values, s->out.keep, &c, err);
     if (status) return status;
     must(mskp_constants_total(c, &total, err) == MSKP_OK, "%s", err->text);
@@ -801,9 +787,9 @@ static mskp_status call_constants_apply(stage *s, mskp_error *err)
 {
     mskp_constants *c = NULL;
     uint8_t kept[MOST_UNITS];
-    mskp_status status = mskp_constants_create(s->graph, s->units, s->keep, NULL, s->params,
+    mskp_status status = create_constants(s->graph, s->units, s->keep, NULL, s->params,
                                                s->out.gradients, kept, &c, err);
-    if (!status) status = mskp_constants_apply(c, s->params, s->out.gradients, err);
+    if (!status) status = apply_constants(c, s->params, s->out.gradients, err);
     mskp_constants_destroy(c);
     return status;
 }
@@ -820,7 +806,7 @@ static const struct {
     {"mskp_measure", call_measure, false, false},
     {"mskp_select", call_select, false, false},
     {"mskp_select budget", call_select_budget, false, false},
-    {"mskp_value_get_info", call_info, false, false},
+    {"mskp_value_coupling", call_info, false, false},
     {"mskp_mask_write", call_mask_write, true, false},
     {"mskp_mask_read", call_mask_read, false, false},
     {"mskp_mask_compose", call_mask_compose, true, false},
@@ -832,9 +818,9 @@ static const struct {
     {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
     {"mskp_plan_cut interleaved", call_cut_interleaved, false, false},
     {"mskp_plan_restore", call_restore, false, false},
-    {"mskp_take", call_take, false, false},
+    {"mskp_gather", call_take, false, false},
     {"mskp_penalty_gradient", call_gradient, true, false},
-    {"mskp_penalty_shrink", call_shrink, true, false},
+    {"mskp_penalty_prox", call_shrink, true, false},
     {"mskp_penalty_deadline", call_deadline, true, false},
     {"mskp_penalty_zero", call_zero, true, false},
     {"mskp_penalty_value", call_value, true, false},
@@ -850,9 +836,9 @@ static uint64_t result_of(stage *s, bool makes_plan)
     uint64_t hash = HASH_START;
     if (makes_plan) {
         for (uint32_t p = 1; p <= s->params; p++)
-            for (uint32_t a = 0; a < mskp_param_info(s->graph, (mskp_param){p}, NULL, NULL); a++) {
+            for (uint32_t a = 0; a < mskp_param_shape(s->graph, (mskp_param){p}, NULL); a++) {
                 size_t n = 0;
-                const uint32_t *list = mskp_plan_param(s->out.plan, (mskp_param){p}, a, &n);
+                const uint32_t *list = mskp_plan_param_kept(s->out.plan, (mskp_param){p}, a, &n);
                 hash = hash_bytes(hash, &n, sizeof n);
                 if (list) hash = hash_bytes(hash, list, n * sizeof *list);
             }
@@ -871,7 +857,7 @@ static uint64_t result_of(stage *s, bool makes_plan)
     return hash_bytes(hash, &s->out, sizeof s->out);
 }
 
-static stage *stage_open(const mskp_host *host)
+static stage *stage_open(const mskp_services *host)
 {
     stage *s = calloc(1, sizeof *s);
     must(s != NULL, "no memory");
@@ -881,7 +867,7 @@ static stage *stage_open(const mskp_host *host)
     describe(&d);
     s->graph = d.graph;
     must(mskp_graph_finish(s->graph, &err) == MSKP_OK, "%s", err.text);
-    mskp_counts count = mskp_count(s->graph);
+    mskp_counts count = mskp_graph_counts(s->graph);
     s->units = count.units, s->params = count.params, s->values = count.values;
     must(s->units <= MOST_UNITS && s->params < MOST_PARAMS && s->values < 64, "a larger network");
     rng r = {21};
@@ -893,10 +879,9 @@ static stage *stage_open(const mskp_host *host)
     float *content = malloc(POOL_BYTES);
     for (size_t i = 0; i < POOL_BYTES / sizeof *content; i++) content[i] = (float)rng_real(&r);
     s->content = (unsigned char *)content;
-    must(mskp_plan_create(s->graph, s->units, s->keep, &s->plan, &s->small, &err) == MSKP_OK, "%s",
+    must(mskp_plan_create(s->graph, mask_of(s->units, s->keep), &s->plan, &s->small, &err) == MSKP_OK, "%s",
          err.text);
-    must(mskp_mask_write(s->graph, s->units, s->keep, sizeof s->mask, s->mask, &s->mask_length,
-                         &err) == MSKP_OK,
+    must(mskp_mask_write(s->graph, mask_of(s->units, s->keep), sizeof s->mask, s->mask, &s->mask_length, &err) == MSKP_OK,
          "%s", err.text);
     return s;
 }
@@ -969,7 +954,7 @@ END_TEST
 /* Without a host: all that malloc gave comes back. */
 START_TEST(malloc_and_free)
 {
-    const mskp_host none = {0};
+    const mskp_services none = {0};
     size_t balance = mallocs - frees, used = mallocs;
     stage *s = stage_open(&none);
     fill_stage(s);
@@ -991,13 +976,13 @@ START_TEST(halves_of_an_allocator_are_refused)
 {
     /* Both or neither: no graph can come of one. */
     heap h = {0};
-    mskp_host host = heap_host(&h);
+    mskp_services host = heap_host(&h);
     host.release = NULL;
     mskp_graph *graph = mskp_graph_create(&host);
     mskp_error err = {.status = MSKP_OK, .text = ""};
     if (graph != NULL) {
         mskp_status status = mskp_graph_finish(graph, &err);
-        must(status == MSKP_BAD_ARGUMENT && err.status == status, "%d", (int)status);
+        must(status == MSKP_ERROR_BAD_ARGUMENT && err.status == status, "%d", (int)status);
         mskp_graph_destroy(graph);
     }
     must(h.live == 0, "%zu blocks that cannot be released", h.live);

@@ -21,7 +21,7 @@ IS_32_BITS(mskp_activation_kind, MSKP_ACTIVATION_32_BITS);
 IS_32_BITS(mskp_pool_kind, MSKP_POOL_32_BITS);
 IS_32_BITS(mskp_combine_kind, MSKP_COMBINE_32_BITS);
 IS_32_BITS(mskp_role, MSKP_ROLE_32_BITS);
-IS_32_BITS(mskp_norm_kind, MSKP_NORM_32_BITS);
+IS_32_BITS(mskp_magnitude, MSKP_NORM_32_BITS);
 IS_32_BITS(mskp_reduce, MSKP_REDUCE_32_BITS);
 IS_32_BITS(mskp_penalty_kind, MSKP_PENALTY_32_BITS);
 IS_32_BITS(mskp_target, MSKP_TARGET_32_BITS);
@@ -158,8 +158,8 @@ START_TEST(nothing_to_do)
 {
     mskp_l1_gradient_f32(0, NULL, NULL, 1, NULL);
     mskp_l1_gradient_f64(0, NULL, NULL, 1, NULL);
-    mskp_l1_shrink_f32(0, NULL, NULL, 1);
-    mskp_l1_shrink_f64(0, NULL, NULL, 1);
+    mskp_l1_prox_f32(0, NULL, NULL, 1);
+    mskp_l1_prox_f64(0, NULL, NULL, 1);
 }
 END_TEST
 

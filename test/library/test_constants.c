@@ -77,7 +77,7 @@ static size_t conv(const maker *m, size_t in, size_t out, size_t kernel, size_t 
     return net_add(m->n, &t);
 }
 
-static size_t normed(const maker *m, size_t in, mskp_norm_layer kind, bool statistics)
+static size_t normed(const maker *m, size_t in, mskp_norm_kind kind, bool statistics)
 {
     net_node t = {.op = NET_NORM, .inputs = 1, .in = {in}, .norm_kind = (int)kind};
     for (int k = 0; k < (statistics ? 4 : 2); k++) t.norm[k] = vector(m, m->n->node[in].channels);
@@ -86,7 +86,7 @@ static size_t normed(const maker *m, size_t in, mskp_norm_layer kind, bool stati
 
 static size_t batch_normed(const maker *m, size_t in)
 {
-    return normed(m, in, MSKP_BATCH_NORM, true);
+    return normed(m, in, MSKP_NORM_BATCH, true);
 }
 
 static size_t active(const maker *m, size_t in, mskp_activation_kind kind)
@@ -107,7 +107,7 @@ static size_t source(const maker *m)
     const net_node t = {
         .op = NET_INPUT, .channels = 2, .nspatial = 2, .spatial = {5, 6}, .named = true};
     const size_t x = net_add(m->n, &t);
-    return active(m, batch_normed(m, conv(m, x, WIDE, 3, 1, true)), MSKP_TANH);
+    return active(m, batch_normed(m, conv(m, x, WIDE, 3, 1, true)), MSKP_ACTIVATION_TANH);
 }
 
 static size_t padded(const maker *m)
@@ -139,7 +139,7 @@ static size_t unreached(const maker *m)
 static size_t twice(const maker *m)
 {
     const size_t x = source(m);
-    return conv(m, joined(m, NET_CONCAT, 0, x, active(m, x, MSKP_SIGMOID)), 2, 3, 1, true);
+    return conv(m, joined(m, NET_CONCAT, 0, x, active(m, x, MSKP_ACTIVATION_SIGMOID)), 2, 3, 1, true);
 }
 
 /* The constant of a stream is another after each block. */
@@ -147,9 +147,9 @@ static size_t stream(const maker *m)
 {
     size_t x = source(m);
     for (int k = 0; k < 3; k++) {
-        size_t y = active(m, batch_normed(m, conv(m, x, 4, 3, 1, false)), MSKP_RELU);
+        size_t y = active(m, batch_normed(m, conv(m, x, 4, 3, 1, false)), MSKP_ACTIVATION_RELU);
         y = batch_normed(m, conv(m, y, WIDE, 3, 1, false));
-        x = active(m, joined(m, NET_COMBINE, MSKP_ADD, x, y), MSKP_SILU);
+        x = active(m, joined(m, NET_COMBINE, MSKP_COMBINE_ADD, x, y), MSKP_ACTIVATION_SILU);
     }
     return conv(m, x, 2, 3, 1, true);
 }
@@ -159,8 +159,8 @@ static size_t gated(const maker *m)
     const size_t x = source(m);
     const net_node pool = {
         .op = NET_POOL, .inputs = 1, .in = {x}, .kind = MSKP_POOL_GLOBAL_AVERAGE};
-    const size_t gate = active(m, conv(m, net_add(m->n, &pool), WIDE, 1, 0, true), MSKP_SIGMOID);
-    return conv(m, joined(m, NET_COMBINE, MSKP_MULTIPLY, x, gate), 2, 1, 0, true);
+    const size_t gate = active(m, conv(m, net_add(m->n, &pool), WIDE, 1, 0, true), MSKP_ACTIVATION_SIGMOID);
+    return conv(m, joined(m, NET_COMBINE, MSKP_COMBINE_MULTIPLY, x, gate), 2, 1, 0, true);
 }
 
 static size_t grouped(const maker *m)
@@ -173,7 +173,7 @@ static size_t depthwise(const maker *m)
 {
     const net_node t = conv_of(m, source(m), WIDE, 3, 1, true, WIDE);
     const size_t x = batch_normed(m, net_add(m->n, &t));
-    return conv(m, active(m, x, MSKP_GELU), 2, 1, 0, true);
+    return conv(m, active(m, x, MSKP_ACTIVATION_GELU), 2, 1, 0, true);
 }
 
 static size_t transposed(const maker *m, size_t kernel)
@@ -210,25 +210,25 @@ static size_t two_means_behind(const maker *m)
 {
     const size_t x = conv(m, source(m), WIDE, 1, 0, false);
     const size_t a = batch_normed(m, x), b = batch_normed(m, x);
-    return conv(m, joined(m, NET_COMBINE, MSKP_ADD, a, b), 2, 1, 0, true);
+    return conv(m, joined(m, NET_COMBINE, MSKP_COMBINE_ADD, a, b), 2, 1, 0, true);
 }
 
 static size_t absorbed(const maker *m)
 {
     const size_t x = conv(m, source(m), WIDE, 1, 0, false);
-    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+    return conv(m, normed(m, x, MSKP_NORM_INSTANCE, false), 2, 1, 0, true);
 }
 
 static size_t border_not_absorbed(const maker *m)
 {
     const size_t x = conv(m, source(m), WIDE, 3, 1, false);
-    return conv(m, normed(m, x, MSKP_INSTANCE_NORM, false), 2, 1, 0, true);
+    return conv(m, normed(m, x, MSKP_NORM_INSTANCE, false), 2, 1, 0, true);
 }
 
 static size_t no_mean_behind(const maker *m)
 {
     const size_t x = conv(m, source(m), WIDE, 1, 0, false);
-    return conv(m, normed(m, x, MSKP_BATCH_NORM, false), 2, 1, 0, true);
+    return conv(m, normed(m, x, MSKP_NORM_BATCH, false), 2, 1, 0, true);
 }
 
 static size_t read_besides(const maker *m)
@@ -251,7 +251,7 @@ static size_t bias_shared(const maker *m)
 {
     const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
     const net_node t = m->n->node[y];
-    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_MULTIPLY, y, net_add(m->n, &t));
 }
 
 static size_t bias_differs(const maker *m)
@@ -259,16 +259,16 @@ static size_t bias_differs(const maker *m)
     const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
     net_node t = conv_of(m, x, 2, 1, 0, false, 1);
     t.bias = m->n->node[y].bias;
-    return joined(m, NET_COMBINE, MSKP_MULTIPLY, y, net_add(m->n, &t));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_MULTIPLY, y, net_add(m->n, &t));
 }
 
 static size_t weight_shared(const maker *m)
 {
     const size_t x = source(m), y = conv(m, x, 2, 3, 1, true);
     net_node t = m->n->node[y];
-    t.in[0] = active(m, x, MSKP_SIGMOID);
+    t.in[0] = active(m, x, MSKP_ACTIVATION_SIGMOID);
     t.bias = vector(m, 2);
-    return joined(m, NET_COMBINE, MSKP_ADD, y, net_add(m->n, &t));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_ADD, y, net_add(m->n, &t));
 }
 
 static size_t average(const maker *m, bool counted, size_t before, size_t after)
@@ -405,7 +405,7 @@ static size_t recurrent(const maker *m, bool read)
                   .named = true,
                   .inputs = 1,
                   .in = {source(m)},
-                  .kind = MSKP_LSTM,
+                  .kind = MSKP_RECURRENT_LSTM,
                   .layers = 1,
                   .dim = 4};
     t.more[0] = net_param_add(m->n, m->r, 2, (const size_t[]){16, WIDE});
@@ -420,21 +420,21 @@ static size_t recurrent(const maker *m, bool read)
 /* Its hidden units, read by nothing but itself. */
 static size_t hidden(const maker *m)
 {
-    return joined(m, NET_COMBINE, MSKP_ADD, recurrent(m, false), recurrent(m, false));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_ADD, recurrent(m, false), recurrent(m, false));
 }
 
 /* Its input, which a padded layer reads, too. */
 static size_t recurrent_input(const maker *m)
 {
     const size_t y = recurrent(m, true);
-    return joined(m, NET_COMBINE, MSKP_ADD, y, conv(m, 4, 2, 3, 1, true));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_ADD, y, conv(m, 4, 2, 3, 1, true));
 }
 
 /* The smaller of a constant and of what is none. */
 static size_t smaller(const maker *m)
 {
     const size_t x = source(m), y = conv(m, 1, WIDE, 1, 0, true);
-    return conv(m, joined(m, NET_COMBINE, MSKP_MINIMUM, x, y), 2, 1, 0, true);
+    return conv(m, joined(m, NET_COMBINE, MSKP_COMBINE_MINIMUM, x, y), 2, 1, 0, true);
 }
 
 static size_t own_grouped(const maker *m)
@@ -444,14 +444,14 @@ static size_t own_grouped(const maker *m)
     return net_add(m->n, &t);
 }
 
-static size_t over_channels(const maker *m, mskp_norm_layer kind, size_t groups)
+static size_t over_channels(const maker *m, mskp_norm_kind kind, size_t groups)
 {
     net_node t = {.op = NET_NORM,
                   .inputs = 1,
                   .in = {source(m)},
                   .norm_kind = (int)kind,
                   .groups = groups,
-                  .grouping = MSKP_GROUPS_TIED,
+                  .grouping = MSKP_GROUPING_TIED,
                   .inexact = true};
     t.norm[0] = vector(m, WIDE);
     return conv(m, net_add(m->n, &t), 2, 1, 0, true);
@@ -459,12 +459,12 @@ static size_t over_channels(const maker *m, mskp_norm_layer kind, size_t groups)
 
 static size_t group_normed(const maker *m)
 {
-    return over_channels(m, MSKP_GROUP_NORM, 2);
+    return over_channels(m, MSKP_NORM_GROUP, 2);
 }
 
 static size_t layer_normed(const maker *m)
 {
-    return over_channels(m, MSKP_LAYER_NORM, 0);
+    return over_channels(m, MSKP_NORM_LAYER, 0);
 }
 
 /* Its bias is added to what hears nothing. */
@@ -473,14 +473,14 @@ static size_t bias_elsewhere(const maker *m)
     const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
     net_node t = conv_of(m, 1, 2, 1, 0, false, 1);
     t.bias = m->n->node[y].bias;
-    return joined(m, NET_COMBINE, MSKP_ADD, y, net_add(m->n, &t));
+    return joined(m, NET_COMBINE, MSKP_COMBINE_ADD, y, net_add(m->n, &t));
 }
 
 static size_t both_norms_behind(const maker *m)
 {
     const size_t x = conv(m, source(m), WIDE, 3, 1, false);
-    const size_t a = batch_normed(m, x), b = normed(m, x, MSKP_INSTANCE_NORM, false);
-    return conv(m, joined(m, NET_COMBINE, MSKP_ADD, a, b), 2, 1, 0, true);
+    const size_t a = batch_normed(m, x), b = normed(m, x, MSKP_NORM_INSTANCE, false);
+    return conv(m, joined(m, NET_COMBINE, MSKP_COMBINE_ADD, a, b), 2, 1, 0, true);
 }
 
 static size_t transposed_wide(const maker *m)
@@ -498,9 +498,9 @@ static size_t gated_nothing(const maker *m)
     const size_t x = net_add(
         m->n, &(net_node){
                   .op = NET_INPUT, .channels = 2, .nspatial = 2, .spatial = {5, 6}, .named = true});
-    const size_t y = conv(m, x, WIDE, 3, 1, false), z = active(m, y, MSKP_TANH);
-    const size_t gate = active(m, conv(m, x, WIDE, 1, 0, true), MSKP_SIGMOID);
-    return conv(m, joined(m, NET_COMBINE, MSKP_MULTIPLY, z, gate), 2, 1, 0, true);
+    const size_t y = conv(m, x, WIDE, 3, 1, false), z = active(m, y, MSKP_ACTIVATION_TANH);
+    const size_t gate = active(m, conv(m, x, WIDE, 1, 0, true), MSKP_ACTIVATION_SIGMOID);
+    return conv(m, joined(m, NET_COMBINE, MSKP_COMBINE_MULTIPLY, z, gate), 2, 1, 0, true);
 }
 
 /* A network of constants alone: padded, they are constants no more. */
@@ -509,7 +509,7 @@ static size_t nothing_enters(const maker *m, size_t pad)
     net_node t = {.op = NET_PARAM, .nspatial = 2, .spatial = {5, 6}};
     t.weight = vector(m, 3);
     size_t x = conv(m, net_add(m->n, &t), WIDE, 3, pad, true);
-    x = active(m, active(m, x, MSKP_ELU), MSKP_TANH);
+    x = active(m, active(m, x, MSKP_ACTIVATION_ELU), MSKP_ACTIVATION_TANH);
     return conv(m, x, 2, 1, 0, true);
 }
 
@@ -541,7 +541,7 @@ static size_t outside_root(const maker *m)
 static size_t unknown_statistics(const maker *m)
 {
     const size_t x = source(m);
-    const size_t y = active(m, normed(m, x, MSKP_BATCH_NORM, false), MSKP_TANH);
+    const size_t y = active(m, normed(m, x, MSKP_NORM_BATCH, false), MSKP_ACTIVATION_TANH);
     return conv(m, y, 2, 1, 0, true);
 }
 
@@ -636,7 +636,7 @@ static void build(trial *t, size_t (*make)(const maker *m))
     t->graph = mskp_graph_create(NULL);
     net_describe(t->net, t->graph, &t->model, t->value);
     REQUIRE(mskp_graph_finish(t->graph, &err) == MSKP_OK, "finish: %s", err.text);
-    t->units = mskp_count(t->graph).units;
+    t->units = mskp_graph_counts(t->graph).units;
 }
 
 /* The first half of a value's channels, as far as some stay. */
@@ -748,16 +748,16 @@ START_TEST(auto_is_the_best)
         make_possible(t.net);
         uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.6);
         uint8_t *kept = arena_get(&t.mem, t.units, 1);
-        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_BARE);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_BARE);
         set_numbers(&values, t.net);
         for (int i = 0; i < 4; i++)
-            REQUIRE_OK(mskp_constants_create(
+            REQUIRE_OK(create_constants(
                 t.graph, t.units, keep,
                 &(mskp_constants_desc){.way = ways[i],
                                        .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER},
                 t.net->params, values.views, kept, &c[i], NULL));
-        for (size_t i = 0; i < mskp_constants_count(c[0]); i++) {
-            for (int y = 0; y < 4; y++) REQUIRE_OK(mskp_constants_get(c[y], i, &r[y], NULL));
+        for (size_t i = 0; i < mskp_constants_consumers(c[0]); i++) {
+            for (int y = 0; y < 4; y++) REQUIRE_OK(mskp_constants_consumer(c[y], i, &r[y], NULL));
             for (int y = 1; y < 4; y++)
                 REQUIRE(r[y].consumer.id == r[0].consumer.id && r[y].live == r[0].live, "order");
             for (int y = 0; y < 2; y++)
@@ -906,7 +906,7 @@ END_TEST
 static mskp_status create(handing *h, const mskp_constants_desc *desc, mskp_error *err)
 {
     mskp_constants *c = NULL;
-    const mskp_status status = mskp_constants_create(
+    const mskp_status status = create_constants(
         h->graph, h->units, h->keep, desc, h->net->params, h->values.views, h->kept, &c, err);
     REQUIRE((status == MSKP_OK) == (c != NULL), "a result where there is none");
     mskp_constants_destroy(c);
@@ -937,21 +937,21 @@ static void put(const handing *h, size_t param, size_t first, double x)
 START_TEST(arguments_are_checked)
 {
     handing h;
-    prepare(&h, padded, MSKP_F64);
+    prepare(&h, padded, MSKP_DTYPE_F64);
     const size_t p = h.net->params, n = h.units;
     mskp_constants *c = NULL;
     mskp_tensor *v = h.values.views;
     mskp_graph *open = mskp_graph_create(NULL);
 #define CREATE(g, n, keep, desc, p, v, kept, c) \
-    mskp_constants_create(g, n, keep, desc, p, v, kept, c, err)
-    REFUSED(&h, CREATE(NULL, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "graph");
-    REFUSED(&h, CREATE(open, n, h.keep, NULL, p, v, h.kept, &c), MSKP_BAD_STATE, "");
-    REFUSED(&h, CREATE(h.graph, n + 1, h.keep, NULL, p, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
-    REFUSED(&h, CREATE(h.graph, n, NULL, NULL, p, v, h.kept, &c), MSKP_BAD_ARGUMENT, "keep");
-    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, NULL, &c), MSKP_BAD_ARGUMENT, "kept");
-    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, h.kept, NULL), MSKP_BAD_ARGUMENT, "const");
-    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, NULL, h.kept, &c), MSKP_BAD_ARGUMENT, "values");
-    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p + 1, v, h.kept, &c), MSKP_OTHER_NETWORK, "");
+    create_constants(g, n, keep, desc, p, v, kept, c, err)
+    REFUSED(&h, CREATE(NULL, n, h.keep, NULL, p, v, h.kept, &c), MSKP_ERROR_BAD_ARGUMENT, "graph");
+    REFUSED(&h, CREATE(open, n, h.keep, NULL, p, v, h.kept, &c), MSKP_ERROR_BAD_STATE, "");
+    REFUSED(&h, CREATE(h.graph, n + 1, h.keep, NULL, p, v, h.kept, &c), MSKP_ERROR_OTHER_NETWORK, "");
+    REFUSED(&h, CREATE(h.graph, n, NULL, NULL, p, v, h.kept, &c), MSKP_ERROR_BAD_ARGUMENT, "keep");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, NULL, &c), MSKP_ERROR_BAD_ARGUMENT, "kept");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, v, h.kept, NULL), MSKP_ERROR_BAD_ARGUMENT, "const");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p, NULL, h.kept, &c), MSKP_ERROR_BAD_ARGUMENT, "values");
+    REFUSED(&h, CREATE(h.graph, n, h.keep, NULL, p + 1, v, h.kept, &c), MSKP_ERROR_OTHER_NETWORK, "");
     mskp_graph_destroy(open);
     static const struct {
         mskp_constants_desc desc;
@@ -964,28 +964,28 @@ START_TEST(arguments_are_checked)
                  {{.merge_above = NAN}, "merge_above"},
                  {{.reserved = {0, 0, 0, 1}}, "reserved"}};
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
-        REFUSED(&h, create(&h, &descs[i].desc, err), MSKP_BAD_ARGUMENT, descs[i].word);
+        REFUSED(&h, create(&h, &descs[i].desc, err), MSKP_ERROR_BAD_ARGUMENT, descs[i].word);
 
-    REQUIRE_OK(mskp_constants_create(h.graph, n, h.keep, NULL, p, v, h.kept, &c, NULL));
+    REQUIRE_OK(create_constants(h.graph, n, h.keep, NULL, p, v, h.kept, &c, NULL));
     mskp_constants_report r = {.folded = 77};
-    REFUSED(&h, mskp_constants_get(c, 1, &r, err), MSKP_BAD_ARGUMENT, "no report 1, only 1");
-    REFUSED(&h, mskp_constants_get(NULL, 0, &r, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_get(c, 0, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_total(NULL, &r, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_total(c, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_carriers(c, n + 1, h.kept, err), MSKP_OTHER_NETWORK, "");
-    REFUSED(&h, mskp_constants_carriers(NULL, n, h.kept, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_carriers(c, n, NULL, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_apply(NULL, p, v, err), MSKP_BAD_ARGUMENT, "NULL");
-    REFUSED(&h, mskp_constants_apply(c, p + 1, v, err), MSKP_OTHER_NETWORK, "");
-    REFUSED(&h, mskp_constants_apply(c, p, NULL, err), MSKP_BAD_ARGUMENT, "values");
-    REQUIRE(r.folded == 77 && mskp_constants_count(c) == 1 && mskp_constants_count(NULL) == 0,
+    REFUSED(&h, mskp_constants_consumer(c, 1, &r, err), MSKP_ERROR_BAD_ARGUMENT, "no report 1, only 1");
+    REFUSED(&h, mskp_constants_consumer(NULL, 0, &r, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_consumer(c, 0, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(NULL, &r, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, mskp_constants_total(c, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, get_carriers(c, n + 1, h.kept, err), MSKP_ERROR_OTHER_NETWORK, "");
+    REFUSED(&h, get_carriers(NULL, n, h.kept, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, get_carriers(c, n, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, apply_constants(NULL, p, v, err), MSKP_ERROR_BAD_ARGUMENT, "NULL");
+    REFUSED(&h, apply_constants(c, p + 1, v, err), MSKP_ERROR_OTHER_NETWORK, "");
+    REFUSED(&h, apply_constants(c, p, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "values");
+    REQUIRE(r.folded == 77 && mskp_constants_consumers(c) == 1 && mskp_constants_consumers(NULL) == 0,
             "a report was touched");
     mskp_constants_destroy(NULL);
     mskp_constants_destroy(c);
     /* The mask may be its own result. */
     memcpy(h.kept, h.keep, n);
-    REQUIRE_OK(mskp_constants_create(h.graph, n, h.kept, NULL, p, v, h.kept, &c, NULL));
+    REQUIRE_OK(create_constants(h.graph, n, h.kept, NULL, p, v, h.kept, &c, NULL));
     /* Of units that can carry as much, the first does. */
     for (size_t u = 0, first = 1; u < n; u++) {
         REQUIRE(h.kept[u] == (h.keep[u] || first), "unit %zu", u);
@@ -1005,7 +1005,7 @@ START_TEST(values_are_checked)
     static const char *const weight_is[] = {
         "p7: element 1,0,0,0 is nan", "p7: element 1,0,0,0 is inf", "p7: element 1,0,0,0 is -inf"};
     handing h;
-    prepare(&h, padded, MSKP_F64);
+    prepare(&h, padded, MSKP_DTYPE_F64);
     static const char *const bias_is[] = {"p8: element 1 is nan", "p8: element 1 is inf",
                                           "p8: element 1 is -inf"};
     const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
@@ -1014,15 +1014,15 @@ START_TEST(values_are_checked)
     REQUIRE(!h.keep[units[0]] && h.keep[units[WIDE - 1]], "another mask");
     for (size_t i = 0; i < 3; i++) {
         put(&h, shift, 0, odd[i]);
-        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, shift_is[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_ERROR_BAD_NUMBER, shift_is[i]);
         put(&h, shift, 0, 0.5);
         put(&h, weight, 1, odd[i]);
-        REFUSED(&h, create(&h, NULL, err), MSKP_BAD_NUMBER, weight_is[i]);
+        REFUSED(&h, create(&h, NULL, err), MSKP_ERROR_BAD_NUMBER, weight_is[i]);
         put(&h, weight, 1, 0.5);
         /* What a constant is added to. */
         put(&h, bias, 1, odd[i]);
         REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
-                MSKP_BAD_NUMBER, bias_is[i]);
+                MSKP_ERROR_BAD_NUMBER, bias_is[i]);
         put(&h, bias, 1, 0.5);
         /* What no constant depends on is not read: the last filter's last weight. */
         const size_t first = h.net->node[2].weight;
@@ -1036,30 +1036,30 @@ START_TEST(values_are_checked)
     }
     const mskp_tensor was = h.values.views[weight];
     h.values.views[weight].data = NULL;
-    REFUSED(&h, create(&h, NULL, err), MSKP_NO_DATA, "no data");
+    REFUSED(&h, create(&h, NULL, err), MSKP_ERROR_NO_DATA, "no data");
     h.values.views[weight] = was;
-    h.values.views[shift].dtype = MSKP_BYTES_8;
-    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "holds no numbers");
-    h.values.views[shift].dtype = MSKP_F64;
+    h.values.views[shift].dtype = MSKP_DTYPE_BYTES_8;
+    REFUSED(&h, create(&h, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "holds no numbers");
+    h.values.views[shift].dtype = MSKP_DTYPE_F64;
     h.values.views[0].data = was.data;
-    REFUSED(&h, create(&h, NULL, err), MSKP_BAD_ARGUMENT, "entry 0");
+    REFUSED(&h, create(&h, NULL, err), MSKP_ERROR_BAD_ARGUMENT, "entry 0");
     h.values.views[0].data = NULL;
 
     mskp_constants *c = NULL;
-    REQUIRE_OK(mskp_constants_create(h.graph, h.units, h.keep, NULL, h.net->params, h.values.views,
+    REQUIRE_OK(create_constants(h.graph, h.units, h.keep, NULL, h.net->params, h.values.views,
                                      h.kept, &c, NULL));
     h.values.views[shift].data = NULL;
-    REFUSED(&h, mskp_constants_apply(c, h.net->params, h.values.views, err), MSKP_NO_DATA, "");
+    REFUSED(&h, apply_constants(c, h.net->params, h.values.views, err), MSKP_ERROR_NO_DATA, "");
     mskp_constants_destroy(c);
     trial_end(&h.t);
 
     /* A hundred times 60,000 in half precision: as a sum of a bias, and of a column. */
     for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
-        prepare(&h, way == MSKP_CONSTANTS_FOLD ? transposed_point : upsampled, MSKP_F16);
+        prepare(&h, way == MSKP_CONSTANTS_FOLD ? transposed_point : upsampled, MSKP_DTYPE_F16);
         for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[5].weight, i, 60000);
         for (size_t i = 0; i < WIDE; i++) put(&h, h.net->node[3].norm[1], i, 3);
         REFUSED(&h, create(&h, &(mskp_constants_desc){.way = (mskp_constants_way)way}, err),
-                MSKP_BAD_NUMBER, "does not fit F16");
+                MSKP_ERROR_BAD_NUMBER, "does not fit F16");
         REQUIRE_OK(create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_DROP}, NULL));
         trial_end(&h.t);
     }
@@ -1071,8 +1071,8 @@ START_TEST(elements_are_named)
 {
     for (int style = 0; style < VIEW_STYLES; style++) {
         handing h;
-        prepare(&h, padded, MSKP_F32);
-        h.values = set_make(&h.t.mem, &h.t.r, h.net, MSKP_F32, (view_style)style);
+        prepare(&h, padded, MSKP_DTYPE_F32);
+        h.values = set_make(&h.t.mem, &h.t.r, h.net, MSKP_DTYPE_F32, (view_style)style);
         set_numbers(&h.values, h.net);
         const size_t weight = h.net->node[5].weight;
         const size_t *shape = h.net->param[weight].shape;
@@ -1086,7 +1086,7 @@ START_TEST(elements_are_named)
             (void)snprintf(sentence, sizeof sentence, "p7: element %zu,%zu,%zu,%zu is nan", i[0],
                            i[1], i[2], i[3]);
             REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
-                    MSKP_BAD_NUMBER, sentence);
+                    MSKP_ERROR_BAD_NUMBER, sentence);
             view_set(&v, i, was);
             named++;
         } while (next_index(4, shape, i));
@@ -1102,7 +1102,7 @@ static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
 {
     mskp_constants *c = NULL;
     const mskp_constants_desc desc = {.way = way, .zeroed = zeroed};
-    REQUIRE_OK(mskp_constants_create(h->graph, h->units, h->keep, &desc, h->net->params,
+    REQUIRE_OK(create_constants(h->graph, h->units, h->keep, &desc, h->net->params,
                                      h->values.views, h->kept, &c, NULL));
     return c;
 }
@@ -1110,7 +1110,7 @@ static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
 static mskp_status apply(const handing *h, const mskp_constants *c, const set *values,
                          mskp_error *err)
 {
-    return mskp_constants_apply(c, h->net->params, values->views, err);
+    return apply_constants(c, h->net->params, values->views, err);
 }
 
 static double got(const set *s, const net *n, size_t param, size_t first)
@@ -1128,19 +1128,19 @@ START_TEST(copies_are_accepted)
         handing h;
         net numbers;
         double folded[3];
-        prepare(&h, padded, MSKP_F32);
+        prepare(&h, padded, MSKP_DTYPE_F32);
         const size_t bias = h.net->node[5].bias;
         put(&h, bias, 0, -0.0);
         mskp_constants *c = made(&h, (mskp_constants_way)way, 0);
         set_read(&h.values, &h.t.mem, h.net, &numbers);
         put(&h, bias, 0, 0);
-        set copies[3] = {set_make(&h.t.mem, &h.t.r, h.net, MSKP_F32, VIEW_WILD),
-                         set_make(&h.t.mem, &h.t.r, h.net, MSKP_F64, VIEW_PERMUTED), h.values};
+        set copies[3] = {set_make(&h.t.mem, &h.t.r, h.net, MSKP_DTYPE_F32, VIEW_WILD),
+                         set_make(&h.t.mem, &h.t.r, h.net, MSKP_DTYPE_F64, VIEW_PERMUTED), h.values};
         for (size_t i = 0; i < 3; i++) {
             mskp_error err = {0};
             if (i < 2) set_numbers(&copies[i], &numbers);
             REQUIRE(apply(&h, c, &copies[i], &err) == MSKP_OK, "copy %zu: %s", i, err.text);
-            REQUIRE(apply(&h, c, &copies[i], &err) == MSKP_BAD_STATE, "copy %zu twice", i);
+            REQUIRE(apply(&h, c, &copies[i], &err) == MSKP_ERROR_BAD_STATE, "copy %zu twice", i);
             folded[i] = got(&copies[i], h.net, bias, 0);
         }
         REQUIRE(fabs(folded[0] - folded[1]) < 1e-6 && !(folded[2] < folded[0]) &&
@@ -1168,7 +1168,7 @@ START_TEST(what_was_trained_on_is_refused)
 {
     for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
         handing h;
-        prepare(&h, padded, MSKP_F64);
+        prepare(&h, padded, MSKP_DTYPE_F64);
         const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
         const size_t written = way == MSKP_CONSTANTS_FOLD ? reads->bias : reads->weight;
         const char *name = way == MSKP_CONSTANTS_FOLD ? "p8: element " : "p7: element ";
@@ -1179,10 +1179,10 @@ START_TEST(what_was_trained_on_is_refused)
             char numbers[120]; /* both, so that they can be told apart */
             snprintf(numbers, sizeof numbers, " is %.*g, mskp_constants_create has seen %.*g;",
                      digits_of(nextafter(was, 9)), nextafter(was, 9), digits_of(was), was);
-            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, name);
-            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, numbers);
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, name);
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, numbers);
             put(&h, written, i, (double)NAN);
-            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_NUMBER, "is nan");
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_NUMBER, "is nan");
             put(&h, written, i, was);
         }
         /* Zeroed by the host, as was asked for; and a norm that stays. */
@@ -1201,7 +1201,7 @@ START_TEST(shared_memory_is_refused)
 {
     handing h;
     double both[4 * WIDE];
-    prepare(&h, padded, MSKP_F64);
+    prepare(&h, padded, MSKP_DTYPE_F64);
     const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
     mskp_tensor *v = h.values.views;
     mskp_constants *c = made(&h, MSKP_CONSTANTS_FOLD, 0);
@@ -1210,21 +1210,21 @@ START_TEST(shared_memory_is_refused)
         both[i] = got(&h.values, h.net, reads->bias, i % 2);
     /* The bias among the variances, in front of them, behind them. */
     for (size_t i = 0; i < WIDE - 1; i++) {
-        v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_F64};
-        v[reads->bias] = (mskp_tensor){.data = both + 2 * (i / 2), .dtype = MSKP_F64};
-        REFUSED(&h, apply(&h, c, &h.values, err), MSKP_OVERLAP,
+        v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_DTYPE_F64};
+        v[reads->bias] = (mskp_tensor){.data = both + 2 * (i / 2), .dtype = MSKP_DTYPE_F64};
+        REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_OVERLAP,
                 "p8 would be written, and shares memory with p6");
         mskp_constants *again = made(&h, MSKP_CONSTANTS_FOLD, 0);
         mskp_constants_destroy(again);
     }
     /* What is not written may share: here the two statistics, which nothing reads. */
-    v[norm->norm[2]] = v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_F64};
+    v[norm->norm[2]] = v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_DTYPE_F64};
     /* In the gaps of what else there is. */
     v[reads->bias] = (mskp_tensor){
-        .data = both + 2 * WIDE, .dtype = MSKP_F64, .ndim = 1, .shape = {2}, .stride = {2}};
+        .data = both + 2 * WIDE, .dtype = MSKP_DTYPE_F64, .ndim = 1, .shape = {2}, .stride = {2}};
     v[norm->norm[1]] = (mskp_tensor){
-        .data = both + 2 * WIDE - 1, .dtype = MSKP_F64, .ndim = 1, .shape = {WIDE}, .stride = {2}};
-    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_STATE, "p8");
+        .data = both + 2 * WIDE - 1, .dtype = MSKP_DTYPE_F64, .ndim = 1, .shape = {WIDE}, .stride = {2}};
+    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, "p8");
     both[2 * WIDE + 2] = both[1];
     REQUIRE_OK(apply(&h, c, &h.values, NULL));
     v[reads->bias] = bias;
@@ -1232,7 +1232,7 @@ START_TEST(shared_memory_is_refused)
     /* Also a tensor that is not touched must fit what it is said to be. */
     v[norm->norm[0]].ndim = 1;
     v[norm->norm[0]].shape[0] = WIDE + 1;
-    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_BAD_SHAPE, "p3 (values): axis 0");
+    REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_SHAPE, "p3 (values): axis 0");
     v[norm->norm[0]] = scale;
     REQUIRE_OK(apply(&h, c, &h.values, NULL));
     mskp_constants_destroy(c);
@@ -1245,7 +1245,7 @@ START_TEST(as_the_header_shows)
 {
     handing h;
     mskp_error err = {0};
-    prepare(&h, padded, MSKP_F64);
+    prepare(&h, padded, MSKP_DTYPE_F64);
     const mskp_graph *graph = h.graph;
     const size_t units = h.units, params = h.net->params;
     mskp_tensor *values = h.values.views;
@@ -1257,22 +1257,22 @@ START_TEST(as_the_header_shows)
     mskp_graph *small = NULL;
     REQUIRE(units <= 64, "%zu units", units);
 
-    mskp_constants_create(graph, units, keep, NULL, params, values, kept, &constants, &err);
+    create_constants(graph, units, keep, NULL, params, values, kept, &constants, &err);
     mskp_constants_total(constants, &total, &err);
     if (total.bound <= tolerable) {
-        mskp_constants_apply(constants, params, values, &err);
-        mskp_constants_carriers(constants, units, carrier, &err);
-        mskp_plan_create(graph, units, kept, &plan, &small, &err);
+        apply_constants(constants, params, values, &err);
+        get_carriers(constants, units, carrier, &err);
+        mskp_plan_create(graph, mask_of(units, kept), &plan, &small, &err);
         for (size_t u = 0, n = 0; u < units; u++)
             if (kept[u]) locked[n++] = carrier[u];
-        mskp_plan_cut(plan, params, 1, &(mskp_move){values, NULL}, &err);
+        cut_by_id(plan, params, 1, &(move_by_id){values, NULL}, &err);
     }
     REQUIRE(!err.status && plan && total.carriers == 1, "%s", err.text);
 
-    const size_t left = mskp_count(small).units;
+    const size_t left = mskp_graph_counts(small).units;
     double scores[64] = {0};
     const mskp_rule rule = {.remove_fraction = 1 - 1 / (double)left, .locked = locked};
-    REQUIRE(mskp_select(small, left, scores, &rule, next, NULL, &err) == MSKP_OK, "%s", err.text);
+    REQUIRE(mskp_select(small, scores_of(left, scores), &rule, mask_of(left, next), NULL, &err) == MSKP_OK, "%s", err.text);
     for (size_t u = 0; u < left; u++)
         REQUIRE(next[u] == locked[u] && locked[u] == (u == 0), "unit %zu", u);
     mskp_plan_destroy(plan);
@@ -1290,7 +1290,7 @@ END_TEST
 /* What is written is what doubles would be, rounded once. */
 START_TEST(dtypes_round_once)
 {
-    static const mskp_dtype dtypes[] = {MSKP_F32, MSKP_F16, MSKP_BF16};
+    static const mskp_dtype dtypes[] = {MSKP_DTYPE_F32, MSKP_DTYPE_F16, MSKP_DTYPE_BF16};
     size_t changed = 0;
     for (size_t k = 0; k < test_count(300); k++) {
         const mskp_dtype dtype = dtypes[k % 3];
@@ -1300,20 +1300,20 @@ START_TEST(dtypes_round_once)
         uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.5);
         uint8_t *kept = arena_get(&t.mem, t.units, 1), *same = arena_get(&t.mem, t.units, 1);
         set narrow = set_make(&t.mem, &t.r, t.net, dtype, VIEW_STYLES);
-        set wide = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set wide = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
         net rounded;
         make_possible(t.net);
         set_numbers(&narrow, t.net);
         set_read(&narrow, &t.mem, t.net, &rounded);
         set_numbers(&wide, &rounded);
         const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
-        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, narrow.views,
+        REQUIRE_OK(create_constants(t.graph, t.units, keep, &desc, t.net->params, narrow.views,
                                          kept, &a, NULL));
-        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, t.net->params, wide.views,
+        REQUIRE_OK(create_constants(t.graph, t.units, keep, &desc, t.net->params, wide.views,
                                          same, &b, NULL));
         REQUIRE(memcmp(kept, same, t.units) == 0, "another mask");
-        REQUIRE_OK(mskp_constants_apply(a, t.net->params, narrow.views, NULL));
-        REQUIRE_OK(mskp_constants_apply(b, t.net->params, wide.views, NULL));
+        REQUIRE_OK(apply_constants(a, t.net->params, narrow.views, NULL));
+        REQUIRE_OK(apply_constants(b, t.net->params, wide.views, NULL));
         net x, y;
         set_read(&narrow, &t.mem, t.net, &x);
         set_read(&wide, &t.mem, t.net, &y);
@@ -1342,7 +1342,7 @@ START_TEST(long_axes)
     const mskp_param table = mskp_parameter(g, "table", 1, &four);
     const mskp_param up = mskp_parameter(g, "up", 3, (size_t[]){4, 1, 2});
     const mskp_param padded_by_two = mskp_parameter(g, "padded", 3, (size_t[]){1, 4, 3});
-    const mskp_value x = mskp_param_value(g, "x", table, 0, MSKP_ROLE_FILTER, 1, &positions);
+    const mskp_value x = mskp_param_operand(g, "x", table, 0, MSKP_ROLE_FILTER, 1, &positions);
     mskp_output(g, mskp_conv_transposed(g, "a", x, &(mskp_conv_desc){.weight = up, .stride = {2}}));
     mskp_output(
         g, mskp_conv(g, "b", x, &(mskp_conv_desc){.weight = padded_by_two, .pad_before = {2}}));
@@ -1351,18 +1351,18 @@ START_TEST(long_axes)
     const double numbers[4] = {2, 3, 5, 7}, a[8] = {1, -2, 3, 4, 1, 1, 1, 1};
     const double b[12] = {1, 2, -4, 1, 1, 1, 0, 0, 0, 0, 0, 0};
     const mskp_tensor values[4] = {{0},
-                                   {.data = (void *)(uintptr_t)numbers, .dtype = MSKP_F64},
-                                   {.data = (void *)(uintptr_t)a, .dtype = MSKP_F64},
-                                   {.data = (void *)(uintptr_t)b, .dtype = MSKP_F64}};
+                                   {.data = (void *)(uintptr_t)numbers, .dtype = MSKP_DTYPE_F64},
+                                   {.data = (void *)(uintptr_t)a, .dtype = MSKP_DTYPE_F64},
+                                   {.data = (void *)(uintptr_t)b, .dtype = MSKP_DTYPE_F64}};
     const uint8_t keep[4] = {0, 0, 1, 1};
     uint8_t kept[4];
     mskp_constants *c = NULL;
     mskp_constants_report r[2];
     const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_DROP};
-    ck_assert_msg(!mskp_constants_create(g, 4, keep, &desc, 3, values, kept, &c, &err), "%s",
+    ck_assert_msg(!create_constants(g, 4, keep, &desc, 3, values, kept, &c, &err), "%s",
                   err.text);
-    ck_assert_uint_eq(mskp_constants_count(c), 2);
-    for (size_t i = 0; i < 2; i++) ck_assert_int_eq(mskp_constants_get(c, i, &r[i], &err), MSKP_OK);
+    ck_assert_uint_eq(mskp_constants_consumers(c), 2);
+    for (size_t i = 0; i < 2; i++) ck_assert_int_eq(mskp_constants_consumer(c, i, &r[i], &err), MSKP_OK);
     /* Taps 2 * 1 + 3 * 3 = 11 and 2 * -2 + 3 * 4 = 8: one at a time, but that was not looked at. */
     ck_assert_double_eq_tol(r[0].bound, 19, 1e-9);
     /* Taps 5, 7, -5: the last alone, the last two, all. */
@@ -1412,7 +1412,7 @@ START_TEST(primitives_hinder_folding)
         if (own == OWN_ZERO_IF) mskp_zero_if(g, y, MSKP_ROLE_FILTER);
         if (own == OWN_ATTACH) mskp_attach(g, bias, y);
         if (own == OWN_BIND) mskp_bind(g, bias, 0, MSKP_ROLE_SCALE, y);
-        if (own == OWN_OPAQUE) (void)mskp_opaque(g, "odd", "odd", 1, &y, 1, 0, NULL);
+        if (own == OWN_OPAQUE) (void)mskp_opaque(g, "odd", &(mskp_opaque_desc){"odd", 1, &y, 1, 0, NULL});
         if (own == OWN_BIAS) mskp_bind(g, bias, 0, MSKP_ROLE_OTHER, side);
         if (own == OWN_BIAS_ATTACHED) mskp_attach(g, bias, side);
         if (own == OWN_MEAN) mskp_attach(g, mean, side);
@@ -1422,21 +1422,21 @@ START_TEST(primitives_hinder_folding)
         ck_assert_msg(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
         const uint32_t *units = mskp_value_units(g, x, NULL);
         uint8_t keep[8], kept[8];
-        const size_t n = mskp_count(g).units;
+        const size_t n = mskp_graph_counts(g).units;
         ck_assert_uint_le(n, sizeof keep);
         memset(keep, 1, n);
         keep[units[0]] = keep[units[1]] = 0;
         mskp_tensor values[7] = {{0}};
         for (int p = 1; p <= 6; p++)
             values[p] = (mskp_tensor){.data = (void *)(uintptr_t)(p == 1 ? numbers : numbers + 8),
-                                      .dtype = MSKP_F64};
+                                      .dtype = MSKP_DTYPE_F64};
         mskp_constants *c = NULL;
         mskp_constants_report r;
         const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_FOLD};
-        ck_assert_msg(!mskp_constants_create(g, n, keep, &desc, 6, values, kept, &c, &err), "%s",
+        ck_assert_msg(!create_constants(g, n, keep, &desc, 6, values, kept, &c, &err), "%s",
                       err.text);
-        ck_assert_int_eq(mskp_constants_get(c, 0, &r, &err), MSKP_OK);
-        ck_assert_uint_eq(mskp_constants_count(c), 1);
+        ck_assert_int_eq(mskp_constants_consumer(c, 0, &r, &err), MSKP_OK);
+        ck_assert_uint_eq(mskp_constants_consumers(c), 1);
         ck_assert_msg(r.folded == (own ? 0 : 2) && r.dropped == (own ? 2 : 0), "own %d: %zu folded",
                       own, r.folded);
         ck_assert_msg(r.into.id == (own ? 0 : mean.id), "own %d: into %u", own, r.into.id);
@@ -1495,7 +1495,7 @@ START_TEST(carriers_have_statistics)
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     mskp_tensor values[7] = {{0}};
     for (int p = 1; p <= 6; p++)
-        values[p] = (mskp_tensor){.data = (void *)(uintptr_t)ones, .dtype = MSKP_F64};
+        values[p] = (mskp_tensor){.data = (void *)(uintptr_t)ones, .dtype = MSKP_DTYPE_F64};
     values[scale.id].data = (void *)(uintptr_t)scales;
     values[variance.id].data = variances;
     for (int k = 0; k < 3; k++) {
@@ -1506,9 +1506,9 @@ START_TEST(carriers_have_statistics)
         if (k == 1) variances[0] = (double)NAN;
         if (k == 2) values[variance.id].data = NULL; /* not here: not looked at */
         const mskp_status status =
-            mskp_constants_create(g, 4, keep, NULL, 6, values, kept, &c, &err);
+            create_constants(g, 4, keep, NULL, 6, values, kept, &c, &err);
         if (k == 1) {
-            ck_assert_int_eq(status, MSKP_BAD_NUMBER);
+            ck_assert_int_eq(status, MSKP_ERROR_BAD_NUMBER);
             ck_assert_msg(strstr(err.text, "variance") != NULL, "%s", err.text);
             ck_assert_uint_eq(kept[0], 7);
             continue;
@@ -1537,15 +1537,15 @@ START_TEST(merging_by_share)
     mskp_output(g, mskp_linear(g, "y", x, v, (mskp_param){0}));
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     const mskp_tensor values[4] = {{0},
-                                   {.data = (void *)(uintptr_t)filters, .dtype = MSKP_F64},
-                                   {.data = (void *)(uintptr_t)biases, .dtype = MSKP_F64},
-                                   {.data = (void *)(uintptr_t)columns, .dtype = MSKP_F64}};
+                                   {.data = (void *)(uintptr_t)filters, .dtype = MSKP_DTYPE_F64},
+                                   {.data = (void *)(uintptr_t)biases, .dtype = MSKP_DTYPE_F64},
+                                   {.data = (void *)(uintptr_t)columns, .dtype = MSKP_DTYPE_F64}};
     for (int k = 0; k < 2; k++) {
         uint8_t keep[4] = {0, 1, 1, 1}, kept[4];
         mskp_constants *c = NULL;
         mskp_constants_report r;
         const mskp_constants_desc desc = {.merge_above = k ? 0.401 : 0.399};
-        ck_assert_int_eq(mskp_constants_create(g, 4, keep, &desc, 3, values, kept, &c, NULL), 0);
+        ck_assert_int_eq(create_constants(g, 4, keep, &desc, 3, values, kept, &c, NULL), 0);
         ck_assert_int_eq(mskp_constants_total(c, &r, NULL), MSKP_OK);
         ck_assert_uint_eq(r.merged, k ? 0 : 1);
         ck_assert_uint_eq(r.dropped, k ? 1 : 0);

@@ -1,5 +1,5 @@
 /*
- * Surgery on views, against brute force: mskp_plan_views, mskp_plan_cut, mskp_take.
+ * Surgery on views, against brute force: mskp_plan_views, mskp_plan_cut, mskp_gather.
  *
  * Every test compares whole memory images: what the call has to write is written there, and every
  * other byte is as before. Buffers lie between guard pages.
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const mskp_dtype sizes[5] = {MSKP_BYTES_1, MSKP_BYTES_2, MSKP_BYTES_4, MSKP_BYTES_8,
-                                    MSKP_BYTES_16};
+static const mskp_dtype sizes[5] = {MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8,
+                                    MSKP_DTYPE_BYTES_16};
 
 /* ---- All small shapes, layouts and masks ---- */
 
@@ -65,7 +65,7 @@ static void lay_out(exhaustive *x, rng *r)
 static void cut_all_layouts(exhaustive *x, size_t d, const kept_indices *kept)
 {
     mskp_tensor views[LAYOUTS][2], small[2], after;
-    mskp_move moves[LAYOUTS];
+    move_by_id moves[LAYOUTS];
     size_t bytes = x->bytes[d], shift = (x->memory.size - bytes) / 16 * 16;
     if (x->plans % 2) shift = 0;
     unsigned char *memory = x->memory.start + shift;
@@ -75,10 +75,10 @@ static void cut_all_layouts(exhaustive *x, size_t d, const kept_indices *kept)
         views[i][0] = (mskp_tensor){0};
         views[i][1] = x->full[d][i];
         views[i][1].data = (unsigned char *)views[i][1].data + shift;
-        moves[i] = (mskp_move){views[i], NULL};
+        moves[i] = (move_by_id){views[i], NULL};
     }
     mskp_error err = untouched;
-    mskp_status status = mskp_plan_cut(x->net.plan, 1, x->layouts, moves, &err);
+    mskp_status status = cut_by_id(x->net.plan, 1, x->layouts, moves, &err);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
     must_be_untouched(&err);
     for (size_t i = 0; i < x->layouts; i++) {
@@ -89,7 +89,7 @@ static void cut_all_layouts(exhaustive *x, size_t d, const kept_indices *kept)
         must(views_agree(&got, &after), "layout %zu of %zu", i, x->layouts);
         view_gather(&from[1], kept, memory, x->before[d], &after, memory, x->image);
         if (x->plans % 5 == d) {
-            status = mskp_plan_views(x->net.plan, 1, from, small, &err);
+            status = mskp_plan_views(x->net.plan, set_by_id(1, from), set_by_id(1, small), &err);
             must(status == MSKP_OK, "%d: %s", (int)status, err.text);
             got = view_resolved(small[1], x->ndim, kept->n);
             must(views_agree(&got, &after), "layout %zu of %zu", i, x->layouts);
@@ -145,7 +145,7 @@ START_TEST(every_small_view)
             for (uint32_t a = 0; a < x->ndim; a++)
                 mskp_bind(graph, param, a, 0, mskp_fresh(graph, NULL, shape[a], 0, NULL));
             x->net = (network){.graph = network_finish(graph), .params = 1};
-            x->net.units = mskp_count(graph).units;
+            x->net.units = mskp_graph_counts(graph).units;
             size_t index[MSKP_MAX_DIMS];
             memcpy(index, x->shape, sizeof index);
             memcpy(x->shape, shape, x->ndim * sizeof *shape);
@@ -209,16 +209,16 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     poison.ndim = 0;
     poison.elements = 0;
     mskp_tensor from[2] = {poison, abbreviated(r, resolved)};
-    mskp_move move = {from, NULL};
+    move_by_id move = {from, NULL};
     mskp_error err = untouched;
 
     /* Where it will lie; over itself, too. */
     memset(small, 0x5a, sizeof small);
     small[0] = poison;
     memcpy(views, from, sizeof from);
-    must(mskp_plan_views(n->plan, 1, from, small, &err) == MSKP_OK, "%s", err.text);
+    must(mskp_plan_views(n->plan, set_by_id(1, from), set_by_id(1, small), &err) == MSKP_OK, "%s", err.text);
     must(memcmp(&small[0], &poison, sizeof poison) == 0, "entry 0 was written");
-    must(mskp_plan_views(n->plan, 1, views, views, &err) == MSKP_OK, "%s", err.text);
+    must(mskp_plan_views(n->plan, set_by_id(1, views), set_by_id(1, views), &err) == MSKP_OK, "%s", err.text);
     must(memcmp(&views[0], &poison, sizeof poison) == 0, "entry 0 was written");
     mskp_tensor got = view_resolved(small[1], after.ndim, after.shape);
     must(views_agree(&got, &after), "not where the rule says");
@@ -238,7 +238,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     memcpy(views, from, sizeof from);
     memcpy(small, target, sizeof target);
     guarded_write(a, false);
-    mskp_status status = mskp_plan_cut(n->plan, 1, 1, &move, &err);
+    mskp_status status = cut_by_id(n->plan, 1, 1, &move, &err);
     guarded_write(a, true);
     if (view_nested(&to)) {
         must(status == MSKP_OK, "%d: %s", (int)status, err.text);
@@ -246,7 +246,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
         view_gather(resolved, kept, a.start, before, &to, b.start, image);
         counts[0]++;
     } else {
-        must_be_refused(status, MSKP_OVERLAP, &err);
+        must_be_refused(status, MSKP_ERROR_OVERLAP, &err);
         err = untouched;
         counts[1]++;
     }
@@ -261,7 +261,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     move.to = NULL;
     bool whole = keeps_all(resolved, kept);
     if (whole) guarded_write(a, false);
-    status = mskp_plan_cut(n->plan, 1, 1, &move, &err);
+    status = cut_by_id(n->plan, 1, 1, &move, &err);
     if (whole) guarded_write(a, true);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
     must_be_untouched(&err);
@@ -282,7 +282,7 @@ START_TEST(random_views)
         network_random(&r, &n, 1, rng_chance(&r, 8) ? 300 : 60);
         kept_of(&n, (mskp_param){1}, &kept);
         size_t shape[MSKP_MAX_DIMS], offset;
-        uint32_t ndim = mskp_param_info(n.graph, (mskp_param){1}, NULL, shape);
+        uint32_t ndim = mskp_param_shape(n.graph, (mskp_param){1}, shape);
         mskp_dtype dtype = every_dtype[rng_below(&r, DTYPES)];
         layout_kind layout = (layout_kind)rng_below(&r, 3);
         mskp_tensor view = view_random_layout(&r, layout, dtype, ndim, shape);
@@ -303,11 +303,11 @@ START_TEST(random_views)
             memset(small, 0x5a, sizeof small);
             memcpy(kept_small, small, sizeof small);
             mskp_error err = untouched;
-            must_be_refused(mskp_plan_views(n.plan, 1, from, small, &err), MSKP_OVERLAP, &err);
+            must_be_refused(mskp_plan_views(n.plan, set_by_id(1, from), set_by_id(1, small), &err), MSKP_ERROR_OVERLAP, &err);
             must(memcmp(small, kept_small, sizeof small) == 0, "views written on failure");
-            mskp_move move = {from, NULL};
+            move_by_id move = {from, NULL};
             err = untouched;
-            must_be_refused(mskp_plan_cut(n.plan, 1, 1, &move, &err), MSKP_OVERLAP, &err);
+            must_be_refused(cut_by_id(n.plan, 1, 1, &move, &err), MSKP_ERROR_OVERLAP, &err);
             must(strstr(err.text, "layer1.weight") != NULL, "no name: %s", err.text);
             must(memcmp(from, same, sizeof from) == 0, "views written on failure");
             must_hold(a, before, "refused, but written");
@@ -321,7 +321,7 @@ START_TEST(random_views)
 }
 END_TEST
 
-/* ---- mskp_take: one axis gathered, in any order, with repetitions ---- */
+/* ---- mskp_gather: one axis gathered, in any order, with repetitions ---- */
 
 static bool share_bytes(const mskp_tensor *a, const mskp_tensor *b, guarded g)
 {
@@ -369,15 +369,15 @@ static void take_one(rng *r, size_t counts[2])
 
     unsigned char *image = copy_of(g), *before = copy_of(g);
     mskp_tensor packed = abbreviated(r, &to);
-    if (packed.ndim == 0) packed = to; /* mskp_take wants views that are complete */
+    if (packed.ndim == 0) packed = to; /* mskp_gather wants views that are complete */
     mskp_error err = untouched;
-    mskp_status status = mskp_take(NULL, &from, axis, small[axis], index, &packed, &err);
+    mskp_status status = mskp_gather(NULL, &from, axis, small[axis], index, &packed, &err);
     if (good) {
         must(status == MSKP_OK, "%d: %s", (int)status, err.text);
         must_be_untouched(&err);
         view_gather(&from, &kept, g.start, before, &to, g.start, image);
     } else {
-        must_be_refused(status, MSKP_OVERLAP, &err);
+        must_be_refused(status, MSKP_ERROR_OVERLAP, &err);
     }
     must_hold(g, image, "take");
     counts[good]++;
@@ -425,15 +425,15 @@ START_TEST(ignored_strides)
             const mskp_scoring scoring = {.roles = MSKP_ROLES_UNIT};
             const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT};
 #define GOOD(call) must((call) == MSKP_OK, "%s", err.text)
-            GOOD(mskp_score(graph, &scoring, 1, set, 5, scores[k], &err));
-            GOOD(mskp_penalty_value(graph, 5, n.keep, &penalty, 1, set, &value[k], &err));
-            GOOD(mskp_penalty_gradient(graph, 5, n.keep, &penalty, 0.5, 1, set, slopes, &err));
-            GOOD(mskp_penalty_shrink(graph, 5, n.keep, &penalty, 0.5, 1, set, &err));
-            GOOD(mskp_penalty_deadline(graph, 5, n.keep, &penalty, 1, 1, set, &err));
-            GOOD(mskp_take(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
-            GOOD(mskp_plan_views(n.plan, 1, slopes, slopes, &err));
+            GOOD(mskp_score(graph, &scoring, set_by_id(1, set), scores_of(5, scores[k]), &err));
+            GOOD(mskp_penalty_value(graph, mask_of(5, n.keep), &penalty, set_by_id(1, set), &value[k], &err));
+            GOOD(mskp_penalty_gradient(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set), set_by_id(1, slopes), &err));
+            GOOD(mskp_penalty_prox(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set), &err));
+            GOOD(mskp_penalty_deadline(graph, mask_of(5, n.keep), &penalty, 1, set_by_id(1, set), &err));
+            GOOD(mskp_gather(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
+            GOOD(mskp_plan_views(n.plan, set_by_id(1, slopes), set_by_id(1, slopes), &err));
             must(slopes[1].stride[1] == 8 && slopes[1].stride[3] == 2, "gaps were lost");
-            GOOD(mskp_plan_cut(n.plan, 1, 1, &(mskp_move){set, NULL}, &err));
+            GOOD(cut_by_id(n.plan, 1, 1, &(move_by_id){set, NULL}, &err));
         }
         must(memcmp(scores[0], scores[1], sizeof scores[0]) == 0, "scores, %td", odd[i]);
         must(value[0] == value[1] && value[0] > 0, "value, %td", odd[i]);
@@ -452,7 +452,7 @@ START_TEST(one_stride_that_is_ignored)
     const mskp_tensor from = {.data = numbers, .ndim = 2, .shape = {1, 8}, .stride = {5, 0}};
     const mskp_tensor to = {.data = taken, .ndim = 2, .shape = {1, 3}};
     mskp_error err = untouched;
-    must(!mskp_take(NULL, &from, 1, 3, (uint32_t[]){7, 0, 4}, &to, &err), "%s", err.text);
+    must(!mskp_gather(NULL, &from, 1, 3, (uint32_t[]){7, 0, 4}, &to, &err), "%s", err.text);
     must(taken[0] == 7 && taken[1] == 0 && taken[2] == 4, "taken");
 }
 END_TEST
@@ -470,7 +470,7 @@ START_TEST(views_in_every_order_of_axes)
     mskp_error err = {0};
     mskp_tensor view = {0}, was = {.ndim = 77};
     const mskp_tensor never = was;
-    ck_assert_int_eq(mskp_param_view(g, p, NULL, NULL, MSKP_F32, &was, &err), MSKP_BAD_STATE);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, NULL, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
     float data[120];
     size_t good = 0;
@@ -479,13 +479,13 @@ START_TEST(views_in_every_order_of_axes)
         uint32_t seen = 0;
         for (int i = 0; i < 4; i++) seen |= 1u << order[i];
         if (seen != 15) {
-            ck_assert_int_eq(mskp_param_view(g, p, order, data, MSKP_F32, &was, &err),
-                             MSKP_BAD_ARGUMENT);
+            ck_assert_int_eq(mskp_param_view(g, p, order, data, MSKP_DTYPE_F32, &was, &err),
+                             MSKP_ERROR_BAD_ARGUMENT);
             ck_assert_mem_eq(&was, &never, sizeof was);
             continue;
         }
         good++;
-        GOOD(mskp_param_view(g, p, order, data, MSKP_F32, &view, &err));
+        GOOD(mskp_param_view(g, p, order, data, MSKP_DTYPE_F32, &view, &err));
         must(view.ndim == 4 && view.elements == elements && view.data == data, "code %u", code);
         size_t i = 0, index[4];
         for (size_t n = 0; n < elements; n++, i++) { /* memory in order, the last axis fastest */
@@ -501,17 +501,17 @@ START_TEST(views_in_every_order_of_axes)
     }
     must(good == 24, "%zu orders", good);
     mskp_tensor plain;
-    GOOD(mskp_param_view(g, p, NULL, data, MSKP_F64, &view, &err));
-    GOOD(mskp_param_view(g, p, (uint32_t[]){0, 1, 2, 3}, data, MSKP_F64, &plain, &err));
+    GOOD(mskp_param_view(g, p, NULL, data, MSKP_DTYPE_F64, &view, &err));
+    GOOD(mskp_param_view(g, p, (uint32_t[]){0, 1, 2, 3}, data, MSKP_DTYPE_F64, &plain, &err));
     ck_assert_mem_eq(&view, &plain, sizeof view);
     const mskp_param none = {0}, other = {2};
-    ck_assert_int_eq(mskp_param_view(g, none, NULL, data, MSKP_F32, &was, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_param_view(g, other, NULL, data, MSKP_F32, &was, &err),
-                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, none, NULL, data, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, other, NULL, data, MSKP_DTYPE_F32, &was, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_param_view(g, p, NULL, data, (mskp_dtype)9, &was, &err),
-                     MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_param_view(NULL, p, NULL, data, MSKP_F32, &was, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, MSKP_F32, NULL, &err), MSKP_BAD_ARGUMENT);
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(NULL, p, NULL, data, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, MSKP_DTYPE_F32, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_mem_eq(&was, &never, sizeof was);
     mskp_graph_destroy(g);
 }

@@ -25,12 +25,12 @@ static double hardtanh(double x, const double *parameters)
 static double lost(const torch_curve *t, double x)
 {
     switch (t->kind) {
-    case MSKP_ELU:
-    case MSKP_GELU:
-    case MSKP_GELU_TANH:
-    case MSKP_HARD_SIGMOID:
-    case MSKP_HARD_SWISH:
-    case MSKP_FUNCTION:
+    case MSKP_ACTIVATION_ELU:
+    case MSKP_ACTIVATION_GELU:
+    case MSKP_ACTIVATION_GELU_TANH:
+    case MSKP_ACTIVATION_HARD_SIGMOID:
+    case MSKP_ACTIVATION_HARD_SWISH:
+    case MSKP_ACTIVATION_CUSTOM:
         return 4e-16 * fmax(1, fabs(x));
     default:
         return 0;
@@ -109,17 +109,17 @@ static mskp_constants_report handed_on(told *t, mskp_value value, size_t stays,
     mskp_constants_report total;
     const mskp_constants_desc desc = {.way = way};
     REQUIRE(mskp_graph_finish(t->graph, &err) == MSKP_OK, "%s", err.text);
-    const size_t units = mskp_count(t->graph).units;
+    const size_t units = mskp_graph_counts(t->graph).units;
     REQUIRE(units <= sizeof keep, "%zu units", units);
     memset(keep, 0, sizeof keep);
     keep[mskp_value_units(t->graph, value, NULL)[stays]] = 1;
     for (uint32_t p = 1; p <= t->params; p++)
-        values[p] = (mskp_tensor){.data = (void *)(uintptr_t)t->data[p], .dtype = MSKP_F64};
-    REQUIRE(mskp_constants_create(t->graph, units, keep, &desc, t->params, values, kept, &c,
+        values[p] = (mskp_tensor){.data = (void *)(uintptr_t)t->data[p], .dtype = MSKP_DTYPE_F64};
+    REQUIRE(create_constants(t->graph, units, keep, &desc, t->params, values, kept, &c,
                                   &err) == MSKP_OK,
             "%s", err.text);
     REQUIRE_OK(mskp_constants_total(c, &total, NULL));
-    REQUIRE(mskp_constants_apply(c, t->params, values, &err) == MSKP_OK, "%s", err.text);
+    REQUIRE(apply_constants(c, t->params, values, &err) == MSKP_OK, "%s", err.text);
     mskp_constants_destroy(c);
     mskp_graph_destroy(t->graph);
     return total;
@@ -159,7 +159,7 @@ static bool interpreter_curve(const torch_curve *c, double *y)
     const net_node in = {.op = NET_INPUT, .channels = points};
     net_node t = {.op = NET_ACT, .inputs = 1, .kind = (int)c->kind, .parameter = c->parameters[0]};
     double **inputs = arena_get(&mem, 3, sizeof *inputs);
-    if (c->kind == MSKP_LEAKY_RELU && !(t.parameter < 0 || t.parameter > 0)) t.parameter = 0.01;
+    if (c->kind == MSKP_ACTIVATION_LEAKY_RELU && !(t.parameter < 0 || t.parameter > 0)) t.parameter = 0.01;
     t.in[0] = net_add(n, &in);
     if (c->layer == TORCH_PRELU) {
         t.op = NET_PRELU;
@@ -184,7 +184,7 @@ static bool interpreter_curve(const torch_curve *c, double *y)
 START_TEST(functions_are_pytorchs)
 {
     double y[TORCH_POINTS];
-    bool known[MSKP_TIMES + 1] = {false};
+    bool known[MSKP_ACTIVATION_MULTIPLY + 1] = {false};
     for (size_t i = 0; i < TORCH_CURVES; i++) {
         library_curve(&torch_curves[i], y);
         require_curve(&torch_curves[i], y, "the library's");
@@ -192,7 +192,7 @@ START_TEST(functions_are_pytorchs)
             require_curve(&torch_curves[i], y, "the interpreter's");
         known[torch_curves[i].kind] = true;
     }
-    for (size_t k = 0; k <= MSKP_TIMES; k++) REQUIRE(known[k], "function %zu is not there", k);
+    for (size_t k = 0; k <= MSKP_ACTIVATION_MULTIPLY; k++) REQUIRE(known[k], "function %zu is not there", k);
 }
 END_TEST
 
@@ -221,7 +221,7 @@ static mskp_value tell_image(told *t, mskp_value in, const torch_image *i, uint3
                               .pad_before = {i->pad, i->pad},
                               .pad_after = {i->pad, i->pad},
                               .dilation = {i->dilation, i->dilation},
-                              .padding = i->padding ? MSKP_PAD_CONTINUED : MSKP_PAD_ZEROS,
+                              .padding = i->padding ? MSKP_PADDING_EXTENDED : MSKP_PADDING_ZEROS,
                               .output_pad = {i->output_pad, i->output_pad}};
     return transposed ? mskp_conv_transposed(t->graph, NULL, in, &c)
                       : mskp_conv(t->graph, NULL, in, &c);

@@ -65,7 +65,7 @@ START_TEST(exact_is_never_wrong)
             const uint32_t roles = (uint32_t)rng_below(&t.r, 16);
             uint8_t *keep = random_mask(&t), *exact = arena_get(&t.mem, t.units, 1);
             double **inputs = net_random_inputs(t.net, &t.mem, &t.r);
-            REQUIRE(!mskp_exact(t.graph, roles, t.units, exact, &err), "%s", err.text);
+            REQUIRE(!mskp_exact(t.graph, roles, mask_of(t.units, exact), &err), "%s", err.text);
             if (remove_only(&t, exact, wanted, keep)) {
                 const double d = cut_difference(&t, keep, roles, inputs);
                 tried[wanted] += isnan(d) ? 0 : 1;
@@ -95,18 +95,18 @@ START_TEST(exact_is_what_the_textbook_says)
         uint32_t roles;
         int exact;
     } cases[] = {
-        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_SCALE, 0}, /* beta speaks on */
-        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 1},
-        {MSKP_RELU, 0, 1, 0, MSKP_ROLE_SCALE, 1},
-        {MSKP_RELU, 0, 1, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 0}, /* -mean/deviation * gamma */
-        {MSKP_SIGMOID, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
-        {MSKP_SIGMOID, 0, 1, 1, MSKP_ROLE_CONSUMER, 1},
-        {MSKP_FUNCTION, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
-        {MSKP_GELU, 1, 0, 0, MSKP_ROLE_FILTER, 0},
-        {MSKP_GELU, 1, 0, 0, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 1},
-        {MSKP_TANH, 0, 0, 0, MSKP_ROLE_FILTER, 1},
-        {MSKP_TANH, 0, 0, 0, 0, 0},
-        {MSKP_SIGMOID, 1, 0, 0, MSKP_ROLES_UNIT, 1},
+        {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_SCALE, 0}, /* beta speaks on */
+        {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 1},
+        {MSKP_ACTIVATION_RELU, 0, 1, 0, MSKP_ROLE_SCALE, 1},
+        {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 0}, /* -mean/deviation * gamma */
+        {MSKP_ACTIVATION_SIGMOID, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
+        {MSKP_ACTIVATION_SIGMOID, 0, 1, 1, MSKP_ROLE_CONSUMER, 1},
+        {MSKP_ACTIVATION_CUSTOM, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
+        {MSKP_ACTIVATION_GELU, 1, 0, 0, MSKP_ROLE_FILTER, 0},
+        {MSKP_ACTIVATION_GELU, 1, 0, 0, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 1},
+        {MSKP_ACTIVATION_TANH, 0, 0, 0, MSKP_ROLE_FILTER, 1},
+        {MSKP_ACTIVATION_TANH, 0, 0, 0, 0, 0},
+        {MSKP_ACTIVATION_SIGMOID, 1, 0, 0, MSKP_ROLES_UNIT, 1},
     };
     const size_t four = 4;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -124,13 +124,13 @@ START_TEST(exact_is_what_the_textbook_says)
         mskp_output(g, mskp_linear(g, "y", v, out, (mskp_param){0}));
         uint8_t exact[4] = {9, 9, 9, 9};
         mskp_error err = {0};
-        ck_assert_int_eq(mskp_exact(g, 0, 4, exact, &err), MSKP_BAD_STATE);
+        ck_assert_int_eq(mskp_exact(g, 0, mask_of(4, exact), &err), MSKP_ERROR_BAD_STATE);
         ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
-        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 3, exact, &err), MSKP_OTHER_NETWORK);
-        ck_assert_int_eq(mskp_exact(g, 16, 4, exact, &err), MSKP_BAD_ARGUMENT);
-        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 4, NULL, &err), MSKP_BAD_ARGUMENT);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, mask_of(3, exact), &err), MSKP_ERROR_OTHER_NETWORK);
+        ck_assert_int_eq(mskp_exact(g, 16, mask_of(4, exact), &err), MSKP_ERROR_BAD_ARGUMENT);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
         ck_assert_int_eq(exact[0], 9);
-        ck_assert_int_eq(mskp_exact(g, cases[i].roles, 4, exact, &err), MSKP_OK);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, mask_of(4, exact), &err), MSKP_OK);
         for (int u = 0; u < 4; u++)
             ck_assert_msg(exact[u] == cases[i].exact, "case %zu, unit %d: %d", i, u, exact[u]);
         mskp_graph_destroy(g);
@@ -382,13 +382,13 @@ START_TEST(nothing_is_identity)
             bool none = p == 0 || p > t.net->params;
             size_t n = 77;
             uint32_t axis = none ? 0 : t.net->param[p].ndim;
-            REQUIRE(!mskp_plan_param(s.plan, (mskp_param){p}, axis, &n) && n == 0, "no such axis");
+            REQUIRE(!mskp_plan_param_kept(s.plan, (mskp_param){p}, axis, &n) && n == 0, "no such axis");
         }
-        set a = set_make(&t.mem, &t.r, t.net, MSKP_F32, VIEW_STYLES);
+        set a = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_pattern(&a, t.net, k);
         set before = set_copy(&t.mem, &a);
         mskp_tensor *small = arena_get(&t.mem, t.net->params + 1, sizeof *small);
-        REQUIRE_OK(mskp_plan_views(s.plan, t.net->params, a.views, small, NULL));
+        REQUIRE_OK(mskp_plan_views(s.plan, set_by_id(t.net->params, a.views), set_by_id(t.net->params, small), NULL));
         for (int round = 0; round < 2; round++) {
             const mskp_tensor *views = round ? a.views : small;
             for (size_t p = 1; p <= t.net->params; p++) {
@@ -406,7 +406,7 @@ START_TEST(nothing_is_identity)
             }
             if (round == 0)
                 REQUIRE_OK(
-                    mskp_plan_cut(s.plan, t.net->params, 1, &(mskp_move){a.views, NULL}, NULL));
+                    cut_by_id(s.plan, t.net->params, 1, &(move_by_id){a.views, NULL}, NULL));
         }
         surgery_end(&s);
         trial_end(&t);

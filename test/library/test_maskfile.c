@@ -33,14 +33,14 @@ static text mask_text(arena *mem, const mskp_graph *g, size_t units, const uint8
 {
     size_t length = 12345, again;
     mskp_error err = {0};
-    REQUIRE(!mskp_mask_write(g, units, keep, 0, NULL, &length, &err), "%s", err.text);
+    REQUIRE(!mskp_mask_write(g, mask_of(units, keep), 0, NULL, &length, &err), "%s", err.text);
     char *bytes = arena_get(mem, length + 1, 1);
     memset(bytes, 0x5A, length + 1);
-    REQUIRE(mskp_mask_write(g, units, keep, length, bytes, &again, &err) == MSKP_BAD_ARGUMENT,
+    REQUIRE(mskp_mask_write(g, mask_of(units, keep), length, bytes, &again, &err) == MSKP_ERROR_BAD_ARGUMENT,
             "no room for the 0");
-    REQUIRE(err.status == MSKP_BAD_ARGUMENT && again == length, "%s", err.text);
+    REQUIRE(err.status == MSKP_ERROR_BAD_ARGUMENT && again == length, "%s", err.text);
     for (size_t i = 0; i <= length; i++) REQUIRE(bytes[i] == 0x5A, "byte %zu is touched", i);
-    REQUIRE_OK(mskp_mask_write(g, units, keep, length + 1, bytes, &again, &err));
+    REQUIRE_OK(mskp_mask_write(g, mask_of(units, keep), length + 1, bytes, &again, &err));
     REQUIRE(again == length && strlen(bytes) == length, "%zu bytes, not %zu", again, length);
     return text_of(mem, bytes, length);
 }
@@ -51,7 +51,7 @@ static mskp_status read_mask(const mskp_graph *g, text t, size_t units, uint8_t 
 {
     *err = (mskp_error){0};
     memset(keep, 0xA5, units);
-    const mskp_status status = mskp_mask_read(g, t.length, t.bytes, units, keep, err);
+    const mskp_status status = mskp_mask_read(g, t.length, t.bytes, mask_of(units, keep), err);
     REQUIRE(status == err->status && !status == !err->text[0], "%d: %s", (int)status, err->text);
     for (size_t u = 0; u < units; u++)
         REQUIRE(status ? keep[u] == 0xA5 : keep[u] <= 1, "unit %zu is %u", u, keep[u]);
@@ -64,7 +64,7 @@ static void require_refused(const mskp_graph *g, text t, size_t units, const cha
     arena mem = {0};
     uint8_t *keep = arena_get(&mem, units, 1);
     const mskp_status status = read_mask(g, t, units, keep, &err);
-    REQUIRE(status == MSKP_BAD_TEXT || status == MSKP_OTHER_NETWORK, "%s %zu: %d %s", what, i,
+    REQUIRE(status == MSKP_ERROR_BAD_TEXT || status == MSKP_ERROR_OTHER_NETWORK, "%s %zu: %d %s", what, i,
             (int)status, err.text);
     arena_free(&mem);
 }
@@ -138,13 +138,13 @@ START_TEST(round_trips)
         if (model_mask_allowed(&t.model, keep)) {
             mskp_plan *plan;
             mskp_graph *small;
-            REQUIRE_OK(mskp_plan_create(t.graph, t.units, keep, &plan, &small, NULL));
-            const size_t left = mskp_count(small).units;
+            REQUIRE_OK(mskp_plan_create(t.graph, mask_of(t.units, keep), &plan, &small, NULL));
+            const size_t left = mskp_graph_counts(small).units;
             uint8_t *all = arena_get(&t.mem, t.units, 1);
             memset(all, 1, t.units);
             const text of_small = mask_text(&t.mem, small, left, all);
             const mskp_status status = read_mask(t.graph, of_small, t.units, back, &err);
-            REQUIRE(status == (left < t.units ? MSKP_OTHER_NETWORK : MSKP_OK), "%s", err.text);
+            REQUIRE(status == (left < t.units ? MSKP_ERROR_OTHER_NETWORK : MSKP_OK), "%s", err.text);
             REQUIRE((mskp_fingerprint(small) == mskp_fingerprint(t.graph)) == (left == t.units),
                     "fingerprints of %zu and %zu units", left, t.units);
             mskp_plan_destroy(plan);
@@ -175,7 +175,7 @@ static void mutate(const mskp_graph *g, arena *mem, text w, size_t units, const 
 START_TEST(one_byte)
 {
     mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     size_t accepted = 0, tried = 0;
     trial_seed = 0;
     for (unsigned mask = 0; mask < 4; mask++) {
@@ -277,130 +277,130 @@ static const struct {
     {"mask 1\n", "mask 01\n", MSKP_OK, ""},
     {"family 1 at pad keeps 1 of 2: 1", "family 01 at pad keeps 001 of 2: 1-1", MSKP_OK, ""},
     /* the head */
-    {"mskp mask 1", "{\"mask\": 1}", MSKP_BAD_TEXT,
+    {"mskp mask 1", "{\"mask\": 1}", MSKP_ERROR_BAD_TEXT,
      "line 1: \"{\"mask\":\" where \"mskp\" should be"},
-    {"mskp mask 1", "mskp", MSKP_BAD_TEXT, "line 1: \"\" where \"mask\" should be"},
-    {"mskp mask 1", "mskp mask one", MSKP_BAD_TEXT, "line 1: \"one\" where a number should be"},
-    {"mskp mask 1", "mskp mask 2", MSKP_UNSUPPORTED,
+    {"mskp mask 1", "mskp", MSKP_ERROR_BAD_TEXT, "line 1: \"\" where \"mask\" should be"},
+    {"mskp mask 1", "mskp mask one", MSKP_ERROR_BAD_TEXT, "line 1: \"one\" where a number should be"},
+    {"mskp mask 1", "mskp mask 2", MSKP_ERROR_UNSUPPORTED,
      "line 1: version 2 of the format, this library reads version 1"},
-    {"mskp mask 1", "mskp mask 1 of mine", MSKP_BAD_TEXT,
+    {"mskp mask 1", "mskp mask 1 of mine", MSKP_ERROR_BAD_TEXT,
      "line 1: \"of mine\" where the line should end"},
-    {"mskp mask 1", "\xef\xbb\xbfmskp mask 1", MSKP_BAD_TEXT,
+    {"mskp mask 1", "\xef\xbb\xbfmskp mask 1", MSKP_ERROR_BAD_TEXT,
      "line 1: a byte order mark (EF BB BF) where \"mskp\" should be"},
-    {"mskp mask 1", " mskp mask 1", MSKP_BAD_TEXT, "line 1: a blank too many behind \"\""},
-    {"mskp mask 1", "mskp  mask 1", MSKP_BAD_TEXT, "line 1: a blank too many behind \"mskp\""},
-    {"mskp mask 1", "mskp mask 1 ", MSKP_BAD_TEXT,
+    {"mskp mask 1", " mskp mask 1", MSKP_ERROR_BAD_TEXT, "line 1: a blank too many behind \"\""},
+    {"mskp mask 1", "mskp  mask 1", MSKP_ERROR_BAD_TEXT, "line 1: a blank too many behind \"mskp\""},
+    {"mskp mask 1", "mskp mask 1 ", MSKP_ERROR_BAD_TEXT,
      "line 1: a blank too many behind \"mskp mask 1\""},
-    {"mskp mask 1\n", "mskp mask 1 \r\n", MSKP_BAD_TEXT,
+    {"mskp mask 1\n", "mskp mask 1 \r\n", MSKP_ERROR_BAD_TEXT,
      "line 1: a blank too many behind \"mskp mask 1\""},
-    {"mskp mask 1", "mskp\tmask 1", MSKP_BAD_TEXT, "line 1: a tab (code 9) behind \"mskp\""},
-    {"mskp mask 1\n", "mskp mask 1\r\r\n", MSKP_BAD_TEXT,
+    {"mskp mask 1", "mskp\tmask 1", MSKP_ERROR_BAD_TEXT, "line 1: a tab (code 9) behind \"mskp\""},
+    {"mskp mask 1\n", "mskp mask 1\r\r\n", MSKP_ERROR_BAD_TEXT,
      "line 1: a carriage return (code 13) behind \"mskp mask 1\""},
-    {"mskp mask 1\n", "mskp mask 1\r", MSKP_BAD_TEXT,
+    {"mskp mask 1\n", "mskp mask 1\r", MSKP_ERROR_BAD_TEXT,
      "line 1: a carriage return (code 13) behind \"mskp mask 1\""},
-    {"mskp mask 1", "mskp mask 18446744073709551616", MSKP_BAD_TEXT,
+    {"mskp mask 1", "mskp mask 18446744073709551616", MSKP_ERROR_BAD_TEXT,
      "line 1: 18446744073709551616 is too large a number"},
-    {"network", "of", MSKP_BAD_TEXT, "line 2: \"of\" where \"network\" should be"},
-    {"d08e\n", "d08e \n", MSKP_BAD_TEXT,
+    {"network", "of", MSKP_ERROR_BAD_TEXT, "line 2: \"of\" where \"network\" should be"},
+    {"d08e\n", "d08e \n", MSKP_ERROR_BAD_TEXT,
      "line 2: a blank too many behind \"network c06598e2bc63d08e\""},
-    {"d08e\n", "d08f 1\n", MSKP_BAD_TEXT, "line 2: \"1\" where the line should end"},
-    {"d08e\n", "d08\n", MSKP_BAD_TEXT,
+    {"d08e\n", "d08f 1\n", MSKP_ERROR_BAD_TEXT, "line 2: \"1\" where the line should end"},
+    {"d08e\n", "d08\n", MSKP_ERROR_BAD_TEXT,
      "line 2: \"c06598e2bc63d08\" where 16 digits, 0 to 9 and a to f, should be"},
-    {"d08e\n", "d08e0\n", MSKP_BAD_TEXT, "line 2: \"c06598e2bc63d08e0\" where 16 digits"},
-    {"d08e\n", "d08E\n", MSKP_BAD_TEXT, "line 2: \"c06598e2bc63d08E\" where 16 digits"},
-    {"d08e\n", "d08g\n", MSKP_BAD_TEXT, "line 2: \"c06598e2bc63d08g\" where 16 digits"},
-    {"d08e\n", "d08\xc3\n", MSKP_BAD_TEXT, "line 2: \"c06598e2bc63d08\xc3\" where 16 digits"},
-    {"d08e\n", "d08f\n", MSKP_OTHER_NETWORK,
+    {"d08e\n", "d08e0\n", MSKP_ERROR_BAD_TEXT, "line 2: \"c06598e2bc63d08e0\" where 16 digits"},
+    {"d08e\n", "d08E\n", MSKP_ERROR_BAD_TEXT, "line 2: \"c06598e2bc63d08E\" where 16 digits"},
+    {"d08e\n", "d08g\n", MSKP_ERROR_BAD_TEXT, "line 2: \"c06598e2bc63d08g\" where 16 digits"},
+    {"d08e\n", "d08\xc3\n", MSKP_ERROR_BAD_TEXT, "line 2: \"c06598e2bc63d08\xc3\" where 16 digits"},
+    {"d08e\n", "d08f\n", MSKP_ERROR_OTHER_NETWORK,
      "line 2: another network, c06598e2bc63d08f and not c06598e2bc63d08e: its values and families "
      "are the same, but not its parameters, or what is tied; or this line is damaged"},
-    {" c06598e2bc63d08e\n", "\n", MSKP_BAD_TEXT, "line 2: \"\" where 16 digits"},
+    {" c06598e2bc63d08e\n", "\n", MSKP_ERROR_BAD_TEXT, "line 2: \"\" where 16 digits"},
     /* families */
-    {"family 1", "family 0", MSKP_BAD_TEXT, "line 4: family 0 where family 1 should be"},
-    {"family 1", "familia 1", MSKP_BAD_TEXT, "line 4: \"familia\" where \"family\" should be"},
-    {"family 1", "family one", MSKP_BAD_TEXT, "line 4: \"one\" where a number should be"},
-    {"family 1 at", "family 1 in", MSKP_BAD_TEXT, "line 4: \"in\" where \"at\" should be"},
-    {"at pad", "at paddy", MSKP_BAD_TEXT, "line 4: \"paddy\" where \"pad\" should be"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 3: 1", MSKP_BAD_TEXT,
+    {"family 1", "family 0", MSKP_ERROR_BAD_TEXT, "line 4: family 0 where family 1 should be"},
+    {"family 1", "familia 1", MSKP_ERROR_BAD_TEXT, "line 4: \"familia\" where \"family\" should be"},
+    {"family 1", "family one", MSKP_ERROR_BAD_TEXT, "line 4: \"one\" where a number should be"},
+    {"family 1 at", "family 1 in", MSKP_ERROR_BAD_TEXT, "line 4: \"in\" where \"at\" should be"},
+    {"at pad", "at paddy", MSKP_ERROR_BAD_TEXT, "line 4: \"paddy\" where \"pad\" should be"},
+    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 3: 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"of 3\" should be \"of 2\""},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 2 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 2 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"2\" where a number and : should be"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 2; 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 1 of 2; 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"2;\" where a number and : should be"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 1 out 2: 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 1 out 2: 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"out\" where \"of\" should be"},
-    {"at pad keeps 1 of 2: 1", "at pad loses 1 of 2: 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad loses 1 of 2: 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"loses\" where \"keeps\" should be"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps -1 of 2: 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps -1 of 2: 1", MSKP_ERROR_BAD_TEXT,
      "line 4: \"-1\" where a number should be"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 2 of 2: 1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 2 of 2: 1", MSKP_ERROR_BAD_TEXT,
      "line 4: says that it keeps 2, and lists 1"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 0 of 2: none", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 0 of 2: none", MSKP_ERROR_BAD_TEXT,
      "line 15: pad keeps channel 5, but line 4 lacks index 1 of family 1"},
-    {"at pad keeps 1 of 2: 1", "at pad keeps 2 of 2: 0-1", MSKP_BAD_TEXT,
+    {"at pad keeps 1 of 2: 1", "at pad keeps 2 of 2: 0-1", MSKP_ERROR_BAD_TEXT,
      "line 15: pad lacks channel 4, but line 4 keeps index 0 of family 1"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-4", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-4", MSKP_ERROR_BAD_TEXT,
      "line 3: index 4 is out of range, of 4 the last is 3"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,3-2", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,3-2", MSKP_ERROR_BAD_TEXT,
      "line 3: index 2 after 3, indices must ascend"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 4 of 4: 0,2-3,3", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 4 of 4: 0,2-3,3", MSKP_ERROR_BAD_TEXT,
      "line 3: index 3 after 3, indices must ascend"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 2-3,0", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 2-3,0", MSKP_ERROR_BAD_TEXT,
      "line 3: index 0 after 3, indices must ascend"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0, 2-3", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0, 2-3", MSKP_ERROR_BAD_TEXT,
      "line 3: \"0,\" where indices like 0-3,7 or \"none\" should be"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-", MSKP_BAD_TEXT, "line 3: \"0,2-\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0;2-3", MSKP_BAD_TEXT, "line 3: \"0;2-3\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 1-2-3", MSKP_BAD_TEXT, "line 3: \"1-2-3\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: ", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-", MSKP_ERROR_BAD_TEXT, "line 3: \"0,2-\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0;2-3", MSKP_ERROR_BAD_TEXT, "line 3: \"0;2-3\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 1-2-3", MSKP_ERROR_BAD_TEXT, "line 3: \"1-2-3\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: ", MSKP_ERROR_BAD_TEXT,
      "line 3: a blank too many behind \"family 0 at c1 keeps 3 of 4:\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4:", MSKP_BAD_TEXT, "line 3: \"\" where"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-3 # mine", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4:", MSKP_ERROR_BAD_TEXT, "line 3: \"\" where"},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-3 # mine", MSKP_ERROR_BAD_TEXT,
      "line 3: \"# mine\" where the line should end"},
-    {"0,2-3", "0,2-18446744073709551615", MSKP_BAD_TEXT,
+    {"0,2-3", "0,2-18446744073709551615", MSKP_ERROR_BAD_TEXT,
      "line 3: index 18446744073709551615 is out of range"},
-    {"0,2-3", "0,2-18446744073709551619", MSKP_BAD_TEXT,
+    {"0,2-3", "0,2-18446744073709551619", MSKP_ERROR_BAD_TEXT,
      "line 3: index 18446744073709551619 is out of range, of 4 the last is 3"},
-    {"0,2-3", "0,99999999999999999999999999-3", MSKP_BAD_TEXT,
+    {"0,2-3", "0,99999999999999999999999999-3", MSKP_ERROR_BAD_TEXT,
      "line 3: index 99999999999999999999999999 is out of range, of 4 the last is 3"},
-    {"at c1 keeps 3", "at c1 keeps 99999999999999999999999999", MSKP_BAD_TEXT,
+    {"at c1 keeps 3", "at c1 keeps 99999999999999999999999999", MSKP_ERROR_BAD_TEXT,
      "line 3: 99999999999999999999999999 is too large a number"},
-    {"at c1 keeps 3 of 4:", "at c1 keeps 3 of 18446744073709551615:", MSKP_BAD_TEXT,
+    {"at c1 keeps 3 of 4:", "at c1 keeps 3 of 18446744073709551615:", MSKP_ERROR_BAD_TEXT,
      "line 3: 18446744073709551615 is too large a number"},
-    {"0,2-3", "0,\x7f", MSKP_BAD_TEXT,
+    {"0,2-3", "0,\x7f", MSKP_ERROR_BAD_TEXT,
      "line 3: a control character (code 127) behind \"family 0 at c1 keeps 3 of 4: 0,\""},
-    {"family 4 at c3 keeps 2 of 2: 0-1\n", "", MSKP_BAD_TEXT,
+    {"family 4 at c3 keeps 2 of 2: 0-1\n", "", MSKP_ERROR_BAD_TEXT,
      "line 7: \"value\" where \"family\" should be"},
     /* values */
-    {"value x keeps 2 of 2: 0-1", "value x keeps 1 of 2: 1", MSKP_BAD_TEXT,
+    {"value x keeps 2 of 2: 0-1", "value x keeps 1 of 2: 1", MSKP_ERROR_BAD_TEXT,
      "line 8: x lacks channel 0, which never leaves"},
-    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 3 of 4: 0,2-3", MSKP_BAD_TEXT,
+    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 3 of 4: 0,2-3", MSKP_ERROR_BAD_TEXT,
      "line 12: c2 lacks channel 1, but line 3 keeps index 2 of family 0"},
-    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 4 of 4: 0-3", MSKP_BAD_TEXT,
+    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 4 of 4: 0-3", MSKP_ERROR_BAD_TEXT,
      "line 12: c2 keeps channel 2, but line 3 lacks index 1 of family 0"},
-    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 3 of 5: 0-1,3", MSKP_BAD_TEXT,
+    {"value c2 keeps 3 of 4: 0-1,3", "value c2 keeps 3 of 5: 0-1,3", MSKP_ERROR_BAD_TEXT,
      "line 12: \"of 5\" should be \"of 4\""},
-    {"value c2", "value c1", MSKP_BAD_TEXT, "line 12: \"c1\" where \"c2\" should be"},
-    {"value c2", "value c", MSKP_BAD_TEXT, "line 12: \"c\" where \"c2\" should be"},
-    {"value c2", "valve c2", MSKP_BAD_TEXT, "line 12: \"valve\" where \"value\" should be"},
-    {"value y keeps 3 of 3: 0-2\n", "value y keeps 3 of 3: 0-2\n\n", MSKP_BAD_TEXT,
+    {"value c2", "value c1", MSKP_ERROR_BAD_TEXT, "line 12: \"c1\" where \"c2\" should be"},
+    {"value c2", "value c", MSKP_ERROR_BAD_TEXT, "line 12: \"c\" where \"c2\" should be"},
+    {"value c2", "valve c2", MSKP_ERROR_BAD_TEXT, "line 12: \"valve\" where \"value\" should be"},
+    {"value y keeps 3 of 3: 0-2\n", "value y keeps 3 of 3: 0-2\n\n", MSKP_ERROR_BAD_TEXT,
      "line 23: \"\" where \"end\" should be"},
-    {"value y keeps 3 of 3: 0-2\n", "", MSKP_BAD_TEXT,
+    {"value y keeps 3 of 3: 0-2\n", "", MSKP_ERROR_BAD_TEXT,
      "line 22: \"end\" where \"value\" should be"},
     /* the end */
-    {"end keeps 7 of 10 units", "end keeps 8 of 10 units", MSKP_BAD_TEXT,
+    {"end keeps 7 of 10 units", "end keeps 8 of 10 units", MSKP_ERROR_BAD_TEXT,
      "line 23: \"keeps 8 of 10\" should be \"keeps 7 of 10\""},
-    {"end keeps 7 of 10 units", "end keeps 7 of 11 units", MSKP_BAD_TEXT,
+    {"end keeps 7 of 10 units", "end keeps 7 of 11 units", MSKP_ERROR_BAD_TEXT,
      "line 23: \"keeps 7 of 11\" should be \"keeps 7 of 10\""},
-    {"end keeps", "end has", MSKP_BAD_TEXT, "line 23: \"has\" where \"keeps\" should be"},
-    {"7 of 10 units", "all of 10 units", MSKP_BAD_TEXT, "line 23: \"all\" where a number"},
-    {"7 of 10 units", "7 by 10 units", MSKP_BAD_TEXT, "line 23: \"by\" where \"of\""},
-    {"7 of 10 units", "7 of ten units", MSKP_BAD_TEXT, "line 23: \"ten\" where a number"},
-    {"10 units", "10 channels", MSKP_BAD_TEXT, "line 23: \"channels\" where \"units\" should be"},
-    {"10 units", "10 units left", MSKP_BAD_TEXT, "line 23: \"left\" where the line should end"},
-    {"10 units\n", "10 units\n\n", MSKP_BAD_TEXT, "line 24: something follows the line \"end\""},
-    {"10 units\n", "10 units", MSKP_BAD_TEXT,
+    {"end keeps", "end has", MSKP_ERROR_BAD_TEXT, "line 23: \"has\" where \"keeps\" should be"},
+    {"7 of 10 units", "all of 10 units", MSKP_ERROR_BAD_TEXT, "line 23: \"all\" where a number"},
+    {"7 of 10 units", "7 by 10 units", MSKP_ERROR_BAD_TEXT, "line 23: \"by\" where \"of\""},
+    {"7 of 10 units", "7 of ten units", MSKP_ERROR_BAD_TEXT, "line 23: \"ten\" where a number"},
+    {"10 units", "10 channels", MSKP_ERROR_BAD_TEXT, "line 23: \"channels\" where \"units\" should be"},
+    {"10 units", "10 units left", MSKP_ERROR_BAD_TEXT, "line 23: \"left\" where the line should end"},
+    {"10 units\n", "10 units\n\n", MSKP_ERROR_BAD_TEXT, "line 24: something follows the line \"end\""},
+    {"10 units\n", "10 units", MSKP_ERROR_BAD_TEXT,
      "the text ends within line 23; its last line must begin with \"end\""},
-    {"end keeps 7 of 10 units\n", "", MSKP_BAD_TEXT, "the text ends before line 23; its last"},
+    {"end keeps 7 of 10 units\n", "", MSKP_ERROR_BAD_TEXT, "the text ends before line 23; its last"},
 };
 
 START_TEST(edits_are_read_or_refused)
@@ -408,7 +408,7 @@ START_TEST(edits_are_read_or_refused)
     mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
     arena mem = {0};
     trial_seed = 0;
-    ck_assert_uint_eq(mskp_count(g).units, sizeof golden_keep);
+    ck_assert_uint_eq(mskp_graph_counts(g).units, sizeof golden_keep);
     const text w = mask_text(&mem, g, sizeof golden_keep, golden_keep);
     ck_assert_msg(w.length == strlen(golden) && !memcmp(w.bytes, golden, w.length), "%.*s",
                   (int)w.length, w.bytes);
@@ -488,12 +488,12 @@ START_TEST(other_networks_are_refused)
     memset(all, 1, sizeof all);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         mskp_graph *theirs = little_make(others[i].change, NULL);
-        const size_t units = mskp_count(theirs).units;
-        ck_assert_int_eq(read_mask(theirs, golden_text, units, keep, &err), MSKP_OTHER_NETWORK);
+        const size_t units = mskp_graph_counts(theirs).units;
+        ck_assert_int_eq(read_mask(theirs, golden_text, units, keep, &err), MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(!strncmp(err.text, others[i].here, strlen(others[i].here)), "%zu: %s", i,
                       err.text);
         const text t = mask_text(&mem, theirs, units, all);
-        ck_assert_int_eq(read_mask(ours, t, sizeof golden_keep, keep, &err), MSKP_OTHER_NETWORK);
+        ck_assert_int_eq(read_mask(ours, t, sizeof golden_keep, keep, &err), MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(!strncmp(err.text, others[i].there, strlen(others[i].there)), "%zu: %s", i,
                       err.text);
         ck_assert(mskp_fingerprint(ours) != mskp_fingerprint(theirs));
@@ -505,7 +505,7 @@ START_TEST(other_networks_are_refused)
     for (size_t n = 0; n < golden_text.length; n++) {
         const mskp_status status =
             read_mask(theirs, text_of(&mem, golden, n), sizeof golden_keep, keep, &err);
-        ck_assert(status == MSKP_OTHER_NETWORK || (n < 37 && status == MSKP_BAD_TEXT));
+        ck_assert(status == MSKP_ERROR_OTHER_NETWORK || (n < 37 && status == MSKP_ERROR_BAD_TEXT));
     }
     static const char *const damage[][2] = {
         {"family 2", "family two"},       {"family 2 at", "family 2 in"},
@@ -513,7 +513,7 @@ START_TEST(other_networks_are_refused)
         {"keeps 3 of 4", "keeps 3 in 4"}, {"keeps 3 of 4:", "keeps 3 of 4"}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         const text t = edited(&mem, damage[i][0], damage[i][1]);
-        ck_assert_int_eq(read_mask(theirs, t, sizeof golden_keep, keep, &err), MSKP_OTHER_NETWORK);
+        ck_assert_int_eq(read_mask(theirs, t, sizeof golden_keep, keep, &err), MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(strstr(err.text, "the mask names"), "%s", err.text);
     }
     mskp_graph_destroy(theirs);
@@ -549,7 +549,7 @@ START_TEST(names_of_any_length)
     ck_assert_int_eq(read_mask(g, w, 301, back, &err), MSKP_OK);
     ck_assert(same_mask(keep, back, 301));
     w.bytes[100 + LONG / 2] = 'x'; /* in line 3, within the name */
-    ck_assert_int_eq(read_mask(g, w, 301, back, &err), MSKP_BAD_TEXT);
+    ck_assert_int_eq(read_mask(g, w, 301, back, &err), MSKP_ERROR_BAD_TEXT);
     ck_assert_msg(!strncmp(err.text, "line 3: \"nnnn", 13) && strlen(err.text) < 200, "%s",
                   err.text);
     mskp_graph_destroy(g);
@@ -575,25 +575,25 @@ START_TEST(arguments)
     mskp_input(g, "x", 1, 0, NULL);
     ck_assert_uint_eq(mskp_fingerprint(NULL), 0);
     ck_assert_uint_eq(mskp_fingerprint(g), 0);
-    ck_assert_int_eq(mskp_mask_write(NULL, 0, keep, 16, bytes, &length, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_write(g, 0, keep, 16, bytes, &length, &err), MSKP_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_write(little, 9, keep, 16, bytes, &length, &err),
-                     MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_write(little, 10, NULL, 16, bytes, &length, &err),
-                     MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_write(little, 10, keep, 16, bytes, NULL, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(NULL, mask_of(0, keep), 16, bytes, &length, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(g, mask_of(0, keep), 16, bytes, &length, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_mask_write(little, mask_of(9, keep), 16, bytes, &length, &err),
+                     MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_mask_write(little, (mskp_mask){0}, 16, bytes, &length, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_eq(length, 77);
-    ck_assert_int_eq(mskp_mask_write(little, 10, keep, 16, bytes, &length, NULL),
-                     MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, &length, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_gt(length, 600);
-    ck_assert_int_eq(mskp_mask_read(NULL, 1, "x", 0, keep, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_read(g, 1, "x", 0, keep, &err), MSKP_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_read(little, 1, "x", 11, keep, &err), MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_read(little, 1, NULL, 10, keep, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_read(little, 1, "x", 10, NULL, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_read(little, 0, "", 10, keep, NULL), MSKP_BAD_TEXT);
-    ck_assert_int_eq(mskp_mask_read(little, strlen(golden) + 1, golden, 10, keep, &err),
-                     MSKP_BAD_TEXT); /* with its 0 */
+    ck_assert_int_eq(mskp_mask_read(NULL, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_read(g, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_mask_read(little, 1, "x", mask_of(11, keep), &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_mask_read(little, 1, NULL, mask_of(10, keep), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_read(little, 1, "x", (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_read(little, 0, "", mask_of(10, keep), NULL), MSKP_ERROR_BAD_TEXT);
+    ck_assert_int_eq(mskp_mask_read(little, strlen(golden) + 1, golden, mask_of(10, keep), &err),
+                     MSKP_ERROR_BAD_TEXT); /* with its 0 */
     mskp_graph_destroy(g);
     mskp_graph_destroy(little);
 }
@@ -609,12 +609,12 @@ static text cut_bytes(trial *t, const uint8_t *keep)
     size_t bytes = 0;
     rng r = rng_make(99);
     surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
-    set values = set_make(&t->mem, &r, t->net, MSKP_F64, VIEW_STYLES);
-    set more = set_make(&t->mem, &r, t->net, MSKP_BYTES_2, VIEW_STYLES);
+    set values = set_make(&t->mem, &r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
+    set more = set_make(&t->mem, &r, t->net, MSKP_DTYPE_BYTES_2, VIEW_STYLES);
     set_numbers(&values, t->net);
     set_pattern(&more, t->net, 5);
-    REQUIRE(!mskp_plan_cut(s.plan, t->net->params, 2,
-                           (mskp_move[]){{values.views, NULL}, {more.views, NULL}}, &err),
+    REQUIRE(!cut_by_id(s.plan, t->net->params, 2,
+                           (move_by_id[]){{values.views, NULL}, {more.views, NULL}}, &err),
             "%s", err.text);
     for (size_t p = 1; p <= t->net->params; p++) bytes += values.buf[p].bytes + more.buf[p].bytes;
     text all = {bytes, arena_get(&t->mem, bytes, 1)};
@@ -653,7 +653,7 @@ static int cut_by_file(char **argument)
     trial_begin(&t, strtoull(argument[2], NULL, 10), NULL, NULL);
     uint8_t *keep = arena_get(&t.mem, t.units, 1);
     const text w = file_get(&t.mem, argument[3]);
-    if (mskp_mask_read(t.graph, w.length, w.bytes, t.units, keep, &err)) {
+    if (mskp_mask_read(t.graph, w.length, w.bytes, mask_of(t.units, keep), &err)) {
         fprintf(stderr, "%s: %s\n", argument[3], err.text);
         return EXIT_FAILURE;
     }

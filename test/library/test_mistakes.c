@@ -55,22 +55,22 @@ START_TEST(sets_that_start_at_0)
     mskp_plan *plan;
     double scores[4];
     set_up(&h);
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     h.values[0].data = h.w;
-    REFUSED(&h, mskp_score(h.graph, NULL, PARAMS, h.values, 4, scores, &h.err), MSKP_BAD_ARGUMENT,
+    REFUSED(&h, mskp_score(h.graph, NULL, set_by_id(PARAMS, h.values), scores_of(4, scores), &h.err), MSKP_ERROR_BAD_ARGUMENT,
             "values: entry 0");
     REFUSED(&h,
-            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
-            MSKP_BAD_ARGUMENT, "values: entry 0");
-    REFUSED(&h, mskp_plan_views(plan, PARAMS, h.values, h.values, &h.err), MSKP_BAD_ARGUMENT,
+            mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), set_by_id(PARAMS, h.gradients), &h.err),
+            MSKP_ERROR_BAD_ARGUMENT, "values: entry 0");
+    REFUSED(&h, mskp_plan_views(plan, set_by_id(PARAMS, h.values), set_by_id(PARAMS, h.values), &h.err), MSKP_ERROR_BAD_ARGUMENT,
             "entry 0");
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_ARGUMENT, "entry 0");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_ARGUMENT, "entry 0");
     h.values[0] = (mskp_tensor){.elements = 12}; /* wired, but not here */
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_ARGUMENT, "entry 0");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_ARGUMENT, "entry 0");
     h.values[0] = (mskp_tensor){0};
-    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    ck_assert_int_eq(cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err), MSKP_OK);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
@@ -85,20 +85,20 @@ START_TEST(sets_of_another_network)
     const mskp_tensor *v;
     set_up(&h);
     v = h.values;
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     for (size_t params = 0; params < 6; params++) {
         char words[60];
         if (params == PARAMS) continue;
         snprintf(words, sizeof words, "made for %zu parameters, the network has 3", params);
-#define OTHER(call) REFUSED(&h, call, MSKP_OTHER_NETWORK, words)
-        OTHER(mskp_score(h.graph, NULL, params, v, 4, scores, &h.err));
-        OTHER(mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, params, v, h.gradients, &h.err));
-        OTHER(mskp_penalty_shrink(h.graph, 4, KEEP, NULL, 1, params, v, &h.err));
-        OTHER(mskp_penalty_deadline(h.graph, 4, KEEP, NULL, 1, params, v, &h.err));
-        OTHER(mskp_penalty_zero(h.graph, 4, KEEP, NULL, params, v, &h.err));
-        OTHER(mskp_penalty_value(h.graph, 4, KEEP, NULL, params, v, &value, &h.err));
-        OTHER(mskp_plan_views(plan, params, v, h.gradients, &h.err));
-        OTHER(mskp_plan_cut(plan, params, 1, &(mskp_move){h.values, NULL}, &h.err));
+#define OTHER(call) REFUSED(&h, call, MSKP_ERROR_OTHER_NETWORK, words)
+        OTHER(mskp_score(h.graph, NULL, set_by_id(params, v), scores_of(4, scores), &h.err));
+        OTHER(mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(params, v), set_by_id(params, h.gradients), &h.err));
+        OTHER(mskp_penalty_prox(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(params, v), &h.err));
+        OTHER(mskp_penalty_deadline(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(params, v), &h.err));
+        OTHER(mskp_penalty_zero(h.graph, mask_of(4, KEEP), NULL, set_by_id(params, v), &h.err));
+        OTHER(mskp_penalty_value(h.graph, mask_of(4, KEEP), NULL, set_by_id(params, v), &value, &h.err));
+        OTHER(mskp_plan_views(plan, set_by_id(params, v), set_by_id(params, h.gradients), &h.err));
+        OTHER(cut_by_id(plan, params, 1, &(move_by_id){h.values, NULL}, &h.err));
     }
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
@@ -111,30 +111,30 @@ START_TEST(what_is_said_is_checked)
     host h;
     mskp_plan *plan;
     set_up(&h);
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     h.values[FC].ndim = 2; /* the penalty is about gamma alone */
     h.values[FC].shape[0] = 2;
     h.values[FC].shape[1] = 5;
     REFUSED(&h,
-            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
-            MSKP_BAD_SHAPE, "fc (values): axis 1 of the tensor has length 5, 4 is expected");
+            mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), set_by_id(PARAMS, h.gradients), &h.err),
+            MSKP_ERROR_BAD_SHAPE, "fc (values): axis 1 of the tensor has length 5, 4 is expected");
     h.values[FC].data = NULL; /* not here, but its shape is said */
-    REFUSED(&h, mskp_penalty_shrink(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, &h.err),
-            MSKP_BAD_SHAPE, "fc (values): axis 1");
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_SHAPE, "fc: axis 1");
+    REFUSED(&h, mskp_penalty_prox(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), &h.err),
+            MSKP_ERROR_BAD_SHAPE, "fc (values): axis 1");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_SHAPE, "fc: axis 1");
     h.values[FC] = (mskp_tensor){.elements = 9};
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_SHAPE, "fc: the tensor has 9 elements");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_SHAPE, "fc: the tensor has 9 elements");
     h.values[FC] = (mskp_tensor){.elements = 8};
     h.gradients[GAMMA] = (mskp_tensor){.ndim = 1, .shape = {4}, .elements = 4};
     h.gradients[W].elements = 7;
     REFUSED(&h,
-            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.gradients, &h.err),
-            MSKP_BAD_SHAPE, "w (gradients): the tensor has 7 elements");
+            mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), set_by_id(PARAMS, h.gradients), &h.err),
+            MSKP_ERROR_BAD_SHAPE, "w (gradients): the tensor has 7 elements");
     h.gradients[W].elements = 0;
-    const mskp_move both[2] = {{h.values, NULL}, {h.gradients, NULL}};
-    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 2, both, &h.err), MSKP_OK);
+    const move_by_id both[2] = {{h.values, NULL}, {h.gradients, NULL}};
+    ck_assert_int_eq(cut_by_id(plan, PARAMS, 2, both, &h.err), MSKP_OK);
     ck_assert_uint_eq(h.gradients[GAMMA].shape[0], 2); /* what was said is corrected, */
     ck_assert_uint_eq(h.gradients[GAMMA].elements, 2);
     ck_assert_ptr_null(h.gradients[GAMMA].data);
@@ -151,16 +151,16 @@ START_TEST(what_is_said_of_targets_is_checked)
     host h;
     mskp_plan *plan;
     mskp_tensor none[PARAMS + 1] = {{0}}, to[PARAMS + 1] = {{0}};
-    const mskp_move move = {none, to};
+    const move_by_id move = {none, to};
     set_up(&h);
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     to[FC] = (mskp_tensor){.ndim = 2, .shape = {2, 4}};
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &move, &h.err), MSKP_BAD_SHAPE,
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &move, &h.err), MSKP_ERROR_BAD_SHAPE,
             "fc (to): axis 1 of the tensor has length 4, 2 is expected");
-    ck_assert_int_eq(mskp_plan_restore(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
+    ck_assert_int_eq(restore_by_id(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
     to[FC].shape[1] = 2;
-    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
-    REFUSED(&h, mskp_plan_restore(plan, PARAMS, 1, &move, &h.err), MSKP_BAD_SHAPE,
+    ck_assert_int_eq(cut_by_id(plan, PARAMS, 1, &move, &h.err), MSKP_OK);
+    REFUSED(&h, restore_by_id(plan, PARAMS, 1, &move, &h.err), MSKP_ERROR_BAD_SHAPE,
             "fc (to): axis 1 of the tensor has length 2, 4 is expected");
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
@@ -174,17 +174,17 @@ START_TEST(tensors_of_another_size)
     mskp_plan *plan;
     double scores[4];
     set_up(&h);
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     h.values[W].elements = 12;
     h.values[GAMMA].elements = 5;
-    REFUSED(&h, mskp_score(h.graph, NULL, PARAMS, h.values, 4, scores, &h.err), MSKP_BAD_SHAPE,
+    REFUSED(&h, mskp_score(h.graph, NULL, set_by_id(PARAMS, h.values), scores_of(4, scores), &h.err), MSKP_ERROR_BAD_SHAPE,
             "gamma (values): the tensor has 5 elements, its shape asks for 4");
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_SHAPE, "gamma: the tensor has 5 elements");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_SHAPE, "gamma: the tensor has 5 elements");
     h.values[GAMMA].elements = 4;
     mskp_tensor small[PARAMS + 1] = {{0}};
-    ck_assert_int_eq(mskp_plan_views(plan, PARAMS, h.values, small, &h.err), MSKP_OK);
-    ck_assert_int_eq(mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_views(plan, set_by_id(PARAMS, h.values), set_by_id(PARAMS, small), &h.err), MSKP_OK);
+    ck_assert_int_eq(cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err), MSKP_OK);
     ck_assert_mem_eq(small, h.values, sizeof small);
     ck_assert_uint_eq(small[W].elements, 6); /* corrected where it was said */
     ck_assert_uint_eq(small[GAMMA].elements, 2);
@@ -199,14 +199,14 @@ START_TEST(shape_or_strides_without_ndim)
     host h;
     mskp_plan *plan;
     set_up(&h);
-    ck_assert_int_eq(mskp_plan_create(h.graph, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     h.values[W].stride[0] = 1;
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_SHAPE, "w: a shape (0) or stride (1)");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_SHAPE, "w: a shape (0) or stride (1)");
     h.values[W].stride[0] = 0;
     h.values[W].shape[1] = 77;
-    REFUSED(&h, mskp_plan_cut(plan, PARAMS, 1, &(mskp_move){h.values, NULL}, &h.err),
-            MSKP_BAD_SHAPE, "w: a shape (77)");
+    REFUSED(&h, cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err),
+            MSKP_ERROR_BAD_SHAPE, "w: a shape (77)");
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
@@ -217,8 +217,8 @@ START_TEST(values_as_their_own_gradients)
     host h;
     set_up(&h);
     REFUSED(&h,
-            mskp_penalty_gradient(h.graph, 4, KEEP, NULL, 1, PARAMS, h.values, h.values, &h.err),
-            MSKP_OVERLAP, "gamma: values and gradients");
+            mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), set_by_id(PARAMS, h.values), &h.err),
+            MSKP_ERROR_OVERLAP, "gamma: values and gradients");
     mskp_graph_destroy(h.graph);
 }
 END_TEST
@@ -230,9 +230,8 @@ START_TEST(a_threshold_that_is_not_asked)
     uint8_t keep[4] = {9, 9, 9, 9};
     set_up(&h);
     REFUSED(&h,
-            mskp_select(h.graph, 4, scores, &(mskp_rule){.threshold = 3.5, .remove_fraction = 0.25},
-                        keep, NULL, &h.err),
-            MSKP_BAD_ARGUMENT, "threshold is 3.5, but use_threshold is 0");
+            mskp_select(h.graph, scores_of(4, scores), &(mskp_rule){.threshold = 3.5, .remove_fraction = 0.25}, mask_of(4, keep), NULL, &h.err),
+            MSKP_ERROR_BAD_ARGUMENT, "threshold is 3.5, but use_threshold is 0");
     ck_assert_uint_eq(keep[0], 9);
     mskp_graph_destroy(h.graph);
 }
@@ -244,8 +243,8 @@ START_TEST(scores_that_say_nothing)
     const double scores[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
     uint8_t keep[4];
     set_up(&h);
-    REFUSED(&h, mskp_select(h.graph, 4, scores, &(mskp_rule){.max_macs = 10}, keep, NULL, &h.err),
-            MSKP_NO_SOLUTION, "max_macs is 10, the least that can be had is 20 (4 of 4 units");
+    REFUSED(&h, mskp_select(h.graph, scores_of(4, scores), &(mskp_rule){.max_macs = 10}, mask_of(4, keep), NULL, &h.err),
+            MSKP_ERROR_NO_SOLUTION, "max_macs is 10, the least that can be had is 20 (4 of 4 units");
     mskp_graph_destroy(h.graph);
 }
 END_TEST
@@ -255,12 +254,12 @@ START_TEST(sentences_name_the_call)
     mskp_error err;
     mskp_graph *g = mskp_graph_create(NULL);
     mskp_output(g, (mskp_value){0});
-    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(err.text, "output: no value"));
     mskp_graph_destroy(g);
     g = mskp_graph_create(NULL);
-    mskp_combine(g, "sum", MSKP_ADD, 2, NULL);
-    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_BAD_ARGUMENT);
+    mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, NULL);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "sum: values is NULL");
     mskp_graph_destroy(g);
 }
@@ -273,7 +272,7 @@ START_TEST(nulls_are_named)
     mskp_plan *plan, *no_plan = NULL;
     mskp_constants *c, *no_constants = NULL;
     mskp_constants_report r = {.bound = 0};
-    mskp_value_info info;
+    mskp_coupling info;
     mskp_tensor view = {0};
     const mskp_rule rule = {.remove_fraction = 0.5};
     const uint32_t index[2] = {0, 1};
@@ -284,46 +283,46 @@ START_TEST(nulls_are_named)
     set_up(&h);
     const mskp_graph *g = h.graph;
     mskp_tensor *v = h.values;
-    ck_assert_int_eq(mskp_plan_create(g, 4, KEEP, &plan, NULL, NULL), MSKP_OK);
-    ck_assert_int_eq(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, keep, &c, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(g, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(create_constants(g, 4, KEEP, NULL, PARAMS, v, keep, &c, NULL), MSKP_OK);
 #define MISSING(call, name)                            \
     do {                                               \
-        ck_assert_int_eq(call, MSKP_BAD_ARGUMENT);     \
+        ck_assert_int_eq(call, MSKP_ERROR_BAD_ARGUMENT);     \
         ck_assert_str_eq(h.err.text, name " is NULL"); \
     } while (0)
-    MISSING(mskp_value_get_info(NULL, (mskp_value){1}, &info, &h.err), "graph");
-    MISSING(mskp_value_get_info(g, (mskp_value){1}, NULL, &h.err), "info");
-    MISSING(mskp_param_view(NULL, (mskp_param){1}, NULL, NULL, MSKP_F32, &view, &h.err), "graph");
-    MISSING(mskp_param_view(g, (mskp_param){1}, NULL, NULL, MSKP_F32, NULL, &h.err), "view");
-    MISSING(mskp_select(g, 4, NULL, &rule, keep, NULL, &h.err), "scores");
-    MISSING(mskp_select(g, 4, scores, NULL, keep, NULL, &h.err), "rule");
-    MISSING(mskp_select(g, 4, scores, &rule, NULL, NULL, &h.err), "keep");
-    MISSING(mskp_mask_write(g, 4, NULL, 0, NULL, &n, &h.err), "keep");
-    MISSING(mskp_mask_write(g, 4, keep, 0, NULL, NULL, &h.err), "length");
-    MISSING(mskp_mask_read(g, 0, NULL, 4, keep, &h.err), "text");
-    MISSING(mskp_mask_read(g, 0, "", 4, NULL, &h.err), "keep");
-    MISSING(mskp_mask_compose(g, 4, NULL, 2, keep, keep, &h.err), "keep");
-    MISSING(mskp_mask_compose(g, 4, KEEP, 2, NULL, keep, &h.err), "small_keep");
-    MISSING(mskp_mask_compose(g, 4, KEEP, 2, keep, NULL, &h.err), "both");
-    MISSING(mskp_constants_create(g, 4, NULL, NULL, PARAMS, v, keep, &c, &h.err), "keep");
-    MISSING(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, NULL, &c, &h.err), "kept");
-    MISSING(mskp_constants_create(g, 4, KEEP, NULL, PARAMS, v, keep, NULL, &h.err), "constants");
-    MISSING(mskp_constants_get(no_constants, 0, &r, &h.err), "constants");
-    MISSING(mskp_constants_get(c, 0, NULL, &h.err), "report");
+    MISSING(mskp_value_coupling(NULL, (mskp_value){1}, &info, &h.err), "graph");
+    MISSING(mskp_value_coupling(g, (mskp_value){1}, NULL, &h.err), "info");
+    MISSING(mskp_param_view(NULL, (mskp_param){1}, NULL, NULL, MSKP_DTYPE_F32, &view, &h.err), "graph");
+    MISSING(mskp_param_view(g, (mskp_param){1}, NULL, NULL, MSKP_DTYPE_F32, NULL, &h.err), "view");
+    MISSING(mskp_select(g, scores_of(4, NULL), &rule, mask_of(4, keep), NULL, &h.err), "scores");
+    MISSING(mskp_select(g, scores_of(4, scores), NULL, mask_of(4, keep), NULL, &h.err), "rule");
+    MISSING(mskp_select(g, scores_of(4, scores), &rule, (mskp_mask){0}, NULL, &h.err), "keep");
+    MISSING(mskp_mask_write(g, (mskp_mask){0}, 0, NULL, &n, &h.err), "keep");
+    MISSING(mskp_mask_write(g, mask_of(4, keep), 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_mask_read(g, 0, NULL, mask_of(4, keep), &h.err), "text");
+    MISSING(mskp_mask_read(g, 0, "", (mskp_mask){0}, &h.err), "keep");
+    MISSING(mskp_mask_compose(g, (mskp_mask){0}, mask_of(2, keep), mask_of(4, keep), &h.err), "keep");
+    MISSING(mskp_mask_compose(g, mask_of(4, KEEP), (mskp_mask){0}, mask_of(4, keep), &h.err), "small_keep");
+    MISSING(mskp_mask_compose(g, mask_of(4, KEEP), mask_of(2, keep), (mskp_mask){0}, &h.err), "both");
+    MISSING(create_constants(g, 4, NULL, NULL, PARAMS, v, keep, &c, &h.err), "keep");
+    MISSING(create_constants(g, 4, KEEP, NULL, PARAMS, v, NULL, &c, &h.err), "kept");
+    MISSING(create_constants(g, 4, KEEP, NULL, PARAMS, v, keep, NULL, &h.err), "constants");
+    MISSING(mskp_constants_consumer(no_constants, 0, &r, &h.err), "constants");
+    MISSING(mskp_constants_consumer(c, 0, NULL, &h.err), "report");
     MISSING(mskp_constants_total(no_constants, &r, &h.err), "constants");
     MISSING(mskp_constants_total(c, NULL, &h.err), "total");
-    MISSING(mskp_constants_carriers(no_constants, 4, keep, &h.err), "constants");
-    MISSING(mskp_constants_carriers(c, 4, NULL, &h.err), "carrier");
-    MISSING(mskp_constants_apply(no_constants, PARAMS, v, &h.err), "constants");
+    MISSING(get_carriers(no_constants, 4, keep, &h.err), "constants");
+    MISSING(get_carriers(c, 4, NULL, &h.err), "carrier");
+    MISSING(apply_constants(no_constants, PARAMS, v, &h.err), "constants");
     MISSING(mskp_plan_param_map(no_plan, (mskp_param){1}, 0, 4, map, &h.err), "plan");
     MISSING(mskp_plan_param_map(plan, (mskp_param){1}, 0, 4, NULL, &h.err), "map");
     MISSING(mskp_plan_value_map(no_plan, (mskp_value){1}, 4, map, &h.err), "plan");
     MISSING(mskp_plan_value_map(plan, (mskp_value){1}, 4, NULL, &h.err), "map");
-    MISSING(mskp_plan_views(no_plan, PARAMS, v, v, &h.err), "plan");
-    MISSING(mskp_plan_views(plan, PARAMS, v, NULL, &h.err), "small");
-    MISSING(mskp_take(NULL, NULL, 0, 2, index, v, &h.err), "from");
-    MISSING(mskp_take(NULL, v, 0, 2, index, NULL, &h.err), "to");
-    MISSING(mskp_take(NULL, v, 0, 2, NULL, v, &h.err), "index");
+    MISSING(mskp_plan_views(no_plan, set_by_id(PARAMS, v), set_by_id(PARAMS, v), &h.err), "plan");
+    MISSING(mskp_plan_views(plan, set_by_id(PARAMS, v), set_by_id(PARAMS, NULL), &h.err), "small");
+    MISSING(mskp_gather(NULL, NULL, 0, 2, index, v, &h.err), "from");
+    MISSING(mskp_gather(NULL, v, 0, 2, index, NULL, &h.err), "to");
+    MISSING(mskp_gather(NULL, v, 0, 2, NULL, v, &h.err), "index");
     mskp_plan_destroy(plan);
     mskp_constants_destroy(c);
     mskp_graph_destroy(h.graph);
@@ -339,21 +338,21 @@ START_TEST(arrays_of_another_length_are_named)
     set_up(&h);
 #define LONG(call, name)                                                    \
     do {                                                                    \
-        ck_assert_int_eq(call, MSKP_OTHER_NETWORK);                         \
+        ck_assert_int_eq(call, MSKP_ERROR_OTHER_NETWORK);                         \
         ck_assert_str_eq(h.err.text, name " has 5 units, the graph has 4"); \
     } while (0)
-    LONG(mskp_score(h.graph, NULL, PARAMS, h.values, 5, scores, &h.err), "scores");
-    LONG(mskp_score_channels(h.graph, 0, NULL, MSKP_REDUCE_SUM, 5, scores, &h.err), "scores");
-    LONG(mskp_select(h.graph, 5, scores, &(mskp_rule){.remove_fraction = 1}, keep, NULL, &h.err),
+    LONG(mskp_score(h.graph, NULL, set_by_id(PARAMS, h.values), scores_of(5, scores), &h.err), "scores");
+    LONG(mskp_score_channels(h.graph, 0, NULL, MSKP_REDUCE_SUM, scores_of(5, scores), &h.err), "scores");
+    LONG(mskp_select(h.graph, scores_of(5, scores), &(mskp_rule){.remove_fraction = 1}, mask_of(5, keep), NULL, &h.err),
          "scores");
-    LONG(mskp_exact(h.graph, 0, 5, keep, &h.err), "exact");
-    LONG(mskp_measure(h.graph, 5, keep, NULL, NULL, &h.err), "keep");
-    LONG(mskp_mask_read(h.graph, 0, "", 5, keep, &h.err), "keep");
-    LONG(mskp_penalty_shrink(h.graph, 5, keep, NULL, 1, PARAMS, h.values, &h.err), "keep");
+    LONG(mskp_exact(h.graph, 0, mask_of(5, keep), &h.err), "exact");
+    LONG(mskp_measure(h.graph, mask_of(5, keep), NULL, NULL, &h.err), "keep");
+    LONG(mskp_mask_read(h.graph, 0, "", mask_of(5, keep), &h.err), "keep");
+    LONG(mskp_penalty_prox(h.graph, mask_of(5, keep), NULL, 1, set_by_id(PARAMS, h.values), &h.err), "keep");
     mskp_constants *c;
     ck_assert_int_eq(
-        mskp_constants_create(h.graph, 4, KEEP, NULL, PARAMS, h.values, keep, &c, NULL), MSKP_OK);
-    LONG(mskp_constants_carriers(c, 5, keep, &h.err), "carrier");
+        create_constants(h.graph, 4, KEEP, NULL, PARAMS, h.values, keep, &c, NULL), MSKP_OK);
+    LONG(get_carriers(c, 5, keep, &h.err), "carrier");
     mskp_constants_destroy(c);
     mskp_graph_destroy(h.graph);
 }

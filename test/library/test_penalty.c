@@ -82,8 +82,7 @@ START_TEST(gradients_touch_their_slices_alone)
             hide_unused(&t, a, &expected);
         }
         mskp_status status =
-            mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alpha,
-                                  mskp_count(t.graph).params, values.views, gradients.views, &err);
+            mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, alpha, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         REQUIRE(set_same(&values, &was), "the values changed");
         for (size_t p = 1; p <= t.net->params; p++)
@@ -121,8 +120,8 @@ START_TEST(gradient_is_the_difference_of_values)
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
         aim *a = random_aim(&t);
         exact_net(t.net, &t.r);
-        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
-        set gradients = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
+        set gradients = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
         set_numbers(&values, t.net);
         for (size_t p = 1; p <= t.net->params; p++)
             memset(t.net->param[p].data, 0,
@@ -131,23 +130,18 @@ START_TEST(gradient_is_the_difference_of_values)
         double base = -1, up, down;
         pair c = {.values = &values};
         each_element(&t, a, add_value, &c);
-        REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
-                                      mskp_count(t.graph).params, values.views, &base, NULL));
+        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &base, NULL));
         REQUIRE(base == c.number, "R is %.17g, not %.17g", base, c.number);
-        REQUIRE_OK(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, 1,
-                                         mskp_count(t.graph).params, values.views, gradients.views,
-                                         NULL));
+        REQUIRE_OK(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, 1, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL));
         for (size_t p = 1; p <= t.net->params; p++) {
             size_t index[MSKP_MAX_DIMS] = {0};
             mskp_tensor v = whole(&t, &values, p), g = whole(&t, &gradients, p);
             for (uint32_t d = 0; d < v.ndim; d++) index[d] = rng_below(&t.r, v.shape[d]);
             double w = view_get(&v, index);
             view_set(&v, index, w + h);
-            REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
-                                          mskp_count(t.graph).params, values.views, &up, NULL));
+            REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &up, NULL));
             view_set(&v, index, w - h);
-            REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, a->given,
-                                          mskp_count(t.graph).params, values.views, &down, NULL));
+            REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &down, NULL));
             view_set(&v, index, w);
             REQUIRE((up - down) / (2 * h) == view_get(&g, index),
                     "parameter %zu: the slope is %g, the gradient %g", p, (up - down) / (2 * h),
@@ -185,12 +179,12 @@ static void require_prox(trial *t, const aim *a, size_t p, const size_t *index, 
         return;
     }
     double step = c->eta * n, x = prox_of(a, w, step), e = 4 * DBL_EPSILON;
-    bool close = to.dtype == MSKP_F64 && fabs(v - x) <= e * fabs(x);
+    bool close = to.dtype == MSKP_DTYPE_F64 && fabs(v - x) <= e * fabs(x);
     REQUIRE(close || v == rounded(to.dtype, x) || v == rounded(to.dtype, x * (1 - e)) ||
                 v == rounded(to.dtype, x * (1 + e)),
             "parameter %zu: %.17g becomes %.17g, not %.17g (kind %d, step %g)", p, w, v, x,
             (int)a->penalty.kind, step);
-    if (to.dtype == MSKP_F64)
+    if (to.dtype == MSKP_DTYPE_F64)
         for (double d = 1e-1; d > 1e-7; d /= 10)
             REQUIRE(energy(a, v, w, step) <= energy(a, v + d, w, step) &&
                         energy(a, v, w, step) <= energy(a, v - d, w, step),
@@ -215,8 +209,7 @@ START_TEST(shrink_is_the_proximal_step)
             hide_unused(&t, a, &values);
             hide_unused(&t, a, &was);
         }
-        mskp_status status = mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, c.eta,
-                                                 mskp_count(t.graph).params, values.views, &err);
+        mskp_status status = mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, c.eta, set_by_id(mskp_graph_counts(t.graph).params, values.views), &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         each_element(&t, a, require_prox, &c);
         touched += c.touched;
@@ -267,8 +260,7 @@ START_TEST(deadline_is_a_straight_line_to_zero)
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
         line c = {.start = &was, .now = &values, .steps = rng_from(&t.r, 1, 12)};
         for (c.left = c.steps; c.left-- > 0;) {
-            REQUIRE_OK(mskp_penalty_deadline(t.graph, t.units, a->keep, a->given, c.left,
-                                             mskp_count(t.graph).params, values.views, NULL));
+            REQUIRE_OK(mskp_penalty_deadline(t.graph, mask_of(t.units, a->keep), a->given, c.left, set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL));
             each_element(&t, a, require_line, &c);
         }
         trial_end(&t);
@@ -290,8 +282,7 @@ START_TEST(deadline_ends_at_zero_from_anywhere)
         float w[2] = {starts[i], starts[i]};
         uint32_t bits;
         mskp_tensor values[2] = {{0}, {.data = w}};
-        ck_assert_int_eq(mskp_penalty_deadline(g, 2, (uint8_t[]){0, 1}, NULL, 0,
-                                               mskp_count(g).params, values, NULL),
+        ck_assert_int_eq(mskp_penalty_deadline(g, mask_of(2, (uint8_t[]){0, 1}), NULL, 0, set_by_id(mskp_graph_counts(g).params, values), NULL),
                          MSKP_OK);
         memcpy(&bits, &w[0], sizeof bits);
         ck_assert_msg(bits == 0, "%g ends at %g", (double)starts[i], (double)w[0]);
@@ -309,7 +300,7 @@ START_TEST(half_precision_keeps_its_sign)
     static double gradients[65536];
     const size_t n = 65536;
     float_mode(_i % 2);
-    mskp_dtype dtype = _i < 2 ? MSKP_F16 : MSKP_BF16;
+    mskp_dtype dtype = _i < 2 ? MSKP_DTYPE_F16 : MSKP_DTYPE_BF16;
     double (*decode)(uint16_t) = _i < 2 ? half_decode : bfloat_decode;
     mskp_graph *g = mskp_graph_create(NULL);
     mskp_param p = mskp_parameter(g, "gamma", 1, &n);
@@ -317,25 +308,25 @@ START_TEST(half_precision_keeps_its_sign)
     ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     mskp_tensor values[2] = {{0}, {.data = bits, .dtype = dtype}};
-    mskp_tensor grads[2] = {{0}, {.data = gradients, .dtype = MSKP_F64}};
-    mskp_penalty l2 = {.kind = MSKP_L2, .target = MSKP_ON_ALL}, l1 = {.target = MSKP_ON_ALL};
+    mskp_tensor grads[2] = {{0}, {.data = gradients, .dtype = MSKP_DTYPE_F64}};
+    mskp_penalty l2 = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL}, l1 = {.target = MSKP_TARGET_ALL};
     for (size_t i = 0; i < n; i++) bits[i] = isfinite(decode((uint16_t)i)) ? (uint16_t)i : 0;
     memset(gradients, 0, sizeof gradients);
     ck_assert_int_eq(
-        mskp_penalty_gradient(g, n, NULL, &l2, 1, mskp_count(g).params, values, grads, NULL),
+        mskp_penalty_gradient(g, (mskp_mask){0}, &l2, 1, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
         MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (gradients[i] != decode(bits[i])) ck_abort_msg("%zx: %a", i, gradients[i]);
     memset(gradients, 0, sizeof gradients);
     ck_assert_int_eq(
-        mskp_penalty_gradient(g, n, NULL, &l1, 1, mskp_count(g).params, values, grads, NULL),
+        mskp_penalty_gradient(g, (mskp_mask){0}, &l1, 1, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
         MSKP_OK);
     for (size_t i = 0; i < n; i++) {
         double w = decode(bits[i]);
         if (gradients[i] != (w > 0) - (w < 0)) ck_abort_msg("%zx: %a", i, gradients[i]);
     }
     /* A step of 0 gives every number back: decoding and rounding are inverse. */
-    ck_assert_int_eq(mskp_penalty_shrink(g, n, NULL, &l1, 0, mskp_count(g).params, values, NULL),
+    ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &l1, 0, set_by_id(mskp_graph_counts(g).params, values), NULL),
                      MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (decode(bits[i]) != (isfinite(decode((uint16_t)i)) ? decode((uint16_t)i) : 0))
@@ -356,7 +347,7 @@ START_TEST(gradients_round_once)
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     for (int k = 0; k < 200000; k++) {
         double w = rng_chance(&r, 0.5) ? 1 : -1;
-        mskp_dtype dtype = k % 2 ? MSKP_F16 : MSKP_BF16;
+        mskp_dtype dtype = k % 2 ? MSKP_DTYPE_F16 : MSKP_DTYPE_BF16;
         double (*decode)(uint16_t) = k % 2 ? half_decode : bfloat_decode;
         uint16_t bits, expected;
         do bits = (uint16_t)rng_next(&r);
@@ -371,11 +362,10 @@ START_TEST(gradients_round_once)
         }
         double sum = start + alpha * w;
         expected = k % 2 ? half_encode(sum) : bfloat_encode(sum);
-        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
+        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = dtype}};
-        mskp_penalty all = {.target = MSKP_ON_ALL};
-        if (mskp_penalty_gradient(g, 1, NULL, &all, alpha, mskp_count(g).params, values, grads,
-                                  NULL) != MSKP_OK)
+        mskp_penalty all = {.target = MSKP_TARGET_ALL};
+        if (mskp_penalty_gradient(g, (mskp_mask){0}, &all, alpha, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL) != MSKP_OK)
             ck_abort_msg("refused");
         if (bits != expected && decode(bits) != decode(expected))
             ck_abort_msg("%a + %a is %x (%a), not %x", start, alpha * w, (unsigned)bits,
@@ -417,25 +407,21 @@ START_TEST(missing_tensors_are_skipped_when_asked)
             penalty.skip_missing = skip == 1;
             const mskp_tensor *v = values[i].views;
             if (call == 0)
-                got[skip] = mskp_penalty_gradient(t.graph, t.units, a->keep, &penalty, 0.5,
-                                                  t.net->params, v, gradients[i].views, &err);
+                got[skip] = mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), &penalty, 0.5, set_by_id(t.net->params, v), set_by_id(t.net->params, gradients[i].views), &err);
             else if (call == 1)
-                got[skip] = mskp_penalty_shrink(t.graph, t.units, a->keep, &penalty, 0.25,
-                                                t.net->params, v, &err);
+                got[skip] = mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), &penalty, 0.25, set_by_id(t.net->params, v), &err);
             else if (call == 2)
-                got[skip] = mskp_penalty_deadline(t.graph, t.units, a->keep, &penalty, 1,
-                                                  t.net->params, v, &err);
+                got[skip] = mskp_penalty_deadline(t.graph, mask_of(t.units, a->keep), &penalty, 1, set_by_id(t.net->params, v), &err);
             else if (call == 3)
                 got[skip] =
-                    mskp_penalty_zero(t.graph, t.units, a->keep, &penalty, t.net->params, v, &err);
+                    mskp_penalty_zero(t.graph, mask_of(t.units, a->keep), &penalty, set_by_id(t.net->params, v), &err);
             else
-                got[skip] = mskp_penalty_value(t.graph, t.units, a->keep, &penalty, t.net->params,
-                                               v, &r[i], &err);
+                got[skip] = mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &penalty, set_by_id(t.net->params, v), &r[i], &err);
             /* The last one, strict, must not change anything: it runs into a missing tensor. */
             if (skip == 1 && !needed) break;
         }
         REQUIRE(got[2] == MSKP_OK && got[1] == MSKP_OK, "%s", err.text);
-        if (needed) REQUIRE(got[0] == MSKP_NO_DATA, "a missing tensor is not refused");
+        if (needed) REQUIRE(got[0] == MSKP_ERROR_NO_DATA, "a missing tensor is not refused");
         refused += needed;
         REQUIRE(call != 4 || r[1] <= r[0], "R grew from %g to %g", r[0], r[1]);
         for (size_t p = 1; p <= t.net->params; p++) {
@@ -462,14 +448,14 @@ START_TEST(gradients_overflow_as_ieee_says)
         mskp_dtype dtype;
         double alpha;
         uint16_t from, to;
-    } cases[] = {{MSKP_F16, 16, 0x7BFF, 0x7C00},
-                 {MSKP_F16, 15.99, 0x7BFF, 0x7BFF},
-                 {MSKP_F16, -1e6, 0x3C00, 0xFC00},
-                 {MSKP_BF16, 0x1p119, 0x7F7F, 0x7F80},
-                 {MSKP_BF16, 0x1.ffffp118, 0x7F7F, 0x7F7F},
-                 {MSKP_BF16, 0x1.fffffffffffffp118, 0x7F7F, 0x7F80}, /* the sum is a double */
-                 {MSKP_BF16, -0x1p119, 0xFF7F, 0xFF80},
-                 {MSKP_BF16, 0x1p200, 0x3F80, 0x7F80}};
+    } cases[] = {{MSKP_DTYPE_F16, 16, 0x7BFF, 0x7C00},
+                 {MSKP_DTYPE_F16, 15.99, 0x7BFF, 0x7BFF},
+                 {MSKP_DTYPE_F16, -1e6, 0x3C00, 0xFC00},
+                 {MSKP_DTYPE_BF16, 0x1p119, 0x7F7F, 0x7F80},
+                 {MSKP_DTYPE_BF16, 0x1.ffffp118, 0x7F7F, 0x7F7F},
+                 {MSKP_DTYPE_BF16, 0x1.fffffffffffffp118, 0x7F7F, 0x7F80}, /* the sum is a double */
+                 {MSKP_DTYPE_BF16, -0x1p119, 0xFF7F, 0xFF80},
+                 {MSKP_DTYPE_BF16, 0x1p200, 0x3F80, 0x7F80}};
     const size_t one = 1;
     double w = 1;
     mskp_graph *g = mskp_graph_create(NULL);
@@ -478,11 +464,10 @@ START_TEST(gradients_overflow_as_ieee_says)
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint16_t bits = cases[i].from;
-        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
+        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = cases[i].dtype}};
-        mskp_penalty all = {.target = MSKP_ON_ALL};
-        ck_assert_int_eq(mskp_penalty_gradient(g, 1, NULL, &all, cases[i].alpha,
-                                               mskp_count(g).params, values, grads, NULL),
+        mskp_penalty all = {.target = MSKP_TARGET_ALL};
+        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &all, cases[i].alpha, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
                          MSKP_OK);
         ck_assert_msg(bits == cases[i].to, "case %zu: %x, not %x", i, (unsigned)bits,
                       (unsigned)cases[i].to);
@@ -499,38 +484,38 @@ START_TEST(not_finite_goes_through)
     const mskp_param p = mskp_parameter(g, "gamma", 1, &one);
     ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, mskp_fresh(g, "v", 1, 0, NULL)), MSKP_OK);
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
-    mskp_penalty how = {.target = MSKP_ON_ALL, .knee = 0.25};
-    for (int kind = MSKP_L1; kind <= MSKP_L2; kind++) {
+    mskp_penalty how = {.target = MSKP_TARGET_ALL, .knee = 0.25};
+    for (int kind = MSKP_PENALTY_L1; kind <= MSKP_PENALTY_L2; kind++) {
         const double weights[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
         how.kind = (mskp_penalty_kind)kind;
         for (int i = 0; i < 3; i++) {
             double w = weights[i];
-            mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
-            ck_assert_int_eq(mskp_penalty_shrink(g, 1, NULL, &how, 0.5, 1, values, NULL), MSKP_OK);
+            mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
+            ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL), MSKP_OK);
             ck_assert_msg(i ? w == weights[i] : isnan(w), "kind %d: %g becomes %g", kind,
                           weights[i], w);
             float single = (float)weights[i];
             values[1] = (mskp_tensor){.data = &single};
-            ck_assert_int_eq(mskp_penalty_shrink(g, 1, NULL, &how, 0.5, 1, values, NULL), MSKP_OK);
+            ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL), MSKP_OK);
             ck_assert_msg(i ? single == (float)weights[i] : isnan(single),
                           "kind %d, float: %g becomes %g", kind, weights[i], (double)single);
         }
     }
-    how.kind = MSKP_L1;
+    how.kind = MSKP_PENALTY_L1;
     const struct {
         mskp_dtype dtype;
         uint16_t bits;
-    } gradients[] = {{MSKP_F16, 0x7C00},  {MSKP_F16, 0xFC00},  {MSKP_F16, 0x7E01},
-                     {MSKP_F16, 0xFC01},  {MSKP_BF16, 0x7F80}, {MSKP_BF16, 0xFF80},
-                     {MSKP_BF16, 0x7FC1}, {MSKP_BF16, 0xFF81}};
+    } gradients[] = {{MSKP_DTYPE_F16, 0x7C00},  {MSKP_DTYPE_F16, 0xFC00},  {MSKP_DTYPE_F16, 0x7E01},
+                     {MSKP_DTYPE_F16, 0xFC01},  {MSKP_DTYPE_BF16, 0x7F80}, {MSKP_DTYPE_BF16, 0xFF80},
+                     {MSKP_DTYPE_BF16, 0x7FC1}, {MSKP_DTYPE_BF16, 0xFF81}};
     for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++) {
         double w = 1;
         uint16_t bits = gradients[i].bits;
-        const uint16_t infinity = gradients[i].dtype == MSKP_F16 ? 0x7C00 : 0x7F80;
+        const uint16_t infinity = gradients[i].dtype == MSKP_DTYPE_F16 ? 0x7C00 : 0x7F80;
         const int nan = (bits & 0x7FFF) > infinity;
-        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_F64}};
+        mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = gradients[i].dtype}};
-        ck_assert_int_eq(mskp_penalty_gradient(g, 1, NULL, &how, 3, 1, values, grads, NULL),
+        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &how, 3, set_by_id(1, values), set_by_id(1, grads), NULL),
                          MSKP_OK);
         ck_assert_msg(nan ? (bits & 0x7FFF) > infinity : bits == gradients[i].bits, "%x becomes %x",
                       (unsigned)gradients[i].bits, (unsigned)bits);
@@ -562,18 +547,13 @@ START_TEST(refusals_change_nothing)
             if (call >= only_calls) continue;                                                     \
             err = (mskp_error){0};                                                                \
             if (call == 0)                                                                        \
-                got = mskp_penalty_gradient(t.graph, units_, keep_, penalty_, number_,            \
-                                            mskp_count(t.graph).params, values.views,             \
-                                            gradients.views, &err);                               \
+                got = mskp_penalty_gradient(t.graph, mask_of(units_, keep_), penalty_, number_, set_by_id(\ mskp_graph_counts(t.graph).params, values.views), set_by_id(\ mskp_graph_counts(t.graph).params, \ gradients.views), &err);                               \
             else if (call == 1)                                                                   \
-                got = mskp_penalty_shrink(t.graph, units_, keep_, penalty_, number_,              \
-                                          mskp_count(t.graph).params, values.views, &err);        \
+                got = mskp_penalty_prox(t.graph, mask_of(units_, keep_), penalty_, number_, set_by_id(\ mskp_graph_counts(t.graph).params, values.views), &err);        \
             else if (call == 2)                                                                   \
-                got = mskp_penalty_deadline(t.graph, units_, keep_, penalty_, 3,                  \
-                                            mskp_count(t.graph).params, values.views, &err);      \
+                got = mskp_penalty_deadline(t.graph, mask_of(units_, keep_), penalty_, 3, set_by_id(\ mskp_graph_counts(t.graph).params, values.views), &err);      \
             else                                                                                  \
-                got = mskp_penalty_value(t.graph, units_, keep_, penalty_,                        \
-                                         mskp_count(t.graph).params, values.views, &value, &err); \
+                got = mskp_penalty_value(t.graph, mask_of(units_, keep_), penalty_, set_by_id(\ mskp_graph_counts(t.graph).params, values.views), &value, &err); \
             REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,              \
                     mskp_status_text(got), err.text);                                             \
             REQUIRE(err.status == (code) && err.text[0], "no sentence");                          \
@@ -584,38 +564,38 @@ START_TEST(refusals_change_nothing)
     } while (0)
         int only_calls = 4;
         mskp_penalty bad = a->penalty;
-        ALL_REFUSE(MSKP_OTHER_NETWORK, t.units + 1, a->keep, a->given, 1);
+        ALL_REFUSE(MSKP_ERROR_OTHER_NETWORK, t.units + 1, a->keep, a->given, 1);
         bad.kind = (mskp_penalty_kind)3;
         only_calls = 2; /* a deadline has no kind */
-        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
         only_calls = 4;
         bad = a->penalty;
         bad.target = (mskp_target)3;
-        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
         bad = a->penalty;
         bad.roles = 128;
-        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
         bad = a->penalty;
         bad.reserved[3] = 1;
-        ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
+        ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
         bad = a->penalty;
-        bad.target = MSKP_ON_KEPT;
-        if (t.units) ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, NULL, &bad, 1);
-        bad.target = MSKP_ON_REMOVED;
-        if (t.units) ALL_REFUSE(MSKP_BAD_ARGUMENT, t.units, NULL, &bad, 1);
+        bad.target = MSKP_TARGET_KEPT;
+        if (t.units) ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, NULL, &bad, 1);
+        bad.target = MSKP_TARGET_REMOVED;
+        if (t.units) ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, NULL, &bad, 1);
 
         /* A tensor of the last parameter with a target has no data: the first must not move. */
         for (size_t p = t.net->params; p >= 1; p--) {
             if (!tensor_has(&t.model, p, a->roles, a->wanted)) continue;
             values.views[p].data = NULL;
             values_were.views[p].data = NULL;
-            ALL_REFUSE(MSKP_NO_DATA, t.units, a->keep, a->given, 0.5);
+            ALL_REFUSE(MSKP_ERROR_NO_DATA, t.units, a->keep, a->given, 0.5);
             values.views[p].data = values.buf[p].view.data;
             values_were.views[p].data = values_were.buf[p].view.data;
             only_calls = 1;
             gradients.views[p].data = NULL;
             gradients_were.views[p].data = NULL;
-            ALL_REFUSE(MSKP_NO_DATA, t.units, a->keep, a->given, 0.5);
+            ALL_REFUSE(MSKP_ERROR_NO_DATA, t.units, a->keep, a->given, 0.5);
             missing++;
             break;
         }
@@ -625,12 +605,9 @@ START_TEST(refusals_change_nothing)
         const double nan = (double)NAN, inf = (double)INFINITY;
         const double alphas[] = {nan, inf, -inf}, etas[] = {nan, inf, -1};
         for (int i = 0; i < 3; i++) {
-            REQUIRE(mskp_penalty_gradient(t.graph, t.units, a->keep, a->given, alphas[i],
-                                          mskp_count(t.graph).params, values.views, gradients.views,
-                                          NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, alphas[i], set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL) != MSKP_OK,
                     "alpha %g", alphas[i]);
-            REQUIRE(mskp_penalty_shrink(t.graph, t.units, a->keep, a->given, etas[i],
-                                        mskp_count(t.graph).params, values.views, NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, etas[i], set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL) != MSKP_OK,
                     "eta %g", etas[i]);
         }
         double *weight = arena_get(&t.mem, t.units, sizeof *weight);
@@ -638,34 +615,28 @@ START_TEST(refusals_change_nothing)
         bad.unit_weight = weight;
         for (int i = 0; i < 3 && t.units; i++) {
             weight[rng_below(&t.r, t.units)] = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
-                                       values.views, &value, NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL) != MSKP_OK,
                     "unit weight %g", etas[i]);
         }
         bad = a->penalty;
-        bad.kind = MSKP_SMOOTH_L1;
+        bad.kind = MSKP_PENALTY_SMOOTH_L1;
         for (int i = 0; i < 3; i++) {
             bad.knee = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
-                                       values.views, &value, NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL) != MSKP_OK,
                     "knee %g", etas[i]);
         }
-        bad.kind = MSKP_L1; /* which ignores it */
-        REQUIRE_OK(mskp_penalty_value(t.graph, t.units, a->keep, &bad, mskp_count(t.graph).params,
-                                      values.views, &value, NULL));
+        bad.kind = MSKP_PENALTY_L1; /* which ignores it */
+        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL));
         bad = a->penalty;
         bad.unit_weight = weight;
         memset(weight, 0, t.units * sizeof *weight);
         if (t.units) { /* more than a double holds */
             weight[rng_below(&t.r, t.units)] = 1e300;
-            REQUIRE(mskp_penalty_gradient(t.graph, t.units, a->keep, &bad, -1e10,
-                                          mskp_count(t.graph).params, values.views, gradients.views,
-                                          &err) == MSKP_BAD_NUMBER &&
+            REQUIRE(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), &bad, -1e10, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), &err) == MSKP_ERROR_BAD_NUMBER &&
                         strstr(err.text, "1e+300") && strstr(err.text, "alpha"),
                     "%s", err.text);
         }
-        REQUIRE(mskp_penalty_value(t.graph, t.units, a->keep, a->given, mskp_count(t.graph).params,
-                                   values.views, NULL, &err) == MSKP_BAD_ARGUMENT,
+        REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL, &err) == MSKP_ERROR_BAD_ARGUMENT,
                 "no place for the value");
         REQUIRE(set_same(&values, &values_were) && set_same(&gradients, &gradients_were),
                 "something moved");
@@ -678,7 +649,7 @@ END_TEST
 /* ---- Threads ---- */
 
 /* Two layers on a stream: large enough to be split. */
-static mskp_graph *wide_graph(const mskp_host *host, size_t n)
+static mskp_graph *wide_graph(const mskp_services *host, size_t n)
 {
     mskp_graph *g = mskp_graph_create(host);
     mskp_param w[2];
@@ -687,10 +658,10 @@ static mskp_graph *wide_graph(const mskp_host *host, size_t n)
     mskp_value x = mskp_fresh(g, "x", n, 0, NULL);
     for (int i = 0; i < 2; i++) {
         mskp_value y = mskp_linear(g, NULL, x, w[i], (mskp_param){0});
-        x = mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){x, y});
+        x = mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){x, y});
     }
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
-    ck_assert_uint_eq(mskp_count(g).units, n);
+    ck_assert_uint_eq(mskp_graph_counts(g).units, n);
     return g;
 }
 
@@ -701,7 +672,7 @@ START_TEST(threads_do_not_show)
     static uint8_t keep[N];
     rng r = rng_make(test_seed());
     mskp_graph *g[2] = {wide_graph(NULL, N), wide_graph(&backwards_host, N)};
-    mskp_penalty p = {.roles = MSKP_ROLES_UNIT, .kind = MSKP_SMOOTH_L1, .knee = 0.3};
+    mskp_penalty p = {.roles = MSKP_ROLES_UNIT, .kind = MSKP_PENALTY_SMOOTH_L1, .knee = 0.3};
     double sum[2], scores[2][N];
     for (size_t i = 0; i < N; i++) keep[i] = rng_chance(&r, 0.5);
     for (size_t i = 0; i < 2; i++)
@@ -712,21 +683,21 @@ START_TEST(threads_do_not_show)
     for (size_t k = 0; k < 2; k++) {
         mskp_tensor v[3] = {{0}, {.data = values[k][0]}, {.data = values[k][1]}};
         mskp_tensor d[3] = {{0}, {.data = gradients[k][0]}, {.data = gradients[k][1]}};
-        mskp_scoring how = {.roles = MSKP_ROLES_UNIT, .norm = MSKP_NORM_L2};
+        mskp_scoring how = {.roles = MSKP_ROLES_UNIT, .norm = MSKP_MAGNITUDE_L2};
         ck_assert_int_eq(
-            mskp_penalty_value(g[k], N, keep, &p, mskp_count(g[k]).params, v, &sum[k], NULL),
+            mskp_penalty_value(g[k], mask_of(N, keep), &p, set_by_id(mskp_graph_counts(g[k]).params, v), &sum[k], NULL),
             MSKP_OK);
         ck_assert_int_eq(
-            mskp_penalty_gradient(g[k], N, keep, &p, 0.1, mskp_count(g[k]).params, v, d, NULL),
+            mskp_penalty_gradient(g[k], mask_of(N, keep), &p, 0.1, set_by_id(mskp_graph_counts(g[k]).params, v), set_by_id(mskp_graph_counts(g[k]).params, d), NULL),
             MSKP_OK);
         ck_assert_int_eq(
-            mskp_penalty_shrink(g[k], N, keep, &p, 0.01, mskp_count(g[k]).params, v, NULL),
+            mskp_penalty_prox(g[k], mask_of(N, keep), &p, 0.01, set_by_id(mskp_graph_counts(g[k]).params, v), NULL),
             MSKP_OK);
-        p.target = MSKP_ON_KEPT;
+        p.target = MSKP_TARGET_KEPT;
         ck_assert_int_eq(
-            mskp_penalty_deadline(g[k], N, keep, &p, 5, mskp_count(g[k]).params, v, NULL), MSKP_OK);
-        p.target = MSKP_ON_REMOVED;
-        ck_assert_int_eq(mskp_score(g[k], &how, mskp_count(g[k]).params, v, N, scores[k], NULL),
+            mskp_penalty_deadline(g[k], mask_of(N, keep), &p, 5, set_by_id(mskp_graph_counts(g[k]).params, v), NULL), MSKP_OK);
+        p.target = MSKP_TARGET_REMOVED;
+        ck_assert_int_eq(mskp_score(g[k], &how, set_by_id(mskp_graph_counts(g[k]).params, v), scores_of(N, scores[k]), NULL),
                          MSKP_OK);
     }
     ck_assert_mem_eq(values[0], values[1], sizeof values[0]);
@@ -770,8 +741,8 @@ START_TEST(bare_arrays)
         }
         ck_assert_mem_eq(w, w0, sizeof w);
         ck_assert_mem_eq(v, v0, sizeof v);
-        mskp_l1_shrink_f32(n, w + from, mask, s);
-        mskp_l1_shrink_f64(n, v + from, mask, (double)s);
+        mskp_l1_prox_f32(n, w + from, mask, s);
+        mskp_l1_prox_f64(n, v + from, mask, (double)s);
         for (size_t i = 0; i < 96; i++) {
             bool in = i >= from && i < from + n && (all || !keep[i]);
             float wf = fmaxf(0, fabsf(w0[i]) - s);

@@ -104,25 +104,25 @@ static void schema_load(void)
 /* ---- What all tests share ---- */
 
 static char *report_text(arena *mem, const mskp_graph *g, size_t units, const uint8_t *keep,
-                         const mskp_report *report, size_t *length)
+                         const mskp_report_options *report, size_t *length)
 {
     size_t again;
     mskp_error err = {0};
-    REQUIRE(!mskp_report_json(g, units, keep, report, 0, NULL, length, &err), "%s", err.text);
+    REQUIRE(!mskp_report_json(g, mask_of(units, keep), report, 0, NULL, length, &err), "%s", err.text);
     char *bytes = arena_get(mem, *length + 1, 1);
     memset(bytes, 0x5A, *length + 1);
-    REQUIRE(mskp_report_json(g, units, keep, report, *length, bytes, &again, &err) ==
-                    MSKP_BAD_ARGUMENT &&
+    REQUIRE(mskp_report_json(g, mask_of(units, keep), report, *length, bytes, &again, &err) ==
+                    MSKP_ERROR_BAD_ARGUMENT &&
                 again == *length,
             "no room for the 0");
     for (size_t i = 0; i <= *length; i++) REQUIRE(bytes[i] == 0x5A, "byte %zu is touched", i);
-    REQUIRE_OK(mskp_report_json(g, units, keep, report, *length + 1, bytes, &again, NULL));
+    REQUIRE_OK(mskp_report_json(g, mask_of(units, keep), report, *length + 1, bytes, &again, NULL));
     REQUIRE(again == *length && strlen(bytes) == again, "%zu bytes, not %zu", again, *length);
     return bytes;
 }
 
 static cJSON *report_of(arena *mem, const mskp_graph *g, size_t units, const uint8_t *keep,
-                        const mskp_report *report)
+                        const mskp_report_options *report)
 {
     size_t length;
     const char *bytes = report_text(mem, g, units, keep, report, &length);
@@ -245,7 +245,7 @@ static void try_network(uint64_t seed, size_t k)
         scores[u] = random_score(&t.r);
         if (keep[u]) keep[u] = (uint8_t)rng_from(&t.r, 1, 255);
     }
-    const mskp_report with = {.scores = scores}, without = {0};
+    const mskp_report_options with = {.scores = scores}, without = {0};
     if (k % 3 == 0) keep = NULL;
     const double *used = k % 2 ? scores : NULL;
     cJSON *json = report_of(&t.mem, t.graph, keep ? t.units : 12345, keep,
@@ -253,11 +253,11 @@ static void try_network(uint64_t seed, size_t k)
                             : k % 4 ? &without
                                     : NULL);
 
-    const mskp_counts n = mskp_count(t.graph);
+    const mskp_counts n = mskp_graph_counts(t.graph);
     mskp_cost before, after, *each = arena_get(&t.mem, n.values + 1, sizeof *each);
     mskp_cost *left = arena_get(&t.mem, n.values + 1, sizeof *left);
-    REQUIRE_OK(mskp_measure(t.graph, 0, NULL, &before, each, NULL));
-    REQUIRE_OK(mskp_measure(t.graph, t.units, keep, &after, left, NULL));
+    REQUIRE_OK(mskp_measure(t.graph, (mskp_mask){0}, &before, each + 1, NULL));
+    REQUIRE_OK(mskp_measure(t.graph, mask_of(t.units, keep), &after, left + 1, NULL));
     size_t kept = 0;
     for (uint32_t u = 0; u < t.units; u++) kept += stays(keep, u);
     char digits[17];
@@ -295,9 +295,9 @@ static void try_network(uint64_t seed, size_t k)
     const cJSON *value = item(json, "values")->child;
     for (uint32_t v = 1; v <= n.values; v++, value = value->next) {
         size_t channels;
-        mskp_value_info info;
+        mskp_coupling info;
         const uint32_t *unit = mskp_value_units(t.graph, (mskp_value){v}, &channels);
-        REQUIRE_OK(mskp_value_get_info(t.graph, (mskp_value){v}, &info, NULL));
+        REQUIRE_OK(mskp_value_coupling(t.graph, (mskp_value){v}, &info, NULL));
         REQUIRE(value && item(value, "value")->valuedouble == v, "value %u", v);
         REQUIRE(!strcmp(item(value, "name")->valuestring, info.name), "%s", info.name);
         REQUIRE(!strcmp(item(value, "op")->valuestring, info.op), "%s", info.op);
@@ -345,11 +345,11 @@ static void require_row(const cJSON *x, const mskp_graph *g, const mskp_constant
                   {"live", h->live},
                   {"carriers", h->carriers}};
     const char *weight = NULL, *into = NULL;
-    mskp_value_info consumer, reads;
-    if (h->weight.id) mskp_param_info(g, h->weight, &weight, NULL);
-    if (h->into.id) mskp_param_info(g, h->into, &into, NULL);
-    REQUIRE_OK(mskp_value_get_info(g, h->consumer, &consumer, NULL));
-    REQUIRE_OK(mskp_value_get_info(g, h->reads, &reads, NULL));
+    mskp_coupling consumer, reads;
+    if (h->weight.id) param_info(g, h->weight, &weight, NULL);
+    if (h->into.id) param_info(g, h->into, &into, NULL);
+    REQUIRE_OK(mskp_value_coupling(g, h->consumer, &consumer, NULL));
+    REQUIRE_OK(mskp_value_coupling(g, h->reads, &reads, NULL));
     require_text(x, "consumer", consumer.name);
     require_text(x, "reads", reads.name);
     require_text(x, "weight", weight);
@@ -391,18 +391,18 @@ START_TEST(it_says_what_becomes_of_constants)
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
         uint8_t *keep = model_random_mask(&t.model, &t.mem, &t.r, 0.5);
         uint8_t *kept = arena_get(&t.mem, t.units + 1, 1);
-        set values = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
         set_numbers(&values, t.net);
         const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(&t.r, 4),
                                           .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
-        REQUIRE_OK(mskp_constants_create(t.graph, t.units, keep, &desc, values.params, values.views,
+        REQUIRE_OK(create_constants(t.graph, t.units, keep, &desc, values.params, values.views,
                                          kept, &constants, NULL));
-        const mskp_report report = {.constants = constants};
+        const mskp_report_options report = {.constants = constants};
         cJSON *json = report_of(&t.mem, t.graph, t.units, kept, &report);
         const cJSON *row = item(json, "constants")->child;
-        for (size_t i = 0; i < mskp_constants_count(constants); i++, row = row->next) {
+        for (size_t i = 0; i < mskp_constants_consumers(constants); i++, row = row->next) {
             mskp_constants_report h;
-            REQUIRE_OK(mskp_constants_get(constants, i, &h, NULL));
+            REQUIRE_OK(mskp_constants_consumer(constants, i, &h, NULL));
             REQUIRE(row, "%zu rows", i);
             require_row(row, t.graph, &h);
             rows++;
@@ -419,13 +419,13 @@ START_TEST(it_says_what_becomes_of_constants)
             char words[64];
             mskp_error err = {0};
             snprintf(words, sizeof words, "unit %zu %s, but", u, kept[u] ? "stays" : "leaves");
-            REQUIRE(mskp_report_json(t.graph, t.units, kept, &report, 0, NULL, &length, &err) ==
-                            MSKP_BAD_ARGUMENT &&
+            REQUIRE(mskp_report_json(t.graph, mask_of(t.units, kept), &report, 0, NULL, &length, &err) ==
+                            MSKP_ERROR_BAD_ARGUMENT &&
                         strstr(err.text, words) && strstr(err.text, "where it does not"),
                     "constants of another mask: %s", err.text);
             trial_begin(&other, test_seed() * 1000000 + k, NULL, NULL);
-            REQUIRE(mskp_report_json(other.graph, t.units, kept, &report, 0, NULL, &length, NULL) ==
-                        MSKP_OTHER_NETWORK,
+            REQUIRE(mskp_report_json(other.graph, mask_of(t.units, kept), &report, 0, NULL, &length, NULL) ==
+                        MSKP_ERROR_OTHER_NETWORK,
                     "constants of another graph were taken");
             trial_end(&other);
         }
@@ -459,7 +459,7 @@ START_TEST(the_little_network)
     trial_seed = 0;
     schema_load();
     scores[6] = (double)INFINITY;
-    const mskp_report with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores};
     cJSON_Delete(report_of(&mem, g, 10, keep, &with));
     const char *text = report_text(&mem, g, 10, keep, &with, &length);
     static const char *const parts[] = {
@@ -513,7 +513,7 @@ START_TEST(names_become_utf8)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         mskp_graph *g = mskp_graph_create(NULL);
         char expected[100];
-        mskp_opaque(g, names[i][0], "\xc3op\"", 0, NULL, 2, 0, NULL);
+        mskp_opaque(g, names[i][0], &(mskp_opaque_desc){"\xc3op\"", 0, NULL, 2, 0, NULL});
         ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
         const char *text = report_text(&mem, g, 0, NULL, NULL, &length);
         (void)snprintf(expected, sizeof expected, "\"name\": \"%s\", \"op\": \"\\ufffdop\\\"\", ",
@@ -562,7 +562,7 @@ START_TEST(in_every_locale)
     size_t length;
     trial_seed = 0;
     for (int u = 0; u < 10; u++) scores[u] = 0.1 + u * 1e-9;
-    const mskp_report with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert(strstr(before, "[0.1, 0.1"));
     if (!set_locale(folder, l[0], l[1], l[2]))
@@ -588,7 +588,7 @@ START_TEST(denormal_scores)
     size_t length;
     trial_seed = 0;
     for (int u = 0; u < 10; u++) scores[u] = small[u % 4];
-    const mskp_report with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert(strstr(before, "-9.99999999999997e-311") || strstr(before, "-1e-310"));
     float_mode(1);
@@ -605,27 +605,27 @@ START_TEST(arguments)
     mskp_graph *g = little_make(LITTLE_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
     const uint8_t keep[10] = {0};
     double scores[10] = {0};
-    mskp_report report = {.scores = scores};
+    mskp_report_options report = {.scores = scores};
     mskp_error err = {0};
     char text[8] = "seven";
     size_t n = 77;
-    ck_assert_int_eq(mskp_report_json(NULL, 10, keep, NULL, 8, text, &n, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_report_json(NULL, 10, NULL, NULL, 8, text, &n, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_report_json(unfinished, 0, NULL, NULL, 8, text, &n, &err),
-                     MSKP_BAD_STATE);
-    ck_assert_int_eq(mskp_report_json(g, 11, keep, NULL, 8, text, &n, &err), MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_report_json(g, 10, keep, NULL, 8, text, NULL, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(NULL, mask_of(10, keep), NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(NULL, (mskp_mask){0}, NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(unfinished, (mskp_mask){0}, NULL, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(11, keep), NULL, 8, text, &n, &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
     report.reserved[6] = 1;
-    ck_assert_int_eq(mskp_report_json(g, 10, keep, &report, 8, text, &n, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
     report.reserved[6] = 0;
     scores[9] = (double)NAN;
-    ck_assert_int_eq(mskp_report_json(g, 10, keep, &report, 8, text, &n, &err), MSKP_BAD_NUMBER);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is NaN");
     scores[9] = -(double)INFINITY;
-    ck_assert_int_eq(mskp_report_json(g, 10, NULL, &report, 8, text, &n, &err), MSKP_BAD_NUMBER);
+    ck_assert_int_eq(mskp_report_json(g, (mskp_mask){0}, &report, 8, text, &n, &err), MSKP_ERROR_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is -infinity");
     ck_assert_uint_eq(n, 77);
-    ck_assert_int_eq(mskp_report_json(g, 10, keep, NULL, 8, text, &n, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert(n > 1000 && strstr(err.text, "text has room for 8 bytes, needed are "));
     ck_assert_str_eq(text, "seven");
     mskp_graph_destroy(g);

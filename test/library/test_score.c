@@ -25,10 +25,10 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
                 do {
                     double w = fabs(t->net->param[p].data[e++]);
                     if (index[d] != i || element_axis(m, p, index, unit, roles) != d) continue;
-                    norm += how->norm == MSKP_NORM_L1 ? w : w * w;
+                    norm += how->norm == MSKP_MAGNITUDE_L1 ? w : w * w;
                 } while (next_index(m->param[p].ndim, m->param[p].shape, index));
                 joint += norm;
-                if (how->norm == MSKP_NORM_L2) norm = sqrt(norm);
+                if (how->norm == MSKP_MAGNITUDE_L2) norm = sqrt(norm);
                 sum += norm;
                 most = fmax(most, norm);
                 least = fmin(least, norm);
@@ -45,14 +45,14 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
     case MSKP_REDUCE_MIN:
         return least;
     default:
-        return how->norm == MSKP_NORM_L1 ? joint : sqrt(joint);
+        return how->norm == MSKP_MAGNITUDE_L1 ? joint : sqrt(joint);
     }
 }
 
 /* Sums of roots depend on their order in the last bits; all else is exact. */
 static bool close_enough(const mskp_scoring *how, double got, double expected)
 {
-    bool roots = how->norm == MSKP_NORM_L2 &&
+    bool roots = how->norm == MSKP_MAGNITUDE_L2 &&
                  (how->reduce == MSKP_REDUCE_SUM || how->reduce == MSKP_REDUCE_MEAN);
     if (got == expected) return true;
     return roots && fabs(got - expected) <= 1e-14 * expected;
@@ -79,7 +79,7 @@ START_TEST(scores_are_sums_over_elements)
         set values = exact_set(&t, t.net);
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         for (int j = 0; j < 4; j++) {
-            mskp_scoring how = {.norm = (mskp_norm_kind)rng_below(&t.r, 2),
+            mskp_scoring how = {.norm = (mskp_magnitude)rng_below(&t.r, 2),
                                 .reduce = (mskp_reduce)rng_below(&t.r, 5),
                                 .roles = role_sets[rng_below(&t.r, ROLE_SETS)]};
             bool plain = j == 3;
@@ -91,8 +91,7 @@ START_TEST(scores_are_sums_over_elements)
             for (size_t p = 1; p <= t.net->params; p++)
                 if (!tensor_has(&t.model, p, roles, NULL)) views[p].data = NULL;
             mskp_status status =
-                mskp_score(t.graph, plain ? NULL : &how, mskp_count(t.graph).params, views, t.units,
-                           scores, &err);
+                mskp_score(t.graph, plain ? NULL : &how, set_by_id(mskp_graph_counts(t.graph).params, views), scores_of(t.units, scores), &err);
             REQUIRE(status == MSKP_OK, "norm %d, reduce %d, roles %u: %s", (int)how.norm,
                     (int)how.reduce, how.roles, err.text);
             for (uint32_t u = 0; u < t.units; u++) {
@@ -136,10 +135,9 @@ START_TEST(bad_numbers_and_missing_data)
                 read |= element_axis(&t.model, p, index, u, roles) != MSKP_MAX_DIMS;
             double good = view_get(&v, index);
             view_set(&v, index, bad[rng_below(&t.r, 3)]);
-            mskp_status status = mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views,
-                                            t.units, scores, NULL);
+            mskp_status status = mskp_score(t.graph, &how, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, scores), NULL);
             view_set(&v, index, good);
-            REQUIRE(status == (read ? MSKP_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
+            REQUIRE(status == (read ? MSKP_ERROR_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
             if (read)
                 REQUIRE(memcmp(scores, before, t.units * sizeof *scores) == 0, "scores changed");
@@ -151,19 +149,17 @@ START_TEST(bad_numbers_and_missing_data)
             values.views[p].data = NULL;
             bool needed = tensor_has(&t.model, p, roles, NULL);
             mskp_error err = {0};
-            status = mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views, t.units,
-                                scores, &err);
-            REQUIRE(status == (needed ? MSKP_NO_DATA : MSKP_OK), "parameter %zu: %s", p,
+            status = mskp_score(t.graph, &how, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, scores), &err);
+            REQUIRE(status == (needed ? MSKP_ERROR_NO_DATA : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
             if (needed) {
                 char name[32];
                 (void)snprintf(name, sizeof name, "p%zu", p);
                 REQUIRE(strstr(err.text, name), "\"%s\" lacks %s", err.text, name);
                 REQUIRE(memcmp(scores, before, t.units * sizeof *scores) == 0, "scores changed");
-                values.views[p].dtype = MSKP_BYTES_4;
+                values.views[p].dtype = MSKP_DTYPE_BYTES_4;
                 values.views[p].data = data;
-                REQUIRE(mskp_score(t.graph, &how, mskp_count(t.graph).params, values.views, t.units,
-                                   scores, NULL) != MSKP_OK,
+                REQUIRE(mskp_score(t.graph, &how, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, scores), NULL) != MSKP_OK,
                         "bytes are no numbers");
                 values.views[p].dtype = v.dtype;
             }
@@ -185,9 +181,9 @@ START_TEST(options_are_checked)
     mskp_error err = {0};
     double scores[512];
     trial_begin(&t, test_seed() * 1000000 + 3, NULL, NULL);
-    set values = set_make(&t.mem, &t.r, t.net, MSKP_F32, VIEW_PACKED);
+    set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F32, VIEW_PACKED);
     set_numbers(&values, t.net);
-    const mskp_scoring wrong[] = {{.norm = (mskp_norm_kind)2},
+    const mskp_scoring wrong[] = {{.norm = (mskp_magnitude)2},
                                   {.reduce = (mskp_reduce)6},
                                   {.roles = 64},
                                   {.vote_threshold = 0.5},
@@ -197,24 +193,22 @@ START_TEST(options_are_checked)
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = -1},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)INFINITY}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        mskp_status s = mskp_score(t.graph, &wrong[i], mskp_count(t.graph).params, values.views,
-                                   t.units, scores, &err);
-        ck_assert_msg(s == MSKP_BAD_ARGUMENT || (i >= 6 && s == MSKP_BAD_NUMBER), "%zu: %d", i,
+        mskp_status s = mskp_score(t.graph, &wrong[i], set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, scores), &err);
+        ck_assert_msg(s == MSKP_ERROR_BAD_ARGUMENT || (i >= 6 && s == MSKP_ERROR_BAD_NUMBER), "%zu: %d", i,
                       (int)s);
         ck_assert_int_eq(err.status, s);
     }
-    ck_assert_int_eq(mskp_score(t.graph, NULL, mskp_count(t.graph).params, values.views,
-                                t.units + 1, scores, &err),
-                     MSKP_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_score(t.graph, NULL, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units + 1, scores), &err),
+                     MSKP_ERROR_OTHER_NETWORK);
     ck_assert_int_eq(
-        mskp_score(t.graph, NULL, mskp_count(t.graph).params, NULL, t.units, scores, &err),
-        MSKP_BAD_ARGUMENT);
+        mskp_score(t.graph, NULL, set_by_id(mskp_graph_counts(t.graph).params, NULL), scores_of(t.units, scores), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(
-        mskp_score(t.graph, NULL, mskp_count(t.graph).params, values.views, t.units, NULL, &err),
-        MSKP_BAD_ARGUMENT);
+        mskp_score(t.graph, NULL, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, NULL), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(
-        mskp_score(NULL, NULL, mskp_count(NULL).params, values.views, t.units, scores, &err),
-        MSKP_BAD_ARGUMENT);
+        mskp_score(NULL, NULL, set_by_id(mskp_graph_counts(NULL).params, values.views), scores_of(t.units, scores), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
     trial_end(&t);
 }
 END_TEST
@@ -231,7 +225,7 @@ START_TEST(scores_that_are_no_numbers)
     }
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     mskp_tensor values[3] = {
-        {0}, {.data = gamma[0], .dtype = MSKP_F64}, {.data = gamma[1], .dtype = MSKP_F64}};
+        {0}, {.data = gamma[0], .dtype = MSKP_DTYPE_F64}, {.data = gamma[1], .dtype = MSKP_DTYPE_F64}};
     const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double scores[2] = {7, 7};
     for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_VOTE; reduce++) {
@@ -242,28 +236,28 @@ START_TEST(scores_that_are_no_numbers)
             /* One vote each: the smaller norm alone would be a score. */
             gamma[0][0] = 1, gamma[1][0] = 0;
             gamma[0][1] = 0, gamma[1][1] = bad[i];
-            const mskp_status status = mskp_score(g, &how, 2, values, 2, scores, &err);
-            ck_assert_int_eq(status, MSKP_BAD_NUMBER);
+            const mskp_status status = mskp_score(g, &how, set_by_id(2, values), scores_of(2, scores), &err);
+            ck_assert_int_eq(status, MSKP_ERROR_BAD_NUMBER);
             ck_assert_ptr_nonnull(strstr(err.text, "second: axis 0, index 1"));
             ck_assert(scores[0] == 7 && scores[1] == 7);
         }
         /* Each is a number, their sum is none. */
         gamma[0][1] = gamma[1][1] = 1.5e308;
-        const mskp_status status = mskp_score(g, &how, 2, values, 2, scores, &err);
+        const mskp_status status = mskp_score(g, &how, set_by_id(2, values), scores_of(2, scores), &err);
         const int sums =
             reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN || reduce == MSKP_REDUCE_JOINT;
-        ck_assert_int_eq(status, sums ? MSKP_BAD_NUMBER : MSKP_OK);
+        ck_assert_int_eq(status, sums ? MSKP_ERROR_BAD_NUMBER : MSKP_OK);
         if (sums) ck_assert_ptr_nonnull(strstr(err.text, "unit 1"));
         ck_assert(scores[1] == (sums ? 7 : 1.5e308));
         scores[0] = scores[1] = 7;
     }
     mskp_error err = {0};
     values[2].dtype = (mskp_dtype)9;
-    ck_assert_int_eq(mskp_score(g, NULL, 2, values, 2, scores, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_score(g, NULL, set_by_id(2, values), scores_of(2, scores), &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(err.text, "second (values): 9 is no dtype"));
-    values[2].dtype = MSKP_F64;
+    values[2].dtype = MSKP_DTYPE_F64;
     values[0].ndim = 1; /* a set that is indexed from 0, of tensors that are not here */
-    ck_assert_int_eq(mskp_score(g, NULL, 2, values, 2, scores, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_score(g, NULL, set_by_id(2, values), scores_of(2, scores), &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(err.text, "entry 0"));
     ck_assert(scores[0] == 7 && scores[1] == 7);
     mskp_graph_destroy(g);
@@ -288,7 +282,7 @@ START_TEST(half_precision_is_decoded)
     static double scores[65536];
     double one;
     float_mode(_i % 2);
-    mskp_dtype dtype = _i < 2 ? MSKP_F16 : MSKP_BF16;
+    mskp_dtype dtype = _i < 2 ? MSKP_DTYPE_F16 : MSKP_DTYPE_BF16;
     double (*decode)(uint16_t) = _i < 2 ? half_decode : bfloat_decode;
     mskp_graph *all = vector_graph(65536), *single = vector_graph(1);
     mskp_tensor views[2] = {{0}, {.data = bits, .dtype = dtype}};
@@ -297,14 +291,14 @@ START_TEST(half_precision_is_decoded)
         if (isfinite(decode((uint16_t)i))) continue;
         views[1].data = &bits[i];
         one = -1;
-        if (mskp_score(single, NULL, mskp_count(single).params, views, 1, &one, NULL) !=
-                MSKP_BAD_NUMBER ||
+        if (mskp_score(single, NULL, set_by_id(mskp_graph_counts(single).params, views), scores_of(1, &one), NULL) !=
+                MSKP_ERROR_BAD_NUMBER ||
             one != -1)
             ck_abort_msg("pattern %zx is taken for a number", i);
         bits[i] = 0;
     }
     views[1].data = bits;
-    ck_assert_int_eq(mskp_score(all, NULL, mskp_count(all).params, views, 65536, scores, NULL),
+    ck_assert_int_eq(mskp_score(all, NULL, set_by_id(mskp_graph_counts(all).params, views), scores_of(65536, scores), NULL),
                      MSKP_OK);
     for (size_t i = 0; i < 65536; i++)
         if (scores[i] != fabs(decode(bits[i])))
@@ -322,29 +316,28 @@ START_TEST(infinities_of_both_signs)
     mskp_graph *g = vector_graph(2);
     const mskp_value v = mskp_value_find(g, "v");
     const double up[2] = {1, (double)INFINITY}, down[2] = {2, -(double)INFINITY};
-    const mskp_channel_numbers given[] = {{v, 2, up}, {v, 2, down}};
+    const mskp_channel_scores given[] = {{v, 2, up}, {v, 2, down}};
     double scores[2] = {7, 7};
     mskp_error err = {0};
     for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MEAN; reduce++) {
-        ck_assert_int_eq(mskp_score_channels(g, 2, given, (mskp_reduce)reduce, 2, scores, &err),
-                         MSKP_BAD_NUMBER);
+        ck_assert_int_eq(mskp_score_channels(g, 2, given, (mskp_reduce)reduce, scores_of(2, scores), &err),
+                         MSKP_ERROR_BAD_NUMBER);
         ck_assert_ptr_nonnull(strstr(err.text, "unit 1: infinities of both signs among its 2"));
         ck_assert(scores[0] == 7 && scores[1] == 7);
     }
     const double huge[2] = {1, 1.7e308};
-    ck_assert_int_eq(mskp_score_channels(g, 2, (mskp_channel_numbers[]){{v, 2, huge}, {v, 2, huge}},
-                                         MSKP_REDUCE_SUM, 2, scores, &err),
-                     MSKP_BAD_NUMBER);
+    ck_assert_int_eq(mskp_score_channels(g, 2, (mskp_channel_scores[]){{v, 2, huge}, {v, 2, huge}}, MSKP_REDUCE_SUM, scores_of(2, scores), &err),
+                     MSKP_ERROR_BAD_NUMBER);
     ck_assert_ptr_nonnull(strstr(err.text, "unit 1: no double can hold the sum of its 2"));
     /* In any order: what one infinity makes of sums that no double holds. */
     for (int first = 0; first < 3; first++) {
-        mskp_channel_numbers three[3];
+        mskp_channel_scores three[3];
         for (int i = 0; i < 3; i++)
-            three[i] = (mskp_channel_numbers){v, 2, i == first ? down : huge};
-        ck_assert_int_eq(mskp_score_channels(g, 3, three, MSKP_REDUCE_MEAN, 2, scores, NULL), 0);
+            three[i] = (mskp_channel_scores){v, 2, i == first ? down : huge};
+        ck_assert_int_eq(mskp_score_channels(g, 3, three, MSKP_REDUCE_MEAN, scores_of(2, scores), NULL), 0);
         ck_assert(scores[1] == -(double)INFINITY);
     }
-    ck_assert_int_eq(mskp_score_channels(g, 2, given, MSKP_REDUCE_MAX, 2, scores, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_score_channels(g, 2, given, MSKP_REDUCE_MAX, scores_of(2, scores), NULL), MSKP_OK);
     ck_assert(scores[0] == 2 && scores[1] == (double)INFINITY);
     mskp_graph_destroy(g);
 }
@@ -365,7 +358,7 @@ START_TEST(long_rows)
     static double row[OUT], column[IN], got[OUT + IN];
     const size_t shape[MSKP_MAX_DIMS] = {OUT, IN, TAPS};
     const bool squared = _i % 2;
-    const mskp_dtype dtype = _i / 2 % 2 ? MSKP_F64 : MSKP_F32;
+    const mskp_dtype dtype = _i / 2 % 2 ? MSKP_DTYPE_F64 : MSKP_DTYPE_F32;
     mskp_graph *graph = mskp_graph_create(NULL);
     const mskp_param w = mskp_parameter(graph, "w", 3, shape);
     const mskp_value in = mskp_fresh(graph, "in", IN, 1, (size_t[]){9});
@@ -373,7 +366,7 @@ START_TEST(long_rows)
     mskp_tensor values[2] = {{0}};
     size_t index[MSKP_MAX_DIMS] = {0};
     ck_assert_int_eq(mskp_graph_finish(graph, NULL), MSKP_OK);
-    ck_assert_uint_eq(mskp_count(graph).units, OUT + IN);
+    ck_assert_uint_eq(mskp_graph_counts(graph).units, OUT + IN);
     void *data = malloc(OUT * IN * TAPS * sizeof(double));
     ck_assert_ptr_nonnull(data);
     mskp_param_view(graph, w, orders[_i / 4], data, dtype, &values[1], NULL);
@@ -387,10 +380,10 @@ START_TEST(long_rows)
     } while (next_index(3, shape, index));
     const uint32_t *unit[2] = {mskp_param_units(graph, w, 0, NULL, NULL),
                                mskp_param_units(graph, w, 1, NULL, NULL)};
-    const mskp_norm_kind norm = squared ? MSKP_NORM_L2 : MSKP_NORM_L1;
+    const mskp_magnitude norm = squared ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1;
     for (uint32_t roles = 1; roles <= 3; roles++) { /* filters, consumers, both */
         const mskp_scoring how = {.roles = roles, .norm = norm, .reduce = MSKP_REDUCE_JOINT};
-        ck_assert_int_eq(mskp_score(graph, &how, 1, values, OUT + IN, got, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_score(graph, &how, set_by_id(1, values), scores_of(OUT + IN, got), NULL), MSKP_OK);
         for (size_t i = 0; i < OUT + IN; i++) {
             const bool is_row = i < OUT;
             const double sum = is_row ? row[i] : column[i - OUT];
@@ -412,19 +405,19 @@ START_TEST(channel_numbers_are_reduced)
 {
     for (size_t k = 0; k < test_count(400); k++) {
         trial t;
-        mskp_channel_numbers given[4];
+        mskp_channel_scores given[4];
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
         size_t n = rng_from(&t.r, 1, 4);
         for (size_t j = 0; j < n; j++) {
             size_t v = rng_from(&t.r, 1, t.model.values), c = t.model.value[v].n;
             double *numbers = arena_get(&t.mem, c, sizeof *numbers);
             for (size_t i = 0; i < c; i++) numbers[i] = exact_number(&t.r);
-            given[j] = (mskp_channel_numbers){{(uint32_t)v}, c, numbers};
+            given[j] = (mskp_channel_scores){{(uint32_t)v}, c, numbers};
         }
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MIN; reduce++) {
             REQUIRE_OK(
-                mskp_score_channels(t.graph, n, given, (mskp_reduce)reduce, t.units, scores, NULL));
+                mskp_score_channels(t.graph, n, given, (mskp_reduce)reduce, scores_of(t.units, scores), NULL));
             for (uint32_t u = 0; u < t.units; u++) {
                 double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
                 size_t seen = 0;
@@ -448,48 +441,47 @@ START_TEST(channel_numbers_are_reduced)
         /* Refusals: nothing changes. */
         double *before = arena_copy(&t.mem, scores, t.units, sizeof *scores);
         double *numbers = arena_copy(&t.mem, given[n - 1].numbers, given[n - 1].channels, 8);
-        mskp_channel_numbers last = given[n - 1];
+        mskp_channel_scores last = given[n - 1];
         numbers[last.channels - 1] = (double)NAN;
         given[n - 1].numbers = numbers;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
-                    MSKP_BAD_NUMBER,
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) ==
+                    MSKP_ERROR_BAD_NUMBER,
                 "NaN was taken");
         given[n - 1] = last;
         given[n - 1].channels++;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) !=
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) !=
                     MSKP_OK,
                 "a wrong number of channels was taken");
         given[n - 1] = last;
         given[n - 1].value.id = (uint32_t)t.model.values + 1;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
-                    MSKP_BAD_ARGUMENT,
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) ==
+                    MSKP_ERROR_BAD_ARGUMENT,
                 "a foreign value was taken");
         given[n - 1].value.id = 0;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
-                    MSKP_BAD_ARGUMENT,
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) ==
+                    MSKP_ERROR_BAD_ARGUMENT,
                 "no value was taken");
         given[n - 1] = last;
         given[n - 1].numbers = NULL;
         mskp_error err = {0};
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, scores, &err) ==
-                        MSKP_BAD_ARGUMENT &&
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), &err) ==
+                        MSKP_ERROR_BAD_ARGUMENT &&
                     strstr(err.text, "numbers is NULL"),
                 "no numbers were taken: %s", err.text);
-        REQUIRE(mskp_score_channels(t.graph, n, NULL, MSKP_REDUCE_SUM, t.units, scores, NULL) ==
-                        MSKP_BAD_ARGUMENT &&
-                    mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units, NULL, NULL) ==
-                        MSKP_BAD_ARGUMENT,
+        REQUIRE(mskp_score_channels(t.graph, n, NULL, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) ==
+                        MSKP_ERROR_BAD_ARGUMENT &&
+                    mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, NULL), NULL) ==
+                        MSKP_ERROR_BAD_ARGUMENT,
                 "NULL was taken");
         double *none = arena_get(&t.mem, t.units, sizeof *none);
-        REQUIRE_OK(mskp_score_channels(t.graph, 0, NULL, MSKP_REDUCE_SUM, t.units, none, NULL));
+        REQUIRE_OK(mskp_score_channels(t.graph, 0, NULL, MSKP_REDUCE_SUM, scores_of(t.units, none), NULL));
         for (uint32_t u = 0; u < t.units; u++)
             REQUIRE(none[u] == (double)INFINITY, "unit %u scores %g by nothing", u, none[u]);
         given[n - 1] = last;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT, t.units, scores, NULL) !=
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT, scores_of(t.units, scores), NULL) !=
                     MSKP_OK,
                 "channels have no joint norm");
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, t.units + 1, scores,
-                                    NULL) == MSKP_OTHER_NETWORK,
+        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units + 1, scores), NULL) == MSKP_ERROR_OTHER_NETWORK,
                 "another length was taken");
         REQUIRE(memcmp(before, scores, t.units * sizeof *scores) == 0, "scores changed");
         trial_end(&t);
@@ -503,18 +495,16 @@ START_TEST(threads_do_not_show)
         trial a, b;
         trial_begin(&a, test_seed() * 1000000 + k, NULL, NULL);
         trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_host);
-        set values = set_make(&a.mem, &a.r, a.net, MSKP_F32, VIEW_STYLES);
+        set values = set_make(&a.mem, &a.r, a.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_numbers(&values, a.net);
         double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);
         for (int reduce = 0; reduce <= MSKP_REDUCE_VOTE; reduce++) {
-            mskp_scoring how = {.norm = MSKP_NORM_L2,
+            mskp_scoring how = {.norm = MSKP_MAGNITUDE_L2,
                                 .reduce = (mskp_reduce)reduce,
                                 .roles = MSKP_ROLES_UNIT,
                                 .vote_threshold = reduce == MSKP_REDUCE_VOTE ? 0.5 : 0};
-            REQUIRE_OK(mskp_score(a.graph, &how, mskp_count(a.graph).params, values.views, a.units,
-                                  x, NULL));
-            REQUIRE_OK(mskp_score(b.graph, &how, mskp_count(b.graph).params, values.views, a.units,
-                                  y, NULL));
+            REQUIRE_OK(mskp_score(a.graph, &how, set_by_id(mskp_graph_counts(a.graph).params, values.views), scores_of(a.units, x), NULL));
+            REQUIRE_OK(mskp_score(b.graph, &how, set_by_id(mskp_graph_counts(b.graph).params, values.views), scores_of(a.units, y), NULL));
             REQUIRE(memcmp(x, y, a.units * sizeof *x) == 0, "reduce %d differs", reduce);
         }
         trial_end(&a);

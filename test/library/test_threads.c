@@ -23,17 +23,17 @@ static mskp_param param(mskp_graph *g, size_t number, const char *part, uint32_t
 static mskp_value layer(mskp_graph *g, size_t number, mskp_value in, size_t inputs, size_t outputs)
 {
     mskp_conv_desc conv = {.pad_before = {1, 1}, .pad_after = {1, 1}};
-    mskp_norm_desc norm = {.kind = MSKP_BATCH_NORM};
+    mskp_norm_desc norm = {.kind = MSKP_NORM_BATCH};
     conv.weight = param(g, number, "weight", 4, outputs, inputs);
     norm.scale = param(g, number, "gamma", 1, outputs, 0);
     norm.shift = param(g, number, "beta", 1, outputs, 0);
     norm.mean = param(g, number, "mean", 1, outputs, 0);
     norm.variance = param(g, number, "variance", 1, outputs, 0);
     mskp_value v = mskp_norm(g, NULL, mskp_conv(g, NULL, in, &conv), &norm);
-    return mskp_activation(g, NULL, v, &(mskp_activation_desc){.kind = MSKP_RELU});
+    return mskp_activation(g, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
 }
 
-static mskp_graph *network(const mskp_host *host)
+static mskp_graph *network(const mskp_services *host)
 {
     mskp_graph *g = mskp_graph_create(host);
     must(g != NULL, "no memory");
@@ -45,7 +45,7 @@ static mskp_graph *network(const mskp_host *host)
     for (size_t b = 0; b < BLOCKS; b++) {
         mskp_value inner = layer(g, number++, v, width, 2 * width);
         inner = layer(g, number++, inner, 2 * width, width);
-        v = mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){v, inner});
+        v = mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){v, inner});
     }
     v = mskp_pool(g, NULL, v, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
     v = mskp_flatten(g, NULL, v, 0);
@@ -54,7 +54,7 @@ static mskp_graph *network(const mskp_host *host)
     mskp_output(g, v);
     mskp_error err = {.text = ""};
     must(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
-    must(mskp_count(g).units <= MOST_UNITS && mskp_count(g).params < MOST_PARAMS, "too large");
+    must(mskp_graph_counts(g).units <= MOST_UNITS && mskp_graph_counts(g).params < MOST_PARAMS, "too large");
     return g;
 }
 
@@ -78,12 +78,12 @@ typedef struct set {
 /* Packed; dtype F32, F64 or F16 by turns if mixed. F16 holds 0.5 and the like. */
 static void set_open(set *s, const mskp_graph *graph, rng *r, bool mixed)
 {
-    const size_t params = mskp_count(graph).params, widest = sizeof(double);
+    const size_t params = mskp_graph_counts(graph).params, widest = sizeof(double);
     memset(s, 0, sizeof *s);
     size_t offsets[MOST_PARAMS], counts[MOST_PARAMS];
     for (uint32_t p = 1; p <= params; p++) {
         mskp_tensor *t = &s->views[p];
-        t->ndim = mskp_param_info(graph, (mskp_param){p}, NULL, t->shape);
+        t->ndim = mskp_param_shape(graph, (mskp_param){p}, t->shape);
         counts[p] = 1;
         for (uint32_t a = 0; a < t->ndim; a++) counts[p] *= t->shape[a];
         offsets[p] = s->bytes;
@@ -93,12 +93,12 @@ static void set_open(set *s, const mskp_graph *graph, rng *r, bool mixed)
     for (uint32_t p = 1; s->memory && p <= params; p++) {
         mskp_tensor *t = &s->views[p];
         t->data = (char *)s->memory + offsets[p];
-        t->dtype = mixed ? (mskp_dtype[]){MSKP_F32, MSKP_F64, MSKP_F16}[p % 3] : MSKP_F32;
+        t->dtype = mixed ? (mskp_dtype[]){MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16}[p % 3] : MSKP_DTYPE_F32;
         for (size_t i = 0; i < counts[p]; i++) {
             double x = rng_real(r);
-            if (t->dtype == MSKP_F32) ((float *)t->data)[i] = (float)x;
-            if (t->dtype == MSKP_F64) ((double *)t->data)[i] = x;
-            if (t->dtype == MSKP_F16)
+            if (t->dtype == MSKP_DTYPE_F32) ((float *)t->data)[i] = (float)x;
+            if (t->dtype == MSKP_DTYPE_F64) ((double *)t->data)[i] = x;
+            if (t->dtype == MSKP_DTYPE_F16)
                 ((uint16_t *)t->data)[i] = (uint16_t)(0x3000 | (rng_next(r) & 0x8bff));
         }
     }
@@ -121,31 +121,31 @@ static void add(job *j, const void *bytes, size_t n)
 static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *keep)
 {
     const mskp_graph *g = j->graph;
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     static const mskp_reduce reduces[] = {MSKP_REDUCE_SUM, MSKP_REDUCE_MEAN,  MSKP_REDUCE_MAX,
                                           MSKP_REDUCE_MIN, MSKP_REDUCE_JOINT, MSKP_REDUCE_VOTE};
     for (size_t i = 0; i < 12; i++) {
-        const mskp_scoring scoring = {.norm = i < 6 ? MSKP_NORM_L1 : MSKP_NORM_L2,
+        const mskp_scoring scoring = {.norm = i < 6 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2,
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = i % 6 == 5 ? 0.25 : 0};
         tell(j,
-             mskp_score(g, &scoring, mskp_count(g).params, values->views, units, scores, &j->err));
+             mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views), scores_of(units, scores), &j->err));
         add(j, scores, units * sizeof *scores);
     }
     mskp_cost all = {0, 0}, per_value[128] = {{0, 0}};
-    tell(j, mskp_measure(g, 0, NULL, &all, per_value, &j->err));
+    tell(j, mskp_measure(g, (mskp_mask){0}, &all, per_value + 1, &j->err));
     add(j, per_value, sizeof per_value);
     const mskp_rule rules[2] = {{.remove_fraction = 0.3, .round_to = 4, .min_channels = 3},
                                 {.max_macs = 0.55 * all.macs, .max_params = 0.8 * all.params}};
     for (size_t i = 0; i < 2; i++) {
         mskp_selection selection;
         memset(&selection, 0, sizeof selection);
-        tell(j, mskp_select(g, units, scores, &rules[i], keep, &selection, &j->err));
+        tell(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep), &selection, &j->err));
         add(j, keep, units);
         add(j, &selection.removed, sizeof selection.removed);
         add(j, &selection.cost, sizeof selection.cost);
-        tell(j, mskp_measure(g, units, keep, &all, per_value, &j->err));
+        tell(j, mskp_measure(g, mask_of(units, keep), &all, per_value + 1, &j->err));
         add(j, &all, sizeof all);
         add(j, per_value, sizeof per_value);
     }
@@ -155,7 +155,7 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                       const uint8_t *keep)
 {
     const mskp_graph *g = j->graph;
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     for (unsigned i = 0; i < 9; i++) {
         const mskp_penalty p = {.kind = (mskp_penalty_kind)(i % 3),
                                 .target = (mskp_target)(i / 3),
@@ -163,28 +163,24 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                                 .knee = 0.01,
                                 .unit_weight = i % 4 ? NULL : scores};
         double value = 0;
-        tell(j, mskp_penalty_value(g, units, keep, &p, mskp_count(g).params, values->views, &value,
-                                   &j->err));
+        tell(j, mskp_penalty_value(g, mask_of(units, keep), &p, set_by_id(mskp_graph_counts(g).params, values->views), &value, &j->err));
         add(j, &value, sizeof value);
-        tell(j, mskp_penalty_gradient(g, units, keep, &p, 0.01, mskp_count(g).params, values->views,
-                                      gradients->views, &j->err));
+        tell(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01, set_by_id(mskp_graph_counts(g).params, values->views), set_by_id(mskp_graph_counts(g).params, gradients->views), &j->err));
         add(j, gradients->memory, gradients->bytes);
-        tell(j, mskp_penalty_shrink(g, units, keep, &p, 0.001, mskp_count(g).params, values->views,
-                                    &j->err));
-        tell(j, mskp_penalty_deadline(g, units, keep, &p, i, mskp_count(g).params, values->views,
-                                      &j->err));
+        tell(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001, set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
+        tell(j, mskp_penalty_deadline(g, mask_of(units, keep), &p, i, set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
         add(j, values->memory, values->bytes);
     }
 }
 
 static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
 {
-    const size_t params = mskp_count(j->graph).params;
+    const size_t params = mskp_graph_counts(j->graph).params;
     mskp_tensor small[MOST_PARAMS];
     memset(small, 0, sizeof small);
-    tell(j, mskp_plan_views(plan, params, values->views, small, &j->err));
-    const mskp_move moves[2] = {{values->views, NULL}, {gradients->views, NULL}};
-    tell(j, mskp_plan_cut(plan, params, 2, moves, &j->err));
+    tell(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small), &j->err));
+    const move_by_id moves[2] = {{values->views, NULL}, {gradients->views, NULL}};
+    tell(j, cut_by_id(plan, params, 2, moves, &j->err));
     for (size_t p = 1; p <= params; p++) add(j, small[p].shape, sizeof small[p].shape);
     add(j, values->memory, values->bytes);
     add(j, gradients->memory, gradients->bytes);
@@ -192,8 +188,8 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     rng r = {j->seed};
     set back;
     set_open(&back, j->graph, &r, true);
-    const mskp_move undo = {values->views, back.views};
-    tell(j, mskp_plan_restore(plan, params, 1, &undo, &j->err));
+    const move_by_id undo = {values->views, back.views};
+    tell(j, restore_by_id(plan, params, 1, &undo, &j->err));
     add(j, back.memory, back.bytes);
     free(back.memory);
 }
@@ -202,16 +198,16 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
 static void texts(job *j, const double *scores, const uint8_t *keep)
 {
     enum { ROOM = 1 << 18 };
-    const size_t units = mskp_count(j->graph).units;
-    const mskp_report report = {.scores = scores};
+    const size_t units = mskp_graph_counts(j->graph).units;
+    const mskp_report_options report = {.scores = scores};
     uint8_t back[MOST_UNITS];
     size_t n = 0;
     char *text = malloc(ROOM);
     if (!text) abort();
-    tell(j, mskp_mask_write(j->graph, units, keep, ROOM, text, &n, &j->err));
+    tell(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
     add(j, text, n);
-    if (tell(j, mskp_mask_read(j->graph, n, text, units, back, &j->err))) add(j, back, units);
-    tell(j, mskp_report_json(j->graph, units, keep, &report, ROOM, text, &n, &j->err));
+    if (tell(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err))) add(j, back, units);
+    tell(j, mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
     add(j, text, n);
     free(text);
 }
@@ -220,7 +216,7 @@ static void *run_job(void *argument)
 {
     job *j = argument;
     const mskp_graph *g = j->graph;
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     rng r = {j->seed};
     set values, gradients;
     double scores[MOST_UNITS];
@@ -236,8 +232,8 @@ static void *run_job(void *argument)
     mskp_graph *small = NULL;
     if (j->shared != NULL) {
         surgery(j, j->shared, &values, &gradients);
-    } else if (tell(j, mskp_plan_create(g, units, keep, &own, &small, &j->err))) {
-        mskp_counts counts = mskp_count(small);
+    } else if (tell(j, mskp_plan_create(g, mask_of(units, keep), &own, &small, &j->err))) {
+        mskp_counts counts = mskp_graph_counts(small);
         add(j, &counts, sizeof counts);
         surgery(j, own, &values, &gradients);
     }
@@ -251,12 +247,12 @@ static void *run_job(void *argument)
 START_TEST(one_graph_in_many_threads)
 {
     mskp_graph *g = network(NULL);
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     uint8_t keep[MOST_UNITS];
     mskp_plan *plan = NULL;
     mskp_error err = {.text = ""};
     for (size_t u = 0; u < units; u++) keep[u] = u % 7 < 4;
-    must(mskp_plan_create(g, units, keep, &plan, NULL, &err) == MSKP_OK, "%s", err.text);
+    must(mskp_plan_create(g, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s", err.text);
     size_t rounds = scaled(3);
     for (size_t round = 0; round < rounds; round++) {
         job serial[THREADS], at_once[THREADS];
@@ -341,7 +337,7 @@ START_TEST(any_parallel_for)
     size_t rounds = scaled(2);
     for (size_t i = 0; i < 4 * rounds; i++) {
         pool p = {.threads = counts[i % 4], .r = {i}, .caller = pthread_self()};
-        g = network(&(mskp_host){.context = &p, .parallel_for = run_parallel});
+        g = network(&(mskp_services){.context = &p, .parallel_for = run_parallel});
         job shared_out = {.graph = g, .seed = 42};
         run_job(&shared_out);
         must(shared_out.err.status == MSKP_OK, "%s", shared_out.err.text);

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const mskp_dtype all_dtypes[] = {MSKP_F32,     MSKP_F64,     MSKP_F16,
-                                        MSKP_BF16,    MSKP_BYTES_1, MSKP_BYTES_2,
-                                        MSKP_BYTES_4, MSKP_BYTES_8, MSKP_BYTES_16};
+static const mskp_dtype all_dtypes[] = {MSKP_DTYPE_F32,     MSKP_DTYPE_F64,     MSKP_DTYPE_F16,
+                                        MSKP_DTYPE_BF16,    MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2,
+                                        MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16};
 enum { DTYPES = sizeof all_dtypes / sizeof *all_dtypes };
 
 static uint8_t *random_mask(trial *t)
@@ -62,30 +62,30 @@ START_TEST(composed_is_both)
         }
         two_rounds += left < t.units && gone;
         memset(composed, 9, t.units);
-        REQUIRE(!mskp_mask_compose(t.graph, t.units, keep, left, second, composed, &err), "%s",
+        REQUIRE(!mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second), mask_of(t.units, composed), &err), "%s",
                 err.text);
         REQUIRE(!memcmp(composed, last, t.units), "another mask");
 
         surgery_begin(&one, &t, t.graph, t.net, t.value, t.units, keep);
         surgery_begin(&two, &t, one.small, one.net, t.value, left, second);
         surgery_begin(&both, &t, t.graph, t.net, t.value, t.units, composed);
-        set a = set_make(&t.mem, &t.r, t.net, MSKP_F64, VIEW_STYLES);
+        set a = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
         set_numbers(&a, t.net);
         set b = set_copy(&t.mem, &a);
-        REQUIRE_OK(mskp_plan_cut(one.plan, t.net->params, 1, &(mskp_move){a.views, NULL}, NULL));
-        REQUIRE_OK(mskp_plan_cut(two.plan, t.net->params, 1, &(mskp_move){a.views, NULL}, NULL));
-        REQUIRE_OK(mskp_plan_cut(both.plan, t.net->params, 1, &(mskp_move){b.views, NULL}, NULL));
+        REQUIRE_OK(cut_by_id(one.plan, t.net->params, 1, &(move_by_id){a.views, NULL}, NULL));
+        REQUIRE_OK(cut_by_id(two.plan, t.net->params, 1, &(move_by_id){a.views, NULL}, NULL));
+        REQUIRE_OK(cut_by_id(both.plan, t.net->params, 1, &(move_by_id){b.views, NULL}, NULL));
         require_same_elements(&a, &b, both.net);
         require_same_graph(two.small, both.small);
 
         /* Onto the first mask. */
         const uint8_t *first = arena_copy(&t.mem, keep, t.units, 1);
-        REQUIRE_OK(mskp_mask_compose(t.graph, t.units, keep, left, second, keep, NULL));
+        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second), mask_of(t.units, keep), NULL));
         REQUIRE(!memcmp(keep, last, t.units), "another mask in place");
         /* Onto the second. */
         uint8_t *room = arena_get(&t.mem, t.units + 1, 1);
         memcpy(room, second, left);
-        REQUIRE_OK(mskp_mask_compose(t.graph, t.units, first, left, room, room, NULL));
+        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, first), mask_of(left, room), mask_of(t.units, room), NULL));
         REQUIRE(!memcmp(room, last, t.units) && !room[t.units], "another mask onto the second");
         surgery_end(&one);
         surgery_end(&two);
@@ -104,14 +104,14 @@ START_TEST(composing_is_refused)
     uint8_t both[10];
     mskp_error err = {0};
     memset(both, 7, sizeof both);
-    ck_assert_int_eq(mskp_mask_compose(NULL, 10, keep, 9, second, both, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(unfinished, 10, keep, 9, second, both, &err),
-                     MSKP_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_compose(g, 9, keep, 9, second, both, &err), MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_compose(g, 10, NULL, 9, second, both, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 9, NULL, both, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 9, second, NULL, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, 10, keep, 10, second, both, &err), MSKP_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_mask_compose(NULL, mask_of(10, keep), mask_of(9, second), mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_compose(unfinished, mask_of(10, keep), mask_of(9, second), mask_of(10, both), &err),
+                     MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_mask_compose(g, mask_of(9, keep), mask_of(9, second), mask_of(9, both), &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_mask_compose(g, (mskp_mask){0}, mask_of(9, second), mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), (mskp_mask){0}, mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), mask_of(9, second), (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), mask_of(10, second), mask_of(10, both), &err), MSKP_ERROR_OTHER_NETWORK);
     ck_assert_str_eq(err.text, "small_keep has 10 units, keep keeps 9 of 10");
     for (int i = 0; i < 10; i++) ck_assert_int_eq(both[i], 7);
     mskp_graph_destroy(g);
@@ -171,21 +171,21 @@ START_TEST(maps_are_refused)
     uint32_t map[6] = {7, 7, 7, 7, 7, 7};
     mskp_plan *plan;
     mskp_error err = {0};
-    ck_assert_int_eq(mskp_plan_create(g, 10, keep, &plan, NULL, &err), MSKP_OK);
-    ck_assert_int_eq(mskp_plan_param_map(NULL, c3, 0, 5, map, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 0, 5, NULL, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_param_map(plan, none, 0, 5, map, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_param_map(plan, beyond, 0, 5, map, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_create(g, mask_of(10, keep), &plan, NULL, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_param_map(NULL, c3, 0, 5, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 0, 5, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_param_map(plan, none, 0, 5, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_param_map(plan, beyond, 0, 5, map, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "the plan has no axis 0 of parameter 99");
-    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 4, 5, map, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 0, 6, map, &err), MSKP_BAD_SHAPE);
+    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 4, 5, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_param_map(plan, c3, 0, 6, map, &err), MSKP_ERROR_BAD_SHAPE);
     ck_assert_str_eq(err.text, "c3.weight: axis 0 has length 5, the map 6");
-    ck_assert_int_eq(mskp_plan_value_map(NULL, y, 3, map, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_value_map(plan, y, 3, NULL, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){0}, 3, map, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){99}, 3, map, &err), MSKP_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(NULL, y, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(plan, y, 3, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){0}, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){99}, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "the plan has no value 99");
-    ck_assert_int_eq(mskp_plan_value_map(plan, y, 2, map, &err), MSKP_BAD_SHAPE);
+    ck_assert_int_eq(mskp_plan_value_map(plan, y, 2, map, &err), MSKP_ERROR_BAD_SHAPE);
     ck_assert_str_eq(err.text, "y has 3 channels, the map 2");
     for (int i = 0; i < 6; i++) ck_assert_uint_eq(map[i], 7);
     mskp_plan_destroy(plan);
@@ -236,7 +236,7 @@ START_TEST(restored_is_what_it_was)
         mskp_error err = {0};
         set full[DTYPES], small[DTYPES], small_was[DTYPES], to[DTYPES], to_was[DTYPES];
         set again[DTYPES];
-        mskp_move there[DTYPES], back[DTYPES], once_more[DTYPES];
+        move_by_id there[DTYPES], back[DTYPES], once_more[DTYPES];
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
         surgery_begin(&s, &t, t.graph, t.net, t.value, t.units, random_mask(&t));
         const size_t params = t.net->params, absent = rng_below(&t.r, 3 * params + 1) + 1;
@@ -247,11 +247,11 @@ START_TEST(restored_is_what_it_was)
             again[i] = set_make(&t.mem, &t.r, s.net, all_dtypes[i], VIEW_STYLES);
             set_pattern(&full[i], t.net, i);
             set_pattern(&to[i], t.net, 100 + i);
-            there[i] = (mskp_move){full[i].views, small[i].views};
-            back[i] = (mskp_move){small[i].views, to[i].views};
-            once_more[i] = (mskp_move){to[i].views, again[i].views};
+            there[i] = (move_by_id){full[i].views, small[i].views};
+            back[i] = (move_by_id){small[i].views, to[i].views};
+            once_more[i] = (move_by_id){to[i].views, again[i].views};
         }
-        REQUIRE_OK(mskp_plan_cut(s.plan, params, DTYPES, there, NULL));
+        REQUIRE_OK(cut_by_id(s.plan, params, DTYPES, there, NULL));
         for (size_t i = 0; i < DTYPES; i++) {
             if (absent <= params) small[i].views[absent].data = NULL;
             small_was[i] = set_copy(&t.mem, &small[i]);
@@ -260,20 +260,20 @@ START_TEST(restored_is_what_it_was)
 
         /* All or nothing: the last set is wrong. */
         set wrong = set_copy(&t.mem, &to[DTYPES - 1]);
-        for (size_t p = 1; p <= params; p++) wrong.views[p].dtype = MSKP_BYTES_1;
+        for (size_t p = 1; p <= params; p++) wrong.views[p].dtype = MSKP_DTYPE_BYTES_1;
         back[DTYPES - 1].to = wrong.views;
         if (params > (absent <= params ? 1 : 0))
-            REQUIRE(mskp_plan_restore(s.plan, params, DTYPES, back, &err) == MSKP_BAD_ARGUMENT &&
+            REQUIRE(restore_by_id(s.plan, params, DTYPES, back, &err) == MSKP_ERROR_BAD_ARGUMENT &&
                         err.text[0],
                     "another type was taken");
         for (size_t i = 0; i < DTYPES; i++)
             REQUIRE(set_same(&to[i], &to_was[i]), "a refused call wrote something");
         back[DTYPES - 1].to = to[DTYPES - 1].views;
 
-        REQUIRE(!mskp_plan_restore(s.plan, params, DTYPES, back, &err), "%s", err.text);
+        REQUIRE(!restore_by_id(s.plan, params, DTYPES, back, &err), "%s", err.text);
         for (size_t i = 0; i < DTYPES; i++)
             REQUIRE(set_same(&small[i], &small_was[i]), "the source changed");
-        REQUIRE_OK(mskp_plan_cut(s.plan, params, DTYPES, once_more, NULL));
+        REQUIRE_OK(cut_by_id(s.plan, params, DTYPES, once_more, NULL));
         for (size_t i = 0; i < DTYPES; i++) {
             if (absent <= params) {
                 REQUIRE(!memcmp(to[i].buf[absent].memory, to_was[i].buf[absent].memory,
@@ -309,7 +309,7 @@ static void layer_make(layer *l, bool whole)
     const mskp_value y = mskp_linear(l->graph, "y", mskp_fresh(l->graph, "x", 4, 0, NULL), w, b);
     mskp_output(l->graph, y);
     ck_assert_int_eq(mskp_graph_finish(l->graph, NULL), MSKP_OK);
-    ck_assert_int_eq(mskp_plan_create(l->graph, 4, keep, &l->plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(l->graph, mask_of(4, keep), &l->plan, NULL, NULL), MSKP_OK);
     for (int i = 0; i < 64; i++) l->memory[i] = (float)i;
     l->from[1].data = l->memory;      /* 6 of 3 x 2 */
     l->from[2].data = l->memory + 12; /* 3 */
@@ -326,7 +326,7 @@ static void layer_end(layer *l)
 static mskp_status restore(layer *l, mskp_error *err)
 {
     *err = (mskp_error){0};
-    return mskp_plan_restore(l->plan, 2, 1, &(mskp_move){l->from, l->to}, err);
+    return restore_by_id(l->plan, 2, 1, &(move_by_id){l->from, l->to}, err);
 }
 
 START_TEST(by_hand)
@@ -349,29 +349,29 @@ START_TEST(restoring_is_refused)
     layer l;
     mskp_error err = {0};
     layer_make(&l, false);
-    const mskp_move good = {l.from, l.to}, in_place = {l.from, NULL}, nothing = {NULL, l.to};
-    ck_assert_int_eq(mskp_plan_restore(NULL, 2, 1, &good, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 1, NULL, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 1, &nothing, &err), MSKP_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 3, 1, &good, &err), MSKP_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 0, NULL, &err), MSKP_OK);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 1, &in_place, &err), MSKP_BAD_ARGUMENT);
+    const move_by_id good = {l.from, l.to}, in_place = {l.from, NULL}, nothing = {NULL, l.to};
+    ck_assert_int_eq(restore_by_id(NULL, 2, 1, &good, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 1, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 1, &nothing, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(restore_by_id(l.plan, 3, 1, &good, &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 0, NULL, &err), MSKP_OK);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 1, &in_place, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "set 0: `to` is NULL: what was larger cannot be restored in place");
 
     l.to[2].data = NULL;
-    ck_assert_int_eq(restore(&l, &err), MSKP_NO_DATA);
+    ck_assert_int_eq(restore(&l, &err), MSKP_ERROR_NO_DATA);
     ck_assert_str_eq(err.text, "b: set 0 has data to move, but `to` has none");
     l.to[2].data = l.memory + 28;
-    l.to[2].dtype = MSKP_BYTES_4;
-    ck_assert_int_eq(restore(&l, &err), MSKP_BAD_ARGUMENT);
-    l.to[2].dtype = MSKP_F32;
+    l.to[2].dtype = MSKP_DTYPE_BYTES_4;
+    ck_assert_int_eq(restore(&l, &err), MSKP_ERROR_BAD_ARGUMENT);
+    l.to[2].dtype = MSKP_DTYPE_F32;
     l.from[1].ndim = 2, l.from[1].shape[0] = 3, l.from[1].shape[1] = 4;
-    ck_assert_int_eq(restore(&l, &err), MSKP_BAD_SHAPE); /* that is the full shape */
+    ck_assert_int_eq(restore(&l, &err), MSKP_ERROR_BAD_SHAPE); /* that is the full shape */
     l.from[1].data = NULL;
-    ck_assert_int_eq(restore(&l, &err), MSKP_BAD_SHAPE); /* also of one that is not here */
+    ck_assert_int_eq(restore(&l, &err), MSKP_ERROR_BAD_SHAPE); /* also of one that is not here */
     l.from[1] = (mskp_tensor){.data = l.memory};
     l.to[1].ndim = 2, l.to[1].shape[0] = 3, l.to[1].shape[1] = 2;
-    ck_assert_int_eq(restore(&l, &err), MSKP_BAD_SHAPE);
+    ck_assert_int_eq(restore(&l, &err), MSKP_ERROR_BAD_SHAPE);
     for (int i = 0; i < 64; i++) ck_assert(l.memory[i] == (float)i);
     layer_end(&l);
 }
@@ -402,7 +402,7 @@ START_TEST(overlaps_are_refused)
             l.to[1].data = l.memory + cases[i].to_w;
             l.to[2].data = l.memory + cases[i].to_b;
             const mskp_status status = restore(&l, &err);
-            ck_assert_msg(status == MSKP_OVERLAP, "case %zu: %d", i, (int)status);
+            ck_assert_msg(status == MSKP_ERROR_OVERLAP, "case %zu: %d", i, (int)status);
             if (!whole) ck_assert_str_eq(err.text, cases[i].sentence);
             for (int k = 0; k < 64; k++) ck_assert(l.memory[k] == (float)k);
             layer_end(&l);
@@ -422,16 +422,16 @@ START_TEST(interleaved_is_fine)
     odd[1] = even[1];
     odd[1].data = l.memory + 17;
     l.from[2].data = NULL;
-    const mskp_move moves[2] = {{l.from, even}, {l.from, odd}};
-    ck_assert_msg(!mskp_plan_restore(l.plan, 2, 2, moves, &err), "%s", err.text);
+    const move_by_id moves[2] = {{l.from, even}, {l.from, odd}};
+    ck_assert_msg(!restore_by_id(l.plan, 2, 2, moves, &err), "%s", err.text);
     for (int o = 0; o < 3; o++)
         for (int i = 0; i < 8; i++) {
             const float x = i < 2 ? (float)(2 * o) : i < 6 ? 0 : (float)(2 * o + 1);
             ck_assert(l.memory[16 + 8 * o + i] == x);
         }
     odd[1].data = even[1].data;
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 2, moves, &err), MSKP_OVERLAP);
-    ck_assert_int_eq(mskp_plan_restore(l.plan, 2, 1, &(mskp_move){none, even}, &err), MSKP_OK);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 2, moves, &err), MSKP_ERROR_OVERLAP);
+    ck_assert_int_eq(restore_by_id(l.plan, 2, 1, &(move_by_id){none, even}, &err), MSKP_OK);
     layer_end(&l);
 }
 END_TEST

@@ -104,8 +104,8 @@ static subject begin(const char *name)
     s.graph = zoo_make_recorded(name, NULL, &s.record);
     must(s.graph, "%s is not in the zoo", name);
     must(mskp_graph_finish(s.graph, &err) == MSKP_OK, "%s: %s", name, err.text);
-    s.counts = mskp_count(s.graph);
-    ck_assert_int_eq(mskp_measure(s.graph, 0, NULL, &s.cost, NULL, NULL), MSKP_OK);
+    s.counts = mskp_graph_counts(s.graph);
+    ck_assert_int_eq(mskp_measure(s.graph, (mskp_mask){0}, &s.cost, NULL, NULL), MSKP_OK);
     return s;
 }
 
@@ -122,12 +122,12 @@ static void *room(size_t n, size_t size)
     return memory;
 }
 
-static mskp_value_info info(const subject *s, const char *value)
+static mskp_coupling info(const subject *s, const char *value)
 {
-    mskp_value_info i;
+    mskp_coupling i;
     const mskp_value v = mskp_value_find(s->graph, value);
     must(v.id, "%s has no value %s", s->known->name, value);
-    ck_assert_int_eq(mskp_value_get_info(s->graph, v, &i, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_value_coupling(s->graph, v, &i, NULL), MSKP_OK);
     return i;
 }
 
@@ -136,7 +136,7 @@ static mskp_value_info info(const subject *s, const char *value)
 static size_t elements(const mskp_graph *graph, mskp_param p)
 {
     size_t shape[MSKP_MAX_DIMS], n = 1;
-    const uint32_t ndim = mskp_param_info(graph, p, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(graph, p, shape);
     for (uint32_t d = 0; d < ndim; d++) n *= shape[d];
     return n;
 }
@@ -145,9 +145,9 @@ static size_t elements(const mskp_graph *graph, mskp_param p)
 static size_t all_elements(const mskp_graph *graph)
 {
     size_t n = 0;
-    for (uint32_t p = 1; p <= mskp_count(graph).params; p++) {
+    for (uint32_t p = 1; p <= mskp_graph_counts(graph).params; p++) {
         const char *name;
-        mskp_param_info(graph, (mskp_param){p}, &name, NULL);
+        param_info(graph, (mskp_param){p}, &name, NULL);
         if (!strstr(name, ".running_")) n += elements(graph, (mskp_param){p});
     }
     return n;
@@ -262,8 +262,8 @@ static size_t macs_left(const zoo_record *record, const mskp_graph *small)
         macs += at * elements(small, l->weight);
         if (l->kind == ZOO_ATTENTION) {
             size_t rows[MSKP_MAX_DIMS], columns[MSKP_MAX_DIMS];
-            mskp_param_info(small, l->weight, NULL, rows);
-            mskp_param_info(small, l->projection, NULL, columns);
+            mskp_param_shape(small, l->weight, rows);
+            mskp_param_shape(small, l->projection, columns);
             macs += at * elements(small, l->projection) + at * at * (rows[0] / 3 + columns[1]);
         }
     }
@@ -281,12 +281,12 @@ START_TEST(costs_are_what_is_left)
         mskp_cost said, is;
         mskp_error err = {0};
         random_mask(&s, &r, 0.2 * (double)(1 + seed % 4), keep);
-        ck_assert_int_eq(mskp_measure(s.graph, s.counts.units, keep, &said, NULL, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &said, NULL, NULL), MSKP_OK);
         const mskp_status status =
-            mskp_plan_create(s.graph, s.counts.units, keep, &plan, &small, &err);
+            mskp_plan_create(s.graph, mask_of(s.counts.units, keep), &plan, &small, &err);
         must(status == MSKP_OK, "%s, seed %llu: %s", s.known->name, (unsigned long long)seed,
              err.text);
-        ck_assert_int_eq(mskp_measure(small, 0, NULL, &is, NULL, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_measure(small, (mskp_mask){0}, &is, NULL, NULL), MSKP_OK);
         must(is.params == said.params && is.macs == said.macs,
              "%s, seed %llu: %.0f parameters and %.0f MACs, said were %.0f and %.0f", s.known->name,
              (unsigned long long)seed, is.params, is.macs, said.params, said.macs);
@@ -318,10 +318,9 @@ START_TEST(half_of_the_macs)
     mskp_error err = {0};
     for (size_t u = 0; u < s.counts.units; u++) scores[u] = rng_real(&r) + 1;
     const mskp_status status =
-        mskp_select(s.graph, s.counts.units, scores, &(mskp_rule){.max_macs = 0.5 * s.cost.macs},
-                    keep, &selection, &err);
+        mskp_select(s.graph, scores_of(s.counts.units, scores), &(mskp_rule){.max_macs = 0.5 * s.cost.macs}, mask_of(s.counts.units, keep), &selection, &err);
     must(status == MSKP_OK, "%s: %s", s.known->name, err.text);
-    ck_assert_int_eq(mskp_measure(s.graph, s.counts.units, keep, &cost, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &cost, NULL, NULL), MSKP_OK);
     must(cost.macs <= 0.5 * s.cost.macs && cost.macs == selection.cost.macs,
          "%s: %.0f of %.0f are left, the selection says %.0f", s.known->name, cost.macs,
          s.cost.macs, selection.cost.macs);
@@ -411,7 +410,7 @@ START_TEST(what_the_papers_imply)
 {
     const fact *f = &FACTS[_i];
     subject s = begin(f->network);
-    const mskp_value_info i = info(&s, f->value);
+    const mskp_coupling i = info(&s, f->value);
     must(i.channels == f->channels && i.units == f->units && i.pinned == f->pinned &&
              i.inexact == f->inexact,
          "%s, %s: %zu channels, %zu units, %zu pinned, %zu inexact", f->network, f->value,
@@ -466,9 +465,9 @@ START_TEST(layer_norms_pin)
                  {"vit_b_16", "patches", "layer1.norm1"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         subject s = begin(table[i].network);
-        const mskp_value_info stream = info(&s, table[i].value);
-        mskp_value_info by;
-        ck_assert_int_eq(mskp_value_get_info(s.graph, stream.pinned_by, &by, NULL), MSKP_OK);
+        const mskp_coupling stream = info(&s, table[i].value);
+        mskp_coupling by;
+        ck_assert_int_eq(mskp_value_coupling(s.graph, stream.pinned_by, &by, NULL), MSKP_OK);
         ck_assert_str_eq(by.name, table[i].by);
         end(&s);
     }
@@ -535,7 +534,7 @@ enum {
 
 static void exactly(const subject *s, uint32_t roles, uint8_t *exact)
 {
-    ck_assert_int_eq(mskp_exact(s->graph, roles, s->counts.units, exact, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_exact(s->graph, roles, mask_of(s->counts.units, exact), NULL), MSKP_OK);
 }
 
 /* in[u] <- 1 for the units of the values whose names end so; the rest stays as it is. */
@@ -543,8 +542,8 @@ static void units_of(const subject *s, const char *end_of_name, uint8_t *in)
 {
     size_t n;
     for (uint32_t v = 1; v <= s->counts.values; v++) {
-        mskp_value_info i;
-        ck_assert_int_eq(mskp_value_get_info(s->graph, (mskp_value){v}, &i, NULL), MSKP_OK);
+        mskp_coupling i;
+        ck_assert_int_eq(mskp_value_coupling(s->graph, (mskp_value){v}, &i, NULL), MSKP_OK);
         const size_t length = strlen(i.name), tail = strlen(end_of_name);
         if (length < tail || strcmp(i.name + length - tail, end_of_name) != 0) continue;
         const uint32_t *unit = mskp_value_units(s->graph, (mskp_value){v}, &n);
@@ -650,7 +649,7 @@ START_TEST(names)
     for (size_t i = 0; i < n; i++) { /* recorded or not, it is the same network */
         subject s = begin(zoo_names[i]);
         mskp_graph *other = zoo_make(zoo_names[i], NULL);
-        ck_assert_uint_eq(mskp_count(other).units, 0); /* not finished yet */
+        ck_assert_uint_eq(mskp_graph_counts(other).units, 0); /* not finished yet */
         ck_assert_int_eq(mskp_graph_finish(other, NULL), MSKP_OK);
         must(graph_fingerprint(other) == graph_fingerprint(s.graph), "%s", zoo_names[i]);
         mskp_graph_destroy(other);

@@ -31,7 +31,7 @@ static double macs_of(model *m)
     mskp_graph *graph = mskp_graph_create(NULL);
     FUZZ_REQUIRE(graph, "no memory");
     FUZZ_REQUIRE(describe(&n, m, graph, &f), f.text);
-    FUZZ_REQUIRE(!mskp_measure(graph, 0, NULL, &cost, NULL, NULL), "measure");
+    FUZZ_REQUIRE(!mskp_measure(graph, (mskp_mask){0}, &cost, NULL, NULL), "measure");
     net_close(&n);
     mskp_graph_destroy(graph);
     return cost.macs;
@@ -39,7 +39,7 @@ static double macs_of(model *m)
 
 static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t size)
 {
-    const mskp_counts counts = mskp_count(graph);
+    const mskp_counts counts = mskp_graph_counts(graph);
     const lengths none = {0};
     failure f = {""};
     mskp_error err;
@@ -50,12 +50,10 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
     uint8_t *keep = malloc(counts.units + 1);
     FUZZ_REQUIRE(values && keep, "no memory");
     for (size_t u = 0; u < counts.units; u++) keep[u] = data[size - 1 - u % size] % 3 > 0;
-    FUZZ_REQUIRE(!mskp_measure(graph, counts.units, keep, &left, NULL, &err), err.text);
+    FUZZ_REQUIRE(!mskp_measure(graph, mask_of(counts.units, keep), &left, NULL, &err), err.text);
     if (!network_values(n, counts.params, values) ||
-        mskp_penalty_zero(graph, counts.units, keep,
-                          &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1},
-                          counts.params, values, &err) ||
-        mskp_plan_create(graph, counts.units, keep, &plan, NULL, &err)) {
+        mskp_penalty_zero(graph, mask_of(counts.units, keep), &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1}, set_by_id(counts.params, values), &err) ||
+        mskp_plan_create(graph, mask_of(counts.units, keep), &plan, NULL, &err)) {
         /* an empty layer, strings as weights */
     } else if (!rewrite_network(n, plan, counts.params, values, &none)) {
         refused(&f);

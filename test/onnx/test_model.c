@@ -402,30 +402,30 @@ typedef struct type_case {
 #define ELEMENTS(typed, raw) typed, raw, sizeof(typed) - 1, sizeof(raw) - 1
 
 static const type_case types[] = {
-    {FLOAT, TENSOR_FLOATS, MSKP_F32, ELEMENTS("\0\0\x80\x3f\0\0\0\xc0", "\0\0\x80\x3f\0\0\0\xc0"),
+    {FLOAT, TENSOR_FLOATS, MSKP_DTYPE_F32, ELEMENTS("\0\0\x80\x3f\0\0\0\xc0", "\0\0\x80\x3f\0\0\0\xc0"),
      1, -2},
-    {UINT8, TENSOR_WORDS, MSKP_BYTES_1, ELEMENTS("\7\xff\1", "\7\xff"), 7, 255},
-    {INT8, TENSOR_WORDS, MSKP_BYTES_1,
+    {UINT8, TENSOR_WORDS, MSKP_DTYPE_BYTES_1, ELEMENTS("\7\xff\1", "\7\xff"), 7, 255},
+    {INT8, TENSOR_WORDS, MSKP_DTYPE_BYTES_1,
      ELEMENTS("\7\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", "\7\xff"), 7, -1},
-    {UINT16, TENSOR_WORDS, MSKP_BYTES_2, ELEMENTS("\7\xff\xff\3", "\7\0\xff\xff"), 7, 65535},
-    {INT16, TENSOR_WORDS, MSKP_BYTES_2,
+    {UINT16, TENSOR_WORDS, MSKP_DTYPE_BYTES_2, ELEMENTS("\7\xff\xff\3", "\7\0\xff\xff"), 7, 65535},
+    {INT16, TENSOR_WORDS, MSKP_DTYPE_BYTES_2,
      ELEMENTS("\7\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", "\7\0\xff\xff"), 7, -1},
-    {INT32, TENSOR_WORDS, MSKP_BYTES_4,
+    {INT32, TENSOR_WORDS, MSKP_DTYPE_BYTES_4,
      ELEMENTS("\7\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", "\7\0\0\0\xff\xff\xff\xff"), 7, -1},
-    {INT64, TENSOR_LONGS, MSKP_BYTES_8,
+    {INT64, TENSOR_LONGS, MSKP_DTYPE_BYTES_8,
      ELEMENTS("\7\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1",
               "\7\0\0\0\0\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff"),
      7, -2},
-    {BOOL, TENSOR_WORDS, MSKP_BYTES_1, ELEMENTS("\0\1", "\0\1"), 0, 1},
-    {FLOAT16, TENSOR_WORDS, MSKP_F16, ELEMENTS("\x80\x78\x80\x80\3", "\0\x3c\0\xc0"), 1, -2},
-    {DOUBLE, TENSOR_DOUBLES, MSKP_F64,
+    {BOOL, TENSOR_WORDS, MSKP_DTYPE_BYTES_1, ELEMENTS("\0\1", "\0\1"), 0, 1},
+    {FLOAT16, TENSOR_WORDS, MSKP_DTYPE_F16, ELEMENTS("\x80\x78\x80\x80\3", "\0\x3c\0\xc0"), 1, -2},
+    {DOUBLE, TENSOR_DOUBLES, MSKP_DTYPE_F64,
      ELEMENTS("\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\0\xc0", "\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\0\xc0"),
      1, -2},
-    {UINT32, TENSOR_UNSIGNED, MSKP_BYTES_4,
+    {UINT32, TENSOR_UNSIGNED, MSKP_DTYPE_BYTES_4,
      ELEMENTS("\7\xff\xff\xff\xff\17", "\7\0\0\0\xff\xff\xff\xff"), 7, 4294967295.0},
-    {UINT64, TENSOR_UNSIGNED, MSKP_BYTES_8,
+    {UINT64, TENSOR_UNSIGNED, MSKP_DTYPE_BYTES_8,
      ELEMENTS("\7\x80\x80\x80\x80\x10", "\7\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0"), 7, 4294967296.0},
-    {BFLOAT16, TENSOR_WORDS, MSKP_BF16, ELEMENTS("\x80\x7f\x80\x80\3", "\x80\x3f\0\xc0"), 1, -2},
+    {BFLOAT16, TENSOR_WORDS, MSKP_DTYPE_BF16, ELEMENTS("\x80\x7f\x80\x80\3", "\x80\x3f\0\xc0"), 1, -2},
 };
 
 static bool is_float(int type)
@@ -736,12 +736,12 @@ static void check_external(model *m)
 {
     const uint8_t aligned[] = {8, 9, 10, 11, 12, 13, 14, 15};
     const uint8_t odd[] = {9, 10, 11, 12, 13, 14, 15, 16};
-    check_first_bytes(m, 0, aligned, 8, MSKP_BYTES_4);
-    check_first_bytes(m, 1, odd, 8, MSKP_BYTES_4);
+    check_first_bytes(m, 0, aligned, 8, MSKP_DTYPE_BYTES_4);
+    check_first_bytes(m, 1, odd, 8, MSKP_DTYPE_BYTES_4);
     uint8_t whole[64];
     for (size_t i = 0; i < 64; i++) whole[i] = (uint8_t)i;
-    check_first_bytes(m, 2, whole, 64, MSKP_BYTES_1);
-    check_first_bytes(m, 5, (const uint8_t *)"x", 1, MSKP_BYTES_1);
+    check_first_bytes(m, 2, whole, 64, MSKP_DTYPE_BYTES_1);
+    check_first_bytes(m, 5, (const uint8_t *)"x", 1, MSKP_DTYPE_BYTES_1);
 }
 
 START_TEST(external)
@@ -793,9 +793,9 @@ START_TEST(external)
     write_good(&m, other);
     model_free(&m);
     read_good(&m, other);
-    check_first_bytes(&m, 0, (const uint8_t *)"WXYZ", 4, MSKP_BYTES_4);
+    check_first_bytes(&m, 0, (const uint8_t *)"WXYZ", 4, MSKP_DTYPE_BYTES_4);
     ck_assert_str_eq(m.graph->initializer[0]->external_data[2]->value, "4");
-    check_first_bytes(&m, 6, (const uint8_t *)"\0\1\2", 3, MSKP_BYTES_1);
+    check_first_bytes(&m, 6, (const uint8_t *)"\0\1\2", 3, MSKP_DTYPE_BYTES_1);
     ck_assert_str_eq(m.graph->initializer[6]->external_data[2]->value, "64");
     model_free(&m);
     ck_assert_uint_eq(sweep(), 6);
@@ -884,7 +884,7 @@ START_TEST(external_here)
     write_good(&m, "other.onnx");
     model_free(&m);
     read_good(&m, "other.onnx");
-    check_first_bytes(&m, 0, (const uint8_t *)"\0\1\2\3\4\5\6\7", 8, MSKP_BYTES_4);
+    check_first_bytes(&m, 0, (const uint8_t *)"\0\1\2\3\4\5\6\7", 8, MSKP_DTYPE_BYTES_4);
     model_free(&m);
     ck_assert_int_eq(remove("sub/a.bin"), 0);
     ck_assert_int_eq(chdir(here), 0);

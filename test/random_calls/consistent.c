@@ -6,7 +6,7 @@
 /* How often each unit stands in a list; units + 1 numbers, the last for the pinned. */
 static size_t *times_of(arena *mem, const mskp_graph *g, const uint32_t *units, size_t n)
 {
-    const size_t all = mskp_count(g).units;
+    const size_t all = mskp_graph_counts(g).units;
     size_t *times = arena_get(mem, all + 1, sizeof *times);
     for (size_t i = 0; i < n; i++) {
         REQUIRE(units[i] < all || units[i] == MSKP_PINNED, "unit %u of %zu", units[i], all);
@@ -18,7 +18,7 @@ static size_t *times_of(arena *mem, const mskp_graph *g, const uint32_t *units, 
 /* Units of a family occur in the list equally often. */
 static void require_incidence(const mskp_graph *g, const size_t *times)
 {
-    const mskp_counts c = mskp_count(g);
+    const mskp_counts c = mskp_graph_counts(g);
     for (size_t f = 0; f < c.families; f++) {
         size_t n;
         const uint32_t *units = mskp_family_units(g, f, &n);
@@ -31,14 +31,14 @@ static void require_incidence(const mskp_graph *g, const size_t *times)
 static void require_value(const mskp_graph *g, uint32_t id, size_t *occurs)
 {
     arena mem = {0};
-    mskp_value_info info;
+    mskp_coupling info;
     mskp_error err = {0};
     size_t n, channels, spatial[MSKP_MAX_SPATIAL], different = 0;
-    const mskp_counts c = mskp_count(g);
+    const mskp_counts c = mskp_graph_counts(g);
     const uint32_t *units = mskp_value_units(g, (mskp_value){id}, &n);
     const uint32_t axes = mskp_value_shape(g, (mskp_value){id}, &channels, spatial);
     REQUIRE(units && n == channels && n, "value %u: %zu units, %zu channels", id, n, channels);
-    REQUIRE(!mskp_value_get_info(g, (mskp_value){id}, &info, &err), "%s", err.text);
+    REQUIRE(!mskp_value_coupling(g, (mskp_value){id}, &info, &err), "%s", err.text);
     const size_t *times = times_of(&mem, g, units, n);
     for (size_t u = 0; u < c.units; u++) {
         different += times[u] > 0;
@@ -68,8 +68,8 @@ static void require_param(const mskp_graph *g, uint32_t id, size_t *slices)
     const char *name;
     size_t shape[MSKP_MAX_DIMS];
     uint32_t all = 0, roles = 0;
-    const size_t units = mskp_count(g).units;
-    const uint32_t ndim = mskp_param_info(g, (mskp_param){id}, &name, shape);
+    const size_t units = mskp_graph_counts(g).units;
+    const uint32_t ndim = param_info(g, (mskp_param){id}, &name, shape);
     REQUIRE(ndim && ndim <= MSKP_MAX_DIMS && mskp_param_find(g, name).id == id, "parameter %u", id);
     for (uint32_t d = 0; d < ndim; d++) {
         size_t n = 7;
@@ -110,7 +110,7 @@ static void require_members(const mskp_graph *g, size_t u, size_t slices)
 
 static void require_families(const mskp_graph *g)
 {
-    const mskp_counts c = mskp_count(g);
+    const mskp_counts c = mskp_graph_counts(g);
     size_t n, all = 0;
     const uint32_t *family = mskp_unit_families(g, &n);
     REQUIRE(n == c.units, "%zu families of units", n);
@@ -129,9 +129,9 @@ static void require_families(const mskp_graph *g)
 static void require_costs_add_up(const mskp_graph *g)
 {
     arena mem = {0};
-    const size_t values = mskp_count(g).values;
+    const size_t values = mskp_graph_counts(g).values;
     mskp_cost total, sum = {0}, *each = arena_get(&mem, values + 1, sizeof *each);
-    REQUIRE_OK(mskp_measure(g, 0, NULL, &total, each, NULL));
+    REQUIRE_OK(mskp_measure(g, (mskp_mask){0}, &total, each + 1, NULL));
     for (size_t v = 0; v <= values; v++) {
         sum.macs += each[v].macs;
         sum.params += each[v].params;
@@ -147,11 +147,11 @@ static void require_costs_add_up(const mskp_graph *g)
 static void require_exact_grows(const mskp_graph *g)
 {
     arena mem = {0};
-    const size_t units = mskp_count(g).units;
+    const size_t units = mskp_graph_counts(g).units;
     uint8_t *exact[16];
     for (uint32_t roles = 0; roles < 16; roles++) {
         exact[roles] = arena_get(&mem, units + 1, 1);
-        REQUIRE_OK(mskp_exact(g, roles, units, exact[roles], NULL));
+        REQUIRE_OK(mskp_exact(g, roles, mask_of(units, exact[roles]), NULL));
         REQUIRE(!exact[roles][units], "one unit too many");
         for (uint32_t fewer = 0; fewer < roles; fewer++)
             for (size_t u = 0; u < units && (fewer & roles) == fewer; u++)
@@ -164,7 +164,7 @@ static void require_exact_grows(const mskp_graph *g)
 void require_consistent(const mskp_graph *graph)
 {
     arena mem = {0};
-    const mskp_counts c = mskp_count(graph);
+    const mskp_counts c = mskp_graph_counts(graph);
     size_t *occurs = arena_get(&mem, c.units, sizeof *occurs), n;
     size_t *slices = arena_get(&mem, c.units, sizeof *slices);
     require_families(graph);

@@ -9,7 +9,7 @@
 /* ---- Text ---- */
 
 /* The text has the length that was said, is refused where there is no room, and can be read. */
-static void require_text(user *u, const uint8_t *keep, const mskp_report *report, size_t length)
+static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report, size_t length)
 {
     const size_t live = u->purse->live, short_of = rng_from(u->r, 1, length);
     size_t said = 0;
@@ -17,12 +17,12 @@ static void require_text(user *u, const uint8_t *keep, const mskp_report *report
     char *text = arena_get(&u->mem, length + 2, 1);
     memset(text, 0x5A, length + 2);
     mskp_status status =
-        mskp_report_json(u->g, u->n.units, keep, report, length + 1 - short_of, text, &said, &err);
-    REQUIRE(status == MSKP_BAD_ARGUMENT || u->purse->empty, "%zu bytes too few: %d", short_of,
+        mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1 - short_of, text, &said, &err);
+    REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT || u->purse->empty, "%zu bytes too few: %d", short_of,
             (int)status);
     require_refusal(u, status, &err, live);
     for (size_t i = 0; i < length + 2; i++) REQUIRE(text[i] == 0x5A, "byte %zu was touched", i);
-    REQUIRE_OK(mskp_report_json(u->g, u->n.units, keep, report, length + 1, text, &said, NULL));
+    REQUIRE_OK(mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1, text, &said, NULL));
     REQUIRE(said == length && !text[length] && text[length + 1] == 0x5A && strlen(text) == length,
             "%zu bytes, %zu said", strlen(text), said);
     cJSON *json = cJSON_Parse(text);
@@ -30,17 +30,17 @@ static void require_text(user *u, const uint8_t *keep, const mskp_report *report
     cJSON_Delete(json);
 }
 
-static void try_report(user *u, const uint8_t *keep, mskp_report *report, bool good)
+static void try_report(user *u, const uint8_t *keep, mskp_report_options *report, bool good)
 {
     const size_t live = u->purse->live, units = wrong_or(u, u->n.units);
     size_t length = 77;
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = mskp_report_json(u->g, units, keep, report, 0, NULL, &length, &err);
+    const mskp_status status = mskp_report_json(u->g, mask_of(units, keep), report, 0, NULL, &length, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         REQUIRE(length == 77, "a refused report has a length");
-        REQUIRE(!good || status == MSKP_NO_MEMORY || (keep && units != u->n.units), "%s", err.text);
+        REQUIRE(!good || status == MSKP_ERROR_NO_MEMORY || (keep && units != u->n.units), "%s", err.text);
         return;
     }
     purse_fail(u->purse, 0);
@@ -52,7 +52,7 @@ void call_report(user *u)
 {
     static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    mskp_report report = {.scores = rng_chance(u->r, 0.5) ? scores : NULL};
+    mskp_report_options report = {.scores = rng_chance(u->r, 0.5) ? scores : NULL};
     bool good = true;
     for (size_t i = 0; i < u->n.units; i++) {
         const size_t x = rng_below(u->r, 64);
@@ -99,9 +99,9 @@ static void require_sum(user *u, const mskp_constants *c, const uint8_t *carrier
 {
     mskp_constants_report r, t, sum = {.exact = 1};
     mskp_error err = {0};
-    const size_t n = mskp_constants_count(c), live = u->purse->live;
+    const size_t n = mskp_constants_consumers(c), live = u->purse->live;
     for (size_t k = 0; k < n; k++) {
-        REQUIRE_OK(mskp_constants_get(c, k, &r, NULL));
+        REQUIRE_OK(mskp_constants_consumer(c, k, &r, NULL));
         require_report(u, &r, k);
         sum.folded += r.folded;
         sum.merged += r.merged;
@@ -120,7 +120,7 @@ static void require_sum(user *u, const mskp_constants *c, const uint8_t *carrier
             "the total is no sum");
     r = (mskp_constants_report){.folded = 77};
     const size_t beyond = n + wrong_or(u, 0);
-    const mskp_status status = mskp_constants_get(c, beyond < n ? n : beyond, &r, &err);
+    const mskp_status status = mskp_constants_consumer(c, beyond < n ? n : beyond, &r, &err);
     require_refusal(u, status, &err, live);
     REQUIRE(r.folded == 77, "a report too many");
 }
@@ -132,12 +132,12 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
     mskp_error err = {0};
     memset(carrier, 0xEE, u->n.units);
     if (units != u->n.units) {
-        const mskp_status status = mskp_constants_carriers(c, units, carrier, &err);
-        REQUIRE(status == MSKP_OTHER_NETWORK, "%d %s", (int)status, err.text);
+        const mskp_status status = get_carriers(c, units, carrier, &err);
+        REQUIRE(status == MSKP_ERROR_OTHER_NETWORK, "%d %s", (int)status, err.text);
         require_refusal(u, status, &err, live);
         for (size_t i = 0; i < u->n.units; i++) REQUIRE(carrier[i] == 0xEE, "carrier %zu", i);
     }
-    REQUIRE_OK(mskp_constants_carriers(c, u->n.units, carrier, NULL));
+    REQUIRE_OK(get_carriers(c, u->n.units, carrier, NULL));
     for (size_t i = 0; i < u->n.units; i++)
         REQUIRE(carrier[i] ? carrier[i] == 1 && !u->keep[i] && kept[i] == 1 : kept[i] == u->keep[i],
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
@@ -152,17 +152,17 @@ static void apply(user *u, const mskp_constants *c)
     const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = mskp_constants_apply(c, params, tensors, &err);
+    const mskp_status status = apply_constants(c, params, tensors, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         require_untouched(u, was, "refused constants");
-        REQUIRE(wrong || params != u->n.params || status == MSKP_NO_MEMORY, "%s", err.text);
+        REQUIRE(wrong || params != u->n.params || status == MSKP_ERROR_NO_MEMORY, "%s", err.text);
     }
     purse_fail(u->purse, 0);
     REQUIRE(u->purse->live == live, "constants keep memory");
     for (uint32_t p = 1; !status && p <= u->n.params; p++) {
         size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
-        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+        const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
         if (!was[p]) continue;
         const mskp_tensor v = view_resolve(&u->buf[p].view, ndim, shape);
         do REQUIRE(isfinite(view_get(&v, index)), "parameter %u: not finite", p);
@@ -174,7 +174,7 @@ static void apply(user *u, const mskp_constants *c)
 static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
 {
     uint8_t *carrier = arena_get(&u->mem, u->n.units, 1), *keep = u->keep;
-    mskp_report report = {.constants = c};
+    mskp_report_options report = {.constants = c};
     require_carriers(u, c, kept, carrier);
     require_sum(u, c, carrier);
     try_report(u, kept, &report, true);
@@ -185,8 +185,8 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
         mskp_error err = {0};
         other[i] = !other[i];
         const mskp_status status =
-            mskp_report_json(u->g, u->n.units, other, &report, 0, NULL, &length, &err);
-        REQUIRE(status == MSKP_BAD_ARGUMENT && length == 77, "%d, another mask", (int)status);
+            mskp_report_json(u->g, mask_of(u->n.units, other), &report, 0, NULL, &length, &err);
+        REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT && length == 77, "%d, another mask", (int)status);
         require_refusal(u, status, &err, live);
     }
     apply(u, c);
@@ -216,7 +216,7 @@ void call_constants(user *u)
     if (alone && u->n.units) memcpy(kept, u->keep, u->n.units);
     was = arena_copy(&u->mem, kept, u->n.units, 1);
     endanger(u);
-    const mskp_status status = mskp_constants_create(
+    const mskp_status status = create_constants(
         hole == 1 ? NULL : u->g, units,
         hole == 2 ? NULL
         : alone   ? kept
@@ -229,7 +229,7 @@ void call_constants(user *u)
         REQUIRE(!c && (!u->n.units || !memcmp(was, kept, u->n.units)), "a result, and %s",
                 err.text);
         REQUIRE(odd || hole || wrong || units != u->n.units || params != u->n.params ||
-                    status == MSKP_NO_MEMORY || status == MSKP_NO_DATA || status == MSKP_BAD_NUMBER,
+                    status == MSKP_ERROR_NO_MEMORY || status == MSKP_ERROR_NO_DATA || status == MSKP_ERROR_BAD_NUMBER,
                 "%s", err.text);
         return;
     }

@@ -144,7 +144,7 @@ static mskp_param param(caller *c, uint32_t ndim, const size_t *lengths)
     if (!rng_chance(c->r, 0.2)) return new_param(c, ndim, lengths);
     for (uint32_t p = (uint32_t)c->params; p > 0; p--) {
         size_t has[MSKP_MAX_DIMS];
-        if (mskp_param_info(c->g, (mskp_param){p}, NULL, has) == ndim &&
+        if (mskp_param_shape(c->g, (mskp_param){p}, has) == ndim &&
             !memcmp(has, lengths, ndim * sizeof *has))
             return (mskp_param){p};
     }
@@ -193,15 +193,14 @@ static void call_ends(caller *c, size_t which)
     else if (which == 1)
         made(c, mskp_fresh(c->g, c->called, channels, n, there(c, spatial)));
     else if (which == 2)
-        made(c, mskp_opaque(c->g, c->called, c->wrong ? c->called : "own", rng_below(c->r, 3),
-                            there(c, in), channels, n, there(c, spatial)));
+        made(c, mskp_opaque(c->g, c->called, &(mskp_opaque_desc){c->wrong ? c->called : "own", rng_below(c->r, 3), there(c, in), channels, n, there(c, spatial)}));
     else if (which == 3)
         made(c, mskp_embedding(c->g, c->called, matrix(c, some(c, 1, 4), channels), n,
                                there(c, spatial)));
     else {
         const mskp_param p = matrix(c, some(c, 1, 4), channels);
         const uint32_t axis = (uint32_t)some(c, 0, 1), roles = (uint32_t)some(c, 0, 15);
-        made(c, mskp_param_value(c->g, c->called, p, axis, roles, n, there(c, spatial)));
+        made(c, mskp_param_operand(c->g, c->called, p, axis, roles, n, there(c, spatial)));
     }
 }
 
@@ -249,13 +248,13 @@ static void call_norm(caller *c)
 {
     const mskp_value in = value(c);
     const size_t n = shape_of(c, in).channels;
-    mskp_norm_desc d = {.kind = (mskp_norm_layer)rng_below(c->r, 6), .scale = vector(c, n)};
+    mskp_norm_desc d = {.kind = (mskp_norm_kind)rng_below(c->r, 6), .scale = vector(c, n)};
     d.shift = vector(c, n);
-    if (d.kind < MSKP_AFFINE) {
+    if (d.kind < MSKP_NORM_AFFINE) {
         d.mean = vector(c, n);
         d.variance = vector(c, n);
     }
-    if (d.kind == MSKP_GROUP_NORM) d.groups = divisor(c, n ? n : 1);
+    if (d.kind == MSKP_NORM_GROUP) d.groups = divisor(c, n ? n : 1);
     d.grouping = (mskp_grouping)rng_below(c->r, 3);
     d.accept_inexact = rng_chance(c->r, 0.7);
     spoiled(c, &d, sizeof d);
@@ -455,7 +454,7 @@ static void call_primitive(caller *c, size_t which)
     else if (which == 4)
         answered(c, mskp_attach(c->g, param(c, 2, lengths), v));
     else
-        answered(c, mskp_macs(c->g, v, counted, some(c, 0, 9)));
+        answered(c, mskp_add_macs(c->g, v, counted, some(c, 0, 9)));
 }
 
 static void step(caller *c)
@@ -494,15 +493,15 @@ static void step(caller *c)
 
 static void require_unfinished(const mskp_graph *g)
 {
-    const mskp_counts n = mskp_count(g);
-    mskp_value_info info;
+    const mskp_counts n = mskp_graph_counts(g);
+    mskp_coupling info;
     mskp_error err = {0};
     size_t count = 7;
     REQUIRE(!n.units && !n.families && !n.params && !n.values, "counts before finish");
     REQUIRE(!mskp_value_units(g, (mskp_value){1}, &count) && !count, "units before finish");
     REQUIRE(!mskp_unit_members(g, 0, &count) && !mskp_unit_families(g, &count), "before finish");
-    require_sentence(mskp_value_get_info(g, (mskp_value){1}, &info, &err), &err);
-    require_sentence(mskp_measure(g, 0, NULL, &(mskp_cost){0}, NULL, &err), &err);
+    require_sentence(mskp_value_coupling(g, (mskp_value){1}, &info, &err), &err);
+    require_sentence(mskp_measure(g, (mskp_mask){0}, &(mskp_cost){0}, NULL, &err), &err);
 }
 
 /* Finishes, as often as it can be asked. */
@@ -518,9 +517,9 @@ static mskp_status finish(caller *c)
     REQUIRE(!c->first || status == c->first, "%s, but the first error was %d", err.text,
             (int)c->first);
     REQUIRE(c->purse->live == live, "finish failed and keeps %zu blocks", c->purse->live - live);
-    if (status == MSKP_NO_MEMORY) REQUIRE(c->purse->empty, "there was memory: %s", err.text);
+    if (status == MSKP_ERROR_NO_MEMORY) REQUIRE(c->purse->empty, "there was memory: %s", err.text);
     const mskp_status next = mskp_graph_finish(c->g, &again);
-    if (!c->first && status == MSKP_NO_MEMORY && c->purse->fail_at) {
+    if (!c->first && status == MSKP_ERROR_NO_MEMORY && c->purse->fail_at) {
         if (next) require_sentence(next, &again);
         return next;
     }
@@ -535,7 +534,7 @@ static void attach_all(caller *c)
         answered(c, mskp_attach(c->g, (mskp_param){p}, (mskp_value){(uint32_t)c->values}));
 }
 
-static void spoil_host(rng *r, mskp_host *host)
+static void spoil_host(rng *r, mskp_services *host)
 {
     if (rng_chance(r, 0.5))
         host->reserved[rng_below(r, 4)] = absurd(r);
@@ -545,7 +544,7 @@ static void spoil_host(rng *r, mskp_host *host)
 
 mskp_graph *calls_describe(rng *r, purse *p)
 {
-    mskp_host host = purse_host(p);
+    mskp_services host = purse_host(p);
     caller c = {.r = r, .purse = p};
     size_t after = 0;
     const size_t odd = rng_below(r, 64);
@@ -565,7 +564,7 @@ mskp_graph *calls_describe(rng *r, purse *p)
         step(&c);
         after += c.first != MSKP_OK;
     }
-    if (c.first == MSKP_NO_MEMORY) REQUIRE(p->empty, "there was memory");
+    if (c.first == MSKP_ERROR_NO_MEMORY) REQUIRE(p->empty, "there was memory");
     if (p->empty) REQUIRE(c.first, "no memory, and no error");
     if (!forgets) attach_all(&c);
     if (finish(&c)) {
@@ -573,9 +572,9 @@ mskp_graph *calls_describe(rng *r, purse *p)
         return NULL;
     }
     REQUIRE(!c.first, "finished after error %d", (int)c.first);
-    REQUIRE(mskp_output(c.g, (mskp_value){1}) == MSKP_BAD_STATE, "described on");
+    REQUIRE(mskp_output(c.g, (mskp_value){1}) == MSKP_ERROR_BAD_STATE, "described on");
     REQUIRE(!mskp_fresh(c.g, NULL, 1, 0, NULL).id, "described on");
-    REQUIRE(mskp_count(c.g).values >= c.values && mskp_count(c.g).params == c.params,
+    REQUIRE(mskp_graph_counts(c.g).values >= c.values && mskp_graph_counts(c.g).params == c.params,
             "values or parameters");
     return c.g;
 }

@@ -19,7 +19,7 @@ void endanger(user *u)
 void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live)
 {
     require_sentence(status, err);
-    REQUIRE((status == MSKP_NO_MEMORY) == u->purse->empty, "%s", err->text);
+    REQUIRE((status == MSKP_ERROR_NO_MEMORY) == u->purse->empty, "%s", err->text);
     REQUIRE(u->purse->live == live, "%zu blocks are left: %s", u->purse->live - live, err->text);
     purse_fail(u->purse, 0);
 }
@@ -78,7 +78,7 @@ static void require_count(user *u, const mskp_plan *plan, mskp_value v, const ui
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
         kept += i >= first && i - first < count && (units[i] == MSKP_PINNED || u->keep[units[i]]);
-    const size_t said = mskp_plan_count(plan, v, first, count);
+    const size_t said = mskp_plan_channels_kept(plan, v, first, count);
     REQUIRE(said == kept, "%zu of %zu from %zu on, %zu expected", said, count, first, kept);
 }
 
@@ -88,24 +88,24 @@ static void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small
     mskp_cost before, after;
     for (uint32_t v = 1; v <= u->n.values; v++) {
         const uint32_t *units = mskp_value_units(u->g, (mskp_value){v}, &n);
-        const uint32_t *index = mskp_plan_value(plan, (mskp_value){v}, &count);
+        const uint32_t *index = mskp_plan_value_kept(plan, (mskp_value){v}, &count);
         require_indices(index, count, units, n, u->keep);
         require_count(u, plan, (mskp_value){v}, units, n);
         (void)mskp_value_shape(small, (mskp_value){v}, &n, NULL);
         REQUIRE(n == count, "value %u: %zu channels, %zu planned", v, n, count);
     }
     for (uint32_t p = 1; p <= u->n.params; p++) {
-        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
-        REQUIRE(mskp_param_info(small, (mskp_param){p}, NULL, is) == ndim, "parameter %u", p);
+        const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
+        REQUIRE(mskp_param_shape(small, (mskp_param){p}, is) == ndim, "parameter %u", p);
         for (uint32_t d = 0; d < ndim; d++) {
             const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, NULL, NULL);
-            const uint32_t *index = mskp_plan_param(plan, (mskp_param){p}, d, &count);
+            const uint32_t *index = mskp_plan_param_kept(plan, (mskp_param){p}, d, &count);
             REQUIRE(count == is[d], "parameter %u: %zu, %zu planned", p, is[d], count);
             if (units || index) require_indices(index, count, units, shape[d], u->keep);
         }
     }
-    REQUIRE_OK(mskp_measure(u->g, u->n.units, u->keep, &before, NULL, NULL));
-    REQUIRE_OK(mskp_measure(small, 0, NULL, &after, NULL, NULL));
+    REQUIRE_OK(mskp_measure(u->g, mask_of(u->n.units, u->keep), &before, NULL, NULL));
+    REQUIRE_OK(mskp_measure(small, (mskp_mask){0}, &after, NULL, NULL));
     REQUIRE(before.macs == after.macs && before.params == after.params,
             "%.0f MACs, %.0f parameters under the mask, then %.0f, %.0f", before.macs,
             before.params, after.macs, after.params);
@@ -118,18 +118,18 @@ mskp_plan *planned(user *u, mskp_graph **small)
     mskp_error err = {0};
     const size_t live = u->purse->live, units = wrong_or(u, u->n.units);
     endanger(u);
-    mskp_status status = mskp_plan_create(u->g, units, u->keep, &plan, small, &err);
+    mskp_status status = mskp_plan_create(u->g, mask_of(units, u->keep), &plan, small, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         REQUIRE(!plan && !*small, "a plan, and %s", err.text);
     }
     if (status ==
-        MSKP_NO_MEMORY) /* the same once more; what lies there may be too much for the purse */
-        status = mskp_plan_create(u->g, units, u->keep, &plan, small, &err);
+        MSKP_ERROR_NO_MEMORY) /* the same once more; what lies there may be too much for the purse */
+        status = mskp_plan_create(u->g, mask_of(units, u->keep), &plan, small, &err);
     purse_fail(u->purse, 0);
-    if (status == MSKP_NO_MEMORY) return NULL;
-    const mskp_status due = units != u->n.units   ? MSKP_OTHER_NETWORK
-                            : empties(u, u->keep) ? MSKP_NO_SOLUTION
+    if (status == MSKP_ERROR_NO_MEMORY) return NULL;
+    const mskp_status due = units != u->n.units   ? MSKP_ERROR_OTHER_NETWORK
+                            : empties(u, u->keep) ? MSKP_ERROR_NO_SOLUTION
                                                   : MSKP_OK;
     REQUIRE(status == due, "status %d, %d expected: %s", (int)status, (int)due, err.text);
     return plan;
@@ -154,7 +154,7 @@ static mskp_tensor *make_set(user *u, view_buf *buf)
     mskp_tensor *all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
     for (uint32_t p = 1; p <= u->n.params; p++) {
         size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0}, i = 0;
-        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+        const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
         if (is_large(ndim, shape)) continue;
         buf[p] = view_make(&u->mem, u->r, (mskp_dtype)rng_below(u->r, 4), ndim, shape,
                            (view_style)rng_below(u->r, VIEW_STYLES));
@@ -228,9 +228,9 @@ static void require_gathered(user *u, const mskp_plan *plan, uint32_t p, const m
     size_t shape[MSKP_MAX_DIMS], less[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0},
                                                       from[MSKP_MAX_DIMS];
     const uint32_t *kept[MSKP_MAX_DIMS];
-    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
     for (uint32_t d = 0; d < ndim; d++)
-        kept[d] = mskp_plan_param(plan, (mskp_param){p}, d, &less[d]);
+        kept[d] = mskp_plan_param_kept(plan, (mskp_param){p}, d, &less[d]);
     const mskp_tensor before = view_resolve(&u->buf[p].view, ndim, shape);
     const mskp_tensor after = view_resolve(cut, ndim, less);
     do {
@@ -248,23 +248,23 @@ static void use_plan(user *u, const mskp_plan *plan)
     mskp_error err = {0};
     const bool wrong = rng_chance(u->r, 0.25) && spoil_set(u, tensors);
     mskp_tensor *before = copy_of(u, tensors);
-    const mskp_move move = {tensors, NULL};
+    const move_by_id move = {tensors, NULL};
     endanger(u);
-    mskp_status status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
+    mskp_status status = cut_by_id(plan, u->n.params, 1, &move, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         require_untouched(u, was, "a refused cut");
         REQUIRE(!memcmp(tensors, before, (u->n.params + 1) * sizeof *tensors),
                 "views of a refused cut");
     }
-    if (status == MSKP_NO_MEMORY && !wrong)
-        status = mskp_plan_cut(plan, u->n.params, 1, &move, &err);
+    if (status == MSKP_ERROR_NO_MEMORY && !wrong)
+        status = cut_by_id(plan, u->n.params, 1, &move, &err);
     purse_fail(u->purse, 0);
-    REQUIRE(wrong ? status != MSKP_OK : !status || status == MSKP_NO_MEMORY, "cut: %d %s",
+    REQUIRE(wrong ? status != MSKP_OK : !status || status == MSKP_ERROR_NO_MEMORY, "cut: %d %s",
             (int)status, err.text);
     if (!status) {
         REQUIRE(u->purse->live == live, "a cut keeps memory");
-        REQUIRE_OK(mskp_plan_views(plan, u->n.params, u->values, said, NULL));
+        REQUIRE_OK(mskp_plan_views(plan, set_by_id(u->n.params, u->values), set_by_id(u->n.params, said), NULL));
         for (uint32_t p = 1; p <= u->n.params; p++) {
             if (!u->values[p].data) continue;
             REQUIRE(said[p].data == tensors[p].data, "parameter %u lies elsewhere", p);
@@ -298,7 +298,7 @@ static bool has_role(const user *u, size_t unit, uint32_t roles)
 
 static void call_score(user *u)
 {
-    mskp_scoring s = {.norm = (mskp_norm_kind)rng_below(u->r, 2),
+    mskp_scoring s = {.norm = (mskp_magnitude)rng_below(u->r, 2),
                       .reduce = (mskp_reduce)rng_below(u->r, 6),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
@@ -312,8 +312,7 @@ static void call_score(user *u)
     if (odd) spoil(u->r, &s, sizeof s);
     for (size_t i = 0; i < u->n.units; i++) scores[i] = -77;
     endanger(u);
-    const mskp_status status = mskp_score(u->g, null ? NULL : &s, u->n.params, tensors,
-                                          wrong_or(u, u->n.units), scores, &err);
+    const mskp_status status = mskp_score(u->g, null ? NULL : &s, set_by_id(u->n.params, tensors), scores_of(wrong_or(u, u->n.units), scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++) {
         REQUIRE(status ? scores[i] == -77 : scores[i] >= 0, "score %zu: %g", i, scores[i]);
@@ -327,7 +326,7 @@ static void call_score(user *u)
 
 static void call_score_channels(user *u)
 {
-    mskp_channel_numbers given[3];
+    mskp_channel_scores given[3];
     mskp_error err = {0};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
     bool *there = arena_get(&u->mem, u->n.units, sizeof *there);
@@ -341,11 +340,10 @@ static void call_score_channels(user *u)
             numbers[i] = rng_real(u->r, -1, 1);
             if (units && units[i] != MSKP_PINNED) there[units[i]] = true;
         }
-        given[k] = (mskp_channel_numbers){v, channels, numbers};
+        given[k] = (mskp_channel_scores){v, channels, numbers};
     }
     endanger(u);
-    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5),
-                                                   u->n.units, scores, &err);
+    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5), scores_of(u->n.units, scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units && !status; i++)
         REQUIRE(isinf(scores[i]) ? !there[i] : there[i], "score %zu: %g", i, scores[i]);
@@ -366,7 +364,7 @@ static mskp_rule any_rule(user *u, const uint8_t *locked)
     mskp_rule rule = {.use_threshold = (uint32_t)rng_below(u->r, 2),
                       .round_to = rng_below(u->r, 4)};
     mskp_cost full;
-    REQUIRE_OK(mskp_measure(u->g, 0, NULL, &full, NULL, NULL));
+    REQUIRE_OK(mskp_measure(u->g, (mskp_mask){0}, &full, NULL, NULL));
     if (rule.use_threshold) rule.threshold = (double)rng_below(u->r, 9) / 4;
     rule.remove_family_fraction = fraction(u);
     rule.remove_fraction = fraction(u);
@@ -393,7 +391,7 @@ static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s
                 "unit %zu left", i);
     }
     REQUIRE(removed == s->removed, "%zu removed, %zu said", removed, s->removed);
-    REQUIRE_OK(mskp_measure(u->g, u->n.units, keep, &cost, NULL, NULL));
+    REQUIRE_OK(mskp_measure(u->g, mask_of(u->n.units, keep), &cost, NULL, NULL));
     REQUIRE(cost.macs == s->cost.macs && cost.params == s->cost.params, "costs");
     REQUIRE(!(rule->max_macs > 0) || cost.macs <= rule->max_macs, "MACs");
     REQUIRE(!(rule->max_params > 0) || cost.params <= rule->max_params, "parameters");
@@ -416,7 +414,7 @@ static void call_select(user *u)
     memset(keep, 0xEE, u->n.units);
     endanger(u);
     const mskp_status status =
-        mskp_select(u->g, wrong_or(u, u->n.units), scores, &rule, keep, &s, &err);
+        mskp_select(u->g, scores_of(wrong_or(u, u->n.units), scores), &rule, mask_of(wrong_or(u, u->n.units), keep), &s, &err);
     if (!status) {
         REQUIRE(u->purse->live == live, "selection keeps memory");
         purse_fail(u->purse, 0);
@@ -443,7 +441,7 @@ static bool aimed(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
         if (!units || !(roles & (aim->roles ? aim->roles : MSKP_ROLE_SCALE))) continue;
         const uint32_t unit = units[index[d]];
         if (unit == MSKP_PINNED) continue;
-        if (aim->target == MSKP_ON_ALL || !keep[unit] == (aim->target == MSKP_ON_REMOVED))
+        if (aim->target == MSKP_TARGET_ALL || !keep[unit] == (aim->target == MSKP_TARGET_REMOVED))
             return true;
     }
     return false;
@@ -456,15 +454,14 @@ static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
     mskp_status status;
     switch (which) {
     case ZERO:
-        return mskp_penalty_zero(u->g, u->n.units, u->keep, p, u->n.params, tensors, err);
+        return mskp_penalty_zero(u->g, mask_of(u->n.units, u->keep), p, set_by_id(u->n.params, tensors), err);
     case SHRINK:
-        return mskp_penalty_shrink(u->g, u->n.units, u->keep, p, 0.25, u->n.params, tensors, err);
+        return mskp_penalty_prox(u->g, mask_of(u->n.units, u->keep), p, 0.25, set_by_id(u->n.params, tensors), err);
     case DEADLINE:
-        return mskp_penalty_deadline(u->g, u->n.units, u->keep, p, rng_below(u->r, 3), u->n.params,
-                                     tensors, err);
+        return mskp_penalty_deadline(u->g, mask_of(u->n.units, u->keep), p, rng_below(u->r, 3), set_by_id(u->n.params, tensors), err);
     default:
         status =
-            mskp_penalty_value(u->g, u->n.units, u->keep, p, u->n.params, tensors, &value, err);
+            mskp_penalty_value(u->g, mask_of(u->n.units, u->keep), p, set_by_id(u->n.params, tensors), &value, err);
         REQUIRE(status ? value == -1 : value >= 0, "penalty %g", value);
         return status;
     }
@@ -476,7 +473,7 @@ static void require_aim(const user *u, const mskp_penalty *p, size_t which,
 {
     for (uint32_t k = 1; k <= u->n.params; k++) {
         size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
-        const uint32_t ndim = mskp_param_info(u->g, (mskp_param){k}, NULL, shape);
+        const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){k}, shape);
         if (!was[k]) continue;
         const mskp_tensor v = view_resolve(&u->buf[k].view, ndim, shape);
         do {
@@ -533,7 +530,7 @@ static void call_take(user *u)
 {
     const uint32_t p = (uint32_t)rng_below(u->r, u->n.params + 1);
     size_t shape[MSKP_MAX_DIMS];
-    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
     uint32_t index[8];
     if (!u->values[p].data) return;
     const mskp_tensor from = view_resolve(&u->values[p], ndim, shape);
@@ -548,15 +545,15 @@ static void call_take(user *u)
     const view_buf buf = view_make(&u->mem, u->r, from.dtype, ndim, shape,
                                    (view_style)rng_from(u->r, VIEW_PERMUTED, VIEW_WILD));
     const unsigned char *was = arena_copy(&u->mem, buf.memory, buf.bytes, 1);
-    const mskp_host host = purse_host(u->purse);
+    const mskp_services host = purse_host(u->purse);
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = mskp_take(&host, &from, axis, n, index, &buf.view, &err);
+    const mskp_status status = mskp_gather(&host, &from, axis, n, index, &buf.view, &err);
     if (!status) {
         REQUIRE(!outside && u->purse->live == live, "beyond the end, or memory is kept");
         require_taken(&from, axis, index, &buf.view);
     } else {
-        REQUIRE(outside || status == MSKP_NO_MEMORY, "%s", err.text);
+        REQUIRE(outside || status == MSKP_ERROR_NO_MEMORY, "%s", err.text);
         REQUIRE(!memcmp(was, buf.memory, buf.bytes), "a refused take wrote");
         require_refusal(u, status, &err, live);
     }
@@ -568,15 +565,15 @@ static void call_view(user *u)
 {
     const mskp_param p = {(uint32_t)rng_below(u->r, u->n.params + 2)};
     size_t shape[MSKP_MAX_DIMS], axes[MSKP_MAX_DIMS] = {0, 1, 2, 3, 4, 5}, step = 1;
-    const uint32_t ndim = mskp_param_info(u->g, p, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(u->g, p, shape);
     uint32_t order[MSKP_MAX_DIMS] = {0};
     mskp_tensor view = {.elements = 77};
     mskp_error err = {0};
     rng_shuffle(u->r, ndim, axes);
     const bool twice = ndim > 1 && rng_chance(u->r, 0.1);
     for (uint32_t d = 0; d < ndim; d++) order[d] = (uint32_t)axes[twice ? 0 : d];
-    const mskp_status status = mskp_param_view(u->g, p, order, NULL, MSKP_F16, &view, &err);
-    REQUIRE(status == (ndim && !twice ? MSKP_OK : MSKP_BAD_ARGUMENT), "%d %s", (int)status,
+    const mskp_status status = mskp_param_view(u->g, p, order, NULL, MSKP_DTYPE_F16, &view, &err);
+    REQUIRE(status == (ndim && !twice ? MSKP_OK : MSKP_ERROR_BAD_ARGUMENT), "%d %s", (int)status,
             err.text);
     if (status) {
         require_sentence(status, &err);
@@ -586,7 +583,7 @@ static void call_view(user *u)
     for (uint32_t k = ndim; k-- > 0; step *= shape[order[k]])
         REQUIRE(view.stride[order[k]] == (ptrdiff_t)step && view.shape[order[k]] == shape[order[k]],
                 "axis %u", order[k]);
-    REQUIRE(view.ndim == ndim && view.dtype == MSKP_F16, "%u axes", view.ndim);
+    REQUIRE(view.ndim == ndim && view.dtype == MSKP_DTYPE_F16, "%u axes", view.ndim);
 }
 
 /* As many as there were at first; what came later has bytes of its own, behind these. */
@@ -626,7 +623,7 @@ static void further_calls(user *u)
 
 void calls_finished(rng *r, purse *p, const mskp_graph *graph)
 {
-    user u = {.r = r, .purse = p, .g = graph, .n = mskp_count(graph)};
+    user u = {.r = r, .purse = p, .g = graph, .n = mskp_graph_counts(graph)};
     purse_fail(p, 0);
     u.keep = random_keep(&u);
     make_sets(&u);

@@ -45,9 +45,9 @@ static void backwards(void *context, size_t n, void (*work)(void *work_context, 
     while (n > 0) work(work_context, --n);
 }
 
-mskp_host purse_host(purse *p)
+mskp_services purse_host(purse *p)
 {
-    return (mskp_host){.context = p, .allocate = take, .release = give, .parallel_for = backwards};
+    return (mskp_services){.context = p, .allocate = take, .release = give, .parallel_for = backwards};
 }
 
 void purse_fail(purse *p, size_t n)

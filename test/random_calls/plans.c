@@ -34,8 +34,8 @@ static asked ask(user *u, size_t there)
 static void require_answer(user *u, const asked *a, const uint32_t *units, mskp_status status,
                            const mskp_error *err)
 {
-    const mskp_status due = !a->there          ? MSKP_BAD_ARGUMENT
-                            : a->n != a->there ? MSKP_BAD_SHAPE
+    const mskp_status due = !a->there          ? MSKP_ERROR_BAD_ARGUMENT
+                            : a->n != a->there ? MSKP_ERROR_BAD_SHAPE
                                                : MSKP_OK;
     REQUIRE(status == due, "%d for %zu of %zu", (int)status, a->n, a->there);
     if (!status) {
@@ -60,7 +60,7 @@ void call_maps(user *u)
     require_answer(u, &a, units, status, &err);
 
     const mskp_param p = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.params + 1))};
-    const uint32_t ndim = mskp_param_info(u->g, p, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(u->g, p, shape);
     const uint32_t axis = (uint32_t)wrong_or(u, rng_below(u->r, MSKP_MAX_DIMS));
     a = ask(u, axis < ndim ? shape[axis] : 0);
     status = mskp_plan_param_map(plan, p, axis, a.n, a.map, &err);
@@ -84,7 +84,7 @@ void call_compose(user *u)
     memset(both, 0xEE, u->n.units);
     if (alone && u->n.units) memcpy(both, u->keep, u->n.units);
     const mskp_status status =
-        mskp_mask_compose(u->g, units, alone ? both : u->keep, small, second, both, &err);
+        mskp_mask_compose(u->g, mask_of(units, alone ? both : u->keep), mask_of(small, second), mask_of(units, both), &err);
     REQUIRE(!status == (units == u->n.units && small == left), "%d for %zu of %zu and %zu of %zu",
             (int)status, units, u->n.units, small, left);
     if (status) require_refusal(u, status, &err, live);
@@ -103,7 +103,7 @@ static mskp_tensor *new_set(user *u, const mskp_graph *g, view_buf *buf)
     mskp_tensor *all = arena_get(&u->mem, u->n.params + 1, sizeof *all);
     for (uint32_t p = 1; p <= u->n.params; p++) {
         size_t shape[MSKP_MAX_DIMS];
-        const uint32_t ndim = mskp_param_info(g, (mskp_param){p}, NULL, shape);
+        const uint32_t ndim = mskp_param_shape(g, (mskp_param){p}, shape);
         if (!u->values[p].data) continue;
         buf[p] = view_make(&u->mem, u->r, u->values[p].dtype, ndim, shape,
                            (view_style)rng_below(u->r, VIEW_STYLES));
@@ -118,7 +118,7 @@ static void require_restored(const user *u, uint32_t p, const mskp_tensor *full)
     size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
     const uint32_t *units[MSKP_MAX_DIMS];
     const unsigned char zero[16] = {0};
-    const uint32_t ndim = mskp_param_info(u->g, (mskp_param){p}, NULL, shape);
+    const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
     const mskp_tensor was = view_resolve(&u->values[p], ndim, shape);
     const mskp_tensor is = view_resolve(full, ndim, shape);
     for (uint32_t d = 0; d < ndim; d++)
@@ -144,15 +144,15 @@ void call_restore(user *u)
     view_buf *buf = arena_get(&u->mem, u->n.params + 1, sizeof *buf);
     mskp_tensor *from = copy_of(u, u->values), *less = new_set(u, small, buf);
     mskp_tensor *full = new_set(u, u->g, buf);
-    const mskp_move cut = {from, less}, back = {less, full};
+    const move_by_id cut = {from, less}, back = {less, full};
     const size_t live = u->purse->live, params = wrong_or(u, u->n.params);
-    mskp_status status = mskp_plan_cut(plan, u->n.params, 1, &cut, &err);
+    mskp_status status = cut_by_id(plan, u->n.params, 1, &cut, &err);
     if (!status) {
         const bool wrong =
             rng_chance(u->r, 0.2) && spoil_set(u, rng_chance(u->r, 0.5) ? full : less);
         endanger(u);
-        status = mskp_plan_restore(plan, params, 1, &back, &err);
-        REQUIRE(status ? wrong || params != u->n.params || status == MSKP_NO_MEMORY
+        status = restore_by_id(plan, params, 1, &back, &err);
+        REQUIRE(status ? wrong || params != u->n.params || status == MSKP_ERROR_NO_MEMORY
                        : !wrong && params == u->n.params,
                 "restore: %d %s", (int)status, err.text);
         for (uint32_t p = 1; p <= u->n.params; p++) {

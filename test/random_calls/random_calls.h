@@ -16,7 +16,7 @@ typedef struct purse {
     bool empty;         /* one has failed */
 } purse;
 
-mskp_host purse_host(purse *p);
+mskp_services purse_host(purse *p);
 
 /* The n-th allocation from now fails; 0: none. */
 void purse_fail(purse *p, size_t n);

@@ -5,7 +5,7 @@ static mskp_param weight(mskp_graph *g, const char *name, size_t out, size_t in,
     return mskp_parameter(g, name, 4, (size_t[]){out, in, kernel, kernel});
 }
 
-mskp_graph *little_make(little_change change, const mskp_host *host)
+mskp_graph *little_make(little_change change, const mskp_services *host)
 {
     static const size_t reversed[] = {3, 2, 1, 0};
     const size_t four = 4, wide = change == LITTLE_WIDER ? 6 : 5;
@@ -21,12 +21,12 @@ mskp_graph *little_make(little_change change, const mskp_host *host)
     const mskp_norm_desc norm = {.scale = mskp_parameter(g, "n1.gamma", 1, &four),
                                  .shift = mskp_parameter(g, "n1.beta", 1, &four)};
     v = mskp_norm(g, "n1", v, &norm);
-    v = mskp_activation(g, "r\"1\\\xc3\xa4", v, &(mskp_activation_desc){.kind = MSKP_RELU});
+    v = mskp_activation(g, "r\"1\\\xc3\xa4", v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
     same.weight = weight(g, "c2.weight", 4, 4, 3);
     const mskp_value c2 = mskp_conv(g, change == LITTLE_VALUE_RENAMED ? "c2x" : "c2", v, &same);
     mskp_value turned = mskp_pick(g, "p\xff", c2, 4, reversed);
     if (change == LITTLE_REVERSED) turned = c2;
-    v = mskp_combine(g, "sum", MSKP_ADD, 2, (mskp_value[]){v, turned});
+    v = mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, (mskp_value[]){v, turned});
     v = mskp_pad_channels(g, "pad", v, 0, 2);
     point.weight = weight(g, "c3.weight", wide, 6, kernel);
     v = mskp_conv(g, "c3", v, &point);

@@ -23,6 +23,6 @@ typedef enum little_change {
 } little_change;
 
 /* Finished; NULL: no memory. */
-mskp_graph *little_make(little_change change, const mskp_host *host);
+mskp_graph *little_make(little_change change, const mskp_services *host);
 
 #endif

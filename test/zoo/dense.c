@@ -7,7 +7,7 @@
 /* Norm and activation come before the convolution here. */
 static map norm_conv(net *n, const char *norm, const char *name, map x, shape s)
 {
-    return conv(n, name, activate(n, batch_norm(n, norm, x), MSKP_RELU), s);
+    return conv(n, name, activate(n, batch_norm(n, norm, x), MSKP_ACTIVATION_RELU), s);
 }
 
 static map dense_layer(net *n, map x, size_t growth)
@@ -24,7 +24,7 @@ void zoo_densenet(net *n, int depth)
                               : depth == 169 ? 32
                                              : 48,
                               depth == 121 ? 16 : 32};
-    map x = conv_norm(n, "stem", input(n, 3, 224), same(64, 7, 2), MSKP_RELU);
+    map x = conv_norm(n, "stem", input(n, 3, 224), same(64, 7, 2), MSKP_ACTIVATION_RELU);
     x = max_pool(n, x, 3, 2, 1);
     for (size_t block = 0; block < 4; block++) {
         for (size_t layer = 0; layer < layers[block]; layer++) {
@@ -37,19 +37,19 @@ void zoo_densenet(net *n, int depth)
                              0);
     }
     at(n, "%s", "");
-    classify(n, activate(n, batch_norm(n, "norm", x), MSKP_RELU));
+    classify(n, activate(n, batch_norm(n, "norm", x), MSKP_ACTIVATION_RELU));
 }
 
 static map depthwise(net *n, map x, size_t stride)
 {
     return conv_norm(n, "depthwise", x, grouped(same(x.channels, 3, stride), x.channels),
-                     MSKP_IDENTITY);
+                     MSKP_ACTIVATION_IDENTITY);
 }
 
 static map shuffle_branch(net *n, map x, size_t out, size_t stride)
 {
-    x = conv_norm(n, "conv1", x, same(out, 1, 1), MSKP_RELU);
-    return conv_norm(n, "conv2", depthwise(n, x, stride), same(out, 1, 1), MSKP_RELU);
+    x = conv_norm(n, "conv1", x, same(out, 1, 1), MSKP_ACTIVATION_RELU);
+    return conv_norm(n, "conv2", depthwise(n, x, stride), same(out, 1, 1), MSKP_ACTIVATION_RELU);
 }
 
 /* Half of the channels pass by; where the image shrinks, both halves are made of all channels. */
@@ -60,7 +60,7 @@ static map shuffle_unit(net *n, const char *name, map x, size_t out, bool shrink
     if (shrink) {
         half[1] = shuffle_branch(n, x, out / 2, 2);
         at(n, "%s.shortcut.", name);
-        half[0] = conv_norm(n, "conv", depthwise(n, x, 2), same(out / 2, 1, 1), MSKP_RELU);
+        half[0] = conv_norm(n, "conv", depthwise(n, x, 2), same(out / 2, 1, 1), MSKP_ACTIVATION_RELU);
     } else {
         mskp_value parts[2] = {{0}, {0}};
         mskp_chunk(n->graph, named(n, "half", "").s, x.value, 2, rewritable == REWRITABLE, parts);
@@ -78,7 +78,7 @@ static map shuffle_unit(net *n, const char *name, map x, size_t out, bool shrink
 void zoo_shufflenet_v2(net *n, int rewritable)
 {
     static const size_t width[3] = {116, 232, 464}, repeats[3] = {4, 8, 4};
-    map x = conv_norm(n, "stem", input(n, 3, 224), same(24, 3, 2), MSKP_RELU);
+    map x = conv_norm(n, "stem", input(n, 3, 224), same(24, 3, 2), MSKP_ACTIVATION_RELU);
     x = max_pool(n, x, 3, 2, 1);
     for (size_t stage = 0; stage < 3; stage++)
         for (size_t unit = 0; unit < repeats[stage]; unit++) {
@@ -87,5 +87,5 @@ void zoo_shufflenet_v2(net *n, int rewritable)
             x = shuffle_unit(n, name, x, width[stage], unit == 0, rewritable);
         }
     at(n, "%s", "");
-    classify(n, conv_norm(n, "last", x, same(1024, 1, 1), MSKP_RELU));
+    classify(n, conv_norm(n, "last", x, same(1024, 1, 1), MSKP_ACTIVATION_RELU));
 }

@@ -53,7 +53,7 @@ static map module(net *n, map x, size_t count, const branch *b)
                 out[outs++] = y;
             else
                 before = y;
-            y = conv_norm(n, name, before, b[i].step[k], MSKP_RELU);
+            y = conv_norm(n, name, before, b[i].step[k], MSKP_ACTIVATION_RELU);
         }
         out[outs++] = y;
     }
@@ -71,7 +71,7 @@ static map module(net *n, map x, size_t count, const branch *b)
 static void googlenet_aux(net *n, map x)
 {
     x = SEQUENCE(n, resize(n, x, 4, 4), same(128, 1, 1));
-    x = activate(n, linear(n, "fc1", flatten(n, x), 1024), MSKP_RELU);
+    x = activate(n, linear(n, "fc1", flatten(n, x), 1024), MSKP_ACTIVATION_RELU);
     output(n, linear(n, "fc2", x, 1000));
 }
 
@@ -293,7 +293,7 @@ static map scaled_residual(net *n, map x, size_t count, const branch *b, mskp_ac
 {
     map y = conv(n, "up", module(n, x, count, b), biased(same(x.channels, 1, 1)));
     y.value = mskp_activation(n->graph, named(n, "scale", "").s, y.value,
-                              &(mskp_activation_desc){.kind = MSKP_IDENTITY});
+                              &(mskp_activation_desc){.kind = MSKP_ACTIVATION_IDENTITY});
     return activate(n, add(n, "sum", x, y), kind);
 }
 
@@ -302,14 +302,14 @@ static map residual_35(net *n, map x)
     const branch b[] = {{.step = {same(32, 1, 1)}},
                         {.step = {same(32, 1, 1), same(32, 3, 1)}},
                         {.step = {same(32, 1, 1), same(48, 3, 1), same(64, 3, 1)}}};
-    return scaled_residual(n, x, COUNT(b), b, MSKP_RELU);
+    return scaled_residual(n, x, COUNT(b), b, MSKP_ACTIVATION_RELU);
 }
 
 static map residual_17(net *n, map x)
 {
     const branch b[] = {{.step = {same(192, 1, 1)}},
                         {.step = {same(128, 1, 1), rectangle(160, 1, 7), rectangle(192, 7, 1)}}};
-    return scaled_residual(n, x, COUNT(b), b, MSKP_RELU);
+    return scaled_residual(n, x, COUNT(b), b, MSKP_ACTIVATION_RELU);
 }
 
 static map residual_8(net *n, map x, mskp_activation_kind kind)
@@ -348,7 +348,7 @@ void zoo_inception_resnet_v2(net *n, int unused)
     x = residual_to_8(n, x);
     for (size_t i = 0; i < 10; i++) {
         at(n, "block8.%zu.", i + 1);
-        x = residual_8(n, x, i < 9 ? MSKP_RELU : MSKP_IDENTITY);
+        x = residual_8(n, x, i < 9 ? MSKP_ACTIVATION_RELU : MSKP_ACTIVATION_IDENTITY);
     }
     at(n, "last.");
     classify(n, SEQUENCE(n, x, same(1536, 1, 1)));

@@ -171,7 +171,7 @@ map batch_norm(net *n, const char *name, map x)
 map layer_norm(net *n, const char *name, map x, bool accept_inexact)
 {
     const mskp_norm_desc desc = {
-        .kind = MSKP_LAYER_NORM,
+        .kind = MSKP_NORM_LAYER,
         .scale = vector(n, name, ".weight", x.channels),
         .shift = vector(n, name, ".bias", x.channels),
         .accept_inexact = accept_inexact,
@@ -181,7 +181,7 @@ map layer_norm(net *n, const char *name, map x, bool accept_inexact)
 
 map activate(net *n, map x, mskp_activation_kind kind)
 {
-    if (kind == MSKP_IDENTITY) return x;
+    if (kind == MSKP_ACTIVATION_IDENTITY) return x;
     return with_value(
         x, mskp_activation(n->graph, NULL, x.value, &(mskp_activation_desc){.kind = kind}));
 }
@@ -249,14 +249,14 @@ map flatten(net *n, map x)
 
 map add(net *n, const char *name, map a, map b)
 {
-    return with_value(a, mskp_combine(n->graph, name ? named(n, name, "").s : NULL, MSKP_ADD, 2,
+    return with_value(a, mskp_combine(n->graph, name ? named(n, name, "").s : NULL, MSKP_COMBINE_ADD, 2,
                                       (mskp_value[]){a.value, b.value}));
 }
 
 map multiply(net *n, map a, map b)
 {
     return with_value(
-        a, mskp_combine(n->graph, NULL, MSKP_MULTIPLY, 2, (mskp_value[]){a.value, b.value}));
+        a, mskp_combine(n->graph, NULL, MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){a.value, b.value}));
 }
 
 map concat(net *n, const char *name, size_t count, const map *maps)

@@ -46,7 +46,7 @@ text named(const net *n, const char *name, const char *suffix);
 mskp_param parameter(net *n, const char *name, const char *suffix, uint32_t ndim,
                      const size_t *lengths);
 
-/* name may be NULL where a layer has no parameters. MSKP_IDENTITY as activation: none. */
+/* name may be NULL where a layer has no parameters. MSKP_ACTIVATION_IDENTITY as activation: none. */
 map input(net *n, size_t channels, size_t size);
 void output(net *n, map x);
 map conv(net *n, const char *name, map x, shape s);

@@ -13,21 +13,21 @@ void zoo_vgg16(net *n, int unused)
     map x = input(n, 3, 224);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         at(n, "features.%zu.", i);
-        x = table[i] ? conv_norm(n, "conv", x, biased(same(table[i], 3, 1)), MSKP_RELU)
+        x = table[i] ? conv_norm(n, "conv", x, biased(same(table[i], 3, 1)), MSKP_ACTIVATION_RELU)
                      : max_pool(n, x, 2, 2, 0);
     }
     at(n, "classifier.");
-    x = activate(n, linear(n, "1", flatten(n, x), 4096), MSKP_RELU);
-    x = activate(n, linear(n, "2", x, 4096), MSKP_RELU);
+    x = activate(n, linear(n, "1", flatten(n, x), 4096), MSKP_ACTIVATION_RELU);
+    x = activate(n, linear(n, "2", x, 4096), MSKP_ACTIVATION_RELU);
     output(n, linear(n, "3", x, 1000));
 }
 
 static map fire(net *n, map x, size_t squeeze, size_t expand)
 {
-    x = activate(n, conv(n, "squeeze", x, biased(same(squeeze, 1, 1))), MSKP_RELU);
+    x = activate(n, conv(n, "squeeze", x, biased(same(squeeze, 1, 1))), MSKP_ACTIVATION_RELU);
     const map both[2] = {
-        activate(n, conv(n, "expand1x1", x, biased(same(expand, 1, 1))), MSKP_RELU),
-        activate(n, conv(n, "expand3x3", x, biased(same(expand, 3, 1))), MSKP_RELU)};
+        activate(n, conv(n, "expand1x1", x, biased(same(expand, 1, 1))), MSKP_ACTIVATION_RELU),
+        activate(n, conv(n, "expand3x3", x, biased(same(expand, 3, 1))), MSKP_ACTIVATION_RELU)};
     return concat(n, "out", 2, both);
 }
 
@@ -37,21 +37,21 @@ void zoo_squeezenet(net *n, int minor_version)
     static const size_t squeeze[8] = {16, 16, 32, 32, 48, 48, 64, 64};
     const bool first = minor_version == 0;
     map x = conv(n, "stem", input(n, 3, 224), biased(first ? valid(96, 7, 2) : valid(64, 3, 2)));
-    x = max_pool_ceil(n, activate(n, x, MSKP_RELU), 3, 2);
+    x = max_pool_ceil(n, activate(n, x, MSKP_ACTIVATION_RELU), 3, 2);
     for (size_t i = 0; i < 8; i++) {
         at(n, "fire%zu.", i + 2);
         x = fire(n, x, squeeze[i], 4 * squeeze[i]);
         if (first ? i == 2 || i == 6 : i == 1 || i == 3) x = max_pool_ceil(n, x, 3, 2);
     }
     at(n, "%s", "");
-    x = activate(n, conv(n, "classifier", x, biased(same(1000, 1, 1))), MSKP_RELU);
+    x = activate(n, conv(n, "classifier", x, biased(same(1000, 1, 1))), MSKP_ACTIVATION_RELU);
     output(n, global_average(n, x));
 }
 
 static map double_conv(net *n, map x, size_t out)
 {
-    x = activate(n, conv(n, "conv1", x, biased(valid(out, 3, 1))), MSKP_RELU);
-    return activate(n, conv(n, "conv2", x, biased(valid(out, 3, 1))), MSKP_RELU);
+    x = activate(n, conv(n, "conv1", x, biased(valid(out, 3, 1))), MSKP_ACTIVATION_RELU);
+    return activate(n, conv(n, "conv2", x, biased(valid(out, 3, 1))), MSKP_ACTIVATION_RELU);
 }
 
 /* Grey images, two classes, convolutions without pads: 572 x 572 in, 388 x 388 out. */

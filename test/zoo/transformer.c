@@ -7,7 +7,7 @@
 static map mlp(net *n, map x, size_t hidden)
 {
     const size_t out = x.channels;
-    x = activate(n, linear(n, "mlp1", x, hidden), MSKP_GELU);
+    x = activate(n, linear(n, "mlp1", x, hidden), MSKP_ACTIVATION_GELU);
     return linear(n, "mlp2", x, out);
 }
 
@@ -18,7 +18,7 @@ static map convnext_block(net *n, map x, bool accept_inexact)
     const mskp_param scale = parameter(n, "scale", "", 3, (size_t[]){x.channels, 1, 1});
     map factor = y;
     factor.value =
-        mskp_param_value(n->graph, named(n, "scale", "").s, scale, 0, MSKP_ROLE_SCALE, 0, NULL);
+        mskp_param_operand(n->graph, named(n, "scale", "").s, scale, 0, MSKP_ROLE_SCALE, 0, NULL);
     return add(n, "sum", x, multiply(n, y, factor));
 }
 
@@ -73,7 +73,7 @@ static map attention(net *n, const char *name, map x, size_t heads)
 static map embedding(net *n, const char *name, size_t positions, size_t channels)
 {
     const mskp_param p = parameter(n, name, "", 3, (size_t[]){1, positions, channels});
-    return (map){.value = mskp_param_value(n->graph, named(n, name, "").s, p, 2, MSKP_ROLE_FILTER,
+    return (map){.value = mskp_param_operand(n->graph, named(n, name, "").s, p, 2, MSKP_ROLE_FILTER,
                                            1, &positions),
                  .channels = channels,
                  .size = {positions, 1},

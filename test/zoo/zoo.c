@@ -41,7 +41,7 @@ static const struct {
     int option;
 } ENTRIES[] = {NETWORKS(ENTRY)};
 
-mskp_graph *zoo_make_recorded(const char *name, const mskp_host *host, zoo_record *record)
+mskp_graph *zoo_make_recorded(const char *name, const mskp_services *host, zoo_record *record)
 {
     size_t i = 0;
     while (zoo_names[i] && strcmp(zoo_names[i], name) != 0) i++;
@@ -51,7 +51,7 @@ mskp_graph *zoo_make_recorded(const char *name, const mskp_host *host, zoo_recor
     return n.graph;
 }
 
-mskp_graph *zoo_make(const char *name, const mskp_host *host)
+mskp_graph *zoo_make(const char *name, const mskp_services *host)
 {
     return zoo_make_recorded(name, host, NULL);
 }

@@ -49,9 +49,9 @@ static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
                                            .mean = param_handle(l->mean),
                                            .variance = param_handle(l->variance)});
     case CN_RELU:
-        return mskp_activation(graph, l->name, a, &(mskp_activation_desc){.kind = MSKP_RELU});
+        return mskp_activation(graph, l->name, a, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
     case CN_ADD:
-        return mskp_combine(graph, l->name, MSKP_ADD, 2, (mskp_value[]){a, b});
+        return mskp_combine(graph, l->name, MSKP_COMBINE_ADD, 2, (mskp_value[]){a, b});
     case CN_PAD_CHANNELS:
         return mskp_pad_channels(graph, l->name, a, l->before, l->after);
     case CN_POOL_MAX:
@@ -110,12 +110,12 @@ static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t c
     for (size_t i = 0; i < count; i++) {
         cn_layer *l = &layers[i];
         if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
-            mskp_plan_param(plan, param_handle(l->weight), 0, &l->channels);
+            mskp_plan_param_kept(plan, param_handle(l->weight), 0, &l->channels);
         } else if (l->kind == CN_PAD_CHANNELS) {
             const mskp_value v = mskp_value_find(graph, l->name);
             const size_t end = l->channels - l->after;
-            l->after = mskp_plan_count(plan, v, end, l->after);
-            l->before = mskp_plan_count(plan, v, 0, l->before);
+            l->after = mskp_plan_channels_kept(plan, v, end, l->after);
+            l->before = mskp_plan_channels_kept(plan, v, 0, l->before);
         }
     }
 }

@@ -6,7 +6,7 @@
  * with CN_DOUBLE defined, for double.
  *
  * The library may use the network's threads:
- *     mskp_graph_create(&(mskp_host){.context = net, .parallel_for = cn_parallel_for})
+ *     mskp_graph_create(&(mskp_services){.context = net, .parallel_for = cn_parallel_for})
  */
 #ifndef MSKP_CONVNET_H
 #define MSKP_CONVNET_H
@@ -20,9 +20,9 @@ extern "C" {
 
 /* What a cn_real is to mskp. */
 #ifdef CN_DOUBLE
-#define CN_DTYPE MSKP_F64
+#define CN_DTYPE MSKP_DTYPE_F64
 #else
-#define CN_DTYPE MSKP_F32
+#define CN_DTYPE MSKP_DTYPE_F32
 #endif
 
 /*

@@ -93,10 +93,10 @@ static mskp_param parameter(mskp_graph *g, int i, int kind, uint32_t ndim, const
 static mskp_value activation(mskp_graph *g, int i, mskp_value in, ACTIVATION function)
 {
     static const mskp_activation_kind kind[SELU + 1] = {
-        [RELU] = MSKP_RELU,        [LEAKY] = MSKP_LEAKY_RELU, [ELU] = MSKP_ELU,
-        [LOGISTIC] = MSKP_SIGMOID, [TANH] = MSKP_TANH,
+        [RELU] = MSKP_ACTIVATION_RELU,        [LEAKY] = MSKP_ACTIVATION_LEAKY_RELU, [ELU] = MSKP_ACTIVATION_ELU,
+        [LOGISTIC] = MSKP_ACTIVATION_SIGMOID, [TANH] = MSKP_ACTIVATION_TANH,
     };
-    const mskp_activation_kind other = function == LINEAR ? MSKP_IDENTITY : MSKP_FUNCTION;
+    const mskp_activation_kind other = function == LINEAR ? MSKP_ACTIVATION_IDENTITY : MSKP_ACTIVATION_CUSTOM;
     return mskp_activation(g, name_of(i, "").text, in,
                            &(mskp_activation_desc){.kind = kind[function] ? kind[function] : other,
                                                    .parameters = {function == LEAKY ? 0.1 : 0}});
@@ -140,9 +140,9 @@ static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2])
 /* Times a factor; not everywhere: something that constants cannot be followed through. */
 static mskp_value scaled(mskp_graph *g, mskp_value v, double factor, bool everywhere)
 {
-    mskp_activation_desc desc = {.kind = MSKP_FUNCTION};
+    mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
     if (factor >= 1 && factor <= 1) return v;
-    if (everywhere) desc = (mskp_activation_desc){.kind = MSKP_TIMES, .parameters = {factor}};
+    if (everywhere) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_MULTIPLY, .parameters = {factor}};
     return mskp_activation(g, NULL, v, &desc);
 }
 
@@ -157,7 +157,7 @@ static mskp_value shortcut(mskp_graph *g, const layer *l, mskp_value in, mskp_va
     if (others > channels) from = mskp_slice(g, NULL, from, 0, channels);
     if (others < channels) from = mskp_pad_channels(g, NULL, from, 0, channels - others);
     if (l->h != l->out_h || l->w != l->out_w) from = resize(g, from, shape_of(l).hw);
-    return mskp_combine(g, NULL, MSKP_ADD, 2, (mskp_value[]){in, from});
+    return mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){in, from});
 }
 
 /* Channels one after the other; or, if images differ in size, all numbers. */
@@ -220,11 +220,11 @@ static mskp_status check_layers(const network *net, mskp_error *err)
     for (int i = 0; i < net->n; i++) {
         const layer *l = &net->layers[i];
         if (!l->forward)
-            return refuse(err, MSKP_UNSUPPORTED, "layer %d: darknet does not know its type", i);
+            return refuse(err, MSKP_ERROR_UNSUPPORTED, "layer %d: darknet does not know its type", i);
         if (reads_ahead(l, i))
-            return refuse(err, MSKP_UNSUPPORTED, "layer %d reads a layer that is not before it", i);
+            return refuse(err, MSKP_ERROR_UNSUPPORTED, "layer %d reads a layer that is not before it", i);
         if (lost_in_file(l))
-            return refuse(err, MSKP_UNSUPPORTED,
+            return refuse(err, MSKP_ERROR_UNSUPPORTED,
                           "layer %d: with %s= darknet does not load the weights that it saves", i,
                           lost_in_file(l));
     }
@@ -259,7 +259,7 @@ static mskp_status allocate_sets(size_t params, mskp_tensor **sets, mskp_error *
 {
     for (int s = 0; s < MSKP_DARKNET_SETS; s++)
         if (!(sets[s] = calloc(params + 1, sizeof *sets[s])))
-            return refuse(err, MSKP_NO_MEMORY, "no memory for tensors of %zu parameters", params);
+            return refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for tensors of %zu parameters", params);
     return MSKP_OK;
 }
 
@@ -292,14 +292,14 @@ mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err
     if (d->graph && made)
         status = describe(d, made, err);
     else
-        status = refuse(err, MSKP_NO_MEMORY, "no memory for %d layers", net->n);
+        status = refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for %d layers", net->n);
     free(made);
     if (!status) {
-        d->params = mskp_count(d->graph).params;
-        d->units = mskp_count(d->graph).units;
+        d->params = mskp_graph_counts(d->graph).params;
+        d->units = mskp_graph_counts(d->graph).units;
         d->keep = malloc(d->units + 1);
         status = d->keep ? allocate_sets(d->params, d->sets, err)
-                         : refuse(err, MSKP_NO_MEMORY, "no memory for %zu units", d->units);
+                         : refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for %zu units", d->units);
     }
     if (status) {
         mskp_darknet_free(d);
@@ -338,9 +338,9 @@ static void update_with_penalty(layer l, update_args args)
 mskp_status mskp_darknet_hook(mskp_darknet *d, mskp_error *err)
 {
     int i = 0;
-    if (d->first >= 0) return refuse(err, MSKP_BAD_STATE, "the network is hooked already");
+    if (d->first >= 0) return refuse(err, MSKP_ERROR_BAD_STATE, "the network is hooked already");
     while (i < d->net->n && !d->net->layers[i].update) i++;
-    if (i == d->net->n) return refuse(err, MSKP_UNSUPPORTED, "no layer of the network is trained");
+    if (i == d->net->n) return refuse(err, MSKP_ERROR_UNSUPPORTED, "no layer of the network is trained");
     d->first = i;
     d->update = d->net->layers[i].update;
     d->next = hooked;
@@ -373,7 +373,7 @@ static char *read_file_text(const char *path, mskp_error *err)
         text[n] = 0;
     }
     if (!file || got || ferror(file)) {
-        refuse(err, MSKP_BAD_ARGUMENT, "%.180s: cannot be read: %s", path, strerror(errno));
+        refuse(err, MSKP_ERROR_BAD_ARGUMENT, "%.180s: cannot be read: %s", path, strerror(errno));
         free(text);
         text = NULL;
     }
@@ -432,19 +432,19 @@ static mskp_status write_cfg(const mskp_graph *small, const network *net, const 
     struct stat source, target;
     if (!stat(cfg, &source) && !stat(pruned_cfg, &target) && source.st_dev == target.st_dev &&
         source.st_ino == target.st_ino)
-        return refuse(err, MSKP_BAD_ARGUMENT, "%.180s would be written over the network's own .cfg",
+        return refuse(err, MSKP_ERROR_BAD_ARGUMENT, "%.180s would be written over the network's own .cfg",
                       pruned_cfg);
     char *text = read_file_text(cfg, err);
-    if (!text) return MSKP_BAD_ARGUMENT;
+    if (!text) return MSKP_ERROR_BAD_ARGUMENT;
     FILE *out = fopen(pruned_cfg, "wb");
     const int layers = out ? copy_cfg(small, net, text, out) : 0;
     const bool failed = !out || ferror(out);
     free(text);
     if ((out && fclose(out)) || failed)
-        return refuse(err, MSKP_BAD_ARGUMENT, "%.180s: cannot be written: %s", pruned_cfg,
+        return refuse(err, MSKP_ERROR_BAD_ARGUMENT, "%.180s: cannot be written: %s", pruned_cfg,
                       strerror(errno));
     if (layers != net->n)
-        return refuse(err, MSKP_OTHER_NETWORK, "%.180s has %d layers, the network has %d", cfg,
+        return refuse(err, MSKP_ERROR_OTHER_NETWORK, "%.180s has %d layers, the network has %d", cfg,
                       layers, net->n);
     return MSKP_OK;
 }
@@ -470,10 +470,10 @@ static mskp_status compare_layers(const network *net, const network *small, cons
 {
     for (int i = 0; i < net->n; i++)
         if (!same_layer(&net->layers[i], &small->layers[i]))
-            return refuse(err, MSKP_OTHER_NETWORK, "%.180s: layer %d is not that of the network",
+            return refuse(err, MSKP_ERROR_OTHER_NETWORK, "%.180s: layer %d is not that of the network",
                           cfg, i);
     if (net->inputs != small->inputs || net->truths != small->truths)
-        return refuse(err, MSKP_OTHER_NETWORK,
+        return refuse(err, MSKP_ERROR_OTHER_NETWORK,
                       "%.180s has %d inputs and %d truths, the network has %d and %d", cfg,
                       small->inputs, small->truths, net->inputs, net->truths);
     return MSKP_OK;
@@ -556,7 +556,7 @@ mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *prune
     free_sets(d->sets);
     d->graph = small;
     memcpy(d->sets, sets, sizeof sets);
-    d->units = mskp_count(small).units;
+    d->units = mskp_graph_counts(small).units;
     memset(d->keep, 1, d->units);
     return MSKP_OK;
 }

@@ -291,7 +291,7 @@ static bool global_sparsity(job *j)
 {
     const options *o = &j->o;
     stage s = {"global", o->epochs[GLOBAL], o->rate, {GRADIENT, o->global_strength, {0}}};
-    s.drive.penalty.target = MSKP_ON_ALL;
+    s.drive.penalty.target = MSKP_TARGET_ALL;
     double test;
     if (o->masked) return true;
     if (o->sparse) return load(j, o->sparse);
@@ -372,7 +372,7 @@ static void tell_reach(job *j, const stage *s)
     if (d->form == DEADLINE) {
         say(j, "reach: all the way; the largest marked %s is %.3g", what, far);
         if (!steps) say(j, "warning: but the masked stage has no steps");
-    } else if (d->penalty.kind == MSKP_L2) {
+    } else if (d->penalty.kind == MSKP_PENALTY_L2) {
         say(j, "reach: L2 shrinks the largest marked %s, %.3g, to exp(-%s) = %.3g of it, not to 0",
             what, far, formula, exp(-reach));
     } else {
@@ -384,10 +384,10 @@ static void tell_reach(job *j, const stage *s)
 }
 
 static const drive DRIVES[] = {[PENALTY_NONE] = {FREE, 0, {0}},
-                               [PENALTY_L1] = {GRADIENT, 0, {.kind = MSKP_L1}},
-                               [PENALTY_SMOOTH_L1] = {GRADIENT, 0, {.kind = MSKP_SMOOTH_L1}},
-                               [PENALTY_L2] = {GRADIENT, 0, {.kind = MSKP_L2}},
-                               [PENALTY_PROX] = {PROXIMAL, 0, {.kind = MSKP_L1}},
+                               [PENALTY_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L1}},
+                               [PENALTY_SMOOTH_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_SMOOTH_L1}},
+                               [PENALTY_L2] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L2}},
+                               [PENALTY_PROX] = {PROXIMAL, 0, {.kind = MSKP_PENALTY_L1}},
                                [PENALTY_DEADLINE] = {DEADLINE, 0, {0}}};
 
 static bool masked_sparsity(job *j)

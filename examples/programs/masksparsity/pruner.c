@@ -11,12 +11,12 @@ static const size_t LEAST_CHANNELS = 2;
 /* Describe: names and shapes of the network, once. cn_describe goes through the list of layers. */
 bool pruner_describe(pruner *p, cn_net *net, mskp_error *err)
 {
-    p->graph = mskp_graph_create(&(mskp_host){.context = net, .parallel_for = cn_parallel_for});
+    p->graph = mskp_graph_create(&(mskp_services){.context = net, .parallel_for = cn_parallel_for});
     if (!p->graph) goto no_memory;
     cn_describe(net, p->graph);
     if (mskp_graph_finish(p->graph, err)) return false;
 
-    const mskp_counts counts = mskp_count(p->graph);
+    const mskp_counts counts = mskp_graph_counts(p->graph);
     p->params = counts.params;
     p->units = counts.units;
     p->values = calloc(counts.params + 1, sizeof *p->values);
@@ -48,7 +48,7 @@ void pruner_free(pruner *p)
 /* Norms of filters in parts of their family's mean, since they grow with a filter's size. */
 static void compare_within_families(pruner *p)
 {
-    for (size_t f = 0; f < mskp_count(p->graph).families; f++) {
+    for (size_t f = 0; f < mskp_graph_counts(p->graph).families; f++) {
         size_t n;
         const uint32_t *unit = mskp_family_units(p->graph, f, &n);
         double sum = 0;
@@ -129,7 +129,7 @@ bool pruner_after_step(const pruner *p, const drive *d, double rate, size_t step
                        mskp_error *err)
 {
     if (d->form == PROXIMAL)
-        return !mskp_penalty_shrink(p->graph, p->units, p->keep, &d->penalty, rate * d->strength,
+        return !mskp_penalty_prox(p->graph, p->units, p->keep, &d->penalty, rate * d->strength,
                                     p->params, p->values, err);
     if (d->form == DEADLINE)
         return !mskp_penalty_deadline(p->graph, p->units, p->keep, &d->penalty, steps_left,

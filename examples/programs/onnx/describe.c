@@ -403,7 +403,7 @@ static void add_cost(net *n, const node_proto *node)
     const size_t channels = y->axis < y->dims.rank ? y->dims.dim[y->axis] : 1;
     const mskp_value one =
         cost % channels ? opaque(n, NULL, node->op_type, 0, NULL, NULL, NO_AXIS) : y->value;
-    mskp_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
+    mskp_add_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
 }
 
 /* All that reaches the node is pinned, and all that it makes, unless that is known. */

@@ -128,32 +128,32 @@ typedef struct function {
 } function;
 
 static const function FUNCTIONS[] = {
-    {"Abs", MSKP_FUNCTION, f_abs, {{0}}},
-    {"Ceil", MSKP_FUNCTION, f_ceil, {{0}}},
-    {"Celu", MSKP_FUNCTION, f_celu, {{"alpha", 1}}},
-    {"Cos", MSKP_FUNCTION, f_cos, {{0}}},
-    {"Elu", MSKP_ELU, NULL, {{"alpha", 1}}},
-    {"Erf", MSKP_FUNCTION, f_erf, {{0}}},
-    {"Exp", MSKP_FUNCTION, f_exp, {{0}}},
-    {"Floor", MSKP_FUNCTION, f_floor, {{0}}},
-    {"HardSigmoid", MSKP_FUNCTION, f_hard_sigmoid, {{"alpha", 0.2}, {"beta", 0.5}}},
-    {"HardSwish", MSKP_HARD_SWISH, NULL, {{0}}},
-    {"LeakyRelu", MSKP_LEAKY_RELU, NULL, {{"alpha", 0.01}}},
-    {"Mish", MSKP_FUNCTION, f_mish, {{0}}},
-    {"Neg", MSKP_FUNCTION, f_neg, {{0}}},
-    {"Relu", MSKP_RELU, NULL, {{0}}},
+    {"Abs", MSKP_ACTIVATION_CUSTOM, f_abs, {{0}}},
+    {"Ceil", MSKP_ACTIVATION_CUSTOM, f_ceil, {{0}}},
+    {"Celu", MSKP_ACTIVATION_CUSTOM, f_celu, {{"alpha", 1}}},
+    {"Cos", MSKP_ACTIVATION_CUSTOM, f_cos, {{0}}},
+    {"Elu", MSKP_ACTIVATION_ELU, NULL, {{"alpha", 1}}},
+    {"Erf", MSKP_ACTIVATION_CUSTOM, f_erf, {{0}}},
+    {"Exp", MSKP_ACTIVATION_CUSTOM, f_exp, {{0}}},
+    {"Floor", MSKP_ACTIVATION_CUSTOM, f_floor, {{0}}},
+    {"HardSigmoid", MSKP_ACTIVATION_CUSTOM, f_hard_sigmoid, {{"alpha", 0.2}, {"beta", 0.5}}},
+    {"HardSwish", MSKP_ACTIVATION_HARD_SWISH, NULL, {{0}}},
+    {"LeakyRelu", MSKP_ACTIVATION_LEAKY_RELU, NULL, {{"alpha", 0.01}}},
+    {"Mish", MSKP_ACTIVATION_CUSTOM, f_mish, {{0}}},
+    {"Neg", MSKP_ACTIVATION_CUSTOM, f_neg, {{0}}},
+    {"Relu", MSKP_ACTIVATION_RELU, NULL, {{0}}},
     {"Selu",
-     MSKP_FUNCTION,
+     MSKP_ACTIVATION_CUSTOM,
      f_selu,
      {{"alpha", 1.67326319217681884765625}, {"gamma", 1.05070102214813232421875}}},
-    {"Sigmoid", MSKP_SIGMOID, NULL, {{0}}},
-    {"Sign", MSKP_FUNCTION, f_sign, {{0}}},
-    {"Sin", MSKP_FUNCTION, f_sin, {{0}}},
-    {"Softplus", MSKP_FUNCTION, f_softplus, {{0}}},
-    {"Softsign", MSKP_FUNCTION, f_softsign, {{0}}},
-    {"Sqrt", MSKP_FUNCTION, f_sqrt, {{0}}},
-    {"Tanh", MSKP_TANH, NULL, {{0}}},
-    {"ThresholdedRelu", MSKP_FUNCTION, f_threshold, {{"alpha", 1}}}};
+    {"Sigmoid", MSKP_ACTIVATION_SIGMOID, NULL, {{0}}},
+    {"Sign", MSKP_ACTIVATION_CUSTOM, f_sign, {{0}}},
+    {"Sin", MSKP_ACTIVATION_CUSTOM, f_sin, {{0}}},
+    {"Softplus", MSKP_ACTIVATION_CUSTOM, f_softplus, {{0}}},
+    {"Softsign", MSKP_ACTIVATION_CUSTOM, f_softsign, {{0}}},
+    {"Sqrt", MSKP_ACTIVATION_CUSTOM, f_sqrt, {{0}}},
+    {"Tanh", MSKP_ACTIVATION_TANH, NULL, {{0}}},
+    {"ThresholdedRelu", MSKP_ACTIVATION_CUSTOM, f_threshold, {{"alpha", 1}}}};
 
 static bool flow_on(net *n, const node_proto *node, mskp_value value)
 {
@@ -190,7 +190,7 @@ static bool clip_limit(const net *n, const node_proto *node, const char *name, s
 static mskp_activation_desc clip_of(net *n, const node_proto *node)
 {
     mskp_activation_desc desc = {
-        .kind = MSKP_FUNCTION, .function = f_clip, .parameters = {-HUGE_VAL, HUGE_VAL}};
+        .kind = MSKP_ACTIVATION_CUSTOM, .function = f_clip, .parameters = {-HUGE_VAL, HUGE_VAL}};
     if (!clip_limit(n, node, "min", 1, &desc.parameters[0]) ||
         !clip_limit(n, node, "max", 2, &desc.parameters[1]) ||
         !(desc.parameters[0] <= desc.parameters[1])) {
@@ -205,11 +205,11 @@ static mskp_activation_desc clip_of(net *n, const node_proto *node)
 
 static mskp_activation_desc function_of(net *n, const node_proto *node)
 {
-    mskp_activation_desc desc = {.kind = MSKP_FUNCTION};
+    mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
     if (is_op(node, "Clip")) return clip_of(n, node);
     if (is_op(node, "Gelu")) {
         const bool by_tanh = !strcmp(attribute_text(node, "approximate", "none"), "tanh");
-        desc.kind = by_tanh ? MSKP_GELU_TANH : MSKP_GELU;
+        desc.kind = by_tanh ? MSKP_ACTIVATION_GELU_TANH : MSKP_ACTIVATION_GELU;
     }
     for (size_t i = 0; i < sizeof FUNCTIONS / sizeof *FUNCTIONS; i++) {
         const function *f = &FUNCTIONS[i];
@@ -221,7 +221,7 @@ static mskp_activation_desc function_of(net *n, const node_proto *node)
                 attribute_float(node, f->parameters[k].name, f->parameters[k].otherwise);
         /* mskp's zero means its default. */
         if (!f->f && f->parameters[0].name && !(fabs(desc.parameters[0]) > 0))
-            desc = (mskp_activation_desc){.kind = MSKP_FUNCTION};
+            desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM};
     }
     return desc;
 }
@@ -237,7 +237,7 @@ bool silent_function(net *n, const node_proto *node)
 {
     const mskp_activation_desc desc = function_of(n, node);
     if (!silent_same(n, node)) return false;
-    if (desc.kind != MSKP_FUNCTION) return desc.kind != MSKP_SIGMOID;
+    if (desc.kind != MSKP_ACTIVATION_CUSTOM) return desc.kind != MSKP_ACTIVATION_SIGMOID;
     return desc.function && !(fabs(desc.function(0, desc.parameters)) > 0);
 }
 
@@ -245,13 +245,13 @@ bool describe_identity(net *n, const node_proto *node)
 {
     tensor *training = is_op(node, "Dropout") ? net_input(n, node, 2) : NULL;
     const numbers *on = training ? known_numbers(n, training) : NULL;
-    mskp_activation_desc desc = {.kind = MSKP_IDENTITY};
+    mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_IDENTITY};
     tensor *mask = net_output(n, node, 1);
     if (training && !(on && on->whole && on->count == 1 && !on->whole[0])) {
         const numbers *ratio =
             net_input(n, node, 1) ? known_numbers(n, net_input(n, node, 1)) : NULL;
         if (!ratio || !ratio->real || ratio->count != 1 || ratio->real[0] > 0)
-            desc.kind = MSKP_FUNCTION;
+            desc.kind = MSKP_ACTIVATION_CUSTOM;
     }
     if (is_op(node, "Cast")) {
         const int64_t to = attribute_int(node, "to", 0);
@@ -259,7 +259,7 @@ bool describe_identity(net *n, const node_proto *node)
             to != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE &&
             to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 &&
             to != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
-            desc.kind = MSKP_FUNCTION;
+            desc.kind = MSKP_ACTIVATION_CUSTOM;
     }
     if (mask && mask->uses) return false;
     return activate(n, node, &desc);
@@ -377,7 +377,7 @@ static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, o
     if (!param.id) return false;
     hold_axes(n, t, param, UINT32_C(1) << which);
     const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
-    add_value(o, mskp_param_value(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
+    add_value(o, mskp_param_operand(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
     return true;
 }
 
@@ -434,7 +434,7 @@ static bool by_number(const node_proto *node, const operands *o, mskp_activation
 {
     const bool second = o->scalar_at == 1;
     const double c = o->scalar;
-    desc->kind = MSKP_FUNCTION;
+    desc->kind = MSKP_ACTIVATION_CUSTOM;
     desc->parameters[0] = c;
     if (is_op(node, "Add") || is_op(node, "Sum"))
         desc->function = f_plus;
@@ -449,7 +449,7 @@ static bool by_number(const node_proto *node, const operands *o, mskp_activation
     else if (is_op(node, "Div") && second)
         desc->function = f_over;
     else if (is_op(node, "Mul"))
-        desc->kind = MSKP_TIMES;
+        desc->kind = MSKP_ACTIVATION_MULTIPLY;
     else
         return false;
     if (is_op(node, "Sub") && second) desc->parameters[0] = -c;
@@ -460,7 +460,7 @@ static bool finish(net *n, const node_proto *node, const operands *o, bool exact
                    mskp_combine_kind kind)
 {
     tensor *y = net_output(n, node, 0);
-    mskp_activation_desc desc = {.kind = MSKP_FUNCTION};
+    mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
     const char *name = value_name(y);
     if (o->axis == NO_AXIS) {
         set_pinned(n, y, o->pinned);
@@ -471,7 +471,7 @@ static bool finish(net *n, const node_proto *node, const operands *o, bool exact
     if (o->count > 1)
         value = mskp_combine(n->graph, vague ? NULL : name, kind, o->count, o->values);
     if (vague || (o->scalars && !by_number(node, o, &desc)))
-        desc = (mskp_activation_desc){.kind = MSKP_FUNCTION};
+        desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM};
     if (vague || o->scalars) value = mskp_activation(n->graph, name, value, &desc);
     set_flow(n, y, value, o->axis);
     y->pinned = o->pinned;
@@ -494,10 +494,10 @@ bool describe_combine(net *n, const node_proto *node)
     static const struct {
         const char *op;
         mskp_combine_kind kind;
-    } KINDS[] = {{"Add", MSKP_ADD},      {"Sub", MSKP_SUBTRACT}, {"Mul", MSKP_MULTIPLY},
-                 {"Max", MSKP_MAXIMUM},  {"Min", MSKP_MINIMUM},  {"Sum", MSKP_ADD},
-                 {"Mean", MSKP_AVERAGE}, {"Div", MSKP_DIVIDE}};
-    mskp_combine_kind kind = MSKP_ADD;
+    } KINDS[] = {{"Add", MSKP_COMBINE_ADD},      {"Sub", MSKP_COMBINE_SUBTRACT}, {"Mul", MSKP_COMBINE_MULTIPLY},
+                 {"Max", MSKP_COMBINE_MAXIMUM},  {"Min", MSKP_COMBINE_MINIMUM},  {"Sum", MSKP_COMBINE_ADD},
+                 {"Mean", MSKP_COMBINE_AVERAGE}, {"Div", MSKP_COMBINE_DIVIDE}};
+    mskp_combine_kind kind = MSKP_COMBINE_ADD;
     bool exact = false;
     operands o;
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
@@ -539,7 +539,7 @@ bool silent_combine(net *n, const node_proto *node)
 bool describe_elementwise(net *n, const node_proto *node)
 {
     operands o;
-    return gather_operands(n, node, &o) && finish(n, node, &o, false, MSKP_ADD);
+    return gather_operands(n, node, &o) && finish(n, node, &o, false, MSKP_COMBINE_ADD);
 }
 
 bool describe_prelu(net *n, const node_proto *node)

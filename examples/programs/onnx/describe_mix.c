@@ -62,7 +62,7 @@ static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t ax
         is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
     if (!in.id || node->n_output != 1) return false;
     /* Of what is zero everywhere the variance is, too. */
-    if (desc->kind != MSKP_BATCH_NORM && !(attribute_float(node, "epsilon", 1e-5f) > 0))
+    if (desc->kind != MSKP_NORM_BATCH && !(attribute_float(node, "epsilon", 1e-5f) > 0))
         return false;
     const size_t channels = x->dims.dim[axis];
     const double least = 1e-300; /* mskp's 0 means 1e-5 */
@@ -78,7 +78,7 @@ static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t ax
 bool describe_batch_norm(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
-    mskp_norm_desc desc = {.kind = MSKP_BATCH_NORM};
+    mskp_norm_desc desc = {.kind = MSKP_NORM_BATCH};
     if (x->dims.rank < 2 || attribute_int(node, "training_mode", 0) ||
         !attribute_int(node, "spatial", 1))
         return false;
@@ -88,7 +88,7 @@ bool describe_batch_norm(net *n, const node_proto *node)
 
 bool describe_instance_norm(net *n, const node_proto *node)
 {
-    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_INSTANCE_NORM}, 1);
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_INSTANCE}, 1);
 }
 
 /* Scale and bias are of groups before opset 21. */
@@ -96,7 +96,7 @@ bool describe_group_norm(net *n, const node_proto *node)
 {
     if (n->m->opset < 21) return false;
     return norm(n, node,
-                &(mskp_norm_desc){.kind = MSKP_GROUP_NORM,
+                &(mskp_norm_desc){.kind = MSKP_NORM_GROUP,
                                   .groups = (size_t)attribute_int(node, "num_groups", 1)},
                 1);
 }
@@ -107,7 +107,7 @@ bool describe_layer_norm(net *n, const node_proto *node)
     size_t axis;
     if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) || axis + 1 != x->dims.rank)
         return false;
-    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_LAYER_NORM}, axis);
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_LAYER}, axis);
 }
 
 /* ---- Products with a parameter ---- */
@@ -141,7 +141,7 @@ bool describe_gemm(net *n, const node_proto *node)
     if (!linear(n, node, 0, 1, attribute_int(node, "transB", 0) != 0, bias, y, 1)) return false;
     if (!plain) /* scaled: what is constant is not worked out */
         y->value = mskp_activation(n->graph, NULL, y->value,
-                                   &(mskp_activation_desc){.kind = MSKP_FUNCTION});
+                                   &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     return true;
 }
 
@@ -202,7 +202,7 @@ static bool mix_positions(net *n, const node_proto *node, size_t flow)
     const mskp_value value = tied(n, x->value, &y->dims, axis);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
-    mskp_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
+    mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
     set_flow(n, y, value, axis); /* the matrix is not left: it stays as it is */
     return true;
 }
@@ -235,7 +235,7 @@ static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
     more[n->contracted_count++] = both;
     mskp_tie(n->graph, both, b->value);
     for (size_t k = 0; k < y->dims.rank; k++) p *= y->dims.dim[k];
-    mskp_macs(n->graph, both, (mskp_param){0}, (uint64_t)(p / n->batch));
+    mskp_add_macs(n->graph, both, (mskp_param){0}, (uint64_t)(p / n->batch));
     set_pinned(n, y, op);
     return true;
 }
@@ -248,7 +248,7 @@ static mskp_value product(net *n, mskp_value channels, const tensor *a, const te
     const mskp_value value = tied(n, channels, &y->dims, axis);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
-    mskp_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * a->dims.dim[a->dims.rank - 1]);
+    mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * a->dims.dim[a->dims.rank - 1]);
     return value;
 }
 

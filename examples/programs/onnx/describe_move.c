@@ -101,7 +101,7 @@ bool describe_depth_to_space(net *n, const node_proto *node)
     return image_made(n, node,
                       mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
                                          (size_t)attribute_int(node, "blocksize", 1),
-                                         dcr ? MSKP_BLOCK_MAJOR : MSKP_CHANNEL_MAJOR));
+                                         dcr ? MSKP_SHUFFLE_BLOCK_MAJOR : MSKP_SHUFFLE_CHANNEL_MAJOR));
 }
 
 bool describe_space_to_depth(net *n, const node_proto *node)
@@ -111,7 +111,7 @@ bool describe_space_to_depth(net *n, const node_proto *node)
     return image_made(n, node,
                       mskp_pixel_unshuffle(n->graph, value_name(net_output(n, node, 0)), in,
                                            (size_t)attribute_int(node, "blocksize", 1),
-                                           MSKP_BLOCK_MAJOR));
+                                           MSKP_SHUFFLE_BLOCK_MAJOR));
 }
 
 /* ---- Reductions, softmax ---- */
@@ -159,7 +159,7 @@ bool describe_softmax(net *n, const node_proto *node)
     if (!x->pinned && (old ? x->axis >= axis : x->axis == axis)) return false;
     set_flow(n, y,
              mskp_activation(n->graph, value_name(y), x->value,
-                             &(mskp_activation_desc){.kind = MSKP_FUNCTION}),
+                             &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM}),
              x->axis);
     y->pinned = x->pinned;
     return true;
@@ -309,7 +309,7 @@ bool describe_pad(net *n, const node_proto *node)
     leave_data(n, 2);
     if (constant && !zeros) { /* what is 0 does not stay so */
         value =
-            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_FUNCTION});
+            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     }
     set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
     y->pinned = x->pinned;
@@ -346,7 +346,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
                                  : (mskp_param){0};
     if (param.id) hold_axes(n, t, param, UINT32_C(1) << which);
     if (param.id)
-        return mskp_param_value(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
+        return mskp_param_operand(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
                                 spatial);
     return mskp_opaque(n->graph, NULL, "constant", 0, NULL, t->dims.dim[axis], ns, spatial);
 }

@@ -36,16 +36,16 @@ static const node_proto *node_of(const net *n, mskp_value value)
 }
 
 /* By which operator channels are held, in ONNX's words. An output names itself. */
-static const char *holder(const net *n, mskp_value value, const mskp_value_info *info)
+static const char *holder(const net *n, mskp_value value, const mskp_coupling *info)
 {
     static const char *const OURS[] = {"input", "output", "shared", "sparse"};
-    mskp_value_info by;
+    mskp_coupling by;
     if (info->pinned_by.id == value.id) {
         const node_proto *maker = node_of(n, value);
         const tensor *t = maker ? net_output(n, maker, 0) : NULL;
         return t && t->value.id == value.id && t->pinned ? t->pinned : "output";
     }
-    if (mskp_value_get_info(n->graph, info->pinned_by, &by, NULL)) return "?";
+    if (mskp_value_coupling(n->graph, info->pinned_by, &by, NULL)) return "?";
     for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
         if (!strcmp(by.op, OURS[i])) return OURS[i];
     const node_proto *node = by.op[0] >= 'a' ? node_of(n, info->pinned_by) : NULL;
@@ -56,9 +56,9 @@ static const char *holder(const net *n, mskp_value value, const mskp_value_info 
 static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
 {
     char op[SHOWN], name[SHOWN];
-    mskp_value_info by;
+    mskp_coupling by;
     const node_proto *node;
-    if (mskp_value_get_info(n->graph, value, &by, NULL)) return;
+    if (mskp_value_coupling(n->graph, value, &by, NULL)) return;
     if (net_tensor(n, by.name))
         snprintf(text, room, "  tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
@@ -68,9 +68,9 @@ static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
 
 static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
 {
-    mskp_value_info info;
+    mskp_coupling info;
     char why[200] = "", name[SHOWN];
-    if (mskp_value_get_info(n->graph, value, &info, NULL)) return;
+    if (mskp_value_coupling(n->graph, value, &info, NULL)) return;
     if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
     if (info.pinned)
         snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(n, value, &info));
@@ -90,10 +90,10 @@ static void tell_holders(const net *n, const mskp_cost *costs)
         size_t channels, layers;
     } held[MOST] = {{0}};
     size_t count = 0;
-    for (uint32_t v = 1; v <= mskp_count(n->graph).values; v++) {
-        mskp_value_info info;
+    for (uint32_t v = 1; v <= mskp_graph_counts(n->graph).values; v++) {
+        mskp_coupling info;
         const mskp_value value = {v};
-        if (!(costs[v].macs > 0) || mskp_value_get_info(n->graph, value, &info, NULL)) continue;
+        if (!(costs[v].macs > 0) || mskp_value_coupling(n->graph, value, &info, NULL)) continue;
         if (!info.pinned) continue;
         const char *op = holder(n, value, &info);
         size_t k = 0;
@@ -133,7 +133,7 @@ static void tell_unknown(const net *n)
 
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
 {
-    const mskp_counts counts = mskp_count(n->graph);
+    const mskp_counts counts = mskp_graph_counts(n->graph);
     mskp_error err;
     mskp_cost *costs = calloc(counts.values + 1, sizeof *costs);
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);

@@ -98,7 +98,7 @@ static bool open_network(job *j)
         !describe_network(&j->n))
         return false;
     if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
-    j->counts = mskp_count(j->graph);
+    j->counts = mskp_graph_counts(j->graph);
     if (mskp_measure(j->graph, 0, NULL, &j->dense, NULL, &err)) return refuse(j, &err);
     j->before = count_parameters(&j->n, false);
     return true;
@@ -123,12 +123,12 @@ static void lock(job *j, const uint32_t *units, size_t count)
 
 static bool lock_kept(job *j)
 {
-    mskp_value_info info;
+    mskp_coupling info;
     bool seen[ARG_MOST_WORDS] = {false};
     size_t count;
     for (uint32_t v = 1; v <= j->counts.values; v++) {
         const mskp_value value = {v};
-        if (mskp_value_get_info(j->graph, value, &info, NULL) || !matches(j, info.name, seen))
+        if (mskp_value_coupling(j->graph, value, &info, NULL) || !matches(j, info.name, seen))
             continue;
         const uint32_t *units = mskp_value_units(j->graph, value, &count);
         lock(j, units, count);
@@ -210,7 +210,7 @@ static bool score(job *j)
                                      MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
     const options *o = &j->o;
     const bool l2 = o->score == SCORE_L2 || o->score == SCORE_UNIT_L2;
-    const mskp_scoring how = {.norm = l2 ? MSKP_NORM_L2 : MSKP_NORM_L1,
+    const mskp_scoring how = {.norm = l2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
                               .reduce = (mskp_reduce)o->reduce,
                               .roles = ROLES[o->score]};
     mskp_error err;
@@ -382,7 +382,7 @@ static mskp_status tell_mask(const job *j, size_t room, char *text, size_t *leng
 static mskp_status tell_report(const job *j, size_t room, char *text, size_t *length,
                                mskp_error *err)
 {
-    const mskp_report report = {.scores = j->o.mask ? NULL : j->scores, .constants = j->constants};
+    const mskp_report_options report = {.scores = j->o.mask ? NULL : j->scores, .constants = j->constants};
     return mskp_report_json(j->graph, j->counts.units, j->kept, &report, room, text, length, err);
 }
 

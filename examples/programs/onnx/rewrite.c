@@ -45,7 +45,7 @@ bool network_values(net *n, size_t params, mskp_tensor *values)
 static size_t kept(const mskp_plan *plan, const weight *w, uint32_t j, size_t length)
 {
     size_t count = 0;
-    mskp_plan_param(plan, w->param, j, &count);
+    mskp_plan_param_kept(plan, w->param, j, &count);
     return count ? count : length;
 }
 
@@ -86,7 +86,7 @@ static bool drop_copies(writer *r)
 static size_t width(const writer *r, mskp_value value, size_t length)
 {
     size_t count = 0;
-    mskp_plan_value(r->plan, value, &count);
+    mskp_plan_value_kept(r->plan, value, &count);
     return count ? count : length;
 }
 
@@ -325,8 +325,8 @@ bool mend_slice(writer *r)
         dims want;
         if (!expected(r, y, &want) || makes(r, &want)) return true;
     }
-    const size_t before = mskp_plan_count(r->plan, x->value, 0, first);
-    const size_t count = mskp_plan_count(r->plan, x->value, first, was.count[axis]);
+    const size_t before = mskp_plan_channels_kept(r->plan, x->value, 0, first);
+    const size_t count = mskp_plan_channels_kept(r->plan, x->value, first, was.count[axis]);
     const tensor *x_now = net_input(&r->now, r->at, 0);
     if (node_slicing(&r->now, r->at, &x_now->dims, &now) && (size_t)now.start[axis] == before &&
         now.count[axis] == count)
@@ -353,7 +353,7 @@ bool mend_split(writer *r)
     bool same = good && node_parts(&r->now, r->at, x_now->dims.dim[axis], parts, now);
     for (size_t k = 0; good && k < parts; k++) {
         const size_t length = was_output(r, k)->dims.dim[axis];
-        want[k] = (int64_t)mskp_plan_count(r->plan, x->value, first, length);
+        want[k] = (int64_t)mskp_plan_channels_kept(r->plan, x->value, first, length);
         same = same && now[k] == (size_t)want[k];
         first += length;
     }
@@ -379,7 +379,7 @@ static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value ou
     size_t count = 0;
     bool good = map && list;
     if (good && mskp_plan_value_map(r->plan, in, in_length, map, NULL)) good = false;
-    const uint32_t *left = good ? mskp_plan_value(r->plan, out, &count) : NULL;
+    const uint32_t *left = good ? mskp_plan_value_kept(r->plan, out, &count) : NULL;
     for (size_t i = 0; good && i < count; i++) {
         const int64_t old = place[left ? left[i] : i];
         list[i] = map[old];
@@ -448,8 +448,8 @@ bool mend_pad(writer *r)
         return true;
     const size_t axis = x->axis;
     if (!before[axis] && !after[axis]) return true;
-    const size_t b = mskp_plan_count(r->plan, y->value, 0, (size_t)before[axis]);
-    const size_t a = mskp_plan_count(r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis],
+    const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)before[axis]);
+    const size_t a = mskp_plan_channels_kept(r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis],
                                      (size_t)after[axis]);
     const bool old = r->was->m->opset < 11;
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);

@@ -232,27 +232,27 @@ static mskp_dtype dtype_of(const tensor_proto *t)
 {
     switch (t->data_type) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-        return MSKP_F32;
+        return MSKP_DTYPE_F32;
     case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-        return MSKP_F64;
+        return MSKP_DTYPE_F64;
     case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-        return MSKP_F16;
+        return MSKP_DTYPE_F16;
     case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
-        return MSKP_BF16;
+        return MSKP_DTYPE_BF16;
     default:
         break;
     }
     switch (kinds[t->data_type].bits) {
     case 8:
-        return MSKP_BYTES_1;
+        return MSKP_DTYPE_BYTES_1;
     case 16:
-        return MSKP_BYTES_2;
+        return MSKP_DTYPE_BYTES_2;
     case 32:
-        return MSKP_BYTES_4;
+        return MSKP_DTYPE_BYTES_4;
     case 64:
-        return MSKP_BYTES_8;
+        return MSKP_DTYPE_BYTES_8;
     default:
-        return MSKP_BYTES_16;
+        return MSKP_DTYPE_BYTES_16;
     }
 }
 

@@ -1,0 +1,298 @@
+/*
+ * mskp/tools.h - inspection, own scores, masks as text, a report, index maps, undo, bare arrays
+ *
+ * Include this header if you write a bridge for a trainer, store masks in files, compare them
+ * between ranks, measure scores yourself, gather tensors yourself, or want to know why channels
+ * cannot be removed. The rules at the head of mskp.h hold here, too.
+ */
+#ifndef MSKP_TOOLS_H
+#define MSKP_TOOLS_H
+
+#include "../mskp.h"
+#include "constants.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ============================================================================================== */
+/*                                       Memory and threads                                       */
+/* ============================================================================================== */
+
+/*
+ * The caller's memory and threads. All zero, or NULL, means malloc, free and no threads. The
+ * library calls the functions from the thread that called it.
+ *   allocate      returns memory aligned for any object, or NULL. bytes is never 0.
+ *   release       frees it; memory may be NULL. Set both functions or neither.
+ *   parallel_for  runs work(work_context, i) once for each i in [0, n), in any order, on any
+ *                 threads, and returns when all are done. Results do not depend on it.
+ */
+struct mskp_services {
+    void *context;
+    void *(*allocate)(void *context, size_t bytes);
+    void (*release)(void *context, void *memory);
+    void (*parallel_for)(void *context, size_t n, void (*work)(void *work_context, size_t i),
+                         void *work_context);
+};
+
+/* ============================================================================================== */
+/*                                      Looking into a graph                                      */
+/* ============================================================================================== */
+
+/* A parameter or value by its name; {0} if there is none. Also while describing. */
+MSKP_STABLE mskp_param mskp_param_find(const mskp_graph *graph, const char *name);
+MSKP_STABLE mskp_value mskp_value_find(const mskp_graph *graph, const char *name);
+
+/* Shapes, also while describing. They return the number of axes of a parameter, and of spatial axes
+ * of a value. A handle that is not of this graph has no axes, and no channels. */
+MSKP_STABLE uint32_t mskp_param_shape(const mskp_graph *graph, mskp_param param,
+                                      size_t shape[MSKP_MAX_DIMS]);
+MSKP_STABLE uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value value, size_t *channels,
+                                      size_t spatial[MSKP_MAX_SPATIAL]);
+
+/* The unit of each channel of a value (*count of them); MSKP_PINNED for channels that are never
+ * removed. NULL for a handle that is not of this graph. */
+MSKP_STABLE const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value value,
+                                             size_t *count);
+
+/* The name of a parameter or value; NULL for a handle that is not of this graph. */
+MSKP_STABLE const char *mskp_param_name(const mskp_graph *graph, mskp_param param);
+MSKP_STABLE const char *mskp_value_name(const mskp_graph *graph, mskp_value value);
+
+/* What limits the removal of a value's channels. */
+typedef struct mskp_coupling {
+    const char *name;      /* the value's name */
+    const char *op;        /* the operator that made the value: "conv", "relu", "add" ... */
+    size_t channels;       /* all channels */
+    size_t units;          /* different units among them */
+    size_t pinned;         /* channels that are never removed */
+    size_t tied;           /* joins, by the operator tied_by, of channels of this value */
+    size_t inexact;        /* channels whose removal changes the statistics of others */
+    mskp_value tied_by;    /* the operator with the most joins; {0}: none */
+    mskp_value pinned_by;  /* the first operator that pinned one of them; {0}: none */
+    mskp_value inexact_by; /* the first norm whose statistics mix one of them; {0}: none */
+} mskp_coupling;
+MSKP_STABLE mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value value,
+                                            mskp_coupling *coupling, mskp_error *err);
+
+/* The unit of each index of a parameter's axis, likewise, and the roles of the axis. NULL if the
+ * axis is bound to no channels. A program spreads a mask over a tensor of its own, for instance on
+ * a device, by keep.unit[units[i]]. */
+MSKP_STABLE const uint32_t *mskp_param_units(const mskp_graph *graph, mskp_param param,
+                                             uint32_t axis, uint32_t *roles, size_t *count);
+
+/* All roles of the parameter's axes together: whether a score or penalty with these roles touches
+ * the parameter. 0 for a handle that is not of this graph. */
+MSKP_STABLE uint32_t mskp_param_roles(const mskp_graph *graph, mskp_param param);
+
+/*
+ * *view <- all of a parameter, packed, with its axes in another order in memory: order[0] is the
+ * axis with the largest stride, order[ndim - 1] the axis whose neighbours are adjacent; NULL: as
+ * declared. A linear weight [out][in] that lies in memory as [in][out] has the order {1, 0}, a
+ * convolution weight in channels-last memory {0, 2, 3, 1}. With the graph after surgery it gives
+ * the small view. data may be NULL. MSKP_ERROR_BAD_ARGUMENT: a parameter that is not of this graph,
+ * an order that does not name each axis once, or no such dtype.
+ */
+MSKP_STABLE mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param,
+                                        const uint32_t *order, void *data, mskp_dtype dtype,
+                                        mskp_tensor *view, mskp_error *err);
+
+/* One slice of a parameter: everything with this index on this axis. */
+typedef struct mskp_member {
+    mskp_param param;
+    uint32_t axis, index, roles;
+} mskp_member;
+
+/* The slices of a unit, sorted by parameter, axis and index. count may be NULL. */
+MSKP_STABLE const mskp_member *mskp_unit_members(const mskp_graph *graph, size_t unit,
+                                                 size_t *count);
+
+/* The family of each unit; and the units of one family, ascending. count may be NULL. */
+MSKP_STABLE const uint32_t *mskp_unit_families(const mskp_graph *graph, size_t *count);
+MSKP_STABLE const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family,
+                                              size_t *count);
+
+/* ============================================================================================== */
+/*                                       Scores of your own                                       */
+/* ============================================================================================== */
+
+/* The caller's own numbers, one for each channel of a value. n must be its number of channels. */
+typedef struct mskp_channel_scores {
+    mskp_value value;
+    size_t n;
+    const double *channel;
+} mskp_channel_scores;
+
+/* scores.unit[u] <- the numbers of all channels of unit u in the given values, reduced by SUM,
+ * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance or
+ * anything else that the caller measures. Infinities are allowed (but mskp_select refuses
+ * -infinity). NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
+MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
+                                            const mskp_channel_scores *given, mskp_reduce reduce,
+                                            mskp_scores scores, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                         Masks as text                                          */
+/* ============================================================================================== */
+
+/* A number that depends on everything that gives a mask its meaning: names and shapes of
+ * parameters, names and lengths of values, and the unit of each channel and index; not on spatial
+ * sizes, roles and costs. It is the same on every machine and in every build, so that ranks can
+ * compare it. 0 before finish and for NULL, never 0 after. */
+MSKP_STABLE uint64_t mskp_fingerprint(const mskp_graph *graph);
+
+/*
+ * text <- the mask as lines of text for people, for diff, and for a file that the caller writes:
+ * docs/mask-file.md. What is kept of every family and every value, by name, and the fingerprint.
+ * Equal masks of equal networks are equal texts.
+ *   capacity   bytes that text can hold, with the terminating 0; ignored if text is NULL
+ *   text       NULL: only *length is computed
+ *   length     receives the length without the terminating 0, also if the capacity is too small:
+ *              that is MSKP_ERROR_BAD_ARGUMENT, and text is unchanged
+ * Allocates nothing.
+ */
+MSKP_STABLE mskp_status mskp_mask_write(const mskp_graph *graph, mskp_mask keep, size_t capacity,
+                                        char *text, size_t *length, mskp_error *err);
+
+/*
+ * keep.unit[u] <- 1 or 0, from such a text of `length` bytes, which need not end in 0. Lines may
+ * end in \n or \r\n. The text may come from anywhere. A text that was cut short or that contradicts
+ * itself is MSKP_ERROR_BAD_TEXT, with a sentence that names the line; one of another network is
+ * MSKP_ERROR_OTHER_NETWORK, with the first name or length that differs; one of a later version of
+ * the format is MSKP_ERROR_UNSUPPORTED.
+ */
+MSKP_STABLE mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text,
+                                       mskp_mask keep, mskp_error *err);
+
+/* both.unit[u] <- 1 or 0: two rounds of pruning as one mask of the first network. `keep` is the
+ * mask of the first round. `small_keep` is the mask of the second, over the units of the smaller
+ * graph, which are as many as keep keeps. both may be keep, or small_keep if its array is long
+ * enough. */
+MSKP_STABLE mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep,
+                                          mskp_mask small_keep, mskp_mask both, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                     Penalties: to look at                                      */
+/* ============================================================================================== */
+
+/* values <- +0 in the targeted slices, for instance on a copy, to see what surgery will do. With
+ * MSKP_ROLES_UNIT, surgery then changes no output of the network, unless inexact units are removed
+ * or something is not finite. `penalty` as for mskp_penalty_deadline. */
+MSKP_STABLE mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep,
+                                          const mskp_penalty *penalty, mskp_tensors values,
+                                          mskp_error *err);
+/* *result <- R, for logs. */
+MSKP_STABLE mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep,
+                                           const mskp_penalty *penalty, mskp_tensors values,
+                                           double *result, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                            A report                                            */
+/* ============================================================================================== */
+
+/*
+ *   scores      what the mask was chosen by, or {0, NULL}. NaN and -infinity are
+ *               MSKP_ERROR_BAD_NUMBER; +infinity is written as null.
+ *   constants   what becomes of constants, of this graph, or NULL. keep must then be the object's
+ *               mask `kept`; another mask is MSKP_ERROR_BAD_ARGUMENT.
+ */
+typedef struct mskp_report_options {
+    mskp_scores scores;
+    const mskp_constants *constants;
+} mskp_report_options;
+
+/*
+ * text <- what the mask does to the network, as JSON (RFC 8259, UTF-8): docs/report-schema.json.
+ * Widths and costs before and after, kept indices and scores, of every family and every value, and
+ * the consumers of constants. Numbers read back as the same doubles. Bytes of a name that are not
+ * UTF-8 become U+FFFD. keep {0, NULL}: the whole network. options may be NULL. capacity, text and
+ * length are those of mskp_mask_write.
+ */
+MSKP_STABLE mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
+                                         const mskp_report_options *options, size_t capacity,
+                                         char *text, size_t *length, mskp_error *err);
+
+/* ============================================================================================== */
+/*                           Surgery: indices, views, and the way back                            */
+/* ============================================================================================== */
+
+/*
+ * The indices that stay, ascending, of a parameter's axis or of a value's channels: for programs
+ * that gather tensors themselves, and to correct what a network's file says of widths. NULL with
+ * *count set: all of them stay. NULL with *count 0: no such axis or value. count may be NULL.
+ *   A grouped convolution then has in channels / length of weight axis 1 groups, a transposed one
+ * out channels / length of that axis; a group norm whose groups are removed whole has as many
+ * groups as stay, each as wide as before; MSKP_ATTENTION_HEADS leaves as many key and value heads
+ * as NAME.heads has channels.
+ */
+MSKP_STABLE const uint32_t *mskp_plan_param_kept(const mskp_plan *plan, mskp_param param,
+                                                 uint32_t axis, size_t *count);
+MSKP_STABLE const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value,
+                                                 size_t *count);
+
+/* map[i] <- the index that index i has after surgery, MSKP_REMOVED if it is removed. n must be the
+ * full length of the axis or value, otherwise MSKP_ERROR_BAD_SHAPE. MSKP_ERROR_BAD_ARGUMENT: no
+ * such axis or value. */
+#define MSKP_REMOVED UINT32_MAX
+MSKP_STABLE mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_t axis,
+                                            size_t n, uint32_t *map, mskp_error *err);
+MSKP_STABLE mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t n,
+                                            uint32_t *map, mskp_error *err);
+
+/* How many of the channels first .. first+count-1 of a value stay; channels beyond its end count as
+ * none. A slice's new first channel is the number of kept channels before it; a padding's new
+ * widths are the numbers of its kept zeros. 0 for a handle that is not of the plan's graph. */
+MSKP_STABLE size_t mskp_plan_channels_kept(const mskp_plan *plan, mskp_value value, size_t first,
+                                           size_t count);
+
+/* small.view[] <- the views that full.view[] becomes when it is cut in place: dense tensors stay
+ * dense in their own order of axes, tensors with gaps keep their strides, and the lowest address
+ * stays (so data moves if a stride is negative). Views without data receive their new shapes, too.
+ * small may be full. */
+MSKP_STABLE mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full,
+                                        mskp_tensors small, mskp_error *err);
+
+/*
+ * The inverse of mskp_plan_cut: to <- from in the full shape, with zeros (all bytes 0) where
+ * something was removed. All sets or none; every view is checked before the first byte is written.
+ *   from  has the small shapes ({data} alone means packed). Tensors without data are skipped, and
+ *         their `to` stays as it was.
+ *   to    has the full shapes and from's dtype; not {0, NULL}. A tensor of it that shares a byte
+ *         with another tensor of any set, or with its own source, is MSKP_ERROR_OVERLAP.
+ * Cutting the result gives `from` again. As a network it computes what the small one does, unless
+ * inexact units were removed: what reads a restored channel has zeros for it (its running variance
+ * is 0, too, and epsilon keeps that finite). Constants stay where they were moved; to restore the
+ * network before, keep a copy. Allocates only while it checks.
+ */
+MSKP_STABLE mskp_status mskp_plan_restore(const mskp_plan *plan, size_t n, const mskp_move *moves,
+                                          mskp_error *err);
+
+/* ============================================================================================== */
+/*                                  Bare arrays: no graph needed                                  */
+/* ============================================================================================== */
+
+/* In these functions only keep may be NULL, unless n is 0. */
+
+/* g[i] += strength * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). The sign of +-0 is 0;
+ * the sign is read from its bit, so that denormal numbers count in every floating-point mode. */
+MSKP_STABLE void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float strength,
+                                      float *g);
+MSKP_STABLE void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep,
+                                      double strength, double *g);
+
+/* w[i] <- sign(w[i]) * max(0, |w[i]| - step) where keep[i] == 0 (keep NULL: everywhere); step >=
+ * 0. */
+MSKP_STABLE void mskp_l1_prox_f32(size_t n, float *w, const uint8_t *keep, float step);
+MSKP_STABLE void mskp_l1_prox_f64(size_t n, double *w, const uint8_t *keep, double step);
+
+/* to[..., i, ...] <- from[..., index[i], ...] for i < n along one axis, in any order, with
+ * repetitions. Both views must be complete (ndim set); to has length n on that axis and must not
+ * overlap from. services may be NULL; the check of overlaps allocates from it. */
+MSKP_STABLE mskp_status mskp_gather(const mskp_services *services, const mskp_tensor *from,
+                                    uint32_t axis, size_t n, const uint32_t *index,
+                                    const mskp_tensor *to, mskp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MSKP_TOOLS_H */
