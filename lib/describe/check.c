@@ -100,7 +100,7 @@ int mskpi_window(size_t in, size_t before, size_t after, size_t size, size_t dil
     if (reach >= padded) return 1;
     *out = (padded - reach - 1) / stride + 1;
     if (ceil_mode && (padded - reach - 1) % stride) {
-        /* A mskpi_window that would start in the right pad does not count. */
+        /* A window that would start in the right pad does not count. */
         if (*out * stride < in + before) ++*out;
     }
     return 0;

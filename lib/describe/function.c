@@ -162,7 +162,7 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
                                 &spatial[d])) {
             mskpi_graph_fail(
                 graph, MSKP_ERROR_BAD_SHAPE,
-                "%s: mskpi_window %zu does not fit on spatial axis %u of length %zu with "
+                "%s: window %zu does not fit on spatial axis %u of length %zu with "
                 "pads %zu and %zu",
                 shown, size, d, v.spatial[d], desc->pad_before[d], desc->pad_after[d]);
             return NO_VALUE;

@@ -6,7 +6,7 @@
  * below the root of the larger, so that a way to the root has at most log2(n) edges. Paths are not
  * compressed on purpose. An edge remembers the event that made it, and events are numbered in the
  * order of time. A tree is attached as a whole, so edges become younger from a channel towards the
- * root. Therefore the forest also keeps its history: the operator that tied two channels is the
+ * root. Therefore the forest also keeps its history: two channels were tied by the operator of the
  * younger of the two edges by which their ways to the root enter the point where these ways meet.
  * lib/units/trace.c reads this history.
  *
