@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mask/measure.h"
+#include "mask/select.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "units/units.h"
@@ -55,6 +56,8 @@ typedef struct walk {
 
     size_t removed;
     uint64_t cost[2]; /* MACs, parameters */
+
+    removal_order *record; /* NULL: not asked for */
 } walk;
 
 /* ---- the order ---- */
@@ -128,10 +131,15 @@ static void commit(walk *w, family_state *f)
         w->length[incidences[k].list] -= f->pending * incidences[k].times;
     w->commits++;
     for (size_t k = f->first; w->budget && k < f->end; k++) recount(w, incidences[k].list);
-    for (uint32_t place = f->last; place; place = w->next[place - 1] - 1)
-        w->keep[w->order[place - 1].unit] = 0;
+    size_t at = w->removed + f->pending; /* the chain begins with the last unit of the block */
+    for (uint32_t place = f->last; place; place = w->next[place - 1] - 1) {
+        const uint32_t unit = w->order[place - 1].unit;
+        w->keep[unit] = 0;
+        if (w->record) w->record->unit[--at] = unit;
+    }
     f->out += f->pending;
     w->removed += f->pending;
+    if (w->record) w->record->end[++w->record->nblocks] = w->removed;
     f->last = 0;
     f->pending = 0;
 }
@@ -157,12 +165,10 @@ static int collect(walk *w, size_t place)
 
 /* ---- demands ---- */
 
-static int amounts_met(const walk *w)
+static bool amounts_met(const walk *w)
 {
-    const mskp_rule *r = w->rule;
-    return w->removed >= mskpi_fraction(r->remove_fraction, w->graph->u->n) &&
-           (!(r->max_macs > 0) || (double)w->cost[0] <= r->max_macs) &&
-           (!(r->max_params > 0) || (double)w->cost[1] <= r->max_params);
+    const mskp_cost cost = {(double)w->cost[0], (double)w->cost[1]};
+    return mskpi_amounts_met(w->rule, w->graph->u->n, w->removed, &cost);
 }
 
 /* All terms at once: at the start, and at the end of a walk that did not follow them. */
@@ -197,6 +203,21 @@ static void walk_down(walk *w)
     if (amounts_met(w)) return;
     for (size_t i = 0; i < w->norder; i++)
         if (collect(w, i) && amounts_met(w)) return;
+}
+
+/* The same walk, which goes on to its end. Returns whether the amounts were met on the way. */
+static bool walk_on(walk *w)
+{
+    bool met;
+    walk_named(w);
+    w->record->named = w->record->enough = w->record->nblocks;
+    met = amounts_met(w);
+    for (size_t i = 0; i < w->norder; i++)
+        if (collect(w, i) && !met) {
+            met = amounts_met(w);
+            w->record->enough = w->record->nblocks;
+        }
+    return met;
 }
 
 /* Names the demand, what it asks and the least that can be had. Units that can never leave are
@@ -319,30 +340,85 @@ static void report(const walk *w, mskp_selection *selection)
     *selection = s;
 }
 
+static mskp_status check_call(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
+                              mskp_error *err)
+{
+    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
+    if (!status) status = MSKPI_GIVEN(err, scores.unit, rule);
+    if (!status && rule->locked.unit)
+        status = mskpi_check_units(graph, "rule: locked", rule->locked.n, err);
+    if (!status) status = check_rule(rule, err);
+    if (!status) status = check_scores(scores.n, scores.unit, err);
+    return status;
+}
+
+static walk new_walk(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule)
+{
+    return (walk){.graph = graph,
+                  .rule = rule,
+                  .scores = scores.unit,
+                  .floor = rule->min_channels ? rule->min_channels : 1,
+                  .round = rule->round_to ? rule->round_to : 1};
+}
+
+static mskp_status no_memory(size_t units, mskp_error *err)
+{
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while selecting among %zu units",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY), units);
+}
+
 mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
                         mskp_mask keep, mskp_selection *selection, mskp_error *err)
 {
-    walk w = {.graph = graph, .rule = rule, .scores = scores.unit};
-    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
-    if (!status) status = MSKPI_GIVEN(err, scores.unit, rule, keep.unit);
+    mskp_status status = check_call(graph, scores, rule, err);
+    if (!status) status = MSKPI_GIVEN(err, keep.unit);
     if (!status) status = mskpi_check_units(graph, "keep", keep.n, err);
-    if (!status && rule->locked.unit)
-        status = mskpi_check_units(graph, "rule: locked", rule->locked.n, err);
     if (status) return status;
-    if ((status = check_rule(rule, err)) != MSKP_OK) return status;
-    if ((status = check_scores(scores.n, scores.unit, err)) != MSKP_OK) return status;
-    w.floor = rule->min_channels ? rule->min_channels : 1;
-    w.round = rule->round_to ? rule->round_to : 1;
+    walk w = new_walk(graph, scores, rule);
     if (start(&w)) {
         stop(&w);
-        return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while selecting among %zu scores.n",
-                          mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
+        return no_memory(scores.n, err);
     }
     walk_down(&w);
     if (!w.budget) count_costs(&w);
     if (!amounts_met(&w)) status = out_of_reach(&w, err);
     if (selection) report(&w, selection);
-    if (!status && scores.n) memcpy(keep.unit, w.keep, scores.n);
+    if (!status && keep.n) memcpy(keep.unit, w.keep, keep.n);
     stop(&w);
     return status;
+}
+
+mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
+                                removal_order *out, mskp_error *err)
+{
+    mskp_status status = check_call(graph, scores, rule, err);
+    if (status) return status;
+    const mskp_services *host = &graph->host;
+    removal_order o = {.unit = mskpi_alloc(host, scores.n, sizeof *o.unit),
+                       .end = mskpi_alloc(host, scores.n + 1, sizeof *o.end)};
+    walk w = new_walk(graph, scores, rule);
+    w.record = &o;
+    if (!o.unit || !o.end || start(&w))
+        status = no_memory(scores.n, err);
+    else if (!walk_on(&w))
+        status = out_of_reach(&w, err);
+    stop(&w);
+    if (status)
+        mskpi_removal_order_free(host, &o);
+    else
+        *out = o;
+    return status;
+}
+
+void mskpi_removal_order_free(const mskp_services *host, removal_order *o)
+{
+    mskpi_free(host, o->unit);
+    mskpi_free(host, o->end);
+}
+
+bool mskpi_amounts_met(const mskp_rule *r, size_t units, size_t removed, const mskp_cost *cost)
+{
+    return removed >= mskpi_fraction(r->remove_fraction, units) &&
+           (!(r->max_macs > 0) || cost->macs <= r->max_macs) &&
+           (!(r->max_params > 0) || cost->params <= r->max_params);
 }

@@ -1,0 +1,177 @@
+/*
+ * The selection of units within a rule, with the units that stay to carry constants counted.
+ *
+ * mskp_select removes blocks of units in an order that does not depend on how many it removes. For
+ * each number of blocks, the constants of the removed units decide which of them stay as carriers,
+ * and the network that is left costs more than the selection alone. A number of blocks is *enough*
+ * if all demands on amounts hold for that network. The result is a number that is enough, while one
+ * block less is not:
+ *
+ *   1. Without carriers, fewer than order.enough blocks are not enough, and carriers only add to the
+ *      cost. So the search starts there, and usually ends there.
+ *   2. Otherwise the number grows by 1, 2, 4 ... blocks until it is enough, and bisection finds a
+ *      border between a number that is not enough and one that is. The constants of every number
+ *      that is tried are worked out anew. (Cost with carriers need not fall from block to block, so
+ *      there may be several such borders; any of them satisfies the promise.)
+ *
+ * Carriers would also break the multiples that round_to asks for. Where a family with carriers does
+ * not keep a multiple, further units of it stay, the ones with the highest scores first. Then fewer
+ * constants are left to be carried, so that the carriers are worked out again, until every family
+ * fits. The number of units that stay grows in each round; so the rounds end.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "constants/constants.h"
+#include "describe/graph.h"
+#include "mask/select.h"
+#include "mskp.h"
+#include "mskp/constants.h"
+#include "units/units.h"
+
+typedef struct search {
+    const mskp_graph *graph;
+    const mskp_rule *rule;
+    const mskp_constants_desc *desc;
+    mskp_tensors values;
+    removal_order order;
+    mskp_mask keep, kept; /* what stays by the selection, and with carriers */
+    size_t *family_kept;  /* [families] */
+    mskp_cost cost;       /* of the number of blocks that was tried last */
+    mskp_error *err;
+} search;
+
+/* Keeps further units of the families that do not keep a multiple. Returns whether there are any. */
+static bool keep_multiples(search *s)
+{
+    const unit_table *u = s->graph->u;
+    const size_t round = s->rule->round_to > 1 ? s->rule->round_to : 1;
+    bool more = false;
+    memset(s->family_kept, 0, u->nfamilies * sizeof *s->family_kept);
+    for (size_t i = 0; i < u->n; i++) s->family_kept[u->family[i]] += s->kept.unit[i];
+    for (size_t i = s->order.end[s->order.nblocks]; i-- > 0;) {
+        const uint32_t unit = s->order.unit[i], f = u->family[unit];
+        const size_t size = u->family_first[f + 1] - u->family_first[f];
+        if (s->family_kept[f] % round == 0 || s->family_kept[f] == size || s->kept.unit[unit])
+            continue;
+        s->keep.unit[unit] = 1;
+        s->family_kept[f]++;
+        more = true;
+    }
+    return more;
+}
+
+/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- do the amounts hold? */
+static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constants, bool *enough)
+{
+    const mskp_mask none = {0, NULL};
+    size_t removed = 0;
+    *constants = NULL;
+    memset(s->keep.unit, 1, s->keep.n);
+    for (size_t i = 0; i < s->order.end[blocks]; i++) s->keep.unit[s->order.unit[i]] = 0;
+    for (;;) {
+        mskp_status status =
+            mskp_constants_create(s->graph, s->keep, s->desc, s->values, constants, s->err);
+        if (status) return status;
+        (void)mskp_constants_masks(*constants, none, none, s->kept, NULL);
+        if (!keep_multiples(s)) break;
+        mskp_constants_destroy(*constants);
+        *constants = NULL;
+    }
+    const mskp_status status = mskp_measure(s->graph, s->kept, &s->cost, NULL, s->err);
+    if (status) {
+        mskp_constants_destroy(*constants);
+        *constants = NULL;
+        return status;
+    }
+    for (size_t u = 0; u < s->kept.n; u++) removed += !s->kept.unit[u];
+    *enough = mskpi_amounts_met(s->rule, s->kept.n, removed, &s->cost);
+    return MSKP_OK;
+}
+
+static mskp_status out_of_reach(const search *s)
+{
+    const mskp_rule *r = s->rule;
+    const bool macs = r->max_macs > 0 && s->cost.macs > r->max_macs;
+    const bool params = r->max_params > 0 && s->cost.params > r->max_params;
+    char asked[32], had[32];
+    if (!macs && !params)
+        return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
+                          "remove_fraction asks for %zu units; too many of the units that can go "
+                          "would stay to carry constants",
+                          mskpi_fraction(r->remove_fraction, s->kept.n));
+    return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
+                      "%s is %s; with the units that stay to carry constants, the least that can "
+                      "be had is %s",
+                      macs ? "max_macs" : "max_params",
+                      mskpi_number(macs ? r->max_macs : r->max_params, asked),
+                      mskpi_number(macs ? s->cost.macs : s->cost.params, had));
+}
+
+/* Replaces *best by the constants of this number of blocks, if that is enough. */
+static mskp_status improve(search *s, size_t blocks, mskp_constants **best, bool *enough)
+{
+    mskp_constants *c;
+    const mskp_status status = try_blocks(s, blocks, &c, enough);
+    if (status) return status;
+    if (*enough) {
+        mskp_constants_destroy(*best);
+        *best = c;
+    } else {
+        mskp_constants_destroy(c);
+    }
+    return MSKP_OK;
+}
+
+static mskp_status find(search *s, mskp_constants **best)
+{
+    const size_t last = s->order.nblocks;
+    size_t low = s->order.enough, high = low; /* low: not enough; high: enough, once it is found */
+    bool enough;
+    mskp_status status = improve(s, high, best, &enough);
+    for (size_t step = 1; !status && !enough; step *= 2) {
+        low = high;
+        if (low == last) return out_of_reach(s);
+        high = last - low < step ? last : low + step;
+        status = improve(s, high, best, &enough);
+    }
+    while (!status && high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        status = improve(s, middle, best, &enough);
+        if (enough)
+            high = middle;
+        else
+            low = middle;
+    }
+    return status;
+}
+
+mskp_status mskp_constants_select(const mskp_graph *graph, mskp_scores scores,
+                                  const mskp_rule *rule, const mskp_constants_desc *desc,
+                                  mskp_tensors values, mskp_constants **constants, mskp_error *err)
+{
+    search s = {.graph = graph, .rule = rule, .desc = desc, .values = values, .err = err};
+    mskp_constants *best = NULL;
+    mskp_status status = MSKPI_GIVEN(err, constants);
+    if (!status) status = mskpi_removal_order(graph, scores, rule, &s.order, err);
+    if (status) return status;
+    const mskp_services *host = &graph->host;
+    s.keep = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
+    s.kept = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
+    s.family_kept = mskpi_alloc(host, graph->u->nfamilies, sizeof *s.family_kept);
+    if (!s.keep.unit || !s.kept.unit || !s.family_kept)
+        status = mskpi_constants_no_memory(err);
+    else
+        status = find(&s, &best);
+    mskpi_free(host, s.keep.unit);
+    mskpi_free(host, s.kept.unit);
+    mskpi_free(host, s.family_kept);
+    mskpi_removal_order_free(host, &s.order);
+    if (status)
+        mskp_constants_destroy(best);
+    else
+        *constants = best;
+    return status;
+}

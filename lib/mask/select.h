@@ -1,0 +1,31 @@
+/* The order in which a rule removes units. */
+#ifndef MSKP_MASK_SELECT_H
+#define MSKP_MASK_SELECT_H
+
+#include <stdbool.h>
+
+#include "describe/graph.h"
+
+/*
+ * The blocks of units that mskp_select removes, in its order, and all that would follow if a demand
+ * asked for more. Removing the first b blocks, for any b of at least `named`, keeps all limits of
+ * the rule. Costs fall from block to block.
+ */
+typedef struct removal_order {
+    uint32_t *unit; /* in the order of removal, within a block by ascending score */
+    size_t *end;    /* [nblocks + 1] how many units the first b blocks have; end[0] is 0 */
+    size_t nblocks;
+    size_t named;  /* blocks that the rule names, by threshold and remove_family_fraction */
+    size_t enough; /* blocks after which all demands hold for the first time */
+} removal_order;
+
+/* Checks and errors are those of mskp_select. Free the result. */
+mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
+                                removal_order *order, mskp_error *err);
+void mskpi_removal_order_free(const mskp_services *host, removal_order *order);
+
+/* Whether the rule's demands on amounts hold for a network of this cost, of whose `units` units
+ * `removed` were removed. */
+bool mskpi_amounts_met(const mskp_rule *rule, size_t units, size_t removed, const mskp_cost *cost);
+
+#endif
