@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "interpreter/base.h"
-#include "mskp.h"
+#include "by_id/by_id.h"
 #include "timing.h"
 #include "zoo/zoo.h"
 

@@ -22,7 +22,7 @@
 #include <malloc.h>
 #endif
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 #include "timing.h"
 
 static int failed_with(const mskp_error *err)

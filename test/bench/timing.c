@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <time.h>
+#include "by_id/by_id.h"
 
 static double seconds(clockid_t clock)
 {

@@ -2,7 +2,7 @@
 #ifndef BENCH_TIMING_H
 #define BENCH_TIMING_H
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 /* Seconds of a clock that only goes forward. */
 double timing_now(void);

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "interpreter/base.h"
-#include "mskp.h"
+#include "by_id/by_id.h"
 #include "timing.h"
 #include "zoo/zoo.h"
 
@@ -138,7 +138,7 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
                          uint8_t *keep, result *r, double seconds[STAGES], mskp_error *err)
 {
     const mskp_scoring scoring = {
-        .norm = MSKP_MAGNITUDE_L2,
+        .magnitude = MSKP_MAGNITUDE_L2,
         .reduce = MSKP_REDUCE_JOINT,
         .roles = MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE,
     };

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- elements of a view, one by one ---- */
 

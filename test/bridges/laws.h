@@ -6,7 +6,7 @@
 #ifndef TEST_BRIDGES_LAWS_H
 #define TEST_BRIDGES_LAWS_H
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "by_id/by_id.h"
 
 enum { N = 5 };
 

@@ -19,6 +19,7 @@
 
 #include "bridges/laws.h"
 #include "mskp_darknet.h"
+#include "by_id/by_id.h"
 
 #define RESNET  "examples/programs/trainers/darknet/resnet.cfg"
 #define VALUES  MSKP_DARKNET_VALUES

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 enum { MOST_SETS = 3, MOST_TENSORS = MOST_PARAMS * MOST_SETS, ARENA_BYTES = 16384 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /*
  * 1 [5][4]   2 [5]   3 [7][5]   4 [6]   5 [5]   6 [7][5]
@@ -574,6 +575,13 @@ END_TEST
 
 /* ---- mskp_gather ---- */
 
+static void *take_nothing(void *context, size_t bytes)
+{
+    (void)context;
+    (void)bytes;
+    return NULL;
+}
+
 static void free_nothing(void *context, void *memory)
 {
     (void)context;
@@ -599,7 +607,7 @@ START_TEST(takes_refused)
              "not both %d and %d in: %s", one, two, err.text);                           \
         must(memcmp(target, before, sizeof target) == 0, "refused, but written");        \
     } while (0)
-    const mskp_services half = {.release = free_nothing}, odd = {.reserved = {1}};
+    const mskp_services half = {.release = free_nothing}, odd = {.allocate = take_nothing};
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(&half, &from, 0, 3, index, &to, &err));
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(&odd, &from, 0, 3, index, &to, &err));
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, 0, 0, mskp_gather(NULL, NULL, 0, 3, index, &to, &err));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 const mskp_dtype every_dtype[DTYPES] = EVERY_DTYPE;
 const mskp_error untouched = {MSKP_ERROR_UNSUPPORTED, "untouched"};

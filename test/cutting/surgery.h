@@ -3,6 +3,7 @@
 #define CUTTING_SURGERY_H
 
 #include "views.h"
+#include "by_id/by_id.h"
 
 enum { MOST_PARAMS = 4, MOST_UNITS = 4 * MSKP_MAX_DIMS * LONGEST_AXIS };
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 size_t dtype_size(mskp_dtype dtype)
 {
@@ -20,8 +21,6 @@ size_t dtype_size(mskp_dtype dtype)
         return 8;
     case MSKP_DTYPE_BYTES_16:
         return 16;
-    case MSKP_DTYPE_32_BITS:
-        break;
     }
     return 0;
 }

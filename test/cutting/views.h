@@ -3,6 +3,7 @@
 #define CUTTING_VIEWS_H
 
 #include "guarded_memory/guarded_memory.h"
+#include "by_id/by_id.h"
 
 enum { LONGEST_AXIS = 16 };
 

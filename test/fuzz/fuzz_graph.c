@@ -14,6 +14,7 @@
 #include "interpreter/handing.h"
 #include "interpreter/walk.h"
 #include "random_calls/random_calls.h"
+#include "by_id/by_id.h"
 
 uint64_t trial_seed;
 

@@ -3,6 +3,7 @@
 
 #include "fuzz.h"
 #include "small_network/small_network.h"
+#include "by_id/by_id.h"
 
 enum { MOST_UNITS = 64, ROOM = 4096 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "by_id/by_id.h"
 
 void test_format(char text[400], const char *format, ...)
 {
@@ -149,8 +150,10 @@ uint64_t graph_fingerprint(const mskp_graph *graph)
         must(mskp_value_coupling(graph, value, &info, &err) == MSKP_OK, "%s", err.text);
         hash = hash_text(hash_text(hash, info.name), info.op);
         hash = hash_number(hash, mskp_value_find(graph, info.name).id);
-        hash = hash_number(hash, info.nspatial);
-        for (uint32_t i = 0; i < info.nspatial; i++) hash = hash_number(hash, info.spatial[i]);
+        size_t spatial[MSKP_MAX_SPATIAL];
+        const uint32_t axes = mskp_value_shape(graph, value, NULL, spatial);
+        hash = hash_number(hash, axes);
+        for (uint32_t i = 0; i < axes; i++) hash = hash_number(hash, spatial[i]);
         const uint64_t numbers[] = {info.channels,   info.units, info.pinned,
                                     info.tied_by.id, info.tied,  info.pinned_by.id};
         hash = hash_bytes(hash, numbers, sizeof numbers);

@@ -2,7 +2,7 @@
 #ifndef GUARDED_MEMORY_GUARDED_MEMORY_H
 #define GUARDED_MEMORY_GUARDED_MEMORY_H
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 #include <check.h>
 #include <stdbool.h>

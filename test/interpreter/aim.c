@@ -2,6 +2,7 @@
 #include "aim.h"
 
 #include <math.h>
+#include "by_id/by_id.h"
 
 static const uint32_t role_sets[] = {0,
                                      MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,

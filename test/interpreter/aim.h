@@ -3,6 +3,7 @@
 #define INTERPRETER_AIM_H
 
 #include "elements.h"
+#include "by_id/by_id.h"
 
 typedef struct aim {
     mskp_penalty penalty;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Pseudo-random numbers ---- */
 

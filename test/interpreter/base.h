@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 /* ---- Pseudo-random numbers (splitmix64, Steele et al. 2014) ---- */
 

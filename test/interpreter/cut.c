@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* How many of the kept indices lie below `bound`, and the place of one of them. */
 static size_t below(net_kept k, size_t bound)

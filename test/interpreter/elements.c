@@ -5,6 +5,7 @@
 #include <string.h>
 #if defined(__SSE2__)
 #include <xmmintrin.h>
+#include "by_id/by_id.h"
 #endif
 
 uint32_t element_axis(const model *m, size_t param, const size_t *index, uint32_t unit,

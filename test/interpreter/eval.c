@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* Spatial sizes as three, missing ones 1. */
 typedef struct box {

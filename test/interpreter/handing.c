@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 void zero_slices(const mskp_graph *graph, const net *n, const uint8_t *keep, uint32_t roles)
 {

@@ -6,6 +6,7 @@
 #define INTERPRETER_HANDING_H
 
 #include "laws.h"
+#include "by_id/by_id.h"
 
 typedef struct handing {
     trial t;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* Nonzero means stays; any nonzero. */
 uint8_t *random_mask(trial *t)

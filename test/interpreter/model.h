@@ -9,6 +9,7 @@
 #define INTERPRETER_MODEL_H
 
 #include "base.h"
+#include "by_id/by_id.h"
 
 typedef struct model_value {
     size_t n;

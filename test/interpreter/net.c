@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 net *net_make(arena *mem)
 {

@@ -8,6 +8,7 @@
 
 #include "base.h"
 #include "model.h"
+#include "by_id/by_id.h"
 
 #define NET_MAX_NODES  96
 #define NET_MAX_PARAMS 96

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 typedef struct comparison {
     described d;

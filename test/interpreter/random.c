@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 #define MAX_FLAT 40
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_services *host)
 {
@@ -196,9 +197,10 @@ static void same_values(const mskp_graph *a, const mskp_graph *b, uint32_t id)
     REQUIRE(strcmp(x.name, y.name) == 0, "value %u: %s and %s", id, x.name, y.name);
     REQUIRE(strcmp(x.op, y.op) == 0, "%s: %s and %s", x.name, x.op, y.op);
     REQUIRE(mskp_value_find(b, x.name).id == id, "%s is not found", x.name);
-    REQUIRE(x.nspatial == y.nspatial, "%s: %u and %u axes", x.name, x.nspatial, y.nspatial);
-    for (uint32_t d = 0; d < x.nspatial; d++)
-        REQUIRE(x.spatial[d] == y.spatial[d], "%s: axis %u", x.name, d);
+    size_t sx[MSKP_MAX_SPATIAL], sy[MSKP_MAX_SPATIAL];
+    const uint32_t axes = mskp_value_shape(a, v, NULL, sx), others = mskp_value_shape(b, v, NULL, sy);
+    REQUIRE(axes == others, "%s: %u and %u axes", x.name, axes, others);
+    for (uint32_t d = 0; d < axes; d++) REQUIRE(sx[d] == sy[d], "%s: axis %u", x.name, d);
     REQUIRE(x.channels == y.channels && x.units == y.units && x.pinned == y.pinned,
             "%s: channels %zu %zu, units %zu %zu, pinned %zu %zu", x.name, x.channels, y.channels,
             x.units, y.units, x.pinned, y.pinned);
@@ -305,10 +307,12 @@ void require_model(const mskp_graph *graph, const model *m)
         REQUIRE(info.channels == n && info.units == different && info.pinned == pinned,
                 "%s: %zu channels, %zu units, %zu pinned", info.name, info.channels, info.units,
                 info.pinned);
-        REQUIRE(info.nspatial == v->nspatial, "%s: %u axes", info.name, info.nspatial);
+        size_t spatial[MSKP_MAX_SPATIAL];
+        const uint32_t axes = mskp_value_shape(graph, (mskp_value){k}, NULL, spatial);
+        REQUIRE(axes == v->nspatial, "%s: %u axes", info.name, axes);
         for (uint32_t d = 0; d < v->nspatial; d++)
-            REQUIRE(info.spatial[d] == v->spatial[d], "%s: axis %u is %zu, not %zu", info.name, d,
-                    info.spatial[d], v->spatial[d]);
+            REQUIRE(spatial[d] == v->spatial[d], "%s: axis %u is %zu, not %zu", info.name, d,
+                    spatial[d], v->spatial[d]);
         REQUIRE((info.pinned_by.id != 0) == (pinned != 0), "%s: pinned by", info.name);
     }
     for (uint32_t p = 1; p <= m->params; p++) {

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- The rule, literally ---- */
 
@@ -46,7 +47,7 @@ static void walk_begin(walk *w, const model *m, const double *scores, const mskp
 
 static bool may_leave(const walk *w, uint32_t u)
 {
-    return w->scores[u] != (double)INFINITY && !(w->rule->locked && w->rule->locked[u]);
+    return w->scores[u] != (double)INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[u]);
 }
 
 /* Would the limits hold without these units too? */
@@ -162,7 +163,7 @@ mskp_rule random_rule(trial *t)
     if (rng_chance(&t->r, 0.3)) {
         uint8_t *locked = arena_get(&t->mem, t->units, 1);
         for (size_t u = 0; u < t->units; u++) locked[u] = rng_chance(&t->r, 0.2) ? 9 : 0;
-        r.locked = locked;
+        r.locked = mask_of(t->units, locked);
     }
     return r;
 }

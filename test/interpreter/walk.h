@@ -3,6 +3,7 @@
 #define INTERPRETER_WALK_H
 
 #include "trial.h"
+#include "by_id/by_id.h"
 
 double *random_scores(trial *t);
 mskp_rule random_rule(trial *t);

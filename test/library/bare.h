@@ -137,7 +137,7 @@ static void NAME(shrinks)(void)
             memcpy(outside, d.w.start, sizeof outside);
             guarded_write(d.keep, false);
             bool masked = rng_chance(&r, 2);
-            NAME(mskp_l1_shrink)(n, there, masked ? mask : NULL, step);
+            NAME(mskp_l1_prox)(n, there, masked ? mask : NULL, step);
             guarded_write(d.keep, true);
             for (size_t i = 0; i < n; i++) {
                 REAL size = NAME(real)(NAME(bits)(w[i]) & ~NAME(sign_bit)), less = size - step;
@@ -185,7 +185,7 @@ static const char *NAME(flushed)(void)
                 return keep[i] ? "kept, but changed" : "the sign of a denormal number was lost";
         }
         memcpy(sums, w, sizeof w);
-        NAME(mskp_l1_shrink)(LONGEST, sums, keep, (REAL)0.5);
+        NAME(mskp_l1_prox)(LONGEST, sums, keep, (REAL)0.5);
         for (size_t i = 0; i < LONGEST; i++) {
             if (keep[i] && !NAME(same)(sums[i], w[i])) return "kept, but shrunk";
             if (!keep[i] && (BITS)(NAME(bits)(sums[i]) << 1) != 0) return "shrunk, but not zero";

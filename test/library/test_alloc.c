@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
  */
@@ -596,7 +597,7 @@ static mskp_status call_score(stage *s, mskp_error *err)
 static mskp_status call_score_joint(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {
-        .norm = MSKP_MAGNITUDE_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
+        .magnitude = MSKP_MAGNITUDE_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
     return mskp_score(s->graph, &scoring, set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), scores_of(s->units, s->out.scores), err);
 }
 
@@ -626,7 +627,7 @@ static mskp_status call_select(stage *s, mskp_error *err)
                             .min_channels = 2,
                             .round_to = 4,
                             .max_family_fraction = 0.9,
-                            .locked = s->keep};
+                            .locked = mask_of(s->units, s->keep)};
     return mskp_select(s->graph, scores_of(s->units, s->scores), &rule, mask_of(s->units, s->out.keep), &s->out.selection, err);
 }
 
@@ -662,7 +663,7 @@ static mskp_status call_mask_compose(stage *s, mskp_error *err)
 
 static mskp_status call_report(stage *s, mskp_error *err)
 {
-    const mskp_report_options report = {.scores = s->scores};
+    const mskp_report_options report = {.scores = scores_of(s->units, s->scores)};
     return mskp_report_json(s->graph, mask_of(s->units, s->keep), &report, POOL_BYTES - s->out.used, (char *)s->out.pool + s->out.used, &s->out.length, err);
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- A trial ---- */
 
@@ -961,8 +962,7 @@ START_TEST(arguments_are_checked)
                  {{.zeroed = MSKP_ROLE_MEAN}, "0x10"},
                  {{.merge_above = -0.5}, "-0.5"},
                  {{.merge_above = 1}, "1"},
-                 {{.merge_above = NAN}, "merge_above"},
-                 {{.reserved = {0, 0, 0, 1}}, "reserved"}};
+                 {{.merge_above = NAN}, "merge_above"}};
     for (size_t i = 0; i < sizeof descs / sizeof *descs; i++)
         REFUSED(&h, create(&h, &descs[i].desc, err), MSKP_ERROR_BAD_ARGUMENT, descs[i].word);
 
@@ -1271,7 +1271,7 @@ START_TEST(as_the_header_shows)
 
     const size_t left = mskp_graph_counts(small).units;
     double scores[64] = {0};
-    const mskp_rule rule = {.remove_fraction = 1 - 1 / (double)left, .locked = locked};
+    const mskp_rule rule = {.remove_fraction = 1 - 1 / (double)left, .locked = mask_of(left, locked)};
     REQUIRE(mskp_select(small, scores_of(left, scores), &rule, mask_of(left, next), NULL, &err) == MSKP_OK, "%s", err.text);
     for (size_t u = 0; u < left; u++)
         REQUIRE(next[u] == locked[u] && locked[u] == (u == 0), "unit %zu", u);

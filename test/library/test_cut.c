@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 static const mskp_dtype sizes[5] = {MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8,
                                     MSKP_DTYPE_BYTES_16};

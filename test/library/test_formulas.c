@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 static double celu(double x, const double *parameters)
 {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "by_id/by_id.h"
 
 static const char *program; /* this one, to be run once more */
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 enum { W = 1, GAMMA, FC, PARAMS = FC };
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- JSON Schema, as far as the schema of reports uses it ---- */
 
@@ -245,7 +246,7 @@ static void try_network(uint64_t seed, size_t k)
         scores[u] = random_score(&t.r);
         if (keep[u]) keep[u] = (uint8_t)rng_from(&t.r, 1, 255);
     }
-    const mskp_report_options with = {.scores = scores}, without = {0};
+    const mskp_report_options with = {.scores = scores_of(t.units, scores)}, without = {0};
     if (k % 3 == 0) keep = NULL;
     const double *used = k % 2 ? scores : NULL;
     cJSON *json = report_of(&t.mem, t.graph, keep ? t.units : 12345, keep,
@@ -302,8 +303,10 @@ static void try_network(uint64_t seed, size_t k)
         REQUIRE(!strcmp(item(value, "name")->valuestring, info.name), "%s", info.name);
         REQUIRE(!strcmp(item(value, "op")->valuestring, info.op), "%s", info.op);
         const cJSON *axis = item(value, "spatial")->child;
-        for (uint32_t d = 0; d < info.nspatial; d++, axis = axis->next)
-            REQUIRE(axis && axis->valuedouble == (double)info.spatial[d], "%s: axis %u", info.name,
+        size_t spatial[MSKP_MAX_SPATIAL];
+        const uint32_t axes = mskp_value_shape(t.graph, (mskp_value){v}, NULL, spatial);
+        for (uint32_t d = 0; d < axes; d++, axis = axis->next)
+            REQUIRE(axis && axis->valuedouble == (double)spatial[d], "%s: axis %u", info.name,
                     d);
         REQUIRE(!axis, "%s: more axes", info.name);
         require_pair(value, "macs", each[v].macs, left[v].macs);
@@ -459,7 +462,7 @@ START_TEST(the_little_network)
     trial_seed = 0;
     schema_load();
     scores[6] = (double)INFINITY;
-    const mskp_report_options with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores_of(10, scores)};
     cJSON_Delete(report_of(&mem, g, 10, keep, &with));
     const char *text = report_text(&mem, g, 10, keep, &with, &length);
     static const char *const parts[] = {
@@ -562,7 +565,7 @@ START_TEST(in_every_locale)
     size_t length;
     trial_seed = 0;
     for (int u = 0; u < 10; u++) scores[u] = 0.1 + u * 1e-9;
-    const mskp_report_options with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores_of(10, scores)};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert(strstr(before, "[0.1, 0.1"));
     if (!set_locale(folder, l[0], l[1], l[2]))
@@ -588,7 +591,7 @@ START_TEST(denormal_scores)
     size_t length;
     trial_seed = 0;
     for (int u = 0; u < 10; u++) scores[u] = small[u % 4];
-    const mskp_report_options with = {.scores = scores};
+    const mskp_report_options with = {.scores = scores_of(10, scores)};
     const char *before = report_text(&mem, g, 0, NULL, &with, &length);
     ck_assert(strstr(before, "-9.99999999999997e-311") || strstr(before, "-1e-310"));
     float_mode(1);
@@ -605,7 +608,7 @@ START_TEST(arguments)
     mskp_graph *g = little_make(LITTLE_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
     const uint8_t keep[10] = {0};
     double scores[10] = {0};
-    mskp_report_options report = {.scores = scores};
+    mskp_report_options report = {.scores = scores_of(10, scores)};
     mskp_error err = {0};
     char text[8] = "seven";
     size_t n = 77;
@@ -615,9 +618,9 @@ START_TEST(arguments)
                      MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(mskp_report_json(g, mask_of(11, keep), NULL, 8, text, &n, &err), MSKP_ERROR_OTHER_NETWORK);
     ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
-    report.reserved[6] = 1;
-    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
-    report.reserved[6] = 0;
+    report.scores.n = 9;
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_OTHER_NETWORK);
+    report.scores.n = 10;
     scores[9] = (double)NAN;
     ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is NaN");

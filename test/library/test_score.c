@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Norms and reductions ---- */
 
@@ -25,10 +26,10 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
                 do {
                     double w = fabs(t->net->param[p].data[e++]);
                     if (index[d] != i || element_axis(m, p, index, unit, roles) != d) continue;
-                    norm += how->norm == MSKP_MAGNITUDE_L1 ? w : w * w;
+                    norm += how->magnitude == MSKP_MAGNITUDE_L1 ? w : w * w;
                 } while (next_index(m->param[p].ndim, m->param[p].shape, index));
                 joint += norm;
-                if (how->norm == MSKP_MAGNITUDE_L2) norm = sqrt(norm);
+                if (how->magnitude == MSKP_MAGNITUDE_L2) norm = sqrt(norm);
                 sum += norm;
                 most = fmax(most, norm);
                 least = fmin(least, norm);
@@ -45,14 +46,14 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
     case MSKP_REDUCE_MIN:
         return least;
     default:
-        return how->norm == MSKP_MAGNITUDE_L1 ? joint : sqrt(joint);
+        return how->magnitude == MSKP_MAGNITUDE_L1 ? joint : sqrt(joint);
     }
 }
 
 /* Sums of roots depend on their order in the last bits; all else is exact. */
 static bool close_enough(const mskp_scoring *how, double got, double expected)
 {
-    bool roots = how->norm == MSKP_MAGNITUDE_L2 &&
+    bool roots = how->magnitude == MSKP_MAGNITUDE_L2 &&
                  (how->reduce == MSKP_REDUCE_SUM || how->reduce == MSKP_REDUCE_MEAN);
     if (got == expected) return true;
     return roots && fabs(got - expected) <= 1e-14 * expected;
@@ -79,7 +80,7 @@ START_TEST(scores_are_sums_over_elements)
         set values = exact_set(&t, t.net);
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         for (int j = 0; j < 4; j++) {
-            mskp_scoring how = {.norm = (mskp_magnitude)rng_below(&t.r, 2),
+            mskp_scoring how = {.magnitude = (mskp_magnitude)rng_below(&t.r, 2),
                                 .reduce = (mskp_reduce)rng_below(&t.r, 5),
                                 .roles = role_sets[rng_below(&t.r, ROLE_SETS)]};
             bool plain = j == 3;
@@ -92,12 +93,12 @@ START_TEST(scores_are_sums_over_elements)
                 if (!tensor_has(&t.model, p, roles, NULL)) views[p].data = NULL;
             mskp_status status =
                 mskp_score(t.graph, plain ? NULL : &how, set_by_id(mskp_graph_counts(t.graph).params, views), scores_of(t.units, scores), &err);
-            REQUIRE(status == MSKP_OK, "norm %d, reduce %d, roles %u: %s", (int)how.norm,
+            REQUIRE(status == MSKP_OK, "norm %d, reduce %d, roles %u: %s", (int)how.magnitude,
                     (int)how.reduce, how.roles, err.text);
             for (uint32_t u = 0; u < t.units; u++) {
                 double expected = brute_score(&t, &how, u);
                 REQUIRE(close_enough(&how, scores[u], expected),
-                        "norm %d, reduce %d, roles %u, unit %u: %.17g, not %.17g", (int)how.norm,
+                        "norm %d, reduce %d, roles %u, unit %u: %.17g, not %.17g", (int)how.magnitude,
                         (int)how.reduce, how.roles, u, scores[u], expected);
                 finite += isfinite(expected) ? 1 : 0;
             }
@@ -183,12 +184,11 @@ START_TEST(options_are_checked)
     trial_begin(&t, test_seed() * 1000000 + 3, NULL, NULL);
     set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F32, VIEW_PACKED);
     set_numbers(&values, t.net);
-    const mskp_scoring wrong[] = {{.norm = (mskp_magnitude)2},
+    const mskp_scoring wrong[] = {{.magnitude = (mskp_magnitude)2},
                                   {.reduce = (mskp_reduce)6},
                                   {.roles = 64},
                                   {.vote_threshold = 0.5},
                                   {.reduce = MSKP_REDUCE_JOINT, .vote_threshold = (double)NAN},
-                                  {.reserved = {0, 0, 0, 1}},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)NAN},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = -1},
                                   {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = (double)INFINITY}};
@@ -382,7 +382,7 @@ START_TEST(long_rows)
                                mskp_param_units(graph, w, 1, NULL, NULL)};
     const mskp_magnitude norm = squared ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1;
     for (uint32_t roles = 1; roles <= 3; roles++) { /* filters, consumers, both */
-        const mskp_scoring how = {.roles = roles, .norm = norm, .reduce = MSKP_REDUCE_JOINT};
+        const mskp_scoring how = {.roles = roles, .magnitude = norm, .reduce = MSKP_REDUCE_JOINT};
         ck_assert_int_eq(mskp_score(graph, &how, set_by_id(1, values), scores_of(OUT + IN, got), NULL), MSKP_OK);
         for (size_t i = 0; i < OUT + IN; i++) {
             const bool is_row = i < OUT;
@@ -422,11 +422,11 @@ START_TEST(channel_numbers_are_reduced)
                 double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
                 size_t seen = 0;
                 for (size_t j = 0; j < n; j++)
-                    for (size_t i = 0; i < given[j].channels; i++)
+                    for (size_t i = 0; i < given[j].n; i++)
                         if (t.model.value[given[j].value.id].unit[i] == u) {
-                            sum += given[j].numbers[i];
-                            most = fmax(most, given[j].numbers[i]);
-                            least = fmin(least, given[j].numbers[i]);
+                            sum += given[j].channel[i];
+                            most = fmax(most, given[j].channel[i]);
+                            least = fmin(least, given[j].channel[i]);
                             seen++;
                         }
                 double expected = reduce == MSKP_REDUCE_SUM    ? sum
@@ -440,15 +440,15 @@ START_TEST(channel_numbers_are_reduced)
         }
         /* Refusals: nothing changes. */
         double *before = arena_copy(&t.mem, scores, t.units, sizeof *scores);
-        double *numbers = arena_copy(&t.mem, given[n - 1].numbers, given[n - 1].channels, 8);
+        double *numbers = arena_copy(&t.mem, given[n - 1].channel, given[n - 1].n, 8);
         mskp_channel_scores last = given[n - 1];
-        numbers[last.channels - 1] = (double)NAN;
-        given[n - 1].numbers = numbers;
+        numbers[last.n - 1] = (double)NAN;
+        given[n - 1].channel = numbers;
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) ==
                     MSKP_ERROR_BAD_NUMBER,
                 "NaN was taken");
         given[n - 1] = last;
-        given[n - 1].channels++;
+        given[n - 1].n++;
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), NULL) !=
                     MSKP_OK,
                 "a wrong number of channels was taken");
@@ -462,7 +462,7 @@ START_TEST(channel_numbers_are_reduced)
                     MSKP_ERROR_BAD_ARGUMENT,
                 "no value was taken");
         given[n - 1] = last;
-        given[n - 1].numbers = NULL;
+        given[n - 1].channel = NULL;
         mskp_error err = {0};
         REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores), &err) ==
                         MSKP_ERROR_BAD_ARGUMENT &&
@@ -499,7 +499,7 @@ START_TEST(threads_do_not_show)
         set_numbers(&values, a.net);
         double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);
         for (int reduce = 0; reduce <= MSKP_REDUCE_VOTE; reduce++) {
-            mskp_scoring how = {.norm = MSKP_MAGNITUDE_L2,
+            mskp_scoring how = {.magnitude = MSKP_MAGNITUDE_L2,
                                 .reduce = (mskp_reduce)reduce,
                                 .roles = MSKP_ROLES_UNIT,
                                 .vote_threshold = reduce == MSKP_REDUCE_VOTE ? 0.5 : 0};

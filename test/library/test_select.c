@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- The rule, literally ---- */
 
@@ -151,7 +152,6 @@ START_TEST(refusals_leave_everything)
     ck_assert_int_eq(mskp_select(t.graph, scores_of(t.units, scores), &good, (mskp_mask){0}, NULL, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.max_params = -1), t.units);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.remove_fraction = 0.5, .reserved = {0, 1}), t.units);
     REFUSED(MSKP_ERROR_NO_SOLUTION, scores, RULE(.max_params = 0.5), t.units);
 
     /* Not a number: either status of the table fits, success does not. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 enum { CLASSES = 10, MOST_UNITS = 1024, MOST_PARAMS = 64, BLOCKS = 3, THREADS = 4 };
 
@@ -125,7 +126,7 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
     static const mskp_reduce reduces[] = {MSKP_REDUCE_SUM, MSKP_REDUCE_MEAN,  MSKP_REDUCE_MAX,
                                           MSKP_REDUCE_MIN, MSKP_REDUCE_JOINT, MSKP_REDUCE_VOTE};
     for (size_t i = 0; i < 12; i++) {
-        const mskp_scoring scoring = {.norm = i < 6 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2,
+        const mskp_scoring scoring = {.magnitude = i < 6 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2,
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = i % 6 == 5 ? 0.25 : 0};
@@ -199,7 +200,7 @@ static void texts(job *j, const double *scores, const uint8_t *keep)
 {
     enum { ROOM = 1 << 18 };
     const size_t units = mskp_graph_counts(j->graph).units;
-    const mskp_report_options report = {.scores = scores};
+    const mskp_report_options report = {.scores = scores_of(units, scores)};
     uint8_t back[MOST_UNITS];
     size_t n = 0;
     char *text = malloc(ROOM);

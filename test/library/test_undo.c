@@ -8,6 +8,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 static const mskp_dtype all_dtypes[] = {MSKP_DTYPE_F32,     MSKP_DTYPE_F64,     MSKP_DTYPE_F16,
                                         MSKP_DTYPE_BF16,    MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2,

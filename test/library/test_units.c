@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Random networks ---- */
 
@@ -123,8 +124,9 @@ START_TEST(tied_weights_tie_their_channels)
     ck_assert_str_eq(info.op, "linear");
     ck_assert_uint_eq(info.pinned, 1);
     ck_assert_uint_eq(info.pinned_by.id, e.id);
-    ck_assert_uint_eq(info.nspatial, 1);
-    ck_assert_uint_eq(info.spatial[0], 5);
+    size_t spatial[MSKP_MAX_SPATIAL];
+    ck_assert_uint_eq(mskp_value_shape(g, e, NULL, spatial), 1);
+    ck_assert_uint_eq(spatial[0], 5);
     ck_assert_uint_eq(mskp_value_find(g, "c").id, c.id);
     ck_assert_uint_eq(mskp_param_find(g, "gamma").id, gamma.id);
     ck_assert_uint_eq(mskp_value_find(g, "gamma").id, 0);
@@ -222,7 +224,9 @@ START_TEST(unknown_operators_are_named)
         ck_assert_uint_eq(info.channels, 6);
         ck_assert_uint_eq(info.pinned, 6);
         ck_assert_uint_eq(info.pinned_by.id, unknown.id);
-        ck_assert_uint_eq(info.spatial[0], 7);
+        size_t spatial[MSKP_MAX_SPATIAL];
+        ck_assert_uint_eq(mskp_value_shape(both[i], unknown, NULL, spatial), 1);
+        ck_assert_uint_eq(spatial[0], 7);
         ck_assert_int_eq(mskp_value_coupling(both[i], b, &info, NULL), MSKP_OK);
         ck_assert_uint_eq(info.pinned, 4);
         ck_assert_uint_eq(info.pinned_by.id, unknown.id); /* not b itself, not the output */
@@ -352,7 +356,6 @@ START_TEST(conv_is_checked)
                   WORDS("layer", "grouping 3"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .output_pad = {1}), MSKP_ERROR_BAD_SHAPE,
                   WORDS("layer", "output_pad is 1"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .reserved = {0, 1}), MSKP_ERROR_BAD_ARGUMENT, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX, 0}), MSKP_ERROR_BAD_SHAPE,
                   WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {SIZE_MAX, 1}), MSKP_ERROR_BAD_SHAPE,
@@ -390,8 +393,6 @@ START_TEST(layers_are_checked)
                   WORDS("bn", "4", "3"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.mean = b.w}), MSKP_ERROR_BAD_SHAPE,
                   WORDS("bn"));
-    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.reserved = {1}}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("bn"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("bn"));
     REFUSED_PLAIN(
         mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)14}),
@@ -418,8 +419,6 @@ START_TEST(layers_are_checked)
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon_outside_root = 2}),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon_outside_root 2"));
-    REFUSED_PLAIN(mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.reserved = {0, 0, 7}}),
-                  MSKP_ERROR_BAD_ARGUMENT, WORDS("act"));
     REFUSED_PLAIN(mskp_activation(b.g, "act", (mskp_value){0}, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("act"));
 #define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
@@ -447,7 +446,6 @@ START_TEST(layers_are_checked)
                   MSKP_ERROR_BAD_SHAPE, WORDS("up"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .stride = {0, 1}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("pool"));
-    REFUSED_PLAIN(POOL(.reserved = {0, 0, 0, 0, 0, 0, 0, 1}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
     REFUSED_PLAIN(POOL(.size = {2, 2, 3}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "3", "axis 2"));
     REFUSED_PLAIN(POOL(.spatial = {2, 2, 5}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "5", "axis 2"));
     REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
@@ -680,8 +678,6 @@ START_TEST(further_operators_are_checked)
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "units is 2"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 2), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "packed is 2"));
-    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .reserved = {1}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("a", "reserved"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .memory = {99}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "99"));
     /* Sizes whose sums and products of rows overflow, some of them to what the weight has. */
@@ -732,8 +728,6 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "bidirectional is 2"));
     REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("r", "state_given is 2"));
-    REFUSED_PLAIN(RECUR(.params = SAME_TWICE, .reserved = {1}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("r", "reserved"));
     REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("r", "99"));
 #define RNN(input, hidden, bias, more) \
@@ -830,14 +824,20 @@ START_TEST(parameters_must_be_bound)
 }
 END_TEST
 
-START_TEST(hosts_are_checked)
+static void release_nothing(void *context, void *memory)
 {
-    mskp_services host = {.reserved = {0, 0, 0, 1}};
+    (void)context;
+    (void)memory;
+}
+
+START_TEST(services_are_checked)
+{
+    mskp_services host = {.release = release_nothing};
     mskp_error err = {0};
     mskp_graph *g = mskp_graph_create(&host);
     ck_assert_uint_eq(mskp_fresh(g, "v", 1, 0, NULL).id, 0);
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_str_eq(err.text, "host: reserved fields must be 0");
+    ck_assert_str_eq(err.text, "services: allocate and release must both be set, or neither");
     mskp_graph_destroy(g);
 }
 END_TEST
@@ -1532,7 +1532,7 @@ int main(void)
     tcase_add_test(tcase, parameters_count_where_they_came_first);
     tcase_add_test(tcase, zero_as_the_host_says);
     tcase_add_test(tcase, zero_of_hidden_units);
-    tcase_add_test(tcase, hosts_are_checked);
+    tcase_add_test(tcase, services_are_checked);
     tcase_add_test(tcase, no_axes_become_none);
     tcase_add_test(tcase, zero_of_operands);
     tcase_add_test(tcase, zero_of_what_a_host_adds_to);

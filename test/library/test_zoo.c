@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /*
  * params, macs   those of torchvision 0.14's modules: their parameters added up, and their

@@ -3,6 +3,7 @@
 #define RANDOM_CALLS_CALLER_H
 
 #include "random_calls.h"
+#include "by_id/by_id.h"
 
 typedef struct user {
     rng *r;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Text ---- */
 
@@ -52,16 +53,16 @@ void call_report(user *u)
 {
     static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    mskp_report_options report = {.scores = rng_chance(u->r, 0.5) ? scores : NULL};
+    mskp_report_options report = {.scores = scores_of(u->n.units, rng_chance(u->r, 0.5) ? scores : NULL)};
     bool good = true;
     for (size_t i = 0; i < u->n.units; i++) {
         const size_t x = rng_below(u->r, 64);
         scores[i] = x < 3 ? odd[x] : (double)x / 7;
-        good = good && (x == 1 || x > 2 || !report.scores);
+        good = good && (x == 1 || x > 2 || !report.scores.unit);
     }
     if (rng_chance(u->r, 0.1)) {
-        spoil(u->r, report.reserved, sizeof report.reserved);
-        good = false; /* or as it was */
+        report.scores.n = wrong_or(u, u->n.units);
+        good = good && (!report.scores.unit || report.scores.n == u->n.units);
     }
     try_report(u, rng_chance(u->r, 0.7) ? u->keep : NULL, &report, good);
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 enum { MOST_VALUES = 48 };
 
@@ -429,7 +430,6 @@ static void call_recurrent(caller *c)
     }
     /* Not the number of layers: there are no more in p. */
     if (c->wrong && rng_chance(c->r, 0.5)) d.kind = (mskp_recurrent_kind)absurd(c->r);
-    if (c->wrong && rng_chance(c->r, 0.5)) spoil(c->r, d.reserved, sizeof d.reserved);
     d.params = c->wrong && rng_chance(c->r, 0.1) ? NULL : p;
     made(c, mskp_recurrent(c->g, c->called, in, there(c, &d)));
 }
@@ -537,7 +537,7 @@ static void attach_all(caller *c)
 static void spoil_host(rng *r, mskp_services *host)
 {
     if (rng_chance(r, 0.5))
-        host->reserved[rng_below(r, 4)] = absurd(r);
+        host->release = NULL;
     else
         host->allocate = NULL;
 }

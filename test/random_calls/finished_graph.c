@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 enum { MOST_ELEMENTS = 512 };
 
@@ -298,7 +299,7 @@ static bool has_role(const user *u, size_t unit, uint32_t roles)
 
 static void call_score(user *u)
 {
-    mskp_scoring s = {.norm = (mskp_magnitude)rng_below(u->r, 2),
+    mskp_scoring s = {.magnitude = (mskp_magnitude)rng_below(u->r, 2),
                       .reduce = (mskp_reduce)rng_below(u->r, 6),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
@@ -373,8 +374,7 @@ static mskp_rule any_rule(user *u, const uint8_t *locked)
     rule.max_family_fraction = fraction(u);
     rule.min_channels = rng_below(u->r, 3);
     if (rng_chance(u->r, 0.2)) rule.round_to = wrong_or(u, 5);
-    if (rng_chance(u->r, 0.1)) spoil(u->r, rule.reserved, sizeof rule.reserved);
-    if (rng_chance(u->r, 0.3)) rule.locked = locked;
+    if (rng_chance(u->r, 0.3)) rule.locked = mask_of(wrong_or(u, u->n.units), locked);
     return rule;
 }
 
@@ -387,7 +387,7 @@ static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s
     for (size_t i = 0; i < u->n.units; i++) {
         removed += !keep[i];
         REQUIRE(keep[i] <= 1, "keep %d", keep[i]);
-        REQUIRE(keep[i] || (!isinf(scores[i]) && !(rule->locked && rule->locked[i])),
+        REQUIRE(keep[i] || (!isinf(scores[i]) && !(rule->locked.unit && rule->locked.unit[i])),
                 "unit %zu left", i);
     }
     REQUIRE(removed == s->removed, "%zu removed, %zu said", removed, s->removed);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 typedef union block {
     size_t bytes;

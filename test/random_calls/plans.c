@@ -2,6 +2,7 @@
 #include "caller.h"
 
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* ---- Maps ---- */
 

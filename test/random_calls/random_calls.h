@@ -6,6 +6,7 @@
 #define RANDOM_CALLS_RANDOM_CALLS_H
 
 #include "interpreter/trial.h"
+#include "by_id/by_id.h"
 
 /* A host's memory with an end, in which one allocation may fail. */
 typedef struct purse {

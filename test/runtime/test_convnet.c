@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "by_id/by_id.h"
 
 static const bool exact = sizeof(cn_real) == sizeof(double);
 

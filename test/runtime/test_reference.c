@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 static const char *shared, *cifar;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "by_id/by_id.h"
 
 static char path[64];
 

@@ -1,4 +1,5 @@
 #include "small_network.h"
+#include "by_id/by_id.h"
 
 static mskp_param weight(mskp_graph *g, const char *name, size_t out, size_t in, size_t kernel)
 {

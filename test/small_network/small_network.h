@@ -6,7 +6,7 @@
 #ifndef SMALL_NETWORK_SMALL_NETWORK_H
 #define SMALL_NETWORK_SMALL_NETWORK_H
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 typedef enum little_change {
     LITTLE_PLAIN,

@@ -1,6 +1,7 @@
 /* Made by make-values with PyTorch 1.13.0. */
 /* clang-format off */
 #include "values.h"
+#include "by_id/by_id.h"
 
 const double torch_x[TORCH_POINTS] = {-100000.0, -1000.0, -700.0, -100.0, -37.5, -20.0, -8.0, -5.5,
     -4.25, -3.0009765625, -3.0, -2.9990234375, -2.5, -2.0, -1.75, -1.3, -1.0009765625, -1.0,

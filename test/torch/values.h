@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 enum { TORCH_POINTS = 52, TORCH_CURVES = 29, TORCH_IMAGES = 27 };
 

@@ -3,6 +3,7 @@
  * ECCV 2018.
  */
 #include "zoo/layers.h"
+#include "by_id/by_id.h"
 
 /* Norm and activation come before the convolution here. */
 static map norm_conv(net *n, const char *norm, const char *name, map x, shape s)

@@ -9,6 +9,7 @@
 #include "zoo/zoo.h"
 
 #include <stdbool.h>
+#include "by_id/by_id.h"
 
 typedef struct net {
     mskp_graph *graph;

@@ -3,6 +3,7 @@
  * EfficientNet: Tan, Le, ICML 2019.
  */
 #include "zoo/layers.h"
+#include "by_id/by_id.h"
 
 typedef struct inverted {
     size_t kernel, expanded, out, stride;

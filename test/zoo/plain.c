@@ -3,6 +3,7 @@
  * U-Net: Ronneberger et al., MICCAI 2015.
  */
 #include "zoo/layers.h"
+#include "by_id/by_id.h"
 
 /* Configuration D; 0: max pooling. */
 void zoo_vgg16(net *n, int unused)

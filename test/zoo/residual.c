@@ -3,6 +3,7 @@
  * and most others. ResNeXt: Xie et al., CVPR 2017. RegNet: Radosavovic et al., CVPR 2020.
  */
 #include "zoo/layers.h"
+#include "by_id/by_id.h"
 
 /* The shortcut: a projection where the sizes differ. */
 static map shortcut(net *n, map x, size_t out, size_t stride)

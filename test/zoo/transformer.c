@@ -3,6 +3,7 @@
  * the residual stream; they pin it, or accept that their statistics change.
  */
 #include "zoo/layers.h"
+#include "by_id/by_id.h"
 
 static map mlp(net *n, map x, size_t hidden)
 {

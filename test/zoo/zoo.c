@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "by_id/by_id.h"
 
 /* X(name, function, option) */
 #define NETWORKS(X)                                                   \

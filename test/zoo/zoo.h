@@ -10,7 +10,7 @@
 #ifndef MSKP_TEST_ZOO_H
 #define MSKP_TEST_ZOO_H
 
-#include "mskp.h"
+#include "by_id/by_id.h"
 
 /* The networks; NULL ends the list. */
 extern const char *const zoo_names[];
