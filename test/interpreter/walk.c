@@ -1,9 +1,9 @@
 /* mskp_select by the header's words, followed literally and slowly: everything is counted anew at each block. */
 #include "walk.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- The rule, literally ---- */
 
@@ -206,7 +206,8 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     walk_begin(&w, &t->model, scores, rule);
     const bool reached = walk_down(&w);
     memset(keep, 0xEE, t->units);
-    mskp_status status = mskp_select(t->graph, scores_of(t->units, scores), rule, mask_of(t->units, keep), sp, &err);
+    mskp_status status =
+        mskp_select(t->graph, scores_of(t->units, scores), rule, mask_of(t->units, keep), sp, &err);
     if (reached) {
         REQUIRE(status == MSKP_OK, "%s", err.text);
         for (size_t u = 0; u < t->units; u++)

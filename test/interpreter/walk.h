@@ -2,8 +2,8 @@
 #ifndef INTERPRETER_WALK_H
 #define INTERPRETER_WALK_H
 
-#include "trial.h"
 #include "by_id/by_id.h"
+#include "trial.h"
 
 double *random_scores(trial *t);
 mskp_rule random_rule(trial *t);

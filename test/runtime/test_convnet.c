@@ -2,6 +2,7 @@
  * optimizer, data, learning. */
 #include "convnet.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 static const bool exact = sizeof(cn_real) == sizeof(double);
 
