@@ -28,7 +28,7 @@ static char *text_of(const mskp_graph *g, mskp_mask keep, const mskp_report_opti
                     : mskp_mask_write(g, keep, capacity, text, &length, err);
         if (status) return free(text), NULL;
         if (call == 0 && !(text = malloc(capacity = length + 1)))
-            return snprintf(err->text, sizeof err->text, "no memory"), NULL;
+            return *err = (mskp_error){MSKP_ERROR_NO_MEMORY, "no memory for a text"}, NULL;
     }
     return text;
 }
