@@ -1,14 +1,15 @@
 /*
- * Penalties under Adam, which divides each gradient by its own size: a gradient of L1 is rescaled
- * with it, and the weights never reach 0. Four ways to train the same scales, of which the first
- * half are to be removed. The task pulls each scale to a target, loss = sum (scale - target)^2 / 2.
+ * Penalties under Adam, which divides each gradient by its own size, so that the gradient of a
+ * penalty does not bring weights to 0. Eight scales are trained in four ways, and half of them are
+ * to be removed. The task pulls each scale to a target: loss = sum (scale - target)^2 / 2.
  *
- *     gradient   mskp_penalty_gradient before Adam's step: the scales only swing around 0
- *     smooth     the same with MSKP_PENALTY_SMOOTH_L1: they come to rest, near 0
- *     prox       mskp_penalty_prox after the step: they become exactly 0, and stay there
- *     deadline   mskp_penalty_deadline after the step: they are exactly 0 after the last step
+ *     gradient   mskp_penalty_gradient before Adam's step: the scales swing around 0
+ *     smooth     the same with MSKP_PENALTY_SMOOTH_L1: the scales come to rest near 0
+ *     prox       mskp_penalty_prox after the step: the scales become exactly 0 and stay 0
+ *     deadline   mskp_penalty_deadline after the step: the last step makes the scales exactly 0
  *
- * At the end, Adam's two moments and a moving average are cut together with the values.
+ * At the end, Adam's two moments and a moving average are cut together with the values. Trainers
+ * whose scales lie in one array need no graph for a penalty: the functions for bare arrays do it.
  */
 #include <math.h>
 #include <mskp.h>
@@ -100,10 +101,9 @@ int main(void)
     mskp_l1_prox_f32(UNITS, w, stays, 0.25f);
     mskp_l1_prox_f64(UNITS, w64, stays, 0.25);
     for (size_t u = 0; u < UNITS; u++)
-        if (memcmp(&w[u], &scale[u], sizeof *w) || fabs(w64[u] - w[u]) > 0 ||
+        if (fabsf(w[u] - scale[u]) > 0 || fabs(w64[u] - scale[u]) > 0 ||
             fabs(slope64[u] - slope[u]) > 0)
-            wrong = 1,
-            fprintf(stderr, "adam: bare arrays disagree with the graph for unit %zu\n", u);
+            wrong = 1, fprintf(stderr, "adam: the bare arrays differ for unit %zu\n", u);
 
     if (mskp_plan_create(g, keep, &plan, NULL, &err) || mskp_plan_cut(plan, 4, moves, &err))
         goto failed;

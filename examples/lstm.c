@@ -25,7 +25,7 @@ static float sigmoid(float x)
 /* Runs the network of `hidden` units over a signal, and returns its outputs at the last step. */
 static void run(size_t hidden, float *out)
 {
-    float h[HIDDEN] = {0}, cell[HIDDEN] = {0}, gate[4 * HIDDEN];
+    float h[HIDDEN] = {0}, cell[HIDDEN] = {0}, gate[4 * HIDDEN] = {0};
     for (int step = 0; step < STEPS; step++) {
         for (size_t k = 0; k < 4 * hidden; k++) {
             gate[k] = number[BIAS][k];
