@@ -61,7 +61,7 @@ int main(void)
     for (size_t i = 0; i < SETS * PARAMS; i++)
         view[i / PARAMS][i % PARAMS].data = number[i / PARAMS][i % PARAMS];
 
-    /* Two rounds. The second one could be another process, which would read the text from a file. */
+    /* Two rounds. The second round could be another process that reads the text from a file. */
     if (mskp_graph_finish(g, &err) || mskp_score(g, &filters, twice, scores, &err) ||
         mskp_select(g, scores, &quarter, keep, NULL, &err) ||
         !(text = text_of(g, keep, NULL, &err)) ||

@@ -78,8 +78,9 @@ int main(void)
     mskp_plan *plan = NULL;
     mskp_graph *small = NULL, *g = mskp_graph_create(NULL);
     mskp_error err = {0};
-    int wrong = 0;
+    int wrong = mskp_version() != MSKP_VERSION;
 
+    if (wrong) fprintf(stderr, "resnet_block: the library has another version than its header\n");
     mskp_value v[2] = {mskp_input(g, "image", 3, 1, (size_t[]){LENGTH})};
     v[0] = mskp_activation(g, "relu0", describe(g, 0, v[0], 3, WIDTH), &relu);
     v[1] = mskp_activation(g, "relu1", describe(g, 1, v[0], WIDTH, WIDTH), &relu);
@@ -88,7 +89,6 @@ int main(void)
     v[0] = describe(g, 3, mskp_activation(g, "relu2", v[0], &relu), WIDTH, 1);
     mskp_output(g, mskp_activation(g, "relu3", v[0], &relu));
     if (mskp_graph_finish(g, &err)) goto failed; /* reports also what failed above */
-
     for (size_t i = 0; i < PARAMS * ROOM; i++)
         number[VALUES][i] = 0.5f + 0.4f * sinf((float)(i * i % 1009));
     if (mskp_measure(g, (mskp_mask){0}, &dense, NULL, &err)) goto failed;
