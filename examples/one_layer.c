@@ -2,8 +2,8 @@
  * The smallest trainer: one hidden layer in bare arrays, sum_j out[j] relu(scale[j] (in[j] . x)),
  * which learns |x0 - x1| + |x2|. mskp marks half of its channels, an L1 penalty moves their scales
  * to 0, and surgery removes them. Three kinds of calls describe the network: mskp_fresh makes
- * channels, mskp_parameter names an array, and mskp_bind connects an axis to the channels. Networks
- * of common operators need none of them but mskp_parameter: resnet_block.c comes next.
+ * channels, mskp_parameter names an array, and mskp_bind connects an axis of it to the channels. A
+ * network of common operators needs none of these but mskp_parameter, as resnet_block.c shows.
  */
 #include <math.h>
 #include <mskp.h>

@@ -3,8 +3,8 @@
  *
  *     y[o] = slope * sum_k mix[o][k] (left[k] . x) (right[k] . reverse(x))
  *
- * What can shrink: the channels x that it reads, its ranks k and its outputs o. The network is h =
- * relu(first x), y = bilinear(h). Half of the units are set to zero and cut, and the network still
+ * The channels x that it reads, its ranks k and its outputs o can shrink. The network is
+ * h = relu(first x), y = bilinear(h). Half of the units are set to zero and cut, and the network still
  * computes the same. Two further primitives, mskp_tie and mskp_pin, only restrict what may leave.
  */
 #include <math.h>
