@@ -18,13 +18,17 @@ static void take_widths(size_t count, cn_layer *layers, const cn_layer *wanted)
     }
 }
 
-/* The parameters' memory stays where it is, so nothing may outgrow it. */
-static bool fits(const cn_net *net, const cn_param *small, cn_error *err)
+/* The parameters' memory stays where it is, so nothing may outgrow it; nor do the classes change. */
+static bool fits(const cn_net *net, const cn_net *small, cn_error *err)
 {
+    const cn_layer *last = &small->layers[small->layer_count - 1];
+    if (last->channels != net->classes)
+        return cn_fail(err, "%s: %zu channels instead of %zu classes", last->name, last->channels,
+                       net->classes);
     for (size_t i = 0; i < net->param_count; i++)
-        if (small[i].count > net->params[i].count)
-            return cn_fail(err, "%s: %zu numbers do not fit where %zu were", small[i].name,
-                           small[i].count, net->params[i].count);
+        if (small->params[i].count > net->params[i].count)
+            return cn_fail(err, "%s: %zu numbers do not fit where %zu were", small->params[i].name,
+                           small->params[i].count, net->params[i].count);
     return true;
 }
 
@@ -44,7 +48,7 @@ bool cn_resize(cn_net *net, const cn_layer *layers, bool (*cut)(void *context, c
     take_widths(small.layer_count, small.layers, layers);
     if (!cn_infer(small.layer_count, small.layers, err)) goto failed;
     cn_list_params(small.layer_count, small.layers, small.params);
-    if (!fits(net, small.params, err)) goto failed;
+    if (!fits(net, &small, err)) goto failed;
     small.engine = cn_engine_create(&small, err);
     if (!small.engine || !cut(context, err)) goto failed;
 

@@ -107,8 +107,8 @@ mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
 {
     mskp_constants *c = NULL;
     walker w;
-    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
-    if (!status) status = MSKPI_GIVEN(err, keep.unit, constants);
+    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
+    if (!status) status = MSKPI_GIVEN(err, constants);
     if (!status && desc) status = check_desc(desc, err);
     if (!status) status = mskpi_check_set(values, "values", graph->nparams, err);
     if (!status) status = new_constants(graph, keep.unit, desc, &c, err);
@@ -266,20 +266,13 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
     return MSKP_OK;
 }
 
-/* out[u] <- 1 or 0, if the mask is asked for. */
-static mskp_status check_mask(const mskp_constants *c, const char *name, mskp_mask mask,
-                              mskp_error *err)
-{
-    return mask.unit ? mskpi_check_units(c->graph, name, mask.n, err) : MSKP_OK;
-}
-
 mskp_status mskp_constants_masks(const mskp_constants *constants, mskp_mask selected,
                                  mskp_mask carriers, mskp_mask kept, mskp_error *err)
 {
     mskp_status status = MSKPI_GIVEN(err, constants);
-    if (!status) status = check_mask(constants, "selected", selected, err);
-    if (!status) status = check_mask(constants, "carriers", carriers, err);
-    if (!status) status = check_mask(constants, "kept", kept, err);
+    if (!status) status = mskpi_check_optional_mask(constants->graph, "selected", selected, err);
+    if (!status) status = mskpi_check_optional_mask(constants->graph, "carriers", carriers, err);
+    if (!status) status = mskpi_check_optional_mask(constants->graph, "kept", kept, err);
     if (status) return status;
     for (size_t u = 0; u < constants->graph->u->n; u++) {
         if (selected.unit) selected.unit[u] = constants->keep[u];

@@ -160,11 +160,10 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
         } else if (mskpi_window(v.spatial[d], desc->pad_before[d], desc->pad_after[d], size, 1,
                                 desc->stride[d] ? desc->stride[d] : size, desc->ceil_mode != 0,
                                 &spatial[d])) {
-            mskpi_graph_fail(
-                graph, MSKP_ERROR_BAD_SHAPE,
-                "%s: window %zu does not fit on spatial axis %u of length %zu with "
-                "pads %zu and %zu",
-                shown, size, d, v.spatial[d], desc->pad_before[d], desc->pad_after[d]);
+            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
+                             "%s: window %zu does not fit on spatial axis %u of length %zu with "
+                             "pads %zu and %zu",
+                             shown, size, d, v.spatial[d], desc->pad_before[d], desc->pad_after[d]);
             return NO_VALUE;
         }
     }

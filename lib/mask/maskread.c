@@ -401,8 +401,8 @@ static size_t longest_list(const unit_table *u)
 mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *text, mskp_mask keep,
                            mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
-    if (!status) status = MSKPI_GIVEN(err, text, keep.unit);
+    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
+    if (!status) status = MSKPI_GIVEN(err, text);
     if (status) return status;
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
     r.keep = mskpi_alloc(&graph->host, keep.n, 1);

@@ -124,8 +124,8 @@ static void put_mask(text_writer *w, const void *what)
 mskp_status mskp_mask_write(const mskp_graph *graph, mskp_mask keep, size_t capacity, char *text,
                             size_t *length, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
-    if (!status) status = MSKPI_GIVEN(err, keep.unit, length);
+    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
+    if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
     mask m = {.graph = graph, .keep = keep.unit};
     mskpi_fingerprint_text(mskp_fingerprint(graph), m.fingerprint);
@@ -137,16 +137,18 @@ mskp_status mskp_mask_write(const mskp_graph *graph, mskp_mask keep, size_t capa
 mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep, mskp_mask small_keep,
                               mskp_mask both, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(first, "keep", keep.n, err);
+    mskp_status status = mskpi_check_mask(first, "keep", keep, err);
     size_t left = 0;
-    if (!status) status = MSKPI_GIVEN(err, keep.unit, small_keep.unit, both.unit);
+    if (!status && !small_keep.unit)
+        status = mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "small_keep is NULL");
+    if (!status) status = mskpi_check_mask(first, "both", both, err);
     if (status) return status;
     for (size_t u = 0; u < keep.n; u++) left += keep.unit[u] != 0;
     if (small_keep.n != left)
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
-                          "small_keep.unit has %zu keep.n, keep.unit keeps %zu of %zu",
-                          small_keep.n, left, keep.n);
-    /* From the end: what is still to be read of both.unit masks lies below what is written. */
+                          "small_keep has %zu units, keep keeps %zu of %zu", small_keep.n, left,
+                          keep.n);
+    /* From the end: what is still to be read of both masks lies below what is written. */
     for (size_t u = keep.n; u-- > 0;) both.unit[u] = keep.unit[u] && small_keep.unit[--left];
     return MSKP_OK;
 }

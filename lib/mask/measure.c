@@ -32,8 +32,7 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
 mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *total,
                          mskp_cost *per_value, mskp_error *err)
 {
-    const mskp_status status = mskpi_check_units(
-        graph, "keep", keep.unit || !graph || !graph->finished ? keep.n : graph->u->n, err);
+    const mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     if (status) return status;
     size_t *length = mskpi_alloc(&graph->host, graph->u->nlists, sizeof *length);
     if (!length)

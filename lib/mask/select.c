@@ -343,10 +343,9 @@ static void report(const walk *w, mskp_selection *selection)
 static mskp_status check_call(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
                               mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
-    if (!status) status = MSKPI_GIVEN(err, scores.unit, rule);
-    if (!status && rule->locked.unit)
-        status = mskpi_check_units(graph, "rule: locked", rule->locked.n, err);
+    mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
+    if (!status) status = MSKPI_GIVEN(err, rule);
+    if (!status) status = mskpi_check_optional_mask(graph, "rule: locked", rule->locked, err);
     if (!status) status = check_rule(rule, err);
     if (!status) status = check_scores(scores.n, scores.unit, err);
     return status;
@@ -371,8 +370,7 @@ mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_
                         mskp_mask keep, mskp_selection *selection, mskp_error *err)
 {
     mskp_status status = check_call(graph, scores, rule, err);
-    if (!status) status = MSKPI_GIVEN(err, keep.unit);
-    if (!status) status = mskpi_check_units(graph, "keep", keep.n, err);
+    if (!status) status = mskpi_check_mask(graph, "keep", keep, err);
     if (status) return status;
     walk w = new_walk(graph, scores, rule);
     if (start(&w)) {

@@ -243,10 +243,10 @@ static mskp_status check_said(const job *j, mskp_error *err)
     return status;
 }
 
-static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_error *err)
+static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
 {
     char room[32], name[NAME_ROOM];
-    mskp_status status = mskpi_check_units(j->graph, "keep", units, err);
+    mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
     if (status) return status;
     if (given) j->how = *given;
     const mskp_penalty *p = &j->how;
@@ -271,7 +271,7 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
     if (!status && j->kind == GRADIENT)
         status = mskpi_check_set(j->gradients, "gradients", network, err);
     if (status) return status;
-    for (size_t u = 0; weighs && p->unit_weight && u < units; u++)
+    for (size_t u = 0; weighs && p->unit_weight && u < j->graph->u->n; u++)
         if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu] is %s, not 0 or more", u,
@@ -303,9 +303,9 @@ static mskp_status check(job *j, size_t units, const mskp_penalty *given, mskp_e
 }
 
 /* The work is divided by parameter. A sum has one order: the parameters'. */
-static mskp_status run(job *j, size_t units, const mskp_penalty *penalty, mskp_error *err)
+static mskp_status run(job *j, mskp_mask keep, const mskp_penalty *penalty, mskp_error *err)
 {
-    const mskp_status status = check(j, units, penalty, err);
+    const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
     if (j->kind != VALUE)
         mskpi_parallel(&j->graph->host, j->graph->nparams, sweep_param, j);
@@ -324,14 +324,14 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
              .amount = strength,
              .values = values,
              .gradients = gradients};
-    return run(&j, keep.n, penalty, err);
+    return run(&j, keep, penalty, err);
 }
 
 mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
                               double step, mskp_tensors values, mskp_error *err)
 {
     job j = {.graph = graph, .keep = keep.unit, .kind = SHRINK, .amount = step, .values = values};
-    return run(&j, keep.n, penalty, err);
+    return run(&j, keep, penalty, err);
 }
 
 mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
@@ -344,7 +344,7 @@ mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
              .kind = DEADLINE,
              .amount = left / (left + 1),
              .values = values};
-    return run(&j, keep.n, penalty, err);
+    return run(&j, keep, penalty, err);
 }
 
 mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
@@ -358,7 +358,7 @@ mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep, const ms
 {
     job j = {.graph = graph, .keep = keep.unit, .kind = VALUE, .values = values};
     mskp_status status = MSKPI_GIVEN(err, result);
-    if (!status) status = run(&j, keep.n, penalty, err);
+    if (!status) status = run(&j, keep, penalty, err);
     if (!status) *result = j.sum;
     return status;
 }

@@ -198,8 +198,7 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
                        mskp_scores scores, mskp_error *err)
 {
     scoring job = {.graph = graph};
-    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
-    if (!status) status = MSKPI_GIVEN(err, scores.unit);
+    mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status) status = mskpi_check_set(values, "values", graph->nparams, err);
     if (status) return status;
     if (given) job.how = *given;
@@ -212,7 +211,7 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
     job.scores = mskpi_alloc(&graph->host, scores.n, sizeof *job.scores);
     job.vote = vote;
     if (!vote || !job.scores)
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu scores.n",
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     if (!status && job.how.reduce == MSKP_REDUCE_VOTE && count_votes(&job, vote))
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
@@ -233,8 +232,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
                                 mskp_reduce reduce, mskp_scores scores, mskp_error *err)
 {
     char room[NAME_ROOM];
-    mskp_status status = mskpi_check_units(graph, "scores", scores.n, err);
-    if (!status) status = MSKPI_GIVEN(err, scores.unit);
+    mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
     if ((unsigned)reduce > MSKP_REDUCE_MIN)
@@ -266,7 +264,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
     uint8_t *endless = mskpi_alloc(&graph->host, scores.n, sizeof *endless);
     double *reduced = mskpi_alloc(&graph->host, scores.n, sizeof *reduced);
     if (!seen || !endless || !reduced)
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu scores.n",
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     for (size_t k = 0; !status && k < n; k++) {
         size_t channels;

@@ -60,13 +60,12 @@ static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *le
 mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan **out,
                              mskp_graph **small, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "keep", keep.n, err);
+    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
     mskp_plan *plan;
     mskp_graph *made = NULL;
     size_t *length;
     if (status) return status;
-    if (!keep.unit || !out)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", keep.unit ? "plan" : "keep");
+    if (!out) return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "plan is NULL");
     const mskp_services *host = &graph->host;
     plan = mskpi_alloc(host, 1, sizeof *plan);
     length = mskpi_alloc(host, graph->u->nlists, sizeof *length);

@@ -328,8 +328,7 @@ mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
                              const mskp_report_options *options, size_t capacity, char *text,
                              size_t *length, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(
-        graph, "keep", keep.unit || !graph || !graph->finished ? keep.n : graph->u->n, err);
+    mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
     if (options && (status = check_options(graph, keep.unit, options, err))) return status;

@@ -29,6 +29,33 @@ mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t
     return MSKP_OK;
 }
 
+static mskp_status check_array(const mskp_graph *graph, const char *name, const void *array,
+                               size_t n, mskp_error *err)
+{
+    if (graph && graph->finished && !array)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", name);
+    return mskpi_check_units(graph, name, n, err);
+}
+
+mskp_status mskpi_check_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
+                             mskp_error *err)
+{
+    return check_array(graph, name, mask.unit, mask.n, err);
+}
+
+mskp_status mskpi_check_scores(const mskp_graph *graph, const char *name, mskp_scores scores,
+                               mskp_error *err)
+{
+    return check_array(graph, name, scores.unit, scores.n, err);
+}
+
+mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
+                                      mskp_error *err)
+{
+    if (graph && graph->finished && !mask.unit) return MSKP_OK;
+    return mskpi_check_units(graph, name, mask.n, err);
+}
+
 uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
 {
     const unit_table *u = graph->u;
@@ -108,10 +135,10 @@ const uint32_t *mskp_family_units(const mskp_graph *graph, size_t family, size_t
     return graph->u->family_units + first;
 }
 
-mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value handle, mskp_coupling *info,
+mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value handle, mskp_coupling *coupling,
                                 mskp_error *err)
 {
-    const mskp_status status = MSKPI_GIVEN(err, graph, info);
+    const mskp_status status = MSKPI_GIVEN(err, graph, coupling);
     if (status) return status;
     if (!graph->finished) return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "the graph is not finished");
     if (!handle.id || handle.id > graph->nvalues)
@@ -119,23 +146,22 @@ mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value handle, mskp
                           handle.id, graph->nvalues);
     const graph_value *v = &graph->values[handle.id];
     const freedom *f = &graph->u->freedom[handle.id];
-    *info = (mskp_coupling){.name = mskpi_value_name(graph, handle.id),
-                            .op = v->op ? v->op : graph->text + v->own_op,
-                            .channels = v->view.n,
-                            .units = f->units,
-                            .pinned = f->pinned,
-                            .tied_by = {f->tied_by},
-                            .tied = f->tied,
-                            .pinned_by = {f->pinned_by},
-                            .inexact = f->inexact,
-                            .inexact_by = {f->inexact_by}};
+    *coupling = (mskp_coupling){.name = mskpi_value_name(graph, handle.id),
+                                .op = v->op ? v->op : graph->text + v->own_op,
+                                .channels = v->view.n,
+                                .units = f->units,
+                                .pinned = f->pinned,
+                                .tied_by = {f->tied_by},
+                                .tied = f->tied,
+                                .pinned_by = {f->pinned_by},
+                                .inexact = f->inexact,
+                                .inexact_by = {f->inexact_by}};
     return MSKP_OK;
 }
 
 mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, mskp_mask exact, mskp_error *err)
 {
-    mskp_status status = mskpi_check_units(graph, "exact", exact.n, err);
-    if (!status) status = MSKPI_GIVEN(err, exact.unit);
+    mskp_status status = mskpi_check_mask(graph, "exact", exact, err);
     if (!status) status = mskpi_check_roles(err, "roles", roles);
     if (status) return status;
     for (size_t u = 0; u < exact.n; u++) exact.unit[u] = graph->u->exact[u] >> roles & 1;

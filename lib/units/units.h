@@ -66,6 +66,14 @@ mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
 /* Is graph finished, and are there so many units? array: what has so many, for the sentence. */
 mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t units,
                               mskp_error *err);
+/* The same for a mask and for scores, which must not be NULL either. */
+mskp_status mskpi_check_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
+                             mskp_error *err);
+mskp_status mskpi_check_scores(const mskp_graph *graph, const char *name, mskp_scores scores,
+                               mskp_error *err);
+/* The same for a mask that may be {0, NULL}. */
+mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
+                                      mskp_error *err);
 
 /* Does this entry of a list of units stay? keep NULL: all do. */
 static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)

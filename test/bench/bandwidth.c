@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "interpreter/base.h"
 #include "by_id/by_id.h"
+#include "interpreter/base.h"
 #include "timing.h"
 #include "zoo/zoo.h"
 
@@ -246,10 +246,13 @@ static void work(bench *b, int which)
     case SCORE_L1:
     case SCORE_L2:
         scoring.norm = which == SCORE_L1 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2;
-        need(b, mskp_score(b->graph, &scoring, set_by_id(b->params, b->set[0]), scores_of(b->units, b->scores), &b->err));
+        need(b, mskp_score(b->graph, &scoring, set_by_id(b->params, b->set[0]),
+                           scores_of(b->units, b->scores), &b->err));
         return;
     case PENALTY:
-        need(b, mskp_penalty_gradient(b->graph, mask_of(b->units, b->keep), &penalty, 1e-4, set_by_id(b->params, b->set[0]), set_by_id(b->params, b->to[0]), &b->err));
+        need(b, mskp_penalty_gradient(b->graph, mask_of(b->units, b->keep), &penalty, 1e-4,
+                                      set_by_id(b->params, b->set[0]),
+                                      set_by_id(b->params, b->to[0]), &b->err));
         return;
     default:
         return;

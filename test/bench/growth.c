@@ -72,7 +72,8 @@ static mskp_value norm(builder *b, mskp_value in)
 
 static mskp_value relu(builder *b, mskp_value in)
 {
-    return mskp_activation(b->graph, NULL, in, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
+    return mskp_activation(b->graph, NULL, in,
+                           &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
 }
 
 static mskp_value layer(builder *b, mskp_value in, size_t width)
@@ -279,13 +280,15 @@ static int stages(run *r, mskp_graph *g, size_t n, size_t round, result *out, ms
         make_up(scores, n);
         rule = (mskp_rule){.remove_fraction = 0.5};
         stage_begins(r);
-        failed = mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
+        failed =
+            mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
         stage_ends(r, SELECT_FRACTION, round, out);
     }
     if (!failed) {
         rule = (mskp_rule){.max_macs = 0.5 * full.macs};
         stage_begins(r);
-        failed = mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
+        failed =
+            mskp_select(g, scores_of(n, scores), &rule, mask_of(n, keep), NULL, err) != MSKP_OK;
         stage_ends(r, SELECT_MACS, round, out);
     }
     if (!failed) {

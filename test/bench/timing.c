@@ -1,9 +1,9 @@
 #define _POSIX_C_SOURCE 200809L
 #include "timing.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <time.h>
-#include "by_id/by_id.h"
 
 static double seconds(clockid_t clock)
 {

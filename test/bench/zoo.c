@@ -21,8 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "interpreter/base.h"
 #include "by_id/by_id.h"
+#include "interpreter/base.h"
 #include "timing.h"
 #include "zoo/zoo.h"
 
@@ -148,14 +148,16 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
     mskp_graph *small;
 
     double start = timing_cpu();
-    mskp_status status =
-        mskp_score(graph, &scoring, set_by_id(counts.params, values), scores_of(counts.units, scores), err);
+    mskp_status status = mskp_score(graph, &scoring, set_by_id(counts.params, values),
+                                    scores_of(counts.units, scores), err);
     if (status) return status;
     normalize(graph, counts, scores);
     seconds[SCORE] = timing_cpu() - start;
 
     start = timing_cpu();
-    status = mskp_select(graph, scores_of(counts.units, scores), &(mskp_rule){.remove_fraction = FRACTION}, mask_of(counts.units, keep), &selection, err);
+    status = mskp_select(graph, scores_of(counts.units, scores),
+                         &(mskp_rule){.remove_fraction = FRACTION}, mask_of(counts.units, keep),
+                         &selection, err);
     if (status) return status;
     seconds[SELECT] = timing_cpu() - start;
 

@@ -1,10 +1,10 @@
 #include "bridges/laws.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- elements of a view, one by one ---- */
 

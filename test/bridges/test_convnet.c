@@ -2,13 +2,13 @@
  * network that was there. */
 #include "mskp_convnet.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 enum { N = 5 };
 
@@ -156,7 +156,9 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     cn_real logits[N * 10];
     ck_assert(scores && keep);
     for (size_t u = 0; u < units; u++) scores[u] = cn_random_unit(&random);
-    ck_assert_msg(mskp_select(graph, scores_of(units, scores), &(mskp_rule){.remove_fraction = fraction}, mask_of(units, keep), NULL, &error) == MSKP_OK,
+    ck_assert_msg(mskp_select(graph, scores_of(units, scores),
+                              &(mskp_rule){.remove_fraction = fraction}, mask_of(units, keep), NULL,
+                              &error) == MSKP_OK,
                   "%s", error.text);
     silence(net, graph, units, keep);
     for (size_t i = 0; i < net->param_count; i++)
@@ -165,8 +167,8 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     random_images(&random, images);
     memcpy(logits, cn_forward(net, N, images, false), sizeof logits);
 
-    ck_assert_msg(mskp_plan_create(graph, mask_of(units, keep), &plan, &small, &error) == MSKP_OK, "%s",
-                  error.text);
+    ck_assert_msg(mskp_plan_create(graph, mask_of(units, keep), &plan, &small, &error) == MSKP_OK,
+                  "%s", error.text);
     ck_assert_msg(cn_prune(net, graph, plan, &err), "%s", err.text);
     const cn_real *after = cn_forward(net, N, images, false);
     for (size_t i = 0; i < N * 10; i++)

@@ -18,8 +18,8 @@
 #endif
 
 #include "bridges/laws.h"
-#include "mskp_darknet.h"
 #include "by_id/by_id.h"
+#include "mskp_darknet.h"
 
 #define RESNET  "examples/programs/trainers/darknet/resnet.cfg"
 #define VALUES  MSKP_DARKNET_VALUES
@@ -245,7 +245,8 @@ static void zero(subject *s, int set)
 {
     mskp_error err = {0};
     const mskp_penalty all = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    ck_assert_msg(!mskp_penalty_zero(s->d.graph, mask_of(s->d.units, s->d.keep), &all, set_by_id(s->d.params, s->d.sets[set]), &err),
+    ck_assert_msg(!mskp_penalty_zero(s->d.graph, mask_of(s->d.units, s->d.keep), &all,
+                                     set_by_id(s->d.params, s->d.sets[set]), &err),
                   "%s", err.text);
 }
 
@@ -507,8 +508,7 @@ START_TEST(unknown_layers_pin_what_reaches_them_and_are_named)
               CFG(NET, CONV(5, 3, 1, relu), "[convolutional]\nsize=1\nbatch_normalize=1\n",
                   UNKNOWN[_i].before, UNKNOWN[_i].section),
               1);
-    const mskp_coupling made = info_of(s.d.graph, "layer2"),
-                          before = info_of(s.d.graph, "layer1");
+    const mskp_coupling made = info_of(s.d.graph, "layer2"), before = info_of(s.d.graph, "layer1");
     ck_assert_str_eq(made.op, UNKNOWN[_i].word);
     ck_assert_uint_eq(made.units, 0);
     ck_assert_uint_eq(before.units, 0);
@@ -775,7 +775,8 @@ START_TEST(values_and_momentum_are_cut_exactly)
     mskp_graph *full;
     uint8_t *all = malloc(s.d.units + 1);
     memset(all, 1, s.d.units);
-    ck_assert_int_eq(mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL),
+                     MSKP_OK);
     float **before[2] = {law_copy(full, s.d.sets[VALUES]), law_copy(full, s.d.sets[UPDATES])};
     cut(&s);
     for (int set = 0; set < 2; set++) {
@@ -849,7 +850,8 @@ START_TEST(costs_are_what_was_promised)
     mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
     ck_assert_double_eq(after.macs, dense.macs);
     ck_assert_double_eq(after.params, dense.params);
-    ck_assert_int_eq(mskp_measure(s.d.graph, mask_of(s.d.units, s.keep), &promised, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(s.d.graph, mask_of(s.d.units, s.keep), &promised, NULL, NULL),
+                     MSKP_OK);
     cut(&s);
     const mskp_cost counted = count(s.net);
     mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
@@ -1212,11 +1214,16 @@ static void check_refused(const char *section, mskp_status status, const char *s
 
 START_TEST(layers_that_a_file_would_not_bring_back_are_refused)
 {
-    check_refused(CONV(4, 1, 1, relu) "dontload=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with dontload=");
-    check_refused(CONV(4, 1, 1, relu) "dontsave=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with dontsave=");
-    check_refused(CONV(4, 1, 1, relu) "numload=2\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with numload=");
-    check_refused(CONV(4, 1, 1, relu) "dontloadscales=1\n", MSKP_ERROR_UNSUPPORTED, "dontloadscales=");
-    check_refused(CONV(4, 1, 1, relu) "flipped=1\n", MSKP_ERROR_UNSUPPORTED, "layer 1: with flipped=");
+    check_refused(CONV(4, 1, 1, relu) "dontload=1\n", MSKP_ERROR_UNSUPPORTED,
+                  "layer 1: with dontload=");
+    check_refused(CONV(4, 1, 1, relu) "dontsave=1\n", MSKP_ERROR_UNSUPPORTED,
+                  "layer 1: with dontsave=");
+    check_refused(CONV(4, 1, 1, relu) "numload=2\n", MSKP_ERROR_UNSUPPORTED,
+                  "layer 1: with numload=");
+    check_refused(CONV(4, 1, 1, relu) "dontloadscales=1\n", MSKP_ERROR_UNSUPPORTED,
+                  "dontloadscales=");
+    check_refused(CONV(4, 1, 1, relu) "flipped=1\n", MSKP_ERROR_UNSUPPORTED,
+                  "layer 1: with flipped=");
     check_refused("[route]\nlayers=2\n", MSKP_ERROR_UNSUPPORTED,
                   "layer 1 reads a layer that is not before");
     check_refused("[convolutionell]\nfilters=4\n", MSKP_ERROR_UNSUPPORTED,
@@ -1270,9 +1277,11 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
     open_file(&s, TINY, 1);
     draw_mask(&s, 1);
     const char *pruned = strdup(in_folder("pruned.cfg"));
-    check_failure(&s, in_folder("none.cfg"), pruned, MSKP_ERROR_BAD_ARGUMENT, "none.cfg: cannot be read");
+    check_failure(&s, in_folder("none.cfg"), pruned, MSKP_ERROR_BAD_ARGUMENT,
+                  "none.cfg: cannot be read");
     check_failure(&s, folder, pruned, MSKP_ERROR_BAD_ARGUMENT, "cannot be read");
-    check_failure(&s, s.cfg, in_folder("no/where.cfg"), MSKP_ERROR_BAD_ARGUMENT, "cannot be written");
+    check_failure(&s, s.cfg, in_folder("no/where.cfg"), MSKP_ERROR_BAD_ARGUMENT,
+                  "cannot be written");
     check_failure(&s, s.cfg, "/dev/full", MSKP_ERROR_BAD_ARGUMENT, "cannot be written");
     /* The .cfg of another network: of more layers; with one that differs; with other weights. */
     check_failure(&s, WIDTHS, pruned, MSKP_ERROR_OTHER_NETWORK, "has 20 layers, the network has 5");
@@ -1293,7 +1302,8 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
             pruned, MSKP_ERROR_OTHER_NETWORK, other[i].sentence);
     char *text = read_text(TINY);
     memcpy(strstr(text, "channels=3"), "channels=2", 10);
-    check_failure(&s, write_text("other.cfg", text), pruned, MSKP_ERROR_OTHER_NETWORK, "128 inputs");
+    check_failure(&s, write_text("other.cfg", text), pruned, MSKP_ERROR_OTHER_NETWORK,
+                  "128 inputs");
     free(text);
     /* Weights that darknet has fewer of than the graph: its own count tells. */
     mskp_darknet_free(&s.d);

@@ -5,6 +5,8 @@
 #ifndef TEST_BY_ID_H
 #define TEST_BY_ID_H
 
+#include <stdlib.h>
+
 #include "mskp.h"
 #include "mskp/constants.h"
 #include "mskp/operators.h"
@@ -31,28 +33,31 @@ typedef struct move_by_id {
     const mskp_tensor *to;
 } move_by_id;
 
-enum { MOST_MOVES = 16 };
+typedef mskp_status move_call(const mskp_plan *plan, size_t n, const mskp_move *moves,
+                              mskp_error *err);
 
-static inline void moves_by_id(size_t params, size_t sets, const move_by_id *moves, mskp_move *out)
+static inline mskp_status moved_by_id(move_call *call, const mskp_plan *plan, size_t params,
+                                      size_t sets, const move_by_id *moves, mskp_error *err)
 {
-    for (size_t i = 0; i < sets && i < MOST_MOVES; i++)
-        out[i] = (mskp_move){set_by_id(params, moves[i].from), set_by_id(params, moves[i].to)};
+    enum { FEW = 32 }; /* for so few, nothing is allocated */
+    mskp_move few[FEW], *all = !moves ? NULL : sets <= FEW ? few : malloc(sets * sizeof *all);
+    for (size_t i = 0; all && i < sets; i++)
+        all[i] = (mskp_move){set_by_id(params, moves[i].from), set_by_id(params, moves[i].to)};
+    const mskp_status status = call(plan, sets, all, err);
+    if (all != few) free(all);
+    return status;
 }
 
 static inline mskp_status cut_by_id(const mskp_plan *plan, size_t params, size_t sets,
                                     const move_by_id *moves, mskp_error *err)
 {
-    mskp_move all[MOST_MOVES];
-    if (moves) moves_by_id(params, sets, moves, all);
-    return mskp_plan_cut(plan, sets, moves ? all : NULL, err);
+    return moved_by_id(mskp_plan_cut, plan, params, sets, moves, err);
 }
 
 static inline mskp_status restore_by_id(const mskp_plan *plan, size_t params, size_t sets,
                                         const move_by_id *moves, mskp_error *err)
 {
-    mskp_move all[MOST_MOVES];
-    if (moves) moves_by_id(params, sets, moves, all);
-    return mskp_plan_restore(plan, sets, moves ? all : NULL, err);
+    return moved_by_id(mskp_plan_restore, plan, params, sets, moves, err);
 }
 
 /* mskp_constants_create, and its mask `kept`. */
@@ -61,8 +66,8 @@ static inline mskp_status create_constants(const mskp_graph *graph, size_t units
                                            size_t params, const mskp_tensor *values, uint8_t *kept,
                                            mskp_constants **constants, mskp_error *err)
 {
-    const mskp_status status = mskp_constants_create(
-        graph, mask_of(units, keep), desc, set_by_id(params, values), constants, err);
+    const mskp_status status = mskp_constants_create(graph, mask_of(units, keep), desc,
+                                                     set_by_id(params, values), constants, err);
     const mskp_mask none = {0};
     return status ? status
                   : mskp_constants_masks(*constants, none, none, mask_of(units, kept), err);

@@ -1,10 +1,10 @@
 /* Many tensors in one arena: which overlaps are allowed, and that those are right. */
 #include "surgery.h"
 
+#include "by_id/by_id.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 enum { MOST_SETS = 3, MOST_TENSORS = MOST_PARAMS * MOST_SETS, ARENA_BYTES = 16384 };
 

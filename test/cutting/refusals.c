@@ -1,11 +1,11 @@
 /* What surgery refuses, with which status and sentence, and that it then has changed nothing. */
 #include "surgery.h"
 
+#include "by_id/by_id.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /*
  * 1 [5][4]   2 [5]   3 [7][5]   4 [6]   5 [5]   6 [7][5]
@@ -179,7 +179,8 @@ START_TEST(one_bad_view_stops_all)
         refused(&b, BIT(MSKP_ERROR_BAD_SHAPE), "layer3.weight", 1, 2);
         bench_reset(&b, in_place);
         from->ndim = MSKP_MAX_DIMS + 1;
-        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE) | BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_SHAPE) | BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0,
+                0);
         bench_reset(&b, in_place);
         from->dtype = to->dtype = (mskp_dtype)5;
         refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
@@ -202,7 +203,9 @@ START_TEST(one_bad_view_stops_all)
         for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
             bench_reset(&b, in_place);
             from->stride[0] = huge[i];
-            refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_BAD_SHAPE) | BIT(MSKP_ERROR_UNSUPPORTED),
+            refused(&b,
+                    BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_BAD_SHAPE) |
+                        BIT(MSKP_ERROR_UNSUPPORTED),
                     "layer3.weight", 0, 0);
         }
     }
@@ -255,11 +258,13 @@ START_TEST(one_bad_target_stops_all)
     bench_reset(&b, false);
     to->data = (unsigned char *)to->data + 1;
     refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT), "layer3.weight", 0, 0);
-    const mskp_dtype others[] = {MSKP_DTYPE_F64, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_F16, (mskp_dtype)5, (mskp_dtype)-1};
+    const mskp_dtype others[] = {MSKP_DTYPE_F64, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_F16, (mskp_dtype)5,
+                                 (mskp_dtype)-1};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         bench_reset(&b, false);
         to->dtype = others[i];
-        refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_UNSUPPORTED), "layer3.weight", 0, 0);
+        refused(&b, BIT(MSKP_ERROR_BAD_ARGUMENT) | BIT(MSKP_ERROR_UNSUPPORTED), "layer3.weight", 0,
+                0);
     }
     bench_reset(&b, false);
     to->stride[0] = 0, to->stride[1] = 1;
@@ -304,20 +309,25 @@ START_TEST(arguments)
     IS_BAD(cut_by_id(b.net.plan, PARAMS, SETS, NULL, &err));
     IS_BAD(mskp_plan_views(NULL, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err));
     IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, NULL), set_by_id(PARAMS, small), &err));
-    IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, NULL), &err));
+    IS_BAD(
+        mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, NULL), &err));
     b.from[0][PARAMS].dtype = (mskp_dtype)9;
-    IS_BAD(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err));
+    IS_BAD(
+        mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err));
     must(strstr(err.text, "layer6.weight") != NULL, "%s", err.text);
     bench_reset(&b, true);
     b.from[0][PARAMS].shape[0] = 8;
     err = untouched;
-    must_be_refused(mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err), MSKP_ERROR_BAD_SHAPE,
-                    &err);
+    must_be_refused(
+        mskp_plan_views(b.net.plan, set_by_id(PARAMS, b.from[0]), set_by_id(PARAMS, small), &err),
+        MSKP_ERROR_BAD_SHAPE, &err);
     must(strstr(err.text, "layer6.weight") && has_number(err.text, 7) && has_number(err.text, 8),
          "%s", err.text);
     err = untouched;
-    mskp_status status = mskp_plan_views(b.net.plan, set_by_id(PARAMS - 1, b.from[0]), set_by_id(PARAMS - 1, small), &err);
-    must(status == MSKP_ERROR_BAD_ARGUMENT || status == MSKP_ERROR_OTHER_NETWORK, "%d", (int)status);
+    mskp_status status = mskp_plan_views(b.net.plan, set_by_id(PARAMS - 1, b.from[0]),
+                                         set_by_id(PARAMS - 1, small), &err);
+    must(status == MSKP_ERROR_BAD_ARGUMENT || status == MSKP_ERROR_OTHER_NETWORK, "%d",
+         (int)status);
     must(memcmp(small, before, sizeof small) == 0, "views written on failure");
     bench_close(&b);
 }
@@ -336,7 +346,8 @@ START_TEST(masks_that_keep_nothing)
     const mskp_param grouped = network_param(g, 2, 3, (size_t[]){4, 3, 1});
     const mskp_value a = mskp_conv(g, "a", x, &(mskp_conv_desc){.weight = w});
     const mskp_value b = mskp_conv(
-        g, "b", a, &(mskp_conv_desc){.weight = grouped, .groups = 2, .grouping = MSKP_GROUPING_TIED});
+        g, "b", a,
+        &(mskp_conv_desc){.weight = grouped, .groups = 2, .grouping = MSKP_GROUPING_TIED});
     network_finish(g);
     must(mskp_graph_counts(g).units == 5, "3 positions of two groups, 2 of the result's");
     memset(&plan, 0x5a, sizeof plan);
@@ -371,11 +382,14 @@ START_TEST(masks_that_keep_nothing)
     }
     memset(keep, 1, sizeof keep);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, (mskp_mask){0}, &plan, &small, &err), MSKP_ERROR_BAD_ARGUMENT, &err);
+    must_be_refused(mskp_plan_create(g, (mskp_mask){0}, &plan, &small, &err),
+                    MSKP_ERROR_BAD_ARGUMENT, &err);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, mask_of(5, keep), NULL, &small, &err), MSKP_ERROR_BAD_ARGUMENT, &err);
+    must_be_refused(mskp_plan_create(g, mask_of(5, keep), NULL, &small, &err),
+                    MSKP_ERROR_BAD_ARGUMENT, &err);
     err = untouched;
-    must_be_refused(mskp_plan_create(g, mask_of(6, keep), &plan, &small, &err), MSKP_ERROR_OTHER_NETWORK, &err);
+    must_be_refused(mskp_plan_create(g, mask_of(6, keep), &plan, &small, &err),
+                    MSKP_ERROR_OTHER_NETWORK, &err);
     must(plan == no_plan && small == no_small, "refused, but something is made");
     must(mskp_plan_create(g, mask_of(5, keep), &plan, NULL, NULL) == MSKP_OK, "a plan");
     /* NULL with a count: all stay. NULL without: no such thing. */
@@ -660,7 +674,8 @@ START_TEST(takes_refused)
         mskp_tensor y = to;
         y.ndim = x.ndim;
         err = untouched;
-        must_be_refused(mskp_gather(NULL, &x, 0, huge[i].n, index, &y, &err), MSKP_ERROR_BAD_SHAPE, &err);
+        must_be_refused(mskp_gather(NULL, &x, 0, huge[i].n, index, &y, &err), MSKP_ERROR_BAD_SHAPE,
+                        &err);
         must(has_number(err.text, huge[i].said), "%zu is not in: %s", huge[i].said, err.text);
     }
     must(memcmp(target, before, sizeof target) == 0, "refused, but written");

@@ -1,9 +1,9 @@
 #include "surgery.h"
 
+#include "by_id/by_id.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 const mskp_dtype every_dtype[DTYPES] = EVERY_DTYPE;
 const mskp_error untouched = {MSKP_ERROR_UNSUPPORTED, "untouched"};
@@ -25,7 +25,8 @@ mskp_param network_param(mskp_graph *graph, size_t number, uint32_t ndim, const 
 void network_plan(network *n)
 {
     mskp_error err = {.text = ""};
-    mskp_status status = mskp_plan_create(n->graph, mask_of(n->units, n->keep), &n->plan, NULL, &err);
+    mskp_status status =
+        mskp_plan_create(n->graph, mask_of(n->units, n->keep), &n->plan, NULL, &err);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
 }
 

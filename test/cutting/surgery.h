@@ -2,8 +2,8 @@
 #ifndef CUTTING_SURGERY_H
 #define CUTTING_SURGERY_H
 
-#include "views.h"
 #include "by_id/by_id.h"
+#include "views.h"
 
 enum { MOST_PARAMS = 4, MOST_UNITS = 4 * MSKP_MAX_DIMS * LONGEST_AXIS };
 

@@ -1,8 +1,8 @@
 #include "views.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 size_t dtype_size(mskp_dtype dtype)
 {

@@ -2,8 +2,8 @@
 #ifndef CUTTING_VIEWS_H
 #define CUTTING_VIEWS_H
 
-#include "guarded_memory/guarded_memory.h"
 #include "by_id/by_id.h"
+#include "guarded_memory/guarded_memory.h"
 
 enum { LONGEST_AXIS = 16 };
 
@@ -13,10 +13,10 @@ typedef struct kept_indices {
     size_t index[MSKP_MAX_DIMS][LONGEST_AXIS];
 } kept_indices;
 
-#define EVERY_DTYPE                                                                        \
-    {                                                                                      \
-        MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16, MSKP_DTYPE_BF16, MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, \
-            MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16                                                    \
+#define EVERY_DTYPE                                                                          \
+    {                                                                                        \
+        MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16, MSKP_DTYPE_BF16, MSKP_DTYPE_BYTES_1, \
+            MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16  \
     }
 enum { DTYPES = 9 };
 size_t dtype_size(mskp_dtype dtype);

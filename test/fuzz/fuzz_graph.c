@@ -10,11 +10,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "by_id/by_id.h"
 #include "fuzz.h"
 #include "interpreter/handing.h"
 #include "interpreter/walk.h"
 #include "random_calls/random_calls.h"
-#include "by_id/by_id.h"
 
 uint64_t trial_seed;
 

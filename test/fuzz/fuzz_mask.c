@@ -1,9 +1,9 @@
 /* The reader of masks: any bytes are refused with a sentence, or are a mask that can be written. */
 #include <string.h>
 
+#include "by_id/by_id.h"
 #include "fuzz.h"
 #include "small_network/small_network.h"
-#include "by_id/by_id.h"
 
 enum { MOST_UNITS = 64, ROOM = 4096 };
 
@@ -32,14 +32,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t units = mskp_graph_counts(graph).units;
     FUZZ_REQUIRE(units && units < MOST_UNITS, "units");
     memset(keep, 0xA5, sizeof keep);
-    const mskp_status status = mskp_mask_read(graph, size, (const char *)data, mask_of(units, keep), &err);
+    const mskp_status status =
+        mskp_mask_read(graph, size, (const char *)data, mask_of(units, keep), &err);
     if (status) {
         refused(status, &err, keep);
         return 0;
     }
     for (size_t u = 0; u < units; u++) FUZZ_REQUIRE(keep[u] <= 1, "neither 0 nor 1");
     FUZZ_REQUIRE(keep[units] == 0xA5, "one more is touched");
-    FUZZ_REQUIRE(!mskp_mask_write(graph, mask_of(units, keep), ROOM, text, &length, &err), err.text);
+    FUZZ_REQUIRE(!mskp_mask_write(graph, mask_of(units, keep), ROOM, text, &length, &err),
+                 err.text);
     FUZZ_REQUIRE(!mskp_mask_read(graph, length, text, mask_of(units, again), &err), err.text);
     FUZZ_REQUIRE(!memcmp(keep, again, units), "another mask");
     return 0;

@@ -1,13 +1,13 @@
 #define _DEFAULT_SOURCE
 #include "guarded_memory.h"
 
+#include "by_id/by_id.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 void test_format(char text[400], const char *format, ...)
 {

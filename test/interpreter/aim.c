@@ -1,8 +1,8 @@
 /* Random penalties and what they mean for one element. */
 #include "aim.h"
 
-#include <math.h>
 #include "by_id/by_id.h"
+#include <math.h>
 
 static const uint32_t role_sets[] = {0,
                                      MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,

@@ -2,8 +2,8 @@
 #ifndef INTERPRETER_AIM_H
 #define INTERPRETER_AIM_H
 
-#include "elements.h"
 #include "by_id/by_id.h"
+#include "elements.h"
 
 typedef struct aim {
     mskp_penalty penalty;

@@ -1,11 +1,11 @@
 /* Seeded numbers, memory, tensor views. */
 #include "base.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- Pseudo-random numbers ---- */
 

@@ -1,8 +1,8 @@
 /* The recipe after surgery: parameters gathered, attributes that name channels corrected. */
 #include "net.h"
 
-#include <string.h>
 #include "by_id/by_id.h"
+#include <string.h>
 
 /* How many of the kept indices lie below `bound`, and the place of one of them. */
 static size_t below(net_kept k, size_t bound)
@@ -69,7 +69,8 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
         net_kept in = t.inputs ? values[t.in[0]] : (net_kept){0}, out = values[k];
         size_t ci = t.inputs ? n->node[t.in[0]].channels : 0;
         if (t.op == NET_CONV || t.op == NET_TCONV || t.op == NET_NORM) {
-            if (t.groups > 1 && t.grouping == MSKP_GROUPING_AUTO) /* as it was, not as it looks now */
+            if (t.groups > 1 &&
+                t.grouping == MSKP_GROUPING_AUTO) /* as it was, not as it looks now */
                 t.grouping =
                     t.op != NET_NORM && t.groups == ci ? MSKP_GROUPING_WHOLE : MSKP_GROUPING_TIED;
             if (t.groups > 1) t.groups = groups_left(&n->node[k], in, ci);

@@ -4,8 +4,8 @@
 
 #include "trial.h"
 
-#include <cJSON.h>
 #include "by_id/by_id.h"
+#include <cJSON.h>
 
 /* Each fails the test where the dump is not as it should be. */
 const cJSON *dump_get(const cJSON *object, const char *name);

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <string.h>
 #if defined(__SSE2__)
-#include <xmmintrin.h>
 #include "by_id/by_id.h"
+#include <xmmintrin.h>
 #endif
 
 uint32_t element_axis(const model *m, size_t param, const size_t *index, uint32_t unit,
@@ -48,7 +48,8 @@ void exact_net(net *n, rng *r)
 
 set exact_set(trial *t, const net *n)
 {
-    static const mskp_dtype floating[] = {MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16, MSKP_DTYPE_BF16};
+    static const mskp_dtype floating[] = {MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16,
+                                          MSKP_DTYPE_BF16};
     set s = set_make(&t->mem, &t->r, n, MSKP_DTYPE_F32, VIEW_STYLES);
     for (size_t p = 1; p <= n->params; p++) {
         s.buf[p] = view_make(&t->mem, &t->r, floating[rng_below(&t->r, 4)], n->param[p].ndim,

@@ -2,8 +2,8 @@
 #ifndef INTERPRETER_ELEMENTS_H
 #define INTERPRETER_ELEMENTS_H
 
-#include "trial.h"
 #include "by_id/by_id.h"
+#include "trial.h"
 
 /* Is the element in a slice of the unit with one of these roles, and on which axis first?
  * MSKP_MAX_DIMS: no. */

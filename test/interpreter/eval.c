@@ -1,9 +1,9 @@
 /* The interpreter: every operator by its definition, in double, one loop after the other. */
 #include "net.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* Spatial sizes as three, missing ones 1. */
 typedef struct box {
@@ -305,7 +305,8 @@ static void pixels(const net *n, const net_node *t, const double *x, double *y)
         size_t at[3] = {0};
         do {
             size_t outer, inner = in_block(fine, coarse, t->factor, at, &outer);
-            size_t k = t->kind == MSKP_SHUFFLE_BLOCK_MAJOR ? inner * channels + c : c * block + inner;
+            size_t k =
+                t->kind == MSKP_SHUFFLE_BLOCK_MAJOR ? inner * channels + c : c * block + inner;
             size_t f = c * net_positions(fine) + place(box_of(fine), at);
             size_t g = k * net_positions(coarse) + outer;
             if (up)
@@ -400,7 +401,9 @@ static void step(const net *n, const net_node *t, size_t k, const double *x, siz
     const size_t bw = net_recurrent_param(t, k, 2), bu = net_recurrent_param(t, k, 3);
     double a[4], b[4], next[16];
     for (size_t j = 0; j < units; j++) {
-        const size_t gates = t->kind == MSKP_RECURRENT_LSTM ? 4 : t->kind == MSKP_RECURRENT_GRU ? 3 : 1;
+        const size_t gates = t->kind == MSKP_RECURRENT_LSTM  ? 4
+                             : t->kind == MSKP_RECURRENT_GRU ? 3
+                                                             : 1;
         for (size_t g = 0; g < gates; g++) {
             a[g] = project(n, w, bw, g * units + j, x, channels, positions, at);
             b[g] = project(n, u, bu, g * units + j, h, units, 1, 0);

@@ -1,9 +1,9 @@
 /* Constants handed on, and compared with what was there before. */
 #include "handing.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 void zero_slices(const mskp_graph *graph, const net *n, const uint8_t *keep, uint32_t roles)
 {
@@ -117,7 +117,7 @@ void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
     if (desc->zeroed) zero_slices(h->graph, h->net, h->keep, roles);
     const set before = set_copy(&t->mem, &h->values);
     mskp_status status = create_constants(h->graph, h->units, h->keep, desc, h->net->params,
-                                               h->values.views, h->kept, &h->c, &err);
+                                          h->values.views, h->kept, &h->c, &err);
     REQUIRE(status == MSKP_OK, "create: %s", err.text);
     REQUIRE(set_same(&before, &h->values), "the preview wrote something");
     require_reports(h);
@@ -155,7 +155,8 @@ bool again_leave(handing *b)
 {
     mskp_plan *plan = NULL;
     for (size_t u = 0; u < b->units; u++) b->keep[u] = rng_chance(&b->t.r, 0.6);
-    const mskp_status status = mskp_plan_create(b->graph, mask_of(b->units, b->keep), &plan, NULL, NULL);
+    const mskp_status status =
+        mskp_plan_create(b->graph, mask_of(b->units, b->keep), &plan, NULL, NULL);
     mskp_plan_destroy(plan);
     return !status;
 }

@@ -5,8 +5,8 @@
 #ifndef INTERPRETER_HANDING_H
 #define INTERPRETER_HANDING_H
 
-#include "laws.h"
 #include "by_id/by_id.h"
+#include "laws.h"
 
 typedef struct handing {
     trial t;

@@ -1,9 +1,9 @@
 /* The model of units. */
 #include "model.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* Room for one more; the old block stays in the arena. */
 static void *grow(arena *mem, void *old, size_t used, size_t *room, size_t size)

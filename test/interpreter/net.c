@@ -3,10 +3,10 @@
 
 #include "trial.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 net *net_make(arena *mem)
 {
@@ -386,8 +386,10 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                            .accept_inexact = d->inexact});
     case NET_ACT: {
         mskp_activation_desc a = {.kind = (mskp_activation_kind)d->kind};
-        if (d->kind == MSKP_ACTIVATION_LEAKY_RELU) a.parameters[0] = d->parameter != 0 ? d->parameter : 0.1;
-        if (d->kind == MSKP_ACTIVATION_ELU || d->kind == MSKP_ACTIVATION_MULTIPLY) a.parameters[0] = d->parameter;
+        if (d->kind == MSKP_ACTIVATION_LEAKY_RELU)
+            a.parameters[0] = d->parameter != 0 ? d->parameter : 0.1;
+        if (d->kind == MSKP_ACTIVATION_ELU || d->kind == MSKP_ACTIVATION_MULTIPLY)
+            a.parameters[0] = d->parameter;
         if (d->kind == MSKP_ACTIVATION_CUSTOM && d->said) {
             a.function = net_own_function;
             a.parameters[3] = d->parameter;
@@ -415,14 +417,16 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
     case NET_PICK:
         return mskp_pick(g, name, in, d->count, d->positions);
     case NET_OPAQUE:
-        return mskp_opaque(g, name, &(mskp_opaque_desc){"blend", d->inputs, list, d->channels, d->nspatial, d->nspatial ? d->spatial : NULL});
+        return mskp_opaque(g, name,
+                           &(mskp_opaque_desc){"blend", d->inputs, list, d->channels, d->nspatial,
+                                               d->nspatial ? d->spatial : NULL});
     case NET_PRELU:
         return mskp_prelu(g, name, in, param_of(d->weight));
     case NET_TABLE:
         return mskp_embedding(g, name, param_of(d->weight), d->nspatial, d->spatial);
     case NET_PARAM:
         return mskp_param_operand(g, name, param_of(d->weight), (uint32_t)d->axis, MSKP_ROLE_FILTER,
-                                d->nspatial, d->spatial);
+                                  d->nspatial, d->spatial);
     case NET_CHUNK: {
         mskp_value parts[8];
         REQUIRE_OK(mskp_chunk(g, name, in, d->count, d->rewritable, parts));
@@ -446,7 +450,8 @@ static mskp_value tell_graph(const teller *t, const net_node *d, const char *nam
                                  .head_dim = d->dim,
                                  .value_dim = d->value_dim,
                                  .packed = d->packed,
-                                 .units = d->by_position ? MSKP_ATTENTION_DIMS : MSKP_ATTENTION_HEADS};
+                                 .units =
+                                     d->by_position ? MSKP_ATTENTION_DIMS : MSKP_ATTENTION_HEADS};
         mskp_param *const weights[4] = {&a.query, &a.key, &a.value, &a.output};
         mskp_param *const biases[4] = {&a.query_bias, &a.key_bias, &a.value_bias, &a.output_bias};
         for (int k = 0; k < 4; k++) {
@@ -489,7 +494,8 @@ static size_t conv_model(const teller *t, const net_node *d, size_t in)
     const bool transposed = d->op == NET_TCONV;
     const size_t ci = m->value[in].n, co = d->channels, g = d->groups ? d->groups : 1;
     const size_t ni = ci / g, no = co / g, v = model_fresh(m, co, d->nspatial, d->spatial);
-    const bool whole = g > 1 && (d->grouping == MSKP_GROUPING_WHOLE || (d->grouping == 0 && g == ci));
+    const bool whole =
+        g > 1 && (d->grouping == MSKP_GROUPING_WHOLE || (d->grouping == 0 && g == ci));
     const net_node *from = &t->net->node[d->in[0]];
     size_t all = m->values;
     if (whole) {
@@ -663,7 +669,8 @@ static size_t tell_model(const teller *t, const net_node *d)
     case NET_PIXEL_SHUFFLE:
     case NET_UNFLATTEN: {
         const size_t block = ci / d->channels;
-        const bool far = d->op == NET_UNFLATTEN ? d->channels_last : d->kind == MSKP_SHUFFLE_BLOCK_MAJOR;
+        const bool far =
+            d->op == NET_UNFLATTEN ? d->channels_last : d->kind == MSKP_SHUFFLE_BLOCK_MAJOR;
         for (size_t c = 0; c < d->channels; c++) positions[c] = far ? c : c * block;
         v = model_pick(m, in, d->channels, positions);
         for (size_t i = 0; i < ci; i++) positions[i] = far ? i % d->channels : i / block * block;

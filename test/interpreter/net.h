@@ -7,8 +7,8 @@
 #define INTERPRETER_NET_H
 
 #include "base.h"
-#include "model.h"
 #include "by_id/by_id.h"
+#include "model.h"
 
 #define NET_MAX_NODES  96
 #define NET_MAX_PARAMS 96

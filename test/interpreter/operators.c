@@ -1,10 +1,10 @@
 /* The oracle's networks, described by the operators' names alone. */
 #include "dump.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 static const cJSON *value_of(const described *d, size_t v)
 {
@@ -181,8 +181,9 @@ static mskp_value attend(described *d, const cJSON *node, size_t in)
                                    .heads = attribute(node, "h"),
                                    .head_dim = attribute(node, "dk"),
                                    .value_dim = attribute(node, "dv"),
-                                   .units = strcmp(word(node, "kind"), "pos") == 0 ? MSKP_ATTENTION_DIMS
-                                                                                   : MSKP_ATTENTION_HEADS};
+                                   .units = strcmp(word(node, "kind"), "pos") == 0
+                                                ? MSKP_ATTENTION_DIMS
+                                                : MSKP_ATTENTION_HEADS};
     return mskp_attention(d->graph, NULL, d->values[in], &a);
 }
 
@@ -255,10 +256,12 @@ static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t
     if (IS("shuffle")) return mskp_channel_shuffle(g, NULL, x[0], attribute(node, "g"), 0);
     if (IS("pixshuf"))
         return mskp_pixel_shuffle(g, NULL, x[0], attribute(node, "r"),
-                                  strcmp(word(node, "order"), "dcr") == 0 ? MSKP_SHUFFLE_BLOCK_MAJOR
-                                                                          : MSKP_SHUFFLE_CHANNEL_MAJOR);
+                                  strcmp(word(node, "order"), "dcr") == 0
+                                      ? MSKP_SHUFFLE_BLOCK_MAJOR
+                                      : MSKP_SHUFFLE_CHANNEL_MAJOR);
     if (IS("unshuf"))
-        return mskp_pixel_unshuffle(g, NULL, x[0], attribute(node, "r"), MSKP_SHUFFLE_CHANNEL_MAJOR);
+        return mskp_pixel_unshuffle(g, NULL, x[0], attribute(node, "r"),
+                                    MSKP_SHUFFLE_CHANNEL_MAJOR);
     if (IS("cpad"))
         return mskp_pad_channels(g, NULL, x[0], attribute(node, "before"),
                                  attribute(node, "after"));
@@ -418,7 +421,8 @@ void operators_compare(const cJSON *dump)
         double there = cJSON_GetNumberValue(cJSON_GetArrayItem(dump_get(dump, "macs"), k));
         REQUIRE(cost.macs == there, "%.0f MACs, %.0f there", cost.macs, there);
     }
-    REQUIRE(mskp_plan_create(d.graph, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s", err.text);
+    REQUIRE(mskp_plan_create(d.graph, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s",
+            err.text);
     compare_kept(&d, plan);
     mskp_plan_destroy(plan);
     dump_end(&d);

@@ -4,10 +4,10 @@
 
 #include "dump.h"
 
+#include "by_id/by_id.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 typedef struct rebuilt {
     arena mem;
@@ -130,8 +130,8 @@ static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
     } else if (strcmp(op, "attn") == 0) {
         static const char *const weights[] = {"wq", "wk", "wv", "wo"};
         for (int k = 0; k < 4; k++)
-            REQUIRE_OK(
-                mskp_add_macs(b->graph, b->values[o], param_named(names, dump, weights[k]), positions));
+            REQUIRE_OK(mskp_add_macs(b->graph, b->values[o], param_named(names, dump, weights[k]),
+                                     positions));
         for (int k = 0; k < 4; k += 2) {
             const cJSON *name = dump_get(names, weights[k]), *bind;
             bool done = false;
@@ -140,7 +140,7 @@ static void say_macs(rebuilt *b, const cJSON *dump, const cJSON *node)
             {
                 if (dump_number(cJSON_GetArrayItem(bind, 0)) != 0 || done) continue;
                 REQUIRE_OK(mskp_add_macs(b->graph, pick(b, cJSON_GetArrayItem(bind, 1)),
-                                     (mskp_param){0}, positions * positions));
+                                         (mskp_param){0}, positions * positions));
                 done = true;
             }
         }

@@ -2,10 +2,10 @@
 #include "dump.h"
 #include "oracle.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 typedef struct comparison {
     described d;
@@ -64,8 +64,8 @@ static void add_probe_values(comparison *c)
         double *ones = arena_get(&c->d.mem, shape[0] * shape[0], sizeof *ones);
         for (size_t i = 0; i < shape[0]; i++) ones[i * shape[0] + i] = 1;
         c->values[p] = (mskp_tensor){.data = ones, .dtype = MSKP_DTYPE_F64};
-        c->values[p + 1] =
-            (mskp_tensor){.data = arena_get(&c->d.mem, shape[0], sizeof *ones), .dtype = MSKP_DTYPE_F64};
+        c->values[p + 1] = (mskp_tensor){.data = arena_get(&c->d.mem, shape[0], sizeof *ones),
+                                         .dtype = MSKP_DTYPE_F64};
     }
 }
 
@@ -101,7 +101,7 @@ static mskp_constants *hand_on(comparison *c, mskp_constants_way way)
     }
     add_probe_values(c);
     mskp_status status = create_constants(c->d.graph, c->units, c->keep, &desc, c->params,
-                                               c->values, c->kept, &constants, &err);
+                                          c->values, c->kept, &constants, &err);
     REQUIRE(status == MSKP_OK, "create: %s", err.text);
     status = apply_constants(constants, c->params, c->values, &err);
     REQUIRE(status == MSKP_OK, "apply: %s", err.text);

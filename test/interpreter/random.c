@@ -2,9 +2,9 @@
  * is dropped. What nobody reads stays: dead ends are part of the trial. */
 #include "net.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 #define MAX_FLAT 40
 
@@ -50,8 +50,10 @@ static void vary(maker *m, net_node *t)
         t->kind = (int)rng_from(&m->r, MSKP_COMBINE_MINIMUM, MSKP_COMBINE_AVERAGE);
     if (t->op != NET_ACT) return;
     t->said = rng_chance(&m->r, 0.7);
-    if (rng_chance(&m->r, 0.1)) t->kind = (int)rng_from(&m->r, MSKP_ACTIVATION_GELU_TANH, MSKP_ACTIVATION_MULTIPLY);
-    if (rng_chance(&m->r, 0.5) || t->kind == MSKP_ACTIVATION_MULTIPLY) t->parameter = rng_real(&m->r, 0.05, 1.5);
+    if (rng_chance(&m->r, 0.1))
+        t->kind = (int)rng_from(&m->r, MSKP_ACTIVATION_GELU_TANH, MSKP_ACTIVATION_MULTIPLY);
+    if (rng_chance(&m->r, 0.5) || t->kind == MSKP_ACTIVATION_MULTIPLY)
+        t->parameter = rng_real(&m->r, 0.05, 1.5);
 }
 
 static size_t add(maker *m, net_node t)

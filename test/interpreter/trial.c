@@ -1,9 +1,9 @@
 /* Trials: begin, end, sets of tensors, comparison of graphs. */
 #include "trial.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_services *host)
 {
@@ -198,7 +198,8 @@ static void same_values(const mskp_graph *a, const mskp_graph *b, uint32_t id)
     REQUIRE(strcmp(x.op, y.op) == 0, "%s: %s and %s", x.name, x.op, y.op);
     REQUIRE(mskp_value_find(b, x.name).id == id, "%s is not found", x.name);
     size_t sx[MSKP_MAX_SPATIAL], sy[MSKP_MAX_SPATIAL];
-    const uint32_t axes = mskp_value_shape(a, v, NULL, sx), others = mskp_value_shape(b, v, NULL, sy);
+    const uint32_t axes = mskp_value_shape(a, v, NULL, sx),
+                   others = mskp_value_shape(b, v, NULL, sy);
     REQUIRE(axes == others, "%s: %u and %u axes", x.name, axes, others);
     for (uint32_t d = 0; d < axes; d++) REQUIRE(sx[d] == sy[d], "%s: axis %u", x.name, d);
     REQUIRE(x.channels == y.channels && x.units == y.units && x.pinned == y.pinned,

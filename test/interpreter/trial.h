@@ -5,8 +5,8 @@
 #ifndef INTERPRETER_TRIAL_H
 #define INTERPRETER_TRIAL_H
 
-#include "net.h"
 #include "by_id/by_id.h"
+#include "net.h"
 
 /* REQUIRE(condition, format, ...): ends the test with the seed of the current trial. */
 extern uint64_t trial_seed;

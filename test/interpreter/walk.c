@@ -1,9 +1,9 @@
 /* mskp_select by the header's words, followed literally and slowly: everything is counted anew at each block. */
 #include "walk.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- The rule, literally ---- */
 
@@ -206,7 +206,8 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     walk_begin(&w, &t->model, scores, rule);
     const bool reached = walk_down(&w);
     memset(keep, 0xEE, t->units);
-    mskp_status status = mskp_select(t->graph, scores_of(t->units, scores), rule, mask_of(t->units, keep), sp, &err);
+    mskp_status status =
+        mskp_select(t->graph, scores_of(t->units, scores), rule, mask_of(t->units, keep), sp, &err);
     if (reached) {
         REQUIRE(status == MSKP_OK, "%s", err.text);
         for (size_t u = 0; u < t->units; u++)
@@ -220,4 +221,48 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     if (sp) require_unrounded(&w, &s);
     arena_free(&w.mem);
     return reached;
+}
+
+/* ---- Block by block ---- */
+
+/* Units that have left since `before` belong to the next block. */
+static size_t note_block(const walk *w, uint8_t *before, size_t *block, size_t blocks)
+{
+    bool more = false;
+    for (size_t u = 0; u < w->m->units; u++)
+        if (before[u] && !w->keep[u]) {
+            block[u] = blocks + 1;
+            more = true;
+        }
+    memcpy(before, w->keep, w->m->units);
+    return blocks + more;
+}
+
+size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t *block,
+                   size_t *named_blocks)
+{
+    walk w;
+    size_t blocks = 0;
+    walk_begin(&w, &t->model, scores, rule);
+    uint8_t *before = arena_copy(&w.mem, w.keep, t->units, 1);
+    memset(block, 0, t->units * sizeof *block);
+    for (size_t i = 0; i < t->units; i++)
+        if (named(&w, w.order[i])) {
+            collect(&w, w.order[i]);
+            blocks = note_block(&w, before, block, blocks);
+        }
+    *named_blocks = blocks;
+    for (size_t i = 0; i < t->units; i++) {
+        collect(&w, w.order[i]);
+        blocks = note_block(&w, before, block, blocks);
+    }
+    arena_free(&w.mem);
+    return blocks;
+}
+
+bool slow_amounts_hold(trial *t, const mskp_rule *rule, const uint8_t *keep)
+{
+    walk w = {.m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
+    for (size_t u = 0; u < t->units; u++) w.removed += !keep[u];
+    return amounts_hold(&w);
 }

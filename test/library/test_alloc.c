@@ -6,11 +6,11 @@
  */
 #include "guarded_memory/guarded_memory.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
  */
@@ -111,7 +111,8 @@ static mskp_value block(const describer *d, const char *name, mskp_value in, siz
     norm.variance = param(d, text[5], 1, WIDTH, 0);
     mskp_value v = MADE(mskp_conv(d->graph, name, in, &conv));
     v = MADE(mskp_norm(d->graph, NULL, v, &norm));
-    return MADE(mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU}));
+    return MADE(
+        mskp_activation(d->graph, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU}));
 }
 
 /* The operators that the others do not use, each once. */
@@ -188,8 +189,9 @@ static void describe(const describer *d)
     WENT(mskp_bind(g, table, 1, MSKP_ROLE_OTHER, z));
     WENT(mskp_pin(g, z));
     describe_others(d, c);
-    mskp_value unknown =
-        MADE(mskp_opaque(g, "unknown", &(mskp_opaque_desc){"yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}}));
+    mskp_value unknown = MADE(
+        mskp_opaque(g, "unknown",
+                    &(mskp_opaque_desc){"yolo", 2, (mskp_value[]){some, y}, 4, 1, (size_t[]){9}}));
     MADE(mskp_opaque(g, NULL, &(mskp_opaque_desc){"sink", 1, &unknown, 1, 0, NULL}));
 }
 
@@ -229,9 +231,10 @@ static uint64_t reference(void)
 
 static void must_be_out_of_memory(mskp_status status, const mskp_error *err, const heap *h)
 {
-    must(status == MSKP_ERROR_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at, (int)status,
-         err->text);
-    must(err->status == MSKP_ERROR_NO_MEMORY && err->text[0] != 0, "%d: no sentence", (int)err->status);
+    must(status == MSKP_ERROR_NO_MEMORY, "allocation %zu failed, but: %d (%s)", h->fail_at,
+         (int)status, err->text);
+    must(err->status == MSKP_ERROR_NO_MEMORY && err->text[0] != 0, "%d: no sentence",
+         (int)err->status);
 }
 
 START_TEST(describing)
@@ -591,33 +594,39 @@ typedef mskp_status call(stage *s, mskp_error *err);
 
 static mskp_status call_score(stage *s, mskp_error *err)
 {
-    return mskp_score(s->graph, NULL, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), scores_of(s->units, s->out.scores), err);
+    return mskp_score(s->graph, NULL, set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                      scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_joint(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {
         .magnitude = MSKP_MAGNITUDE_L2, .reduce = MSKP_REDUCE_JOINT, .roles = MSKP_ROLES_UNIT};
-    return mskp_score(s->graph, &scoring, set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), scores_of(s->units, s->out.scores), err);
+    return mskp_score(s->graph, &scoring,
+                      set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients),
+                      scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_vote(stage *s, mskp_error *err)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.3};
-    return mskp_score(s->graph, &scoring, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), scores_of(s->units, s->out.scores), err);
+    return mskp_score(s->graph, &scoring,
+                      set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                      scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
-    const mskp_channel_scores given[2] = {
-        {mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
-        {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
-    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN, scores_of(s->units, s->out.scores), err);
+    const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
+                                          {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN,
+                               scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_measure(stage *s, mskp_error *err)
 {
-    return mskp_measure(s->graph, mask_of(s->units, s->keep), &s->out.total, s->out.per_value + 1, err);
+    return mskp_measure(s->graph, mask_of(s->units, s->keep), &s->out.total, s->out.per_value + 1,
+                        err);
 }
 
 static mskp_status call_select(stage *s, mskp_error *err)
@@ -628,7 +637,8 @@ static mskp_status call_select(stage *s, mskp_error *err)
                             .round_to = 4,
                             .max_family_fraction = 0.9,
                             .locked = mask_of(s->units, s->keep)};
-    return mskp_select(s->graph, scores_of(s->units, s->scores), &rule, mask_of(s->units, s->out.keep), &s->out.selection, err);
+    return mskp_select(s->graph, scores_of(s->units, s->scores), &rule,
+                       mask_of(s->units, s->out.keep), &s->out.selection, err);
 }
 
 static mskp_status call_select_budget(stage *s, mskp_error *err)
@@ -637,7 +647,8 @@ static mskp_status call_select_budget(stage *s, mskp_error *err)
     mskp_status status = mskp_measure(s->graph, (mskp_mask){0}, &all, NULL, err);
     const mskp_rule rule = {.max_macs = 0.6 * all.macs};
     return status ? status
-                  : mskp_select(s->graph, scores_of(s->units, s->scores), &rule, mask_of(s->units, s->out.keep), NULL, err);
+                  : mskp_select(s->graph, scores_of(s->units, s->scores), &rule,
+                                mask_of(s->units, s->out.keep), NULL, err);
 }
 
 static mskp_status call_info(stage *s, mskp_error *err)
@@ -648,7 +659,8 @@ static mskp_status call_info(stage *s, mskp_error *err)
 /* Texts go where no tensor lies. */
 static mskp_status call_mask_write(stage *s, mskp_error *err)
 {
-    return mskp_mask_write(s->graph, mask_of(s->units, s->keep), POOL_BYTES - s->out.used, (char *)s->out.pool + s->out.used, &s->out.length, err);
+    return mskp_mask_write(s->graph, mask_of(s->units, s->keep), POOL_BYTES - s->out.used,
+                           (char *)s->out.pool + s->out.used, &s->out.length, err);
 }
 
 static mskp_status call_mask_read(stage *s, mskp_error *err)
@@ -658,13 +670,16 @@ static mskp_status call_mask_read(stage *s, mskp_error *err)
 
 static mskp_status call_mask_compose(stage *s, mskp_error *err)
 {
-    return mskp_mask_compose(s->graph, mask_of(s->units, s->keep), mask_of(mskp_graph_counts(s->small).units, s->keep), mask_of(s->units, s->out.keep), err);
+    return mskp_mask_compose(s->graph, mask_of(s->units, s->keep),
+                             mask_of(mskp_graph_counts(s->small).units, s->keep),
+                             mask_of(s->units, s->out.keep), err);
 }
 
 static mskp_status call_report(stage *s, mskp_error *err)
 {
     const mskp_report_options report = {.scores = scores_of(s->units, s->scores)};
-    return mskp_report_json(s->graph, mask_of(s->units, s->keep), &report, POOL_BYTES - s->out.used, (char *)s->out.pool + s->out.used, &s->out.length, err);
+    return mskp_report_json(s->graph, mask_of(s->units, s->keep), &report, POOL_BYTES - s->out.used,
+                            (char *)s->out.pool + s->out.used, &s->out.length, err);
 }
 
 static mskp_status call_plan(stage *s, mskp_error *err)
@@ -679,7 +694,8 @@ static mskp_status call_plan_small(stage *s, mskp_error *err)
 
 static mskp_status call_views(stage *s, mskp_error *err)
 {
-    return mskp_plan_views(s->plan, set_by_id(s->params, s->out.gradients), set_by_id(s->params, s->out.to), err);
+    return mskp_plan_views(s->plan, set_by_id(s->params, s->out.gradients),
+                           set_by_id(s->params, s->out.to), err);
 }
 
 static mskp_status call_cut_in_place(stage *s, mskp_error *err)
@@ -727,11 +743,17 @@ static mskp_status call_take(stage *s, mskp_error *err)
 
 static mskp_status call_gradient(stage *s, mskp_error *err)
 {
-    const mskp_penalty penalty = {.kind = MSKP_PENALTY_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
+    const mskp_penalty penalty = {
+        .kind = MSKP_PENALTY_SMOOTH_L1, .roles = MSKP_ROLES_UNIT, .knee = 0.1};
     mskp_status status =
-        mskp_penalty_gradient(s->graph, mask_of(s->units, s->keep), NULL, 1e-3, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
+        mskp_penalty_gradient(s->graph, mask_of(s->units, s->keep), NULL, 1e-3,
+                              set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                              set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
     return status ? status
-                  : mskp_penalty_gradient(s->graph, mask_of(s->units, s->keep), &penalty, -2, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
+                  : mskp_penalty_gradient(
+                        s->graph, mask_of(s->units, s->keep), &penalty, -2,
+                        set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                        set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
 }
 
 static mskp_status call_shrink(stage *s, mskp_error *err)
@@ -740,20 +762,27 @@ static mskp_status call_shrink(stage *s, mskp_error *err)
                                   .target = MSKP_TARGET_KEPT,
                                   .roles = MSKP_ROLE_FILTER,
                                   .unit_weight = s->scores};
-    mskp_status status = mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), NULL, 0.01, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
-    return status ? status
-                  : mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), &penalty, 0.01, set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
+    mskp_status status =
+        mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), NULL, 0.01,
+                          set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
+    return status
+               ? status
+               : mskp_penalty_prox(s->graph, mask_of(s->units, s->keep), &penalty, 0.01,
+                                   set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients),
+                                   err);
 }
 
 static mskp_status call_deadline(stage *s, mskp_error *err)
 {
-    return mskp_penalty_deadline(s->graph, mask_of(s->units, s->keep), NULL, 3, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
+    return mskp_penalty_deadline(s->graph, mask_of(s->units, s->keep), NULL, 3,
+                                 set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
 }
 
 static mskp_status call_zero(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    return mskp_penalty_zero(s->graph, mask_of(s->units, s->keep), &penalty, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
+    return mskp_penalty_zero(s->graph, mask_of(s->units, s->keep), &penalty,
+                             set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
 }
 
 static mskp_status call_param_view(stage *s, mskp_error *err)
@@ -765,7 +794,9 @@ static mskp_status call_param_view(stage *s, mskp_error *err)
 static mskp_status call_value(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_TARGET_ALL};
-    return mskp_penalty_value(s->graph, mask_of(s->units, s->keep), &penalty, set_by_id(mskp_graph_counts(s->graph).params, s->out.values), &s->out.value, err);
+    return mskp_penalty_value(s->graph, mask_of(s->units, s->keep), &penalty,
+                              set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                              &s->out.value, err);
 }
 
 static mskp_status call_constants(stage *s, mskp_error *err)
@@ -774,7 +805,7 @@ static mskp_status call_constants(stage *s, mskp_error *err)
     mskp_constants_report total = {.bound = 0};
     const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
     const mskp_status status = create_constants(s->graph, s->units, s->keep, &desc, s->params,
-                                                     s->out.values, s->out.keep, &c, err);
+                                                s->out.values, s->out.keep, &c, err);
     if (status) return status;
     must(mskp_constants_total(c, &total, err) == MSKP_OK, "%s", err->text);
     must(total.folded && total.merged && total.live && total.carriers,
@@ -789,7 +820,7 @@ static mskp_status call_constants_apply(stage *s, mskp_error *err)
     mskp_constants *c = NULL;
     uint8_t kept[MOST_UNITS];
     mskp_status status = create_constants(s->graph, s->units, s->keep, NULL, s->params,
-                                               s->out.gradients, kept, &c, err);
+                                          s->out.gradients, kept, &c, err);
     if (!status) status = apply_constants(c, s->params, s->out.gradients, err);
     mskp_constants_destroy(c);
     return status;
@@ -880,9 +911,11 @@ static stage *stage_open(const mskp_services *host)
     float *content = malloc(POOL_BYTES);
     for (size_t i = 0; i < POOL_BYTES / sizeof *content; i++) content[i] = (float)rng_real(&r);
     s->content = (unsigned char *)content;
-    must(mskp_plan_create(s->graph, mask_of(s->units, s->keep), &s->plan, &s->small, &err) == MSKP_OK, "%s",
-         err.text);
-    must(mskp_mask_write(s->graph, mask_of(s->units, s->keep), sizeof s->mask, s->mask, &s->mask_length, &err) == MSKP_OK,
+    must(mskp_plan_create(s->graph, mask_of(s->units, s->keep), &s->plan, &s->small, &err) ==
+             MSKP_OK,
+         "%s", err.text);
+    must(mskp_mask_write(s->graph, mask_of(s->units, s->keep), sizeof s->mask, s->mask,
+                         &s->mask_length, &err) == MSKP_OK,
          "%s", err.text);
     return s;
 }

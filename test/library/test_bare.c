@@ -40,8 +40,8 @@ _Static_assert(sizeof(mskp_member) == 16, "mskp_member");
 
 START_TEST(status_table)
 {
-#define CHECK_STATUS(name, value, text)   \
-    ck_assert_int_eq(name, value); \
+#define CHECK_STATUS(name, value, text) \
+    ck_assert_int_eq(name, value);      \
     ck_assert_str_eq(mskp_status_text(name), text);
     MSKP_STATUS_TABLE(CHECK_STATUS)
 #define COUNT_STATUS(name, value, text) +1

@@ -6,13 +6,13 @@
  */
 #include "cutting/surgery.h"
 
+#include "by_id/by_id.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
-static const mskp_dtype sizes[5] = {MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8,
-                                    MSKP_DTYPE_BYTES_16};
+static const mskp_dtype sizes[5] = {MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2, MSKP_DTYPE_BYTES_4,
+                                    MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16};
 
 /* ---- All small shapes, layouts and masks ---- */
 
@@ -217,9 +217,11 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     memset(small, 0x5a, sizeof small);
     small[0] = poison;
     memcpy(views, from, sizeof from);
-    must(mskp_plan_views(n->plan, set_by_id(1, from), set_by_id(1, small), &err) == MSKP_OK, "%s", err.text);
+    must(mskp_plan_views(n->plan, set_by_id(1, from), set_by_id(1, small), &err) == MSKP_OK, "%s",
+         err.text);
     must(memcmp(&small[0], &poison, sizeof poison) == 0, "entry 0 was written");
-    must(mskp_plan_views(n->plan, set_by_id(1, views), set_by_id(1, views), &err) == MSKP_OK, "%s", err.text);
+    must(mskp_plan_views(n->plan, set_by_id(1, views), set_by_id(1, views), &err) == MSKP_OK, "%s",
+         err.text);
     must(memcmp(&views[0], &poison, sizeof poison) == 0, "entry 0 was written");
     mskp_tensor got = view_resolved(small[1], after.ndim, after.shape);
     must(views_agree(&got, &after), "not where the rule says");
@@ -304,7 +306,8 @@ START_TEST(random_views)
             memset(small, 0x5a, sizeof small);
             memcpy(kept_small, small, sizeof small);
             mskp_error err = untouched;
-            must_be_refused(mskp_plan_views(n.plan, set_by_id(1, from), set_by_id(1, small), &err), MSKP_ERROR_OVERLAP, &err);
+            must_be_refused(mskp_plan_views(n.plan, set_by_id(1, from), set_by_id(1, small), &err),
+                            MSKP_ERROR_OVERLAP, &err);
             must(memcmp(small, kept_small, sizeof small) == 0, "views written on failure");
             move_by_id move = {from, NULL};
             err = untouched;
@@ -427,10 +430,14 @@ START_TEST(ignored_strides)
             const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT};
 #define GOOD(call) must((call) == MSKP_OK, "%s", err.text)
             GOOD(mskp_score(graph, &scoring, set_by_id(1, set), scores_of(5, scores[k]), &err));
-            GOOD(mskp_penalty_value(graph, mask_of(5, n.keep), &penalty, set_by_id(1, set), &value[k], &err));
-            GOOD(mskp_penalty_gradient(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set), set_by_id(1, slopes), &err));
-            GOOD(mskp_penalty_prox(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set), &err));
-            GOOD(mskp_penalty_deadline(graph, mask_of(5, n.keep), &penalty, 1, set_by_id(1, set), &err));
+            GOOD(mskp_penalty_value(graph, mask_of(5, n.keep), &penalty, set_by_id(1, set),
+                                    &value[k], &err));
+            GOOD(mskp_penalty_gradient(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set),
+                                       set_by_id(1, slopes), &err));
+            GOOD(mskp_penalty_prox(graph, mask_of(5, n.keep), &penalty, 0.5, set_by_id(1, set),
+                                   &err));
+            GOOD(mskp_penalty_deadline(graph, mask_of(5, n.keep), &penalty, 1, set_by_id(1, set),
+                                       &err));
             GOOD(mskp_gather(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
             GOOD(mskp_plan_views(n.plan, set_by_id(1, slopes), set_by_id(1, slopes), &err));
             must(slopes[1].stride[1] == 8 && slopes[1].stride[3] == 2, "gaps were lost");
@@ -471,7 +478,8 @@ START_TEST(views_in_every_order_of_axes)
     mskp_error err = {0};
     mskp_tensor view = {0}, was = {.ndim = 77};
     const mskp_tensor never = was;
-    ck_assert_int_eq(mskp_param_view(g, p, NULL, NULL, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, NULL, MSKP_DTYPE_F32, &was, &err),
+                     MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
     float data[120];
     size_t good = 0;
@@ -506,13 +514,16 @@ START_TEST(views_in_every_order_of_axes)
     GOOD(mskp_param_view(g, p, (uint32_t[]){0, 1, 2, 3}, data, MSKP_DTYPE_F64, &plain, &err));
     ck_assert_mem_eq(&view, &plain, sizeof view);
     const mskp_param none = {0}, other = {2};
-    ck_assert_int_eq(mskp_param_view(g, none, NULL, data, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, none, NULL, data, MSKP_DTYPE_F32, &was, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_param_view(g, other, NULL, data, MSKP_DTYPE_F32, &was, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_param_view(g, p, NULL, data, (mskp_dtype)9, &was, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_param_view(NULL, p, NULL, data, MSKP_DTYPE_F32, &was, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, MSKP_DTYPE_F32, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(NULL, p, NULL, data, MSKP_DTYPE_F32, &was, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_param_view(g, p, NULL, data, MSKP_DTYPE_F32, NULL, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_mem_eq(&was, &never, sizeof was);
     mskp_graph_destroy(g);
 }

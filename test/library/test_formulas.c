@@ -5,11 +5,11 @@
 #include "interpreter/trial.h"
 #include "torch/values.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 static double celu(double x, const double *parameters)
 {
@@ -116,8 +116,8 @@ static mskp_constants_report handed_on(told *t, mskp_value value, size_t stays,
     keep[mskp_value_units(t->graph, value, NULL)[stays]] = 1;
     for (uint32_t p = 1; p <= t->params; p++)
         values[p] = (mskp_tensor){.data = (void *)(uintptr_t)t->data[p], .dtype = MSKP_DTYPE_F64};
-    REQUIRE(create_constants(t->graph, units, keep, &desc, t->params, values, kept, &c,
-                                  &err) == MSKP_OK,
+    REQUIRE(create_constants(t->graph, units, keep, &desc, t->params, values, kept, &c, &err) ==
+                MSKP_OK,
             "%s", err.text);
     REQUIRE_OK(mskp_constants_total(c, &total, NULL));
     REQUIRE(apply_constants(c, t->params, values, &err) == MSKP_OK, "%s", err.text);
@@ -160,7 +160,8 @@ static bool interpreter_curve(const torch_curve *c, double *y)
     const net_node in = {.op = NET_INPUT, .channels = points};
     net_node t = {.op = NET_ACT, .inputs = 1, .kind = (int)c->kind, .parameter = c->parameters[0]};
     double **inputs = arena_get(&mem, 3, sizeof *inputs);
-    if (c->kind == MSKP_ACTIVATION_LEAKY_RELU && !(t.parameter < 0 || t.parameter > 0)) t.parameter = 0.01;
+    if (c->kind == MSKP_ACTIVATION_LEAKY_RELU && !(t.parameter < 0 || t.parameter > 0))
+        t.parameter = 0.01;
     t.in[0] = net_add(n, &in);
     if (c->layer == TORCH_PRELU) {
         t.op = NET_PRELU;
@@ -193,7 +194,8 @@ START_TEST(functions_are_pytorchs)
             require_curve(&torch_curves[i], y, "the interpreter's");
         known[torch_curves[i].kind] = true;
     }
-    for (size_t k = 0; k <= MSKP_ACTIVATION_MULTIPLY; k++) REQUIRE(known[k], "function %zu is not there", k);
+    for (size_t k = 0; k <= MSKP_ACTIVATION_MULTIPLY; k++)
+        REQUIRE(known[k], "function %zu is not there", k);
 }
 END_TEST
 

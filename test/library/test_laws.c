@@ -4,12 +4,12 @@
  */
 #include "interpreter/laws.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- Zero, cut, same outputs ---- */
 
@@ -99,7 +99,8 @@ START_TEST(exact_is_what_the_textbook_says)
         {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_SCALE, 0}, /* beta speaks on */
         {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 1},
         {MSKP_ACTIVATION_RELU, 0, 1, 0, MSKP_ROLE_SCALE, 1},
-        {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, 0}, /* -mean/deviation * gamma */
+        {MSKP_ACTIVATION_RELU, 0, 1, 1, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT,
+         0}, /* -mean/deviation * gamma */
         {MSKP_ACTIVATION_SIGMOID, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
         {MSKP_ACTIVATION_SIGMOID, 0, 1, 1, MSKP_ROLE_CONSUMER, 1},
         {MSKP_ACTIVATION_CUSTOM, 0, 1, 1, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, 0},
@@ -127,9 +128,11 @@ START_TEST(exact_is_what_the_textbook_says)
         mskp_error err = {0};
         ck_assert_int_eq(mskp_exact(g, 0, mask_of(4, exact), &err), MSKP_ERROR_BAD_STATE);
         ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_OK);
-        ck_assert_int_eq(mskp_exact(g, cases[i].roles, mask_of(3, exact), &err), MSKP_ERROR_OTHER_NETWORK);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, mask_of(3, exact), &err),
+                         MSKP_ERROR_OTHER_NETWORK);
         ck_assert_int_eq(mskp_exact(g, 16, mask_of(4, exact), &err), MSKP_ERROR_BAD_ARGUMENT);
-        ck_assert_int_eq(mskp_exact(g, cases[i].roles, (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
+        ck_assert_int_eq(mskp_exact(g, cases[i].roles, (mskp_mask){0}, &err),
+                         MSKP_ERROR_BAD_ARGUMENT);
         ck_assert_int_eq(exact[0], 9);
         ck_assert_int_eq(mskp_exact(g, cases[i].roles, mask_of(4, exact), &err), MSKP_OK);
         for (int u = 0; u < 4; u++)
@@ -383,13 +386,15 @@ START_TEST(nothing_is_identity)
             bool none = p == 0 || p > t.net->params;
             size_t n = 77;
             uint32_t axis = none ? 0 : t.net->param[p].ndim;
-            REQUIRE(!mskp_plan_param_kept(s.plan, (mskp_param){p}, axis, &n) && n == 0, "no such axis");
+            REQUIRE(!mskp_plan_param_kept(s.plan, (mskp_param){p}, axis, &n) && n == 0,
+                    "no such axis");
         }
         set a = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_pattern(&a, t.net, k);
         set before = set_copy(&t.mem, &a);
         mskp_tensor *small = arena_get(&t.mem, t.net->params + 1, sizeof *small);
-        REQUIRE_OK(mskp_plan_views(s.plan, set_by_id(t.net->params, a.views), set_by_id(t.net->params, small), NULL));
+        REQUIRE_OK(mskp_plan_views(s.plan, set_by_id(t.net->params, a.views),
+                                   set_by_id(t.net->params, small), NULL));
         for (int round = 0; round < 2; round++) {
             const mskp_tensor *views = round ? a.views : small;
             for (size_t p = 1; p <= t.net->params; p++) {
@@ -406,8 +411,7 @@ START_TEST(nothing_is_identity)
                         "parameter %zu changed", p);
             }
             if (round == 0)
-                REQUIRE_OK(
-                    cut_by_id(s.plan, t.net->params, 1, &(move_by_id){a.views, NULL}, NULL));
+                REQUIRE_OK(cut_by_id(s.plan, t.net->params, 1, &(move_by_id){a.views, NULL}, NULL));
         }
         surgery_end(&s);
         trial_end(&t);

@@ -7,13 +7,13 @@
 #include "interpreter/trial.h"
 #include "small_network/small_network.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 static const char *program; /* this one, to be run once more */
 
@@ -37,7 +37,8 @@ static text mask_text(arena *mem, const mskp_graph *g, size_t units, const uint8
     REQUIRE(!mskp_mask_write(g, mask_of(units, keep), 0, NULL, &length, &err), "%s", err.text);
     char *bytes = arena_get(mem, length + 1, 1);
     memset(bytes, 0x5A, length + 1);
-    REQUIRE(mskp_mask_write(g, mask_of(units, keep), length, bytes, &again, &err) == MSKP_ERROR_BAD_ARGUMENT,
+    REQUIRE(mskp_mask_write(g, mask_of(units, keep), length, bytes, &again, &err) ==
+                MSKP_ERROR_BAD_ARGUMENT,
             "no room for the 0");
     REQUIRE(err.status == MSKP_ERROR_BAD_ARGUMENT && again == length, "%s", err.text);
     for (size_t i = 0; i <= length; i++) REQUIRE(bytes[i] == 0x5A, "byte %zu is touched", i);
@@ -65,8 +66,8 @@ static void require_refused(const mskp_graph *g, text t, size_t units, const cha
     arena mem = {0};
     uint8_t *keep = arena_get(&mem, units, 1);
     const mskp_status status = read_mask(g, t, units, keep, &err);
-    REQUIRE(status == MSKP_ERROR_BAD_TEXT || status == MSKP_ERROR_OTHER_NETWORK, "%s %zu: %d %s", what, i,
-            (int)status, err.text);
+    REQUIRE(status == MSKP_ERROR_BAD_TEXT || status == MSKP_ERROR_OTHER_NETWORK, "%s %zu: %d %s",
+            what, i, (int)status, err.text);
     arena_free(&mem);
 }
 
@@ -145,7 +146,8 @@ START_TEST(round_trips)
             memset(all, 1, t.units);
             const text of_small = mask_text(&t.mem, small, left, all);
             const mskp_status status = read_mask(t.graph, of_small, t.units, back, &err);
-            REQUIRE(status == (left < t.units ? MSKP_ERROR_OTHER_NETWORK : MSKP_OK), "%s", err.text);
+            REQUIRE(status == (left < t.units ? MSKP_ERROR_OTHER_NETWORK : MSKP_OK), "%s",
+                    err.text);
             REQUIRE((mskp_fingerprint(small) == mskp_fingerprint(t.graph)) == (left == t.units),
                     "fingerprints of %zu and %zu units", left, t.units);
             mskp_plan_destroy(plan);
@@ -281,7 +283,8 @@ static const struct {
     {"mskp mask 1", "{\"mask\": 1}", MSKP_ERROR_BAD_TEXT,
      "line 1: \"{\"mask\":\" where \"mskp\" should be"},
     {"mskp mask 1", "mskp", MSKP_ERROR_BAD_TEXT, "line 1: \"\" where \"mask\" should be"},
-    {"mskp mask 1", "mskp mask one", MSKP_ERROR_BAD_TEXT, "line 1: \"one\" where a number should be"},
+    {"mskp mask 1", "mskp mask one", MSKP_ERROR_BAD_TEXT,
+     "line 1: \"one\" where a number should be"},
     {"mskp mask 1", "mskp mask 2", MSKP_ERROR_UNSUPPORTED,
      "line 1: version 2 of the format, this library reads version 1"},
     {"mskp mask 1", "mskp mask 1 of mine", MSKP_ERROR_BAD_TEXT,
@@ -289,7 +292,8 @@ static const struct {
     {"mskp mask 1", "\xef\xbb\xbfmskp mask 1", MSKP_ERROR_BAD_TEXT,
      "line 1: a byte order mark (EF BB BF) where \"mskp\" should be"},
     {"mskp mask 1", " mskp mask 1", MSKP_ERROR_BAD_TEXT, "line 1: a blank too many behind \"\""},
-    {"mskp mask 1", "mskp  mask 1", MSKP_ERROR_BAD_TEXT, "line 1: a blank too many behind \"mskp\""},
+    {"mskp mask 1", "mskp  mask 1", MSKP_ERROR_BAD_TEXT,
+     "line 1: a blank too many behind \"mskp\""},
     {"mskp mask 1", "mskp mask 1 ", MSKP_ERROR_BAD_TEXT,
      "line 1: a blank too many behind \"mskp mask 1\""},
     {"mskp mask 1\n", "mskp mask 1 \r\n", MSKP_ERROR_BAD_TEXT,
@@ -317,7 +321,8 @@ static const struct {
     {" c06598e2bc63d08e\n", "\n", MSKP_ERROR_BAD_TEXT, "line 2: \"\" where 16 digits"},
     /* families */
     {"family 1", "family 0", MSKP_ERROR_BAD_TEXT, "line 4: family 0 where family 1 should be"},
-    {"family 1", "familia 1", MSKP_ERROR_BAD_TEXT, "line 4: \"familia\" where \"family\" should be"},
+    {"family 1", "familia 1", MSKP_ERROR_BAD_TEXT,
+     "line 4: \"familia\" where \"family\" should be"},
     {"family 1", "family one", MSKP_ERROR_BAD_TEXT, "line 4: \"one\" where a number should be"},
     {"family 1 at", "family 1 in", MSKP_ERROR_BAD_TEXT, "line 4: \"in\" where \"at\" should be"},
     {"at pad", "at paddy", MSKP_ERROR_BAD_TEXT, "line 4: \"paddy\" where \"pad\" should be"},
@@ -349,9 +354,12 @@ static const struct {
      "line 3: index 0 after 3, indices must ascend"},
     {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0, 2-3", MSKP_ERROR_BAD_TEXT,
      "line 3: \"0,\" where indices like 0-3,7 or \"none\" should be"},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-", MSKP_ERROR_BAD_TEXT, "line 3: \"0,2-\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0;2-3", MSKP_ERROR_BAD_TEXT, "line 3: \"0;2-3\""},
-    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 1-2-3", MSKP_ERROR_BAD_TEXT, "line 3: \"1-2-3\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0,2-", MSKP_ERROR_BAD_TEXT,
+     "line 3: \"0,2-\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 0;2-3", MSKP_ERROR_BAD_TEXT,
+     "line 3: \"0;2-3\""},
+    {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: 1-2-3", MSKP_ERROR_BAD_TEXT,
+     "line 3: \"1-2-3\""},
     {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4: ", MSKP_ERROR_BAD_TEXT,
      "line 3: a blank too many behind \"family 0 at c1 keeps 3 of 4:\""},
     {"at c1 keeps 3 of 4: 0,2-3", "at c1 keeps 3 of 4:", MSKP_ERROR_BAD_TEXT, "line 3: \"\" where"},
@@ -396,12 +404,16 @@ static const struct {
     {"7 of 10 units", "all of 10 units", MSKP_ERROR_BAD_TEXT, "line 23: \"all\" where a number"},
     {"7 of 10 units", "7 by 10 units", MSKP_ERROR_BAD_TEXT, "line 23: \"by\" where \"of\""},
     {"7 of 10 units", "7 of ten units", MSKP_ERROR_BAD_TEXT, "line 23: \"ten\" where a number"},
-    {"10 units", "10 channels", MSKP_ERROR_BAD_TEXT, "line 23: \"channels\" where \"units\" should be"},
-    {"10 units", "10 units left", MSKP_ERROR_BAD_TEXT, "line 23: \"left\" where the line should end"},
-    {"10 units\n", "10 units\n\n", MSKP_ERROR_BAD_TEXT, "line 24: something follows the line \"end\""},
+    {"10 units", "10 channels", MSKP_ERROR_BAD_TEXT,
+     "line 23: \"channels\" where \"units\" should be"},
+    {"10 units", "10 units left", MSKP_ERROR_BAD_TEXT,
+     "line 23: \"left\" where the line should end"},
+    {"10 units\n", "10 units\n\n", MSKP_ERROR_BAD_TEXT,
+     "line 24: something follows the line \"end\""},
     {"10 units\n", "10 units", MSKP_ERROR_BAD_TEXT,
      "the text ends within line 23; its last line must begin with \"end\""},
-    {"end keeps 7 of 10 units\n", "", MSKP_ERROR_BAD_TEXT, "the text ends before line 23; its last"},
+    {"end keeps 7 of 10 units\n", "", MSKP_ERROR_BAD_TEXT,
+     "the text ends before line 23; its last"},
 };
 
 START_TEST(edits_are_read_or_refused)
@@ -490,11 +502,13 @@ START_TEST(other_networks_are_refused)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         mskp_graph *theirs = little_make(others[i].change, NULL);
         const size_t units = mskp_graph_counts(theirs).units;
-        ck_assert_int_eq(read_mask(theirs, golden_text, units, keep, &err), MSKP_ERROR_OTHER_NETWORK);
+        ck_assert_int_eq(read_mask(theirs, golden_text, units, keep, &err),
+                         MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(!strncmp(err.text, others[i].here, strlen(others[i].here)), "%zu: %s", i,
                       err.text);
         const text t = mask_text(&mem, theirs, units, all);
-        ck_assert_int_eq(read_mask(ours, t, sizeof golden_keep, keep, &err), MSKP_ERROR_OTHER_NETWORK);
+        ck_assert_int_eq(read_mask(ours, t, sizeof golden_keep, keep, &err),
+                         MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(!strncmp(err.text, others[i].there, strlen(others[i].there)), "%zu: %s", i,
                       err.text);
         ck_assert(mskp_fingerprint(ours) != mskp_fingerprint(theirs));
@@ -514,7 +528,8 @@ START_TEST(other_networks_are_refused)
         {"keeps 3 of 4", "keeps 3 in 4"}, {"keeps 3 of 4:", "keeps 3 of 4"}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         const text t = edited(&mem, damage[i][0], damage[i][1]);
-        ck_assert_int_eq(read_mask(theirs, t, sizeof golden_keep, keep, &err), MSKP_ERROR_OTHER_NETWORK);
+        ck_assert_int_eq(read_mask(theirs, t, sizeof golden_keep, keep, &err),
+                         MSKP_ERROR_OTHER_NETWORK);
         ck_assert_msg(strstr(err.text, "the mask names"), "%s", err.text);
     }
     mskp_graph_destroy(theirs);
@@ -576,21 +591,26 @@ START_TEST(arguments)
     mskp_input(g, "x", 1, 0, NULL);
     ck_assert_uint_eq(mskp_fingerprint(NULL), 0);
     ck_assert_uint_eq(mskp_fingerprint(g), 0);
-    ck_assert_int_eq(mskp_mask_write(NULL, mask_of(0, keep), 16, bytes, &length, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_write(g, mask_of(0, keep), 16, bytes, &length, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_mask_write(NULL, mask_of(0, keep), 16, bytes, &length, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(g, mask_of(0, keep), 16, bytes, &length, &err),
+                     MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(mskp_mask_write(little, mask_of(9, keep), 16, bytes, &length, &err),
                      MSKP_ERROR_OTHER_NETWORK);
     ck_assert_int_eq(mskp_mask_write(little, (mskp_mask){0}, 16, bytes, &length, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, NULL, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_eq(length, 77);
     ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, &length, NULL),
                      MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_gt(length, 600);
     ck_assert_int_eq(mskp_mask_read(NULL, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_read(g, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_read(little, 1, "x", mask_of(11, keep), &err), MSKP_ERROR_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_read(little, 1, NULL, mask_of(10, keep), &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_read(little, 1, "x", mask_of(11, keep), &err),
+                     MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_mask_read(little, 1, NULL, mask_of(10, keep), &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_read(little, 1, "x", (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_read(little, 0, "", mask_of(10, keep), NULL), MSKP_ERROR_BAD_TEXT);
     ck_assert_int_eq(mskp_mask_read(little, strlen(golden) + 1, golden, mask_of(10, keep), &err),
@@ -615,7 +635,7 @@ static text cut_bytes(trial *t, const uint8_t *keep)
     set_numbers(&values, t->net);
     set_pattern(&more, t->net, 5);
     REQUIRE(!cut_by_id(s.plan, t->net->params, 2,
-                           (move_by_id[]){{values.views, NULL}, {more.views, NULL}}, &err),
+                       (move_by_id[]){{values.views, NULL}, {more.views, NULL}}, &err),
             "%s", err.text);
     for (size_t p = 1; p <= t->net->params; p++) bytes += values.buf[p].bytes + more.buf[p].bytes;
     text all = {bytes, arena_get(&t->mem, bytes, 1)};

@@ -5,13 +5,13 @@
  */
 #include "interpreter/aim.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* Calls f for each element of each tensor. */
 typedef void visit(trial *t, const aim *a, size_t param, const size_t *index, void *context);
@@ -82,8 +82,10 @@ START_TEST(gradients_touch_their_slices_alone)
             hide_unused(&t, a, &gradients);
             hide_unused(&t, a, &expected);
         }
-        mskp_status status =
-            mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, alpha, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), &err);
+        mskp_status status = mskp_penalty_gradient(
+            t.graph, mask_of(t.units, a->keep), a->given, alpha,
+            set_by_id(mskp_graph_counts(t.graph).params, values.views),
+            set_by_id(mskp_graph_counts(t.graph).params, gradients.views), &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         REQUIRE(set_same(&values, &was), "the values changed");
         for (size_t p = 1; p <= t.net->params; p++)
@@ -131,18 +133,27 @@ START_TEST(gradient_is_the_difference_of_values)
         double base = -1, up, down;
         pair c = {.values = &values};
         each_element(&t, a, add_value, &c);
-        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &base, NULL));
+        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given,
+                                      set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                      &base, NULL));
         REQUIRE(base == c.number, "R is %.17g, not %.17g", base, c.number);
-        REQUIRE_OK(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, 1, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL));
+        REQUIRE_OK(mskp_penalty_gradient(
+            t.graph, mask_of(t.units, a->keep), a->given, 1,
+            set_by_id(mskp_graph_counts(t.graph).params, values.views),
+            set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL));
         for (size_t p = 1; p <= t.net->params; p++) {
             size_t index[MSKP_MAX_DIMS] = {0};
             mskp_tensor v = whole(&t, &values, p), g = whole(&t, &gradients, p);
             for (uint32_t d = 0; d < v.ndim; d++) index[d] = rng_below(&t.r, v.shape[d]);
             double w = view_get(&v, index);
             view_set(&v, index, w + h);
-            REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &up, NULL));
+            REQUIRE_OK(mskp_penalty_value(
+                t.graph, mask_of(t.units, a->keep), a->given,
+                set_by_id(mskp_graph_counts(t.graph).params, values.views), &up, NULL));
             view_set(&v, index, w - h);
-            REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), &down, NULL));
+            REQUIRE_OK(mskp_penalty_value(
+                t.graph, mask_of(t.units, a->keep), a->given,
+                set_by_id(mskp_graph_counts(t.graph).params, values.views), &down, NULL));
             view_set(&v, index, w);
             REQUIRE((up - down) / (2 * h) == view_get(&g, index),
                     "parameter %zu: the slope is %g, the gradient %g", p, (up - down) / (2 * h),
@@ -210,7 +221,9 @@ START_TEST(shrink_is_the_proximal_step)
             hide_unused(&t, a, &values);
             hide_unused(&t, a, &was);
         }
-        mskp_status status = mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, c.eta, set_by_id(mskp_graph_counts(t.graph).params, values.views), &err);
+        mskp_status status =
+            mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, c.eta,
+                              set_by_id(mskp_graph_counts(t.graph).params, values.views), &err);
         REQUIRE(status == MSKP_OK, "%s", err.text);
         each_element(&t, a, require_prox, &c);
         touched += c.touched;
@@ -261,7 +274,9 @@ START_TEST(deadline_is_a_straight_line_to_zero)
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
         line c = {.start = &was, .now = &values, .steps = rng_from(&t.r, 1, 12)};
         for (c.left = c.steps; c.left-- > 0;) {
-            REQUIRE_OK(mskp_penalty_deadline(t.graph, mask_of(t.units, a->keep), a->given, c.left, set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL));
+            REQUIRE_OK(mskp_penalty_deadline(
+                t.graph, mask_of(t.units, a->keep), a->given, c.left,
+                set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL));
             each_element(&t, a, require_line, &c);
         }
         trial_end(&t);
@@ -283,7 +298,9 @@ START_TEST(deadline_ends_at_zero_from_anywhere)
         float w[2] = {starts[i], starts[i]};
         uint32_t bits;
         mskp_tensor values[2] = {{0}, {.data = w}};
-        ck_assert_int_eq(mskp_penalty_deadline(g, mask_of(2, (uint8_t[]){0, 1}), NULL, 0, set_by_id(mskp_graph_counts(g).params, values), NULL),
+        ck_assert_int_eq(mskp_penalty_deadline(g, mask_of(2, (uint8_t[]){0, 1}), NULL, 0,
+                                               set_by_id(mskp_graph_counts(g).params, values),
+                                               NULL),
                          MSKP_OK);
         memcpy(&bits, &w[0], sizeof bits);
         ck_assert_msg(bits == 0, "%g ends at %g", (double)starts[i], (double)w[0]);
@@ -310,24 +327,28 @@ START_TEST(half_precision_keeps_its_sign)
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     mskp_tensor values[2] = {{0}, {.data = bits, .dtype = dtype}};
     mskp_tensor grads[2] = {{0}, {.data = gradients, .dtype = MSKP_DTYPE_F64}};
-    mskp_penalty l2 = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL}, l1 = {.target = MSKP_TARGET_ALL};
+    mskp_penalty l2 = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL},
+                 l1 = {.target = MSKP_TARGET_ALL};
     for (size_t i = 0; i < n; i++) bits[i] = isfinite(decode((uint16_t)i)) ? (uint16_t)i : 0;
     memset(gradients, 0, sizeof gradients);
-    ck_assert_int_eq(
-        mskp_penalty_gradient(g, (mskp_mask){0}, &l2, 1, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
-        MSKP_OK);
+    ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &l2, 1,
+                                           set_by_id(mskp_graph_counts(g).params, values),
+                                           set_by_id(mskp_graph_counts(g).params, grads), NULL),
+                     MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (gradients[i] != decode(bits[i])) ck_abort_msg("%zx: %a", i, gradients[i]);
     memset(gradients, 0, sizeof gradients);
-    ck_assert_int_eq(
-        mskp_penalty_gradient(g, (mskp_mask){0}, &l1, 1, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
-        MSKP_OK);
+    ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &l1, 1,
+                                           set_by_id(mskp_graph_counts(g).params, values),
+                                           set_by_id(mskp_graph_counts(g).params, grads), NULL),
+                     MSKP_OK);
     for (size_t i = 0; i < n; i++) {
         double w = decode(bits[i]);
         if (gradients[i] != (w > 0) - (w < 0)) ck_abort_msg("%zx: %a", i, gradients[i]);
     }
     /* A step of 0 gives every number back: decoding and rounding are inverse. */
-    ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &l1, 0, set_by_id(mskp_graph_counts(g).params, values), NULL),
+    ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &l1, 0,
+                                       set_by_id(mskp_graph_counts(g).params, values), NULL),
                      MSKP_OK);
     for (size_t i = 0; i < n; i++)
         if (decode(bits[i]) != (isfinite(decode((uint16_t)i)) ? decode((uint16_t)i) : 0))
@@ -366,7 +387,9 @@ START_TEST(gradients_round_once)
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = dtype}};
         mskp_penalty all = {.target = MSKP_TARGET_ALL};
-        if (mskp_penalty_gradient(g, (mskp_mask){0}, &all, alpha, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL) != MSKP_OK)
+        if (mskp_penalty_gradient(g, (mskp_mask){0}, &all, alpha,
+                                  set_by_id(mskp_graph_counts(g).params, values),
+                                  set_by_id(mskp_graph_counts(g).params, grads), NULL) != MSKP_OK)
             ck_abort_msg("refused");
         if (bits != expected && decode(bits) != decode(expected))
             ck_abort_msg("%a + %a is %x (%a), not %x", start, alpha * w, (unsigned)bits,
@@ -408,16 +431,21 @@ START_TEST(missing_tensors_are_skipped_when_asked)
             penalty.skip_missing = skip == 1;
             const mskp_tensor *v = values[i].views;
             if (call == 0)
-                got[skip] = mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), &penalty, 0.5, set_by_id(t.net->params, v), set_by_id(t.net->params, gradients[i].views), &err);
+                got[skip] = mskp_penalty_gradient(
+                    t.graph, mask_of(t.units, a->keep), &penalty, 0.5, set_by_id(t.net->params, v),
+                    set_by_id(t.net->params, gradients[i].views), &err);
             else if (call == 1)
-                got[skip] = mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), &penalty, 0.25, set_by_id(t.net->params, v), &err);
+                got[skip] = mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), &penalty, 0.25,
+                                              set_by_id(t.net->params, v), &err);
             else if (call == 2)
-                got[skip] = mskp_penalty_deadline(t.graph, mask_of(t.units, a->keep), &penalty, 1, set_by_id(t.net->params, v), &err);
+                got[skip] = mskp_penalty_deadline(t.graph, mask_of(t.units, a->keep), &penalty, 1,
+                                                  set_by_id(t.net->params, v), &err);
             else if (call == 3)
-                got[skip] =
-                    mskp_penalty_zero(t.graph, mask_of(t.units, a->keep), &penalty, set_by_id(t.net->params, v), &err);
+                got[skip] = mskp_penalty_zero(t.graph, mask_of(t.units, a->keep), &penalty,
+                                              set_by_id(t.net->params, v), &err);
             else
-                got[skip] = mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &penalty, set_by_id(t.net->params, v), &r[i], &err);
+                got[skip] = mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &penalty,
+                                               set_by_id(t.net->params, v), &r[i], &err);
             /* The last one, strict, must not change anything: it runs into a missing tensor. */
             if (skip == 1 && !needed) break;
         }
@@ -468,7 +496,9 @@ START_TEST(gradients_overflow_as_ieee_says)
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = cases[i].dtype}};
         mskp_penalty all = {.target = MSKP_TARGET_ALL};
-        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &all, cases[i].alpha, set_by_id(mskp_graph_counts(g).params, values), set_by_id(mskp_graph_counts(g).params, grads), NULL),
+        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &all, cases[i].alpha,
+                                               set_by_id(mskp_graph_counts(g).params, values),
+                                               set_by_id(mskp_graph_counts(g).params, grads), NULL),
                          MSKP_OK);
         ck_assert_msg(bits == cases[i].to, "case %zu: %x, not %x", i, (unsigned)bits,
                       (unsigned)cases[i].to);
@@ -492,12 +522,16 @@ START_TEST(not_finite_goes_through)
         for (int i = 0; i < 3; i++) {
             double w = weights[i];
             mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
-            ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL), MSKP_OK);
+            ck_assert_int_eq(
+                mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL),
+                MSKP_OK);
             ck_assert_msg(i ? w == weights[i] : isnan(w), "kind %d: %g becomes %g", kind,
                           weights[i], w);
             float single = (float)weights[i];
             values[1] = (mskp_tensor){.data = &single};
-            ck_assert_int_eq(mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL), MSKP_OK);
+            ck_assert_int_eq(
+                mskp_penalty_prox(g, (mskp_mask){0}, &how, 0.5, set_by_id(1, values), NULL),
+                MSKP_OK);
             ck_assert_msg(i ? single == (float)weights[i] : isnan(single),
                           "kind %d, float: %g becomes %g", kind, weights[i], (double)single);
         }
@@ -506,8 +540,9 @@ START_TEST(not_finite_goes_through)
     const struct {
         mskp_dtype dtype;
         uint16_t bits;
-    } gradients[] = {{MSKP_DTYPE_F16, 0x7C00},  {MSKP_DTYPE_F16, 0xFC00},  {MSKP_DTYPE_F16, 0x7E01},
-                     {MSKP_DTYPE_F16, 0xFC01},  {MSKP_DTYPE_BF16, 0x7F80}, {MSKP_DTYPE_BF16, 0xFF80},
+    } gradients[] = {{MSKP_DTYPE_F16, 0x7C00},  {MSKP_DTYPE_F16, 0xFC00},
+                     {MSKP_DTYPE_F16, 0x7E01},  {MSKP_DTYPE_F16, 0xFC01},
+                     {MSKP_DTYPE_BF16, 0x7F80}, {MSKP_DTYPE_BF16, 0xFF80},
                      {MSKP_DTYPE_BF16, 0x7FC1}, {MSKP_DTYPE_BF16, 0xFF81}};
     for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++) {
         double w = 1;
@@ -516,7 +551,8 @@ START_TEST(not_finite_goes_through)
         const int nan = (bits & 0x7FFF) > infinity;
         mskp_tensor values[2] = {{0}, {.data = &w, .dtype = MSKP_DTYPE_F64}};
         mskp_tensor grads[2] = {{0}, {.data = &bits, .dtype = gradients[i].dtype}};
-        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &how, 3, set_by_id(1, values), set_by_id(1, grads), NULL),
+        ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &how, 3, set_by_id(1, values),
+                                               set_by_id(1, grads), NULL),
                          MSKP_OK);
         ck_assert_msg(nan ? (bits & 0x7FFF) > infinity : bits == gradients[i].bits, "%x becomes %x",
                       (unsigned)gradients[i].bits, (unsigned)bits);
@@ -541,32 +577,37 @@ START_TEST(refusals_change_nothing)
         set values = exact_set(&t, t.net), gradients = exact_set(&t, t.net);
         set values_were = set_copy(&t.mem, &values), gradients_were = set_copy(&t.mem, &gradients);
 
-#define ALL_REFUSE(code, units_, keep_, penalty_, number_)                                        \
-    do {                                                                                          \
-        for (int call = 0; call < 4; call++) {                                                    \
-            mskp_status got;                                                                      \
-            if (call >= only_calls) continue;                                                     \
-            err = (mskp_error){0};                                                                \
-            const size_t count_ = mskp_graph_counts(t.graph).params;                              \
-            if (call == 0)                                                                        \
-                got = mskp_penalty_gradient(t.graph, mask_of(units_, keep_), penalty_, number_, set_by_id(count_, values.views), set_by_id(count_, gradients.views), &err);                               \
-            else if (call == 1)                                                                   \
-                got = mskp_penalty_prox(t.graph, mask_of(units_, keep_), penalty_, number_, set_by_id(count_, values.views), &err);        \
-            else if (call == 2)                                                                   \
-                got = mskp_penalty_deadline(t.graph, mask_of(units_, keep_), penalty_, 3, set_by_id(count_, values.views), &err);      \
-            else                                                                                  \
-                got = mskp_penalty_value(t.graph, mask_of(units_, keep_), penalty_, set_by_id(count_, values.views), &value, &err); \
-            REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,              \
-                    mskp_status_text(got), err.text);                                             \
-            REQUIRE(err.status == (code) && err.text[0], "no sentence");                          \
-            REQUIRE(set_same(&values, &values_were), "values changed in call %d", call);          \
-            REQUIRE(set_same(&gradients, &gradients_were), "gradients changed");                  \
-            REQUIRE(value == 77, "the value changed");                                            \
-        }                                                                                         \
+#define ALL_REFUSE(code, units_, keep_, penalty_, number_)                                      \
+    do {                                                                                        \
+        for (int call = 0; call < 4; call++) {                                                  \
+            mskp_status got;                                                                    \
+            if (call >= only_calls) continue;                                                   \
+            err = (mskp_error){0};                                                              \
+            const size_t count_ = mskp_graph_counts(t.graph).params;                            \
+            if (call == 0)                                                                      \
+                got = mskp_penalty_gradient(t.graph, mask_of(units_, keep_), penalty_, number_, \
+                                            set_by_id(count_, values.views),                    \
+                                            set_by_id(count_, gradients.views), &err);          \
+            else if (call == 1)                                                                 \
+                got = mskp_penalty_prox(t.graph, mask_of(units_, keep_), penalty_, number_,     \
+                                        set_by_id(count_, values.views), &err);                 \
+            else if (call == 2)                                                                 \
+                got = mskp_penalty_deadline(t.graph, mask_of(units_, keep_), penalty_, 3,       \
+                                            set_by_id(count_, values.views), &err);             \
+            else                                                                                \
+                got = mskp_penalty_value(t.graph, mask_of(units_, keep_), penalty_,             \
+                                         set_by_id(count_, values.views), &value, &err);        \
+            REQUIRE(got == (code), "call %d, %s: %s (%s)", call, #penalty_ #number_,            \
+                    mskp_status_text(got), err.text);                                           \
+            REQUIRE(err.status == (code) && err.text[0], "no sentence");                        \
+            REQUIRE(set_same(&values, &values_were), "values changed in call %d", call);        \
+            REQUIRE(set_same(&gradients, &gradients_were), "gradients changed");                \
+            REQUIRE(value == 77, "the value changed");                                          \
+        }                                                                                       \
     } while (0)
         int only_calls = 4;
         mskp_penalty bad = a->penalty;
-        ALL_REFUSE(MSKP_ERROR_OTHER_NETWORK, t.units + 1, a->keep, a->given, 1);
+        if (a->keep) ALL_REFUSE(MSKP_ERROR_OTHER_NETWORK, t.units + 1, a->keep, a->given, 1);
         bad.kind = (mskp_penalty_kind)3;
         only_calls = 2; /* a deadline has no kind */
         ALL_REFUSE(MSKP_ERROR_BAD_ARGUMENT, t.units, a->keep, &bad, 1);
@@ -604,9 +645,15 @@ START_TEST(refusals_change_nothing)
         const double nan = (double)NAN, inf = (double)INFINITY;
         const double alphas[] = {nan, inf, -inf}, etas[] = {nan, inf, -1};
         for (int i = 0; i < 3; i++) {
-            REQUIRE(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, alphas[i], set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL) != MSKP_OK,
-                    "alpha %g", alphas[i]);
-            REQUIRE(mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, etas[i], set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL) != MSKP_OK,
+            REQUIRE(
+                mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), a->given, alphas[i],
+                                      set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                      set_by_id(mskp_graph_counts(t.graph).params, gradients.views),
+                                      NULL) != MSKP_OK,
+                "alpha %g", alphas[i]);
+            REQUIRE(mskp_penalty_prox(t.graph, mask_of(t.units, a->keep), a->given, etas[i],
+                                      set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                      NULL) != MSKP_OK,
                     "eta %g", etas[i]);
         }
         double *weight = arena_get(&t.mem, t.units, sizeof *weight);
@@ -614,28 +661,40 @@ START_TEST(refusals_change_nothing)
         bad.unit_weight = weight;
         for (int i = 0; i < 3 && t.units; i++) {
             weight[rng_below(&t.r, t.units)] = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad,
+                                       set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                       &value, NULL) != MSKP_OK,
                     "unit weight %g", etas[i]);
         }
         bad = a->penalty;
         bad.kind = MSKP_PENALTY_SMOOTH_L1;
         for (int i = 0; i < 3; i++) {
             bad.knee = etas[i];
-            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL) != MSKP_OK,
+            REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad,
+                                       set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                       &value, NULL) != MSKP_OK,
                     "knee %g", etas[i]);
         }
         bad.kind = MSKP_PENALTY_L1; /* which ignores it */
-        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad, set_by_id(mskp_graph_counts(t.graph).params, values.views), &value, NULL));
+        REQUIRE_OK(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), &bad,
+                                      set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                      &value, NULL));
         bad = a->penalty;
         bad.unit_weight = weight;
         memset(weight, 0, t.units * sizeof *weight);
         if (t.units) { /* more than a double holds */
             weight[rng_below(&t.r, t.units)] = 1e300;
-            REQUIRE(mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), &bad, -1e10, set_by_id(mskp_graph_counts(t.graph).params, values.views), set_by_id(mskp_graph_counts(t.graph).params, gradients.views), &err) == MSKP_ERROR_BAD_NUMBER &&
-                        strstr(err.text, "1e+300") && strstr(err.text, "alpha"),
-                    "%s", err.text);
+            REQUIRE(
+                mskp_penalty_gradient(t.graph, mask_of(t.units, a->keep), &bad, -1e10,
+                                      set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                                      set_by_id(mskp_graph_counts(t.graph).params, gradients.views),
+                                      &err) == MSKP_ERROR_BAD_NUMBER &&
+                    strstr(err.text, "1e+300") && strstr(err.text, "strength"),
+                "%s", err.text);
         }
-        REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given, set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL, &err) == MSKP_ERROR_BAD_ARGUMENT,
+        REQUIRE(mskp_penalty_value(t.graph, mask_of(t.units, a->keep), a->given,
+                                   set_by_id(mskp_graph_counts(t.graph).params, values.views), NULL,
+                                   &err) == MSKP_ERROR_BAD_ARGUMENT,
                 "no place for the value");
         REQUIRE(set_same(&values, &values_were) && set_same(&gradients, &gradients_were),
                 "something moved");
@@ -683,20 +742,24 @@ START_TEST(threads_do_not_show)
         mskp_tensor v[3] = {{0}, {.data = values[k][0]}, {.data = values[k][1]}};
         mskp_tensor d[3] = {{0}, {.data = gradients[k][0]}, {.data = gradients[k][1]}};
         mskp_scoring how = {.roles = MSKP_ROLES_UNIT, .magnitude = MSKP_MAGNITUDE_L2};
-        ck_assert_int_eq(
-            mskp_penalty_value(g[k], mask_of(N, keep), &p, set_by_id(mskp_graph_counts(g[k]).params, v), &sum[k], NULL),
-            MSKP_OK);
-        ck_assert_int_eq(
-            mskp_penalty_gradient(g[k], mask_of(N, keep), &p, 0.1, set_by_id(mskp_graph_counts(g[k]).params, v), set_by_id(mskp_graph_counts(g[k]).params, d), NULL),
-            MSKP_OK);
-        ck_assert_int_eq(
-            mskp_penalty_prox(g[k], mask_of(N, keep), &p, 0.01, set_by_id(mskp_graph_counts(g[k]).params, v), NULL),
-            MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_value(g[k], mask_of(N, keep), &p,
+                                            set_by_id(mskp_graph_counts(g[k]).params, v), &sum[k],
+                                            NULL),
+                         MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_gradient(g[k], mask_of(N, keep), &p, 0.1,
+                                               set_by_id(mskp_graph_counts(g[k]).params, v),
+                                               set_by_id(mskp_graph_counts(g[k]).params, d), NULL),
+                         MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_prox(g[k], mask_of(N, keep), &p, 0.01,
+                                           set_by_id(mskp_graph_counts(g[k]).params, v), NULL),
+                         MSKP_OK);
         p.target = MSKP_TARGET_KEPT;
-        ck_assert_int_eq(
-            mskp_penalty_deadline(g[k], mask_of(N, keep), &p, 5, set_by_id(mskp_graph_counts(g[k]).params, v), NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_penalty_deadline(g[k], mask_of(N, keep), &p, 5,
+                                               set_by_id(mskp_graph_counts(g[k]).params, v), NULL),
+                         MSKP_OK);
         p.target = MSKP_TARGET_REMOVED;
-        ck_assert_int_eq(mskp_score(g[k], &how, set_by_id(mskp_graph_counts(g[k]).params, v), scores_of(N, scores[k]), NULL),
+        ck_assert_int_eq(mskp_score(g[k], &how, set_by_id(mskp_graph_counts(g[k]).params, v),
+                                    scores_of(N, scores[k]), NULL),
                          MSKP_OK);
     }
     ck_assert_mem_eq(values[0], values[1], sizeof values[0]);

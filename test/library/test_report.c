@@ -8,6 +8,7 @@
 #include "interpreter/trial.h"
 #include "small_network/small_network.h"
 
+#include "by_id/by_id.h"
 #include <cJSON.h>
 #include <check.h>
 #include <locale.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- JSON Schema, as far as the schema of reports uses it ---- */
 
@@ -109,7 +109,8 @@ static char *report_text(arena *mem, const mskp_graph *g, size_t units, const ui
 {
     size_t again;
     mskp_error err = {0};
-    REQUIRE(!mskp_report_json(g, mask_of(units, keep), report, 0, NULL, length, &err), "%s", err.text);
+    REQUIRE(!mskp_report_json(g, mask_of(units, keep), report, 0, NULL, length, &err), "%s",
+            err.text);
     char *bytes = arena_get(mem, *length + 1, 1);
     memset(bytes, 0x5A, *length + 1);
     REQUIRE(mskp_report_json(g, mask_of(units, keep), report, *length, bytes, &again, &err) ==
@@ -306,8 +307,7 @@ static void try_network(uint64_t seed, size_t k)
         size_t spatial[MSKP_MAX_SPATIAL];
         const uint32_t axes = mskp_value_shape(t.graph, (mskp_value){v}, NULL, spatial);
         for (uint32_t d = 0; d < axes; d++, axis = axis->next)
-            REQUIRE(axis && axis->valuedouble == (double)spatial[d], "%s: axis %u", info.name,
-                    d);
+            REQUIRE(axis && axis->valuedouble == (double)spatial[d], "%s: axis %u", info.name, d);
         REQUIRE(!axis, "%s: more axes", info.name);
         require_pair(value, "macs", each[v].macs, left[v].macs);
         require_pair(value, "params", each[v].params, left[v].params);
@@ -399,7 +399,7 @@ START_TEST(it_says_what_becomes_of_constants)
         const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(&t.r, 4),
                                           .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
         REQUIRE_OK(create_constants(t.graph, t.units, keep, &desc, values.params, values.views,
-                                         kept, &constants, NULL));
+                                    kept, &constants, NULL));
         const mskp_report_options report = {.constants = constants};
         cJSON *json = report_of(&t.mem, t.graph, t.units, kept, &report);
         const cJSON *row = item(json, "constants")->child;
@@ -422,13 +422,13 @@ START_TEST(it_says_what_becomes_of_constants)
             char words[64];
             mskp_error err = {0};
             snprintf(words, sizeof words, "unit %zu %s, but", u, kept[u] ? "stays" : "leaves");
-            REQUIRE(mskp_report_json(t.graph, mask_of(t.units, kept), &report, 0, NULL, &length, &err) ==
-                            MSKP_ERROR_BAD_ARGUMENT &&
+            REQUIRE(mskp_report_json(t.graph, mask_of(t.units, kept), &report, 0, NULL, &length,
+                                     &err) == MSKP_ERROR_BAD_ARGUMENT &&
                         strstr(err.text, words) && strstr(err.text, "where it does not"),
                     "constants of another mask: %s", err.text);
             trial_begin(&other, test_seed() * 1000000 + k, NULL, NULL);
-            REQUIRE(mskp_report_json(other.graph, mask_of(t.units, kept), &report, 0, NULL, &length, NULL) ==
-                        MSKP_ERROR_OTHER_NETWORK,
+            REQUIRE(mskp_report_json(other.graph, mask_of(t.units, kept), &report, 0, NULL, &length,
+                                     NULL) == MSKP_ERROR_OTHER_NETWORK,
                     "constants of another graph were taken");
             trial_end(&other);
         }
@@ -612,23 +612,31 @@ START_TEST(arguments)
     mskp_error err = {0};
     char text[8] = "seven";
     size_t n = 77;
-    ck_assert_int_eq(mskp_report_json(NULL, mask_of(10, keep), NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_report_json(NULL, (mskp_mask){0}, NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(NULL, mask_of(10, keep), NULL, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(NULL, (mskp_mask){0}, NULL, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_report_json(unfinished, (mskp_mask){0}, NULL, 8, text, &n, &err),
                      MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_report_json(g, mask_of(11, keep), NULL, 8, text, &n, &err), MSKP_ERROR_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(11, keep), NULL, 8, text, &n, &err),
+                     MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, NULL, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     report.scores.n = 9;
-    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err),
+                     MSKP_ERROR_OTHER_NETWORK);
     report.scores.n = 10;
     scores[9] = (double)NAN;
-    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err), MSKP_ERROR_BAD_NUMBER);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), &report, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is NaN");
     scores[9] = -(double)INFINITY;
-    ck_assert_int_eq(mskp_report_json(g, (mskp_mask){0}, &report, 8, text, &n, &err), MSKP_ERROR_BAD_NUMBER);
+    ck_assert_int_eq(mskp_report_json(g, (mskp_mask){0}, &report, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_NUMBER);
     ck_assert_str_eq(err.text, "the score of unit 9 is -infinity");
     ck_assert_uint_eq(n, 77);
-    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, &n, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_report_json(g, mask_of(10, keep), NULL, 8, text, &n, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert(n > 1000 && strstr(err.text, "text has room for 8 bytes, needed are "));
     ck_assert_str_eq(text, "seven");
     mskp_graph_destroy(g);

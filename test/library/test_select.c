@@ -4,11 +4,11 @@
  */
 #include "interpreter/walk.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- The rule, literally ---- */
 
@@ -48,7 +48,9 @@ START_TEST(smaller_budgets_remove_supersets)
         memset(last, 1, t.units);
         for (size_t i = 0; i < steps && full.params > 0; i++) {
             rule.max_params = full.params * (1 - (double)i / (double)steps);
-            if (mskp_select(t.graph, scores_of(t.units, scores), &rule, mask_of(t.units, keep), NULL, NULL)) break;
+            if (mskp_select(t.graph, scores_of(t.units, scores), &rule, mask_of(t.units, keep),
+                            NULL, NULL))
+                break;
             for (size_t u = 0; u < t.units; u++)
                 REQUIRE(last[u] || !keep[u], "unit %zu came back at budget %zu", u, i);
             memcpy(last, keep, t.units);
@@ -74,7 +76,8 @@ START_TEST(no_shorter_prefix_is_enough)
         double *scores = random_scores(&t);
         mskp_rule rule = {.max_macs = floor(full.macs * rng_real(&t.r, 0.1, 1.05)) + 0.5};
         uint8_t *keep = arena_get(&t.mem, t.units, 1), *best = arena_get(&t.mem, t.units, 1);
-        mskp_status status = mskp_select(t.graph, scores_of(t.units, scores), &rule, mask_of(t.units, keep), NULL, NULL);
+        mskp_status status = mskp_select(t.graph, scores_of(t.units, scores), &rule,
+                                         mask_of(t.units, keep), NULL, NULL);
 
         /* All subsets of what may leave: those that are prefixes of the order, with the units left
          * out that would empty a list at their turn. */
@@ -127,7 +130,8 @@ START_TEST(refusals_leave_everything)
 #define REFUSED(code, scores_, rule_, units_)                                                    \
     do {                                                                                         \
         err = (mskp_error){0};                                                                   \
-        mskp_status got = mskp_select(t.graph, scores_of(units_, scores_), rule_, mask_of(units_, keep), NULL, &err);        \
+        mskp_status got = mskp_select(t.graph, scores_of(units_, scores_), rule_,                \
+                                      mask_of(units_, keep), NULL, &err);                        \
         ck_assert_msg(got == (code), "%s, %s: %s (%s)", #rule_, #scores_, mskp_status_text(got), \
                       err.text);                                                                 \
         ck_assert_int_eq(err.status, (code));                                                    \
@@ -140,17 +144,20 @@ START_TEST(refusals_leave_everything)
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, NULL, t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, NULL, &good, t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.min_channels = 1), t.units);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.round_to = 8, .max_family_fraction = 0.5), t.units);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.round_to = 8, .max_family_fraction = 0.5),
+            t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.remove_fraction = 1.01), t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.remove_fraction = -0.1), t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.remove_family_fraction = 1.5), t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.max_macs = -1), t.units);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.max_macs = -1e300), t.units);
     ck_assert_ptr_nonnull(strstr(err.text, "max_macs is -1e+300"));
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.threshold = -0.5, .remove_fraction = 0.5), t.units);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.threshold = -0.5, .remove_fraction = 0.5),
+            t.units);
     ck_assert_ptr_nonnull(strstr(err.text, "threshold is -0.5"));
-    ck_assert_int_eq(mskp_select(t.graph, scores_of(t.units, scores), &good, (mskp_mask){0}, NULL, &err),
-                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_select(t.graph, scores_of(t.units, scores), &good, (mskp_mask){0}, NULL, &err),
+        MSKP_ERROR_BAD_ARGUMENT);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, scores, RULE(.max_params = -1), t.units);
     REFUSED(MSKP_ERROR_NO_SOLUTION, scores, RULE(.max_params = 0.5), t.units);
 
@@ -162,8 +169,10 @@ START_TEST(refusals_leave_everything)
                         {.max_params = (double)NAN},
                         {.remove_fraction = 0.5, .max_family_fraction = (double)NAN}};
     for (size_t i = 0; i < sizeof nans / sizeof *nans; i++) {
-        mskp_status got = mskp_select(t.graph, scores_of(t.units, scores), &nans[i], mask_of(t.units, keep), NULL, &err);
-        ck_assert_msg(got == MSKP_ERROR_BAD_ARGUMENT || got == MSKP_ERROR_BAD_NUMBER, "rule %zu", i);
+        mskp_status got = mskp_select(t.graph, scores_of(t.units, scores), &nans[i],
+                                      mask_of(t.units, keep), NULL, &err);
+        ck_assert_msg(got == MSKP_ERROR_BAD_ARGUMENT || got == MSKP_ERROR_BAD_NUMBER, "rule %zu",
+                      i);
         ck_assert_mem_eq(keep, untouched, sizeof keep);
     }
     scores[t.units / 2] = (double)NAN;
@@ -190,28 +199,34 @@ START_TEST(no_solution_tells_how_far)
     mskp_error err = {0};
     mskp_selection s = {0};
     mskp_rule rule = {.max_macs = 6, .min_channels = 4};
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_ERROR_NO_SOLUTION);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_ERROR_NO_SOLUTION);
     ck_assert_ptr_nonnull(strstr(err.text, "6"));
     ck_assert_ptr_nonnull(strstr(err.text, "8"));
     ck_assert_uint_eq(s.removed, 2);
     ck_assert_double_eq(s.cost.macs, 8);
     ck_assert_uint_eq(keep[0], 9);
     rule.max_macs = 8;
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_OK);
     ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 1, 0, 0}), 6);
     rule = (mskp_rule){.remove_fraction = 1};
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_ERROR_NO_SOLUTION);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_ERROR_NO_SOLUTION);
     ck_assert_ptr_nonnull(strstr(err.text, "6"));
     ck_assert_ptr_nonnull(strstr(err.text, "5"));
     rule = (mskp_rule){.use_threshold = 1, .threshold = 100};
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_OK);
     ck_assert_mem_eq(keep, ((uint8_t[]){1, 0, 0, 0, 0, 0}), 6);
     rule = (mskp_rule){.remove_family_fraction = 0.5};
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_OK);
     ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 0, 0, 0}), 6);
     /* Blocks of four: the first takes the remainder of 6, two. */
     rule = (mskp_rule){.remove_fraction = 0.2, .round_to = 4};
-    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_select(g, scores_of(6, scores), &rule, mask_of(6, keep), &s, &err),
+                     MSKP_OK);
     ck_assert_mem_eq(keep, ((uint8_t[]){1, 1, 1, 1, 0, 0}), 6);
     mskp_graph_destroy(g);
 }
@@ -234,9 +249,13 @@ START_TEST(fractions_are_decimal)
             const size_t whole = percent * n / 100;
             const double x = (double)percent / 100, below = x - 1e-11;
             if (whole == n || !whole) continue; /* one stays; nothing is asked */
-            REQUIRE_OK(mskp_select(g, scores_of(n, scores), &(mskp_rule){.remove_family_fraction = x}, mask_of(n, keep), &got, NULL));
+            REQUIRE_OK(mskp_select(g, scores_of(n, scores),
+                                   &(mskp_rule){.remove_family_fraction = x}, mask_of(n, keep),
+                                   &got, NULL));
             REQUIRE(got.removed == whole, "%zu %% of %zu: %zu", percent, n, got.removed);
-            REQUIRE_OK(mskp_select(g, scores_of(n, scores), &(mskp_rule){.remove_family_fraction = below}, mask_of(n, keep), &got, NULL));
+            REQUIRE_OK(mskp_select(g, scores_of(n, scores),
+                                   &(mskp_rule){.remove_family_fraction = below}, mask_of(n, keep),
+                                   &got, NULL));
             REQUIRE(got.removed == (percent * n - 1) / 100, "below %zu %% of %zu: %zu", percent, n,
                     got.removed);
         }
@@ -261,7 +280,9 @@ START_TEST(votes_are_the_authors)
         double threshold = (double)rng_below(&t.r, 4) / 8;
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         mskp_scoring how = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = threshold};
-        REQUIRE_OK(mskp_score(t.graph, &how, set_by_id(mskp_graph_counts(t.graph).params, values.views), scores_of(t.units, scores), NULL));
+        REQUIRE_OK(mskp_score(t.graph, &how,
+                              set_by_id(mskp_graph_counts(t.graph).params, values.views),
+                              scores_of(t.units, scores), NULL));
 
         for (size_t f = 0; f < t.model.families; f++) {
             size_t norms = 0, fewest = SIZE_MAX, votes = 0;

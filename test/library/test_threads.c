@@ -2,11 +2,11 @@
  * are those of one thread, bit for bit. */
 #include "guarded_memory/guarded_memory.h"
 
+#include "by_id/by_id.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 enum { CLASSES = 10, MOST_UNITS = 1024, MOST_PARAMS = 64, BLOCKS = 3, THREADS = 4 };
 
@@ -55,7 +55,8 @@ static mskp_graph *network(const mskp_services *host)
     mskp_output(g, v);
     mskp_error err = {.text = ""};
     must(mskp_graph_finish(g, &err) == MSKP_OK, "%s", err.text);
-    must(mskp_graph_counts(g).units <= MOST_UNITS && mskp_graph_counts(g).params < MOST_PARAMS, "too large");
+    must(mskp_graph_counts(g).units <= MOST_UNITS && mskp_graph_counts(g).params < MOST_PARAMS,
+         "too large");
     return g;
 }
 
@@ -94,7 +95,8 @@ static void set_open(set *s, const mskp_graph *graph, rng *r, bool mixed)
     for (uint32_t p = 1; s->memory && p <= params; p++) {
         mskp_tensor *t = &s->views[p];
         t->data = (char *)s->memory + offsets[p];
-        t->dtype = mixed ? (mskp_dtype[]){MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16}[p % 3] : MSKP_DTYPE_F32;
+        t->dtype = mixed ? (mskp_dtype[]){MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F16}[p % 3]
+                         : MSKP_DTYPE_F32;
         for (size_t i = 0; i < counts[p]; i++) {
             double x = rng_real(r);
             if (t->dtype == MSKP_DTYPE_F32) ((float *)t->data)[i] = (float)x;
@@ -130,8 +132,8 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = i % 6 == 5 ? 0.25 : 0};
-        tell(j,
-             mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views), scores_of(units, scores), &j->err));
+        tell(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
+                           scores_of(units, scores), &j->err));
         add(j, scores, units * sizeof *scores);
     }
     mskp_cost all = {0, 0}, per_value[128] = {{0, 0}};
@@ -142,7 +144,8 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
     for (size_t i = 0; i < 2; i++) {
         mskp_selection selection;
         memset(&selection, 0, sizeof selection);
-        tell(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep), &selection, &j->err));
+        tell(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep),
+                            &selection, &j->err));
         add(j, keep, units);
         add(j, &selection.removed, sizeof selection.removed);
         add(j, &selection.cost, sizeof selection.cost);
@@ -164,12 +167,20 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                                 .knee = 0.01,
                                 .unit_weight = i % 4 ? NULL : scores};
         double value = 0;
-        tell(j, mskp_penalty_value(g, mask_of(units, keep), &p, set_by_id(mskp_graph_counts(g).params, values->views), &value, &j->err));
+        tell(j, mskp_penalty_value(g, mask_of(units, keep), &p,
+                                   set_by_id(mskp_graph_counts(g).params, values->views), &value,
+                                   &j->err));
         add(j, &value, sizeof value);
-        tell(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01, set_by_id(mskp_graph_counts(g).params, values->views), set_by_id(mskp_graph_counts(g).params, gradients->views), &j->err));
+        tell(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01,
+                                      set_by_id(mskp_graph_counts(g).params, values->views),
+                                      set_by_id(mskp_graph_counts(g).params, gradients->views),
+                                      &j->err));
         add(j, gradients->memory, gradients->bytes);
-        tell(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001, set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
-        tell(j, mskp_penalty_deadline(g, mask_of(units, keep), &p, i, set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
+        tell(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001,
+                                  set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
+        tell(j,
+             mskp_penalty_deadline(g, mask_of(units, keep), &p, i,
+                                   set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
         add(j, values->memory, values->bytes);
     }
 }
@@ -179,7 +190,8 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     const size_t params = mskp_graph_counts(j->graph).params;
     mskp_tensor small[MOST_PARAMS];
     memset(small, 0, sizeof small);
-    tell(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small), &j->err));
+    tell(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small),
+                            &j->err));
     const move_by_id moves[2] = {{values->views, NULL}, {gradients->views, NULL}};
     tell(j, cut_by_id(plan, params, 2, moves, &j->err));
     for (size_t p = 1; p <= params; p++) add(j, small[p].shape, sizeof small[p].shape);
@@ -207,7 +219,8 @@ static void texts(job *j, const double *scores, const uint8_t *keep)
     if (!text) abort();
     tell(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
     add(j, text, n);
-    if (tell(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err))) add(j, back, units);
+    if (tell(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err)))
+        add(j, back, units);
     tell(j, mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
     add(j, text, n);
     free(text);

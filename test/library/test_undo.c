@@ -5,14 +5,15 @@
 #include "interpreter/trial.h"
 #include "small_network/small_network.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
-static const mskp_dtype all_dtypes[] = {MSKP_DTYPE_F32,     MSKP_DTYPE_F64,     MSKP_DTYPE_F16,
-                                        MSKP_DTYPE_BF16,    MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2,
-                                        MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16};
+static const mskp_dtype all_dtypes[] = {
+    MSKP_DTYPE_F32,     MSKP_DTYPE_F64,     MSKP_DTYPE_F16,
+    MSKP_DTYPE_BF16,    MSKP_DTYPE_BYTES_1, MSKP_DTYPE_BYTES_2,
+    MSKP_DTYPE_BYTES_4, MSKP_DTYPE_BYTES_8, MSKP_DTYPE_BYTES_16};
 enum { DTYPES = sizeof all_dtypes / sizeof *all_dtypes };
 
 static uint8_t *random_mask(trial *t)
@@ -63,8 +64,9 @@ START_TEST(composed_is_both)
         }
         two_rounds += left < t.units && gone;
         memset(composed, 9, t.units);
-        REQUIRE(!mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second), mask_of(t.units, composed), &err), "%s",
-                err.text);
+        REQUIRE(!mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second),
+                                   mask_of(t.units, composed), &err),
+                "%s", err.text);
         REQUIRE(!memcmp(composed, last, t.units), "another mask");
 
         surgery_begin(&one, &t, t.graph, t.net, t.value, t.units, keep);
@@ -81,12 +83,14 @@ START_TEST(composed_is_both)
 
         /* Onto the first mask. */
         const uint8_t *first = arena_copy(&t.mem, keep, t.units, 1);
-        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second), mask_of(t.units, keep), NULL));
+        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, keep), mask_of(left, second),
+                                     mask_of(t.units, keep), NULL));
         REQUIRE(!memcmp(keep, last, t.units), "another mask in place");
         /* Onto the second. */
         uint8_t *room = arena_get(&t.mem, t.units + 1, 1);
         memcpy(room, second, left);
-        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, first), mask_of(left, room), mask_of(t.units, room), NULL));
+        REQUIRE_OK(mskp_mask_compose(t.graph, mask_of(t.units, first), mask_of(left, room),
+                                     mask_of(t.units, room), NULL));
         REQUIRE(!memcmp(room, last, t.units) && !room[t.units], "another mask onto the second");
         surgery_end(&one);
         surgery_end(&two);
@@ -105,14 +109,27 @@ START_TEST(composing_is_refused)
     uint8_t both[10];
     mskp_error err = {0};
     memset(both, 7, sizeof both);
-    ck_assert_int_eq(mskp_mask_compose(NULL, mask_of(10, keep), mask_of(9, second), mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(unfinished, mask_of(10, keep), mask_of(9, second), mask_of(10, both), &err),
+    ck_assert_int_eq(
+        mskp_mask_compose(NULL, mask_of(10, keep), mask_of(9, second), mask_of(10, both), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_compose(unfinished, mask_of(10, keep), mask_of(9, second),
+                                       mask_of(10, both), &err),
                      MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_compose(g, mask_of(9, keep), mask_of(9, second), mask_of(9, both), &err), MSKP_ERROR_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_compose(g, (mskp_mask){0}, mask_of(9, second), mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), (mskp_mask){0}, mask_of(10, both), &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), mask_of(9, second), (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_compose(g, mask_of(10, keep), mask_of(10, second), mask_of(10, both), &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(
+        mskp_mask_compose(g, mask_of(9, keep), mask_of(9, second), mask_of(9, both), &err),
+        MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(
+        mskp_mask_compose(g, (mskp_mask){0}, mask_of(9, second), mask_of(10, both), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_mask_compose(g, mask_of(10, keep), (mskp_mask){0}, mask_of(10, both), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_mask_compose(g, mask_of(10, keep), mask_of(9, second), (mskp_mask){0}, &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(
+        mskp_mask_compose(g, mask_of(10, keep), mask_of(10, second), mask_of(10, both), &err),
+        MSKP_ERROR_OTHER_NETWORK);
     ck_assert_str_eq(err.text, "small_keep has 10 units, keep keeps 9 of 10");
     for (int i = 0; i < 10; i++) ck_assert_int_eq(both[i], 7);
     mskp_graph_destroy(g);
@@ -183,8 +200,10 @@ START_TEST(maps_are_refused)
     ck_assert_str_eq(err.text, "c3.weight: axis 0 has length 5, the map 6");
     ck_assert_int_eq(mskp_plan_value_map(NULL, y, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_plan_value_map(plan, y, 3, NULL, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){0}, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){99}, 3, map, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){0}, 3, map, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_plan_value_map(plan, (mskp_value){99}, 3, map, &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "the plan has no value 99");
     ck_assert_int_eq(mskp_plan_value_map(plan, y, 2, map, &err), MSKP_ERROR_BAD_SHAPE);
     ck_assert_str_eq(err.text, "y has 3 channels, the map 2");

@@ -4,12 +4,12 @@
  */
 #include "interpreter/oracle.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- Random networks ---- */
 
@@ -342,7 +342,8 @@ START_TEST(conv_is_checked)
                   WORDS("layer", "3", "2"));
     REFUSED_PLAIN(CONV(b.flat, .weight = b.w), MSKP_ERROR_BAD_SHAPE, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.l25), MSKP_ERROR_BAD_SHAPE, WORDS("layer", "2"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.v7), MSKP_ERROR_BAD_SHAPE, WORDS("layer", "7", "4"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.v7), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("layer", "7", "4"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = b.l25), MSKP_ERROR_BAD_SHAPE, WORDS("layer"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_after = {0, 0, 1}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("layer", "1", "axis 2"));
@@ -350,8 +351,10 @@ START_TEST(conv_is_checked)
                   WORDS("layer", "6", "axis 2"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .dilation = {4, 1}), MSKP_ERROR_BAD_SHAPE,
                   WORDS("layer", "8", "3", "4"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_ERROR_BAD_SHAPE, WORDS("layer", "3", "2"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 3), MSKP_ERROR_BAD_SHAPE, WORDS("layer", "4", "3"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 2), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("layer", "3", "2"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .groups = 3), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("layer", "4", "3"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .grouping = (mskp_grouping)3), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("layer", "grouping 3"));
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .output_pad = {1}), MSKP_ERROR_BAD_SHAPE,
@@ -370,7 +373,8 @@ START_TEST(conv_is_checked)
     /* Each axis fits, all positions together do not. */
     REFUSED_PLAIN(CONV(b.x, .weight = b.w, .pad_before = {SIZE_MAX / 8, SIZE_MAX / 8}),
                   MSKP_ERROR_BAD_SHAPE, WORDS("layer", "axis 1"));
-    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = {99}), MSKP_ERROR_BAD_ARGUMENT, WORDS("layer", "99"));
+    REFUSED_PLAIN(CONV(b.x, .weight = b.w, .bias = {99}), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("layer", "99"));
     REFUSED_PLAIN(mskp_conv(b.g, "x", b.x, &(mskp_conv_desc){.weight = b.w}), MSKP_ERROR_BAD_NAME,
                   WORDS("x"));
 }
@@ -384,7 +388,8 @@ static double half(double x, const double *parameters)
 START_TEST(layers_are_checked)
 {
     const mskp_param none = {0};
-    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.x, b.l25, none), MSKP_ERROR_BAD_SHAPE, WORDS("fc", "5", "3"));
+    REFUSED_PLAIN(mskp_linear(b.g, "fc", b.x, b.l25, none), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("fc", "5", "3"));
     REFUSED_PLAIN(mskp_linear(b.g, "fc", b.flat, b.l25, b.v4), MSKP_ERROR_BAD_SHAPE,
                   WORDS("fc", "4", "2"));
     REFUSED_PLAIN(mskp_linear(b.g, "fc", b.flat, b.w, none), MSKP_ERROR_BAD_SHAPE, WORDS("fc"));
@@ -402,8 +407,8 @@ START_TEST(layers_are_checked)
                   WORDS("act", "parameters[0]", "0.5"));
     REFUSED_PLAIN(ACT(.kind = MSKP_ACTIVATION_ELU, .parameters = {1, 2}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("act", "parameters[1]", "2"));
-    REFUSED_PLAIN(ACT(.kind = MSKP_ACTIVATION_MULTIPLY, .parameters = {(double)INFINITY}), MSKP_ERROR_BAD_NUMBER,
-                  WORDS("act", "parameters[0]", "finite"));
+    REFUSED_PLAIN(ACT(.kind = MSKP_ACTIVATION_MULTIPLY, .parameters = {(double)INFINITY}),
+                  MSKP_ERROR_BAD_NUMBER, WORDS("act", "parameters[0]", "finite"));
     REFUSED_PLAIN(
         ACT(.kind = MSKP_ACTIVATION_CUSTOM, .function = half, .parameters = {0, 0, 0, (double)NAN}),
         MSKP_ERROR_BAD_NUMBER, WORDS("act", "parameters[3]", "finite"));
@@ -411,10 +416,10 @@ START_TEST(layers_are_checked)
                   WORDS("act", "parameters[0]"));
     REFUSED_PLAIN(ACT(.kind = MSKP_ACTIVATION_GELU, .function = half), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("act", "function", "8"));
-    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = -1}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("bn", "epsilon", "-1"));
-    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = 1.5}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("bn", "epsilon", "1.5"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = -1}),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon", "-1"));
+    REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = 1.5}),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon", "1.5"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon = (double)NAN}),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.epsilon_outside_root = 2}),
@@ -422,7 +427,8 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(mskp_activation(b.g, "act", (mskp_value){0}, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("act"));
 #define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
-    REFUSED_PLAIN(POOL(.keeps_constants = 2), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "constants 2"));
+    REFUSED_PLAIN(POOL(.keeps_constants = 2), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("pool", "constants 2"));
     REFUSED_PLAIN(POOL(.size = {9, 2}), MSKP_ERROR_BAD_SHAPE, WORDS("pool", "9", "8"));
     REFUSED_PLAIN(POOL(.kind = (mskp_pool_kind)5), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "5"));
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_RESIZE, .spatial = {3}), MSKP_ERROR_BAD_ARGUMENT,
@@ -447,17 +453,23 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(POOL(.kind = MSKP_POOL_GLOBAL_AVERAGE, .stride = {0, 1}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("pool"));
     REFUSED_PLAIN(POOL(.size = {2, 2, 3}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "3", "axis 2"));
-    REFUSED_PLAIN(POOL(.spatial = {2, 2, 5}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool", "5", "axis 2"));
+    REFUSED_PLAIN(POOL(.spatial = {2, 2, 5}), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("pool", "5", "axis 2"));
     REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
                   MSKP_ERROR_BAD_SHAPE, WORDS("pool"));
     const mskp_pool_kind fixed[] = {MSKP_POOL_GLOBAL_MAX, MSKP_POOL_GLOBAL_AVERAGE,
                                     MSKP_POOL_RESIZE};
     for (int i = 0; i < 3; i++) {
-        REFUSED_PLAIN(POOL(.kind = fixed[i], .size = {0, 2}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
-        REFUSED_PLAIN(POOL(.kind = fixed[i], .stride = {2}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
-        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_before = {1}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
-        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_after = {1}), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
-        REFUSED_PLAIN(POOL(.kind = fixed[i], .ceil_mode = 1), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .size = {0, 2}), MSKP_ERROR_BAD_ARGUMENT,
+                      WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .stride = {2}), MSKP_ERROR_BAD_ARGUMENT,
+                      WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_before = {1}), MSKP_ERROR_BAD_ARGUMENT,
+                      WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .pad_after = {1}), MSKP_ERROR_BAD_ARGUMENT,
+                      WORDS("pool"));
+        REFUSED_PLAIN(POOL(.kind = fixed[i], .ceil_mode = 1), MSKP_ERROR_BAD_ARGUMENT,
+                      WORDS("pool"));
     }
     REFUSED_PLAIN(mskp_pool(b.g, "pool", b.x, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("pool"));
 }
@@ -469,18 +481,19 @@ START_TEST(structure_is_checked)
     (sizeof((mskp_value[]){__VA_ARGS__}) / sizeof(mskp_value)), (mskp_value[]){__VA_ARGS__}
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, LIST(b.x, b.flat)), RANGE,
                   WORDS("sum", "3", "5"));
-    REFUSED_PLAIN(
-        mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
-        MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
+                               LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y"));
     /* As many positions, but not the same: the first axis that differs is said. */
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){12, 4}))),
                   RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
-    REFUSED_PLAIN(
-        mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, LIST(b.x, mskp_fresh(b.g, "y", 3, 1, (size_t[]){8}))),
-        MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y has 1 spatial", "have 2"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
+                               LIST(b.x, mskp_fresh(b.g, "y", 3, 1, (size_t[]){8}))),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y has 1 spatial", "have 2"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, 0, &b.x), RANGE, WORDS("sum"));
-    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, 1, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("sum"));
+    REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, 1, NULL), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("sum"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", (mskp_combine_kind)7, LIST(b.x)), RANGE,
                   WORDS("sum", "7"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, LIST(b.x, (mskp_value){77})),
@@ -491,9 +504,11 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, SIZE_MAX, 2), RANGE, WORDS("part"));
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, SIZE_MAX, 1), RANGE, WORDS("pad"));
     REFUSED_PLAIN(mskp_pad_channels(b.g, "pad", b.flat, 1, SIZE_MAX), RANGE, WORDS("pad"));
-    REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_ERROR_BAD_ARGUMENT, WORDS("flatten", "2"));
+    REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("flatten", "2"));
     REFUSED_PLAIN(mskp_flatten(b.g, "x", b.flat, 0), MSKP_ERROR_BAD_NAME, WORDS("x"));
-#define OPAQUE(op, n, in, channels) mskp_opaque(b.g, "odd", &(mskp_opaque_desc){op, n, in, channels, 0, NULL})
+#define OPAQUE(op, n, in, channels) \
+    mskp_opaque(b.g, "odd", &(mskp_opaque_desc){op, n, in, channels, 0, NULL})
     REFUSED_PLAIN(OPAQUE(NULL, 1, &b.x, 2), MSKP_ERROR_BAD_NAME, WORDS("kind of operator"));
     REFUSED_PLAIN(OPAQUE("a b", 1, &b.x, 2), MSKP_ERROR_BAD_NAME, WORDS("a b", "blank"));
     REFUSED_PLAIN(OPAQUE("a-kind-of-operator-with-32-bytes", 1, &b.x, 2), MSKP_ERROR_BAD_NAME,
@@ -502,9 +517,10 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(OPAQUE("yolo", 1, &b.x, 0), MSKP_ERROR_BAD_SHAPE, WORDS("odd", "0 channels"));
     REFUSED_PLAIN(OPAQUE("yolo", 2, ((mskp_value[]){b.x, {99}}), 2), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("odd", "99"));
-    REFUSED_PLAIN(mskp_opaque(b.g, "x", &(mskp_opaque_desc){"yolo", 0, NULL, 2, 0, NULL}), MSKP_ERROR_BAD_NAME, WORDS("x"));
-    REFUSED_PLAIN(mskp_opaque(b.g, "odd", &(mskp_opaque_desc){"yolo", 0, NULL, 2, 1, NULL}), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("odd", "spatial"));
+    REFUSED_PLAIN(mskp_opaque(b.g, "x", &(mskp_opaque_desc){"yolo", 0, NULL, 2, 0, NULL}),
+                  MSKP_ERROR_BAD_NAME, WORDS("x"));
+    REFUSED_PLAIN(mskp_opaque(b.g, "odd", &(mskp_opaque_desc){"yolo", 0, NULL, 2, 1, NULL}),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("odd", "spatial"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, SHAPE(1, 5)), RANGE, WORDS("pick", "5"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 0, (size_t[]){1}), RANGE, WORDS("pick"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 1, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("pick"));
@@ -522,19 +538,24 @@ START_TEST(structure_is_checked)
     /* Of two wrong handles the first is named. */
     REFUSED_STATUS(mskp_tie(b.g, (mskp_value){98}, (mskp_value){99}), MSKP_ERROR_BAD_ARGUMENT,
                    WORDS("tie", "98"));
-    REFUSED_STATUS(mskp_bind(b.g, b.v4, 0, MSKP_ROLE_SCALE, (mskp_value){99}), MSKP_ERROR_BAD_ARGUMENT,
-                   WORDS("bind", "99"));
+    REFUSED_STATUS(mskp_bind(b.g, b.v4, 0, MSKP_ROLE_SCALE, (mskp_value){99}),
+                   MSKP_ERROR_BAD_ARGUMENT, WORDS("bind", "99"));
     REFUSED_STATUS(mskp_pin(b.g, (mskp_value){99}), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_output(b.g, (mskp_value){0}), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_bind(b.g, b.v7, 0, MSKP_ROLE_SCALE, b.flat), MSKP_ERROR_BAD_SHAPE,
                    WORDS("v7", "7", "5"));
     REFUSED_STATUS(mskp_bind(b.g, b.v7, 1, MSKP_ROLE_SCALE, b.flat), RANGE, WORDS("v7", "1"));
-    REFUSED_STATUS(mskp_bind(b.g, b.l25, 1, 64, b.flat), MSKP_ERROR_BAD_ARGUMENT, WORDS("l25", "40"));
-    REFUSED_STATUS(mskp_bind(b.g, (mskp_param){0}, 0, 0, b.flat), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
-    REFUSED_STATUS(mskp_attach(b.g, b.w, (mskp_value){0}), MSKP_ERROR_BAD_ARGUMENT, WORDS("attach"));
-    REFUSED_STATUS(mskp_attach(b.g, (mskp_param){99}, b.x), MSKP_ERROR_BAD_ARGUMENT, WORDS("attach"));
+    REFUSED_STATUS(mskp_bind(b.g, b.l25, 1, 64, b.flat), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("l25", "40"));
+    REFUSED_STATUS(mskp_bind(b.g, (mskp_param){0}, 0, 0, b.flat), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS(""));
+    REFUSED_STATUS(mskp_attach(b.g, b.w, (mskp_value){0}), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("attach"));
+    REFUSED_STATUS(mskp_attach(b.g, (mskp_param){99}, b.x), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("attach"));
     REFUSED_STATUS(mskp_add_macs(b.g, (mskp_value){0}, b.w, 1), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
-    REFUSED_STATUS(mskp_add_macs(b.g, b.x, (mskp_param){99}, 1), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
+    REFUSED_STATUS(mskp_add_macs(b.g, b.x, (mskp_param){99}, 1), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS(""));
 }
 END_TEST
 
@@ -544,7 +565,8 @@ START_TEST(further_operators_are_checked)
     const size_t two[2] = {2, 2};
 #define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
     REFUSED_PLAIN(NORM(.kind = (mskp_norm_kind)6), MSKP_ERROR_BAD_ARGUMENT, WORDS("n", "kind 6"));
-    REFUSED_PLAIN(NORM(.kind = MSKP_NORM_GROUP, .groups = 2), MSKP_ERROR_BAD_SHAPE, WORDS("n", "2", "3"));
+    REFUSED_PLAIN(NORM(.kind = MSKP_NORM_GROUP, .groups = 2), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("n", "2", "3"));
     REFUSED_PLAIN(mskp_norm(b.g, "n", mskp_fresh(b.g, "f", 4, 0, NULL),
                             &(mskp_norm_desc){.scale = b.v4, .shift = b.v4}),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("n: scale and shift are one parameter"));
@@ -554,7 +576,8 @@ START_TEST(further_operators_are_checked)
                   WORDS("layer_norm", "statistics"));
     REFUSED_PLAIN(NORM(.kind = MSKP_NORM_LAYER, .variance = b.v7), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("layer_norm", "statistics"));
-    REFUSED_PLAIN(NORM(.grouping = (mskp_grouping)3), MSKP_ERROR_BAD_ARGUMENT, WORDS("n", "grouping 3"));
+    REFUSED_PLAIN(NORM(.grouping = (mskp_grouping)3), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("n", "grouping 3"));
 #define UP(...) mskp_conv_transposed(b.g, "up", b.x, &(mskp_conv_desc){__VA_ARGS__})
     REFUSED_PLAIN(UP(.weight = b.w, .padding = MSKP_PADDING_EXTENDED), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("up", "padding 1", "transposed"));
@@ -570,18 +593,22 @@ START_TEST(further_operators_are_checked)
     UP_TOO_FAR(.pad_after = {SIZE_MAX});
     UP_TOO_FAR(.output_pad = {1});
     UP_TOO_FAR(.pad_before = {5}, .pad_after = {5}); /* of 7 + 2 + 1 positions */
-    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.v7), MSKP_ERROR_BAD_SHAPE, WORDS("p", "slope", "7", "3"));
-    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.l25), MSKP_ERROR_BAD_SHAPE, WORDS("p", "slope", "2 axes"));
-    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, (mskp_param){0}), MSKP_ERROR_BAD_ARGUMENT, WORDS("p", "0"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.v7), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("p", "slope", "7", "3"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.l25), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("p", "slope", "2 axes"));
+    REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, (mskp_param){0}), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("p", "0"));
     REFUSED_PLAIN(mskp_embedding(b.g, "e", (mskp_param){99}, 0, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("e", "99"));
-    REFUSED_PLAIN(mskp_param_operand(b.g, "e", (mskp_param){99}, 0, 0, 0, NULL), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("e", "99"));
+    REFUSED_PLAIN(mskp_param_operand(b.g, "e", (mskp_param){99}, 0, 0, 0, NULL),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("e", "99"));
     REFUSED_PLAIN(mskp_param_operand(b.g, "e", b.v7, 0, 64, 0, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("v7", "0x40"));
-    REFUSED_PLAIN(mskp_embedding(b.g, "e", b.v7, 0, NULL), MSKP_ERROR_BAD_SHAPE, WORDS("e", "1 axes"));
-    REFUSED_PLAIN(mskp_param_operand(b.g, "e", b.v7, 1, MSKP_ROLE_SCALE, 0, NULL), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("e", "axis 1"));
+    REFUSED_PLAIN(mskp_embedding(b.g, "e", b.v7, 0, NULL), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("e", "1 axes"));
+    REFUSED_PLAIN(mskp_param_operand(b.g, "e", b.v7, 1, MSKP_ROLE_SCALE, 0, NULL),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("e", "axis 1"));
     REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 2, 0), MSKP_ERROR_BAD_SHAPE,
                   WORDS("s", "5", "2"));
     REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 5, 2), MSKP_ERROR_BAD_ARGUMENT,
@@ -592,27 +619,31 @@ START_TEST(further_operators_are_checked)
                    WORDS("c", "99"));
     REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 2, parts), MSKP_ERROR_BAD_ARGUMENT,
                    WORDS("c", "rewritable"));
-    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 2, 0, parts), MSKP_ERROR_BAD_SHAPE, WORDS("c", "5", "2"));
-    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 0, 0, parts), MSKP_ERROR_BAD_SHAPE, WORDS("c", "0"));
-    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 0, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("parts"));
-    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 2, MSKP_SHUFFLE_CHANNEL_MAJOR), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("s", "3", "4"));
-    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 0, MSKP_SHUFFLE_CHANNEL_MAJOR), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("s", "factor 0"));
-    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.flat, 1, (mskp_shuffle_order)2), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("s", "0 spatial"));
-    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 1, (mskp_shuffle_order)2), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("s", "order 2"));
-    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, SIZE_MAX, MSKP_SHUFFLE_BLOCK_MAJOR), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("s", "3"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 2, 0, parts), MSKP_ERROR_BAD_SHAPE,
+                   WORDS("c", "5", "2"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 0, 0, parts), MSKP_ERROR_BAD_SHAPE,
+                   WORDS("c", "0"));
+    REFUSED_STATUS(mskp_chunk(b.g, "c", b.flat, 5, 0, NULL), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("parts"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 2, MSKP_SHUFFLE_CHANNEL_MAJOR),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("s", "3", "4"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 0, MSKP_SHUFFLE_CHANNEL_MAJOR),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "factor 0"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.flat, 1, (mskp_shuffle_order)2),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "0 spatial"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, 1, (mskp_shuffle_order)2),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "order 2"));
+    REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", b.x, SIZE_MAX, MSKP_SHUFFLE_BLOCK_MAJOR),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("s", "3"));
     REFUSED_PLAIN(mskp_pixel_shuffle(b.g, "s", mskp_fresh(b.g, "y", 4, SHAPE(SIZE_MAX / 2)), 4,
                                      MSKP_SHUFFLE_BLOCK_MAJOR),
                   MSKP_ERROR_BAD_SHAPE, WORDS("s", "4 times", "axis 0", "too long"));
-    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 0, MSKP_SHUFFLE_BLOCK_MAJOR), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("s", "factor 0"));
-    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 4, MSKP_SHUFFLE_BLOCK_MAJOR), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("s", "axis 1", "6", "4"));
-    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 2, two, 0), MSKP_ERROR_BAD_ARGUMENT, WORDS("u", "2"));
+    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 0, MSKP_SHUFFLE_BLOCK_MAJOR),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "factor 0"));
+    REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 4, MSKP_SHUFFLE_BLOCK_MAJOR),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("s", "axis 1", "6", "4"));
+    REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 2, two, 0), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("u", "2"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 0), MSKP_ERROR_BAD_SHAPE,
                   WORDS("u", "5", "4"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", (mskp_value){99}, 2, two, 0), MSKP_ERROR_BAD_ARGUMENT,
@@ -649,8 +680,8 @@ START_TEST(further_operators_are_checked)
                   WORDS("s", "flat", "5", "3"));
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, 1, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("s"));
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, 0, &b.x), MSKP_ERROR_BAD_ARGUMENT, WORDS("s"));
-    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, (mskp_value){99})), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("s", "99"));
+    REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, (mskp_value){99})),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "99"));
     REFUSED_PLAIN(
         mskp_concat_spatial(b.g, "s", 0, LIST(b.x, mskp_fresh(b.g, "y", 3, SHAPE(7, 6, 1)))),
         MSKP_ERROR_BAD_SHAPE, WORDS("s", "y", "3 spatial", "(3, 2)"));
@@ -665,13 +696,16 @@ START_TEST(further_operators_are_checked)
 #define ATTEND(...) mskp_attention(b.g, "a", b.flat, &(mskp_attention_desc){__VA_ARGS__})
     REFUSED_PLAIN(ATTEND(.heads = 3, .kv_heads = 2, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "3 heads", "2 key"));
-    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "query has no"));
+    REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("a", "query has no"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 3, .query = b.l25), MSKP_ERROR_BAD_SHAPE,
                   WORDS("a", "query", "2", "3"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .packed = 1, .query = b.l25, .key = b.l25),
                   MSKP_ERROR_BAD_SHAPE, WORDS("a", "query", "expected 3"));
-    REFUSED_PLAIN(ATTEND(.heads = 0, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "0 heads"));
-    REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 0), MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "2 heads of 0"));
+    REFUSED_PLAIN(ATTEND(.heads = 0, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("a", "0 heads"));
+    REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 0), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("a", "2 heads of 0"));
     REFUSED_PLAIN(ATTEND(.heads = 2, .head_dim = 2, .kv_heads = 3), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a: 2 heads are no multiple of 3 key"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .units = (mskp_attention_units)2),
@@ -706,7 +740,8 @@ START_TEST(further_operators_are_checked)
     REFUSED_PLAIN(PACKED(.memory = b.flat), MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "read one input"));
     REFUSED_PLAIN((b.flat = mskp_fresh(b.g, "y", 5, SHAPE(SIZE_MAX / 2)), PACKED(.kv_heads = 0)),
                   MSKP_ERROR_BAD_SHAPE, WORDS("a", "9223372036854775807 by", "too many"));
-    REFUSED_PLAIN(mskp_attention(b.g, "a", b.flat, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("a", "desc"));
+    REFUSED_PLAIN(mskp_attention(b.g, "a", b.flat, NULL), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("a", "desc"));
 #define RECUR(...) mskp_recurrent(b.g, "r", b.flat, &(mskp_recurrent_desc){__VA_ARGS__})
 #define SAME_TWICE             \
     (mskp_recurrent_params[])  \
@@ -719,11 +754,12 @@ START_TEST(further_operators_are_checked)
         }                      \
     }
     REFUSED_PLAIN(RECUR(.params = NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "params is NULL"));
-    REFUSED_PLAIN(RECUR(.kind = (mskp_recurrent_kind)3, .params = SAME_TWICE), MSKP_ERROR_BAD_ARGUMENT,
-                  WORDS("r", "kind 3"));
+    REFUSED_PLAIN(RECUR(.kind = (mskp_recurrent_kind)3, .params = SAME_TWICE),
+                  MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "kind 3"));
     REFUSED_PLAIN(RECUR(.kind = MSKP_RECURRENT_RNN, .params = SAME_TWICE), MSKP_ERROR_BAD_SHAPE,
                   WORDS("r", "2", "5"));
-    REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "desc"));
+    REFUSED_PLAIN(mskp_recurrent(b.g, "r", b.flat, NULL), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("r", "desc"));
     REFUSED_PLAIN(RECUR(.bidirectional = 2, .params = SAME_TWICE), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("r", "bidirectional is 2"));
     REFUSED_PLAIN(RECUR(.state_given = 2, .params = SAME_TWICE), MSKP_ERROR_BAD_ARGUMENT,
@@ -731,23 +767,28 @@ START_TEST(further_operators_are_checked)
     REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("r", "99"));
 #define RNN(input, hidden, bias, more) \
-    RECUR(.kind = MSKP_RECURRENT_RNN, .params = (mskp_recurrent_params[]){{input, hidden, bias, more}})
+    RECUR(.kind = MSKP_RECURRENT_RNN,  \
+          .params = (mskp_recurrent_params[]){{input, hidden, bias, more}})
 #define NONE      ((mskp_param){0})
 #define SQUARE(n) mskp_parameter(b.g, "square", SHAPE(n, n))
     REFUSED_PLAIN(RNN(NONE, b.l25, NONE, NONE), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "none"));
     REFUSED_PLAIN(RNN(b.l25, NONE, NONE, NONE), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "none"));
-    REFUSED_PLAIN(RNN(b.l25, ((mskp_param){99}), NONE, NONE), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "99"));
+    REFUSED_PLAIN(RNN(b.l25, ((mskp_param){99}), NONE, NONE), MSKP_ERROR_BAD_ARGUMENT,
+                  WORDS("r", "99"));
     REFUSED_PLAIN(RNN(b.l25, b.v7, NONE, NONE), MSKP_ERROR_BAD_SHAPE,
                   WORDS("r", "hidden weight has 1 axes"));
     REFUSED_PLAIN(RNN(b.l25, SQUARE(3), NONE, NONE), MSKP_ERROR_BAD_SHAPE,
                   WORDS("r", "input weight", "2", "expected 3"));
-    REFUSED_PLAIN(RNN(b.l25, mskp_parameter(b.g, "wide", SHAPE(3, 2)), NONE, NONE), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("r", "hidden weight", "3", "expected 2"));
-    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), b.v7, NONE), MSKP_ERROR_BAD_SHAPE, WORDS("r", "bias", "7", "2"));
-    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), NONE, b.v4), MSKP_ERROR_BAD_SHAPE, WORDS("r", "bias", "4", "2"));
+    REFUSED_PLAIN(RNN(b.l25, mskp_parameter(b.g, "wide", SHAPE(3, 2)), NONE, NONE),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("r", "hidden weight", "3", "expected 2"));
+    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), b.v7, NONE), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("r", "bias", "7", "2"));
+    REFUSED_PLAIN(RNN(b.l25, SQUARE(2), NONE, b.v4), MSKP_ERROR_BAD_SHAPE,
+                  WORDS("r", "bias", "4", "2"));
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 0), MSKP_ERROR_BAD_ARGUMENT, WORDS("flat", "0x0"));
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 16), MSKP_ERROR_BAD_ARGUMENT, WORDS("flat", "0x10"));
-    REFUSED_STATUS(mskp_zero_if(b.g, (mskp_value){0}, 1), MSKP_ERROR_BAD_ARGUMENT, WORDS("zero_if"));
+    REFUSED_STATUS(mskp_zero_if(b.g, (mskp_value){0}, 1), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("zero_if"));
 }
 END_TEST
 
@@ -780,14 +821,15 @@ START_TEST(names_and_sizes_are_checked)
     REFUSED_PLAIN(mskp_parameter(b.g, "two words", SHAPE(1)), MSKP_ERROR_BAD_NAME, WORDS("two"));
     REFUSED_PLAIN(mskp_parameter(b.g, "tab\t", SHAPE(1)), MSKP_ERROR_BAD_NAME, WORDS("tab"));
     REFUSED_PLAIN(mskp_parameter(b.g, "del\x7f", SHAPE(1)), MSKP_ERROR_BAD_NAME, WORDS("del"));
-    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_ERROR_BAD_NAME, WORDS("new?line"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "new\nline", SHAPE(1)), MSKP_ERROR_BAD_NAME,
+                  WORDS("new?line"));
     REFUSED_PLAIN(mskp_fresh(b.g, "\x1b[m", 0, 0, NULL), MSKP_ERROR_BAD_SHAPE, WORDS("?[m"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", 0, (size_t[]){1}), RANGE, WORDS("p", "0"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1, 1, 1, 1, 1, 1, 1)), RANGE, WORDS("p", "7"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(2, 0)), RANGE, WORDS("p"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(SIZE_MAX / 2, 3)), RANGE, WORDS("p"));
-    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1u << 28, 1u << 30, 1u << 31)), MSKP_ERROR_BAD_SHAPE,
-                  WORDS("p", "axis 2", "2147483648"));
+    REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(1u << 28, 1u << 30, 1u << 31)),
+                  MSKP_ERROR_BAD_SHAPE, WORDS("p", "axis 2", "2147483648"));
     REFUSED_PLAIN(mskp_parameter(b.g, "p", SHAPE(7, 1u << 31, 1u << 30)), MSKP_ERROR_BAD_SHAPE,
                   WORDS("p", "axis 2", "1073741824"));
     REFUSED_PLAIN(mskp_input(b.g, "flat", 1, 0, NULL), MSKP_ERROR_BAD_NAME, WORDS("flat"));
@@ -815,7 +857,8 @@ START_TEST(parameters_must_be_bound)
     ck_assert_uint_eq(p.id, 1);
     ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
-    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_ERROR_BAD_SHAPE); /* it need not be told why */
+    ck_assert_int_eq(mskp_graph_finish(g, NULL),
+                     MSKP_ERROR_BAD_SHAPE); /* it need not be told why */
     mskp_graph_destroy(g);
     g = mskp_graph_create(NULL);
     (void)mskp_fresh(g, "v", 0, 0, NULL);
@@ -902,8 +945,9 @@ START_TEST(parts_of_long_names)
         name[0] = 'a';
         (void)mskp_attention(g, name, x, &attention);
         name[0] = 'r';
-        (void)mskp_recurrent(g, name, x,
-                             &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .layers = 2, .params = rnn});
+        (void)mskp_recurrent(
+            g, name, x,
+            &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .layers = 2, .params = rnn});
         name[0] = 'c';
         (void)mskp_chunk(g, name, x, 4, 1, four);
         ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
@@ -1004,8 +1048,8 @@ START_TEST(nothing_is_something)
         ck_assert_uint_eq(mskp_value_find(small, "v").id, empty ? 0 : 1);
         ck_assert_uint_eq(mskp_param_find(small, "v").id, 0);
         const mskp_tensor nothing[1] = {{0}};
-        ck_assert_int_eq(
-            cut_by_id(plan, 0, 1, &(move_by_id){(mskp_tensor[]){{0}}, nothing}, NULL), MSKP_OK);
+        ck_assert_int_eq(cut_by_id(plan, 0, 1, &(move_by_id){(mskp_tensor[]){{0}}, nothing}, NULL),
+                         MSKP_OK);
         mskp_plan_destroy(plan);
         mskp_graph_destroy(small);
     }
@@ -1167,14 +1211,14 @@ START_TEST(parameters_count_where_they_came_first)
     const mskp_param bound = mskp_parameter(g, "bound", SHAPE(2));
     const mskp_param apart = mskp_parameter(g, "apart", SHAPE(3));
     const mskp_value a = mskp_fresh(g, "a", 2, 0, NULL), b = mskp_fresh(g, "b", 2, 0, NULL);
-    mskp_cost each[3] = {{7, 7}, {7, 7}, {7, 7}};
+    mskp_cost each[2] = {{7, 7}, {7, 7}};
     ck_assert_int_eq(mskp_bind(g, bound, 0, MSKP_ROLE_SCALE, a), MSKP_OK);
     ck_assert_int_eq(mskp_attach(g, bound, b), MSKP_OK);
     ck_assert_int_eq(mskp_attach(g, apart, b), MSKP_OK);
     ck_assert_int_eq(mskp_attach(g, apart, a), MSKP_OK);
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
-    ck_assert_int_eq(mskp_measure(g, (mskp_mask){0}, NULL, each + 1, NULL), MSKP_OK);
-    ck_assert(each[0].params == 0 && each[1].params == 2 && each[2].params == 3);
+    ck_assert_int_eq(mskp_measure(g, (mskp_mask){0}, NULL, each, NULL), MSKP_OK);
+    ck_assert(each[0].params == 2 && each[1].params == 3);
     ck_assert_int_eq(mskp_measure(g, (mskp_mask){0}, NULL, NULL, NULL), MSKP_OK);
     mskp_graph_destroy(g);
 }
@@ -1213,8 +1257,9 @@ START_TEST(zero_of_hidden_units)
                                          mskp_parameter(g, "hh", SHAPE(2, 2)),
                                          biases & 1 ? mskp_parameter(g, "ib", SHAPE(2)) : none,
                                          biases & 2 ? mskp_parameter(g, "hb", SHAPE(2)) : none};
-        const mskp_value h = mskp_recurrent(g, "h", mskp_input(g, "x", 3, SHAPE(5)),
-                                            &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .params = &p});
+        const mskp_value h =
+            mskp_recurrent(g, "h", mskp_input(g, "x", 3, SHAPE(5)),
+                           &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .params = &p});
         uint8_t exact[2];
         mskp_output(g, mskp_linear(g, "out", h, w, none));
         ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
@@ -1237,7 +1282,8 @@ static uint32_t exact_of(mskp_graph *g)
     uint8_t exact[8];
     ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
     for (uint32_t roles = 0; roles <= MSKP_ROLES_UNIT; roles++) {
-        ck_assert_int_eq(mskp_exact(g, roles, mask_of(mskp_graph_counts(g).units, exact), NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_exact(g, roles, mask_of(mskp_graph_counts(g).units, exact), NULL),
+                         MSKP_OK);
         bits |= (uint32_t)exact[0] << roles;
     }
     mskp_graph_destroy(g);
@@ -1369,17 +1415,23 @@ START_TEST(before_and_after_finish)
     ck_assert_ptr_null(mskp_unit_members(b.g, 0, NULL));
     ck_assert_ptr_null(mskp_unit_families(b.g, NULL));
     ck_assert_ptr_null(mskp_family_units(b.g, 0, NULL));
-    ck_assert_uint_eq(mskp_param_shape(b.g, b.w, NULL), 0);
+    ck_assert_uint_eq(mskp_param_shape(b.g, b.w, NULL), 4);
     ck_assert_uint_eq(mskp_param_roles(b.g, b.w), 0);
     ck_assert_ptr_null(mskp_unit_families(b.g, &n));
     ck_assert_uint_eq(n, 0);
-    ck_assert_uint_eq(mskp_value_find(b.g, "c").id, 0);
-    ck_assert_uint_eq(mskp_param_find(b.g, "w").id, 0);
+    ck_assert_uint_eq(mskp_value_find(b.g, "c").id, c.id);
+    ck_assert_uint_eq(mskp_param_find(b.g, "w").id, b.w.id);
+    ck_assert_uint_eq(mskp_param_find(b.g, "none").id, 0);
+    ck_assert_str_eq(mskp_value_name(b.g, c), "c");
+    ck_assert_str_eq(mskp_param_name(b.g, b.w), "w");
+    ck_assert_ptr_null(mskp_param_name(b.g, (mskp_param){99}));
+    ck_assert_ptr_null(mskp_value_name(b.g, (mskp_value){0}));
     ck_assert_int_eq(mskp_value_coupling(b.g, c, &info, &err), MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(err.status, MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(mskp_measure(b.g, (mskp_mask){0}, &cost, NULL, NULL), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(
-        mskp_score(b.g, NULL, set_by_id(mskp_graph_counts(b.g).params, NULL), scores_of(0, scores), NULL) == MSKP_OK, 0);
+    ck_assert_int_eq(mskp_score(b.g, NULL, set_by_id(mskp_graph_counts(b.g).params, NULL),
+                                scores_of(0, scores), NULL) == MSKP_OK,
+                     0);
 
     err = (mskp_error){.status = MSKP_ERROR_NO_DATA, .text = "untouched"};
     ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_OK);
@@ -1462,12 +1514,15 @@ START_TEST(before_and_after_finish)
     ck_assert_uint_eq(mskp_param_shape(b.g, b.w, NULL), 4);
     ck_assert_ptr_null(mskp_unit_members(b.g, 18, NULL));
     ck_assert_ptr_null(mskp_family_units(b.g, counts.families, NULL));
-    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){6}, &info, NULL), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){6}, &info, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_value_coupling(b.g, c, NULL, NULL), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){0}, &info, NULL), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){0}, &info, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_value_coupling(NULL, c, &info, NULL), MSKP_ERROR_BAD_ARGUMENT);
     memset(keep, 1, sizeof keep);
-    ck_assert_int_eq(mskp_measure(b.g, mask_of(17, keep), &cost, NULL, &err), MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_int_eq(mskp_measure(b.g, mask_of(17, keep), &cost, NULL, &err),
+                     MSKP_ERROR_OTHER_NETWORK);
     ck_assert_ptr_nonnull(strstr(err.text, "17"));
     ck_assert_ptr_nonnull(strstr(err.text, "18"));
     mskp_graph_destroy(b.g);

@@ -2,10 +2,10 @@
 #include "guarded_memory/guarded_memory.h"
 #include "zoo/zoo.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /*
  * params, macs   those of torchvision 0.14's modules: their parameters added up, and their
@@ -282,7 +282,8 @@ START_TEST(costs_are_what_is_left)
         mskp_cost said, is;
         mskp_error err = {0};
         random_mask(&s, &r, 0.2 * (double)(1 + seed % 4), keep);
-        ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &said, NULL, NULL), MSKP_OK);
+        ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &said, NULL, NULL),
+                         MSKP_OK);
         const mskp_status status =
             mskp_plan_create(s.graph, mask_of(s.counts.units, keep), &plan, &small, &err);
         must(status == MSKP_OK, "%s, seed %llu: %s", s.known->name, (unsigned long long)seed,
@@ -318,10 +319,12 @@ START_TEST(half_of_the_macs)
     mskp_cost cost;
     mskp_error err = {0};
     for (size_t u = 0; u < s.counts.units; u++) scores[u] = rng_real(&r) + 1;
-    const mskp_status status =
-        mskp_select(s.graph, scores_of(s.counts.units, scores), &(mskp_rule){.max_macs = 0.5 * s.cost.macs}, mask_of(s.counts.units, keep), &selection, &err);
+    const mskp_status status = mskp_select(s.graph, scores_of(s.counts.units, scores),
+                                           &(mskp_rule){.max_macs = 0.5 * s.cost.macs},
+                                           mask_of(s.counts.units, keep), &selection, &err);
     must(status == MSKP_OK, "%s: %s", s.known->name, err.text);
-    ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &cost, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(s.graph, mask_of(s.counts.units, keep), &cost, NULL, NULL),
+                     MSKP_OK);
     must(cost.macs <= 0.5 * s.cost.macs && cost.macs == selection.cost.macs,
          "%s: %.0f of %.0f are left, the selection says %.0f", s.known->name, cost.macs,
          s.cost.macs, selection.cost.macs);

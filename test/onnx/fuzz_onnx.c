@@ -52,7 +52,9 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
     for (size_t u = 0; u < counts.units; u++) keep[u] = data[size - 1 - u % size] % 3 > 0;
     FUZZ_REQUIRE(!mskp_measure(graph, mask_of(counts.units, keep), &left, NULL, &err), err.text);
     if (!network_values(n, counts.params, values) ||
-        mskp_penalty_zero(graph, mask_of(counts.units, keep), &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1}, set_by_id(counts.params, values), &err) ||
+        mskp_penalty_zero(graph, mask_of(counts.units, keep),
+                          &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1},
+                          set_by_id(counts.params, values), &err) ||
         mskp_plan_create(graph, mask_of(counts.units, keep), &plan, NULL, &err)) {
         /* an empty layer, strings as weights */
     } else if (!rewrite_network(n, plan, counts.params, values, &none)) {

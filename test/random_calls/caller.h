@@ -2,8 +2,8 @@
 #ifndef RANDOM_CALLS_CALLER_H
 #define RANDOM_CALLS_CALLER_H
 
-#include "random_calls.h"
 #include "by_id/by_id.h"
+#include "random_calls.h"
 
 typedef struct user {
     rng *r;

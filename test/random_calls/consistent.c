@@ -1,8 +1,8 @@
 /* What the arrays of a finished graph say of each other. */
 #include "random_calls.h"
 
-#include <string.h>
 #include "by_id/by_id.h"
+#include <string.h>
 
 /* How often each unit stands in a list; units + 1 numbers, the last for the pinned. */
 static size_t *times_of(arena *mem, const mskp_graph *g, const uint32_t *units, size_t n)

@@ -1,29 +1,31 @@
 /* Constants with any arguments; reports as text. */
 #include "caller.h"
 
+#include "by_id/by_id.h"
 #include <cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- Text ---- */
 
 /* The text has the length that was said, is refused where there is no room, and can be read. */
-static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report, size_t length)
+static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report,
+                         size_t length)
 {
     const size_t live = u->purse->live, short_of = rng_from(u->r, 1, length);
     size_t said = 0;
     mskp_error err = {0};
     char *text = arena_get(&u->mem, length + 2, 1);
     memset(text, 0x5A, length + 2);
-    mskp_status status =
-        mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1 - short_of, text, &said, &err);
+    mskp_status status = mskp_report_json(u->g, mask_of(u->n.units, keep), report,
+                                          length + 1 - short_of, text, &said, &err);
     REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT || u->purse->empty, "%zu bytes too few: %d", short_of,
             (int)status);
     require_refusal(u, status, &err, live);
     for (size_t i = 0; i < length + 2; i++) REQUIRE(text[i] == 0x5A, "byte %zu was touched", i);
-    REQUIRE_OK(mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1, text, &said, NULL));
+    REQUIRE_OK(
+        mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1, text, &said, NULL));
     REQUIRE(said == length && !text[length] && text[length + 1] == 0x5A && strlen(text) == length,
             "%zu bytes, %zu said", strlen(text), said);
     cJSON *json = cJSON_Parse(text);
@@ -37,11 +39,13 @@ static void try_report(user *u, const uint8_t *keep, mskp_report_options *report
     size_t length = 77;
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = mskp_report_json(u->g, mask_of(units, keep), report, 0, NULL, &length, &err);
+    const mskp_status status =
+        mskp_report_json(u->g, mask_of(units, keep), report, 0, NULL, &length, &err);
     if (status) {
         require_refusal(u, status, &err, live);
         REQUIRE(length == 77, "a refused report has a length");
-        REQUIRE(!good || status == MSKP_ERROR_NO_MEMORY || (keep && units != u->n.units), "%s", err.text);
+        REQUIRE(!good || status == MSKP_ERROR_NO_MEMORY || (keep && units != u->n.units), "%s",
+                err.text);
         return;
     }
     purse_fail(u->purse, 0);
@@ -53,7 +57,8 @@ void call_report(user *u)
 {
     static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    mskp_report_options report = {.scores = scores_of(u->n.units, rng_chance(u->r, 0.5) ? scores : NULL)};
+    mskp_report_options report = {.scores =
+                                      scores_of(u->n.units, rng_chance(u->r, 0.5) ? scores : NULL)};
     bool good = true;
     for (size_t i = 0; i < u->n.units; i++) {
         const size_t x = rng_below(u->r, 64);
@@ -140,7 +145,8 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
     }
     REQUIRE_OK(get_carriers(c, u->n.units, carrier, NULL));
     for (size_t i = 0; i < u->n.units; i++)
-        REQUIRE(carrier[i] ? carrier[i] == 1 && !u->keep[i] && kept[i] == 1 : kept[i] == u->keep[i],
+        REQUIRE(carrier[i] ? carrier[i] == 1 && !u->keep[i] && kept[i] == 1
+                           : kept[i] == (u->keep[i] != 0),
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
 }
 
@@ -217,20 +223,21 @@ void call_constants(user *u)
     if (alone && u->n.units) memcpy(kept, u->keep, u->n.units);
     was = arena_copy(&u->mem, kept, u->n.units, 1);
     endanger(u);
-    const mskp_status status = create_constants(
-        hole == 1 ? NULL : u->g, units,
-        hole == 2 ? NULL
-        : alone   ? kept
-                  : u->keep,
-        rng_chance(u->r, 0.1) ? NULL : &desc, params, hole == 3 ? NULL : tensors,
-        hole == 4 ? NULL : kept, hole == 5 ? NULL : &c, &err);
+    const mskp_status status =
+        create_constants(hole == 1 ? NULL : u->g, units,
+                         hole == 2 ? NULL
+                         : alone   ? kept
+                                   : u->keep,
+                         rng_chance(u->r, 0.1) ? NULL : &desc, params, hole == 3 ? NULL : tensors,
+                         hole == 4 ? NULL : kept, hole == 5 ? NULL : &c, &err);
     require_untouched(u, bytes, "a preview");
     if (status) {
         require_refusal(u, status, &err, live);
         REQUIRE(!c && (!u->n.units || !memcmp(was, kept, u->n.units)), "a result, and %s",
                 err.text);
         REQUIRE(odd || hole || wrong || units != u->n.units || params != u->n.params ||
-                    status == MSKP_ERROR_NO_MEMORY || status == MSKP_ERROR_NO_DATA || status == MSKP_ERROR_BAD_NUMBER,
+                    status == MSKP_ERROR_NO_MEMORY || status == MSKP_ERROR_NO_DATA ||
+                    status == MSKP_ERROR_BAD_NUMBER,
                 "%s", err.text);
         return;
     }

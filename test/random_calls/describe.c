@@ -1,9 +1,9 @@
 /* Any description. Most calls fit together; a byte makes one of them absurd, and what comes after it must fail. */
 #include "random_calls.h"
 
+#include "by_id/by_id.h"
 #include <stdio.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 enum { MOST_VALUES = 48 };
 
@@ -194,7 +194,9 @@ static void call_ends(caller *c, size_t which)
     else if (which == 1)
         made(c, mskp_fresh(c->g, c->called, channels, n, there(c, spatial)));
     else if (which == 2)
-        made(c, mskp_opaque(c->g, c->called, &(mskp_opaque_desc){c->wrong ? c->called : "own", rng_below(c->r, 3), there(c, in), channels, n, there(c, spatial)}));
+        made(c, mskp_opaque(c->g, c->called,
+                            &(mskp_opaque_desc){c->wrong ? c->called : "own", rng_below(c->r, 3),
+                                                there(c, in), channels, n, there(c, spatial)}));
     else if (which == 3)
         made(c, mskp_embedding(c->g, c->called, matrix(c, some(c, 1, 4), channels), n,
                                there(c, spatial)));

@@ -1,9 +1,9 @@
 /* What is done with a finished graph: plans, cuts, scores, selection, penalties, with any arguments. */
 #include "caller.h"
 
+#include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 enum { MOST_ELEMENTS = 512 };
 
@@ -265,7 +265,8 @@ static void use_plan(user *u, const mskp_plan *plan)
             (int)status, err.text);
     if (!status) {
         REQUIRE(u->purse->live == live, "a cut keeps memory");
-        REQUIRE_OK(mskp_plan_views(plan, set_by_id(u->n.params, u->values), set_by_id(u->n.params, said), NULL));
+        REQUIRE_OK(mskp_plan_views(plan, set_by_id(u->n.params, u->values),
+                                   set_by_id(u->n.params, said), NULL));
         for (uint32_t p = 1; p <= u->n.params; p++) {
             if (!u->values[p].data) continue;
             REQUIRE(said[p].data == tensors[p].data, "parameter %u lies elsewhere", p);
@@ -313,7 +314,8 @@ static void call_score(user *u)
     if (odd) spoil(u->r, &s, sizeof s);
     for (size_t i = 0; i < u->n.units; i++) scores[i] = -77;
     endanger(u);
-    const mskp_status status = mskp_score(u->g, null ? NULL : &s, set_by_id(u->n.params, tensors), scores_of(wrong_or(u, u->n.units), scores), &err);
+    const mskp_status status = mskp_score(u->g, null ? NULL : &s, set_by_id(u->n.params, tensors),
+                                          scores_of(wrong_or(u, u->n.units), scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++) {
         REQUIRE(status ? scores[i] == -77 : scores[i] >= 0, "score %zu: %g", i, scores[i]);
@@ -344,7 +346,8 @@ static void call_score_channels(user *u)
         given[k] = (mskp_channel_scores){v, channels, numbers};
     }
     endanger(u);
-    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5), scores_of(u->n.units, scores), &err);
+    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5),
+                                                   scores_of(u->n.units, scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units && !status; i++)
         REQUIRE(isinf(scores[i]) ? !there[i] : there[i], "score %zu: %g", i, scores[i]);
@@ -413,8 +416,8 @@ static void call_select(user *u)
     const size_t live = u->purse->live;
     memset(keep, 0xEE, u->n.units);
     endanger(u);
-    const mskp_status status =
-        mskp_select(u->g, scores_of(wrong_or(u, u->n.units), scores), &rule, mask_of(wrong_or(u, u->n.units), keep), &s, &err);
+    const mskp_status status = mskp_select(u->g, scores_of(wrong_or(u, u->n.units), scores), &rule,
+                                           mask_of(wrong_or(u, u->n.units), keep), &s, &err);
     if (!status) {
         REQUIRE(u->purse->live == live, "selection keeps memory");
         purse_fail(u->purse, 0);
@@ -454,14 +457,17 @@ static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
     mskp_status status;
     switch (which) {
     case ZERO:
-        return mskp_penalty_zero(u->g, mask_of(u->n.units, u->keep), p, set_by_id(u->n.params, tensors), err);
+        return mskp_penalty_zero(u->g, mask_of(u->n.units, u->keep), p,
+                                 set_by_id(u->n.params, tensors), err);
     case SHRINK:
-        return mskp_penalty_prox(u->g, mask_of(u->n.units, u->keep), p, 0.25, set_by_id(u->n.params, tensors), err);
+        return mskp_penalty_prox(u->g, mask_of(u->n.units, u->keep), p, 0.25,
+                                 set_by_id(u->n.params, tensors), err);
     case DEADLINE:
-        return mskp_penalty_deadline(u->g, mask_of(u->n.units, u->keep), p, rng_below(u->r, 3), set_by_id(u->n.params, tensors), err);
+        return mskp_penalty_deadline(u->g, mask_of(u->n.units, u->keep), p, rng_below(u->r, 3),
+                                     set_by_id(u->n.params, tensors), err);
     default:
-        status =
-            mskp_penalty_value(u->g, mask_of(u->n.units, u->keep), p, set_by_id(u->n.params, tensors), &value, err);
+        status = mskp_penalty_value(u->g, mask_of(u->n.units, u->keep), p,
+                                    set_by_id(u->n.params, tensors), &value, err);
         REQUIRE(status ? value == -1 : value >= 0, "penalty %g", value);
         return status;
     }

@@ -1,9 +1,9 @@
 /* Memory with an end; absurd numbers; sentences. */
 #include "random_calls.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 typedef union block {
     size_t bytes;
@@ -48,7 +48,8 @@ static void backwards(void *context, size_t n, void (*work)(void *work_context, 
 
 mskp_services purse_host(purse *p)
 {
-    return (mskp_services){.context = p, .allocate = take, .release = give, .parallel_for = backwards};
+    return (mskp_services){
+        .context = p, .allocate = take, .release = give, .parallel_for = backwards};
 }
 
 void purse_fail(purse *p, size_t n)

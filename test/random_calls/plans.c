@@ -1,8 +1,8 @@
 /* Plans with any arguments: maps, the way back; two masks as one. */
 #include "caller.h"
 
-#include <string.h>
 #include "by_id/by_id.h"
+#include <string.h>
 
 /* ---- Maps ---- */
 
@@ -85,7 +85,8 @@ void call_compose(user *u)
     memset(both, 0xEE, u->n.units);
     if (alone && u->n.units) memcpy(both, u->keep, u->n.units);
     const mskp_status status =
-        mskp_mask_compose(u->g, mask_of(units, alone ? both : u->keep), mask_of(small, second), mask_of(units, both), &err);
+        mskp_mask_compose(u->g, mask_of(units, alone ? both : u->keep), mask_of(small, second),
+                          mask_of(units, both), &err);
     REQUIRE(!status == (units == u->n.units && small == left), "%d for %zu of %zu and %zu of %zu",
             (int)status, units, u->n.units, small, left);
     if (status) require_refusal(u, status, &err, live);

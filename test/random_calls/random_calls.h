@@ -5,8 +5,8 @@
 #ifndef RANDOM_CALLS_RANDOM_CALLS_H
 #define RANDOM_CALLS_RANDOM_CALLS_H
 
-#include "interpreter/trial.h"
 #include "by_id/by_id.h"
+#include "interpreter/trial.h"
 
 /* A host's memory with an end, in which one allocation may fail. */
 typedef struct purse {

@@ -2,6 +2,7 @@
  * optimizer, data, learning. */
 #include "convnet.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 static const bool exact = sizeof(cn_real) == sizeof(double);
 
@@ -387,6 +387,83 @@ START_TEST(networks)
 }
 END_TEST
 
+/* Packs the first two of three columns of "linear.weight", as if "conv" lost its last channel. */
+typedef struct packing {
+    cn_net *net;
+    bool fail;
+    size_t calls;
+} packing;
+
+static bool pack(void *context, cn_error *err)
+{
+    packing *p = context;
+    p->calls++;
+    if (p->fail) {
+        snprintf(err->text, sizeof err->text, "no packing today");
+        return false;
+    }
+    cn_real *value = p->net->params[cn_find_param(p->net, "linear.weight")].value;
+    value[2] = value[3];
+    value[3] = value[4];
+    return true;
+}
+
+/* What must be refused, and that the network then answers as before. */
+static void refuse_resize(packing *p, const cn_layer *layers, const cn_real *images,
+                          const cn_real before[4], const char *word)
+{
+    cn_error err = {""};
+    ck_assert(!cn_resize(p->net, layers, pack, p, &err));
+    ck_assert_msg(strstr(err.text, word) != NULL, "%s", err.text);
+    ck_assert_uint_eq(p->net->layers[1].channels, 3);
+    ck_assert_mem_eq(cn_forward(p->net, 2, images, false), before, 4 * sizeof *before);
+}
+
+START_TEST(resize)
+{
+    cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 4, .width = 4},
+        {.kind = CN_CONV, .name = "conv", .in = {0}, .channels = 3, .bias = true},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "average", .in = {1}},
+        {.kind = CN_LINEAR, .name = "linear", .in = {2}, .channels = 2},
+    };
+    cn_random random = {5};
+    cn_error err = {""};
+    uint8_t labels[2];
+    cn_real before[4];
+    packing p = {.net = make(4, layers, 2, 1)};
+    cn_real *images = random_images(&random, p.net, 2, labels);
+    cn_real *value = p.net->params[cn_find_param(p.net, "linear.weight")].value;
+    value[2] = value[5] = 0;
+    memcpy(before, cn_forward(p.net, 2, images, false), sizeof before);
+
+    layers[1].channels = 4;
+    refuse_resize(&p, layers, images, before, "do not fit");
+    layers[1].channels = 0;
+    refuse_resize(&p, layers, images, before, "conv");
+    layers[1].channels = 2;
+    layers[3].channels = 1;
+    refuse_resize(&p, layers, images, before, "classes");
+    ck_assert_uint_eq(p.calls, 0);
+    layers[3].channels = 2;
+    p.fail = true;
+    refuse_resize(&p, layers, images, before, "no packing today");
+
+    p.fail = false;
+    ck_assert_msg(cn_resize(p.net, layers, pack, &p, &err), "%s", err.text);
+    ck_assert_uint_eq(p.calls, 2);
+    ck_assert_uint_eq(p.net->layers[2].channels, 2);
+    ck_assert_uint_eq(p.net->params[cn_find_param(p.net, "linear.weight")].count, 4);
+    const cn_real *after = cn_forward(p.net, 2, images, true);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_double_lt(fabs((double)(after[i] - before[i])), exact ? 1e-14 : 1e-5);
+    cn_loss(p.net, labels, NULL);
+    cn_backward(p.net);
+    free(images);
+    cn_destroy(p.net);
+}
+END_TEST
+
 /* ---- optimizer ---- */
 
 START_TEST(sgd)
@@ -582,6 +659,7 @@ int main(void)
     tcase_add_test(cases, threads_agree);
     tcase_add_test(cases, batches_agree);
     tcase_add_test(cases, networks);
+    tcase_add_test(cases, resize);
     tcase_add_test(cases, sgd);
     tcase_add_test(cases, rates);
     tcase_add_test(cases, random_numbers);

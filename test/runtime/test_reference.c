@@ -5,12 +5,12 @@
  */
 #include "convnet.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 static const char *shared, *cifar;
 

@@ -2,12 +2,12 @@
  * and nothing worse. */
 #include "convnet.h"
 
+#include "by_id/by_id.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "by_id/by_id.h"
 
 static char path[64];
 

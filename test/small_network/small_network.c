@@ -22,7 +22,8 @@ mskp_graph *little_make(little_change change, const mskp_services *host)
     const mskp_norm_desc norm = {.scale = mskp_parameter(g, "n1.gamma", 1, &four),
                                  .shift = mskp_parameter(g, "n1.beta", 1, &four)};
     v = mskp_norm(g, "n1", v, &norm);
-    v = mskp_activation(g, "r\"1\\\xc3\xa4", v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
+    v = mskp_activation(g, "r\"1\\\xc3\xa4", v,
+                        &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
     same.weight = weight(g, "c2.weight", 4, 4, 3);
     const mskp_value c2 = mskp_conv(g, change == LITTLE_VALUE_RENAMED ? "c2x" : "c2", v, &same);
     mskp_value turned = mskp_pick(g, "p\xff", c2, 4, reversed);

@@ -2,8 +2,8 @@
  * Networks that carry channels along. DenseNet: Huang et al., CVPR 2017. ShuffleNet-v2: Ma et al.,
  * ECCV 2018.
  */
-#include "zoo/layers.h"
 #include "by_id/by_id.h"
+#include "zoo/layers.h"
 
 /* Norm and activation come before the convolution here. */
 static map norm_conv(net *n, const char *norm, const char *name, map x, shape s)
@@ -61,7 +61,8 @@ static map shuffle_unit(net *n, const char *name, map x, size_t out, bool shrink
     if (shrink) {
         half[1] = shuffle_branch(n, x, out / 2, 2);
         at(n, "%s.shortcut.", name);
-        half[0] = conv_norm(n, "conv", depthwise(n, x, 2), same(out / 2, 1, 1), MSKP_ACTIVATION_RELU);
+        half[0] =
+            conv_norm(n, "conv", depthwise(n, x, 2), same(out / 2, 1, 1), MSKP_ACTIVATION_RELU);
     } else {
         mskp_value parts[2] = {{0}, {0}};
         mskp_chunk(n->graph, named(n, "half", "").s, x.value, 2, rewritable == REWRITABLE, parts);

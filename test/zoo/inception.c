@@ -6,8 +6,8 @@
  */
 #include "zoo/layers.h"
 
-#include <stdio.h>
 #include "by_id/by_id.h"
+#include <stdio.h>
 
 /* A branch: first a pooling or none, then up to six convolutions, each with norm and relu. split: the
  * last two stand side by side. */

@@ -1,10 +1,10 @@
 #include "zoo/layers.h"
 
+#include "by_id/by_id.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* ---- names and parameters ---- */
 
@@ -250,14 +250,14 @@ map flatten(net *n, map x)
 
 map add(net *n, const char *name, map a, map b)
 {
-    return with_value(a, mskp_combine(n->graph, name ? named(n, name, "").s : NULL, MSKP_COMBINE_ADD, 2,
-                                      (mskp_value[]){a.value, b.value}));
+    return with_value(a, mskp_combine(n->graph, name ? named(n, name, "").s : NULL,
+                                      MSKP_COMBINE_ADD, 2, (mskp_value[]){a.value, b.value}));
 }
 
 map multiply(net *n, map a, map b)
 {
-    return with_value(
-        a, mskp_combine(n->graph, NULL, MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){a.value, b.value}));
+    return with_value(a, mskp_combine(n->graph, NULL, MSKP_COMBINE_MULTIPLY, 2,
+                                      (mskp_value[]){a.value, b.value}));
 }
 
 map concat(net *n, const char *name, size_t count, const map *maps)

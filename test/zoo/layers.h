@@ -8,8 +8,8 @@
 
 #include "zoo/zoo.h"
 
-#include <stdbool.h>
 #include "by_id/by_id.h"
+#include <stdbool.h>
 
 typedef struct net {
     mskp_graph *graph;

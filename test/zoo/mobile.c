@@ -2,8 +2,8 @@
  * Inverted residuals. MobileNet-v2: Sandler et al., CVPR 2018. MobileNet-v3: Howard et al., ICCV 2019.
  * EfficientNet: Tan, Le, ICML 2019.
  */
-#include "zoo/layers.h"
 #include "by_id/by_id.h"
+#include "zoo/layers.h"
 
 typedef struct inverted {
     size_t kernel, expanded, out, stride;

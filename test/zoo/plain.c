@@ -2,8 +2,8 @@
  * VGG: Simonyan, Zisserman, ICLR 2015, with batch norms. SqueezeNet: Iandola et al., arXiv 1602.07360.
  * U-Net: Ronneberger et al., MICCAI 2015.
  */
-#include "zoo/layers.h"
 #include "by_id/by_id.h"
+#include "zoo/layers.h"
 
 /* Configuration D; 0: max pooling. */
 void zoo_vgg16(net *n, int unused)

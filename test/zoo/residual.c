@@ -2,8 +2,8 @@
  * ResNet: He et al., CVPR 2016; the stride of a bottleneck is in its 3x3 convolution, as in torchvision
  * and most others. ResNeXt: Xie et al., CVPR 2017. RegNet: Radosavovic et al., CVPR 2020.
  */
-#include "zoo/layers.h"
 #include "by_id/by_id.h"
+#include "zoo/layers.h"
 
 /* The shortcut: a projection where the sizes differ. */
 static map shortcut(net *n, map x, size_t out, size_t stride)

@@ -2,8 +2,8 @@
  * ConvNeXt: Liu et al., CVPR 2022. ViT: Dosovitskiy et al., ICLR 2021. Layer norms look at all channels of
  * the residual stream; they pin it, or accept that their statistics change.
  */
-#include "zoo/layers.h"
 #include "by_id/by_id.h"
+#include "zoo/layers.h"
 
 static map mlp(net *n, map x, size_t hidden)
 {
@@ -75,7 +75,7 @@ static map embedding(net *n, const char *name, size_t positions, size_t channels
 {
     const mskp_param p = parameter(n, name, "", 3, (size_t[]){1, positions, channels});
     return (map){.value = mskp_param_operand(n->graph, named(n, name, "").s, p, 2, MSKP_ROLE_FILTER,
-                                           1, &positions),
+                                             1, &positions),
                  .channels = channels,
                  .size = {positions, 1},
                  .nspatial = 1};

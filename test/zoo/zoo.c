@@ -1,8 +1,8 @@
 #include "zoo/layers.h"
 
+#include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
-#include "by_id/by_id.h"
 
 /* X(name, function, option) */
 #define NETWORKS(X)                                                   \
