@@ -11,7 +11,7 @@
  */
 #include <math.h>
 #include <mskp.h>
-#include <mskp/tools.h> /* mskp_param_shape, mskp_penalty_zero */
+#include <mskp/tools.h> /* mskp_version, mskp_param_shape, mskp_penalty_zero, mskp_status_text */
 #include <stdio.h>
 
 enum { LENGTH = 12, WIDTH = 8, LAYERS = 4, PARAMS = 5 * LAYERS, UNITS = 2 * WIDTH };
