@@ -4,8 +4,9 @@
  *     y[o] = slope * sum_k mix[o][k] (left[k] . x) (right[k] . reverse(x))
  *
  * The channels x that it reads, its ranks k and its outputs o can shrink. The network is
- * h = relu(first x), y = bilinear(h). Half of the units are set to zero and cut, and the network still
- * computes the same. Two further primitives, mskp_tie and mskp_pin, only restrict what may leave.
+ * h = relu(first x), y = bilinear(h). Half of the units are set to zero and cut, and the network
+ * still computes the same. Two further primitives, mskp_tie and mskp_pin, only restrict what may
+ * leave.
  */
 #include <math.h>
 #include <mskp.h>
