@@ -1,6 +1,7 @@
 /* Parameters of the file: real numbers that it stores, but for running statistics. */
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "net.h"
 
 /* Some weight is made of the data, and all that are hold running statistics. */

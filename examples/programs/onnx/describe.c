@@ -111,8 +111,21 @@ static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs
     char room[MSKP_MAX_OP + 1];
     size_t spatial[MSKP_MAX_SPATIAL] = {1};
     const uint32_t ns = d ? layout(n, d, axis, spatial) : 0;
-    return mskp_opaque(n->graph, name, word(op, room), inputs, in,
-                       d && axis < d->rank ? d->dim[axis] : 1, ns, spatial);
+    const mskp_opaque_desc desc = {.op = word(op, room),
+                                   .n = inputs,
+                                   .inputs = in,
+                                   .channels = d && axis < d->rank ? d->dim[axis] : 1,
+                                   .nspatial = ns,
+                                   .spatial = spatial};
+    return mskp_opaque(n->graph, name, &desc);
+}
+
+mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
+                      const size_t *spatial)
+{
+    const mskp_opaque_desc desc = {
+        .op = op, .channels = channels, .nspatial = nspatial, .spatial = spatial};
+    return mskp_opaque(n->graph, NULL, &desc);
 }
 
 void set_pinned(net *n, tensor *t, const char *op)
@@ -302,7 +315,7 @@ void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
         const size_t length = (size_t)w->data->dims[w->order[d]];
         if (!(channels >> d & 1) && length > 1)
             mskp_bind(n->graph, param, d, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+                      new_pinned(n, "shared", length, 0, NULL));
     }
 }
 
@@ -334,7 +347,7 @@ static void pin_locked(net *n)
         for (uint32_t axis = 0; w->locked && w->param.id && axis < w->ndim; axis++) {
             const size_t length = (size_t)w->data->dims[w->order[axis]];
             mskp_bind(n->graph, w->param, axis, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+                      new_pinned(n, "shared", length, 0, NULL));
         }
     }
 }

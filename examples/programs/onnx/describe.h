@@ -2,6 +2,8 @@
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
 
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 #include "operators.h"
 
 /* Values with more are not described, but pinned. */
@@ -26,6 +28,10 @@ mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spa
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps);
 /* New channels, tied to the old ones. */
 mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis);
+
+/* New channels that stay, with these positions. op: why they stay. */
+mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
+                      const size_t *spatial);
 
 /* A node's result. */
 void set_flow(net *n, tensor *t, mskp_value value, size_t axis);

@@ -353,9 +353,8 @@ static bool add_flow(net *n, const node_proto *node, tensor *t, operands *o)
         o->vague = true;
         return false;
     }
-    const mskp_value value = at != NO_AXIS
-                                 ? channels_on(n, t, at)
-                                 : mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1, ns, spatial);
+    const mskp_value value =
+        at != NO_AXIS ? channels_on(n, t, at) : new_pinned(n, "constant", 1, ns, spatial);
     add_value(o, fit_to(n, value, ns, spatial));
     return true;
 }
@@ -494,8 +493,9 @@ bool describe_combine(net *n, const node_proto *node)
     static const struct {
         const char *op;
         mskp_combine_kind kind;
-    } KINDS[] = {{"Add", MSKP_COMBINE_ADD},      {"Sub", MSKP_COMBINE_SUBTRACT}, {"Mul", MSKP_COMBINE_MULTIPLY},
-                 {"Max", MSKP_COMBINE_MAXIMUM},  {"Min", MSKP_COMBINE_MINIMUM},  {"Sum", MSKP_COMBINE_ADD},
+    } KINDS[] = {{"Add", MSKP_COMBINE_ADD},      {"Sub", MSKP_COMBINE_SUBTRACT},
+                 {"Mul", MSKP_COMBINE_MULTIPLY}, {"Max", MSKP_COMBINE_MAXIMUM},
+                 {"Min", MSKP_COMBINE_MINIMUM},  {"Sum", MSKP_COMBINE_ADD},
                  {"Mean", MSKP_COMBINE_AVERAGE}, {"Div", MSKP_COMBINE_DIVIDE}};
     mskp_combine_kind kind = MSKP_COMBINE_ADD;
     bool exact = false;

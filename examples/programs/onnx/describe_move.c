@@ -98,10 +98,11 @@ bool describe_depth_to_space(net *n, const node_proto *node)
     const mskp_value in = image_of(n, node);
     const bool dcr = !strcmp(attribute_text(node, "mode", "DCR"), "DCR");
     if (!in.id) return false;
-    return image_made(n, node,
-                      mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
-                                         (size_t)attribute_int(node, "blocksize", 1),
-                                         dcr ? MSKP_SHUFFLE_BLOCK_MAJOR : MSKP_SHUFFLE_CHANNEL_MAJOR));
+    return image_made(
+        n, node,
+        mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
+                           (size_t)attribute_int(node, "blocksize", 1),
+                           dcr ? MSKP_SHUFFLE_BLOCK_MAJOR : MSKP_SHUFFLE_CHANNEL_MAJOR));
 }
 
 bool describe_space_to_depth(net *n, const node_proto *node)
@@ -308,8 +309,8 @@ bool describe_pad(net *n, const node_proto *node)
     }
     leave_data(n, 2);
     if (constant && !zeros) { /* what is 0 does not stay so */
-        value =
-            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
+        value = mskp_activation(n->graph, NULL, value,
+                                &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     }
     set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
     y->pinned = x->pinned;
@@ -334,7 +335,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
         const mskp_value value = channels_on(n, t, axis);
         if (value.id) return fit(n, value, &t->dims, axis);
         pin(n, t, node->op_type);
-        return mskp_opaque(n->graph, NULL, node->op_type, 0, NULL, t->dims.dim[axis], ns, spatial);
+        return new_pinned(n, node->op_type, t->dims.dim[axis], ns, spatial);
     }
     for (size_t i = 0; t->data && i < t->dims.rank; i++) {
         if (t->from[i] == NO_AXIS || (t->dims.dim[i] == 1 && i != axis)) continue;
@@ -347,8 +348,8 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     if (param.id) hold_axes(n, t, param, UINT32_C(1) << which);
     if (param.id)
         return mskp_param_operand(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
-                                spatial);
-    return mskp_opaque(n->graph, NULL, "constant", 0, NULL, t->dims.dim[axis], ns, spatial);
+                                  spatial);
+    return new_pinned(n, "constant", t->dims.dim[axis], ns, spatial);
 }
 
 /* The axis of the channels that may leave; NO_AXIS: there are none. *pinned: why. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "operators.h"
 
 enum { SHOWN = 120 };
@@ -93,7 +94,7 @@ static void tell_holders(const net *n, const mskp_cost *costs)
     for (uint32_t v = 1; v <= mskp_graph_counts(n->graph).values; v++) {
         mskp_coupling info;
         const mskp_value value = {v};
-        if (!(costs[v].macs > 0) || mskp_value_coupling(n->graph, value, &info, NULL)) continue;
+        if (!(costs[v - 1].macs > 0) || mskp_value_coupling(n->graph, value, &info, NULL)) continue;
         if (!info.pinned) continue;
         const char *op = holder(n, value, &info);
         size_t k = 0;
@@ -135,14 +136,14 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
 {
     const mskp_counts counts = mskp_graph_counts(n->graph);
     mskp_error err;
-    mskp_cost *costs = calloc(counts.values + 1, sizeof *costs);
+    mskp_cost *costs = calloc(counts.values ? counts.values : 1, sizeof *costs);
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
-    if (mskp_measure(n->graph, 0, NULL, NULL, costs, &err)) {
+    if (mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err)) {
         free(costs);
         return fail(n->f, "%s", err.text);
     }
     printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
-    for (uint32_t v = 1; v <= counts.values; v++) tell_value(n, (mskp_value){v}, &costs[v]);
+    for (uint32_t v = 1; v <= counts.values; v++) tell_value(n, (mskp_value){v}, &costs[v - 1]);
     tell_holders(n, costs);
     tell_unknown(n);
     if (parameters->others > 0)

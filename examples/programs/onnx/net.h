@@ -196,12 +196,11 @@ typedef struct file_parameters {
 } file_parameters;
 file_parameters count_parameters(const net *n, bool copies);
 
-/* A set of all weights' data, as mskp_values take it: entries 0 to params. False: sentence. */
-bool network_values(net *n, size_t params, mskp_tensor *values);
+/* The views of values <- the data of all weights; the set is of mskp's graph. False: sentence. */
+bool network_values(net *n, mskp_tensors values);
 
 /* Cuts what the plan cuts, mends what names widths, and compares every shape with what it must be.
  * On failure the model is of no more use. */
-bool rewrite_network(net *n, const mskp_plan *plan, size_t params, mskp_tensor *values,
-                     const lengths *l);
+bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const lengths *l);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "operators.h"
 
 struct writer {
@@ -20,7 +21,7 @@ struct writer {
 
 /* ---- Data ---- */
 
-bool network_values(net *n, size_t params, mskp_tensor *values)
+bool network_values(net *n, mskp_tensors values)
 {
     mskp_error err;
     for (size_t i = 0; i < n->weight_count; i++) {
@@ -28,7 +29,7 @@ bool network_values(net *n, size_t params, mskp_tensor *values)
         uint32_t order[MSKP_MAX_DIMS];
         mskp_dtype dtype;
         void *data;
-        if (!w->param.id || w->param.id > params) continue;
+        if (!w->param.id || w->param.id > values.n) continue;
         if (!tensor_writable(n->m, w->data, &data, &dtype, n->f)) return false;
         /* Declared axes by the place that they have in memory. */
         for (uint32_t j = 0; j < w->ndim; j++) {
@@ -36,7 +37,8 @@ bool network_values(net *n, size_t params, mskp_tensor *values)
             for (uint32_t i2 = 0; i2 < w->ndim; i2++) place += w->order[i2] < w->order[j];
             order[place] = j;
         }
-        if (mskp_param_view(n->graph, w->param, order, data, dtype, &values[w->param.id], &err))
+        if (mskp_param_view(n->graph, w->param, order, data, dtype,
+                            mskp_tensor_of(values, w->param), &err))
             return fail(n->f, "%s", err.text);
     }
     return true;
@@ -449,8 +451,8 @@ bool mend_pad(writer *r)
     const size_t axis = x->axis;
     if (!before[axis] && !after[axis]) return true;
     const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)before[axis]);
-    const size_t a = mskp_plan_channels_kept(r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis],
-                                     (size_t)after[axis]);
+    const size_t a = mskp_plan_channels_kept(
+        r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis], (size_t)after[axis]);
     const bool old = r->was->m->opset < 11;
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
     tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
@@ -629,13 +631,12 @@ static void state_shapes(const writer *r)
     for (size_t i = 0; i < g->n_input; i++) state_shape(r, g->input[i]);
 }
 
-bool rewrite_network(net *n, const mskp_plan *plan, size_t params, mskp_tensor *values,
-                     const lengths *l)
+bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const lengths *l)
 {
     writer r = {.was = n, .plan = plan};
     mskp_error err;
-    const mskp_move move = {values, NULL};
-    if (mskp_plan_cut(plan, params, 1, &move, &err)) return fail(n->f, "%s", err.text);
+    const mskp_move move = {.from = values};
+    if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r)) return false;
     bool good = net_open(&r.now, n->m, NULL, l, n->f) && rewrite_nodes(&r);
