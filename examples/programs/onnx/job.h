@@ -2,7 +2,8 @@
  * One run of mskp-onnx: what the files of the program (all but those that work on a network) share.
  *
  *     options.c    the command line
- *     mskp-onnx.c  opens the network, and lists or prunes it
+ *     mskp-onnx.c  from the file to the smaller file, and main
+ *     job.c        the network in memory
  *     locks.c      which units stay in any case
  *     choose.c     scores, the rule, and the masks
  *     files.c      masks and reports as files
@@ -37,6 +38,15 @@ typedef struct job {
 
 /* Writes the library's sentence. Returns false. */
 bool refuse(job *j, const mskp_error *err);
+
+/* Reads and describes the network of the options, and finds its units. */
+bool job_open(job *j);
+/* The arrays for values, scores and masks, all zero. They are not NULL even without units. */
+bool job_allocate(job *j);
+/* Back to what it was before job_open, but for the options, `stuck` and the sentence. */
+void job_release(job *j);
+/* What --length says. */
+lengths job_lengths(const job *j);
 
 /* locked <- the units that the options, the network or earlier attempts require to stay. */
 bool lock_units(job *j);

@@ -11,55 +11,12 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "job.h"
 #include "list.h"
 
-bool refuse(job *j, const mskp_error *err)
-{
-    return fail(&j->f, "%s", err->text);
-}
-
-static lengths lengths_of(const options *o)
-{
-    return (lengths){o->lengths.count, o->lengths.text};
-}
-
-static bool open_network(job *j)
-{
-    const lengths l = lengths_of(&j->o);
-    mskp_error err;
-    j->graph = mskp_graph_create(NULL);
-    if (!j->graph) return fail(&j->f, "no memory for a graph");
-    if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
-        !net_open(&j->n, &j->m, j->graph, &l, &j->f) || !infer_network(&j->n) ||
-        !describe_network(&j->n))
-        return false;
-    if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
-    j->counts = mskp_graph_counts(j->graph);
-    if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
-    j->before = count_parameters(&j->n, false);
-    return true;
-}
-
 /* ---- Pruning ---- */
-
-/* The arrays of the job. Without units or parameters, they still are not NULL. */
-static bool allocate(job *j)
-{
-    const size_t units = j->counts.units, some = units ? units : 1;
-    const size_t params = j->counts.params;
-    j->values = (mskp_tensors){params, calloc(params ? params : 1, sizeof *j->values.view)};
-    j->scores = (mskp_scores){units, calloc(some, sizeof *j->scores.unit)};
-    j->locked = (mskp_mask){units, calloc(some, 1)};
-    j->selected = (mskp_mask){units, calloc(some, 1)};
-    j->kept = (mskp_mask){units, calloc(some, 1)};
-    return (j->values.view && j->scores.unit && j->locked.unit && j->selected.unit &&
-            j->kept.unit) ||
-           fail(&j->f, "no memory for %zu units and %zu parameters", units, params);
-}
 
 /* With --constants, biases and shifts of removed units are not zeroed: they make the constants. */
 static bool write_zeroed(job *j)
@@ -86,7 +43,7 @@ static bool plan_cut(job *j, mskp_plan **plan)
 
 static bool cut(job *j)
 {
-    const lengths l = lengths_of(&j->o);
+    const lengths l = job_lengths(j);
     mskp_plan *plan;
     if (!plan_cut(j, &plan)) return false;
     const bool good = rewrite_network(&j->n, plan, j->values, &l);
@@ -134,8 +91,8 @@ static void print_result(const job *j)
 
 static bool prune(job *j)
 {
-    if (!allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) || !write_mask(j) ||
-        !write_report(j) || !write_zeroed(j) || !cut(j) || !print_constants(j))
+    if (!job_allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) ||
+        !write_mask(j) || !write_report(j) || !write_zeroed(j) || !cut(j) || !print_constants(j))
         return false;
     print_result(j);
     return true;
@@ -143,27 +100,9 @@ static bool prune(job *j)
 
 /* ---- Attempts ---- */
 
-static void release(job *j)
-{
-    mskp_constants_destroy(j->constants);
-    net_close(&j->n);
-    mskp_graph_destroy(j->graph);
-    model_free(&j->m);
-    free(j->values.view);
-    free(j->scores.unit);
-    free(j->locked.unit);
-    free(j->selected.unit);
-    free(j->kept.unit);
-    j->constants = NULL;
-    j->graph = NULL;
-    j->values = (mskp_tensors){0, NULL};
-    j->scores = (mskp_scores){0, NULL};
-    j->locked = j->selected = j->kept = (mskp_mask){0, NULL};
-}
-
 static bool attempt(job *j)
 {
-    return open_network(j) &&
+    return job_open(j) &&
            (j->o.files.count > 1 ? prune(j) : list_network(&j->n, &j->dense, &j->before));
 }
 
@@ -193,12 +132,12 @@ int main(int argc, char **argv)
     }
     bool good = attempt(&j);
     while (!good && hold_stuck_node(&j)) {
-        release(&j);
+        job_release(&j);
         good = attempt(&j);
     }
     if ((fflush(stdout) || ferror(stdout)) && good)
         good = fail(&j.f, "the output cannot be written: %s", strerror(errno));
     if (!good) fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
-    release(&j);
+    job_release(&j);
     return good ? 0 : 1;
 }
