@@ -108,10 +108,10 @@ void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
 static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
                          const mskp_value *in, const dims *d, size_t axis)
 {
-    char room[MSKP_MAX_OP + 1];
+    char buffer[MSKP_MAX_OP + 1];
     size_t spatial[MSKP_MAX_SPATIAL] = {1};
     const uint32_t ns = d ? layout(n, d, axis, spatial) : 0;
-    const mskp_opaque_desc desc = {.op = word(op, room),
+    const mskp_opaque_desc desc = {.op = word(op, buffer),
                                    .n = inputs,
                                    .inputs = in,
                                    .channels = d && axis < d->rank ? d->dim[axis] : 1,
@@ -151,33 +151,33 @@ mskp_value channels_on(net *n, tensor *t, size_t axis)
     return opaque(n, NULL, t->pinned, 0, NULL, &t->dims, axis);
 }
 
-bool is_silent(const tensor *t)
+bool is_zeroable(const tensor *t)
 {
-    return is_flow(t) && !t->pinned && t->silent;
+    return is_flow(t) && !t->pinned && t->zeroable;
 }
 
-bool silent_always(net *n, const node_proto *node)
+bool zero_always(net *n, const node_proto *node)
 {
     (void)n;
     (void)node;
     return true;
 }
 
-bool silent_same(net *n, const node_proto *node)
+bool zero_same(net *n, const node_proto *node)
 {
-    return is_silent(net_input(n, node, 0));
+    return is_zeroable(net_input(n, node, 0));
 }
 
 /* ---- Parameters ---- */
 
 static weight *new_weight(net *n, tensor_proto *data)
 {
-    if (n->weight_count == n->weight_room) {
-        const size_t room = 2 * n->weight_room + 64;
-        weight *more = realloc(n->weights, room * sizeof *more);
+    if (n->weight_count == n->weight_capacity) {
+        const size_t capacity = 2 * n->weight_capacity + 64;
+        weight *more = realloc(n->weights, capacity * sizeof *more);
         if (!more) return NULL;
         n->weights = more;
-        n->weight_room = room;
+        n->weight_capacity = capacity;
     }
     weight *w = &n->weights[n->weight_count++];
     *w = (weight){.data = data};
@@ -234,7 +234,7 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
 
 /* The tensor's name as that of a parameter: where mskp does not take it, changed, and its number. */
 static const char *param_name(const net *n, const tensor_proto *data, const tensor *t,
-                              char room[400])
+                              char buffer[400])
 {
     const tensor *root = &n->tensors[t->root];
     const char *name = data != root->data && data->name ? data->name : root->name;
@@ -242,24 +242,24 @@ static const char *param_name(const net *n, const tensor_proto *data, const tens
     bool same = true;
     for (; name[used] && used < 350; used++) {
         const bool good = (unsigned char)name[used] > ' ' && name[used] != 127;
-        room[used] = (char)(good ? name[used] : '_');
+        buffer[used] = (char)(good ? name[used] : '_');
         same &= good;
     }
-    room[used] = 0;
-    if (name[used] || !same) snprintf(room + used, 50, "#%zu", n->weight_count);
-    return room;
+    buffer[used] = 0;
+    if (name[used] || !same) snprintf(buffer + used, 50, "#%zu", n->weight_count);
+    return buffer;
 }
 
 static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_t *axes)
 {
-    char room[400];
+    char buffer[400];
     size_t size[MSKP_MAX_DIMS];
     w->ndim = (uint32_t)ndim;
     for (size_t j = 0; j < ndim; j++) {
         w->order[j] = (uint32_t)t->from[axes[j]];
         size[j] = t->dims.dim[axes[j]];
     }
-    w->param = mskp_parameter(n->graph, param_name(n, w->data, t, room), w->ndim, size);
+    w->param = mskp_parameter(n->graph, param_name(n, w->data, t, buffer), w->ndim, size);
     return w->param.id != 0;
 }
 
@@ -308,7 +308,7 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
     return w->param;
 }
 
-void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
+void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
 {
     const weight *w = is_shared(t) ? find_weight(n, t) : NULL;
     for (uint32_t d = 0; w && w->param.id == param.id && d < w->ndim; d++) {
@@ -538,9 +538,9 @@ static void describe_node(net *n, const node_proto *node)
         describe_unknown(n, node);
         return;
     }
-    for (size_t k = 0; k < node->n_output && kind->silent; k++) {
+    for (size_t k = 0; k < node->n_output && kind->zero; k++) {
         tensor *t = net_output(n, node, k);
-        if (is_flow(t) && !t->pinned) t->silent = kind->silent(n, node);
+        if (is_flow(t) && !t->pinned) t->zeroable = kind->zero(n, node);
     }
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);

@@ -51,11 +51,11 @@ void pin(net *n, tensor *t, const char *op);
 mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, const size_t *axes);
 /* Axes but those of `channels` (a bit for each) are positions here: if something else reads the data,
  * for which they may be channels, they stay as they are. */
-void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
+void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
 /* One that is `length` long on its only axis. Input k not given, or {0}: false if it is given. */
 bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param);
 /* Zero in a channel that may leave, once its unit is. */
-bool is_silent(const tensor *t);
+bool is_zeroable(const tensor *t);
 /* Something else reads the data, by this name or one that led to it. */
 bool is_shared(const tensor *t);
 /* Data that do not follow any channel here. */

@@ -233,10 +233,10 @@ bool describe_function(net *n, const node_proto *node)
 }
 
 /* Of a function that is 0 at 0. */
-bool silent_function(net *n, const node_proto *node)
+bool zero_function(net *n, const node_proto *node)
 {
     const mskp_activation_desc desc = function_of(n, node);
-    if (!silent_same(n, node)) return false;
+    if (!zero_same(n, node)) return false;
     if (desc.kind != MSKP_ACTIVATION_CUSTOM) return desc.kind != MSKP_ACTIVATION_SIGMOID;
     return desc.function && !(fabs(desc.function(0, desc.parameters)) > 0);
 }
@@ -374,7 +374,7 @@ static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, o
     if (is_op(node, "Div") && k && is_shared(t)) return false; /* it may become 0 elsewhere */
     const mskp_param param = take_param(n, node, k, count, axes);
     if (!param.id) return false;
-    hold_axes(n, t, param, UINT32_C(1) << which);
+    pin_axes(n, t, param, UINT32_C(1) << which);
     const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
     add_value(o, mskp_param_operand(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
     return true;
@@ -520,13 +520,13 @@ static bool operand_is_zero(net *n, const node_proto *node, size_t k)
     const bool along = at != NO_AXIS && t->dims.dim[at] == y->dims.dim[y->axis];
     const numbers *x = t && !is_flow(t) ? known_numbers(n, t) : NULL;
     if (!t) return false;
-    if (is_flow(t)) return along && t->axis == at && is_silent(t);
+    if (is_flow(t)) return along && t->axis == at && is_zeroable(t);
     if (x && x->real && x->count == 1) return !(fabs(x->real[0]) > 0);
     /* A vector of the unit, which is zeroed with it. */
     return t->data && along && y->dims.dim[y->axis] > 1 && roles_of(node, k) != MSKP_ROLE_OTHER;
 }
 
-bool silent_combine(net *n, const node_proto *node)
+bool zero_combine(net *n, const node_proto *node)
 {
     const bool product = is_op(node, "Mul"), power = is_op(node, "Pow"), ratio = is_op(node, "Div");
     size_t zeros = 0;

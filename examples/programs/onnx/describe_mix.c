@@ -34,7 +34,7 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
     desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
     if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
-    hold_axes(n, kernel, desc.weight, 3);
+    pin_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
     const mskp_value fitted = fit(n, in, &x->dims, 1);
     set_flow(
@@ -184,7 +184,7 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
         tensor *z = net_output(n, add, 0);
         n->done[y->consumer - 1] = DONE;
         set_flow(n, z, y->value, y_axis);
-        z->silent = true;
+        z->zeroable = true;
     }
     return true;
 }
@@ -226,7 +226,7 @@ static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
     size_t p = 1;
     mskp_value *more = realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
     if (more) n->contracted = more;
-    if (!more || (!is_silent(a) && !is_silent(b))) {
+    if (!more || (!is_zeroable(a) && !is_zeroable(b))) {
         pin(n, a, op);
         pin(n, b, op);
         return false;
@@ -300,13 +300,13 @@ bool describe_matmul(net *n, const node_proto *node)
     return false;
 }
 
-bool silent_matmul(net *n, const node_proto *node)
+bool zero_matmul(net *n, const node_proto *node)
 {
     const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1);
     const tensor *y = net_output(n, node, 0);
-    if (is_flow(a) && is_flow(b)) return is_silent(a) || is_silent(b);
+    if (is_flow(a) && is_flow(b)) return is_zeroable(a) || is_zeroable(b);
     const tensor *x = is_flow(a) ? a : b;
     const size_t rank = y->dims.rank;
     /* Channels that the matrix makes, or those that were there. */
-    return y->axis == (x == a ? rank - 1 : rank - 2) || is_silent(x);
+    return y->axis == (x == a ? rank - 1 : rank - 2) || is_zeroable(x);
 }

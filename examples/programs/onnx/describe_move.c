@@ -198,7 +198,7 @@ bool describe_split(net *n, const node_proto *node)
     return true;
 }
 
-/* Only the axis of channels is cut, and mend_slice says where. */
+/* Only the axis of channels is cut, and correct_slice says where. */
 bool follows_slice(const net *n, const node_proto *node, size_t k)
 {
     const tensor *x = net_input(n, node, 0);
@@ -245,7 +245,7 @@ static bool describe_embedding(net *n, const node_proto *node)
     if (!table->data || table->dims.rank != 2 || attribute_int(node, "axis", 0)) return false;
     const mskp_param param = take_param(n, node, 0, 2, axes);
     if (!param.id) return false;
-    hold_axes(n, table, param, 2);
+    pin_axes(n, table, param, 2);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     set_flow(n, y, mskp_embedding(n->graph, value_name(y), param, ns, spatial), axis);
     return true;
@@ -317,10 +317,10 @@ bool describe_pad(net *n, const node_proto *node)
     return true;
 }
 
-bool silent_pad(net *n, const node_proto *node)
+bool zero_pad(net *n, const node_proto *node)
 {
     const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
-    return silent_same(n, node) && (!constant || pads_zeros(n, node));
+    return zero_same(n, node) && (!constant || pads_zeros(n, node));
 }
 
 /* ---- Concatenation ---- */
@@ -345,7 +345,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     const mskp_param param = t->data && t->from[axis] != NO_AXIS && count <= MSKP_MAX_DIMS
                                  ? take_param(n, node, k, count, axes)
                                  : (mskp_param){0};
-    if (param.id) hold_axes(n, t, param, UINT32_C(1) << which);
+    if (param.id) pin_axes(n, t, param, UINT32_C(1) << which);
     if (param.id)
         return mskp_param_operand(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
                                   spatial);
@@ -397,9 +397,9 @@ bool describe_concat(net *n, const node_proto *node)
     return true;
 }
 
-bool silent_concat(net *n, const node_proto *node)
+bool zero_concat(net *n, const node_proto *node)
 {
     for (size_t k = 0; k < node->n_input; k++)
-        if (!is_silent(net_input(n, node, k))) return false;
+        if (!is_zeroable(net_input(n, node, k))) return false;
     return true;
 }

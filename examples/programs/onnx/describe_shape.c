@@ -199,7 +199,7 @@ static bool swaps(const node_proto *node, size_t first, size_t rank)
 }
 
 /* The shape is computed from a width, perhaps another one. */
-static bool says_width(const net *n, const node_proto *node)
+static bool states_width(const net *n, const node_proto *node)
 {
     const tensor *t = net_input(n, node, 1);
     for (size_t i = 0; t && i < t->follow_count; i++)
@@ -221,7 +221,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     if (!z || !z->sized || z->dims.rank != x->dims.rank) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
         if (z->dims.dim[k] != x->dims.dim[k]) return false;
-    if (says_width(n, n->m->graph->node[n->node]) || says_width(n, back)) return false;
+    if (states_width(n, n->m->graph->node[n->node]) || states_width(n, back)) return false;
     shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
     if (!more) return false;
     n->shuffles = more;
@@ -230,7 +230,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     n->done[join] = DONE;
     set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
              x->axis);
-    z->silent = is_silent(x);
+    z->zeroable = is_zeroable(x);
     return true;
 }
 

@@ -135,12 +135,12 @@ bool fold_new(numbers *to, int32_t type, const shape *s, bool varies)
     if (!fold_is(type, ANY) || !is_sound(s)) return false;
     to->shape = *s;
     to->count = shape_count(s);
-    const size_t room = to->count ? to->count : 1;
+    const size_t capacity = to->count ? to->count : 1;
     if (fold_is(type, REALS))
-        to->real = calloc(room, sizeof *to->real);
+        to->real = calloc(capacity, sizeof *to->real);
     else
-        to->whole = calloc(room, sizeof *to->whole);
-    if (varies) to->varies = calloc(room, 1);
+        to->whole = calloc(capacity, sizeof *to->whole);
+    if (varies) to->varies = calloc(capacity, 1);
     if ((to->real || to->whole) && (!varies || to->varies)) return true;
     numbers_free(to);
     return false;

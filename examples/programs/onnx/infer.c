@@ -311,7 +311,7 @@ static uint8_t rest_varies(const dims *x, const dims *out, size_t rest)
             left = left ? 1 : x->varies[k];
     }
     for (size_t i = 0; i < out->rank; i++)
-        if (i != rest && out->varies[i] && !used[i]) return 1; /* told, and not of x */
+        if (i != rest && out->varies[i] && !used[i]) return 1; /* stated, and not of x */
     return left;
 }
 
@@ -324,7 +324,7 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
     const int64_t *list = s ? s->whole : a ? a->ints : NULL;
     const size_t rank = s ? s->count : a ? a->n_ints : 0;
     const bool zero = attribute_int(node, "allowzero", 0) != 0;
-    size_t rest = MAX_RANK, told = 1;
+    size_t rest = MAX_RANK, stated = 1;
     if (!x || !list || rank > MAX_RANK) return false;
     *out = (dims){.rank = rank};
     for (size_t k = 0; k < rank; k++) {
@@ -338,19 +338,19 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
             set_axis(out, k, (size_t)list[k], s && s->varies ? s->varies[k] : 0);
         else
             return false;
-        told *= out->dim[k];
+        stated *= out->dim[k];
     }
     const size_t all = product_of(x, 0, x->rank);
     if (rest < MAX_RANK) {
-        if (!told || all % told) return false;
-        set_axis(out, rest, all / told, rest_varies(x, out, rest));
-        told *= all / told;
+        if (!stated || all % stated) return false;
+        set_axis(out, rest, all / stated, rest_varies(x, out, rest));
+        stated *= all / stated;
     }
-    return told == all;
+    return stated == all;
 }
 
 /* Operand k is a shape. */
-static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out)
+static bool operand_shape(const net *n, const node_proto *node, size_t k, dims *out)
 {
     tensor *t = net_input(n, node, k);
     const numbers *s = t ? known_numbers(n, t) : NULL;
@@ -365,14 +365,14 @@ static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out
 
 bool infer_constant_of_shape(net *n, const node_proto *node, dims *out)
 {
-    return told_shape(n, node, 0, out);
+    return operand_shape(n, node, 0, out);
 }
 
 bool infer_expand(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     dims wide;
-    if (!x || !told_shape(n, node, 1, &wide)) return false;
+    if (!x || !operand_shape(n, node, 1, &wide)) return false;
     *out = *x;
     return broadcast_with(out, &wide);
 }

@@ -59,13 +59,13 @@ static bool implied_term(const size_t uses[LETTERS], char term[MAX_RANK + 1])
 bool infer_einsum(net *n, const node_proto *node, dims *out)
 {
     const attribute_proto *equation = node_attribute(node, "equation");
-    char room[128] = "";
-    const char *text = room;
+    char buffer[128] = "";
+    const char *text = buffer;
     const dims *of[LETTERS] = {0};
     size_t axis[LETTERS] = {0}, uses[LETTERS] = {0};
     char term[MAX_RANK + 1];
-    if (!equation || !equation->has_s || equation->s.len >= sizeof room) return false;
-    memcpy(room, equation->s.data, equation->s.len);
+    if (!equation || !equation->has_s || equation->s.len >= sizeof buffer) return false;
+    memcpy(buffer, equation->s.data, equation->s.len);
     for (size_t k = 0; k < node->n_input; k++) {
         const dims *in = in_dims(n, node, k);
         if (!in || !read_term(&text, term) || strlen(term) != in->rank) return false;

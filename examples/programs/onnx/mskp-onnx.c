@@ -108,7 +108,7 @@ static bool attempt(job *j)
 
 /* Did the attempt fail at a node that could not be corrected? Then another attempt is worth while,
  * in which all that reaches the node stays. */
-static bool hold_stuck_node(job *j)
+static bool lock_stuck_node(job *j)
 {
     const size_t node = j->n.stuck - 1;
     if (!j->n.stuck || j->o.mask || j->stuck_count == MOST_STUCK) return false;
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
         return 0;
     }
     bool good = attempt(&j);
-    while (!good && hold_stuck_node(&j)) {
+    while (!good && lock_stuck_node(&j)) {
         job_release(&j);
         good = attempt(&j);
     }

@@ -6,7 +6,7 @@
 /* ---- Names ---- */
 
 typedef struct table {
-    size_t room; /* a power of two, more than twice the names */
+    size_t capacity; /* a power of two, more than twice the names */
     size_t *slot;
 } table;
 
@@ -22,7 +22,7 @@ static size_t *find_slot(const net *n, const char *name)
 {
     const table *t = n->names;
     for (size_t k = hash(name);; k++) {
-        size_t *slot = &t->slot[k & (t->room - 1)];
+        size_t *slot = &t->slot[k & (t->capacity - 1)];
         if (!*slot || !strcmp(n->tensors[*slot - 1].name, name)) return slot;
     }
 }
@@ -562,16 +562,16 @@ static void state_shapes(net *n, const lengths *l)
 static bool allocate(net *n)
 {
     const graph_proto *g = n->m->graph;
-    size_t count = g->n_input + g->n_initializer + g->n_sparse_initializer, room = 64;
+    size_t count = g->n_input + g->n_initializer + g->n_sparse_initializer, capacity = 64;
     for (size_t i = 0; i < g->n_node; i++) count += g->node[i]->n_output + 2; /* net_adopt */
-    while (room < 3 * count) room *= 2;
+    while (capacity < 3 * count) capacity *= 2;
     n->tensors = calloc(count + 1, sizeof *n->tensors);
     n->names = calloc(1, sizeof *n->names);
     n->done = calloc(g->n_node + 1, 1);
-    if (n->names) n->names->slot = calloc(room, sizeof *n->names->slot);
+    if (n->names) n->names->slot = calloc(capacity, sizeof *n->names->slot);
     if (!n->tensors || !n->done || !n->names || !n->names->slot)
         return fail(n->f, "no memory for %zu tensors", count);
-    n->names->room = room;
+    n->names->capacity = capacity;
     return true;
 }
 

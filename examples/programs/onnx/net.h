@@ -37,7 +37,7 @@ typedef struct tensor {
     bool sized;       /* the shape is known */
     bool known;       /* what it holds is, before the network runs */
     bool shared;      /* something else reads a tensor that this one is another name of */
-    bool silent;      /* each channel is zero, once all that belongs to its unit is */
+    bool zeroable;    /* each channel is zero, once all that belongs to its unit is */
     mskp_value value; /* what flows, see below */
     dims dims;
     /* What is known; and the tensors whose lengths these numbers follow. */
@@ -93,7 +93,7 @@ struct net {
     size_t tensor_count;
     struct table *names;
     weight *weights;
-    size_t weight_count, weight_room;
+    size_t weight_count, weight_capacity;
     shuffle *shuffles; /* in the order of the nodes */
     size_t shuffle_count;
     mskp_value *contracted; /* channels that two tensors multiply and sum over */

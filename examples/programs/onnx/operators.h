@@ -30,10 +30,10 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
 
 /* After the cut: what the node at hand says of widths becomes true again. False: sentence. */
 typedef struct writer writer;
-typedef bool mender(writer *r);
+typedef bool correction(writer *r);
 
-mender mend_expand, mend_gather, mend_groups, mend_pad, mend_reshape, mend_sizes, mend_slice,
-    mend_split;
+correction correct_expand, correct_gather, correct_groups, correct_pad, correct_reshape,
+    correct_sizes, correct_slice, correct_split;
 
 /* Operand k may be numbers that follow a width: the node is mended, or its result's shape says all
  * that they say. */
@@ -42,19 +42,18 @@ typedef bool follower(const net *n, const node_proto *node, size_t k);
 follower follows_shape, follows_sizes, follows_slice;
 
 /* Are its outputs silent, its operands being what they are? */
-typedef bool hush(net *n, const node_proto *node);
+typedef bool zero_test(net *n, const node_proto *node);
 
-hush silent_always, silent_same, silent_function, silent_combine, silent_matmul, silent_concat,
-    silent_pad;
+zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad;
 
 typedef struct op_kind {
     const char *name;
-    rule *infer;       /* NULL: shapes are not known */
-    handler *describe; /* NULL: what reaches it is pinned */
-    mender *mend;      /* NULL: it says no width */
-    follower *follows; /* NULL: none does */
-    hush *silent;      /* NULL: never */
-    bool open;         /* right also where the channels' axis holds an open length, too: N x C */
+    rule *infer;         /* NULL: shapes are not known */
+    handler *describe;   /* NULL: what reaches it is pinned */
+    correction *correct; /* NULL: it says no width */
+    follower *follows;   /* NULL: none does */
+    zero_test *zero;     /* NULL: never */
+    bool open;           /* right also where the channels' axis holds an open length, too: N x C */
 } op_kind;
 
 /* NULL: not known, or of another domain. */

@@ -194,7 +194,7 @@ static const node_proto *maker_of(const writer *r, const char *name)
 }
 
 /* A part of a Concat becomes what these axes are now. *at: the first of them, then the one behind. */
-static bool mend_part(writer *r, size_t k, const dims *want, size_t *at)
+static bool correct_part(writer *r, size_t k, const dims *want, size_t *at)
 {
     tensor *t = net_input(&r->now, r->at, k);
     const numbers *x = t ? known_numbers(&r->now, t) : NULL;
@@ -212,7 +212,7 @@ static bool mend_part(writer *r, size_t k, const dims *want, size_t *at)
 }
 
 /* Operand k, a shape, is put together of lengths that are open and widths: these are mended there. */
-static bool mend_parts(writer *r, size_t k, const dims *want)
+static bool correct_parts(writer *r, size_t k, const dims *want)
 {
     const node_proto *node = r->at;
     const tensor *t = net_input(&r->now, node, k);
@@ -221,7 +221,7 @@ static bool mend_parts(writer *r, size_t k, const dims *want)
     if (!concat || !is_op(concat, "Concat") || t->uses != 1) return false;
     r->at = concat;
     bool good = true;
-    for (size_t i = 0; good && i < concat->n_input; i++) good = mend_part(r, i, want, &at);
+    for (size_t i = 0; good && i < concat->n_input; i++) good = correct_part(r, i, want, &at);
     good = good && at == want->rank && infer_node(&r->now, concat);
     r->at = node;
     return good && makes(r, want);
@@ -236,7 +236,7 @@ static bool gives_length(const tensor *x, size_t axis, const dims *want, size_t 
 
 /* A shape as an operand. Lengths that the model leaves open are 0 (as in the input) or -1 for a
  * Reshape, 1 (as in the input) for an Expand. */
-static bool mend_shape(writer *r, size_t k, bool reshape)
+static bool correct_shape(writer *r, size_t k, bool reshape)
 {
     const tensor *x = net_input(&r->now, r->at, 0);
     int64_t list[MAX_RANK];
@@ -252,7 +252,7 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
         else if (reshape && !rest)
             list[i] = -1, rest = true;
         else
-            return mend_parts(r, k, &want) ||
+            return correct_parts(r, k, &want) ||
                    fail(r->was->f, "%s: its shape has %s open length and a width that is cut",
                         r->at->output[0], reshape ? "a second" : "an");
     }
@@ -261,19 +261,19 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
     return set_numbers(r, k, want.rank, list);
 }
 
-bool mend_reshape(writer *r)
+bool correct_reshape(writer *r)
 {
-    return mend_shape(r, 1, true);
+    return correct_shape(r, 1, true);
 }
 
-bool mend_expand(writer *r)
+bool correct_expand(writer *r)
 {
-    return mend_shape(r, 1, false);
+    return correct_shape(r, 1, false);
 }
 
 /* A list of an operand (or, in old opsets, of an attribute) with another number for one axis. */
-static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attribute, size_t index,
-                      int64_t number)
+static bool correct_list(writer *r, size_t k, const char *attribute, bool by_attribute,
+                         size_t index, int64_t number)
 {
     tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
     const attribute_proto *a = by_attribute ? node_attribute(r->at, attribute) : NULL;
@@ -315,7 +315,7 @@ static bool widen(writer *r, size_t k)
            set_numbers(r, k, x->count, x->whole);
 }
 
-bool mend_slice(writer *r)
+bool correct_slice(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     slicing was, now;
@@ -335,12 +335,12 @@ bool mend_slice(writer *r)
         return true;
     const bool old = r->was->m->opset < 10;
     const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
-    return mend_list(r, 1, "starts", old, index, (int64_t)before) &&
-           mend_list(r, 2, "ends", old, index, (int64_t)(before + count)) &&
+    return correct_list(r, 1, "starts", old, index, (int64_t)before) &&
+           correct_list(r, 2, "ends", old, index, (int64_t)(before + count)) &&
            (old || (widen(r, 3) && widen(r, 4)));
 }
 
-bool mend_split(writer *r)
+bool correct_split(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0);
     const tensor *x_now = net_input(&r->now, r->at, 0);
@@ -395,7 +395,7 @@ static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value ou
     return good;
 }
 
-bool mend_gather(writer *r)
+bool correct_gather(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     size_t axis;
@@ -416,7 +416,7 @@ bool mend_gather(writer *r)
 }
 
 /* The last node of a shuffle gathers what the three did. */
-static bool mend_shuffle(writer *r, const shuffle *s)
+static bool correct_shuffle(writer *r, const shuffle *s)
 {
     node_proto *node = (node_proto *)r->at;
     const tensor *x = net_tensor(r->was, s->source), *y = was_output(r, 0);
@@ -441,7 +441,7 @@ static bool mend_shuffle(writer *r, const shuffle *s)
     return good;
 }
 
-bool mend_pad(writer *r)
+bool correct_pad(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     int64_t before[MAX_RANK], after[MAX_RANK];
@@ -457,11 +457,11 @@ bool mend_pad(writer *r)
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
     tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
     const size_t listed = axes ? known_numbers(&r->now, axes)->count : x->dims.rank;
-    return mend_list(r, 1, "pads", old, index, (int64_t)b) &&
-           mend_list(r, 1, "pads", old, index + listed, (int64_t)a);
+    return correct_list(r, 1, "pads", old, index, (int64_t)b) &&
+           correct_list(r, 1, "pads", old, index + listed, (int64_t)a);
 }
 
-bool mend_sizes(writer *r)
+bool correct_sizes(writer *r)
 {
     dims want;
     if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
@@ -469,7 +469,7 @@ bool mend_sizes(writer *r)
     int64_t list[MAX_RANK];
     for (size_t i = 0; i < want.rank; i++) {
         if (want.varies[i])
-            return mend_parts(r, 3, &want) ||
+            return correct_parts(r, 3, &want) ||
                    fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
         list[i] = (int64_t)want.dim[i];
@@ -477,7 +477,7 @@ bool mend_sizes(writer *r)
     return set_numbers(r, 3, want.rank, list);
 }
 
-bool mend_groups(writer *r)
+bool correct_groups(writer *r)
 {
     const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
@@ -488,23 +488,23 @@ bool mend_groups(writer *r)
     return true;
 }
 
-static bool mend(writer *r, size_t index)
+static bool correct(writer *r, size_t index)
 {
     const node_proto *node = r->at;
     for (size_t i = 0; i < r->was->shuffle_count; i++)
-        if (r->was->shuffles[i].node == index) return mend_shuffle(r, &r->was->shuffles[i]);
+        if (r->was->shuffles[i].node == index) return correct_shuffle(r, &r->was->shuffles[i]);
     const op_kind *kind = find_op_kind(node);
-    return !kind || !kind->mend || kind->mend(r);
+    return !kind || !kind->correct || kind->correct(r);
 }
 
 /* ---- All nodes ---- */
 
-static void tell_shape(const dims *d, char *text, size_t room)
+static void shape_text(const dims *d, char *text, size_t capacity)
 {
     size_t used = 0;
     *text = 0;
-    for (size_t k = 0; k < d->rank && used < room; k++)
-        used += (size_t)snprintf(text + used, room - used, "%s%zu", k ? " x " : "", d->dim[k]);
+    for (size_t k = 0; k < d->rank && used < capacity; k++)
+        used += (size_t)snprintf(text + used, capacity - used, "%s%zu", k ? " x " : "", d->dim[k]);
 }
 
 static bool check_outputs(writer *r)
@@ -515,8 +515,8 @@ static bool check_outputs(writer *r)
         dims want;
         if (!was || (!is_flow(was) && !was->uses) || !expected(r, was, &want)) continue;
         if (now->sized && is_same(&now->dims, &want)) continue;
-        tell_shape(&want, a, sizeof a);
-        tell_shape(&now->dims, b, sizeof b);
+        shape_text(&want, a, sizeof a);
+        shape_text(&now->dims, b, sizeof b);
         return fail(r->was->f, "%s (%s) would be %s, and must be %s", was->name, r->at->op_type,
                     now->sized ? b : "of unknown shape", a);
     }
@@ -530,7 +530,7 @@ static bool rewrite_nodes(writer *r)
         r->at = g->node[i];
         r->now.node = i;
         const bool within = r->was->done[i] == DONE_WITHIN; /* it goes, or is as it was */
-        if ((!within && !mend(r, i)) || !infer_node(&r->now, r->at) ||
+        if ((!within && !correct(r, i)) || !infer_node(&r->now, r->at) ||
             (!within && !check_outputs(r))) {
             r->was->stuck = i + 1;
             return false;

@@ -117,13 +117,13 @@ typedef struct placed {
 typedef struct placement {
     const model *m;
     placed *list;
-    size_t count, room, end;
+    size_t count, capacity, end;
     char *location; /* of the new file */
 } placement;
 
 static bool count_external(void *context, ProtobufCMessage *message)
 {
-    ((placement *)context)->room += tensor_is_external((tensor_proto *)message);
+    ((placement *)context)->capacity += tensor_is_external((tensor_proto *)message);
     return true;
 }
 
@@ -186,11 +186,11 @@ static bool placement_make(placement *all, const model *m, const char *path, fai
     const char *slash = strrchr(path, '/');
     *all = (placement){.m = m};
     wire_each(&m->proto->base, type, count_external, all);
-    if (!all->room) return true;
-    all->list = calloc(all->room, sizeof *all->list);
+    if (!all->capacity) return true;
+    all->list = calloc(all->capacity, sizeof *all->list);
     all->location = join(slash ? slash + 1 : path, ".data");
     if (!all->list || !all->location)
-        return fail(f, "no memory for the places of %zu tensors", all->room);
+        return fail(f, "no memory for the places of %zu tensors", all->capacity);
     wire_each(&m->proto->base, type, place, all);
     return true;
 }
