@@ -84,7 +84,7 @@ static bool take_selected(job *j)
     return take_masks(j);
 }
 
-/* The library's sentence begins with the name of a field, which the command line calls otherwise. */
+/* The library's sentence begins with the name of a field of the rule. Adds the option's name. */
 static bool refuse_rule(job *j, const mskp_error *err)
 {
     if (!strncmp(err->text, "max_macs", 8)) return fail(&j->f, "--macs: %s", err->text);

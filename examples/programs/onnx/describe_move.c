@@ -1,4 +1,7 @@
-/* What moves channels and positions, or reduces positions. */
+/*
+ * Describes operators that move channels (Slice, Split, Gather, Pad, Concat, DepthToSpace) and
+ * operators that change positions only (pooling, Resize, reductions over positions, Softmax).
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +9,7 @@
 
 /* ---- Pooling, resizing ---- */
 
-/* The image of a node whose channels lie on axis 1. */
+/* The value of a node's operand as an image, with its channels on axis 1; {0}: it is none. */
 static mskp_value image_of(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0);
@@ -55,7 +58,7 @@ bool describe_global_pool(net *n, const node_proto *node)
            image_made(n, node, mskp_pool(n->graph, value_name(net_output(n, node, 0)), in, &desc));
 }
 
-/* Positions change, channels do not. */
+/* Output k has other positions and the same channels. */
 static bool other_positions(net *n, const node_proto *node, size_t k, size_t axis, bool keeps)
 {
     const tensor *x = net_input(n, node, 0);
@@ -66,14 +69,15 @@ static bool other_positions(net *n, const node_proto *node, size_t k, size_t axi
     return true;
 }
 
-/* The same axis in the result, and as long. */
+/* Whether the axis of channels has the same number and length in the result. */
 static bool axis_stays(const tensor *x, const tensor *y)
 {
     return x->axis == NO_AXIS ||
            (x->axis < y->dims.rank && x->dims.dim[x->axis] == y->dims.dim[x->axis]);
 }
 
-/* Also where the length stays: by a factor that is rounded down to it. */
+/* Whether a Resize scales this axis. A factor other than 1 may leave the length as it is, because
+ * lengths are rounded down. */
 static bool scales(const net *n, const node_proto *node, size_t axis)
 {
     const size_t operand = is_op(node, "Upsample") || n->m->opset < 11 ? 1 : 2;
@@ -117,7 +121,8 @@ bool describe_space_to_depth(net *n, const node_proto *node)
 
 /* ---- Reductions, softmax ---- */
 
-/* Over positions only; over channels they are pinned. */
+/* Describes reductions over positions. If the reduction includes the axis of channels, the channels
+ * are pinned. */
 bool describe_reduce(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
@@ -198,7 +203,8 @@ bool describe_split(net *n, const node_proto *node)
     return true;
 }
 
-/* Only the axis of channels is cut, and correct_slice says where. */
+/* Starts and ends may follow widths: only the axis of channels is cut, and correct_slice states
+ * where. */
 bool follows_slice(const net *n, const node_proto *node, size_t k)
 {
     const tensor *x = net_input(n, node, 0);
@@ -226,12 +232,14 @@ bool describe_slice(net *n, const node_proto *node)
     slicing s;
     if (!is_flow(x) || !node_slicing(n, node, &x->dims, &s)) return false;
     if (axis_stays(x, y)) {
-        if (x->axis < x->dims.rank && s.step[x->axis] < 0) return false; /* turned around */
+        if (x->axis < x->dims.rank && s.step[x->axis] < 0)
+            return false; /* channels in reverse order */
         return other_positions(n, node, 0, x->axis, true);
     }
     if (s.step[x->axis] != 1) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
-        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k]) return false; /* both at once */
+        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k])
+            return false; /* channels and positions at once */
     return slice_channels(n, x, y, (size_t)s.start[x->axis]);
 }
 
@@ -308,7 +316,7 @@ bool describe_pad(net *n, const node_proto *node)
                                   (size_t)after[axis]);
     }
     leave_data(n, 2);
-    if (constant && !zeros) { /* what is 0 does not stay so */
+    if (constant && !zeros) { /* a constant that is not 0 is added around zeros */
         value = mskp_activation(n->graph, NULL, value,
                                 &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     }
@@ -325,7 +333,8 @@ bool zero_pad(net *n, const node_proto *node)
 
 /* ---- Concatenation ---- */
 
-/* An operand as channels on `axis`: data become a parameter, anything else stays as it is. */
+/* An operand as a value with channels on `axis`. Data of the file become a parameter; channels of
+ * anything else are pinned. */
 static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
 {
     tensor *t = net_input(n, node, k);
@@ -352,7 +361,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     return new_pinned(n, "constant", t->dims.dim[axis], ns, spatial);
 }
 
-/* The axis of the channels that may leave; NO_AXIS: there are none. *pinned: why. */
+/* The axis of the channels that may be removed; NO_AXIS: there are none, and *pinned says why. */
 static size_t channels_axis(const net *n, const node_proto *node, const char **pinned)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -384,7 +393,7 @@ bool describe_concat(net *n, const node_proto *node)
     if (along == axis) {
         value = mskp_concat(n->graph, value_name(y), node->n_input, values);
     } else {
-        for (size_t k = 0; k < node->n_input; k++) { /* one axis of all positions */
+        for (size_t k = 0; k < node->n_input; k++) { /* all positions become one axis */
             size_t p = 1, spatial[MSKP_MAX_SPATIAL];
             const uint32_t ns = mskp_value_shape(n->graph, values[k], NULL, spatial);
             for (uint32_t i = 0; i < ns; i++) p *= spatial[i];

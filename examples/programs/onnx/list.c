@@ -1,4 +1,4 @@
-/* What can be removed, what cannot, and why. */
+/* Prints what can be removed, what cannot, and why: one line for each layer, then sums. */
 #include "list.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 enum { SHOWN = 120 };
 
-/* A name of the file, for a terminal. */
+/* A name from the file, without control characters that a terminal would interpret. */
 static const char *shown(const char *name, char buffer[SHOWN])
 {
     size_t used = 0;
@@ -20,7 +20,7 @@ static const char *shown(const char *name, char buffer[SHOWN])
     return buffer;
 }
 
-/* The node that a value of mskp's graph was described for; NULL: none. */
+/* The node for which a value of mskp's graph was made; NULL: none. */
 static const node_proto *node_of(const net *n, mskp_value value)
 {
     const graph_proto *g = n->m->graph;
@@ -36,7 +36,7 @@ static const node_proto *node_of(const net *n, mskp_value value)
     return found;
 }
 
-/* By which operator channels are pins, in ONNX's words. An output names itself. */
+/* The operator that pins channels of a value, by its name in ONNX, or the reason ("output"). */
 static const char *pinning_op(const net *n, mskp_value value, const mskp_coupling *info)
 {
     static const char *const OURS[] = {"input", "output", "shared", "sparse"};
@@ -53,7 +53,7 @@ static const char *pinning_op(const net *n, mskp_value value, const mskp_couplin
     return node && find_op_kind(node) ? node->op_type : by.op;
 }
 
-/* What tied channels to others: a tensor of the file, or the node that did it on the way. */
+/* text <- what ties channels to each other: a tensor of the file, or the node that made the tie. */
 static void print_tie(const net *n, mskp_value value, size_t capacity, char *text)
 {
     char op[SHOWN], name[SHOWN];
@@ -82,7 +82,8 @@ static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
            info.units, node ? shown(node->output[0], name) : info.name, why);
 }
 
-/* Of the operators with costs: which hold how many channels. */
+/* For each operator that pins channels of layers with costs: how many channels, of how many
+ * layers. */
 static void print_pinning(const net *n, const mskp_cost *costs)
 {
     enum { MOST = 32 };
@@ -109,7 +110,7 @@ static void print_pinning(const net *n, const mskp_cost *costs)
                pins[k].layers);
 }
 
-/* Where shapes are not known, nothing can be described. */
+/* Nodes whose outputs have no known shape cannot be described. */
 static void print_unknown(const net *n)
 {
     const graph_proto *g = n->m->graph;
@@ -126,10 +127,9 @@ static void print_unknown(const net *n)
         if (!count++) first = g->node[i];
     }
     if (count)
-        printf(
-            "%zu of %zu operators make tensors whose shapes are not known, the first is %s (%s): "
-            "what they reach stays\n",
-            count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
+        printf("%zu of %zu nodes make tensors whose shapes are not known, the first is %s (%s); "
+               "channels that reach them stay\n",
+               count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
 }
 
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
@@ -147,7 +147,7 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
     print_pinning(n, costs);
     print_unknown(n);
     if (parameters->others > 0)
-        printf("%.0f parameters belong to no layer above: they stay\n", parameters->others);
+        printf("%.0f parameters belong to no layer above, and stay\n", parameters->others);
     printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n", counts.units,
            counts.families, parameters->all, dense->macs);
     free(costs);

@@ -1,3 +1,7 @@
+/*
+ * The table of operators: for each one, the functions that infer its shapes, describe it, and
+ * correct it after the cut; NULL where there is none. operators.h explains the columns.
+ */
 #include "operators.h"
 
 #include <stdlib.h>

@@ -1,8 +1,13 @@
 /*
- * After the mask: data are cut, then the nodes are gone through in order once more. Shapes and
- * numbers are inferred anew from what is there now, and where a node says a width that is no longer
- * true, it is mended first. At the end every tensor has the shape that the plan says, or nothing is
- * written.
+ * Cuts the network in memory. First the data of parameters are cut. Then the program passes over
+ * all nodes once more, in order: it infers shapes and numbers anew from what is there now, and
+ * corrects a node that states a width which is no longer true. At the end every tensor must have
+ * the shape that the plan gives; otherwise rewrite_network fails, and no file is written.
+ *
+ * How a node is corrected depends on what it states: the target of a Reshape or Expand, starts and
+ * ends of a Slice, parts of a Split, indices of a Gather, widths of a Pad, sizes of a Resize,
+ * groups of a convolution. New numbers become new initializers, because other nodes may read the
+ * old ones. A channel shuffle becomes a Gather.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +17,10 @@
 #include "operators.h"
 
 struct writer {
-    net *was; /* as described */
-    net now;  /* as inferred anew */
+    net *was; /* the network as described */
+    net now;  /* the network as inferred anew */
     const mskp_plan *plan;
-    const node_proto *at; /* the node at hand */
+    const node_proto *at; /* the node that is being corrected */
     size_t made;          /* new initializers */
 };
 
@@ -31,7 +36,7 @@ bool network_values(net *n, mskp_tensors values)
         void *data;
         if (!w->param.id || w->param.id > values.n) continue;
         if (!tensor_writable(n->m, w->data, &data, &dtype, n->f)) return false;
-        /* Declared axes by the place that they have in memory. */
+        /* Declared axes in the order in which they lie in memory. */
         for (uint32_t j = 0; j < w->ndim; j++) {
             uint32_t place = 0;
             for (uint32_t i2 = 0; i2 < w->ndim; i2++) place += w->order[i2] < w->order[j];
@@ -69,7 +74,7 @@ static void shrink(writer *r)
     }
 }
 
-/* A copy that was neither cut nor changed is not needed: the node reads the original again. */
+/* Lets nodes read the original again where their copy of a vector was neither cut nor changed. */
 static bool drop_copies(writer *r)
 {
     net *n = r->was;
@@ -98,7 +103,7 @@ static const weight *weight_of(const net *n, const tensor *t)
     return at && n->weights[at - 1].param.id ? &n->weights[at - 1] : NULL;
 }
 
-/* False: nothing is known of it. */
+/* *d <- the shape that the tensor must have after the cut. False: it is not known. */
 static bool expected(const writer *r, const tensor *was, dims *d)
 {
     if (!was || !was->sized) return false;
@@ -117,14 +122,14 @@ static const tensor *was_output(const writer *r, size_t k)
     return net_output(r->was, r->at, k);
 }
 
-/* ---- Mending ---- */
+/* ---- Correcting nodes ---- */
 
 static bool no_memory(const writer *r)
 {
     return fail(r->was->f, "no memory to write %s anew", r->at->op_type);
 }
 
-/* Input k becomes new whole numbers. */
+/* Input k of the node <- a new initializer with these numbers. */
 static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *list)
 {
     node_proto *node = (node_proto *)r->at;
@@ -177,7 +182,7 @@ static bool is_same(const dims *a, const dims *b)
     return same;
 }
 
-/* Does the node, as it is, make what it must? */
+/* Whether the node, as it is, makes an output of this shape. */
 static bool makes(writer *r, const dims *want)
 {
     const tensor *t = net_output(&r->now, r->at, 0);
@@ -193,7 +198,8 @@ static const node_proto *maker_of(const writer *r, const char *name)
     return NULL;
 }
 
-/* A part of a Concat becomes what these axes are now. *at: the first of them, then the one behind. */
+/* Input k of a Concat that makes a shape <- the lengths of `want` from axis *at on. *at is then the
+ * axis behind. */
 static bool correct_part(writer *r, size_t k, const dims *want, size_t *at)
 {
     tensor *t = net_input(&r->now, r->at, k);
@@ -211,7 +217,8 @@ static bool correct_part(writer *r, size_t k, const dims *want, size_t *at)
     return !changed || set_numbers(r, k, x->count, list);
 }
 
-/* Operand k, a shape, is put together of lengths that are open and widths: these are mended there. */
+/* Operand k is a shape that a Concat puts together from open lengths and widths. Corrects the
+ * widths among the inputs of the Concat. */
 static bool correct_parts(writer *r, size_t k, const dims *want)
 {
     const node_proto *node = r->at;
@@ -227,15 +234,15 @@ static bool correct_parts(writer *r, size_t k, const dims *want)
     return good && makes(r, want);
 }
 
-/* An axis of a node's first operand has this open length. */
+/* Whether this axis of x has the open length that axis k of `want` has. */
 static bool gives_length(const tensor *x, size_t axis, const dims *want, size_t k)
 {
     return x && axis < x->dims.rank && want->varies[k] > 1 &&
            x->dims.varies[axis] == want->varies[k] && x->dims.dim[axis] == want->dim[k];
 }
 
-/* A shape as an operand. Lengths that the model leaves open are 0 (as in the input) or -1 for a
- * Reshape, 1 (as in the input) for an Expand. */
+/* Corrects operand k, the target shape. An open length that the input has on the same axis is
+ * stated as 0 (Reshape) or 1 (Expand); a Reshape may state one other open length as -1. */
 static bool correct_shape(writer *r, size_t k, bool reshape)
 {
     const tensor *x = net_input(&r->now, r->at, 0);
@@ -271,7 +278,7 @@ bool correct_expand(writer *r)
     return correct_shape(r, 1, false);
 }
 
-/* A list of an operand (or, in old opsets, of an attribute) with another number for one axis. */
+/* Changes one number of a list that is an operand or, in old opsets, an attribute. */
 static bool correct_list(writer *r, size_t k, const char *attribute, bool by_attribute,
                          size_t index, int64_t number)
 {
@@ -292,7 +299,7 @@ static bool correct_list(writer *r, size_t k, const char *attribute, bool by_att
     return good;
 }
 
-/* Where an axis stands in a node's list of axes. */
+/* The index of an axis in a node's list of axes. */
 static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, size_t rank)
 {
     tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
@@ -306,7 +313,8 @@ static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, si
     return found;
 }
 
-/* Whole numbers of another type become INT64, as those are that were written anew. */
+/* Makes operand k INT64, because all numbers of a Slice must have the same type and new numbers are
+ * INT64. */
 static bool widen(writer *r, size_t k)
 {
     tensor *t = net_input(&r->now, r->at, k);
@@ -323,7 +331,8 @@ bool correct_slice(writer *r)
         !node_slicing(r->was, r->at, &x->dims, &was))
         return true;
     const size_t axis = x->axis, first = (size_t)was.start[axis];
-    if (x->dims.dim[axis] == y->dims.dim[axis] && !first) { /* all of it, whatever its width */
+    if (x->dims.dim[axis] == y->dims.dim[axis] &&
+        !first) { /* all channels, perhaps written as a slice to the end */
         dims want;
         if (!expected(r, y, &want) || makes(r, &want)) return true;
     }
@@ -371,8 +380,8 @@ bool correct_split(writer *r)
     return good;
 }
 
-/* Which channel of what is left of `in` each channel of what is left of `out` is; place: the
- * channel of in that an old channel of out was. */
+/* Input 1 of the node <- for each channel that is left of `out`, its place among the channels that
+ * are left of `in`. place[i] is the channel of `in` that channel i of `out` was before the cut. */
 static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value out,
                        size_t out_length, const int64_t *place)
 {
@@ -415,14 +424,14 @@ bool correct_gather(writer *r)
     return good;
 }
 
-/* The last node of a shuffle gathers what the three did. */
+/* The last node of a shuffle becomes a Gather that does what the three nodes did. */
 static bool correct_shuffle(writer *r, const shuffle *s)
 {
     node_proto *node = (node_proto *)r->at;
     const tensor *x = net_tensor(r->was, s->source), *y = was_output(r, 0);
     const size_t axis = x->axis, length = x->dims.dim[axis];
     if (width(r, x->value, length) == length) return true;
-    const size_t each = s->each, groups = length / each; /* [each][groups] by now */
+    const size_t each = s->each, groups = length / each; /* the result is [each][groups] */
     int64_t *place = malloc((length + 1) * sizeof *place);
     if (!place) return no_memory(r);
     for (size_t i = 0; i < length; i++) place[i] = (int64_t)(i % groups * each + i / groups);
@@ -529,7 +538,8 @@ static bool rewrite_nodes(writer *r)
     for (size_t i = 0; i < g->n_node; i++) {
         r->at = g->node[i];
         r->now.node = i;
-        const bool within = r->was->done[i] == DONE_WITHIN; /* it goes, or is as it was */
+        const bool within =
+            r->was->done[i] == DONE_WITHIN; /* the node will be removed, or stays as it is */
         if ((!within && !correct(r, i)) || !infer_node(&r->now, r->at) ||
             (!within && !check_outputs(r))) {
             r->was->stuck = i + 1;
@@ -539,7 +549,7 @@ static bool rewrite_nodes(writer *r)
     return true;
 }
 
-/* ---- What is left over ---- */
+/* ---- What nothing reads any more ---- */
 
 static bool take_out(net *n, ProtobufCMessage *message)
 {
@@ -550,14 +560,14 @@ static bool take_out(net *n, ProtobufCMessage *message)
     return true;
 }
 
-/* Something read it before, and nothing does now. */
+/* Whether something read the tensor before, and nothing reads it now. */
 static bool lost_use(const writer *r, const net *now, const char *name)
 {
     const tensor *was = net_tensor(r->was, name), *is = net_tensor(now, name);
     return is && !is->uses && (!was || was->uses);
 }
 
-/* *some: nodes were taken out. */
+/* *some <- whether nodes were removed. */
 static bool remove_nodes(writer *r, const net *now, bool *some)
 {
     graph_proto *g = r->was->m->graph;
