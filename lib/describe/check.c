@@ -31,7 +31,7 @@ size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis)
 int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp_param p,
                       uint32_t ndim, const size_t *shape)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!p.id) return 0;
     const graph_param *found = mskpi_param(graph, who, what, p);
     if (!found) return 1;
@@ -57,7 +57,7 @@ int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp
 
 int mskpi_described(mskp_graph *graph, const char *who, const void *desc)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (desc) return 0;
     mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: desc is NULL", mskpi_short(who, room));
     return 1;
@@ -73,7 +73,7 @@ int mskpi_check_vector(mskp_graph *graph, const char *who, const char *what, msk
 int mskpi_beyond_axes(mskp_graph *graph, const char *who, uint32_t nspatial, size_t n,
                       const size_t *const *given)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     for (uint32_t d = nspatial; d < MSKP_MAX_SPATIAL; d++)
         for (size_t k = 0; k < n; k++) {
             if (!given[k][d]) continue;
@@ -94,7 +94,7 @@ int mskpi_window(size_t in, size_t before, size_t after, size_t size, size_t dil
 {
     size_t reach, padded;
     if (before > SIZE_MAX / 4 || after > SIZE_MAX / 4 || in > SIZE_MAX / 4 ||
-        stride > SIZE_MAX / 4 || mskpi_times(dilation, size - 1, &reach))
+        stride > SIZE_MAX / 4 || !mskpi_product_fits(dilation, size - 1, &reach))
         return 1;
     padded = in + before + after;
     if (reach >= padded) return 1;

@@ -24,7 +24,7 @@ static const mskp_value NO_VALUE = {0};
 static int broadcast(mskp_graph *graph, const char *shown, graph_value *all, mskp_value part)
 {
     const graph_value *v = &graph->values[part.id];
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const char *name = mskpi_short(mskpi_value_name(graph, part.id), room);
     if (!v->nspatial) return 0;
     if (!all->nspatial) {
@@ -79,7 +79,7 @@ mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_combine_kind k
     static const char *const op[] = {"add",     "subtract", "multiply", "maximum",
                                      "minimum", "average",  "divide"};
     const char *who = mskpi_who(name, "combine");
-    char room[NAME_ROOM], room_v[NAME_ROOM], room_w[NAME_ROOM];
+    char room[NAME_SIZE], room_v[NAME_SIZE], room_w[NAME_SIZE];
     const char *shown = mskpi_short(who, room);
     mskp_status status;
     graph_value all = {0}, v;
@@ -132,7 +132,7 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
                                const mskp_value *values)
 {
     const char *who = mskpi_who(name, "concat_spatial");
-    char room[NAME_ROOM], room_v[NAME_ROOM];
+    char room[NAME_SIZE], room_v[NAME_SIZE];
     const char *shown = mskpi_short(who, room);
     mskp_status status;
     graph_value first = {0}, v;

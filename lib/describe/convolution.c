@@ -35,7 +35,7 @@ typedef struct conv_plan {
 
 static int conv_channels(mskp_graph *graph, const mskp_conv_desc *desc, conv_plan *c)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const char *shown = mskpi_short(c->who, room);
     const size_t in = c->in.view.n, groups = c->groups;
     const size_t first = mskpi_length(graph, desc->weight, 0);
@@ -74,7 +74,7 @@ static int conv_size(const mskp_conv_desc *desc, int transposed, uint32_t d, siz
     if (!transposed)
         return mskpi_window(in, desc->pad_before[d], desc->pad_after[d], kernel, dilation, stride,
                             0, out);
-    if (mskpi_times(dilation, kernel - 1, &reach) || mskpi_times(stride, in - 1, &steps) ||
+    if (!mskpi_product_fits(dilation, kernel - 1, &reach) || !mskpi_product_fits(stride, in - 1, &steps) ||
         reach > SIZE_MAX / 8 || steps > SIZE_MAX / 8 || desc->output_pad[d] > SIZE_MAX / 8)
         return 1;
     const size_t full = steps + reach + 1 + desc->output_pad[d];
@@ -92,7 +92,7 @@ static int bad_pads(mskp_graph *graph, const mskp_conv_desc *desc, const conv_pl
     const size_t step = stride > dilation ? stride : dilation;
     const size_t pad =
         desc->pad_before[d] > desc->pad_after[d] ? desc->pad_before[d] : desc->pad_after[d];
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (pad > SIZE_MAX / 8)
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: a pad of %zu on spatial axis %u of length %zu is too long",
@@ -117,7 +117,7 @@ static int bad_pads(mskp_graph *graph, const mskp_conv_desc *desc, const conv_pl
 static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_plan *c)
 {
     const int transposed = c->out_axis == 1;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const size_t *const said[] = {desc->stride, desc->pad_before, desc->pad_after, desc->dilation,
                                   desc->output_pad};
     if (mskpi_beyond_axes(graph, c->who, c->in.nspatial, sizeof said / sizeof *said, said))
@@ -127,7 +127,7 @@ static int conv_positions(mskp_graph *graph, const mskp_conv_desc *desc, conv_pl
         if (bad_pads(graph, desc, c, d)) return 1;
         const size_t kernel = mskpi_length(graph, desc->weight, d + 2), in = c->in.spatial[d];
         if (!conv_size(desc, transposed, d, in, kernel, &c->spatial[d]) &&
-            !mskpi_times(c->positions, transposed ? in : c->spatial[d], &c->positions))
+            mskpi_product_fits(c->positions, transposed ? in : c->spatial[d], &c->positions))
             continue;
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: kernel %zu (dilation %zu) does not fit on spatial axis %u of "
@@ -235,7 +235,7 @@ static int conv_step(mskp_graph *graph, const mskp_conv_desc *desc, const conv_p
 /* What lies outside the image; a transposed convolution looks at nothing there. */
 static int conv_padding(mskp_graph *graph, const mskp_conv_desc *desc, const conv_plan *c)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if ((unsigned)desc->padding <= MSKP_PADDING_EXTENDED && !(c->out_axis && desc->padding))
         return 0;
     mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: padding %u, there are %d%s",
@@ -248,7 +248,7 @@ static mskp_value convolution(mskp_graph *graph, const char *name, const char *o
                               mskp_value in, const mskp_conv_desc *desc)
 {
     conv_plan c = {.who = mskpi_who(name, op), .out_axis = transposed ? 1 : 0};
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     list_view view;
     if (mskpi_enter(graph, c.who, in, &c.in) || mskpi_described(graph, c.who, desc))
         return NO_VALUE;
@@ -288,7 +288,7 @@ mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in, mskp_
                        mskp_param bias)
 {
     const char *who = mskpi_who(name, "linear");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     list_view view;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;

@@ -42,7 +42,7 @@ mskp_status mskp_output(mskp_graph *graph, mskp_value v)
 mskp_value mskp_opaque(mskp_graph *graph, const char *name, const mskp_opaque_desc *desc)
 {
     const char *who = mskpi_who(name, mskpi_who(desc ? desc->op : NULL, "opaque"));
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     mskp_status status;
     graph_value v;
     list_view view;
@@ -109,7 +109,7 @@ mskp_value mskp_param_operand(mskp_graph *graph, const char *name, mskp_param pa
     const char *who = mskpi_who(name, "param");
     mskp_status status;
     list_view view;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!mskpi_describing(graph, &status)) return NO_VALUE;
     const graph_param *p = mskpi_param(graph, who, "param", param);
     if (!p) return NO_VALUE;

@@ -47,7 +47,7 @@ static int check_function(mskp_graph *graph, const char *who, const mskp_activat
     const int own = desc->kind == MSKP_ACTIVATION_CUSTOM && desc->function != NULL;
     const int one = desc->kind == MSKP_ACTIVATION_LEAKY_RELU || desc->kind == MSKP_ACTIVATION_ELU ||
                     desc->kind == MSKP_ACTIVATION_MULTIPLY;
-    char room[NAME_ROOM], number[32];
+    char room[NAME_SIZE], number[32];
     if (desc->function && !own) {
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: function is for kind %d, kind is %u",
                          mskpi_short(who, room), MSKP_ACTIVATION_CUSTOM, (unsigned)desc->kind);
@@ -71,7 +71,7 @@ mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
     static const char *const op[] = {
         "identity", "relu", "relu6",        "leaky_relu", "elu",      "sigmoid", "tanh",
         "silu",     "gelu", "hard_sigmoid", "hard_swish", "function", "gelu",    "times"};
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     const char *who = mskpi_who(name, "activation");
     const size_t kind = desc ? (size_t)desc->kind : 0;
@@ -119,7 +119,7 @@ mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in, const m
     static const char *const op[] = {"max_pool", "average_pool", "global_max", "global_average",
                                      "resize"};
     const char *who = mskpi_who(name, "pool");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     size_t spatial[MSKP_MAX_SPATIAL] = {0};
     if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;

@@ -20,10 +20,10 @@ mskp_graph *mskp_graph_create(const mskp_services *host)
 {
     mskp_services services;
     mskp_graph *graph;
-    mskpi_host_init(&services, host);
+    mskpi_services_init(&services, host);
     graph = mskpi_alloc(&services, 1, sizeof *graph);
     if (!graph) return NULL;
-    graph->host = services;
+    graph->services = services;
     graph->params = mskpi_grow(&services, NULL, &graph->params_capacity, 0, 1, sizeof(graph_param));
     graph->values = mskpi_grow(&services, NULL, &graph->values_capacity, 0, 1, sizeof(graph_value));
     graph->steps = mskpi_grow(&services, NULL, &graph->steps_capacity, 0, 1, sizeof(graph_step));
@@ -31,29 +31,29 @@ mskp_graph *mskp_graph_create(const mskp_services *host)
         mskpi_description_free(graph);
         return NULL;
     }
-    (void)mskpi_check_host(host, &graph->error);
+    (void)mskpi_check_services(host, &graph->error);
     return graph;
 }
 
 void mskpi_description_free(mskp_graph *graph)
 {
-    const mskp_services host = graph->host;
-    mskpi_free(&host, graph->params);
-    mskpi_free(&host, graph->axes);
-    mskpi_free(&host, graph->values);
-    mskpi_free(&host, graph->listed);
-    mskpi_free(&host, graph->channels);
-    mskpi_free(&host, graph->events);
-    mskpi_free(&host, graph->zeros);
-    mskpi_free(&host, graph->macs);
-    mskpi_free(&host, graph->steps);
-    mskpi_free(&host, graph->step_inputs);
-    mskpi_free(&host, graph->places);
-    mskpi_free(&host, graph->readers);
-    mskpi_free(&host, graph->text);
-    mskpi_free(&host, graph->param_names.slot);
-    mskpi_free(&host, graph->value_names.slot);
-    mskpi_free(&host, graph);
+    const mskp_services services = graph->services;
+    mskpi_free(&services, graph->params);
+    mskpi_free(&services, graph->axes);
+    mskpi_free(&services, graph->values);
+    mskpi_free(&services, graph->listed);
+    mskpi_free(&services, graph->channels);
+    mskpi_free(&services, graph->events);
+    mskpi_free(&services, graph->zeros);
+    mskpi_free(&services, graph->macs);
+    mskpi_free(&services, graph->steps);
+    mskpi_free(&services, graph->step_inputs);
+    mskpi_free(&services, graph->places);
+    mskpi_free(&services, graph->readers);
+    mskpi_free(&services, graph->text);
+    mskpi_free(&services, graph->param_names.slot);
+    mskpi_free(&services, graph->value_names.slot);
+    mskpi_free(&services, graph);
 }
 
 mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)

@@ -62,7 +62,7 @@ typedef struct mac_entry {
 } mac_entry;
 
 struct mskp_graph {
-    mskp_services host;
+    mskp_services services;
     mskp_error error; /* the first, while describing */
     int finished;
 

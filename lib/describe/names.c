@@ -65,7 +65,7 @@ int mskpi_name_room(mskp_graph *graph, name_table *table)
     name_table wide = {.used = table->used};
     if (2 * (table->used + 1) <= table->capacity) return 0;
     wide.capacity = table->capacity ? 2 * table->capacity : 64;
-    wide.slot = mskpi_alloc(&graph->host, wide.capacity, sizeof *wide.slot);
+    wide.slot = mskpi_alloc(&graph->services, wide.capacity, sizeof *wide.slot);
     if (!wide.slot) return 1;
     for (size_t i = 0; i < table->capacity; i++) {
         size_t to = table->slot[i].hash;
@@ -73,7 +73,7 @@ int mskpi_name_room(mskp_graph *graph, name_table *table)
         while (wide.slot[to & (wide.capacity - 1)].id) to++;
         wide.slot[to & (wide.capacity - 1)] = table->slot[i];
     }
-    mskpi_free(&graph->host, table->slot);
+    mskpi_free(&graph->services, table->slot);
     *table = wide;
     return 0;
 }
@@ -81,7 +81,7 @@ int mskpi_name_room(mskp_graph *graph, name_table *table)
 /* Is it a word, without blanks? 1 after a sentence. */
 static int check_word(mskp_graph *graph, const char *what, const char *word)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!word || !*word) {
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME, "a %s needs a name", what);
         return 1;
@@ -102,7 +102,7 @@ static int check_word(mskp_graph *graph, const char *what, const char *word)
 static int text_add(mskp_graph *graph, const char *word, size_t *offset)
 {
     const size_t length = strlen(word);
-    char *text = mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used,
+    char *text = mskpi_grow(&graph->services, graph->text, &graph->text_capacity, graph->text_used,
                             length + 1, 1);
     if (!text) {
         mskpi_no_memory(graph);
@@ -120,7 +120,7 @@ static int text_add(mskp_graph *graph, const char *word, size_t *offset)
 int mskpi_name_add(mskp_graph *graph, name_table *table, const char *what, const char *name,
                    uint32_t id, size_t *offset)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (check_word(graph, what, name)) return 1;
     const uint32_t hash = name_hash(name);
     name_slot *slot = name_slot_of(graph, table, name, hash);
@@ -141,7 +141,7 @@ const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *par
     if (!name || !*name) return name; /* derived, or refused as it is */
     const size_t room = strlen(name) + 1 + strlen(part) + 1;
     char *text =
-        mskpi_grow(&graph->host, graph->text, &graph->text_capacity, graph->text_used, room, 1);
+        mskpi_grow(&graph->services, graph->text, &graph->text_capacity, graph->text_used, room, 1);
     if (!text) {
         mskpi_no_memory(graph);
         return NULL;
@@ -153,7 +153,7 @@ const char *mskpi_part_name(mskp_graph *graph, const char *name, const char *par
 
 int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *offset)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (check_word(graph, "kind of operator", op)) return 1;
     if (strlen(op) > MSKP_MAX_OP) {
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_NAME,
@@ -164,13 +164,13 @@ int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *off
     return text_add(graph, op, offset);
 }
 
-int mskpi_names_copy(const mskp_services *host, name_table *to, const name_table *from)
+name_slot *mskpi_copy_names(const mskp_services *services, name_table *to, const name_table *from)
 {
     *to = *from;
-    to->slot = mskpi_alloc(host, from->capacity, sizeof *to->slot);
-    if (!to->slot) return 1;
-    if (from->capacity) memcpy(to->slot, from->slot, from->capacity * sizeof *to->slot);
-    return 0;
+    to->slot = mskpi_alloc(services, from->capacity, sizeof *to->slot);
+    if (to->slot && from->capacity)
+        memcpy(to->slot, from->slot, from->capacity * sizeof *to->slot);
+    return to->slot;
 }
 
 mskp_param mskp_param_find(const mskp_graph *graph, const char *name)

@@ -37,6 +37,6 @@ int mskpi_own_op(mskp_graph *graph, const char *who, const char *op, size_t *off
 
 uint32_t mskpi_name_find(const mskp_graph *graph, const name_table *table, const char *name);
 
-int mskpi_names_copy(const mskp_services *host, name_table *to, const name_table *from);
+name_slot *mskpi_copy_names(const mskp_services *services, name_table *to, const name_table *from);
 
 #endif

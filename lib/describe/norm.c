@@ -73,7 +73,7 @@ mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in, const m
     static const char *const op[] = {"norm",       "instance_norm", "affine",
                                      "group_norm", "layer_norm",    "rms_norm"};
     const char *who = mskpi_who(name, "norm");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;
     const char *shown = mskpi_short(who, room);

@@ -25,7 +25,7 @@
 mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
 {
     mskp_status status;
-    char room_a[NAME_ROOM], room_b[NAME_ROOM];
+    char room_a[NAME_SIZE], room_b[NAME_SIZE];
     if (!mskpi_describing(graph, &status)) return status;
     const graph_value *first = mskpi_value(graph, "tie", a), *second = mskpi_value(graph, "tie", b);
     if (!first || !second) return graph->error.status;
@@ -49,7 +49,7 @@ mskp_status mskp_pin(mskp_graph *graph, mskp_value handle)
  * that name. */
 static mskp_status own_use(mskp_graph *graph, own_reader use)
 {
-    own_reader *readers = mskpi_grow(&graph->host, graph->readers, &graph->readers_capacity,
+    own_reader *readers = mskpi_grow(&graph->services, graph->readers, &graph->readers_capacity,
                                      graph->nreaders, 1, sizeof *readers);
     if (!readers) return mskpi_no_memory(graph);
     graph->readers = readers;
@@ -93,7 +93,7 @@ mskp_status mskp_add_macs(mskp_graph *graph, mskp_value of, mskp_param handle, u
     if (!mskpi_value(graph, "macs", of)) return graph->error.status;
     if (handle.id && !mskpi_param(graph, "macs", "param", handle)) return graph->error.status;
     mac_entry *macs =
-        mskpi_grow(&graph->host, graph->macs, &graph->macs_capacity, graph->nmacs, 1, sizeof *macs);
+        mskpi_grow(&graph->services, graph->macs, &graph->macs_capacity, graph->nmacs, 1, sizeof *macs);
     if (!macs) return mskpi_no_memory(graph);
     graph->macs = macs;
     macs[graph->nmacs++] = (mac_entry){of.id, handle.id, per_element};
@@ -119,7 +119,7 @@ mskp_value mskp_pick(mskp_graph *graph, const char *name, mskp_value from, size_
     const mskp_value none = {0};
     mskp_status status;
     list_view view;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const char *who = mskpi_who(name, "pick");
     if (!mskpi_describing(graph, &status)) return none;
     const graph_value *v = mskpi_value(graph, who, from);
@@ -159,7 +159,7 @@ mskp_value mskp_concat(mskp_graph *graph, const char *name, size_t n, const mskp
     mskp_status status;
     list_view view;
     size_t total = 0, at;
-    char room[NAME_ROOM], room_v[NAME_ROOM];
+    char room[NAME_SIZE], room_v[NAME_SIZE];
     const char *who = mskpi_who(name, "concat");
     if (!mskpi_describing(graph, &status)) return none;
     if (!n || !parts) {

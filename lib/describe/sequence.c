@@ -59,7 +59,7 @@ typedef struct heads {
 static int attention_sizes(mskp_graph *graph, heads *h)
 {
     const mskp_attention_desc *d = h->desc;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const size_t most = SIZE_MAX / 4; /* so that the sums of rows below do not overflow */
     size_t all;
     h->kv_heads = d->kv_heads ? d->kv_heads : d->heads;
@@ -77,7 +77,7 @@ static int attention_sizes(mskp_graph *graph, heads *h)
                          "%s: units is %u, packed is %u, not 0 or 1", who, (unsigned)d->units,
                          d->packed);
     else if (d->head_dim > most || h->value_dim > most ||
-             mskpi_times(d->heads, d->head_dim + h->value_dim, &all) || all > most)
+             !mskpi_product_fits(d->heads, d->head_dim + h->value_dim, &all) || all > most)
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
                          "%s: %zu heads of %zu positions (values: %zu) are too many", who, d->heads,
                          d->head_dim, h->value_dim);
@@ -94,7 +94,7 @@ static int attention_sizes(mskp_graph *graph, heads *h)
 static int attention_params(mskp_graph *graph, const heads *h)
 {
     const mskp_attention_desc *d = h->desc;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const size_t c = h->in.view.n, m = h->memory.view.n;
     const size_t rows = d->packed ? h->queries + h->keys + h->values : h->queries;
     const struct {
@@ -240,11 +240,11 @@ static mskp_status attention_bind(mskp_graph *graph, const heads *h, mskp_value 
 static mskp_status attention_macs(mskp_graph *graph, const heads *h, mskp_value out)
 {
     const mskp_attention_desc *d = h->desc;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const size_t t = mskpi_positions(&h->in), m = mskpi_positions(&h->memory);
     size_t pairs;
     mskp_status status = MSKP_OK;
-    if (mskpi_times(t, m, &pairs))
+    if (!mskpi_product_fits(t, m, &pairs))
         return mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                                 "%s: %zu by %zu positions are too many", mskpi_short(h->who, room),
                                 t, m);
@@ -341,7 +341,7 @@ mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
                           const mskp_recurrent_desc *desc)
 {
     const char *who = mskpi_who(name, "recurrent");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     if (mskpi_enter(graph, who, in, &v) || mskpi_described(graph, who, desc)) return NO_VALUE;
     const size_t layers = desc->layers ? desc->layers : 1;

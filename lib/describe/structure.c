@@ -44,7 +44,7 @@ mskp_value mskp_slice(mskp_graph *graph, const char *name, mskp_value in, size_t
                       size_t count)
 {
     const char *who = mskpi_who(name, "slice");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (!count || first >= v.view.n || count > v.view.n - first) {
@@ -60,7 +60,7 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
                        uint32_t rewritable, mskp_value *parts)
 {
     const char *who = mskpi_who(name, "chunk");
-    char room[NAME_ROOM], digits[24];
+    char room[NAME_SIZE], digits[24];
     graph_value v;
     mskp_status status;
     const size_t most =
@@ -201,7 +201,7 @@ static mskp_value gathered(mskp_graph *graph, const char *name, const char *op, 
 mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint32_t channels_last)
 {
     const char *who = mskpi_who(name, "flatten");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     const size_t positions = mskpi_positions(&v);
@@ -223,7 +223,7 @@ mskp_value mskp_flatten(mskp_graph *graph, const char *name, mskp_value in, uint
 /* Where the value's own size, in channels and on axes, is too small or does not divide. */
 static mskp_value misfit(mskp_graph *graph, const char *who, size_t channels, size_t parts)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels do not make parts of %zu",
                      mskpi_short(who, room), channels, parts);
     return NO_VALUE;
@@ -233,7 +233,7 @@ mskp_value mskp_unflatten(mskp_graph *graph, const char *name, mskp_value in, ui
                           const size_t *spatial, uint32_t channels_last)
 {
     const char *who = mskpi_who(name, "unflatten");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     size_t positions = 1;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
@@ -257,7 +257,7 @@ mskp_value mskp_reshape(mskp_graph *graph, const char *name, mskp_value in, uint
                         const size_t *spatial)
 {
     const char *who = mskpi_who(name, "reshape");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     size_t positions = 1;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
@@ -282,7 +282,7 @@ mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value 
                                 uint32_t rewritable)
 {
     const char *who = mskpi_who(name, "channel_shuffle");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     if (mskpi_enter(graph, who, in, &v)) return NO_VALUE;
     if (rewritable > 1) {
@@ -302,7 +302,7 @@ mskp_value mskp_channel_shuffle(mskp_graph *graph, const char *name, mskp_value 
 static int check_order(mskp_graph *graph, const char *who, const graph_value *v, size_t factor,
                        mskp_shuffle_order order, size_t *block)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     *block = 1;
     for (uint32_t d = 0; d < v->nspatial; d++) *block = mskpi_product(*block, factor);
     if (v->nspatial && factor && (unsigned)order <= MSKP_SHUFFLE_BLOCK_MAJOR) return 0;
@@ -316,14 +316,14 @@ mskp_value mskp_pixel_shuffle(mskp_graph *graph, const char *name, mskp_value in
                               mskp_shuffle_order order)
 {
     const char *who = mskpi_who(name, "pixel_shuffle");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     size_t block;
     if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))
         return NO_VALUE;
     if (v.view.n % block) return misfit(graph, who, v.view.n, block);
     for (uint32_t d = 0; d < v.nspatial; d++) {
-        if (!mskpi_times(v.spatial[d], factor, &v.spatial[d])) continue;
+        if (mskpi_product_fits(v.spatial[d], factor, &v.spatial[d])) continue;
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                          "%s: %zu times spatial axis %u of length %zu is too long",
                          mskpi_short(who, room), factor, d, v.spatial[d]);
@@ -337,7 +337,7 @@ mskp_value mskp_pixel_unshuffle(mskp_graph *graph, const char *name, mskp_value 
                                 mskp_shuffle_order order)
 {
     const char *who = mskpi_who(name, "pixel_unshuffle");
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     graph_value v;
     size_t block;
     if (mskpi_enter(graph, who, in, &v) || check_order(graph, who, &v, factor, order, &block))

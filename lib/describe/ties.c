@@ -33,7 +33,7 @@ uint32_t mskpi_find_root(const mskp_graph *graph, uint32_t c)
 static int new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
 {
     if (graph->nevents >= MOST) return 1;
-    uint32_t *events = mskpi_grow(&graph->host, graph->events, &graph->events_capacity,
+    uint32_t *events = mskpi_grow(&graph->services, graph->events, &graph->events_capacity,
                                   graph->nevents, 1, sizeof *events);
     if (!events) return 1;
     graph->events = events;
@@ -120,7 +120,7 @@ mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, u
                              mskp_value to)
 {
     mskp_status status;
-    char room_p[NAME_ROOM], room_v[NAME_ROOM];
+    char room_p[NAME_SIZE], room_v[NAME_SIZE];
     if (!mskpi_describing(graph, &status)) return status;
     const graph_param *p = mskpi_param(graph, "bind", "param", handle);
     const graph_value *v = mskpi_value(graph, "bind", to);

@@ -27,7 +27,7 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
 {
     const mskp_param none = {0};
     mskp_status status;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     size_t elements = 1;
     graph_param new_param = {0};
     if (!mskpi_describing(graph, &status)) return none;
@@ -42,7 +42,7 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
         return none;
     }
     for (uint32_t d = 0; d < ndim; d++) {
-        if (!shape[d] || shape[d] >= MOST || mskpi_times(elements, shape[d], &elements) ||
+        if (!shape[d] || shape[d] >= MOST || !mskpi_product_fits(elements, shape[d], &elements) ||
             elements > PTRDIFF_MAX / 16) {
             mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: axis %u has length %zu, which is %s",
                              who, d, shape[d], shape[d] ? "too long" : "empty");
@@ -54,10 +54,10 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
                          graph->nparams);
         return none;
     }
-    graph_param *params = mskpi_grow(&graph->host, graph->params, &graph->params_capacity,
+    graph_param *params = mskpi_grow(&graph->services, graph->params, &graph->params_capacity,
                                      graph->nparams + 1, 1, sizeof *params);
     if (params) graph->params = params;
-    graph_axis *axes = mskpi_grow(&graph->host, graph->axes, &graph->axes_capacity, graph->naxes,
+    graph_axis *axes = mskpi_grow(&graph->services, graph->axes, &graph->axes_capacity, graph->naxes,
                                   ndim, sizeof *axes);
     if (axes) graph->axes = axes;
     if (!params || !axes || mskpi_name_room(graph, &graph->param_names)) {
@@ -79,7 +79,7 @@ mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, co
 const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *what,
                                mskp_param handle)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
     if (!handle.id)
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %s is needed, and is none (handle 0)",
@@ -95,7 +95,7 @@ const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *w
 
 const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (handle.id && handle.id <= graph->nvalues) return &graph->values[handle.id];
     mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: no value has handle %u, there are %zu",
                      mskpi_short(who, room), handle.id, graph->nvalues);
@@ -120,7 +120,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
                            uint32_t nspatial, const size_t *spatial)
 {
     const mskp_value none = {0};
-    char derived[48], room[NAME_ROOM];
+    char derived[48], room[NAME_SIZE];
     size_t positions = 1;
     graph_value new_value = {.op = op, .view = view, .nspatial = nspatial, .list = NO_LIST};
     const uint32_t id = (uint32_t)graph->nvalues + 1;
@@ -138,7 +138,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
     }
     for (uint32_t d = 0; d < nspatial; d++) {
         new_value.spatial[d] = spatial[d];
-        if (!spatial[d] || mskpi_times(positions, spatial[d], &positions)) {
+        if (!spatial[d] || !mskpi_product_fits(positions, spatial[d], &positions)) {
             mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
                              "%s: spatial axis %u has length %zu, which is %s", who, d, spatial[d],
                              spatial[d] ? "too long" : "empty");
@@ -150,10 +150,10 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
                          graph->nvalues);
         return none;
     }
-    graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
+    graph_value *values = mskpi_grow(&graph->services, graph->values, &graph->values_capacity,
                                      graph->nvalues + 1, 1, sizeof *values);
     if (values) graph->values = values;
-    graph_step *steps = mskpi_grow(&graph->host, graph->steps, &graph->steps_capacity,
+    graph_step *steps = mskpi_grow(&graph->services, graph->steps, &graph->steps_capacity,
                                    graph->nvalues + 1, 1, sizeof *steps);
     if (steps) graph->steps = steps;
     if (!values || !steps || mskpi_name_room(graph, &graph->value_names)) {
@@ -170,7 +170,7 @@ mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, 
 graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
                        const mskp_value *inputs)
 {
-    uint32_t *to = mskpi_grow(&graph->host, graph->step_inputs, &graph->step_inputs_capacity,
+    uint32_t *to = mskpi_grow(&graph->services, graph->step_inputs, &graph->step_inputs_capacity,
                               graph->nstep_inputs, n, sizeof *to);
     if (!to) {
         mskpi_no_memory(graph);
@@ -187,7 +187,7 @@ graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size
 
 uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first)
 {
-    uint32_t *places = mskpi_grow(&graph->host, graph->places, &graph->places_capacity,
+    uint32_t *places = mskpi_grow(&graph->services, graph->places, &graph->places_capacity,
                                   graph->nplaces, n, sizeof *places);
     if (!places) {
         mskpi_no_memory(graph);
@@ -201,13 +201,13 @@ uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first)
 
 int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!n || n >= MOST) {
         mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels, a value has 1 to %zu",
                          mskpi_short(who, room), n, (size_t)MOST - 1);
         return 1;
     }
-    uint32_t *listed = mskpi_grow(&graph->host, graph->listed, &graph->listed_capacity,
+    uint32_t *listed = mskpi_grow(&graph->services, graph->listed, &graph->listed_capacity,
                                   graph->nlisted, n, sizeof *listed);
     if (!listed) {
         mskpi_no_memory(graph);
@@ -222,14 +222,14 @@ int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view
 
 int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (n >= MOST - graph->nchannels) {
         mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED,
                          "%s: %zu more channels; the graph has %zu of at most %zu",
                          mskpi_short(who, room), n, graph->nchannels, (size_t)MOST - 1);
         return 1;
     }
-    graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
+    graph_channel *channels = mskpi_grow(&graph->services, graph->channels, &graph->channels_capacity,
                                          graph->nchannels, n, sizeof *channels);
     if (!channels) {
         mskpi_no_memory(graph);

@@ -38,7 +38,7 @@ void mskpi_zero_all(mskp_graph *graph, uint32_t value, zero_table zero)
 zero_table *mskpi_zero_each(mskp_graph *graph, uint32_t value)
 {
     graph_value *v = &graph->values[value];
-    zero_table *zeros = mskpi_grow(&graph->host, graph->zeros, &graph->zeros_capacity,
+    zero_table *zeros = mskpi_grow(&graph->services, graph->zeros, &graph->zeros_capacity,
                                    graph->nzeros, v->view.n, sizeof *zeros);
     if (!zeros) {
         mskpi_no_memory(graph);
@@ -90,7 +90,7 @@ void mskpi_inexact(mskp_graph *graph, uint32_t value, uint32_t by)
 mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles)
 {
     mskp_status status;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!mskpi_describing(graph, &status)) return status;
     if (!mskpi_value(graph, "zero_if", value)) return graph->error.status;
     if (!roles || roles & ~(uint32_t)MSKP_ROLES_UNIT)

@@ -25,7 +25,7 @@
 
 int mskpi_number_units(mskp_graph *graph, unit_table *u)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     const size_t n = graph->nchannels;
     uint32_t *number = mskpi_alloc(host, n, sizeof *number); /* by root; 0: not yet, else 1 + it */
     u->of_channel = mskpi_alloc(host, n, sizeof *u->of_channel);
@@ -81,7 +81,7 @@ typedef struct list_maker {
 /* Looks it up, or makes it. 1: no memory. */
 static int find_list(list_maker *m, list_view view, uint32_t value_id, uint32_t *number)
 {
-    const mskp_services *host = &m->graph->host;
+    const mskp_services *host = &m->graph->services;
     unit_table *u = m->u;
     size_t slot = mskpi_hash(&view, sizeof view) & m->mask, content;
     for (; m->by_view[slot].list; slot = (slot + 1) & m->mask)
@@ -126,7 +126,7 @@ static int list_of(list_maker *m, list_view view, uint32_t value_id, uint32_t *n
 
 int mskpi_make_lists(mskp_graph *graph, unit_table *u)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     list_maker m = {.graph = graph, .u = u};
     size_t slots = 16;
     int failed;

@@ -72,7 +72,7 @@ static int grow_tree(const mskp_services *host, unit_table *u, tree *t, uint32_t
 
 int mskpi_make_families(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     tree t = {0};
     size_t total = 0;
     int failed;

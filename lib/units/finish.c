@@ -39,7 +39,7 @@ static void free_units(const mskp_services *host, unit_table *u)
 
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
 {
-    unit_table *u = mskpi_alloc(&graph->host, 1, sizeof *u);
+    unit_table *u = mskpi_alloc(&graph->services, 1, sizeof *u);
     mskp_status status = MSKP_ERROR_NO_MEMORY;
     if (u && !mskpi_number_units(graph, u) && !mskpi_make_lists(graph, u) &&
         !mskpi_make_families(graph, u) && !mskpi_make_members(graph, u) &&
@@ -49,7 +49,7 @@ mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
         graph->u = u;
         return MSKP_OK;
     }
-    free_units(&graph->host, u);
+    free_units(&graph->services, u);
     if (status == MSKP_ERROR_NO_MEMORY)
         mskpi_fail(err, status, "%s while finishing a graph of %zu channels",
                    mskp_status_text(status), graph->nchannels);
@@ -58,7 +58,7 @@ mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
 
 mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     mskp_status status = MSKPI_GIVEN(err, graph);
     if (status) return status;
     if (graph->finished)
@@ -81,6 +81,6 @@ mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err)
 void mskp_graph_destroy(mskp_graph *graph)
 {
     if (!graph) return;
-    free_units(&graph->host, graph->u);
+    free_units(&graph->services, graph->u);
     mskpi_description_free(graph);
 }

@@ -54,7 +54,7 @@ static void go_through(unit_table *u, axis_run *run, int fill)
 
 int mskpi_make_members(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     u->member_first = mskpi_alloc(host, u->n + 2, sizeof *u->member_first);
     if (!u->member_first) return 1;
     /* Twice over all slices: count, then fill. */
@@ -99,7 +99,7 @@ static int param_term(const mskp_graph *graph, const graph_param *p, uint64_t ea
     size = (size_t)each;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &graph->axes[p->axis + d];
-        if (mskpi_times(size, a->length, &size)) return 1;
+        if (!mskpi_product_fits(size, a->length, &size)) return 1;
         if (a->list == NO_LIST)
             term->coefficient *= a->length;
         else
@@ -111,10 +111,10 @@ static int param_term(const mskp_graph *graph, const graph_param *p, uint64_t ea
 
 mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     const uint64_t most = UINT64_C(1) << 53;
     uint64_t total[2] = {0, 0};
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     size_t full = 0;
     u->terms = mskpi_alloc(host, graph->nmacs + graph->nparams, sizeof *u->terms);
     u->list_term_first = mskpi_alloc(host, u->nlists + 2, sizeof *u->list_term_first);
@@ -132,7 +132,7 @@ mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error 
                 term.coefficient = m->per_element;
                 term.lists[term.nlists++] = v->list;
                 over = m->per_element > SIZE_MAX ||
-                       mskpi_times((size_t)m->per_element, v->view.n, &full);
+                       !mskpi_product_fits((size_t)m->per_element, v->view.n, &full);
             }
         } else {
             const graph_param *p = &graph->params[i - graph->nmacs + 1];

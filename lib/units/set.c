@@ -12,7 +12,7 @@
 #include "mskp.h"
 #include "mskp/tools.h"
 
-mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
+mskp_status mskpi_check_tensor(const mskp_graph *graph, uint32_t id, const char *set,
                              mskp_tensors tensors, tensor_view *view, mskp_error *err)
 {
     const mskp_tensor *tensor = &tensors.view[id - 1];
@@ -26,7 +26,7 @@ mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *s
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               mskp_tensors tensors, tensor_view *view, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     size_t shape[MSKP_MAX_DIMS];
     const char *name = mskpi_param_name(graph, id);
     const uint32_t ndim = mskp_param_shape(graph, (mskp_param){id}, shape);
@@ -44,7 +44,7 @@ mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *
 mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uint32_t *order,
                             void *data, mskp_dtype dtype, mskp_tensor *view, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     uint32_t named = 0;
     mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
     const mskp_status status = MSKPI_GIVEN(err, graph, view);
@@ -73,10 +73,10 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     return MSKP_OK;
 }
 
-mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
+mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t id, const tensor_view *v,
                              const char *at, mskp_error *err)
 {
-    char name[NAME_ROOM], index[INDEX_ROOM], number[32];
+    char name[NAME_SIZE], index[INDEX_SIZE], number[32];
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: element %s is %s",
                       mskpi_short(mskpi_param_name(graph, id), name),
                       mskpi_index_text(v, at, index),

@@ -88,7 +88,7 @@ static void trace_value(tracer *t, uint32_t id, freedom *f)
 
 int mskpi_make_freedom(const mskp_graph *graph, unit_table *u)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     tracer t = {.graph = graph,
                 .u = u,
                 .seen = mskpi_alloc(host, graph->nchannels, sizeof *t.seen),

@@ -76,7 +76,7 @@ mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name,
                                       mskp_error *err);
 
 /* Does this entry of a list of units stay? keep NULL: all do. */
-static inline int mskpi_stays(const uint8_t *keep, uint32_t unit)
+static inline int mskpi_is_kept(const uint8_t *keep, uint32_t unit)
 {
     return !keep || unit == MSKP_PINNED || keep[unit];
 }
@@ -88,7 +88,7 @@ static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t v
 {
     return graph->u->list_units + graph->u->lists[graph->values[value].list].first;
 }
-static inline int mskpi_leaves(const uint8_t *keep, uint32_t unit)
+static inline int mskpi_is_removed(const uint8_t *keep, uint32_t unit)
 {
     return unit != MSKP_PINNED && !keep[unit];
 }
