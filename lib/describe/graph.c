@@ -1,27 +1,32 @@
 /*
- * The lifetime of a description: making an empty graph, freeing what the description owns, and the
- * state of its errors.
+ * The lifetime of a description, and the state of its errors.
  *
- * The first error while describing sticks. It is kept in the graph, all later calls that describe
- * return its status, and mskp_graph_finish reports it. mskp_graph_destroy is in the stage of units,
- * because it must free the units, too.
+ * Calls that describe a network need no checks of their own. The first error is kept in the graph
+ * with its sentence, every later call that describes fails with the same status and changes nothing,
+ * and mskp_graph_finish reports the error. Inside the library a function of this stage that can fail
+ * fills the graph's error and returns its status. Therefore a caller that sees any failure may
+ * return graph->error.status.
+ *
+ * mskp_graph_destroy is in the stage of units, because it must free the units, too.
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 
-mskp_graph *mskp_graph_create(const mskp_services *host)
+mskp_graph *mskp_graph_create(const mskp_services *given)
 {
     mskp_services services;
-    mskp_graph *graph;
-    mskpi_services_init(&services, host);
-    graph = mskpi_alloc(&services, 1, sizeof *graph);
+    mskpi_services_init(&services, given);
+    mskp_graph *graph = mskpi_alloc(&services, 1, sizeof *graph);
     if (!graph) return NULL;
     graph->services = services;
     graph->params = mskpi_grow(&services, NULL, &graph->params_capacity, 0, 1, sizeof(graph_param));
@@ -31,7 +36,7 @@ mskp_graph *mskp_graph_create(const mskp_services *host)
         mskpi_description_free(graph);
         return NULL;
     }
-    (void)mskpi_check_services(host, &graph->error);
+    (void)mskpi_check_services(given, &graph->error); /* mskp_graph_finish reports this error */
     return graph;
 }
 
@@ -56,13 +61,37 @@ void mskpi_description_free(mskp_graph *graph)
     mskpi_free(&services, graph);
 }
 
+/* Fills the graph's error with a sentence that begins with `prefix`. */
+static mskp_status fail(mskp_graph *graph, mskp_status status, const char *prefix,
+                        const char *format, va_list arguments)
+{
+    mskp_error *e = &graph->error;
+    const size_t length = strlen(prefix);
+    MSKPI_ASSERT(status != MSKP_OK && !graph->finished && length < sizeof e->text);
+    if (e->status) return e->status;
+    e->status = status;
+    memcpy(e->text, prefix, length);
+    vsnprintf(e->text + length, sizeof e->text - length, format, arguments);
+    return status;
+}
+
 mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)
 {
     va_list arguments;
-    if (graph->error.status) return graph->error.status;
-    graph->error.status = status;
     va_start(arguments, format);
-    vsnprintf(graph->error.text, sizeof graph->error.text, format, arguments);
+    status = fail(graph, status, "", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+mskp_status mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status,
+                         const char *format, ...)
+{
+    va_list arguments;
+    char name[NAME_SIZE], prefix[NAME_SIZE + 2];
+    snprintf(prefix, sizeof prefix, "%s: ", mskpi_short(label, name));
+    va_start(arguments, format);
+    status = fail(graph, status, prefix, format, arguments);
     va_end(arguments);
     return status;
 }
@@ -73,10 +102,9 @@ mskp_status mskpi_no_memory(mskp_graph *graph)
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
-int mskpi_describing(const mskp_graph *graph, mskp_status *status)
+mskp_status mskpi_check_describing(const mskp_graph *graph)
 {
-    *status = !graph            ? MSKP_ERROR_BAD_ARGUMENT
-              : graph->finished ? MSKP_ERROR_BAD_STATE
-                                : graph->error.status;
-    return *status == MSKP_OK;
+    if (!graph) return MSKP_ERROR_BAD_ARGUMENT;
+    if (graph->finished) return MSKP_ERROR_BAD_STATE;
+    return graph->error.status;
 }
