@@ -6,8 +6,8 @@
  * so that a growing array is copied into a new block. Its capacity at least doubles each time, and
  * therefore n appended elements cost O(n) moves in all.
  *
- * Memory is handed out with all its bytes 0, so that structs and counters begin with their defaults,
- * and results cannot depend on what the memory held before.
+ * All bytes of new memory are set to 0, so that structs and counters begin with their defaults, and
+ * results cannot depend on what the memory held before.
  */
 #include <float.h>
 #include <math.h>

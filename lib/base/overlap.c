@@ -4,8 +4,8 @@
  * For many tensors, a sweep goes through the views in ascending order of their lowest addresses. It
  * keeps a list of open views, whose ranges extend beyond the current address. When the sweep comes
  * to a view, it closes the open views that end at or before the lowest address of this view. The
- * ranges of all others meet this view's range, and the sweep reports each of these pairs. So n views
- * with k meeting pairs take O(n log n + n + k) steps.
+ * ranges of all others meet this view's range, and the sweep reports each of these pairs. So n
+ * views with k meeting pairs take O(n log n + n + k) steps.
  *
  * Where two ranges meet, the views may still interleave without a common byte: two parts of a fused
  * matrix, or gamma and beta that alternate. Two views without gaps share a byte for certain.
@@ -36,8 +36,8 @@ typedef struct byte_map {
     uint8_t *bits;
 } byte_map;
 
-/* Visits the bytes of a view inside the map's range, from axis d on and from the element at `at` on.
- * Marks these bytes; or, if `look_up` is set, returns whether one of them is marked. */
+/* Visits the bytes of a view inside the map's range, from axis d on and from the element at `at`
+ * on. Marks these bytes; or, if `look_up` is set, returns whether one of them is marked. */
 static bool visit_bytes(const tensor_view *v, uint32_t d, char *at, const byte_map *map,
                         bool look_up)
 {

@@ -6,12 +6,12 @@
  * array into the other, and then the two arrays change places. The order is total, so that no two
  * elements are equal, and one comparison decides each step of a merge.
  *
- * mskpi_sort_items is a radix sort from the lowest byte of the key to the highest. One pass over the
- * items counts the values of all eight bytes. Then, for each byte, the sums of its counts are the
- * places where the items with each value of the byte begin, and a pass moves the items there in the
- * order in which they stand. So a pass keeps the order of the passes before it among items with
- * equal bytes, and at the end equal keys are in the order given. A byte that all keys share needs no
- * pass.
+ * mskpi_sort_items is a radix sort from the lowest byte of the key to the highest. One pass over
+ * the items counts the values of all eight bytes. Then, for each byte, the sums of its counts are
+ * the places where the items with each value of the byte begin, and a pass moves the items there in
+ * the order in which they stand. So a pass keeps the order of the passes before it among items with
+ * equal bytes, and at the end equal keys are in the order given. A byte that all keys share needs
+ * no pass.
  */
 #include <string.h>
 

@@ -15,8 +15,8 @@ void mskpi_put(text_writer *w, const char *string);
 void mskpi_put_count(text_writer *w, size_t n);
 
 /* Writes the text that put(w, context) appends. *length <- its length without the terminating 0.
- * Then text, unless it is NULL, <- the text and a 0, if `capacity` bytes can hold both. put is called
- * twice and must append the same bytes. */
+ * Then text, unless it is NULL, <- the text and a 0, if `capacity` bytes can hold both. put is
+ * called twice and must append the same bytes. */
 mskp_status mskpi_write(void (*put)(text_writer *w, const void *context), const void *context,
                         size_t capacity, char *text, size_t *length, mskp_error *err);
 

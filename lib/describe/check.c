@@ -3,9 +3,9 @@
  *
  * Every operator has the same form. It first checks all of its arguments, in the order in which a
  * reader of the call would; each check is a function that refuses with a sentence and returns a
- * status. Then it makes its value, binds its parameters, ties channels, and records its step. Handle
- * {0}, which a failed operator returns, is refused as an input; but the first error is kept, so that
- * its sentence is the one that the user sees.
+ * status. Then it makes its value, binds its parameters, ties channels, and records its step.
+ * Handle {0}, which a failed operator returns, is refused as an input; but the first error is kept,
+ * so that its sentence is the one that the user sees.
  */
 #include "describe/check.h"
 #include "base/assert.h"
@@ -39,7 +39,7 @@ mskp_status mskpi_check_param(mskp_graph *graph, const char *label, const char *
 {
     graph_param p;
     if (!handle.id) return MSKP_OK;
-    if (mskpi_get_param(graph, label, what, handle, &p)) return graph->error.status;
+    if (mskpi_get_param(graph, label, what, handle, &p)) return mskpi_first_error(graph);
     if (p.ndim != ndim)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE, "%s has %u axes, %u %s expected",
                             what, p.ndim, ndim, ndim == 1 ? "is" : "are");

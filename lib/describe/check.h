@@ -18,8 +18,8 @@ mskp_status mskpi_check_flag(mskp_graph *graph, const char *label, const char *n
 size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis);
 
 /* Refuses a parameter that has not `ndim` axes of these lengths; a length of 0 allows any. Handle
- * {0} is accepted, as an optional parameter that is not given. `what` is the operator's word for the
- * parameter. */
+ * {0} is accepted, as an optional parameter that is not given. `what` is the operator's word for
+ * the parameter. */
 mskp_status mskpi_check_param(mskp_graph *graph, const char *label, const char *what, mskp_param p,
                               uint32_t ndim, const size_t *shape);
 /* The same for a parameter with one axis, of this many channels. */

@@ -3,10 +3,10 @@
  * like, and concatenation along a spatial axis.
  *
  * Channel i of the result is computed from channel i of each operand, so that channel i of all of
- * them can only be removed together: the lists are tied, and the result shares the list of the first
- * of the widest operands. An operand with a single channel may be combined with all channels of the
- * others. Its channel is not tied to theirs, because they can be removed one by one; but it acts on
- * all of them, so that it cannot itself be removed exactly.
+ * them can only be removed together. The lists are therefore tied, and the result shares the list
+ * of the first of the widest operands. An operand with a single channel may be combined with all
+ * channels of the others. Its channel is not tied to theirs, because they can be removed one by
+ * one; but it acts on all of them, so that it cannot itself be removed exactly.
  */
 #include <string.h>
 
@@ -82,7 +82,7 @@ static mskp_status check_operands(mskp_graph *graph, const char *label, mskp_com
                                   size_t n, const mskp_value *values, graph_value *all)
 {
     graph_value v;
-    mskp_value widest;
+    mskp_value widest = NO_VALUE;
     const mskp_status status = mskpi_check_describing(graph);
     if (status) return status;
     if (!values) return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "values is NULL");
@@ -92,8 +92,8 @@ static mskp_status check_operands(mskp_graph *graph, const char *label, mskp_com
                             (unsigned)kind, (size_t)COMBINE_KINDS, n);
     for (size_t i = 0; i < n; i++)
         if (mskpi_get_value(graph, label, values[i], &v) || broadcast(graph, label, all, values[i]))
-            return graph->error.status;
-    if (check_channels(graph, label, n, values, &widest)) return graph->error.status;
+            return mskpi_first_error(graph);
+    if (check_channels(graph, label, n, values, &widest)) return mskpi_first_error(graph);
     all->view = mskpi_view_of(graph, widest);
     return MSKP_OK;
 }
@@ -107,7 +107,7 @@ static mskp_status combine_zeros(mskp_graph *graph, mskp_combine_kind kind, size
     const size_t channels = mskpi_view_of(graph, out).n;
     const bool product = kind == MSKP_COMBINE_MULTIPLY, quotient = kind == MSKP_COMBINE_DIVIDE;
     zero_table *zero;
-    if (mskpi_zero_each(graph, out.id, &zero)) return graph->error.status;
+    if (mskpi_zero_each(graph, out.id, &zero)) return mskpi_first_error(graph);
     for (size_t i = 0; i < channels; i++) {
         zero[i] = product || quotient ? ZERO_NEVER : ZERO_ALWAYS;
         for (size_t k = 0; k < n && !quotient; k++) {
@@ -131,7 +131,7 @@ static mskp_status tie_operands(mskp_graph *graph, size_t n, const mskp_value *v
         const list_view view = mskpi_view_of(graph, values[i]);
         MSKPI_ASSERT(view.n == all.n || view.n == 1);
         if (view.n == all.n) {
-            if (mskpi_tie_lists(graph, all, view, out.id)) return graph->error.status;
+            if (mskpi_tie_lists(graph, all, view, out.id)) return mskpi_first_error(graph);
         } else {
             graph->channels[graph->listed[view.first]].exact = ZERO_NEVER;
         }
@@ -169,7 +169,7 @@ static mskp_status check_stack(mskp_graph *graph, const char *label, uint32_t ax
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "concatenation of %zu values",
                             values ? n : 0);
     for (size_t k = 0; k < n; k++) {
-        if (mskpi_get_value(graph, label, values[k], &v)) return graph->error.status;
+        if (mskpi_get_value(graph, label, values[k], &v)) return mskpi_first_error(graph);
         if (k == 0) *first = v;
         const char *part = mskpi_short(mskpi_value_name(graph, values[k].id), buffer);
         if (v.view.n != first->view.n || v.nspatial != first->nspatial || axis >= v.nspatial)
@@ -196,7 +196,7 @@ mskp_value mskp_concat_spatial(mskp_graph *graph, const char *name, uint32_t axi
                                const mskp_value *values)
 {
     const char *const op = "concat_spatial";
-    graph_value v;
+    graph_value v = {0};
     mskp_value out;
     if (check_stack(graph, mskpi_label(name, op), axis, n, values, &v) ||
         mskpi_new_value(graph, name, op, v.view, v.nspatial, v.spatial, &out) ||

@@ -47,7 +47,7 @@ static mskp_status conv_weight(mskp_graph *graph, const conv_plan *c)
 {
     graph_param weight;
     if (mskpi_get_param(graph, c->label, "weight", c->desc->weight, &weight))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     if (c->in.nspatial < 1 || weight.ndim != c->in.nspatial + 2)
         return mskpi_refuse(graph, c->label, MSKP_ERROR_BAD_SHAPE,
                             "weight has %u axes, with an input of %u spatial axes (1 to %d) it "
@@ -140,13 +140,13 @@ static mskp_status conv_positions(mskp_graph *graph, conv_plan *c)
                                    desc->output_pad};
     if (mskpi_check_beyond_axes(graph, c->label, c->in.nspatial, sizeof given / sizeof *given,
                                 given))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     c->positions = 1;
     for (uint32_t d = 0; d < c->in.nspatial; d++) {
         const size_t kernel = mskpi_length(graph, desc->weight, d + 2), in = c->in.spatial[d];
         c->stride[d] = desc->stride[d] ? desc->stride[d] : 1;
         c->dilation[d] = desc->dilation[d] ? desc->dilation[d] : 1;
-        if (conv_pads(graph, c, d)) return graph->error.status;
+        if (conv_pads(graph, c, d)) return mskpi_first_error(graph);
         if (!conv_fits(c, d, kernel, &c->spatial[d]) ||
             !mskpi_product_fits(c->positions, c->transposed ? in : c->spatial[d], &c->positions))
             return mskpi_refuse(graph, c->label, MSKP_ERROR_BAD_SHAPE,
@@ -171,7 +171,7 @@ static mskp_status conv_zeros(mskp_graph *graph, const conv_plan *c, mskp_value 
         mskpi_zero_all(graph, out.id, ZERO_FILTER & shift);
         return MSKP_OK;
     }
-    if (mskpi_zero_each(graph, out.id, &zero)) return graph->error.status;
+    if (mskpi_zero_each(graph, out.id, &zero)) return mskpi_first_error(graph);
     for (size_t g = 0; g < c->groups; g++) {
         zero_table read = ZERO_ALWAYS;
         for (size_t i = 0; i < ni; i++) read &= mskpi_zero(graph, in.id, g * ni + i);
@@ -191,7 +191,7 @@ static mskp_status tie_groups(mskp_graph *graph, list_view in, list_view out, si
         const list_view read = {in.first + g * ni, ni}, made = {out.first + g * no, no};
         if (mskpi_tie_lists(graph, (list_view){read.first, 1}, (list_view){made.first, 1}, by) ||
             mskpi_tie_all(graph, read, by) || mskpi_tie_all(graph, made, by))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     }
     return MSKP_OK;
 }
@@ -202,13 +202,13 @@ static mskp_status bind_weight(mskp_graph *graph, const conv_plan *c, mskp_value
     const uint32_t out_axis = c->transposed ? 1 : 0;
     list_view read = mskpi_view_of(graph, in), made = mskpi_view_of(graph, out);
     if (c->whole) {
-        if (tie_groups(graph, read, made, c->groups, out.id)) return graph->error.status;
+        if (tie_groups(graph, read, made, c->groups, out.id)) return mskpi_first_error(graph);
         return mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, c->transposed ? read : made, out.id);
     }
     if (c->groups > 1) {
         if (mskpi_tie_parts(graph, read, c->groups, out.id) ||
             mskpi_tie_parts(graph, made, c->groups, out.id))
-            return graph->error.status;
+            return mskpi_first_error(graph);
         if (c->transposed)
             made.n /= c->groups;
         else
@@ -216,7 +216,7 @@ static mskp_status bind_weight(mskp_graph *graph, const conv_plan *c, mskp_value
     }
     mskpi_mark_consumed(graph, in.id);
     if (mskpi_bind(graph, weight, out_axis, MSKP_ROLE_FILTER, made, out.id))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return mskpi_bind(graph, weight, !out_axis, MSKP_ROLE_CONSUMER, read, out.id);
 }
 
@@ -231,7 +231,7 @@ static mskp_status conv_step(mskp_graph *graph, const conv_plan *c, mskp_value i
 {
     const step_kind kind = c->transposed ? STEP_TRANSPOSED : STEP_CONV;
     graph_step *s;
-    if (mskpi_add_step(graph, out, kind, 1, &in, &s)) return graph->error.status;
+    if (mskpi_add_step(graph, out, kind, 1, &in, &s)) return mskpi_first_error(graph);
     s->params[0] = c->desc->weight.id;
     s->params[1] = c->desc->bias.id;
     s->groups = c->groups;
@@ -281,7 +281,7 @@ static mskp_status check_linear(mskp_graph *graph, const char *label, size_t cha
                                 mskp_param weight, mskp_param bias)
 {
     graph_param w;
-    if (mskpi_get_param(graph, label, "weight", weight, &w)) return graph->error.status;
+    if (mskpi_get_param(graph, label, "weight", weight, &w)) return mskpi_first_error(graph);
     if (w.ndim != 2)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                             "weight has %u axes, 2 are expected", w.ndim);

@@ -47,7 +47,7 @@ static mskp_status check_inputs(mskp_graph *graph, const char *label, const mskp
     if (desc->n && !desc->inputs)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "inputs is NULL");
     for (size_t i = 0; i < desc->n; i++)
-        if (mskpi_get_value(graph, label, desc->inputs[i], &v)) return graph->error.status;
+        if (mskpi_get_value(graph, label, desc->inputs[i], &v)) return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -78,7 +78,7 @@ static mskp_status param_step(mskp_graph *graph, mskp_value out, step_kind kind,
                               uint32_t axis)
 {
     graph_step *step;
-    if (mskpi_add_step(graph, out, kind, 0, NULL, &step)) return graph->error.status;
+    if (mskpi_add_step(graph, out, kind, 0, NULL, &step)) return mskpi_first_error(graph);
     step->params[0] = param.id;
     step->option = axis;
     return MSKP_OK;
@@ -88,7 +88,7 @@ static mskp_status check_table(mskp_graph *graph, const char *label, mskp_param 
 {
     static const size_t any[2] = {0, 0};
     graph_param p;
-    if (mskpi_get_param(graph, label, "table", table, &p)) return graph->error.status;
+    if (mskpi_get_param(graph, label, "table", table, &p)) return mskpi_first_error(graph);
     return mskpi_check_param(graph, label, "table", table, 2, any);
 }
 
@@ -113,7 +113,7 @@ static mskp_status check_operand(mskp_graph *graph, const char *label, mskp_para
                                  uint32_t axis)
 {
     graph_param p;
-    if (mskpi_get_param(graph, label, "param", param, &p)) return graph->error.status;
+    if (mskpi_get_param(graph, label, "param", param, &p)) return mskpi_first_error(graph);
     if (axis >= p.ndim)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                             "axis %u of a parameter with %u axes", axis, p.ndim);

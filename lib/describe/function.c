@@ -3,9 +3,9 @@
  * PReLU, and pooling.
  *
  * Nothing is coupled, so that the result shares the list of the input. It also shares the zero
- * tables where the function of 0 is 0. This does not hold for a sigmoid, whose value at 0 is a half,
- * and nothing is known of a custom function. All that remains is to record the step, from which the
- * stage of constants computes what becomes of a constant channel.
+ * tables where the function of 0 is 0. This does not hold for a sigmoid, whose value at 0 is a
+ * half, and nothing is known of a custom function. All that remains is to record the step, from
+ * which the stage of constants computes what becomes of a constant channel.
  */
 #include <math.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static mskp_status check_slope(mskp_graph *graph, const char *label, mskp_param 
                                size_t channels, bool *single)
 {
     graph_param p;
-    if (mskpi_get_param(graph, label, "slope", slope, &p)) return graph->error.status;
+    if (mskpi_get_param(graph, label, "slope", slope, &p)) return mskpi_first_error(graph);
     *single = p.ndim == 1 && mskpi_length(graph, slope, 0) == 1;
     return *single ? MSKP_OK : mskpi_check_vector(graph, label, "slope", slope, channels);
 }
@@ -40,7 +40,7 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
     graph_value v;
     graph_step *step;
     mskp_value out;
-    bool single;
+    bool single = false;
     if (mskpi_get_value(graph, label, in, &v) ||
         check_slope(graph, label, slope, v.view.n, &single) ||
         mskpi_new_value(graph, name, "prelu", v.view, v.nspatial, v.spatial, &out))
@@ -163,7 +163,7 @@ static mskp_status check_pool(mskp_graph *graph, const char *label, const mskp_p
                             "pool kind %u, there are %zu; keeps_constants %u", (unsigned)desc->kind,
                             (size_t)POOL_KINDS, desc->keeps_constants);
     if (mskpi_check_beyond_axes(graph, label, v->nspatial, sizeof given / sizeof *given, given))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     if ((is_global(desc) || desc->kind == MSKP_POOL_RESIZE) && has_windows(desc, v))
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
                             "%s has no size, stride, pad or ceil_mode",

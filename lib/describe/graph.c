@@ -2,10 +2,10 @@
  * The lifetime of a description, and the state of its errors.
  *
  * Calls that describe a network need no checks of their own. The first error is kept in the graph
- * with its sentence, every later call that describes fails with the same status and changes nothing,
- * and mskp_graph_finish reports the error. Inside the library a function of this stage that can fail
- * fills the graph's error and returns its status. Therefore a caller that sees any failure may
- * return graph->error.status.
+ * with its sentence, every later call that describes fails with the same status and changes
+ * nothing, and mskp_graph_finish reports the error. Inside the library a function of this stage
+ * that can fail fills the graph's error and returns its status. Therefore a caller that sees any
+ * failure may return mskpi_first_error(graph).
  *
  * mskp_graph_destroy is in the stage of units, because it must free the units, too.
  */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/assert.h"
 #include "describe/names.h"
 #include "describe/step.h"
 #include "describe/zeros.h"
@@ -109,15 +110,15 @@ void mskpi_description_free(mskp_graph *graph);
  * status and leaves the graph's error as it is. */
 mskp_status mskpi_check_describing(const mskp_graph *graph);
 
-/* Fills the graph's error with a sentence, unless it holds an earlier one. Returns the status of the
- * first error. */
+/* Fills the graph's error with a sentence, unless it holds an earlier one. Returns the status of
+ * the first error. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 mskp_status
 mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
 
-/* The same, with a sentence that begins with the label of an operator or parameter: "conv1: ...". */
+/* The same, with a sentence that begins with the label of an operator or parameter: "conv1: ". */
 #if defined(__GNUC__)
 __attribute__((format(printf, 4, 5)))
 #endif
@@ -126,5 +127,12 @@ mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status, const cha
 
 /* The same, because the allocator returned NULL. */
 mskp_status mskpi_no_memory(mskp_graph *graph);
+
+/* The status to return after a function that describes has failed. */
+static inline mskp_status mskpi_first_error(const mskp_graph *graph)
+{
+    MSKPI_ASSERT(graph->error.status != MSKP_OK);
+    return graph->error.status;
+}
 
 #endif

@@ -3,8 +3,8 @@
  *
  * All names are in one growing text, and everything else refers to them by offset. Two hash tables,
  * one for parameters and one for values, map names to ids. A table has open addressing with linear
- * probing: a name is in the first free slot from its hash on, and a search ends at an empty slot. At
- * most half of the slots are used, so that searches are short. Names are never removed.
+ * probing: a name is in the first free slot from its hash on, and a search ends at an empty slot.
+ * At most half of the slots are used, so that searches are short. Names are never removed.
  *
  * A slot holds the hash of the name beside its id. Two names are therefore compared only where
  * their hashes agree, and a table grows without reading a name.
@@ -129,13 +129,13 @@ static mskp_status add_text(mskp_graph *graph, const char *word, size_t *offset)
 mskp_status mskpi_add_name(mskp_graph *graph, name_table *table, const char *what, const char *name,
                            uint32_t id, size_t *offset)
 {
-    if (check_word(graph, what, name)) return graph->error.status;
+    if (check_word(graph, what, name)) return mskpi_first_error(graph);
     MSKPI_ASSERT(id && 2 * (table->used + 1) <= table->capacity);
     const uint32_t hash = name_hash(name);
     name_slot *slot = slot_of(graph, table, name, hash);
     if (slot->id)
         return mskpi_refuse(graph, name, MSKP_ERROR_BAD_NAME, "two %ss have this name", what);
-    if (add_text(graph, name, offset)) return graph->error.status;
+    if (add_text(graph, name, offset)) return mskpi_first_error(graph);
     *slot = (name_slot){id, hash};
     table->used++;
     return MSKP_OK;
@@ -160,7 +160,7 @@ mskp_status mskpi_part_name(mskp_graph *graph, const char *name, const char *par
 
 mskp_status mskpi_add_op(mskp_graph *graph, const char *label, const char *op, size_t *offset)
 {
-    if (check_word(graph, "kind of operator", op)) return graph->error.status;
+    if (check_word(graph, "kind of operator", op)) return mskpi_first_error(graph);
     if (strlen(op) > MSKP_MAX_OP)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_NAME,
                             "the name of a kind of operator has %zu bytes, at most %d are kept",

@@ -1,12 +1,12 @@
 /*
  * Norms. The result shares the list of the input, and the vectors of the norm are bound to it.
  *
- * A norm whose statistics run over one channel (batch, instance, affine) treats channels separately,
- * and nothing is coupled. Where statistics run over several channels (group, layer, RMS), the
- * removal of a channel changes them even if the channel is zero. There are three ways. The channels
- * are pinned, which is the default. Or, for a group norm, the channels of each group are tied, so
- * that a group is removed together with its statistics. Or the caller accepts that removal is
- * inexact; position p of all groups is then tied, so that the groups stay equally wide.
+ * A norm whose statistics run over one channel (batch, instance, affine) treats channels
+ * separately, and nothing is coupled. Where statistics run over several channels (group, layer,
+ * RMS), the removal of a channel changes them even if the channel is zero. There are three ways.
+ * The channels are pinned, which is the default. Or, for a group norm, the channels of each group
+ * are tied, so that a group is removed together with its statistics. Or the caller accepts that
+ * removal is inexact; position p of all groups is then tied, so that the groups stay equally wide.
  */
 #include "base/assert.h"
 #include "base/status.h"
@@ -66,7 +66,7 @@ static mskp_status check_parts(mskp_graph *graph, const char *label,
 {
     for (size_t i = 0; i < NORM_PARTS; i++) {
         if (mskpi_check_vector(graph, label, part[i].what, part[i].param, channels))
-            return graph->error.status;
+            return mskpi_first_error(graph);
         for (size_t k = 0; k < i; k++)
             if (part[i].param.id && part[k].param.id == part[i].param.id)
                 return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
@@ -97,7 +97,7 @@ static mskp_status norm_zeros(mskp_graph *graph, const mskp_norm_desc *desc, msk
     const size_t part = desc->kind < MSKP_NORM_GROUP ? 1 : n / groups; /* that one statistic sees */
     zero_table *zero;
     MSKPI_ASSERT(part * groups == n || desc->kind < MSKP_NORM_GROUP);
-    if (mskpi_zero_each(graph, out.id, &zero)) return graph->error.status;
+    if (mskpi_zero_each(graph, out.id, &zero)) return mskpi_first_error(graph);
     for (size_t first = 0; first < n; first += part) {
         zero_table read = ZERO_ALWAYS;
         for (size_t i = 0; i < part; i++) read &= mskpi_zero(graph, in.id, first + i);
@@ -118,11 +118,11 @@ static mskp_status norm_couple(mskp_graph *graph, const mskp_norm_desc *desc, ms
     if (grouped && desc->grouping == MSKP_GROUPING_WHOLE) {
         for (size_t g = 0; g < groups; g++)
             if (mskpi_tie_all(graph, (list_view){view.first + g * part, part}, out.id))
-                return graph->error.status;
+                return mskpi_first_error(graph);
         return MSKP_OK;
     }
     if (!desc->accept_inexact) return mskpi_pin(graph, "norm", in, out.id);
-    if (grouped && mskpi_tie_parts(graph, view, groups, out.id)) return graph->error.status;
+    if (grouped && mskpi_tie_parts(graph, view, groups, out.id)) return mskpi_first_error(graph);
     mskpi_mark_inexact(graph, in.id, out.id);
     return MSKP_OK;
 }
@@ -132,7 +132,7 @@ static mskp_status norm_bind(mskp_graph *graph, const norm_part part[NORM_PARTS]
     for (size_t i = 0; i < NORM_PARTS; i++)
         if (part[i].param.id &&
             mskpi_bind(graph, part[i].param, 0, part[i].role, mskpi_view_of(graph, out), out.id))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     return MSKP_OK;
 }
 

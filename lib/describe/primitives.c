@@ -5,8 +5,8 @@
  * The library's operators do the same things through the functions of values.c and ties.c. The
  * public primitives record more. An operator that the library does not know uses the value
  * (OWN_READ), and the value may be more than its recorded step computes (OWN_SCALED, OWN_CHANGED).
- * The stage of constants then does not rely on what it knows about the value, and the zero tables of
- * a value that may be anything are cleared.
+ * The stage of constants then does not rely on what it knows about the value, and the zero tables
+ * of a value that may be anything are cleared.
  */
 #include <string.h>
 

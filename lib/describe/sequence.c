@@ -1,7 +1,7 @@
 /*
  * Attention and recurrent layers. In both, one channel stands for many rows and columns of several
- * weights, so that all of them are removed together. The library has lists for this: a list in which
- * a channel number stands several times is bound to the axis that has all these rows.
+ * weights, so that all of them are removed together. The library has lists for this: a list in
+ * which a channel number stands several times is bound to the axis that has all these rows.
  *
  * Attention with whole heads has one channel per key and value head. The channel stands in all rows
  * and columns of its own head and of the query heads that it serves. Attention with positions has
@@ -55,10 +55,10 @@ static mskp_status repeated(mskp_graph *graph, const char *name, const char *par
     list_view view;
     if (mskpi_part_name(graph, name, part, &full) ||
         mskpi_new_list(graph, mskpi_label(full, op), n, &view))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++)
         graph->listed[view.first + i] = graph->listed[from.first + i / repeat % from.n];
-    if (mskpi_new_value(graph, full, op, view, 0, NULL, out)) return graph->error.status;
+    if (mskpi_new_value(graph, full, op, view, 0, NULL, out)) return mskpi_first_error(graph);
     mskpi_zero_all(graph, out->id, zero);
     return MSKP_OK;
 }
@@ -143,10 +143,10 @@ static mskp_status attention_params(mskp_graph *graph, attention *a)
                                 absent ? "is packed into query" : "has no weight");
         if (mskpi_check_param(graph, a->label, p->what, p->weight, 2,
                               (const size_t[]){p->rows, p->columns}))
-            return graph->error.status;
+            return mskpi_first_error(graph);
         const size_t length = p->rows ? p->rows : mskpi_length(graph, p->weight, 0);
         if (mskpi_check_param(graph, a->label, "bias", p->bias, 1, &length))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     }
     if (a->desc->packed && a->desc->memory.id)
         return mskpi_refuse(graph, a->label, MSKP_ERROR_BAD_ARGUMENT,
@@ -165,7 +165,7 @@ static mskp_status new_heads(mskp_graph *graph, const attention *a, const char *
     if (mskpi_new_channels(graph, a->label, n, &view) ||
         mskpi_part_name(graph, a->name, op, &full) ||
         mskpi_new_value(graph, full, op, view, 0, NULL, out))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -179,7 +179,7 @@ static mskp_status attend_step(mskp_graph *graph, const attention *a)
     uint32_t *place;
     if (mskpi_add_step(graph, a->result, STEP_ATTEND, 3, inputs, &step) ||
         mskpi_add_places(graph, step, a->results, &place))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     step->option = a->positions ? 1 : 0;
     step->groups = a->kv_heads;
     for (size_t i = 0; i < a->results; i++) {
@@ -200,24 +200,25 @@ static mskp_status attention_lists(mskp_graph *graph, attention *a)
     const zero_table value = row_zero(d->packed ? d->query_bias : d->value_bias);
     mskp_value qk, vo; /* the channels that query and key share, and value and output */
     if (new_heads(graph, a, positions ? "key_positions" : "heads", positions ? dk : kv, &qk))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     vo = qk;
-    if (positions && new_heads(graph, a, "value_positions", dv, &vo)) return graph->error.status;
+    if (positions && new_heads(graph, a, "value_positions", dv, &vo))
+        return mskpi_first_error(graph);
     const struct {
         const char *op;
-        mskp_value from;
-        size_t heads, dim; /* heads of this list per key and value head; rows of a head */
-        zero_table zero;
         mskp_value *to;
-    } list[] = {{"query", qk, g, dk, query, &a->part[QUERY].makes},
-                {"key", qk, 1, dk, key, &a->part[KEY].makes},
-                {"value", vo, 1, dv, value, &a->part[VALUE].makes},
-                {"result", vo, g, dv, value, &a->result}};
+        size_t heads, dim; /* heads of this list per key and value head; rows of a head */
+        mskp_value from;
+        zero_table zero;
+    } list[] = {{"query", &a->part[QUERY].makes, g, dk, qk, query},
+                {"key", &a->part[KEY].makes, 1, dk, qk, key},
+                {"value", &a->part[VALUE].makes, 1, dv, vo, value},
+                {"result", &a->result, g, dv, vo, value}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (repeated(graph, a->name, list[i].op, list[i].op, list[i].from,
                      positions ? 1 : list[i].heads * list[i].dim,
                      positions ? list[i].heads * kv : 1, list[i].zero, list[i].to))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     if (positions) { /* no weight reads these channels, but the scalar product does */
         const list_view view = mskpi_view_of(graph, qk);
         for (size_t i = 0; i < view.n; i++)
@@ -235,9 +236,9 @@ static mskp_status attention_bind(mskp_graph *graph, const attention *a)
     mskp_value rows[] = {part[QUERY].makes, part[KEY].makes, part[VALUE].makes};
     const char *full;
     if (a->desc->packed) {
-        if (mskpi_part_name(graph, a->name, "packed", &full)) return graph->error.status;
+        if (mskpi_part_name(graph, a->name, "packed", &full)) return mskpi_first_error(graph);
         rows[QUERY] = mskp_concat(graph, full, 3, rows);
-        if (!rows[QUERY].id) return graph->error.status;
+        if (!rows[QUERY].id) return mskpi_first_error(graph);
     }
     mskpi_mark_consumed(graph, in.id);
     if (a->source.id != in.id) mskpi_mark_consumed(graph, a->source.id);
@@ -245,12 +246,12 @@ static mskp_status attention_bind(mskp_graph *graph, const attention *a)
         if (bind(graph, part[i].weight, 0, MSKP_ROLE_FILTER, rows[i], out) ||
             bind(graph, part[i].weight, 1, MSKP_ROLE_CONSUMER, part[i].reads, out) ||
             bind(graph, part[i].bias, 0, MSKP_ROLE_SHIFT, rows[i], out))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     mskpi_mark_consumed(graph, a->result.id);
     if (bind(graph, part[OUTPUT].weight, 0, MSKP_ROLE_FILTER, out, out) ||
         bind(graph, part[OUTPUT].weight, 1, MSKP_ROLE_CONSUMER, a->result, out) ||
         bind(graph, part[OUTPUT].bias, 0, MSKP_ROLE_SHIFT, out, out))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -266,10 +267,10 @@ static mskp_status attention_macs(mskp_graph *graph, const attention *a)
     for (size_t i = 0; i < PROJECTIONS; i++)
         if (a->part[i].weight.id && mskp_add_macs(graph, a->part[OUTPUT].makes, a->part[i].weight,
                                                   i == KEY || i == VALUE ? m : t))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     if (mskp_add_macs(graph, a->part[QUERY].makes, (mskp_param){0}, pairs) ||
         mskp_add_macs(graph, a->result, (mskp_param){0}, pairs))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -282,7 +283,7 @@ static mskp_status attention_steps(mskp_graph *graph, const attention *a)
         const projection *p = &a->part[i], *owner = packed ? &a->part[QUERY] : p;
         graph_step *s;
         if (mskpi_add_step(graph, p->makes, STEP_LINEAR, 1, &p->reads, &s))
-            return graph->error.status;
+            return mskpi_first_error(graph);
         s->params[0] = owner->weight.id;
         s->params[1] = owner->bias.id;
         s->first = packed ? first[i] : 0;
@@ -328,7 +329,7 @@ static mskp_status check_layer(mskp_graph *graph, const char *label, const mskp_
     *units = 0;
     if (mskpi_get_param(graph, label, "input weight", p->input, &input) ||
         mskpi_get_param(graph, label, "hidden weight", p->hidden, &hidden))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     *units = hidden.ndim == 2 ? mskpi_length(graph, p->hidden, 1) : 0;
     const size_t rows = mskpi_product(*units, gates);
     if (mskpi_check_param(graph, label, "input weight", p->input, 2,
@@ -337,7 +338,7 @@ static mskp_status check_layer(mskp_graph *graph, const char *label, const mskp_
                           (const size_t[]){rows, *units}) ||
         mskpi_check_param(graph, label, "bias", p->input_bias, 1, &rows) ||
         mskpi_check_param(graph, label, "bias", p->hidden_bias, 1, &rows))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -357,7 +358,7 @@ static mskp_status layer_bind(mskp_graph *graph, const mskp_recurrent_params *p,
         bind(graph, p->hidden_bias, 0, MSKP_ROLE_SHIFT, gates, h) ||
         mskp_add_macs(graph, h, p->input, positions) ||
         mskp_add_macs(graph, h, p->hidden, positions))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     return MSKP_OK;
 }
 
@@ -379,7 +380,7 @@ static mskp_status recurrent_layer(mskp_graph *graph, const char *name, mskp_val
         mskpi_new_channels(graph, label, units, &view) ||
         mskpi_part_name(graph, name, part, &full) ||
         mskpi_new_value(graph, full, op, view, v.nspatial, v.spatial, &h))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     /* From a first state of zero, a hidden unit stays zero once the rows of all its gates are zero.
      * The rows of the cell's gate (LSTM) and of the new state (GRU) are among them. */
     const zero_table zero = row_zero(p->input_bias.id ? p->input_bias : p->hidden_bias);
@@ -389,7 +390,7 @@ static mskp_status recurrent_layer(mskp_graph *graph, const char *name, mskp_val
         layer_bind(graph, p, in, h, gates) ||
         (desc->state_given && mskpi_pin(graph, label, h, h.id)) ||
         mskpi_add_step(graph, h, STEP_RECURRENT, 1, &in, &step))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     const mskp_param params[] = {p->input, p->hidden, p->input_bias, p->hidden_bias};
     for (size_t i = 0; i < STEP_MOST_PARAMS; i++) step->params[i] = params[i].id;
     *out = h;
@@ -421,7 +422,7 @@ mskp_value mskp_recurrent(mskp_graph *graph, const char *name, mskp_value in,
     const size_t layers = desc->layers ? desc->layers : 1;
     const size_t directions = desc->bidirectional ? 2 : 1;
     for (size_t layer = 0; layer < layers; layer++) {
-        mskp_value both[2];
+        mskp_value both[2] = {NO_VALUE, NO_VALUE};
         for (size_t k = 0; k < directions; k++)
             if (recurrent_layer(graph, name, in, desc, layer * directions + k, &both[k]))
                 return NO_VALUE;

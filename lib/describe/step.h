@@ -7,7 +7,7 @@
 #include "mskp.h"
 #include "mskp/operators.h"
 
-/* What an operator computes, in as much detail as the walk of constants (constants/walk.c) needs. */
+/* What an operator computes, in as much detail as the walk in constants/walk.c needs. */
 typedef enum step_kind {
     STEP_UNKNOWN = 0, /* anything; mskp_zero_if may state when the result is zero */
     STEP_CONV,        /* params: weight, bias */
@@ -23,10 +23,10 @@ typedef enum step_kind {
     STEP_STACK,       /* the inputs one after the other along a spatial axis */
     STEP_PART,        /* channel i is the input's channel first + i */
     STEP_PLACES,      /* channel i is the input's channel places[first + i]; NO_PLACE: it is zero */
-    STEP_BLOCKS,    /* channel i is made of the `groups` channels places[first + i * groups] ... */
+    STEP_BLOCKS,    /* channel i is made of `groups` channels, from places[first + i * groups] on */
     STEP_CONCAT,    /* the channels of the inputs, one input after the other */
-    STEP_ATTEND,    /* inputs: value, query, key. Channel i is a mean of the value's channel
-                         places[first + i]. option 1: units are positions in all heads */
+    STEP_ATTEND,    /* channel i is a mean over the value's channel places[first + i]; inputs:
+                       * value, query, key; option 1: units are positions in all heads */
     STEP_RECURRENT, /* params: input weight, hidden weight, biases */
 } step_kind;
 

@@ -5,14 +5,14 @@
  * A result's list holds the input's channel numbers in another order, or a part of them. There are
  * four forms, and every operator here is one of them:
  *
- *   part_of      consecutive channels of the input: a part of its view (slice, chunk, and all
- *                channels for reshape)
- *   padded       the input's channels between new ones
- *   rearranged   channel i of the result is one channel of the input, by a function of i. Several
- *                channels may be made of one (flatten, pixel unshuffle); its number then stands
+ *   part_of      The result has consecutive channels of the input, and its view is a part of the
+ *                input's (slice, chunk; reshape takes all channels).
+ *   padded       The result has the input's channels between new ones.
+ *   rearranged   Channel i of the result is one channel of the input, by a function of i. Several
+ *                channels may be made of one (flatten, pixel unshuffle), whose number then stands
  *                several times in the list.
- *   gathered     channel i of the result is made of a block of channels of the input, which are tied
- *                (unflatten, pixel shuffle)
+ *   gathered     Channel i of the result is made of a block of channels of the input, and these
+ *                are tied (unflatten, pixel shuffle).
  *
  * The steps record places and not channel numbers, because a list may hold a number several times.
  */
@@ -43,10 +43,11 @@ static mskp_status part_of(mskp_graph *graph, const char *name, const char *op, 
     const list_view view = {v.view.first + first, count};
     graph_step *step;
     MSKPI_ASSERT(count && first + count <= v.view.n);
-    if (mskpi_new_value(graph, name, op, view, nspatial, spatial, out)) return graph->error.status;
+    if (mskpi_new_value(graph, name, op, view, nspatial, spatial, out))
+        return mskpi_first_error(graph);
     mskpi_zero_same(graph, out->id, in.id);
     if (v.zeros) graph->values[out->id].zeros += first;
-    if (mskpi_add_step(graph, *out, STEP_PART, 1, &in, &step)) return graph->error.status;
+    if (mskpi_add_step(graph, *out, STEP_PART, 1, &in, &step)) return mskpi_first_error(graph);
     step->first = first;
     return MSKP_OK;
 }
@@ -76,7 +77,7 @@ static mskp_status check_chunk(mskp_graph *graph, const char *label, size_t chan
                                uint32_t rewritable, const mskp_value *parts)
 {
     if (!parts) return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "parts is NULL");
-    if (mskpi_check_flag(graph, label, "rewritable", rewritable)) return graph->error.status;
+    if (mskpi_check_flag(graph, label, "rewritable", rewritable)) return mskpi_first_error(graph);
     if (!n || channels % n)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                             "%zu channels do not make %zu equal parts", channels, n);
@@ -95,7 +96,7 @@ static mskp_status make_chunks(mskp_graph *graph, const char *name, mskp_value i
         snprintf(digits, sizeof digits, "%zu", k);
         if (mskpi_part_name(graph, name, digits, &part) ||
             part_of(graph, part, "chunk", in, k * count, count, v.nspatial, v.spatial, &parts[k]))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     }
     return rewritable ? MSKP_OK : mskpi_tie_parts(graph, v.view, n, parts[0].id);
 }
@@ -150,7 +151,7 @@ static mskp_status pad_list(mskp_graph *graph, const char *label, list_view in, 
     if ((before && mskpi_new_channels(graph, label, before, &head)) ||
         (after && mskpi_new_channels(graph, label, after, &tail)) ||
         mskpi_new_list(graph, label, before + in.n + after, view))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     const list_view parts[] = {head, in, tail};
     size_t at = view->first;
     for (size_t i = 0; i < 3; i++) {
@@ -167,7 +168,7 @@ mskp_value mskp_pad_channels(mskp_graph *graph, const char *name, mskp_value in,
 {
     const char *label = mskpi_label(name, "pad_channels");
     graph_value v;
-    list_view view;
+    list_view view = {0};
     zero_table *zero;
     graph_step *step;
     uint32_t *place;
@@ -223,7 +224,7 @@ static mskp_status rearranged(mskp_graph *graph, const char *name, const char *o
     zero_table *zero;
     graph_step *step;
     uint32_t *places;
-    if (mskpi_new_list(graph, mskpi_label(name, op), n, &view)) return graph->error.status;
+    if (mskpi_new_list(graph, mskpi_label(name, op), n, &view)) return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++) {
         const size_t k = how.from(i, how.a, how.b);
         MSKPI_ASSERT(k < from.n);
@@ -231,12 +232,12 @@ static mskp_status rearranged(mskp_graph *graph, const char *name, const char *o
     }
     if (mskpi_new_value(graph, name, op, view, nspatial, spatial, out) ||
         mskpi_zero_each(graph, out->id, &zero))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++) zero[i] = mskpi_zero(graph, in.id, how.from(i, how.a, how.b));
     mskpi_zero_filled(graph, out->id);
     if (mskpi_add_step(graph, *out, STEP_PLACES, 1, &in, &step) ||
         mskpi_add_places(graph, step, n, &places))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++) places[i] = (uint32_t)how.from(i, how.a, how.b);
     return MSKP_OK;
 }
@@ -303,12 +304,13 @@ static mskp_status gathered(mskp_graph *graph, const char *name, const char *op,
     graph_step *made;
     uint32_t *places;
     MSKPI_ASSERT(channels * block == from.n);
-    if (mskpi_new_list(graph, mskpi_label(name, op), channels, &view)) return graph->error.status;
+    if (mskpi_new_list(graph, mskpi_label(name, op), channels, &view))
+        return mskpi_first_error(graph);
     for (size_t c = 0; c < channels; c++)
         graph->listed[view.first + c] = graph->listed[from.first + c * step];
     if (mskpi_new_value(graph, name, op, view, nspatial, spatial, out) ||
         mskpi_zero_each(graph, out->id, &zero))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     for (size_t c = 0; c < channels; c++) {
         zero[c] = ZERO_ALWAYS;
         for (size_t k = 0; k < block; k++) zero[c] &= mskpi_zero(graph, in.id, c * step + k * next);
@@ -316,14 +318,14 @@ static mskp_status gathered(mskp_graph *graph, const char *name, const char *op,
     mskpi_zero_filled(graph, out->id);
     if (mskpi_add_step(graph, *out, STEP_BLOCKS, 1, &in, &made) ||
         mskpi_add_places(graph, made, from.n, &places))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     made->groups = block;
     for (size_t c = 0; c < channels; c++)
         for (size_t k = 0; k < block; k++) *places++ = (uint32_t)(c * step + k * next);
     if (strided) return mskpi_tie_parts(graph, from, block, out->id);
     for (size_t c = 0; c < channels; c++)
         if (mskpi_tie_all(graph, (list_view){from.first + c * block, block}, out->id))
-            return graph->error.status;
+            return mskpi_first_error(graph);
     return MSKP_OK;
 }
 

@@ -2,16 +2,16 @@
  * Ties between channels, pins, and bindings of parameters' axes to lists of channels.
  *
  * Tied channels can only be removed together. Ties are kept as a union-find forest: the channels of
- * one tree are one class, and the root of a tree stands for the class. Union is by size, the smaller
- * tree below the root of the larger, so that the path from a channel to its root has at most log2(n)
- * edges.
+ * one tree are one class, and the root of a tree stands for the class. Union is by size, the
+ * smaller tree below the root of the larger, so that the path from a channel to its root has at
+ * most log2(n) edges.
  *
  * Paths are deliberately not compressed. Each edge remembers the event that made it, and events are
  * numbered in the order of time. A tree is attached as a whole, by an edge at its root, so that
- * edges become younger on the path from a channel to its root. The forest thereby keeps its history:
- * where the paths of two channels meet, the younger of the two edges into the meeting point is the
- * one that joined their classes, and its event names the operator that tied them. The file
- * lib/units/trace.c reads this history.
+ * edges become younger on the path from a channel to its root. The forest thereby keeps its
+ * history: where the paths of two channels meet, the younger of the two edges into the meeting
+ * point is the one that joined their classes, and its event names the operator that tied them. The
+ * file lib/units/trace.c reads this history.
  *
  * An axis that is bound a second time (tied weights) does not get a second list; the two lists are
  * tied instead. Every axis therefore has one list, and a shared parameter counts once.
@@ -56,8 +56,8 @@ static mskp_status new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
     return MSKP_OK;
 }
 
-/* Joins the trees of the channels at two places of the arena. Among trees of one size, the root with
- * the lower number stays a root. */
+/* Joins the trees of the channels at two places of the arena. Among trees of one size, the root
+ * with the lower number stays a root. */
 static void join(mskp_graph *graph, size_t a, size_t b, uint32_t event)
 {
     graph_channel *channels = graph->channels;
@@ -83,7 +83,7 @@ mskp_status mskpi_tie_lists(mskp_graph *graph, list_view a, list_view b, uint32_
     uint32_t event;
     MSKPI_ASSERT(a.n == b.n);
     if (a.first == b.first) return MSKP_OK; /* one view */
-    if (new_event(graph, by, &event)) return graph->error.status;
+    if (new_event(graph, by, &event)) return mskpi_first_error(graph);
     for (size_t i = 0; i < a.n; i++) join(graph, a.first + i, b.first + i, event);
     return MSKP_OK;
 }
@@ -92,7 +92,7 @@ mskp_status mskpi_tie_all(mskp_graph *graph, list_view view, uint32_t by)
 {
     uint32_t event;
     if (view.n < 2) return MSKP_OK;
-    if (new_event(graph, by, &event)) return graph->error.status;
+    if (new_event(graph, by, &event)) return mskpi_first_error(graph);
     for (size_t i = 1; i < view.n; i++) join(graph, view.first, view.first + i, event);
     return MSKP_OK;
 }
@@ -103,7 +103,7 @@ mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_
     uint32_t event;
     MSKPI_ASSERT(view.n % n == 0);
     if (n < 2) return MSKP_OK;
-    if (new_event(graph, by, &event)) return graph->error.status;
+    if (new_event(graph, by, &event)) return mskpi_first_error(graph);
     for (size_t i = part; i < view.n; i++)
         join(graph, view.first + i % part, view.first + i, event);
     return MSKP_OK;
@@ -115,7 +115,7 @@ mskp_status mskpi_pin(mskp_graph *graph, const char *label, mskp_value handle, u
     uint32_t event;
     const mskp_status status = mskpi_get_value(graph, label, handle, &v);
     if (status) return status;
-    if (new_event(graph, by, &event)) return graph->error.status;
+    if (new_event(graph, by, &event)) return mskpi_first_error(graph);
     for (size_t i = 0; i < v.view.n; i++) {
         uint32_t *pinned = &graph->channels[graph->listed[v.view.first + i]].pinned;
         if (!*pinned) *pinned = 1 + event;
@@ -149,7 +149,7 @@ mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, u
     if (status) return status;
     if (mskpi_get_param(graph, "bind", "param", handle, &p) ||
         mskpi_get_value(graph, "bind", to, &v))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     const char *name = mskpi_param_name(graph, handle.id);
     if (d >= p.ndim)
         return mskpi_refuse(graph, name, MSKP_ERROR_BAD_SHAPE,
@@ -172,7 +172,7 @@ mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
     graph_value v;
     const mskp_status status = mskpi_get_value(graph, "attach", to, &v);
     if (status) return status;
-    if (mskpi_get_param(graph, "attach", "param", handle, &p)) return graph->error.status;
+    if (mskpi_get_param(graph, "attach", "param", handle, &p)) return mskpi_first_error(graph);
     if (!p.owner) graph->params[handle.id].owner = to.id;
     return MSKP_OK;
 }

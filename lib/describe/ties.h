@@ -17,11 +17,11 @@ mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_
 /* Pins the channels of a value: they are never removed. `label` is for sentences. */
 mskp_status mskpi_pin(mskp_graph *graph, const char *label, mskp_value handle, uint32_t by);
 
-/* Binds an axis to a list of as many channels. The parameter's cost counts for value `by`, unless it
- * was bound or attached before. */
+/* Binds an axis to a list of as many channels. The parameter's cost counts for value `by`, unless
+ * it was bound or attached before. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
                        list_view view, uint32_t by);
-/* Are mskp_bind and mskp_attach, for operators that the library knows. */
+/* These are mskp_bind and mskp_attach, but record no operator of the caller's own. */
 mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
                              mskp_value value);
 mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value value);

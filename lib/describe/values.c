@@ -3,11 +3,11 @@
  *
  * A value is an ordered list of channels. Lists are views into one arena of channel numbers,
  * graph->listed. Operators that change no channels share the view of their input, a slice is a part
- * of a view, and only operators that make or reorder channels add to the arena. So a network of many
- * norms and activations costs little more than its convolutions.
+ * of a view, and only operators that make or reorder channels add to the arena. So a network of
+ * many norms and activations costs little more than its convolutions.
  *
- * All arrays grow while the network is described. A pointer into one of them is therefore valid only
- * until the next call that adds something, and operators work on copies of what they read.
+ * All arrays grow while the network is described. A pointer into one of them is therefore valid
+ * only until the next call that adds something, and operators work on copies of what they read.
  *
  * Every value has one graph_step, which records what computes the value in as much detail as the
  * stage of constants needs. A value that no step was recorded for may be anything (STEP_UNKNOWN).
@@ -147,7 +147,8 @@ mskp_status mskpi_new_value(mskp_graph *graph, const char *name, const char *op,
         snprintf(derived, sizeof derived, "%s#%u", op, id);
         name = derived;
     }
-    if (check_spatial(graph, mskpi_label(name, op), nspatial, spatial)) return graph->error.status;
+    if (check_spatial(graph, mskpi_label(name, op), nspatial, spatial))
+        return mskpi_first_error(graph);
     for (uint32_t d = 0; d < nspatial; d++) v.spatial[d] = spatial[d];
     graph_value *values = mskpi_grow(&graph->services, graph->values, &graph->values_capacity,
                                      graph->nvalues + 1, 1, sizeof *values);
@@ -158,7 +159,7 @@ mskp_status mskpi_new_value(mskp_graph *graph, const char *name, const char *op,
     if (!values || !steps) return mskpi_no_memory(graph);
     if (mskpi_reserve_name(graph, &graph->value_names) ||
         mskpi_add_name(graph, &graph->value_names, "value", name, id, &v.name))
-        return graph->error.status;
+        return mskpi_first_error(graph);
     MSKPI_ASSERT(steps[id].kind == STEP_UNKNOWN && !steps[id].own);
     values[id] = v;
     graph->nvalues = id;
@@ -228,7 +229,7 @@ mskp_status mskpi_new_channels(mskp_graph *graph, const char *label, size_t n, l
                    n, sizeof *channels);
     if (!channels) return mskpi_no_memory(graph);
     graph->channels = channels;
-    if (mskpi_new_list(graph, label, n, view)) return graph->error.status;
+    if (mskpi_new_list(graph, label, n, view)) return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++) {
         const uint32_t id = (uint32_t)graph->nchannels++;
         channels[id] = (graph_channel){.parent = id, .size = 1, .exact = ZERO_ALWAYS};

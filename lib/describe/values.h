@@ -15,7 +15,7 @@
  * handle that is not of this graph, and a graph that is not being described. */
 mskp_status mskpi_get_value(mskp_graph *graph, const char *label, mskp_value handle,
                             graph_value *v);
-/* *p <- a copy of the parameter behind a handle. `what` is the operator's word for the parameter. */
+/* *p <- a copy of the parameter behind a handle. `what` is the operator's word for it. */
 mskp_status mskpi_get_param(mskp_graph *graph, const char *label, const char *what,
                             mskp_param handle, graph_param *p);
 

@@ -1,16 +1,17 @@
 /*
  * The numbers of units, and the distinct lists of units.
  *
- * A unit is a class of tied channels, that is, a tree of the forest of lib/describe/ties.c, without a
- * pinned channel. One pass over the channels marks the roots of trees with a pinned channel. A second
- * pass numbers the other trees in the order of their first channels. Then every list of channels is
- * turned into a list of units, in which MSKP_PINNED stands for channels of pinned trees.
+ * A unit is a class of tied channels, that is, a tree of the forest of lib/describe/ties.c, without
+ * a pinned channel. One pass over the channels marks the roots of trees with a pinned channel. A
+ * second pass numbers the other trees in the order of their first channels. Then every list of
+ * channels is turned into a list of units, in which MSKP_PINNED stands for channels of pinned
+ * trees.
  *
  * Many values have the same list, and each distinct list is stored once, so that later stages loop
  * over distinct lists alone. Values usually share a view (the same place in the arena), and a hash
- * table of views finds the list without looking at the channels. For a new view the list of units is
- * appended to the stored ones, and a second hash table of contents finds equal lists, by hash and
- * then by comparison. If there is one, the appended list is dropped.
+ * table of views finds the list without looking at the channels. For a new view the list of units
+ * is appended to the stored ones, and a second hash table of contents finds equal lists, by hash
+ * and then by comparison. If there is one, the appended list is dropped.
  */
 #include <string.h>
 
@@ -27,8 +28,8 @@
 
 /* ---- Channels to units ---- */
 
-/* number[root] <- MSKP_PINNED for trees with a pinned channel. Their roots note the first event that
- * pinned one of the channels. */
+/* number[root] <- MSKP_PINNED for trees with a pinned channel. Their roots note the first event
+ * that pinned one of the channels. */
 static void mark_pinned(mskp_graph *graph, uint32_t *number)
 {
     for (uint32_t c = 0; c < graph->nchannels; c++) {

@@ -11,8 +11,8 @@
  * No hashes are compared, so that the result is exact. The children of a node are linked from the
  * newest to the oldest. Since lists come in ascending order, children for the current list are the
  * newest ones, and a search stops at the first child for another list. There are few to search: a
- * list of n channels holds units in at most sqrt(2n) different multiplicities. Otherwise the time is
- * linear in the lengths of all lists.
+ * list of n channels holds units in at most sqrt(2n) different multiplicities. Otherwise the time
+ * is linear in the lengths of all lists.
  */
 #include "base/assert.h"
 #include "base/memory.h"

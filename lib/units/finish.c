@@ -2,12 +2,13 @@
  * The end of the description: mskp_graph_finish finds the units, and mskp_graph_destroy frees the
  * graph with its units.
  *
- * The other files of this stage make the arrays of one unit_table, each in time linear in the lists:
+ * The other files of this stage make the arrays of one unit_table, each in time linear in the
+ * lists:
  *
  *   classes.c    channels -> units, and the distinct lists of units
  *   families.c   units -> families
  *   members.c    units -> slices of parameters; the terms of the cost
- *   trace.c      values -> the operators that limit what can be removed
+ *   trace.c      values -> the operators that limit which channels can be removed
  *
  * The graph gets the table only when all of it is made. After a failure everything is freed, and
  * mskp_graph_finish may be called again.

@@ -25,8 +25,8 @@ static inline mskp_status mskpi_no_units(const mskp_graph *graph, mskp_error *er
                       mskp_status_text(MSKP_ERROR_NO_MEMORY), graph->nchannels);
 }
 
-/* first[i] <- the sum of first[0 .. i], for i <= n. A counting sort counts the elements of part i in
- * first[i + 1], so that first[i] is then where part i begins. */
+/* first[i] <- the sum of first[0 .. i], for i <= n. A counting sort counts the elements of part i
+ * in first[i + 1], so that first[i] is then where part i begins. */
 static inline void mskpi_prefix_sum(size_t *first, size_t n)
 {
     for (size_t i = 0; i < n; i++) first[i + 1] += first[i];

@@ -3,16 +3,16 @@
  *
  * Members are found by a counting sort over all bound axes. A first pass counts the slices of each
  * unit, the sums of the counts are the places where the members of each unit begin, and a second
- * pass fills the members in. Both passes go over parameters, axes and indices in ascending order, so
- * that the members of a unit are in this order, too.
+ * pass fills the members in. Both passes go over parameters, axes and indices in ascending order,
+ * so that the members of a unit are in this order, too.
  *
  * The vectors of a batch norm are four axes with one list. Such neighbours are one run, and a pass
  * goes over the list once for the whole run.
  *
  * A cost term is a coefficient times the lengths of some lists. Axes that are not bound are part of
  * the coefficient. A mask changes a cost only through these lengths, so that a selection recomputes
- * only the terms of the lists that it shortens; for each list, its terms are listed. Costs are whole
- * numbers of at most 2^53, which doubles hold exactly. A network with more is refused.
+ * only the terms of the lists that it shortens; for each list, its terms are listed. Costs are
+ * whole numbers of at most 2^53, which doubles hold exactly. A network with more is refused.
  */
 #include "base/assert.h"
 #include "base/memory.h"
@@ -26,8 +26,8 @@
 
 /* ---- Members ---- */
 
-/* Consecutive bound axes with one list. No unit stands in the list twice, unless the run is a single
- * axis: so the members of a unit, axis by axis for each index, are still in order. */
+/* Consecutive bound axes with one list. No unit stands in the list twice, unless the run is a
+ * single axis. Therefore the members of a unit, axis by axis, are still in order. */
 typedef struct axis_run {
     uint32_t list;
     size_t n;

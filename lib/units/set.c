@@ -1,9 +1,9 @@
 /*
  * Sets of tensors, checked against a graph.
  *
- * A set has one tensor for each parameter, at index id - 1. The functions here complete the tensor's
- * view with the shape that the graph holds, and their sentences name the parameter and the set: that
- * is what a caller needs who has wired one tensor of hundreds wrongly.
+ * A set has one tensor for each parameter, at index id - 1. The functions here complete the
+ * tensor's view with the shape that the graph holds. Their sentences name the parameter and the
+ * set, so that a caller finds the one tensor of hundreds that is wrong.
  */
 #include "units/set.h"
 #include "base/assert.h"

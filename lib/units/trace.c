@@ -2,16 +2,17 @@
  * Which operator tied or pinned the channels of a value, for mskp_value_coupling.
  *
  * The answer is read off the forest of ties (lib/describe/ties.c), whose paths were never
- * compressed: edges become younger on the path from a channel to its root, and where two paths meet,
- * the younger of the two edges into the meeting point is the tie that joined the two channels.
+ * compressed: edges become younger on the path from a channel to its root, and where two paths
+ * meet, the younger of the two edges into the meeting point is the tie that joined the two
+ * channels.
  *
  * The channels of a value are taken in order, and each walks along its path. Every node on the path
  * notes the value, and the oldest edge by which a path of this value entered the node. A channel is
  * joined with earlier channels of the list where its path first enters a node that an earlier path
- * has entered. The tie is the younger of the channel's own edge into this node and the oldest edge of
- * the earlier paths. A walk stops where earlier paths entered a node by an edge that is no younger:
- * from there on they have noted edges that are at least as old. Each channel then counts for the
- * operator that joined it, and the operator with the most joins is reported.
+ * has entered. The tie is the younger of the channel's own edge into this node and the oldest edge
+ * of the earlier paths. A walk stops where earlier paths entered a node by an edge that is no
+ * younger: from there on they have noted edges that are at least as old. Each channel then counts
+ * for the operator that joined it, and the operator with the most joins is reported.
  */
 #include "base/assert.h"
 #include "base/memory.h"
@@ -31,8 +32,8 @@ typedef struct tracer {
     uint32_t *operators; /* [values + 1] the operators with joins */
 } tracer;
 
-/* Walks from channel c, which the list does not hold before, towards its root. Returns 1 + the event
- * that joined c with an earlier channel of the value; 0: none did. */
+/* Walks from channel c, which the list does not hold before, towards its root. Returns 1 + the
+ * event that joined c with an earlier channel of the value; 0: none did. */
 static uint32_t trace(tracer *t, uint32_t value, uint32_t c)
 {
     const graph_channel *channels = t->graph->channels;

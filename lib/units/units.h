@@ -68,8 +68,8 @@ typedef struct unit_table {
 /* Finds the units of a described graph. The graph is unchanged on failure. */
 mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err);
 
-/* Refuses a graph that is NULL, not finished, or has another number of units. `array` is the name of
- * what has that many units, for the sentence. */
+/* Refuses a graph that is NULL, not finished, or has another number of units. `array` is the name
+ * of what has that many units, for the sentence. */
 mskp_status mskpi_check_units(const mskp_graph *graph, const char *array, size_t units,
                               mskp_error *err);
 /* The same for a mask and for scores; they also refuse an array that is NULL. */
