@@ -22,6 +22,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "constants/constants.h"
@@ -56,6 +57,7 @@ static bool keep_multiples(search *s)
         const size_t size = u->family_first[f + 1] - u->family_first[f];
         if (s->family_kept[f] % round == 0 || s->family_kept[f] == size || s->kept.unit[unit])
             continue;
+        MSKPI_ASSERT(!s->keep.unit[unit] && s->family_kept[f] < size);
         s->keep.unit[unit] = 1;
         s->family_kept[f]++;
         more = true;
@@ -63,19 +65,21 @@ static bool keep_multiples(search *s)
     return more;
 }
 
-/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- do the amounts hold? */
+/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- whether the demands on
+ * amounts hold. */
 static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constants, bool *enough)
 {
     const mskp_mask none = {0, NULL};
     size_t removed = 0;
     *constants = NULL;
+    MSKPI_ASSERT(s->order.named <= blocks && blocks <= s->order.nblocks);
     memset(s->keep.unit, 1, s->keep.n);
     for (size_t i = 0; i < s->order.end[blocks]; i++) s->keep.unit[s->order.unit[i]] = 0;
     for (;;) {
         mskp_status status =
             mskp_constants_create(s->graph, s->keep, s->desc, s->values, constants, s->err);
         if (status) return status;
-        (void)mskp_constants_masks(*constants, none, none, s->kept, NULL);
+        MSKPI_MUST(mskp_constants_masks(*constants, none, none, s->kept, NULL));
         if (!keep_multiples(s)) break;
         mskp_constants_destroy(*constants);
         *constants = NULL;
@@ -91,7 +95,8 @@ static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constan
     return MSKP_OK;
 }
 
-static mskp_status out_of_reach(const search *s)
+/* Fails with the first demand that does not hold although everything that may be removed is. */
+static mskp_status no_solution(const search *s)
 {
     const mskp_rule *r = s->rule;
     const bool macs = r->max_macs > 0 && s->cost.macs > r->max_macs;
@@ -110,7 +115,7 @@ static mskp_status out_of_reach(const search *s)
                       mskpi_number(macs ? s->cost.macs : s->cost.params, had));
 }
 
-/* Replaces *best by the constants of this number of blocks, if that is enough. */
+/* Replaces *best by the constants of this number of blocks, if these are enough. */
 static mskp_status improve(search *s, size_t blocks, mskp_constants **best, bool *enough)
 {
     mskp_constants *c;
@@ -125,6 +130,7 @@ static mskp_status improve(search *s, size_t blocks, mskp_constants **best, bool
     return MSKP_OK;
 }
 
+/* *best <- the constants of a number of blocks that is enough, while one block less is not. */
 static mskp_status find(search *s, mskp_constants **best)
 {
     const size_t last = s->order.nblocks;
@@ -133,13 +139,14 @@ static mskp_status find(search *s, mskp_constants **best)
     mskp_status status = improve(s, high, best, &enough);
     for (size_t step = 1; !status && !enough; step *= 2) {
         low = high;
-        if (low == last) return out_of_reach(s);
+        if (low == last) return no_solution(s);
         high = last - low < step ? last : low + step;
         status = improve(s, high, best, &enough);
     }
     while (!status && high - low > 1) {
         const size_t middle = low + (high - low) / 2;
         status = improve(s, middle, best, &enough);
+        MSKPI_ASSERT(low < middle && middle < high);
         if (enough)
             high = middle;
         else
