@@ -159,9 +159,11 @@ static void find_products(walker *w, consumer_list *list, uint32_t value)
     const uint32_t key = g->step_inputs[s->first_input + 2];
     const double *q = w->constant + w->first[query], *k = w->constant + w->first[key];
     const uint32_t *units = mskpi_units_of(g, query);
+    MSKPI_ASSERT(s->ninputs == 3);
+    if (!s->option || !has_removed(w, query)) return; /* option 0: whole heads are removed */
     const size_t dim = g->values[key].view.n / s->groups;
-    MSKPI_ASSERT(s->ninputs == 3 && dim * s->groups == g->values[key].view.n);
-    if (!s->option || !has_removed(w, query)) return;
+    MSKPI_ASSERT(dim * s->groups == g->values[key].view.n);
+    MSKPI_ASSERT(g->values[query].view.n % (dim * s->groups) == 0);
     consumer *x = new_consumer(w, list, value, query, 0);
     if (!x) return;
     x->why = "attention compares positions that leave";
