@@ -57,7 +57,7 @@ static bool can_carry(const mskp_constants *c, const uint8_t *candidate, const c
                       size_t i)
 {
     const uint32_t unit = mskpi_units_of(c->graph, x->reads)[i];
-    const double m = c->emits[c->first[x->reads] + i];
+    const double m = c->carrier_output[c->first[x->reads] + i];
     MSKPI_ASSERT(i < x->form.in);
     return unit != MSKP_PINNED && candidate[unit] && m != 0 && isfinite(m);
 }
@@ -163,7 +163,7 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
     v.unserved = mskpi_alloc(host, n, sizeof *v.unserved);
     v.last = mskpi_alloc(host, n, sizeof *v.last);
     if (candidate && v.unserved && v.last) {
-        MSKPI_ASSERT(w->constant == c->emits); /* the walk writes where the object keeps it */
+        MSKPI_ASSERT(w->constant == c->carrier_output); /* where the walk writes */
         find_candidates(c, candidate);
         status = mskpi_walk_carriers(w, candidate, known);
         const size_t units = status ? 0 : list_elements(c, candidate, &v, false);

@@ -51,8 +51,8 @@ static mskp_status decide(mskp_constants *c, walker *w)
     if (status) return status;
     for (size_t v = 1; v <= g->nvalues; v++) channels += g->values[v].view.n;
     uint8_t *others = mskpi_alloc(&c->host, g->nvalues + 1, sizeof *others);
-    c->emits = mskpi_alloc(&c->host, channels, sizeof *c->emits);
-    if (!others || !c->emits) {
+    c->carrier_output = mskpi_alloc(&c->host, channels, sizeof *c->carrier_output);
+    if (!others || !c->carrier_output) {
         mskpi_free(&c->host, others);
         return mskpi_constants_no_memory(w->err);
     }
@@ -65,7 +65,7 @@ static mskp_status decide(mskp_constants *c, walker *w)
             if (x->group[q].constants) x->group[q].way = mskpi_without_merge(c, x, &x->group[q]);
     }
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return MSKP_OK;
-    w->constant = c->emits;
+    w->constant = c->carrier_output;
     status = mskpi_merge(c, w, known);
     w->constant = known;
     return status;
@@ -143,7 +143,7 @@ void mskp_constants_destroy(mskp_constants *c)
     mskpi_consumers_free(&host, &c->consumers);
     mskpi_free(&host, c->keep);
     mskpi_free(&host, c->carries);
-    mskpi_free(&host, c->emits);
+    mskpi_free(&host, c->carrier_output);
     mskpi_free(&host, c->first);
     mskpi_free(&host, c->norms);
     mskpi_free(&host, c->next_norm);

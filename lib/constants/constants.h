@@ -13,14 +13,14 @@ struct mskp_constants {
     const mskp_graph *graph;
     mskp_constants_desc desc;
     consumer_list consumers;
-    uint8_t *keep;       /* [units] 1: the unit is selected, and so it stays */
-    uint8_t *carries;    /* [units] 1: the unit is removed by the mask, and stays as a carrier */
-    double *emits;       /* what carriers output where they are read; indexed as walker.constant */
-    size_t *first;       /* [values + 1] where the channels of a value begin in emits */
-    uint32_t *norms;     /* [values + 1] the last norm that takes a constant from this value */
-    uint32_t *next_norm; /* [values + 1] the norm before this one that reads the same; 0: none */
-    double *recorded;    /* the numbers to which sums are added, and those of merged columns, when
-                            the object was made; in the order of the writer */
+    uint8_t *keep;          /* [units] 1: the unit is selected, and so it stays */
+    uint8_t *carries;       /* [units] 1: the unit is not selected, but stays as a carrier */
+    double *carrier_output; /* the constants of carriers, indexed as walker.constant */
+    size_t *first;          /* [values + 1] where the channels of a value begin in carrier_output */
+    uint32_t *norms;        /* [values + 1] the last norm that takes a constant from this value */
+    uint32_t *next_norm;    /* [values + 1] the norm before this one that reads the same; 0: none */
+    double *recorded;       /* the numbers to which sums are added or that columns replace, as they
+                               were when the object was made, in the order of the writer */
     size_t recorded_count, recorded_capacity;
 };
 

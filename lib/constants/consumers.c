@@ -267,14 +267,14 @@ static void mix_group(mixing *m, size_t group)
     }
     for (size_t o = group * out; g->constants && o < (group + 1) * out; o++) {
         if (mskpi_leaves(m->w->keep, m->out_units[o])) continue;
-        consumer_group mine = {0};
-        find_errors(m, o, &mine);
-        g->drop = larger(g->drop, mine.drop);
-        g->fold = larger(g->fold, mine.fold);
+        consumer_group of_output = {0};
+        find_errors(m, o, &of_output);
+        g->drop = larger(g->drop, of_output.drop);
+        g->fold = larger(g->fold, of_output.fold);
         g->rounding = fmax(g->rounding, 1e-12 * m->absolute_sums[o]);
         const double scale = output_scale(m, o, group * in, in);
-        g->drop_share = larger(g->drop_share, share(mine.drop, scale));
-        g->fold_share = larger(g->fold_share, share(mine.fold, scale));
+        g->drop_share = larger(g->drop_share, share(of_output.drop, scale));
+        g->fold_share = larger(g->fold_share, share(of_output.fold, scale));
     }
 }
 

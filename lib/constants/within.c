@@ -101,7 +101,7 @@ static mskp_status no_solution(const search *s)
     const mskp_rule *r = s->rule;
     const bool macs = r->max_macs > 0 && s->cost.macs > r->max_macs;
     const bool params = r->max_params > 0 && s->cost.params > r->max_params;
-    char asked[32], had[32];
+    char asked[32], possible[32];
     if (!macs && !params)
         return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
                           "remove_fraction asks for %zu units; too many of the units that can go "
@@ -112,7 +112,7 @@ static mskp_status no_solution(const search *s)
                       "be had is %s",
                       macs ? "max_macs" : "max_params",
                       mskpi_number(macs ? r->max_macs : r->max_params, asked),
-                      mskpi_number(macs ? s->cost.macs : s->cost.params, had));
+                      mskpi_number(macs ? s->cost.macs : s->cost.params, possible));
 }
 
 /* Replaces *best by the constants of this number of blocks, if these are enough. */

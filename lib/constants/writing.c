@@ -199,7 +199,7 @@ static mskp_status write_column(writer *w, const consumer *x, const consumer_gro
     const mskp_status status = view_param(w, x->weight);
     if (status) return status;
     const tensor_view *v = &w->views[x->weight];
-    const double m = c->emits[c->first[x->reads] + g->column];
+    const double m = c->carrier_output[c->first[x->reads] + g->column];
     MSKPI_ASSERT(m != 0 && isfinite(m));
     for (size_t t = 0; t < x->form.taps; t++) {
         char *at = mskpi_weight_at(v, &x->form, o, g->column, t);

@@ -332,7 +332,7 @@ static mskp_status other_lines(const reader *r, bool families)
     char room[NAME_ROOM], here_room[NAME_ROOM];
     const char *name;
     scan.err = NULL;
-    for (size_t length, theirs; has_next(&scan, families, &name, &length, &theirs); there++) {
+    for (size_t length, n_there; has_next(&scan, families, &name, &length, &n_there); there++) {
         const size_t id = families ? there : there + 1; /* values count from 1 */
         MSKPI_ASSERT(there <= here);
         mskpi_quote(name, length, room);
@@ -341,16 +341,16 @@ static mskp_status other_lines(const reader *r, bool families)
                               "line %zu: another network: %s %zu is %s there, this one has %zu",
                               scan.line, what, id, room, here);
         const uint32_t v = families ? mskpi_family_value(g, there) : (uint32_t)id;
-        const char *mine = mskpi_value_name(g, v);
+        const char *name_here = mskpi_value_name(g, v);
         if (families)
             mskp_family_units(g, there, &n);
         else
             mskp_value_units(g, (mskp_value){v}, &n);
-        if (n != theirs || length != strlen(mine) || memcmp(name, mine, length) != 0)
+        if (n != n_there || length != strlen(name_here) || memcmp(name, name_here, length) != 0)
             return mskpi_fail(
                 r->err, MSKP_ERROR_OTHER_NETWORK,
                 "line %zu: another network: %s %zu is %s of width %zu, here it is %s of width %zu",
-                scan.line, what, id, room, theirs, mskpi_short(mine, here_room), n);
+                scan.line, what, id, room, n_there, mskpi_short(name_here, here_room), n);
     }
     if (there == here) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,

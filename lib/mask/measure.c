@@ -28,12 +28,12 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
     for (size_t l = 0; l < graph->u->nlists; l++) {
         const uint32_t *unit = graph->u->list_units + graph->u->lists[l].first;
         const size_t n = graph->u->lists[l].n;
-        size_t gone = 0;
+        size_t removed = 0;
         for (size_t i = 0; keep && i < n;
              i++) /* without a branch on the mask, which is hard to predict */
-            if (unit[i] != MSKP_PINNED) gone += !keep[unit[i]];
-        MSKPI_ASSERT(gone <= n);
-        length[l] = n - gone;
+            if (unit[i] != MSKP_PINNED) removed += !keep[unit[i]];
+        MSKPI_ASSERT(removed <= n);
+        length[l] = n - removed;
     }
 }
 
@@ -55,8 +55,8 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
         const double x = (double)mskpi_term_value(term, length);
         if (total) *(term->is_params ? &total->params : &total->macs) += x;
         if (per_value) {
-            mskp_cost *mine = &per_value[term->value - 1];
-            *(term->is_params ? &mine->params : &mine->macs) += x;
+            mskp_cost *cost = &per_value[term->value - 1];
+            *(term->is_params ? &cost->params : &cost->macs) += x;
         }
     }
     mskpi_free(&graph->host, length);

@@ -271,7 +271,7 @@ static mskp_status no_solution(const walk *w, mskp_error *err)
     const bool limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
     const char *held =
         limits ? "; min_channels, round_to or max_family_fraction hold others back" : "";
-    char asked[32], had[32];
+    char asked[32], possible[32];
     if (w->removed < asked_units)
         return mskpi_fail(
             err, MSKP_ERROR_NO_SOLUTION,
@@ -285,7 +285,7 @@ static mskp_status no_solution(const walk *w, mskp_error *err)
         "+infinity%s)",
         params ? "max_params" : "max_macs",
         mskpi_number(params ? r->max_params : r->max_macs, asked),
-        mskpi_number((double)w->cost[params], had), never, n, held);
+        mskpi_number((double)w->cost[params], possible), never, n, held);
 }
 
 static mskp_status check_rule(const mskp_rule *r, mskp_error *err)

@@ -104,17 +104,17 @@ static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *be
                       mskp_graph *to)
 {
     const graph_step *s = &g->steps[v];
-    graph_step *mine = &to->steps[v];
+    graph_step *copy = &to->steps[v];
     if (!s->ninputs) return;
     const list_view in = g->values[g->step_inputs[s->first_input]].view;
     if (s->kind == STEP_PLACES || s->kind == STEP_ATTEND) copy_places(g, keep, before, v, 1, to);
     if (s->kind == STEP_BLOCKS) copy_places(g, keep, before, v, s->groups, to);
-    if (s->kind == STEP_PART) mine->first = before[in.first + s->first] - before[in.first];
+    if (s->kind == STEP_PART) copy->first = before[in.first + s->first] - before[in.first];
     if (s->kind == STEP_LINEAR && s->first) {
         const list_view rows = g->axes[g->params[s->params[0]].axis].view;
-        mine->first = before[rows.first + s->first] - before[rows.first];
+        copy->first = before[rows.first + s->first] - before[rows.first];
     }
-    if (s->whole) mine->groups = groups_left(g, keep, in, s->groups);
+    if (s->whole) copy->groups = groups_left(g, keep, in, s->groups);
 }
 
 /* Renumbers the channels: the forest and the lists. number and before are filled in. */
@@ -125,10 +125,10 @@ static void copy_channels(const mskp_graph *g, const uint8_t *keep, uint32_t *nu
         if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
     for (uint32_t c = 0; c < g->nchannels; c++) {
         if (!stays(g, keep, c)) continue;
-        graph_channel *mine = &to->channels[number[c]];
+        graph_channel *copy = &to->channels[number[c]];
         MSKPI_ASSERT(stays(g, keep, g->channels[c].parent)); /* a class stays as a whole */
-        *mine = g->channels[c];
-        mine->parent = number[mine->parent];
+        *copy = g->channels[c];
+        copy->parent = number[copy->parent];
     }
     for (size_t i = 0; i < g->nlisted; i++) {
         const uint32_t c = g->listed[i];
