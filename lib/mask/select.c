@@ -7,13 +7,13 @@
  *         add the unit to the pending units of its family
  *         if these are a block:
  *             if the block breaks no limit, remove it; otherwise close the family
- *         once all units that are named were looked at, stop as soon as all demands hold
+ *         after all units that are named, stop as soon as all demands hold
  *
  * A block has as many units as the rule's round_to says, and a family's first block also takes the
  * remainder. A family that is closed stays closed, because the numbers of channels only fall, so
  * that a block that breaks a floor now would break it later, too. The walk stops at the first block
- * after which every demand holds. Hence not one block more leaves than is necessary, and a smaller
- * budget removes a superset.
+ * after which every demand holds. Hence not one block more is removed than is necessary, and a
+ * smaller budget removes a superset.
  *
  * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. A block
  * changes only the lengths of the lists in its family's incidences, and only the cost terms of

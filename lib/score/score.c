@@ -130,7 +130,7 @@ static void score_chunk(void *context, size_t chunk)
 /* ---- the vote ---- */
 
 /* Counts the marks of one unit's slices. marks[k] += 1 for each scored slice k that is marked.
- * Returns the unit's votes; *slices <- how many slices were asked. */
+ * Returns the unit's votes; *slices <- how many slices are scored. */
 static size_t count_marks(const scoring *job, uint32_t unit, size_t *marks, size_t *slices)
 {
     size_t n, votes = 0, k = 0;

@@ -53,7 +53,7 @@ static size_t utf8_length(const unsigned char *s)
     return 0;
 }
 
-/* Puts a name, which has no control characters, so that only " and \\ need an escape. */
+/* Puts a name, which has no control characters, so that only " and \ need an escape. */
 static void put_string(text_writer *w, const char *string)
 {
     mskpi_put(w, "\"");
