@@ -54,7 +54,7 @@ static void require_kept(handing *h)
     REQUIRE_OK(get_carriers(h->c, h->units, carrier, NULL));
     for (size_t u = 0; u < h->units; u++) {
         carriers += carrier[u];
-        REQUIRE(carrier[u] ? h->kept[u] == 1 && !h->keep[u] : h->kept[u] == h->keep[u],
+        REQUIRE(carrier[u] ? h->kept[u] == 1 && !h->keep[u] : h->kept[u] == (h->keep[u] != 0),
                 "unit %zu: %u of %u, carrier %u", u, h->kept[u], h->keep[u], carrier[u]);
     }
     REQUIRE(carriers == h->total.carriers, "%zu carriers, %zu said", carriers, h->total.carriers);

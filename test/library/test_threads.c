@@ -3,6 +3,7 @@
 #include "guarded_memory/guarded_memory.h"
 
 #include "by_id/by_id.h"
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +66,8 @@ static mskp_graph *network(const mskp_services *host)
 
 typedef struct job {
     const mskp_graph *graph;
-    const mskp_plan *shared; /* NULL: none */
+    const mskp_plan *shared;         /* NULL: none */
+    const mskp_constants *constants; /* NULL: none; otherwise of values_of_constants */
     uint64_t seed;
     uint64_t hash;
     mskp_error err;
@@ -226,6 +228,60 @@ static void texts(job *j, const double *scores, const uint8_t *keep)
     free(text);
 }
 
+/* The same numbers in every thread, and no negative variance among them. */
+static void values_of_constants(set *s, const mskp_graph *graph)
+{
+    rng r = {4711};
+    set_open(s, graph, &r, false);
+    for (uint32_t p = 1; s->memory && p <= mskp_graph_counts(graph).params; p++) {
+        const mskp_tensor *t = &s->views[p];
+        const size_t n = t->ndim == 1 ? t->shape[0] : 0;
+        for (size_t i = 0; i < n; i++) ((float *)t->data)[i] = fabsf(((float *)t->data)[i]);
+    }
+}
+
+static const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+
+/* Constants of the thread's own, or those that it shares; the plan and the values are its own. */
+static void constants(job *j, const double *scores)
+{
+    const mskp_graph *g = j->graph;
+    const mskp_counts n = mskp_graph_counts(g);
+    const mskp_rule rule = {.remove_fraction = 0.3, .round_to = 4};
+    uint8_t selected[MOST_UNITS], carriers[MOST_UNITS], kept[MOST_UNITS];
+    mskp_constants *own = NULL;
+    mskp_constants_report report = {0};
+    mskp_plan *plan = NULL;
+    set values;
+    values_of_constants(&values, g);
+    const mskp_tensors tensors = set_by_id(n.params, values.views);
+    const mskp_move move = {tensors, MSKP_INIT};
+    if (!j->constants && !tell(j, mskp_constants_select(g, scores_of(n.units, scores), &rule,
+                                                        &merge, tensors, &own, &j->err))) {
+        free(values.memory);
+        return;
+    }
+    const mskp_constants *c = j->constants ? j->constants : own;
+    tell(j, mskp_constants_masks(c, mask_of(n.units, selected), mask_of(n.units, carriers),
+                                 mask_of(n.units, kept), &j->err));
+    add(j, selected, n.units);
+    add(j, carriers, n.units);
+    add(j, kept, n.units);
+    for (size_t i = 0; i < mskp_constants_consumers(c); i++) {
+        tell(j, mskp_constants_consumer(c, i, &report, &j->err));
+        add(j, &report.bound, sizeof report.bound);
+        add(j, &report.carriers, sizeof report.carriers);
+    }
+    tell(j, mskp_constants_plan(c, &plan, NULL, &j->err));
+    tell(j, mskp_constants_apply(c, plan, tensors, &j->err));
+    add(j, values.memory, values.bytes);
+    tell(j, mskp_plan_cut(plan, 1, &move, &j->err));
+    add(j, values.memory, values.bytes);
+    mskp_plan_destroy(plan);
+    mskp_constants_destroy(own);
+    free(values.memory);
+}
+
 static void *run_job(void *argument)
 {
     job *j = argument;
@@ -242,6 +298,7 @@ static void *run_job(void *argument)
     scores_and_mask(j, &values, scores, keep);
     penalties(j, &values, &gradients, scores, keep);
     texts(j, scores, keep);
+    constants(j, scores);
     mskp_plan *own = NULL;
     mskp_graph *small = NULL;
     if (j->shared != NULL) {
@@ -267,12 +324,25 @@ START_TEST(one_graph_in_many_threads)
     mskp_error err = {.text = ""};
     for (size_t u = 0; u < units; u++) keep[u] = u % 7 < 4;
     must(mskp_plan_create(g, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s", err.text);
+    set values;
+    mskp_constants *constants;
+    values_of_constants(&values, g);
+    must(mskp_constants_create(g, mask_of(units, keep), &merge,
+                               set_by_id(mskp_graph_counts(g).params, values.views), &constants,
+                               &err) == MSKP_OK,
+         "%s", err.text);
+    mskp_constants_report total;
+    must(mskp_constants_total(constants, &total, &err) == MSKP_OK && total.carriers > 0,
+         "no carriers: little is tested here");
     size_t rounds = scaled(3);
     for (size_t round = 0; round < rounds; round++) {
         job serial[THREADS], at_once[THREADS];
         pthread_t threads[THREADS];
         for (size_t t = 0; t < THREADS; t++) {
-            serial[t] = (job){.graph = g, .shared = t % 2 ? plan : NULL, .seed = 100 * round + t};
+            serial[t] = (job){.graph = g,
+                              .shared = t % 2 ? plan : NULL,
+                              .constants = t % 2 ? constants : NULL,
+                              .seed = 100 * round + t};
             at_once[t] = serial[t];
             run_job(&serial[t]);
             must(serial[t].err.status == MSKP_OK, "%s", serial[t].err.text);
@@ -284,6 +354,8 @@ START_TEST(one_graph_in_many_threads)
         for (size_t t = 0; t < THREADS; t++)
             must(at_once[t].hash == serial[t].hash, "thread %zu: %s", t, at_once[t].err.text);
     }
+    mskp_constants_destroy(constants);
+    free(values.memory);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(g);
 }

@@ -150,8 +150,61 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
 }
 
-/* All or nothing; what lies there afterwards are numbers. */
-static void apply(user *u, const mskp_constants *c)
+/* The plan of the constants, which keeps the mask `kept`. NULL: that is refused, as it should be. */
+static mskp_plan *plan_of(user *u, const mskp_constants *c, const uint8_t *kept, mskp_graph **small)
+{
+    const size_t live = u->purse->live;
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    endanger(u);
+    mskp_status status = mskp_constants_plan(c, &plan, small, &err);
+    if (status) {
+        require_refusal(u, status, &err, live);
+        REQUIRE(!plan && !*small, "a plan, and %s", err.text);
+    }
+    if (status == MSKP_ERROR_NO_MEMORY) status = mskp_constants_plan(c, &plan, small, &err);
+    purse_fail(u->purse, 0);
+    if (status == MSKP_ERROR_NO_MEMORY) return NULL;
+    REQUIRE(status == (empties(u, kept) ? MSKP_ERROR_NO_SOLUTION : MSKP_OK), "%d: %s", (int)status,
+            err.text);
+    return plan;
+}
+
+/* Until the constants were applied the plan cuts nothing. */
+static void require_not_ready(user *u, const mskp_plan *plan)
+{
+    const size_t live = u->purse->live;
+    mskp_tensor *tensors = copy_of(u, u->values);
+    unsigned char **was = bytes_of(u, NULL);
+    mskp_error err = {0};
+    const mskp_status status = cut_by_id(plan, u->n.params, 1, &(move_by_id){tensors, NULL}, &err);
+    REQUIRE(status == MSKP_ERROR_BAD_STATE, "a cut before the constants: %d", (int)status);
+    require_refusal(u, status, &err, live);
+    require_untouched(u, was, "a cut before the constants");
+    REQUIRE(!memcmp(tensors, u->values, (u->n.params + 1) * sizeof *tensors), "views changed");
+}
+
+/* A plan that keeps another mask is none of these constants. */
+static void require_other_plan_refused(user *u, const mskp_constants *c, const uint8_t *kept)
+{
+    uint8_t *other = arena_copy(&u->mem, kept, u->n.units, 1);
+    unsigned char **was = bytes_of(u, NULL);
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    for (size_t i = 0; i < u->n.units; i++) other[i] = 1;
+    if (!memcmp(other, kept, u->n.units)) return;
+    if (mskp_plan_create(u->g, mask_of(u->n.units, other), &plan, NULL, NULL)) return;
+    const size_t live = u->purse->live;
+    const mskp_status status =
+        mskp_constants_apply(c, plan, set_by_id(u->n.params, copy_of(u, u->values)), &err);
+    REQUIRE(status == MSKP_ERROR_OTHER_NETWORK, "a plan of another mask: %d", (int)status);
+    require_refusal(u, status, &err, live);
+    require_untouched(u, was, "a plan of another mask");
+    mskp_plan_destroy(plan);
+}
+
+/* All or nothing; what lies there afterwards are numbers, and the plan is ready if all went well. */
+static void apply(user *u, const mskp_constants *c, mskp_plan *plan)
 {
     mskp_tensor *tensors = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
@@ -159,7 +212,7 @@ static void apply(user *u, const mskp_constants *c)
     const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = apply_constants(c, params, tensors, &err);
+    const mskp_status status = mskp_constants_apply(c, plan, set_by_id(params, tensors), &err);
     if (status) {
         require_refusal(u, status, &err, live);
         require_untouched(u, was, "refused constants");
@@ -175,7 +228,33 @@ static void apply(user *u, const mskp_constants *c)
         do REQUIRE(isfinite(view_get(&v, index)), "parameter %u: not finite", p);
         while (next_index(ndim, shape, index));
     }
+    if (status) {
+        require_not_ready(u, plan);
+    } else {
+        tensors = copy_of(u, u->values);
+        const mskp_status cut = cut_by_id(plan, u->n.params, 1, &(move_by_id){tensors, NULL}, &err);
+        REQUIRE(!cut || cut == MSKP_ERROR_NO_MEMORY, "the cut: %s", err.text);
+    }
     (void)bytes_of(u, was);
+}
+
+static void plan_and_apply(user *u, const mskp_constants *c, const uint8_t *kept)
+{
+    const size_t live = u->purse->live;
+    uint8_t *keep = u->keep;
+    mskp_graph *small = NULL;
+    mskp_plan *plan = plan_of(u, c, kept, &small);
+    if (plan) {
+        u->keep = arena_copy(&u->mem, kept, u->n.units, 1);
+        require_plan(u, plan, small);
+        u->keep = keep;
+        require_not_ready(u, plan);
+        require_other_plan_refused(u, c, kept);
+        apply(u, c, plan);
+    }
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    REQUIRE(u->purse->live == live, "a plan of constants keeps memory");
 }
 
 static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
@@ -196,7 +275,7 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
         REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT && length == 77, "%d, another mask", (int)status);
         require_refusal(u, status, &err, live);
     }
-    apply(u, c);
+    plan_and_apply(u, c, kept);
     u->keep = arena_copy(&u->mem, kept, u->n.units, 1);
     mskp_graph *small = NULL;
     mskp_plan *plan = planned(u, &small);
@@ -244,6 +323,71 @@ void call_constants(user *u)
     purse_fail(u->purse, 0);
     REQUIRE(c && !hole && units == u->n.units && params == u->n.params, "taken");
     if (!wrong) use_constants(u, c, kept);
+    mskp_constants_destroy(c);
+    REQUIRE(u->purse->live == live, "constants keep memory");
+}
+
+/* What stays is within the rule, with the carriers counted. */
+static void require_within(user *u, const mskp_rule *rule, const double *scores,
+                           const uint8_t *kept)
+{
+    mskp_cost cost;
+    size_t removed = 0;
+    for (size_t i = 0; i < u->n.units; i++) {
+        removed += !kept[i];
+        REQUIRE(kept[i] || (isfinite(scores[i]) && !(rule->locked.unit && rule->locked.unit[i])),
+                "unit %zu left", i);
+    }
+    REQUIRE_OK(mskp_measure(u->g, mask_of(u->n.units, kept), &cost, NULL, NULL));
+    REQUIRE(!(rule->max_macs > 0) || cost.macs <= rule->max_macs, "%.0f MACs, at most %.0f",
+            cost.macs, rule->max_macs);
+    REQUIRE(!(rule->max_params > 0) || cost.params <= rule->max_params,
+            "%.0f parameters, at most %.0f", cost.params, rule->max_params);
+    REQUIRE((double)removed >= floor(rule->remove_fraction * (double)u->n.units),
+            "%zu of %zu units left, remove_fraction is %g", removed, u->n.units,
+            rule->remove_fraction);
+    REQUIRE(!empties(u, kept), "an empty list");
+}
+
+void call_constants_select(user *u)
+{
+    bool odd;
+    const mskp_constants_desc desc = any_desc(u, &odd);
+    const double *scores = any_scores(u);
+    const mskp_rule rule = any_rule(u, random_keep(u));
+    const size_t live = u->purse->live, hole = rng_chance(u->r, 0.05) ? rng_from(u->r, 1, 5) : 0;
+    const size_t units = wrong_or(u, u->n.units), params = wrong_or(u, u->n.params);
+    uint8_t *selected = arena_get(&u->mem, u->n.units, 1), *keep = u->keep;
+    uint8_t *kept = arena_get(&u->mem, u->n.units, 1);
+    mskp_tensor *tensors = copy_of(u, u->values);
+    unsigned char **bytes = bytes_of(u, NULL);
+    mskp_constants *c = NULL;
+    mskp_error err = {0};
+    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
+    const mskp_status without = mskp_select(u->g, scores_of(u->n.units, scores), &rule,
+                                            mask_of(u->n.units, selected), NULL, NULL);
+    endanger(u);
+    const mskp_status status = mskp_constants_select(
+        hole == 1 ? NULL : u->g, scores_of(units, hole == 2 ? NULL : scores),
+        hole == 3 ? NULL : &rule, rng_chance(u->r, 0.1) ? NULL : &desc,
+        set_by_id(params, hole == 4 ? NULL : tensors), hole == 5 ? NULL : &c, &err);
+    require_untouched(u, bytes, "a selection with constants");
+    if (status) {
+        require_refusal(u, status, &err, live);
+        REQUIRE(!c, "constants, and %s", err.text);
+        return;
+    }
+    purse_fail(u->purse, 0);
+    REQUIRE(c && !hole && units == u->n.units && params == u->n.params, "taken");
+    /* Carriers only add to what mskp_select leaves. */
+    REQUIRE(!without || without == MSKP_ERROR_NO_MEMORY, "mskp_select refuses this: %d",
+            (int)without);
+    REQUIRE_OK(mskp_constants_masks(c, mask_of(u->n.units, selected), (mskp_mask){0},
+                                    mask_of(u->n.units, kept), NULL));
+    require_within(u, &rule, scores, kept);
+    u->keep = selected;
+    if (!wrong) use_constants(u, c, kept);
+    u->keep = keep;
     mskp_constants_destroy(c);
     REQUIRE(u->purse->live == live, "constants keep memory");
 }

@@ -83,7 +83,7 @@ static void require_count(user *u, const mskp_plan *plan, mskp_value v, const ui
     REQUIRE(said == kept, "%zu of %zu from %zu on, %zu expected", said, count, first, kept);
 }
 
-static void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
+void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
 {
     size_t n, count, shape[MSKP_MAX_DIMS], is[MSKP_MAX_DIMS];
     mskp_cost before, after;
@@ -363,7 +363,7 @@ static double fraction(user *u)
     return rng_chance(u->r, 0.5) ? (double)rng_below(u->r, 9) / 8 : 0;
 }
 
-static mskp_rule any_rule(user *u, const uint8_t *locked)
+mskp_rule any_rule(user *u, const uint8_t *locked)
 {
     mskp_rule rule = {.use_threshold = (uint32_t)rng_below(u->r, 2),
                       .round_to = rng_below(u->r, 4)};
@@ -401,15 +401,21 @@ static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s
     REQUIRE(!empties(u, keep), "an empty list");
 }
 
-static void call_select(user *u)
+double *any_scores(user *u)
 {
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
     for (size_t i = 0; i < u->n.units; i++) {
         const size_t x = rng_below(u->r, 64);
         scores[i] = x == 63 ? (double)INFINITY : (double)(x % 16) / 8;
         if (x == 62 && rng_chance(u->r, 0.1)) scores[i] = (double)NAN;
     }
+    return scores;
+}
+
+static void call_select(user *u)
+{
+    double *scores = any_scores(u);
+    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
     mskp_selection s = {0};
     mskp_error err = {0};
     const mskp_rule rule = any_rule(u, random_keep(u));
@@ -620,9 +626,9 @@ static void first_calls(user *u)
 
 static void further_calls(user *u)
 {
-    static void (*const all[])(user *) = {call_constants, call_constants, call_restore,
-                                          call_compose,   call_maps,      call_report,
-                                          call_view};
+    static void (*const all[])(user *) = {
+        call_constants, call_constants_select, call_restore, call_compose,
+        call_maps,      call_report,           call_view};
     for (size_t n = rng_from(u->r, 1, 2); n > 0; n--)
         all[rng_below(u->r, sizeof all / sizeof *all)](u);
 }
