@@ -1,5 +1,5 @@
 /*
- * The host's allocator made to fail: each allocation in turn, once and for good, of every call.
+ * The caller's allocator made to fail: each allocation in turn, once and for good, of every call.
  *
  * A call that runs out of memory says so, has changed nothing, has released what it took, and does
  * the same as ever when it is called again.
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
+/* ---- Is malloc used behind the caller's back? Counted where this program's own malloc can be. ----
  */
 
 #if defined __has_feature
@@ -176,7 +176,7 @@ static void describe(const describer *d)
     mskp_param last = param(d, "last.weight", 2, 10, 4 * (WIDTH + 3));
     mskp_value out = MADE(mskp_linear(g, "last", flat, last, param(d, "last.bias", 1, 10, 0)));
     WENT(mskp_output(g, out));
-    /* An operator of the host's own. */
+    /* An operator of the caller's own. */
     mskp_param own = param(d, "own.weight", 2, 6, WIDTH), table = param(d, "table", 2, 6, 5);
     mskp_value x = MADE(mskp_fresh(g, "own", 6, 0, NULL)),
                y = MADE(mskp_fresh(g, NULL, 6, 0, NULL));
@@ -217,9 +217,9 @@ static void must_be_sound(const heap *h, size_t live)
 static uint64_t reference(void)
 {
     heap h = {0};
-    mskp_services host = heap_host(&h);
+    mskp_services services = heap_services(&h);
     mskp_error err = {.text = ""};
-    describer d = {mskp_graph_create(&host), &h};
+    describer d = {mskp_graph_create(&services), &h};
     must(d.graph != NULL, "no graph");
     describe_many(&d);
     must(mskp_graph_finish(d.graph, &err) == MSKP_OK, "%s", err.text);
@@ -245,8 +245,8 @@ START_TEST(describing)
         bool fired = true;
         for (size_t n = 1; fired; n++) {
             heap h = {.fail_at = n, .for_good = for_good};
-            mskp_services host = heap_host(&h);
-            describer d = {mskp_graph_create(&host), &h};
+            mskp_services services = heap_services(&h);
+            describer d = {mskp_graph_create(&services), &h};
             must((d.graph == NULL) == h.fired, "create, allocation %zu", n);
             fired = h.fired;
             if (d.graph == NULL) {
@@ -254,7 +254,7 @@ START_TEST(describing)
                 in_create++;
                 continue;
             }
-            memset(&host, 0xee, sizeof host); /* it was copied */
+            memset(&services, 0xee, sizeof services); /* it was copied */
             describe_many(&d);
             mskp_error err = {.status = MSKP_OK, .text = ""};
             fired = h.fired;
@@ -300,9 +300,9 @@ END_TEST
 START_TEST(no_channels_and_no_memory)
 {
     heap h = {0};
-    mskp_services host = heap_host(&h);
+    mskp_services services = heap_services(&h);
     mskp_error err = {.text = ""};
-    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_graph *graph = mskp_graph_create(&services);
     h.fail_at = h.calls + 1;
     must(mskp_fresh(graph, "none", 0, 0, NULL).id == 0 && h.fired, "0 channels");
     must_be_out_of_memory(mskp_graph_finish(graph, &err), &err, &h);
@@ -468,9 +468,9 @@ static bool operate(recipe *r, int which)
 
 static recipe begin(heap *h, size_t filling, int which)
 {
-    const mskp_services host = heap_host(h);
+    const mskp_services services = heap_services(h);
     const size_t two[2] = {2, 2};
-    recipe r = {.graph = mskp_graph_create(&host), .name = "a"};
+    recipe r = {.graph = mskp_graph_create(&services), .name = "a"};
     r.x = mskp_input(r.graph, "x", 4, 2, two);
     r.y = mskp_fresh(r.graph, "y", 4, 2, two);
     r.flat = mskp_fresh(r.graph, "flat", 4, 0, NULL);
@@ -538,7 +538,7 @@ enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
 /* All that a call may write lies in `out`, and is compared as a whole. */
 typedef struct stage {
     heap heap;
-    mskp_services host;
+    mskp_services services;
     mskp_graph *graph;
     mskp_plan *plan;
     mskp_graph *small;
@@ -746,7 +746,7 @@ static mskp_status call_take(stage *s, mskp_error *err)
     float *pool = (float *)(void *)s->out.pool;
     const mskp_tensor from = {.data = pool, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
     const mskp_tensor to = {.data = pool + 1, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
-    return mskp_gather(&s->host, &from, 0, 4, index, &to, err);
+    return mskp_gather(&s->services, &from, 0, 4, index, &to, err);
 }
 
 static mskp_status call_gradient(stage *s, mskp_error *err)
@@ -955,12 +955,12 @@ static uint64_t result_of(stage *s, size_t c)
     return hash_bytes(hash, &s->out, sizeof s->out);
 }
 
-static stage *stage_open(const mskp_services *host)
+static stage *stage_open(const mskp_services *services)
 {
     stage *s = calloc(1, sizeof *s);
     must(s != NULL, "no memory");
-    s->host = host ? *host : heap_host(&s->heap);
-    describer d = {mskp_graph_create(host ? NULL : &s->host), &s->heap};
+    s->services = services ? *services : heap_services(&s->heap);
+    describer d = {mskp_graph_create(services ? NULL : &s->services), &s->heap};
     mskp_error err = {.text = ""};
     describe(&d);
     s->graph = d.graph;
@@ -1064,7 +1064,7 @@ START_TEST(calls_on_a_finished_graph)
 }
 END_TEST
 
-/* Without a host: all that malloc gave comes back. */
+/* Without a caller: all that malloc gave comes back. */
 START_TEST(malloc_and_free)
 {
     const mskp_services none = {0};
@@ -1089,9 +1089,9 @@ START_TEST(halves_of_an_allocator_are_refused)
 {
     /* Both or neither: no graph can come of one. */
     heap h = {0};
-    mskp_services host = heap_host(&h);
-    host.release = NULL;
-    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_services services = heap_services(&h);
+    services.release = NULL;
+    mskp_graph *graph = mskp_graph_create(&services);
     mskp_error err = {.status = MSKP_OK, .text = ""};
     if (graph != NULL) {
         mskp_status status = mskp_graph_finish(graph, &err);

@@ -1,4 +1,4 @@
-/* What hosts get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
+/* What callers get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,14 +9,14 @@
 
 enum { W = 1, GAMMA, FC, PARAMS = FC };
 
-typedef struct host {
+typedef struct caller {
     mskp_graph *graph;
     float w[12], gamma[4], fc[8], gradient[4];
     mskp_tensor values[PARAMS + 1], gradients[PARAMS + 1];
     mskp_error err;
-} host;
+} caller;
 
-static void set_up(host *h)
+static void set_up(caller *h)
 {
     memset(h, 0, sizeof *h);
     h->graph = mskp_graph_create(NULL);
@@ -37,10 +37,10 @@ static void set_up(host *h)
     h->gradients[GAMMA].data = h->gradient;
 }
 
-/* Refused with this status and these words, the host's memory as it was. */
+/* Refused with this status and these words, the caller's memory as it was. */
 #define REFUSED(h, call, expected, words)                                         \
     do {                                                                          \
-        const host before = *(h);                                                 \
+        const caller before = *(h);                                               \
         ck_assert_int_eq(call, expected);                                         \
         ck_assert_msg(strstr((h)->err.text, words) != NULL, "%s", (h)->err.text); \
         (h)->err = before.err;                                                    \
@@ -52,7 +52,7 @@ static const uint8_t KEEP[4] = {0, 1, 1, 0};
 /* A set that is made for another number of parameters, by every call that takes one. */
 START_TEST(sets_of_another_network)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     mskp_constants *constants, *made = NULL;
     const mskp_rule half = {.remove_fraction = 0.5};
@@ -98,7 +98,7 @@ END_TEST
 /* Tensors that a penalty or a cut does not touch, or that are not here, must fit all the same. */
 START_TEST(what_is_said_is_checked)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     set_up(&h);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
@@ -142,7 +142,7 @@ END_TEST
 /* So must targets, also those of tensors that are not here. */
 START_TEST(what_is_said_of_targets_is_checked)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     mskp_tensor none[PARAMS + 1] = {{0}}, to[PARAMS + 1] = {{0}};
     const move_by_id move = {none, to};
@@ -161,10 +161,10 @@ START_TEST(what_is_said_of_targets_is_checked)
 }
 END_TEST
 
-/* A host that says how much it allocated is told when that is another tensor's size. */
+/* A caller that says how much it allocated learns when that is the size of another tensor. */
 START_TEST(tensors_of_another_size)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     double scores[4];
     set_up(&h);
@@ -193,7 +193,7 @@ END_TEST
 
 START_TEST(shape_or_strides_without_ndim)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     set_up(&h);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
@@ -211,7 +211,7 @@ END_TEST
 
 START_TEST(values_as_their_own_gradients)
 {
-    host h;
+    caller h;
     set_up(&h);
     REFUSED(&h,
             mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values),
@@ -223,7 +223,7 @@ END_TEST
 
 START_TEST(a_threshold_that_is_not_asked)
 {
-    host h;
+    caller h;
     const double scores[4] = {1, 2, 3, 4};
     uint8_t keep[4] = {9, 9, 9, 9};
     set_up(&h);
@@ -239,7 +239,7 @@ END_TEST
 
 START_TEST(scores_that_say_nothing)
 {
-    host h;
+    caller h;
     const double scores[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
     uint8_t keep[4];
     set_up(&h);
@@ -271,7 +271,7 @@ END_TEST
 /* Which of several it is. */
 START_TEST(nulls_are_named)
 {
-    host h;
+    caller h;
     mskp_plan *plan, *no_plan = NULL;
     mskp_constants *c, *no_constants = NULL;
     mskp_constants_report r = {.bound = 0};
@@ -352,7 +352,7 @@ enum { UNITS = 4, LONGEST = 6 };
 
 /* What the calls of the table below are given, and all that they may write. */
 typedef struct arrays {
-    host h;
+    caller h;
     mskp_constants *constants;
     mskp_mask right, wrong, removed; /* `removed` has one flag per unit that `right` keeps */
     mskp_scores right_scores, wrong_scores;

@@ -3,7 +3,7 @@
  * numbers are exact in every type, so almost everything is compared bit for bit, and every byte
  * that no targeted slice owns must stay.
  */
-#include "interpreter/aim.h"
+#include "interpreter/penalty_case.h"
 
 #include "by_id/by_id.h"
 #include <check.h>
@@ -14,8 +14,9 @@
 #include <string.h>
 
 /* Calls f for each element of each tensor. */
-typedef void visit(trial *t, const aim *a, size_t param, const size_t *index, void *context);
-static void each_element(trial *t, const aim *a, visit *f, void *context)
+typedef void visit(trial *t, const penalty_case *a, size_t param, const size_t *index,
+                   void *context);
+static void each_element(trial *t, const penalty_case *a, visit *f, void *context)
 {
     for (size_t p = 1; p <= t->net->params; p++) {
         size_t index[MSKP_MAX_DIMS] = {0};
@@ -36,7 +37,7 @@ static mskp_tensor whole(const trial *t, const set *s, size_t p)
 }
 
 /* Tensors that hold nothing targeted need no data: hides them in random trials. */
-static void hide_unused(trial *t, const aim *a, set *s)
+static void hide_unused(trial *t, const penalty_case *a, set *s)
 {
     for (size_t p = 1; p <= t->net->params; p++)
         if (!tensor_has(&t->model, p, a->roles, a->wanted)) s->views[p].data = NULL;
@@ -44,7 +45,7 @@ static void hide_unused(trial *t, const aim *a, set *s)
 
 /* ---- Gradients ---- */
 
-static void add_slope(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+static void add_slope(trial *t, const penalty_case *a, size_t p, const size_t *index, void *context)
 {
     pair *c = context;
     double n = share_of(t, a, p, index);
@@ -63,7 +64,7 @@ START_TEST(gradients_touch_their_slices_alone)
         trial t;
         mskp_error err = {0};
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        aim *a = random_aim(&t);
+        penalty_case *a = random_penalty_case(&t);
         exact_net(t.net, &t.r);
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
         for (size_t p = 1; p <= t.net->params; p++) {
@@ -105,7 +106,7 @@ END_TEST
 
 /* ---- The value, and its differences ---- */
 
-static void add_value(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+static void add_value(trial *t, const penalty_case *a, size_t p, const size_t *index, void *context)
 {
     pair *c = context;
     mskp_tensor v = whole(t, c->values, p);
@@ -121,7 +122,7 @@ START_TEST(gradient_is_the_difference_of_values)
     for (size_t k = 0; k < count; k++) {
         trial t;
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        aim *a = random_aim(&t);
+        penalty_case *a = random_penalty_case(&t);
         exact_net(t.net, &t.r);
         set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
         set gradients = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F64, VIEW_STYLES);
@@ -175,12 +176,13 @@ typedef struct stepped {
     size_t touched;
 } stepped;
 
-static double energy(const aim *a, double v, double w, double step)
+static double energy(const penalty_case *a, double v, double w, double step)
 {
     return (v - w) * (v - w) / 2 + step * penalty_of(a, v);
 }
 
-static void require_prox(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+static void require_prox(trial *t, const penalty_case *a, size_t p, const size_t *index,
+                         void *context)
 {
     stepped *c = context;
     mskp_tensor from = whole(t, c->before, p), to = whole(t, c->after, p);
@@ -213,7 +215,7 @@ START_TEST(shrink_is_the_proximal_step)
         trial t;
         mskp_error err = {0};
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        aim *a = random_aim(&t);
+        penalty_case *a = random_penalty_case(&t);
         exact_net(t.net, &t.r);
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
         stepped c = {&was, &values, (double)rng_below(&t.r, 17) / 16, 0};
@@ -241,7 +243,8 @@ typedef struct line {
     uint64_t left, steps;
 } line;
 
-static void require_line(trial *t, const aim *a, size_t p, const size_t *index, void *context)
+static void require_line(trial *t, const penalty_case *a, size_t p, const size_t *index,
+                         void *context)
 {
     const line *c = context;
     mskp_tensor from = whole(t, c->start, p), to = whole(t, c->now, p);
@@ -269,7 +272,7 @@ START_TEST(deadline_is_a_straight_line_to_zero)
     for (size_t k = 0; k < test_count(500); k++) {
         trial t;
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        aim *a = random_aim(&t);
+        penalty_case *a = random_penalty_case(&t);
         exact_net(t.net, &t.r);
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
         line c = {.start = &was, .now = &values, .steps = rng_from(&t.r, 1, 12)};
@@ -407,7 +410,7 @@ START_TEST(missing_tensors_are_skipped_when_asked)
         trial t;
         mskp_error err = {0};
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        aim *a = random_aim(&t);
+        penalty_case *a = random_penalty_case(&t);
         exact_net(t.net, &t.r);
         const int call = (int)(k % 5);
         set values[2] = {exact_set(&t, t.net)}, gradients[2] = {exact_set(&t, t.net)};
@@ -567,7 +570,7 @@ END_TEST
 
 typedef struct refusing {
     trial t;
-    aim *a;
+    penalty_case *a;
     set values, gradients, values_were, gradients_were;
     double value;
 } refusing;
@@ -577,7 +580,7 @@ static void refusing_begin(refusing *f, size_t k)
     memset(f, 0, sizeof *f);
     trial *t = &f->t;
     trial_begin(t, test_seed() * 1000000 + k, NULL, NULL);
-    f->a = random_aim(t);
+    f->a = random_penalty_case(t);
     f->a->given = &f->a->penalty;
     exact_net(t->net, &t->r);
     f->values = exact_set(t, t->net);
@@ -757,9 +760,9 @@ END_TEST
 /* ---- Threads ---- */
 
 /* Two layers on a stream: large enough to be split. */
-static mskp_graph *wide_graph(const mskp_services *host, size_t n)
+static mskp_graph *wide_graph(const mskp_services *services, size_t n)
 {
-    mskp_graph *g = mskp_graph_create(host);
+    mskp_graph *g = mskp_graph_create(services);
     mskp_param w[2];
     w[0] = mskp_parameter(g, "w0", 2, (size_t[]){n, n});
     w[1] = mskp_parameter(g, "w1", 2, (size_t[]){n, n});
@@ -779,7 +782,7 @@ START_TEST(threads_do_not_show)
     static float values[2][2][N * N], gradients[2][2][N * N];
     static uint8_t keep[N];
     rng r = rng_make(test_seed());
-    mskp_graph *g[2] = {wide_graph(NULL, N), wide_graph(&backwards_host, N)};
+    mskp_graph *g[2] = {wide_graph(NULL, N), wide_graph(&backwards_services, N)};
     mskp_penalty p = {.roles = MSKP_ROLES_UNIT, .kind = MSKP_PENALTY_SMOOTH_L1, .knee = 0.3};
     double sum[2], scores[2][N];
     for (size_t i = 0; i < N; i++) keep[i] = rng_chance(&r, 0.5);

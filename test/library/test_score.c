@@ -323,7 +323,7 @@ START_TEST(half_precision_is_decoded)
 }
 END_TEST
 
-/* ---- Infinities that the host gives ---- */
+/* ---- Infinities that the caller gives ---- */
 
 START_TEST(infinities_of_both_signs)
 {
@@ -418,7 +418,7 @@ START_TEST(long_rows)
 }
 END_TEST
 
-/* ---- The host's numbers ---- */
+/* ---- The caller's numbers ---- */
 
 typedef struct own_numbers {
     trial t;
@@ -580,7 +580,7 @@ START_TEST(threads_do_not_show)
     for (size_t k = 0; k < test_count(60); k++) {
         trial a, b;
         trial_begin(&a, test_seed() * 1000000 + k, NULL, NULL);
-        trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_host);
+        trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_services);
         set values = set_make(&a.mem, &a.r, a.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_numbers(&values, a.net);
         double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);

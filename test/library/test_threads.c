@@ -1,4 +1,4 @@
-/* One graph and one plan in many threads at once; a parallel_for of the host in any order. Results
+/* One graph and one plan in many threads at once; a parallel_for of the caller in any order. Results
  * are those of one thread, bit for bit. */
 #include "guarded_memory/guarded_memory.h"
 
@@ -35,9 +35,9 @@ static mskp_value layer(mskp_graph *g, size_t number, mskp_value in, size_t inpu
     return mskp_activation(g, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
 }
 
-static mskp_graph *network(const mskp_services *host)
+static mskp_graph *network(const mskp_services *services)
 {
-    mskp_graph *g = mskp_graph_create(host);
+    mskp_graph *g = mskp_graph_create(services);
     must(g != NULL, "no memory");
     const size_t image[2] = {16, 16};
     const size_t width = scaled(100) < 50 ? 16 : 48; /* valgrind takes the smaller one */
@@ -109,7 +109,7 @@ static void set_open(set *s, const mskp_graph *graph, rng *r, bool mixed)
     }
 }
 
-static bool tell(job *j, mskp_status status)
+static bool went_well(job *j, mskp_status status)
 {
     if (status != MSKP_OK && j->err.status == MSKP_OK) {
         j->err.status = status;
@@ -134,24 +134,24 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = i % 6 == 5 ? 0.25 : 0};
-        tell(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
-                           scores_of(units, scores), &j->err));
+        went_well(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
+                                scores_of(units, scores), &j->err));
         add(j, scores, units * sizeof *scores);
     }
     mskp_cost all = {0, 0}, per_value[128] = {{0, 0}};
-    tell(j, mskp_measure(g, (mskp_mask){0}, &all, per_value + 1, &j->err));
+    went_well(j, mskp_measure(g, (mskp_mask){0}, &all, per_value + 1, &j->err));
     add(j, per_value, sizeof per_value);
     const mskp_rule rules[2] = {{.remove_fraction = 0.3, .round_to = 4, .min_channels = 3},
                                 {.max_macs = 0.55 * all.macs, .max_params = 0.8 * all.params}};
     for (size_t i = 0; i < 2; i++) {
         mskp_selection selection;
         memset(&selection, 0, sizeof selection);
-        tell(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep),
-                            &selection, &j->err));
+        went_well(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep),
+                                 &selection, &j->err));
         add(j, keep, units);
         add(j, &selection.removed, sizeof selection.removed);
         add(j, &selection.cost, sizeof selection.cost);
-        tell(j, mskp_measure(g, mask_of(units, keep), &all, per_value + 1, &j->err));
+        went_well(j, mskp_measure(g, mask_of(units, keep), &all, per_value + 1, &j->err));
         add(j, &all, sizeof all);
         add(j, per_value, sizeof per_value);
     }
@@ -169,20 +169,21 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                                 .knee = 0.01,
                                 .unit_weight = i % 4 ? NULL : scores};
         double value = 0;
-        tell(j, mskp_penalty_value(g, mask_of(units, keep), &p,
-                                   set_by_id(mskp_graph_counts(g).params, values->views), &value,
-                                   &j->err));
+        went_well(j, mskp_penalty_value(g, mask_of(units, keep), &p,
+                                        set_by_id(mskp_graph_counts(g).params, values->views),
+                                        &value, &j->err));
         add(j, &value, sizeof value);
-        tell(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01,
-                                      set_by_id(mskp_graph_counts(g).params, values->views),
-                                      set_by_id(mskp_graph_counts(g).params, gradients->views),
-                                      &j->err));
+        went_well(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01,
+                                           set_by_id(mskp_graph_counts(g).params, values->views),
+                                           set_by_id(mskp_graph_counts(g).params, gradients->views),
+                                           &j->err));
         add(j, gradients->memory, gradients->bytes);
-        tell(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001,
-                                  set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
-        tell(j,
-             mskp_penalty_deadline(g, mask_of(units, keep), &p, i,
-                                   set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
+        went_well(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001,
+                                       set_by_id(mskp_graph_counts(g).params, values->views),
+                                       &j->err));
+        went_well(j, mskp_penalty_deadline(g, mask_of(units, keep), &p, i,
+                                           set_by_id(mskp_graph_counts(g).params, values->views),
+                                           &j->err));
         add(j, values->memory, values->bytes);
     }
 }
@@ -192,10 +193,10 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     const size_t params = mskp_graph_counts(j->graph).params;
     mskp_tensor small[MOST_PARAMS];
     memset(small, 0, sizeof small);
-    tell(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small),
-                            &j->err));
+    went_well(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small),
+                                 &j->err));
     const move_by_id moves[2] = {{values->views, NULL}, {gradients->views, NULL}};
-    tell(j, cut_by_id(plan, params, 2, moves, &j->err));
+    went_well(j, cut_by_id(plan, params, 2, moves, &j->err));
     for (size_t p = 1; p <= params; p++) add(j, small[p].shape, sizeof small[p].shape);
     add(j, values->memory, values->bytes);
     add(j, gradients->memory, gradients->bytes);
@@ -204,7 +205,7 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     set back;
     set_open(&back, j->graph, &r, true);
     const move_by_id undo = {values->views, back.views};
-    tell(j, restore_by_id(plan, params, 1, &undo, &j->err));
+    went_well(j, restore_by_id(plan, params, 1, &undo, &j->err));
     add(j, back.memory, back.bytes);
     free(back.memory);
 }
@@ -219,11 +220,12 @@ static void texts(job *j, const double *scores, const uint8_t *keep)
     size_t n = 0;
     char *text = malloc(ROOM);
     if (!text) abort();
-    tell(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
+    went_well(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
     add(j, text, n);
-    if (tell(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err)))
+    if (went_well(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err)))
         add(j, back, units);
-    tell(j, mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
+    went_well(j,
+              mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
     add(j, text, n);
     free(text);
 }
@@ -256,26 +258,26 @@ static void constants(job *j, const double *scores)
     values_of_constants(&values, g);
     const mskp_tensors tensors = set_by_id(n.params, values.views);
     const mskp_move move = {tensors, MSKP_INIT};
-    if (!j->constants && !tell(j, mskp_constants_select(g, scores_of(n.units, scores), &rule,
-                                                        &merge, tensors, &own, &j->err))) {
+    if (!j->constants && !went_well(j, mskp_constants_select(g, scores_of(n.units, scores), &rule,
+                                                             &merge, tensors, &own, &j->err))) {
         free(values.memory);
         return;
     }
     const mskp_constants *c = j->constants ? j->constants : own;
-    tell(j, mskp_constants_masks(c, mask_of(n.units, selected), mask_of(n.units, carriers),
-                                 mask_of(n.units, kept), &j->err));
+    went_well(j, mskp_constants_masks(c, mask_of(n.units, selected), mask_of(n.units, carriers),
+                                      mask_of(n.units, kept), &j->err));
     add(j, selected, n.units);
     add(j, carriers, n.units);
     add(j, kept, n.units);
     for (size_t i = 0; i < mskp_constants_consumers(c); i++) {
-        tell(j, mskp_constants_consumer(c, i, &report, &j->err));
+        went_well(j, mskp_constants_consumer(c, i, &report, &j->err));
         add(j, &report.bound, sizeof report.bound);
         add(j, &report.carriers, sizeof report.carriers);
     }
-    tell(j, mskp_constants_plan(c, &plan, NULL, &j->err));
-    tell(j, mskp_constants_apply(c, plan, tensors, &j->err));
+    went_well(j, mskp_constants_plan(c, &plan, NULL, &j->err));
+    went_well(j, mskp_constants_apply(c, plan, tensors, &j->err));
     add(j, values.memory, values.bytes);
-    tell(j, mskp_plan_cut(plan, 1, &move, &j->err));
+    went_well(j, mskp_plan_cut(plan, 1, &move, &j->err));
     add(j, values.memory, values.bytes);
     mskp_plan_destroy(plan);
     mskp_constants_destroy(own);
@@ -303,7 +305,7 @@ static void *run_job(void *argument)
     mskp_graph *small = NULL;
     if (j->shared != NULL) {
         surgery(j, j->shared, &values, &gradients);
-    } else if (tell(j, mskp_plan_create(g, mask_of(units, keep), &own, &small, &j->err))) {
+    } else if (went_well(j, mskp_plan_create(g, mask_of(units, keep), &own, &small, &j->err))) {
         mskp_counts counts = mskp_graph_counts(small);
         add(j, &counts, sizeof counts);
         surgery(j, own, &values, &gradients);
@@ -333,7 +335,7 @@ START_TEST(one_graph_in_many_threads)
          "%s", err.text);
     mskp_constants_report total;
     must(mskp_constants_total(constants, &total, &err) == MSKP_OK && total.carriers > 0,
-         "no carriers: little is tested here");
+         "no carriers: the calls on carriers are not tested here");
     size_t rounds = scaled(3);
     for (size_t round = 0; round < rounds; round++) {
         job serial[THREADS], at_once[THREADS];

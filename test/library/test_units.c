@@ -30,7 +30,7 @@ START_TEST(random_networks_are_as_the_model_says)
             model_joins(&t.model, v, joins);
             for (size_t b = 1; b <= t.model.values; b++)
                 if (joins[b] > most) most = joins[b];
-            if (joins[0]) continue; /* a host's own tie has no operator */
+            if (joins[0]) continue; /* a custom tie has no operator */
             REQUIRE(info.tied == most, "%s: %zu joins, %zu expected", info.name, info.tied, most);
             REQUIRE(most ? joins[info.tied_by.id] == most : info.tied_by.id == 0, "%s: tied by %u",
                     info.name, info.tied_by.id);
@@ -940,8 +940,7 @@ START_TEST(parameters_must_be_bound)
     ck_assert_uint_eq(p.id, 1);
     ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
-    ck_assert_int_eq(mskp_graph_finish(g, NULL),
-                     MSKP_ERROR_BAD_SHAPE); /* it need not be told why */
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_ERROR_BAD_SHAPE); /* err may be NULL */
     mskp_graph_destroy(g);
     g = mskp_graph_create(NULL);
     (void)mskp_fresh(g, "v", 0, 0, NULL);
@@ -958,9 +957,9 @@ static void release_nothing(void *context, void *memory)
 
 START_TEST(services_are_checked)
 {
-    mskp_services host = {.release = release_nothing};
+    mskp_services services = {.release = release_nothing};
     mskp_error err = {0};
-    mskp_graph *g = mskp_graph_create(&host);
+    mskp_graph *g = mskp_graph_create(&services);
     ck_assert_uint_eq(mskp_fresh(g, "v", 1, 0, NULL).id, 0);
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "services: allocate and release must both be set, or neither");
@@ -1162,8 +1161,8 @@ END_TEST
 
 /* ---- What is said of values ---- */
 
-/* The first norm is told, whatever the order of the channels. */
-START_TEST(the_first_norm_is_told)
+/* inexact_by names the first norm, whatever the order of the channels. */
+START_TEST(the_first_norm_is_named)
 {
     for (int order = 0; order < 2; order++) {
         mskp_graph *g = mskp_graph_create(NULL);
@@ -1307,8 +1306,8 @@ START_TEST(parameters_count_where_they_came_first)
 }
 END_TEST
 
-/* What leaves exactly: zero with these roles, or not heard, since what reads it is zero. */
-START_TEST(zero_as_the_host_says)
+/* A unit is exact if it is zero with these roles, or if the weights that read it are zero. */
+START_TEST(zero_as_the_caller_declares)
 {
     for (uint32_t said = 1; said <= MSKP_ROLES_UNIT; said++) {
         mskp_graph *g = mskp_graph_create(NULL);
@@ -1382,9 +1381,9 @@ static uint32_t sets_with(uint32_t any)
     return bits;
 }
 
-/* y has no bias: zero with its filters. What a host binds or attaches to it may make it anything, but
- * for a factor, and but for what the host says itself, before or after. */
-START_TEST(zero_of_what_a_host_adds_to)
+/* y has no bias: zero with its filters. What a caller binds or attaches to it may make it anything, but
+ * for a factor, and but for what the caller says itself, before or after. */
+START_TEST(zero_of_what_a_caller_adds_to)
 {
     enum { NOTHING, FACTOR, READER, BIAS, FILTER, OTHER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };
     const uint32_t filter = sets_with(MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER);
@@ -1765,18 +1764,18 @@ int main(void)
     tcase_add_test(tcase, costs_have_a_largest);
     tcase_add_test(tcase, nothing_is_something);
     tcase_add_test(tcase, slices_from_one_channel);
-    tcase_add_test(tcase, the_first_norm_is_told);
+    tcase_add_test(tcase, the_first_norm_is_named);
     tcase_add_test(tcase, what_is_tied_is_inexact);
     tcase_add_test(tcase, chunk_of_too_many_parts);
     tcase_add_test(tcase, names_in_sentences);
     tcase_add_test(tcase, one_group_is_all);
     tcase_add_test(tcase, parameters_count_where_they_came_first);
-    tcase_add_test(tcase, zero_as_the_host_says);
+    tcase_add_test(tcase, zero_as_the_caller_declares);
     tcase_add_test(tcase, zero_of_hidden_units);
     tcase_add_test(tcase, services_are_checked);
     tcase_add_test(tcase, no_axes_become_none);
     tcase_add_test(tcase, zero_of_operands);
-    tcase_add_test(tcase, zero_of_what_a_host_adds_to);
+    tcase_add_test(tcase, zero_of_what_a_caller_adds_to);
     tcase_add_test(tcase, zero_of_running_statistics);
     tcase_add_test(tcase, zero_of_what_all_channels_read);
     tcase_add_test(tcase, before_finish_there_are_only_names_and_shapes);

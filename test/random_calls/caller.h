@@ -7,7 +7,7 @@
 
 typedef struct user {
     rng *r;
-    purse *purse;
+    limited_heap *heap;
     const mskp_graph *g;
     mskp_counts n;
     arena mem;
