@@ -440,7 +440,7 @@ static void call_select(user *u)
 /* What mskp_penalty_value reads, and the others write. */
 enum { ZERO, SHRINK, DEADLINE, GRADIENT, VALUE };
 
-/* Is the element in a slice with one of these roles of a unit that is is_target at? */
+/* Is the element in a slice with one of these roles of a targeted unit? */
 static bool is_target(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
                       const mskp_penalty *penalty, const uint8_t *keep)
 {
@@ -480,7 +480,7 @@ static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
     }
 }
 
-/* Only what is is_target at changes; zero makes it 0. */
+/* Only targeted elements change, and mskp_penalty_zero makes them 0. */
 static void require_only_targets(const user *u, const mskp_penalty *p, size_t which,
                                  unsigned char *const *was)
 {
