@@ -245,7 +245,7 @@ static void work(bench *b, int which)
         return;
     case SCORE_L1:
     case SCORE_L2:
-        scoring.norm = which == SCORE_L1 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2;
+        scoring.magnitude = which == SCORE_L1 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2;
         need(b, mskp_score(b->graph, &scoring, set_by_id(b->params, b->set[0]),
                            scores_of(b->units, b->scores), &b->err));
         return;

@@ -9,8 +9,8 @@
  * Exponents are slopes of log time and log bytes by least squares, over all sizes and over the
  * larger half of them, whose arrays are all well above the caches.
  *
- * A network's size is told in two ways. channels: those that its layers make. entries: the lengths
- * of all values and of all bound axes together, which is what a host has to name. For most shapes
+ * A network's size is given in two ways. channels: those that its layers make. entries: the lengths
+ * of all values and of all bound axes together, which is what a caller has to name. For most shapes
  * both grow alike. In one dense block that gets deeper, entries grow as the square of channels: so
  * do the elements of its norms.
  */
@@ -190,7 +190,7 @@ typedef struct result {
 
 typedef struct run {
     timing_memory memory;
-    mskp_services host;
+    mskp_services services;
     double start;
     size_t before;
     double seconds[STAGES][ROUNDS];
@@ -314,7 +314,7 @@ static int once(run *r, const network *net, size_t channels, size_t round, resul
 {
     builder b = {.parts = malloc((channels + 2) * sizeof *b.parts)};
     stage_begins(r);
-    b.graph = mskp_graph_create(&r->host);
+    b.graph = mskp_graph_create(&r->services);
     int failed = !b.graph || !b.parts;
     if (!failed) {
         net->describe(&b, channels);
@@ -339,7 +339,7 @@ static int measure(const network *net, size_t channels, result *out)
     mskp_error err = {.text = "no memory"};
     size_t rounds = 0;
     const double start = timing_now();
-    r.host = timing_host(&r.memory);
+    r.services = timing_services(&r.memory);
     *out = (result){0};
     /* The first round finds memory that the process does not have yet; the others have it. */
     while (rounds < 3 || (rounds < ROUNDS && timing_now() - start < 2))

@@ -60,7 +60,7 @@ static void release(void *context, void *memory)
     free(h - 1);
 }
 
-mskp_services timing_host(timing_memory *memory)
+mskp_services timing_services(timing_memory *memory)
 {
     return (mskp_services){.context = memory, .allocate = allocate, .release = release};
 }

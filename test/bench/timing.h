@@ -19,7 +19,7 @@ typedef struct timing_memory {
     size_t live, peak;
 } timing_memory;
 
-/* A host whose allocator counts there. */
-mskp_services timing_host(timing_memory *memory);
+/* A caller whose allocator counts there. */
+mskp_services timing_services(timing_memory *memory);
 
 #endif

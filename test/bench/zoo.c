@@ -182,9 +182,9 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
 static mskp_status once(const char *name, result *r, double seconds[STAGES], mskp_error *err)
 {
     timing_memory held = {0, 0};
-    const mskp_services host = timing_host(&held);
+    const mskp_services services = timing_services(&held);
 
-    mskp_graph *graph = zoo_make(name, &host);
+    mskp_graph *graph = zoo_make(name, &services);
     if (!graph) {
         snprintf(err->text, sizeof err->text, "not in the zoo, or no memory");
         return MSKP_ERROR_BAD_NAME;
@@ -206,7 +206,7 @@ static mskp_status once(const char *name, result *r, double seconds[STAGES], msk
 
     if (!status) {
         double start = timing_cpu();
-        graph = zoo_make(name, &host);
+        graph = zoo_make(name, &services);
         seconds[DESCRIBE] = timing_cpu() - start;
         start = timing_cpu();
         status = graph ? mskp_graph_finish(graph, err) : MSKP_ERROR_NO_MEMORY;

@@ -68,7 +68,7 @@ static size_t random_shape(rng *r, uint32_t ndim, size_t most, size_t *shape)
     return count;
 }
 
-/* A host's loop may go backwards. */
+/* A caller's loop may go backwards. */
 static void backwards(void *context, size_t n, void (*work)(void *, size_t), void *work_context)
 {
     (void)context;
@@ -77,8 +77,8 @@ static void backwards(void *context, size_t n, void (*work)(void *, size_t), voi
 
 void network_random(rng *r, network *n, size_t params, size_t most_elements)
 {
-    const mskp_services host = {.parallel_for = backwards};
-    mskp_graph *graph = mskp_graph_create(rng_chance(r, 2) ? &host : NULL);
+    const mskp_services services = {.parallel_for = backwards};
+    mskp_graph *graph = mskp_graph_create(rng_chance(r, 2) ? &services : NULL);
     must(graph != NULL, "no memory");
     mskp_value values[MOST_PARAMS * MSKP_MAX_DIMS];
     size_t lengths[MOST_PARAMS * MSKP_MAX_DIMS], made = 0;

@@ -263,7 +263,7 @@ mskp_tensor view_random_layout(rng *r, layout_kind kind, mskp_dtype dtype, uint3
             if (most > 100) most = 100;
             view.stride[a] = (ptrdiff_t)rng_below(r, (size_t)(2 * most + 1)) - most;
         }
-        /* All strides 0 would mean packed; one of a longer axis must tell. */
+        /* All strides 0 would mean packed, so a longer axis must have another stride. */
         if (first == 0) first = view.stride[a];
     }
     if (kind == LAYOUT_WILD && first == 0)

@@ -2,9 +2,9 @@
  * Networks made of bytes. The first byte says how:
  *
  *   operators   a random recipe, whose choices are the bytes', against the model and the laws
- *   constants   such a recipe, some units leave, and their constants are handed on: against the laws
+ *   constants   such a recipe, some units are removed, and their constants are moved: against the laws
  *   primitives  fresh, pick, concat, tie, pin, bind, macs in any order, against the model
- *   calls       the public interface with any arguments, good or absurd, and memory that ends
+ *   calls       the public interface with any arguments, good or absurd, and a heap of limited size
  */
 #include <math.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "by_id/by_id.h"
 #include "fuzz.h"
-#include "interpreter/handing.h"
+#include "interpreter/constants_trial.h"
 #include "interpreter/walk.h"
 #include "random_calls/random_calls.h"
 
@@ -84,12 +84,12 @@ static void try_law(trial *t, size_t which)
 static void operators(rng *r)
 {
     trial t;
-    purse p = {.most = SIZE_MAX};
-    const mskp_services host = purse_host(&p);
+    limited_heap p = {.most = SIZE_MAX};
+    const mskp_services services = limited_heap_services(&p);
     const size_t law = rng_below(r, 7);
     const net_options options = {
         .steps = rng_from(r, 1, 6), .max_channels = rng_from(r, 2, 6), .inexact = law == 1};
-    trial_steered(&t, *r, &options, &host);
+    trial_steered(&t, *r, &options, &services);
     require_model(t.graph, &t.model);
     try_law(&t, law);
     trial_end(&t);
@@ -98,7 +98,7 @@ static void operators(rng *r)
 
 /* ---- Constants ---- */
 
-static void require_handed(handing *h)
+static void require_moved(constants_trial *h)
 {
     double room[NET_MAX_NODES];
     ratios r = {room, 0, NET_MAX_NODES};
@@ -110,9 +110,9 @@ static void require_handed(handing *h)
 
 static void constants(rng *r)
 {
-    handing h = {0}, b;
-    purse p = {.most = SIZE_MAX};
-    const mskp_services host = purse_host(&p);
+    constants_trial h = {0}, b;
+    limited_heap p = {.most = SIZE_MAX};
+    const mskp_services services = limited_heap_services(&p);
     const uint32_t roles = (uint32_t)rng_below(r, MSKP_ROLES_UNIT + 1);
     const bool by_library = rng_chance(r, 0.5), again = rng_chance(r, 0.25);
     const mskp_constants_desc desc = {.way = (mskp_constants_way)rng_below(r, 4),
@@ -125,28 +125,28 @@ static void constants(rng *r)
     const size_t spare = r->left / 4; /* for what comes after the recipe */
     rng first = *r;
     first.left -= spare;
-    trial_steered(&h.t, first, &options, &host);
+    trial_steered(&h.t, first, &options, &services);
     h.t.r.left += spare;
-    handing_of_trial(&h);
+    constants_trial_open(&h);
     h.keep = random_mask(&h.t);
-    hand_on(&h, &desc, roles);
-    require_handed(&h);
+    move_constants(&h, &desc, roles);
+    require_moved(&h);
     if (again) {
-        again_begin(&b, &h);
-        if (again_leave(&b)) {
-            hand_on(&b, &desc, roles);
-            require_handed(&b);
+        second_round_begin(&b, &h);
+        if (second_round_remove(&b)) {
+            move_constants(&b, &desc, roles);
+            require_moved(&b);
             round_end(&b);
         }
-        again_end(&b, &h);
+        second_round_end(&b, &h);
     }
-    handing_end(&h);
+    constants_trial_end(&h);
     REQUIRE(!p.live, "%zu blocks are left", p.live);
 }
 
 /* ---- Primitives ---- */
 
-enum { MOST_TOLD = 64, MOST_VALUES = 16, MOST_CHANNELS = 20 };
+enum { MOST_STEPS = 64, MOST_VALUES = 16, MOST_CHANNELS = 20 };
 
 static mskp_value handle(size_t v)
 {
@@ -158,7 +158,7 @@ static size_t any(trial *t)
     return t->model.values - rng_below(&t->r, t->model.values);
 }
 
-/* Said to both: the number of the new value. */
+/* Both make a value with this number. */
 static void agree(const trial *t, mskp_value made, size_t expected)
 {
     mskp_error err = {0};
@@ -166,13 +166,13 @@ static void agree(const trial *t, mskp_value made, size_t expected)
     REQUIRE(made.id == expected, "value %u, %zu expected: %s", made.id, expected, err.text);
 }
 
-static void tell_fresh(trial *t)
+static void describe_fresh(trial *t)
 {
     const size_t n = rng_from(&t->r, 1, 6);
     agree(t, mskp_fresh(t->graph, NULL, n, 0, NULL), model_fresh(&t->model, n, 0, NULL));
 }
 
-static void tell_pick(trial *t)
+static void describe_pick(trial *t)
 {
     size_t positions[8];
     const size_t from = any(t), n = rng_from(&t->r, 1, 8);
@@ -181,7 +181,7 @@ static void tell_pick(trial *t)
           model_pick(&t->model, from, n, positions));
 }
 
-static void tell_concat(trial *t)
+static void describe_concat(trial *t)
 {
     size_t values[3], n = rng_from(&t->r, 1, 3), total = 0;
     mskp_value same[3];
@@ -194,7 +194,7 @@ static void tell_concat(trial *t)
     agree(t, mskp_concat(t->graph, NULL, n, same), model_concat(&t->model, n, values));
 }
 
-static void tell_slice(trial *t)
+static void describe_slice(trial *t)
 {
     size_t positions[MOST_CHANNELS];
     const size_t from = any(t), n = t->model.value[from].n, first = rng_below(&t->r, n);
@@ -204,7 +204,7 @@ static void tell_slice(trial *t)
           model_pick(&t->model, from, count, positions));
 }
 
-static void tell_tie(trial *t)
+static void describe_tie(trial *t)
 {
     const size_t a = any(t), b = any(t), by = a > b ? a : b;
     if (t->model.value[a].n != t->model.value[b].n) return;
@@ -213,7 +213,7 @@ static void tell_tie(trial *t)
 }
 
 /* To an axis of its length that is there, or to a new parameter's. */
-static void tell_bind(trial *t)
+static void describe_bind(trial *t)
 {
     const size_t v = any(t), n = t->model.value[v].n;
     const uint32_t roles = (uint32_t)rng_below(&t->r, 64);
@@ -232,30 +232,30 @@ static void tell_bind(trial *t)
     model_bind(&t->model, p, axis, roles, v, v);
 }
 
-static void tell_macs(trial *t)
+static void describe_macs(trial *t)
 {
     const size_t v = any(t), p = rng_below(&t->r, t->model.params + 1), each = rng_below(&t->r, 9);
     REQUIRE_OK(mskp_add_macs(t->graph, handle(v), (mskp_param){(uint32_t)p}, each));
     model_macs(&t->model, v, p, each);
 }
 
-static void tell_pin(trial *t)
+static void describe_pin(trial *t)
 {
     const size_t v = any(t);
     REQUIRE_OK(mskp_pin(t->graph, handle(v)));
     model_pin(&t->model, v, v);
 }
 
-static void tell(trial *t)
+static void describe_step(trial *t)
 {
-    static void (*const ways[])(trial *) = {tell_fresh, tell_pick, tell_pick, tell_concat,
-                                            tell_slice, tell_tie,  tell_tie,  tell_bind,
-                                            tell_bind,  tell_macs, tell_fresh};
+    static void (*const ways[])(trial *) = {
+        describe_fresh, describe_pick, describe_pick, describe_concat, describe_slice, describe_tie,
+        describe_tie,   describe_bind, describe_bind, describe_macs,   describe_fresh};
     const size_t what = rng_below(&t->r, 32);
     if (!t->model.values)
-        tell_fresh(t);
+        describe_fresh(t);
     else if (what == 31)
-        tell_pin(t);
+        describe_pin(t);
     else
         ways[what % (sizeof ways / sizeof *ways)](t);
 }
@@ -288,15 +288,15 @@ static void require_reasons(trial *t)
 static void primitives(rng *r)
 {
     trial t = {.r = *r};
-    purse p = {.most = 1 << 20};
-    const mskp_services host = purse_host(&p);
+    limited_heap p = {.most = 1 << 20};
+    const mskp_services services = limited_heap_services(&p);
     mskp_error err = {0};
     t.model = model_make(&t.mem);
-    t.graph = mskp_graph_create(&host);
+    t.graph = mskp_graph_create(&services);
     REQUIRE(t.graph, "no graph");
     const size_t spare = 16; /* bytes for what comes after */
-    for (int n = 0; n < MOST_TOLD && t.r.left > spare && t.model.values < MOST_VALUES; n++)
-        tell(&t);
+    for (int n = 0; n < MOST_STEPS && t.r.left > spare && t.model.values < MOST_VALUES; n++)
+        describe_step(&t);
     if (t.model.values) {
         model_finish(&t.model);
         REQUIRE(!mskp_graph_finish(t.graph, &err), "%s", err.text);
@@ -322,17 +322,17 @@ static void primitives(rng *r)
 
 static void calls(rng *r)
 {
-    purse p = {.most = 1 << 18};
+    limited_heap p = {.most = 1 << 18};
     const size_t fails = rng_below(r, 256);
     /* In few descriptions, and then early as often as late. */
-    if (fails >= 192) purse_fail(&p, 1 + (fails < 224 ? fails - 192 : rng_below(r, 256)));
+    if (fails >= 192) limited_heap_fail(&p, 1 + (fails < 224 ? fails - 192 : rng_below(r, 256)));
     const size_t spare = r->left / 4;
     rng first = *r;
     first.left -= spare;
     mskp_graph *graph = calls_describe(&first, &p);
     if (graph) {
         *r = rng_steered(first.state, first.left + spare, first.bytes);
-        purse_fail(&p, 0);
+        limited_heap_fail(&p, 0);
         require_consistent(graph);
         calls_finished(r, &p, graph);
         mskp_graph_destroy(graph);

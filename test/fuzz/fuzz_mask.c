@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char text[ROOM];
     size_t length;
     mskp_error err = {.status = MSKP_OK, .text = ""};
-    if (!graph) graph = little_make(LITTLE_PLAIN, NULL);
+    if (!graph) graph = small_network_make(SMALL_PLAIN, NULL);
     FUZZ_REQUIRE(graph, "no memory");
     const size_t units = mskp_graph_counts(graph).units;
     FUZZ_REQUIRE(units && units < MOST_UNITS, "units");

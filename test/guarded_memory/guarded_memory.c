@@ -258,7 +258,7 @@ static void heap_release(void *context, void *memory)
     real_free(b);
 }
 
-mskp_services heap_host(heap *h)
+mskp_services heap_services(heap *h)
 {
     return (mskp_services){.context = h, .allocate = heap_allocate, .release = heap_release};
 }

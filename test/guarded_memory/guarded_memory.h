@@ -61,6 +61,6 @@ typedef struct heap {
     bool fired;      /* one has failed */
     const char *bad; /* what the library did wrong, or NULL */
 } heap;
-mskp_services heap_host(heap *h);
+mskp_services heap_services(heap *h);
 
 #endif

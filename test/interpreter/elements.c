@@ -1,4 +1,4 @@
-/* Units as sets of elements; floating-point modes; a host with threads. */
+/* Units as sets of elements; floating-point modes; a caller with threads. */
 #include "elements.h"
 
 #include <pthread.h>
@@ -102,4 +102,4 @@ static void backwards(void *context, size_t n, void (*work)(void *work_context, 
         if (started[k]) (void)pthread_join(strands[k].thread, NULL);
 }
 
-const mskp_services backwards_host = {.parallel_for = backwards};
+const mskp_services backwards_services = {.parallel_for = backwards};

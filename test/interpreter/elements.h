@@ -26,6 +26,6 @@ set exact_set(trial *t, const net *n);
 void float_mode(int mode);
 
 /* A loop over threads that runs backwards. */
-extern const mskp_services backwards_host;
+extern const mskp_services backwards_services;
 
 #endif

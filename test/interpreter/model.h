@@ -1,6 +1,6 @@
 /*
  * A slow, obvious model of what the header says about units: channels are numbers, joins are
- * relabelings, and everything is counted anew each time. It is told what the library is told, in
+ * relabelings, and everything is counted anew each time. It receives the same description as the library, in
  * primitives alone, and knows nothing of how the library works.
  *
  * Values and parameters have the library's numbers: from 1, in order of declaration.
@@ -44,7 +44,7 @@ typedef struct model_work {
     uint64_t per_element;
 } model_work;
 
-/* What is deliberately told wrong, to see that a test notices. */
+/* What the model gets wrong on purpose, so that a test can show that it notices. */
 typedef enum model_fault_kind {
     MODEL_NO_FAULT,
     MODEL_NO_TIES,  /* channels that must leave together are not tied */
@@ -60,7 +60,7 @@ typedef struct model_fault {
 
 typedef struct model {
     arena *mem;
-    int row; /* the operator that is being told */
+    int row; /* the operator that is being described */
     model_fault fault;
     size_t faults; /* how often it made a difference */
     size_t values, params, events, works, channels;

@@ -214,14 +214,14 @@ size_t net_add(net *n, const net_node *node)
 
 /* ---- Describe ---- */
 
-typedef struct teller {
+typedef struct describer {
     const net *net;
     mskp_graph *graph; /* or NULL */
     model *model;      /* or NULL */
     size_t *value;     /* by node */
-} teller;
+} describer;
 
-static mskp_value value_of(const teller *t, size_t node)
+static mskp_value value_of(const describer *t, size_t node)
 {
     return (mskp_value){(uint32_t)t->value[node]};
 }
@@ -232,7 +232,7 @@ static mskp_param param_of(size_t param)
 }
 
 /* Both number values in the same order. */
-static size_t agreed(const teller *t, mskp_value v, size_t m)
+static size_t agreed(const describer *t, mskp_value v, size_t m)
 {
     mskp_error err = {0};
     if (t->graph && !v.id) (void)mskp_graph_finish(t->graph, &err);
@@ -243,8 +243,8 @@ static size_t agreed(const teller *t, mskp_value v, size_t m)
 }
 
 /* The same primitive, said to both. */
-static size_t tell_fresh(teller *t, const char *name, size_t channels, uint32_t nspatial,
-                         const size_t *spatial)
+static size_t describe_fresh(describer *t, const char *name, size_t channels, uint32_t nspatial,
+                             const size_t *spatial)
 {
     mskp_value v = {0};
     size_t m = 0;
@@ -253,7 +253,7 @@ static size_t tell_fresh(teller *t, const char *name, size_t channels, uint32_t 
     return agreed(t, v, m);
 }
 
-static size_t tell_slice(teller *t, size_t from, size_t first, size_t count)
+static size_t describe_slice(describer *t, size_t from, size_t first, size_t count)
 {
     arena mem = {0};
     size_t *positions = arena_get(&mem, count, sizeof *positions);
@@ -266,7 +266,8 @@ static size_t tell_slice(teller *t, size_t from, size_t first, size_t count)
     return agreed(t, v, m);
 }
 
-static size_t tell_pick(teller *t, const char *name, size_t from, size_t n, const size_t *positions)
+static size_t describe_pick(describer *t, const char *name, size_t from, size_t n,
+                            const size_t *positions)
 {
     mskp_value v = {0};
     size_t m = 0;
@@ -275,13 +276,13 @@ static size_t tell_pick(teller *t, const char *name, size_t from, size_t n, cons
     return agreed(t, v, m);
 }
 
-static void tell_tie(teller *t, size_t a, size_t b)
+static void describe_tie(describer *t, size_t a, size_t b)
 {
     if (t->graph) (void)mskp_tie(t->graph, (mskp_value){(uint32_t)a}, (mskp_value){(uint32_t)b});
     if (t->model) model_tie(t->model, a, b, 0);
 }
 
-static void tell_bind(teller *t, size_t param, uint32_t axis, uint32_t roles, size_t value)
+static void describe_bind(describer *t, size_t param, uint32_t axis, uint32_t roles, size_t value)
 {
     if (!param) return;
     if (t->graph)
@@ -289,48 +290,48 @@ static void tell_bind(teller *t, size_t param, uint32_t axis, uint32_t roles, si
     if (t->model) model_bind(t->model, param, axis, roles, value, 0);
 }
 
-static void tell_macs(teller *t, size_t value, size_t param, uint64_t per_element)
+static void describe_macs(describer *t, size_t value, size_t param, uint64_t per_element)
 {
     if (t->graph)
         (void)mskp_add_macs(t->graph, (mskp_value){(uint32_t)value}, param_of(param), per_element);
     if (t->model) model_macs(t->model, value, param, per_element);
 }
 
-/* What a host would write for operators that the library does not have. */
-static void tell_own(teller *t, const net_node *d, const char *name)
+/* What a caller would write for operators that the library does not have. */
+static void describe_own(describer *t, const net_node *d, const char *name)
 {
     size_t in = t->value[d->in[0]], ci = t->net->node[d->in[0]].channels, co = d->channels, out;
     arena mem = {0};
     size_t *positions = arena_get(&mem, ci + co, sizeof *positions);
     if (d->op == NET_SCALE) {
-        tell_bind(t, d->weight, 0, MSKP_ROLE_SCALE, in);
+        describe_bind(t, d->weight, 0, MSKP_ROLE_SCALE, in);
         out = in;
     } else {
-        out = tell_fresh(t, name, co, d->nspatial, d->spatial);
+        out = describe_fresh(t, name, co, d->nspatial, d->spatial);
     }
     if (d->op == NET_GROUPED) {
         size_t i0 = 0, o0 = 0;
         for (size_t g = 0; g < d->groups; g++) {
-            size_t ig = tell_slice(t, in, g * (ci / d->groups), ci / d->groups);
-            size_t og = tell_slice(t, out, g * (co / d->groups), co / d->groups);
+            size_t ig = describe_slice(t, in, g * (ci / d->groups), ci / d->groups);
+            size_t og = describe_slice(t, out, g * (co / d->groups), co / d->groups);
             if (g == 0)
                 i0 = ig, o0 = og;
             else
-                tell_tie(t, i0, ig), tell_tie(t, o0, og);
+                describe_tie(t, i0, ig), describe_tie(t, o0, og);
         }
-        tell_bind(t, d->weight, 0, MSKP_ROLE_FILTER, out);
-        tell_bind(t, d->weight, 1, MSKP_ROLE_CONSUMER, i0);
+        describe_bind(t, d->weight, 0, MSKP_ROLE_FILTER, out);
+        describe_bind(t, d->weight, 1, MSKP_ROLE_CONSUMER, i0);
     } else if (d->op == NET_DEPTHWISE) {
         for (size_t j = 0; j < co; j++) positions[j] = j / (co / ci);
-        tell_tie(t, out, tell_pick(t, NULL, in, co, positions));
-        tell_bind(t, d->weight, 0, MSKP_ROLE_FILTER, out);
+        describe_tie(t, out, describe_pick(t, NULL, in, co, positions));
+        describe_bind(t, d->weight, 0, MSKP_ROLE_FILTER, out);
     } else if (d->op == NET_SHUFFLE) {
         for (size_t j = 0; j < ci; j++) positions[j] = j / 4;
-        tell_tie(t, in, tell_pick(t, NULL, out, ci, positions));
+        describe_tie(t, in, describe_pick(t, NULL, out, ci, positions));
     }
     if (d->op == NET_GROUPED || d->op == NET_DEPTHWISE) {
-        tell_bind(t, d->bias, 0, MSKP_ROLE_SHIFT, out);
-        tell_macs(t, out, d->weight, net_positions(d));
+        describe_bind(t, d->bias, 0, MSKP_ROLE_SHIFT, out);
+        describe_macs(t, out, d->weight, net_positions(d));
     }
     t->value[d - t->net->node] = out;
     arena_free(&mem);
@@ -348,7 +349,7 @@ size_t net_recurrent_param(const net_node *d, size_t k, int part)
 }
 
 /* The library's operators, by their own calls. */
-static mskp_value tell_graph(const teller *t, const net_node *d, const char *name)
+static mskp_value describe_graph(const describer *t, const net_node *d, const char *name)
 {
     mskp_graph *g = t->graph;
     mskp_value in = d->inputs ? value_of(t, d->in[0]) : (mskp_value){0}, list[NET_MAX_IN];
@@ -488,7 +489,7 @@ static void tie_pick(model *m, size_t value, size_t n, const size_t *to, size_t 
         if (to[i] != i) model_join(m, value, i, value, to[i], by);
 }
 
-static size_t conv_model(const teller *t, const net_node *d, size_t in)
+static size_t conv_model(const describer *t, const net_node *d, size_t in)
 {
     model *m = t->model;
     const bool transposed = d->op == NET_TCONV;
@@ -518,7 +519,7 @@ static size_t conv_model(const teller *t, const net_node *d, size_t in)
     return v;
 }
 
-static void norm_model(const teller *t, const net_node *d, size_t in, size_t v)
+static void norm_model(const describer *t, const net_node *d, size_t in, size_t v)
 {
     static const uint32_t role[4] = {MSKP_ROLE_SCALE, MSKP_ROLE_SHIFT, MSKP_ROLE_MEAN,
                                      MSKP_ROLE_VARIANCE};
@@ -538,7 +539,7 @@ static void norm_model(const teller *t, const net_node *d, size_t in, size_t v)
     }
 }
 
-static size_t attention_model(const teller *t, const net_node *d, const size_t *list)
+static size_t attention_model(const describer *t, const net_node *d, const size_t *list)
 {
     model *m = t->model;
     const size_t kv = d->kv_heads, g = d->heads / kv, dk = d->dim, dv = d->value_dim;
@@ -578,7 +579,7 @@ static size_t attention_model(const teller *t, const net_node *d, const size_t *
     return v;
 }
 
-static size_t recurrent_model(const teller *t, const net_node *d, size_t in)
+static size_t recurrent_model(const describer *t, const net_node *d, size_t in)
 {
     static const size_t gates[] = {4, 3, 1};
     model *m = t->model;
@@ -609,7 +610,7 @@ static size_t recurrent_model(const teller *t, const net_node *d, size_t in)
 }
 
 /* The same operators in primitives, from the header's words. */
-static size_t tell_model(const teller *t, const net_node *d)
+static size_t describe_model(const describer *t, const net_node *d)
 {
     model *m = t->model;
     size_t in = d->inputs ? t->value[d->in[0]] : 0, list[NET_MAX_IN], v = 0, wide = 0;
@@ -735,7 +736,7 @@ static size_t tell_model(const teller *t, const net_node *d)
 void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
 {
     arena mem = {0};
-    teller t = {.net = n, .graph = graph, .model = m};
+    describer t = {.net = n, .graph = graph, .model = m};
     char name[32];
     t.value = value ? value : arena_get(&mem, n->nodes + 1, sizeof *t.value);
     for (size_t p = 1; p <= n->params; p++) {
@@ -748,15 +749,15 @@ void net_describe(const net *n, mskp_graph *graph, model *m, size_t *value)
         (void)snprintf(name, sizeof name, "node%zu", k);
         if (m) m->row = (int)d->op;
         if (d->op >= NET_GROUPED) {
-            tell_own(&t, d, d->named ? name : NULL);
+            describe_own(&t, d, d->named ? name : NULL);
         } else {
             const mskp_value v =
-                graph ? tell_graph(&t, d, d->named ? name : NULL) : (mskp_value){0};
-            t.value[k] = agreed(&t, v, m ? tell_model(&t, d) : 0);
+                graph ? describe_graph(&t, d, d->named ? name : NULL) : (mskp_value){0};
+            t.value[k] = agreed(&t, v, m ? describe_model(&t, d) : 0);
         }
         if (m) model_rotate(m, t.value[k]);
         if (m) m->row = NET_HOST;
-        if (d->tie) tell_tie(&t, t.value[k], t.value[d->tie]);
+        if (d->tie) describe_tie(&t, t.value[k], t.value[d->tie]);
         if (d->pin && graph) (void)mskp_pin(graph, value_of(&t, k));
         if (d->pin && m) model_pin(m, t.value[k], t.value[k]);
     }

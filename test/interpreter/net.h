@@ -1,7 +1,7 @@
 /*
  * Small networks as recipes: a list of operators with their attributes, and parameters in double.
- * From one recipe mskp is told (net_describe), the model is told, outputs are computed
- * (net_eval), and after surgery the smaller recipe is written as a host would (net_cut).
+ * One recipe describes a network to mskp (net_describe) and to the model; outputs are computed
+ * (net_eval), and after surgery the smaller recipe is written as a caller would (net_cut).
  */
 #ifndef INTERPRETER_NET_H
 #define INTERPRETER_NET_H
@@ -41,13 +41,13 @@ typedef enum net_op {
     NET_STACK, /* one after the other on spatial axis `axis` */
     NET_ATTENTION,
     NET_RECURRENT,
-    /* a host's own, made of primitives */
+    /* a custom, made of primitives */
     NET_GROUPED,   /* grouped convolution: position p of every group is tied */
     NET_DEPTHWISE, /* one or more filters for each channel */
     NET_SHUFFLE,   /* four channels become one of twice the size (pixel shuffle) */
     NET_SCALE,     /* a parameter times each channel */
     NET_OPS,
-    /* rows of the table that are no nodes: what the host ties and pins itself, and outputs */
+    /* rows of the table that are no nodes: what the caller ties and pins itself, and outputs */
     NET_HOST,
     NET_OUTPUT
 } net_op;
@@ -89,7 +89,7 @@ typedef struct net_node {
     /* what only constants need to know */
     net_padding padding; /* of NET_CONV */
     bool count_padding;  /* of average pooling */
-    bool said;           /* told: what a pool keeps, what an own function is */
+    bool said;           /* described: what a pool keeps, what an own function is */
     bool outside_root;
     double epsilon;   /* of batch norms; 0: 1e-5 */
     double parameter; /* of functions: 0: slope 0.1, alpha 1 */

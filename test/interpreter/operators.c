@@ -199,7 +199,7 @@ static mskp_value recur(described *d, const cJSON *node, size_t in, mskp_recurre
 }
 
 /* Operators with several results: true if it was one. */
-static bool tell_parts(described *d, const cJSON *node, size_t in, const size_t *out, size_t n)
+static bool describe_parts(described *d, const cJSON *node, size_t in, const size_t *out, size_t n)
 {
     const char *op = dump_get(node, "op")->valuestring;
     if (strcmp(op, "split") == 0) {
@@ -216,7 +216,8 @@ static bool tell_parts(described *d, const cJSON *node, size_t in, const size_t 
     return true;
 }
 
-static mskp_value tell(described *d, const cJSON *node, const size_t *in, size_t n, size_t out)
+static mskp_value describe_node(described *d, const cJSON *node, const size_t *in, size_t n,
+                                size_t out)
 {
     static const char *const combine[] = {"add", "sub", "mul", "max"};
     const char *op = dump_get(node, "op")->valuestring;
@@ -304,8 +305,8 @@ void dump_describe(described *d, const cJSON *dump)
     {
         size_t ni, no, *in = dump_numbers(&d->mem, dump_get(item, "i"), &ni);
         size_t *out = dump_numbers(&d->mem, dump_get(item, "o"), &no);
-        if (ni && tell_parts(d, item, in[0], out, no)) continue;
-        d->values[out[0]] = tell(d, item, in, ni, out[0]);
+        if (ni && describe_parts(d, item, in[0], out, no)) continue;
+        d->values[out[0]] = describe_node(d, item, in, ni, out[0]);
     }
     size_t n, *out = dump_numbers(&d->mem, dump_get(d->dump, "outputs"), &n);
     for (size_t k = 0; k < n; k++) mskp_output(d->graph, d->values[out[k]]);

@@ -83,8 +83,8 @@ static void begin(comparison *c, const cJSON *dump, bool probes)
     c->values = arena_get(&c->d.mem, n.params + 1, sizeof *c->values);
 }
 
-/* Fresh numbers each time: what is handed on is written to them. */
-static mskp_constants *hand_on(comparison *c, mskp_constants_way way)
+/* Fresh numbers each time, because constants are written to them. */
+static mskp_constants *move_constants(comparison *c, mskp_constants_way way)
 {
     mskp_error err = {0};
     mskp_constants *constants = NULL;
@@ -146,13 +146,13 @@ static void compare_value(comparison *c, const mskp_constants *constants, size_t
 static void compare_channels(comparison *c, const cJSON *dump)
 {
     begin(c, dump, true);
-    mskp_constants *constants = hand_on(c, MSKP_CONSTANTS_FOLD);
+    mskp_constants *constants = move_constants(c, MSKP_CONSTANTS_FOLD);
     for (size_t v = 0; v < c->d.nvalues; v++) compare_value(c, constants, v);
     mskp_constants_destroy(constants);
     dump_end(&c->d);
 }
 
-/* ---- Who hears them, and what is exact ---- */
+/* ---- The consumers, and what is exact ---- */
 
 /* The oracle's operator: values within one come before its own. */
 static size_t node_of(const comparison *c, mskp_value consumer)
@@ -169,36 +169,38 @@ static size_t node_of(const comparison *c, mskp_value consumer)
     return 0;
 }
 
-static bool same_weight(const comparison *c, const cJSON *heard, mskp_param weight)
+static bool same_weight(const comparison *c, const cJSON *consumer, mskp_param weight)
 {
     const char *name = NULL;
-    const cJSON *there = dump_get(heard, "weight");
+    const cJSON *there = dump_get(consumer, "weight");
     if (!weight.id) return cJSON_IsNull(there);
     (void)param_info(c->d.graph, weight, &name, NULL);
     return cJSON_IsString(there) && strcmp(there->valuestring, name) == 0;
 }
 
-static const cJSON *heard_by(const comparison *c, const mskp_constants_report *r)
+static const cJSON *consumer_of(const comparison *c, const mskp_constants_report *r)
 {
     const size_t node = node_of(c, r->consumer);
-    const cJSON *heard;
+    const cJSON *consumer;
     cJSON_ArrayForEach(
-        heard, dump_get(c->d.dump, "heard")) if (dump_number(dump_get(heard, "node")) == node &&
-                                                 same_weight(c, heard, r->weight)) return heard;
-    REQUIRE(false, "node %zu hears nothing there, and %zu constants and %zu live channels here",
+        consumer,
+        dump_get(c->d.dump, "heard")) if (dump_number(dump_get(consumer, "node")) == node &&
+                                          same_weight(c, consumer, r->weight)) return consumer;
+    REQUIRE(false,
+            "node %zu is no consumer there, and reads %zu constants and %zu live channels here",
             node, r->folded + r->merged + r->dropped, r->live);
     return NULL;
 }
 
 static void compare_report(comparison *c, const mskp_constants_report *r, const char *way)
 {
-    const cJSON *heard = heard_by(c, r), *loud = dump_get(heard, "loud");
+    const cJSON *consumer = consumer_of(c, r), *loud = dump_get(consumer, "loud");
     const size_t node = node_of(c, r->consumer), constant = r->folded + r->merged + r->dropped;
-    REQUIRE(constant == dump_number(dump_get(heard, "constant")) &&
-                r->live == dump_number(dump_get(heard, "live")),
+    REQUIRE(constant == dump_number(dump_get(consumer, "constant")) &&
+                r->live == dump_number(dump_get(consumer, "live")),
             "node %zu, %s: %zu constants, %zu live, %.0f and %.0f there", node, way, constant,
-            r->live, cJSON_GetNumberValue(dump_get(heard, "constant")),
-            cJSON_GetNumberValue(dump_get(heard, "live")));
+            r->live, cJSON_GetNumberValue(dump_get(consumer, "constant")),
+            cJSON_GetNumberValue(dump_get(consumer, "live")));
     c->tally->reports++;
     c->tally->exact += r->exact;
     if (r->exact)
@@ -207,12 +209,12 @@ static void compare_report(comparison *c, const mskp_constants_report *r, const 
         REQUIRE(r->bound > 0 && r->bound <= cJSON_GetNumberValue(loud) * (1 + 1e-9),
                 "node %zu, %s: a bound of %g, all constants make %g", node, way, r->bound,
                 cJSON_GetNumberValue(loud));
-    if (!cJSON_HasObjectItem(heard, way)) {
+    if (!cJSON_HasObjectItem(consumer, way)) {
         REQUIRE(!r->exact || !constant, "node %zu: %s is exact", node, way);
         return;
     }
-    REQUIRE(!r->exact == !cJSON_IsTrue(dump_get(heard, way)), "node %zu, %s: exact %u (%s)", node,
-            way, r->exact, r->why ? r->why : "no reason");
+    REQUIRE(!r->exact == !cJSON_IsTrue(dump_get(consumer, way)), "node %zu, %s: exact %u (%s)",
+            node, way, r->exact, r->why ? r->why : "no reason");
 }
 
 static void compare_reports(comparison *c, const mskp_constants *constants, const char *way)
@@ -221,8 +223,7 @@ static void compare_reports(comparison *c, const mskp_constants *constants, cons
     const size_t n = mskp_constants_consumers(constants);
     bool all = true;
     REQUIRE(n == (size_t)cJSON_GetArraySize(dump_get(c->d.dump, "heard")),
-            "%zu consumers hear something, %d there", n,
-            cJSON_GetArraySize(dump_get(c->d.dump, "heard")));
+            "%zu consumers here, %d there", n, cJSON_GetArraySize(dump_get(c->d.dump, "heard")));
     for (size_t k = 0; k < n; k++) {
         REQUIRE_OK(mskp_constants_consumer(constants, k, &r, NULL));
         compare_report(c, &r, way);
@@ -258,7 +259,7 @@ static void compare_ways(comparison *c, const cJSON *dump)
                 {MSKP_CONSTANTS_DROP, "drop"}};
     begin(c, dump, false);
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
-        mskp_constants *constants = hand_on(c, ways[k].way);
+        mskp_constants *constants = move_constants(c, ways[k].way);
         compare_reports(c, constants, ways[k].name);
         if (ways[k].way == MSKP_CONSTANTS_FOLD) compare_written(c);
         mskp_constants_destroy(constants);

@@ -5,14 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void trial_draw(trial *t, rng *nets, const net_options *options, const mskp_services *host)
+static void trial_draw(trial *t, rng *nets, const net_options *options,
+                       const mskp_services *services)
 {
     mskp_error err = {0};
     *t = (trial){0};
     t->net = net_drawn(&t->mem, nets, options);
     t->model = model_make(&t->mem);
     t->value = arena_get(&t->mem, t->net->nodes + 1, sizeof *t->value);
-    t->graph = mskp_graph_create(host);
+    t->graph = mskp_graph_create(services);
     REQUIRE(t->graph, "no graph");
     net_describe(t->net, t->graph, &t->model, t->value);
     mskp_status status = mskp_graph_finish(t->graph, &err);
@@ -21,17 +22,17 @@ static void trial_draw(trial *t, rng *nets, const net_options *options, const ms
     REQUIRE(t->units == t->model.units, "%zu units, the model has %zu", t->units, t->model.units);
 }
 
-void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_services *host)
+void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_services *services)
 {
     rng nets = rng_make(seed);
     trial_seed = seed;
-    trial_draw(t, &nets, options, host);
+    trial_draw(t, &nets, options, services);
     t->r = rng_make(seed ^ 0x5EEDu);
 }
 
-void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *host)
+void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *services)
 {
-    trial_draw(t, &r, options, host);
+    trial_draw(t, &r, options, services);
     t->r = r;
 }
 

@@ -1,5 +1,5 @@
 /*
- * One trial of a test: a random network told to the library and to the model, sets of tensors, and
+ * One trial of a test: a random network that is described to the library and to the model, sets of tensors, and
  * requirements that print the seed when they fail.
  */
 #ifndef INTERPRETER_TRIAL_H
@@ -34,10 +34,11 @@ typedef struct trial {
     size_t units;
 } trial;
 
-/* options may be NULL; host may be NULL. Sets trial_seed. */
-void trial_begin(trial *t, uint64_t seed, const net_options *options, const mskp_services *host);
+/* options may be NULL; caller may be NULL. Sets trial_seed. */
+void trial_begin(trial *t, uint64_t seed, const net_options *options,
+                 const mskp_services *services);
 /* All choices are r's, one after the other. */
-void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *host);
+void trial_steered(trial *t, rng r, const net_options *options, const mskp_services *services);
 void trial_end(trial *t);
 
 /* ---- Sets of tensors ---- */

@@ -1,5 +1,5 @@
 /*
- * The host's allocator made to fail: each allocation in turn, once and for good, of every call.
+ * The caller's allocator made to fail: each allocation in turn, once and for good, of every call.
  *
  * A call that runs out of memory says so, has changed nothing, has released what it took, and does
  * the same as ever when it is called again.
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Is malloc used behind the host's back? Counted where this program's own malloc can be. ----
+/* ---- Is malloc used behind the caller's back? Counted where this program's own malloc can be. ----
  */
 
 #if defined __has_feature
@@ -176,7 +176,7 @@ static void describe(const describer *d)
     mskp_param last = param(d, "last.weight", 2, 10, 4 * (WIDTH + 3));
     mskp_value out = MADE(mskp_linear(g, "last", flat, last, param(d, "last.bias", 1, 10, 0)));
     WENT(mskp_output(g, out));
-    /* An operator of the host's own. */
+    /* An operator of the caller's own. */
     mskp_param own = param(d, "own.weight", 2, 6, WIDTH), table = param(d, "table", 2, 6, 5);
     mskp_value x = MADE(mskp_fresh(g, "own", 6, 0, NULL)),
                y = MADE(mskp_fresh(g, NULL, 6, 0, NULL));
@@ -217,9 +217,9 @@ static void must_be_sound(const heap *h, size_t live)
 static uint64_t reference(void)
 {
     heap h = {0};
-    mskp_services host = heap_host(&h);
+    mskp_services services = heap_services(&h);
     mskp_error err = {.text = ""};
-    describer d = {mskp_graph_create(&host), &h};
+    describer d = {mskp_graph_create(&services), &h};
     must(d.graph != NULL, "no graph");
     describe_many(&d);
     must(mskp_graph_finish(d.graph, &err) == MSKP_OK, "%s", err.text);
@@ -245,8 +245,8 @@ START_TEST(describing)
         bool fired = true;
         for (size_t n = 1; fired; n++) {
             heap h = {.fail_at = n, .for_good = for_good};
-            mskp_services host = heap_host(&h);
-            describer d = {mskp_graph_create(&host), &h};
+            mskp_services services = heap_services(&h);
+            describer d = {mskp_graph_create(&services), &h};
             must((d.graph == NULL) == h.fired, "create, allocation %zu", n);
             fired = h.fired;
             if (d.graph == NULL) {
@@ -254,7 +254,7 @@ START_TEST(describing)
                 in_create++;
                 continue;
             }
-            memset(&host, 0xee, sizeof host); /* it was copied */
+            memset(&services, 0xee, sizeof services); /* it was copied */
             describe_many(&d);
             mskp_error err = {.status = MSKP_OK, .text = ""};
             fired = h.fired;
@@ -300,9 +300,9 @@ END_TEST
 START_TEST(no_channels_and_no_memory)
 {
     heap h = {0};
-    mskp_services host = heap_host(&h);
+    mskp_services services = heap_services(&h);
     mskp_error err = {.text = ""};
-    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_graph *graph = mskp_graph_create(&services);
     h.fail_at = h.calls + 1;
     must(mskp_fresh(graph, "none", 0, 0, NULL).id == 0 && h.fired, "0 channels");
     must_be_out_of_memory(mskp_graph_finish(graph, &err), &err, &h);
@@ -468,9 +468,9 @@ static bool operate(recipe *r, int which)
 
 static recipe begin(heap *h, size_t filling, int which)
 {
-    const mskp_services host = heap_host(h);
+    const mskp_services services = heap_services(h);
     const size_t two[2] = {2, 2};
-    recipe r = {.graph = mskp_graph_create(&host), .name = "a"};
+    recipe r = {.graph = mskp_graph_create(&services), .name = "a"};
     r.x = mskp_input(r.graph, "x", 4, 2, two);
     r.y = mskp_fresh(r.graph, "y", 4, 2, two);
     r.flat = mskp_fresh(r.graph, "flat", 4, 0, NULL);
@@ -538,7 +538,7 @@ enum { MOST_UNITS = 256, MOST_PARAMS = 32, POOL_BYTES = 1 << 20 };
 /* All that a call may write lies in `out`, and is compared as a whole. */
 typedef struct stage {
     heap heap;
-    mskp_services host;
+    mskp_services services;
     mskp_graph *graph;
     mskp_plan *plan;
     mskp_graph *small;
@@ -548,9 +548,13 @@ typedef struct stage {
     const unsigned char *content; /* what out.pool starts with */
     char mask[1 << 14];           /* keep as text */
     size_t mask_length;
+    double budget;             /* of MACs */
+    mskp_constants *constants; /* of the values in `content` and of keep */
+    mskp_plan *constants_plan; /* of `constants` */
     struct {
         double scores[MOST_UNITS], value;
-        uint8_t keep[MOST_UNITS];
+        uint8_t keep[MOST_UNITS], carriers[MOST_UNITS], kept[MOST_UNITS];
+        mskp_constants *constants;
         mskp_selection selection;
         mskp_cost total, per_value[64];
         mskp_coupling info;
@@ -588,6 +592,10 @@ static void fill_stage(stage *s)
     make_set(s, s->out.values, s->graph, 1);
     make_set(s, s->out.gradients, s->graph, 2);
     make_set(s, s->out.to, s->small, 1);
+    mskp_plan_destroy(s->constants_plan); /* a plan whose constants were not applied yet */
+    s->constants_plan = NULL;
+    if (!s->constants) return;
+    must(mskp_constants_plan(s->constants, &s->constants_plan, NULL, NULL) == MSKP_OK, "no plan");
 }
 
 typedef mskp_status call(stage *s, mskp_error *err);
@@ -738,7 +746,7 @@ static mskp_status call_take(stage *s, mskp_error *err)
     float *pool = (float *)(void *)s->out.pool;
     const mskp_tensor from = {.data = pool, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
     const mskp_tensor to = {.data = pool + 1, .ndim = 2, .shape = {4, 500}, .stride = {2, 8}};
-    return mskp_gather(&s->host, &from, 0, 4, index, &to, err);
+    return mskp_gather(&s->services, &from, 0, 4, index, &to, err);
 }
 
 static mskp_status call_gradient(stage *s, mskp_error *err)
@@ -799,102 +807,160 @@ static mskp_status call_value(stage *s, mskp_error *err)
                               &s->out.value, err);
 }
 
-static mskp_status call_constants(stage *s, mskp_error *err)
+static mskp_tensors values_of(stage *s)
 {
-    mskp_constants *c = NULL;
-    mskp_constants_report total = {.bound = 0};
-    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
-    const mskp_status status = create_constants(s->graph, s->units, s->keep, &desc, s->params,
-                                                s->out.values, s->out.keep, &c, err);
-    if (status) return status;
-    must(mskp_constants_total(c, &total, err) == MSKP_OK, "%s", err->text);
-    must(total.folded && total.merged && total.live && total.carriers,
-         "%zu folded, %zu merged, %zu live", total.folded, total.merged, total.live);
-    s->out.value = (double)(total.folded + 1000 * total.merged + 1000000 * total.live);
-    mskp_constants_destroy(c);
-    return MSKP_OK;
+    return set_by_id(s->params, s->out.values);
 }
 
+static mskp_status call_constants(stage *s, mskp_error *err)
+{
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+    return mskp_constants_create(s->graph, mask_of(s->units, s->keep), &desc, values_of(s),
+                                 &s->out.constants, err);
+}
+
+/* Carriers break this budget, so that the constants of several numbers of blocks are worked out. */
+static mskp_status call_constants_select(stage *s, mskp_error *err)
+{
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+    const mskp_rule rule = {.max_macs = s->budget};
+    return mskp_constants_select(s->graph, scores_of(s->units, s->scores), &rule, &desc,
+                                 values_of(s), &s->out.constants, err);
+}
+
+/* Carriers break multiples of four, so that the constants of one number are worked out again. */
+static mskp_status call_constants_select_rounded(stage *s, mskp_error *err)
+{
+    const mskp_constants_desc desc = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+    const mskp_rule rule = {.use_threshold = 1, .threshold = 0.3, .round_to = 4};
+    return mskp_constants_select(s->graph, scores_of(s->units, s->scores), &rule, &desc,
+                                 values_of(s), &s->out.constants, err);
+}
+
+static mskp_status call_constants_masks(stage *s, mskp_error *err)
+{
+    return mskp_constants_masks(s->constants, mask_of(s->units, s->out.keep),
+                                mask_of(s->units, s->out.carriers), mask_of(s->units, s->out.kept),
+                                err);
+}
+
+static mskp_status call_constants_plan(stage *s, mskp_error *err)
+{
+    return mskp_constants_plan(s->constants, &s->out.plan, &s->out.small, err);
+}
+
+/* The plan is made beforehand, so that every allocation that fails is one of mskp_constants_apply.
+ * A refused call must not make the plan ready for the cut. */
 static mskp_status call_constants_apply(stage *s, mskp_error *err)
 {
-    mskp_constants *c = NULL;
-    uint8_t kept[MOST_UNITS];
-    mskp_status status = create_constants(s->graph, s->units, s->keep, NULL, s->params,
-                                          s->out.gradients, kept, &c, err);
-    if (!status) status = apply_constants(c, s->params, s->out.gradients, err);
-    mskp_constants_destroy(c);
+    const mskp_move move = {values_of(s), MSKP_INIT};
+    mskp_error early = {0};
+    mskp_status status = mskp_constants_apply(s->constants, s->constants_plan, values_of(s), err);
+    if (!status) return MSKP_OK;
+    s->heap.fail_at = 0;
+    must(mskp_plan_cut(s->constants_plan, 1, &move, &early) == MSKP_ERROR_BAD_STATE,
+         "a plan whose constants were not applied: %s", early.text);
     return status;
 }
 
 static const struct {
     const char *name;
     call *run;
-    bool allocates_nothing, makes_plan;
+    bool allocates_nothing;
+    enum { MAKES_NOTHING, MAKES_PLAN, MAKES_CONSTANTS } makes;
 } calls[] = {
-    {"mskp_score", call_score, false, false},
-    {"mskp_score joint", call_score_joint, false, false},
-    {"mskp_score vote", call_score_vote, false, false},
-    {"mskp_score_channels", call_score_channels, false, false},
-    {"mskp_measure", call_measure, false, false},
-    {"mskp_select", call_select, false, false},
-    {"mskp_select budget", call_select_budget, false, false},
-    {"mskp_value_coupling", call_info, false, false},
-    {"mskp_mask_write", call_mask_write, true, false},
-    {"mskp_mask_read", call_mask_read, false, false},
-    {"mskp_mask_compose", call_mask_compose, true, false},
-    {"mskp_report_json", call_report, false, false},
-    {"mskp_plan_create", call_plan, false, true},
-    {"mskp_plan_create with small", call_plan_small, false, true},
-    {"mskp_plan_views", call_views, false, false},
-    {"mskp_plan_cut in place", call_cut_in_place, false, false},
-    {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, false},
-    {"mskp_plan_cut interleaved", call_cut_interleaved, false, false},
-    {"mskp_plan_restore", call_restore, false, false},
-    {"mskp_gather", call_take, false, false},
-    {"mskp_penalty_gradient", call_gradient, true, false},
-    {"mskp_penalty_prox", call_shrink, true, false},
-    {"mskp_penalty_deadline", call_deadline, true, false},
-    {"mskp_penalty_zero", call_zero, true, false},
-    {"mskp_penalty_value", call_value, true, false},
-    {"mskp_param_view", call_param_view, true, false},
-    {"mskp_constants_create", call_constants, false, false},
-    {"mskp_constants_apply", call_constants_apply, false, false},
+    {"mskp_score", call_score, false, MAKES_NOTHING},
+    {"mskp_score joint", call_score_joint, false, MAKES_NOTHING},
+    {"mskp_score vote", call_score_vote, false, MAKES_NOTHING},
+    {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
+    {"mskp_measure", call_measure, false, MAKES_NOTHING},
+    {"mskp_select", call_select, false, MAKES_NOTHING},
+    {"mskp_select budget", call_select_budget, false, MAKES_NOTHING},
+    {"mskp_value_coupling", call_info, false, MAKES_NOTHING},
+    {"mskp_mask_write", call_mask_write, true, MAKES_NOTHING},
+    {"mskp_mask_read", call_mask_read, false, MAKES_NOTHING},
+    {"mskp_mask_compose", call_mask_compose, true, MAKES_NOTHING},
+    {"mskp_report_json", call_report, false, MAKES_NOTHING},
+    {"mskp_plan_create", call_plan, false, MAKES_PLAN},
+    {"mskp_plan_create with small", call_plan_small, false, MAKES_PLAN},
+    {"mskp_plan_views", call_views, false, MAKES_NOTHING},
+    {"mskp_plan_cut in place", call_cut_in_place, false, MAKES_NOTHING},
+    {"mskp_plan_cut elsewhere", call_cut_elsewhere, false, MAKES_NOTHING},
+    {"mskp_plan_cut interleaved", call_cut_interleaved, false, MAKES_NOTHING},
+    {"mskp_plan_restore", call_restore, false, MAKES_NOTHING},
+    {"mskp_gather", call_take, false, MAKES_NOTHING},
+    {"mskp_penalty_gradient", call_gradient, true, MAKES_NOTHING},
+    {"mskp_penalty_prox", call_shrink, true, MAKES_NOTHING},
+    {"mskp_penalty_deadline", call_deadline, true, MAKES_NOTHING},
+    {"mskp_penalty_zero", call_zero, true, MAKES_NOTHING},
+    {"mskp_penalty_value", call_value, true, MAKES_NOTHING},
+    {"mskp_param_view", call_param_view, true, MAKES_NOTHING},
+    {"mskp_constants_create", call_constants, false, MAKES_CONSTANTS},
+    {"mskp_constants_select", call_constants_select, false, MAKES_CONSTANTS},
+    {"mskp_constants_select rounded", call_constants_select_rounded, false, MAKES_CONSTANTS},
+    {"mskp_constants_masks", call_constants_masks, true, MAKES_NOTHING},
+    {"mskp_constants_plan", call_constants_plan, false, MAKES_PLAN},
+    {"mskp_constants_apply", call_constants_apply, false, MAKES_NOTHING},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
-/* What a call has made, in one number. Plans are compared by their lists, then destroyed. */
-static uint64_t result_of(stage *s, bool makes_plan)
+/* The lists of a plan, which is then destroyed. */
+static uint64_t plan_made(stage *s, uint64_t hash)
+{
+    for (uint32_t p = 1; p <= s->params; p++)
+        for (uint32_t a = 0; a < mskp_param_shape(s->graph, (mskp_param){p}, NULL); a++) {
+            size_t n = 0;
+            const uint32_t *list = mskp_plan_param_kept(s->out.plan, (mskp_param){p}, a, &n);
+            hash = hash_bytes(hash, &n, sizeof n);
+            if (list) hash = hash_bytes(hash, list, n * sizeof *list);
+        }
+    mskp_plan *plan = s->out.plan;
+    mskp_graph *small = s->out.small, *none;
+    memset(&none, 0x5a, sizeof none);
+    memset(&s->out.plan, 0x5a, sizeof s->out.plan);
+    memset(&s->out.small, 0x5a, sizeof s->out.small);
+    mskp_plan_destroy(plan);
+    if (small != none) {
+        uint64_t number = graph_fingerprint(small);
+        hash = hash_bytes(hash, &number, sizeof number);
+        mskp_graph_destroy(small);
+    }
+    return hash;
+}
+
+/* The total and the masks of constants, which are then destroyed. */
+static uint64_t constants_made(stage *s, uint64_t hash)
+{
+    mskp_constants *c = s->out.constants;
+    mskp_constants_report total = {.bound = 0};
+    uint8_t masks[3][MOST_UNITS] = {{0}};
+    must(mskp_constants_total(c, &total, NULL) == MSKP_OK, "no total");
+    must(mskp_constants_masks(c, mask_of(s->units, masks[0]), mask_of(s->units, masks[1]),
+                              mask_of(s->units, masks[2]), NULL) == MSKP_OK,
+         "no masks");
+    must(total.folded && total.merged && total.live && total.carriers,
+         "%zu folded, %zu merged, %zu live", total.folded, total.merged, total.live);
+    const size_t counts[4] = {total.folded, total.merged, total.live, total.carriers};
+    memset(&s->out.constants, 0x5a, sizeof s->out.constants);
+    mskp_constants_destroy(c);
+    return hash_bytes(hash_bytes(hash, masks, sizeof masks), counts, sizeof counts);
+}
+
+/* What a call has made, in one number. */
+static uint64_t result_of(stage *s, size_t c)
 {
     uint64_t hash = HASH_START;
-    if (makes_plan) {
-        for (uint32_t p = 1; p <= s->params; p++)
-            for (uint32_t a = 0; a < mskp_param_shape(s->graph, (mskp_param){p}, NULL); a++) {
-                size_t n = 0;
-                const uint32_t *list = mskp_plan_param_kept(s->out.plan, (mskp_param){p}, a, &n);
-                hash = hash_bytes(hash, &n, sizeof n);
-                if (list) hash = hash_bytes(hash, list, n * sizeof *list);
-            }
-        mskp_plan *plan = s->out.plan;
-        mskp_graph *small = s->out.small, *none;
-        memset(&none, 0x5a, sizeof none);
-        memset(&s->out.plan, 0x5a, sizeof s->out.plan);
-        memset(&s->out.small, 0x5a, sizeof s->out.small);
-        mskp_plan_destroy(plan);
-        if (small != none) {
-            uint64_t number = graph_fingerprint(small);
-            hash = hash_bytes(hash, &number, sizeof number);
-            mskp_graph_destroy(small);
-        }
-    }
+    if (calls[c].makes == MAKES_PLAN) hash = plan_made(s, hash);
+    if (calls[c].makes == MAKES_CONSTANTS) hash = constants_made(s, hash);
     return hash_bytes(hash, &s->out, sizeof s->out);
 }
 
-static stage *stage_open(const mskp_services *host)
+static stage *stage_open(const mskp_services *services)
 {
     stage *s = calloc(1, sizeof *s);
     must(s != NULL, "no memory");
-    s->host = host ? *host : heap_host(&s->heap);
-    describer d = {mskp_graph_create(host ? NULL : &s->host), &s->heap};
+    s->services = services ? *services : heap_services(&s->heap);
+    describer d = {mskp_graph_create(services ? NULL : &s->services), &s->heap};
     mskp_error err = {.text = ""};
     describe(&d);
     s->graph = d.graph;
@@ -917,6 +983,13 @@ static stage *stage_open(const mskp_services *host)
     must(mskp_mask_write(s->graph, mask_of(s->units, s->keep), sizeof s->mask, s->mask,
                          &s->mask_length, &err) == MSKP_OK,
          "%s", err.text);
+    mskp_cost all;
+    must(mskp_measure(s->graph, (mskp_mask){0}, &all, NULL, &err) == MSKP_OK, "%s", err.text);
+    s->budget = 0.8 * all.macs;
+    fill_stage(s);
+    must(call_constants(s, &err) == MSKP_OK, "%s", err.text);
+    s->constants = s->out.constants;
+    fill_stage(s);
     return s;
 }
 
@@ -924,6 +997,9 @@ static void stage_close(stage *s)
 {
     /* In an order that uses what the plan and the small network keep for themselves. */
     mskp_graph_destroy(s->graph);
+    mskp_constants_destroy(s->constants);
+    mskp_plan_destroy(s->constants_plan);
+    mskp_constants_destroy(NULL);
     mskp_error err = {.text = ""};
     must(call_cut_in_place(s, &err) == MSKP_OK, "without the graph: %s", err.text);
     mskp_plan_destroy(s->plan);
@@ -951,11 +1027,15 @@ START_TEST(calls_on_a_finished_graph)
         must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
         must(behind == 0, "%s: %zu times malloc", calls[c].name, behind);
         size_t allocations = s->heap.calls;
+        if (getenv("MSKP_TEST_VERBOSE"))
+            printf("%s: %zu allocations\n", calls[c].name, allocations);
         must(!calls[c].allocates_nothing || allocations == 0, "%s: %zu allocations", calls[c].name,
              allocations);
-        const uint64_t whole = result_of(s, calls[c].makes_plan);
+        const uint64_t whole = result_of(s, c);
         must_be_sound(&s->heap, live);
-        for (size_t n = 1; n <= allocations; n++)
+        /* Under valgrind, each seventh of many. */
+        const size_t step = allocations > 100 && scaled(100) < 50 ? 7 : 1;
+        for (size_t n = 1; n <= allocations; n += step)
             for (int for_good = 0; for_good < 2; for_good++) {
                 fill_stage(s);
                 memcpy(before, &s->out, sizeof s->out);
@@ -972,8 +1052,7 @@ START_TEST(calls_on_a_finished_graph)
                 s->heap.fired = false;
                 status = calls[c].run(s, &err);
                 must(status == MSKP_OK, "%s again: %d: %s", calls[c].name, (int)status, err.text);
-                must(result_of(s, calls[c].makes_plan) == whole, "%s again: another result",
-                     calls[c].name);
+                must(result_of(s, c) == whole, "%s again: another result", calls[c].name);
                 must_be_sound(&s->heap, live);
                 failures++;
             }
@@ -985,7 +1064,7 @@ START_TEST(calls_on_a_finished_graph)
 }
 END_TEST
 
-/* Without a host: all that malloc gave comes back. */
+/* Without a caller: all that malloc gave comes back. */
 START_TEST(malloc_and_free)
 {
     const mskp_services none = {0};
@@ -997,7 +1076,7 @@ START_TEST(malloc_and_free)
         fill_stage(s);
         mskp_status status = calls[c].run(s, &err);
         must(status == MSKP_OK, "%s: %d: %s", calls[c].name, (int)status, err.text);
-        result_of(s, calls[c].makes_plan);
+        result_of(s, c);
     }
     fill_stage(s);
     stage_close(s);
@@ -1010,9 +1089,9 @@ START_TEST(halves_of_an_allocator_are_refused)
 {
     /* Both or neither: no graph can come of one. */
     heap h = {0};
-    mskp_services host = heap_host(&h);
-    host.release = NULL;
-    mskp_graph *graph = mskp_graph_create(&host);
+    mskp_services services = heap_services(&h);
+    services.release = NULL;
+    mskp_graph *graph = mskp_graph_create(&services);
     mskp_error err = {.status = MSKP_OK, .text = ""};
     if (graph != NULL) {
         mskp_status status = mskp_graph_finish(graph, &err);

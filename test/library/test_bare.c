@@ -132,7 +132,7 @@ START_TEST(shrinks)
 }
 END_TEST
 
-/* Some hosts' libraries switch these on for the whole process. */
+/* Some callers' libraries switch these on for the whole process. */
 START_TEST(denormals_count_when_flushed)
 {
 #if defined __SSE2__

@@ -1,9 +1,9 @@
 /*
- * Constants of channels that leave, handed on: what is said to be exact is, what is lost is within
+ * Constants of removed channels: what is reported as exact is exact, and what is lost is within
  * its bound, and the bound is not far from what is lost. On random networks, whose removed units
  * have been zeroed in some of their roles.
  */
-#include "interpreter/handing.h"
+#include "interpreter/constants_trial.h"
 #include "interpreter/oracle.h"
 
 #include "by_id/by_id.h"
@@ -24,16 +24,16 @@ static uint32_t some_roles(rng *r)
     return roles[rng_below(r, sizeof roles / sizeof *roles)];
 }
 
-static void handing_begin(handing *h, uint64_t seed, const net_options *options,
-                          mskp_constants_way way, bool zeroed)
+static void constants_trial_begin(constants_trial *h, uint64_t seed, const net_options *options,
+                                  mskp_constants_way way, bool zeroed)
 {
-    *h = (handing){0};
+    *h = (constants_trial){0};
     trial *t = &h->t;
     trial_begin(t, seed, options, NULL);
-    handing_of_trial(h);
+    constants_trial_open(h);
     const uint32_t roles = some_roles(&t->r);
     h->keep = model_random_mask(&t->model, &t->mem, &t->r, rng_real(&t->r, 0.3, 0.95));
-    hand_on(h, &(mskp_constants_desc){.way = way, .zeroed = zeroed ? roles : 0}, roles);
+    move_constants(h, &(mskp_constants_desc){.way = way, .zeroed = zeroed ? roles : 0}, roles);
 }
 
 static int by_size(const void *a, const void *b)
@@ -470,7 +470,7 @@ static size_t layer_normed(const maker *m)
     return over_channels(m, MSKP_NORM_LAYER, 0);
 }
 
-/* Its bias is added to what hears nothing. */
+/* The bias of a consumer that reads no constant stays as it was. */
 static size_t bias_elsewhere(const maker *m)
 {
     const size_t x = source(m), y = conv(m, x, 2, 1, 0, true);
@@ -664,7 +664,7 @@ static uint8_t *leave_some(trial *t)
 /* ---- The law ---- */
 
 typedef struct tally {
-    size_t networks, removed, heard, exact, off, checked, carriers, overflowed;
+    size_t networks, removed, seen, exact, off, checked, carriers, overflowed;
     double median;
 } tally;
 
@@ -675,12 +675,13 @@ static tally try_all(mskp_constants_way way, size_t count, bool zeroed)
     ratios r = {.most = 100 * count};
     r.all = arena_get(&mem, r.most, sizeof *r.all);
     for (size_t k = 0; k < count; k++) {
-        handing h;
-        handing_begin(&h, test_seed() * 1000000 + k,
-                      &(net_options){.constants = true, .inexact = k % 4 == 3}, way, zeroed);
+        constants_trial h;
+        constants_trial_begin(&h, test_seed() * 1000000 + k,
+                              &(net_options){.constants = true, .inexact = k % 4 == 3}, way,
+                              zeroed);
         const double d = outputs_off(&h);
         y.removed += h.removed > 0;
-        y.heard += h.total.folded + h.total.merged + h.total.dropped > 0;
+        y.seen += h.total.folded + h.total.merged + h.total.dropped > 0;
         y.carriers += h.total.carriers;
         if (isnan(d)) {
             y.overflowed++;
@@ -690,14 +691,14 @@ static tally try_all(mskp_constants_way way, size_t count, bool zeroed)
             if (h.total.exact) REQUIRE(d <= 1e-12, "said to be exact, off by %g", d);
             y.checked += check_bounds(&h, &r);
         }
-        handing_end(&h);
+        constants_trial_end(&h);
     }
     qsort(r.all, r.n, sizeof *r.all, by_size);
     if (r.n) y.median = r.all[r.n / 2];
     if (getenv("MSKP_TEST_VERBOSE"))
-        printf("way %d: %zu networks, %zu lose units, constants heard in %zu, handed on exactly in "
+        printf("way %d: %zu networks, %zu lose units, constants seen in %zu, moved exactly in "
                "%zu, off in %zu; %zu carriers; %zu bounds, median %g times what is lost\n",
-               (int)way, y.networks, y.removed, y.heard, y.exact, y.off, y.carriers, y.checked,
+               (int)way, y.networks, y.removed, y.seen, y.exact, y.off, y.carriers, y.checked,
                y.median);
     REQUIRE(y.overflowed * 20 <= count, "%zu networks of %zu are not finite", y.overflowed, count);
     arena_free(&mem);
@@ -709,8 +710,8 @@ START_TEST(auto_holds)
     const size_t count = test_count(3000);
     const tally y = try_all(MSKP_CONSTANTS_AUTO, count, false);
     if (count < 500) return; /* too few for shares */
-    REQUIRE(y.heard * 3 > count, "constants are heard in %zu only", y.heard);
-    REQUIRE(y.exact * 4 > y.heard, "%zu of %zu are exact", y.exact, y.heard);
+    REQUIRE(y.seen * 3 > count, "constants are seen in %zu only", y.seen);
+    REQUIRE(y.exact * 4 > y.seen, "%zu of %zu are exact", y.exact, y.seen);
     REQUIRE(y.checked * 500 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
             y.median);
 }
@@ -721,7 +722,7 @@ START_TEST(merge_holds)
     const size_t count = test_count(2000);
     const tally y = try_all(MSKP_CONSTANTS_MERGE, count, true);
     if (count < 500) return;
-    REQUIRE(y.carriers * 20 > count && y.exact * 4 > y.heard, "%zu carriers, %zu exact", y.carriers,
+    REQUIRE(y.carriers * 20 > count && y.exact * 4 > y.seen, "%zu carriers, %zu exact", y.carriers,
             y.exact);
 }
 END_TEST
@@ -779,28 +780,28 @@ END_TEST
 START_TEST(twice_holds)
 {
     const size_t count = test_count(4000);
-    size_t tried = 0, heard = 0, exact = 0;
+    size_t tried = 0, seen = 0, exact = 0;
     for (size_t k = 0; k < count; k++) {
-        handing h;
-        handing_begin(&h, test_seed() * 1000000 + k, &(net_options){.constants = true},
-                      MSKP_CONSTANTS_AUTO, false);
-        handing b;
-        again_begin(&b, &h);
-        if (again_leave(&b)) {
-            hand_on(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO},
-                    MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+        constants_trial h;
+        constants_trial_begin(&h, test_seed() * 1000000 + k, &(net_options){.constants = true},
+                              MSKP_CONSTANTS_AUTO, false);
+        constants_trial b;
+        second_round_begin(&b, &h);
+        if (second_round_remove(&b)) {
+            move_constants(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO},
+                           MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
             const double d = outputs_off(&b);
             tried++;
-            heard += b.total.folded + b.total.merged > 0;
+            seen += b.total.folded + b.total.merged > 0;
             exact += b.total.exact && b.total.folded + b.total.merged > 0;
             if (b.total.exact) REQUIRE(isnan(d) || d <= 1e-12, "in round two: off by %g", d);
             round_end(&b);
         }
-        again_end(&b, &h);
-        handing_end(&h);
+        second_round_end(&b, &h);
+        constants_trial_end(&h);
     }
     if (getenv("MSKP_TEST_VERBOSE"))
-        printf("second rounds: %zu, constants heard in %zu, exact in %zu\n", tried, heard, exact);
+        printf("second rounds: %zu, constants seen in %zu, exact in %zu\n", tried, seen, exact);
     REQUIRE(count < 500 || exact * 40 > count, "%zu of %zu", exact, count);
 }
 END_TEST
@@ -819,24 +820,24 @@ START_TEST(places_move)
                   {picked, "node4", 5, 1},
                   {padded_flat, "node4", 4, 4}};
     for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
-        handing h = {0};
+        constants_trial h = {0};
         build(&h.t, rounds[i].build);
-        handing_of_trial(&h);
+        constants_trial_open(&h);
         h.keep = leave_half(&h.t, mskp_value_find(h.graph, rounds[i].first));
-        hand_on(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
-        handing b;
-        again_begin(&b, &h);
+        move_constants(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
+        constants_trial b;
+        second_round_begin(&b, &h);
         size_t n;
         const uint32_t *units =
             mskp_value_units(b.graph, (mskp_value){(uint32_t)b.t.value[rounds[i].second]}, &n);
         for (size_t c = 0; c < n / 2 || !c; c++) b.keep[units[c]] = 0;
-        hand_on(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
+        move_constants(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO}, MSKP_ROLE_SCALE);
         const double d = outputs_off(&b);
         REQUIRE(h.removed && b.total.exact && b.total.folded == rounds[i].folded && d <= 1e-12,
                 "%zu: %zu folded, off by %g", i, b.total.folded, d);
         round_end(&b);
-        again_end(&b, &h);
-        handing_end(&h);
+        second_round_end(&b, &h);
+        constants_trial_end(&h);
     }
 }
 END_TEST
@@ -847,7 +848,7 @@ START_TEST(drop_holds)
     const size_t count = test_count(2000);
     const tally y = try_all(MSKP_CONSTANTS_DROP, count, true);
     if (count < 500) return;
-    REQUIRE(y.off * 2 > y.heard, "off in %zu of %zu only", y.off, y.heard);
+    REQUIRE(y.off * 2 > y.seen, "off in %zu of %zu only", y.off, y.seen);
     REQUIRE(y.checked * 10 > count && y.median <= 100, "%zu bounds, median %g", y.checked,
             y.median);
 }
@@ -856,15 +857,15 @@ END_TEST
 START_TEST(by_hand)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        handing h = {0};
+        constants_trial h = {0};
         double room[64];
         ratios r = {room, 0, 64};
         build(&h.t, cases[i].build);
-        handing_of_trial(&h);
+        constants_trial_open(&h);
         h.keep = cases[i].of ? leave_half(&h.t, mskp_value_find(h.graph, cases[i].of))
                              : leave_some(&h.t);
-        hand_on(&h, &(mskp_constants_desc){.way = cases[i].way},
-                cases[i].roles ? cases[i].roles : MSKP_ROLE_SCALE);
+        move_constants(&h, &(mskp_constants_desc){.way = cases[i].way},
+                       cases[i].roles ? cases[i].roles : MSKP_ROLE_SCALE);
         const mskp_constants_report *y = &h.total;
         REQUIRE(y->folded == cases[i].folded && y->merged == cases[i].merged &&
                     y->dropped == cases[i].dropped && y->live == cases[i].live &&
@@ -885,7 +886,7 @@ START_TEST(by_hand)
         for (size_t k = 0; k < r.n; k++)
             REQUIRE(room[k] <= 1 + 1e-6, "%s, way %d: a bound %g times what is lost", cases[i].name,
                     (int)cases[i].way, room[k]);
-        handing_end(&h);
+        constants_trial_end(&h);
     }
 }
 END_TEST
@@ -906,7 +907,7 @@ END_TEST
         for (size_t u_ = 0; u_ < (h)->units; u_++) REQUIRE((h)->kept[u_] == 7, "%s", #call); \
     } while (0)
 
-static mskp_status create(handing *h, const mskp_constants_desc *desc, mskp_error *err)
+static mskp_status create(constants_trial *h, const mskp_constants_desc *desc, mskp_error *err)
 {
     mskp_constants *c = NULL;
     const mskp_status status = create_constants(h->graph, h->units, h->keep, desc, h->net->params,
@@ -916,12 +917,12 @@ static mskp_status create(handing *h, const mskp_constants_desc *desc, mskp_erro
     return status;
 }
 
-/* A network whose values are at hand, with nothing handed on as yet. */
-static void prepare(handing *h, size_t (*make)(const maker *m), mskp_dtype dtype)
+/* A network with its values, before any constant is moved. */
+static void prepare(constants_trial *h, size_t (*make)(const maker *m), mskp_dtype dtype)
 {
-    *h = (handing){0};
+    *h = (constants_trial){0};
     build(&h->t, make);
-    handing_of_trial(h);
+    constants_trial_open(h);
     h->keep = leave_some(&h->t);
     h->kept = arena_get(&h->t.mem, h->units, 1);
     zero_slices(h->graph, h->net, h->keep, MSKP_ROLE_SCALE);
@@ -929,7 +930,7 @@ static void prepare(handing *h, size_t (*make)(const maker *m), mskp_dtype dtype
     set_numbers(&h->values, h->net);
 }
 
-static void put(const handing *h, size_t param, size_t first, double x)
+static void put(const constants_trial *h, size_t param, size_t first, double x)
 {
     const net_param *q = &h->net->param[param];
     const mskp_tensor v = view_resolve(&h->values.views[param], q->ndim, q->shape);
@@ -939,7 +940,7 @@ static void put(const handing *h, size_t param, size_t first, double x)
 
 START_TEST(arguments_are_checked)
 {
-    handing h;
+    constants_trial h;
     prepare(&h, padded, MSKP_DTYPE_F64);
     const size_t p = h.net->params, n = h.units;
     mskp_constants *c = NULL;
@@ -1010,7 +1011,7 @@ START_TEST(values_are_checked)
                                            "p4: element 0 is -inf"};
     static const char *const weight_is[] = {
         "p7: element 1,0,0,0 is nan", "p7: element 1,0,0,0 is inf", "p7: element 1,0,0,0 is -inf"};
-    handing h;
+    constants_trial h;
     prepare(&h, padded, MSKP_DTYPE_F64);
     static const char *const bias_is[] = {"p8: element 1 is nan", "p8: element 1 is inf",
                                           "p8: element 1 is -inf"};
@@ -1073,7 +1074,7 @@ END_TEST
 START_TEST(elements_are_named)
 {
     for (int style = 0; style < VIEW_STYLES; style++) {
-        handing h;
+        constants_trial h;
         prepare(&h, padded, MSKP_DTYPE_F32);
         h.values = set_make(&h.t.mem, &h.t.r, h.net, MSKP_DTYPE_F32, (view_style)style);
         set_numbers(&h.values, h.net);
@@ -1101,7 +1102,7 @@ END_TEST
 
 /* ---- What is applied to ---- */
 
-static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
+static mskp_constants *made(constants_trial *h, mskp_constants_way way, uint32_t zeroed)
 {
     mskp_constants *c = NULL;
     const mskp_constants_desc desc = {.way = way, .zeroed = zeroed};
@@ -1110,7 +1111,7 @@ static mskp_constants *made(handing *h, mskp_constants_way way, uint32_t zeroed)
     return c;
 }
 
-static mskp_status apply(const handing *h, const mskp_constants *c, const set *values,
+static mskp_status apply(const constants_trial *h, const mskp_constants *c, const set *values,
                          mskp_error *err)
 {
     return apply_constants(c, h->net->params, values->views, err);
@@ -1128,7 +1129,7 @@ static double got(const set *s, const net *n, size_t param, size_t first)
 START_TEST(copies_are_accepted)
 {
     for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
-        handing h;
+        constants_trial h;
         net numbers;
         double folded[3];
         prepare(&h, padded, MSKP_DTYPE_F32);
@@ -1171,7 +1172,7 @@ static int digits_of(double x)
 START_TEST(what_was_trained_on_is_refused)
 {
     for (int way = MSKP_CONSTANTS_FOLD; way <= MSKP_CONSTANTS_MERGE; way++) {
-        handing h;
+        constants_trial h;
         prepare(&h, padded, MSKP_DTYPE_F64);
         const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
         const size_t written = way == MSKP_CONSTANTS_FOLD ? reads->bias : reads->weight;
@@ -1180,7 +1181,7 @@ START_TEST(what_was_trained_on_is_refused)
         for (size_t i = 0; i < 2; i++) {
             const double was = got(&h.values, h.net, written, i);
             put(&h, written, i, nextafter(was, 9));
-            char numbers[120]; /* both, so that they can be told apart */
+            char numbers[120]; /* both numbers, because they look alike */
             snprintf(numbers, sizeof numbers, " is %.*g, mskp_constants_create has seen %.*g;",
                      digits_of(nextafter(was, 9)), nextafter(was, 9), digits_of(was), was);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, name);
@@ -1189,7 +1190,7 @@ START_TEST(what_was_trained_on_is_refused)
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_NUMBER, "is nan");
             put(&h, written, i, was);
         }
-        /* Zeroed by the host, as was asked for; and a norm that stays. */
+        /* Zeroed by the caller, as was asked for; and a norm that stays. */
         zero_slices(h.graph, h.net, h.keep, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
         put(&h, h.net->node[2].weight, 0, 0);
         put(&h, norm->norm[0], WIDE - 1, 17);
@@ -1203,7 +1204,7 @@ END_TEST
 /* Whatever is written shares no memory; the rest may, and a preview asks nothing. */
 START_TEST(shared_memory_is_refused)
 {
-    handing h;
+    constants_trial h;
     double both[4 * WIDE];
     prepare(&h, padded, MSKP_DTYPE_F64);
     const net_node *reads = &h.net->node[5], *norm = &h.net->node[3];
@@ -1250,7 +1251,7 @@ END_TEST
 /* The example of the header; then a second round, in which the carrier stays. */
 START_TEST(as_the_header_shows)
 {
-    handing h;
+    constants_trial h;
     mskp_error err = {0};
     prepare(&h, padded, MSKP_DTYPE_F64);
     const mskp_graph *graph = h.graph;
@@ -1382,7 +1383,7 @@ START_TEST(long_axes)
 }
 END_TEST
 
-/* ---- What a host says in primitives ---- */
+/* ---- What a caller says in primitives ---- */
 
 enum {
     OWN_NOTHING,

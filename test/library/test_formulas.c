@@ -50,28 +50,28 @@ static void require_curve(const torch_curve *t, const double *y, const char *who
 
 enum { CHANNELS = TORCH_POINTS + 1 }; /* the last one stays */
 
-typedef struct told {
+typedef struct network {
     mskp_graph *graph;
     uint32_t params;
     const double *data[16];
-} told;
+} network;
 
-static mskp_param tell(told *t, uint32_t ndim, const size_t *shape, const double *data)
+static mskp_param declare(network *t, uint32_t ndim, const size_t *shape, const double *data)
 {
     const char name[3] = {'p', (char)('a' + t->params), 0};
     t->data[++t->params] = data;
     return mskp_parameter(t->graph, name, ndim, shape);
 }
 
-static mskp_param tell_vector(told *t, arena *mem, double number)
+static mskp_param declare_vector(network *t, arena *mem, double number)
 {
     const size_t n = CHANNELS;
     double *data = arena_get(mem, n, sizeof *data);
     for (size_t i = 0; i < n; i++) data[i] = number;
-    return tell(t, 1, &n, data);
+    return declare(t, 1, &n, data);
 }
 
-static mskp_value tell_layer(told *t, arena *mem, mskp_value in, const torch_curve *c)
+static mskp_value describe_layer(network *t, arena *mem, mskp_value in, const torch_curve *c)
 {
     mskp_param p[4];
     mskp_activation_desc a = {.kind = c->kind};
@@ -84,9 +84,9 @@ static mskp_value tell_layer(told *t, arena *mem, mskp_value in, const torch_cur
         a.function = hardtanh;
         break;
     case TORCH_PRELU:
-        return mskp_prelu(t->graph, NULL, in, tell_vector(t, mem, c->parameters[0]));
+        return mskp_prelu(t->graph, NULL, in, declare_vector(t, mem, c->parameters[0]));
     case TORCH_BATCH_NORM:
-        for (int k = 0; k < 4; k++) p[k] = tell_vector(t, mem, c->parameters[k]);
+        for (int k = 0; k < 4; k++) p[k] = declare_vector(t, mem, c->parameters[k]);
         return mskp_norm(t->graph, NULL, in,
                          &(mskp_norm_desc){.scale = p[0],
                                            .shift = p[1],
@@ -100,7 +100,7 @@ static mskp_value tell_layer(told *t, arena *mem, mskp_value in, const torch_cur
 }
 
 /* What all units but that of channel `stays` of the value say to what reads them. */
-static mskp_constants_report handed_on(told *t, mskp_value value, size_t stays,
+static mskp_constants_report report_of(network *t, mskp_value value, size_t stays,
                                        mskp_constants_way way)
 {
     mskp_error err = {0};
@@ -130,7 +130,7 @@ static mskp_constants_report handed_on(told *t, mskp_value value, size_t stays,
 static void library_curve(const torch_curve *c, double *y)
 {
     arena mem = {0};
-    told t = {.graph = mskp_graph_create(NULL)};
+    network t = {.graph = mskp_graph_create(NULL)};
     const size_t one = 1, n = CHANNELS, m = TORCH_POINTS, first[2] = {n, one}, last[2] = {m, n};
     double *weight = arena_get(&mem, n, sizeof *weight), *bias = arena_get(&mem, n, sizeof *bias);
     double *matrix = arena_get(&mem, m * n, sizeof *matrix);
@@ -138,12 +138,12 @@ static void library_curve(const torch_curve *c, double *y)
     weight[m] = 1;
     for (size_t i = 0; i < m; i++) matrix[i * n + i] = 1;
     memset(y, 0, m * sizeof *y);
-    const mskp_param w = tell(&t, 2, first, weight), b = tell(&t, 1, &n, bias);
+    const mskp_param w = declare(&t, 2, first, weight), b = declare(&t, 1, &n, bias);
     const mskp_value x = mskp_linear(t.graph, "x", mskp_input(t.graph, "in", 1, 0, NULL), w, b);
-    const mskp_value z = tell_layer(&t, &mem, x, c);
-    const mskp_param v = tell(&t, 2, last, matrix), d = tell(&t, 1, &m, y);
+    const mskp_value z = describe_layer(&t, &mem, x, c);
+    const mskp_param v = declare(&t, 2, last, matrix), d = declare(&t, 1, &m, y);
     mskp_output(t.graph, mskp_linear(t.graph, "y", z, v, d));
-    const mskp_constants_report r = handed_on(&t, z, m, MSKP_CONSTANTS_FOLD);
+    const mskp_constants_report r = report_of(&t, z, m, MSKP_CONSTANTS_FOLD);
     REQUIRE(r.exact && r.live == 0 && r.dropped == 0, "%s: %zu live", c->name, r.live);
     arena_free(&mem);
 }
@@ -201,7 +201,7 @@ END_TEST
 
 /* ---- Windows over an image ---- */
 
-static mskp_value tell_image(told *t, mskp_value in, const torch_image *i, uint32_t keeps)
+static mskp_value describe_image(network *t, mskp_value in, const torch_image *i, uint32_t keeps)
 {
     const size_t shape[4] = {1, 2, i->kernel, i->kernel}, other[4] = {2, 1, i->kernel, i->kernel};
     const bool transposed = i->op == TORCH_CONV_TRANSPOSED;
@@ -218,8 +218,8 @@ static mskp_value tell_image(told *t, mskp_value in, const torch_image *i, uint3
                               .keeps_constants = keeps});
     memcpy(weight, torch_weight, i->kernel * i->kernel * sizeof *weight);
     bias[0] = 0;
-    const mskp_conv_desc c = {.weight = tell(t, 4, transposed ? other : shape, weight),
-                              .bias = tell(t, 1, shape, bias),
+    const mskp_conv_desc c = {.weight = declare(t, 4, transposed ? other : shape, weight),
+                              .bias = declare(t, 1, shape, bias),
                               .stride = {i->stride, i->stride},
                               .pad_before = {i->pad, i->pad},
                               .pad_after = {i->pad, i->pad},
@@ -237,25 +237,25 @@ static mskp_constants_report library_image(const torch_image *i, mskp_constants_
 {
     static double weight[2] = {0, 1}, bias[2], column[2] = {1, 0}, sum[1];
     const size_t two = 2, one = 1, first[4] = {2, 1, 1, 1}, last[2] = {1, 2};
-    told t = {.graph = mskp_graph_create(NULL)};
+    network t = {.graph = mskp_graph_create(NULL)};
     bias[0] = 1;
     sum[0] = 0;
-    const mskp_conv_desc c = {.weight = tell(&t, 4, first, weight),
-                              .bias = tell(&t, 1, &two, bias)};
+    const mskp_conv_desc c = {.weight = declare(&t, 4, first, weight),
+                              .bias = declare(&t, 1, &two, bias)};
     const mskp_value x = mskp_input(t.graph, "in", 1, 2, (size_t[]){TORCH_HEIGHT, TORCH_WIDTH}),
                      y = mskp_conv(t.graph, "x", x, &c);
-    mskp_value z = tell_image(&t, y, i, keeps);
+    mskp_value z = describe_image(&t, y, i, keeps);
     const bool pool = i->op == TORCH_AVERAGE || i->op == TORCH_MAX;
     size_t hw[MSKP_MAX_SPATIAL];
     REQUIRE(mskp_value_shape(t.graph, z, NULL, hw) == 2 && hw[0] == i->height && hw[1] == i->width,
             "%s: another size", i->name);
     const double *taker = pool ? sum : t.data[t.params];
     if (pool) {
-        const mskp_param v = tell(&t, 2, last, column), b = tell(&t, 1, &one, sum);
+        const mskp_param v = declare(&t, 2, last, column), b = declare(&t, 1, &one, sum);
         z = mskp_linear(t.graph, "z", z, v, b);
     }
     mskp_output(t.graph, z);
-    const mskp_constants_report r = handed_on(&t, y, 1, way);
+    const mskp_constants_report r = report_of(&t, y, 1, way);
     *folded = *taker;
     return r;
 }

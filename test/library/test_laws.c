@@ -227,7 +227,7 @@ END_TEST
 
 /* ---- Wrong ties are caught ---- */
 
-/* A row of the table of couplings (docs/architecture.md), told wrong to the model. */
+/* A row of the table of couplings (docs/architecture.md) that the model gets wrong on purpose. */
 static const struct {
     const char *row;
     model_fault fault;
@@ -282,10 +282,10 @@ static const struct {
     {"input, pinned", {MODEL_NO_PINS, NET_INPUT, 0}},
     {"output, pinned", {MODEL_NO_PINS, NET_OUTPUT, 0}},
     {"unknown operator, pinned", {MODEL_NO_PINS, NET_OPAQUE, 0}},
-    {"host's grouped convolution", {MODEL_NO_TIES, NET_GROUPED, 0}},
-    {"host's depthwise convolution", {MODEL_NO_TIES, NET_DEPTHWISE, 0}},
-    {"host's pixel shuffle", {MODEL_NO_TIES, NET_SHUFFLE, 0}},
-    {"host's scale", {MODEL_MISBOUND, NET_SCALE, MSKP_ROLE_SCALE}},
+    {"custom grouped convolution", {MODEL_NO_TIES, NET_GROUPED, 0}},
+    {"custom depthwise convolution", {MODEL_NO_TIES, NET_DEPTHWISE, 0}},
+    {"custom pixel shuffle", {MODEL_NO_TIES, NET_SHUFFLE, 0}},
+    {"custom scale", {MODEL_MISBOUND, NET_SCALE, MSKP_ROLE_SCALE}},
 };
 
 static net_kept kept_of(arena *mem, const uint32_t *units, size_t n, const uint8_t *keep)
@@ -299,7 +299,7 @@ static net_kept kept_of(arena *mem, const uint32_t *units, size_t n, const uint8
 }
 
 /* Zeroed and cut as a model says, right or wrong; the library has no part in it. False: there was
- * nothing to tell wrong, or nothing was removed. *d: how far the outputs are off; INFINITY where
+ * nothing to get wrong, or nothing was removed. *d: how far the outputs are off; INFINITY where
  * what is left is no network. */
 static bool cut_by_model(uint64_t seed, model_fault fault, double *d)
 {
@@ -350,7 +350,7 @@ START_TEST(wrong_ties_are_caught)
     double d;
     for (size_t k = 0; k < count; k++)
         if (cut_by_model(test_seed() * 1000000 + k, (model_fault){MODEL_NO_FAULT, 0, 0}, &d)) {
-            REQUIRE(d <= 1e-12, "told right, off by %g", d);
+            REQUIRE(d <= 1e-12, "the right rule, off by %g", d);
             right++;
         }
     REQUIRE(right * 2 > count, "only %zu of %zu networks were cut", right, count);

@@ -177,7 +177,7 @@ static void mutate(const mskp_graph *g, arena *mem, text w, size_t units, const 
 
 START_TEST(one_byte)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     const size_t units = mskp_graph_counts(g).units;
     size_t accepted = 0, tried = 0;
     trial_seed = 0;
@@ -418,7 +418,7 @@ static const struct {
 
 START_TEST(edits_are_read_or_refused)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     arena mem = {0};
     trial_seed = 0;
     ck_assert_uint_eq(mskp_graph_counts(g).units, sizeof golden_keep);
@@ -445,7 +445,7 @@ END_TEST
 START_TEST(files_are_read)
 {
     static const char *const names[] = {"some", "crlf", "other-9"};
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     trial_seed = 0;
     for (size_t i = 0; i < 3; i++) {
         char path[100], bytes[2048];
@@ -468,31 +468,31 @@ END_TEST
 /* ---- Other networks ---- */
 
 static const struct {
-    little_change change;
+    small_change change;
     const char *here, *there; /* their network reads our mask, ours reads theirs */
 } others[] = {
-    {LITTLE_VALUE_RENAMED,
+    {SMALL_VALUE_RENAMED,
      "line 12: another network: value 5 is c2 of width 4, here it is c2x of width 4",
      "line 12: another network: value 5 is c2x of width 4, here it is c2 of width 4"},
-    {LITTLE_PARAM_RENAMED, "line 2: another network, c06598e2bc63d08e and not ",
+    {SMALL_PARAM_RENAMED, "line 2: another network, c06598e2bc63d08e and not ",
      "line 2: another network, "},
-    {LITTLE_KERNEL, "line 2: another network, c06598e2bc63d08e and not ",
+    {SMALL_KERNEL, "line 2: another network, c06598e2bc63d08e and not ",
      "line 2: another network, "},
-    {LITTLE_REVERSED, "line 2: another network, c06598e2bc63d08e and not ",
+    {SMALL_REVERSED, "line 2: another network, c06598e2bc63d08e and not ",
      "line 2: another network, "},
-    {LITTLE_WIDER, "line 16: another network: value 9 is c3 of width 5, here it is c3 of width 6",
+    {SMALL_WIDER, "line 16: another network: value 9 is c3 of width 5, here it is c3 of width 6",
      "line 16: another network: value 9 is c3 of width 6, here it is c3 of width 5"},
-    {LITTLE_TIED, "line 6: another network: family 3 is c3 of width 1, here it is c3 of width 2",
+    {SMALL_TIED, "line 6: another network: family 3 is c3 of width 1, here it is c3 of width 2",
      "line 6: another network: family 3 is c3 of width 2, here it is c3 of width 1"},
-    {LITTLE_LONGER, "another network: the mask names 15 of this one's 16 values",
+    {SMALL_LONGER, "another network: the mask names 15 of this one's 16 values",
      "line 23: another network: value 16 is more there, this one has 15"},
-    {LITTLE_SHORTER, "line 22: another network: value 15 is y there, this one has 14",
+    {SMALL_SHORTER, "line 22: another network: value 15 is y there, this one has 14",
      "another network: the mask names 14 of this one's 15 values"},
 };
 
 START_TEST(other_networks_are_refused)
 {
-    mskp_graph *ours = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *ours = small_network_make(SMALL_PLAIN, NULL);
     mskp_error err;
     uint8_t keep[64], all[64];
     arena mem = {0};
@@ -500,7 +500,7 @@ START_TEST(other_networks_are_refused)
     trial_seed = 0;
     memset(all, 1, sizeof all);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        mskp_graph *theirs = little_make(others[i].change, NULL);
+        mskp_graph *theirs = small_network_make(others[i].change, NULL);
         const size_t units = mskp_graph_counts(theirs).units;
         ck_assert_int_eq(read_mask(theirs, golden_text, units, keep, &err),
                          MSKP_ERROR_OTHER_NETWORK);
@@ -516,7 +516,7 @@ START_TEST(other_networks_are_refused)
     }
 
     /* What is cut short or damaged besides is still refused as another network's. */
-    mskp_graph *theirs = little_make(LITTLE_PARAM_RENAMED, NULL);
+    mskp_graph *theirs = small_network_make(SMALL_PARAM_RENAMED, NULL);
     for (size_t n = 0; n < golden_text.length; n++) {
         const mskp_status status =
             read_mask(theirs, text_of(&mem, golden, n), sizeof golden_keep, keep, &err);
@@ -535,7 +535,7 @@ START_TEST(other_networks_are_refused)
     mskp_graph_destroy(theirs);
 
     /* A mask means the same for images of another size. */
-    theirs = little_make(LITTLE_LARGER, NULL);
+    theirs = small_network_make(SMALL_LARGER, NULL);
     ck_assert_int_eq(read_mask(theirs, golden_text, sizeof golden_keep, keep, &err), MSKP_OK);
     mskp_graph_destroy(theirs);
     mskp_graph_destroy(ours);
@@ -583,7 +583,7 @@ END_TEST
 
 START_TEST(arguments)
 {
-    mskp_graph *g = mskp_graph_create(NULL), *little = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = mskp_graph_create(NULL), *small = small_network_make(SMALL_PLAIN, NULL);
     mskp_error err = {0};
     uint8_t keep[10] = {0};
     char bytes[16];
@@ -595,28 +595,28 @@ START_TEST(arguments)
                      MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_write(g, mask_of(0, keep), 16, bytes, &length, &err),
                      MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_write(little, mask_of(9, keep), 16, bytes, &length, &err),
+    ck_assert_int_eq(mskp_mask_write(small, mask_of(9, keep), 16, bytes, &length, &err),
                      MSKP_ERROR_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_write(little, (mskp_mask){0}, 16, bytes, &length, &err),
+    ck_assert_int_eq(mskp_mask_write(small, (mskp_mask){0}, 16, bytes, &length, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, NULL, &err),
+    ck_assert_int_eq(mskp_mask_write(small, mask_of(10, keep), 16, bytes, NULL, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_eq(length, 77);
-    ck_assert_int_eq(mskp_mask_write(little, mask_of(10, keep), 16, bytes, &length, NULL),
+    ck_assert_int_eq(mskp_mask_write(small, mask_of(10, keep), 16, bytes, &length, NULL),
                      MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_gt(length, 600);
     ck_assert_int_eq(mskp_mask_read(NULL, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_int_eq(mskp_mask_read(g, 1, "x", mask_of(0, keep), &err), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_mask_read(little, 1, "x", mask_of(11, keep), &err),
+    ck_assert_int_eq(mskp_mask_read(small, 1, "x", mask_of(11, keep), &err),
                      MSKP_ERROR_OTHER_NETWORK);
-    ck_assert_int_eq(mskp_mask_read(little, 1, NULL, mask_of(10, keep), &err),
+    ck_assert_int_eq(mskp_mask_read(small, 1, NULL, mask_of(10, keep), &err),
                      MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_read(little, 1, "x", (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_mask_read(little, 0, "", mask_of(10, keep), NULL), MSKP_ERROR_BAD_TEXT);
-    ck_assert_int_eq(mskp_mask_read(little, strlen(golden) + 1, golden, mask_of(10, keep), &err),
+    ck_assert_int_eq(mskp_mask_read(small, 1, "x", (mskp_mask){0}, &err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_mask_read(small, 0, "", mask_of(10, keep), NULL), MSKP_ERROR_BAD_TEXT);
+    ck_assert_int_eq(mskp_mask_read(small, strlen(golden) + 1, golden, mask_of(10, keep), &err),
                      MSKP_ERROR_BAD_TEXT); /* with its 0 */
     mskp_graph_destroy(g);
-    mskp_graph_destroy(little);
+    mskp_graph_destroy(small);
 }
 END_TEST
 

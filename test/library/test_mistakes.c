@@ -1,4 +1,4 @@
-/* What hosts get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
+/* What callers get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,14 +9,14 @@
 
 enum { W = 1, GAMMA, FC, PARAMS = FC };
 
-typedef struct host {
+typedef struct caller {
     mskp_graph *graph;
     float w[12], gamma[4], fc[8], gradient[4];
     mskp_tensor values[PARAMS + 1], gradients[PARAMS + 1];
     mskp_error err;
-} host;
+} caller;
 
-static void set_up(host *h)
+static void set_up(caller *h)
 {
     memset(h, 0, sizeof *h);
     h->graph = mskp_graph_create(NULL);
@@ -37,10 +37,10 @@ static void set_up(host *h)
     h->gradients[GAMMA].data = h->gradient;
 }
 
-/* Refused with this status and these words, the host's memory as it was. */
+/* Refused with this status and these words, the caller's memory as it was. */
 #define REFUSED(h, call, expected, words)                                         \
     do {                                                                          \
-        const host before = *(h);                                                 \
+        const caller before = *(h);                                               \
         ck_assert_int_eq(call, expected);                                         \
         ck_assert_msg(strstr((h)->err.text, words) != NULL, "%s", (h)->err.text); \
         (h)->err = before.err;                                                    \
@@ -52,13 +52,19 @@ static const uint8_t KEEP[4] = {0, 1, 1, 0};
 /* A set that is made for another number of parameters, by every call that takes one. */
 START_TEST(sets_of_another_network)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
+    mskp_constants *constants, *made = NULL;
+    const mskp_rule half = {.remove_fraction = 0.5};
+    const double order[4] = {1, 2, 3, 4};
     double scores[4], value;
     const mskp_tensor *v;
     set_up(&h);
     v = h.values;
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_constants_create(h.graph, mask_of(4, KEEP), NULL, set_by_id(PARAMS, v),
+                                           &constants, NULL),
+                     MSKP_OK);
     for (size_t params = 0; params < 6; params++) {
         char words[60];
         if (params == PARAMS) continue;
@@ -75,7 +81,15 @@ START_TEST(sets_of_another_network)
                                  &h.err));
         OTHER(mskp_plan_views(plan, set_by_id(params, v), set_by_id(params, h.gradients), &h.err));
         OTHER(cut_by_id(plan, params, 1, &(move_by_id){h.values, NULL}, &h.err));
+        OTHER(restore_by_id(plan, params, 1, &(move_by_id){h.values, h.gradients}, &h.err));
+        OTHER(mskp_constants_create(h.graph, mask_of(4, KEEP), NULL, set_by_id(params, v), &made,
+                                    &h.err));
+        OTHER(mskp_constants_select(h.graph, scores_of(4, order), &half, NULL, set_by_id(params, v),
+                                    &made, &h.err));
+        OTHER(mskp_constants_apply(constants, plan, set_by_id(params, v), &h.err));
+        ck_assert_ptr_null(made);
     }
+    mskp_constants_destroy(constants);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
@@ -84,7 +98,7 @@ END_TEST
 /* Tensors that a penalty or a cut does not touch, or that are not here, must fit all the same. */
 START_TEST(what_is_said_is_checked)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     set_up(&h);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
@@ -128,7 +142,7 @@ END_TEST
 /* So must targets, also those of tensors that are not here. */
 START_TEST(what_is_said_of_targets_is_checked)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     mskp_tensor none[PARAMS + 1] = {{0}}, to[PARAMS + 1] = {{0}};
     const move_by_id move = {none, to};
@@ -147,10 +161,10 @@ START_TEST(what_is_said_of_targets_is_checked)
 }
 END_TEST
 
-/* A host that says how much it allocated is told when that is another tensor's size. */
+/* A caller that says how much it allocated learns when that is the size of another tensor. */
 START_TEST(tensors_of_another_size)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     double scores[4];
     set_up(&h);
@@ -179,7 +193,7 @@ END_TEST
 
 START_TEST(shape_or_strides_without_ndim)
 {
-    host h;
+    caller h;
     mskp_plan *plan;
     set_up(&h);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
@@ -197,7 +211,7 @@ END_TEST
 
 START_TEST(values_as_their_own_gradients)
 {
-    host h;
+    caller h;
     set_up(&h);
     REFUSED(&h,
             mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values),
@@ -209,7 +223,7 @@ END_TEST
 
 START_TEST(a_threshold_that_is_not_asked)
 {
-    host h;
+    caller h;
     const double scores[4] = {1, 2, 3, 4};
     uint8_t keep[4] = {9, 9, 9, 9};
     set_up(&h);
@@ -225,7 +239,7 @@ END_TEST
 
 START_TEST(scores_that_say_nothing)
 {
-    host h;
+    caller h;
     const double scores[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
     uint8_t keep[4];
     set_up(&h);
@@ -257,7 +271,7 @@ END_TEST
 /* Which of several it is. */
 START_TEST(nulls_are_named)
 {
-    host h;
+    caller h;
     mskp_plan *plan, *no_plan = NULL;
     mskp_constants *c, *no_constants = NULL;
     mskp_constants_report r = {.bound = 0};
@@ -303,9 +317,20 @@ START_TEST(nulls_are_named)
     MISSING(mskp_constants_consumer(c, 0, NULL, &h.err), "report");
     MISSING(mskp_constants_total(no_constants, &r, &h.err), "constants");
     MISSING(mskp_constants_total(c, NULL, &h.err), "total");
+    MISSING(
+        mskp_constants_select(g, scores_of(4, NULL), &rule, NULL, set_by_id(PARAMS, v), &c, &h.err),
+        "scores");
+    MISSING(mskp_constants_select(g, scores_of(4, scores), NULL, NULL, set_by_id(PARAMS, v), &c,
+                                  &h.err),
+            "rule");
+    MISSING(mskp_constants_select(g, scores_of(4, scores), &rule, NULL, set_by_id(PARAMS, v), NULL,
+                                  &h.err),
+            "constants");
     MISSING(get_carriers(no_constants, 4, keep, &h.err), "constants");
-    MISSING(get_carriers(c, 4, NULL, &h.err), "carrier");
-    MISSING(apply_constants(no_constants, PARAMS, v, &h.err), "constants");
+    MISSING(mskp_constants_plan(no_constants, &plan, NULL, &h.err), "constants");
+    MISSING(mskp_constants_plan(c, NULL, NULL, &h.err), "plan");
+    MISSING(mskp_constants_apply(no_constants, plan, set_by_id(PARAMS, v), &h.err), "constants");
+    MISSING(mskp_constants_apply(c, NULL, set_by_id(PARAMS, v), &h.err), "plan");
     MISSING(mskp_plan_param_map(no_plan, (mskp_param){1}, 0, 4, map, &h.err), "plan");
     MISSING(mskp_plan_param_map(plan, (mskp_param){1}, 0, 4, NULL, &h.err), "map");
     MISSING(mskp_plan_value_map(no_plan, (mskp_value){1}, 4, map, &h.err), "plan");
@@ -321,36 +346,210 @@ START_TEST(nulls_are_named)
 }
 END_TEST
 
-/* Which array is too long or too short. */
+/* ---- Masks and scores of another number of units ---- */
+
+enum { UNITS = 4, LONGEST = 6 };
+
+/* What the calls of the table below are given, and all that they may write. */
+typedef struct arrays {
+    caller h;
+    mskp_constants *constants;
+    mskp_mask right, wrong, removed; /* `removed` has one flag per unit that `right` keeps */
+    mskp_scores right_scores, wrong_scores;
+    mskp_rule rule, locked;
+    uint8_t flags[2][LONGEST], small_flags[LONGEST];
+    double scores[2][LONGEST];
+    mskp_plan *plan;
+    mskp_graph *small;
+    mskp_constants *made;
+    double value;
+    size_t length;
+    char text[8];
+} arrays;
+
+typedef mskp_status wrong_call(arrays *a, mskp_error *err);
+
+#define WRONG_CALL(name, call)                                      \
+    static mskp_status wrong_##name(arrays *a, mskp_error *err)     \
+    {                                                               \
+        const mskp_graph *g = a->h.graph;                           \
+        const mskp_tensors values = set_by_id(PARAMS, a->h.values); \
+        (void)g, (void)values;                                      \
+        return call;                                                \
+    }
+
+WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
+WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->wrong_scores, err))
+WRONG_CALL(select, mskp_select(g, a->wrong_scores, &a->rule, a->right, NULL, err))
+WRONG_CALL(select_keep, mskp_select(g, a->right_scores, &a->rule, a->wrong, NULL, err))
+WRONG_CALL(select_locked, mskp_select(g, a->right_scores, &a->locked, a->right, NULL, err))
+WRONG_CALL(exact, mskp_exact(g, 0, a->wrong, err))
+WRONG_CALL(measure, mskp_measure(g, a->wrong, NULL, NULL, err))
+WRONG_CALL(mask_write, mskp_mask_write(g, a->wrong, sizeof a->text, a->text, &a->length, err))
+WRONG_CALL(mask_read, mskp_mask_read(g, 0, "", a->wrong, err))
+WRONG_CALL(compose_keep, mskp_mask_compose(g, a->wrong, a->removed, a->right, err))
+WRONG_CALL(compose_both, mskp_mask_compose(g, a->right, a->removed, a->wrong, err))
+WRONG_CALL(report, mskp_report_json(g, a->wrong, NULL, 0, NULL, &a->length, err))
+WRONG_CALL(report_scores,
+           mskp_report_json(g, a->right, &(mskp_report_options){.scores = a->wrong_scores}, 0, NULL,
+                            &a->length, err))
+WRONG_CALL(gradient, mskp_penalty_gradient(g, a->wrong, NULL, 1, values,
+                                           set_by_id(PARAMS, a->h.gradients), err))
+WRONG_CALL(prox, mskp_penalty_prox(g, a->wrong, NULL, 1, values, err))
+WRONG_CALL(deadline, mskp_penalty_deadline(g, a->wrong, NULL, 1, values, err))
+WRONG_CALL(zero, mskp_penalty_zero(g, a->wrong, NULL, values, err))
+WRONG_CALL(value, mskp_penalty_value(g, a->wrong, NULL, values, &a->value, err))
+WRONG_CALL(plan, mskp_plan_create(g, a->wrong, &a->plan, &a->small, err))
+WRONG_CALL(constants, mskp_constants_create(g, a->wrong, NULL, values, &a->made, err))
+WRONG_CALL(constants_select,
+           mskp_constants_select(g, a->wrong_scores, &a->rule, NULL, values, &a->made, err))
+WRONG_CALL(constants_locked,
+           mskp_constants_select(g, a->right_scores, &a->locked, NULL, values, &a->made, err))
+WRONG_CALL(selected, mskp_constants_masks(a->constants, a->wrong, (mskp_mask){0}, a->right, err))
+WRONG_CALL(carriers, mskp_constants_masks(a->constants, (mskp_mask){0}, a->wrong, a->right, err))
+WRONG_CALL(kept, mskp_constants_masks(a->constants, a->right, (mskp_mask){0}, a->wrong, err))
+
+static const struct {
+    wrong_call *call;
+    const char *name, *array;
+} wrong_calls[] = {
+    {wrong_score, "mskp_score", "scores"},
+    {wrong_score_channels, "mskp_score_channels", "scores"},
+    {wrong_select, "mskp_select", "scores"},
+    {wrong_select_keep, "mskp_select", "keep"},
+    {wrong_select_locked, "mskp_select", "rule: locked"},
+    {wrong_exact, "mskp_exact", "exact"},
+    {wrong_measure, "mskp_measure", "keep"},
+    {wrong_mask_write, "mskp_mask_write", "keep"},
+    {wrong_mask_read, "mskp_mask_read", "keep"},
+    {wrong_compose_keep, "mskp_mask_compose", "keep"},
+    {wrong_compose_both, "mskp_mask_compose", "both"},
+    {wrong_report, "mskp_report_json", "keep"},
+    {wrong_report_scores, "mskp_report_json", "report: scores"},
+    {wrong_gradient, "mskp_penalty_gradient", "keep"},
+    {wrong_prox, "mskp_penalty_prox", "keep"},
+    {wrong_deadline, "mskp_penalty_deadline", "keep"},
+    {wrong_zero, "mskp_penalty_zero", "keep"},
+    {wrong_value, "mskp_penalty_value", "keep"},
+    {wrong_plan, "mskp_plan_create", "keep"},
+    {wrong_constants, "mskp_constants_create", "keep"},
+    {wrong_constants_select, "mskp_constants_select", "scores"},
+    {wrong_constants_locked, "mskp_constants_select", "rule: locked"},
+    {wrong_selected, "mskp_constants_masks", "selected"},
+    {wrong_carriers, "mskp_constants_masks", "carriers"},
+    {wrong_kept, "mskp_constants_masks", "kept"},
+};
+enum { WRONG_CALLS = sizeof wrong_calls / sizeof *wrong_calls };
+
+static void arrays_open(arrays *a)
+{
+    memset(a, 0, sizeof *a);
+    set_up(&a->h);
+    memcpy(a->flags[0], KEEP, sizeof KEEP);
+    memcpy(a->flags[1], KEEP, sizeof KEEP);
+    for (size_t i = 0; i < LONGEST; i++) a->scores[0][i] = a->scores[1][i] = (double)i;
+    a->right = (mskp_mask){UNITS, a->flags[0]};
+    a->removed = (mskp_mask){2, a->small_flags};
+    a->right_scores = (mskp_scores){UNITS, a->scores[0]};
+    a->rule = a->locked = (mskp_rule){.remove_fraction = 0.5};
+    a->length = 77;
+    a->value = 77;
+    ck_assert_int_eq(mskp_constants_create(a->h.graph, a->right, NULL,
+                                           set_by_id(PARAMS, a->h.values), &a->constants, NULL),
+                     MSKP_OK);
+}
+
+static void arrays_close(arrays *a)
+{
+    mskp_constants_destroy(a->constants);
+    mskp_graph_destroy(a->h.graph);
+}
+
+/* The sentence names the array and both lengths, and everything stays as it was. */
 START_TEST(arrays_of_another_length_are_named)
 {
-    host h;
-    double scores[5] = {0};
-    uint8_t keep[5] = {0};
-    set_up(&h);
-#define LONG(call, name)                                                    \
-    do {                                                                    \
-        ck_assert_int_eq(call, MSKP_ERROR_OTHER_NETWORK);                   \
-        ck_assert_str_eq(h.err.text, name " has 5 units, the graph has 4"); \
-    } while (0)
-    LONG(mskp_score(h.graph, NULL, set_by_id(PARAMS, h.values), scores_of(5, scores), &h.err),
-         "scores");
-    LONG(mskp_score_channels(h.graph, 0, NULL, MSKP_REDUCE_SUM, scores_of(5, scores), &h.err),
-         "scores");
-    LONG(mskp_select(h.graph, scores_of(5, scores), &(mskp_rule){.remove_fraction = 1},
-                     mask_of(5, keep), NULL, &h.err),
-         "scores");
-    LONG(mskp_exact(h.graph, 0, mask_of(5, keep), &h.err), "exact");
-    LONG(mskp_measure(h.graph, mask_of(5, keep), NULL, NULL, &h.err), "keep");
-    LONG(mskp_mask_read(h.graph, 0, "", mask_of(5, keep), &h.err), "keep");
-    LONG(mskp_penalty_prox(h.graph, mask_of(5, keep), NULL, 1, set_by_id(PARAMS, h.values), &h.err),
-         "keep");
-    mskp_constants *c;
-    ck_assert_int_eq(create_constants(h.graph, 4, KEEP, NULL, PARAMS, h.values, keep, &c, NULL),
-                     MSKP_OK);
-    LONG(get_carriers(c, 5, keep, &h.err), "carriers");
-    mskp_constants_destroy(c);
-    mskp_graph_destroy(h.graph);
+    static const size_t lengths[] = {0, 3, 5};
+    const size_t n = lengths[(size_t)_i % 3], k = (size_t)_i / 3;
+    arrays a, before;
+    mskp_error err = {0};
+    char sentence[80];
+    arrays_open(&a);
+    a.wrong = a.locked.locked = (mskp_mask){n, a.flags[1]};
+    a.wrong_scores = (mskp_scores){n, a.scores[1]};
+    memcpy(&before, &a, sizeof a);
+    const mskp_status status = wrong_calls[k].call(&a, &err);
+    ck_assert_msg(status == MSKP_ERROR_OTHER_NETWORK, "%s, %s of %zu units: status %d",
+                  wrong_calls[k].name, wrong_calls[k].array, n, (int)status);
+    (void)snprintf(sentence, sizeof sentence, "%s has %zu units, the graph has 4",
+                   wrong_calls[k].array, n);
+    ck_assert_msg(!strcmp(err.text, sentence), "%s: \"%s\", expected \"%s\"", wrong_calls[k].name,
+                  err.text, sentence);
+    ck_assert_msg(!memcmp(&before, &a, sizeof a), "%s changed something", wrong_calls[k].name);
+    arrays_close(&a);
+}
+END_TEST
+
+/* The same calls with arrays of the right length go well. */
+START_TEST(arrays_of_the_right_length_are_taken)
+{
+    arrays a;
+    mskp_error err = {0};
+    arrays_open(&a);
+    a.wrong = a.locked.locked = (mskp_mask){UNITS, a.flags[1]};
+    a.wrong_scores = (mskp_scores){UNITS, a.scores[1]};
+    const mskp_status status = wrong_calls[_i].call(&a, &err);
+    if (wrong_calls[_i].call == wrong_mask_write) /* eight bytes are too few for its text */
+        ck_assert_int_eq(status, MSKP_ERROR_BAD_ARGUMENT);
+    else if (wrong_calls[_i].call == wrong_mask_read) /* and "" is no mask */
+        ck_assert_int_eq(status, MSKP_ERROR_BAD_TEXT);
+    else
+        ck_assert_msg(status == MSKP_OK, "%s, %s: %s", wrong_calls[_i].name, wrong_calls[_i].array,
+                      err.text);
+    mskp_plan_destroy(a.plan);
+    mskp_graph_destroy(a.small);
+    mskp_constants_destroy(a.made);
+    arrays_close(&a);
+}
+END_TEST
+
+/* The small mask has one flag per unit that the first mask keeps, not one per unit of the graph. */
+START_TEST(small_masks_of_another_length)
+{
+    arrays a;
+    arrays_open(&a);
+    for (size_t n = 0; n <= UNITS; n++) {
+        if (n == 2) continue;
+        char words[40];
+        (void)snprintf(words, sizeof words, "small_keep has %zu units", n);
+        REFUSED(
+            &a.h,
+            mskp_mask_compose(a.h.graph, a.right, (mskp_mask){n, a.small_flags}, a.right, &a.h.err),
+            MSKP_ERROR_OTHER_NETWORK, words);
+        ck_assert_mem_eq(a.flags[0], KEEP, sizeof KEEP);
+    }
+    arrays_close(&a);
+}
+END_TEST
+
+/* Each mask of mskp_constants_masks may be left out, also all of them. */
+START_TEST(masks_of_constants_may_be_left_out)
+{
+    const mskp_mask none = {0};
+    arrays a;
+    arrays_open(&a);
+    for (unsigned which = 0; which < 8; which++) {
+        uint8_t flags[3][UNITS];
+        memset(flags, 9, sizeof flags);
+        ck_assert_int_eq(mskp_constants_masks(a.constants,
+                                              which & 1 ? mask_of(UNITS, flags[0]) : none,
+                                              which & 2 ? mask_of(UNITS, flags[1]) : none,
+                                              which & 4 ? mask_of(UNITS, flags[2]) : none, NULL),
+                         MSKP_OK);
+        for (unsigned m = 0; m < 3; m++)
+            for (size_t u = 0; u < UNITS; u++)
+                ck_assert_uint_eq(flags[m][u], !(which >> m & 1) ? 9 : m == 1 ? 0 : KEEP[u]);
+    }
+    arrays_close(&a);
 }
 END_TEST
 
@@ -368,7 +567,10 @@ int main(void)
     tcase_add_test(tests, scores_that_say_nothing);
     tcase_add_test(tests, sentences_name_the_call);
     tcase_add_test(tests, nulls_are_named);
-    tcase_add_test(tests, arrays_of_another_length_are_named);
+    tcase_add_loop_test(tests, arrays_of_another_length_are_named, 0, 3 * WRONG_CALLS);
+    tcase_add_loop_test(tests, arrays_of_the_right_length_are_taken, 0, WRONG_CALLS);
+    tcase_add_test(tests, small_masks_of_another_length);
+    tcase_add_test(tests, masks_of_constants_may_be_left_out);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

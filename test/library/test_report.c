@@ -454,7 +454,7 @@ END_TEST
 
 START_TEST(the_little_network)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     const uint8_t keep[10] = {1, 0, 1, 1, 0, 1, 1, 0, 1, 1};
     double scores[10] = {0.1, 0, 1e300, 5e-324, 9007199254740993.0, 1.0 / 3, 0, 1e15, 123456789, 7};
     arena mem = {0};
@@ -529,7 +529,7 @@ START_TEST(names_become_utf8)
 }
 END_TEST
 
-/* A locale with this decimal sign, told as localedef wants it, made for this process. false: it
+/* A locale with this decimal sign, written as localedef wants it, made for this process. false: it
  * cannot be made here. */
 static bool set_locale(char *folder, const char *sign, const char *charset, const char *half)
 {
@@ -559,7 +559,7 @@ START_TEST(in_every_locale)
                                              {"<U066B>", "UTF-8", "0\xd9\xab\x35"}};
     const char *const *l = locales[_i];
     char folder[] = "/tmp/mskp-locale-XXXXXX", command[100];
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     double scores[10];
     arena mem = {0};
     size_t length;
@@ -581,11 +581,11 @@ START_TEST(in_every_locale)
 }
 END_TEST
 
-/* They are told alike where the processor takes them for 0. */
+/* They are written alike where the processor takes them for 0. */
 START_TEST(denormal_scores)
 {
     static const double small[] = {4.94065645841247e-324, -1e-310, 2.2250738585072014e-308, -0.0};
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     double scores[10];
     arena mem = {0};
     size_t length;
@@ -605,7 +605,7 @@ END_TEST
 
 START_TEST(arguments)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
     const uint8_t keep[10] = {0};
     double scores[10] = {0};
     mskp_report_options report = {.scores = scores_of(10, scores)};

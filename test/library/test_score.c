@@ -323,7 +323,7 @@ START_TEST(half_precision_is_decoded)
 }
 END_TEST
 
-/* ---- Infinities that the host gives ---- */
+/* ---- Infinities that the caller gives ---- */
 
 START_TEST(infinities_of_both_signs)
 {
@@ -418,95 +418,159 @@ START_TEST(long_rows)
 }
 END_TEST
 
-/* ---- The host's numbers ---- */
+/* ---- The caller's numbers ---- */
+
+typedef struct own_numbers {
+    trial t;
+    size_t n;
+    mskp_channel_scores given[4];
+    double *scores;
+} own_numbers;
+
+static void own_numbers_begin(own_numbers *o, size_t k)
+{
+    trial *t = &o->t;
+    trial_begin(t, test_seed() * 1000000 + k, NULL, NULL);
+    o->n = rng_from(&t->r, 1, 4);
+    for (size_t j = 0; j < o->n; j++) {
+        const size_t v = rng_from(&t->r, 1, t->model.values), c = t->model.value[v].n;
+        double *numbers = arena_get(&t->mem, c, sizeof *numbers);
+        for (size_t i = 0; i < c; i++) numbers[i] = exact_number(&t->r);
+        o->given[j] = (mskp_channel_scores){{(uint32_t)v}, c, numbers};
+    }
+    o->scores = arena_get(&t->mem, t->units, sizeof *o->scores);
+}
+
+/* One unit's numbers, by the words of the header. */
+static double slow_reduce(const own_numbers *o, mskp_reduce reduce, uint32_t unit)
+{
+    double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
+    size_t seen = 0;
+    for (size_t j = 0; j < o->n; j++)
+        for (size_t i = 0; i < o->given[j].n; i++) {
+            if (o->t.model.value[o->given[j].value.id].unit[i] != unit) continue;
+            sum += o->given[j].channel[i];
+            most = fmax(most, o->given[j].channel[i]);
+            least = fmin(least, o->given[j].channel[i]);
+            seen++;
+        }
+    if (!seen) return (double)INFINITY;
+    return reduce == MSKP_REDUCE_SUM    ? sum
+           : reduce == MSKP_REDUCE_MEAN ? sum / (double)seen
+           : reduce == MSKP_REDUCE_MAX  ? most
+                                        : least;
+}
 
 START_TEST(channel_numbers_are_reduced)
 {
     for (size_t k = 0; k < test_count(400); k++) {
-        trial t;
-        mskp_channel_scores given[4];
-        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
-        size_t n = rng_from(&t.r, 1, 4);
-        for (size_t j = 0; j < n; j++) {
-            size_t v = rng_from(&t.r, 1, t.model.values), c = t.model.value[v].n;
-            double *numbers = arena_get(&t.mem, c, sizeof *numbers);
-            for (size_t i = 0; i < c; i++) numbers[i] = exact_number(&t.r);
-            given[j] = (mskp_channel_scores){{(uint32_t)v}, c, numbers};
-        }
-        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        own_numbers o;
+        own_numbers_begin(&o, k);
+        const mskp_scores scores = scores_of(o.t.units, o.scores);
         for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MIN; reduce++) {
-            REQUIRE_OK(mskp_score_channels(t.graph, n, given, (mskp_reduce)reduce,
-                                           scores_of(t.units, scores), NULL));
-            for (uint32_t u = 0; u < t.units; u++) {
-                double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
-                size_t seen = 0;
-                for (size_t j = 0; j < n; j++)
-                    for (size_t i = 0; i < given[j].n; i++)
-                        if (t.model.value[given[j].value.id].unit[i] == u) {
-                            sum += given[j].channel[i];
-                            most = fmax(most, given[j].channel[i]);
-                            least = fmin(least, given[j].channel[i]);
-                            seen++;
-                        }
-                double expected = reduce == MSKP_REDUCE_SUM    ? sum
-                                  : reduce == MSKP_REDUCE_MEAN ? sum / (double)seen
-                                  : reduce == MSKP_REDUCE_MAX  ? most
-                                                               : least;
-                if (!seen) expected = (double)INFINITY;
-                REQUIRE(scores[u] == expected, "reduce %d, unit %u: %g, not %g", reduce, u,
-                        scores[u], expected);
+            REQUIRE_OK(
+                mskp_score_channels(o.t.graph, o.n, o.given, (mskp_reduce)reduce, scores, NULL));
+            for (uint32_t u = 0; u < o.t.units; u++) {
+                const double expected = slow_reduce(&o, (mskp_reduce)reduce, u);
+                REQUIRE(o.scores[u] == expected, "reduce %d, unit %u: %g, not %g", reduce, u,
+                        o.scores[u], expected);
             }
         }
-        /* Refusals: nothing changes. */
-        double *before = arena_copy(&t.mem, scores, t.units, sizeof *scores);
-        double *numbers = arena_copy(&t.mem, given[n - 1].channel, given[n - 1].n, 8);
-        mskp_channel_scores last = given[n - 1];
-        numbers[last.n - 1] = (double)NAN;
-        given[n - 1].channel = numbers;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    NULL) == MSKP_ERROR_BAD_NUMBER,
-                "NaN was taken");
-        given[n - 1] = last;
-        given[n - 1].n++;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    NULL) != MSKP_OK,
-                "a wrong number of channels was taken");
-        given[n - 1] = last;
-        given[n - 1].value.id = (uint32_t)t.model.values + 1;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    NULL) == MSKP_ERROR_BAD_ARGUMENT,
-                "a foreign value was taken");
-        given[n - 1].value.id = 0;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    NULL) == MSKP_ERROR_BAD_ARGUMENT,
-                "no value was taken");
-        given[n - 1] = last;
-        given[n - 1].channel = NULL;
-        mskp_error err = {0};
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    &err) == MSKP_ERROR_BAD_ARGUMENT &&
-                    strstr(err.text, "channel is NULL"),
-                "no numbers were taken: %s", err.text);
-        REQUIRE(mskp_score_channels(t.graph, n, NULL, MSKP_REDUCE_SUM, scores_of(t.units, scores),
-                                    NULL) == MSKP_ERROR_BAD_ARGUMENT &&
-                    mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM,
-                                        scores_of(t.units, NULL), NULL) == MSKP_ERROR_BAD_ARGUMENT,
-                "NULL was taken");
-        double *none = arena_get(&t.mem, t.units, sizeof *none);
-        REQUIRE_OK(
-            mskp_score_channels(t.graph, 0, NULL, MSKP_REDUCE_SUM, scores_of(t.units, none), NULL));
-        for (uint32_t u = 0; u < t.units; u++)
-            REQUIRE(none[u] == (double)INFINITY, "unit %u scores %g by nothing", u, none[u]);
-        given[n - 1] = last;
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_JOINT,
-                                    scores_of(t.units, scores), NULL) != MSKP_OK,
-                "channels have no joint norm");
-        REQUIRE(mskp_score_channels(t.graph, n, given, MSKP_REDUCE_SUM,
-                                    scores_of(t.units + 1, scores),
-                                    NULL) == MSKP_ERROR_OTHER_NETWORK,
-                "another length was taken");
-        REQUIRE(memcmp(before, scores, t.units * sizeof *scores) == 0, "scores changed");
-        trial_end(&t);
+        REQUIRE_OK(mskp_score_channels(o.t.graph, 0, NULL, MSKP_REDUCE_SUM, scores, NULL));
+        for (uint32_t u = 0; u < o.t.units; u++)
+            REQUIRE(o.scores[u] == (double)INFINITY, "unit %u scores %g by nothing", u,
+                    o.scores[u]);
+        trial_end(&o.t);
+    }
+}
+END_TEST
+
+START_TEST(wrong_channel_numbers_change_nothing)
+{
+    for (size_t k = 0; k < test_count(400); k++) {
+        own_numbers o;
+        own_numbers_begin(&o, k);
+        const mskp_scores scores = scores_of(o.t.units, o.scores);
+        REQUIRE_OK(mskp_score_channels(o.t.graph, o.n, o.given, MSKP_REDUCE_MIN, scores, NULL));
+        const double *before = arena_copy(&o.t.mem, o.scores, o.t.units, sizeof *o.scores);
+        mskp_channel_scores *last = &o.given[o.n - 1];
+        const mskp_channel_scores good = *last;
+        double *spoiled = arena_copy(&o.t.mem, good.channel, good.n, sizeof *spoiled);
+        spoiled[good.n - 1] = (double)NAN;
+        const mskp_value beyond = {(uint32_t)o.t.model.values + 1}, none = {0};
+        const struct {
+            const char *what;
+            mskp_channel_scores last;
+            const mskp_channel_scores *given;
+            mskp_reduce reduce;
+            mskp_scores scores;
+            mskp_status code; /* MSKP_OK: the header leaves open which */
+            const char *words;
+        } cases[] = {
+            {"NaN",
+             {good.value, good.n, spoiled},
+             o.given,
+             MSKP_REDUCE_SUM,
+             scores,
+             MSKP_ERROR_BAD_NUMBER,
+             ""},
+            {"one channel more",
+             {good.value, good.n + 1, good.channel},
+             o.given,
+             MSKP_REDUCE_SUM,
+             scores,
+             MSKP_OK,
+             ""},
+            {"a foreign value",
+             {beyond, good.n, good.channel},
+             o.given,
+             MSKP_REDUCE_SUM,
+             scores,
+             MSKP_ERROR_BAD_ARGUMENT,
+             ""},
+            {"no value",
+             {none, good.n, good.channel},
+             o.given,
+             MSKP_REDUCE_SUM,
+             scores,
+             MSKP_ERROR_BAD_ARGUMENT,
+             ""},
+            {"no numbers",
+             {good.value, good.n, NULL},
+             o.given,
+             MSKP_REDUCE_SUM,
+             scores,
+             MSKP_ERROR_BAD_ARGUMENT,
+             "channel is NULL"},
+            {"NULL", good, NULL, MSKP_REDUCE_SUM, scores, MSKP_ERROR_BAD_ARGUMENT, ""},
+            {"no scores",
+             good,
+             o.given,
+             MSKP_REDUCE_SUM,
+             {o.t.units, NULL},
+             MSKP_ERROR_BAD_ARGUMENT,
+             ""},
+            {"a joint norm of channels", good, o.given, MSKP_REDUCE_JOINT, scores, MSKP_OK, ""},
+            {"another length",
+             good,
+             o.given,
+             MSKP_REDUCE_SUM,
+             {o.t.units + 1, o.scores},
+             MSKP_ERROR_OTHER_NETWORK,
+             ""},
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            mskp_error err = {0};
+            *last = cases[i].last;
+            const mskp_status got = mskp_score_channels(o.t.graph, o.n, cases[i].given,
+                                                        cases[i].reduce, cases[i].scores, &err);
+            REQUIRE(cases[i].code ? got == cases[i].code : got != MSKP_OK, "%s: %s (%s)",
+                    cases[i].what, mskp_status_text(got), err.text);
+            REQUIRE(strstr(err.text, cases[i].words) != NULL, "%s: %s", cases[i].what, err.text);
+            REQUIRE(!memcmp(before, o.scores, o.t.units * sizeof *before), "%s: scores changed",
+                    cases[i].what);
+        }
+        trial_end(&o.t);
     }
 }
 END_TEST
@@ -516,7 +580,7 @@ START_TEST(threads_do_not_show)
     for (size_t k = 0; k < test_count(60); k++) {
         trial a, b;
         trial_begin(&a, test_seed() * 1000000 + k, NULL, NULL);
-        trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_host);
+        trial_begin(&b, test_seed() * 1000000 + k, NULL, &backwards_services);
         set values = set_make(&a.mem, &a.r, a.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_numbers(&values, a.net);
         double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);
@@ -553,6 +617,7 @@ int main(void)
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, scores_that_are_no_numbers);
     tcase_add_test(tcase, channel_numbers_are_reduced);
+    tcase_add_test(tcase, wrong_channel_numbers_change_nothing);
     tcase_add_test(tcase, threads_do_not_show);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -183,7 +183,7 @@ START_TEST(refusals_leave_everything)
 }
 END_TEST
 
-START_TEST(no_solution_tells_how_far)
+START_TEST(no_solution_names_the_least)
 {
     /* x(1) -> a: 6 channels -> y(1): at least one of 6 stays, 4 with the floor. */
     mskp_graph *g = mskp_graph_create(NULL);
@@ -338,7 +338,7 @@ int main(void)
     tcase_add_test(tcase, smaller_budgets_remove_supersets);
     tcase_add_test(tcase, no_shorter_prefix_is_enough);
     tcase_add_test(tcase, refusals_leave_everything);
-    tcase_add_test(tcase, no_solution_tells_how_far);
+    tcase_add_test(tcase, no_solution_names_the_least);
     tcase_add_test(tcase, fractions_are_decimal);
     tcase_add_test(tcase, votes_are_the_authors);
     suite_add_tcase(suite, tcase);

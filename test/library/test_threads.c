@@ -1,8 +1,9 @@
-/* One graph and one plan in many threads at once; a parallel_for of the host in any order. Results
+/* One graph and one plan in many threads at once; a parallel_for of the caller in any order. Results
  * are those of one thread, bit for bit. */
 #include "guarded_memory/guarded_memory.h"
 
 #include "by_id/by_id.h"
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +35,9 @@ static mskp_value layer(mskp_graph *g, size_t number, mskp_value in, size_t inpu
     return mskp_activation(g, NULL, v, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
 }
 
-static mskp_graph *network(const mskp_services *host)
+static mskp_graph *network(const mskp_services *services)
 {
-    mskp_graph *g = mskp_graph_create(host);
+    mskp_graph *g = mskp_graph_create(services);
     must(g != NULL, "no memory");
     const size_t image[2] = {16, 16};
     const size_t width = scaled(100) < 50 ? 16 : 48; /* valgrind takes the smaller one */
@@ -65,7 +66,8 @@ static mskp_graph *network(const mskp_services *host)
 
 typedef struct job {
     const mskp_graph *graph;
-    const mskp_plan *shared; /* NULL: none */
+    const mskp_plan *shared;         /* NULL: none */
+    const mskp_constants *constants; /* NULL: none; otherwise of values_of_constants */
     uint64_t seed;
     uint64_t hash;
     mskp_error err;
@@ -107,7 +109,7 @@ static void set_open(set *s, const mskp_graph *graph, rng *r, bool mixed)
     }
 }
 
-static bool tell(job *j, mskp_status status)
+static bool went_well(job *j, mskp_status status)
 {
     if (status != MSKP_OK && j->err.status == MSKP_OK) {
         j->err.status = status;
@@ -132,24 +134,24 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
                                       .reduce = reduces[i % 6],
                                       .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
                                       .vote_threshold = i % 6 == 5 ? 0.25 : 0};
-        tell(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
-                           scores_of(units, scores), &j->err));
+        went_well(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
+                                scores_of(units, scores), &j->err));
         add(j, scores, units * sizeof *scores);
     }
     mskp_cost all = {0, 0}, per_value[128] = {{0, 0}};
-    tell(j, mskp_measure(g, (mskp_mask){0}, &all, per_value + 1, &j->err));
+    went_well(j, mskp_measure(g, (mskp_mask){0}, &all, per_value + 1, &j->err));
     add(j, per_value, sizeof per_value);
     const mskp_rule rules[2] = {{.remove_fraction = 0.3, .round_to = 4, .min_channels = 3},
                                 {.max_macs = 0.55 * all.macs, .max_params = 0.8 * all.params}};
     for (size_t i = 0; i < 2; i++) {
         mskp_selection selection;
         memset(&selection, 0, sizeof selection);
-        tell(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep),
-                            &selection, &j->err));
+        went_well(j, mskp_select(g, scores_of(units, scores), &rules[i], mask_of(units, keep),
+                                 &selection, &j->err));
         add(j, keep, units);
         add(j, &selection.removed, sizeof selection.removed);
         add(j, &selection.cost, sizeof selection.cost);
-        tell(j, mskp_measure(g, mask_of(units, keep), &all, per_value + 1, &j->err));
+        went_well(j, mskp_measure(g, mask_of(units, keep), &all, per_value + 1, &j->err));
         add(j, &all, sizeof all);
         add(j, per_value, sizeof per_value);
     }
@@ -167,20 +169,21 @@ static void penalties(job *j, set *values, set *gradients, const double *scores,
                                 .knee = 0.01,
                                 .unit_weight = i % 4 ? NULL : scores};
         double value = 0;
-        tell(j, mskp_penalty_value(g, mask_of(units, keep), &p,
-                                   set_by_id(mskp_graph_counts(g).params, values->views), &value,
-                                   &j->err));
+        went_well(j, mskp_penalty_value(g, mask_of(units, keep), &p,
+                                        set_by_id(mskp_graph_counts(g).params, values->views),
+                                        &value, &j->err));
         add(j, &value, sizeof value);
-        tell(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01,
-                                      set_by_id(mskp_graph_counts(g).params, values->views),
-                                      set_by_id(mskp_graph_counts(g).params, gradients->views),
-                                      &j->err));
+        went_well(j, mskp_penalty_gradient(g, mask_of(units, keep), &p, 0.01,
+                                           set_by_id(mskp_graph_counts(g).params, values->views),
+                                           set_by_id(mskp_graph_counts(g).params, gradients->views),
+                                           &j->err));
         add(j, gradients->memory, gradients->bytes);
-        tell(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001,
-                                  set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
-        tell(j,
-             mskp_penalty_deadline(g, mask_of(units, keep), &p, i,
-                                   set_by_id(mskp_graph_counts(g).params, values->views), &j->err));
+        went_well(j, mskp_penalty_prox(g, mask_of(units, keep), &p, 0.001,
+                                       set_by_id(mskp_graph_counts(g).params, values->views),
+                                       &j->err));
+        went_well(j, mskp_penalty_deadline(g, mask_of(units, keep), &p, i,
+                                           set_by_id(mskp_graph_counts(g).params, values->views),
+                                           &j->err));
         add(j, values->memory, values->bytes);
     }
 }
@@ -190,10 +193,10 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     const size_t params = mskp_graph_counts(j->graph).params;
     mskp_tensor small[MOST_PARAMS];
     memset(small, 0, sizeof small);
-    tell(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small),
-                            &j->err));
+    went_well(j, mskp_plan_views(plan, set_by_id(params, values->views), set_by_id(params, small),
+                                 &j->err));
     const move_by_id moves[2] = {{values->views, NULL}, {gradients->views, NULL}};
-    tell(j, cut_by_id(plan, params, 2, moves, &j->err));
+    went_well(j, cut_by_id(plan, params, 2, moves, &j->err));
     for (size_t p = 1; p <= params; p++) add(j, small[p].shape, sizeof small[p].shape);
     add(j, values->memory, values->bytes);
     add(j, gradients->memory, gradients->bytes);
@@ -202,7 +205,7 @@ static void surgery(job *j, const mskp_plan *plan, set *values, set *gradients)
     set back;
     set_open(&back, j->graph, &r, true);
     const move_by_id undo = {values->views, back.views};
-    tell(j, restore_by_id(plan, params, 1, &undo, &j->err));
+    went_well(j, restore_by_id(plan, params, 1, &undo, &j->err));
     add(j, back.memory, back.bytes);
     free(back.memory);
 }
@@ -217,13 +220,68 @@ static void texts(job *j, const double *scores, const uint8_t *keep)
     size_t n = 0;
     char *text = malloc(ROOM);
     if (!text) abort();
-    tell(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
+    went_well(j, mskp_mask_write(j->graph, mask_of(units, keep), ROOM, text, &n, &j->err));
     add(j, text, n);
-    if (tell(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err)))
+    if (went_well(j, mskp_mask_read(j->graph, n, text, mask_of(units, back), &j->err)))
         add(j, back, units);
-    tell(j, mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
+    went_well(j,
+              mskp_report_json(j->graph, mask_of(units, keep), &report, ROOM, text, &n, &j->err));
     add(j, text, n);
     free(text);
+}
+
+/* The same numbers in every thread, and no negative variance among them. */
+static void values_of_constants(set *s, const mskp_graph *graph)
+{
+    rng r = {4711};
+    set_open(s, graph, &r, false);
+    for (uint32_t p = 1; s->memory && p <= mskp_graph_counts(graph).params; p++) {
+        const mskp_tensor *t = &s->views[p];
+        const size_t n = t->ndim == 1 ? t->shape[0] : 0;
+        for (size_t i = 0; i < n; i++) ((float *)t->data)[i] = fabsf(((float *)t->data)[i]);
+    }
+}
+
+static const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE, .zeroed = MSKP_ROLE_SCALE};
+
+/* Constants of the thread's own, or those that it shares; the plan and the values are its own. */
+static void constants(job *j, const double *scores)
+{
+    const mskp_graph *g = j->graph;
+    const mskp_counts n = mskp_graph_counts(g);
+    const mskp_rule rule = {.remove_fraction = 0.3, .round_to = 4};
+    uint8_t selected[MOST_UNITS], carriers[MOST_UNITS], kept[MOST_UNITS];
+    mskp_constants *own = NULL;
+    mskp_constants_report report = {0};
+    mskp_plan *plan = NULL;
+    set values;
+    values_of_constants(&values, g);
+    const mskp_tensors tensors = set_by_id(n.params, values.views);
+    const mskp_move move = {tensors, MSKP_INIT};
+    if (!j->constants && !went_well(j, mskp_constants_select(g, scores_of(n.units, scores), &rule,
+                                                             &merge, tensors, &own, &j->err))) {
+        free(values.memory);
+        return;
+    }
+    const mskp_constants *c = j->constants ? j->constants : own;
+    went_well(j, mskp_constants_masks(c, mask_of(n.units, selected), mask_of(n.units, carriers),
+                                      mask_of(n.units, kept), &j->err));
+    add(j, selected, n.units);
+    add(j, carriers, n.units);
+    add(j, kept, n.units);
+    for (size_t i = 0; i < mskp_constants_consumers(c); i++) {
+        went_well(j, mskp_constants_consumer(c, i, &report, &j->err));
+        add(j, &report.bound, sizeof report.bound);
+        add(j, &report.carriers, sizeof report.carriers);
+    }
+    went_well(j, mskp_constants_plan(c, &plan, NULL, &j->err));
+    went_well(j, mskp_constants_apply(c, plan, tensors, &j->err));
+    add(j, values.memory, values.bytes);
+    went_well(j, mskp_plan_cut(plan, 1, &move, &j->err));
+    add(j, values.memory, values.bytes);
+    mskp_plan_destroy(plan);
+    mskp_constants_destroy(own);
+    free(values.memory);
 }
 
 static void *run_job(void *argument)
@@ -242,11 +300,12 @@ static void *run_job(void *argument)
     scores_and_mask(j, &values, scores, keep);
     penalties(j, &values, &gradients, scores, keep);
     texts(j, scores, keep);
+    constants(j, scores);
     mskp_plan *own = NULL;
     mskp_graph *small = NULL;
     if (j->shared != NULL) {
         surgery(j, j->shared, &values, &gradients);
-    } else if (tell(j, mskp_plan_create(g, mask_of(units, keep), &own, &small, &j->err))) {
+    } else if (went_well(j, mskp_plan_create(g, mask_of(units, keep), &own, &small, &j->err))) {
         mskp_counts counts = mskp_graph_counts(small);
         add(j, &counts, sizeof counts);
         surgery(j, own, &values, &gradients);
@@ -267,12 +326,25 @@ START_TEST(one_graph_in_many_threads)
     mskp_error err = {.text = ""};
     for (size_t u = 0; u < units; u++) keep[u] = u % 7 < 4;
     must(mskp_plan_create(g, mask_of(units, keep), &plan, NULL, &err) == MSKP_OK, "%s", err.text);
+    set values;
+    mskp_constants *constants;
+    values_of_constants(&values, g);
+    must(mskp_constants_create(g, mask_of(units, keep), &merge,
+                               set_by_id(mskp_graph_counts(g).params, values.views), &constants,
+                               &err) == MSKP_OK,
+         "%s", err.text);
+    mskp_constants_report total;
+    must(mskp_constants_total(constants, &total, &err) == MSKP_OK && total.carriers > 0,
+         "no carriers: the calls on carriers are not tested here");
     size_t rounds = scaled(3);
     for (size_t round = 0; round < rounds; round++) {
         job serial[THREADS], at_once[THREADS];
         pthread_t threads[THREADS];
         for (size_t t = 0; t < THREADS; t++) {
-            serial[t] = (job){.graph = g, .shared = t % 2 ? plan : NULL, .seed = 100 * round + t};
+            serial[t] = (job){.graph = g,
+                              .shared = t % 2 ? plan : NULL,
+                              .constants = t % 2 ? constants : NULL,
+                              .seed = 100 * round + t};
             at_once[t] = serial[t];
             run_job(&serial[t]);
             must(serial[t].err.status == MSKP_OK, "%s", serial[t].err.text);
@@ -284,6 +356,8 @@ START_TEST(one_graph_in_many_threads)
         for (size_t t = 0; t < THREADS; t++)
             must(at_once[t].hash == serial[t].hash, "thread %zu: %s", t, at_once[t].err.text);
     }
+    mskp_constants_destroy(constants);
+    free(values.memory);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(g);
 }

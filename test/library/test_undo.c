@@ -104,7 +104,7 @@ END_TEST
 
 START_TEST(composing_is_refused)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL), *unfinished = mskp_graph_create(NULL);
     const uint8_t keep[10] = {1, 0, 1, 1, 1, 1, 1, 1, 1, 1}, second[10] = {1};
     uint8_t both[10];
     mskp_error err = {0};
@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(maps_are_refused)
 {
-    mskp_graph *g = little_make(LITTLE_PLAIN, NULL);
+    mskp_graph *g = small_network_make(SMALL_PLAIN, NULL);
     const uint8_t keep[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const mskp_param c3 = mskp_param_find(g, "c3.weight"), none = {0}, beyond = {99};
     const mskp_value y = mskp_value_find(g, "y");

@@ -30,7 +30,7 @@ START_TEST(random_networks_are_as_the_model_says)
             model_joins(&t.model, v, joins);
             for (size_t b = 1; b <= t.model.values; b++)
                 if (joins[b] > most) most = joins[b];
-            if (joins[0]) continue; /* a host's own tie has no operator */
+            if (joins[0]) continue; /* a custom tie has no operator */
             REQUIRE(info.tied == most, "%s: %zu joins, %zu expected", info.name, info.tied, most);
             REQUIRE(most ? joins[info.tied_by.id] == most : info.tied_by.id == 0, "%s: tied by %u",
                     info.name, info.tied_by.id);
@@ -385,7 +385,7 @@ static double half(double x, const double *parameters)
     return x / 2 + parameters[0];
 }
 
-START_TEST(layers_are_checked)
+START_TEST(linear_layers_are_checked)
 {
     const mskp_param none = {0};
     REFUSED_PLAIN(mskp_linear(b.g, "fc", b.x, b.l25, none), MSKP_ERROR_BAD_SHAPE,
@@ -399,6 +399,11 @@ START_TEST(layers_are_checked)
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, &(mskp_norm_desc){.mean = b.w}), MSKP_ERROR_BAD_SHAPE,
                   WORDS("bn"));
     REFUSED_PLAIN(mskp_norm(b.g, "bn", b.x, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("bn"));
+}
+END_TEST
+
+START_TEST(activations_and_epsilons_are_checked)
+{
     REFUSED_PLAIN(
         mskp_activation(b.g, "act", b.x, &(mskp_activation_desc){.kind = (mskp_activation_kind)14}),
         MSKP_ERROR_BAD_ARGUMENT, WORDS("act", "14"));
@@ -426,6 +431,11 @@ START_TEST(layers_are_checked)
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("bn", "epsilon_outside_root 2"));
     REFUSED_PLAIN(mskp_activation(b.g, "act", (mskp_value){0}, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("act"));
+}
+END_TEST
+
+START_TEST(pools_are_checked)
+{
 #define POOL(...) mskp_pool(b.g, "pool", b.x, &(mskp_pool_desc){__VA_ARGS__})
     REFUSED_PLAIN(POOL(.keeps_constants = 2), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("pool", "constants 2"));
@@ -457,6 +467,11 @@ START_TEST(layers_are_checked)
                   WORDS("pool", "5", "axis 2"));
     REFUSED_PLAIN(POOL(.size = {2, 2}, .pad_before = {SIZE_MAX, 0}, .pad_after = {SIZE_MAX, 0}),
                   MSKP_ERROR_BAD_SHAPE, WORDS("pool"));
+}
+END_TEST
+
+START_TEST(fixed_pools_are_checked)
+{
     const mskp_pool_kind fixed[] = {MSKP_POOL_GLOBAL_MAX, MSKP_POOL_GLOBAL_AVERAGE,
                                     MSKP_POOL_RESIZE};
     for (int i = 0; i < 3; i++) {
@@ -475,7 +490,7 @@ START_TEST(layers_are_checked)
 }
 END_TEST
 
-START_TEST(structure_is_checked)
+START_TEST(combinations_are_checked)
 {
 #define LIST(...) \
     (sizeof((mskp_value[]){__VA_ARGS__}) / sizeof(mskp_value)), (mskp_value[]){__VA_ARGS__}
@@ -498,6 +513,11 @@ START_TEST(structure_is_checked)
                   WORDS("sum", "7"));
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD, LIST(b.x, (mskp_value){77})),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("sum"));
+}
+END_TEST
+
+START_TEST(slices_and_pads_are_checked)
+{
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 4, 2), RANGE, WORDS("part", "5"));
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 4, 0), RANGE, WORDS("part"));
     REFUSED_PLAIN(mskp_slice(b.g, "part", b.flat, 2, SIZE_MAX), RANGE, WORDS("part"));
@@ -507,6 +527,11 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_flatten(b.g, "flatten", b.x, 2), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("flatten", "2"));
     REFUSED_PLAIN(mskp_flatten(b.g, "x", b.flat, 0), MSKP_ERROR_BAD_NAME, WORDS("x"));
+}
+END_TEST
+
+START_TEST(opaque_operators_are_checked)
+{
 #define OPAQUE(op, n, in, channels) \
     mskp_opaque(b.g, "odd", &(mskp_opaque_desc){op, n, in, channels, 0, NULL})
     REFUSED_PLAIN(OPAQUE(NULL, 1, &b.x, 2), MSKP_ERROR_BAD_NAME, WORDS("kind of operator"));
@@ -521,6 +546,11 @@ START_TEST(structure_is_checked)
                   MSKP_ERROR_BAD_NAME, WORDS("x"));
     REFUSED_PLAIN(mskp_opaque(b.g, "odd", &(mskp_opaque_desc){"yolo", 0, NULL, 2, 1, NULL}),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("odd", "spatial"));
+}
+END_TEST
+
+START_TEST(picks_and_concatenations_are_checked)
+{
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, SHAPE(1, 5)), RANGE, WORDS("pick", "5"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 0, (size_t[]){1}), RANGE, WORDS("pick"));
     REFUSED_PLAIN(mskp_pick(b.g, "pick", b.flat, 1, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("pick"));
@@ -533,6 +563,11 @@ START_TEST(structure_is_checked)
     REFUSED_PLAIN(mskp_concat(b.g, "cat", 1, NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("cat"));
     REFUSED_PLAIN(mskp_concat(b.g, "cat", LIST(b.x, (mskp_value){99})), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("cat", "99"));
+}
+END_TEST
+
+START_TEST(primitives_are_checked)
+{
     REFUSED_STATUS(mskp_tie(b.g, b.x, b.flat), MSKP_ERROR_BAD_SHAPE, WORDS("x", "flat", "3", "5"));
     REFUSED_STATUS(mskp_tie(b.g, b.x, (mskp_value){0}), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
     /* Of two wrong handles the first is named. */
@@ -559,10 +594,8 @@ START_TEST(structure_is_checked)
 }
 END_TEST
 
-START_TEST(further_operators_are_checked)
+START_TEST(norms_are_checked)
 {
-    mskp_value parts[5];
-    const size_t two[2] = {2, 2};
 #define NORM(...) mskp_norm(b.g, "n", b.x, &(mskp_norm_desc){__VA_ARGS__})
     REFUSED_PLAIN(NORM(.kind = (mskp_norm_kind)6), MSKP_ERROR_BAD_ARGUMENT, WORDS("n", "kind 6"));
     REFUSED_PLAIN(NORM(.kind = MSKP_NORM_GROUP, .groups = 2), MSKP_ERROR_BAD_SHAPE,
@@ -578,6 +611,11 @@ START_TEST(further_operators_are_checked)
                   WORDS("layer_norm", "statistics"));
     REFUSED_PLAIN(NORM(.grouping = (mskp_grouping)3), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("n", "grouping 3"));
+}
+END_TEST
+
+START_TEST(transposed_convolutions_are_checked)
+{
 #define UP(...) mskp_conv_transposed(b.g, "up", b.x, &(mskp_conv_desc){__VA_ARGS__})
     REFUSED_PLAIN(UP(.weight = b.w, .padding = MSKP_PADDING_EXTENDED), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("up", "padding 1", "transposed"));
@@ -593,6 +631,11 @@ START_TEST(further_operators_are_checked)
     UP_TOO_FAR(.pad_after = {SIZE_MAX});
     UP_TOO_FAR(.output_pad = {1});
     UP_TOO_FAR(.pad_before = {5}, .pad_after = {5}); /* of 7 + 2 + 1 positions */
+}
+END_TEST
+
+START_TEST(slopes_and_operands_are_checked)
+{
     REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.v7), MSKP_ERROR_BAD_SHAPE,
                   WORDS("p", "slope", "7", "3"));
     REFUSED_PLAIN(mskp_prelu(b.g, "p", b.x, b.l25), MSKP_ERROR_BAD_SHAPE,
@@ -609,6 +652,12 @@ START_TEST(further_operators_are_checked)
                   WORDS("e", "1 axes"));
     REFUSED_PLAIN(mskp_param_operand(b.g, "e", b.v7, 1, MSKP_ROLE_SCALE, 0, NULL),
                   MSKP_ERROR_BAD_SHAPE, WORDS("e", "axis 1"));
+}
+END_TEST
+
+START_TEST(chunks_and_shuffles_are_checked)
+{
+    mskp_value parts[5];
     REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 2, 0), MSKP_ERROR_BAD_SHAPE,
                   WORDS("s", "5", "2"));
     REFUSED_PLAIN(mskp_channel_shuffle(b.g, "s", b.flat, 5, 2), MSKP_ERROR_BAD_ARGUMENT,
@@ -642,6 +691,12 @@ START_TEST(further_operators_are_checked)
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("s", "factor 0"));
     REFUSED_PLAIN(mskp_pixel_unshuffle(b.g, "s", b.x, 4, MSKP_SHUFFLE_BLOCK_MAJOR),
                   MSKP_ERROR_BAD_SHAPE, WORDS("s", "axis 1", "6", "4"));
+}
+END_TEST
+
+START_TEST(other_axes_are_checked)
+{
+    const size_t two[2] = {2, 2};
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.x, 2, two, 0), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("u", "2"));
     REFUSED_PLAIN(mskp_unflatten(b.g, "u", b.flat, 2, two, 0), MSKP_ERROR_BAD_SHAPE,
@@ -674,6 +729,11 @@ START_TEST(further_operators_are_checked)
     REFUSED_PLAIN(mskp_flatten(b.g, "f", mskp_fresh(b.g, "y", 3, SHAPE(SIZE_MAX)), 1),
                   MSKP_ERROR_BAD_SHAPE, WORDS("f"));
     REFUSED_PLAIN(mskp_reshape(b.g, "r", b.x, 2, two), MSKP_ERROR_BAD_SHAPE, WORDS("r", "48", "4"));
+}
+END_TEST
+
+START_TEST(spatial_concatenation_is_checked)
+{
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 2, LIST(b.x)), MSKP_ERROR_BAD_SHAPE,
                   WORDS("s", "axis 2"));
     REFUSED_PLAIN(mskp_concat_spatial(b.g, "s", 0, LIST(b.x, b.flat)), MSKP_ERROR_BAD_SHAPE,
@@ -693,6 +753,11 @@ START_TEST(further_operators_are_checked)
                                       LIST(mskp_fresh(b.g, "y", 1, SHAPE(SIZE_MAX - 3)),
                                            mskp_fresh(b.g, "z", 1, SHAPE(9)))),
                   MSKP_ERROR_BAD_SHAPE, WORDS("s", "z", "length 9", "axis 0", "too long"));
+}
+END_TEST
+
+START_TEST(attention_is_checked)
+{
 #define ATTEND(...) mskp_attention(b.g, "a", b.flat, &(mskp_attention_desc){__VA_ARGS__})
     REFUSED_PLAIN(ATTEND(.heads = 3, .kv_heads = 2, .head_dim = 1), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "3 heads", "2 key"));
@@ -714,6 +779,11 @@ START_TEST(further_operators_are_checked)
                   WORDS("a", "packed is 2"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 1, .memory = {99}), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "99"));
+}
+END_TEST
+
+START_TEST(large_attention_is_checked)
+{
     /* Sizes whose sums and products of rows overflow, some of them to what the weight has. */
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = SIZE_MAX / 2 + 2, .value_dim = SIZE_MAX - 1,
                          .packed = 1, .query = b.l25),
@@ -731,6 +801,11 @@ START_TEST(further_operators_are_checked)
                   WORDS("a", "key has no"));
     REFUSED_PLAIN(ATTEND(.heads = 1, .head_dim = 2, .query = b.l25, .query_bias = b.v7),
                   MSKP_ERROR_BAD_SHAPE, WORDS("a", "bias", "7", "2"));
+}
+END_TEST
+
+START_TEST(packed_attention_is_checked)
+{
 #define PACKED(...)                                                                                \
     ATTEND(.heads = 1, .head_dim = 2, .packed = 1, .query = mskp_parameter(b.g, "q", SHAPE(6, 5)), \
            .output = mskp_parameter(b.g, "o", SHAPE(3, 2)), __VA_ARGS__)
@@ -742,17 +817,15 @@ START_TEST(further_operators_are_checked)
                   MSKP_ERROR_BAD_SHAPE, WORDS("a", "9223372036854775807 by", "too many"));
     REFUSED_PLAIN(mskp_attention(b.g, "a", b.flat, NULL), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("a", "desc"));
+}
+END_TEST
+
+START_TEST(recurrent_layers_are_checked)
+{
 #define RECUR(...) mskp_recurrent(b.g, "r", b.flat, &(mskp_recurrent_desc){__VA_ARGS__})
-#define SAME_TWICE             \
-    (mskp_recurrent_params[])  \
-    {                          \
-        {                      \
-            b.l25, b.l25, {0}, \
-            {                  \
-                0              \
-            }                  \
-        }                      \
-    }
+/* clang-format off */
+#define SAME_TWICE (mskp_recurrent_params[]){{b.l25, b.l25, {0}, {0}}}
+    /* clang-format on */
     REFUSED_PLAIN(RECUR(.params = NULL), MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "params is NULL"));
     REFUSED_PLAIN(RECUR(.kind = (mskp_recurrent_kind)3, .params = SAME_TWICE),
                   MSKP_ERROR_BAD_ARGUMENT, WORDS("r", "kind 3"));
@@ -766,6 +839,11 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "state_given is 2"));
     REFUSED_PLAIN((b.flat.id = 99, RECUR(.params = SAME_TWICE)), MSKP_ERROR_BAD_ARGUMENT,
                   WORDS("r", "99"));
+}
+END_TEST
+
+START_TEST(recurrent_weights_are_checked)
+{
 #define RNN(input, hidden, bias, more) \
     RECUR(.kind = MSKP_RECURRENT_RNN,  \
           .params = (mskp_recurrent_params[]){{input, hidden, bias, more}})
@@ -785,6 +863,11 @@ START_TEST(further_operators_are_checked)
                   WORDS("r", "bias", "7", "2"));
     REFUSED_PLAIN(RNN(b.l25, SQUARE(2), NONE, b.v4), MSKP_ERROR_BAD_SHAPE,
                   WORDS("r", "bias", "4", "2"));
+}
+END_TEST
+
+START_TEST(zero_if_is_checked)
+{
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 0), MSKP_ERROR_BAD_ARGUMENT, WORDS("flat", "0x0"));
     REFUSED_STATUS(mskp_zero_if(b.g, b.flat, 16), MSKP_ERROR_BAD_ARGUMENT, WORDS("flat", "0x10"));
     REFUSED_STATUS(mskp_zero_if(b.g, (mskp_value){0}, 1), MSKP_ERROR_BAD_ARGUMENT,
@@ -857,8 +940,7 @@ START_TEST(parameters_must_be_bound)
     ck_assert_uint_eq(p.id, 1);
     ck_assert_int_ne(mskp_graph_finish(g, &err), MSKP_OK);
     ck_assert_ptr_nonnull(strstr(err.text, "lonely.weight"));
-    ck_assert_int_eq(mskp_graph_finish(g, NULL),
-                     MSKP_ERROR_BAD_SHAPE); /* it need not be told why */
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_ERROR_BAD_SHAPE); /* err may be NULL */
     mskp_graph_destroy(g);
     g = mskp_graph_create(NULL);
     (void)mskp_fresh(g, "v", 0, 0, NULL);
@@ -875,9 +957,9 @@ static void release_nothing(void *context, void *memory)
 
 START_TEST(services_are_checked)
 {
-    mskp_services host = {.release = release_nothing};
+    mskp_services services = {.release = release_nothing};
     mskp_error err = {0};
-    mskp_graph *g = mskp_graph_create(&host);
+    mskp_graph *g = mskp_graph_create(&services);
     ck_assert_uint_eq(mskp_fresh(g, "v", 1, 0, NULL).id, 0);
     ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_str_eq(err.text, "services: allocate and release must both be set, or neither");
@@ -1079,8 +1161,8 @@ END_TEST
 
 /* ---- What is said of values ---- */
 
-/* The first norm is told, whatever the order of the channels. */
-START_TEST(the_first_norm_is_told)
+/* inexact_by names the first norm, whatever the order of the channels. */
+START_TEST(the_first_norm_is_named)
 {
     for (int order = 0; order < 2; order++) {
         mskp_graph *g = mskp_graph_create(NULL);
@@ -1224,8 +1306,8 @@ START_TEST(parameters_count_where_they_came_first)
 }
 END_TEST
 
-/* What leaves exactly: zero with these roles, or not heard, since what reads it is zero. */
-START_TEST(zero_as_the_host_says)
+/* A unit is exact if it is zero with these roles, or if the weights that read it are zero. */
+START_TEST(zero_as_the_caller_declares)
 {
     for (uint32_t said = 1; said <= MSKP_ROLES_UNIT; said++) {
         mskp_graph *g = mskp_graph_create(NULL);
@@ -1299,9 +1381,9 @@ static uint32_t sets_with(uint32_t any)
     return bits;
 }
 
-/* y has no bias: zero with its filters. What a host binds or attaches to it may make it anything, but
- * for a factor, and but for what the host says itself, before or after. */
-START_TEST(zero_of_what_a_host_adds_to)
+/* y has no bias: zero with its filters. What a caller binds or attaches to it may make it anything, but
+ * for a factor, and but for what the caller says itself, before or after. */
+START_TEST(zero_of_what_a_caller_adds_to)
 {
     enum { NOTHING, FACTOR, READER, BIAS, FILTER, OTHER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };
     const uint32_t filter = sets_with(MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER);
@@ -1395,137 +1477,222 @@ END_TEST
 
 /* ---- States ---- */
 
-START_TEST(before_and_after_finish)
+/* Three operators: 18 units, 4 parameters, 5 values. */
+typedef struct described {
+    base b;
+    mskp_value c, d, e;
+} described;
+
+static described describe(void)
 {
-    base b = begin();
-    mskp_value c = mskp_conv(b.g, "c", b.x, &(mskp_conv_desc){.weight = b.w, .bias = b.v4});
-    mskp_value d = mskp_linear(b.g, "d", b.flat, b.l25, (mskp_param){0});
-    mskp_value e = mskp_fresh(b.g, "e", 7, 0, NULL);
+    described f = {.b = begin()};
+    const base *b = &f.b;
+    f.c = mskp_conv(b->g, "c", b->x, &(mskp_conv_desc){.weight = b->w, .bias = b->v4});
+    f.d = mskp_linear(b->g, "d", b->flat, b->l25, (mskp_param){0});
+    f.e = mskp_fresh(b->g, "e", 7, 0, NULL);
+    ck_assert_int_eq(mskp_bind(b->g, b->v7, 0, 0, f.e), MSKP_OK);
+    return f;
+}
+
+START_TEST(before_finish_there_are_only_names_and_shapes)
+{
+    described f = describe();
     mskp_coupling info;
     mskp_error err = {0};
     mskp_cost cost;
     double scores[32];
-    uint8_t keep[32];
     size_t n = 99;
-    ck_assert_int_eq(mskp_bind(b.g, b.v7, 0, 0, e), MSKP_OK);
-    mskp_counts counts = mskp_graph_counts(b.g);
+    const mskp_counts counts = mskp_graph_counts(f.b.g);
     ck_assert_uint_eq(counts.units + counts.families + counts.params + counts.values, 0);
-    ck_assert_ptr_null(mskp_value_units(b.g, c, &n));
-    ck_assert_ptr_null(mskp_param_units(b.g, b.w, 0, NULL, NULL));
-    ck_assert_ptr_null(mskp_unit_members(b.g, 0, NULL));
-    ck_assert_ptr_null(mskp_unit_families(b.g, NULL));
-    ck_assert_ptr_null(mskp_family_units(b.g, 0, NULL));
-    ck_assert_uint_eq(mskp_param_shape(b.g, b.w, NULL), 4);
-    ck_assert_uint_eq(mskp_param_roles(b.g, b.w), 0);
-    ck_assert_ptr_null(mskp_unit_families(b.g, &n));
+    ck_assert_ptr_null(mskp_value_units(f.b.g, f.c, &n));
+    ck_assert_ptr_null(mskp_param_units(f.b.g, f.b.w, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_unit_members(f.b.g, 0, NULL));
+    ck_assert_ptr_null(mskp_unit_families(f.b.g, NULL));
+    ck_assert_ptr_null(mskp_family_units(f.b.g, 0, NULL));
+    ck_assert_uint_eq(mskp_param_shape(f.b.g, f.b.w, NULL), 4);
+    ck_assert_uint_eq(mskp_param_roles(f.b.g, f.b.w), 0);
+    ck_assert_ptr_null(mskp_unit_families(f.b.g, &n));
     ck_assert_uint_eq(n, 0);
-    ck_assert_uint_eq(mskp_value_find(b.g, "c").id, c.id);
-    ck_assert_uint_eq(mskp_param_find(b.g, "w").id, b.w.id);
-    ck_assert_uint_eq(mskp_param_find(b.g, "none").id, 0);
-    ck_assert_str_eq(mskp_value_name(b.g, c), "c");
-    ck_assert_str_eq(mskp_param_name(b.g, b.w), "w");
-    ck_assert_ptr_null(mskp_param_name(b.g, (mskp_param){99}));
-    ck_assert_ptr_null(mskp_value_name(b.g, (mskp_value){0}));
-    ck_assert_int_eq(mskp_value_coupling(b.g, c, &info, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_uint_eq(mskp_value_find(f.b.g, "c").id, f.c.id);
+    ck_assert_uint_eq(mskp_param_find(f.b.g, "w").id, f.b.w.id);
+    ck_assert_uint_eq(mskp_param_find(f.b.g, "none").id, 0);
+    ck_assert_str_eq(mskp_value_name(f.b.g, f.c), "c");
+    ck_assert_str_eq(mskp_param_name(f.b.g, f.b.w), "w");
+    ck_assert_ptr_null(mskp_param_name(f.b.g, (mskp_param){99}));
+    ck_assert_ptr_null(mskp_value_name(f.b.g, (mskp_value){0}));
+    ck_assert_int_eq(mskp_value_coupling(f.b.g, f.c, &info, &err), MSKP_ERROR_BAD_STATE);
     ck_assert_int_eq(err.status, MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_measure(b.g, (mskp_mask){0}, &cost, NULL, NULL), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_score(b.g, NULL, set_by_id(mskp_graph_counts(b.g).params, NULL),
+    ck_assert_int_eq(mskp_measure(f.b.g, (mskp_mask){0}, &cost, NULL, NULL), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_score(f.b.g, NULL, set_by_id(mskp_graph_counts(f.b.g).params, NULL),
                                 scores_of(0, scores), NULL) == MSKP_OK,
                      0);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
 
+START_TEST(finish_counts_and_leaves_the_error_alone)
+{
+    described f = describe();
+    mskp_error err;
+    mskp_counts counts;
     err = (mskp_error){.status = MSKP_ERROR_NO_DATA, .text = "untouched"};
-    ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, &err), MSKP_OK);
     ck_assert_int_eq(err.status, MSKP_ERROR_NO_DATA);
     ck_assert_str_eq(err.text, "untouched");
-    counts = mskp_graph_counts(b.g);
+    counts = mskp_graph_counts(f.b.g);
     ck_assert_uint_eq(counts.units, 4 + 5 + 2 + 7);
     ck_assert_uint_eq(counts.params, 4);
     ck_assert_uint_eq(counts.values, 5);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
 
+START_TEST(after_finish_nothing_is_described)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
     const mskp_param none = {0};
-    ck_assert_int_eq(mskp_graph_finish(b.g, &err), MSKP_ERROR_BAD_STATE);
-    ck_assert_uint_eq(mskp_parameter(b.g, "late", SHAPE(1)).id, 0);
-    ck_assert_uint_eq(mskp_input(b.g, "late", 1, 0, NULL).id, 0);
-    ck_assert_uint_eq(mskp_fresh(b.g, "late", 1, 0, NULL).id, 0);
-    ck_assert_uint_eq(mskp_conv(b.g, NULL, b.x, &(mskp_conv_desc){.weight = b.w}).id, 0);
-    ck_assert_uint_eq(mskp_linear(b.g, NULL, b.flat, b.l25, none).id, 0);
-    ck_assert_uint_eq(mskp_norm(b.g, NULL, b.x, &(mskp_norm_desc){.scale = none}).id, 0);
-    ck_assert_uint_eq(mskp_activation(b.g, NULL, b.x, NULL).id, 0);
-    ck_assert_uint_eq(mskp_pool(b.g, NULL, b.x, &(mskp_pool_desc){.size = {2}}).id, 0);
-    ck_assert_uint_eq(mskp_combine(b.g, NULL, MSKP_COMBINE_ADD, LIST(b.x, b.x)).id, 0);
-    ck_assert_uint_eq(mskp_slice(b.g, NULL, b.x, 0, 1).id, 0);
-    ck_assert_uint_eq(mskp_pad_channels(b.g, NULL, b.x, 0, 1).id, 0);
-    ck_assert_uint_eq(mskp_flatten(b.g, NULL, b.x, 0).id, 0);
-    ck_assert_uint_eq(mskp_pick(b.g, NULL, b.x, SHAPE(1)).id, 0);
-    ck_assert_uint_eq(mskp_concat(b.g, NULL, LIST(b.x)).id, 0);
+    mskp_error err = {0};
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_uint_eq(mskp_parameter(f.b.g, "late", SHAPE(1)).id, 0);
+    ck_assert_uint_eq(mskp_input(f.b.g, "late", 1, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_fresh(f.b.g, "late", 1, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_conv(f.b.g, NULL, f.b.x, &(mskp_conv_desc){.weight = f.b.w}).id, 0);
+    ck_assert_uint_eq(mskp_linear(f.b.g, NULL, f.b.flat, f.b.l25, none).id, 0);
+    ck_assert_uint_eq(mskp_norm(f.b.g, NULL, f.b.x, &(mskp_norm_desc){.scale = none}).id, 0);
+    ck_assert_uint_eq(mskp_activation(f.b.g, NULL, f.b.x, NULL).id, 0);
+    ck_assert_uint_eq(mskp_pool(f.b.g, NULL, f.b.x, &(mskp_pool_desc){.size = {2}}).id, 0);
+    ck_assert_uint_eq(mskp_combine(f.b.g, NULL, MSKP_COMBINE_ADD, LIST(f.b.x, f.b.x)).id, 0);
+    ck_assert_uint_eq(mskp_slice(f.b.g, NULL, f.b.x, 0, 1).id, 0);
+    ck_assert_uint_eq(mskp_pad_channels(f.b.g, NULL, f.b.x, 0, 1).id, 0);
+    ck_assert_uint_eq(mskp_flatten(f.b.g, NULL, f.b.x, 0).id, 0);
+    ck_assert_uint_eq(mskp_pick(f.b.g, NULL, f.b.x, SHAPE(1)).id, 0);
+    ck_assert_uint_eq(mskp_concat(f.b.g, NULL, LIST(f.b.x)).id, 0);
+    const mskp_counts counts = mskp_graph_counts(f.b.g);
+    ck_assert_uint_eq(counts.units, 18);
+    ck_assert_uint_eq(counts.values, 5);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
+
+START_TEST(after_finish_no_further_operator_is_described)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
+    const mskp_param none = {0};
     const size_t six[2] = {6, 8};
     mskp_value part = {5};
     const mskp_recurrent_desc recurrent = {
-        .kind = MSKP_RECURRENT_RNN, .params = &(mskp_recurrent_params){b.l25, b.l25, none, none}};
+        .kind = MSKP_RECURRENT_RNN,
+        .params = &(mskp_recurrent_params){f.b.l25, f.b.l25, none, none}};
     const mskp_attention_desc attention = {.heads = 1, .head_dim = 1};
-    ck_assert_uint_eq(mskp_conv_transposed(b.g, NULL, b.x, &(mskp_conv_desc){.weight = b.w}).id, 0);
-    ck_assert_uint_eq(mskp_embedding(b.g, NULL, b.l25, 0, NULL).id, 0);
-    ck_assert_uint_eq(mskp_param_operand(b.g, NULL, b.v4, 0, MSKP_ROLE_SCALE, 0, NULL).id, 0);
-    ck_assert_uint_eq(mskp_prelu(b.g, NULL, b.flat, b.v4).id, 0);
-    ck_assert_int_eq(mskp_chunk(b.g, NULL, b.x, 1, 0, &part), MSKP_ERROR_BAD_STATE);
+    ck_assert_uint_eq(
+        mskp_conv_transposed(f.b.g, NULL, f.b.x, &(mskp_conv_desc){.weight = f.b.w}).id, 0);
+    ck_assert_uint_eq(mskp_embedding(f.b.g, NULL, f.b.l25, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_param_operand(f.b.g, NULL, f.b.v4, 0, MSKP_ROLE_SCALE, 0, NULL).id, 0);
+    ck_assert_uint_eq(mskp_prelu(f.b.g, NULL, f.b.flat, f.b.v4).id, 0);
+    ck_assert_int_eq(mskp_chunk(f.b.g, NULL, f.b.x, 1, 0, &part), MSKP_ERROR_BAD_STATE);
     ck_assert_uint_eq(part.id, 0);
-    ck_assert_uint_eq(mskp_unflatten(b.g, NULL, b.flat, 0, NULL, 0).id, 0);
-    ck_assert_uint_eq(mskp_reshape(b.g, NULL, b.x, 2, six).id, 0);
-    ck_assert_uint_eq(mskp_channel_shuffle(b.g, NULL, b.x, 1, 0).id, 0);
-    ck_assert_uint_eq(mskp_pixel_shuffle(b.g, NULL, b.x, 1, MSKP_SHUFFLE_CHANNEL_MAJOR).id, 0);
-    ck_assert_uint_eq(mskp_pixel_unshuffle(b.g, NULL, b.x, 1, MSKP_SHUFFLE_CHANNEL_MAJOR).id, 0);
-    ck_assert_uint_eq(mskp_concat_spatial(b.g, NULL, 0, LIST(b.x)).id, 0);
-    ck_assert_uint_eq(mskp_attention(b.g, NULL, b.flat, &attention).id, 0);
-    ck_assert_uint_eq(mskp_recurrent(b.g, NULL, b.flat, &recurrent).id, 0);
-    ck_assert_uint_eq(mskp_opaque(b.g, NULL, &(mskp_opaque_desc){"op", 0, NULL, 1, 0, NULL}).id, 0);
-    ck_assert_int_eq(mskp_zero_if(b.g, e, MSKP_ROLE_SCALE), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_attach(b.g, b.v4, c), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_output(b.g, d), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_tie(b.g, d, d), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_pin(b.g, d), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_bind(b.g, b.v4, 0, 0, c), MSKP_ERROR_BAD_STATE);
-    ck_assert_int_eq(mskp_add_macs(b.g, c, b.w, 1), MSKP_ERROR_BAD_STATE);
-    counts = mskp_graph_counts(b.g);
+    ck_assert_uint_eq(mskp_unflatten(f.b.g, NULL, f.b.flat, 0, NULL, 0).id, 0);
+    ck_assert_uint_eq(mskp_reshape(f.b.g, NULL, f.b.x, 2, six).id, 0);
+    ck_assert_uint_eq(mskp_channel_shuffle(f.b.g, NULL, f.b.x, 1, 0).id, 0);
+    ck_assert_uint_eq(mskp_pixel_shuffle(f.b.g, NULL, f.b.x, 1, MSKP_SHUFFLE_CHANNEL_MAJOR).id, 0);
+    ck_assert_uint_eq(mskp_pixel_unshuffle(f.b.g, NULL, f.b.x, 1, MSKP_SHUFFLE_CHANNEL_MAJOR).id,
+                      0);
+    ck_assert_uint_eq(mskp_concat_spatial(f.b.g, NULL, 0, LIST(f.b.x)).id, 0);
+    ck_assert_uint_eq(mskp_attention(f.b.g, NULL, f.b.flat, &attention).id, 0);
+    ck_assert_uint_eq(mskp_recurrent(f.b.g, NULL, f.b.flat, &recurrent).id, 0);
+    ck_assert_uint_eq(mskp_opaque(f.b.g, NULL, &(mskp_opaque_desc){"op", 0, NULL, 1, 0, NULL}).id,
+                      0);
+    const mskp_counts counts = mskp_graph_counts(f.b.g);
     ck_assert_uint_eq(counts.units, 18);
     ck_assert_uint_eq(counts.values, 5);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
 
+START_TEST(after_finish_nothing_is_declared)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_zero_if(f.b.g, f.e, MSKP_ROLE_SCALE), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_attach(f.b.g, f.b.v4, f.c), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_output(f.b.g, f.d), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_tie(f.b.g, f.d, f.d), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_pin(f.b.g, f.d), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_bind(f.b.g, f.b.v4, 0, 0, f.c), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_add_macs(f.b.g, f.c, f.b.w, 1), MSKP_ERROR_BAD_STATE);
+    const mskp_counts counts = mskp_graph_counts(f.b.g);
+    ck_assert_uint_eq(counts.units, 18);
+    ck_assert_uint_eq(counts.values, 5);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
+
+START_TEST(handles_of_another_graph_have_nothing)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
+    const mskp_counts counts = mskp_graph_counts(f.b.g);
+    mskp_coupling info;
+    size_t n = 99;
     /* Handles of another graph, or none. */
-    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){0}, &n));
-    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){6}, NULL));
-    ck_assert_ptr_null(mskp_param_units(b.g, (mskp_param){5}, 0, NULL, NULL));
-    ck_assert_ptr_null(mskp_param_units(b.g, b.w, 4, NULL, NULL));
-    ck_assert_ptr_null(mskp_param_units(b.g, (mskp_param){0}, 0, NULL, NULL));
-    ck_assert_ptr_null(mskp_value_units(b.g, (mskp_value){6}, NULL));
-    ck_assert_uint_eq(mskp_param_roles(b.g, (mskp_param){0}), 0);
-    ck_assert_uint_eq(mskp_param_roles(b.g, (mskp_param){5}), 0);
-    ck_assert_uint_eq(mskp_value_shape(b.g, (mskp_value){0}, &n, NULL), 0);
+    ck_assert_ptr_null(mskp_value_units(f.b.g, (mskp_value){0}, &n));
+    ck_assert_ptr_null(mskp_value_units(f.b.g, (mskp_value){6}, NULL));
+    ck_assert_ptr_null(mskp_param_units(f.b.g, (mskp_param){5}, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_param_units(f.b.g, f.b.w, 4, NULL, NULL));
+    ck_assert_ptr_null(mskp_param_units(f.b.g, (mskp_param){0}, 0, NULL, NULL));
+    ck_assert_ptr_null(mskp_value_units(f.b.g, (mskp_value){6}, NULL));
+    ck_assert_uint_eq(mskp_param_roles(f.b.g, (mskp_param){0}), 0);
+    ck_assert_uint_eq(mskp_param_roles(f.b.g, (mskp_param){5}), 0);
+    ck_assert_uint_eq(mskp_value_shape(f.b.g, (mskp_value){0}, &n, NULL), 0);
     ck_assert_uint_eq(n, 0);
-    ck_assert_uint_eq(mskp_value_find(b.g, NULL).id, 0);
-    ck_assert_uint_eq(mskp_param_find(b.g, NULL).id, 0);
+    ck_assert_uint_eq(mskp_value_find(f.b.g, NULL).id, 0);
+    ck_assert_uint_eq(mskp_param_find(f.b.g, NULL).id, 0);
+    ck_assert_uint_eq(mskp_param_shape(f.b.g, (mskp_param){0}, NULL), 0);
+    ck_assert_uint_eq(mskp_param_shape(f.b.g, (mskp_param){5}, NULL), 0);
+    ck_assert_uint_eq(mskp_param_shape(f.b.g, f.b.w, NULL), 4);
+    ck_assert_ptr_null(mskp_unit_members(f.b.g, 18, NULL));
+    ck_assert_ptr_null(mskp_family_units(f.b.g, counts.families, NULL));
+    ck_assert_int_eq(mskp_value_coupling(f.b.g, (mskp_value){6}, &info, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_coupling(f.b.g, f.c, NULL, NULL), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_coupling(f.b.g, (mskp_value){0}, &info, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_value_coupling(NULL, f.c, &info, NULL), MSKP_ERROR_BAD_ARGUMENT);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
+
+START_TEST(counts_may_be_left_out)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
+    size_t n = 99;
     /* Without a count, the same array. */
-    ck_assert_ptr_eq(mskp_unit_families(b.g, NULL), mskp_unit_families(b.g, &n));
+    ck_assert_ptr_eq(mskp_unit_families(f.b.g, NULL), mskp_unit_families(f.b.g, &n));
     ck_assert_uint_eq(n, 18);
-    ck_assert_ptr_eq(mskp_unit_members(b.g, 17, NULL), mskp_unit_members(b.g, 17, &n));
+    ck_assert_ptr_eq(mskp_unit_members(f.b.g, 17, NULL), mskp_unit_members(f.b.g, 17, &n));
     ck_assert_uint_eq(n, 1);
-    ck_assert_ptr_eq(mskp_family_units(b.g, 0, NULL), mskp_family_units(b.g, 0, &n));
+    ck_assert_ptr_eq(mskp_family_units(f.b.g, 0, NULL), mskp_family_units(f.b.g, 0, &n));
     ck_assert_uint_eq(n, 5);
-    ck_assert_uint_eq(mskp_param_shape(b.g, (mskp_param){0}, NULL), 0);
-    ck_assert_uint_eq(mskp_param_shape(b.g, (mskp_param){5}, NULL), 0);
-    ck_assert_uint_eq(mskp_param_shape(b.g, b.w, NULL), 4);
-    ck_assert_ptr_null(mskp_unit_members(b.g, 18, NULL));
-    ck_assert_ptr_null(mskp_family_units(b.g, counts.families, NULL));
-    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){6}, &info, NULL),
-                     MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_value_coupling(b.g, c, NULL, NULL), MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_value_coupling(b.g, (mskp_value){0}, &info, NULL),
-                     MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_int_eq(mskp_value_coupling(NULL, c, &info, NULL), MSKP_ERROR_BAD_ARGUMENT);
+    mskp_graph_destroy(f.b.g);
+}
+END_TEST
+
+START_TEST(masks_of_another_length_are_refused)
+{
+    described f = describe();
+    ck_assert_int_eq(mskp_graph_finish(f.b.g, NULL), MSKP_OK);
+    mskp_error err = {0};
+    mskp_cost cost;
+    uint8_t keep[32];
     memset(keep, 1, sizeof keep);
-    ck_assert_int_eq(mskp_measure(b.g, mask_of(17, keep), &cost, NULL, &err),
+    ck_assert_int_eq(mskp_measure(f.b.g, mask_of(17, keep), &cost, NULL, &err),
                      MSKP_ERROR_OTHER_NETWORK);
     ck_assert_ptr_nonnull(strstr(err.text, "17"));
     ck_assert_ptr_nonnull(strstr(err.text, "18"));
-    mskp_graph_destroy(b.g);
+    mskp_graph_destroy(f.b.g);
 }
 END_TEST
 
@@ -1566,9 +1733,27 @@ int main(void)
     tcase_add_test(tcase, shapes_and_roles_can_be_asked);
     tcase_add_test(tcase, roles_add_up);
     tcase_add_test(tcase, conv_is_checked);
-    tcase_add_test(tcase, layers_are_checked);
-    tcase_add_test(tcase, structure_is_checked);
-    tcase_add_test(tcase, further_operators_are_checked);
+    tcase_add_test(tcase, linear_layers_are_checked);
+    tcase_add_test(tcase, activations_and_epsilons_are_checked);
+    tcase_add_test(tcase, pools_are_checked);
+    tcase_add_test(tcase, fixed_pools_are_checked);
+    tcase_add_test(tcase, combinations_are_checked);
+    tcase_add_test(tcase, slices_and_pads_are_checked);
+    tcase_add_test(tcase, opaque_operators_are_checked);
+    tcase_add_test(tcase, picks_and_concatenations_are_checked);
+    tcase_add_test(tcase, primitives_are_checked);
+    tcase_add_test(tcase, norms_are_checked);
+    tcase_add_test(tcase, transposed_convolutions_are_checked);
+    tcase_add_test(tcase, slopes_and_operands_are_checked);
+    tcase_add_test(tcase, chunks_and_shuffles_are_checked);
+    tcase_add_test(tcase, other_axes_are_checked);
+    tcase_add_test(tcase, spatial_concatenation_is_checked);
+    tcase_add_test(tcase, attention_is_checked);
+    tcase_add_test(tcase, large_attention_is_checked);
+    tcase_add_test(tcase, packed_attention_is_checked);
+    tcase_add_test(tcase, recurrent_layers_are_checked);
+    tcase_add_test(tcase, recurrent_weights_are_checked);
+    tcase_add_test(tcase, zero_if_is_checked);
     tcase_add_test(tcase, chunks_that_fail_are_no_handles);
     tcase_add_test(tcase, names_and_sizes_are_checked);
     tcase_add_test(tcase, null_shapes_are_refused);
@@ -1579,21 +1764,28 @@ int main(void)
     tcase_add_test(tcase, costs_have_a_largest);
     tcase_add_test(tcase, nothing_is_something);
     tcase_add_test(tcase, slices_from_one_channel);
-    tcase_add_test(tcase, the_first_norm_is_told);
+    tcase_add_test(tcase, the_first_norm_is_named);
     tcase_add_test(tcase, what_is_tied_is_inexact);
     tcase_add_test(tcase, chunk_of_too_many_parts);
     tcase_add_test(tcase, names_in_sentences);
     tcase_add_test(tcase, one_group_is_all);
     tcase_add_test(tcase, parameters_count_where_they_came_first);
-    tcase_add_test(tcase, zero_as_the_host_says);
+    tcase_add_test(tcase, zero_as_the_caller_declares);
     tcase_add_test(tcase, zero_of_hidden_units);
     tcase_add_test(tcase, services_are_checked);
     tcase_add_test(tcase, no_axes_become_none);
     tcase_add_test(tcase, zero_of_operands);
-    tcase_add_test(tcase, zero_of_what_a_host_adds_to);
+    tcase_add_test(tcase, zero_of_what_a_caller_adds_to);
     tcase_add_test(tcase, zero_of_running_statistics);
     tcase_add_test(tcase, zero_of_what_all_channels_read);
-    tcase_add_test(tcase, before_and_after_finish);
+    tcase_add_test(tcase, before_finish_there_are_only_names_and_shapes);
+    tcase_add_test(tcase, finish_counts_and_leaves_the_error_alone);
+    tcase_add_test(tcase, after_finish_nothing_is_described);
+    tcase_add_test(tcase, after_finish_no_further_operator_is_described);
+    tcase_add_test(tcase, after_finish_nothing_is_declared);
+    tcase_add_test(tcase, handles_of_another_graph_have_nothing);
+    tcase_add_test(tcase, counts_may_be_left_out);
+    tcase_add_test(tcase, masks_of_another_length_are_refused);
     tcase_add_test(tcase, null_is_refused);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "by_id/by_id.h"
-#include "interpreter/handing.h"
+#include "interpreter/constants_trial.h"
 #include "interpreter/walk.h"
 
 typedef struct left {
@@ -22,7 +22,7 @@ typedef struct left {
 } left;
 
 typedef struct within {
-    handing h; /* a trial with possible variances */
+    constants_trial h; /* a trial with possible variances */
     double *scores;
     mskp_rule rule;
     mskp_constants_desc desc;
@@ -82,7 +82,7 @@ static void within_begin(within *w, uint64_t seed)
     memset(w, 0, sizeof *w);
     trial *t = &w->h.t;
     trial_begin(t, seed, &(net_options){.constants = true}, NULL);
-    handing_of_trial(&w->h);
+    constants_trial_open(&w->h);
     w->h.values = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
     set_numbers(&w->h.values, t->net);
     w->scores = random_scores(t);
@@ -314,11 +314,11 @@ END_TEST
 
 START_TEST(refusals)
 {
-    handing h;
+    constants_trial h;
     memset(&h, 0, sizeof h);
     trial *t = &h.t;
     trial_begin(t, 7, &(net_options){.constants = true}, NULL);
-    handing_of_trial(&h);
+    constants_trial_open(&h);
     h.values = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
     set_numbers(&h.values, t->net);
     double *score = random_scores(t);

@@ -7,7 +7,7 @@
 
 typedef struct user {
     rng *r;
-    purse *purse;
+    limited_heap *heap;
     const mskp_graph *g;
     mskp_counts n;
     arena mem;
@@ -26,8 +26,14 @@ void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t 
 uint8_t *random_keep(user *u);
 /* Would a list be empty? */
 bool empties(const user *u, const uint8_t *keep);
+/* Scores of all units, few of them infinite or NaN; a rule with absurd fields now and then. */
+double *any_scores(user *u);
+mskp_rule any_rule(user *u, const uint8_t *locked);
 /* By u->keep. NULL: refused, as it should be. */
 mskp_plan *planned(user *u, mskp_graph **small);
+
+/* What the plan keeps is u->keep, in its lists and in the smaller network. */
+void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small);
 
 mskp_tensor *copy_of(user *u, const mskp_tensor *tensors);
 /* Something of one tensor that makes the set wrong, whatever its memory. */
@@ -39,6 +45,7 @@ void require_untouched(const user *u, unsigned char *const *was, const char *cal
 /* ---- Further calls ---- */
 
 void call_constants(user *u);
+void call_constants_select(user *u);
 void call_report(user *u);
 void call_restore(user *u);
 void call_compose(user *u);

@@ -13,14 +13,14 @@
 static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report,
                          size_t length)
 {
-    const size_t live = u->purse->live, short_of = rng_from(u->r, 1, length);
+    const size_t live = u->heap->live, short_of = rng_from(u->r, 1, length);
     size_t said = 0;
     mskp_error err = {0};
     char *text = arena_get(&u->mem, length + 2, 1);
     memset(text, 0x5A, length + 2);
     mskp_status status = mskp_report_json(u->g, mask_of(u->n.units, keep), report,
                                           length + 1 - short_of, text, &said, &err);
-    REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT || u->purse->empty, "%zu bytes too few: %d", short_of,
+    REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT || u->heap->empty, "%zu bytes too few: %d", short_of,
             (int)status);
     require_refusal(u, status, &err, live);
     for (size_t i = 0; i < length + 2; i++) REQUIRE(text[i] == 0x5A, "byte %zu was touched", i);
@@ -35,7 +35,7 @@ static void require_text(user *u, const uint8_t *keep, const mskp_report_options
 
 static void try_report(user *u, const uint8_t *keep, mskp_report_options *report, bool good)
 {
-    const size_t live = u->purse->live, units = wrong_or(u, u->n.units);
+    const size_t live = u->heap->live, units = wrong_or(u, u->n.units);
     size_t length = 77;
     mskp_error err = {0};
     endanger(u);
@@ -48,8 +48,8 @@ static void try_report(user *u, const uint8_t *keep, mskp_report_options *report
                 err.text);
         return;
     }
-    purse_fail(u->purse, 0);
-    REQUIRE(u->purse->live == live && length != 77 && length, "a report keeps memory");
+    limited_heap_fail(u->heap, 0);
+    REQUIRE(u->heap->live == live && length != 77 && length, "a report keeps memory");
     require_text(u, keep, report, length);
 }
 
@@ -91,8 +91,9 @@ static void require_report(const user *u, const mskp_constants_report *r, size_t
     REQUIRE(r->consumer.id && r->consumer.id <= u->n.values && channels,
             "report %zu: value %u reads %u", k, r->consumer.id, r->reads.id);
     REQUIRE(r->weight.id <= u->n.params && r->into.id <= u->n.params, "report %zu: parameters", k);
-    const size_t heard = r->folded + r->merged + r->dropped + r->live;
-    REQUIRE(heard && heard <= channels, "report %zu: %zu of %zu channels", k, heard, channels);
+    const size_t counted = r->folded + r->merged + r->dropped + r->live;
+    REQUIRE(counted && counted <= channels, "report %zu: %zu of %zu channels", k, counted,
+            channels);
     REQUIRE(r->exact ? !r->why && r->bound <= 0 && !r->live : r->why && r->why[0] && r->bound > 0,
             "report %zu: exact %u, a bound of %g", k, r->exact, r->bound);
     REQUIRE(r->exact ? r->share <= 0 : r->share > 0 && (isfinite(r->bound) || isinf(r->share)),
@@ -105,7 +106,7 @@ static void require_sum(user *u, const mskp_constants *c, const uint8_t *carrier
 {
     mskp_constants_report r, t, sum = {.exact = 1};
     mskp_error err = {0};
-    const size_t n = mskp_constants_consumers(c), live = u->purse->live;
+    const size_t n = mskp_constants_consumers(c), live = u->heap->live;
     for (size_t k = 0; k < n; k++) {
         REQUIRE_OK(mskp_constants_consumer(c, k, &r, NULL));
         require_report(u, &r, k);
@@ -134,7 +135,7 @@ static void require_sum(user *u, const mskp_constants *c, const uint8_t *carrier
 static void require_carriers(user *u, const mskp_constants *c, const uint8_t *kept,
                              uint8_t *carrier)
 {
-    const size_t units = wrong_or(u, u->n.units), live = u->purse->live;
+    const size_t units = wrong_or(u, u->n.units), live = u->heap->live;
     mskp_error err = {0};
     memset(carrier, 0xEE, u->n.units);
     if (units != u->n.units) {
@@ -150,23 +151,76 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
 }
 
-/* All or nothing; what lies there afterwards are numbers. */
-static void apply(user *u, const mskp_constants *c)
+/* The plan of the constants, which keeps the mask `kept`. NULL: that is refused, as it should be. */
+static mskp_plan *plan_of(user *u, const mskp_constants *c, const uint8_t *kept, mskp_graph **small)
+{
+    const size_t live = u->heap->live;
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    endanger(u);
+    mskp_status status = mskp_constants_plan(c, &plan, small, &err);
+    if (status) {
+        require_refusal(u, status, &err, live);
+        REQUIRE(!plan && !*small, "a plan, and %s", err.text);
+    }
+    if (status == MSKP_ERROR_NO_MEMORY) status = mskp_constants_plan(c, &plan, small, &err);
+    limited_heap_fail(u->heap, 0);
+    if (status == MSKP_ERROR_NO_MEMORY) return NULL;
+    REQUIRE(status == (empties(u, kept) ? MSKP_ERROR_NO_SOLUTION : MSKP_OK), "%d: %s", (int)status,
+            err.text);
+    return plan;
+}
+
+/* Until the constants were applied the plan cuts nothing. */
+static void require_not_ready(user *u, const mskp_plan *plan)
+{
+    const size_t live = u->heap->live;
+    mskp_tensor *tensors = copy_of(u, u->values);
+    unsigned char **was = bytes_of(u, NULL);
+    mskp_error err = {0};
+    const mskp_status status = cut_by_id(plan, u->n.params, 1, &(move_by_id){tensors, NULL}, &err);
+    REQUIRE(status == MSKP_ERROR_BAD_STATE, "a cut before the constants: %d", (int)status);
+    require_refusal(u, status, &err, live);
+    require_untouched(u, was, "a cut before the constants");
+    REQUIRE(!memcmp(tensors, u->values, (u->n.params + 1) * sizeof *tensors), "views changed");
+}
+
+/* A plan that keeps another mask is none of these constants. */
+static void require_other_plan_refused(user *u, const mskp_constants *c, const uint8_t *kept)
+{
+    uint8_t *other = arena_copy(&u->mem, kept, u->n.units, 1);
+    unsigned char **was = bytes_of(u, NULL);
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    for (size_t i = 0; i < u->n.units; i++) other[i] = 1;
+    if (!memcmp(other, kept, u->n.units)) return;
+    if (mskp_plan_create(u->g, mask_of(u->n.units, other), &plan, NULL, NULL)) return;
+    const size_t live = u->heap->live;
+    const mskp_status status =
+        mskp_constants_apply(c, plan, set_by_id(u->n.params, copy_of(u, u->values)), &err);
+    REQUIRE(status == MSKP_ERROR_OTHER_NETWORK, "a plan of another mask: %d", (int)status);
+    require_refusal(u, status, &err, live);
+    require_untouched(u, was, "a plan of another mask");
+    mskp_plan_destroy(plan);
+}
+
+/* All or nothing; what lies there afterwards are numbers, and the plan is ready if all went well. */
+static void apply(user *u, const mskp_constants *c, mskp_plan *plan)
 {
     mskp_tensor *tensors = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
-    const size_t live = u->purse->live, params = wrong_or(u, u->n.params);
+    const size_t live = u->heap->live, params = wrong_or(u, u->n.params);
     const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = apply_constants(c, params, tensors, &err);
+    const mskp_status status = mskp_constants_apply(c, plan, set_by_id(params, tensors), &err);
     if (status) {
         require_refusal(u, status, &err, live);
         require_untouched(u, was, "refused constants");
         REQUIRE(wrong || params != u->n.params || status == MSKP_ERROR_NO_MEMORY, "%s", err.text);
     }
-    purse_fail(u->purse, 0);
-    REQUIRE(u->purse->live == live, "constants keep memory");
+    limited_heap_fail(u->heap, 0);
+    REQUIRE(u->heap->live == live, "constants keep memory");
     for (uint32_t p = 1; !status && p <= u->n.params; p++) {
         size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
         const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
@@ -175,7 +229,33 @@ static void apply(user *u, const mskp_constants *c)
         do REQUIRE(isfinite(view_get(&v, index)), "parameter %u: not finite", p);
         while (next_index(ndim, shape, index));
     }
+    if (status) {
+        require_not_ready(u, plan);
+    } else {
+        tensors = copy_of(u, u->values);
+        const mskp_status cut = cut_by_id(plan, u->n.params, 1, &(move_by_id){tensors, NULL}, &err);
+        REQUIRE(!cut || cut == MSKP_ERROR_NO_MEMORY, "the cut: %s", err.text);
+    }
     (void)bytes_of(u, was);
+}
+
+static void plan_and_apply(user *u, const mskp_constants *c, const uint8_t *kept)
+{
+    const size_t live = u->heap->live;
+    uint8_t *keep = u->keep;
+    mskp_graph *small = NULL;
+    mskp_plan *plan = plan_of(u, c, kept, &small);
+    if (plan) {
+        u->keep = arena_copy(&u->mem, kept, u->n.units, 1);
+        require_plan(u, plan, small);
+        u->keep = keep;
+        require_not_ready(u, plan);
+        require_other_plan_refused(u, c, kept);
+        apply(u, c, plan);
+    }
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    REQUIRE(u->heap->live == live, "a plan of constants keeps memory");
 }
 
 static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
@@ -187,7 +267,7 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
     try_report(u, kept, &report, true);
     if (u->n.units) { /* another mask is none of theirs */
         uint8_t *other = arena_copy(&u->mem, kept, u->n.units, 1);
-        const size_t i = rng_below(u->r, u->n.units), live = u->purse->live;
+        const size_t i = rng_below(u->r, u->n.units), live = u->heap->live;
         size_t length = 77;
         mskp_error err = {0};
         other[i] = !other[i];
@@ -196,7 +276,7 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
         REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT && length == 77, "%d, another mask", (int)status);
         require_refusal(u, status, &err, live);
     }
-    apply(u, c);
+    plan_and_apply(u, c, kept);
     u->keep = arena_copy(&u->mem, kept, u->n.units, 1);
     mskp_graph *small = NULL;
     mskp_plan *plan = planned(u, &small);
@@ -205,45 +285,130 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
     u->keep = keep;
 }
 
+/* Arguments of the calls that make constants; each may be missing or absurd. */
+typedef struct given {
+    mskp_constants_desc desc;
+    mskp_tensor *tensors;
+    size_t hole, units, params; /* hole: the argument that is NULL; 0: none is */
+    bool odd, wrong;            /* the desc, or one of the tensors, is spoiled */
+} given;
+enum { NO_GRAPH = 1, NO_UNITS, NO_VALUES, NO_RESULT, NO_RULE };
+
+static given any_given(user *u, size_t last_hole)
+{
+    given a = {.hole = 0};
+    a.desc = any_desc(u, &a.odd);
+    a.hole = rng_chance(u->r, 0.05) ? rng_from(u->r, 1, last_hole) : 0;
+    a.units = wrong_or(u, u->n.units);
+    a.params = wrong_or(u, u->n.params);
+    a.tensors = copy_of(u, u->values);
+    a.wrong = rng_chance(u->r, 0.15) && spoil_set(u, a.tensors);
+    return a;
+}
+
+/* What was taken must have been right. A network without parameters needs no views. */
+static void require_taken_rightly(const user *u, const given *a)
+{
+    const bool unneeded = a->hole == NO_VALUES && !u->n.params;
+    REQUIRE((!a->hole || unneeded) && a->units == u->n.units && a->params == u->n.params,
+            "hole %zu, %zu of %zu units, %zu of %zu parameters: taken", a->hole, a->units,
+            u->n.units, a->params, u->n.params);
+}
+
 void call_constants(user *u)
 {
-    bool odd;
-    const mskp_constants_desc desc = any_desc(u, &odd);
-    const size_t live = u->purse->live, hole = rng_chance(u->r, 0.05) ? rng_from(u->r, 1, 5) : 0;
-    const size_t units = wrong_or(u, u->n.units), params = wrong_or(u, u->n.params);
-    const bool alone = rng_chance(u->r, 0.2); /* the mask becomes its own result */
-    uint8_t *kept = arena_get(&u->mem, u->n.units, 1), *was = kept;
-    mskp_tensor *tensors = copy_of(u, u->values);
+    const size_t live = u->heap->live;
+    given a = any_given(u, NO_RESULT);
+    const mskp_constants_desc *desc = rng_chance(u->r, 0.1) ? NULL : &a.desc;
+    const mskp_tensors values = set_by_id(a.params, a.hole == NO_VALUES ? NULL : a.tensors);
     unsigned char **bytes = bytes_of(u, NULL);
     mskp_constants *c = NULL;
     mskp_error err = {0};
-    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     if (rng_chance(u->r, 0.5)) u->keep = random_keep(u);
-    memset(kept, 0xEE, u->n.units);
-    if (alone && u->n.units) memcpy(kept, u->keep, u->n.units);
-    was = arena_copy(&u->mem, kept, u->n.units, 1);
+    const mskp_mask keep = mask_of(a.units, a.hole == NO_UNITS ? NULL : u->keep);
+    const uint8_t *was = arena_copy(&u->mem, u->keep, u->n.units, 1);
     endanger(u);
-    const mskp_status status =
-        create_constants(hole == 1 ? NULL : u->g, units,
-                         hole == 2 ? NULL
-                         : alone   ? kept
-                                   : u->keep,
-                         rng_chance(u->r, 0.1) ? NULL : &desc, params, hole == 3 ? NULL : tensors,
-                         hole == 4 ? NULL : kept, hole == 5 ? NULL : &c, &err);
-    require_untouched(u, bytes, "a preview");
+    const mskp_status status = mskp_constants_create(a.hole == NO_GRAPH ? NULL : u->g, keep, desc,
+                                                     values, a.hole == NO_RESULT ? NULL : &c, &err);
+    require_untouched(u, bytes, "mskp_constants_create");
+    REQUIRE(!u->n.units || !memcmp(was, u->keep, u->n.units), "the mask changed");
     if (status) {
         require_refusal(u, status, &err, live);
-        REQUIRE(!c && (!u->n.units || !memcmp(was, kept, u->n.units)), "a result, and %s",
-                err.text);
-        REQUIRE(odd || hole || wrong || units != u->n.units || params != u->n.params ||
+        REQUIRE(!c, "a result, and %s", err.text);
+        REQUIRE(a.odd || a.hole || a.wrong || a.units != u->n.units || a.params != u->n.params ||
                     status == MSKP_ERROR_NO_MEMORY || status == MSKP_ERROR_NO_DATA ||
                     status == MSKP_ERROR_BAD_NUMBER,
                 "%s", err.text);
         return;
     }
-    purse_fail(u->purse, 0);
-    REQUIRE(c && !hole && units == u->n.units && params == u->n.params, "taken");
-    if (!wrong) use_constants(u, c, kept);
+    limited_heap_fail(u->heap, 0);
+    require_taken_rightly(u, &a);
+    uint8_t *kept = arena_get(&u->mem, u->n.units, 1);
+    REQUIRE_OK(
+        mskp_constants_masks(c, (mskp_mask){0}, (mskp_mask){0}, mask_of(u->n.units, kept), NULL));
+    if (!a.wrong) use_constants(u, c, kept);
     mskp_constants_destroy(c);
-    REQUIRE(u->purse->live == live, "constants keep memory");
+    REQUIRE(u->heap->live == live, "constants keep memory");
+}
+
+/* What stays is within the rule, with the carriers counted. */
+static void require_within(user *u, const mskp_rule *rule, const double *scores,
+                           const uint8_t *kept)
+{
+    mskp_cost cost;
+    size_t removed = 0;
+    for (size_t i = 0; i < u->n.units; i++) {
+        removed += !kept[i];
+        REQUIRE(kept[i] || (isfinite(scores[i]) && !(rule->locked.unit && rule->locked.unit[i])),
+                "unit %zu left", i);
+    }
+    REQUIRE_OK(mskp_measure(u->g, mask_of(u->n.units, kept), &cost, NULL, NULL));
+    REQUIRE(!(rule->max_macs > 0) || cost.macs <= rule->max_macs, "%.0f MACs, at most %.0f",
+            cost.macs, rule->max_macs);
+    REQUIRE(!(rule->max_params > 0) || cost.params <= rule->max_params,
+            "%.0f parameters, at most %.0f", cost.params, rule->max_params);
+    REQUIRE((double)removed >= floor(rule->remove_fraction * (double)u->n.units),
+            "%zu of %zu units left, remove_fraction is %g", removed, u->n.units,
+            rule->remove_fraction);
+    REQUIRE(!empties(u, kept), "an empty list");
+}
+
+void call_constants_select(user *u)
+{
+    const double *scores = any_scores(u);
+    const mskp_rule rule = any_rule(u, random_keep(u));
+    const size_t live = u->heap->live;
+    given a = any_given(u, NO_RULE);
+    const mskp_constants_desc *desc = rng_chance(u->r, 0.1) ? NULL : &a.desc;
+    const mskp_tensors values = set_by_id(a.params, a.hole == NO_VALUES ? NULL : a.tensors);
+    uint8_t *selected = arena_get(&u->mem, u->n.units, 1), *keep = u->keep;
+    uint8_t *kept = arena_get(&u->mem, u->n.units, 1);
+    unsigned char **bytes = bytes_of(u, NULL);
+    mskp_constants *c = NULL;
+    mskp_error err = {0};
+    const mskp_status without = mskp_select(u->g, scores_of(u->n.units, scores), &rule,
+                                            mask_of(u->n.units, selected), NULL, NULL);
+    endanger(u);
+    const mskp_status status = mskp_constants_select(
+        a.hole == NO_GRAPH ? NULL : u->g, scores_of(a.units, a.hole == NO_UNITS ? NULL : scores),
+        a.hole == NO_RULE ? NULL : &rule, desc, values, a.hole == NO_RESULT ? NULL : &c, &err);
+    require_untouched(u, bytes, "mskp_constants_select");
+    if (status) {
+        require_refusal(u, status, &err, live);
+        REQUIRE(!c, "a result, and %s", err.text);
+        return;
+    }
+    limited_heap_fail(u->heap, 0);
+    require_taken_rightly(u, &a);
+    /* Carriers only add to what mskp_select leaves. */
+    REQUIRE(!without || without == MSKP_ERROR_NO_MEMORY, "mskp_select refuses this: %d",
+            (int)without);
+    REQUIRE_OK(mskp_constants_masks(c, mask_of(u->n.units, selected), (mskp_mask){0},
+                                    mask_of(u->n.units, kept), NULL));
+    require_within(u, &rule, scores, kept);
+    u->keep = selected;
+    if (!a.wrong) use_constants(u, c, kept);
+    u->keep = keep;
+    mskp_constants_destroy(c);
+    REQUIRE(u->heap->live == live, "constants keep memory");
 }

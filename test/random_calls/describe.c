@@ -9,7 +9,7 @@ enum { MOST_VALUES = 48 };
 
 typedef struct caller {
     rng *r;
-    purse *purse;
+    limited_heap *heap;
     mskp_graph *g;
     bool wrong;         /* this call may get absurd arguments, */
     bool hole;          /* or nothing where something should be */
@@ -511,17 +511,17 @@ static mskp_status finish(caller *c)
 {
     mskp_error err = {0}, again = {0};
     require_unfinished(c->g);
-    const size_t live = c->purse->live;
+    const size_t live = c->heap->live;
     mskp_status status = mskp_graph_finish(c->g, &err);
     if (!status) return MSKP_OK;
     require_sentence(status, &err);
     require_unfinished(c->g);
     REQUIRE(!c->first || status == c->first, "%s, but the first error was %d", err.text,
             (int)c->first);
-    REQUIRE(c->purse->live == live, "finish failed and keeps %zu blocks", c->purse->live - live);
-    if (status == MSKP_ERROR_NO_MEMORY) REQUIRE(c->purse->empty, "there was memory: %s", err.text);
+    REQUIRE(c->heap->live == live, "finish failed and keeps %zu blocks", c->heap->live - live);
+    if (status == MSKP_ERROR_NO_MEMORY) REQUIRE(c->heap->empty, "there was memory: %s", err.text);
     const mskp_status next = mskp_graph_finish(c->g, &again);
-    if (!c->first && status == MSKP_ERROR_NO_MEMORY && c->purse->fail_at) {
+    if (!c->first && status == MSKP_ERROR_NO_MEMORY && c->heap->fail_at) {
         if (next) require_sentence(next, &again);
         return next;
     }
@@ -536,24 +536,24 @@ static void attach_all(caller *c)
         answered(c, mskp_attach(c->g, (mskp_param){p}, (mskp_value){(uint32_t)c->values}));
 }
 
-static void spoil_host(rng *r, mskp_services *host)
+static void spoil_services(rng *r, mskp_services *services)
 {
     if (rng_chance(r, 0.5))
-        host->release = NULL;
+        services->release = NULL;
     else
-        host->allocate = NULL;
+        services->allocate = NULL;
 }
 
-mskp_graph *calls_describe(rng *r, purse *p)
+mskp_graph *calls_describe(rng *r, limited_heap *p)
 {
-    mskp_services host = purse_host(p);
-    caller c = {.r = r, .purse = p};
+    mskp_services services = limited_heap_services(p);
+    caller c = {.r = r, .heap = p};
     size_t after = 0;
     const size_t odd = rng_below(r, 64);
     const bool forgets = rng_chance(r, 0.1);
     const double odds = 0.02 * (double)(1u << rng_below(r, 5));
-    if (!odd) spoil_host(r, &host);
-    c.g = mskp_graph_create(&host);
+    if (!odd) spoil_services(r, &services);
+    c.g = mskp_graph_create(&services);
     if (!c.g) {
         REQUIRE(p->empty && !p->live, "no graph, or %zu blocks are left", p->live);
         return NULL;

@@ -14,15 +14,15 @@ size_t wrong_or(user *u, size_t good)
 
 void endanger(user *u)
 {
-    purse_fail(u->purse, rng_chance(u->r, 0.3) ? rng_from(u->r, 1, 40) : 0);
+    limited_heap_fail(u->heap, rng_chance(u->r, 0.3) ? rng_from(u->r, 1, 40) : 0);
 }
 
 void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live)
 {
     require_sentence(status, err);
-    REQUIRE((status == MSKP_ERROR_NO_MEMORY) == u->purse->empty, "%s", err->text);
-    REQUIRE(u->purse->live == live, "%zu blocks are left: %s", u->purse->live - live, err->text);
-    purse_fail(u->purse, 0);
+    REQUIRE((status == MSKP_ERROR_NO_MEMORY) == u->heap->empty, "%s", err->text);
+    REQUIRE(u->heap->live == live, "%zu blocks are left: %s", u->heap->live - live, err->text);
+    limited_heap_fail(u->heap, 0);
 }
 
 uint8_t *random_keep(user *u)
@@ -83,7 +83,7 @@ static void require_count(user *u, const mskp_plan *plan, mskp_value v, const ui
     REQUIRE(said == kept, "%zu of %zu from %zu on, %zu expected", said, count, first, kept);
 }
 
-static void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
+void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
 {
     size_t n, count, shape[MSKP_MAX_DIMS], is[MSKP_MAX_DIMS];
     mskp_cost before, after;
@@ -117,7 +117,7 @@ mskp_plan *planned(user *u, mskp_graph **small)
 {
     mskp_plan *plan = NULL;
     mskp_error err = {0};
-    const size_t live = u->purse->live, units = wrong_or(u, u->n.units);
+    const size_t live = u->heap->live, units = wrong_or(u, u->n.units);
     endanger(u);
     mskp_status status = mskp_plan_create(u->g, mask_of(units, u->keep), &plan, small, &err);
     if (status) {
@@ -125,9 +125,9 @@ mskp_plan *planned(user *u, mskp_graph **small)
         REQUIRE(!plan && !*small, "a plan, and %s", err.text);
     }
     if (status ==
-        MSKP_ERROR_NO_MEMORY) /* the same once more; what lies there may be too much for the purse */
+        MSKP_ERROR_NO_MEMORY) /* the same once more; the heap may be too small for the plan */
         status = mskp_plan_create(u->g, mask_of(units, u->keep), &plan, small, &err);
-    purse_fail(u->purse, 0);
+    limited_heap_fail(u->heap, 0);
     if (status == MSKP_ERROR_NO_MEMORY) return NULL;
     const mskp_status due = units != u->n.units   ? MSKP_ERROR_OTHER_NETWORK
                             : empties(u, u->keep) ? MSKP_ERROR_NO_SOLUTION
@@ -245,7 +245,7 @@ static void use_plan(user *u, const mskp_plan *plan)
 {
     mskp_tensor *tensors = copy_of(u, u->values), *said = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
-    const size_t live = u->purse->live;
+    const size_t live = u->heap->live;
     mskp_error err = {0};
     const bool wrong = rng_chance(u->r, 0.25) && spoil_set(u, tensors);
     mskp_tensor *before = copy_of(u, tensors);
@@ -260,11 +260,11 @@ static void use_plan(user *u, const mskp_plan *plan)
     }
     if (status == MSKP_ERROR_NO_MEMORY && !wrong)
         status = cut_by_id(plan, u->n.params, 1, &move, &err);
-    purse_fail(u->purse, 0);
+    limited_heap_fail(u->heap, 0);
     REQUIRE(wrong ? status != MSKP_OK : !status || status == MSKP_ERROR_NO_MEMORY, "cut: %d %s",
             (int)status, err.text);
     if (!status) {
-        REQUIRE(u->purse->live == live, "a cut keeps memory");
+        REQUIRE(u->heap->live == live, "a cut keeps memory");
         REQUIRE_OK(mskp_plan_views(plan, set_by_id(u->n.params, u->values),
                                    set_by_id(u->n.params, said), NULL));
         for (uint32_t p = 1; p <= u->n.params; p++) {
@@ -310,7 +310,7 @@ static void call_score(user *u)
     mskp_tensor *tensors = copy_of(u, u->values);
     const bool odd = rng_chance(u->r, 0.1), null = rng_chance(u->r, 0.1);
     const uint32_t roles = null || !s.roles ? MSKP_ROLE_SCALE : s.roles;
-    const size_t live = u->purse->live;
+    const size_t live = u->heap->live;
     if (odd) spoil(u->r, &s, sizeof s);
     for (size_t i = 0; i < u->n.units; i++) scores[i] = -77;
     endanger(u);
@@ -323,7 +323,7 @@ static void call_score(user *u)
             REQUIRE(isinf(scores[i]) == !has_role(u, i, roles), "score %zu: %g with roles %u", i,
                     scores[i], roles);
     }
-    purse_fail(u->purse, 0);
+    limited_heap_fail(u->heap, 0);
     require_untouched(u, bytes_of(u, NULL), "score");
 }
 
@@ -333,7 +333,7 @@ static void call_score_channels(user *u)
     mskp_error err = {0};
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
     bool *there = arena_get(&u->mem, u->n.units, sizeof *there);
-    const size_t n = rng_below(u->r, 4), live = u->purse->live;
+    const size_t n = rng_below(u->r, 4), live = u->heap->live;
     for (size_t k = 0; k < n; k++) {
         const mskp_value v = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.values + 1))};
         size_t channels = 1;
@@ -351,7 +351,7 @@ static void call_score_channels(user *u)
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units && !status; i++)
         REQUIRE(isinf(scores[i]) ? !there[i] : there[i], "score %zu: %g", i, scores[i]);
-    purse_fail(u->purse, 0);
+    limited_heap_fail(u->heap, 0);
 }
 
 /* ---- Selection ---- */
@@ -363,7 +363,7 @@ static double fraction(user *u)
     return rng_chance(u->r, 0.5) ? (double)rng_below(u->r, 9) / 8 : 0;
 }
 
-static mskp_rule any_rule(user *u, const uint8_t *locked)
+mskp_rule any_rule(user *u, const uint8_t *locked)
 {
     mskp_rule rule = {.use_threshold = (uint32_t)rng_below(u->r, 2),
                       .round_to = rng_below(u->r, 4)};
@@ -401,26 +401,32 @@ static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s
     REQUIRE(!empties(u, keep), "an empty list");
 }
 
-static void call_select(user *u)
+double *any_scores(user *u)
 {
     double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
     for (size_t i = 0; i < u->n.units; i++) {
         const size_t x = rng_below(u->r, 64);
         scores[i] = x == 63 ? (double)INFINITY : (double)(x % 16) / 8;
         if (x == 62 && rng_chance(u->r, 0.1)) scores[i] = (double)NAN;
     }
+    return scores;
+}
+
+static void call_select(user *u)
+{
+    double *scores = any_scores(u);
+    uint8_t *keep = arena_get(&u->mem, u->n.units, 1);
     mskp_selection s = {0};
     mskp_error err = {0};
     const mskp_rule rule = any_rule(u, random_keep(u));
-    const size_t live = u->purse->live;
+    const size_t live = u->heap->live;
     memset(keep, 0xEE, u->n.units);
     endanger(u);
     const mskp_status status = mskp_select(u->g, scores_of(wrong_or(u, u->n.units), scores), &rule,
                                            mask_of(wrong_or(u, u->n.units), keep), &s, &err);
     if (!status) {
-        REQUIRE(u->purse->live == live, "selection keeps memory");
-        purse_fail(u->purse, 0);
+        REQUIRE(u->heap->live == live, "selection keeps memory");
+        limited_heap_fail(u->heap, 0);
         require_chosen(u, keep, &s, &rule, scores);
         u->keep = keep;
         return;
@@ -434,17 +440,18 @@ static void call_select(user *u)
 /* What mskp_penalty_value reads, and the others write. */
 enum { ZERO, SHRINK, DEADLINE, GRADIENT, VALUE };
 
-/* Is the element in a slice with one of these roles of a unit that is aimed at? */
-static bool aimed(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
-                  const mskp_penalty *aim, const uint8_t *keep)
+/* Is the element in a slice with one of these roles of a targeted unit? */
+static bool is_target(const user *u, uint32_t p, const size_t *index, uint32_t ndim,
+                      const mskp_penalty *penalty, const uint8_t *keep)
 {
     for (uint32_t d = 0; d < ndim; d++) {
         uint32_t roles;
         const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, &roles, NULL);
-        if (!units || !(roles & (aim->roles ? aim->roles : MSKP_ROLE_SCALE))) continue;
+        if (!units || !(roles & (penalty->roles ? penalty->roles : MSKP_ROLE_SCALE))) continue;
         const uint32_t unit = units[index[d]];
         if (unit == MSKP_PINNED) continue;
-        if (aim->target == MSKP_TARGET_ALL || !keep[unit] == (aim->target == MSKP_TARGET_REMOVED))
+        if (penalty->target == MSKP_TARGET_ALL ||
+            !keep[unit] == (penalty->target == MSKP_TARGET_REMOVED))
             return true;
     }
     return false;
@@ -473,9 +480,9 @@ static mskp_status penalize(user *u, const mskp_penalty *p, size_t which,
     }
 }
 
-/* Only what is aimed at changes; zero makes it 0. */
-static void require_aim(const user *u, const mskp_penalty *p, size_t which,
-                        unsigned char *const *was)
+/* Only targeted elements change, and mskp_penalty_zero makes them 0. */
+static void require_only_targets(const user *u, const mskp_penalty *p, size_t which,
+                                 unsigned char *const *was)
 {
     for (uint32_t k = 1; k <= u->n.params; k++) {
         size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
@@ -483,7 +490,7 @@ static void require_aim(const user *u, const mskp_penalty *p, size_t which,
         if (!was[k]) continue;
         const mskp_tensor v = view_resolve(&u->buf[k].view, ndim, shape);
         do {
-            const bool hit = which < VALUE && aimed(u, k, index, ndim, p, u->keep);
+            const bool hit = which < VALUE && is_target(u, k, index, ndim, p, u->keep);
             const unsigned char *x = view_at(&v, index);
             REQUIRE(hit || !memcmp(x, was[k] + (x - u->buf[k].memory), dtype_size(v.dtype)),
                     "parameter %u: an element that is no target changed", k);
@@ -500,21 +507,21 @@ static void call_penalty(user *u)
                       .skip_missing = 1,
                       .knee = (double)rng_below(u->r, 3) / 2};
     const bool odd = rng_chance(u->r, 0.1);
-    const size_t which = rng_below(u->r, VALUE + 1), asked = u->purse->asked;
+    const size_t which = rng_below(u->r, VALUE + 1), asked = u->heap->asked;
     mskp_tensor *tensors = copy_of(u, u->values);
     unsigned char **was = bytes_of(u, NULL);
     mskp_error err = {0};
     if (odd) spoil(u->r, &p, offsetof(mskp_penalty, unit_weight));
     const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors);
     const mskp_status status = penalize(u, &p, which, tensors, &err);
-    REQUIRE(u->purse->asked == asked, "a penalty allocates");
+    REQUIRE(u->heap->asked == asked, "a penalty allocates");
     REQUIRE(!wrong || status, "a wrong set was taken");
     REQUIRE(odd || wrong || !status, "%s", err.text);
     if (status) {
         require_sentence(status, &err);
         require_untouched(u, was, "a refused penalty");
     } else if (!odd) {
-        require_aim(u, &p, which, was);
+        require_only_targets(u, &p, which, was);
     }
     (void)bytes_of(u, was);
 }
@@ -541,7 +548,7 @@ static void call_take(user *u)
     if (!u->values[p].data) return;
     const mskp_tensor from = view_resolve(&u->values[p], ndim, shape);
     const uint32_t axis = (uint32_t)rng_below(u->r, ndim);
-    const size_t length = shape[axis], n = rng_from(u->r, 1, 8), live = u->purse->live;
+    const size_t length = shape[axis], n = rng_from(u->r, 1, 8), live = u->heap->live;
     bool outside = false;
     for (size_t i = 0; i < n; i++) {
         index[i] = (uint32_t)wrong_or(u, rng_below(u->r, length));
@@ -551,19 +558,19 @@ static void call_take(user *u)
     const view_buf buf = view_make(&u->mem, u->r, from.dtype, ndim, shape,
                                    (view_style)rng_from(u->r, VIEW_PERMUTED, VIEW_WILD));
     const unsigned char *was = arena_copy(&u->mem, buf.memory, buf.bytes, 1);
-    const mskp_services host = purse_host(u->purse);
+    const mskp_services services = limited_heap_services(u->heap);
     mskp_error err = {0};
     endanger(u);
-    const mskp_status status = mskp_gather(&host, &from, axis, n, index, &buf.view, &err);
+    const mskp_status status = mskp_gather(&services, &from, axis, n, index, &buf.view, &err);
     if (!status) {
-        REQUIRE(!outside && u->purse->live == live, "beyond the end, or memory is kept");
+        REQUIRE(!outside && u->heap->live == live, "beyond the end, or memory is kept");
         require_taken(&from, axis, index, &buf.view);
     } else {
         REQUIRE(outside || status == MSKP_ERROR_NO_MEMORY, "%s", err.text);
         REQUIRE(!memcmp(was, buf.memory, buf.bytes), "a refused take wrote");
         require_refusal(u, status, &err, live);
     }
-    purse_fail(u->purse, 0);
+    limited_heap_fail(u->heap, 0);
 }
 
 /* Packed, in the order that was asked. */
@@ -620,17 +627,17 @@ static void first_calls(user *u)
 
 static void further_calls(user *u)
 {
-    static void (*const all[])(user *) = {call_constants, call_constants, call_restore,
-                                          call_compose,   call_maps,      call_report,
-                                          call_view};
+    static void (*const all[])(user *) = {
+        call_constants, call_constants_select, call_restore, call_compose,
+        call_maps,      call_report,           call_view};
     for (size_t n = rng_from(u->r, 1, 2); n > 0; n--)
         all[rng_below(u->r, sizeof all / sizeof *all)](u);
 }
 
-void calls_finished(rng *r, purse *p, const mskp_graph *graph)
+void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
 {
-    user u = {.r = r, .purse = p, .g = graph, .n = mskp_graph_counts(graph)};
-    purse_fail(p, 0);
+    user u = {.r = r, .heap = p, .g = graph, .n = mskp_graph_counts(graph)};
+    limited_heap_fail(p, 0);
     u.keep = random_keep(&u);
     make_sets(&u);
     first_calls(&u);

@@ -1,4 +1,4 @@
-/* Memory with an end; absurd numbers; sentences. */
+/* A heap of limited size, absurd numbers, and what every error sentence must be. */
 #include "random_calls.h"
 
 #include "by_id/by_id.h"
@@ -12,7 +12,7 @@ typedef union block {
 
 static void *take(void *context, size_t bytes)
 {
-    purse *p = context;
+    limited_heap *p = context;
     REQUIRE(bytes, "0 bytes are asked for");
     p->asked++;
     const bool none = p->asked == p->fail_at || bytes > p->most - p->bytes;
@@ -30,7 +30,7 @@ static void *take(void *context, size_t bytes)
 
 static void give(void *context, void *memory)
 {
-    purse *p = context;
+    limited_heap *p = context;
     if (!memory) return;
     block *b = (block *)memory - 1;
     p->bytes -= b->bytes;
@@ -46,13 +46,13 @@ static void backwards(void *context, size_t n, void (*work)(void *work_context, 
     while (n > 0) work(work_context, --n);
 }
 
-mskp_services purse_host(purse *p)
+mskp_services limited_heap_services(limited_heap *p)
 {
     return (mskp_services){
         .context = p, .allocate = take, .release = give, .parallel_for = backwards};
 }
 
-void purse_fail(purse *p, size_t n)
+void limited_heap_fail(limited_heap *p, size_t n)
 {
     p->fail_at = n ? p->asked + n : 0;
     p->empty = false;

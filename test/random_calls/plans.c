@@ -43,7 +43,7 @@ static void require_answer(user *u, const asked *a, const uint32_t *units, mskp_
         require_map(a->map, units, a->n, u->keep);
         return;
     }
-    require_refusal(u, status, err, u->purse->live);
+    require_refusal(u, status, err, u->heap->live);
     REQUIRE(!a->there || a->map[0] == 77, "a refused map");
 }
 
@@ -80,7 +80,7 @@ void call_compose(user *u)
     for (size_t i = 0; i < u->n.units; i++) left += u->keep[i] != 0;
     uint8_t *second = arena_get(&u->mem, left, 1);
     for (size_t i = 0; i < left; i++) second[i] = (uint8_t)rng_below(u->r, 3);
-    const size_t units = wrong_or(u, u->n.units), small = wrong_or(u, left), live = u->purse->live;
+    const size_t units = wrong_or(u, u->n.units), small = wrong_or(u, left), live = u->heap->live;
     const bool alone = rng_chance(u->r, 0.3);
     memset(both, 0xEE, u->n.units);
     if (alone && u->n.units) memcpy(both, u->keep, u->n.units);
@@ -147,7 +147,7 @@ void call_restore(user *u)
     mskp_tensor *from = copy_of(u, u->values), *less = new_set(u, small, buf);
     mskp_tensor *full = new_set(u, u->g, buf);
     const move_by_id cut = {from, less}, back = {less, full};
-    const size_t live = u->purse->live, params = wrong_or(u, u->n.params);
+    const size_t live = u->heap->live, params = wrong_or(u, u->n.params);
     mskp_status status = cut_by_id(plan, u->n.params, 1, &cut, &err);
     if (!status) {
         const bool wrong =
@@ -165,8 +165,8 @@ void call_restore(user *u)
         }
     }
     if (status) require_refusal(u, status, &err, live);
-    purse_fail(u->purse, 0);
-    REQUIRE(u->purse->live == live, "a plan keeps memory");
+    limited_heap_fail(u->heap, 0);
+    REQUIRE(u->heap->live == live, "a plan keeps memory");
     mskp_plan_destroy(plan);
     mskp_graph_destroy(small);
 }

@@ -8,29 +8,29 @@
 #include "by_id/by_id.h"
 #include "interpreter/trial.h"
 
-/* A host's memory with an end, in which one allocation may fail. */
-typedef struct purse {
+/* A heap of limited size, in which one allocation may be made to fail. */
+typedef struct limited_heap {
     size_t live, bytes; /* blocks and bytes that are out */
     size_t most;        /* bytes at once */
     size_t asked;       /* allocations so far */
     size_t fail_at;     /* the one that fails; 0: none */
     bool empty;         /* one has failed */
-} purse;
+} limited_heap;
 
-mskp_services purse_host(purse *p);
+mskp_services limited_heap_services(limited_heap *p);
 
 /* The n-th allocation from now fails; 0: none. */
-void purse_fail(purse *p, size_t n);
+void limited_heap_fail(limited_heap *p, size_t n);
 
 /* Describes whatever r's bytes say, until they are used up. NULL: what was described is refused, as it should
  * be. Else the graph is finished. */
-mskp_graph *calls_describe(rng *r, purse *p);
+mskp_graph *calls_describe(rng *r, limited_heap *p);
 
 /* What the arrays of a finished graph say agrees with each other. */
 void require_consistent(const mskp_graph *graph);
 
 /* Keep masks, plans, cuts, scores, selection and penalties with any arguments. */
-void calls_finished(rng *r, purse *p, const mskp_graph *graph);
+void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph);
 
 /* ---- What these share ---- */
 

@@ -13,8 +13,8 @@ enum { TORCH_POINTS = 52, TORCH_CURVES = 29, TORCH_IMAGES = 27 };
 
 typedef enum torch_layer {
     TORCH_FUNCTION, /* of this kind */
-    TORCH_CELU,     /* a host's own: max(0, x) + min(0, a (exp(x / a) - 1)) */
-    TORCH_HARDTANH, /* a host's own: between two numbers */
+    TORCH_CELU,     /* a custom: max(0, x) + min(0, a (exp(x / a) - 1)) */
+    TORCH_HARDTANH, /* a custom: between two numbers */
     TORCH_PRELU,
     TORCH_BATCH_NORM
 } torch_layer;

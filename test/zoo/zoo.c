@@ -42,19 +42,19 @@ static const struct {
     int option;
 } ENTRIES[] = {NETWORKS(ENTRY)};
 
-mskp_graph *zoo_make_recorded(const char *name, const mskp_services *host, zoo_record *record)
+mskp_graph *zoo_make_recorded(const char *name, const mskp_services *services, zoo_record *record)
 {
     size_t i = 0;
     while (zoo_names[i] && strcmp(zoo_names[i], name) != 0) i++;
     if (!zoo_names[i]) return NULL;
-    net n = {.graph = mskp_graph_create(host), .record = record};
+    net n = {.graph = mskp_graph_create(services), .record = record};
     if (n.graph) ENTRIES[i].describe(&n, ENTRIES[i].option);
     return n.graph;
 }
 
-mskp_graph *zoo_make(const char *name, const mskp_services *host)
+mskp_graph *zoo_make(const char *name, const mskp_services *services)
 {
-    return zoo_make_recorded(name, host, NULL);
+    return zoo_make_recorded(name, services, NULL);
 }
 
 void zoo_record_free(zoo_record *record)

@@ -3,7 +3,7 @@
  * hold for real networks and not only for random ones, and for benchmarks.
  *
  * Names are torchvision's where it has the network. What follows a slash is a variant of it:
- *   /rewritable  chunks and shuffles of channels whose indices the host will rewrite
+ *   /rewritable  chunks and shuffles of channels whose indices the caller will rewrite
  *   /inexact     layer norms that accept that their statistics change
  *   /aux         with the auxiliary classifiers that help training
  */
@@ -17,7 +17,7 @@ extern const char *const zoo_names[];
 
 /* Describes a network. The graph is not finished, so that a benchmark can time both and that what is
  * wrong is learned from mskp_graph_finish. NULL: no such network, or no memory. */
-mskp_graph *zoo_make(const char *name, const mskp_services *host);
+mskp_graph *zoo_make(const char *name, const mskp_services *services);
 
 /* A layer that computes, as it was declared, with sizes by the zoo's own arithmetic: for counts that
  * do not ask the library. Sizes and kernel of one-dimensional layers: {n, 1}. */
@@ -39,7 +39,7 @@ typedef struct zoo_record {
 } zoo_record;
 
 /* As zoo_make, and writes down the layers (all zero: none). */
-mskp_graph *zoo_make_recorded(const char *name, const mskp_services *host, zoo_record *record);
+mskp_graph *zoo_make_recorded(const char *name, const mskp_services *services, zoo_record *record);
 void zoo_record_free(zoo_record *record);
 
 #endif

@@ -1,5 +1,5 @@
 /* Random penalties and what they mean for one element. */
-#include "aim.h"
+#include "penalty_case.h"
 
 #include "by_id/by_id.h"
 #include <math.h>
@@ -11,9 +11,9 @@ static const uint32_t role_sets[] = {0,
                                      MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER,
                                      MSKP_ROLES_UNIT};
 
-aim *random_aim(trial *t)
+penalty_case *random_penalty_case(trial *t)
 {
-    aim *a = arena_get(&t->mem, 1, sizeof *a);
+    penalty_case *a = arena_get(&t->mem, 1, sizeof *a);
     uint8_t *keep = arena_get(&t->mem, t->units, 1);
     double *weight = arena_get(&t->mem, t->units, sizeof *weight);
     for (size_t u = 0; u < t->units; u++) {
@@ -43,7 +43,7 @@ aim *random_aim(trial *t)
     return a;
 }
 
-double share_of(const trial *t, const aim *a, size_t param, const size_t *index)
+double share_of(const trial *t, const penalty_case *a, size_t param, const size_t *index)
 {
     double sum = -1;
     for (uint32_t u = 0; u < t->units; u++)
@@ -52,7 +52,7 @@ double share_of(const trial *t, const aim *a, size_t param, const size_t *index)
     return sum;
 }
 
-double penalty_of(const aim *a, double w)
+double penalty_of(const penalty_case *a, double w)
 {
     double knee = a->penalty.knee;
     if (a->penalty.kind == MSKP_PENALTY_L2) return w * w / 2;
@@ -60,7 +60,7 @@ double penalty_of(const aim *a, double w)
     return fabs(w) < knee ? w * w / (2 * knee) : fabs(w) - knee / 2;
 }
 
-double slope_of(const aim *a, double w)
+double slope_of(const penalty_case *a, double w)
 {
     double knee = a->penalty.knee;
     if (a->penalty.kind == MSKP_PENALTY_L2) return w;
@@ -68,7 +68,7 @@ double slope_of(const aim *a, double w)
     return w > 0 ? 1 : w < 0 ? -1 : 0;
 }
 
-double prox_of(const aim *a, double w, double step)
+double prox_of(const penalty_case *a, double w, double step)
 {
     double knee = a->penalty.knee, shrunk = fmax(0, fabs(w) - step);
     if (a->penalty.kind == MSKP_PENALTY_L2) return w / (1 + step);

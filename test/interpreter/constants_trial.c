@@ -1,5 +1,5 @@
-/* Constants handed on, and compared with what was there before. */
-#include "handing.h"
+/* Moves constants, and compares the network before and after. */
+#include "constants_trial.h"
 
 #include "by_id/by_id.h"
 #include <math.h>
@@ -37,7 +37,7 @@ void make_possible(net *n)
     }
 }
 
-void handing_of_trial(handing *h)
+void constants_trial_open(constants_trial *h)
 {
     h->graph = h->t.graph;
     h->net = h->t.net;
@@ -47,20 +47,20 @@ void handing_of_trial(handing *h)
 
 /* ---- A round ---- */
 
-static void require_kept(handing *h)
+static void require_kept(constants_trial *h)
 {
     size_t carriers = 0;
     uint8_t *carrier = arena_get(&h->t.mem, h->units, 1);
     REQUIRE_OK(get_carriers(h->c, h->units, carrier, NULL));
     for (size_t u = 0; u < h->units; u++) {
         carriers += carrier[u];
-        REQUIRE(carrier[u] ? h->kept[u] == 1 && !h->keep[u] : h->kept[u] == h->keep[u],
+        REQUIRE(carrier[u] ? h->kept[u] == 1 && !h->keep[u] : h->kept[u] == (h->keep[u] != 0),
                 "unit %zu: %u of %u, carrier %u", u, h->kept[u], h->keep[u], carrier[u]);
     }
     REQUIRE(carriers == h->total.carriers, "%zu carriers, %zu said", carriers, h->total.carriers);
 }
 
-static void require_reports(handing *h)
+static void require_reports(constants_trial *h)
 {
     mskp_constants_report sum = {.exact = 1}, r;
     const mskp_constants_report *t = &h->total;
@@ -92,7 +92,7 @@ static void require_reports(handing *h)
 }
 
 /* To the same values once more: refused, or nothing changes. */
-static void apply_again(handing *h)
+static void apply_again(constants_trial *h)
 {
     mskp_error err = {0};
     const set before = set_copy(&h->t.mem, &h->values);
@@ -105,7 +105,7 @@ static void apply_again(handing *h)
             "a second time: %s (%s)", mskp_status_text(status), err.text);
 }
 
-void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
+void move_constants(constants_trial *h, const mskp_constants_desc *desc, uint32_t roles)
 {
     mskp_error err = {0};
     trial *t = &h->t;
@@ -131,27 +131,27 @@ void hand_on(handing *h, const mskp_constants_desc *desc, uint32_t roles)
     h->left = net_eval(h->s.net, &t->mem, h->inputs);
 }
 
-void round_end(handing *h)
+void round_end(constants_trial *h)
 {
     surgery_end(&h->s);
     mskp_constants_destroy(h->c);
 }
 
-void handing_end(handing *h)
+void constants_trial_end(constants_trial *h)
 {
     round_end(h);
     trial_end(&h->t);
 }
 
-void again_begin(handing *b, handing *first)
+void second_round_begin(constants_trial *b, constants_trial *first)
 {
-    *b = (handing){.t = first->t, .graph = first->s.small, .net = first->s.net};
+    *b = (constants_trial){.t = first->t, .graph = first->s.small, .net = first->s.net};
     b->units = mskp_graph_counts(b->graph).units;
     b->keep = arena_get(&b->t.mem, b->units, 1);
     memset(b->keep, 1, b->units);
 }
 
-bool again_leave(handing *b)
+bool second_round_remove(constants_trial *b)
 {
     mskp_plan *plan = NULL;
     for (size_t u = 0; u < b->units; u++) b->keep[u] = rng_chance(&b->t.r, 0.6);
@@ -161,7 +161,7 @@ bool again_leave(handing *b)
     return !status;
 }
 
-void again_end(handing *b, handing *first)
+void second_round_end(constants_trial *b, constants_trial *first)
 {
     first->t.mem = b->t.mem;
 }
@@ -173,7 +173,7 @@ typedef struct gap {
 } gap;
 
 /* What was folded into the mean of a batch norm behind it, for channel c. */
-static double in_means(const handing *h, const mskp_constants_report *r, size_t c)
+static double in_means(const constants_trial *h, const mskp_constants_report *r, size_t c)
 {
     const size_t p = r ? r->into.id : 0;
     for (size_t k = 1; p && k <= h->net->nodes; k++) {
@@ -185,7 +185,7 @@ static double in_means(const handing *h, const mskp_constants_report *r, size_t 
 }
 
 /* Channel c of a node stays by itself. */
-static bool stays(const handing *h, size_t node, size_t c)
+static bool stays(const constants_trial *h, size_t node, size_t c)
 {
     const uint32_t *units =
         mskp_value_units(h->graph, (mskp_value){(uint32_t)h->t.value[node]}, NULL);
@@ -193,8 +193,8 @@ static bool stays(const handing *h, size_t node, size_t c)
 }
 
 /* Of the i-th channel that is left, which was channel c; NAN where something is not finite. */
-static gap channel_gap(const handing *h, size_t node, const mskp_constants_report *r, size_t i,
-                       size_t c)
+static gap channel_gap(const constants_trial *h, size_t node, const mskp_constants_report *r,
+                       size_t i, size_t c)
 {
     const size_t positions = net_positions(&h->net->node[node]);
     gap g = {0, 0};
@@ -209,7 +209,7 @@ static gap channel_gap(const handing *h, size_t node, const mskp_constants_repor
 }
 
 /* Over channels that stay by themselves; NAN where something is not finite. */
-static gap gap_of(const handing *h, size_t node, const mskp_constants_report *r)
+static gap gap_of(const constants_trial *h, size_t node, const mskp_constants_report *r)
 {
     const net_kept *kept = &h->s.values[node];
     gap g = {0, 0};
@@ -225,7 +225,7 @@ static gap gap_of(const handing *h, size_t node, const mskp_constants_report *r)
 }
 
 /* The root of the squared weights of output c for the inputs that stay. */
-static double spread_of(const handing *h, const net_node *t, size_t c)
+static double spread_of(const constants_trial *h, const net_node *t, size_t c)
 {
     const net_param *w = &h->net->param[t->weight];
     const size_t each = w->shape[1], taps = shape_elements(w->ndim - 2, w->shape + 2);
@@ -241,7 +241,7 @@ static double spread_of(const handing *h, const net_node *t, size_t c)
 
 /* No output channel is off by more than the share of what it varies by, and the share is not larger
  * than the bound over the smallest of these. */
-static void check_share(const handing *h, size_t node, const mskp_constants_report *r)
+static void check_share(const constants_trial *h, size_t node, const mskp_constants_report *r)
 {
     const net_node *t = &h->net->node[node];
     const net_kept *kept = &h->s.values[node];
@@ -263,7 +263,7 @@ static void check_share(const handing *h, size_t node, const mskp_constants_repo
 }
 
 /* The largest relative difference of the outputs. */
-double outputs_off(const handing *h)
+double outputs_off(const constants_trial *h)
 {
     double worst = 0;
     for (size_t k = 0; k < h->net->outputs; k++) {
@@ -274,9 +274,9 @@ double outputs_off(const handing *h)
     return worst;
 }
 
-/* The node that a report is of: values within an operator come before its own; a host's own
+/* The node that a report is of: values within an operator come before its own; a custom
  * operator is known by its weight. */
-static size_t node_of(const handing *h, const mskp_constants_report *r)
+static size_t node_of(const constants_trial *h, const mskp_constants_report *r)
 {
     const net *n = h->net;
     for (size_t k = 1; k <= n->nodes; k++) {
@@ -292,7 +292,7 @@ static size_t node_of(const handing *h, const mskp_constants_report *r)
 }
 
 /* Each lossy consumer whose inputs are what they were: within its bound. */
-size_t check_bounds(handing *h, ratios *r)
+size_t check_bounds(constants_trial *h, ratios *r)
 {
     const net *n = h->net;
     const size_t count = mskp_constants_consumers(h->c);
