@@ -8,6 +8,22 @@
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 
+/* ---- random numbers ---- */
+
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* In [0, 1). */
+static double draw_part(uint64_t *state)
+{
+    return (double)(draw(state) >> 11) * 0x1p-53;
+}
+
 /* ---- elements of a view, one by one ---- */
 
 typedef struct walk {
@@ -104,6 +120,23 @@ void law_zero(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_tens
     mskp_error err = {0};
     const mskp_penalty penalty = {.roles = roles, .skip_missing = 1};
     ck_assert_msg(!mskp_penalty_zero(graph, keep, &penalty, set, &err), "%s", err.text);
+}
+
+void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values)
+{
+    law_zero(graph, keep, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER, values);
+    for (size_t p = 0; p < values.n; p++) {
+        const mskp_param param = param_at(p);
+        uint32_t roles;
+        const uint32_t *unit = mskp_param_units(graph, param, 0, &roles, NULL);
+        const mskp_tensor *t = &values.view[p];
+        if (!unit || roles != MSKP_ROLE_SHIFT || !t->data) continue;
+        for (walk w = walk_start(graph, param, t); w.more; walk_on(&w)) {
+            const uint32_t u = unit[w.index[0]];
+            if (u != MSKP_PINNED && !keep.unit[u])
+                *element(&w, t) = (float)(0.25 + 0.75 * draw_part(&seed));
+        }
+    }
 }
 
 /* ---- the penalty ---- */
@@ -243,14 +276,6 @@ int law_carried(const char *what, const mskp_constants_report *total, size_t n, 
 
 /* ---- masks ---- */
 
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 /* Does the mask keep a unit of this list, or is one of its channels pinned? */
 static int alive(const uint32_t *unit, size_t n, mskp_mask keep)
 {
@@ -265,8 +290,7 @@ void law_random_mask(const mskp_graph *graph, double part, uint64_t seed, mskp_m
     const uint64_t start = seed;
     size_t n, removed = 0;
     ck_assert_uint_eq(keep.n, counts.units);
-    for (size_t u = 0; u < counts.units; u++)
-        keep.unit[u] = (double)(draw(&seed) >> 11) * 0x1p-53 >= part;
+    for (size_t u = 0; u < counts.units; u++) keep.unit[u] = draw_part(&seed) >= part;
     for (uint32_t v = 1; v <= counts.values; v++) {
         const uint32_t *unit = mskp_value_units(graph, (mskp_value){v}, &n);
         if (!alive(unit, n, keep)) keep.unit[unit[draw(&seed) % n]] = 1;

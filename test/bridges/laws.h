@@ -24,6 +24,10 @@ size_t law_elements(const mskp_graph *graph, mskp_param param);
 /* set <- 0 in the slices of removed units in these roles; tensors without data are passed over. */
 void law_zero(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_tensors set);
 
+/* values <- 0 in gamma and filters of removed units, and random numbers between 0.25 and 1 in their
+ * shifts, so that their channels output constants that are not 0. The same seed gives the same. */
+void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values);
+
 /*
  * The gradients have changed since `gradients_before` by alpha * sign(w) in each element that lies in
  * a slice of a removed unit in one of the roles, and are equal to the bit everywhere else. The values
