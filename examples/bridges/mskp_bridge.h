@@ -27,6 +27,15 @@ static inline mskp_status mskp_bridge_no_memory(size_t units, mskp_error *err)
     return MSKP_ERROR_NO_MEMORY;
 }
 
+/* The way that the bridges begin with: gamma of removed units counts as 0, because the penalty drives it
+ * there, and constants are folded, merged or dropped as MSKP_CONSTANTS_AUTO says. */
+static inline mskp_constants_desc mskp_bridge_constants(void)
+{
+    mskp_constants_desc desc = MSKP_INIT;
+    desc.zeroed = MSKP_ROLE_SCALE;
+    return desc;
+}
+
 /* A mask of a graph's units, to be freed with free(mask.unit); unit is NULL without memory. */
 static inline mskp_mask mskp_bridge_mask(const mskp_graph *graph)
 {
@@ -159,5 +168,108 @@ static inline mskp_status mskp_surgery_cut(mskp_surgery *s, const mskp_graph *gr
     free(kept.unit);
     return status;
 }
+
+#ifdef __cplusplus
+
+#include <initializer_list>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+namespace mskp
+{
+
+/* What goes wrong, as a sentence. */
+struct error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+inline void check(mskp_status status, const mskp_error &err)
+{
+    if (status) throw error(err.text);
+}
+
+struct release {
+    void operator()(mskp_graph *graph) const
+    {
+        mskp_graph_destroy(graph);
+    }
+};
+using graph_handle = std::unique_ptr<mskp_graph, release>;
+
+/* A view per parameter. */
+struct set : std::vector<mskp_tensor> {
+    using std::vector<mskp_tensor>::vector;
+
+    operator mskp_tensors() const /* the library takes sets that it reads and sets that it writes */
+    {
+        return {size(), const_cast<mskp_tensor *>(data())};
+    }
+    mskp_tensor &of(mskp_param param)
+    {
+        return (*this)[param.id - 1];
+    }
+    const mskp_tensor &of(mskp_param param) const
+    {
+        return (*this)[param.id - 1];
+    }
+};
+
+inline mskp_mask mask_of(const std::vector<uint8_t> &units)
+{
+    return {units.size(), const_cast<uint8_t *>(units.data())};
+}
+
+/* mskp_surgery, with errors that are thrown. */
+class surgery
+{
+  public:
+    surgery(const mskp_graph *full, const std::vector<uint8_t> &keep,
+            const mskp_constants_desc &desc, const set &values)
+        : graph(full)
+    {
+        mskp_error err;
+        check(mskp_surgery_plan(&s, graph, mask_of(keep), &desc, values, &err), err);
+    }
+    surgery(const surgery &) = delete;
+    surgery &operator=(const surgery &) = delete;
+    ~surgery()
+    {
+        if (taken) s.small = nullptr;
+        mskp_surgery_free(&s);
+    }
+
+    void cut(const std::vector<mskp_move> &moves)
+    {
+        mskp_error err;
+        check(mskp_surgery_cut(&s, graph, moves.size(), moves.data(), &err), err);
+    }
+    const mskp_plan *plan() const
+    {
+        return s.plan;
+    }
+    const mskp_graph *small() const
+    {
+        return s.small;
+    }
+    /* The network after surgery becomes the caller's, who keeps it until cut() is done. */
+    graph_handle take_small()
+    {
+        taken = true;
+        return graph_handle(s.small);
+    }
+    const mskp_constants_report &report() const
+    {
+        return s.report;
+    }
+
+  private:
+    const mskp_graph *graph;
+    mskp_surgery s;
+    bool taken = false;
+};
+
+} // namespace mskp
+#endif
 
 #endif /* MSKP_BRIDGE_H */

@@ -314,7 +314,7 @@ mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err
     *d = (mskp_darknet){.net = net,
                         .first = -1,
                         .penalty.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
-                        .constants.zeroed = MSKP_ROLE_SCALE};
+                        .constants = mskp_bridge_constants()};
     mskp_status status = check_layers(net, err);
     if (status) return status;
     d->graph = mskp_graph_create(NULL);
