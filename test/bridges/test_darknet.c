@@ -34,7 +34,8 @@ static const double ROUNDING = 1e-5;
 #define FILES  "test/bridges/darknet/"
 #define TINY   FILES "tiny.cfg"
 #define WIDTHS FILES "widths.cfg"
-static const char *const ZOO[] = {WIDTHS, FILES "grow.cfg", FILES "opaque.cfg", TINY, RESNET};
+static const char *const ZOO[] = {WIDTHS, FILES "grow.cfg",      FILES "opaque.cfg",
+                                  TINY,   FILES "functions.cfg", RESNET};
 enum { GROW = 1, OPAQUE = 2, ZOO_COUNT = sizeof ZOO / sizeof *ZOO, SEEDS = 4 };
 
 /* Others are put together from sections. */
