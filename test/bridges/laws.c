@@ -122,21 +122,37 @@ void law_zero(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_tens
     ck_assert_msg(!mskp_penalty_zero(graph, keep, &penalty, set, &err), "%s", err.text);
 }
 
-void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values)
+/* Elements of removed units in tensors of one axis with this role <- low + range * (a part). */
+static void draw_vectors(const mskp_graph *graph, mskp_mask keep, uint32_t role, double low,
+                         double range, uint64_t *seed, mskp_tensors values)
 {
-    law_zero(graph, keep, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER, values);
     for (size_t p = 0; p < values.n; p++) {
-        const mskp_param param = param_at(p);
         uint32_t roles;
-        const uint32_t *unit = mskp_param_units(graph, param, 0, &roles, NULL);
         const mskp_tensor *t = &values.view[p];
-        if (!unit || roles != MSKP_ROLE_SHIFT || !t->data) continue;
-        for (walk w = walk_start(graph, param, t); w.more; walk_on(&w)) {
+        const uint32_t *unit = mskp_param_units(graph, param_at(p), 0, &roles, NULL);
+        if (!unit || roles != role || !t->data) continue;
+        for (walk w = walk_start(graph, param_at(p), t); w.more; walk_on(&w)) {
             const uint32_t u = unit[w.index[0]];
             if (u != MSKP_PINNED && !keep.unit[u])
-                *element(&w, t) = (float)(0.25 + 0.75 * draw_part(&seed));
+                *element(&w, t) = (float)(low + range * draw_part(seed));
         }
     }
+}
+
+void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values)
+{
+    mskp_mask scale = {keep.n, malloc(keep.n + 1)}, others = {keep.n, malloc(keep.n + 1)};
+    ck_assert(scale.unit && others.unit);
+    for (size_t u = 0; u < keep.n; u++) {
+        scale.unit[u] = keep.unit[u] || draw_part(&seed) < 0.5;
+        others.unit[u] = keep.unit[u] || !scale.unit[u];
+    }
+    law_zero(graph, keep, MSKP_ROLE_FILTER, values);
+    law_zero(graph, scale, MSKP_ROLE_SCALE, values);
+    draw_vectors(graph, keep, MSKP_ROLE_SHIFT, 0.25, 0.75, &seed, values);
+    draw_vectors(graph, others, MSKP_ROLE_VARIANCE, 5e-4, 1e-3, &seed, values);
+    free(scale.unit);
+    free(others.unit);
 }
 
 /* ---- the penalty ---- */
@@ -272,6 +288,60 @@ int law_carried(const char *what, const mskp_constants_report *total, size_t n, 
                   total->why ? total->why : "NULL");
     if (total->exact) law_close(what, n, before, carried, tolerance);
     return total->exact != 0;
+}
+
+law_constants law_ask_constants(const mskp_graph *graph, mskp_mask keep,
+                                const mskp_constants_desc *desc, mskp_tensors values)
+{
+    const mskp_mask none = {0};
+    mskp_error err = {0};
+    law_constants a = {NULL, {keep.n, malloc(keep.n + 1)}, {keep.n, malloc(keep.n + 1)}};
+    mskp_constants_create(graph, keep, desc, values, &a.constants, &err);
+    ck_assert_msg(!err.status, "%s", err.text);
+    ck_assert_int_eq(mskp_constants_masks(a.constants, none, a.carriers, a.kept, &err), MSKP_OK);
+    return a;
+}
+
+void law_forget_constants(law_constants *asked)
+{
+    mskp_constants_destroy(asked->constants);
+    free(asked->carriers.unit);
+    free(asked->kept.unit);
+}
+
+size_t law_stale_cleared(const law_constants *asked, const mskp_graph *small, mskp_tensors set)
+{
+    size_t cleared = 0, others = 0, unit = 0;
+    mskp_error err = {0};
+    for (size_t u = 0; u < asked->kept.n; u++) {
+        size_t n = 0;
+        const int carries = asked->carriers.unit[u];
+        const mskp_member *m = asked->kept.unit[u] ? mskp_unit_members(small, unit++, &n) : NULL;
+        for (size_t i = 0; i < n; i++) {
+            const mskp_tensor *t = mskp_tensor_of(set, m[i].param);
+            const int vector = m[i].roles == MSKP_ROLE_SCALE || m[i].roles == MSKP_ROLE_SHIFT;
+            if (!t->data || !(m[i].roles & MSKP_ROLES_UNIT) || !(carries || vector)) continue;
+            for (walk w = walk_start(small, m[i].param, t); w.more; walk_on(&w)) {
+                if (w.index[m[i].axis] != m[i].index) continue;
+                ck_assert_msg(!carries || *element(&w, t) == 0,
+                              "%s, element %zu: unit %zu carries constants, its state is %g",
+                              w.name, w.at, u, (double)*element(&w, t));
+                cleared += carries != 0;
+                others += !carries && *element(&w, t) != 0;
+            }
+        }
+    }
+    for (size_t i = 0; i < mskp_constants_consumers(asked->constants); i++) {
+        mskp_constants_report r;
+        ck_assert_int_eq(mskp_constants_consumer(asked->constants, i, &r, &err), MSKP_OK);
+        const mskp_tensor *t = r.into.id && r.folded ? mskp_tensor_of(set, r.into) : NULL;
+        if (!t || !t->data) continue;
+        for (walk w = walk_start(small, r.into, t); w.more; walk_on(&w), cleared++)
+            ck_assert_msg(*element(&w, t) == 0, "%s, element %zu: constants were folded, state %g",
+                          w.name, w.at, (double)*element(&w, t));
+    }
+    ck_assert_msg(cleared > 0, "constants replaced nothing that has state");
+    return others;
 }
 
 /* ---- masks ---- */

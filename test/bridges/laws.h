@@ -24,8 +24,10 @@ size_t law_elements(const mskp_graph *graph, mskp_param param);
 /* set <- 0 in the slices of removed units in these roles; tensors without data are passed over. */
 void law_zero(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_tensors set);
 
-/* values <- 0 in gamma and filters of removed units, and random numbers between 0.25 and 1 in their
- * shifts, so that their channels output constants that are not 0. The same seed gives the same. */
+/* Makes the channels of removed units constants that are not 0: their filters become 0, and so does
+ * gamma of about half of these units; their shifts become random numbers between 0.25 and 1. In the
+ * other units the running variance becomes so small that epsilon matters. The same seed gives the
+ * same values. */
 void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values);
 
 /*
@@ -57,6 +59,21 @@ void law_close(const char *what, size_t n, const float *a, const float *b, doubl
  */
 int law_carried(const char *what, const mskp_constants_report *total, size_t n, const float *before,
                 const float *carried, const float *dropped, double tolerance);
+
+/*
+ * Of surgery that carries constants: what `desc` makes of them, asked before the cut; and afterwards,
+ * in one set of the small network (gradients, momentum), that the slices of carriers and the biases
+ * that constants were folded into are 0. law_stale_cleared returns how many elements of gamma and beta
+ * are not 0.
+ */
+typedef struct law_constants {
+    mskp_constants *constants;
+    mskp_mask carriers, kept;
+} law_constants;
+law_constants law_ask_constants(const mskp_graph *graph, mskp_mask keep,
+                                const mskp_constants_desc *desc, mskp_tensors values);
+size_t law_stale_cleared(const law_constants *asked, const mskp_graph *small, mskp_tensors set);
+void law_forget_constants(law_constants *asked);
 
 /* keep <- a mask that removes about this part of the units, at random, but leaves every axis and
  * value a channel. The same seed gives the same mask. */
