@@ -1,7 +1,9 @@
 /*
- * mskp_bridge.h - what the bridges share: selection within a budget, and surgery that keeps constants
+ * mskp_bridge.h - what the bridges share: selection within a budget, and surgery that keeps
+ * constants
  *
- * Copy this file together with a bridge. It is written in the language that C and C++ have in common.
+ * Copy this file together with a bridge. It is written in the language that C and C++ have in
+ * common.
  *
  *     mskp_bridge_select     scores units and selects them; the carriers of constants are counted
  *     mskp_surgery_plan      works out the constants and the plan, and writes nothing
@@ -27,8 +29,8 @@ static inline mskp_status mskp_bridge_no_memory(size_t units, mskp_error *err)
     return MSKP_ERROR_NO_MEMORY;
 }
 
-/* The way that the bridges begin with: gamma of removed units counts as 0, because the penalty drives it
- * there, and constants are folded, merged or dropped as MSKP_CONSTANTS_AUTO says. */
+/* The way that the bridges begin with: gamma of removed units counts as 0, because the penalty
+ * drives it there, and constants are folded, merged or dropped as MSKP_CONSTANTS_AUTO says. */
 static inline mskp_constants_desc mskp_bridge_constants(void)
 {
     mskp_constants_desc desc = MSKP_INIT;
@@ -48,9 +50,10 @@ static inline mskp_mask mskp_bridge_mask(const mskp_graph *graph)
 
 /*
  * keep.unit[u] <- 1 or 0: scores the units and selects them within the rule, such that the units
- * that surgery would keep as carriers today are within the rule, too. The penalty is about the units
- * with 0. selection, which may be NULL, receives the number of removed units and the cost of the
- * network with its carriers. Training changes the constants, so surgery may need other carriers.
+ * that surgery would keep as carriers today are within the rule, too. The penalty is about the
+ * units with 0. selection, which may be NULL, receives the number of removed units and the cost of
+ * the network with its carriers. Training changes the constants, so surgery may need other
+ * carriers.
  */
 static inline mskp_status mskp_bridge_select(const mskp_graph *graph, const mskp_scoring *scoring,
                                              const mskp_rule *rule, const mskp_constants_desc *desc,
@@ -96,8 +99,8 @@ static inline void mskp_surgery_free(mskp_surgery *s)
     memset(s, 0, sizeof *s);
 }
 
-/* *s <- the surgery that keeps `keep` and the carriers; on failure there is nothing to free. values:
- * all parameters and running statistics. */
+/* *s <- the surgery that keeps `keep` and the carriers; on failure there is nothing to free.
+ * values: all parameters and running statistics. */
 static inline mskp_status mskp_surgery_plan(mskp_surgery *s, const mskp_graph *graph,
                                             mskp_mask keep, const mskp_constants_desc *desc,
                                             mskp_tensors values, mskp_error *err)
@@ -121,9 +124,9 @@ static inline void mskp_bridge_clear(const mskp_tensor *t, size_t n)
         memset((char *)t->data + (ptrdiff_t)i * step * (ptrdiff_t)size, 0, size);
 }
 
-/* state <- 0 where it belongs to numbers that the constants have replaced: in all slices of carriers,
- * and in biases that constants were folded into. state: a set of the small network, of gradients or
- * of an optimizer. Tensors without data are passed over. */
+/* state <- 0 where it belongs to numbers that the constants have replaced: in all slices of
+ * carriers, and in biases that constants were folded into. state: a set of the small network, of
+ * gradients or of an optimizer. Tensors without data are passed over. */
 static inline mskp_status mskp_surgery_clear(const mskp_surgery *s, mskp_mask carriers,
                                              mskp_mask kept, mskp_tensors state, mskp_error *err)
 {
@@ -148,8 +151,9 @@ static inline mskp_status mskp_surgery_clear(const mskp_surgery *s, mskp_mask ca
 
 /*
  * Moves the constants within moves[0].from, the values from which the surgery was planned or a copy
- * of them, cuts all n sets, and clears what is stale in moves[1 ...].to. Every `to` must be memory of
- * its own. On failure moves[0].from may have changed: pass a copy if the network must stay as it is.
+ * of them, cuts all n sets, and clears what is stale in moves[1 ...].to. Every `to` must be memory
+ * of its own. On failure moves[0].from may have changed: pass a copy if the network must stay as it
+ * is.
  */
 static inline mskp_status mskp_surgery_cut(mskp_surgery *s, const mskp_graph *graph, size_t n,
                                            const mskp_move *moves, mskp_error *err)

@@ -295,24 +295,34 @@ law_constants law_ask_constants(const mskp_graph *graph, mskp_mask keep,
 {
     const mskp_mask none = {0};
     mskp_error err = {0};
-    law_constants a = {NULL, {keep.n, malloc(keep.n + 1)}, {keep.n, malloc(keep.n + 1)}};
-    mskp_constants_create(graph, keep, desc, values, &a.constants, &err);
+    mskp_constants *constants;
+    law_constants a = {.carriers = {keep.n, malloc(keep.n + 1)},
+                       .kept = {keep.n, malloc(keep.n + 1)},
+                       .params = values.n,
+                       .folded = calloc(values.n + 1, 1)};
+    ck_assert(a.carriers.unit && a.kept.unit && a.folded);
+    mskp_constants_create(graph, keep, desc, values, &constants, &err);
     ck_assert_msg(!err.status, "%s", err.text);
-    ck_assert_int_eq(mskp_constants_masks(a.constants, none, a.carriers, a.kept, &err), MSKP_OK);
+    ck_assert_int_eq(mskp_constants_masks(constants, none, a.carriers, a.kept, &err), MSKP_OK);
+    for (size_t i = 0; i < mskp_constants_consumers(constants); i++) {
+        mskp_constants_report r;
+        ck_assert_int_eq(mskp_constants_consumer(constants, i, &r, &err), MSKP_OK);
+        if (r.into.id && r.folded) a.folded[r.into.id - 1] = 1;
+    }
+    mskp_constants_destroy(constants);
     return a;
 }
 
 void law_forget_constants(law_constants *asked)
 {
-    mskp_constants_destroy(asked->constants);
     free(asked->carriers.unit);
     free(asked->kept.unit);
+    free(asked->folded);
 }
 
 size_t law_stale_cleared(const law_constants *asked, const mskp_graph *small, mskp_tensors set)
 {
     size_t cleared = 0, others = 0, unit = 0;
-    mskp_error err = {0};
     for (size_t u = 0; u < asked->kept.n; u++) {
         size_t n = 0;
         const int carries = asked->carriers.unit[u];
@@ -331,12 +341,10 @@ size_t law_stale_cleared(const law_constants *asked, const mskp_graph *small, ms
             }
         }
     }
-    for (size_t i = 0; i < mskp_constants_consumers(asked->constants); i++) {
-        mskp_constants_report r;
-        ck_assert_int_eq(mskp_constants_consumer(asked->constants, i, &r, &err), MSKP_OK);
-        const mskp_tensor *t = r.into.id && r.folded ? mskp_tensor_of(set, r.into) : NULL;
-        if (!t || !t->data) continue;
-        for (walk w = walk_start(small, r.into, t); w.more; walk_on(&w), cleared++)
+    for (size_t p = 0; p < asked->params; p++) {
+        const mskp_tensor *t = &set.view[p];
+        if (!asked->folded[p] || !t->data) continue;
+        for (walk w = walk_start(small, param_at(p), t); w.more; walk_on(&w), cleared++)
             ck_assert_msg(*element(&w, t) == 0, "%s, element %zu: constants were folded, state %g",
                           w.name, w.at, (double)*element(&w, t));
     }

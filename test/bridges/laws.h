@@ -31,44 +31,46 @@ void law_zero(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_tens
 void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, mskp_tensors values);
 
 /*
- * The gradients have changed since `gradients_before` by alpha * sign(w) in each element that lies in
- * a slice of a removed unit in one of the roles, and are equal to the bit everywhere else. The values
- * are values_before. Returns how many elements have changed, which must not be 0.
+ * The gradients have changed since `gradients_before` by alpha * sign(w) in each element that lies
+ * in a slice of a removed unit in one of the roles, and are equal to the bit everywhere else. The
+ * values are values_before. Returns how many elements have changed, which must not be 0.
  */
 size_t law_penalty_landed(const mskp_graph *graph, mskp_mask keep, uint32_t roles, double alpha,
                           mskp_tensors values, float *const *values_before, mskp_tensors gradients,
                           float *const *gradients_before);
 
 /*
- * Each tensor of small_set holds exactly the elements of `before` (copies of the full network's set)
- * that the mask keeps, in order. full is the network's graph before surgery. The same tensors have no
- * data before and after.
+ * Each tensor of small_set holds exactly the elements of `before` (copies of the full network's
+ * set) that the mask keeps, in order. full is the network's graph before surgery. The same tensors
+ * have no data before and after.
  */
 void law_cut_exact(const mskp_graph *full, mskp_mask keep, float *const *before,
                    const mskp_graph *small, mskp_tensors small_set);
 
-/* The largest |a[i] - b[i]|; and a test that it is at most tolerance * max(1, largest |a[i]|), with a
- * sentence that names both numbers. NaN is never within the tolerance. */
+/* The largest |a[i] - b[i]|; and a test that it is at most tolerance * max(1, largest |a[i]|),
+ * with a sentence that names both numbers. NaN is never within the tolerance. */
 double law_apart(size_t n, const float *a, const float *b);
 void law_close(const char *what, size_t n, const float *a, const float *b, double tolerance);
 
 /*
- * Surgery that carries constants: the outputs `carried` are those before the cut, if the report says
- * that all consumers are exact. The outputs `dropped`, of the same cut without constants, differ by
- * more than 100 times the tolerance, so that the test can fail. Returns whether the report is exact.
+ * Surgery that carries constants: the outputs `carried` are those before the cut, if the report
+ * says that all consumers are exact. The outputs `dropped`, of the same cut without constants,
+ * differ by more than 100 times the tolerance, so that the test can fail. Returns whether the
+ * report is exact.
  */
 int law_carried(const char *what, const mskp_constants_report *total, size_t n, const float *before,
                 const float *carried, const float *dropped, double tolerance);
 
 /*
- * Of surgery that carries constants: what `desc` makes of them, asked before the cut; and afterwards,
- * in one set of the small network (gradients, momentum), that the slices of carriers and the biases
- * that constants were folded into are 0. law_stale_cleared returns how many elements of gamma and beta
- * are not 0.
+ * Of surgery that carries constants: what `desc` makes of them, asked before the cut; and
+ * afterwards, in one set of the small network (gradients, momentum), that the slices of carriers
+ * and the biases that constants were folded into are 0. law_stale_cleared returns how many elements
+ * of gamma and beta are not 0.
  */
 typedef struct law_constants {
-    mskp_constants *constants;
     mskp_mask carriers, kept;
+    size_t params;
+    uint8_t *folded; /* one flag per parameter: constants are folded into it */
 } law_constants;
 law_constants law_ask_constants(const mskp_graph *graph, mskp_mask keep,
                                 const mskp_constants_desc *desc, mskp_tensors values);

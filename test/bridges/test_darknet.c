@@ -1,6 +1,6 @@
 /*
- * The bridge to darknet, tested on darknet's own arrays, update path, loader and program. The networks
- * are small .cfg files in test/bridges/darknet, or are written to a temporary folder.
+ * The bridge to darknet, tested on darknet's own arrays, update path, loader and program. The
+ * networks are small .cfg files in test/bridges/darknet, or are written to a temporary folder.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
@@ -25,8 +25,8 @@
 #define UPDATES MSKP_DARKNET_UPDATES
 enum { GAMMA_AND_BETA = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT };
 
-/* Float sums over up to 700 terms, through up to 22 layers: about 2^-24 * sqrt(700) in each. What was
- * seen, of outputs and after a step, is below a tenth of this. */
+/* Float sums over up to 700 terms, through up to 22 layers: about 2^-24 * sqrt(700) in each.
+ * What was seen, of outputs and after a step, is below a tenth of this. */
 static const double ROUNDING = 1e-5;
 
 /* ---- .cfg files ---- */
@@ -563,8 +563,8 @@ static bool targeted(const subject *s, size_t p, size_t at)
     return unit && (roles & GAMMA_AND_BETA) && unit[at] != MSKP_PINNED && !s->keep.unit[unit[at]];
 }
 
-/* From the same values, in the same memory, with and without the penalty: `steps` batches. Every value
- * must differ by move * sign or be the same to the bit; *moved <- how many differ. */
+/* From the same values, in the same memory, with and without the penalty: `steps` batches. Every
+ * value must differ by move * sign or be the same to the bit; *moved <- how many differ. */
 static void compare_steps(subject *s, int batches, double move, size_t *moved)
 {
     float **values = law_copy(s->d.graph, s->d.sets[VALUES]), **updates, **without;
@@ -635,7 +635,8 @@ START_TEST(subdivisions_get_one_penalty_per_step)
 }
 END_TEST
 
-/* Layer 0 has the hook, but a rate of 0. Layer 1 stops the gradient, which darknet updates all the same. */
+/* Layer 0 has the hook, but a rate of 0. Layer 1 stops the gradient, which darknet updates all
+ * the same. */
 START_TEST(frozen_layers_keep_neither_the_hook_nor_the_penalty_from_others)
 {
     subject s;
@@ -658,7 +659,8 @@ START_TEST(frozen_layers_keep_neither_the_hook_nor_the_penalty_from_others)
     ck_assert_float_eq(s.net->layers[0].scales[0], g0);
     ck_assert_float_eq_tol(s.net->layers[1].scales[1], g1 - 0.002F * (g1 > 0 ? 1.0F : -1.0F),
                            1e-6F);
-    /* Once, before the step: what is left of it is momentum * (-strength * batch * subdivisions). */
+    /* Once, before the step: what is left of it is momentum * (-strength * batch *
+     * subdivisions). */
     ck_assert_float_eq_tol(s.net->layers[1].scale_updates[1],
                            0.5F * -0.02F * 4 * (g1 > 0 ? 1.0F : -1.0F), 1e-6F);
     ck_assert_float_eq_tol(s.net->layers[0].scale_updates[0],
@@ -746,9 +748,10 @@ START_TEST(zeroed_units_leave_without_a_trace)
 }
 END_TEST
 
-/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of keeping them leaves
- * the outputs as they were wherever the report says that it is exact. Merging is exact everywhere,
- * unless darknet adds a constant to every second pixel only (GROW) or a layer is opaque. */
+/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of
+ * keeping them leaves the outputs as they were wherever the report says that it is exact.
+ * Merging is exact everywhere, unless darknet adds a constant to every second pixel only (GROW)
+ * or a layer is opaque. */
 START_TEST(constants_survive_the_cut)
 {
     static const mskp_constants_way ways[] = {MSKP_CONSTANTS_DROP, MSKP_CONSTANTS_AUTO,

@@ -1,6 +1,6 @@
 /*
- * The bridge to dlib: networks describe themselves, the penalty reaches the solver, surgery leaves the
- * outputs as they are, and dlib reads its own files.
+ * The bridge to dlib: networks describe themselves, the penalty reaches the solver, surgery leaves
+ * the outputs as they are, and dlib reads its own files.
  */
 #include <cmath>
 #include <cstdio>
@@ -34,8 +34,8 @@ const long long BATCH = 6;
 
 const long SIDE = 16;
 
-/* What network.hpp does not have: shapes that add_prev must pad (5 x 5 and 4 x 4), a group of layers
- * that is repeated, hidden fully connected layers, and a flattened image. */
+/* What network.hpp does not have: shapes that add_prev must pad (5 x 5 and 4 x 4), a group of
+ * layers that is repeated, hidden fully connected layers, and a flattened image. */
 template <typename SUBNET> using again = dlib::relu<dlib::bn_con<dlib::con<6, 3, 3, 1, 1, SUBNET>>>;
 template <typename SUBNET>
 using wide = dlib::relu<dlib::add_prev2<dlib::avg_pool<
@@ -46,7 +46,8 @@ using head = dlib::fc<5, dlib::sig<dlib::bn_fc<dlib::fc<12, dlib::max_pool<2, 2,
 using odd_net = dlib::loss_multiclass_log<head<
     wide<dlib::repeat<2, again, dlib::prelu<dlib::con<6, 3, 3, 1, 1, dlib::input<picture>>>>>>>;
 
-/* Functions of each element, an average that reaches over the border, and a bias before a function. */
+/* Functions of each element, an average that reaches over the border, and a bias before a
+ * function. */
 template <template <typename> class F, typename SUBNET>
 using through = F<dlib::bn_con<dlib::con<7, 3, 3, 1, 1, SUBNET>>>;
 using functions_net = dlib::loss_multiclass_log<dlib::fc<
@@ -513,8 +514,9 @@ START_TEST(surgery_of_an_odd_network)
 }
 END_TEST
 
-/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of keeping them leaves
- * the outputs as they were wherever the report says that it is exact. Returns in how many ways. */
+/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of
+ * keeping them leaves the outputs as they were wherever the report says that it is exact.
+ * Returns in how many ways. */
 template <typename NET> int carry(unsigned seed, bool biases, long side, int *merged)
 {
     lab<NET> full(seed, biases, side);
@@ -623,7 +625,8 @@ START_TEST(two_rounds)
 }
 END_TEST
 
-/* The settings of a layer are not lost: rates, decay, the count of updates behind the statistics. */
+/* The settings of a layer are not lost: rates, decay, the count of updates behind the
+ * statistics. */
 START_TEST(layers_keep_their_settings)
 {
     lab<residual_net> l(31, false);

@@ -870,8 +870,8 @@ void describe_any(Pruner &p, Unpadded &net)
     p.finish({net->describe(p, p.input(2, {20}))});
 }
 
-/* Every way of keeping constants leaves the outputs as they were wherever the report says that it is
- * exact. evaluate() gives the outputs; make() gives the same network each time. */
+/* Every way of keeping constants leaves the outputs as they were wherever the report says that
+ * it is exact. evaluate() gives the outputs; make() gives the same network each time. */
 template <class Net, class Make, class Evaluate>
 void check_carried(uint64_t seed, Make make, Evaluate evaluate, bool folds, bool merges)
 {
@@ -963,7 +963,8 @@ START_TEST(the_budget_includes_the_carriers)
 }
 END_TEST
 
-/* A second module with averages of the values: the same mask, with folding, gives the same shapes. */
+/* A second module with averages of the values: the same mask, with folding, gives the same
+ * shapes. */
 START_TEST(an_average_is_cut_like_the_network)
 {
     ResNet net = make_net(3), average = make_net(3);
@@ -1119,8 +1120,8 @@ START_TEST(refused_by_the_penalty)
 }
 END_TEST
 
-/* Each mistake is refused and leaves network, optimizer and pruner as they were. Without the mistake,
- * the same cut works. */
+/* Each mistake is refused and leaves network, optimizer and pruner as they were. Without the
+ * mistake, the same cut works. */
 START_TEST(refused_by_the_cut)
 {
     ResNet net = make_net(1);

@@ -143,7 +143,8 @@ static mskp_value convolution(mskp_graph *g, int i, const layer *l, mskp_value i
                                        .epsilon_outside_root = 1});
 }
 
-/* keeps_constants: every position of the result is one of the input's, and none is filled with 0. */
+/* keeps_constants: every position of the result is one of the input's, and none is filled with
+ * 0. */
 static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2], bool keeps_constants)
 {
     const mskp_pool_desc desc = {
@@ -151,8 +152,8 @@ static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2], bool 
     return mskp_pool(g, NULL, in, &desc);
 }
 
-/* The product with a factor. Where the factor applies to a part of the numbers only, the result of a
- * constant is not constant: a function that the description does not give. */
+/* The product with a factor. Where the factor applies to a part of the numbers only, the result
+ * of a constant is not constant: a function that the description does not give. */
 static mskp_value scaled(mskp_graph *g, mskp_value v, double factor, bool everywhere)
 {
     mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
@@ -162,8 +163,9 @@ static mskp_value scaled(mskp_graph *g, mskp_value v, double factor, bool everyw
     return mskp_activation(g, NULL, v, &desc);
 }
 
-/* darknet adds the first min(c1, c2) channels. Where sizes differ it samples the larger image, or adds
- * to some pixels of the larger one. alpha scales only the numbers that something is added to. */
+/* darknet adds the first min(c1, c2) channels. Where sizes differ it samples the larger image,
+ * or adds to some pixels of the larger one. alpha scales only the numbers that something is
+ * added to. */
 static mskp_value shortcut(mskp_graph *g, const layer *l, mskp_value in, mskp_value from)
 {
     const size_t channels = (size_t)l->out_c, others = (size_t)l->c;
@@ -346,9 +348,9 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
 
 /* ---- penalty ---- */
 
-/* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by value,
- * so that the bridge finds its own data by the layer's output array. One thread at a time may hook
- * and train. */
+/* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by
+ * value, so that the bridge finds its own data by the layer's output array. One thread at a time
+ * may hook and train. */
 static mskp_darknet *hooked;
 
 static void update_with_penalty(layer l, update_args args)
@@ -525,8 +527,8 @@ static void discard(network *net)
     free_network(net);
 }
 
-/* The network takes over the small one's layers, with what a program may have set in a layer. Opaque
- * layers stay as they are, because nothing is cut from them and they may hold anything. */
+/* The network takes over the small one's layers, with what a program may have set in a layer.
+ * Opaque layers stay as they are, because nothing is cut from them and they may hold anything. */
 static void take_layers(network *net, network *small)
 {
     layer *layers = small->layers;
@@ -553,8 +555,8 @@ static void take_layers(network *net, network *small)
     discard(small); /* with its workspace: the network's is as large or larger */
 }
 
-/* Copies of all values at full size, in which the constants are moved. views keeps darknet's numbers
- * of elements. */
+/* Copies of all values at full size, in which the constants are moved. views keeps darknet's
+ * numbers of elements. */
 static float *copy_values(mskp_tensors values, mskp_tensors copy, mskp_error *err)
 {
     size_t n = 1;

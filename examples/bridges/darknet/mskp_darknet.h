@@ -4,8 +4,8 @@
  *     parse_network_cfg -> mskp_darknet_describe -> mskp_darknet_hook -> mskp_darknet_select
  *                       -> [ train_network_datum ]* -> mskp_darknet_cut -> [ train_network_datum ]*
  *
- * Between these calls a program may call the library itself (mskp_measure, mskp_mask_write ...) with
- * the graph, the sets and the mask below. The file needs ../mskp_bridge.h.
+ * Between these calls a program may call the library itself (mskp_measure, mskp_mask_write ...)
+ * with the graph, the sets and the mask below. The file needs ../mskp_bridge.h.
  *
  * The rules are mskp's: functions return a status and write one sentence, and a call that fails
  * leaves the network as it was. The bridge is not for networks on a GPU. darknet itself ends the
@@ -17,8 +17,8 @@
 #include "darknet.h"
 #include "mskp_bridge.h"
 
-/* What darknet keeps for each parameter. UPDATES are the negative gradient, summed over the batch and
- * the subdivisions, and the momentum, in one array. M and V exist only with adam=1. */
+/* What darknet keeps for each parameter. UPDATES are the negative gradient, summed over the
+ * batch and the subdivisions, and the momentum, in one array. M and V exist only with adam=1. */
 enum {
     MSKP_DARKNET_VALUES,
     MSKP_DARKNET_UPDATES,
@@ -57,8 +57,8 @@ typedef struct mskp_darknet {
  */
 mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err);
 
-/* From now on darknet adds the penalty in each optimizer step, before the step. *d must stay where it
- * is. One thread at a time may hook and train. */
+/* From now on darknet adds the penalty in each optimizer step, before the step. *d must stay
+ * where it is. One thread at a time may hook and train. */
 mskp_status mskp_darknet_hook(mskp_darknet *d, mskp_error *err);
 
 /* d->keep <- the units that stay within the rule, with the carriers of constants counted. scoring

@@ -155,8 +155,8 @@ class describer
         nc = static_cast<size_t>(t.nc());
     }
 
-    /* Checks that the description has the sizes that dlib computed. A value without an id follows an
-     * earlier error, which mskp_graph_finish returns. */
+    /* Checks that the description has the sizes that dlib computed. A value without an id
+     * follows an earlier error, which mskp_graph_finish returns. */
     void arrive(mskp_value value)
     {
         const size made = size_of(value);
@@ -330,8 +330,8 @@ class describer
         return unknown();
     }
 
-    /* A layer that the bridge does not know. It may read any tag, so everything that it could read is
-     * pinned. */
+    /* A layer that the bridge does not know. It may read any tag, so everything that it could
+     * read is pinned. */
     mskp_value unknown()
     {
         const size_t spatial[2] = {nr, nc};
@@ -363,8 +363,8 @@ class describer
     }
 };
 
-/* example: one input. It goes through the network, because dlib makes parameters in the first pass. A
- * single input changes no statistics: dlib takes it for inference. */
+/* example: one input. It goes through the network, because dlib makes parameters in the first
+ * pass. A single input changes no statistics: dlib takes it for inference. */
 template <typename NET> wiring describe(NET &net, const typename NET::input_type &example)
 {
     wiring w{mskp::graph_handle(mskp_graph_create(nullptr)), {}};
@@ -386,8 +386,8 @@ template <typename NET> wiring describe(NET &net, const typename NET::input_type
 /*                                            2. Sets                                             */
 /* ============================================================================================== */
 
-/* s <- views of a layer's parts in a tensor that is laid out like the layer's parameters: these, their
- * gradient or their momentum. An empty tensor has no parts yet. */
+/* s <- views of a layer's parts in a tensor that is laid out like the layer's parameters: these,
+ * their gradient or their momentum. An empty tensor has no parts yet. */
 inline void place(const wiring &w, const layer_wires &layer, size_t elements, float *data, set &s)
 {
     mskp_error err;
@@ -478,8 +478,8 @@ struct penalty {
     }
 };
 
-/* A solver of dlib's that gets gradients to which the penalty was added. cut() can cut the momentum of
- * dlib::sgd only. */
+/* A solver of dlib's that gets gradients to which the penalty was added. cut() can cut the
+ * momentum of dlib::sgd only. */
 template <typename SOLVER> class masked
 {
   public:
@@ -527,8 +527,8 @@ template <typename SOLVER> class masked
 /*                                           4. Surgery                                           */
 /* ============================================================================================== */
 
-/* Private members of dlib's classes, reached by serialization: the first fields by name, the rest as
- * bytes. */
+/* Private members of dlib's classes, reached by serialization: the first fields by name, the
+ * rest as bytes. */
 struct norm_state {
     std::string version, rest;
     dlib::resizable_tensor params, means, invstds, running_means, running_variances;
@@ -630,8 +630,8 @@ template <typename NET> class all_values
     }
 };
 
-/* Copies of the momentum of a network's solvers, until pack_up. They have the shape of the network's
- * parameters, also where that is not the momentum's. */
+/* Copies of the momentum of a network's solvers, until pack_up. They have the shape of the
+ * network's parameters, also where that is not the momentum's. */
 template <typename SOLVER> class all_momentum
 {
   public:
@@ -659,8 +659,9 @@ template <typename SOLVER> class all_momentum
     std::vector<sgd_state> states;
 };
 
-/* Gives a copy of the network the widths of the network after surgery. The copy keeps all settings of
- * its layers: learning rates, weight decay, biases off, window and count of statistics. */
+/* Gives a copy of the network the widths of the network after surgery. The copy keeps all
+ * settings of its layers: learning rates, weight decay, biases off, window and count of
+ * statistics. */
 class narrower
 {
   public:

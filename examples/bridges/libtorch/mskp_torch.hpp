@@ -12,8 +12,8 @@
  * needs ../mskp_bridge.h.
  *
  * Errors are thrown as mskp::error, with a sentence; the network is then as it was. Errors of torch
- * itself (no memory, say) pass through, and leave the network as it was, too. A Pruner belongs to one
- * thread, as the network does.
+ * itself (no memory, say) pass through, and leave the network as it was, too. A Pruner belongs to
+ * one thread, as the network does.
  */
 #ifndef MSKP_TORCH_HPP
 #define MSKP_TORCH_HPP
@@ -90,8 +90,8 @@ class Pruner
      * MSKP_CONSTANTS_AUTO. */
     mskp_constants_desc constants = mskp_bridge_constants();
 
-    /* Can this tensor be read at its address? If not, the penalty is computed by torch, and select()
-     * and cut() copy the tensor. */
+    /* Can this tensor be read at its address? If not, the penalty is computed by torch, and
+     * select() and cut() copy the tensor. */
     std::function<bool(const torch::Tensor &)> here = [](const torch::Tensor &t) {
         return t.is_cpu();
     };
@@ -224,8 +224,8 @@ class Pruner
         return pads_.back().out;
     }
 
-    /* The parameter of a tensor of the network, {0} for an undefined one. A tensor that is used again
-     * (tied weights) is the same parameter. */
+    /* The parameter of a tensor of the network, {0} for an undefined one. A tensor that is used
+     * again (tied weights) is the same parameter. */
     mskp_param param(const torch::Tensor &tensor)
     {
         if (!tensor.defined()) return {};
@@ -280,7 +280,8 @@ class Pruner
     }
 
     /* Scores the units and marks those that are removed within the rule, with the carriers of
-     * constants counted. Returns their number, and the cost of the network that cut() would leave. */
+     * constants counted. Returns their number, and the cost of the network that cut() would
+     * leave. */
     mskp_selection select(const mskp_rule &rule, const mskp_scoring &how = {})
     {
         mskp_error err;
@@ -357,12 +358,12 @@ class Pruner
     /* ========================================================================================== */
 
     /*
-     * Moves the constants of removed channels, and cuts parameters, buffers, gradients and the state
-     * of all optimizers that know a parameter of the network; name each of them. What belongs to
-     * weights that constants replaced is cleared in gradients and state. All new tensors are made
-     * first, then all are put in place. Parameters stay the same objects (set_data): modules, names,
-     * handles and optimizers see the new data. Afterwards no unit is marked. Returns what became of
-     * the constants.
+     * Moves the constants of removed channels, and cuts parameters, buffers, gradients and the
+     * state of all optimizers that know a parameter of the network; name each of them. What belongs
+     * to weights that constants replaced is cleared in gradients and state. All new tensors are
+     * made first, then all are put in place. Parameters stay the same objects (set_data): modules,
+     * names, handles and optimizers see the new data. Afterwards no unit is marked. Returns what
+     * became of the constants.
      */
     mskp_constants_report
     cut(std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>> optimizers = {})
@@ -654,9 +655,9 @@ class Pruner
         return counts;
     }
 
-    /* Autograd keeps a node for each parameter, with the parameter's shape, as long as somebody holds
-     * a graph that uses the parameter, such as the last step's loss. The next backward() must make a
-     * new node. */
+    /* Autograd keeps a node for each parameter, with the parameter's shape, as long as somebody
+     * holds a graph that uses the parameter, such as the last step's loss. The next backward()
+     * must make a new node. */
     static void replace(torch::Tensor &t, const torch::Tensor &data)
     {
         t.set_data(data);

@@ -1,4 +1,5 @@
-/* A small residual network, trained by darknet, penalized and cut by mskp. The stages are host.c's. */
+/* A small residual network, trained by darknet, penalized and cut by mskp. The stages are
+ * host.c's. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdbool.h>
