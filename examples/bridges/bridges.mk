@@ -5,7 +5,8 @@
 
 TRAINERS := examples/programs/trainers
 # The headers of the trainers are not ours to mend: -isystem.
-HOST_FLAGS = $(addprefix -I,$(TRAINERS) $(if $(1),$(TRAINERS)/$(1) examples/bridges/$(1)) examples/programs test) \
+HOST_FLAGS = $(addprefix -I,$(TRAINERS) examples/bridges $(if $(1),$(TRAINERS)/$(1) examples/bridges/$(1)) \
+	examples/programs test) \
 	$(RUNTIME_FLAGS) $$($(PKG_CONFIG) --cflags check) $(FLAGS_$(1))
 FLAGS_darknet = -isystem /usr/lib/darknet/include
 LIBS_darknet = -L/usr/lib/darknet -Wl,-rpath,/usr/lib/darknet -ldarknet

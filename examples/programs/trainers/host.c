@@ -164,14 +164,17 @@ static int run_stages(job *j)
         return 1;
     say(j, "mask: %zu units are marked, %.1f %% of the MACs stay", selection.removed,
         100 * selection.cost.macs / j->cost[0].macs);
-    if (train(j, MASKED, o->rate) || accuracy(j, &before, &j->tests_per_second[0]) || h->cut(h) ||
+    if (train(j, MASKED, o->rate) || accuracy(j, &before, &j->tests_per_second[0])) return 1;
+    /* Once more within the same budget, because training has changed which carriers are needed. */
+    if (h->select(h, o->macs * j->cost[0].macs, &selection) || h->cut(h) ||
         h->measure(h, &j->cost[1]))
         return 1;
     if (j->cost[1].macs != selection.cost.macs || j->cost[1].params != selection.cost.params)
         return host_fail(h, "surgery left %.0f MACs, the mask promised %.0f", j->cost[1].macs,
                          selection.cost.macs);
     if (accuracy(j, &j->after, &j->tests_per_second[1])) return 1;
-    say(j, "surgery: test %.2f %% before, %.2f %% right after", 100 * before, 100 * j->after);
+    say(j, "surgery: %.1f %% of the MACs stay; test %.2f %% before, %.2f %% right after",
+        100 * j->cost[1].macs / j->cost[0].macs, 100 * before, 100 * j->after);
     if (train(j, TUNING, o->rate / 2)) return 1;
     return o->out ? h->save(h, o->out) : 0;
 }

@@ -1,4 +1,5 @@
-/* A small residual network, trained by darknet, penalized and cut by mskp. The stages are host.c's. */
+/* A small residual network, trained by darknet, penalized and cut by mskp. The stages are
+ * host.c's. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdbool.h>
@@ -96,7 +97,7 @@ static int classify(host *h, size_t n, const float *images, uint8_t *classes)
 static int measure(host *h, mskp_cost *cost)
 {
     mskp_error err;
-    return mskp_measure(((program *)h->self)->mskp.graph, 0, NULL, cost, NULL, &err)
+    return mskp_measure(((program *)h->self)->mskp.graph, (mskp_mask){0}, cost, NULL, &err)
                ? failed(h, &err)
                : 0;
 }
@@ -106,14 +107,8 @@ static int select_units(host *h, double keep_macs, mskp_selection *selection)
     mskp_darknet *d = &((program *)h->self)->mskp;
     const mskp_scoring mean = {.reduce = MSKP_REDUCE_MEAN}; /* of |gamma| */
     const mskp_rule rule = {.max_macs = keep_macs, .min_channels = LEAST_CHANNELS};
-    mskp_error err = {0};
-    double *scores = malloc((d->units + 1) * sizeof *scores);
-    if (!scores) return host_fail(h, "no memory for %zu scores", d->units);
-    if (!mskp_score(d->graph, &mean, d->params, d->sets[MSKP_DARKNET_VALUES], d->units, scores,
-                    &err))
-        mskp_select(d->graph, d->units, scores, &rule, d->keep, selection, &err);
-    free(scores);
-    return err.status ? failed(h, &err) : 0;
+    mskp_error err;
+    return mskp_darknet_select(d, &mean, &rule, selection, &err) ? failed(h, &err) : 0;
 }
 
 /* The weights go to --out; the .cfg beside it, or where nobody sees it. */

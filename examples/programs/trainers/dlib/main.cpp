@@ -1,7 +1,7 @@
 /*
  * dlib - a residual network of dlib's layers, trained with dlib's own solver, and pruned. See
- * README.md. All that has to do with mskp is in mskp_dlib.hpp and in `select`, `measure` and `cut`
- * below.
+ * README.md. mskp is used in mskp_dlib.hpp and in `select_units`, `measure` and
+ * `cut_network` below.
  */
 #include <cstdlib>
 #include <cstring>
@@ -98,28 +98,19 @@ int measure(host *h, mskp_cost *cost)
 {
     return guarded(h, [&](trainer &t) {
         mskp_error err;
-        check(mskp_measure(t.wires.graph.get(), 0, nullptr, cost, nullptr, &err), err);
+        check(mskp_measure(t.wires.graph.get(), {}, cost, nullptr, &err), err);
     });
 }
 
-int select(host *h, double keep_macs, mskp_selection *selection)
+int select_units(host *h, double keep_macs, mskp_selection *selection)
 {
     return guarded(h, [&](trainer &t) {
-        const mskp_graph *graph = t.wires.graph.get();
-        const size_t units = mskp_count(graph).units;
-        std::vector<double> scores(units);
-        t.term.keep.assign(units, 1);
         mskp_scoring scoring{};
         mskp_rule rule{};
-        mskp_error err;
         scoring.reduce = MSKP_REDUCE_MEAN;
         rule.max_macs = keep_macs;
         rule.min_channels = LEAST_CHANNELS;
-        check(mskp_score(graph, &scoring, t.wires.params(), values(t.wires, t.net).data(), units,
-                         scores.data(), &err),
-              err);
-        check(mskp_select(graph, units, scores.data(), &rule, t.term.keep.data(), selection, &err),
-              err);
+        t.term.keep = select(t.wires, t.net, rule, scoring, selection);
     });
 }
 
@@ -161,7 +152,7 @@ int main(int argc, char **argv)
     h.train = train;
     h.classify = classify;
     h.measure = measure;
-    h.select = select;
+    h.select = select_units;
     h.cut = cut_network;
     h.save = save;
     h.close = close;

@@ -110,8 +110,8 @@ int measure_cost(host *h, mskp_cost *cost)
     return attempt(h, [=] { *cost = trainer(h).pruner.cost(); });
 }
 
-/* A residual stream has a gamma in each of its layers, an inner channel has one: the mean treats
- * them alike. */
+/* A residual stream has a gamma in each of its layers, and an inner channel has one. The mean
+ * treats both alike. */
 int select_units(host *h, double keep_macs, mskp_selection *selection)
 {
     return attempt(h, [=] {
