@@ -67,12 +67,16 @@ START_TEST(description)
         for (size_t i = 0; i < net->layer_count; i++) {
             const cn_layer *l = &net->layers[i];
             mskp_coupling info;
+            size_t channels, spatial[MSKP_MAX_SPATIAL];
             ck_assert_uint_eq(mskp_value_find(graph, l->name).id, i + 1);
             ck_assert_int_eq(mskp_value_coupling(graph, (mskp_value){(uint32_t)i + 1}, &info, NULL),
                              MSKP_OK);
             ck_assert_uint_eq(info.channels, l->channels);
-            for (size_t axis = 0; axis < info.nspatial; axis++)
-                ck_assert_uint_eq(info.spatial[axis], axis ? l->width : l->height);
+            const uint32_t axes =
+                mskp_value_shape(graph, (mskp_value){(uint32_t)i + 1}, &channels, spatial);
+            ck_assert_uint_eq(channels, l->channels);
+            for (uint32_t axis = 0; axis < axes; axis++)
+                ck_assert_uint_eq(spatial[axis], axis ? l->width : l->height);
             if (l->kind == CN_CONV || l->kind == CN_LINEAR)
                 macs += (double)(net->params[l->weight].count * l->height * l->width);
         }

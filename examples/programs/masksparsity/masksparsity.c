@@ -266,7 +266,7 @@ static bool store_masked(job *j, const char *path)
     cn_error error;
     if (!path) return true;
     char *mask = pruner_mask_text(&j->pruner);
-    if (!mask) return fail(j, "no memory for the mask of %zu units", j->pruner.units);
+    if (!mask) return fail(j, "no memory for the mask of %zu units", j->pruner.keep.n);
     const bool good = cn_save(j->net, path, 1, (const char *const[]){MASK_KEY, mask}, &error);
     free(mask);
     return good ? true : fail(j, "%s", error.text);
@@ -346,7 +346,7 @@ static bool mask(job *j)
     pruner *p = &j->pruner;
     if (!(j->o.masked ? load_mask(j, j->o.masked) : select_units(j))) return false;
     say(j, "mask: %zu of %zu units are marked, %.1f %% of the MACs stay", p->selection.removed,
-        p->units, 100 * p->selection.cost.macs / p->dense.macs);
+        p->keep.n, 100 * p->selection.cost.macs / p->dense.macs);
     if (p->selection.removed) tell_widths(j);
     copy_state(j->net, j->baseline, false);
     cn_sgd_reset(j->net);
@@ -383,12 +383,13 @@ static void tell_reach(job *j, const stage *s)
     }
 }
 
-static const drive DRIVES[] = {[PENALTY_NONE] = {FREE, 0, {0}},
-                               [PENALTY_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L1}},
-                               [PENALTY_SMOOTH_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_SMOOTH_L1}},
-                               [PENALTY_L2] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L2}},
-                               [PENALTY_PROX] = {PROXIMAL, 0, {.kind = MSKP_PENALTY_L1}},
-                               [PENALTY_DEADLINE] = {DEADLINE, 0, {0}}};
+static const drive DRIVES[] = {
+    [PENALTY_NONE] = {FREE, 0, {0}},
+    [PENALTY_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L1}},
+    [PENALTY_SMOOTH_L1] = {GRADIENT, 0, {.kind = MSKP_PENALTY_SMOOTH_L1}},
+    [PENALTY_L2] = {GRADIENT, 0, {.kind = MSKP_PENALTY_L2}},
+    [PENALTY_PROX] = {PROXIMAL, 0, {.kind = MSKP_PENALTY_L1}},
+    [PENALTY_DEADLINE] = {DEADLINE, 0, {0}}};
 
 static bool masked_sparsity(job *j)
 {

@@ -15,10 +15,10 @@
 
 typedef struct pruner {
     mskp_graph *graph;
-    mskp_tensor *values, *gradients; /* views of the network's parameters */
-    size_t params, units;
-    double *scores;           /* a work array */
-    uint8_t *keep, *kept;     /* the mask; a work array */
+    mskp_plan *plan;                /* of pruner_hand_on */
+    mskp_tensors values, gradients; /* views of the network's parameters */
+    mskp_scores scores;             /* a work array */
+    mskp_mask keep;
     mskp_selection selection; /* what the mask leaves */
     mskp_cost dense, cost;    /* of the network at first, and now */
 } pruner;
