@@ -173,7 +173,7 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
 
     ck_assert_msg(mskp_plan_create(graph, mask_of(units, keep), &plan, &small, &error) == MSKP_OK,
                   "%s", error.text);
-    ck_assert_msg(cn_prune(net, graph, plan, &err), "%s", err.text);
+    ck_assert_msg(cn_prune(net, graph, plan, NULL, &err), "%s", err.text);
     const cn_real *after = cn_forward(net, N, images, false);
     for (size_t i = 0; i < N * 10; i++)
         ck_assert_double_lt(fabs((double)(after[i] - logits[i])),
@@ -185,7 +185,7 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     check_loaded(net, images, after);
     /* A plan for another network: refused, and nothing has changed. */
     memcpy(logits, after, sizeof logits);
-    ck_assert(!cn_prune(net, graph, plan, &err));
+    ck_assert(!cn_prune(net, graph, plan, NULL, &err));
     ck_assert_uint_ne(strlen(err.text), 0);
     ck_assert_mem_eq(cn_forward(net, N, images, false), logits, sizeof logits);
     check_training(net, images);

@@ -123,37 +123,66 @@ static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t c
 }
 
 typedef struct cutting {
-    const mskp_plan *plan;
+    const cn_net *net;
+    mskp_plan *plan;
+    const mskp_constants *constants;
     mskp_tensors values, momentum;
+    cn_real *before; /* all values, to be restored if constants were moved and the cut fails */
 } cutting;
 
+static void restore(const cutting *c)
+{
+    const cn_real *from = c->before;
+    for (size_t i = 0; i < c->net->param_count; from += c->net->params[i++].count)
+        memcpy(c->net->params[i].value, from, c->net->params[i].count * sizeof *from);
+}
+
+static bool keep_values(cutting *c)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < c->net->param_count; i++) count += c->net->params[i].count;
+    cn_real *to = c->before = malloc(count * sizeof *to);
+    for (size_t i = 0; to && i < c->net->param_count; to += c->net->params[i++].count)
+        memcpy(to, c->net->params[i].value, c->net->params[i].count * sizeof *to);
+    return to;
+}
+
+/* The constants are moved at full size, right before the cut. */
 static bool cut(void *context, cn_error *err)
 {
     const cutting *c = context;
     const mskp_move moves[] = {{.from = c->values}, {.from = c->momentum}};
     mskp_error error;
-    if (!mskp_plan_cut(c->plan, 2, moves, &error)) return true;
+    if (!(c->constants && mskp_constants_apply(c->constants, c->plan, c->values, &error))) {
+        if (!mskp_plan_cut(c->plan, 2, moves, &error)) return true;
+        if (c->constants) restore(c);
+    }
     if (err) snprintf(err->text, sizeof err->text, "%s", error.text);
     return false;
 }
 
-bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err)
+bool cn_prune(cn_net *net, const mskp_graph *graph, mskp_plan *plan,
+              const mskp_constants *constants, cn_error *err)
 {
     const size_t n = net->param_count;
     cn_layer *layers = malloc(net->layer_count * sizeof *layers);
     mskp_tensor *views = calloc(2 * n + 1, sizeof *views);
-    cutting c = {plan, {n, views}, {n, views ? views + n : NULL}};
+    cutting c = {.net = net,
+                 .plan = plan,
+                 .constants = constants,
+                 .values = {n, views},
+                 .momentum = {n, views ? views + n : NULL}};
     bool good = false;
-    if (layers && views) {
+    if (layers && views && (!constants || keep_values(&c))) {
         memcpy(layers, net->layers, net->layer_count * sizeof *layers);
         take_widths(graph, plan, net->layer_count, layers);
         cn_values(net, c.values);
         cn_momentum(net, c.momentum);
         good = cn_resize(net, layers, cut, &c, err);
     } else if (err) {
-        snprintf(err->text, sizeof err->text, "no memory for a list of %zu layers",
-                 net->layer_count);
+        snprintf(err->text, sizeof err->text, "no memory to cut %zu parameters", n);
     }
+    free(c.before);
     free(layers);
     free(views);
     return good;

@@ -41,11 +41,15 @@ void cn_gradients(const cn_net *net, mskp_tensors set);
 void cn_momentum(const cn_net *net, mskp_tensors set);
 
 /*
- * Carries out a plan of this network's graph: cuts values and momentum in place, takes over the
- * smaller shapes and paddings, and plans the memory of the network again. A call that fails leaves
- * the network as it was.
+ * Carries out a plan of this network's graph: moves constants, cuts values and momentum in place,
+ * takes over the smaller shapes and paddings, and plans the memory of the network again. A call that
+ * fails leaves the network as it was.
+ *   constants   the object that made the plan, which the call applies to the network's values right
+ *               before the cut; NULL for a plan of mskp_plan_create. The momentum of values that
+ *               constants replaced is stale (cn_sgd_reset).
  */
-bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err);
+bool cn_prune(cn_net *net, const mskp_graph *graph, mskp_plan *plan,
+              const mskp_constants *constants, cn_error *err);
 
 #ifdef __cplusplus
 }

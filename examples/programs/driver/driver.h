@@ -114,8 +114,8 @@ struct trainer {
     const char *model; /* the name of the network */
     size_t classes;
     const mskp_graph *graph;
-    mskp_tensors values;       /* parameters and running statistics, in main memory */
-    mskp_tensors momentum_set; /* the optimizer's state, to be saved; {0, NULL}: `reset` instead */
+    mskp_tensors values; /* parameters and running statistics, in main memory */
+    mskp_tensors state; /* of the optimizer, to be saved and restored; {0, NULL}: `reset` instead */
 
     char error[400];
 };
