@@ -1,9 +1,9 @@
-# The examples that need nothing but the packages of `make setup`.
+# The examples that need nothing but the packages of `make setup`; examples/README.md describes them all.
 #
-# examples/*.c are programs of one page each. examples/runtime/*.c is a small runtime for convolutional networks, which
-# knows nothing of mskp; examples/bridges/convnet is the bridge between the two. Of examples/programs, common/*.c is
-# shared by all programs, driver/*.c runs the stages of all training programs, and masksparsity/*.c is the training
-# program for the small runtime.
+# examples/*.c are programs of one page each, which need libc and libm alone. examples/runtime/*.c is a small runtime for
+# convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between the two. Of
+# examples/programs, common/*.c is shared by all programs, driver/*.c runs the stages of all training programs, and
+# masksparsity/*.c is the training program for the small runtime.
 
 RUNTIME_FLAGS = -Iexamples/runtime -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
 RUNTIME_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
@@ -30,7 +30,8 @@ EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(ca
 
 $(BUILD)/examples/%: FLAGS = $(EXAMPLE_FLAGS)
 $(BUILD)/f64/examples/%: FLAGS = $(EXAMPLE_FLAGS) -DCN_DOUBLE
-# The runtime is compiled as if there were nothing beside it.
+# The programs of one page need mskp alone. The runtime is compiled as if there were nothing beside it.
+$(call objects,$(wildcard examples/*.c)): FLAGS =
 $(BUILD)/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS)
 $(BUILD)/f64/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS) -DCN_DOUBLE
 

@@ -4,9 +4,9 @@
  * Copyright (c) 2026, the mskp authors. BSD-2-Clause, see LICENSE.
  *
  * mskp makes a convolutional network smaller while your program trains it. The program describes
- * the network once, by names and shapes. mskp finds the channels that can only be removed together
+ * the network by names and shapes. mskp finds the channels that can only be removed together
  * (units), scores them, selects which to keep, adds a penalty to the others during training, and
- * at last cuts every tensor down to the channels that are kept:
+ * cuts every tensor down to the channels that are kept:
  *
  *     describe  ->  units  ->  scores  ->  keep mask  ->  penalty  ->  constants  ->  surgery
  *
@@ -23,7 +23,7 @@
  *     static mskp_rule rule;
  *     int main(void)
  *     {
- *         const size_t image[2] = {32, 32}, w0[4] = {8, 3, 3, 3}, w1[1] = {8}, w2[4] = {2, 8, 1, 1};
+ *         size_t image[2] = {32, 32}, w0[4] = {8, 3, 3, 3}, w1[1] = {8}, w2[4] = {2, 8, 1, 1};
  *         const mskp_tensors values = {3, value}, gradients = {3, gradient};
  *         double score[8];
  *         unsigned char stays[8];
@@ -31,6 +31,7 @@
  *         const mskp_mask keep = {8, stays};     // one flag per unit
  *         const mskp_move move = {values, MSKP_INIT};
  *         mskp_plan *plan;
+ *         mskp_error err;
  *         mskp_graph *g = mskp_graph_create(NULL);
  *         first.weight = mskp_parameter(g, "conv.weight", 4, w0), value[0].data = filter;
  *         norm.scale = mskp_parameter(g, "bn.weight", 1, w1), value[1].data = gamma;
@@ -38,15 +39,15 @@
  *         mskp_value x = mskp_conv(g, "conv", mskp_input(g, "image", 3, 2, image), &first);
  *         mskp_output(g, mskp_conv(g, "head", mskp_norm(g, "bn", x, &norm), &last));
  *         rule.remove_fraction = 0.5, gradient[1].data = slope;
- *         mskp_error err;
  *         int bad = mskp_graph_finish(g, &err) || mskp_score(g, NULL, values, scores, &err) ||
  *                   mskp_select(g, scores, &rule, keep, NULL, &err);
  *         for (int step = 0; step < 50 && !bad; step++) { // forward and backward, then:
  *             bad = mskp_penalty_gradient(g, keep, NULL, 1, values, gradients, &err) != MSKP_OK;
  *             for (int i = 0; i < 8; i++) gamma[i] -= .1f * slope[i], slope[i] = 0;
  *         }
- *         bad = bad || mskp_plan_create(g, keep, &plan, NULL, &err) || mskp_plan_cut(plan, 1, &move, &err);
- *         return bad ? puts(err.text) : printf("%u channels stay\n", (unsigned)value[1].shape[0]) < 0;
+ *         if (bad || mskp_plan_create(g, keep, &plan, NULL, &err) ||
+ *             mskp_plan_cut(plan, 1, &move, &err)) return puts(err.text);
+ *         return printf("%u channels stay\n", (unsigned)value[1].shape[0]) < 0;
  *     }
  *
  * This header holds what a ResNet with batch norm needs, in the order of use. Three more hold the
@@ -61,7 +62,7 @@
  *   errors     A call that can fail returns an mskp_status; MSKP_OK is 0. A call that fails changes
  *              nothing but *err, which then holds the status and one sentence. A call that succeeds
  *              does not touch *err. err may be NULL.
- *   outputs    A call modifies only what its comment names as an output (x <- ..., x += ...).
+ *              A call modifies only what its comment names as an output (x <- ..., x += ...).
  *   NULL       A pointer must not be NULL unless the comment allows it. Otherwise the call fails
  *              with MSKP_ERROR_BAD_ARGUMENT (for a name MSKP_ERROR_BAD_NAME).
  *   aliasing   Arrays that are passed to one call must not overlap.
@@ -105,7 +106,6 @@ extern "C" {
 #define MSKP_EXPERIMENTAL MSKP_API
 
 /* ---- Status, errors, services --------------------------------------------------------------- */
-
 /* X(name, value, text). Values are fixed; new ones are added at the end. */
 #define MSKP_STATUS_TABLE(X)                                                       \
     X(MSKP_OK, 0, "success")                                                       \
@@ -137,15 +137,8 @@ typedef struct mskp_error {
 /* The caller's memory and threads: mskp/tools.h. NULL means malloc, free and no threads. */
 typedef struct mskp_services mskp_services;
 
-/* The version of the linked library, to compare with MSKP_VERSION of this header. */
-MSKP_STABLE uint32_t mskp_version(void);
-/* The text of a status; never NULL, also for numbers that are not in the table. */
-MSKP_STABLE const char *mskp_status_text(mskp_status status);
-
 /* ---- Tensors -------------------------------------------------------------------------------- */
-
 #define MSKP_MAX_DIMS 6
-
 /* clang-format off */
 typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can only be cut. */
     MSKP_DTYPE_F32 = 0, MSKP_DTYPE_F64 = 1, MSKP_DTYPE_F16 = 2, MSKP_DTYPE_BF16 = 3,
@@ -153,7 +146,6 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
     MSKP_DTYPE_BYTES_8 = 19, MSKP_DTYPE_BYTES_16 = 20
 } mskp_dtype;
 /* clang-format on */
-
 /*
  * A view of one parameter's elements (or of its gradient, its momentum ...) in the caller's memory.
  * {data} alone is a packed float tensor.
@@ -189,7 +181,6 @@ typedef struct mskp_tensors {
 } mskp_tensors;
 
 /* ---- 1. Describe the network ---------------------------------------------------------------- */
-
 typedef struct mskp_graph mskp_graph;
 
 /* A parameter: a named tensor of the network. Ids count from 1 in the order of declaration. */
@@ -218,15 +209,14 @@ MSKP_STABLE void mskp_graph_destroy(mskp_graph *graph);
  * Ends the description and finds the units. Calls that describe need no checks of their own: the
  * first error is kept, later calls return handle {0} or that status, and mskp_graph_finish returns
  * the error. It also refuses a parameter that no operator uses, and networks of more than 2^53
- * multiply-accumulates or elements (MSKP_ERROR_UNSUPPORTED). After MSKP_ERROR_NO_MEMORY from
- * mskp_graph_finish itself the call may be repeated. A finished graph is immutable: calls that
- * describe return {0} or MSKP_ERROR_BAD_STATE.
+ * multiply-accumulates or elements. After MSKP_ERROR_NO_MEMORY it may be called again. A finished
+ * graph is immutable: calls that describe return {0} or MSKP_ERROR_BAD_STATE.
  */
 MSKP_STABLE mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err);
 
 /* Declares a parameter with ndim axes (1 to MSKP_MAX_DIMS), none of length 0. The name is copied;
- * it must be unique among parameters, not empty, and free of blanks and control characters.
- * Operators that share a parameter (tied weights) use the same handle. */
+ * it must be unique among parameters, not empty, and free of blanks and control characters. Tied
+ * weights are one parameter that several operators use. */
 MSKP_STABLE mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim,
                                       const size_t *shape);
 
@@ -279,23 +269,21 @@ MSKP_STABLE mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value
  * [out], or {0} for none. To mix positions, mskp_flatten the input first. */
 MSKP_STABLE mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                    mskp_param weight, mskp_param bias);
-
 /* clang-format off */
-typedef enum mskp_norm_kind { /* statistics: running ones; of each channel of each image; none; over */
-    MSKP_NORM_BATCH = 0, MSKP_NORM_INSTANCE = 1, MSKP_NORM_AFFINE = 2, /* groups of channels, or all */
-    MSKP_NORM_GROUP = 3, MSKP_NORM_LAYER = 4, MSKP_NORM_RMS = 5 /* as LAYER, without a mean */
+typedef enum mskp_norm_kind { /* GROUP, LAYER, RMS: statistics over several channels */
+    MSKP_NORM_BATCH = 0, MSKP_NORM_INSTANCE = 1, MSKP_NORM_AFFINE = 2, /* without statistics */
+    MSKP_NORM_GROUP = 3, MSKP_NORM_LAYER = 4, MSKP_NORM_RMS = 5        /* without a mean */
 } mskp_norm_kind;
 /* clang-format on */
-
 /*
  * Normalization. Each parameter is [channels], or {0} for none: scale (gamma), shift (beta), mean
  * and variance (running statistics).
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPING_WHOLE is exact, because the
  *                     statistics are removed with their group. Other kinds ignore grouping.
- *   accept_inexact    Statistics over several channels change when one of them is removed, even if
- *                     it was zero. Such channels are pinned unless accept_inexact is nonzero.
- *   epsilon           0 (meaning 1e-5) to 1, for mskp/constants.h, which reads it for batch norm.
- *                     With epsilon_outside_root the norm divides by sqrt(variance) + epsilon.
+ *   accept_inexact    Statistics over several channels change when one is removed, even a zero one.
+ *                     Such channels are pinned unless accept_inexact is nonzero.
+ *   epsilon           0 (meaning 1e-5) to 1, for the constants of batch norms. With
+ *                     epsilon_outside_root the norm divides by sqrt(variance) + epsilon.
  */
 typedef struct mskp_norm_desc {
     mskp_param scale, shift, mean, variance;
@@ -307,21 +295,18 @@ typedef struct mskp_norm_desc {
 } mskp_norm_desc;
 MSKP_STABLE mskp_value mskp_norm(mskp_graph *graph, const char *name, mskp_value in,
                                  const mskp_norm_desc *desc);
-
 /* clang-format off */
 typedef enum mskp_activation_kind {
     MSKP_ACTIVATION_IDENTITY = 0, /* also dropout and casts */
-    MSKP_ACTIVATION_RELU = 1, MSKP_ACTIVATION_RELU6 = 2,
+    MSKP_ACTIVATION_RELU = 1, MSKP_ACTIVATION_RELU6 = 2, MSKP_ACTIVATION_SIGMOID = 5,
     MSKP_ACTIVATION_LEAKY_RELU = 3, /* parameters[0]: the slope, 0 means 0.01 */
     MSKP_ACTIVATION_ELU = 4,        /* parameters[0]: alpha, 0 means 1 */
-    MSKP_ACTIVATION_SIGMOID = 5, MSKP_ACTIVATION_TANH = 6, MSKP_ACTIVATION_SILU = 7,
-    MSKP_ACTIVATION_GELU = 8, MSKP_ACTIVATION_GELU_TANH = 12, /* with erf; approximated by tanh */
-    MSKP_ACTIVATION_HARD_SIGMOID = 9, MSKP_ACTIVATION_HARD_SWISH = 10,
+    MSKP_ACTIVATION_TANH = 6, MSKP_ACTIVATION_SILU = 7, MSKP_ACTIVATION_HARD_SIGMOID = 9,
+    MSKP_ACTIVATION_GELU = 8, MSKP_ACTIVATION_GELU_TANH = 12, MSKP_ACTIVATION_HARD_SWISH = 10,
     MSKP_ACTIVATION_CUSTOM = 11,  /* function(x, parameters), see mskp/constants.h; or NULL */
     MSKP_ACTIVATION_MULTIPLY = 13 /* parameters[0]: the constant factor */
 } mskp_activation_kind;
 /* clang-format on */
-
 /* A function of each element by itself, without trained parameters; desc NULL: the identity. The
  * choice does not affect coupling. It is kept for reports and to propagate constants. Parameters
  * that the kind does not use must be 0. */
@@ -333,14 +318,12 @@ typedef struct mskp_activation_desc {
 } mskp_activation_desc;
 MSKP_STABLE mskp_value mskp_activation(mskp_graph *graph, const char *name, mskp_value in,
                                        const mskp_activation_desc *desc);
-
 /* clang-format off */
 typedef enum mskp_pool_kind { /* RESIZE: interpolation, sampling, cropping, padding */
     MSKP_POOL_MAX = 0, MSKP_POOL_AVERAGE = 1, MSKP_POOL_GLOBAL_MAX = 2,
     MSKP_POOL_GLOBAL_AVERAGE = 3, MSKP_POOL_RESIZE = 4
 } mskp_pool_kind;
 /* clang-format on */
-
 /*
  * Pooling over the spatial axes of each channel by itself. The global kinds read the whole image
  * and keep the number of spatial axes, each of length 1.
@@ -348,8 +331,8 @@ typedef enum mskp_pool_kind { /* RESIZE: interpolation, sampling, cropping, padd
  *              per spatial axis. A size of 0 means 1, a stride of 0 the size. Entries for axes that
  *              the input does not have must be 0.
  *   ceil_mode  nonzero: a last, partial window counts if it starts inside the image or its left pad
- *   spatial    nonzero: the length of the result on that axis, whatever the rule gives.
- *              MSKP_POOL_RESIZE needs it, and everything else must then be 0.
+ *   spatial    nonzero: the length of the result on that axis. MSKP_POOL_RESIZE needs it, and
+ *              everything else must then be 0.
  *   keeps_constants   see mskp/constants.h
  */
 typedef struct mskp_pool_desc {
@@ -361,7 +344,6 @@ typedef struct mskp_pool_desc {
 } mskp_pool_desc;
 MSKP_STABLE mskp_value mskp_pool(mskp_graph *graph, const char *name, mskp_value in,
                                  const mskp_pool_desc *desc);
-
 /* clang-format off */
 typedef enum mskp_combine_kind {
     MSKP_COMBINE_ADD = 0, MSKP_COMBINE_SUBTRACT = 1, MSKP_COMBINE_MULTIPLY = 2,
@@ -369,7 +351,6 @@ typedef enum mskp_combine_kind {
     MSKP_COMBINE_DIVIDE = 6
 } mskp_combine_kind;
 /* clang-format on */
-
 /* Combines n >= 1 values element by element (a residual addition, a gate). Their numbers of
  * channels must be equal, and the channels are tied position by position: they can only be removed
  * together. A value with one channel is broadcast over channels, a spatial axis of length 1 over
@@ -378,15 +359,12 @@ MSKP_STABLE mskp_value mskp_combine(mskp_graph *graph, const char *name, mskp_co
                                     size_t n, const mskp_value *values);
 
 /* ---- 2. Units: channels that are removed together ------------------------------------------- */
-
 /*
  * A unit is a class of tied channels, none of them pinned. Units are numbered from 0 in the order
  * of their first channel. A family is all units that occur in the same values and axes, equally
  * often: what "layer" means for fractions, caps, rounding and votes. The counts are 0 before
  * mskp_graph_finish. mskp/tools.h finds parameters and values by name, and the units of each.
  */
-#define MSKP_PINNED UINT32_MAX
-
 typedef struct mskp_counts {
     size_t units, families, params, values;
 } mskp_counts;
@@ -412,7 +390,6 @@ typedef enum mskp_role {
 #define MSKP_ROLES_UNIT (MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER | MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
 
 /* ---- 3. Scores ------------------------------------------------------------------------------ */
-
 /* One number per unit. Units with small scores are removed first. */
 typedef struct mskp_scores {
     size_t n; /* mskp_graph_counts().units */
@@ -430,7 +407,6 @@ typedef enum mskp_reduce {
     MSKP_REDUCE_JOINT = 4, MSKP_REDUCE_VOTE = 5
 } mskp_reduce;
 /* clang-format on */
-
 /*
  *   roles    which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE. A unit is a set of
  *            elements: where two slices of one tensor cross, the crossing counts once, for the
@@ -461,7 +437,6 @@ MSKP_STABLE mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *
                                    mskp_tensors values, mskp_scores scores, mskp_error *err);
 
 /* ---- 4. Selection: the keep mask ------------------------------------------------------------ */
-
 /* The cost of one input: multiply-accumulates of convolutions and linear layers (norms, activations
  * and pooling count 0), and elements of parameters (running statistics count 0). Whole numbers. */
 typedef struct mskp_cost {
@@ -504,9 +479,8 @@ typedef struct mskp_rule {
     mskp_mask locked;
 } mskp_rule;
 
-/* What mskp_select did. unrounded counts the axes with prunable channels that do not keep a
- * multiple of round_to (some channels are pinned, or a floor held them back); the last two name the
- * first. */
+/* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of round_to
+ * (some channels are pinned, or a floor held them back); the last two name the first. */
 typedef struct mskp_selection {
     size_t removed, unrounded;
     mskp_cost cost;
@@ -529,29 +503,28 @@ MSKP_STABLE mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores,
                                     mskp_selection *selection, mskp_error *err);
 
 /* ---- 5. Penalty: each training step --------------------------------------------------------- */
-
+/* L1: R = sum |w|, with the gradient sign(w), 0 at 0. SMOOTH_L1 (Huber): w^2 / (2 knee) below the
+ * knee, |w| - knee / 2 above. L2: R = sum w^2 / 2. */
 typedef enum mskp_penalty_kind {
-    MSKP_PENALTY_L1 = 0,        /* R = sum |w|; its gradient is sign(w), 0 at 0 */
-    MSKP_PENALTY_SMOOTH_L1 = 1, /* w^2 / (2 knee) below the knee, |w| - knee / 2 above (Huber) */
-    MSKP_PENALTY_L2 = 2         /* R = sum w^2 / 2 */
+    MSKP_PENALTY_L1 = 0,
+    MSKP_PENALTY_SMOOTH_L1 = 1,
+    MSKP_PENALTY_L2 = 2
 } mskp_penalty_kind;
 /* Which units; pinned channels belong to none. REMOVED: those with keep 0 ([MaskSparsity]). ALL
  * (Liu et al., ICCV 2017): keep may be {0, NULL}. */
+/* clang-format off */
 typedef enum mskp_target {
-    MSKP_TARGET_REMOVED = 0,
-    MSKP_TARGET_ALL = 1,
-    MSKP_TARGET_KEPT = 2
+    MSKP_TARGET_REMOVED = 0, MSKP_TARGET_ALL = 1, MSKP_TARGET_KEPT = 2
 } mskp_target;
-
+/* clang-format on */
 /*
  *   roles          which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE (gamma). gamma and
  *                  beta: MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT
  *   knee           >= 0, for MSKP_PENALTY_SMOOTH_L1 (0: the same as L1); other kinds ignore it
  *   unit_weight    NULL, or a factor >= 0 per unit for its part of R. An element that belongs to
  *                  two units counts for both. strength x unit_weight must be finite.
- *   skip_missing   nonzero: a tensor without data is passed over instead of being
- *                  MSKP_ERROR_NO_DATA. For frozen parameters, tensors on a device, and trainers
- *                  that update layer by layer (pass sets with only that layer's tensors).
+ *   skip_missing   nonzero: a tensor without data is passed over, not MSKP_ERROR_NO_DATA (frozen
+ *                  parameters, tensors on a device, trainers that update layer by layer)
  */
 typedef struct mskp_penalty {
     mskp_penalty_kind kind;
@@ -568,29 +541,25 @@ typedef struct mskp_penalty {
  * negative summed gradients, -strength * batch. Only slices in `roles` of targeted units are
  * touched, and only tensors that hold some need data. A tensor that is its own gradient is
  * MSKP_ERROR_OVERLAP. Values are read in their own precision; the result is rounded once, to the
- * gradient's. Weights that are not finite pass without an error, as in an optimizer; NaN has the
- * sign of its bit.
+ * gradient's. Weights that are not finite pass without an error; NaN has the sign of its bit.
  */
 MSKP_STABLE mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, double strength,
                                               mskp_tensors values, mskp_tensors gradients,
                                               mskp_error *err);
-/* values <- the proximal map of step * R (for L1: the soft threshold). Call it after the
- * optimizer's step. Use this form under Adam, which rescales gradients. step = learning rate *
- * strength >= 0. */
+/* values <- the proximal map of step * R (for L1: the soft threshold), after the optimizer's step.
+ * For Adam, which rescales gradients. step = learning rate * strength, 0 or more. */
 MSKP_STABLE mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask keep,
                                           const mskp_penalty *penalty, double step,
                                           mskp_tensors values, mskp_error *err);
 /* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
  * zero. steps_left counts the optimizer steps after this one; with 0 the targeted slices become
- * exactly +0. Only target, roles and skip_missing of `penalty` count; NULL: gamma of removed
- * units. */
+ * exactly +0. Only target, roles and skip_missing of `penalty` count; NULL: their gamma. */
 MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, uint64_t steps_left,
                                               mskp_tensors values, mskp_error *err);
 
 /* ---- 6. Surgery (before it, perhaps, mskp/constants.h) -------------------------------------- */
-
 typedef struct mskp_plan mskp_plan;
 
 /*
@@ -615,10 +584,10 @@ typedef struct mskp_move {
  * the first byte moves. Tensors of `from` without data are skipped. In place, dense tensors stay
  * dense in their own order of axes, tensors with gaps keep their strides, and the lowest address
  * stays. The call allocates only while it checks.
- *   to   has the small shapes ({data} alone means packed) and from's dtype. It may point anywhere,
- *        with any strides. Where it overlaps a tensor that is still to be read, it must lie at or
- *        below its own source, with the strides that mskp_plan_views gives (an arena that is closed
- *        up); anything else is MSKP_ERROR_OVERLAP. Tensors move in ascending order of address.
+ *   to   has the small shapes ({data} alone means packed) and from's dtype, anywhere, with any
+ *        strides. Where it overlaps a tensor that is still to be read, it must lie at or below its
+ *        own source, with the strides of mskp_plan_views; otherwise MSKP_ERROR_OVERLAP. Tensors
+ *        move in ascending order of address.
  */
 MSKP_STABLE mskp_status mskp_plan_cut(const mskp_plan *plan, size_t n, const mskp_move *moves,
                                       mskp_error *err);

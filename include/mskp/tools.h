@@ -16,6 +16,15 @@ extern "C" {
 #endif
 
 /* ============================================================================================== */
+/*                                       Version and status                                       */
+/* ============================================================================================== */
+
+/* The version of the linked library, to compare with MSKP_VERSION of the header. */
+MSKP_STABLE uint32_t mskp_version(void);
+/* The text of a status; never NULL, also for numbers that are not in the table. */
+MSKP_STABLE const char *mskp_status_text(mskp_status status);
+
+/* ============================================================================================== */
 /*                                       Memory and threads                                       */
 /* ============================================================================================== */
 
@@ -38,6 +47,9 @@ struct mskp_services {
 /* ============================================================================================== */
 /*                                      Looking into a graph                                      */
 /* ============================================================================================== */
+
+/* In place of a unit's number: the channel is pinned, and never removed. */
+#define MSKP_PINNED UINT32_MAX
 
 /* A parameter or value by its name; {0} if there is none. Also while describing. */
 MSKP_STABLE mskp_param mskp_param_find(const mskp_graph *graph, const char *name);

@@ -3,6 +3,7 @@
 #define MSKP_BASE_STATUS_H
 
 #include "mskp.h"
+#include "mskp/tools.h"
 
 /* Room for a name as it stands in a sentence. */
 #define NAME_ROOM 72

@@ -222,3 +222,47 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     arena_free(&w.mem);
     return reached;
 }
+
+/* ---- Block by block ---- */
+
+/* Units that have left since `before` belong to the next block. */
+static size_t note_block(const walk *w, uint8_t *before, size_t *block, size_t blocks)
+{
+    bool more = false;
+    for (size_t u = 0; u < w->m->units; u++)
+        if (before[u] && !w->keep[u]) {
+            block[u] = blocks + 1;
+            more = true;
+        }
+    memcpy(before, w->keep, w->m->units);
+    return blocks + more;
+}
+
+size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t *block,
+                   size_t *named_blocks)
+{
+    walk w;
+    size_t blocks = 0;
+    walk_begin(&w, &t->model, scores, rule);
+    uint8_t *before = arena_copy(&w.mem, w.keep, t->units, 1);
+    memset(block, 0, t->units * sizeof *block);
+    for (size_t i = 0; i < t->units; i++)
+        if (named(&w, w.order[i])) {
+            collect(&w, w.order[i]);
+            blocks = note_block(&w, before, block, blocks);
+        }
+    *named_blocks = blocks;
+    for (size_t i = 0; i < t->units; i++) {
+        collect(&w, w.order[i]);
+        blocks = note_block(&w, before, block, blocks);
+    }
+    arena_free(&w.mem);
+    return blocks;
+}
+
+bool slow_amounts_hold(trial *t, const mskp_rule *rule, const uint8_t *keep)
+{
+    walk w = {.m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
+    for (size_t u = 0; u < t->units; u++) w.removed += !keep[u];
+    return amounts_hold(&w);
+}

@@ -145,7 +145,8 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
     }
     REQUIRE_OK(get_carriers(c, u->n.units, carrier, NULL));
     for (size_t i = 0; i < u->n.units; i++)
-        REQUIRE(carrier[i] ? carrier[i] == 1 && !u->keep[i] && kept[i] == 1 : kept[i] == u->keep[i],
+        REQUIRE(carrier[i] ? carrier[i] == 1 && !u->keep[i] && kept[i] == 1
+                           : kept[i] == (u->keep[i] != 0),
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
 }
 
