@@ -19,6 +19,16 @@ double driver_seconds(void)
     return seconds();
 }
 
+bool fetch(trainer *t)
+{
+    return !t->fetch || t->fetch(t);
+}
+
+bool store(trainer *t)
+{
+    return !t->store || t->store(t);
+}
+
 void say(job *j, const char *format, ...)
 {
     char text[900];

@@ -107,6 +107,11 @@ struct trainer {
      * network, and none that writes one on the way. */
     bool (*load)(trainer *t, const char *path);
     char *(*read_mask)(trainer *t, const char *path);
+    /* Optional, for trainers that keep some values where the driver cannot reach them. fetch copies
+     * them into `values`; store writes `values` back. The driver calls fetch before it reads
+     * values, and store after it changed some. */
+    bool (*fetch)(trainer *t);
+    bool (*store)(trainer *t);
     /* Optional. text <- line i about the widths that the marks leave; false: there is no line i. */
     bool (*widths)(trainer *t, size_t i, size_t size, char *text);
 

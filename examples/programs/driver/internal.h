@@ -89,6 +89,10 @@ typedef struct job {
     snapshot baseline, values, state;
 } job;
 
+/* t->values <- the values as they are now; and the network <- t->values. */
+bool fetch(trainer *t);
+bool store(trainer *t);
+
 void say(job *j, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
@@ -132,6 +136,7 @@ bool accuracy(job *j, double *part);
 bool train(job *j, const stage *s, double *part);
 /* Saves and restores all values, and the state of the optimizer if the trainer shows it. */
 bool save_state(job *j);
+bool restore_values(job *j, const snapshot *values);
 bool restore_state(job *j);
 /* Images per second: the median of some repetitions, each a whole number of batches. Measuring
  * training changes the network's state; the caller restores it. */

@@ -65,6 +65,7 @@ static bool score(job *j)
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MEAN,
                                   .roles = filters ? MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
     mskp_error err;
+    if (!fetch(j->t)) return false;
     if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, &err)) return failed(j, &err);
     if (filters) compare_within_families(j);
     return true;
@@ -166,30 +167,35 @@ bool pruning_read_mask(job *j, const char *path)
 
 bool pruning_after_step(job *j, const stage *s, double rate, size_t steps_left)
 {
-    const trainer *t = j->t;
-    mskp_status status = MSKP_OK;
+    trainer *t = j->t;
+    mskp_status status;
     mskp_error err;
+    if (s->form != FORM_PROXIMAL && s->form != FORM_DEADLINE) return true;
+    if (!fetch(t)) return false;
     if (s->form == FORM_PROXIMAL)
         status =
             mskp_penalty_prox(t->graph, j->keep, &s->penalty, rate * s->strength, t->values, &err);
-    if (s->form == FORM_DEADLINE)
+    else
         status = mskp_penalty_deadline(t->graph, j->keep, &s->penalty, steps_left, t->values, &err);
-    return !status || failed(j, &err);
+    return status ? failed(j, &err) : store(t);
 }
 
 bool pruning_zero_marked(job *j, uint32_t roles)
 {
     const mskp_penalty penalty = {.roles = roles};
     mskp_error err;
-    return !mskp_penalty_zero(j->t->graph, j->keep, &penalty, j->t->values, &err) ||
-           failed(j, &err);
+    if (!fetch(j->t)) return false;
+    if (mskp_penalty_zero(j->t->graph, j->keep, &penalty, j->t->values, &err))
+        return failed(j, &err);
+    return store(j->t);
 }
 
 double pruning_largest_marked(job *j, uint32_t roles)
 {
     const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MAX, .roles = roles};
     double largest = 0;
-    if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, NULL)) return NAN;
+    if (!fetch(j->t) || mskp_score(j->t->graph, &scoring, j->t->values, j->scores, NULL))
+        return NAN;
     for (size_t u = 0; u < j->keep.n; u++)
         if (!j->keep.unit[u] && j->scores.unit[u] > largest) largest = j->scores.unit[u];
     return largest;
@@ -199,7 +205,8 @@ double pruning_loss(const job *j, const stage *s)
 {
     double value = 0;
     if (s->form == FORM_NONE || s->form == FORM_DEADLINE) return 0;
-    if (mskp_penalty_value(j->t->graph, j->keep, &s->penalty, j->t->values, &value, NULL))
+    if (!fetch(j->t) ||
+        mskp_penalty_value(j->t->graph, j->keep, &s->penalty, j->t->values, &value, NULL))
         return NAN;
     return s->strength * value;
 }

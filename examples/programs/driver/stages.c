@@ -15,7 +15,7 @@ static bool baseline(job *j)
         if (!train(j, &s, &j->results.baseline)) return false;
         say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
     }
-    return snapshot_save(j->t, &j->baseline, j->t->values);
+    return fetch(j->t) && snapshot_save(j->t, &j->baseline, j->t->values);
 }
 
 /* ---- files ---- */
@@ -82,7 +82,7 @@ static bool mask(job *j)
     if (!t->mark(t, j->keep)) return false;
     for (size_t i = 0; j->removed && t->widths && t->widths(t, i, sizeof text, text); i++)
         say(j, "  %s", text);
-    return snapshot_restore(t, &j->baseline, t->values) && t->reset(t);
+    return restore_values(j, &j->baseline) && t->reset(t);
 }
 
 /* ---- masked training ---- */
@@ -157,8 +157,7 @@ static bool masked_sparsity(job *j)
 /* The accuracy with these slices of the marked units at 0. The network stays as it is. */
 static bool accuracy_without(job *j, uint32_t roles, double *part)
 {
-    return pruning_zero_marked(j, roles) && accuracy(j, part) &&
-           snapshot_restore(j->t, &j->values, j->t->values);
+    return pruning_zero_marked(j, roles) && accuracy(j, part) && restore_values(j, &j->values);
 }
 
 static void print_constants(job *j, const mskp_constants_report *r)
@@ -198,7 +197,7 @@ static bool cut_and_compare(job *j)
     if (!before) return trainer_fail(t, "no memory for %zu outputs", count);
     bool good = pruning_zero_marked(j, MSKP_ROLE_SCALE) && infer_first(j, n);
     for (size_t i = 0; good && i < count; i++) before[i] = j->outputs[i];
-    good = good && snapshot_restore(t, &j->values, t->values) && t->cut(t, &desc, &report);
+    good = good && restore_values(j, &j->values) && t->cut(t, &desc, &report);
     if (good) {
         j->cut = true;
         good = !mskp_measure(t->graph, (mskp_mask){0}, &j->now, NULL, &err) ||

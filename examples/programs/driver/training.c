@@ -156,18 +156,25 @@ bool train(job *j, const stage *s, double *part)
     return s->epochs || accuracy(j, part);
 }
 
-/* ---- speed ---- */
+/* ---- state and speed ---- */
 
 bool save_state(job *j)
 {
-    return snapshot_save(j->t, &j->values, j->t->values) &&
-           snapshot_save(j->t, &j->state, j->t->state);
+    trainer *t = j->t;
+    return fetch(t) && snapshot_save(t, &j->values, t->values) &&
+           snapshot_save(t, &j->state, t->state);
+}
+
+bool restore_values(job *j, const snapshot *values)
+{
+    return snapshot_restore(j->t, values, j->t->values) && store(j->t);
 }
 
 bool restore_state(job *j)
 {
-    return snapshot_restore(j->t, &j->values, j->t->values) &&
-           (j->t->state.n ? snapshot_restore(j->t, &j->state, j->t->state) : j->t->reset(j->t));
+    trainer *t = j->t;
+    return restore_values(j, &j->values) &&
+           (t->state.n ? snapshot_restore(t, &j->state, t->state) : t->reset(t));
 }
 
 static int ascending(const void *a, const void *b)
