@@ -24,7 +24,6 @@ static mskp_tensor view[PARAMS];
 
 static mskp_graph *describe(void)
 {
-    const size_t length = LENGTH;
     mskp_param p[PARAMS];
     mskp_value v[2];
     mskp_graph *g = mskp_graph_create(NULL);
@@ -38,8 +37,8 @@ static mskp_graph *describe(void)
     mskp_attention_desc attention = {.heads = HEADS, .head_dim = HEAD_DIM};
     attention.query = p[QUERY], attention.key = p[KEY], attention.value = p[VALUE];
     attention.output = p[RESULT];
-    v[0] = mskp_embedding(g, "words", p[TABLE], 1, &length);
-    v[1] = mskp_param_operand(g, "places", p[PLACE], 1, MSKP_ROLE_FILTER, 1, &length);
+    v[0] = mskp_embedding(g, "words", p[TABLE], 1, (size_t[]){LENGTH});
+    v[1] = mskp_param_operand(g, "places", p[PLACE], 1, MSKP_ROLE_FILTER, 1, (size_t[]){LENGTH});
     v[0] = mskp_combine(g, "x", MSKP_COMBINE_ADD, 2, v);
     v[1] = mskp_attention(g, "attention", mskp_norm(g, "rms", v[0], &norm), &attention);
     mskp_output(g, mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, v));
@@ -93,7 +92,6 @@ static void run(float *x)
 int main(void)
 {
     const mskp_scoring filters = {.roles = MSKP_ROLE_FILTER, .magnitude = MSKP_MAGNITUDE_L2};
-    const mskp_rule half = {.remove_fraction = 0.5};
     const mskp_penalty all = {.roles = MSKP_ROLES_UNIT};
     const mskp_tensors values = {PARAMS, view};
     double score[HEADS];
@@ -106,18 +104,16 @@ int main(void)
     int wrong = 0;
     mskp_graph *g = describe();
     if (mskp_graph_finish(g, &err) || mskp_score(g, &filters, values, scores, &err) ||
-        mskp_select(g, scores, &half, keep, NULL, &err) ||
+        mskp_select(g, scores, &(mskp_rule){.remove_fraction = 0.5}, keep, NULL, &err) ||
         mskp_penalty_zero(g, keep, &all, values, &err) ||
         mskp_plan_create(g, keep, &plan, NULL, &err))
         goto failed;
     run(before);
     if (mskp_plan_cut(plan, 1, &(mskp_move){.from = values}, &err)) goto failed;
     run(after);
-    printf("heads that stay:");
-    for (int h = 0; h < HEADS; h++)
-        if (stays[h]) printf(" %d", h);
-    printf("; query is [%zu][%zu]; first output %g -> %g\n", view[QUERY].shape[0],
-           view[QUERY].shape[1], (double)before[0], (double)after[0]);
+    printf("%zu of %d heads stay, and query is [%zu][%zu]\n", view[QUERY].shape[0] / HEAD_DIM,
+           HEADS, view[QUERY].shape[0], view[QUERY].shape[1]);
+    printf("first output: %g with zeros, %g after surgery\n", (double)before[0], (double)after[0]);
     for (size_t i = 0; i < SIZE; i++) wrong |= !(fabsf(after[i] - before[i]) < 1e-6f);
     if (wrong) fprintf(stderr, "attention: surgery changed an output\n");
 failed:

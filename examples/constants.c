@@ -68,7 +68,6 @@ int main(void)
     mskp_tensor view[PARAMS] = {{0}};
     const mskp_tensors values = {PARAMS, view};
     const mskp_constants_desc drop = {.way = MSKP_CONSTANTS_DROP};
-    const mskp_rule half = {.remove_fraction = 0.5};
     uint8_t flag[4][WIDTH];
     const mskp_mask exact = {WIDTH, flag[0]}, selected = {WIDTH, flag[1]};
     const mskp_mask carriers = {WIDTH, flag[2]}, kept = {WIDTH, flag[3]};
@@ -92,7 +91,8 @@ int main(void)
         number[GAMMA][c] = number[GAMMA][c + 1] = number[GAMMA][c + 2] = 0;
     run(WIDTH, before);
     if (mskp_exact(g, MSKP_ROLE_SCALE, exact, &err) || mskp_score(g, NULL, values, scores, &err) ||
-        mskp_constants_select(g, scores, &half, NULL, values, &constants, &err) ||
+        mskp_constants_select(g, scores, &(mskp_rule){.remove_fraction = 0.5}, NULL, values,
+                              &constants, &err) ||
         mskp_constants_masks(constants, selected, carriers, kept, &err) ||
         mskp_constants_total(constants, &total, &err) ||
         mskp_constants_create(g, selected, &drop, values, &dropped, &err) ||
@@ -100,9 +100,8 @@ int main(void)
         goto failed;
     for (size_t i = 0; i < mskp_constants_consumers(constants); i++) {
         if (mskp_constants_consumer(constants, i, &one, &err)) goto failed;
-        printf("%-7s %zu constants folded, %zu merged, %zu carriers: %s\n",
-               mskp_value_name(g, one.consumer), one.folded, one.merged, one.carriers,
-               one.why ? one.why : "exact");
+        printf("%-7s folds %zu, merges %zu: %s\n", mskp_value_name(g, one.consumer), one.folded,
+               one.merged, one.why ? one.why : "exact");
     }
     if (mskp_constants_plan(constants, &plan, NULL, &err) ||
         mskp_constants_apply(constants, plan, values, &err) ||

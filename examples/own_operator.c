@@ -4,8 +4,8 @@
  *     y[o] = slope * sum_k mix[o][k] (left[k] . x) (right[k] . reverse(x))
  *
  * The channels x that it reads, its ranks k and its outputs o can shrink. The network is
- * h = relu(first x), y = bilinear(h). Half of the units are set to zero and cut, and the network still
- * computes the same. Two further primitives, mskp_tie and mskp_pin, only restrict what may leave.
+ * y = bilinear(relu(first x)). Half of the units are set to zero and cut, and the network still
+ * computes the same. Two further primitives, mskp_tie and mskp_pin, restrict what may leave.
  */
 #include <math.h>
 #include <mskp.h>
@@ -77,7 +77,8 @@ int main(void)
     uint8_t stays[UNITS], exact[UNITS];
     const mskp_scores scores = {UNITS, score};
     const mskp_mask keep = {UNITS, stays};
-    float x[INPUTS], y[2][OUTPUTS];
+    const float x[INPUTS] = {1, -2, 0.5f, 3, -1, 2, -0.5f, 1};
+    float y[2][OUTPUTS];
     mskp_param p[PARAMS];
     size_t kept = 0, exactly = 0, same = 0;
     mskp_cost before, after;
@@ -89,7 +90,6 @@ int main(void)
         t[k] = (mskp_tensor){number[k], .ndim = 2, .shape = {shape[k][0], shape[k][1]}};
         for (size_t i = 0; i < RANKS * HIDDEN; i++) number[k][i] = sinf((float)(i * i % 97 + k));
     }
-    for (size_t i = 0; i < INPUTS; i++) x[i] = cosf((float)i);
     mskp_value h = mskp_input(g, "x", INPUTS, 0, NULL);
     h = mskp_linear(g, "h", h, p[FIRST], (mskp_param){0});
     h = mskp_activation(g, "relu", h, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
@@ -108,8 +108,7 @@ int main(void)
     compute(t, x, y[1]);
     for (size_t u = 0; u < UNITS; u++) kept += stays[u], exactly += exact[u];
     for (size_t o = 0; o < OUTPUTS; o++) same += fabsf(y[1][o] - y[0][o]) < 1e-6f * fabsf(y[0][o]);
-    printf("%zu of %d units stay; %zu could leave exactly once their filters are zero\n", kept,
-           UNITS, exactly);
+    printf("%zu of %d units stay; zero filters make %zu exact\n", kept, UNITS, exactly);
     printf("%g of %g multiply-accumulates stay\n", after.macs, before.macs);
     printf("y[0]: %g with zeros, %g after surgery\n", (double)y[0][0], (double)y[1][0]);
 failed:
@@ -118,7 +117,6 @@ failed:
     mskp_graph_destroy(g);
     if (err.status) return 1;
     if (same == OUTPUTS && exactly == UNITS && kept == UNITS - UNITS / 2) return 0;
-    fprintf(stderr, "own_operator: %zu of %d outputs are the same, %zu of %d units are exact\n",
-            same, OUTPUTS, exactly, UNITS);
+    fprintf(stderr, "own_operator: %zu outputs are the same, %zu units exact\n", same, exactly);
     return 1;
 }

@@ -61,8 +61,8 @@ int main(void)
     size_t members, size;
     mskp_plan *plan = NULL;
     mskp_error err = {0};
-    int wrong = 0;
     mskp_graph *g = mskp_graph_create(NULL);
+    int wrong = 0;
     for (size_t k = 0; k < PARAMS; k++) {
         static const char *const name[PARAMS] = {"w1", "w2", "w3", "w4", "w5"};
         w[k] = mskp_parameter(g, name[k], 2, shape[k]);

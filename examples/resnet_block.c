@@ -11,7 +11,7 @@
  */
 #include <math.h>
 #include <mskp.h>
-#include <mskp/tools.h> /* mskp_param_shape, mskp_penalty_zero */
+#include <mskp/tools.h> /* mskp_version, mskp_param_shape, mskp_penalty_zero, mskp_status_text */
 #include <stdio.h>
 
 enum { LENGTH = 12, WIDTH = 8, LAYERS = 4, PARAMS = 5 * LAYERS, UNITS = 2 * WIDTH };
@@ -109,16 +109,14 @@ int main(void)
         mskp_measure(small, (mskp_mask){0}, &cut, NULL, &err))
         goto failed;
     forward(small, result[1]);
-    printf("multiply-accumulates: %g, budget %g, after surgery %g\n", dense.macs, rule.max_macs,
-           cut.macs);
+    printf("MACs: %g, budget %g, after surgery %g\n", dense.macs, rule.max_macs, cut.macs);
     printf("first output: %g, after surgery %g\n", (double)result[0][0], (double)result[1][0]);
     for (size_t i = 0; i < LENGTH; i++)
         wrong |= !(fabsf(result[1][i] - result[0][i]) < 1e-6f * result[0][i]);
     if (wrong) fprintf(stderr, "resnet_block: surgery changed the output\n");
     if (cut.macs > rule.max_macs) wrong = 1, fprintf(stderr, "resnet_block: over the budget\n");
 failed:
-    if (err.status)
-        fprintf(stderr, "resnet_block: %s (%s)\n", err.text, mskp_status_text(err.status));
+    if (err.status) fprintf(stderr, "%s: %s\n", mskp_status_text(err.status), err.text);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(small);
     mskp_graph_destroy(g);

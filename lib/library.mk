@@ -1,7 +1,7 @@
 # The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources.
 
 # The soname counts incompatible changes; the version is written in the header alone.
-SONAME = libmskp.so.0
+SONAME = libmskp.so.1
 VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' \
 	include/mskp.h)
 

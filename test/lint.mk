@@ -1,6 +1,6 @@
 # What looks at the sources instead of running them.
 
-FORMATTED := $(wildcard include/*.h lib/*.[ch] lib/*/*.[ch] examples/*.[ch] examples/runtime/*.[ch] \
+FORMATTED := $(wildcard include/*.h include/mskp/*.h lib/*.[ch] lib/*/*.[ch] examples/*.[ch] examples/runtime/*.[ch] \
 	examples/bridges/*/*.[ch] examples/bridges/*/*pp examples/programs/*/*.[ch] examples/programs/trainers/*/*.[ch] \
 	examples/programs/trainers/*/*pp test/*/*.[ch] test/*/*.cpp)
 # What clang-tidy reads with the packages of `make setup` alone.

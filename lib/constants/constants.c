@@ -81,7 +81,7 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
                                  const mskp_constants_desc *desc, mskp_constants **out,
                                  mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     mskp_constants *c = mskpi_alloc(host, 1, sizeof *c);
     if (c) {
         c->host = *host;

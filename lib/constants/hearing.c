@@ -38,7 +38,7 @@ static mskp_status no_memory(walker *w)
 
 static int count_uses(const mskp_graph *g, hearings *h)
 {
-    h->uses = mskpi_alloc(&g->host, g->nparams + 1, sizeof *h->uses);
+    h->uses = mskpi_alloc(&g->services, g->nparams + 1, sizeof *h->uses);
     if (!h->uses) return 1;
     for (size_t v = 1; v <= g->nvalues; v++)
         for (int k = 0; k < STEP_MOST_PARAMS && !g->steps[v].part; k++)
@@ -53,9 +53,9 @@ static int count_uses(const mskp_graph *g, hearings *h)
 static hearing *new_hearing(walker *w, hearings *h, uint32_t value, uint32_t reads, uint32_t weight)
 {
     const size_t in = w->graph->values[reads].view.n;
-    hearing *all = mskpi_grow(&w->graph->host, h->all, &h->capacity, h->n, 1, sizeof *h->all);
+    hearing *all = mskpi_grow(&w->graph->services, h->all, &h->capacity, h->n, 1, sizeof *h->all);
     if (all) h->all = all;
-    uint8_t *hears = all ? mskpi_alloc(&w->graph->host, in, sizeof *hears) : NULL;
+    uint8_t *hears = all ? mskpi_alloc(&w->graph->services, in, sizeof *hears) : NULL;
     if (!hears) {
         no_memory(w);
         return NULL;
@@ -82,7 +82,7 @@ static void keep_if_heard(walker *w, hearings *h)
     hearing *x = &h->all[h->n - 1];
     if (!memchr(x->hears, HEARS_CONSTANT, x->form.in) &&
         !memchr(x->hears, HEARS_LIVE, x->form.in)) {
-        free_hearing(&w->graph->host, x);
+        free_hearing(&w->graph->services, x);
         h->n--;
     }
 }
@@ -91,7 +91,7 @@ static int leaves_any(const walker *w, uint32_t value)
 {
     const uint32_t *units = mskpi_units_of(w->graph, value);
     for (size_t c = 0; c < w->graph->values[value].view.n; c++)
-        if (mskpi_leaves(w->keep, units[c])) return 1;
+        if (mskpi_is_removed(w->keep, units[c])) return 1;
     return 0;
 }
 
@@ -111,7 +111,7 @@ static void hear_slices(walker *w, hearings *h, uint32_t value, uint32_t reads, 
     const uint32_t *units = mskpi_units_of(w->graph, reads);
     x->why = why;
     for (size_t i = 0; i < x->form.in && !w->status; i++)
-        if (mskpi_leaves(w->keep, units[i]) && k[i] != 0 && mskpi_walk_heard(w, param, axis, i))
+        if (mskpi_is_removed(w->keep, units[i]) && k[i] != 0 && mskpi_walk_heard(w, param, axis, i))
             x->hears[i] = heard_as(k[i]);
     if (memchr(x->hears, HEARS_LIVE, x->form.in)) x->why = MSKPI_NOT_CONSTANT;
     keep_if_heard(w, h);
@@ -131,9 +131,9 @@ static void hear_statistics(walker *w, hearings *h, uint32_t value)
     const size_t part = x->form.in / s->groups;
     for (size_t first = 0; first < x->form.in; first += part) {
         int stays = 0;
-        for (size_t i = first; i < first + part; i++) stays |= !mskpi_leaves(w->keep, units[i]);
+        for (size_t i = first; i < first + part; i++) stays |= !mskpi_is_removed(w->keep, units[i]);
         for (size_t i = first; stays && i < first + part; i++)
-            if (mskpi_leaves(w->keep, units[i])) x->hears[i] = heard_as(k[i]);
+            if (mskpi_is_removed(w->keep, units[i])) x->hears[i] = heard_as(k[i]);
     }
     keep_if_heard(w, h);
 }
@@ -155,7 +155,7 @@ static void hear_products(walker *w, hearings *h, uint32_t value)
     x->why = "attention compares positions that leave";
     const size_t shared = x->form.in / dim / s->groups; /* query heads for each key head */
     for (size_t i = 0; i < x->form.in; i++)
-        if (mskpi_leaves(w->keep, units[i]) && q[i] != 0 &&
+        if (mskpi_is_removed(w->keep, units[i]) && q[i] != 0 &&
             isnan(k[i / dim / shared * dim + i % dim]))
             x->hears[i] = HEARS_LIVE;
     keep_if_heard(w, h);
@@ -180,7 +180,7 @@ static void hear_input(listener *l, size_t group, size_t i)
     hearing *x = l->x;
     const size_t each = x->form.out / x->form.groups;
     for (size_t o = group * each; o < (group + 1) * each && !l->w->status; o++) {
-        if (mskpi_leaves(l->w->keep, l->out_units[o])) continue;
+        if (mskpi_is_removed(l->w->keep, l->out_units[o])) continue;
         if (!mskpi_walk_taps(l->w, &l->weight, o, i, l->room)) continue;
         x->hears[i] = heard_as(l->k[i]);
         if (isnan(l->k[i])) return;
@@ -226,7 +226,7 @@ static double spread(listener *l, size_t o, size_t first, size_t n)
 {
     double sum = 0;
     for (size_t i = first; i < first + n; i++) {
-        if (mskpi_leaves(l->w->keep, l->in_units[i])) continue;
+        if (mskpi_is_removed(l->w->keep, l->in_units[i])) continue;
         if (!mskpi_walk_taps(l->w, &l->weight, o, i, l->room)) continue;
         for (size_t t = 0; t < l->x->form.taps; t++) sum += l->room[t] * l->room[t];
     }
@@ -245,12 +245,12 @@ static void hear_group(listener *l, size_t group)
     hearing_group *g = &x->group[group];
     const size_t in = x->form.in / x->form.groups, out = x->form.out / x->form.groups;
     for (size_t i = group * in; i < (group + 1) * in && !l->w->status; i++) {
-        if (!mskpi_leaves(l->w->keep, l->in_units[i]) || l->k[i] == 0) continue;
+        if (!mskpi_is_removed(l->w->keep, l->in_units[i]) || l->k[i] == 0) continue;
         hear_input(l, group, i);
         g->constants += x->hears[i] == HEARS_CONSTANT;
     }
     for (size_t o = group * out; g->constants && o < (group + 1) * out; o++) {
-        if (mskpi_leaves(l->w->keep, l->out_units[o])) continue;
+        if (mskpi_is_removed(l->w->keep, l->out_units[o])) continue;
         hearing_group mine = {0};
         losses(l, o, &mine);
         g->drop = larger(g->drop, mine.drop);
@@ -264,7 +264,7 @@ static void hear_group(listener *l, size_t group)
 
 static void hear_groups(listener *l)
 {
-    const mskp_services *host = &l->w->graph->host;
+    const mskp_services *host = &l->w->graph->services;
     hearing *x = l->x;
     l->loudness = mskpi_alloc(host, x->form.out, sizeof *l->loudness);
     l->room = mskpi_alloc(host, x->form.taps, sizeof *l->room);
@@ -297,7 +297,7 @@ static void hear_mixing(walker *w, hearings *h, uint32_t value)
         if (mskpi_taps_make(g, value, &l.taps)) no_memory(w);
         x->uniform = mskpi_taps_uniform(&l.taps) != 0;
         if (!w->status) hear_groups(&l);
-        mskpi_taps_free(&g->host, &l.taps);
+        mskpi_taps_free(&g->services, &l.taps);
     }
     mskpi_walk_weight_free(w, &l.weight);
     keep_if_heard(w, h);

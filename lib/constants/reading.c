@@ -25,7 +25,7 @@
 /* What stands in a slice: of these roles, of this unit. */
 stand mskpi_stands(const walker *w, uint32_t roles, uint32_t unit)
 {
-    if (!mskpi_leaves(w->keep, unit)) return AS_IT_IS;
+    if (!mskpi_is_removed(w->keep, unit)) return AS_IT_IS;
     if (w->carrier && w->carrier[unit]) {
         if (roles & (MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER)) return ZERO;
         if (roles & MSKP_ROLE_SHIFT) return ONE;
@@ -51,7 +51,7 @@ double mskpi_walk_element(walker *w, uint32_t param, const char *at)
     const tensor_view *v = &w->views[param];
     const double x = mskpi_load(at, v->dtype);
     if (isfinite(x)) return x;
-    if (!w->status) w->status = mskpi_not_finite(w->graph, param, v, at, w->err);
+    if (!w->status) w->status = mskpi_refuse_number(w->graph, param, v, at, w->err);
     return 0;
 }
 
@@ -91,7 +91,7 @@ static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, in
     const uint32_t *units = mskpi_axis_units(w->graph, param, d, &roles);
     const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
     for (size_t i = 0; i < v->shape[d]; i++, at += step) {
-        if (units && mskpi_leaves(w->keep, units[i]) && (staying || roles & w->zeroed)) continue;
+        if (units && mskpi_is_removed(w->keep, units[i]) && (staying || roles & w->zeroed)) continue;
         if (any_element(w, param, d + 1, fixed, staying, at)) return 1;
     }
     return 0;
@@ -162,7 +162,7 @@ mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
     if (!x->view) return w->status;
     for (uint32_t d = 0; d < 2; d++) x->units[d] = mskpi_axis_units(g, x->param, d, &x->roles[d]);
     for (uint32_t d = 2; d < p->ndim; d++) x->form.taps *= x->view->shape[d];
-    x->offset = mskpi_alloc(&g->host, x->form.taps, sizeof *x->offset);
+    x->offset = mskpi_alloc(&g->services, x->form.taps, sizeof *x->offset);
     if (!x->offset)
         return w->status =
                    mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
@@ -173,7 +173,7 @@ mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
 
 void mskpi_walk_weight_free(const walker *w, walk_weight *x)
 {
-    mskpi_free(&w->graph->host, x->offset);
+    mskpi_free(&w->graph->services, x->offset);
 }
 
 /* Where the taps of output o and input i are, or NULL where they are zero. */

@@ -144,7 +144,7 @@ static int make_room(const mskp_services *host, tap_classes *t)
 
 int mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes *t)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     const graph_step *s = &graph->steps[value];
     const graph_value *out = &graph->values[value];
     const graph_value *in = &graph->values[graph->step_inputs[s->first_input]];

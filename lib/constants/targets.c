@@ -62,7 +62,7 @@ static int same_folded(const mskp_constants *c, const hearing *a, const hearing 
     const uint32_t *units = mskpi_units_of(c->graph, a->value);
     if (a->form.out != b->form.out || a->form.first_row != b->form.first_row) return 0;
     for (size_t o = 0; o < a->form.out; o++)
-        if (!mskpi_leaves(c->keep, units[o]) &&
+        if (!mskpi_is_removed(c->keep, units[o]) &&
             (a->folded[o] < b->folded[o] || a->folded[o] > b->folded[o]))
             return 0;
     return 1;

@@ -60,7 +60,7 @@ static double mix(walker *w, const walk_weight *x, const tap_classes *t, const d
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *host = &w->graph->services;
     const graph_step *s = &w->graph->steps[value];
     walk_weight x;
     tap_classes t = {0};
@@ -301,7 +301,7 @@ static uint32_t zero_roles(walker *w, uint32_t unit)
 static double at_least_zero(walker *w, uint32_t value, size_t c, uint32_t unit, double k)
 {
     const zero_table zero = mskpi_zero(w->graph, value, c);
-    if (!isnan(k) || w->carrier || !zero || !mskpi_leaves(w->keep, unit)) return k;
+    if (!isnan(k) || w->carrier || !zero || !mskpi_is_removed(w->keep, unit)) return k;
     return zero >> zero_roles(w, unit) & 1 ? 0 : k;
 }
 
@@ -336,7 +336,7 @@ static void walk_value(walker *w, uint32_t value, const double *known)
 mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
                             uint32_t zeroed, mskp_tensors values, mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     size_t n = 0;
     *w = (walker){.graph = graph, .values = values, .keep = keep, .zeroed = zeroed, .err = err};
     w->first = mskpi_alloc(host, graph->nvalues + 1, sizeof *w->first);
@@ -359,7 +359,7 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
 
 void mskpi_walk_free(walker *w)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *host = &w->graph->services;
     mskpi_free(host, w->first);
     mskpi_free(host, w->views);
     mskpi_free(host, w->viewed);

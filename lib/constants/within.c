@@ -157,7 +157,7 @@ mskp_status mskp_constants_select(const mskp_graph *graph, mskp_scores scores,
     mskp_status status = MSKPI_GIVEN(err, constants);
     if (!status) status = mskpi_removal_order(graph, scores, rule, &s.order, err);
     if (status) return status;
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     s.keep = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
     s.kept = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
     s.family_kept = mskpi_alloc(host, graph->u->nfamilies, sizeof *s.family_kept);

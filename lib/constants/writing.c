@@ -50,7 +50,7 @@ typedef struct writer {
     mskp_error *err;
 } writer;
 
-static const char *name_of(const writer *w, uint32_t param, char room[NAME_ROOM])
+static const char *name_of(const writer *w, uint32_t param, char room[NAME_SIZE])
 {
     return mskpi_short(mskpi_param_name(w->c->graph, param), room);
 }
@@ -69,7 +69,7 @@ static mskp_status look(writer *w, uint32_t param, const char *at)
     const tensor_view *v = &w->views[param];
     const double x = mskpi_load(at, v->dtype);
     const size_t k = w->looked++;
-    if (!isfinite(x)) return mskpi_not_finite(w->c->graph, param, v, at, w->err);
+    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, v, at, w->err);
     if (w->record) {
         mskp_constants *c = w->record;
         double *more = mskpi_grow(&c->host, c->seen, &c->seen_room, k, 1, sizeof *more);
@@ -86,7 +86,7 @@ static mskp_status look(writer *w, uint32_t param, const char *at)
 
 static mskp_status fits(const writer *w, uint32_t param, const char *at, double x)
 {
-    char room[8], name[NAME_ROOM], number[32], index[INDEX_ROOM];
+    char room[8], name[NAME_SIZE], number[32], index[INDEX_SIZE];
     const mskp_dtype dtype = w->views[param].dtype;
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
         mskpi_store(room, dtype, x);
@@ -198,7 +198,7 @@ static mskp_status write_hearing(writer *w, const hearing *x)
     const uint32_t *units = mskpi_units_of(w->c->graph, x->value);
     mskp_status status = MSKP_OK;
     for (size_t o = 0; x->mixes && !status && o < x->form.out; o++)
-        if (!mskpi_leaves(w->c->keep, units[o]))
+        if (!mskpi_is_removed(w->c->keep, units[o]))
             status = write_output(w, x, &x->group[o / (x->form.out / x->form.groups)], o);
     return status;
 }
@@ -213,7 +213,7 @@ static mskp_status go_over(writer *w, pass next)
 
 static mskp_status check_seen(const writer *w)
 {
-    char name[NAME_ROOM], index[INDEX_ROOM], number[32], seen[32];
+    char name[NAME_SIZE], index[INDEX_SIZE], number[32], seen[32];
     if (!w->other) return MSKP_OK;
     const tensor_view *v = &w->views[w->other_param];
     return mskpi_fail(w->err, MSKP_ERROR_BAD_STATE,
@@ -234,9 +234,9 @@ static const tensor_view *view_here(const void *context, uint32_t k)
 static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
 {
     const writer *w = context;
-    char name[NAME_ROOM], other_name[NAME_ROOM];
+    char name[NAME_SIZE], other_name[NAME_SIZE];
     const uint32_t p = w->here[w->written[w->here[a]] ? a : b], q = w->here[a] + w->here[b] - p;
-    int hit;
+    bool hit;
     if (!w->written[p]) return MSKP_OK;
     const mskp_status status =
         mskpi_elements_meet(&w->c->host, &w->views[p], &w->views[q], &hit, err);
@@ -252,7 +252,7 @@ static mskp_status check_tensors(writer *w)
     size_t here = 0;
     for (uint32_t p = 1; p <= g->nparams; p++) {
         const mskp_status status =
-            mskpi_check_said(g, p, "values", w->values, &w->views[p], w->err);
+            mskpi_check_tensor(g, p, "values", w->values, &w->views[p], w->err);
         if (status) return status;
         if (w->values.view[p - 1].data) w->here[here++] = p;
     }

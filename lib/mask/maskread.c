@@ -36,7 +36,7 @@ typedef struct reader {
 /* The line of family f, and of the first value. */
 enum { FIRST_FAMILY_LINE = 3 };
 
-static const char *quote(const reader *r, char room[NAME_ROOM])
+static const char *quote(const reader *r, char room[NAME_SIZE])
 {
     return mskpi_quote(r->word, r->length, room);
 }
@@ -46,7 +46,7 @@ static mskp_status check_line(const reader *r)
 {
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     const size_t n = (size_t)(r->line_end - r->rest);
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (r->line == 1 && n >= 3 && !memcmp(r->rest, byte_order_mark, 3))
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line 1: a byte order mark (EF BB BF) where \"mskp\" should be");
@@ -100,7 +100,7 @@ static int word_is(const reader *r, const char *wanted)
 
 static mskp_status expect(reader *r, const char *wanted)
 {
-    char room[NAME_ROOM], wanted_room[NAME_ROOM];
+    char room[NAME_SIZE], wanted_room[NAME_SIZE];
     next_word(r);
     if (word_is(r, wanted)) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where \"%s\" should be",
@@ -109,7 +109,7 @@ static mskp_status expect(reader *r, const char *wanted)
 
 static mskp_status expect_end_of_line(reader *r)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!r->rest) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where the line should end",
                       r->line, mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
@@ -130,7 +130,7 @@ static int digits(const char **at, const char *end, size_t *number)
 /* A word that is a number, and then `mark`. */
 static mskp_status read_number(reader *r, const char *mark, size_t *number)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     next_word(r);
     const char *at = r->word, *end = r->word + r->length;
     if (!digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
@@ -146,7 +146,7 @@ static mskp_status read_number(reader *r, const char *mark, size_t *number)
 
 static mskp_status no_indices(const reader *r)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be", r->line,
                       quote(r, room));
@@ -156,7 +156,7 @@ static mskp_status no_indices(const reader *r)
 static mskp_status read_index(const reader *r, const char **at, size_t n, size_t *index)
 {
     const char *first = *at;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!digits(at, r->word + r->length, index)) return no_indices(r);
     if (*index < n) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
@@ -233,7 +233,7 @@ static mskp_status read_family(reader *r, size_t f)
 /* What value v says of channel i is not what the families say. */
 static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const char *name = mskpi_short(mskpi_value_name(r->graph, v), room);
     size_t n, at = 0;
     if (unit == MSKP_PINNED)
@@ -258,7 +258,7 @@ static mskp_status read_value(reader *r, uint32_t v)
         (status = expect(r, mskpi_value_name(r->graph, v))) || (status = read_kept(r, n)))
         return status;
     for (size_t i = 0; i < n; i++)
-        if (r->kept[i] != (mskpi_stays(r->keep, unit[i]) != 0)) return disagree(r, v, i, unit[i]);
+        if (r->kept[i] != (mskpi_is_kept(r->keep, unit[i]) != 0)) return disagree(r, v, i, unit[i]);
     return MSKP_OK;
 }
 
@@ -309,7 +309,7 @@ static mskp_status other_lines(const reader *r, int families)
     const size_t here = families ? g->u->nfamilies : g->nvalues;
     reader scan = *r;
     size_t there = 0, n;
-    char room[NAME_ROOM], here_room[NAME_ROOM];
+    char room[NAME_SIZE], here_room[NAME_SIZE];
     const char *name;
     scan.err = NULL;
     for (size_t length, theirs; next_of(&scan, families, &name, &length, &theirs); there++) {
@@ -340,7 +340,7 @@ static mskp_status other_lines(const reader *r, int families)
 static mskp_status other_network(const reader *r, const char *fingerprint)
 {
     mskp_status status;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
     return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                       "line 2: another network, %s and not %s: its values and families are the "
@@ -367,7 +367,7 @@ static mskp_status read_head(reader *r)
 static mskp_status read_network(reader *r)
 {
     mskp_status status;
-    char room[NAME_ROOM], fingerprint[17];
+    char room[NAME_SIZE], fingerprint[17];
     if ((status = next_line(r)) || (status = expect(r, "network"))) return status;
     next_word(r);
     size_t good = 0;
@@ -405,15 +405,15 @@ mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *t
     if (!status) status = MSKPI_GIVEN(err, text);
     if (status) return status;
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
-    r.keep = mskpi_alloc(&graph->host, keep.n, 1);
-    r.kept = mskpi_alloc(&graph->host, longest_list(graph->u), 1);
+    r.keep = mskpi_alloc(&graph->services, keep.n, 1);
+    r.kept = mskpi_alloc(&graph->services, longest_list(graph->u), 1);
     if (!r.keep || !r.kept)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reading a mask",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
     else
         status = read_mask(&r);
     if (!status) memcpy(keep.unit, r.keep, keep.n);
-    mskpi_free(&graph->host, r.keep);
-    mskpi_free(&graph->host, r.kept);
+    mskpi_free(&graph->services, r.keep);
+    mskpi_free(&graph->services, r.kept);
     return status;
 }

@@ -63,7 +63,7 @@ typedef struct mask {
 static size_t kept_of(const uint8_t *keep, const uint32_t *unit, size_t n)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) kept += mskpi_stays(keep, unit[i]) != 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_is_kept(keep, unit[i]) != 0;
     return kept;
 }
 
@@ -78,8 +78,8 @@ static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, 
     mskpi_put(w, ": ");
     for (size_t i = 0; i < n; i++) {
         const size_t first = i;
-        if (!mskpi_stays(keep, unit[i])) continue;
-        while (i + 1 < n && mskpi_stays(keep, unit[i + 1])) i++;
+        if (!mskpi_is_kept(keep, unit[i])) continue;
+        while (i + 1 < n && mskpi_is_kept(keep, unit[i + 1])) i++;
         mskpi_put(w, comma);
         mskpi_put_count(w, first);
         if (i > first) {

@@ -34,7 +34,7 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
 {
     const mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     if (status) return status;
-    size_t *length = mskpi_alloc(&graph->host, graph->u->nlists, sizeof *length);
+    size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);
     if (!length)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while measuring",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
@@ -50,6 +50,6 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
             *(term->is_params ? &mine->params : &mine->macs) += x;
         }
     }
-    mskpi_free(&graph->host, length);
+    mskpi_free(&graph->services, length);
     return MSKP_OK;
 }

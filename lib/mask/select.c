@@ -76,7 +76,7 @@ static uint64_t key_of(double score)
 /* 1: no memory. */
 static int make_order(walk *w)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *host = &w->graph->services;
     const size_t n = w->graph->u->n;
     sort_item *items = mskpi_alloc(host, n, sizeof *items);
     sort_item *room = mskpi_alloc(host, n, sizeof *room);
@@ -290,7 +290,7 @@ static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
 
 static int start(walk *w)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *host = &w->graph->services;
     const unit_table *u = w->graph->u;
     if (make_order(w)) return 1;
     w->keep = mskpi_alloc(host, u->n, sizeof *w->keep);
@@ -312,7 +312,7 @@ static int start(walk *w)
 
 static void stop(const walk *w)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *host = &w->graph->services;
     mskpi_free(host, w->order);
     mskpi_free(host, w->keep);
     mskpi_free(host, w->next);
@@ -391,7 +391,7 @@ mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, con
 {
     mskp_status status = check_call(graph, scores, rule, err);
     if (status) return status;
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     removal_order o = {.unit = mskpi_alloc(host, scores.n, sizeof *o.unit),
                        .end = mskpi_alloc(host, scores.n + 1, sizeof *o.end)};
     walk w = new_walk(graph, scores, rule);

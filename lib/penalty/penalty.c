@@ -236,16 +236,16 @@ static mskp_status check_said(const job *j, mskp_error *err)
     mskp_status status = MSKP_OK;
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
-        status = mskpi_check_said(j->graph, id, "values", j->values, &view, err);
+        status = mskpi_check_tensor(j->graph, id, "values", j->values, &view, err);
         if (!status && j->kind == GRADIENT)
-            status = mskpi_check_said(j->graph, id, "gradients", j->gradients, &view, err);
+            status = mskpi_check_tensor(j->graph, id, "gradients", j->gradients, &view, err);
     }
     return status;
 }
 
 static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
 {
-    char room[32], name[NAME_ROOM];
+    char room[32], name[NAME_SIZE];
     mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
     if (status) return status;
     if (given) j->how = *given;
@@ -308,7 +308,7 @@ static mskp_status run(job *j, mskp_mask keep, const mskp_penalty *penalty, mskp
     const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
     if (j->kind != VALUE)
-        mskpi_parallel(&j->graph->host, j->graph->nparams, sweep_param, j);
+        mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
     else
         for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
     return MSKP_OK;

@@ -114,11 +114,11 @@ static int count_votes(const scoring *job, uint32_t *vote)
         const size_t n = g->u->member_first[u + 1] - g->u->member_first[u];
         if (n > most) most = n;
     }
-    size_t *marks = mskpi_alloc(&g->host, most, sizeof *marks);     /* by slice */
-    size_t *reach = mskpi_alloc(&g->host, most + 1, sizeof *reach); /* by number of votes */
+    size_t *marks = mskpi_alloc(&g->services, most, sizeof *marks);     /* by slice */
+    size_t *reach = mskpi_alloc(&g->services, most + 1, sizeof *reach); /* by number of votes */
     if (!marks || !reach) {
-        mskpi_free(&g->host, marks);
-        mskpi_free(&g->host, reach);
+        mskpi_free(&g->services, marks);
+        mskpi_free(&g->services, reach);
         return 1;
     }
     for (uint32_t f = 0; f < g->u->nfamilies; f++) {
@@ -150,8 +150,8 @@ static int count_votes(const scoring *job, uint32_t *vote)
         }
         if (!vote[f]) vote[f] = 1;
     }
-    mskpi_free(&g->host, marks);
-    mskpi_free(&g->host, reach);
+    mskpi_free(&g->services, marks);
+    mskpi_free(&g->services, reach);
     return 0;
 }
 
@@ -183,7 +183,7 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
 static mskp_status blame(const scoring *job, uint32_t unit, mskp_error *err)
 {
     size_t n;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
     for (size_t i = 0; i < n; i++)
         if ((m[i].roles & job->how.roles) && !isfinite(slice_sum(job, &m[i])))
@@ -207,8 +207,8 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
     status = mskpi_slice_sums(graph, job.how.roles, job.how.magnitude == MSKP_MAGNITUDE_L2, values,
                               &job.slices, err);
     if (status) return status;
-    uint32_t *vote = mskpi_alloc(&graph->host, graph->u->nfamilies, sizeof *vote);
-    job.scores = mskpi_alloc(&graph->host, scores.n, sizeof *job.scores);
+    uint32_t *vote = mskpi_alloc(&graph->services, graph->u->nfamilies, sizeof *vote);
+    job.scores = mskpi_alloc(&graph->services, scores.n, sizeof *job.scores);
     job.vote = vote;
     if (!vote || !job.scores)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
@@ -217,21 +217,21 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
     if (!status) {
-        mskpi_parallel(&graph->host, (scores.n + CHUNK - 1) / CHUNK, score_chunk, &job);
+        mskpi_parallel(&graph->services, (scores.n + CHUNK - 1) / CHUNK, score_chunk, &job);
         for (uint32_t u = 0; !status && u < scores.n; u++)
             if (isnan(job.scores[u])) status = blame(&job, u, err);
     }
     if (!status && scores.n) memcpy(scores.unit, job.scores, scores.n * sizeof *scores.unit);
-    mskpi_slice_sums_free(&graph->host, &job.slices);
-    mskpi_free(&graph->host, vote);
-    mskpi_free(&graph->host, job.scores);
+    mskpi_slice_sums_free(&graph->services, &job.slices);
+    mskpi_free(&graph->services, vote);
+    mskpi_free(&graph->services, job.scores);
     return status;
 }
 
 mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_channel_scores *given,
                                 mskp_reduce reduce, mskp_scores scores, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
@@ -260,9 +260,9 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
     /* Infinities are counted apart from sums, so that their order does not matter. */
     enum { UPWARD = 1, DOWNWARD = 2 };
     const int sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN;
-    size_t *seen = mskpi_alloc(&graph->host, scores.n, sizeof *seen);
-    uint8_t *endless = mskpi_alloc(&graph->host, scores.n, sizeof *endless);
-    double *reduced = mskpi_alloc(&graph->host, scores.n, sizeof *reduced);
+    size_t *seen = mskpi_alloc(&graph->services, scores.n, sizeof *seen);
+    uint8_t *endless = mskpi_alloc(&graph->services, scores.n, sizeof *endless);
+    double *reduced = mskpi_alloc(&graph->services, scores.n, sizeof *reduced);
     if (!seen || !endless || !reduced)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
@@ -298,8 +298,8 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
         if (sums && endless[u]) reduced[u] = endless[u] == UPWARD ? INFINITY : -INFINITY;
     }
     if (!status && scores.n) memcpy(scores.unit, reduced, scores.n * sizeof *scores.unit);
-    mskpi_free(&graph->host, seen);
-    mskpi_free(&graph->host, endless);
-    mskpi_free(&graph->host, reduced);
+    mskpi_free(&graph->services, seen);
+    mskpi_free(&graph->services, endless);
+    mskpi_free(&graph->services, reduced);
     return status;
 }

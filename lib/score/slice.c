@@ -280,7 +280,7 @@ static mskp_status view_params(const mskp_graph *g, const size_t *first, mskp_te
 mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, int squared,
                              mskp_tensors values, slice_sums *out, mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     mskp_status status = MSKP_ERROR_NO_MEMORY;
     tensor_view *views = mskpi_alloc(host, graph->nparams + 1, sizeof *views);
     uint8_t *crossing = mskpi_alloc(host, graph->nparams + 1, sizeof *crossing);

@@ -23,14 +23,14 @@ mskp_status mskp_constants_plan(const mskp_constants *constants, mskp_plan **pla
     mskp_status status = MSKPI_GIVEN(err, constants, plan);
     if (status) return status;
     const mskp_graph *graph = mskpi_constants_graph(constants);
-    mskp_mask kept = {graph->u->n, mskpi_alloc(&graph->host, graph->u->n, 1)};
+    mskp_mask kept = {graph->u->n, mskpi_alloc(&graph->services, graph->u->n, 1)};
     if (!kept.unit)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while planning",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
     for (size_t u = 0; u < kept.n; u++) kept.unit[u] = mskpi_constants_keep(constants, u) != 0;
     status = mskp_plan_create(graph, kept, plan, small, err);
     if (!status) (*plan)->awaits_constants = true;
-    mskpi_free(&graph->host, kept.unit);
+    mskpi_free(&graph->services, kept.unit);
     return status;
 }
 

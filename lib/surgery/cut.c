@@ -180,7 +180,7 @@ typedef struct cutter {
     int serial;      /* some target lies on another tensor's source */
 } cutter;
 
-static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_ROOM])
+static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_SIZE])
 {
     return mskpi_short(plan->text + plan->params[j->param].name, room);
 }
@@ -192,7 +192,7 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
     const mskp_plan *plan = c->plan;
     const graph_param *info = &plan->params[p];
     const char *name = plan->text + info->name;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     size_t shape[MSKP_MAX_DIMS], length[MSKP_MAX_DIMS];
     tensor_view in_place;
     int whole = 1;
@@ -230,7 +230,8 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
     if (status) return status;
     if (c->restore || !mskpi_ranges_meet(&j->from, &j->to)) return MSKP_OK;
     /* On its own source: downwards, with the strides that keep the order of addresses. */
-    int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low, hit = 0;
+    int same = (uintptr_t)j->to.low <= (uintptr_t)j->from.low;
+    bool hit = false;
     for (uint32_t d = 0; d < info->ndim; d++)
         same &= length[d] < 2 || j->to.stride[d] == in_place.stride[d];
     if (!same && (status = mskpi_elements_meet(&plan->host, &j->from, &j->to, &hit, err)))
@@ -257,7 +258,7 @@ static void shrink_absent(const mskp_plan *plan, mskp_tensors set)
     }
 }
 
-static int source_before(const void *context, uint32_t a, uint32_t b)
+static bool source_before(const void *context, uint32_t a, uint32_t b)
 {
     const job *jobs = context;
     const uintptr_t x = (uintptr_t)jobs[a].from.low, y = (uintptr_t)jobs[b].from.low;
@@ -282,8 +283,8 @@ static int written(const cutter *c, uint32_t k)
 static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
 {
     cutter *c = context;
-    char room_a[NAME_ROOM], room_b[NAME_ROOM];
-    int hit;
+    char room_a[NAME_SIZE], room_b[NAME_SIZE];
+    bool hit;
     if (!written(c, a)) { /* a: written to; b: anything */
         const uint32_t swap = a;
         a = b;
@@ -402,8 +403,8 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
     tensor_view source, target;
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS], span = 1;
-    int hit = 0;
-    mskp_status status = mskpi_check_host(given, err);
+    bool hit = false;
+    mskp_status status = mskpi_check_services(given, err);
     if (!status) status = MSKPI_GIVEN(err, from, to);
     if (!status && n) status = MSKPI_GIVEN(err, index);
     if (status) return status;
@@ -421,12 +422,12 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "gather: to has dtype %s, from has %s",
                           mskpi_dtype_name(to->dtype), mskpi_dtype_name(from->dtype));
     for (uint32_t d = 0; d < from->ndim; d++) {
-        if (!from->shape[d] || mskpi_times(span, from->shape[d], &span) || span > PTRDIFF_MAX / 16)
+        if (!from->shape[d] || !mskpi_product_fits(span, from->shape[d], &span) || span > PTRDIFF_MAX / 16)
             return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "gather: axis %u of from has length %zu",
                               d, from->shape[d]);
         shape[d] = d == axis ? n : from->shape[d];
     }
-    if (!n || mskpi_times(span / from->shape[axis], n, &span) || span > PTRDIFF_MAX / 16)
+    if (!n || !mskpi_product_fits(span / from->shape[axis], n, &span) || span > PTRDIFF_MAX / 16)
         return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "gather: %zu indices", n);
     for (size_t i = 0; i < n; i++)
         if (index[i] >= from->shape[axis])
@@ -436,7 +437,7 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
     status = mskpi_view(from, "gather: from", from->ndim, from->shape, &source, err);
     if (!status) status = mskpi_view(to, "gather: to", to->ndim, shape, &target, err);
     if (status) return status;
-    mskpi_host_init(&host, given);
+    mskpi_services_init(&host, given);
     status = mskpi_elements_meet(&host, &source, &target, &hit, err);
     if (status) return status;
     if (hit) return mskpi_fail(err, MSKP_ERROR_OVERLAP, "gather: from and to overlap");

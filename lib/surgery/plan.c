@@ -24,7 +24,7 @@
  * which are tied: so that a list without channels is a value's. */
 static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     for (size_t l = 0; l < g->u->nlists; l++) {
         const unit_list *list = &g->u->lists[l];
         if (length[l]) continue;
@@ -66,7 +66,7 @@ mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan 
     size_t *length;
     if (status) return status;
     if (!out) return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "plan is NULL");
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     plan = mskpi_alloc(host, 1, sizeof *plan);
     length = mskpi_alloc(host, graph->u->nlists, sizeof *length);
     if (!plan || !length) goto no_memory;
@@ -176,7 +176,7 @@ mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_
                                 uint32_t *map, mskp_error *err)
 {
     const uint32_t *kept;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
@@ -196,7 +196,7 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
                                 mskp_error *err)
 {
     size_t count;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!value.id || value.id > plan->nvalues)

@@ -105,12 +105,12 @@ static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *be
 /* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
 static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
 {
-    uint32_t *number = mskpi_alloc(&g->host, g->nchannels, sizeof *number);
-    to->channels = mskpi_alloc(&g->host, g->nchannels, sizeof *to->channels);
-    to->listed = mskpi_alloc(&g->host, g->nlisted, sizeof *to->listed);
+    uint32_t *number = mskpi_alloc(&g->services, g->nchannels, sizeof *number);
+    to->channels = mskpi_alloc(&g->services, g->nchannels, sizeof *to->channels);
+    to->listed = mskpi_alloc(&g->services, g->nlisted, sizeof *to->listed);
     /* before[i]: listed entries that stay below i */
-    size_t *before = mskpi_alloc(&g->host, g->nlisted + 1, sizeof *before);
-    to->zeros = mskpi_alloc(&g->host, zeros_in_all(g), sizeof *to->zeros);
+    size_t *before = mskpi_alloc(&g->services, g->nlisted + 1, sizeof *before);
+    to->zeros = mskpi_alloc(&g->services, zeros_in_all(g), sizeof *to->zeros);
     const int failed = !number || !to->channels || !to->listed || !before || !to->zeros;
     if (!failed) {
         for (uint32_t c = 0; c < g->nchannels; c++)
@@ -144,17 +144,17 @@ static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *t
             to->axes[a].length = view->n;
         }
     }
-    mskpi_free(&g->host, number);
-    mskpi_free(&g->host, before);
+    mskpi_free(&g->services, number);
+    mskpi_free(&g->services, before);
     return failed;
 }
 
 mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err)
 {
-    const mskp_services *host = &g->host;
+    const mskp_services *host = &g->services;
     mskp_graph *to = mskpi_alloc(host, 1, sizeof *to);
     if (!to) goto no_memory;
-    to->host = *host;
+    to->services = *host;
     to->nparams = g->nparams;
     to->naxes = g->naxes;
     to->nvalues = g->nvalues;
@@ -175,8 +175,8 @@ mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *
     to->text = mskpi_copy_of(host, g->text, g->text_used, 1);
     if (!to->steps || !to->step_inputs || !to->places || !to->readers) goto no_memory;
     if (!to->params || !to->axes || !to->values || !to->events || !to->macs || !to->text ||
-        mskpi_names_copy(host, &to->param_names, &g->param_names) ||
-        mskpi_names_copy(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))
+        !mskpi_copy_names(host, &to->param_names, &g->param_names) ||
+        !mskpi_copy_names(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))
         goto no_memory;
     if (!mskpi_units_make(to, err)) {
         to->finished = 1;

@@ -112,12 +112,12 @@ static void put_list(text_writer *w, const report *r, const uint32_t *unit, size
 {
     size_t kept = 0;
     const char *comma = "";
-    for (size_t i = 0; i < n; i++) kept += mskpi_stays(r->keep, unit[i]) != 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_is_kept(r->keep, unit[i]) != 0;
     put_pair(w, "width", (double)n, (double)kept);
     put_key(w, "kept");
     mskpi_put(w, "[");
     for (size_t i = 0; i < n; i++) {
-        if (!mskpi_stays(r->keep, unit[i])) continue;
+        if (!mskpi_is_kept(r->keep, unit[i])) continue;
         mskpi_put(w, comma);
         mskpi_put_count(w, i);
         comma = ", ";
@@ -246,7 +246,7 @@ static void put_report(text_writer *w, const void *what)
     const report *r = what;
     const unit_table *u = r->graph->u;
     size_t kept = 0;
-    for (uint32_t i = 0; i < u->n; i++) kept += mskpi_stays(r->keep, i) != 0;
+    for (uint32_t i = 0; i < u->n; i++) kept += mskpi_is_kept(r->keep, i) != 0;
     mskpi_put(w, "{\"format\": \"mskp report\", \"version\": 1, \"network\": \"");
     mskpi_put(w, r->fingerprint);
     mskpi_put(w, "\"");
@@ -312,11 +312,11 @@ static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
                           "report: the constants are those of another graph");
     for (size_t u = 0; options->constants && u < units; u++)
-        if (mskpi_constants_keep(options->constants, u) != mskpi_stays(keep, (uint32_t)u))
+        if (mskpi_constants_keep(options->constants, u) != mskpi_is_kept(keep, (uint32_t)u))
             return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                               "report: unit %zu %s, but the constants are those of a mask where it "
                               "does not",
-                              u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves");
+                              u, mskpi_is_kept(keep, (uint32_t)u) ? "stays" : "leaves");
     for (size_t u = 0; options->scores.unit && u < units; u++)
         if (!(options->scores.unit[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
@@ -332,7 +332,7 @@ mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
     if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
     if (options && (status = check_options(graph, keep.unit, options, err))) return status;
-    const mskp_services *host = &graph->host;
+    const mskp_services *host = &graph->services;
     const unit_table *u = graph->u;
     report r = {.graph = graph, .keep = keep.unit};
     if (options) r.scores = options->scores.unit, r.constants = options->constants;

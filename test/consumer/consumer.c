@@ -1,6 +1,7 @@
 /* A C11 program outside the tree: two convolutions and a batch norm, from description to surgery.
  * Exit status 0: all as it should be. */
 #include <mskp.h>
+#include <mskp/tools.h> /* mskp_version */
 #include <stdio.h>
 
 static int fail(const char *what, const mskp_error *err)
