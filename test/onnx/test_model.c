@@ -1,5 +1,5 @@
-/* ONNX files in memory: there and back, elements, data in other files; and garbage, which must end
- * in a sentence and nothing worse. */
+/* Tests of ONNX files in memory: reading and writing, elements, data in other files, and garbage,
+ * which must be refused with a sentence. */
 #define _POSIX_C_SOURCE 200809L
 #include "model.h"
 #include "wire.h"
@@ -402,8 +402,8 @@ typedef struct type_case {
 #define ELEMENTS(typed, raw) typed, raw, sizeof(typed) - 1, sizeof(raw) - 1
 
 static const type_case types[] = {
-    {FLOAT, TENSOR_FLOATS, MSKP_DTYPE_F32, ELEMENTS("\0\0\x80\x3f\0\0\0\xc0", "\0\0\x80\x3f\0\0\0\xc0"),
-     1, -2},
+    {FLOAT, TENSOR_FLOATS, MSKP_DTYPE_F32,
+     ELEMENTS("\0\0\x80\x3f\0\0\0\xc0", "\0\0\x80\x3f\0\0\0\xc0"), 1, -2},
     {UINT8, TENSOR_WORDS, MSKP_DTYPE_BYTES_1, ELEMENTS("\7\xff\1", "\7\xff"), 7, 255},
     {INT8, TENSOR_WORDS, MSKP_DTYPE_BYTES_1,
      ELEMENTS("\7\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", "\7\xff"), 7, -1},
@@ -425,7 +425,8 @@ static const type_case types[] = {
      ELEMENTS("\7\xff\xff\xff\xff\17", "\7\0\0\0\xff\xff\xff\xff"), 7, 4294967295.0},
     {UINT64, TENSOR_UNSIGNED, MSKP_DTYPE_BYTES_8,
      ELEMENTS("\7\x80\x80\x80\x80\x10", "\7\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0"), 7, 4294967296.0},
-    {BFLOAT16, TENSOR_WORDS, MSKP_DTYPE_BF16, ELEMENTS("\x80\x7f\x80\x80\3", "\x80\x3f\0\xc0"), 1, -2},
+    {BFLOAT16, TENSOR_WORDS, MSKP_DTYPE_BF16, ELEMENTS("\x80\x7f\x80\x80\3", "\x80\x3f\0\xc0"), 1,
+     -2},
 };
 
 static bool is_float(int type)
