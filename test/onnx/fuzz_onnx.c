@@ -1,7 +1,7 @@
 /*
- * Bytes as a file of mskp-onnx: read, described, cut by a mask made of the last bytes, written to
- * nowhere. What is refused has a sentence. The same bytes are a network of their own for what is
- * cut: it is described again, and costs what the mask leaves.
+ * Reads any bytes as a file of mskp-onnx: describes the network, cuts it by a mask that is made of
+ * the last bytes, and writes it to /dev/null. Whatever is refused must have a sentence. After the
+ * cut, the model is described again, and its cost must be what the mask leaves.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -25,9 +25,9 @@ static const arg OPTIONS[] = {
     {"reduce", "sum|mean|max|min|joint", ARG_CHOICE, AT(reduce), 0, 0,
      "how the scores of one unit in several layers become one score [mean]"},
     {"constants", "auto|drop|fold|merge", ARG_CHOICE, AT(constants), 0, 0,
-     "what becomes of the constants that removed channels still output (mskp/constants.h). "
-     "Without\n"
-     "this option they are dropped."},
+     "what becomes of the constants that removed channels still output (mskp/constants.h): they\n"
+     "are added to biases and means (fold), carried by a unit that stays (merge), lost (drop), or\n"
+     "whatever loses least (auto). Without this option they are lost."},
     {"round-to", "N", ARG_COUNT, AT(round_to), 1, 65536,
      "layers keep a multiple of N channels [1]"},
     {"min-channels", "N", ARG_COUNT, AT(min_channels), 1, 65536,
