@@ -1,7 +1,7 @@
 /*
  * The walk of constants: what each channel of each value outputs. In the order of the description,
  * each channel becomes a constant (one number at every position and for every input) or live, which
- * is represented by NAN. Each kind of step has a rule that computes a channel from the input's:
+ * is represented by NAN. Each kind of step has a rule that computes a channel from its inputs:
  *
  *   convolution, linear     constant if all inputs with a nonzero weight are, and these are zero or
  *                           all positions see the same taps (taps.c)

@@ -99,7 +99,7 @@ static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *
     }
 }
 
-/* Corrects what a step that was copied says of channels. */
+/* Renumbers the channels and groups in the copy of a step. */
 static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
                       mskp_graph *to)
 {
@@ -117,7 +117,7 @@ static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *be
     if (s->whole) copy->groups = groups_left(g, keep, in, s->groups);
 }
 
-/* Renumbers the channels: the forest and the lists. number and before are filled in. */
+/* Copies the forest and the lists of the channels that stay. number[], before[] <- the numberings. */
 static void copy_channels(const mskp_graph *g, const uint8_t *keep, uint32_t *number,
                           size_t *before, mskp_graph *to)
 {
