@@ -26,7 +26,7 @@ static int failed(host *h, const mskp_error *err)
     return host_fail(h, "%s", err->text);
 }
 
-/* A batch is what the .cfg makes room for, or several of those: darknet's subdivisions. */
+/* A batch is as large as the .cfg says, or a multiple of that, with darknet's subdivisions. */
 static int set_batch(host *h, network *net)
 {
     const size_t batch = h->options.batch, room = (size_t)net->batch;
@@ -111,7 +111,7 @@ static int select_units(host *h, double keep_macs, mskp_selection *selection)
     return mskp_darknet_select(d, &mean, &rule, selection, &err) ? failed(h, &err) : 0;
 }
 
-/* The weights go to --out; the .cfg beside it, or where nobody sees it. */
+/* The weights go to --out, and the .cfg beside it; without --out, into a temporary file. */
 static int name_cfg(host *h)
 {
     program *p = h->self;
