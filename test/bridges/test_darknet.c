@@ -85,7 +85,7 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* darknet tells a lot while it reads a .cfg. */
+/* darknet prints a lot while it reads a .cfg. */
 static void quiet(bool on)
 {
     static int saved = -1;
@@ -1009,7 +1009,7 @@ START_TEST(the_stock_program_says_the_same)
         snprintf(line, sizeof line, "%d.ppm", i);
         write_image(line, (uint64_t)i + 1, pixels + i * 3072);
     }
-    for (int i = 0; i <= BATCH; i++) { /* it leaves the last batch out */
+    for (int i = 0; i <= BATCH; i++) { /* the program omits the last batch */
         snprintf(line, sizeof line, "%s/%d.ppm\n", folder, i % IMAGES);
         strcat(text, line);
     }
@@ -1369,7 +1369,7 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
     check_failure(&s, write_text("other.cfg", text), pruned, MSKP_ERROR_OTHER_NETWORK,
                   "128 inputs");
     free(text);
-    /* Weights that darknet has fewer of than the graph: its own count tells. */
+    /* Fewer weights in darknet than in the graph, by darknet's own count. */
     mskp_darknet_free(&s.d);
     s.net->layers[0].nweights--;
     mskp_darknet_describe(&s.d, s.net, NULL);

@@ -778,7 +778,7 @@ struct ZooImpl : torch::nn::Module {
 };
 TORCH_MODULE(Zoo);
 
-/* Groups, of which positions leave; depthwise, with one and two filters; transposed, both. */
+/* Grouped, depthwise (one and two filters per channel) and transposed convolutions. */
 struct GroupsImpl : torch::nn::Module {
     GroupsImpl()
     {
