@@ -1,8 +1,8 @@
 /*
- * The caller's allocator made to fail: each allocation in turn, once and for good, of every call.
+ * Each allocation of every call fails in turn: once, and together with all later ones.
  *
- * A call that runs out of memory says so, has changed nothing, has released what it took, and does
- * the same as ever when it is called again.
+ * A call that runs out of memory returns MSKP_ERROR_NO_MEMORY, changes nothing, releases its blocks, and does
+ * the same as without a failure when it is called again.
  */
 #include "guarded_memory/guarded_memory.h"
 
@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Is malloc used behind the caller's back? Counted where this program's own malloc can be. ----
- */
+/* ---- Calls of malloc that bypass the caller's allocator, counted where malloc can be replaced ---- */
 
 #if defined __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
@@ -195,7 +194,7 @@ static void describe(const describer *d)
     MADE(mskp_opaque(g, NULL, &(mskp_opaque_desc){"sink", 1, &unknown, 1, 0, NULL}));
 }
 
-/* So many names that every table has to grow. */
+/* So many names that every table must grow. */
 static void describe_many(const describer *d)
 {
     describe(d);
@@ -296,7 +295,7 @@ START_TEST(describing)
 }
 END_TEST
 
-/* A call that is wrong, too: what comes first sticks, and something does. */
+/* A call with a wrong argument that also runs out of memory: one of the errors is kept. */
 START_TEST(no_channels_and_no_memory)
 {
     heap h = {0};
@@ -1223,7 +1222,7 @@ START_TEST(calls_on_a_finished_graph)
 }
 END_TEST
 
-/* Without a caller: all that malloc gave comes back. */
+/* Without services of the caller: all blocks of malloc are freed. */
 START_TEST(malloc_and_free)
 {
     const mskp_services none = {0};
@@ -1246,7 +1245,7 @@ END_TEST
 
 START_TEST(halves_of_an_allocator_are_refused)
 {
-    /* Both or neither: no graph can come of one. */
+    /* A graph needs both functions or neither. */
     heap h = {0};
     mskp_services services = heap_services(&h);
     services.release = NULL;
