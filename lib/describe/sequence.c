@@ -373,7 +373,7 @@ static mskp_status recurrent_layer(mskp_graph *graph, const char *name, mskp_val
     char part[24];
     size_t units;
     list_view view;
-    mskp_value h, gates;
+    mskp_value h = NO_VALUE, gates = NO_VALUE;
     graph_step *step;
     snprintf(part, sizeof part, "h%zu", k);
     if (check_layer(graph, label, p, ngates, v.view.n, &units) ||

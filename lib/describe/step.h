@@ -23,11 +23,11 @@ typedef enum step_kind {
     STEP_STACK,       /* the inputs one after the other along a spatial axis */
     STEP_PART,        /* channel i is the input's channel first + i */
     STEP_PLACES,      /* channel i is the input's channel places[first + i]; NO_PLACE: it is zero */
-    STEP_BLOCKS,    /* channel i is made of `groups` channels, from places[first + i * groups] on */
-    STEP_CONCAT,    /* the channels of the inputs, one input after the other */
-    STEP_ATTEND,    /* channel i is a mean over the value's channel places[first + i]; inputs:
+    STEP_BLOCKS,      /* channel i is made of `groups` ones, from places[first + i * groups] on */
+    STEP_CONCAT,      /* the channels of the inputs, one input after the other */
+    STEP_ATTEND,      /* channel i is a mean over the value's channel places[first + i]; inputs:
                        * value, query, key; option 1: units are positions in all heads */
-    STEP_RECURRENT, /* params: input weight, hidden weight, biases */
+    STEP_RECURRENT,   /* params: input weight, hidden weight, biases */
 } step_kind;
 
 #define NO_PLACE         UINT32_MAX

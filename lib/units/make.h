@@ -2,6 +2,8 @@
 #ifndef MSKP_UNITS_MAKE_H
 #define MSKP_UNITS_MAKE_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "units/units.h"
 
@@ -23,6 +25,13 @@ static inline mskp_status mskpi_no_units(const mskp_graph *graph, mskp_error *er
 {
     return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while finishing a graph of %zu channels",
                       mskp_status_text(MSKP_ERROR_NO_MEMORY), graph->nchannels);
+}
+
+/* Whether a comes before b among the members of a unit: by parameter, axis and index. */
+static inline bool mskpi_is_before(const mskp_member *a, const mskp_member *b)
+{
+    if (a->param.id != b->param.id) return a->param.id < b->param.id;
+    return a->axis != b->axis ? a->axis < b->axis : a->index < b->index;
 }
 
 /* first[i] <- the sum of first[0 .. i], for i <= n. A counting sort counts the elements of part i

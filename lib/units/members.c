@@ -90,12 +90,8 @@ mskp_status mskpi_make_members(const mskp_graph *graph, unit_table *u, mskp_erro
     visit_runs(graph, u, fill_run);
     MSKPI_ASSERT(u->member_first[0] == 0 && u->member_first[u->n] == total);
     for (size_t i = 0; i < u->n; i++)
-        for (size_t k = u->member_first[i] + 1; k < u->member_first[i + 1]; k++) {
-            const mskp_member *a = &u->members[k - 1], *b = &u->members[k];
-            MSKPI_ASSERT(a->param.id != b->param.id ? a->param.id < b->param.id
-                         : a->axis != b->axis       ? a->axis < b->axis
-                                                    : a->index < b->index);
-        }
+        for (size_t k = u->member_first[i] + 1; k < u->member_first[i + 1]; k++)
+            MSKPI_ASSERT(mskpi_is_before(&u->members[k - 1], &u->members[k]));
     return MSKP_OK;
 }
 

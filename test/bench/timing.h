@@ -8,7 +8,7 @@
 double timing_now(void);
 
 /* Seconds that the process has had a processor, on all of its threads together: for one thread what
- * timing_now tells on a machine with nothing else to do, save for shared caches and memory. */
+ * timing_now measures on a machine with nothing else to do, save for shared caches and memory. */
 double timing_cpu(void);
 
 /* The median of n >= 1 numbers, which are sorted. */

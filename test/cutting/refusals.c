@@ -57,7 +57,7 @@ static void bench_close(bench *b)
     network_free(&b->net);
 }
 
-/* All packed; set 0 in place, set 1 elsewhere, set 2 whatever the test says. */
+/* All packed; set 0 in place, set 1 elsewhere, set 2 as the test chooses. */
 static void bench_reset(bench *b, bool last_in_place)
 {
     static const mskp_dtype types[SETS] = {MSKP_DTYPE_F32, MSKP_DTYPE_F64, MSKP_DTYPE_F32};
@@ -272,7 +272,7 @@ START_TEST(one_bad_target_stops_all)
     bench_reset(&b, false);
     to->stride[0] = -2;
     refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
-    /* What has no data in from need not be in to; what is said of it there must fit. */
+    /* A tensor without data in `from` needs none in `to`, but a shape that is given there must fit. */
     bench_reset(&b, false);
     from->data = NULL;
     *to = (mskp_tensor){.ndim = 99};
@@ -572,7 +572,7 @@ START_TEST(interleaved_in_place)
     for (size_t p = 1; p <= PARAMS; p++) b.from[0][p] = (mskp_tensor){0};
     must(cut_by_id(b.net.plan, PARAMS, 1, b.moves, NULL) == MSKP_OK, "no data at all");
     for (size_t p = 1; p <= PARAMS; p++) must(b.from[0][p].data == NULL, "%zu", p);
-    /* Tensors that are not here, but have said their shapes; a set twice is cut once. */
+    /* Tensors without data whose shapes are given; a set that is given twice is cut once. */
     mskp_tensor once[PARAMS + 1];
     for (int twice = 0; twice < 2; twice++) {
         const move_by_id same[2] = {{b.from[0], NULL}, {b.from[0], NULL}};

@@ -25,7 +25,7 @@ void network_plan(network *n);
 void network_random(rng *r, network *n, size_t params, size_t most_elements);
 void network_free(network *n);
 
-/* What stays of a parameter, compared with what the plan says of it. */
+/* Compares what stays of a parameter with the indices that the plan keeps. */
 void kept_of(const network *n, mskp_param param, kept_indices *kept);
 
 /* On success a call leaves err alone, so each starts from this. */

@@ -1,5 +1,5 @@
 /*
- * Networks made of bytes. The first byte says how:
+ * Networks made of bytes. The first byte chooses how:
  *
  *   operators   a random recipe, whose choices are the bytes', against the model and the laws
  *   constants   such a recipe, some units are removed, and their constants are moved: against the laws

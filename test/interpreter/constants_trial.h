@@ -60,7 +60,7 @@ size_t check_bounds(constants_trial *h, ratios *r);
 /* The recipe with the set's numbers. */
 void set_read(const set *s, arena *mem, const net *n, net *to);
 
-/* Slices of units that leave, with these roles, become zero. */
+/* Slices of removed units in these roles become zero. */
 void zero_slices(const mskp_graph *graph, const net *n, const uint8_t *keep, uint32_t roles);
 
 #endif

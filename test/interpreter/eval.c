@@ -453,7 +453,7 @@ static void shuffle(const net *n, const net_node *t, const double *x, double *y)
                     x[(c * 4 + i % 2 * 2 + j % 2) * pi + i / 2 * in->spatial[1] + j / 2];
 }
 
-/* A function of everything that goes in, so that no channel of it could leave unnoticed. */
+/* A function of all inputs, so that the removal of any channel would be noticed. */
 static void blend(const net *n, const net_node *t, double *const *values, double *y)
 {
     const size_t count = t->channels * net_positions(t);

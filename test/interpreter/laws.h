@@ -7,7 +7,7 @@
 /* A mask that leaves no list empty. Nonzero means stays; any nonzero. */
 uint8_t *random_mask(trial *t);
 
-/* Elements become zero whose unit on axis d leaves. */
+/* Elements whose unit on axis d is removed become zero. */
 void zero_leaving(const net_param *q, uint32_t d, const uint32_t *unit, const uint8_t *keep);
 
 /* All slices of removed units with some of these roles become zero. */
@@ -22,10 +22,10 @@ double output_difference(const net *a, double *const *x, const net *b, double *c
 double zero_and_cut(trial *t, const uint8_t *keep, double **inputs);
 /* Zeroes these roles alone, and cuts the recipe. */
 double cut_difference(trial *t, const uint8_t *keep, uint32_t roles, double **inputs);
-/* Only units that are exact (or only those that are not) still leave; how many. */
+/* Removes only the units that are exact (or only those that are not); returns how many. */
 size_t remove_only(const trial *t, const uint8_t *exact, int wanted, uint8_t *keep);
 
-/* Pruned by keep, and then some more (which keep then says), is pruned by both at once. Was the smaller recipe
+/* Pruning by keep, and then some units more (keep then has both), equals pruning by both at once. Was the smaller recipe
  * described again? Not all can be. */
 bool require_twice_is_once(trial *t, uint8_t *keep);
 

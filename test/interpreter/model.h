@@ -47,7 +47,7 @@ typedef struct model_work {
 /* What the model gets wrong on purpose, so that a test can show that it notices. */
 typedef enum model_fault_kind {
     MODEL_NO_FAULT,
-    MODEL_NO_TIES,  /* channels that must leave together are not tied */
+    MODEL_NO_TIES,  /* channels that must be removed together are not tied */
     MODEL_NO_PINS,  /* channels that must stay are not pinned */
     MODEL_ROTATED,  /* the value lists its channels from the second on, the first last */
     MODEL_MISBOUND, /* so does the axis that is bound */
@@ -70,7 +70,8 @@ typedef struct model {
     model_event *event;
     model_work *work;
     size_t blurs, room_blurs;
-    model_event *blur; /* a: a channel that may leave inexactly; by: because of */
+    model_event
+        *blur; /* a: a channel that may be removed inexactly; by: the operator that makes it so */
     /* after model_finish */
     size_t units, families;
     uint32_t *unit_of; /* by channel */
@@ -102,7 +103,7 @@ void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size
                      size_t owner, size_t by);
 /* The parameter counts for this value, if for none yet. */
 void model_own(model *m, size_t param, size_t value);
-/* These channels may leave, but not exactly, because of the operator of value `by`. */
+/* These channels may be removed, but not exactly, because of the operator of value `by`. */
 void model_inexact(model *m, size_t value, size_t by);
 void model_macs(model *m, size_t value, size_t param, uint64_t per_element);
 void model_finish(model *m);

@@ -131,7 +131,7 @@ static bool shape_of(const net *n, net_node *t)
         for (uint32_t d = 0; d < t->nspatial; d++) t->spatial[d] = t->window[d];
         t->channels = in->channels / net_positions(t);
         return in->nspatial == 0 && in->channels % net_positions(t) == 0;
-    case NET_RESHAPE: /* as NET_UNFLATTEN says its axes */
+    case NET_RESHAPE: /* names its axes as NET_UNFLATTEN does */
         t->nspatial = (uint32_t)t->factor;
         for (uint32_t d = 0; d < t->nspatial; d++) t->spatial[d] = t->window[d];
         return net_positions(t) == net_positions(in);
@@ -242,7 +242,7 @@ static size_t agreed(const describer *t, mskp_value v, size_t m)
     return t->graph ? v.id : m;
 }
 
-/* The same primitive, said to both. */
+/* The same primitive is described to the library and to the model. */
 static size_t describe_fresh(describer *t, const char *name, size_t channels, uint32_t nspatial,
                              const size_t *spatial)
 {
@@ -480,11 +480,11 @@ static mskp_value describe_graph(const describer *t, const net_node *d, const ch
     }
 }
 
-/* ---- The model's words for what the header says ---- */
+/* ---- The header's operators, described to the model ---- */
 
 static void tie_pick(model *m, size_t value, size_t n, const size_t *to, size_t by)
 {
-    /* Channel i leaves with channel to[i] of the same list. */
+    /* Channel i is tied to channel to[i] of the same list. */
     for (size_t i = 0; i < n; i++)
         if (to[i] != i) model_join(m, value, i, value, to[i], by);
 }

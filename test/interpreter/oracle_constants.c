@@ -1,4 +1,4 @@
-/* What oracle-constants says of channels that leave, against the library's reports and what it writes. */
+/* Compares the answers of oracle-constants with the library's reports and with what it writes. */
 #include "dump.h"
 #include "oracle.h"
 

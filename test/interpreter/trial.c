@@ -126,7 +126,7 @@ bool set_same(const set *a, const set *b)
 
 /* ---- Surgery ---- */
 
-/* What the plan says of one list, checked against the units that it consists of. */
+/* The indices that the plan keeps of one list, checked against the units of the list. */
 static net_kept kept_list(const uint32_t *index, size_t count, const uint32_t *units, size_t n,
                           const uint8_t *keep)
 {

@@ -74,7 +74,7 @@ void surgery_end(surgery *s);
 
 /* A deep comparison through the public functions. */
 void require_same_graph(const mskp_graph *a, const mskp_graph *b);
-/* The graph against the model, except what is said about who tied and pinned. */
+/* The graph against the model, except for the operators that tied and pinned. */
 void require_model(const mskp_graph *graph, const model *m);
 
 #endif

@@ -102,7 +102,7 @@ static size_t joined(const maker *m, net_op op, int kind, size_t a, size_t b)
     return net_add(m->n, &(net_node){.op = op, .inputs = 2, .in = {a, b}, .kind = kind});
 }
 
-/* conv, batch norm, tanh: half of its channels will leave, with constants. */
+/* conv, batch norm, tanh: half of the channels are removed, and all of these are constant. */
 static size_t source(const maker *m)
 {
     const net_node t = {
@@ -369,7 +369,8 @@ static size_t padded_flat(const maker *m)
     return net_add(m->n, &v);
 }
 
-/* Attention that compares the positions of one head; of these some leave, and no value does. */
+/* Attention that compares the positions of one head. Some positions are removed, and no channel of
+ * a value. */
 static size_t compared(const maker *m, bool query_bias)
 {
     net_node t = {.op = NET_ATTENTION,
@@ -893,7 +894,7 @@ END_TEST
 
 /* ---- What is refused ---- */
 
-/* The call fails so, says these words, and has changed nothing that it was given. */
+/* The call fails with this status, its sentence has these words, and no argument has changed. */
 #define REFUSED(h, call, expected, word)                                                     \
     do {                                                                                     \
         mskp_error err_ = {MSKP_OK, ""};                                                     \
@@ -1224,7 +1225,7 @@ START_TEST(shared_memory_is_refused)
     }
     /* What is not written may share: here the two statistics, which nothing reads. */
     v[norm->norm[2]] = v[norm->norm[3]] = (mskp_tensor){.data = both, .dtype = MSKP_DTYPE_F64};
-    /* In the gaps of what else there is. */
+    /* The elements lie in the gaps of another tensor. */
     v[reads->bias] = (mskp_tensor){
         .data = both + 2 * WIDE, .dtype = MSKP_DTYPE_F64, .ndim = 1, .shape = {2}, .stride = {2}};
     v[norm->norm[1]] = (mskp_tensor){.data = both + 2 * WIDE - 1,
@@ -1237,7 +1238,7 @@ START_TEST(shared_memory_is_refused)
     REQUIRE_OK(apply(&h, c, &h.values, NULL));
     v[reads->bias] = bias;
     v[norm->norm[1]] = shift;
-    /* Also a tensor that is not touched must fit what it is said to be. */
+    /* A tensor that is not touched must have its parameter's shape, too. */
     v[norm->norm[0]].ndim = 1;
     v[norm->norm[0]].shape[0] = WIDE + 1;
     REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_SHAPE, "p3 (values): axis 0");
@@ -1383,7 +1384,7 @@ START_TEST(long_axes)
 }
 END_TEST
 
-/* ---- What a caller says in primitives ---- */
+/* ---- Operators that the caller describes by primitives ---- */
 
 enum {
     OWN_NOTHING,
@@ -1484,9 +1485,9 @@ START_TEST(the_oracle_agrees)
 }
 END_TEST
 
-/* ---- Statistics of what carries ---- */
+/* ---- Statistics of carriers ---- */
 
-/* Its scale of 0 makes nothing of what comes in, unless that is no number: such a unit does not carry. */
+/* A scale of 0 cancels the input of a carrier unless a statistic is NaN: such a unit cannot carry. */
 START_TEST(carriers_have_statistics)
 {
     static const double ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, scales[4] = {0, 0, 1, 1};

@@ -187,7 +187,7 @@ static guarded arena_for(rng *r, int which, size_t bytes, bool at_end, size_t *o
     return g;
 }
 
-/* What a view may leave unsaid is left unsaid at times. */
+/* Fields that a view may leave 0 are 0 at times. */
 static mskp_tensor abbreviated(rng *r, const mskp_tensor *view)
 {
     mskp_tensor brief = *view, packed = *view;
@@ -205,7 +205,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
                     guarded a, const unsigned char *before, size_t counts[3])
 {
     mskp_tensor poison, views[2], small[2], after = view_after_cut(resolved, kept);
-    memset(&poison, 0x5a, sizeof poison); /* entry 0: says nothing of a tensor; and never written */
+    memset(&poison, 0x5a, sizeof poison); /* entry 0 belongs to no tensor, and is never written */
     poison.data = NULL;
     poison.ndim = 0;
     poison.elements = 0;

@@ -46,7 +46,7 @@ static void require_curve(const torch_curve *t, const double *y, const char *who
                 torch_x[i], y[i], t->y[i]);
 }
 
-/* ---- The library: constants of channels that leave, as they are folded ---- */
+/* ---- The library: how constants of removed channels are folded ---- */
 
 enum { CHANNELS = TORCH_POINTS + 1 }; /* the last one stays */
 
@@ -296,7 +296,7 @@ static void require_mixed(const torch_image *i)
             furthest(i, 0), r.bound);
 }
 
-/* What a pool keeps by itself is kept there, and what is said is believed. */
+/* Constants that a kind of pool keeps are kept, and keeps_constants is believed. */
 static void require_pooled(const torch_image *i)
 {
     double folded;

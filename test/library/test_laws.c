@@ -53,7 +53,7 @@ START_TEST(zero_then_cut)
 }
 END_TEST
 
-/* ---- What mskp_exact says leaves exactly does ---- */
+/* ---- Units that mskp_exact calls exact are exact ---- */
 
 START_TEST(exact_is_never_wrong)
 {
@@ -199,7 +199,7 @@ START_TEST(wrong_readings_are_caught)
     size_t count = test_count(400);
     for (int how = 0; how < WRONG_KINDS; how++) {
         size_t tried = 0, caught = 0;
-        /* Some are rare: more networks, so that their share says something. */
+        /* Some are rare: more networks, so that their share means something. */
         for (size_t k = 0; k < count || (tried < 300 && k < 10 * count); k++) {
             trial t;
             surgery s;

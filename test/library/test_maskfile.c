@@ -226,7 +226,7 @@ START_TEST(one_byte_of_any_network)
 }
 END_TEST
 
-/* ---- Edits by hand, and what is said of them ---- */
+/* ---- Edited texts, and the sentences that refuse them ---- */
 
 static const char golden[] = "mskp mask 1\n"
                              "network c06598e2bc63d08e\n"

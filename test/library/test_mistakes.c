@@ -1,4 +1,4 @@
-/* What callers get wrong in ways that would go unnoticed: each is refused, and nothing changes. */
+/* Mistakes of callers that would otherwise go unnoticed: each is refused, and nothing changes. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -95,8 +95,8 @@ START_TEST(sets_of_another_network)
 }
 END_TEST
 
-/* Tensors that a penalty or a cut does not touch, or that are not here, must fit all the same. */
-START_TEST(what_is_said_is_checked)
+/* The shapes of tensors that a penalty or a cut does not touch, or that have no data, are checked. */
+START_TEST(untouched_tensors_are_checked)
 {
     caller h;
     mskp_plan *plan;
@@ -109,7 +109,7 @@ START_TEST(what_is_said_is_checked)
             mskp_penalty_gradient(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values),
                                   set_by_id(PARAMS, h.gradients), &h.err),
             MSKP_ERROR_BAD_SHAPE, "fc (values): axis 1 of the tensor has length 5, 4 is expected");
-    h.values[FC].data = NULL; /* not here, but its shape is said */
+    h.values[FC].data = NULL; /* no data, but a shape */
     REFUSED(
         &h,
         mskp_penalty_prox(h.graph, mask_of(4, KEEP), NULL, 1, set_by_id(PARAMS, h.values), &h.err),
@@ -129,18 +129,18 @@ START_TEST(what_is_said_is_checked)
     h.gradients[W].elements = 0;
     const move_by_id both[2] = {{h.values, NULL}, {h.gradients, NULL}};
     ck_assert_int_eq(cut_by_id(plan, PARAMS, 2, both, &h.err), MSKP_OK);
-    ck_assert_uint_eq(h.gradients[GAMMA].shape[0], 2); /* what was said is corrected, */
+    ck_assert_uint_eq(h.gradients[GAMMA].shape[0], 2); /* a shape that was given is corrected, */
     ck_assert_uint_eq(h.gradients[GAMMA].elements, 2);
     ck_assert_ptr_null(h.gradients[GAMMA].data);
     ck_assert_uint_eq(h.values[FC].elements, 4);
-    ck_assert_uint_eq(h.gradients[W].ndim, 0); /* what was not is left alone */
+    ck_assert_uint_eq(h.gradients[W].ndim, 0); /* and one that was not given stays 0 */
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
 }
 END_TEST
 
-/* So must targets, also those of tensors that are not here. */
-START_TEST(what_is_said_of_targets_is_checked)
+/* So are the shapes of targets, also of tensors without data. */
+START_TEST(untouched_targets_are_checked)
 {
     caller h;
     mskp_plan *plan;
@@ -161,7 +161,7 @@ START_TEST(what_is_said_of_targets_is_checked)
 }
 END_TEST
 
-/* A caller that says how much it allocated learns when that is the size of another tensor. */
+/* A number of elements that is not the parameter's is refused. */
 START_TEST(tensors_of_another_size)
 {
     caller h;
@@ -183,7 +183,7 @@ START_TEST(tensors_of_another_size)
         MSKP_OK);
     ck_assert_int_eq(cut_by_id(plan, PARAMS, 1, &(move_by_id){h.values, NULL}, &h.err), MSKP_OK);
     ck_assert_mem_eq(small, h.values, sizeof small);
-    ck_assert_uint_eq(small[W].elements, 6); /* corrected where it was said */
+    ck_assert_uint_eq(small[W].elements, 6); /* corrected where it was given */
     ck_assert_uint_eq(small[GAMMA].elements, 2);
     ck_assert_uint_eq(small[FC].elements, 0);
     mskp_plan_destroy(plan);
@@ -221,7 +221,7 @@ START_TEST(values_as_their_own_gradients)
 }
 END_TEST
 
-START_TEST(a_threshold_that_is_not_asked)
+START_TEST(a_threshold_without_use_threshold)
 {
     caller h;
     const double scores[4] = {1, 2, 3, 4};
@@ -237,7 +237,7 @@ START_TEST(a_threshold_that_is_not_asked)
 }
 END_TEST
 
-START_TEST(scores_that_say_nothing)
+START_TEST(scores_without_any_finite_number)
 {
     caller h;
     const double scores[4] = {INFINITY, INFINITY, INFINITY, INFINITY};
@@ -268,7 +268,7 @@ START_TEST(sentences_name_the_call)
 }
 END_TEST
 
-/* Which of several it is. */
+/* The sentence names the argument that is NULL. */
 START_TEST(nulls_are_named)
 {
     caller h;
@@ -559,12 +559,12 @@ int main(void)
     TCase *tests = tcase_create("mistakes");
     tcase_add_test(tests, sets_of_another_network);
     tcase_add_test(tests, tensors_of_another_size);
-    tcase_add_test(tests, what_is_said_is_checked);
-    tcase_add_test(tests, what_is_said_of_targets_is_checked);
+    tcase_add_test(tests, untouched_tensors_are_checked);
+    tcase_add_test(tests, untouched_targets_are_checked);
     tcase_add_test(tests, shape_or_strides_without_ndim);
     tcase_add_test(tests, values_as_their_own_gradients);
-    tcase_add_test(tests, a_threshold_that_is_not_asked);
-    tcase_add_test(tests, scores_that_say_nothing);
+    tcase_add_test(tests, a_threshold_without_use_threshold);
+    tcase_add_test(tests, scores_without_any_finite_number);
     tcase_add_test(tests, sentences_name_the_call);
     tcase_add_test(tests, nulls_are_named);
     tcase_add_loop_test(tests, arrays_of_another_length_are_named, 0, 3 * WRONG_CALLS);

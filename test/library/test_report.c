@@ -1,5 +1,5 @@
 /*
- * The report, read by another library: it fits docs/report-schema.json, and says what the functions
+ * The report, read by another library: it fits docs/report-schema.json, and agrees with the functions
  * of the header say.
  */
 #define _POSIX_C_SOURCE 200809L

@@ -485,91 +485,59 @@ START_TEST(channel_numbers_are_reduced)
 }
 END_TEST
 
+/* One call that is refused: the last of the caller's arrays, and what else is wrong. */
+typedef struct wrong_numbers {
+    const char *what;
+    mskp_channel_scores last;
+    mskp_reduce reduce;
+    mskp_scores scores;
+    mskp_status code; /* MSKP_OK: the header leaves open which */
+    const char *words;
+} wrong_numbers;
+
+static void require_refused(own_numbers *o, const wrong_numbers *w)
+{
+    const double *before = arena_copy(&o->t.mem, o->scores, o->t.units, sizeof *before);
+    mskp_channel_scores *last = &o->given[o->n - 1];
+    const mskp_channel_scores good = *last;
+    mskp_error err = {0};
+    *last = w->last;
+    const mskp_status got =
+        mskp_score_channels(o->t.graph, o->n, o->given, w->reduce, w->scores, &err);
+    *last = good;
+    REQUIRE(w->code ? got == w->code : got != MSKP_OK, "%s: %s (%s)", w->what,
+            mskp_status_text(got), err.text);
+    REQUIRE(err.status == got && strstr(err.text, w->words), "%s: %s", w->what, err.text);
+    REQUIRE(!memcmp(before, o->scores, o->t.units * sizeof *before), "%s: scores changed", w->what);
+}
+
 START_TEST(wrong_channel_numbers_change_nothing)
 {
+    const mskp_status bad = MSKP_ERROR_BAD_ARGUMENT;
+    const mskp_reduce sum = MSKP_REDUCE_SUM;
     for (size_t k = 0; k < test_count(400); k++) {
         own_numbers o;
         own_numbers_begin(&o, k);
         const mskp_scores scores = scores_of(o.t.units, o.scores);
+        const mskp_scores missing = {o.t.units, NULL}, longer = {o.t.units + 1, o.scores};
         REQUIRE_OK(mskp_score_channels(o.t.graph, o.n, o.given, MSKP_REDUCE_MIN, scores, NULL));
-        const double *before = arena_copy(&o.t.mem, o.scores, o.t.units, sizeof *o.scores);
-        mskp_channel_scores *last = &o.given[o.n - 1];
-        const mskp_channel_scores good = *last;
-        double *spoiled = arena_copy(&o.t.mem, good.channel, good.n, sizeof *spoiled);
-        spoiled[good.n - 1] = (double)NAN;
+        const mskp_channel_scores g = o.given[o.n - 1];
         const mskp_value beyond = {(uint32_t)o.t.model.values + 1}, none = {0};
-        const struct {
-            const char *what;
-            mskp_channel_scores last;
-            const mskp_channel_scores *given;
-            mskp_reduce reduce;
-            mskp_scores scores;
-            mskp_status code; /* MSKP_OK: the header leaves open which */
-            const char *words;
-        } cases[] = {
-            {"NaN",
-             {good.value, good.n, spoiled},
-             o.given,
-             MSKP_REDUCE_SUM,
-             scores,
-             MSKP_ERROR_BAD_NUMBER,
-             ""},
-            {"one channel more",
-             {good.value, good.n + 1, good.channel},
-             o.given,
-             MSKP_REDUCE_SUM,
-             scores,
-             MSKP_OK,
-             ""},
-            {"a foreign value",
-             {beyond, good.n, good.channel},
-             o.given,
-             MSKP_REDUCE_SUM,
-             scores,
-             MSKP_ERROR_BAD_ARGUMENT,
-             ""},
-            {"no value",
-             {none, good.n, good.channel},
-             o.given,
-             MSKP_REDUCE_SUM,
-             scores,
-             MSKP_ERROR_BAD_ARGUMENT,
-             ""},
-            {"no numbers",
-             {good.value, good.n, NULL},
-             o.given,
-             MSKP_REDUCE_SUM,
-             scores,
-             MSKP_ERROR_BAD_ARGUMENT,
-             "channel is NULL"},
-            {"NULL", good, NULL, MSKP_REDUCE_SUM, scores, MSKP_ERROR_BAD_ARGUMENT, ""},
-            {"no scores",
-             good,
-             o.given,
-             MSKP_REDUCE_SUM,
-             {o.t.units, NULL},
-             MSKP_ERROR_BAD_ARGUMENT,
-             ""},
-            {"a joint norm of channels", good, o.given, MSKP_REDUCE_JOINT, scores, MSKP_OK, ""},
-            {"another length",
-             good,
-             o.given,
-             MSKP_REDUCE_SUM,
-             {o.t.units + 1, o.scores},
-             MSKP_ERROR_OTHER_NETWORK,
-             ""},
+        double *nan = arena_copy(&o.t.mem, g.channel, g.n, sizeof *nan);
+        nan[g.n - 1] = (double)NAN;
+        const wrong_numbers cases[] = {
+            {"NaN", {g.value, g.n, nan}, sum, scores, MSKP_ERROR_BAD_NUMBER, ""},
+            {"one channel more", {g.value, g.n + 1, g.channel}, sum, scores, MSKP_OK, ""},
+            {"a foreign value", {beyond, g.n, g.channel}, sum, scores, bad, ""},
+            {"no value", {none, g.n, g.channel}, sum, scores, bad, ""},
+            {"no numbers", {g.value, g.n, NULL}, sum, scores, bad, "channel is NULL"},
+            {"no scores", g, sum, missing, bad, "scores is NULL"},
+            {"a joint norm", g, MSKP_REDUCE_JOINT, scores, MSKP_OK, ""},
+            {"another length", g, sum, longer, MSKP_ERROR_OTHER_NETWORK, ""},
         };
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            mskp_error err = {0};
-            *last = cases[i].last;
-            const mskp_status got = mskp_score_channels(o.t.graph, o.n, cases[i].given,
-                                                        cases[i].reduce, cases[i].scores, &err);
-            REQUIRE(cases[i].code ? got == cases[i].code : got != MSKP_OK, "%s: %s (%s)",
-                    cases[i].what, mskp_status_text(got), err.text);
-            REQUIRE(strstr(err.text, cases[i].words) != NULL, "%s: %s", cases[i].what, err.text);
-            REQUIRE(!memcmp(before, o.scores, o.t.units * sizeof *before), "%s: scores changed",
-                    cases[i].what);
-        }
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) require_refused(&o, &cases[i]);
+        REQUIRE(mskp_score_channels(o.t.graph, o.n, NULL, MSKP_REDUCE_SUM, scores, NULL) == bad,
+                "NULL was taken");
         trial_end(&o.t);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * Units, members, families and what is said of values, against the slow model; weight tying;
+ * Units, members, families and what mskp_value_coupling reports, against the slow model; weight tying;
  * errors of description.
  */
 #include "interpreter/oracle.h"
@@ -283,7 +283,8 @@ static base begin(void)
     return b;
 }
 
-/* Out of range: of a shape, an argument or what is supported; the header leaves it open. */
+/* A number out of range: the header leaves open whether that is BAD_SHAPE, BAD_ARGUMENT or
+ * UNSUPPORTED. */
 #define RANGE ((mskp_status)1000)
 
 /* The description after the wrong call: the status, the words, and that it sticks. */
@@ -499,7 +500,7 @@ START_TEST(combinations_are_checked)
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
                   MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y"));
-    /* As many positions, but not the same: the first axis that differs is said. */
+    /* Equal numbers of positions on different axes: the sentence names the first axis that differs. */
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){12, 4}))),
                   RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
@@ -875,7 +876,7 @@ START_TEST(zero_if_is_checked)
 }
 END_TEST
 
-/* What says that it fails names no part of what was not made. */
+/* A chunk that fails returns handles {0}. */
 START_TEST(chunks_that_fail_are_no_handles)
 {
     mskp_graph *g = mskp_graph_create(NULL);
@@ -1159,7 +1160,7 @@ START_TEST(slices_from_one_channel)
 }
 END_TEST
 
-/* ---- What is said of values ---- */
+/* ---- What mskp_value_coupling reports ---- */
 
 /* inexact_by names the first norm, whatever the order of the channels. */
 START_TEST(the_first_norm_is_named)
@@ -1357,7 +1358,7 @@ START_TEST(zero_of_hidden_units)
 }
 END_TEST
 
-/* What mskp_exact says of unit 0, one bit for each set of roles. */
+/* The answer of mskp_exact for unit 0, one bit for each set of roles. */
 static uint32_t exact_of(mskp_graph *g)
 {
     uint32_t bits = 0;
@@ -1437,7 +1438,7 @@ START_TEST(zero_of_running_statistics)
 }
 END_TEST
 
-/* One channel that is multiplied with all of another value: it cannot leave. */
+/* One channel that is multiplied with all of another value: it cannot be removed. */
 START_TEST(zero_of_what_all_channels_read)
 {
     mskp_graph *g = mskp_graph_create(NULL);

@@ -57,7 +57,7 @@ static bool fill_one(const within *w, uint8_t *selected, uint8_t *kept)
     return more;
 }
 
-/* What removing so many blocks leaves. */
+/* The network that is left when so many blocks are removed. */
 static left leave(within *w, size_t blocks)
 {
     trial *t = &w->h.t;
@@ -102,7 +102,7 @@ static bool same(const trial *t, const left *l, const uint8_t *selected, const u
     return !memcmp(l->selected, selected, t->units) && !memcmp(l->kept, kept, t->units);
 }
 
-/* Which units there are besides, and how the rule's limits look: of what the library keeps. */
+/* The limits of the rule hold for the units that the library keeps. */
 static void require_limits(const within *w, const uint8_t *kept)
 {
     const trial *t = &w->h.t;
@@ -184,13 +184,13 @@ START_TEST(carriers_are_within_the_rule)
     REQUIRE(y.solved * 4 > count && y.unsolved * 50 > count, "%zu solved, %zu not", y.solved,
             y.unsolved);
     REQUIRE(y.would_break * 100 > count && y.rounds * 200 > count,
-            "the test has no teeth: %zu would have broken the rule, %zu rounds", y.would_break,
+            "the test checks too little: %zu would have broken the rule, %zu rounds", y.would_break,
             y.rounds);
 }
 END_TEST
 
-/* Sixteen channels of a batch norm with beta, read by a padded convolution: where half of them may
- * go, the carrier is one of the eight that stay, or a ninth, by what is asked. */
+/* Sixteen channels of a batch norm with beta, which a padded convolution reads. If half of them are to
+ * be removed, the carrier is one of the eight that stay or a ninth, depending on the demand. */
 START_TEST(by_hand)
 {
     double filter[16], scale[16], shift[16], reader[16 * 9];
@@ -224,9 +224,9 @@ START_TEST(by_hand)
         mskp_rule rule;
         size_t selected, kept;
     } cases[] = {
-        {{.max_macs = full.macs / 2}, 7, 8},                /* eight with the carrier */
-        {{.remove_fraction = 0.5}, 7, 8},                   /* eight leave */
-        {{.use_threshold = 1, .threshold = 8}, 8, 9},       /* these eight leave, but for one */
+        {{.max_macs = full.macs / 2}, 7, 8},          /* eight with the carrier */
+        {{.remove_fraction = 0.5}, 7, 8},             /* eight are removed */
+        {{.use_threshold = 1, .threshold = 8}, 8, 9}, /* these eight are removed, except one */
         {{.max_macs = full.macs / 2, .round_to = 4}, 7, 8}, /* blocks of 4; three are not enough */
         {{.max_macs = full.macs * 9 / 16, .round_to = 4}, 7, 8},
         {{.max_macs = full.macs / 16 * 2}, 1, 2},
@@ -251,7 +251,7 @@ START_TEST(by_hand)
         mskp_constants_destroy(c);
     }
     c = NULL;
-    /* Eight of sixteen may leave at once; one of them carries, and the others stay for round_to. */
+    /* Eight of sixteen may be removed at once; one of them carries, and the others stay for round_to. */
     const mskp_rule coarse = {.max_macs = full.macs * 11 / 16, .round_to = 8};
     ck_assert_int_eq(mskp_constants_select(g, scores, &coarse, &zeroed, values, &c, &err),
                      MSKP_ERROR_NO_SOLUTION);

@@ -1,4 +1,4 @@
-/* Networks of the literature: what they cost, what is tied and pinned, what leaves exactly. */
+/* Networks of the literature: their costs, their tied and pinned channels, and their exact units. */
 #include "guarded_memory/guarded_memory.h"
 #include "zoo/zoo.h"
 
@@ -14,7 +14,7 @@
  *                alone. U-Net: unet_by_hand() below.
  * units          by what the papers say is added to what; EACH: nothing is, and each output channel that
  *                is not pinned is one
- * pinned         output channels, over all layers with weights, that never leave
+ * pinned         output channels, over all layers with weights, that are never removed
  */
 typedef struct known {
     const char *name;
@@ -368,7 +368,7 @@ static const fact FACTS[] = {
     {"resnet18", "stage4.2.conv1", 512, 512, 0, 0},
     {"resnet50", "stage1.3.sum", 256, 256, 0, 0},
     {"resnet50", "classifier", 1000, 0, 1000, 0},
-    /* 32 groups stay equal: position p of each leaves at once. */
+    /* 32 groups stay equal: position p of every group is removed at once. */
     {"resnext50_32x4d", "stage1.1.conv1", 128, 4, 0, 0},
     {"resnext50_32x4d", "stage1.1.conv2", 128, 4, 0, 0},
     {"resnext50_32x4d", "stage4.3.conv2", 1024, 32, 0, 0},
@@ -423,7 +423,7 @@ START_TEST(what_the_papers_imply)
 }
 END_TEST
 
-/* Channels that leave together: those of `value` begin with those of `other`. */
+/* Channels that are removed together: those of `value` begin with those of `other`. */
 static const struct {
     const char *network, *value, *other;
 } TOGETHER[] = {
@@ -488,7 +488,7 @@ static size_t root(const size_t *parent, size_t i)
     return i;
 }
 
-/* Equal halves leave the same positions; shuffled, they alternate. */
+/* Equal halves lose the same positions; after a shuffle these alternate. */
 static void shuffle(size_t *parent, size_t half, size_t *channel)
 {
     size_t shuffled[2 * 232];
@@ -528,7 +528,7 @@ START_TEST(shuffles_by_hand)
 }
 END_TEST
 
-/* ---- 6. What leaves exactly ---- */
+/* ---- 6. Exact units ---- */
 
 enum {
     GAMMA = MSKP_ROLE_SCALE,

@@ -1,4 +1,4 @@
-/* Who calls a finished graph: what its calls share. */
+/* The state that the calls on a finished graph share. */
 #ifndef RANDOM_CALLS_CALLER_H
 #define RANDOM_CALLS_CALLER_H
 
@@ -20,7 +20,8 @@ size_t wrong_or(user *u, size_t good);
 
 /* Makes this call's n-th allocation fail now and then. */
 void endanger(user *u);
-/* A refusal has a sentence; no memory is said only if there was none. Nothing is left behind. */
+/* A refusal has a sentence, MSKP_ERROR_NO_MEMORY is returned only if an allocation failed, and no block is
+ * left. */
 void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live);
 
 uint8_t *random_keep(user *u);
@@ -38,7 +39,7 @@ void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small);
 mskp_tensor *copy_of(user *u, const mskp_tensor *tensors);
 /* Something of one tensor that makes the set wrong, whatever its memory. */
 bool spoil_set(user *u, mskp_tensor *tensors);
-/* What lies in memory now; restored by a second call with what the first returned. */
+/* A copy of the memory of all tensors; a second call with that copy restores it. */
 unsigned char **bytes_of(user *u, unsigned char **restore);
 void require_untouched(const user *u, unsigned char *const *was, const char *call);
 

@@ -1,4 +1,4 @@
-/* What the arrays of a finished graph say of each other. */
+/* The arrays of a finished graph, compared with each other. */
 #include "random_calls.h"
 
 #include "by_id/by_id.h"

@@ -9,7 +9,7 @@
 
 /* ---- Text ---- */
 
-/* The text has the length that was said, is refused where there is no room, and can be read. */
+/* The text has the length that was returned, a shorter capacity is refused, and it is JSON. */
 static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report,
                          size_t length)
 {
@@ -265,7 +265,7 @@ static void use_constants(user *u, const mskp_constants *c, const uint8_t *kept)
     require_carriers(u, c, kept, carrier);
     require_sum(u, c, carrier);
     try_report(u, kept, &report, true);
-    if (u->n.units) { /* another mask is none of theirs */
+    if (u->n.units) { /* a report on another mask is refused */
         uint8_t *other = arena_copy(&u->mem, kept, u->n.units, 1);
         const size_t i = rng_below(u->r, u->n.units), live = u->heap->live;
         size_t length = 77;

@@ -1,4 +1,4 @@
-/* What is done with a finished graph: plans, cuts, scores, selection, penalties, with any arguments. */
+/* Calls on a finished graph with any arguments: plans, cuts, scores, selection, penalties. */
 #include "caller.h"
 
 #include "by_id/by_id.h"
@@ -381,7 +381,7 @@ mskp_rule any_rule(user *u, const uint8_t *locked)
     return rule;
 }
 
-/* What was chosen can be planned, and costs what was said. */
+/* The mask can be planned, and its cost is the one that *selection reports. */
 static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s,
                            const mskp_rule *rule, const double *scores)
 {
@@ -599,7 +599,8 @@ static void call_view(user *u)
     REQUIRE(view.ndim == ndim && view.dtype == MSKP_DTYPE_F16, "%u axes", view.ndim);
 }
 
-/* As many as there were at first; what came later has bytes of its own, behind these. */
+/* The number of cases stays as it is, because the inputs of the corpus choose by it. Later calls
+ * have bytes of their own, after these. */
 static void first_calls(user *u)
 {
     for (size_t n = rng_from(u->r, 1, 4); n > 0; n--) switch (rng_below(u->r, 6)) {

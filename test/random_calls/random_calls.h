@@ -1,6 +1,6 @@
 /*
  * The public interface called with anything: sizes, handles and names that are good or absurd, as bytes
- * choose. Nothing is known of what should come out but what the header promises of every call.
+ * choose. The results are compared only with what the header promises of every call.
  */
 #ifndef RANDOM_CALLS_RANDOM_CALLS_H
 #define RANDOM_CALLS_RANDOM_CALLS_H
@@ -22,11 +22,11 @@ mskp_services limited_heap_services(limited_heap *p);
 /* The n-th allocation from now fails; 0: none. */
 void limited_heap_fail(limited_heap *p, size_t n);
 
-/* Describes whatever r's bytes say, until they are used up. NULL: what was described is refused, as it should
+/* Describes whatever r's bytes choose, until they are used up. NULL: the description is refused, as it should
  * be. Else the graph is finished. */
 mskp_graph *calls_describe(rng *r, limited_heap *p);
 
-/* What the arrays of a finished graph say agrees with each other. */
+/* The arrays of a finished graph agree with each other. */
 void require_consistent(const mskp_graph *graph);
 
 /* Keep masks, plans, cuts, scores, selection and penalties with any arguments. */
@@ -39,7 +39,7 @@ void require_sentence(mskp_status status, const mskp_error *err);
 
 /* A number that is seldom meant. */
 size_t absurd(rng *r);
-/* Some word of what lies there becomes another: 4 or 8 bytes. */
+/* Replaces some word (4 or 8 bytes) of the object by another one. */
 void spoil(rng *r, void *what, size_t bytes);
 
 #endif

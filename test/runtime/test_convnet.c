@@ -622,7 +622,7 @@ static double learn(cn_net *net, size_t epochs, double rate, bool augment)
 
 START_TEST(shapes_need_convolutions)
 {
-    if (exact) return; /* the float build tells it */
+    if (exact) return; /* only the float build reports it */
     if (scale() < 1) {
         printf("skipped: learning, which takes long, as MSKP_TEST_SCALE is below 1\n");
         return;

@@ -84,7 +84,7 @@ static const struct option {
       "from LR/2, or from LR if MASKED is 0 without --masked [with --weights: 0.02]."}},
     {EVERY, {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "The number of images in a batch."}},
     {EVERY,
-     {"seed", "N", ARG_COUNT, AT(seed), 0, 1e9,
+     {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15,
       "Determines the first weights and the order of the images."}},
     {EVERY,
      {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
