@@ -122,7 +122,8 @@ static void print_reach(job *j, const stage *s)
     } else {
         say(j, "reach: %s = %.3g; the largest marked %s is %.3g", formula, reach, what, largest);
         if (reach < largest)
-            say(j, "warning: the penalty cannot move it to 0, and cutting it will cost accuracy; "
+            say(j, "warning: the penalty cannot move these weights to 0, so that the cut will cost "
+                   "accuracy; "
                    "raise --strength, --lr or the epochs");
     }
 }
