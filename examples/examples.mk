@@ -1,7 +1,7 @@
 # The examples that need nothing but the packages of `make setup`; examples/README.md describes them all.
 #
-# examples/*.c are programs of one page each, which need libc and libm alone. examples/runtime/*.c is a runtime for
-# convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between the two. Of
+# examples/*.c are programs of one page each, which need libc and libm alone. examples/runtime/*.c is a small runtime
+# for convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between the two. Of
 # examples/programs, common/*.c is shared by all programs, driver/*.c runs the stages of all training programs, and
 # masksparsity/*.c is the training program for the small runtime.
 

@@ -63,7 +63,7 @@ typedef struct stage {
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
     double inference[2], training[2];                               /* images per second */
-    double penalty_share; /* of the training steps of the masked stage */
+    double penalty_share; /* of a training step, in the last stage with a penalty */
 } results;
 
 typedef struct job {
@@ -110,6 +110,8 @@ void pruning_free(job *j);
 bool pruning_select(job *j);
 /* The same right before surgery. *more: how many units are marked now that were not. */
 bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more);
+/* *cost <- the cost of the network that the cut will leave, with its carriers. */
+bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost);
 /* The mask as text, to be freed by the caller; NULL: no memory. And the mask from such a text. */
 char *pruning_mask_text(const job *j);
 bool pruning_read_mask(job *j, const char *path);

@@ -139,6 +139,21 @@ bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more)
     return true;
 }
 
+bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
+{
+    const mskp_graph *graph = j->t->graph;
+    const mskp_mask none = {0, NULL};
+    mskp_constants *constants;
+    mskp_error err;
+    if (!fetch(j->t)) return false;
+    if (mskp_constants_create(graph, j->keep, desc, j->t->values, &constants, &err))
+        return failed(j, &err);
+    const bool good = !mskp_constants_masks(constants, none, none, j->work, &err) &&
+                      !mskp_measure(graph, j->work, cost, NULL, &err);
+    mskp_constants_destroy(constants);
+    return good || failed(j, &err);
+}
+
 char *pruning_mask_text(const job *j)
 {
     size_t length = 0;

@@ -122,7 +122,8 @@ static void print_reach(job *j, const stage *s)
     } else {
         say(j, "reach: %s = %.3g; the largest marked %s is %.3g", formula, reach, what, largest);
         if (reach < largest)
-            say(j, "warning: the penalty cannot move it to 0, and cutting it will cost accuracy; "
+            say(j, "warning: the penalty cannot move these weights to 0, so that the cut will cost "
+                   "accuracy; "
                    "raise --strength, --lr or the epochs");
     }
 }
@@ -154,6 +155,24 @@ static bool masked_sparsity(job *j)
 
 /* ---- surgery ---- */
 
+/* At the cut, gamma counts as 0, and beta as it is. */
+static mskp_constants_desc constants_of(const job *j)
+{
+    return (mskp_constants_desc){.way = (mskp_constants_way)j->t->options.constants,
+                                 .zeroed = MSKP_ROLE_SCALE};
+}
+
+static bool mark_again(job *j)
+{
+    const mskp_constants_desc desc = constants_of(j);
+    size_t more;
+    if (!pruning_select_again(j, &desc, &more)) return false;
+    if (more)
+        say(j, "budget: the carriers cost more than was foreseen, so that %zu more unit%s removed",
+            more, more == 1 ? " is" : "s are");
+    return j->t->mark(j->t, j->keep);
+}
+
 /* The accuracy with these slices of the marked units at 0. The network stays as it is. */
 static bool accuracy_without(job *j, uint32_t roles, double *part)
 {
@@ -181,18 +200,12 @@ static bool cut_and_compare(job *j)
     trainer *t = j->t;
     const size_t batch = t->options.batch, n = j->test.count < batch ? j->test.count : batch;
     const size_t count = n * t->classes;
-    const mskp_constants_desc desc = {.way = (mskp_constants_way)t->options.constants,
-                                      .zeroed = MSKP_ROLE_SCALE};
+    const mskp_constants_desc desc = constants_of(j);
     double difference = 0, scale = 1;
     mskp_constants_report report = {.exact = 1};
+    mskp_cost foreseen;
     mskp_error err;
-    size_t more;
-    if (!pruning_select_again(j, &desc, &more)) return false;
-    if (more)
-        say(j,
-            "budget: the carriers cost more than was foreseen, so that %zu more units are removed",
-            more);
-    if (!t->mark(t, j->keep)) return false;
+    if (!pruning_foresee(j, &desc, &foreseen)) return false;
     float *before = malloc(count * sizeof *before);
     if (!before) return trainer_fail(t, "no memory for %zu outputs", count);
     bool good = pruning_zero_marked(j, MSKP_ROLE_SCALE) && infer_first(j, n);
@@ -210,6 +223,10 @@ static bool cut_and_compare(job *j)
     }
     free(before);
     if (!good) return false;
+    if (j->now.macs != foreseen.macs || j->now.params != foreseen.params)
+        return trainer_fail(t,
+                            "surgery left %.0f MACs and %.0f parameters instead of %.0f and %.0f",
+                            j->now.macs, j->now.params, foreseen.macs, foreseen.params);
     print_constants(j, &report);
     say(j, "surgery itself: largest difference of outputs %.2g", difference);
     return !report.exact || difference <= 1e-3 * scale ||
@@ -226,7 +243,8 @@ static bool measure_speeds(job *j, size_t which)
 static bool surgery(job *j)
 {
     results *r = &j->results;
-    if (!measure_speeds(j, 0) || !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
+    if (!mark_again(j) || !measure_speeds(j, 0) ||
+        !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
         !accuracy_without(j, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, &r->no_gamma_beta) ||
         !cut_and_compare(j) || !accuracy(j, &r->after))
         return false;
