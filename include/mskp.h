@@ -148,7 +148,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
 /* clang-format on */
 /*
  * A view of one parameter's elements (or of its gradient, its momentum ...) in the caller's memory.
- * {data} alone is a packed float tensor.
+ * {.data = p} alone is a packed float tensor.
  *   data      NULL: the tensor is not here (frozen, on a device, not made yet). Surgery skips it; a
  *             call that must read it fails with MSKP_ERROR_NO_DATA. Otherwise it must be aligned to
  *             the size of an element (16-byte elements to 8).
@@ -584,7 +584,7 @@ typedef struct mskp_move {
  * the first byte moves. Tensors of `from` without data are skipped. In place, dense tensors stay
  * dense in their own order of axes, tensors with gaps keep their strides, and the lowest address
  * stays. The call allocates only while it checks.
- *   to   has the small shapes ({data} alone means packed) and from's dtype, anywhere, with any
+ *   to   has the small shapes ({.data = p} alone means packed) and from's dtype, anywhere, with any
  *        strides. Where it overlaps a tensor that is still to be read, it must lie at or below its
  *        own source, with the strides of mskp_plan_views; otherwise MSKP_ERROR_OVERLAP. Tensors
  *        move in ascending order of address.

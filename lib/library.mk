@@ -1,17 +1,18 @@
 # The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources.
 
 # The soname counts incompatible changes; the version is written in the header alone.
-SONAME = libmskp.so.0
+SONAME = libmskp.so.1
 VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$3; s = "." } END { print v }' \
 	include/mskp.h)
 
-# What the library may need; --as-needed drops what it does not.
-LIB_LIBS = -lopenblas -lm
+# What the library needs beside libc.
+LIB_LIBS = -lm
 LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
 
 LIB_SOURCES := $(wildcard lib/*.c lib/*/*.c)
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIBRARY = $(BUILD)/libmskp.a
+HEADERS := include/mskp.h $(wildcard include/mskp/*.h)
 SHARED = $(BUILD)/$(SONAME)
 EVERY_OBJECT += $(LIB_OBJECTS)
 
@@ -37,8 +38,10 @@ FULL_VERSION = libmskp.so.$(VERSION)
 INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
 
 install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
-	$(INSTALL) -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
-	$(INSTALL) -m 644 include/mskp.h '$(DESTDIR)$(includedir)/mskp.h'
+	$(INSTALL) -d '$(DESTDIR)$(includedir)/mskp' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
+	for header in $(HEADERS:include/%=%); do \
+		$(INSTALL) -m 644 "include/$$header" '$(DESTDIR)$(includedir)'/"$$header" || exit; \
+	done
 	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
 	$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
 	ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
@@ -49,10 +52,13 @@ install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as
 	$(INSTALL) -m 644 $(INSTALLED_DOCS) '$(DESTDIR)$(docdir)'
 
 uninstall: ## remove what install wrote
-	rm -f '$(DESTDIR)$(includedir)/mskp.h' '$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
+	rm -f $(HEADERS:include/%='$(DESTDIR)$(includedir)/%') \
+		'$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
 		'$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
 		$(patsubst %,'$(DESTDIR)$(docdir)/%',$(notdir $(INSTALLED_DOCS)))
-	if [ -d '$(DESTDIR)$(docdir)' ]; then rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(docdir)'; fi
+	for folder in '$(DESTDIR)$(docdir)' '$(DESTDIR)$(includedir)/mskp'; do \
+		if [ -d "$$folder" ]; then rmdir --ignore-fail-on-non-empty "$$folder"; fi; \
+	done
 
 installcheck: library ## install to a temporary place and build the consumers from there
 	@$(RUN_TESTS) test/scripts/install-*

@@ -1,11 +1,11 @@
 # What looks at the sources instead of running them.
 
-FORMATTED := $(wildcard include/*.h lib/*.[ch] lib/*/*.[ch] examples/*.[ch] examples/runtime/*.[ch] \
+FORMATTED := $(wildcard include/*.h include/mskp/*.h lib/*.[ch] lib/*/*.[ch] examples/*.[ch] examples/runtime/*.[ch] \
 	examples/bridges/*/*.[ch] examples/bridges/*/*pp examples/programs/*/*.[ch] examples/programs/trainers/*/*.[ch] \
 	examples/programs/trainers/*/*pp test/*/*.[ch] test/*/*.cpp)
 # What clang-tidy reads with the packages of `make setup` alone.
-TIDIED := $(wildcard examples/*.c examples/runtime/*.c examples/bridges/convnet/*.c $(TRAINERS)/*.c \
-	examples/programs/masksparsity/*.c examples/programs/common/*.c)
+TIDIED := $(wildcard examples/*.c examples/runtime/*.c examples/bridges/convnet/*.c \
+	examples/programs/driver/*.c examples/programs/masksparsity/*.c examples/programs/common/*.c)
 
 .PHONY: format lint lint-format lint-tidy lint-warnings lint-shell lint-hosts lint-onnx
 

@@ -5,7 +5,8 @@
 
 TRAINERS := examples/programs/trainers
 # The headers of the trainers are not ours to mend: -isystem.
-HOST_FLAGS = $(addprefix -I,$(TRAINERS) $(if $(1),$(TRAINERS)/$(1) examples/bridges/$(1)) examples/programs test) \
+HOST_FLAGS = $(addprefix -I,$(TRAINERS) examples/bridges $(if $(1),$(TRAINERS)/$(1) examples/bridges/$(1)) \
+	examples/programs test) \
 	$(RUNTIME_FLAGS) $$($(PKG_CONFIG) --cflags check) $(FLAGS_$(1))
 FLAGS_darknet = -isystem /usr/lib/darknet/include
 LIBS_darknet = -L/usr/lib/darknet -Wl,-rpath,/usr/lib/darknet -ldarknet
@@ -22,9 +23,8 @@ endif
 host_bridge = $(call objects,$(wildcard examples/bridges/$(1)/*.c))
 host_program = $(call objects,$(wildcard $(TRAINERS)/$(1)/*.c $(TRAINERS)/$(1)/*.cpp))
 host_test = $(call objects,$(wildcard test/bridges/test_$(1).c test/bridges/test_$(1).cpp))
-HOST_DRIVER := $(call objects,$(wildcard $(TRAINERS)/*.c))
 HOST_LAWS := $(call objects,test/bridges/laws.c)
-HOST_OBJECTS := $(HOST_DRIVER) $(HOST_LAWS) \
+HOST_OBJECTS := $(HOST_LAWS) \
 	$(foreach h,$(HOSTS),$(call host_bridge,$(h)) $(call host_program,$(h)) $(call host_test,$(h)))
 HOST_PROGRAMS := $(HOSTS:%=$(BUILD)/hosts/%)
 HOST_TESTS := $(HOSTS:%=$(BUILD)/test/bridges/test_%)
@@ -40,10 +40,10 @@ check-hosts: $(HOST_TESTS) $(HOST_PROGRAMS) ## and their tests
 host-objects: $(HOST_OBJECTS)
 
 $(HOST_OBJECTS): | setup-hosts
-$(HOST_DRIVER) $(HOST_LAWS): FLAGS = $(call HOST_FLAGS,)
+$(HOST_LAWS): FLAGS = $(call HOST_FLAGS,)
 define host_rules
 $(call host_bridge,$(1)) $(call host_program,$(1)) $(call host_test,$(1)): FLAGS = $$(call HOST_FLAGS,$(1))
-$(BUILD)/hosts/$(1): $(call host_program,$(1)) $(call host_bridge,$(1)) $(HOST_DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
+$(BUILD)/hosts/$(1): $(call host_program,$(1)) $(call host_bridge,$(1)) $(DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$$(call say,LINK)
 	@mkdir -p $$(@D)
 	$$(Q)$$(CXX) $$(CXXFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS_$(1)) $$(RUNTIME_LIBS)

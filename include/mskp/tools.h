@@ -48,6 +48,10 @@ struct mskp_services {
 /*                                      Looking into a graph                                      */
 /* ============================================================================================== */
 
+/* In this section output pointers (count, roles, shape, spatial, channels) may be NULL. Pointers
+ * that the functions return live as long as the graph. Before mskp_graph_finish the functions
+ * return 0, NULL or {0}, unless a comment says that they work while describing. */
+
 /* In place of a unit's number: the channel is pinned, and never removed. */
 #define MSKP_PINNED UINT32_MAX
 
@@ -71,7 +75,8 @@ MSKP_STABLE const uint32_t *mskp_value_units(const mskp_graph *graph, mskp_value
 MSKP_STABLE const char *mskp_param_name(const mskp_graph *graph, mskp_param param);
 MSKP_STABLE const char *mskp_value_name(const mskp_graph *graph, mskp_value value);
 
-/* What limits the removal of a value's channels. */
+/* What limits the removal of a value's channels. Ties with channels of other values are not counted
+ * here: units that several values share tell of them (mskp_value_units, mskp_unit_members). */
 typedef struct mskp_coupling {
     const char *name;      /* the value's name */
     const char *op;        /* the operator that made the value: "conv", "relu", "add" ... */
@@ -267,7 +272,7 @@ MSKP_STABLE mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full
 /*
  * The inverse of mskp_plan_cut: to <- from in the full shape, with zeros (all bytes 0) where
  * something was removed. All sets or none; every view is checked before the first byte is written.
- *   from  has the small shapes ({data} alone means packed). Tensors without data are skipped, and
+ *   from  has the small shapes ({.data = p} alone means packed). Tensors without data are skipped, and
  *         their `to` stays as it was.
  *   to    has the full shapes and from's dtype; not {0, NULL}. A tensor of it that shares a byte
  *         with another tensor of any set, or with its own source, is MSKP_ERROR_OVERLAP.

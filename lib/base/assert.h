@@ -1,7 +1,8 @@
 /*
- * Assertions: what must hold whatever the caller passes. A false assertion is a fault of the
- * library. Build with -DMSKP_DEBUG to check them (the program then stops at a trap); otherwise they
- * cost nothing. What a caller can get wrong is never asserted: it is refused with a sentence.
+ * Assertions state what must hold whatever the caller passes; a false one is a fault of the
+ * library. A build with -DMSKP_DEBUG checks them and stops at a trap. In any other build they cost
+ * nothing, and their conditions are not evaluated. What a caller can get wrong is never asserted:
+ * the library refuses it with a sentence.
  */
 #ifndef MSKP_BASE_ASSERT_H
 #define MSKP_BASE_ASSERT_H
@@ -17,7 +18,7 @@
 #define MSKPI_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
 #endif
 
-/* A call that was checked before and cannot fail. */
+/* Makes a call that cannot fail, because everything that it refuses was checked before. */
 #define MSKPI_MUST(call)                    \
     do {                                    \
         const mskp_status status_ = (call); \

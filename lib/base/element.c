@@ -1,13 +1,18 @@
 /*
- * Elements of tensors as numbers: the formats, and reading and writing one element in each.
+ * Elements of tensors as numbers: the formats, and how one element of each is read and written.
  *
- * binary16, bfloat16 and denormal floats are decoded and encoded by their bits, with arithmetic on
- * normal doubles alone. Some libraries switch the processor to a mode that reads denormal numbers
- * as zero, for the whole process; such a mode must not change what this library computes.
+ * The library computes in double precision, which holds every number of the other formats exactly.
+ * Reading is therefore exact, and writing rounds once, to nearest with ties to even.
+ *
+ * Some libraries switch the processor to a mode in which denormal numbers are zero, for the whole
+ * process. Such a mode must not change what this library computes. So binary16, bfloat16 and
+ * denormal floats are taken apart and put together by their bits, with arithmetic on normal doubles
+ * alone: the smallest denormal float, 2^-149, is a normal double.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/element.h"
 #include "mskp.h"
 
@@ -48,14 +53,13 @@ const char *mskpi_dtype_name(mskp_dtype dtype)
     return "unknown";
 }
 
-int mskpi_is_number(mskp_dtype dtype)
+bool mskpi_is_number(mskp_dtype dtype)
 {
     return dtype == MSKP_DTYPE_F32 || dtype == MSKP_DTYPE_F64 || dtype == MSKP_DTYPE_F16 ||
            dtype == MSKP_DTYPE_BF16;
 }
 
-/* binary16 and bfloat16 go through bits, so that denormal numbers survive in every floating-point
- * mode; so do denormal floats. */
+/* binary16: a sign bit, 5 bits of exponent with bias 15, 10 bits of mantissa. */
 static double half_to_double(uint16_t h)
 {
     const int exponent = (h >> 10) & 31;
@@ -70,18 +74,21 @@ static double half_to_double(uint16_t h)
     return h & 0x8000 ? -x : x;
 }
 
-/* The bits of x, without its sign, in a format with `mantissa` bits and normal numbers from
- * 2^smallest: to nearest, ties to even. By arithmetic on normal doubles, so that the format's
- * denormal numbers survive in every floating-point mode. */
+/* Returns the bits of |x| in a narrower format, rounded to nearest with ties to even. The format
+ * has `mantissa` bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the
+ * bits of its infinity. Below that number all multiples of 2^(smallest - mantissa) are
+ * representable, so that the rounded multiple itself is the bits. */
 static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
 {
     const double a = fabs(x);
     int exponent;
+    MSKPI_ASSERT(mantissa > 0 && mantissa < 24 && smallest < 0);
     if (isnan(x)) return infinity | 1u << (mantissa - 1);
     if (isinf(x)) return infinity;
     const double fraction = frexp(a, &exponent); /* in [0.5, 1), or 0 */
     if (fraction <= 0 || exponent - 1 < smallest)
-        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry makes it normal */
+        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry gives 2^smallest */
+    /* The rounded fraction has its leading bit, which adds 1 to the exponent field below it. */
     const uint32_t bits = ((uint32_t)(exponent - 1 - smallest) << mantissa) +
                           (uint32_t)nearbyint(ldexp(fraction, mantissa + 1));
     return bits < infinity ? bits : infinity;
@@ -103,6 +110,7 @@ double mskpi_load_any(const char *from, mskp_dtype dtype)
     uint16_t h;
     uint32_t bits;
     double d;
+    MSKPI_ASSERT(mskpi_is_number(dtype));
     switch ((int)dtype) {
     case MSKP_DTYPE_F32:
         memcpy(&bits, from, sizeof bits);
@@ -125,6 +133,7 @@ void mskpi_store_any(char *to, mskp_dtype dtype, double x)
     uint32_t bits;
     uint16_t half;
     float f;
+    MSKPI_ASSERT(mskpi_is_number(dtype));
     switch ((int)dtype) {
     case MSKP_DTYPE_F64:
         memcpy(to, &x, sizeof x);

@@ -3,24 +3,27 @@
 #define MSKP_BASE_ELEMENT_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "mskp.h"
 
-/* Bytes of one element; 0: no such dtype. */
+/* The bytes of one element; 0 if there is no such dtype. */
 size_t mskpi_element_size(mskp_dtype dtype);
-/* As sentences call it. */
+/* The name of a dtype in sentences: "F32". */
 const char *mskpi_dtype_name(mskp_dtype dtype);
 
-/* Can be computed with? */
-int mskpi_is_number(mskp_dtype dtype);
+/* Whether elements of this dtype are numbers, which the library can compute with. Elements of the
+ * other dtypes are only moved. */
+bool mskpi_is_number(mskp_dtype dtype);
 
-/* All dtypes of numbers, in every floating-point mode. */
+/* Reads or writes one element of any dtype of numbers, in every floating-point mode. Neither
+ * address needs to be aligned. */
 double mskpi_load_any(const char *from, mskp_dtype dtype);
 void mskpi_store_any(char *to, mskp_dtype dtype, double x);
 
-/* The same for loops, where floats are the common case. A denormal one goes through its bits, since
- * the hardware may read it as 0. */
+/* The same two functions for inner loops, where most tensors hold floats. A denormal float is left
+ * to the functions above, because the hardware may read it as 0. */
 static inline double mskpi_load(const char *from, mskp_dtype dtype)
 {
     uint32_t bits;

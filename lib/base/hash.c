@@ -1,12 +1,18 @@
 /*
- * Hashes. mskpi_hash serves hash tables in memory. mskpi_mix and the text of a fingerprint serve
- * the fingerprint of a network, which must be the same on every machine: mskpi_mix works on numbers
- * in 64-bit arithmetic, so that neither byte order nor the width of size_t matters.
+ * Hashes of bytes, for tables in memory, and of numbers, for the fingerprint of a network.
+ *
+ * mskpi_hash is FNV-1a: for each byte, an exclusive or and a multiplication by a prime. Its low
+ * bits depend on few bits of the input, and the tables index by low bits, so that high bits are
+ * folded into them at the end.
+ *
+ * The fingerprint of a network must be the same on every machine. mskpi_mix therefore hashes
+ * numbers and not their bytes, in 64-bit arithmetic, so that neither byte order nor the width of
+ * size_t matters. Each of its steps can be undone: an exclusive or with the number, a
+ * multiplication by an odd constant, an exclusive or with the upper half.
  */
 #include "base/hash.h"
 #include "mskp.h"
 
-/* FNV-1a, mixed once more because the tables use the low bits. */
 size_t mskpi_hash(const void *bytes, size_t n)
 {
     const unsigned char *b = bytes;

@@ -5,14 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a of n bytes. */
+/* A hash of n bytes for tables in memory, which differs from machine to machine. */
 size_t mskpi_hash(const void *bytes, size_t n);
 
-/* A hash of numbers, one after the other: of one that differs it differs for certain. In arithmetic
- * alone, so that it is the same for every byte order and width of size_t. */
+/* Mixes one number into a hash of numbers. The result is the same on every machine. It is bijective
+ * in each argument, so that a sequence with one other number has another hash for certain. */
 uint64_t mskpi_mix(uint64_t hash, uint64_t number);
 
-/* 16 hexadecimal digits. */
+/* Writes a fingerprint as 16 hexadecimal digits, and returns them. */
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
 
 #endif

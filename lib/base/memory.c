@@ -1,15 +1,20 @@
 /*
- * The host's services (memory and parallel loops), and checks of numbers that come from outside.
+ * The caller's services (memory and parallel loops), and arithmetic on sizes.
  *
- * All memory of the library comes from the host's allocate, or from malloc where the host gives
- * none; no other file calls malloc. Memory is cleared. A growing array doubles its capacity, so
- * that n appended elements cost O(n) moves in all.
+ * All memory of the library comes from the caller's allocate function, or from malloc where the
+ * caller gives none; no other file calls malloc. The services have no function that grows a block,
+ * so that a growing array is copied into a new block. Its capacity at least doubles each time, and
+ * therefore n appended elements cost O(n) moves in all.
+ *
+ * All bytes of new memory are set to 0, so that structs and counters begin with their defaults, and
+ * results cannot depend on what the memory held before.
  */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "mskp.h"
@@ -27,15 +32,15 @@ static void default_release(void *context, void *memory)
     free(memory);
 }
 
-mskp_status mskpi_check_host(const mskp_services *host, mskp_error *err)
+mskp_status mskpi_check_services(const mskp_services *services, mskp_error *err)
 {
-    if (host && (host->allocate == NULL) != (host->release == NULL))
+    if (services && (services->allocate == NULL) != (services->release == NULL))
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "services: allocate and release must both be set, or neither");
     return MSKP_OK;
 }
 
-void mskpi_host_init(mskp_services *to, const mskp_services *from)
+void mskpi_services_init(mskp_services *to, const mskp_services *from)
 {
     memset(to, 0, sizeof *to);
     if (from) *to = *from;
@@ -45,66 +50,71 @@ void mskpi_host_init(mskp_services *to, const mskp_services *from)
     }
 }
 
-void *mskpi_alloc(const mskp_services *host, size_t n, size_t size)
+void *mskpi_alloc(const mskp_services *services, size_t n, size_t size)
 {
     size_t bytes;
     void *memory;
-    if (mskpi_times(n ? n : 1, size, &bytes)) return NULL;
-    memory = host->allocate(host->context, bytes);
+    MSKPI_ASSERT(size > 0); /* allocate is promised that bytes is never 0 */
+    if (!mskpi_product_fits(n ? n : 1, size, &bytes)) return NULL;
+    memory = services->allocate(services->context, bytes);
     if (memory) memset(memory, 0, bytes);
     return memory;
 }
 
-void mskpi_free(const mskp_services *host, void *memory)
+void mskpi_free(const mskp_services *services, void *memory)
 {
-    if (memory) host->release(host->context, memory);
+    if (memory) services->release(services->context, memory);
 }
 
-void *mskpi_grow(const mskp_services *host, void *array, size_t *capacity, size_t used, size_t more,
-                 size_t size)
+void *mskpi_grow(const mskp_services *services, void *array, size_t *capacity, size_t used,
+                 size_t more, size_t size)
 {
     void *memory;
-    size_t bytes, want;
+    size_t bytes, wanted;
+    MSKPI_ASSERT(size > 0 && (array ? used <= *capacity : !used && !*capacity));
     if (array && more <= *capacity - used) return array;
-    /* Below, capacity < used + more <= most: twice the capacity, in bytes, does not overflow. */
+    /* From here on capacity < used + more <= SIZE_MAX / 2 / size, so that twice the capacity, in
+     * bytes, does not overflow. */
     if (more > SIZE_MAX / 2 / size - used) return NULL;
-    want = used + more > 2 * *capacity ? used + more : 2 * *capacity;
-    if (want < 16) want = 16;
-    bytes = want * size;
-    memory = host->allocate(host->context, bytes);
+    wanted = used + more > 2 * *capacity ? used + more : 2 * *capacity;
+    if (wanted < 16) wanted = 16;
+    MSKPI_ASSERT(wanted >= used + more && wanted > *capacity);
+    bytes = wanted * size;
+    memory = services->allocate(services->context, bytes);
     if (!memory) return NULL;
     if (used) memcpy(memory, array, used * size);
     memset((char *)memory + used * size, 0, bytes - used * size);
-    mskpi_free(host, array);
-    *capacity = want;
+    mskpi_free(services, array);
+    *capacity = wanted;
     return memory;
 }
 
-void mskpi_parallel(const mskp_services *host, size_t n, void (*work)(void *context, size_t i),
+void mskpi_parallel(const mskp_services *services, size_t n, void (*work)(void *context, size_t i),
                     void *context)
 {
-    if (host->parallel_for && n > 1) {
-        host->parallel_for(host->context, n, work, context);
+    if (services->parallel_for && n > 1) {
+        services->parallel_for(services->context, n, work, context);
         return;
     }
     for (size_t i = 0; i < n; i++) work(context, i);
 }
 
-int mskpi_times(size_t a, size_t b, size_t *product)
+bool mskpi_product_fits(size_t a, size_t b, size_t *product)
 {
-    if (b && a > SIZE_MAX / b) return 1;
+    if (b && a > SIZE_MAX / b) return false;
     *product = a * b;
-    return 0;
+    return true;
 }
 
 size_t mskpi_product(size_t a, size_t b)
 {
     size_t product;
-    return mskpi_times(a, b, &product) ? SIZE_MAX : product;
+    return mskpi_product_fits(a, b, &product) ? product : SIZE_MAX;
 }
 
 size_t mskpi_fraction(double fraction, size_t n)
 {
+    MSKPI_ASSERT(fraction >= 0 && fraction <= 1);
     const double x = fraction * (double)n, near = floor(x + 0.5);
     const size_t whole = (size_t)(fabs(x - near) <= 4 * DBL_EPSILON * (double)n ? near : x);
     return whole < n ? whole : n;

@@ -1,17 +1,22 @@
 /*
  * Status texts, the sentences of errors, and names and numbers as such sentences show them.
  *
- * A function that fails returns a status and, where the caller gave an mskp_error, fills it with a
- * sentence. Names in sentences are shortened in the middle, so that a sentence always fits. Numbers
- * are printed by mskpi_number, because printf's own look of a floating-point number depends on the
- * locale: the locale's decimal sign, which may have several bytes, becomes a point.
+ * A function that fails returns a status. Where the caller passed an mskp_error, the function also
+ * fills it with a sentence, of which mskp_error keeps 251 bytes. Names in sentences are therefore
+ * shortened in the middle, where long names differ least, and UTF-8 characters are not cut in two.
+ *
+ * printf prints a floating-point number with the decimal sign of the program's locale, which may
+ * have several bytes. Sentences and texts must be the same everywhere, so that numbers are printed
+ * by the functions at the end of this file, which put a point there.
  */
 #include <math.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "mskp.h"
 
@@ -36,6 +41,7 @@ const char *mskp_status_text(mskp_status status)
 mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...)
 {
     va_list arguments;
+    MSKPI_ASSERT(status != MSKP_OK);
     if (!err) return status;
     err->status = status;
     va_start(arguments, format);
@@ -48,6 +54,7 @@ mskp_status mskpi_given(mskp_error *err, const char *names, size_t n, const void
 {
     for (size_t i = 0; i < n; i++) {
         const size_t length = strcspn(names, ",");
+        MSKPI_ASSERT(length > 0); /* one name for each pointer */
         if (!pointers[i])
             return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%.*s is NULL", (int)length, names);
         names += length;
@@ -64,57 +71,59 @@ mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles)
                       name, roles, (unsigned)MSKP_ROLES_UNIT);
 }
 
-/* Is the byte the second or a later one of a character in UTF-8? */
-static int continues(char c)
+/* Whether a byte is the second or a later one of a character in UTF-8. */
+static bool is_continuation(char c)
 {
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-static int is_control(char c)
+static bool is_control(char c)
 {
     return (unsigned char)c < 0x20 || c == 0x7f;
 }
 
-const char *mskpi_short(const char *name, char room[NAME_ROOM])
+const char *mskpi_short(const char *name, char buffer[NAME_SIZE])
 {
-    const size_t length = strlen(name), half = (NAME_ROOM - 4) / 2;
+    const size_t length = strlen(name), half = (NAME_SIZE - 4) / 2;
     size_t head = half, tail = length - half, i = 0;
     while (name[i] && !is_control(name[i])) i++;
-    if (length < NAME_ROOM && !name[i]) return name;
-    if (length < NAME_ROOM) {
-        memcpy(room, name, length + 1);
-    } else { /* no character is cut in two */
-        while (head && continues(name[head])) head--;
-        while (continues(name[tail])) tail++;
-        memcpy(room, name, head);
-        memcpy(room + head, "...", 3);
-        memcpy(room + head + 3, name + tail, length - tail + 1);
+    if (length < NAME_SIZE && !name[i]) return name;
+    if (length < NAME_SIZE) {
+        memcpy(buffer, name, length + 1);
+    } else { /* both cuts move to where a character begins */
+        while (head && is_continuation(name[head])) head--;
+        while (is_continuation(name[tail])) tail++;
+        MSKPI_ASSERT(head + 3 + (length - tail) < NAME_SIZE && tail <= length);
+        memcpy(buffer, name, head);
+        memcpy(buffer + head, "...", 3);
+        memcpy(buffer + head + 3, name + tail, length - tail + 1);
     }
-    for (char *c = room; *c; c++)
+    for (char *c = buffer; *c; c++)
         if (is_control(*c)) *c = '?';
-    return room;
+    return buffer;
 }
 
-const char *mskpi_quote(const char *bytes, size_t n, char room[NAME_ROOM])
+const char *mskpi_quote(const char *bytes, size_t n, char buffer[NAME_SIZE])
 {
-    const size_t half = (NAME_ROOM - 4) / 2;
+    const size_t half = (NAME_SIZE - 4) / 2;
     size_t length = n;
-    if (n < NAME_ROOM) {
-        memcpy(room, bytes, n);
+    if (n < NAME_SIZE) {
+        memcpy(buffer, bytes, n);
     } else {
-        memcpy(room, bytes, half);
-        memcpy(room + half, "...", 3);
-        memcpy(room + half + 3, bytes + n - half, half);
+        memcpy(buffer, bytes, half);
+        memcpy(buffer + half, "...", 3);
+        memcpy(buffer + half + 3, bytes + n - half, half);
         length = half + 3 + half;
     }
+    MSKPI_ASSERT(length < NAME_SIZE);
     for (size_t i = 0; i < length; i++)
-        if ((unsigned char)room[i] < ' ' || room[i] == 127) room[i] = '?';
-    room[length] = 0;
-    return room;
+        if (is_control(buffer[i])) buffer[i] = '?';
+    buffer[length] = 0;
+    return buffer;
 }
 
-/* From the bits: denormal numbers are equal to 0 where the hardware reads them so. */
-static int same_number(double x, double y)
+/* Compares bits: == takes denormal numbers for 0 in some floating-point modes. */
+static bool is_same_number(double x, double y)
 {
     uint64_t a, b;
     memcpy(&a, &x, sizeof a);
@@ -122,7 +131,7 @@ static int same_number(double x, double y)
     return a == b;
 }
 
-/* The locale's decimal sign, which may have several bytes, becomes a point. */
+/* Replaces the locale's decimal sign, which may have several bytes, by a point. */
 static void write_point(char *number)
 {
     char *to = number;
@@ -135,26 +144,26 @@ static void write_point(char *number)
     *to = 0;
 }
 
-/* With `least` to `most` digits: as few as x needs in order to be read back. */
-static const char *number(double x, int least, int most, char room[32])
+/* Prints x with `least` to `most` digits, as few as it takes to read x back. */
+static const char *print_number(double x, int least, int most, char buffer[NUMBER_SIZE])
 {
     int digits = least;
-    if (same_number(x, floor(x)) && fabs(x) < 1e15) {
-        snprintf(room, 32, "%.0f", x);
-        return room;
+    if (is_same_number(x, floor(x)) && fabs(x) < 1e15) {
+        snprintf(buffer, NUMBER_SIZE, "%.0f", x);
+        return buffer;
     }
-    do snprintf(room, 32, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
-    while (digits++ < most && !same_number(strtod(room, NULL), x));
-    write_point(room);
-    return room;
+    do snprintf(buffer, NUMBER_SIZE, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
+    while (digits++ < most && !is_same_number(strtod(buffer, NULL), x));
+    write_point(buffer);
+    return buffer;
 }
 
-const char *mskpi_number(double x, char room[32])
+const char *mskpi_number(double x, char buffer[NUMBER_SIZE])
 {
-    return number(x, 9, 9, room);
+    return print_number(x, 9, 9, buffer);
 }
 
-const char *mskpi_exact_number(double x, char room[32])
+const char *mskpi_exact_number(double x, char buffer[NUMBER_SIZE])
 {
-    return number(x, 15, 17, room);
+    return print_number(x, 15, 17, buffer);
 }

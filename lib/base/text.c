@@ -1,10 +1,14 @@
 /*
- * Text whose length is not known before. A function that writes such a text is called twice: first
- * with a writer that only counts bytes, and then with one that puts them into memory of that size.
- * So the length is known before anything is written, and no memory is allocated for the text.
+ * Texts whose length is not known before they are written.
+ *
+ * One function makes the text and is called twice. The first call gets a writer that only counts
+ * bytes, so that the length is known, and a buffer that is too small is refused unchanged. The
+ * second call gets a writer that appends to the caller's memory. No memory is allocated for the
+ * text, and there is no second function that could count wrongly.
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "mskp.h"
@@ -29,18 +33,19 @@ void mskpi_put_count(text_writer *w, size_t n)
     mskpi_put_bytes(w, digits + first, sizeof digits - first);
 }
 
-mskp_status mskpi_write(void (*tell)(text_writer *w, const void *what), const void *what,
-                        size_t room, char *text, size_t *length, mskp_error *err)
+mskp_status mskpi_write(void (*put)(text_writer *w, const void *context), const void *context,
+                        size_t capacity, char *text, size_t *length, mskp_error *err)
 {
     text_writer w = {NULL, 0};
-    tell(&w, what);
+    put(&w, context);
     *length = w.length;
     if (!text) return MSKP_OK;
-    if (room <= w.length)
+    if (capacity <= w.length)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "text has room for %zu bytes, needed are %zu", room, w.length + 1);
+                          "text has room for %zu bytes, needed are %zu", capacity, w.length + 1);
     w = (text_writer){text, 0};
-    tell(&w, what);
+    put(&w, context);
+    MSKPI_ASSERT(w.length == *length);
     text[w.length] = 0;
     return MSKP_OK;
 }

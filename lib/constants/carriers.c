@@ -1,22 +1,28 @@
 /*
- * Units that stay in order to carry the constants of others (merging).
+ * Carriers: units that stay only to carry the constants of others (merge).
  *
- * A group of a consumer that would lose too much needs a carrier: a unit that leaves, whose channel
- * among the group's inputs emits a constant that is not 0. The channel's weights then take the
- * sums, divided by that constant. Candidates are units that nothing but weights and functions of
- * one channel read; one walk in which every candidate emits 1 where it is made tells what each of
- * them emits where it is read.
+ * A group of a consumer whose error is worth a carrier can take one of its own input channels, if
+ * the channel's unit is removed and the channel's constant m is not 0. The channel's column in the
+ * weight then becomes sums[o][t] / m, so that the column times the constant is the sum of all
+ * constants times their columns. This is exact at every position, because the carrier's channel is
+ * padded as the removed channels were.
  *
- * Few carriers should serve many groups. A greedy cover chooses them: the unit that most groups
- * without a carrier can use, the first of equals, then the same among the groups that are left,
- * until no unit is of use. In a group that has several carriers among its inputs, the first one
- * takes all.
+ * A candidate is a removed unit whose channels only weights and functions of one channel read. One
+ * walk with all candidates as carriers tells the constant of each where it is read (walk.c).
+ *
+ * To keep as few units as possible for all groups is a set cover: the elements are the groups that
+ * are worth a carrier, and each candidate is the set of groups that it can serve. The greedy
+ * algorithm repeatedly takes the unit that serves the most unserved groups, among equals the one
+ * with the lowest number, until no unit serves any. If several carriers are among the inputs of a
+ * group, the first of these channels takes all of its constants.
  */
 #include <math.h>
+#include <stdbool.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "constants/constants.h"
-#include "constants/hearing.h"
+#include "constants/consumers.h"
 #include "constants/reading.h"
 #include "constants/walk.h"
 #include "describe/graph.h"
@@ -26,140 +32,154 @@
 #include "mskp/tools.h"
 #include "units/units.h"
 
-/* Units that leave and that nothing but weights and functions of one channel know. */
+/* candidate[u] <- 1 if unit u is removed and none of its channels enters or leaves an operator that
+ * mixes channels otherwise than by weights. */
 static void find_candidates(const mskp_constants *c, uint8_t *candidate)
 {
     const mskp_graph *g = c->graph;
     for (size_t u = 0; u < g->u->n; u++) candidate[u] = !c->keep[u];
     for (uint32_t v = 1; v <= g->nvalues; v++) {
         const graph_step *s = &g->steps[v];
-        const int mixes_more = s->kind == STEP_RECURRENT || s->kind == STEP_ATTEND ||
-                               (s->kind == STEP_NORM && s->option >= MSKP_NORM_GROUP);
-        for (size_t k = 0; mixes_more && k <= s->ninputs; k++) {
+        const bool mixes_otherwise = s->kind == STEP_RECURRENT || s->kind == STEP_ATTEND ||
+                                     (s->kind == STEP_NORM && s->option >= MSKP_NORM_GROUP);
+        for (size_t k = 0; mixes_otherwise && k <= s->ninputs; k++) {
             const uint32_t value = k ? g->step_inputs[s->first_input + k - 1] : v;
             const uint32_t *units = mskpi_units_of(g, value);
-            if (k && s->kind == STEP_RECURRENT) continue; /* what it reads may carry */
+            if (k && s->kind == STEP_RECURRENT) continue; /* it reads its input by a weight */
             for (size_t i = 0; i < g->values[value].view.n; i++)
                 if (units[i] != MSKP_PINNED) candidate[units[i]] = 0;
         }
     }
 }
 
-static int can_carry(const mskp_constants *c, const uint8_t *candidate, const hearing *x, size_t i)
+/* Whether input i of a consumer can carry, if its unit is one of these candidates. */
+static bool can_carry(const mskp_constants *c, const uint8_t *candidate, const consumer *x,
+                      size_t i)
 {
     const uint32_t unit = mskpi_units_of(c->graph, x->reads)[i];
-    const double m = c->emits[c->first[x->reads] + i];
+    const double m = c->carrier_output[c->first[x->reads] + i];
+    MSKPI_ASSERT(i < x->form.in);
     return unit != MSKP_PINNED && candidate[unit] && m != 0 && isfinite(m);
 }
 
-/* A group that needs a carrier, and the units that could be it. */
-typedef struct need {
-    size_t hearing, group, first, n; /* first: in cover.units */
-    int met;
-} need;
+/* An element of the cover: a group that is worth a carrier, and the units that can serve it. */
+typedef struct element {
+    size_t consumer, group;
+    size_t first, n; /* in cover.units */
+    bool served;
+} element;
 
 typedef struct cover {
-    need *needs;
+    element *elements;
     size_t n;
-    uint32_t *units; /* of each need, each once */
-    uint32_t *reach; /* [units] needs that are not met yet */
-    uint32_t *seen;  /* [units] 1 + the need that it was last seen in */
+    uint32_t *units;    /* the units that can serve each element, each unit once per element */
+    uint32_t *unserved; /* [units] how many unserved elements the unit can serve */
+    uint32_t *last;     /* [units] 1 + the last element in which the unit was listed */
 } cover;
 
-/* fill 0: counts. */
-static size_t list_needs(const mskp_constants *c, const uint8_t *candidate, cover *v, int fill)
+/* Lists the elements of the cover. If fill is false, they are only counted: v->n <- how many there
+ * are. Returns how many entries v->units needs at most. */
+static size_t list_elements(const mskp_constants *c, const uint8_t *candidate, cover *v, bool fill)
 {
-    size_t needs = 0, units = 0;
-    for (size_t k = 0; k < c->h.n; k++) {
-        const hearing *x = &c->h.all[k];
+    size_t elements = 0, units = 0;
+    for (size_t k = 0; k < c->consumers.n; k++) {
+        const consumer *x = &c->consumers.all[k];
         const uint32_t *unit = mskpi_units_of(c->graph, x->reads);
         const size_t each = x->form.in / x->form.groups;
         for (size_t q = 0; x->mixes && q < x->form.groups; q++) {
-            if (!mskpi_needs_merge(c, x, &x->group[q])) continue;
-            if (fill) v->needs[needs] = (need){k, q, units, 0, 0};
+            if (!mskpi_is_worth_carrier(c, x, &x->group[q])) continue;
+            if (fill) v->elements[elements] = (element){k, q, units, 0, false};
             for (size_t i = q * each; i < (q + 1) * each; i++) {
                 if (!can_carry(c, candidate, x, i)) continue;
-                if (fill && v->seen[unit[i]] != needs + 1) {
-                    v->seen[unit[i]] = (uint32_t)needs + 1;
-                    v->units[units + v->needs[needs].n++] = unit[i];
-                    v->reach[unit[i]]++;
+                if (fill && v->last[unit[i]] != elements + 1) {
+                    v->last[unit[i]] = (uint32_t)elements + 1;
+                    v->units[units + v->elements[elements].n++] = unit[i];
+                    v->unserved[unit[i]]++;
                 }
                 if (!fill) units++;
             }
-            if (fill) units += v->needs[needs].n;
-            needs++;
+            if (fill) units += v->elements[elements].n;
+            elements++;
         }
     }
-    v->n = needs;
+    MSKPI_ASSERT(!fill || elements == v->n);
+    v->n = elements;
     return units;
 }
 
-static int has_unit(const cover *v, const need *x, uint32_t unit)
+static bool is_served_by(const cover *v, const element *e, uint32_t unit)
 {
-    for (size_t i = 0; i < x->n; i++)
-        if (v->units[x->first + i] == unit) return 1;
-    return 0;
+    for (size_t i = 0; i < e->n; i++)
+        if (v->units[e->first + i] == unit) return true;
+    return false;
 }
 
-/* The unit that most needs can use, the first of equals, until none is of use. */
-static void choose(mskp_constants *c, cover *v)
+/* The greedy set cover. c->carries <- the units that it takes. */
+static void choose_carriers(mskp_constants *c, cover *v)
 {
     for (;;) {
         uint32_t best = 0;
         for (uint32_t u = 1; u < c->graph->u->n; u++)
-            if (v->reach[u] > v->reach[best]) best = u;
-        if (!v->reach[best]) return;
+            if (v->unserved[u] > v->unserved[best]) best = u;
+        if (!v->unserved[best]) return;
+        MSKPI_ASSERT(!c->keep[best] && !c->carries[best]);
         c->carries[best] = 1;
         for (size_t k = 0; k < v->n; k++) {
-            need *x = &v->needs[k];
-            if (x->met || !has_unit(v, x, best)) continue;
-            x->met = 1;
-            for (size_t i = 0; i < x->n; i++) v->reach[v->units[x->first + i]]--;
+            element *e = &v->elements[k];
+            if (e->served || !is_served_by(v, e, best)) continue;
+            e->served = true;
+            for (size_t i = 0; i < e->n; i++) {
+                MSKPI_ASSERT(v->unserved[v->units[e->first + i]] > 0);
+                v->unserved[v->units[e->first + i]]--;
+            }
         }
+        MSKPI_ASSERT(!v->unserved[best]); /* so that the loop ends */
     }
 }
 
-/* The first of the group's channels that carries takes all. */
-static void merge_needs(mskp_constants *c, const cover *v)
+/* Lets the first channel of each served group that carries take the group's constants. */
+static void merge_groups(mskp_constants *c, const cover *v)
 {
     for (size_t k = 0; k < v->n; k++) {
-        const need *y = &v->needs[k];
-        const hearing *x = &c->h.all[y->hearing];
-        size_t i = y->group * (x->form.in / x->form.groups);
-        if (!y->met) continue;
-        while (!can_carry(c, c->carries, x, i)) i++;
-        x->group[y->group].way = WAY_MERGE;
-        x->group[y->group].column = i;
+        const element *e = &v->elements[k];
+        const consumer *x = &c->consumers.all[e->consumer];
+        const size_t each = x->form.in / x->form.groups;
+        size_t i = e->group * each;
+        if (!e->served) continue;
+        while (i < (e->group + 1) * each && !can_carry(c, c->carries, x, i)) i++;
+        MSKPI_ASSERT(i < (e->group + 1) * each); /* a served group has a carrier among its inputs */
+        x->group[e->group].way = WAY_MERGE;
+        x->group[e->group].column = i;
     }
 }
 
 mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
 {
-    const mskp_services *host = &c->host;
+    const mskp_services *services = &c->services;
     const size_t n = c->graph->u->n;
     cover v = {0};
     mskp_status status = MSKP_OK;
-    uint8_t *candidate = mskpi_alloc(host, n, sizeof *candidate);
-    v.reach = mskpi_alloc(host, n, sizeof *v.reach);
-    v.seen = mskpi_alloc(host, n, sizeof *v.seen);
-    if (candidate && v.reach && v.seen) {
+    uint8_t *candidate = mskpi_alloc(services, n, sizeof *candidate);
+    v.unserved = mskpi_alloc(services, n, sizeof *v.unserved);
+    v.last = mskpi_alloc(services, n, sizeof *v.last);
+    if (candidate && v.unserved && v.last) {
+        MSKPI_ASSERT(w->constant == c->carrier_output); /* where the walk writes */
         find_candidates(c, candidate);
         status = mskpi_walk_carriers(w, candidate, known);
-        c->emits = w->constant;
-        const size_t units = status ? 0 : list_needs(c, candidate, &v, 0);
-        v.needs = mskpi_alloc(host, v.n, sizeof *v.needs);
-        v.units = mskpi_alloc(host, units, sizeof *v.units);
+        const size_t units = status ? 0 : list_elements(c, candidate, &v, false);
+        v.elements = mskpi_alloc(services, v.n, sizeof *v.elements);
+        v.units = mskpi_alloc(services, units, sizeof *v.units);
     }
-    if (!status && (!v.needs || !v.units)) status = mskpi_constants_no_memory(w->err);
+    if (!status && (!v.elements || !v.units)) status = mskpi_constants_no_memory(w->err);
     if (!status) {
-        (void)list_needs(c, candidate, &v, 1);
-        choose(c, &v);
-        merge_needs(c, &v);
+        (void)list_elements(c, candidate, &v, true);
+        choose_carriers(c, &v);
+        merge_groups(c, &v);
     }
-    mskpi_free(host, candidate);
-    mskpi_free(host, v.reach);
-    mskpi_free(host, v.seen);
-    mskpi_free(host, v.needs);
-    mskpi_free(host, v.units);
+    mskpi_free(services, candidate);
+    mskpi_free(services, v.unserved);
+    mskpi_free(services, v.last);
+    mskpi_free(services, v.elements);
+    mskpi_free(services, v.units);
     return status;
 }

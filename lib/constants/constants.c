@@ -1,19 +1,26 @@
 /*
- * The public calls on constants of channels that leave: making, applying, and reporting them.
+ * The public calls on constants: making the object, and reporting what is in it.
  *
- * For each group of each consumer (hearing.c), what can be done without keeping a unit is decided
- * first (targets.c), and then what a carrier makes better (carriers.c). Reports are computed from
- * these decisions when they are asked for. The total is the sum of the reports, and its bound the
- * largest of theirs.
+ * The object is made in five steps, each of which is a file of its own:
+ *
+ *     mskpi_walk                what does each channel output? (walk.c, reading.c)
+ *     mskpi_find_consumers      who reads channels of removed units, and what are the sums? (taps.c)
+ *     mskpi_find_target         where can each consumer fold, and is fold or drop better? (targets.c)
+ *     mskpi_merge               which errors does a carrier remove? (carriers.c)
+ *     mskpi_record_constants    does every result fit its dtype? (writing.c)
+ *
+ * Nothing is written to the values. The decisions are in the groups of the consumers, and reports
+ * are computed from them on demand. The total is the sum of all reports, with the largest bound.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "constants/constants.h"
-#include "constants/hearing.h"
+#include "constants/consumers.h"
 #include "constants/reading.h"
 #include "constants/walk.h"
 #include "describe/graph.h"
@@ -31,34 +38,34 @@ static const char NO_PLACE_TO_FOLD[] =
 static const char SHARED_BIAS[] = "its bias is shared with what needs other constants";
 static const char SHARED_WEIGHT[] = "its weight is shared, and nothing can be merged into it";
 
-/* ---- The calls ---- */
+/* ---- Making ---- */
 
-/* What can be said without merging; then what merging makes better. */
+/* Decides what becomes of the constants of each group: first without a carrier, then with. */
 static mskp_status decide(mskp_constants *c, walker *w)
 {
     const mskp_graph *g = c->graph;
     double *known = w->constant;
     size_t channels = 0;
     mskp_status status = mskpi_walk(w);
-    if (!status) status = mskpi_hearings(w, &c->h);
+    if (!status) status = mskpi_find_consumers(w, &c->consumers);
     if (status) return status;
     for (size_t v = 1; v <= g->nvalues; v++) channels += g->values[v].view.n;
-    uint8_t *others = mskpi_alloc(&c->host, g->nvalues + 1, sizeof *others);
-    c->emits = mskpi_alloc(&c->host, channels, sizeof *c->emits);
-    if (!others || !c->emits) {
-        mskpi_free(&c->host, others);
+    uint8_t *others = mskpi_alloc(&c->services, g->nvalues + 1, sizeof *others);
+    c->carrier_output = mskpi_alloc(&c->services, channels, sizeof *c->carrier_output);
+    if (!others || !c->carrier_output) {
+        mskpi_free(&c->services, others);
         return mskpi_constants_no_memory(w->err);
     }
     mskpi_find_norms(c, others);
-    mskpi_free(&c->host, others);
-    for (size_t k = 0; k < c->h.n; k++) {
-        hearing *x = &c->h.all[k];
+    mskpi_free(&c->services, others);
+    for (size_t k = 0; k < c->consumers.n; k++) {
+        consumer *x = &c->consumers.all[k];
         mskpi_find_target(c, x);
         for (size_t q = 0; x->mixes && q < x->form.groups; q++)
             if (x->group[q].constants) x->group[q].way = mskpi_without_merge(c, x, &x->group[q]);
     }
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return MSKP_OK;
-    w->constant = c->emits;
+    w->constant = c->carrier_output;
     status = mskpi_merge(c, w, known);
     w->constant = known;
     return status;
@@ -81,16 +88,16 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
                                  const mskp_constants_desc *desc, mskp_constants **out,
                                  mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
-    mskp_constants *c = mskpi_alloc(host, 1, sizeof *c);
+    const mskp_services *services = &graph->services;
+    mskp_constants *c = mskpi_alloc(services, 1, sizeof *c);
     if (c) {
-        c->host = *host;
+        c->services = *services;
         c->graph = graph;
         if (desc) c->desc = *desc;
-        c->keep = mskpi_alloc(host, graph->u->n, sizeof *c->keep);
-        c->carries = mskpi_alloc(host, graph->u->n, sizeof *c->carries);
-        c->norms = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->norms);
-        c->next_norm = mskpi_alloc(host, graph->nvalues + 1, sizeof *c->next_norm);
+        c->keep = mskpi_alloc(services, graph->u->n, sizeof *c->keep);
+        c->carries = mskpi_alloc(services, graph->u->n, sizeof *c->carries);
+        c->norms = mskpi_alloc(services, graph->nvalues + 1, sizeof *c->norms);
+        c->next_norm = mskpi_alloc(services, graph->nvalues + 1, sizeof *c->next_norm);
     }
     if (!c || !c->keep || !c->carries || !c->norms || !c->next_norm) {
         mskp_constants_destroy(c);
@@ -120,7 +127,7 @@ mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
         w.first = NULL;
         mskpi_walk_free(&w);
     }
-    if (!status) status = mskpi_write_constants(c, values, c, 0, err);
+    if (!status) status = mskpi_record_constants(c, values, err);
     if (status) {
         mskp_constants_destroy(c);
         return status;
@@ -132,16 +139,16 @@ mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
 void mskp_constants_destroy(mskp_constants *c)
 {
     if (!c) return;
-    const mskp_services host = c->host;
-    mskpi_hearings_free(&host, &c->h);
-    mskpi_free(&host, c->keep);
-    mskpi_free(&host, c->carries);
-    mskpi_free(&host, c->emits);
-    mskpi_free(&host, c->first);
-    mskpi_free(&host, c->norms);
-    mskpi_free(&host, c->next_norm);
-    mskpi_free(&host, c->seen);
-    mskpi_free(&host, c);
+    const mskp_services services = c->services;
+    mskpi_consumers_free(&services, &c->consumers);
+    mskpi_free(&services, c->keep);
+    mskpi_free(&services, c->carries);
+    mskpi_free(&services, c->carrier_output);
+    mskpi_free(&services, c->first);
+    mskpi_free(&services, c->norms);
+    mskpi_free(&services, c->next_norm);
+    mskpi_free(&services, c->recorded);
+    mskpi_free(&services, c);
 }
 
 /* ---- Reports ---- */
@@ -151,71 +158,78 @@ const mskp_graph *mskpi_constants_graph(const mskp_constants *c)
     return c->graph;
 }
 
-int mskpi_constants_keep(const mskp_constants *c, size_t unit)
+bool mskpi_constants_keeps(const mskp_constants *c, size_t unit)
 {
     return c->keep[unit] || c->carries[unit];
 }
 
-int mskpi_constants_carries(const mskp_constants *c, size_t unit)
+bool mskpi_constants_carries(const mskp_constants *c, size_t unit)
 {
+    MSKPI_ASSERT(unit < c->graph->u->n && !(c->keep[unit] && c->carries[unit]));
     return c->carries[unit];
 }
 
 size_t mskp_constants_consumers(const mskp_constants *constants)
 {
-    return constants ? constants->h.n : 0;
+    return constants ? constants->consumers.n : 0;
 }
 
-static uint32_t folded_into(const mskp_constants *c, const hearing *x)
+/* Returns the bias, or the first mean behind the consumer, into which its constants are folded. */
+static uint32_t folded_into(const mskp_constants *c, const consumer *x)
 {
     if (x->target == FOLD_BIAS) return x->bias;
-    uint32_t first = 0; /* in the order of the description, which the chain has backwards */
+    uint32_t first = 0; /* the chain has the norms in descending order of their values */
     for (uint32_t v = c->norms[x->value]; x->target == FOLD_MEANS && v; v = c->next_norm[v])
         if (mskpi_has_own_mean(c, &c->graph->steps[v])) first = c->graph->steps[v].params[2];
     return first;
 }
 
-/* Why a group's constants are lost. */
-static const char *why_lost(const mskp_constants *c, const hearing *x, const hearing_group *g)
+/* Returns why a group is not exact. */
+static const char *why_lost(const mskp_constants *c, const consumer *x, const consumer_group *g)
 {
     if (c->desc.way == MSKP_CONSTANTS_DROP) return DROPPED;
-    if (c->desc.way != MSKP_CONSTANTS_FOLD && c->h.uses[x->weight] != 1) return SHARED_WEIGHT;
+    if (c->desc.way != MSKP_CONSTANTS_FOLD && c->consumers.uses[x->weight] != 1)
+        return SHARED_WEIGHT;
     if (x->target != FOLD_NOWHERE) return g->way == WAY_DROP ? BORDER_DROPPED : BORDER;
     return x->bias ? SHARED_BIAS : NO_PLACE_TO_FOLD;
 }
 
-/* Does a group before this one have the same unit as carrier? */
-static int carried_before(const mskp_constants *c, const hearing *x, size_t q)
+/* Whether a group before group q has the same unit as its carrier. */
+static bool is_carried_before(const mskp_constants *c, const consumer *x, size_t q)
 {
     const uint32_t *units = mskpi_units_of(c->graph, x->reads);
     for (size_t p = 0; p < q; p++)
         if (x->group[p].way == WAY_MERGE && units[x->group[p].column] == units[x->group[q].column])
-            return 1;
-    return 0;
+            return true;
+    return false;
 }
 
-static void report_group(const mskp_constants *c, const hearing *x, size_t q,
+/* Adds one group to the report of its consumer. */
+static void report_group(const mskp_constants *c, const consumer *x, size_t q,
                          mskp_constants_report *r)
 {
-    const hearing_group *g = &x->group[q];
-    const double loss = mskpi_loss_of(x, g);
+    const consumer_group *g = &x->group[q];
+    const double error = mskpi_error_of(x, g);
+    MSKPI_ASSERT((g->way == WAY_NONE) == (g->constants == 0));
+    MSKPI_ASSERT(error >= 0 && g->rounding >= 0);
     if (g->way == WAY_MERGE) {
+        MSKPI_ASSERT(c->carries[mskpi_units_of(c->graph, x->reads)[g->column]]);
         r->merged += g->constants;
-        r->carriers += !carried_before(c, x, q);
+        r->carriers += !is_carried_before(c, x, q);
     } else if (g->way == WAY_FOLD) {
         r->folded += g->constants;
         r->into.id = folded_into(c, x);
     } else {
         r->dropped += g->constants;
     }
-    if (!(loss > 0)) return;
+    if (!(error > 0)) return;
     r->exact = 0;
-    r->bound = fmax(r->bound, loss + g->rounding);
+    r->bound = fmax(r->bound, error + g->rounding);
     r->share = fmax(r->share, mskpi_share_of(x, g));
     if (!r->why) r->why = why_lost(c, x, g);
 }
 
-static mskp_constants_report report_of(const mskp_constants *c, const hearing *x)
+static mskp_constants_report report_of(const mskp_constants *c, const consumer *x)
 {
     mskp_constants_report r = {.consumer = {x->value},
                                .reads = {x->reads},
@@ -226,7 +240,9 @@ static mskp_constants_report report_of(const mskp_constants *c, const hearing *x
     if (x->mixes)
         for (size_t q = 0; q < x->form.groups; q++) report_group(c, x, q, &r);
     else
-        for (size_t i = 0; i < x->form.in; i++) r.dropped += x->hears[i] == HEARS_CONSTANT;
+        for (size_t i = 0; i < x->form.in; i++) r.dropped += x->input[i] == READS_CONSTANT;
+    MSKPI_ASSERT(!x->mixes || x->live ||
+                 r.folded + r.merged + r.dropped > 0); /* others are not on the list */
     if (!x->mixes || x->live) r.bound = r.share = (double)INFINITY;
     if (x->live && x->mixes) r.why = MSKPI_NOT_CONSTANT;
     return r;
@@ -237,10 +253,10 @@ mskp_status mskp_constants_consumer(const mskp_constants *constants, size_t inde
 {
     const mskp_status status = MSKPI_GIVEN(err, constants, report);
     if (status) return status;
-    if (index >= constants->h.n)
+    if (index >= constants->consumers.n)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "there is no report %zu, only %zu of them",
-                          index, constants->h.n);
-    *report = report_of(constants, &constants->h.all[index]);
+                          index, constants->consumers.n);
+    *report = report_of(constants, &constants->consumers.all[index]);
     return MSKP_OK;
 }
 
@@ -250,8 +266,8 @@ mskp_status mskp_constants_total(const mskp_constants *constants, mskp_constants
     const mskp_status status = MSKPI_GIVEN(err, constants, total);
     if (status) return status;
     mskp_constants_report sum = {.exact = 1};
-    for (size_t k = 0; k < constants->h.n; k++) {
-        const mskp_constants_report r = report_of(constants, &constants->h.all[k]);
+    for (size_t k = 0; k < constants->consumers.n; k++) {
+        const mskp_constants_report r = report_of(constants, &constants->consumers.all[k]);
         sum.folded += r.folded;
         sum.merged += r.merged;
         sum.dropped += r.dropped;

@@ -1,14 +1,16 @@
 /*
- * Numbers of parameters, as a walk over the network reads them.
+ * The numbers of parameters, as a walk over the network reads them.
  *
- * Only those tensors are read that the walk asks for, and their views are made at the first use.
- * What is read is not always what is stored. Slices of units that leave count as zero in the zeroed
- * roles. Of a unit that will carry the constants of others, filters and scales count as zero and
- * biases and shifts as one, because this is what will be written there. A number that is not finite
- * stops the walk with an error.
+ * What a walk reads is not always what is stored, but what will be there once the constants are
+ * applied (mskpi_content_of). Slices of removed units in the zeroed roles count as 0. The filters,
+ * scales and consumer weights of a carrier count as 0, and its biases and shifts as 1.
+ *
+ * A parameter is viewed when its first number is read, so that a parameter that no constant depends
+ * on needs no data. A number that is not finite is an error of the walk.
  */
 #include <math.h>
 
+#include "base/assert.h"
 #include "base/element.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -22,64 +24,74 @@
 
 /* ---- Parameters ---- */
 
-/* What stands in a slice: of these roles, of this unit. */
-stand mskpi_stands(const walker *w, uint32_t roles, uint32_t unit)
+mskp_status mskpi_walk_no_memory(walker *w)
 {
-    if (!mskpi_leaves(w->keep, unit)) return AS_IT_IS;
+    if (!w->status)
+        w->status = mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
+                               mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    return w->status;
+}
+
+content mskpi_content_of(const walker *w, uint32_t roles, uint32_t unit)
+{
+    if (!mskpi_is_removed(w->keep, unit)) return STORED;
     if (w->carrier && w->carrier[unit]) {
         if (roles & (MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER)) return ZERO;
         if (roles & MSKP_ROLE_SHIFT) return ONE;
     }
-    return roles & w->zeroed ? ZERO : AS_IT_IS;
+    return roles & w->zeroed ? ZERO : STORED;
 }
 
-/* NULL: it cannot be read, and the walk has failed. */
-const tensor_view *mskpi_walk_view(walker *w, uint32_t param)
+mskp_status mskpi_walk_view(walker *w, uint32_t param, const tensor_view **view)
 {
+    MSKPI_ASSERT(param >= 1 && param <= w->graph->nparams);
     if (!w->viewed[param]) {
-        if (w->status) return NULL;
+        if (w->status) return w->status;
         w->status =
             mskpi_number_view(w->graph, param, "values", w->values, &w->views[param], w->err);
-        if (w->status) return NULL;
+        if (w->status) return w->status;
         w->viewed[param] = 1;
     }
-    return &w->views[param];
+    *view = &w->views[param];
+    return MSKP_OK;
 }
 
 double mskpi_walk_element(walker *w, uint32_t param, const char *at)
 {
     const tensor_view *v = &w->views[param];
+    MSKPI_ASSERT(w->viewed[param] && at >= v->low && at < v->low + v->extent);
     const double x = mskpi_load(at, v->dtype);
     if (isfinite(x)) return x;
-    if (!w->status) w->status = mskpi_not_finite(w->graph, param, v, at, w->err);
+    if (!w->status) w->status = mskpi_refuse_number(w->graph, param, v, at, w->err);
     return 0;
 }
 
-/* NULL: bound to no channels. */
 const uint32_t *mskpi_axis_units(const mskp_graph *g, uint32_t param, uint32_t d, uint32_t *roles)
 {
     const graph_axis *a = &g->axes[g->params[param].axis + d];
+    MSKPI_ASSERT(d < g->params[param].ndim);
     *roles = a->roles;
     return a->list == NO_LIST ? NULL : g->u->list_units + g->u->lists[a->list].first;
 }
 
-/* Element i of a vector; `none` where there is no such parameter. */
 double mskpi_walk_vector(walker *w, uint32_t param, size_t i, double none)
 {
     uint32_t roles;
+    const tensor_view *v;
     if (!param) return none;
+    MSKPI_ASSERT(w->graph->params[param].ndim == 1);
+    MSKPI_ASSERT(i < w->graph->axes[w->graph->params[param].axis].length);
     const uint32_t *units = mskpi_axis_units(w->graph, param, 0, &roles);
-    const stand s = units ? mskpi_stands(w, roles, units[i]) : AS_IT_IS;
-    if (s != AS_IT_IS) return s == ONE;
-    const tensor_view *v = mskpi_walk_view(w, param);
-    if (!v) return 0;
+    const content s = units ? mskpi_content_of(w, roles, units[i]) : STORED;
+    if (s != STORED) return s == ONE;
+    if (mskpi_walk_view(w, param, &v)) return 0;
     return mskpi_walk_element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element));
 }
 
-/* Is an element below `at`, from axis d on, not zero? Index `index` of axis `fixed`. With `staying`,
- * only where the other axes' channels stay. */
-static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, int staying,
-                       const char *at)
+/* The same below `at`, whose indices on the axes before d, and on the axis of the slice, `fixed`, are
+ * chosen. */
+static bool has_nonzero_below(walker *w, uint32_t param, uint32_t d, uint32_t fixed, bool kept_only,
+                              const char *at)
 {
     const tensor_view *v = &w->views[param];
     uint32_t roles;
@@ -91,31 +103,28 @@ static int any_element(walker *w, uint32_t param, uint32_t d, uint32_t fixed, in
     const uint32_t *units = mskpi_axis_units(w->graph, param, d, &roles);
     const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
     for (size_t i = 0; i < v->shape[d]; i++, at += step) {
-        if (units && mskpi_leaves(w->keep, units[i]) && (staying || roles & w->zeroed)) continue;
-        if (any_element(w, param, d + 1, fixed, staying, at)) return 1;
+        if (units && mskpi_is_removed(w->keep, units[i]) && (kept_only || roles & w->zeroed))
+            continue;
+        if (has_nonzero_below(w, param, d + 1, fixed, kept_only, at)) return true;
     }
-    return 0;
+    return false;
 }
 
-int mskpi_slice_heard(walker *w, uint32_t param, uint32_t axis, size_t index, int staying)
+bool mskpi_has_nonzero(walker *w, uint32_t param, uint32_t axis, size_t index, bool kept_only)
 {
     uint32_t roles;
+    const tensor_view *v;
     const uint32_t *units = mskpi_axis_units(w->graph, param, axis, &roles);
-    if (units && mskpi_stands(w, roles, units[index]) == ZERO) return 0;
-    const tensor_view *v = mskpi_walk_view(w, param);
-    if (!v) return 0;
-    return any_element(w, param, 0, axis, staying,
-                       v->data + v->stride[axis] * (ptrdiff_t)(index * v->element));
-}
-
-int mskpi_walk_heard(walker *w, uint32_t param, uint32_t axis, size_t index)
-{
-    return mskpi_slice_heard(w, param, axis, index, 1);
+    if (units && mskpi_content_of(w, roles, units[index]) == ZERO) return false;
+    if (mskpi_walk_view(w, param, &v)) return false;
+    MSKPI_ASSERT(axis < v->ndim && index < v->shape[axis]);
+    return has_nonzero_below(w, param, 0, axis, kept_only,
+                             v->data + v->stride[axis] * (ptrdiff_t)(index * v->element));
 }
 
 /* ---- Weights ---- */
 
-/* Bytes from the first tap of an output and an input to another. */
+/* Returns the bytes from the first tap of an output and an input to another tap. */
 static ptrdiff_t tap_offset(const tensor_view *v, size_t tap)
 {
     ptrdiff_t offset = 0;
@@ -124,9 +133,11 @@ static ptrdiff_t tap_offset(const tensor_view *v, size_t tap)
     return offset;
 }
 
-/* The indices on the first two axes. */
-static void rows_of(const weight_form *f, size_t o, size_t i, size_t index[2])
+/* index[] <- the indices of output o and input i on the first two axes. */
+static void find_indices(const weight_form *f, size_t o, size_t i, size_t index[2])
 {
+    MSKPI_ASSERT(o < f->out && i < f->in);
+    MSKPI_ASSERT(o / (f->out / f->groups) == i / (f->in / f->groups)); /* they are of one group */
     index[f->transposed] = f->transposed ? o % (f->out / f->groups) : o + f->first_row;
     index[!f->transposed] = f->transposed ? i : i % (f->in / f->groups);
 }
@@ -141,7 +152,8 @@ static char *first_tap(const tensor_view *v, const size_t index[2])
 char *mskpi_weight_at(const tensor_view *v, const weight_form *f, size_t o, size_t i, size_t tap)
 {
     size_t index[2];
-    rows_of(f, o, i, index);
+    find_indices(f, o, i, index);
+    MSKPI_ASSERT(tap < f->taps);
     return first_tap(v, index) + tap_offset(v, tap);
 }
 
@@ -158,41 +170,42 @@ mskp_status mskpi_walk_weight(walker *w, uint32_t value, walk_weight *x)
                                 .groups = s->kind == STEP_LINEAR ? 1 : s->groups,
                                 .taps = 1,
                                 .first_row = s->first}};
-    x->view = mskpi_walk_view(w, x->param);
-    if (!x->view) return w->status;
+    if (mskpi_walk_view(w, x->param, &x->view)) return w->status;
     for (uint32_t d = 0; d < 2; d++) x->units[d] = mskpi_axis_units(g, x->param, d, &x->roles[d]);
     for (uint32_t d = 2; d < p->ndim; d++) x->form.taps *= x->view->shape[d];
-    x->offset = mskpi_alloc(&g->host, x->form.taps, sizeof *x->offset);
-    if (!x->offset)
-        return w->status =
-                   mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
-                              mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    x->offset = mskpi_alloc(&g->services, x->form.taps, sizeof *x->offset);
+    if (!x->offset) return mskpi_walk_no_memory(w);
+    MSKPI_ASSERT(x->view->shape[x->form.transposed] * (x->form.transposed ? x->form.groups : 1) >=
+                 x->form.first_row + x->form.out);
+    MSKPI_ASSERT(x->view->shape[!x->form.transposed] * (x->form.transposed ? 1 : x->form.groups) ==
+                 x->form.in);
     for (size_t t = 0; t < x->form.taps; t++) x->offset[t] = tap_offset(x->view, t);
     return MSKP_OK;
 }
 
 void mskpi_walk_weight_free(const walker *w, walk_weight *x)
 {
-    mskpi_free(&w->graph->host, x->offset);
+    mskpi_free(&w->graph->services, x->offset);
 }
 
-/* Where the taps of output o and input i are, or NULL where they are zero. */
+/* Returns where the taps of output o and input i are, or NULL if they count as zero. */
 static const char *taps_at(const walker *w, const walk_weight *x, size_t o, size_t i)
 {
     size_t index[2];
-    rows_of(&x->form, o, i, index);
+    find_indices(&x->form, o, i, index);
     for (uint32_t d = 0; d < 2; d++)
-        if (x->units[d] && mskpi_stands(w, x->roles[d], x->units[d][index[d]]) == ZERO) return NULL;
+        if (x->units[d] && mskpi_content_of(w, x->roles[d], x->units[d][index[d]]) == ZERO)
+            return NULL;
     return first_tap(x->view, index);
 }
 
-int mskpi_walk_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps)
+bool mskpi_load_taps(walker *w, const walk_weight *x, size_t o, size_t i, double *taps)
 {
     const char *at = taps_at(w, x, o, i);
-    int any = 0;
+    bool any = false;
     for (size_t t = 0; at && t < x->form.taps; t++) {
         taps[t] = mskpi_walk_element(w, x->param, at + x->offset[t]);
-        any |= taps[t] < 0 || taps[t] > 0;
+        any = any || taps[t] < 0 || taps[t] > 0;
     }
     return any;
 }

@@ -1,19 +1,28 @@
 /*
- * What channels emit. In the order of the description each channel of each value becomes a constant
- * (the same number at every position and for every input), or live, which is written as NAN.
+ * The walk of constants: what each channel of each value outputs. In the order of the description,
+ * each channel becomes a constant (one number at every position and for every input) or live, which
+ * is represented by NAN. Each kind of step has a rule that computes a channel from its inputs:
  *
- * A channel of a convolution's result is constant if all inputs with a weight that is not zero are,
- * and if they are zero or all positions see the same taps. A walk reads no more numbers of
- * parameters than it needs: the first weight that is not zero for a live input makes the output
- * live.
+ *   convolution, linear     constant if all inputs with a nonzero weight are, and these are zero or
+ *                           all positions see the same taps (taps.c)
+ *   batch norm              beta where gamma is 0; otherwise the affine image of a constant
+ *   functions, combinations, pools, table lookups    the function of constants, if it is one
+ *   steps that move channels to other places         the constant of the place
+ *   recurrent layers, custom operators               live
  *
- * A unit that will carry the constants of others is walked as it will be then: filters and scales
- * 0, biases and shifts 1. One such walk with all candidates at once is enough, because the channels
- * of a unit that leaves depend on nothing but the slices of that unit once its filters are zero.
+ * Where the rule says live, the zero table of the channel (describe/zeros.c) may still say that the
+ * channel is zero because its unit's slices are. A walk reads no more parameters than necessary: the
+ * first nonzero weight for a live input makes the output live.
+ *
+ * A carrier is walked as it will be once the constants are applied, with filters and scales 0 and
+ * biases and shifts 1. One walk with all candidates as carriers at once is enough to know what each
+ * of them outputs alone: once a removed unit's filters are zero, its channels depend on the slices
+ * of that unit, and on channels that are known already, but on no other candidate.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -28,43 +37,45 @@
 #include "units/units.h"
 
 #define LIVE          ((double)NAN)
-#define UNKNOWN_ROLES 0xff
+#define UNKNOWN_ROLES 0xff /* no set of roles in MSKP_ROLES_UNIT */
 
 /* ---- Operators ---- */
 
 static double *constants_of(const walker *w, uint32_t value)
 {
+    MSKPI_ASSERT(value >= 1 && value <= w->graph->nvalues);
     return w->constant + w->first[value];
 }
 
 static const double *input_of(const walker *w, const graph_step *s, size_t k)
 {
+    MSKPI_ASSERT(k < s->ninputs);
     return constants_of(w, w->graph->step_inputs[s->first_input + k]);
 }
 
-/* An output channel is constant if all inputs with a weight are, and, where not all positions see
- * the same taps, zero. taps, sums: room for all taps. */
+/* Returns output o of a convolution or linear layer with the inputs k. taps and sums are buffers of
+ * [taps]. */
 static double mix(walker *w, const walk_weight *x, const tap_classes *t, const double *k, size_t o,
                   double *taps, double *sums)
 {
     const size_t in = x->form.in / x->form.groups, first = o / (x->form.out / x->form.groups) * in;
     memset(sums, 0, x->form.taps * sizeof *sums);
     for (size_t i = first; i < first + in && !w->status; i++) {
-        if (k[i] == 0 || !mskpi_walk_taps(w, x, o, i, taps)) continue;
-        if (isnan(k[i]) || !mskpi_taps_uniform(t)) return LIVE;
+        if (k[i] == 0 || !mskpi_load_taps(w, x, o, i, taps)) continue;
+        if (isnan(k[i]) || !mskpi_is_uniform(t)) return LIVE;
         for (size_t j = 0; j < x->form.taps; j++) sums[j] += k[i] * taps[j];
     }
-    const double sum = mskpi_taps_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
+    const double sum = mskpi_is_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
     return sum + mskpi_walk_vector(w, x->bias, o + x->form.first_row, 0);
 }
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *services = &w->graph->services;
     const graph_step *s = &w->graph->steps[value];
     walk_weight x;
     tap_classes t = {0};
-    if (w->carrier) { /* of those, filters are zero; others are known */
+    if (w->carrier) { /* the filters of carriers are zero, and other channels are known */
         for (size_t o = 0; o < w->graph->values[value].view.n; o++)
             to[o] = mskpi_walk_vector(w, s->params[1], o + s->first, 0);
         return;
@@ -73,32 +84,31 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
         mskpi_walk_weight_free(w, &x);
         return;
     }
-    const int failed = mskpi_taps_make(w->graph, value, &t);
-    double *room = mskpi_alloc(host, mskpi_product(2, x.form.taps), sizeof *room);
-    if (failed || !room)
-        w->status = mskpi_fail(w->err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
-                               mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    w->status = mskpi_taps_make(w->graph, value, &t, w->err);
+    double *buffer = mskpi_alloc(services, mskpi_product(2, x.form.taps), sizeof *buffer);
+    if (!buffer) mskpi_walk_no_memory(w);
     for (size_t o = 0; o < x.form.out && !w->status; o++)
-        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, room, room + x.form.taps);
-    mskpi_free(host, room);
-    mskpi_taps_free(host, &t);
+        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, buffer, buffer + x.form.taps);
+    mskpi_free(services, buffer);
+    mskpi_taps_free(services, &t);
     mskpi_walk_weight_free(w, &x);
 }
 
-/* What a norm divides by. */
+/* Returns what a norm with this variance divides by. */
 static double deviation_of(const graph_step *s, double variance)
 {
     return s->outside_root ? sqrt(variance) + s->as.epsilon : sqrt(variance + s->as.epsilon);
 }
 
-/* Element i of running statistics that are here. */
+/* Returns element i of running statistics, or `none` if there are none or they have no data. */
 static double statistic(walker *w, uint32_t param, size_t i, double none)
 {
     return param && w->values.view[param - 1].data ? mskpi_walk_vector(w, param, i, none) : none;
 }
 
-/* A scale of 0 makes nothing of a carrier's input; of statistics that are no numbers it does not. */
-static int is_usable(walker *w, const graph_step *s, size_t c)
+/* Whether a scale of 0 cancels the input of channel c. It does not if the statistics are not numbers,
+ * or the divisor is 0, because the product is NaN then. */
+static bool has_usable_statistics(walker *w, const graph_step *s, size_t c)
 {
     const double variance = statistic(w, s->params[3], c, 1);
     return isfinite(statistic(w, s->params[2], c, 0)) && deviation_of(s, variance) > 0;
@@ -108,12 +118,14 @@ static double normed(walker *w, const graph_step *s, double k, size_t c)
 {
     const double scale = mskpi_walk_vector(w, s->params[0], c, 1),
                  shift = mskpi_walk_vector(w, s->params[1], c, 0);
-    const int statistics = s->params[2] || s->params[3];
-    if (scale == 0) return w->carrier && !is_usable(w, s, c) ? LIVE : shift;
+    const bool statistics = s->params[2] || s->params[3];
+    MSKPI_ASSERT(s->option <= MSKP_NORM_RMS);
+    if (scale == 0) return w->carrier && !has_usable_statistics(w, s, c) ? LIVE : shift;
     if (isnan(k)) return LIVE;
     if (s->option == MSKP_NORM_AFFINE) return k * scale + shift;
-    /* Without both statistics, or with some that may not be used, nobody knows. */
-    if (s->option == MSKP_NORM_INSTANCE && !statistics) return shift;
+    if (s->option == MSKP_NORM_INSTANCE && !statistics)
+        return shift; /* k minus its own mean is 0 */
+    /* Without both running statistics, it is unknown what the norm subtracts and divides by. */
     if (s->option != MSKP_NORM_BATCH || !s->params[2] || !s->params[3]) return LIVE;
     const double mean = mskpi_walk_vector(w, s->params[2], c, 0),
                  variance = mskpi_walk_vector(w, s->params[3], c, 1);
@@ -172,7 +184,7 @@ static double combined(double a, double b, uint32_t kind)
     case MSKP_COMBINE_MINIMUM:
         return isnan(a) || isnan(b) ? LIVE : fmin(a, b);
     case MSKP_COMBINE_DIVIDE:
-        return a / b; /* by 0: not finite, which is live */
+        return a / b; /* a division by 0 is not finite, and so it counts as live */
     default:
         return a + b;
     }
@@ -189,7 +201,7 @@ static double combine(const walker *w, const graph_step *s, size_t channels, siz
     return s->option == MSKP_COMBINE_AVERAGE ? sum / s->ninputs : sum;
 }
 
-/* The same in all of them? */
+/* Values one after the other in space are constant if all have the same constant. */
 static double stacked(const walker *w, const graph_step *s, size_t c)
 {
     const double first = input_of(w, s, 0)[c];
@@ -198,6 +210,7 @@ static double stacked(const walker *w, const graph_step *s, size_t c)
     return first;
 }
 
+/* A channel that is made of a block of channels is constant if all have the same constant. */
 static double block(const walker *w, const graph_step *s, size_t c)
 {
     const uint32_t *place = w->graph->places + s->first + c * s->groups;
@@ -207,15 +220,16 @@ static double block(const walker *w, const graph_step *s, size_t c)
     return first;
 }
 
-/* A table whose rows all hold the same for this channel. */
+/* A channel of a table is constant if all rows hold the same number for it. */
 static double looked_up(walker *w, uint32_t param, size_t c)
 {
     uint32_t roles;
+    const tensor_view *v;
     const uint32_t *units = mskpi_axis_units(w->graph, param, 1, &roles);
-    if (units && mskpi_stands(w, roles, units[c]) == ZERO) return 0;
-    const tensor_view *v = mskpi_walk_view(w, param);
+    if (units && mskpi_content_of(w, roles, units[c]) == ZERO) return 0;
     double first = 0;
-    for (size_t i = 0; v && i < v->shape[0]; i++) {
+    if (mskpi_walk_view(w, param, &v)) return 0;
+    for (size_t i = 0; i < v->shape[0]; i++) {
         const ptrdiff_t at = v->stride[0] * (ptrdiff_t)i + v->stride[1] * (ptrdiff_t)c;
         const double x = mskpi_walk_element(w, param, v->data + at * (ptrdiff_t)v->element);
         if (i && x != first) return LIVE;
@@ -224,7 +238,8 @@ static double looked_up(walker *w, uint32_t param, size_t c)
     return first;
 }
 
-/* A vector's number; what has more axes differs from position to position. */
+/* A parameter as an operand is constant if it has one axis. One with more axes differs from position
+ * to position. */
 static double operand(walker *w, const graph_step *s, size_t c)
 {
     return w->graph->params[s->params[0]].ndim == 1 ? mskpi_walk_vector(w, s->params[0], c, 0)
@@ -234,13 +249,15 @@ static double operand(walker *w, const graph_step *s, size_t c)
 static double prelu(walker *w, const graph_step *s, double k, size_t c)
 {
     const graph_param *p = &w->graph->params[s->params[0]];
-    if (!(k < 0)) return k; /* NAN, too */
+    if (!(k < 0)) return k; /* also LIVE, since no comparison with NAN holds */
     return k * mskpi_walk_vector(w, s->params[0], w->graph->axes[p->axis].length > 1 ? c : 0, 0);
 }
 
+/* Channel c of a step that computes each channel by itself. */
 static double step_channel(walker *w, const graph_step *s, size_t channels, size_t c)
 {
     const double *in = s->ninputs ? input_of(w, s, 0) : NULL;
+    MSKPI_ASSERT(c < channels);
     switch (s->kind) {
     case STEP_TABLE:
         return looked_up(w, s->params[0], c);
@@ -259,6 +276,7 @@ static double step_channel(walker *w, const graph_step *s, size_t channels, size
     case STEP_STACK:
         return stacked(w, s, c);
     case STEP_PART:
+        MSKPI_ASSERT(s->first + c < w->graph->values[w->graph->step_inputs[s->first_input]].view.n);
         return in[s->first + c];
     case STEP_ATTEND:
         return in[w->graph->places[s->first + c]];
@@ -280,9 +298,9 @@ static void walk_concat(walker *w, const graph_step *s, double *to)
     }
 }
 
-/* ---- What the description knows besides ---- */
+/* ---- Zero tables, and what primitives say ---- */
 
-/* The roles whose slices are all zero. */
+/* Returns the roles in which all slices of a unit are zero. */
 static uint32_t zero_roles(walker *w, uint32_t unit)
 {
     const unit_table *u = w->graph->u;
@@ -290,22 +308,25 @@ static uint32_t zero_roles(walker *w, uint32_t unit)
     if (w->zero_roles[unit] != UNKNOWN_ROLES) return w->zero_roles[unit];
     for (size_t m = u->member_first[unit]; m < u->member_first[unit + 1]; m++) {
         const mskp_member *x = &u->members[m];
-        if ((x->roles & roles) && mskpi_slice_heard(w, x->param.id, x->axis, x->index, 0))
+        if ((x->roles & roles) && mskpi_has_nonzero(w, x->param.id, x->axis, x->index, false))
             roles &= ~x->roles;
     }
     w->zero_roles[unit] = (uint8_t)roles;
     return roles;
 }
 
-/* Where the walk does not see that a channel is zero, its table may. */
-static double at_least_zero(walker *w, uint32_t value, size_t c, uint32_t unit, double k)
+/* Returns 0 for a live channel of a removed unit if its zero table says so, otherwise k. */
+static double or_zero(walker *w, uint32_t value, size_t c, uint32_t unit, double k)
 {
     const zero_table zero = mskpi_zero(w->graph, value, c);
-    if (!isnan(k) || w->carrier || !zero || !mskpi_leaves(w->keep, unit)) return k;
-    return zero >> zero_roles(w, unit) & 1 ? 0 : k;
+    if (!isnan(k) || w->carrier || !zero || !mskpi_is_removed(w->keep, unit)) return k;
+    const uint32_t roles = zero_roles(w, unit);
+    MSKPI_ASSERT(roles < 16); /* one bit of the table for each set of four roles */
+    return zero >> roles & 1 ? 0 : k;
 }
 
-static double as_the_host_says(uint32_t own, double k)
+/* What the caller's primitives leave of a constant. */
+static double after_primitives(uint32_t own, double k)
 {
     return own & OWN_CHANGED || (own & OWN_SCALED && k != 0) ? LIVE : k;
 }
@@ -318,7 +339,8 @@ static void walk_value(walker *w, uint32_t value, const double *known)
     const size_t channels = w->graph->values[value].view.n;
     const uint32_t *units = mskpi_units_of(w->graph, value);
     double *to = constants_of(w, value);
-    const int mixing = s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
+    const bool mixing =
+        s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
     if (mixing) walk_mixing(w, value, to);
     if (s->kind == STEP_CONCAT) walk_concat(w, s, to);
     for (size_t c = 0; c < channels && !w->status; c++) {
@@ -328,30 +350,29 @@ static void walk_value(walker *w, uint32_t value, const double *known)
         }
         double k = mixing || s->kind == STEP_CONCAT ? to[c] : step_channel(w, s, channels, c);
         if (!isfinite(k)) k = LIVE;
-        if (s->own) k = as_the_host_says(s->own, k);
-        to[c] = at_least_zero(w, value, c, units[c], k);
+        if (s->own) k = after_primitives(s->own, k);
+        to[c] = or_zero(w, value, c, units[c], k);
     }
 }
 
 mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
                             uint32_t zeroed, mskp_tensors values, mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
+    const mskp_services *services = &graph->services;
     size_t n = 0;
     *w = (walker){.graph = graph, .values = values, .keep = keep, .zeroed = zeroed, .err = err};
-    w->first = mskpi_alloc(host, graph->nvalues + 1, sizeof *w->first);
-    w->views = mskpi_alloc(host, graph->nparams + 1, sizeof *w->views);
-    w->viewed = mskpi_alloc(host, graph->nparams + 1, sizeof *w->viewed);
-    w->zero_roles = mskpi_alloc(host, graph->u->n, sizeof *w->zero_roles);
+    w->first = mskpi_alloc(services, graph->nvalues + 1, sizeof *w->first);
+    w->views = mskpi_alloc(services, graph->nparams + 1, sizeof *w->views);
+    w->viewed = mskpi_alloc(services, graph->nparams + 1, sizeof *w->viewed);
+    w->zero_roles = mskpi_alloc(services, graph->u->n, sizeof *w->zero_roles);
     for (size_t v = 1; w->first && v <= graph->nvalues; v++) {
         w->first[v] = n;
         n += graph->values[v].view.n;
     }
-    w->constant = mskpi_alloc(host, n, sizeof *w->constant);
+    w->constant = mskpi_alloc(services, n, sizeof *w->constant);
     if (!w->first || !w->views || !w->viewed || !w->zero_roles || !w->constant) {
         mskpi_walk_free(w);
-        return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while looking for constants",
-                          mskp_status_text(MSKP_ERROR_NO_MEMORY));
+        return mskpi_walk_no_memory(w);
     }
     memset(w->zero_roles, UNKNOWN_ROLES, graph->u->n);
     return MSKP_OK;
@@ -359,12 +380,12 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
 
 void mskpi_walk_free(walker *w)
 {
-    const mskp_services *host = &w->graph->host;
-    mskpi_free(host, w->first);
-    mskpi_free(host, w->views);
-    mskpi_free(host, w->viewed);
-    mskpi_free(host, w->zero_roles);
-    mskpi_free(host, w->constant);
+    const mskp_services *services = &w->graph->services;
+    mskpi_free(services, w->first);
+    mskpi_free(services, w->views);
+    mskpi_free(services, w->viewed);
+    mskpi_free(services, w->zero_roles);
+    mskpi_free(services, w->constant);
 }
 
 mskp_status mskpi_walk(walker *w)

@@ -17,11 +17,13 @@
  * Carriers would also break the multiples that round_to asks for. Where a family with carriers does
  * not keep a multiple, further units of it stay, the ones with the highest scores first. Then fewer
  * constants are left to be carried, so that the carriers are worked out again, until every family
- * fits. The number of units that stay grows in each round; so the rounds end.
+ * fits. A family that is complete with its carriers stays as it is, without carriers. The number of
+ * units that stay by the selection grows in each round; so the rounds end.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "constants/constants.h"
@@ -43,7 +45,11 @@ typedef struct search {
     mskp_error *err;
 } search;
 
-/* Keeps further units of the families that do not keep a multiple. Returns whether there are any. */
+/*
+ * Keeps further units of the families that do not keep a multiple. A family that is complete with its
+ * carriers keeps all its units as they are: as carriers they would lose their filters for nothing.
+ * Returns whether units were added to those that stay by the selection.
+ */
 static bool keep_multiples(search *s)
 {
     const unit_table *u = s->graph->u;
@@ -56,26 +62,36 @@ static bool keep_multiples(search *s)
         const size_t size = u->family_first[f + 1] - u->family_first[f];
         if (s->family_kept[f] % round == 0 || s->family_kept[f] == size || s->kept.unit[unit])
             continue;
-        s->keep.unit[unit] = 1;
+        MSKPI_ASSERT(!s->keep.unit[unit] && s->family_kept[f] < size);
+        s->keep.unit[unit] = s->kept.unit[unit] = 1;
         s->family_kept[f]++;
+        more = true;
+    }
+    for (size_t i = 0; i < u->n; i++) {
+        const uint32_t f = u->family[i];
+        const size_t size = u->family_first[f + 1] - u->family_first[f];
+        if (s->keep.unit[i] || s->family_kept[f] < size) continue;
+        s->keep.unit[i] = 1;
         more = true;
     }
     return more;
 }
 
-/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- do the amounts hold? */
+/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- whether the demands on
+ * amounts hold. */
 static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constants, bool *enough)
 {
     const mskp_mask none = {0, NULL};
     size_t removed = 0;
     *constants = NULL;
+    MSKPI_ASSERT(s->order.named <= blocks && blocks <= s->order.nblocks);
     memset(s->keep.unit, 1, s->keep.n);
     for (size_t i = 0; i < s->order.end[blocks]; i++) s->keep.unit[s->order.unit[i]] = 0;
     for (;;) {
         mskp_status status =
             mskp_constants_create(s->graph, s->keep, s->desc, s->values, constants, s->err);
         if (status) return status;
-        (void)mskp_constants_masks(*constants, none, none, s->kept, NULL);
+        MSKPI_MUST(mskp_constants_masks(*constants, none, none, s->kept, NULL));
         if (!keep_multiples(s)) break;
         mskp_constants_destroy(*constants);
         *constants = NULL;
@@ -91,12 +107,13 @@ static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constan
     return MSKP_OK;
 }
 
-static mskp_status out_of_reach(const search *s)
+/* Fails with the first demand that does not hold although everything that may be removed is. */
+static mskp_status no_solution(const search *s)
 {
     const mskp_rule *r = s->rule;
     const bool macs = r->max_macs > 0 && s->cost.macs > r->max_macs;
     const bool params = r->max_params > 0 && s->cost.params > r->max_params;
-    char asked[32], had[32];
+    char asked[32], possible[32];
     if (!macs && !params)
         return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
                           "remove_fraction asks for %zu units; too many of the units that can go "
@@ -107,10 +124,10 @@ static mskp_status out_of_reach(const search *s)
                       "be had is %s",
                       macs ? "max_macs" : "max_params",
                       mskpi_number(macs ? r->max_macs : r->max_params, asked),
-                      mskpi_number(macs ? s->cost.macs : s->cost.params, had));
+                      mskpi_number(macs ? s->cost.macs : s->cost.params, possible));
 }
 
-/* Replaces *best by the constants of this number of blocks, if that is enough. */
+/* Replaces *best by the constants of this number of blocks, if these are enough. */
 static mskp_status improve(search *s, size_t blocks, mskp_constants **best, bool *enough)
 {
     mskp_constants *c;
@@ -125,6 +142,7 @@ static mskp_status improve(search *s, size_t blocks, mskp_constants **best, bool
     return MSKP_OK;
 }
 
+/* *best <- the constants of a number of blocks that is enough, while one block less is not. */
 static mskp_status find(search *s, mskp_constants **best)
 {
     const size_t last = s->order.nblocks;
@@ -133,13 +151,14 @@ static mskp_status find(search *s, mskp_constants **best)
     mskp_status status = improve(s, high, best, &enough);
     for (size_t step = 1; !status && !enough; step *= 2) {
         low = high;
-        if (low == last) return out_of_reach(s);
+        if (low == last) return no_solution(s);
         high = last - low < step ? last : low + step;
         status = improve(s, high, best, &enough);
     }
     while (!status && high - low > 1) {
         const size_t middle = low + (high - low) / 2;
         status = improve(s, middle, best, &enough);
+        MSKPI_ASSERT(low < middle && middle < high);
         if (enough)
             high = middle;
         else
@@ -157,18 +176,18 @@ mskp_status mskp_constants_select(const mskp_graph *graph, mskp_scores scores,
     mskp_status status = MSKPI_GIVEN(err, constants);
     if (!status) status = mskpi_removal_order(graph, scores, rule, &s.order, err);
     if (status) return status;
-    const mskp_services *host = &graph->host;
-    s.keep = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
-    s.kept = (mskp_mask){scores.n, mskpi_alloc(host, scores.n, 1)};
-    s.family_kept = mskpi_alloc(host, graph->u->nfamilies, sizeof *s.family_kept);
+    const mskp_services *services = &graph->services;
+    s.keep = (mskp_mask){scores.n, mskpi_alloc(services, scores.n, 1)};
+    s.kept = (mskp_mask){scores.n, mskpi_alloc(services, scores.n, 1)};
+    s.family_kept = mskpi_alloc(services, graph->u->nfamilies, sizeof *s.family_kept);
     if (!s.keep.unit || !s.kept.unit || !s.family_kept)
         status = mskpi_constants_no_memory(err);
     else
         status = find(&s, &best);
-    mskpi_free(host, s.keep.unit);
-    mskpi_free(host, s.kept.unit);
-    mskpi_free(host, s.family_kept);
-    mskpi_removal_order_free(host, &s.order);
+    mskpi_free(services, s.keep.unit);
+    mskpi_free(services, s.kept.unit);
+    mskpi_free(services, s.family_kept);
+    mskpi_removal_order_free(services, &s.order);
     if (status)
         mskp_constants_destroy(best);
     else

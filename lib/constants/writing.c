@@ -1,23 +1,28 @@
 /*
- * Writing of constants into tensors: looked at, checked, and written, in three passes.
+ * The writer, which moves constants into tensors in three passes.
  *
- * The three passes go over the same elements in the same order. The first looks at the numbers that
- * sums and columns go into: when the constants are made they are recorded, and when the constants
- * are applied they are compared with the record, so that tensors that were written already, or
- * trained on since, are refused. The second pass checks that every result fits the tensor's format.
- * The third writes. So nothing is written unless everything can be. When the constants are made,
- * only the first two passes run.
+ * All passes visit the same elements in the same order: write_units visits the slices of removed
+ * units, write_consumer the biases, means and columns that take sums. The first pass looks at the
+ * numbers to which something is added or that a column replaces. When the object is made, they are
+ * recorded. When it is applied, they are compared with the record, so that values to which it was
+ * applied already, or that were trained further, are refused. The second pass checks that every
+ * result fits the dtype of its tensor, and the third writes. So either everything is written or
+ * nothing. When the object is made, only the first two passes run.
+ *
+ * Elements that become 0 or 1 are not compared, because a program may set them to zero by itself.
  */
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 
+#include "base/assert.h"
 #include "base/element.h"
 #include "base/memory.h"
 #include "base/overlap.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "constants/constants.h"
-#include "constants/hearing.h"
+#include "constants/consumers.h"
 #include "constants/reading.h"
 #include "describe/graph.h"
 #include "describe/names.h"
@@ -28,10 +33,10 @@
 #include "units/set.h"
 #include "units/units.h"
 
-/* One after the other, over the same elements in the same order. */
+/* The passes, in this order. Each visits the same elements in the same order. */
 typedef enum pass {
-    LOOK, /* at what they are */
-    FIT,  /* can they become what they should? */
+    LOOK, /* records the elements' numbers, or compares them with the record */
+    FIT,  /* checks that each result fits its dtype */
     WRITE
 } pass;
 
@@ -39,23 +44,23 @@ typedef struct writer {
     const mskp_constants *c;
     mskp_tensors values;
     tensor_view *views;     /* [params + 1] */
-    uint8_t *written;       /* [params + 1] 1: is, or will be */
-    uint32_t *here;         /* parameters whose tensors have data */
-    mskp_constants *record; /* whose `seen` is written; NULL: it is compared with */
-    size_t looked;          /* numbers that were looked at */
-    size_t other;           /* 1 + the first that is not what was seen, its parameter and address */
-    uint32_t other_param;
-    const char *other_at;
+    uint8_t *written;       /* [params + 1] 1: the parameter is written, and views has it */
+    uint32_t *present;      /* the parameters whose tensors have data */
+    mskp_constants *record; /* the object that is recorded; NULL: LOOK compares with the record */
+    size_t looked;          /* how many numbers LOOK has visited */
+    size_t mismatch;        /* 1 + the number of the first that is not as recorded; 0: none */
+    uint32_t mismatch_param;
+    const char *mismatch_at;
     pass pass;
     mskp_error *err;
 } writer;
 
-static const char *name_of(const writer *w, uint32_t param, char room[NAME_ROOM])
+static const char *name_of(const writer *w, uint32_t param, char room[NAME_SIZE])
 {
     return mskpi_short(mskpi_param_name(w->c->graph, param), room);
 }
 
-/* Of a parameter that will be written. */
+/* Makes the view of a parameter that is written. */
 static mskp_status view_param(writer *w, uint32_t param)
 {
     if (w->written[param]) return MSKP_OK;
@@ -63,34 +68,42 @@ static mskp_status view_param(writer *w, uint32_t param)
     return mskpi_number_view(w->c->graph, param, "values", w->values, &w->views[param], w->err);
 }
 
-/* Equal numbers are the same, in whatever dtype. */
+/* LOOK at one element. Numbers are compared and not bytes, so that copies in another dtype pass. */
 static mskp_status look(writer *w, uint32_t param, const char *at)
 {
     const tensor_view *v = &w->views[param];
     const double x = mskpi_load(at, v->dtype);
     const size_t k = w->looked++;
-    if (!isfinite(x)) return mskpi_not_finite(w->c->graph, param, v, at, w->err);
+    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, v, at, w->err);
     if (w->record) {
         mskp_constants *c = w->record;
-        double *more = mskpi_grow(&c->host, c->seen, &c->seen_room, k, 1, sizeof *more);
+        double *more =
+            mskpi_grow(&c->services, c->recorded, &c->recorded_capacity, k, 1, sizeof *more);
         if (!more) return mskpi_constants_no_memory(w->err);
-        c->seen = more;
-        more[c->seen_count++] = x;
-    } else if (!w->other && (x < w->c->seen[k] || x > w->c->seen[k])) {
-        w->other = k + 1;
-        w->other_param = param;
-        w->other_at = at;
+        MSKPI_ASSERT(c->recorded_count == k);
+        c->recorded = more;
+        more[c->recorded_count++] = x;
+        return MSKP_OK;
+    }
+    MSKPI_ASSERT(k < w->c->recorded_count); /* every pass visits the same elements */
+    if (!w->mismatch && (x < w->c->recorded[k] || x > w->c->recorded[k])) {
+        w->mismatch = k + 1;
+        w->mismatch_param = param;
+        w->mismatch_at = at;
     }
     return MSKP_OK;
 }
 
-static mskp_status fits(const writer *w, uint32_t param, const char *at, double x)
+/* Refuses a result that is not finite in the dtype of its parameter. Whether a double of at most
+ * FLT_MAX fits is found by storing it, because the smaller formats round first. */
+static mskp_status check_fit(const writer *w, uint32_t param, const char *at, double x)
 {
-    char room[8], name[NAME_ROOM], number[32], index[INDEX_ROOM];
+    char stored[8], name[NAME_SIZE], number[32], index[INDEX_SIZE];
     const mskp_dtype dtype = w->views[param].dtype;
     if (isfinite(x) && fabs(x) <= FLT_MAX) {
-        mskpi_store(room, dtype, x);
-        if (isfinite(mskpi_load(room, dtype))) return MSKP_OK;
+        MSKPI_ASSERT(w->views[param].element <= sizeof stored);
+        mskpi_store(stored, dtype, x);
+        if (isfinite(mskpi_load(stored, dtype))) return MSKP_OK;
     } else if (isfinite(x) && dtype == MSKP_DTYPE_F64) {
         return MSKP_OK;
     }
@@ -100,23 +113,29 @@ static mskp_status fits(const writer *w, uint32_t param, const char *at, double 
                       mskpi_number(x, number), mskpi_dtype_name(dtype));
 }
 
+/* Visits one element, which becomes x. */
 static mskp_status put(writer *w, uint32_t param, char *at, double x)
 {
     if (w->pass == LOOK) return look(w, param, at);
-    if (w->pass == FIT) return fits(w, param, at, x);
+    if (w->pass == FIT) return check_fit(w, param, at, x);
+    MSKPI_ASSERT(w->pass == WRITE && isfinite(x));
     mskpi_store(at, w->views[param].dtype, x);
     return MSKP_OK;
 }
 
+/* Adds x to element i of a parameter with one axis. */
 static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
 {
     const mskp_status status = view_param(w, param);
     if (status) return status;
     const tensor_view *v = &w->views[param];
+    MSKPI_ASSERT(v->ndim == 1 && i < v->shape[0]);
     char *at = v->data + v->stride[0] * (ptrdiff_t)(i * v->element);
     return put(w, param, at, mskpi_load(at, v->dtype) + x);
 }
 
+/* Sets everything below `at` to x. The indices on the axes before d, and on the axis `fixed`, are
+ * chosen. */
 static void fill(const tensor_view *v, char *at, uint32_t d, uint32_t fixed, double x)
 {
     while (d == fixed) d++;
@@ -138,28 +157,32 @@ static mskp_status fill_slice(writer *w, const mskp_member *m, double x)
     return MSKP_OK;
 }
 
-/* Carriers emit 1, and are read nowhere as yet; of what leaves, zeroed roles become 0. First all
- * ones: where a slice that becomes 0 crosses one, it is made of nothing. */
+/*
+ * Writes what does not depend on sums: the filters, scales and consumer weights of carriers become
+ * 0, their biases and shifts 1, and the zeroed roles of the other removed units 0. All ones come
+ * before all zeros, so that an element that a slice of ones and a slice of zeros share becomes 0.
+ */
 static mskp_status write_units(writer *w)
 {
     const mskp_constants *c = w->c;
     const unit_table *u = c->graph->u;
     const uint32_t off = MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER;
     mskp_status status = MSKP_OK;
-    for (int ones = 1; ones >= 0; ones--)
+    for (int x = 1; x >= 0; x--)
         for (size_t n = 0; n < u->n; n++) {
             if (c->keep[n]) continue;
             for (size_t k = u->member_first[n]; !status && k < u->member_first[n + 1]; k++) {
                 const mskp_member *m = &u->members[k];
-                const int one = c->carries[n] && !(m->roles & off) && (m->roles & MSKP_ROLE_SHIFT);
-                const uint32_t zero = m->roles & (c->carries[n] ? off : c->desc.zeroed);
-                if (ones ? one : !one && zero) status = fill_slice(w, m, ones);
+                const bool one = c->carries[n] && !(m->roles & off) && (m->roles & MSKP_ROLE_SHIFT);
+                const bool zero = !one && (m->roles & (c->carries[n] ? off : c->desc.zeroed));
+                if (x ? one : zero) status = fill_slice(w, m, x);
             }
         }
     return status;
 }
 
-static mskp_status write_means(writer *w, const hearing *x, size_t o)
+/* Subtracts the constant of output o from the means of all norms behind the consumer. */
+static mskp_status write_means(writer *w, const consumer *x, size_t o)
 {
     const mskp_constants *c = w->c;
     mskp_status status = MSKP_OK;
@@ -170,13 +193,15 @@ static mskp_status write_means(writer *w, const hearing *x, size_t o)
     return status;
 }
 
-static mskp_status write_column(writer *w, const hearing *x, const hearing_group *g, size_t o)
+/* Writes the column of output o for the carrier of its group. */
+static mskp_status write_column(writer *w, const consumer *x, const consumer_group *g, size_t o)
 {
     const mskp_constants *c = w->c;
     const mskp_status status = view_param(w, x->weight);
     if (status) return status;
     const tensor_view *v = &w->views[x->weight];
-    const double m = c->emits[c->first[x->reads] + g->column];
+    const double m = c->carrier_output[c->first[x->reads] + g->column];
+    MSKPI_ASSERT(m != 0 && isfinite(m));
     for (size_t t = 0; t < x->form.taps; t++) {
         char *at = mskpi_weight_at(v, &x->form, o, g->column, t);
         const mskp_status stored = put(w, x->weight, at, x->sums[o * x->form.taps + t] / m);
@@ -185,7 +210,7 @@ static mskp_status write_column(writer *w, const hearing *x, const hearing_group
     return MSKP_OK;
 }
 
-static mskp_status write_output(writer *w, const hearing *x, const hearing_group *g, size_t o)
+static mskp_status write_output(writer *w, const consumer *x, const consumer_group *g, size_t o)
 {
     if (g->way == WAY_MERGE) return write_column(w, x, g, o);
     if (g->way != WAY_FOLD || !x->writes || !(x->folded[o] < 0 || x->folded[o] > 0)) return MSKP_OK;
@@ -193,91 +218,113 @@ static mskp_status write_output(writer *w, const hearing *x, const hearing_group
     return x->target == FOLD_MEANS ? write_means(w, x, o) : MSKP_OK;
 }
 
-static mskp_status write_hearing(writer *w, const hearing *x)
+static mskp_status write_consumer(writer *w, const consumer *x)
 {
     const uint32_t *units = mskpi_units_of(w->c->graph, x->value);
     mskp_status status = MSKP_OK;
     for (size_t o = 0; x->mixes && !status && o < x->form.out; o++)
-        if (!mskpi_leaves(w->c->keep, units[o]))
+        if (!mskpi_is_removed(w->c->keep, units[o]))
             status = write_output(w, x, &x->group[o / (x->form.out / x->form.groups)], o);
     return status;
 }
 
-static mskp_status go_over(writer *w, pass next)
+static mskp_status run_pass(writer *w, pass next)
 {
     w->pass = next;
     mskp_status status = write_units(w);
-    for (size_t k = 0; k < w->c->h.n && !status; k++) status = write_hearing(w, &w->c->h.all[k]);
+    for (size_t k = 0; k < w->c->consumers.n && !status; k++)
+        status = write_consumer(w, &w->c->consumers.all[k]);
     return status;
 }
 
-static mskp_status check_seen(const writer *w)
+/* Refuses values that are not as recorded. */
+static mskp_status check_mismatch(const writer *w)
 {
-    char name[NAME_ROOM], index[INDEX_ROOM], number[32], seen[32];
-    if (!w->other) return MSKP_OK;
-    const tensor_view *v = &w->views[w->other_param];
+    char name[NAME_SIZE], index[INDEX_SIZE], number[32], recorded[32];
+    if (!w->mismatch) return MSKP_OK;
+    const tensor_view *v = &w->views[w->mismatch_param];
     return mskpi_fail(w->err, MSKP_ERROR_BAD_STATE,
                       "%s: element %s is %s, mskp_constants_create has seen %s; applied already, "
                       "or trained on since?",
-                      name_of(w, w->other_param, name), mskpi_index_text(v, w->other_at, index),
-                      mskpi_exact_number(mskpi_load(w->other_at, v->dtype), number),
-                      mskpi_exact_number(w->c->seen[w->other - 1], seen));
+                      name_of(w, w->mismatch_param, name),
+                      mskpi_index_text(v, w->mismatch_at, index),
+                      mskpi_exact_number(mskpi_load(w->mismatch_at, v->dtype), number),
+                      mskpi_exact_number(w->c->recorded[w->mismatch - 1], recorded));
 }
 
-static const tensor_view *view_here(const void *context, uint32_t k)
+static const tensor_view *present_view(const void *context, uint32_t k)
 {
     const writer *w = context;
-    return &w->views[w->here[k]];
+    return &w->views[w->present[k]];
 }
 
-/* Two tensors whose ranges meet: is one written onto the other? */
+/* Refuses two tensors whose ranges meet if one is written and they share an element. */
 static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error *err)
 {
     const writer *w = context;
-    char name[NAME_ROOM], other_name[NAME_ROOM];
-    const uint32_t p = w->here[w->written[w->here[a]] ? a : b], q = w->here[a] + w->here[b] - p;
-    int hit;
+    char name[NAME_SIZE], other_name[NAME_SIZE];
+    const uint32_t p = w->present[w->written[w->present[a]] ? a : b];
+    const uint32_t q = w->present[a] + w->present[b] - p; /* the other one */
+    bool hit;
     if (!w->written[p]) return MSKP_OK;
     const mskp_status status =
-        mskpi_elements_meet(&w->c->host, &w->views[p], &w->views[q], &hit, err);
+        mskpi_elements_meet(&w->c->services, &w->views[p], &w->views[q], &hit, err);
     if (status || !hit) return status;
     return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s would be written, and shares memory with %s",
                       name_of(w, p, name), name_of(w, q, other_name));
 }
 
-/* All tensors fit their parameters, and none is written onto another. */
+/* Checks the views of all tensors, and that none is written onto another. */
 static mskp_status check_tensors(writer *w)
 {
     const mskp_graph *g = w->c->graph;
-    size_t here = 0;
+    size_t n = 0;
     for (uint32_t p = 1; p <= g->nparams; p++) {
         const mskp_status status =
-            mskpi_check_said(g, p, "values", w->values, &w->views[p], w->err);
+            mskpi_check_tensor(g, p, "values", w->values, &w->views[p], w->err);
         if (status) return status;
-        if (w->values.view[p - 1].data) w->here[here++] = p;
+        if (w->values.view[p - 1].data) w->present[n++] = p;
     }
-    return mskpi_overlaps(&w->c->host, here, view_here, check_pair, w, w->err);
+    return mskpi_overlaps(&w->c->services, n, present_view, check_pair, w, w->err);
 }
 
-mskp_status mskpi_write_constants(const mskp_constants *c, mskp_tensors values,
-                                  mskp_constants *record, int write, mskp_error *err)
+static mskp_status make_writer(writer *w, mskp_error *err)
 {
-    writer over = {.c = c, .values = values, .record = record, .err = err};
-    writer *w = &over;
-    const mskp_services *host = &c->host;
+    const mskp_services *services = &w->c->services;
     const size_t params = w->c->graph->nparams;
-    mskp_status status = MSKP_OK;
-    w->views = mskpi_alloc(host, params + 1, sizeof *w->views);
-    w->written = mskpi_alloc(host, params + 1, sizeof *w->written);
-    w->here = mskpi_alloc(host, params, sizeof *w->here);
-    if (!w->views || !w->written || !w->here) status = mskpi_constants_no_memory(w->err);
-    if (!status) status = go_over(w, LOOK);
-    if (!status && write) status = check_tensors(w);
-    if (!status) status = check_seen(w);
-    if (!status) status = go_over(w, FIT);
-    if (!status && write) status = go_over(w, WRITE);
-    mskpi_free(host, w->views);
-    mskpi_free(host, w->written);
-    mskpi_free(host, w->here);
+    w->views = mskpi_alloc(services, params + 1, sizeof *w->views);
+    w->written = mskpi_alloc(services, params + 1, sizeof *w->written);
+    w->present = mskpi_alloc(services, params, sizeof *w->present);
+    return w->views && w->written && w->present ? MSKP_OK : mskpi_constants_no_memory(err);
+}
+
+static void free_writer(const writer *w)
+{
+    mskpi_free(&w->c->services, w->views);
+    mskpi_free(&w->c->services, w->written);
+    mskpi_free(&w->c->services, w->present);
+}
+
+mskp_status mskpi_record_constants(mskp_constants *c, mskp_tensors values, mskp_error *err)
+{
+    writer w = {.c = c, .values = values, .record = c, .err = err};
+    mskp_status status = make_writer(&w, err);
+    if (!status) status = run_pass(&w, LOOK);
+    if (!status) status = run_pass(&w, FIT);
+    free_writer(&w);
+    return status;
+}
+
+mskp_status mskpi_apply_constants(const mskp_constants *c, mskp_tensors values, mskp_error *err)
+{
+    writer w = {.c = c, .values = values, .err = err};
+    mskp_status status = make_writer(&w, err);
+    if (!status) status = run_pass(&w, LOOK);
+    MSKPI_ASSERT(status || w.looked == c->recorded_count);
+    if (!status) status = check_tensors(&w);
+    if (!status) status = check_mismatch(&w);
+    if (!status) status = run_pass(&w, FIT);
+    if (!status) MSKPI_MUST(run_pass(&w, WRITE));
+    free_writer(&w);
     return status;
 }

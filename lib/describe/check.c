@@ -1,11 +1,14 @@
 /*
- * Checks that all operators share: values that enter, shapes of parameters, descriptions, windows.
+ * Checks that several operators share: descriptions, flags, shapes of parameters, windows.
  *
- * Every operator checks all of its arguments first, in the order in which a reader would, and makes
- * its value after that. Handle 0, which a failed operator returns, passes through all of them, and
- * only the first sentence stays.
+ * Every operator has the same form. It first checks all of its arguments, in the order in which a
+ * reader of the call would; each check is a function that refuses with a sentence and returns a
+ * status. Then it makes its value, binds its parameters, ties channels, and records its step.
+ * Handle {0}, which a failed operator returns, is refused as an input; but the first error is kept,
+ * so that its sentence is the one that the user sees.
  */
 #include "describe/check.h"
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -13,95 +16,78 @@
 #include "mskp.h"
 #include "mskp/operators.h"
 
-int mskpi_enter(mskp_graph *graph, const char *who, mskp_value in, graph_value *v)
+mskp_status mskpi_check_desc(mskp_graph *graph, const char *label, const void *desc)
 {
-    mskp_status status;
-    if (!mskpi_describing(graph, &status)) return 1;
-    const graph_value *found = mskpi_value(graph, who, in);
-    if (!found) return 1;
-    *v = *found;
-    return 0;
+    if (desc) return MSKP_OK;
+    return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "desc is NULL");
+}
+
+mskp_status mskpi_check_flag(mskp_graph *graph, const char *label, const char *name, uint32_t flag)
+{
+    if (flag <= 1) return MSKP_OK;
+    return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "%s is %u, not 0 or 1", name, flag);
 }
 
 size_t mskpi_length(const mskp_graph *graph, mskp_param p, uint32_t axis)
 {
+    MSKPI_ASSERT(p.id >= 1 && p.id <= graph->nparams && axis < graph->params[p.id].ndim);
     return graph->axes[graph->params[p.id].axis + axis].length;
 }
 
-int mskpi_check_param(mskp_graph *graph, const char *who, const char *what, mskp_param p,
-                      uint32_t ndim, const size_t *shape)
+mskp_status mskpi_check_param(mskp_graph *graph, const char *label, const char *what,
+                              mskp_param handle, uint32_t ndim, const size_t *shape)
 {
-    char room[NAME_ROOM];
-    if (!p.id) return 0;
-    const graph_param *found = mskpi_param(graph, who, what, p);
-    if (!found) return 1;
-    if (found->ndim != ndim) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %s has %u axes, %u %s expected",
-                         mskpi_short(who, room), what, found->ndim, ndim, ndim == 1 ? "is" : "are");
-        return 1;
-    }
+    graph_param p;
+    if (!handle.id) return MSKP_OK;
+    if (mskpi_get_param(graph, label, what, handle, &p)) return mskpi_first_error(graph);
+    if (p.ndim != ndim)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE, "%s has %u axes, %u %s expected",
+                            what, p.ndim, ndim, ndim == 1 ? "is" : "are");
     for (uint32_t d = 0; d < ndim; d++) {
-        if (!shape[d] || mskpi_length(graph, p, d) == shape[d]) continue;
+        const size_t length = mskpi_length(graph, handle, d);
+        if (!shape[d] || length == shape[d]) continue;
         if (ndim == 1)
-            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
-                             "%s: %s has length %zu, there are %zu channels",
-                             mskpi_short(who, room), what, mskpi_length(graph, p, d), shape[d]);
-        else
-            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
-                             "%s: axis %u of %s has length %zu, expected %zu",
-                             mskpi_short(who, room), d, what, mskpi_length(graph, p, d), shape[d]);
-        return 1;
+            return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                                "%s has length %zu, there are %zu channels", what, length,
+                                shape[d]);
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                            "axis %u of %s has length %zu, expected %zu", d, what, length,
+                            shape[d]);
     }
-    return 0;
+    return MSKP_OK;
 }
 
-int mskpi_described(mskp_graph *graph, const char *who, const void *desc)
+mskp_status mskpi_check_vector(mskp_graph *graph, const char *label, const char *what, mskp_param p,
+                               size_t channels)
 {
-    char room[NAME_ROOM];
-    if (desc) return 0;
-    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: desc is NULL", mskpi_short(who, room));
-    return 1;
+    return mskpi_check_param(graph, label, what, p, 1, &channels);
 }
 
-int mskpi_check_vector(mskp_graph *graph, const char *who, const char *what, mskp_param p,
-                       size_t channels)
+mskp_status mskpi_check_beyond_axes(mskp_graph *graph, const char *label, uint32_t nspatial,
+                                    size_t n, const size_t *const *given)
 {
-    return mskpi_check_param(graph, who, what, p, 1, &channels);
-}
-
-/* What is said of spatial axes must be said of axes that are there. 1 after a sentence. */
-int mskpi_beyond_axes(mskp_graph *graph, const char *who, uint32_t nspatial, size_t n,
-                      const size_t *const *given)
-{
-    char room[NAME_ROOM];
+    MSKPI_ASSERT(nspatial <= MSKP_MAX_SPATIAL);
     for (uint32_t d = nspatial; d < MSKP_MAX_SPATIAL; d++)
-        for (size_t k = 0; k < n; k++) {
-            if (!given[k][d]) continue;
-            mskpi_graph_fail(
-                graph, MSKP_ERROR_BAD_ARGUMENT,
-                "%s: %zu is said of spatial axis %u, counted from 0, but the input has "
-                "%u",
-                mskpi_short(who, room), given[k][d], d, nspatial);
-            return 1;
-        }
-    return 0;
+        for (size_t k = 0; k < n; k++)
+            if (given[k][d])
+                return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
+                                    "%zu is said of spatial axis %u, counted from 0, but the input "
+                                    "has %u",
+                                    given[k][d], d, nspatial);
+    return MSKP_OK;
 }
 
-/* out = (in + before + after - dilation * (size - 1) - 1) / stride + 1; 1 if there is no such size.
- */
-int mskpi_window(size_t in, size_t before, size_t after, size_t size, size_t dilation,
-                 size_t stride, int ceil_mode, size_t *out)
+bool mskpi_window_fits(size_t in, size_t before, size_t after, size_t size, size_t dilation,
+                       size_t stride, bool ceil_mode, size_t *out)
 {
-    size_t reach, padded;
+    size_t span; /* of the window, less one */
+    MSKPI_ASSERT(size && dilation && stride);
     if (before > SIZE_MAX / 4 || after > SIZE_MAX / 4 || in > SIZE_MAX / 4 ||
-        stride > SIZE_MAX / 4 || mskpi_times(dilation, size - 1, &reach))
-        return 1;
-    padded = in + before + after;
-    if (reach >= padded) return 1;
-    *out = (padded - reach - 1) / stride + 1;
-    if (ceil_mode && (padded - reach - 1) % stride) {
-        /* A window that would start in the right pad does not count. */
-        if (*out * stride < in + before) ++*out;
-    }
-    return 0;
+        stride > SIZE_MAX / 4 || !mskpi_product_fits(dilation, size - 1, &span))
+        return false;
+    const size_t padded = in + before + after;
+    if (span >= padded) return false;
+    *out = (padded - span - 1) / stride + 1;
+    if (ceil_mode && (padded - span - 1) % stride && *out * stride < in + before) ++*out;
+    return true;
 }

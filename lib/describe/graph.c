@@ -1,29 +1,34 @@
 /*
- * The lifetime of a description: making an empty graph, freeing what the description owns, and the
- * state of its errors.
+ * The lifetime of a description, and the state of its errors.
  *
- * The first error while describing sticks. It is kept in the graph, all later calls that describe
- * return its status, and mskp_graph_finish reports it. mskp_graph_destroy is in the stage of units,
- * because it must free the units, too.
+ * Calls that describe a network need no checks of their own. The first error is kept in the graph
+ * with its sentence, every later call that describes fails with the same status and changes
+ * nothing, and mskp_graph_finish reports the error. Inside the library a function of this stage
+ * that can fail fills the graph's error and returns its status. Therefore a caller that sees any
+ * failure may return mskpi_first_error(graph).
+ *
+ * mskp_graph_destroy is in the stage of units, because it must free the units, too.
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 
-mskp_graph *mskp_graph_create(const mskp_services *host)
+mskp_graph *mskp_graph_create(const mskp_services *given)
 {
     mskp_services services;
-    mskp_graph *graph;
-    mskpi_host_init(&services, host);
-    graph = mskpi_alloc(&services, 1, sizeof *graph);
+    mskpi_services_init(&services, given);
+    mskp_graph *graph = mskpi_alloc(&services, 1, sizeof *graph);
     if (!graph) return NULL;
-    graph->host = services;
+    graph->services = services;
     graph->params = mskpi_grow(&services, NULL, &graph->params_capacity, 0, 1, sizeof(graph_param));
     graph->values = mskpi_grow(&services, NULL, &graph->values_capacity, 0, 1, sizeof(graph_value));
     graph->steps = mskpi_grow(&services, NULL, &graph->steps_capacity, 0, 1, sizeof(graph_step));
@@ -31,38 +36,62 @@ mskp_graph *mskp_graph_create(const mskp_services *host)
         mskpi_description_free(graph);
         return NULL;
     }
-    (void)mskpi_check_host(host, &graph->error);
+    (void)mskpi_check_services(given, &graph->error); /* mskp_graph_finish reports this error */
     return graph;
 }
 
 void mskpi_description_free(mskp_graph *graph)
 {
-    const mskp_services host = graph->host;
-    mskpi_free(&host, graph->params);
-    mskpi_free(&host, graph->axes);
-    mskpi_free(&host, graph->values);
-    mskpi_free(&host, graph->listed);
-    mskpi_free(&host, graph->channels);
-    mskpi_free(&host, graph->events);
-    mskpi_free(&host, graph->zeros);
-    mskpi_free(&host, graph->macs);
-    mskpi_free(&host, graph->steps);
-    mskpi_free(&host, graph->step_inputs);
-    mskpi_free(&host, graph->places);
-    mskpi_free(&host, graph->readers);
-    mskpi_free(&host, graph->text);
-    mskpi_free(&host, graph->param_names.slot);
-    mskpi_free(&host, graph->value_names.slot);
-    mskpi_free(&host, graph);
+    const mskp_services services = graph->services;
+    mskpi_free(&services, graph->params);
+    mskpi_free(&services, graph->axes);
+    mskpi_free(&services, graph->values);
+    mskpi_free(&services, graph->listed);
+    mskpi_free(&services, graph->channels);
+    mskpi_free(&services, graph->events);
+    mskpi_free(&services, graph->zeros);
+    mskpi_free(&services, graph->macs);
+    mskpi_free(&services, graph->steps);
+    mskpi_free(&services, graph->step_inputs);
+    mskpi_free(&services, graph->places);
+    mskpi_free(&services, graph->readers);
+    mskpi_free(&services, graph->text);
+    mskpi_free(&services, graph->param_names.slot);
+    mskpi_free(&services, graph->value_names.slot);
+    mskpi_free(&services, graph);
+}
+
+/* Fills the graph's error with a sentence that begins with `prefix`. */
+static mskp_status fail(mskp_graph *graph, mskp_status status, const char *prefix,
+                        const char *format, va_list arguments)
+{
+    mskp_error *e = &graph->error;
+    const size_t length = strlen(prefix);
+    MSKPI_ASSERT(status != MSKP_OK && !graph->finished && length < sizeof e->text);
+    if (e->status) return e->status;
+    e->status = status;
+    memcpy(e->text, prefix, length);
+    vsnprintf(e->text + length, sizeof e->text - length, format, arguments);
+    return status;
 }
 
 mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)
 {
     va_list arguments;
-    if (graph->error.status) return graph->error.status;
-    graph->error.status = status;
     va_start(arguments, format);
-    vsnprintf(graph->error.text, sizeof graph->error.text, format, arguments);
+    status = fail(graph, status, "", format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+mskp_status mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status,
+                         const char *format, ...)
+{
+    va_list arguments;
+    char name[NAME_SIZE], prefix[NAME_SIZE + 2];
+    snprintf(prefix, sizeof prefix, "%s: ", mskpi_short(label, name));
+    va_start(arguments, format);
+    status = fail(graph, status, prefix, format, arguments);
     va_end(arguments);
     return status;
 }
@@ -73,10 +102,9 @@ mskp_status mskpi_no_memory(mskp_graph *graph)
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
-int mskpi_describing(const mskp_graph *graph, mskp_status *status)
+mskp_status mskpi_check_describing(const mskp_graph *graph)
 {
-    *status = !graph            ? MSKP_ERROR_BAD_ARGUMENT
-              : graph->finished ? MSKP_ERROR_BAD_STATE
-                                : graph->error.status;
-    return *status == MSKP_OK;
+    if (!graph) return MSKP_ERROR_BAD_ARGUMENT;
+    if (graph->finished) return MSKP_ERROR_BAD_STATE;
+    return graph->error.status;
 }

@@ -2,83 +2,89 @@
 #ifndef MSKP_DESCRIBE_GRAPH_H
 #define MSKP_DESCRIBE_GRAPH_H
 
+#include <stdbool.h>
+
+#include "base/assert.h"
 #include "describe/names.h"
 #include "describe/step.h"
 #include "describe/zeros.h"
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 
-/* Ids and channels are 32 bits wide; the last number stands for "none". */
+/* Ids and channel numbers are 32 bits wide and stay below this limit. The numbers above it stand
+ * for "none" and "pinned". */
 #define MOST (UINT32_MAX - 1)
 
-/* Lists of channels are views into one arena, so that operators that change no channels share
- * theirs. */
+/* A list of channels: a view into the arena graph->listed. Operators that change no channels share
+ * the view of their input. */
 typedef struct list_view {
     size_t first, n;
 } list_view;
 
 typedef struct graph_value {
-    size_t name;    /* offset into text */
-    const char *op; /* static text; NULL: the host's own word, at own_op in text */
+    size_t name;    /* offset into graph->text */
+    const char *op; /* static text; NULL: the caller's own word, at offset own_op in graph->text */
     size_t own_op;
     list_view view;
     uint32_t nspatial;
     size_t spatial[MSKP_MAX_SPATIAL];
-    uint32_t list;   /* after finish: number of its distinct list */
-    zero_table zero; /* of all its channels, if zeros is 0 */
-    size_t zeros;    /* else 1 + where they start in graph->zeros */
+    uint32_t list;   /* after finish: the number of its list among the distinct lists */
+    zero_table zero; /* the table of all its channels, if zeros is 0 */
+    size_t zeros;    /* otherwise 1 + where the tables of its channels begin in graph->zeros */
 } graph_value;
 
 typedef struct graph_param {
-    size_t name;
+    size_t name; /* offset into graph->text */
     uint32_t ndim;
-    uint32_t axis;  /* its first axis in graph->axes */
-    uint32_t owner; /* the value that it was first bound to; 0: not bound */
+    uint32_t axis;  /* the number of its first axis in graph->axes */
+    uint32_t owner; /* the value that it was bound or attached to first; 0: none */
 } graph_param;
 
 typedef struct graph_axis {
     size_t length;
-    list_view view; /* n == 0: not bound */
+    list_view view; /* n is 0 if the axis is not bound, and length if it is */
     uint32_t roles;
-    uint32_t list; /* after finish; NO_LIST: not bound */
+    uint32_t list; /* after finish: the number of its distinct list; NO_LIST: not bound */
 } graph_axis;
 
 #define NO_LIST UINT32_MAX
 
-/* Union-find by size without path compression: the forest then also tells when two channels were
- * joined (edges are younger towards the root), and with the event, by which operator. */
+/* A node of the union-find forest of ties (ties.c). Paths are not compressed, so that the forest
+ * also records when two channels were joined and, through the event, by which operator. */
 typedef struct graph_channel {
-    uint32_t parent;
-    uint32_t size;      /* of its tree, if it is a root */
-    uint32_t joined_at; /* the event of the edge to its parent */
-    uint32_t pinned;    /* 1 + the event that pinned it; 0: none */
-    uint32_t inexact;   /* the value whose operator's statistics mix it with others; 0: none */
-    zero_table exact;   /* when it leaves without a trace: see zeros.c */
+    uint32_t parent;    /* itself, if it is a root */
+    uint32_t size;      /* the number of channels of its tree, if it is a root */
+    uint32_t joined_at; /* the event that made the edge to its parent */
+    uint32_t pinned;    /* 1 + the event that pinned it first; 0: none */
+    uint32_t inexact;   /* the first value whose operator's statistics mix it; 0: none */
+    zero_table exact;   /* when it can be removed exactly: see zeros.c */
 } graph_channel;
 
+/* Multiply-accumulates per kept element of a parameter, or, if param is 0, per kept channel of the
+ * value. They count as a cost of the value. */
 typedef struct mac_entry {
-    uint32_t value, param; /* param 0: per channel of value */
+    uint32_t value, param;
     uint64_t per_element;
 } mac_entry;
 
 struct mskp_graph {
-    mskp_services host;
-    mskp_error error; /* the first, while describing */
-    int finished;
+    mskp_services services;
+    mskp_error error; /* the first error of the description */
+    bool finished;
 
-    graph_param *params; /* entry 0 is not used */
+    graph_param *params; /* by id; entry 0 is not used */
     size_t nparams, params_capacity;
     graph_axis *axes;
     size_t naxes, axes_capacity;
-    graph_value *values; /* entry 0 is not used */
+    graph_value *values; /* by id; entry 0 is not used */
     size_t nvalues, values_capacity;
-    uint32_t *listed; /* the arena of channel lists */
+    uint32_t *listed; /* the arena of lists of channels */
     size_t nlisted, listed_capacity;
     graph_channel *channels;
     size_t nchannels, channels_capacity;
-    uint32_t *events; /* in the order of time: the value whose operator tied or pinned */
+    uint32_t *events; /* in the order of time: the value whose operator tied or pinned channels */
     size_t nevents, events_capacity;
-    zero_table *zeros; /* of values whose channels differ */
+    zero_table *zeros; /* of values whose channels have different tables */
     size_t nzeros, zeros_capacity;
     mac_entry *macs;
     size_t nmacs, macs_capacity;
@@ -90,25 +96,43 @@ struct mskp_graph {
     size_t nplaces, places_capacity;
     own_reader *readers;
     size_t nreaders, readers_capacity;
-    char *text; /* all names */
+    char *text; /* all names, each with a terminating 0 */
     size_t text_used, text_capacity;
     name_table param_names, value_names;
 
     struct unit_table *u; /* what finish adds: units/units.h; NULL before */
 };
 
-/* Frees all that was described, and the graph. */
+/* Frees the graph and everything that was described, but not its units. */
 void mskpi_description_free(mskp_graph *graph);
 
-/* May calls that describe go on? If not, *status says why. */
-int mskpi_describing(const mskp_graph *graph, mskp_status *status);
-/* The first error sticks. Returns status. */
+/* Refuses calls that describe a graph that is NULL, finished or failed. Such a call returns the
+ * status and leaves the graph's error as it is. */
+mskp_status mskpi_check_describing(const mskp_graph *graph);
+
+/* Fills the graph's error with a sentence, unless it holds an earlier one. Returns the status of
+ * the first error. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
 mskp_status
 mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
 
+/* The same, with a sentence that begins with the label of an operator or parameter: "conv1: ". */
+#if defined(__GNUC__)
+__attribute__((format(printf, 4, 5)))
+#endif
+mskp_status
+mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status, const char *format, ...);
+
+/* The same, because the allocator returned NULL. */
 mskp_status mskpi_no_memory(mskp_graph *graph);
+
+/* The status to return after a function that describes has failed. */
+static inline mskp_status mskpi_first_error(const mskp_graph *graph)
+{
+    MSKPI_ASSERT(graph->error.status != MSKP_OK);
+    return graph->error.status;
+}
 
 #endif

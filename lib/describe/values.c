@@ -1,15 +1,21 @@
 /*
  * Parameters, values, lists of channels, and the record of what computes a value.
  *
- * A value is an ordered list of channels. Lists are views into one arena of channel numbers
- * (listed), so that operators that change no channels share their input's list, and a slice is a
- * part of one. All arrays grow while the network is described, so that pointers into them are valid
- * only until the next call that adds something. Every value has one graph_step, which says what
- * computes the value as far as the stage of constants must know.
+ * A value is an ordered list of channels. Lists are views into one arena of channel numbers,
+ * graph->listed. Operators that change no channels share the view of their input, a slice is a part
+ * of a view, and only operators that make or reorder channels add to the arena. So a network of
+ * many norms and activations costs little more than its convolutions.
+ *
+ * All arrays grow while the network is described. A pointer into one of them is therefore valid
+ * only until the next call that adds something, and operators work on copies of what they read.
+ *
+ * Every value has one graph_step, which records what computes the value in as much detail as the
+ * stage of constants needs. A value that no step was recorded for may be anything (STEP_UNKNOWN).
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -21,229 +27,218 @@
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 
-/* ---- parameters ---- */
+/* ---- Parameters ---- */
+
+static mskp_status check_axes(mskp_graph *graph, const char *label, uint32_t ndim,
+                              const size_t *shape)
+{
+    size_t elements = 1;
+    if (!shape) return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "shape is NULL");
+    if (ndim < 1 || ndim > MSKP_MAX_DIMS)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE, "%u axes, a parameter has 1 to %d",
+                            ndim, MSKP_MAX_DIMS);
+    for (uint32_t d = 0; d < ndim; d++)
+        if (!shape[d] || shape[d] >= MOST || !mskpi_product_fits(elements, shape[d], &elements) ||
+            elements > PTRDIFF_MAX / 16)
+            return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                                "axis %u has length %zu, which is %s", d, shape[d],
+                                shape[d] ? "too long" : "empty");
+    /* Axes are numbered with 32 bits. A parameter has an axis, so that ids fit, too. */
+    if (graph->naxes >= MOST - MSKP_MAX_DIMS)
+        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED, "more than %zu parameters",
+                            graph->nparams);
+    return MSKP_OK;
+}
 
 mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim, const size_t *shape)
 {
     const mskp_param none = {0};
-    mskp_status status;
-    char room[NAME_ROOM];
-    size_t elements = 1;
-    graph_param new_param = {0};
-    if (!mskpi_describing(graph, &status)) return none;
-    const char *who = mskpi_short(mskpi_who(name, "parameter"), room);
-    if (!shape) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: shape is NULL", who);
+    graph_param p = {.ndim = ndim};
+    if (mskpi_check_describing(graph) ||
+        check_axes(graph, mskpi_label(name, "parameter"), ndim, shape))
         return none;
-    }
-    if (ndim < 1 || ndim > MSKP_MAX_DIMS) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %u axes, a parameter has 1 to %d", who,
-                         ndim, MSKP_MAX_DIMS);
-        return none;
-    }
-    for (uint32_t d = 0; d < ndim; d++) {
-        if (!shape[d] || shape[d] >= MOST || mskpi_times(elements, shape[d], &elements) ||
-            elements > PTRDIFF_MAX / 16) {
-            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: axis %u has length %zu, which is %s",
-                             who, d, shape[d], shape[d] ? "too long" : "empty");
-            return none;
-        }
-    }
-    if (graph->naxes >= MOST - MSKP_MAX_DIMS) { /* and as many parameters at most */
-        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED, "%s: more than %zu parameters", who,
-                         graph->nparams);
-        return none;
-    }
-    graph_param *params = mskpi_grow(&graph->host, graph->params, &graph->params_capacity,
+    graph_param *params = mskpi_grow(&graph->services, graph->params, &graph->params_capacity,
                                      graph->nparams + 1, 1, sizeof *params);
     if (params) graph->params = params;
-    graph_axis *axes = mskpi_grow(&graph->host, graph->axes, &graph->axes_capacity, graph->naxes,
-                                  ndim, sizeof *axes);
+    graph_axis *axes = mskpi_grow(&graph->services, graph->axes, &graph->axes_capacity,
+                                  graph->naxes, ndim, sizeof *axes);
     if (axes) graph->axes = axes;
-    if (!params || !axes || mskpi_name_room(graph, &graph->param_names)) {
+    if (!params || !axes) {
         mskpi_no_memory(graph);
         return none;
     }
-    if (mskpi_name_add(graph, &graph->param_names, "parameter", name, (uint32_t)graph->nparams + 1,
-                       &new_param.name))
+    const uint32_t id = (uint32_t)graph->nparams + 1;
+    if (mskpi_reserve_name(graph, &graph->param_names) ||
+        mskpi_add_name(graph, &graph->param_names, "parameter", name, id, &p.name))
         return none;
-    new_param.ndim = ndim;
-    new_param.axis = (uint32_t)graph->naxes;
+    p.axis = (uint32_t)graph->naxes;
     for (uint32_t d = 0; d < ndim; d++)
-        axes[graph->naxes + d] = (graph_axis){.length = shape[d], .list = NO_LIST};
-    graph->naxes += ndim;
-    params[++graph->nparams] = new_param;
-    return (mskp_param){(uint32_t)graph->nparams};
+        axes[graph->naxes++] = (graph_axis){.length = shape[d], .list = NO_LIST};
+    params[id] = p;
+    graph->nparams = id;
+    return (mskp_param){id};
 }
 
-const graph_param *mskpi_param(mskp_graph *graph, const char *who, const char *what,
-                               mskp_param handle)
+mskp_status mskpi_get_param(mskp_graph *graph, const char *label, const char *what,
+                            mskp_param handle, graph_param *p)
 {
-    char room[NAME_ROOM];
-    if (handle.id && handle.id <= graph->nparams) return &graph->params[handle.id];
     if (!handle.id)
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: %s is needed, and is none (handle 0)",
-                         mskpi_short(who, room), what);
-    else
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT,
-                         "%s: no parameter has handle %u, there are %zu", mskpi_short(who, room),
-                         handle.id, graph->nparams);
-    return NULL;
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
+                            "%s is needed, and is none (handle 0)", what);
+    if (handle.id > graph->nparams)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
+                            "no parameter has handle %u, there are %zu", handle.id, graph->nparams);
+    *p = graph->params[handle.id];
+    MSKPI_ASSERT(p->axis + p->ndim <= graph->naxes && p->name < graph->text_used);
+    return MSKP_OK;
 }
 
-/* ---- values ---- */
+/* ---- Values ---- */
 
-const graph_value *mskpi_value(mskp_graph *graph, const char *who, mskp_value handle)
+mskp_status mskpi_get_value(mskp_graph *graph, const char *label, mskp_value handle, graph_value *v)
 {
-    char room[NAME_ROOM];
-    if (handle.id && handle.id <= graph->nvalues) return &graph->values[handle.id];
-    mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: no value has handle %u, there are %zu",
-                     mskpi_short(who, room), handle.id, graph->nvalues);
-    return NULL;
+    const mskp_status status = mskpi_check_describing(graph);
+    if (status) return status;
+    if (!handle.id || handle.id > graph->nvalues)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
+                            "no value has handle %u, there are %zu", handle.id, graph->nvalues);
+    *v = graph->values[handle.id];
+    MSKPI_ASSERT(v->view.n > 0 && v->view.first + v->view.n <= graph->nlisted);
+    return MSKP_OK;
 }
 
 size_t mskpi_positions(const graph_value *v)
 {
     size_t positions = 1;
     for (uint32_t d = 0; d < v->nspatial; d++) positions *= v->spatial[d];
+    MSKPI_ASSERT(positions > 0); /* no axis is empty */
     return positions;
 }
 
-/* The derived name ends in the value's number, which no other derived name does. */
-static const char *derive_name(const char *op, uint32_t id, char room[48])
+static mskp_status check_spatial(mskp_graph *graph, const char *label, uint32_t nspatial,
+                                 const size_t *spatial)
 {
-    snprintf(room, 48, "%s#%u", op, id);
-    return room;
+    size_t positions = 1;
+    if (nspatial > MSKP_MAX_SPATIAL)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                            "%u spatial axes, a value has 0 to %d", nspatial, MSKP_MAX_SPATIAL);
+    if (nspatial && !spatial)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "spatial is NULL");
+    for (uint32_t d = 0; d < nspatial; d++)
+        if (!spatial[d] || !mskpi_product_fits(positions, spatial[d], &positions))
+            return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                                "spatial axis %u has length %zu, which is %s", d, spatial[d],
+                                spatial[d] ? "too long" : "empty");
+    if (graph->nvalues >= MOST)
+        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED, "more than %zu values",
+                            graph->nvalues);
+    return MSKP_OK;
 }
 
-mskp_value mskpi_new_value(mskp_graph *graph, const char *name, const char *op, list_view view,
-                           uint32_t nspatial, const size_t *spatial)
+mskp_status mskpi_new_value(mskp_graph *graph, const char *name, const char *op, list_view view,
+                            uint32_t nspatial, const size_t *spatial, mskp_value *out)
 {
-    const mskp_value none = {0};
-    char derived[48], room[NAME_ROOM];
-    size_t positions = 1;
-    graph_value new_value = {.op = op, .view = view, .nspatial = nspatial, .list = NO_LIST};
     const uint32_t id = (uint32_t)graph->nvalues + 1;
-    if (graph->error.status) return none; /* no memory for a part's name */
-    if (!name) name = derive_name(op, id, derived);
-    const char *who = mskpi_short(mskpi_who(name, op), room);
-    if (nspatial > MSKP_MAX_SPATIAL) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %u spatial axes, a value has 0 to %d",
-                         who, nspatial, MSKP_MAX_SPATIAL);
-        return none;
+    graph_value v = {.op = op, .view = view, .nspatial = nspatial, .list = NO_LIST};
+    char derived[48];
+    *out = NO_VALUE;
+    MSKPI_ASSERT(!graph->error.status && view.n && view.first + view.n <= graph->nlisted);
+    if (!name) { /* no other derived name ends in this id */
+        snprintf(derived, sizeof derived, "%s#%u", op, id);
+        name = derived;
     }
-    if (nspatial && !spatial) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_ARGUMENT, "%s: spatial is NULL", who);
-        return none;
-    }
-    for (uint32_t d = 0; d < nspatial; d++) {
-        new_value.spatial[d] = spatial[d];
-        if (!spatial[d] || mskpi_times(positions, spatial[d], &positions)) {
-            mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE,
-                             "%s: spatial axis %u has length %zu, which is %s", who, d, spatial[d],
-                             spatial[d] ? "too long" : "empty");
-            return none;
-        }
-    }
-    if (graph->nvalues >= MOST) {
-        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED, "%s: more than %zu values", who,
-                         graph->nvalues);
-        return none;
-    }
-    graph_value *values = mskpi_grow(&graph->host, graph->values, &graph->values_capacity,
+    if (check_spatial(graph, mskpi_label(name, op), nspatial, spatial))
+        return mskpi_first_error(graph);
+    for (uint32_t d = 0; d < nspatial; d++) v.spatial[d] = spatial[d];
+    graph_value *values = mskpi_grow(&graph->services, graph->values, &graph->values_capacity,
                                      graph->nvalues + 1, 1, sizeof *values);
     if (values) graph->values = values;
-    graph_step *steps = mskpi_grow(&graph->host, graph->steps, &graph->steps_capacity,
+    graph_step *steps = mskpi_grow(&graph->services, graph->steps, &graph->steps_capacity,
                                    graph->nvalues + 1, 1, sizeof *steps);
     if (steps) graph->steps = steps;
-    if (!values || !steps || mskpi_name_room(graph, &graph->value_names)) {
-        mskpi_no_memory(graph);
-        return none;
-    }
-    if (mskpi_name_add(graph, &graph->value_names, "value", name, id, &new_value.name)) return none;
-    values[++graph->nvalues] = new_value;
-    return (mskp_value){id};
+    if (!values || !steps) return mskpi_no_memory(graph);
+    if (mskpi_reserve_name(graph, &graph->value_names) ||
+        mskpi_add_name(graph, &graph->value_names, "value", name, id, &v.name))
+        return mskpi_first_error(graph);
+    MSKPI_ASSERT(steps[id].kind == STEP_UNKNOWN && !steps[id].own);
+    values[id] = v;
+    graph->nvalues = id;
+    out->id = id;
+    return MSKP_OK;
 }
 
-/* ---- What computes a value ---- */
+/* ---- Steps ---- */
 
-graph_step *mskpi_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
-                       const mskp_value *inputs)
+mskp_status mskpi_add_step(mskp_graph *graph, mskp_value value, step_kind kind, size_t n,
+                           const mskp_value *inputs, graph_step **step)
 {
-    uint32_t *to = mskpi_grow(&graph->host, graph->step_inputs, &graph->step_inputs_capacity,
+    uint32_t *to = mskpi_grow(&graph->services, graph->step_inputs, &graph->step_inputs_capacity,
                               graph->nstep_inputs, n, sizeof *to);
-    if (!to) {
-        mskpi_no_memory(graph);
-        return NULL;
-    }
+    if (!to) return mskpi_no_memory(graph);
     graph->step_inputs = to;
     graph_step *s = &graph->steps[value.id];
+    MSKPI_ASSERT(kind != STEP_UNKNOWN && s->kind == STEP_UNKNOWN); /* recorded once */
     s->kind = kind;
     s->ninputs = (uint32_t)n;
     s->first_input = graph->nstep_inputs;
-    for (size_t i = 0; i < n; i++) to[graph->nstep_inputs++] = inputs[i].id;
-    return s;
+    for (size_t i = 0; i < n; i++) {
+        MSKPI_ASSERT(inputs[i].id >= 1 && inputs[i].id <= graph->nvalues);
+        to[graph->nstep_inputs++] = inputs[i].id;
+    }
+    if (step) *step = s;
+    return MSKP_OK;
 }
 
-uint32_t *mskpi_places(mskp_graph *graph, size_t n, size_t *first)
+mskp_status mskpi_add_places(mskp_graph *graph, graph_step *step, size_t n, uint32_t **places)
 {
-    uint32_t *places = mskpi_grow(&graph->host, graph->places, &graph->places_capacity,
-                                  graph->nplaces, n, sizeof *places);
-    if (!places) {
-        mskpi_no_memory(graph);
-        return NULL;
-    }
-    graph->places = places;
-    *first = graph->nplaces;
+    uint32_t *all = mskpi_grow(&graph->services, graph->places, &graph->places_capacity,
+                               graph->nplaces, n, sizeof *all);
+    if (!all) return mskpi_no_memory(graph);
+    graph->places = all;
+    step->first = graph->nplaces;
+    *places = all + graph->nplaces;
     graph->nplaces += n;
-    return places + *first;
+    return MSKP_OK;
 }
 
-int mskpi_new_list(mskp_graph *graph, const char *who, size_t n, list_view *view)
+/* ---- Lists and channels ---- */
+
+mskp_status mskpi_new_list(mskp_graph *graph, const char *label, size_t n, list_view *view)
 {
-    char room[NAME_ROOM];
-    if (!n || n >= MOST) {
-        mskpi_graph_fail(graph, MSKP_ERROR_BAD_SHAPE, "%s: %zu channels, a value has 1 to %zu",
-                         mskpi_short(who, room), n, (size_t)MOST - 1);
-        return 1;
-    }
-    uint32_t *listed = mskpi_grow(&graph->host, graph->listed, &graph->listed_capacity,
+    if (!n || n >= MOST)
+        return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
+                            "%zu channels, a value has 1 to %zu", n, (size_t)MOST - 1);
+    uint32_t *listed = mskpi_grow(&graph->services, graph->listed, &graph->listed_capacity,
                                   graph->nlisted, n, sizeof *listed);
-    if (!listed) {
-        mskpi_no_memory(graph);
-        return 1;
-    }
+    if (!listed) return mskpi_no_memory(graph);
     graph->listed = listed;
-    view->first = graph->nlisted;
-    view->n = n;
+    *view = (list_view){graph->nlisted, n};
     graph->nlisted += n;
-    return 0;
+    return MSKP_OK;
 }
 
-int mskpi_new_channels(mskp_graph *graph, const char *who, size_t n, list_view *view)
+mskp_status mskpi_new_channels(mskp_graph *graph, const char *label, size_t n, list_view *view)
 {
-    char room[NAME_ROOM];
-    if (n >= MOST - graph->nchannels) {
-        mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED,
-                         "%s: %zu more channels; the graph has %zu of at most %zu",
-                         mskpi_short(who, room), n, graph->nchannels, (size_t)MOST - 1);
-        return 1;
-    }
-    graph_channel *channels = mskpi_grow(&graph->host, graph->channels, &graph->channels_capacity,
-                                         graph->nchannels, n, sizeof *channels);
-    if (!channels) {
-        mskpi_no_memory(graph);
-        return 1;
-    }
+    MSKPI_ASSERT(graph->nchannels < MOST);
+    if (n >= MOST - graph->nchannels)
+        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED,
+                            "%zu more channels; the graph has %zu of at most %zu", n,
+                            graph->nchannels, (size_t)MOST - 1);
+    graph_channel *channels =
+        mskpi_grow(&graph->services, graph->channels, &graph->channels_capacity, graph->nchannels,
+                   n, sizeof *channels);
+    if (!channels) return mskpi_no_memory(graph);
     graph->channels = channels;
-    if (mskpi_new_list(graph, who, n, view)) return 1;
+    if (mskpi_new_list(graph, label, n, view)) return mskpi_first_error(graph);
     for (size_t i = 0; i < n; i++) {
         const uint32_t id = (uint32_t)graph->nchannels++;
         channels[id] = (graph_channel){.parent = id, .size = 1, .exact = ZERO_ALWAYS};
         graph->listed[view->first + i] = id;
     }
-    return 0;
+    return MSKP_OK;
 }
+
+/* ---- Public look-ups ---- */
 
 uint32_t mskp_value_shape(const mskp_graph *graph, mskp_value handle, size_t *channels,
                           size_t spatial[MSKP_MAX_SPATIAL])

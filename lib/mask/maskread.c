@@ -1,16 +1,26 @@
 /*
- * Reading a mask from text: lines of words with one blank between. docs/mask-file.md has the
- * grammar.
+ * Reading a mask from text. docs/mask-file.md has the grammar: lines of words, with one blank
+ * between two words.
  *
- * The reader takes the text line by line and each line word by word, and it expects exactly what
- * the writer (maskwrite.c) would have written for this network, except for the indices. All
- * sentences name the line and the word. The families' lines give the mask, and the values' lines
- * are compared with it. If the fingerprint in the text is that of another network, the reader
- * compares names and lengths in order to say where the networks differ. The caller's mask is
- * written only after the last line.
+ * The reader takes the text line by line and each line word by word. It expects exactly what the
+ * writer (maskwrite.c) would have written for this network, except for the indices, so that a parse
+ * is a sequence of calls of `expect`, and every refusal names the line and the word.
+ *
+ *     mskp mask 1                             read_head
+ *     network 0123456789abcdef                read_network
+ *     family 0 at conv keeps 5 of 8: 0-4      read_family, for each family: sets the mask
+ *     value conv keeps 5 of 8: 0-4            read_value, for each value: must agree with the mask
+ *     end keeps 5 of 8 units                  read_end
+ *
+ * If the fingerprint in the second line is that of another network, other_lines compares the names
+ * and lengths in the text with those of this network, in order to say where the two differ. The
+ * text may come from anywhere: no byte is read at or after `end`, no word need be terminated, and
+ * the caller's mask is written only after the last line.
  */
+#include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -23,30 +33,30 @@
 typedef struct reader {
     const mskp_graph *graph;
     mskp_error *err;
-    const char *at, *end; /* lines not read yet */
+    const char *at, *end; /* the lines that are still to be read */
     size_t line;          /* the number of the current line, from 1 */
-    const char *rest;     /* words of it not read yet; NULL: none */
+    const char *rest;     /* the words of the line that are still to be read; NULL: none is left */
     const char *line_end;
     const char *word; /* the current word, not terminated */
-    size_t length;    /* of it */
-    uint8_t *keep;    /* by unit */
-    uint8_t *kept;    /* by index in the list of the current line */
+    size_t length;    /* its length */
+    uint8_t *keep;    /* [units] 1 or 0 */
+    uint8_t *kept;    /* [longest list] 1 or 0, by index in the list of the current line */
 } reader;
 
-/* The line of family f, and of the first value. */
+/* Family f stands in line FIRST_FAMILY_LINE + f. */
 enum { FIRST_FAMILY_LINE = 3 };
 
-static const char *quote(const reader *r, char room[NAME_ROOM])
+static const char *quote(const reader *r, char room[NAME_SIZE])
 {
     return mskpi_quote(r->word, r->length, room);
 }
 
-/* Between the words of a line there is one blank, and nothing else that cannot be seen. */
+/* Refuses a line with other white space than one blank between two words, or control characters. */
 static mskp_status check_line(const reader *r)
 {
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     const size_t n = (size_t)(r->line_end - r->rest);
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (r->line == 1 && n >= 3 && !memcmp(r->rest, byte_order_mark, 3))
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line 1: a byte order mark (EF BB BF) where \"mskp\" should be");
@@ -84,23 +94,25 @@ static mskp_status next_line(reader *r)
     return check_line(r);
 }
 
-/* At the end of the line: a word of length 0. */
+/* Takes the next word of the line. At the end of the line its length is 0. */
 static void next_word(reader *r)
 {
+    MSKPI_ASSERT(!r->rest || r->rest <= r->line_end);
     r->word = r->rest ? r->rest : r->line_end;
     const char *blank = memchr(r->word, ' ', (size_t)(r->line_end - r->word));
     r->length = (size_t)((blank ? blank : r->line_end) - r->word);
     r->rest = blank ? blank + 1 : NULL;
 }
 
-static int word_is(const reader *r, const char *wanted)
+static bool word_is(const reader *r, const char *wanted)
 {
     return r->length == strlen(wanted) && !memcmp(r->word, wanted, r->length);
 }
 
+/* Takes the next word, which must be this one. */
 static mskp_status expect(reader *r, const char *wanted)
 {
-    char room[NAME_ROOM], wanted_room[NAME_ROOM];
+    char room[NAME_SIZE], wanted_room[NAME_SIZE];
     next_word(r);
     if (word_is(r, wanted)) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where \"%s\" should be",
@@ -109,14 +121,15 @@ static mskp_status expect(reader *r, const char *wanted)
 
 static mskp_status expect_end_of_line(reader *r)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     if (!r->rest) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where the line should end",
                       r->line, mskpi_quote(r->rest, (size_t)(r->line_end - r->rest), room));
 }
 
-/* Digits from *at on. 0: none. SIZE_MAX, which is no number of anything: too large a number. */
-static int digits(const char **at, const char *end, size_t *number)
+/* *number <- the number whose digits begin at *at, and *at <- their end. SIZE_MAX, which is no
+ * number of anything, stands for every larger number. Returns whether there is a digit. */
+static bool has_digits(const char **at, const char *end, size_t *number)
 {
     const char *first = *at;
     *number = 0;
@@ -127,13 +140,13 @@ static int digits(const char **at, const char *end, size_t *number)
     return *at > first;
 }
 
-/* A word that is a number, and then `mark`. */
+/* Takes the next word, which must be a number followed by `mark`. */
 static mskp_status read_number(reader *r, const char *mark, size_t *number)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     next_word(r);
     const char *at = r->word, *end = r->word + r->length;
-    if (!digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
+    if (!has_digits(&at, end, number) || (size_t)(end - at) != strlen(mark) ||
         memcmp(at, mark, strlen(mark)) != 0)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: \"%s\" where a number%s%s should be", r->line, quote(r, room),
@@ -146,25 +159,25 @@ static mskp_status read_number(reader *r, const char *mark, size_t *number)
 
 static mskp_status no_indices(const reader *r)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: \"%s\" where indices like 0-3,7 or \"none\" should be", r->line,
                       quote(r, room));
 }
 
-/* One of n indices, from *at on. */
+/* *index <- the index that begins at *at, which must be below n, and *at <- its end. */
 static mskp_status read_index(const reader *r, const char **at, size_t n, size_t *index)
 {
     const char *first = *at;
-    char room[NAME_ROOM];
-    if (!digits(at, r->word + r->length, index)) return no_indices(r);
+    char room[NAME_SIZE];
+    if (!has_digits(at, r->word + r->length, index)) return no_indices(r);
     if (*index < n) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: index %s is out of range, of %zu the last is %zu", r->line,
                       mskpi_quote(first, (size_t)(*at - first), room), n, n - 1);
 }
 
-/* "0-3,7": r->kept <- 1 for these of n indices, else 0. */
+/* Takes a word such as "0-3,7": r->kept[i] <- 1 for these indices i, 0 for the others below n. */
 static mskp_status read_ranges(reader *r, size_t n, size_t *count)
 {
     size_t next = 0;
@@ -186,28 +199,31 @@ static mskp_status read_ranges(reader *r, size_t n, size_t *count)
             return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                               "line %zu: index %zu after %zu, indices must ascend", r->line,
                               last < first ? last : first, last < first ? first : next - 1);
+        MSKPI_ASSERT(next <= first && first <= last && last < n);
         memset(r->kept + first, 1, last - first + 1);
         *count += last - first + 1;
         next = last + 1;
+        MSKPI_ASSERT(*count <= n);
         if (at == end) return MSKP_OK;
     }
 }
 
-/* "keeps 5 of 16: 0-3,7", which has n indices in this network. */
+/* Takes "keeps 5 of 16: 0-3,7" to the end of the line, for a list that has n entries here. */
 static mskp_status read_kept(reader *r, size_t n)
 {
     mskp_status status;
-    size_t said, size, count;
-    if ((status = expect(r, "keeps")) || (status = read_number(r, "", &said)) ||
+    size_t stated, size, count;
+    if ((status = expect(r, "keeps")) || (status = read_number(r, "", &stated)) ||
         (status = expect(r, "of")) || (status = read_number(r, ":", &size)))
         return status;
     if (size != n)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"of %zu\" should be \"of %zu\"",
                           r->line, size, n);
     if ((status = read_ranges(r, n, &count)) || (status = expect_end_of_line(r))) return status;
-    if (said != count)
+    if (stated != count)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
-                          "line %zu: says that it keeps %zu, and lists %zu", r->line, said, count);
+                          "line %zu: says that it keeps %zu, and lists %zu", r->line, stated,
+                          count);
     return MSKP_OK;
 }
 
@@ -230,18 +246,19 @@ static mskp_status read_family(reader *r, size_t f)
     return MSKP_OK;
 }
 
-/* What value v says of channel i is not what the families say. */
+/* Fails because the line of value v keeps or lacks channel i, and the family of its unit does not. */
 static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const char *name = mskpi_short(mskpi_value_name(r->graph, v), room);
     size_t n, at = 0;
     if (unit == MSKP_PINNED)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: %s lacks channel %zu, which never leaves", r->line, name, i);
     const uint32_t family = r->graph->u->family[unit];
-    const uint32_t *fellows = mskp_family_units(r->graph, family, &n);
-    while (fellows[at] != unit) at++;
+    const uint32_t *units = mskp_family_units(r->graph, family, &n);
+    while (at < n && units[at] != unit) at++;
+    MSKPI_ASSERT(at < n); /* a unit stands in the list of its family */
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: %s %s channel %zu, but line %zu %s index %zu of family %u",
                       r->line, name, r->kept[i] ? "keeps" : "lacks", i,
@@ -258,7 +275,7 @@ static mskp_status read_value(reader *r, uint32_t v)
         (status = expect(r, mskpi_value_name(r->graph, v))) || (status = read_kept(r, n)))
         return status;
     for (size_t i = 0; i < n; i++)
-        if (r->kept[i] != (mskpi_stays(r->keep, unit[i]) != 0)) return disagree(r, v, i, unit[i]);
+        if (r->kept[i] != (mskpi_is_kept(r->keep, unit[i]) != 0)) return disagree(r, v, i, unit[i]);
     return MSKP_OK;
 }
 
@@ -266,70 +283,74 @@ static mskp_status read_end(reader *r)
 {
     mskp_status status;
     const size_t units = r->graph->u->n;
-    size_t said, of, kept = 0;
+    size_t stated, of, kept = 0;
     if ((status = next_line(r)) || (status = expect(r, "end")) || (status = expect(r, "keeps")) ||
-        (status = read_number(r, "", &said)) || (status = expect(r, "of")) ||
+        (status = read_number(r, "", &stated)) || (status = expect(r, "of")) ||
         (status = read_number(r, "", &of)) || (status = expect(r, "units")) ||
         (status = expect_end_of_line(r)))
         return status;
     for (size_t u = 0; u < units; u++) kept += r->keep[u];
-    if (said != kept || of != units)
+    if (stated != kept || of != units)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: \"keeps %zu of %zu\" should be \"keeps %zu of %zu\"", r->line,
-                          said, of, kept, units);
+                          stated, of, kept, units);
     if (r->at != r->end)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: something follows the line \"end\"", r->line + 1);
     return MSKP_OK;
 }
 
-/* ---- a mask of another network: where do they differ? ---- */
+/* ---- where another network differs ---- */
 
-/* The next line of this kind: its name and length. 0: there is none. */
-static int next_of(reader *r, int families, const char **name, size_t *name_length, size_t *n)
+/* Looks for the next line of a family, or else of a value. *name <- the name in it, *n <- the length
+ * of its list. Returns whether there is such a line, and it can be read. */
+static bool has_next(reader *r, bool families, const char **name, size_t *name_length, size_t *n)
 {
     size_t number;
     while (!next_line(r)) {
         next_word(r);
         if (!word_is(r, families ? "family" : "value")) continue;
-        if (families && (read_number(r, "", &number) || expect(r, "at"))) return 0;
+        if (families && (read_number(r, "", &number) || expect(r, "at"))) return false;
         next_word(r);
         *name = r->word;
         *name_length = r->length;
         return !expect(r, "keeps") && !read_number(r, "", &number) && !expect(r, "of") &&
                !read_number(r, ":", n);
     }
-    return 0;
+    return false;
 }
 
-static mskp_status other_lines(const reader *r, int families)
+/* Fails at the first family, or else value, whose name or length is another one in the text. The
+ * search goes on from the current line with a reader of its own, whose errors nobody sees. */
+static mskp_status other_lines(const reader *r, bool families)
 {
     const char *what = families ? "family" : "value";
     const mskp_graph *g = r->graph;
     const size_t here = families ? g->u->nfamilies : g->nvalues;
     reader scan = *r;
     size_t there = 0, n;
-    char room[NAME_ROOM], here_room[NAME_ROOM];
+    char room[NAME_SIZE], here_room[NAME_SIZE];
     const char *name;
     scan.err = NULL;
-    for (size_t length, theirs; next_of(&scan, families, &name, &length, &theirs); there++) {
-        const size_t id = families ? there : there + 1;
+    for (size_t length, n_there; has_next(&scan, families, &name, &length, &n_there); there++) {
+        const size_t id = families ? there : there + 1; /* values count from 1 */
+        MSKPI_ASSERT(there <= here);
         mskpi_quote(name, length, room);
         if (there == here)
             return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                               "line %zu: another network: %s %zu is %s there, this one has %zu",
                               scan.line, what, id, room, here);
         const uint32_t v = families ? mskpi_family_value(g, there) : (uint32_t)id;
-        const char *mine = mskpi_value_name(g, v);
+        const char *name_here = mskpi_value_name(g, v);
         if (families)
             mskp_family_units(g, there, &n);
         else
             mskp_value_units(g, (mskp_value){v}, &n);
-        if (n != theirs || length != strlen(mine) || memcmp(name, mine, length) != 0)
+        if (n != n_there || length != strlen(name_here) || memcmp(name, name_here, length) != 0)
             return mskpi_fail(
                 r->err, MSKP_ERROR_OTHER_NETWORK,
                 "line %zu: another network: %s %zu is %s of width %zu, here it is %s of width %zu",
-                scan.line, what, id, room, theirs, mskpi_short(mine, here_room), n);
+                scan.line, what, id, room, n_there, mskpi_short(name_here, here_room), n);
     }
     if (there == here) return MSKP_OK;
     return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
@@ -340,8 +361,8 @@ static mskp_status other_lines(const reader *r, int families)
 static mskp_status other_network(const reader *r, const char *fingerprint)
 {
     mskp_status status;
-    char room[NAME_ROOM];
-    if ((status = other_lines(r, 0)) || (status = other_lines(r, 1))) return status;
+    char room[NAME_SIZE];
+    if ((status = other_lines(r, false)) || (status = other_lines(r, true))) return status;
     return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                       "line 2: another network, %s and not %s: its values and families are the "
                       "same, but not its parameters, or what is tied; or this line is damaged",
@@ -367,7 +388,7 @@ static mskp_status read_head(reader *r)
 static mskp_status read_network(reader *r)
 {
     mskp_status status;
-    char room[NAME_ROOM], fingerprint[17];
+    char room[NAME_SIZE], fingerprint[17];
     if ((status = next_line(r)) || (status = expect(r, "network"))) return status;
     next_word(r);
     size_t good = 0;
@@ -385,6 +406,7 @@ static mskp_status read_mask(reader *r)
 {
     mskp_status status = read_head(r);
     if (!status) status = read_network(r);
+    MSKPI_ASSERT(status || r->line + 1 == FIRST_FAMILY_LINE);
     for (size_t f = 0; !status && f < r->graph->u->nfamilies; f++) status = read_family(r, f);
     for (uint32_t v = 1; !status && v <= r->graph->nvalues; v++) status = read_value(r, v);
     return status ? status : read_end(r);
@@ -392,7 +414,7 @@ static mskp_status read_mask(reader *r)
 
 static size_t longest_list(const unit_table *u)
 {
-    size_t longest = u->n; /* of which families are parts */
+    size_t longest = u->n; /* no family is longer */
     for (size_t l = 0; l < u->nlists; l++)
         if (u->lists[l].n > longest) longest = u->lists[l].n;
     return longest;
@@ -405,15 +427,15 @@ mskp_status mskp_mask_read(const mskp_graph *graph, size_t length, const char *t
     if (!status) status = MSKPI_GIVEN(err, text);
     if (status) return status;
     reader r = {.graph = graph, .err = err, .at = text, .end = text + length};
-    r.keep = mskpi_alloc(&graph->host, keep.n, 1);
-    r.kept = mskpi_alloc(&graph->host, longest_list(graph->u), 1);
+    r.keep = mskpi_alloc(&graph->services, keep.n, 1);
+    r.kept = mskpi_alloc(&graph->services, longest_list(graph->u), 1);
     if (!r.keep || !r.kept)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reading a mask",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
     else
         status = read_mask(&r);
     if (!status) memcpy(keep.unit, r.keep, keep.n);
-    mskpi_free(&graph->host, r.keep);
-    mskpi_free(&graph->host, r.kept);
+    mskpi_free(&graph->services, r.keep);
+    mskpi_free(&graph->services, r.kept);
     return status;
 }

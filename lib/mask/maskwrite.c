@@ -1,14 +1,23 @@
 /*
- * A mask as text, the fingerprint of a network, and masks of masks.
+ * A mask as text, the fingerprint of a network, and two masks as one.
  *
- * A mask file says everything twice. The lines of families decide which units stay. The lines of
- * values say what follows for the channels, and the reader (maskread.c) checks them against the
- * families. So there is no checksum, which a person who edits the file could not mend.
- * docs/mask-file.md has the grammar. The fingerprint is a hash of names, lengths and units of all
- * parameters and values; it does not depend on the machine or on how the library numbers its lists.
+ * A mask file, whose grammar is docs/mask-file.md, states everything twice. The lines of families
+ * decide which units stay. The lines of values state what follows for the channels, and the reader
+ * (maskread.c) checks them against the families. Every unit occurs in the value that makes it, so
+ * that no single line can be changed without contradicting another one. A checksum would serve the
+ * same purpose, but a person who edits the file could not correct it.
+ *
+ * put_mask produces the text. mskpi_write (base/text.c) calls it twice, first to count the bytes
+ * and then to write them, so that the text needs no memory but the caller's.
+ *
+ * The fingerprint hashes, number by number, the names and shapes of all parameters, the names and
+ * lengths of all values, and the unit of each channel and index. It is computed over numbers and
+ * not over memory, so that it does not depend on the byte order, the width of size_t, or the way in
+ * which the library numbers its lists.
  */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "base/text.h"
@@ -29,7 +38,7 @@ static uint64_t mix_name(uint64_t h, const char *name)
 
 uint64_t mskp_fingerprint(const mskp_graph *graph)
 {
-    uint64_t h = 1; /* of the format */
+    uint64_t h = 1; /* the version of this function */
     if (!graph || !graph->finished) return 0;
     h = mskpi_mix(mskpi_mix(h, graph->nparams), graph->nvalues);
     for (uint32_t p = 1; p <= graph->nparams; p++) {
@@ -39,6 +48,7 @@ uint64_t mskp_fingerprint(const mskp_graph *graph)
             h = mskpi_mix(mskpi_mix(h, a->length), a->list != NO_LIST);
             if (a->list == NO_LIST) continue;
             const unit_list *list = &graph->u->lists[a->list];
+            MSKPI_ASSERT(list->n == a->length);
             for (size_t i = 0; i < list->n; i++)
                 h = mskpi_mix(h, graph->u->list_units[list->first + i]);
         }
@@ -49,7 +59,7 @@ uint64_t mskp_fingerprint(const mskp_graph *graph)
         h = mskpi_mix(mix_name(h, mskpi_value_name(graph, v)), n);
         for (size_t i = 0; i < n; i++) h = mskpi_mix(h, unit[i]);
     }
-    return h + !h;
+    return h + !h; /* 0 stands for a graph that is not finished */
 }
 
 /* ---- writing ---- */
@@ -63,11 +73,11 @@ typedef struct mask {
 static size_t kept_of(const uint8_t *keep, const uint32_t *unit, size_t n)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) kept += mskpi_stays(keep, unit[i]) != 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_is_kept(keep, unit[i]) != 0;
     return kept;
 }
 
-/* " keeps 5 of 16: 0-3,7" */
+/* Puts " keeps 5 of 16: 0-3,7" for a list of n units. */
 static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, size_t n)
 {
     const char *comma = "";
@@ -78,8 +88,8 @@ static void put_kept(text_writer *w, const uint8_t *keep, const uint32_t *unit, 
     mskpi_put(w, ": ");
     for (size_t i = 0; i < n; i++) {
         const size_t first = i;
-        if (!mskpi_stays(keep, unit[i])) continue;
-        while (i + 1 < n && mskpi_stays(keep, unit[i + 1])) i++;
+        if (!mskpi_is_kept(keep, unit[i])) continue;
+        while (i + 1 < n && mskpi_is_kept(keep, unit[i + 1])) i++;
         mskpi_put(w, comma);
         mskpi_put_count(w, first);
         if (i > first) {
@@ -132,7 +142,7 @@ mskp_status mskp_mask_write(const mskp_graph *graph, mskp_mask keep, size_t capa
     return mskpi_write(put_mask, &m, capacity, text, length, err);
 }
 
-/* ---- masks of masks ---- */
+/* ---- two masks as one ---- */
 
 mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep, mskp_mask small_keep,
                               mskp_mask both, mskp_error *err)
@@ -148,7 +158,9 @@ mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep, mskp_mask
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
                           "small_keep has %zu units, keep keeps %zu of %zu", small_keep.n, left,
                           keep.n);
-    /* From the end: what is still to be read of both masks lies below what is written. */
+    /* The loop runs from the end, because `both` may be one of the masks: what is still to be read
+     * of either mask then lies below what is written. */
     for (size_t u = keep.n; u-- > 0;) both.unit[u] = keep.unit[u] && small_keep.unit[--left];
+    MSKPI_ASSERT(!left);
     return MSKP_OK;
 }

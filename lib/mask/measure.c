@@ -1,9 +1,14 @@
 /*
- * Costs of the network under a mask: each cost term is a coefficient times the lengths of some
- * lists, in whole numbers. The lengths are counted once for a mask, and the terms are multiplied
- * out after that.
+ * The cost of the network under a mask.
+ *
+ * mskp_graph_finish has written every cost as a sum of terms (units/members.c),
+ * each a coefficient times the lengths of some lists of channels: a convolution costs coefficient x
+ * |out| x |in| multiply-accumulates. To measure a mask is to count the channels of each list that
+ * stay, once, and to multiply the terms out. mskp_graph_finish also made sure that the whole
+ * network costs at most 2^53, so that sums are exact in whole numbers and in doubles, in any order.
  */
 #include "mask/measure.h"
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -13,6 +18,7 @@
 uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
 {
     uint64_t product = term->coefficient;
+    MSKPI_ASSERT(term->nlists <= MSKP_MAX_DIMS);
     for (uint32_t k = 0; k < term->nlists; k++) product *= list_length[term->lists[k]];
     return product;
 }
@@ -22,10 +28,12 @@ void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *le
     for (size_t l = 0; l < graph->u->nlists; l++) {
         const uint32_t *unit = graph->u->list_units + graph->u->lists[l].first;
         const size_t n = graph->u->lists[l].n;
-        size_t gone = 0;
-        for (size_t i = 0; keep && i < n; i++) /* a mask is hard to guess: no branch on it */
-            if (unit[i] != MSKP_PINNED) gone += !keep[unit[i]];
-        length[l] = n - gone;
+        size_t removed = 0;
+        for (size_t i = 0; keep && i < n;
+             i++) /* without a branch on the mask, which is hard to predict */
+            if (unit[i] != MSKP_PINNED) removed += !keep[unit[i]];
+        MSKPI_ASSERT(removed <= n);
+        length[l] = n - removed;
     }
 }
 
@@ -34,7 +42,7 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
 {
     const mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     if (status) return status;
-    size_t *length = mskpi_alloc(&graph->host, graph->u->nlists, sizeof *length);
+    size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);
     if (!length)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while measuring",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
@@ -43,13 +51,14 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
     for (size_t v = 0; per_value && v < graph->nvalues; v++) per_value[v] = (mskp_cost){0, 0};
     for (size_t t = 0; t < graph->u->nterms; t++) {
         const cost_term *term = &graph->u->terms[t];
+        MSKPI_ASSERT(term->value >= 1 && term->value <= graph->nvalues);
         const double x = (double)mskpi_term_value(term, length);
         if (total) *(term->is_params ? &total->params : &total->macs) += x;
         if (per_value) {
-            mskp_cost *mine = &per_value[term->value - 1];
-            *(term->is_params ? &mine->params : &mine->macs) += x;
+            mskp_cost *cost = &per_value[term->value - 1];
+            *(term->is_params ? &cost->params : &cost->macs) += x;
         }
     }
-    mskpi_free(&graph->host, length);
+    mskpi_free(&graph->services, length);
     return MSKP_OK;
 }

@@ -1,16 +1,29 @@
 /*
- * The selection of a keep mask: units leave in the order of their scores until every demand holds.
+ * The selection of a keep mask: a greedy walk that removes units in the order of their scores until
+ * every demand of the rule holds.
  *
- * Units are sorted by (score, unit number) once. They leave in blocks of their family, of the size
- * that the rule asks for. A block that would break a floor or a cap closes its family for good,
- * because counts only fall. The walk ends with the first block after which every demand holds, so
- * that the result is minimal, and a smaller budget removes a superset. Each block changes only the
- * lengths of the lists that its family touches, and only the cost terms of these lists are computed
- * again.
+ *     sort the units by (score, unit number)
+ *     for each unit that the threshold or the family fraction names, then for each unit:
+ *         add the unit to the pending units of its family
+ *         if these are a block:
+ *             if the block breaks no limit, remove it; otherwise close the family
+ *         after all units that are named, stop as soon as all demands hold
+ *
+ * A block has as many units as the rule's round_to says, and a family's first block also takes the
+ * remainder. A family that is closed stays closed, because the numbers of channels only fall, so
+ * that a block that breaks a floor now would break it later, too. The walk stops at the first block
+ * after which every demand holds. Hence not one block more is removed than is necessary, and a
+ * smaller budget removes a superset.
+ *
+ * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. A block
+ * changes only the lengths of the lists in its family's incidences, and only the cost terms of
+ * these lists are computed again. Pending units are chained by their places in the order, so that
+ * they need no memory of their own.
  */
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/sort.h"
 #include "base/status.h"
@@ -21,21 +34,21 @@
 #include "mskp/tools.h"
 #include "units/units.h"
 
-/* Units come in a random order: what is touched together lies together, and what can be is by place
- * in the order. */
+/* The order visits families at random. What one visit touches lies together for the sake of the
+ * cache, and what can be indexed by place in the order is. */
 typedef struct family_state {
     size_t size;
-    size_t out;        /* units that left */
-    size_t pending;    /* collected, not yet left */
-    size_t ranked;     /* units that the order has shown so far */
+    size_t removed;
+    size_t pending;    /* units that were collected, but not removed yet */
+    size_t ranked;     /* units that the walk of the named units has passed */
     size_t first, end; /* its incidences */
-    uint32_t last;     /* 1 + the place that was collected last; 0: none */
-    uint32_t closed;
+    uint32_t last;     /* 1 + the place of the unit that was collected last; 0: none is pending */
+    bool closed;
 } family_state;
 
 typedef struct term_state {
     uint64_t value;
-    uint64_t stamp; /* the commit that counted it last */
+    uint64_t stamp; /* the number of the block for which it was computed last */
 } term_state;
 
 typedef struct walk {
@@ -44,26 +57,27 @@ typedef struct walk {
     const double *scores;
     size_t floor, round;
 
-    sort_item *order; /* units that may leave, smallest score first */
+    sort_item *order; /* the units that may be removed, smallest score first; a place indexes it */
     size_t norder;
-    uint32_t *next; /* by place: 0: not collected; else 1 + what was its family's last before */
+    uint32_t *next; /* [norder] the chain of a family's pending units: 0: the unit at this place was
+                       not collected; otherwise 1 + what `last` of its family was before it */
     uint8_t *keep;
     family_state *families;
-    size_t *length; /* by list */
+    size_t *length; /* [lists] channels that stay */
     term_state *terms;
-    uint64_t commits;
-    int budget; /* is there one? Else costs are counted once, at the end */
+    uint64_t blocks;
+    bool has_budget; /* max_macs or max_params: costs follow each block, not only the last one */
 
     size_t removed;
-    uint64_t cost[2]; /* MACs, parameters */
+    uint64_t cost[2]; /* MACs, elements of parameters */
 
-    removal_order *record; /* NULL: not asked for */
+    removal_order *record; /* receives the blocks, unless it is NULL */
 } walk;
 
 /* ---- the order ---- */
 
-/* Ascending for ascending numbers. From the bits, so that denormal numbers count in every
- * floating-point mode. */
+/* Returns a key that ascends with the score. It is made of the bits, so that denormal numbers count
+ * in every floating-point mode. */
 static uint64_t key_of(double score)
 {
     const uint64_t sign = UINT64_C(1) << 63;
@@ -73,94 +87,117 @@ static uint64_t key_of(double score)
     return bits & sign ? ~bits : bits | sign;
 }
 
-/* 1: no memory. */
-static int make_order(walk *w)
+static mskp_status no_memory(size_t units, mskp_error *err)
 {
-    const mskp_services *host = &w->graph->host;
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while selecting among %zu units",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY), units);
+}
+
+static mskp_status make_order(walk *w, mskp_error *err)
+{
+    const mskp_services *services = &w->graph->services;
     const size_t n = w->graph->u->n;
-    sort_item *items = mskpi_alloc(host, n, sizeof *items);
-    sort_item *room = mskpi_alloc(host, n, sizeof *room);
+    sort_item *items = mskpi_alloc(services, n, sizeof *items);
+    sort_item *buffer = mskpi_alloc(services, n, sizeof *buffer);
+    const bool failed = !items || !buffer;
     w->order = items;
-    if (items && room) {
+    if (!failed) {
         for (uint32_t i = 0; i < n; i++)
             if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]))
                 items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
-        w->order = mskpi_sort_items(items, room, w->norder);
+        w->order = mskpi_sort_items(items, buffer, w->norder);
+        MSKPI_ASSERT(w->order == items || w->order == buffer);
     }
-    mskpi_free(host, w->order == items ? room : items);
-    return !items || !room;
+    for (size_t i = 1; i < w->norder; i++)
+        MSKPI_ASSERT(
+            w->order[i - 1].key < w->order[i].key ||
+            (w->order[i - 1].key == w->order[i].key && w->order[i - 1].unit < w->order[i].unit));
+    mskpi_free(services, w->order == items ? buffer : items);
+    return failed ? no_memory(n, err) : MSKP_OK;
 }
 
 /* ---- blocks ---- */
 
-/* May n more units of the family leave? */
-static int feasible(const walk *w, const family_state *f, size_t n)
+/* Whether the limits allow n more units of the family to be removed. */
+static bool block_fits(const walk *w, const family_state *f, size_t n)
 {
     const unit_table *u = w->graph->u;
     const double cap = w->rule->max_family_fraction;
-    if (cap > 0 && f->out + n > mskpi_fraction(cap, f->size)) return 0;
+    if (cap > 0 && f->removed + n > mskpi_fraction(cap, f->size)) return false;
     for (size_t k = f->first; k < f->end; k++) {
         const incidence *i = &u->incidences[k];
         size_t least = w->floor;
         if (least > 1 && u->lists[i->list].n < least) least = u->lists[i->list].n;
-        if (w->length[i->list] < least + n * i->times) return 0;
+        if (w->length[i->list] < least + n * i->times) return false;
     }
-    return 1;
+    return true;
 }
 
-/* The terms of a list whose length has changed. */
+/* Computes the terms of a list whose length has changed again, each once for a block. */
 static void recount(walk *w, uint32_t list)
 {
     const unit_table *u = w->graph->u;
     for (size_t j = u->list_term_first[list]; j < u->list_term_first[list + 1]; j++) {
         const cost_term *term = &u->terms[u->list_terms[j]];
         term_state *state = &w->terms[u->list_terms[j]];
-        if (state->stamp == w->commits) continue;
-        state->stamp = w->commits;
+        if (state->stamp == w->blocks) continue;
+        state->stamp = w->blocks;
         uint64_t *cost = &w->cost[term->is_params];
+        MSKPI_ASSERT(*cost >= state->value);
         *cost -= state->value;
         state->value = mskpi_term_value(term, w->length);
         *cost += state->value;
     }
 }
 
-static void commit(walk *w, family_state *f)
+/* Removes the pending units of a family. */
+static void remove_block(walk *w, family_state *f)
 {
     const incidence *incidences = w->graph->u->incidences;
-    for (size_t k = f->first; k < f->end; k++)
+    for (size_t k = f->first; k < f->end; k++) {
+        MSKPI_ASSERT(w->length[incidences[k].list] > f->pending * incidences[k].times);
         w->length[incidences[k].list] -= f->pending * incidences[k].times;
-    w->commits++;
-    for (size_t k = f->first; w->budget && k < f->end; k++) recount(w, incidences[k].list);
+    }
+    w->blocks++;
+    for (size_t k = f->first; w->has_budget && k < f->end; k++) recount(w, incidences[k].list);
     size_t at = w->removed + f->pending; /* the chain begins with the last unit of the block */
     for (uint32_t place = f->last; place; place = w->next[place - 1] - 1) {
         const uint32_t unit = w->order[place - 1].unit;
+        MSKPI_ASSERT(w->keep[unit] && w->next[place - 1]);
         w->keep[unit] = 0;
-        if (w->record) w->record->unit[--at] = unit;
+        --at;
+        if (w->record) w->record->unit[at] = unit;
     }
-    f->out += f->pending;
+    MSKPI_ASSERT(at == w->removed); /* the chain has as many units as are pending */
+    f->removed += f->pending;
     w->removed += f->pending;
+    MSKPI_ASSERT(f->removed <= f->size && w->removed <= w->norder);
     if (w->record) w->record->end[++w->record->nblocks] = w->removed;
     f->last = 0;
     f->pending = 0;
 }
 
-/* The unit at this place of the order wants to leave. 1 if with it a block left. */
-static int collect(walk *w, size_t place)
+/* Collects the unit at this place of the order, unless it was collected or its family is closed.
+ * Returns whether a block was complete and is removed now. */
+static bool collect(walk *w, size_t place)
 {
     family_state *f = &w->families[w->order[place].family];
-    if (w->next[place] || f->closed) return 0;
+    MSKPI_ASSERT(place < w->norder);
+    if (w->next[place] || f->closed) return false;
+    MSKPI_ASSERT(!f->last || w->next[f->last - 1]); /* the chain has collected units alone */
     w->next[place] = 1 + f->last;
     f->last = (uint32_t)place + 1;
     f->pending++;
     const size_t remainder = f->size % w->round;
-    const size_t block = !f->out && remainder ? remainder : w->round;
-    if (f->pending < block) return 0;
-    if (!feasible(w, f, block)) {
-        f->closed = 1; /* lengths only fall: never again */
-        return 0;
+    const size_t block = !f->removed && remainder ? remainder : w->round;
+    MSKPI_ASSERT(f->pending <= block);
+    if (f->pending < block) return false;
+    if (!block_fits(w, f, block)) {
+        f->closed = true; /* for good, because lengths only fall */
+        return false;
     }
-    commit(w, f);
-    return 1;
+    remove_block(w, f);
+    return true;
 }
 
 /* ---- demands ---- */
@@ -171,7 +208,7 @@ static bool amounts_met(const walk *w)
     return mskpi_amounts_met(w->rule, w->graph->u->n, w->removed, &cost);
 }
 
-/* All terms at once: at the start, and at the end of a walk that did not follow them. */
+/* Computes all terms, at the start, and at the end of a walk during which costs did not matter. */
 static void count_costs(walk *w)
 {
     const unit_table *u = w->graph->u;
@@ -182,7 +219,7 @@ static void count_costs(walk *w)
     }
 }
 
-/* The units that are named. */
+/* Collects the units that the threshold or the family fraction names. */
 static void walk_named(walk *w)
 {
     const mskp_rule *r = w->rule;
@@ -196,8 +233,8 @@ static void walk_named(walk *w)
     }
 }
 
-/* Then as many more as the amounts need. */
-static void walk_down(walk *w)
+/* The walk of mskp_select: the units that are named, then as many more as the amounts demand. */
+static void walk_until_met(walk *w)
 {
     walk_named(w);
     if (amounts_met(w)) return;
@@ -205,8 +242,9 @@ static void walk_down(walk *w)
         if (collect(w, i) && amounts_met(w)) return;
 }
 
-/* The same walk, which goes on to its end. Returns whether the amounts were met on the way. */
-static bool walk_on(walk *w)
+/* The walk of mskpi_removal_order: the same, but it goes on to the end of the order. Returns
+ * whether the amounts were met at some block. */
+static bool walk_to_end(walk *w)
 {
     bool met;
     walk_named(w);
@@ -217,39 +255,42 @@ static bool walk_on(walk *w)
             met = amounts_met(w);
             w->record->enough = w->record->nblocks;
         }
+    MSKPI_ASSERT(w->record->named <= w->record->enough && w->record->enough <= w->record->nblocks);
+    MSKPI_ASSERT(w->record->nblocks == w->blocks && w->record->end[w->blocks] == w->removed);
     return met;
 }
 
-/* Names the demand, what it asks and the least that can be had. Units that can never leave are
- * told, too: a network without gamma, scored by gamma, has nothing else. */
-static mskp_status out_of_reach(const walk *w, mskp_error *err)
+/* Fails with the demand that does not hold, what it asks for, and the least that is possible. The
+ * sentence also counts the units that can never be removed, because in a network without gamma that
+ * is scored by gamma these are all units. */
+static mskp_status no_solution(const walk *w, mskp_error *err)
 {
     const mskp_rule *r = w->rule;
-    const size_t n = w->graph->u->n, stuck = n - w->norder;
+    const size_t n = w->graph->u->n, never = n - w->norder;
     const size_t asked_units = mskpi_fraction(r->remove_fraction, n);
-    const int limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
+    const bool limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
     const char *held =
         limits ? "; min_channels, round_to or max_family_fraction hold others back" : "";
-    char asked[32], had[32];
+    char asked[32], possible[32];
     if (w->removed < asked_units)
         return mskpi_fail(
             err, MSKP_ERROR_NO_SOLUTION,
             "remove_fraction asks for %zu units, %zu of %zu can go (%zu are locked or "
             "score +infinity%s)",
-            asked_units, w->removed, n, stuck, held);
-    const int params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
+            asked_units, w->removed, n, never, held);
+    const bool params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
     return mskpi_fail(
         err, MSKP_ERROR_NO_SOLUTION,
         "%s is %s, the least that can be had is %s (%zu of %zu units are locked or score "
         "+infinity%s)",
         params ? "max_params" : "max_macs",
         mskpi_number(params ? r->max_params : r->max_macs, asked),
-        mskpi_number((double)w->cost[params], had), stuck, n, held);
+        mskpi_number((double)w->cost[params], possible), never, n, held);
 }
 
 static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
 {
-    char room[32];
+    char value[32];
     const struct {
         const char *name;
         double x, most;
@@ -263,13 +304,13 @@ static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
     if (!r->use_threshold && (r->threshold < 0 || r->threshold > 0))
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "rule: threshold is %s, but use_threshold is 0",
-                          mskpi_number(r->threshold, room));
+                          mskpi_number(r->threshold, value));
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
         if (isnan(number[i].x))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "rule: %s is NaN", number[i].name);
         if (number[i].x < 0 || number[i].x > number[i].most)
             return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "rule: %s is %s, outside 0 to %s",
-                              number[i].name, mskpi_number(number[i].x, room),
+                              number[i].name, mskpi_number(number[i].x, value),
                               number[i].most > 1 ? "infinity" : "1");
     }
     if (!r->use_threshold && !(r->remove_family_fraction > 0) && !(r->remove_fraction > 0) &&
@@ -288,39 +329,43 @@ static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
     return MSKP_OK;
 }
 
-static int start(walk *w)
+/* Makes the state of a walk before its first unit. free_walk frees it, also after an error. */
+static mskp_status start_walk(walk *w, mskp_error *err)
 {
-    const mskp_services *host = &w->graph->host;
+    const mskp_services *services = &w->graph->services;
     const unit_table *u = w->graph->u;
-    if (make_order(w)) return 1;
-    w->keep = mskpi_alloc(host, u->n, sizeof *w->keep);
-    w->next = mskpi_alloc(host, w->norder, sizeof *w->next);
-    w->families = mskpi_alloc(host, u->nfamilies, sizeof *w->families);
-    w->length = mskpi_alloc(host, u->nlists, sizeof *w->length);
-    w->terms = mskpi_alloc(host, u->nterms, sizeof *w->terms);
-    if (!w->keep || !w->next || !w->families || !w->length || !w->terms) return 1;
+    const mskp_status status = make_order(w, err);
+    if (status) return status;
+    w->keep = mskpi_alloc(services, u->n, sizeof *w->keep);
+    w->next = mskpi_alloc(services, w->norder, sizeof *w->next);
+    w->families = mskpi_alloc(services, u->nfamilies, sizeof *w->families);
+    w->length = mskpi_alloc(services, u->nlists, sizeof *w->length);
+    w->terms = mskpi_alloc(services, u->nterms, sizeof *w->terms);
+    if (!w->keep || !w->next || !w->families || !w->length || !w->terms)
+        return no_memory(u->n, err);
     memset(w->keep, 1, u->n);
     for (size_t f = 0; f < u->nfamilies; f++)
         w->families[f] = (family_state){.size = u->family_first[f + 1] - u->family_first[f],
                                         .first = u->incidence_first[f],
                                         .end = u->incidence_first[f + 1]};
     mskpi_list_lengths(w->graph, NULL, w->length);
-    w->budget = w->rule->max_macs > 0 || w->rule->max_params > 0;
+    w->has_budget = w->rule->max_macs > 0 || w->rule->max_params > 0;
     count_costs(w);
-    return 0;
+    return MSKP_OK;
 }
 
-static void stop(const walk *w)
+static void free_walk(const walk *w)
 {
-    const mskp_services *host = &w->graph->host;
-    mskpi_free(host, w->order);
-    mskpi_free(host, w->keep);
-    mskpi_free(host, w->next);
-    mskpi_free(host, w->families);
-    mskpi_free(host, w->length);
-    mskpi_free(host, w->terms);
+    const mskp_services *services = &w->graph->services;
+    mskpi_free(services, w->order);
+    mskpi_free(services, w->keep);
+    mskpi_free(services, w->next);
+    mskpi_free(services, w->families);
+    mskpi_free(services, w->length);
+    mskpi_free(services, w->terms);
 }
 
+/* *selection <- what the walk did. */
 static void report(const walk *w, mskp_selection *selection)
 {
     const mskp_graph *g = w->graph;
@@ -360,12 +405,6 @@ static walk new_walk(const mskp_graph *graph, mskp_scores scores, const mskp_rul
                   .round = rule->round_to ? rule->round_to : 1};
 }
 
-static mskp_status no_memory(size_t units, mskp_error *err)
-{
-    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while selecting among %zu units",
-                      mskp_status_text(MSKP_ERROR_NO_MEMORY), units);
-}
-
 mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
                         mskp_mask keep, mskp_selection *selection, mskp_error *err)
 {
@@ -373,16 +412,15 @@ mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_
     if (!status) status = mskpi_check_mask(graph, "keep", keep, err);
     if (status) return status;
     walk w = new_walk(graph, scores, rule);
-    if (start(&w)) {
-        stop(&w);
-        return no_memory(scores.n, err);
+    status = start_walk(&w, err);
+    if (!status) {
+        walk_until_met(&w);
+        if (!w.has_budget) count_costs(&w);
+        if (!amounts_met(&w)) status = no_solution(&w, err);
+        if (selection) report(&w, selection);
     }
-    walk_down(&w);
-    if (!w.budget) count_costs(&w);
-    if (!amounts_met(&w)) status = out_of_reach(&w, err);
-    if (selection) report(&w, selection);
     if (!status && keep.n) memcpy(keep.unit, w.keep, keep.n);
-    stop(&w);
+    free_walk(&w);
     return status;
 }
 
@@ -391,27 +429,25 @@ mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, con
 {
     mskp_status status = check_call(graph, scores, rule, err);
     if (status) return status;
-    const mskp_services *host = &graph->host;
-    removal_order o = {.unit = mskpi_alloc(host, scores.n, sizeof *o.unit),
-                       .end = mskpi_alloc(host, scores.n + 1, sizeof *o.end)};
+    const mskp_services *services = &graph->services;
+    removal_order o = {.unit = mskpi_alloc(services, scores.n, sizeof *o.unit),
+                       .end = mskpi_alloc(services, scores.n + 1, sizeof *o.end)};
     walk w = new_walk(graph, scores, rule);
     w.record = &o;
-    if (!o.unit || !o.end || start(&w))
-        status = no_memory(scores.n, err);
-    else if (!walk_on(&w))
-        status = out_of_reach(&w, err);
-    stop(&w);
+    status = o.unit && o.end ? start_walk(&w, err) : no_memory(scores.n, err);
+    if (!status && !walk_to_end(&w)) status = no_solution(&w, err);
+    free_walk(&w);
     if (status)
-        mskpi_removal_order_free(host, &o);
+        mskpi_removal_order_free(services, &o);
     else
         *out = o;
     return status;
 }
 
-void mskpi_removal_order_free(const mskp_services *host, removal_order *o)
+void mskpi_removal_order_free(const mskp_services *services, removal_order *o)
 {
-    mskpi_free(host, o->unit);
-    mskpi_free(host, o->end);
+    mskpi_free(services, o->unit);
+    mskpi_free(services, o->end);
 }
 
 bool mskpi_amounts_met(const mskp_rule *r, size_t units, size_t removed, const mskp_cost *cost)

@@ -1,15 +1,24 @@
 /*
- * Penalties: in each training step the slices of the units to remove are pulled towards zero.
+ * Penalties: in each training step, the slices of the targeted units are pulled towards zero.
  *
- * Every tensor that holds such a slice is swept once. On the way down the axes the sweep gathers
- * the targeted units that contain the element, each once: an element in two units gets both
- * weights, and an element where two slices of one unit cross gets one. Everything is checked before
- * the first element changes, and nothing here allocates. The work is divided by parameter, so that
- * the result does not depend on the number of threads.
+ * Every tensor that holds such a slice is swept once. The sweep goes down the axes recursively. On
+ * the way it collects the targeted units that the current element lies in, each once, and the sum
+ * of their weights: an element in two units counts for both, and an element where two slices of one
+ * unit cross counts once. A subtree without a targeted unit is skipped as soon as no axis below it
+ * is targeted. Where the rest of the axes is one run of memory, the recursion ends in a loop over
+ * the run; neighbouring indices with the same weight are joined into one longer run, so that the
+ * gamma of a batch norm is not a loop of single elements.
+ *
+ * All four calls are the same sweep with another job_kind for the elements. Everything is checked
+ * before the first element changes, and nothing allocates. The work is divided by parameter, so
+ * that the result does not depend on the number of threads; only the value of R, which is a sum, is
+ * computed by one thread in the order of the parameters.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/element.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -21,40 +30,47 @@
 #include "units/set.h"
 #include "units/units.h"
 
-typedef enum job_kind { GRADIENT, SHRINK, DEADLINE, VALUE } job_kind;
+typedef enum job_kind {
+    GRADIENT, /* gradient += amount * slope(value) */
+    SHRINK,   /* value <- the proximal map */
+    DEADLINE, /* value <- value * amount */
+    VALUE     /* sum += R */
+} job_kind;
 
 typedef struct job {
     const mskp_graph *graph;
     const uint8_t *keep;
     mskp_penalty how;
     job_kind kind;
-    double amount;                  /* alpha, eta, or the deadline's factor */
-    mskp_tensors values, gradients; /* gradients: of GRADIENT alone */
-    double sum;                     /* VALUE */
+    double amount;                  /* strength, step, or the deadline's factor */
+    mskp_tensors values, gradients; /* gradients: for GRADIENT alone */
+    double sum;                     /* the result of VALUE */
 } job;
 
-/* One tensor (and its gradient) on the way through it. */
+/* The sweep over one tensor and, for GRADIENT, over its gradient. */
 typedef struct sweep {
     job *job;
     tensor_view value, gradient;
     uint32_t ndim;
-    const uint32_t *unit[MSKP_MAX_DIMS];    /* units of a targeted axis; NULL: not targeted */
-    uint8_t last_target[MSKP_MAX_DIMS + 1]; /* no targeted axis from here on; [ndim] is 1 */
-    uint8_t run[MSKP_MAX_DIMS + 1];         /* all elements from here on are one run; [ndim] is 1 */
-    size_t inner[MSKP_MAX_DIMS + 1];        /* how many */
-    ptrdiff_t step, step_g;                 /* bytes from one to the next */
-    uint32_t chosen[MSKP_MAX_DIMS];         /* targeted units on the way, to count each once */
+    const uint32_t *unit[MSKP_MAX_DIMS]; /* the units of a targeted axis; NULL: not targeted */
+    bool no_target[MSKP_MAX_DIMS + 1];   /* [d]: no axis from d on is targeted */
+    uint8_t run[MSKP_MAX_DIMS + 1];      /* [d] 1: the axes from d on are one run of memory */
+    size_t inner[MSKP_MAX_DIMS + 1];     /* [d] how many elements the axes from d on have */
+    ptrdiff_t step, step_g;              /* bytes from one element of a run to the next */
+    uint32_t chosen[MSKP_MAX_DIMS];      /* the targeted units of the current indices, each once */
 } sweep;
 
-static int targeted(const job *j, uint32_t unit)
+static bool is_targeted(const job *j, uint32_t unit)
 {
-    if (unit == MSKP_PINNED) return 0;
-    if (j->how.target == MSKP_TARGET_ALL) return 1;
+    if (unit == MSKP_PINNED) return false;
+    if (j->how.target == MSKP_TARGET_ALL) return true;
+    MSKPI_ASSERT(j->keep && unit < j->graph->u->n);
     return (j->keep[unit] == 0) == (j->how.target == MSKP_TARGET_REMOVED);
 }
 
 /* ---- one element ---- */
 
+/* Returns dR/dw. */
 static double slope(const mskp_penalty *p, double w, int sign)
 {
     switch (p->kind) {
@@ -68,6 +84,7 @@ static double slope(const mskp_penalty *p, double w, int sign)
     }
 }
 
+/* Returns the x that minimizes R(x) * eta + (x - w)^2 / 2. */
 static double prox(const mskp_penalty *p, double w, double eta)
 {
     const double a = fabs(w);
@@ -86,6 +103,7 @@ static double prox(const mskp_penalty *p, double w, double eta)
     return left > 0 ? copysign(left, w) : 0;
 }
 
+/* Returns R of one element. */
 static double penalty_of(const mskp_penalty *p, double w)
 {
     const double a = fabs(w);
@@ -99,22 +117,24 @@ static double penalty_of(const mskp_penalty *p, double w)
     }
 }
 
-/* The sign from its bit, so that a denormal number has one even where the hardware reads it as 0;
- * a load has already turned smaller formats into normal doubles. */
+/* Returns -1, 0 or 1. The sign is read from its bit, so that a denormal double has one even where
+ * the hardware reads it as 0. Smaller formats were loaded as normal doubles. */
 static int sign_of(double w)
 {
     uint64_t bits;
     memcpy(&bits, &w, sizeof bits);
-    return (bits << 1 != 0) * (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to guess */
+    return (bits << 1 != 0) *
+           (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to predict */
 }
 
-/* n elements of a run, for which the units chosen weigh `factor` together. */
-static void elements(const sweep *s, char *value, char *gradient, double factor, size_t n)
+/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units. */
+static void do_elements(const sweep *s, char *value, char *gradient, double factor, size_t n)
 {
     job *j = s->job;
     const mskp_dtype dtype = s->value.dtype, dtype_g = s->gradient.dtype;
     const ptrdiff_t step = s->step, step_g = s->step_g;
     const double amount = j->kind == DEADLINE ? j->amount : j->amount * factor;
+    MSKPI_ASSERT(factor >= 0 && (j->kind == GRADIENT) == (gradient != NULL));
     switch (j->kind) {
     case GRADIENT:
         for (size_t i = 0; i < n; i++, value += step, gradient += step_g) {
@@ -139,10 +159,12 @@ static void elements(const sweep *s, char *value, char *gradient, double factor,
 
 /* ---- one tensor ---- */
 
-/* One unit more on the way, if index i of axis d is targeted: *factor and the number chosen. */
+/* Adds the unit at index i of axis d to the nchosen units that were chosen on the axes before, if it
+ * is targeted and not among them. Adds its weight to *factor. Returns the number of chosen units. */
 static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
 {
-    if (!s->unit[d] || !targeted(s->job, s->unit[d][i])) return nchosen;
+    if (!s->unit[d] || !is_targeted(s->job, s->unit[d][i])) return nchosen;
+    MSKPI_ASSERT(nchosen <= d); /* each axis adds one unit at most */
     const uint32_t unit = s->unit[d][i];
     for (uint32_t k = 0; k < nchosen; k++)
         if (s->chosen[k] == unit) return nchosen;
@@ -151,20 +173,24 @@ static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double 
     return nchosen + 1;
 }
 
-/* factor: what the units chosen so far weigh together. */
+/* Sweeps everything below the indices that were chosen on the axes before d, whose first element is
+ * at `value`. factor: the sum of the weights of the nchosen units so far. */
 static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32_t nchosen,
                        double factor)
 {
-    if (s->last_target[d]) {
+    MSKPI_ASSERT(d <= s->ndim && nchosen <= d);
+    if (s->no_target[d]) {
         if (!nchosen) return;
         if (s->run[d]) {
-            elements(s, value, gradient, factor, s->inner[d]);
+            do_elements(s, value, gradient, factor, s->inner[d]);
             return;
         }
     }
+    MSKPI_ASSERT(d < s->ndim); /* at ndim nothing is targeted any more, and one element is a run */
     const ptrdiff_t step = s->value.stride[d] * (ptrdiff_t)s->value.element;
     const ptrdiff_t step_g = gradient ? s->gradient.stride[d] * (ptrdiff_t)s->gradient.element : 0;
-    const int joins = s->last_target[d + 1] && s->run[d]; /* what has one factor is one run */
+    const bool joins =
+        s->no_target[d + 1] && s->run[d]; /* neighbours with one factor are one run */
     for (size_t i = 0, n; i < s->value.shape[d]; i += n) {
         double f = factor;
         const uint32_t chosen = choose(s, d, i, nchosen, &f);
@@ -175,31 +201,33 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
         if (!joins)
             sweep_axis(s, value, gradient, d + 1, chosen, f);
         else if (chosen)
-            elements(s, value, gradient, f, n * s->inner[d + 1]);
+            do_elements(s, value, gradient, f, n * s->inner[d + 1]);
         value += step * (ptrdiff_t)n;
         if (gradient) gradient += step_g * (ptrdiff_t)n;
     }
 }
 
-/* Is any slice of this parameter targeted, and is it here? Notes the axes that may have one. */
-static int find_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
+/* Whether a parameter has a targeted slice, and is not to be skipped. unit[d] <- the units of axis d
+ * if it has a targeted slice, otherwise NULL. */
+static bool has_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
 {
     const mskp_graph *g = j->graph;
     const graph_param *p = &g->params[id];
-    int any = 0;
+    bool any = false;
     if (j->how.skip_missing &&
         (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->gradients.view[id - 1].data)))
-        return 0;
+        return false;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
         unit[d] = NULL;
         if (a->list == NO_LIST || !(a->roles & j->how.roles)) continue;
         const uint32_t *list = g->u->list_units + g->u->lists[a->list].first;
         size_t i = 0;
-        while (i < a->length && !targeted(j, list[i])) i++;
+        MSKPI_ASSERT(g->u->lists[a->list].n == a->length);
+        while (i < a->length && !is_targeted(j, list[i])) i++;
         if (i == a->length) continue;
         unit[d] = list;
-        any = 1;
+        any = true;
     }
     return any;
 }
@@ -209,107 +237,129 @@ static void sweep_param(void *context, size_t i)
     job *j = context;
     const uint32_t id = (uint32_t)i + 1;
     sweep s = {.job = j, .ndim = j->graph->params[id].ndim};
-    if (!find_targets(j, id, s.unit)) return;
-    /* Checked before: cannot fail. */
-    (void)mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL);
+    if (!has_targets(j, id, s.unit)) return;
+    MSKPI_MUST(mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL));
     if (j->kind == GRADIENT)
-        (void)mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL);
+        MSKPI_MUST(mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL));
+    MSKPI_ASSERT(s.value.ndim == s.ndim);
     const tensor_view *views[] = {&s.value, &s.gradient};
     mskpi_runs(views, j->kind == GRADIENT ? 2 : 1, s.ndim, s.run);
     s.step = mskpi_run_step(&s.value, 0) * (ptrdiff_t)s.value.element;
     if (j->kind == GRADIENT)
         s.step_g = mskpi_run_step(&s.gradient, 0) * (ptrdiff_t)s.gradient.element;
+    MSKPI_ASSERT(s.run[s.ndim]);
     s.inner[s.ndim] = 1;
-    s.last_target[s.ndim] = 1;
+    s.no_target[s.ndim] = true;
     for (uint32_t d = s.ndim; d-- > 0;) {
         s.inner[d] = s.inner[d + 1] * s.value.shape[d];
-        s.last_target[d] = s.last_target[d + 1] && !s.unit[d];
+        s.no_target[d] = s.no_target[d + 1] && !s.unit[d];
     }
     sweep_axis(&s, s.value.data, j->kind == GRADIENT ? s.gradient.data : NULL, 0, 0, 0);
 }
 
 /* ---- the calls ---- */
 
-/* Also of what is not touched: a set that is wired wrongly shows in the first step. */
-static mskp_status check_said(const job *j, mskp_error *err)
+/* Checks the views of all parameters, also of those that the call does not touch, so that a set that
+ * is wired wrongly is refused in the first step. */
+static mskp_status check_views(const job *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
-        status = mskpi_check_said(j->graph, id, "values", j->values, &view, err);
+        status = mskpi_check_tensor(j->graph, id, "values", j->values, &view, err);
         if (!status && j->kind == GRADIENT)
-            status = mskpi_check_said(j->graph, id, "gradients", j->gradients, &view, err);
+            status = mskpi_check_tensor(j->graph, id, "gradients", j->gradients, &view, err);
     }
     return status;
 }
 
-static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
+/* Checks what the caller asked for, apart from tensors and weights. */
+static mskp_status check_penalty(const job *j, mskp_error *err)
 {
-    char room[32], name[NAME_ROOM];
-    mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
-    if (status) return status;
-    if (given) j->how = *given;
+    char number[32];
     const mskp_penalty *p = &j->how;
     if ((unsigned)p->kind > MSKP_PENALTY_L2 || (unsigned)p->target > MSKP_TARGET_KEPT)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "penalty: kind is %u, target is %u; the last of each is 2",
                           (unsigned)p->kind, (unsigned)p->target);
-    if ((status = mskpi_check_roles(err, "penalty: roles", p->roles)) != MSKP_OK) return status;
-    const int weighs = j->kind != DEADLINE; /* and no function of its own */
-    if (weighs && p->kind == MSKP_PENALTY_SMOOTH_L1 && !(p->knee >= 0 && isfinite(p->knee)))
+    const mskp_status status = mskpi_check_roles(err, "penalty: roles", p->roles);
+    if (status) return status;
+    if (j->kind != DEADLINE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&
+        !(p->knee >= 0 && isfinite(p->knee)))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
-                          mskpi_number(p->knee, room));
+                          mskpi_number(p->knee, number));
     if (!isfinite(j->amount) || (j->kind == SHRINK && j->amount < 0))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: %s is %s, not %s",
-                          j->kind == SHRINK ? "step" : "strength", mskpi_number(j->amount, room),
+                          j->kind == SHRINK ? "step" : "strength", mskpi_number(j->amount, number),
                           j->kind == SHRINK ? "a finite number, 0 or more" : "finite");
     if (!j->keep && p->target != MSKP_TARGET_ALL)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "keep is NULL, and the target is not MSKP_TARGET_ALL");
-    const size_t network = j->graph->nparams;
-    status = mskpi_check_set(j->values, "values", network, err);
-    if (!status && j->kind == GRADIENT)
-        status = mskpi_check_set(j->gradients, "gradients", network, err);
-    if (status) return status;
-    for (size_t u = 0; weighs && p->unit_weight && u < j->graph->u->n; u++)
-        if (!(p->unit_weight[u] >= 0 && isfinite(p->unit_weight[u])))
+    return MSKP_OK;
+}
+
+/* A factor may be as large as the weights of MSKP_MAX_DIMS units together. */
+static mskp_status check_weights(const job *j, mskp_error *err)
+{
+    char number[32];
+    const double *weight = j->how.unit_weight;
+    for (size_t u = 0; weight && u < j->graph->u->n; u++)
+        if (!(weight[u] >= 0 && isfinite(weight[u])))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu] is %s, not 0 or more", u,
-                              mskpi_number(p->unit_weight[u], room));
-        else if (!isfinite(j->amount * p->unit_weight[u] * MSKP_MAX_DIMS))
+                              mskpi_number(weight[u], number));
+        else if (!isfinite(j->amount * weight[u] * MSKP_MAX_DIMS))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu], %s, times %s is more than a double holds",
-                              u, mskpi_number(p->unit_weight[u], room),
+                              u, mskpi_number(weight[u], number),
                               j->kind == SHRINK ? "step" : "strength");
-    if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
-    if ((status = check_said(j, err)) != MSKP_OK) return status;
+    return MSKP_OK;
+}
+
+/* Checks the tensors that the call will read and write. */
+static mskp_status check_targets(const job *j, mskp_error *err)
+{
+    char room[NAME_SIZE];
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
-        if (!find_targets(j, id, unit)) continue;
+        if (!has_targets(j, id, unit)) continue;
         if (j->kind == GRADIENT && j->values.view[id - 1].data &&
             j->values.view[id - 1].data == j->gradients.view[id - 1].data)
             return mskpi_fail(err, MSKP_ERROR_OVERLAP,
                               "%s: values and gradients are the same memory",
-                              mskpi_short(mskpi_param_name(j->graph, id), name));
-        if ((status = mskpi_number_view(j->graph, id, "values", j->values, &view, err)) != MSKP_OK)
-            return status;
-        if (j->kind == GRADIENT &&
-            (status = mskpi_number_view(j->graph, id, "gradients", j->gradients, &view, err)) !=
-                MSKP_OK)
-            return status;
+                              mskpi_short(mskpi_param_name(j->graph, id), room));
+        mskp_status status = mskpi_number_view(j->graph, id, "values", j->values, &view, err);
+        if (!status && j->kind == GRADIENT)
+            status = mskpi_number_view(j->graph, id, "gradients", j->gradients, &view, err);
+        if (status) return status;
     }
     return MSKP_OK;
 }
 
-/* The work is divided by parameter. A sum has one order: the parameters'. */
+static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
+{
+    mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
+    if (status) return status;
+    if (given) j->how = *given;
+    const size_t params = j->graph->nparams;
+    status = check_penalty(j, err);
+    if (!status) status = mskpi_check_set(j->values, "values", params, err);
+    if (!status && j->kind == GRADIENT)
+        status = mskpi_check_set(j->gradients, "gradients", params, err);
+    if (!status && j->kind != DEADLINE) status = check_weights(j, err);
+    if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
+    if (!status) status = check_views(j, err);
+    return status ? status : check_targets(j, err);
+}
+
 static mskp_status run(job *j, mskp_mask keep, const mskp_penalty *penalty, mskp_error *err)
 {
     const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
     if (j->kind != VALUE)
-        mskpi_parallel(&j->graph->host, j->graph->nparams, sweep_param, j);
-    else
+        mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
+    else /* a sum has one order, that of the parameters */
         for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
     return MSKP_OK;
 }

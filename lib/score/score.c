@@ -1,15 +1,25 @@
 /*
- * Scores: one number for each unit, from the norms of the unit's slices or from numbers of the
- * host.
+ * Scores: one number for each unit, from the magnitudes of the unit's slices or from numbers of the
+ * caller.
  *
- * The work is divided into chunks of units of a fixed size, never by the number of threads, so that
- * the result is the same bit for bit with and without the host's parallel_for. A vote reduces the
- * norms of a unit's several slices to the v-th smallest of them. A unit without a slice of the
- * roles that are asked scores +infinity, and so it stays.
+ * A score is computed in two steps. mskpi_slice_sums (slice.c) sums up every slice of the chosen
+ * roles, and score_unit reduces the sums of one unit's slices to one number. Both steps divide the
+ * work by parameter or into chunks of units of a fixed size, never by the number of threads, so
+ * that the result is the same bit for bit with and without the caller's parallel_for.
+ *
+ * The vote of [MaskSparsity] is a way to reduce several magnitudes to one. A family's v is found
+ * first, once for all of its units: each tied batch norm marks the units whose magnitude is at most
+ * the threshold, m is the smallest number of units that any of the norms marks, and v is the most
+ * votes that at least m units reach. The score is then the v-th smallest magnitude, so that a
+ * selection with the same threshold removes exactly the units with at least v votes.
+ *
+ * A unit without a slice of the chosen roles scores +infinity, and so it stays.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -24,47 +34,58 @@ typedef struct scoring {
     const mskp_graph *graph;
     mskp_scoring how;
     slice_sums slices;
-    const uint32_t *vote; /* [families] v of the vote */
-    double *scores;
+    uint32_t *vote; /* [families] v, for MSKP_REDUCE_VOTE alone */
+    double *scores; /* [units] */
 } scoring;
 
-/* Units in chunks, so that a host's threads get some work each. */
+/* Units are scored in chunks, so that each call of a caller's thread has some work. */
 #define CHUNK 256
+
+static bool is_scored(const scoring *job, const mskp_member *m)
+{
+    return (m->roles & job->how.roles) != 0;
+}
 
 static double slice_sum(const scoring *job, const mskp_member *m)
 {
     const graph_param *p = &job->graph->params[m->param.id];
+    MSKPI_ASSERT(is_scored(job, m) && m->axis < p->ndim);
+    MSKPI_ASSERT(m->index < job->graph->axes[p->axis + m->axis].length);
+    MSKPI_ASSERT(job->slices.first[p->axis + m->axis] != NO_SUMS); /* a unit has a slice there */
     return job->slices.sums[job->slices.first[p->axis + m->axis] + m->index];
 }
 
-static double slice_norm(const scoring *job, const mskp_member *m)
+static double slice_magnitude(const scoring *job, const mskp_member *m)
 {
     const double sum = slice_sum(job, m);
     return job->how.magnitude == MSKP_MAGNITUDE_L2 ? sqrt(sum) : sum;
 }
 
-/* The k-th smallest (from 1) norm of a unit's slices, of which there are k at least; ties do not
- * matter. */
-static double kth_norm(const scoring *job, const mskp_member *m, size_t n, size_t k)
+/* Returns the k-th smallest magnitude, counted from 1, of a unit's slices, of which there are at
+ * least k. The loop climbs through the different magnitudes, so that nothing is sorted or stored. A
+ * magnitude that is not finite is returned at once, because it is an error whatever k is. */
+static double kth_magnitude(const scoring *job, const mskp_member *m, size_t n, size_t k)
 {
-    double found = -1;
-    for (size_t taken = 0; taken < k;) { /* climb through the different norms */
+    double found = -1; /* magnitudes are not negative */
+    MSKPI_ASSERT(k > 0);
+    for (size_t taken = 0; taken < k;) {
         double next = INFINITY;
         size_t same = 0;
         for (size_t i = 0; i < n; i++) {
-            if (!(m[i].roles & job->how.roles)) continue;
-            const double x = slice_norm(job, &m[i]);
-            if (!isfinite(x)) return x; /* refused, whatever the others are */
+            if (!is_scored(job, &m[i])) continue;
+            const double x = slice_magnitude(job, &m[i]);
+            if (!isfinite(x)) return x;
             if (x > found && x < next) next = x, same = 0;
             if (x == next) same++;
         }
+        MSKPI_ASSERT(same > 0); /* fewer than k magnitudes were taken, so that one is left */
         found = next;
         taken += same;
     }
     return found;
 }
 
-/* NaN: not finite. */
+/* Returns NaN if the score is not finite. */
 static double score_unit(const scoring *job, uint32_t unit)
 {
     size_t n, nslices = 0;
@@ -72,12 +93,13 @@ static double score_unit(const scoring *job, uint32_t unit)
     const mskp_reduce reduce = job->how.reduce;
     double all = reduce == MSKP_REDUCE_MIN ? INFINITY : 0;
     for (size_t i = 0; i < n; i++) {
-        if (!(m[i].roles & job->how.roles)) continue;
+        if (!is_scored(job, &m[i])) continue;
         nslices++;
         if (reduce == MSKP_REDUCE_VOTE) continue;
         const double x =
-            reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i]) : slice_norm(job, &m[i]);
+            reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i]) : slice_magnitude(job, &m[i]);
         if (!isfinite(x)) return NAN;
+        MSKPI_ASSERT(x >= 0);
         if (reduce == MSKP_REDUCE_MAX)
             all = x > all ? x : all;
         else if (reduce == MSKP_REDUCE_MIN)
@@ -88,8 +110,11 @@ static double score_unit(const scoring *job, uint32_t unit)
     if (!nslices) return INFINITY;
     if (reduce == MSKP_REDUCE_MEAN) all /= (double)nslices;
     if (reduce == MSKP_REDUCE_JOINT && job->how.magnitude == MSKP_MAGNITUDE_L2) all = sqrt(all);
-    if (reduce == MSKP_REDUCE_VOTE)
-        all = kth_norm(job, m, n, job->vote[job->graph->u->family[unit]]);
+    if (reduce == MSKP_REDUCE_VOTE) {
+        const uint32_t v = job->vote[job->graph->u->family[unit]];
+        MSKPI_ASSERT(v >= 1 && v <= nslices);
+        all = kth_magnitude(job, m, n, v);
+    }
     return isfinite(all) ? all : NAN;
 }
 
@@ -98,66 +123,89 @@ static void score_chunk(void *context, size_t chunk)
     const scoring *job = context;
     const size_t start = chunk * CHUNK, n = job->graph->u->n;
     const size_t end = start + CHUNK < n ? start + CHUNK : n;
+    MSKPI_ASSERT(start < n);
     for (size_t u = start; u < end; u++) job->scores[u] = score_unit(job, (uint32_t)u);
 }
 
-/*
- * [MaskSparsity]'s vote: for each family, the highest number of votes that at least m of its units
- * reach, m being the smallest number that any of its tied slices marks. All units of a family have
- * the same axes, so the slices at one place of their member lists belong together.
- */
-static int count_votes(const scoring *job, uint32_t *vote)
+/* ---- the vote ---- */
+
+/* Counts the marks of one unit's slices. marks[k] += 1 for each scored slice k that is marked.
+ * Returns the unit's votes; *slices <- how many slices are scored. */
+static size_t count_marks(const scoring *job, uint32_t unit, size_t *marks, size_t *slices)
 {
-    const mskp_graph *g = job->graph;
+    size_t n, votes = 0, k = 0;
+    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_scored(job, &m[i])) continue;
+        const bool marked = slice_magnitude(job, &m[i]) <= job->how.vote_threshold;
+        marks[k++] += marked;
+        votes += marked;
+    }
+    *slices = k;
+    return votes;
+}
+
+/*
+ * Returns v of a family. All units of a family have slices on the same axes, so that the slices at
+ * one place of their member lists belong to the same norm.
+ *   marks    [slices] zeros; receives how many units each norm marks
+ *   tally    [slices + 1] zeros; receives how many units have each number of votes
+ */
+static uint32_t family_vote(const scoring *job, size_t family, size_t *marks, size_t *tally)
+{
+    size_t size, slices = 0, fewest = SIZE_MAX, reached = 0;
+    const uint32_t *unit = mskp_family_units(job->graph, family, &size);
+    for (size_t i = 0; i < size; i++) {
+        size_t n;
+        tally[count_marks(job, unit[i], marks, &n)]++;
+        MSKPI_ASSERT(i == 0 || n == slices); /* units of a family have equally many slices */
+        slices = n;
+    }
+    for (size_t k = 0; k < slices; k++)
+        if (marks[k] < fewest) fewest = marks[k];
+    for (size_t v = slices; v > 0; v--) {
+        reached += tally[v];
+        if (reached >= fewest) return (uint32_t)v;
+    }
+    MSKPI_ASSERT(!slices); /* every marked unit has a vote, so that 1 vote is always enough */
+    return 1;
+}
+
+static size_t most_members(const unit_table *u)
+{
     size_t most = 1;
-    for (size_t u = 0; u < g->u->n; u++) {
-        const size_t n = g->u->member_first[u + 1] - g->u->member_first[u];
+    for (size_t i = 0; i < u->n; i++) {
+        const size_t n = u->member_first[i + 1] - u->member_first[i];
         if (n > most) most = n;
     }
-    size_t *marks = mskpi_alloc(&g->host, most, sizeof *marks);     /* by slice */
-    size_t *reach = mskpi_alloc(&g->host, most + 1, sizeof *reach); /* by number of votes */
-    if (!marks || !reach) {
-        mskpi_free(&g->host, marks);
-        mskpi_free(&g->host, reach);
-        return 1;
-    }
-    for (uint32_t f = 0; f < g->u->nfamilies; f++) {
-        size_t size, n, slices = 0, fewest = SIZE_MAX, reached = 0;
-        const uint32_t *unit = mskp_family_units(g, f, &size);
-        memset(marks, 0, most * sizeof *marks);
-        memset(reach, 0, (most + 1) * sizeof *reach);
-        for (size_t i = 0; i < size; i++) {
-            const mskp_member *m = mskp_unit_members(g, unit[i], &n);
-            size_t votes = 0;
-            slices = 0;
-            for (size_t k = 0; k < n; k++) {
-                if (!(m[k].roles & job->how.roles)) continue;
-                const int marked = slice_norm(job, &m[k]) <= job->how.vote_threshold;
-                marks[slices++] += (size_t)marked;
-                votes += (size_t)marked;
-            }
-            reach[votes]++;
-        }
-        for (size_t k = 0; k < slices; k++)
-            if (marks[k] < fewest) fewest = marks[k];
-        vote[f] = (uint32_t)slices;
-        for (size_t v = slices; v > 0; v--) {
-            reached += reach[v];
-            if (reached >= fewest) {
-                vote[f] = (uint32_t)v;
-                break;
-            }
-        }
-        if (!vote[f]) vote[f] = 1;
-    }
-    mskpi_free(&g->host, marks);
-    mskpi_free(&g->host, reach);
-    return 0;
+    return most;
 }
+
+static mskp_status count_votes(scoring *job, mskp_error *err)
+{
+    const mskp_graph *g = job->graph;
+    const size_t most = most_members(g->u);
+    size_t *marks = mskpi_alloc(&g->services, most, sizeof *marks);
+    size_t *tally = mskpi_alloc(&g->services, most + 1, sizeof *tally);
+    mskp_status status = MSKP_OK;
+    if (!marks || !tally)
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    for (size_t f = 0; !status && f < g->u->nfamilies; f++) {
+        memset(marks, 0, most * sizeof *marks);
+        memset(tally, 0, (most + 1) * sizeof *tally);
+        job->vote[f] = family_vote(job, f, marks, tally);
+    }
+    mskpi_free(&g->services, marks);
+    mskpi_free(&g->services, tally);
+    return status;
+}
+
+/* ---- mskp_score ---- */
 
 static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
 {
-    char room[32];
+    char number[32];
     if ((unsigned)how->magnitude > MSKP_MAGNITUDE_L2)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "scoring: magnitude is %u, the last is %d",
                           (unsigned)how->magnitude, MSKP_MAGNITUDE_L2);
@@ -170,28 +218,48 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
         return mskpi_fail(
             err, MSKP_ERROR_BAD_ARGUMENT,
             "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
-            mskpi_number(how->vote_threshold, room), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
+            mskpi_number(how->vote_threshold, number), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
     if (how->reduce == MSKP_REDUCE_VOTE &&
         !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                           "scoring: vote_threshold is %s, not 0 or more",
-                          mskpi_number(how->vote_threshold, room));
+                          mskpi_number(how->vote_threshold, number));
     return MSKP_OK;
 }
 
-/* Whose element made a score NaN? */
-static mskp_status blame(const scoring *job, uint32_t unit, mskp_error *err)
+/* Fails for a unit whose score is NaN, and names the slice that made it so, if it was one. */
+static mskp_status not_finite(const scoring *job, uint32_t unit, mskp_error *err)
 {
     size_t n;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
     for (size_t i = 0; i < n; i++)
-        if ((m[i].roles & job->how.roles) && !isfinite(slice_sum(job, &m[i])))
+        if (is_scored(job, &m[i]) && !isfinite(slice_sum(job, &m[i])))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "%s: axis %u, index %u: an element is not finite, or the norm is not",
                               mskpi_short(mskpi_param_name(job->graph, m[i].param.id), room),
                               m[i].axis, m[i].index);
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %u: the score is not finite", unit);
+}
+
+static mskp_status no_memory(size_t units, mskp_error *err)
+{
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY), units);
+}
+
+/* job->scores[] <- the scores, from the sums of the slices. */
+static mskp_status score_units(scoring *job, mskp_error *err)
+{
+    const size_t n = job->graph->u->n;
+    if (job->how.reduce == MSKP_REDUCE_VOTE) {
+        const mskp_status status = count_votes(job, err);
+        if (status) return status;
+    }
+    mskpi_parallel(&job->graph->services, (n + CHUNK - 1) / CHUNK, score_chunk, job);
+    for (uint32_t u = 0; u < n; u++)
+        if (isnan(job->scores[u])) return not_finite(job, u, err);
+    return MSKP_OK;
 }
 
 mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_tensors values,
@@ -207,31 +275,109 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
     status = mskpi_slice_sums(graph, job.how.roles, job.how.magnitude == MSKP_MAGNITUDE_L2, values,
                               &job.slices, err);
     if (status) return status;
-    uint32_t *vote = mskpi_alloc(&graph->host, graph->u->nfamilies, sizeof *vote);
-    job.scores = mskpi_alloc(&graph->host, scores.n, sizeof *job.scores);
-    job.vote = vote;
-    if (!vote || !job.scores)
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
-                            mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
-    if (!status && job.how.reduce == MSKP_REDUCE_VOTE && count_votes(&job, vote))
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
-                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
-    if (!status) {
-        mskpi_parallel(&graph->host, (scores.n + CHUNK - 1) / CHUNK, score_chunk, &job);
-        for (uint32_t u = 0; !status && u < scores.n; u++)
-            if (isnan(job.scores[u])) status = blame(&job, u, err);
-    }
+    job.vote = mskpi_alloc(&graph->services, graph->u->nfamilies, sizeof *job.vote);
+    job.scores = mskpi_alloc(&graph->services, scores.n, sizeof *job.scores);
+    status = job.vote && job.scores ? score_units(&job, err) : no_memory(scores.n, err);
     if (!status && scores.n) memcpy(scores.unit, job.scores, scores.n * sizeof *scores.unit);
-    mskpi_slice_sums_free(&graph->host, &job.slices);
-    mskpi_free(&graph->host, vote);
-    mskpi_free(&graph->host, job.scores);
+    mskpi_slice_sums_free(&graph->services, &job.slices);
+    mskpi_free(&graph->services, job.vote);
+    mskpi_free(&graph->services, job.scores);
     return status;
+}
+
+/* ---- mskp_score_channels ---- */
+
+/* The reduction of channels' numbers to units. Infinities are counted apart from sums, so that
+ * their order does not matter. */
+typedef struct reduction {
+    mskp_reduce reduce;
+    bool sums;         /* SUM or MEAN */
+    size_t *count;     /* [units] numbers so far */
+    uint8_t *infinite; /* [units] UPWARD and DOWNWARD: the signs of the infinities among them */
+    double *reduced;   /* [units] of the finite ones where sums, otherwise of all */
+} reduction;
+
+enum { UPWARD = 1, DOWNWARD = 2 };
+
+static void add_number(const reduction *r, uint32_t unit, double x)
+{
+    double *score = &r->reduced[unit];
+    MSKPI_ASSERT(!isnan(x));
+    if (isinf(x)) r->infinite[unit] |= x > 0 ? UPWARD : DOWNWARD;
+    if (r->sums && isinf(x)) x = 0;
+    if (!r->count[unit]++)
+        *score = x;
+    else if (r->reduce == MSKP_REDUCE_MAX)
+        *score = x > *score ? x : *score;
+    else if (r->reduce == MSKP_REDUCE_MIN)
+        *score = x < *score ? x : *score;
+    else
+        *score += x;
+}
+
+/* Ends the reduction of one unit. */
+static mskp_status finish_unit(const reduction *r, size_t unit, mskp_error *err)
+{
+    double *score = &r->reduced[unit];
+    const size_t count = r->count[unit];
+    const uint8_t infinite = r->infinite[unit];
+    if (!count)
+        *score = INFINITY;
+    else if (r->reduce == MSKP_REDUCE_MEAN)
+        *score /= (double)count;
+    const bool both = r->sums && infinite == (UPWARD | DOWNWARD);
+    if (both || (count && !infinite && isinf(*score)))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %zu: %s its %zu numbers", unit,
+                          both ? "infinities of both signs among" : "no double can hold the sum of",
+                          count);
+    if (r->sums && infinite) *score = infinite == UPWARD ? INFINITY : -INFINITY;
+    return MSKP_OK;
+}
+
+static mskp_status check_numbers(const mskp_graph *graph, const mskp_channel_scores *given,
+                                 mskp_error *err)
+{
+    char room[NAME_SIZE];
+    const uint32_t id = given->value.id;
+    if (!id || id > graph->nvalues)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "no value has handle %u, there are %zu", id,
+                          graph->nvalues);
+    const char *name = mskpi_short(mskpi_value_name(graph, id), room);
+    if (given->n != graph->values[id].view.n)
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "%s: %zu numbers, the value has %zu channels",
+                          name, given->n, graph->values[id].view.n);
+    if (!given->channel)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: channel is NULL", name);
+    for (size_t i = 0; i < given->n; i++)
+        if (isnan(given->channel[i]))
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: the number of channel %zu is NaN",
+                              name, i);
+    return MSKP_OK;
+}
+
+static mskp_status reduce_channels(const mskp_graph *graph, size_t n,
+                                   const mskp_channel_scores *given, const reduction *r,
+                                   mskp_error *err)
+{
+    for (size_t k = 0; k < n; k++) {
+        size_t channels;
+        const uint32_t *unit = mskp_value_units(graph, given[k].value, &channels);
+        MSKPI_ASSERT(channels == given[k].n);
+        for (size_t i = 0; i < channels; i++)
+            if (unit[i] != MSKP_PINNED) add_number(r, unit[i], given[k].channel[i]);
+    }
+    for (size_t u = 0; u < graph->u->n; u++) {
+        const mskp_status status = finish_unit(r, u, err);
+        if (status) return status;
+    }
+    return MSKP_OK;
 }
 
 mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_channel_scores *given,
                                 mskp_reduce reduce, mskp_scores scores, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    reduction r = {.reduce = reduce,
+                   .sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN};
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
@@ -240,66 +386,19 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
             err, MSKP_ERROR_BAD_ARGUMENT,
             "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d), not %u",
             MSKP_REDUCE_MIN, (unsigned)reduce);
-    for (size_t k = 0; k < n; k++) {
-        const uint32_t id = given[k].value.id;
-        if (!id || id > graph->nvalues)
-            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "no value has handle %u, there are %zu",
-                              id, graph->nvalues);
-        const char *name = mskpi_short(mskpi_value_name(graph, id), room);
-        if (given[k].n != graph->values[id].view.n)
-            return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE,
-                              "%s: %zu numbers, the value has %zu channels", name, given[k].n,
-                              graph->values[id].view.n);
-        if (!given[k].channel)
-            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: channel is NULL", name);
-        for (size_t i = 0; i < given[k].n; i++)
-            if (isnan(given[k].channel[i]))
-                return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
-                                  "%s: the number of channel %zu is NaN", name, i);
-    }
-    /* Infinities are counted apart from sums, so that their order does not matter. */
-    enum { UPWARD = 1, DOWNWARD = 2 };
-    const int sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN;
-    size_t *seen = mskpi_alloc(&graph->host, scores.n, sizeof *seen);
-    uint8_t *endless = mskpi_alloc(&graph->host, scores.n, sizeof *endless);
-    double *reduced = mskpi_alloc(&graph->host, scores.n, sizeof *reduced);
-    if (!seen || !endless || !reduced)
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
-                            mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
-    for (size_t k = 0; !status && k < n; k++) {
-        size_t channels;
-        const uint32_t *unit = mskp_value_units(graph, given[k].value, &channels);
-        for (size_t i = 0; i < channels; i++) {
-            double x = given[k].channel[i];
-            if (unit[i] == MSKP_PINNED) continue;
-            double *score = &reduced[unit[i]];
-            if (isinf(x)) endless[unit[i]] |= x > 0 ? UPWARD : DOWNWARD;
-            if (sums && isinf(x)) x = 0;
-            if (!seen[unit[i]]++)
-                *score = x;
-            else if (reduce == MSKP_REDUCE_MAX)
-                *score = x > *score ? x : *score;
-            else if (reduce == MSKP_REDUCE_MIN)
-                *score = x < *score ? x : *score;
-            else
-                *score += x;
-        }
-    }
-    for (size_t u = 0; !status && u < scores.n; u++) {
-        if (!seen[u])
-            reduced[u] = INFINITY;
-        else if (reduce == MSKP_REDUCE_MEAN)
-            reduced[u] /= (double)seen[u];
-        const int both = sums && endless[u] == (UPWARD | DOWNWARD);
-        if (both || (seen[u] && !endless[u] && isinf(reduced[u])))
-            status = mskpi_fail(
-                err, MSKP_ERROR_BAD_NUMBER, "unit %zu: %s its %zu numbers", u,
-                both ? "infinities of both signs among" : "no double can hold the sum of", seen[u]);
-        if (sums && endless[u]) reduced[u] = endless[u] == UPWARD ? INFINITY : -INFINITY;
-    }
-    if (!status && scores.n) memcpy(scores.unit, reduced, scores.n * sizeof *scores.unit);
-    mskpi_free(&graph->host, seen);
-    mskpi_free(&graph->host, endless);
-    mskpi_free(&graph->host, reduced);
+    for (size_t k = 0; k < n; k++)
+        if ((status = check_numbers(graph, &given[k], err)) != MSKP_OK) return status;
+    const mskp_services *services = &graph->services;
+    r.count = mskpi_alloc(services, scores.n, sizeof *r.count);
+    r.infinite = mskpi_alloc(services, scores.n, sizeof *r.infinite);
+    r.reduced = mskpi_alloc(services, scores.n, sizeof *r.reduced);
+    if (!r.count || !r.infinite || !r.reduced)
+        status = no_memory(scores.n, err);
+    else
+        status = reduce_channels(graph, n, given, &r, err);
+    if (!status && scores.n) memcpy(scores.unit, r.reduced, scores.n * sizeof *scores.unit);
+    mskpi_free(services, r.count);
+    mskpi_free(services, r.infinite);
+    mskpi_free(services, r.reduced);
     return status;
 }

@@ -1,12 +1,19 @@
 /*
- * Surgery, worked out: for each distinct list the ascending indices that stay, what follows for
- * parameters and values, and the views that tensors become.
+ * The plan of surgery: which indices stay, and the views that tensors become.
  *
- * A tensor that is dense stays dense in its own order of axes, and one with gaps keeps its strides.
- * The lowest address is kept. So every element moves to an address at or below its own, in the same
- * order, and a cut in place overwrites nothing that is still to be read.
+ * Every axis of a parameter and every value has one of the graph's distinct lists of units. So the
+ * plan stores, for each distinct list, the ascending indices whose units stay, and an axis or a
+ * value refers to its list. A list of which everything stays is not stored. The plan copies what it
+ * needs from the graph (shapes and names), so that it outlives the graph, and it is immutable
+ * except for awaits_constants, so that any number of threads can use it.
+ *
+ * mskpi_cut_view chooses the view of a tensor after a cut in place. A dense tensor stays dense in
+ * its own order of axes; a tensor with gaps keeps its strides, because other data may lie in the
+ * gaps. Both keep the lowest address and the signs of the strides. Hence no element moves to a
+ * higher address, which is what cut.c relies on.
  */
 #include "surgery/plan.h"
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -20,101 +27,114 @@
 
 /* ---- the plan ---- */
 
-/* Every list keeps a channel. An axis has the list of a value, or that of the first of a value's groups,
- * which are tied: so that a list without channels is a value's. */
+/* Refuses a mask that leaves a list without channels. Such a list is always that of a value, which
+ * the sentence names: an axis has the list of a value, or that of a value's first group, with which
+ * the other groups are tied. */
 static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
 {
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     for (size_t l = 0; l < g->u->nlists; l++) {
         const unit_list *list = &g->u->lists[l];
         if (length[l]) continue;
+        MSKPI_ASSERT(list->value);
         return mskpi_fail(err, MSKP_ERROR_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
                           mskpi_short(mskpi_value_name(g, list->value), room), list->n);
     }
     return MSKP_OK;
 }
 
-static int fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *length,
-                      mskp_plan *plan)
+static mskp_status no_memory(mskp_error *err)
+{
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while planning",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY));
+}
+
+static mskp_status fill_lists(const mskp_graph *g, const uint8_t *keep, const size_t *length,
+                              mskp_plan *plan, mskp_error *err)
 {
     const unit_table *u = g->u;
     size_t stored = 0;
-    plan->lists = mskpi_alloc(&plan->host, u->nlists, sizeof *plan->lists);
-    if (!plan->lists) return 1;
+    plan->lists = mskpi_alloc(&plan->services, u->nlists, sizeof *plan->lists);
+    if (!plan->lists) return no_memory(err);
     for (size_t l = 0; l < u->nlists; l++) {
         plan->lists[l] = (kept_list){stored, length[l], u->lists[l].n};
         if (length[l] < u->lists[l].n) stored += length[l];
     }
-    plan->kept = mskpi_alloc(&plan->host, stored, sizeof *plan->kept);
-    if (!plan->kept) return 1;
+    plan->kept = mskpi_alloc(&plan->services, stored, sizeof *plan->kept);
+    if (!plan->kept) return no_memory(err);
     for (size_t l = 0; l < u->nlists; l++) {
         const uint32_t *unit = u->list_units + u->lists[l].first;
         size_t at = plan->lists[l].first;
         if (length[l] == u->lists[l].n) continue;
         for (uint32_t i = 0; i < u->lists[l].n; i++)
             if (unit[i] == MSKP_PINNED || keep[unit[i]]) plan->kept[at++] = i;
+        MSKPI_ASSERT(at == plan->lists[l].first + plan->lists[l].n);
     }
-    return 0;
+    return MSKP_OK;
+}
+
+/* Fills a plan whose services are set. */
+static mskp_status fill_plan(const mskp_graph *graph, const uint8_t *keep, const size_t *length,
+                             mskp_plan *plan, mskp_error *err)
+{
+    const mskp_services *services = &graph->services;
+    plan->nparams = graph->nparams;
+    plan->nvalues = graph->nvalues;
+    plan->units = graph->u->n;
+    plan->keep = mskpi_alloc(services, graph->u->n, sizeof *plan->keep);
+    plan->params =
+        mskpi_copy_of(services, graph->params, graph->nparams + 1, sizeof *graph->params);
+    plan->axes = mskpi_copy_of(services, graph->axes, graph->naxes, sizeof *graph->axes);
+    plan->values =
+        mskpi_copy_of(services, graph->values, graph->nvalues + 1, sizeof *graph->values);
+    plan->text = mskpi_copy_of(services, graph->text, graph->text_used, 1);
+    if (!plan->keep || !plan->params || !plan->axes || !plan->values || !plan->text)
+        return no_memory(err);
+    for (size_t u = 0; u < plan->units; u++) plan->keep[u] = keep[u] != 0;
+    return fill_lists(graph, keep, length, plan, err);
 }
 
 mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan **out,
                              mskp_graph **small, mskp_error *err)
 {
     mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
-    mskp_plan *plan;
     mskp_graph *made = NULL;
-    size_t *length;
     if (status) return status;
     if (!out) return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "plan is NULL");
-    const mskp_services *host = &graph->host;
-    plan = mskpi_alloc(host, 1, sizeof *plan);
-    length = mskpi_alloc(host, graph->u->nlists, sizeof *length);
-    if (!plan || !length) goto no_memory;
-    mskpi_list_lengths(graph, keep.unit, length);
-    if ((status = check_lists(graph, length, err)) != MSKP_OK) goto out;
-    plan->host = *host;
-    plan->nparams = graph->nparams;
-    plan->nvalues = graph->nvalues;
-    plan->units = graph->u->n;
-    plan->keep = mskpi_alloc(host, graph->u->n, sizeof *plan->keep);
-    plan->params = mskpi_copy_of(host, graph->params, graph->nparams + 1, sizeof *graph->params);
-    plan->axes = mskpi_copy_of(host, graph->axes, graph->naxes, sizeof *graph->axes);
-    plan->values = mskpi_copy_of(host, graph->values, graph->nvalues + 1, sizeof *graph->values);
-    plan->text = mskpi_copy_of(host, graph->text, graph->text_used, 1);
-    if (!plan->keep || !plan->params || !plan->axes || !plan->values || !plan->text ||
-        fill_lists(graph, keep.unit, length, plan))
-        goto no_memory;
-    if (small && !(made = mskpi_smaller(graph, keep.unit, err))) {
-        status = MSKP_ERROR_NO_MEMORY;
-        goto out;
+    const mskp_services *services = &graph->services;
+    mskp_plan *plan = mskpi_alloc(services, 1, sizeof *plan);
+    size_t *length = mskpi_alloc(services, graph->u->nlists, sizeof *length);
+    if (plan) plan->services = *services;
+    if (!plan || !length) {
+        status = no_memory(err);
+    } else {
+        mskpi_list_lengths(graph, keep.unit, length);
+        status = check_lists(graph, length, err);
     }
-    for (size_t u = 0; u < plan->units; u++) plan->keep[u] = keep.unit[u] != 0;
-    mskpi_free(host, length);
+    if (!status) status = fill_plan(graph, keep.unit, length, plan, err);
+    if (!status && small) status = mskpi_smaller_graph(graph, keep.unit, &made, err);
+    mskpi_free(services, length);
+    if (status) {
+        mskp_plan_destroy(plan);
+        return status;
+    }
     *out = plan;
     if (small) *small = made;
     return MSKP_OK;
-no_memory:
-    status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while planning",
-                        mskp_status_text(MSKP_ERROR_NO_MEMORY));
-out:
-    mskpi_free(host, length);
-    if (plan) plan->host = *host;
-    mskp_plan_destroy(plan);
-    return status;
 }
 
 void mskp_plan_destroy(mskp_plan *plan)
 {
     if (!plan) return;
-    const mskp_services host = plan->host;
-    mskpi_free(&host, plan->params);
-    mskpi_free(&host, plan->axes);
-    mskpi_free(&host, plan->values);
-    mskpi_free(&host, plan->lists);
-    mskpi_free(&host, plan->kept);
-    mskpi_free(&host, plan->keep);
-    mskpi_free(&host, plan->text);
-    mskpi_free(&host, plan);
+    const mskp_services services = plan->services;
+    mskpi_free(&services, plan->params);
+    mskpi_free(&services, plan->axes);
+    mskpi_free(&services, plan->values);
+    mskpi_free(&services, plan->lists);
+    mskpi_free(&services, plan->kept);
+    mskpi_free(&services, plan->keep);
+    mskpi_free(&services, plan->text);
+    mskpi_free(&services, plan);
 }
 
 /* ---- what stays ---- */
@@ -158,25 +178,28 @@ const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value, si
 
 size_t mskp_plan_channels_kept(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
 {
-    size_t n, in = 0;
+    size_t n, inside = 0;
     const uint32_t *kept = mskp_plan_value_kept(plan, value, &n);
     if (!kept) return first >= n ? 0 : count < n - first ? count : n - first;
-    for (size_t i = 0; i < n; i++) in += kept[i] >= first && kept[i] - first < count;
-    return in;
+    for (size_t i = 0; i < n; i++) inside += kept[i] >= first && kept[i] - first < count;
+    return inside;
 }
 
-/* map[i] <- where index i goes. kept NULL: all stay. */
+/* map[i] <- the new index of index i < n, of which `count` stay. kept NULL: all of them. */
 static void map_kept(const uint32_t *kept, size_t count, size_t n, uint32_t *map)
 {
     for (size_t i = 0; i < n; i++) map[i] = kept ? MSKP_REMOVED : (uint32_t)i;
-    for (size_t i = 0; kept && i < count; i++) map[kept[i]] = (uint32_t)i;
+    for (size_t i = 0; kept && i < count; i++) {
+        MSKPI_ASSERT(kept[i] < n && (i == 0 || kept[i - 1] < kept[i]));
+        map[kept[i]] = (uint32_t)i;
+    }
 }
 
 mskp_status mskp_plan_param_map(const mskp_plan *plan, mskp_param param, uint32_t d, size_t n,
                                 uint32_t *map, mskp_error *err)
 {
     const uint32_t *kept;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!param.id || param.id > plan->nparams || d >= plan->params[param.id].ndim)
@@ -196,7 +219,7 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
                                 mskp_error *err)
 {
     size_t count;
-    char room[NAME_ROOM];
+    char room[NAME_SIZE];
     const mskp_status status = MSKPI_GIVEN(err, plan, map);
     if (status) return status;
     if (!value.id || value.id > plan->nvalues)
@@ -212,36 +235,33 @@ mskp_status mskp_plan_value_map(const mskp_plan *plan, mskp_value value, size_t 
 
 /* ---- views after the cut ---- */
 
-/*
- * What was dense stays dense in its own order of axes; what has gaps keeps its strides. So every
- * new address lies at or below the old one, in the same order: moving elements by ascending address
- * never overtakes one that is still to be read.
- */
 void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *small)
 {
     size_t packed = 1, span = 1;
     *small = *full;
     for (uint32_t d = 0; d < full->ndim; d++) {
+        MSKPI_ASSERT(length[d] >= 1 && length[d] <= full->shape[d]);
         small->shape[d] = length[d];
         span *= full->shape[d];
     }
-    if (full->extent == span * full->element)
+    if (full->extent == span * full->element)     /* dense */
         for (uint32_t k = full->ndim; k-- > 0;) { /* smallest stride first */
             const uint32_t d = full->order[k];
             small->stride[d] = full->stride[d] < 0 ? -(ptrdiff_t)packed : (ptrdiff_t)packed;
             packed *= length[d];
         }
     small->data = small->low;
-    size_t reach = 0;
+    size_t last = 0; /* elements from the lowest address to the highest element */
     for (uint32_t d = 0; d < full->ndim; d++) {
         const size_t step =
             small->stride[d] < 0 ? (size_t)-small->stride[d] : (size_t)small->stride[d];
         if (length[d] < 2) continue;
-        reach += step * (length[d] - 1);
+        last += step * (length[d] - 1);
         if (small->stride[d] < 0 && small->low)
             small->data += step * (length[d] - 1) * full->element;
     }
-    small->extent = (reach + 1) * full->element;
+    small->extent = (last + 1) * full->element;
+    MSKPI_ASSERT(small->low == full->low && small->extent <= full->extent);
 }
 
 mskp_status mskpi_plan_view(const mskp_plan *plan, uint32_t p, const mskp_tensor *full,
@@ -268,15 +288,15 @@ mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full, mskp_tenso
     if (!status) status = mskpi_check_set(full, "full", plan->nparams, err);
     if (!status) status = mskpi_check_set(small, "small", plan->nparams, err);
     if (status) return status;
-    for (int write = 0; write < 2; write++) /* check all, then write all */
-        for (uint32_t p = 1; p <= plan->nparams; p++) {
-            tensor_view cut;
-            if ((status = mskpi_plan_view(plan, p, &full.view[p - 1], &cut, err)) != MSKP_OK)
-                return status;
-            if (!write) continue;
-            mskp_tensor t = {.elements = full.view[p - 1].elements};
-            mskpi_describe_view(&cut, &t);
-            small.view[p - 1] = t;
-        }
+    tensor_view cut;
+    for (uint32_t p = 1; p <= plan->nparams; p++)
+        if ((status = mskpi_plan_view(plan, p, &full.view[p - 1], &cut, err)) != MSKP_OK)
+            return status;
+    for (uint32_t p = 1; p <= plan->nparams; p++) {
+        mskp_tensor t = {.elements = full.view[p - 1].elements};
+        MSKPI_MUST(mskpi_plan_view(plan, p, &full.view[p - 1], &cut, NULL));
+        mskpi_describe_view(&cut, &t);
+        small.view[p - 1] = t; /* which may be full.view[p - 1] */
+    }
     return MSKP_OK;
 }

@@ -1,14 +1,23 @@
 /*
  * The smaller graph: the same description over the channels that stay.
  *
- * Whole classes of tied channels leave, so that the trees of the forest that stay are complete,
- * with their edges and events. New numbers keep the old order, so that unit u of the old graph
- * becomes the number of kept units below u. Places and groups in the recorded steps are renumbered,
- * and a second round of pruning works on the smaller graph as on any other. The units are made anew
- * from it.
+ * The smaller graph is not described again. Its arrays are copies of the old ones, in which the
+ * channels, and everything that counts channels, are renumbered:
+ *
+ *   number[c]   the new number of channel c: how many channels below c stay
+ *   before[i]   how many of the first i listed channels stay; with it, a view of the arena becomes
+ *               the view of what stays of it, and a position in a list its new position
+ *
+ * Whole classes of tied channels are removed at once. So every tree of the union-find forest stays
+ * or goes as a whole, and a tree that stays keeps its edges and events. Both numberings keep the old
+ * order, so that unit u becomes the number of kept units below u. Zero tables, places, first
+ * channels and numbers of groups in the recorded steps follow, so that a second round of pruning
+ * works on the smaller graph as on any other. Its units are then made as those of any graph.
  */
+#include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -20,21 +29,22 @@
 #include "surgery/smaller.h"
 #include "units/units.h"
 
-void *mskpi_copy_of(const mskp_services *host, const void *from, size_t n, size_t size)
+void *mskpi_copy_of(const mskp_services *services, const void *from, size_t n, size_t size)
 {
-    void *to = mskpi_alloc(host, n, size);
+    void *to = mskpi_alloc(services, n, size);
     if (to && n) memcpy(to, from, n * size);
     return to;
 }
 
-static int stays(const mskp_graph *g, const uint8_t *keep, uint32_t c)
+static bool stays(const mskp_graph *g, const uint8_t *keep, uint32_t c)
 {
     const uint32_t unit = g->u->of_channel[c];
     return unit == MSKP_PINNED || keep[unit];
 }
 
-/* Values may share tables; each gets its own. */
-static size_t zeros_in_all(const mskp_graph *g)
+/* Returns how many zero tables the values have if none of them are shared. In the old graph values
+ * may share theirs; in the smaller one each has its own. */
+static size_t count_zeros(const mskp_graph *g)
 {
     size_t n = 0;
     for (size_t v = 1; v <= g->nvalues; v++)
@@ -52,11 +62,12 @@ static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, msk
             to->zeros[to->nzeros++] = mskpi_zero(g, v, i);
 }
 
-/* How many groups still have a channel in `view`. */
+/* Returns how many of the groups into which a view is divided keep a channel. */
 static size_t groups_left(const mskp_graph *g, const uint8_t *keep, list_view view, size_t groups)
 {
     const size_t each = view.n / groups;
     size_t left = 0;
+    MSKPI_ASSERT(view.n % groups == 0);
     for (size_t i = 0; i < groups; i++) {
         size_t c = 0;
         while (c < each && !stays(g, keep, g->listed[view.first + i * each + c])) c++;
@@ -65,7 +76,8 @@ static size_t groups_left(const mskp_graph *g, const uint8_t *keep, list_view vi
     return left;
 }
 
-/* Places of the channels that stay, by their new numbers; each channel has `block` of them. */
+/* Copies the places of the channels that stay, by their new positions in the input. Each channel
+ * has `block` of them. */
 static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
                         size_t block, mskp_graph *to)
 {
@@ -77,6 +89,9 @@ static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *
         if (!stays(g, keep, g->listed[view.first + i])) continue;
         for (size_t k = 0; k < block; k++) {
             const uint32_t place = g->places[s->first + i * block + k];
+            MSKPI_ASSERT(place == NO_PLACE ||
+                         (place < in.n && stays(g, keep, g->listed[in.first + place])));
+            MSKPI_ASSERT(to->nplaces < g->nplaces);
             to->places[to->nplaces++] =
                 place == NO_PLACE ? NO_PLACE
                                   : (uint32_t)(before[in.first + place] - before[in.first]);
@@ -84,77 +99,80 @@ static void copy_places(const mskp_graph *g, const uint8_t *keep, const size_t *
     }
 }
 
-/* before[i]: listed entries that stay below i. */
+/* Renumbers the channels and groups in the copy of a step. */
 static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *before, uint32_t v,
                       mskp_graph *to)
 {
     const graph_step *s = &g->steps[v];
-    graph_step *mine = &to->steps[v];
+    graph_step *copy = &to->steps[v];
     if (!s->ninputs) return;
     const list_view in = g->values[g->step_inputs[s->first_input]].view;
     if (s->kind == STEP_PLACES || s->kind == STEP_ATTEND) copy_places(g, keep, before, v, 1, to);
     if (s->kind == STEP_BLOCKS) copy_places(g, keep, before, v, s->groups, to);
-    if (s->kind == STEP_PART) mine->first = before[in.first + s->first] - before[in.first];
+    if (s->kind == STEP_PART) copy->first = before[in.first + s->first] - before[in.first];
     if (s->kind == STEP_LINEAR && s->first) {
         const list_view rows = g->axes[g->params[s->params[0]].axis].view;
-        mine->first = before[rows.first + s->first] - before[rows.first];
+        copy->first = before[rows.first + s->first] - before[rows.first];
     }
-    if (s->whole) mine->groups = groups_left(g, keep, in, s->groups);
+    if (s->whole) copy->groups = groups_left(g, keep, in, s->groups);
 }
 
-/* Whole classes leave, so the trees of those that stay are complete. New numbers keep the order. */
-static int copy_channels(const mskp_graph *g, const uint8_t *keep, mskp_graph *to)
+/* Copies the forest and the lists of the channels that stay. number[], before[] <- the numberings. */
+static void copy_channels(const mskp_graph *g, const uint8_t *keep, uint32_t *number,
+                          size_t *before, mskp_graph *to)
 {
-    uint32_t *number = mskpi_alloc(&g->host, g->nchannels, sizeof *number);
-    to->channels = mskpi_alloc(&g->host, g->nchannels, sizeof *to->channels);
-    to->listed = mskpi_alloc(&g->host, g->nlisted, sizeof *to->listed);
-    /* before[i]: listed entries that stay below i */
-    size_t *before = mskpi_alloc(&g->host, g->nlisted + 1, sizeof *before);
-    to->zeros = mskpi_alloc(&g->host, zeros_in_all(g), sizeof *to->zeros);
-    const int failed = !number || !to->channels || !to->listed || !before || !to->zeros;
-    if (!failed) {
-        for (uint32_t c = 0; c < g->nchannels; c++)
-            if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
-        for (uint32_t c = 0; c < g->nchannels; c++)
-            if (stays(g, keep, c)) {
-                graph_channel *mine = &to->channels[number[c]];
-                *mine = g->channels[c];
-                mine->parent = number[mine->parent];
-            }
-        for (size_t i = 0; i < g->nlisted; i++) {
-            const uint32_t c = g->listed[i];
-            before[i] = to->nlisted;
-            if (stays(g, keep, c)) to->listed[to->nlisted++] = number[c];
-        }
-        before[g->nlisted] = to->nlisted;
-        for (size_t v = 1; v <= to->nvalues; v++) {
-            list_view *view = &to->values[v].view;
-            const size_t end = view->first + view->n;
-            *view = (list_view){before[view->first], before[end] - before[view->first]};
-        }
-        for (size_t v = 1; v <= to->nvalues; v++) {
-            copy_zeros(g, keep, (uint32_t)v, to);
-            copy_step(g, keep, before, (uint32_t)v, to);
-        }
-        for (size_t a = 0; a < to->naxes; a++) {
-            list_view *view = &to->axes[a].view;
-            const size_t end = view->first + view->n;
-            if (!view->n) continue;
-            *view = (list_view){before[view->first], before[end] - before[view->first]};
-            to->axes[a].length = view->n;
-        }
+    for (uint32_t c = 0; c < g->nchannels; c++)
+        if (stays(g, keep, c)) number[c] = (uint32_t)to->nchannels++;
+    for (uint32_t c = 0; c < g->nchannels; c++) {
+        if (!stays(g, keep, c)) continue;
+        graph_channel *copy = &to->channels[number[c]];
+        MSKPI_ASSERT(stays(g, keep, g->channels[c].parent)); /* a class stays as a whole */
+        *copy = g->channels[c];
+        copy->parent = number[copy->parent];
     }
-    mskpi_free(&g->host, number);
-    mskpi_free(&g->host, before);
-    return failed;
+    for (size_t i = 0; i < g->nlisted; i++) {
+        const uint32_t c = g->listed[i];
+        before[i] = to->nlisted;
+        if (stays(g, keep, c)) to->listed[to->nlisted++] = number[c];
+    }
+    before[g->nlisted] = to->nlisted;
 }
 
-mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err)
+static list_view smaller_view(const size_t *before, list_view view)
 {
-    const mskp_services *host = &g->host;
-    mskp_graph *to = mskpi_alloc(host, 1, sizeof *to);
-    if (!to) goto no_memory;
-    to->host = *host;
+    const size_t end = view.first + view.n;
+    return (list_view){before[view.first], before[end] - before[view.first]};
+}
+
+static void copy_views(const mskp_graph *g, const uint8_t *keep, const size_t *before,
+                       mskp_graph *to)
+{
+    for (size_t v = 1; v <= to->nvalues; v++) {
+        to->values[v].view = smaller_view(before, g->values[v].view);
+        MSKPI_ASSERT(to->values[v].view.n); /* the plan refuses a mask that empties a list */
+    }
+    for (uint32_t v = 1; v <= to->nvalues; v++) {
+        copy_zeros(g, keep, v, to);
+        copy_step(g, keep, before, v, to);
+    }
+    for (size_t a = 0; a < to->naxes; a++) {
+        if (!to->axes[a].view.n) continue; /* bound to no channels */
+        to->axes[a].view = smaller_view(before, g->axes[a].view);
+        MSKPI_ASSERT(to->axes[a].view.n);
+        to->axes[a].length = to->axes[a].view.n;
+    }
+}
+
+static mskp_status no_memory(mskp_error *err)
+{
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while making the smaller graph",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY));
+}
+
+/* Copies what does not depend on channels, or is corrected later. */
+static mskp_status copy_arrays(const mskp_graph *g, mskp_graph *to, mskp_error *err)
+{
+    const mskp_services *services = &g->services;
     to->nparams = g->nparams;
     to->naxes = g->naxes;
     to->nvalues = g->nvalues;
@@ -163,30 +181,58 @@ mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *
     to->nstep_inputs = g->nstep_inputs;
     to->nreaders = g->nreaders;
     to->text_used = g->text_used;
-    to->params = mskpi_copy_of(host, g->params, g->nparams + 1, sizeof *g->params);
-    to->axes = mskpi_copy_of(host, g->axes, g->naxes, sizeof *g->axes);
-    to->values = mskpi_copy_of(host, g->values, g->nvalues + 1, sizeof *g->values);
-    to->events = mskpi_copy_of(host, g->events, g->nevents, sizeof *g->events);
-    to->macs = mskpi_copy_of(host, g->macs, g->nmacs, sizeof *g->macs);
-    to->steps = mskpi_copy_of(host, g->steps, g->nvalues + 1, sizeof *g->steps);
-    to->step_inputs = mskpi_copy_of(host, g->step_inputs, g->nstep_inputs, sizeof *g->step_inputs);
-    to->places = mskpi_alloc(host, g->nplaces, sizeof *to->places);
-    to->readers = mskpi_copy_of(host, g->readers, g->nreaders, sizeof *g->readers);
-    to->text = mskpi_copy_of(host, g->text, g->text_used, 1);
-    if (!to->steps || !to->step_inputs || !to->places || !to->readers) goto no_memory;
-    if (!to->params || !to->axes || !to->values || !to->events || !to->macs || !to->text ||
-        mskpi_names_copy(host, &to->param_names, &g->param_names) ||
-        mskpi_names_copy(host, &to->value_names, &g->value_names) || copy_channels(g, keep, to))
-        goto no_memory;
-    if (!mskpi_units_make(to, err)) {
-        to->finished = 1;
-        return to;
+    to->params = mskpi_copy_of(services, g->params, g->nparams + 1, sizeof *g->params);
+    to->axes = mskpi_copy_of(services, g->axes, g->naxes, sizeof *g->axes);
+    to->values = mskpi_copy_of(services, g->values, g->nvalues + 1, sizeof *g->values);
+    to->events = mskpi_copy_of(services, g->events, g->nevents, sizeof *g->events);
+    to->macs = mskpi_copy_of(services, g->macs, g->nmacs, sizeof *g->macs);
+    to->steps = mskpi_copy_of(services, g->steps, g->nvalues + 1, sizeof *g->steps);
+    to->step_inputs =
+        mskpi_copy_of(services, g->step_inputs, g->nstep_inputs, sizeof *g->step_inputs);
+    to->places = mskpi_alloc(services, g->nplaces, sizeof *to->places);
+    to->readers = mskpi_copy_of(services, g->readers, g->nreaders, sizeof *g->readers);
+    to->text = mskpi_copy_of(services, g->text, g->text_used, 1);
+    const bool failed = !to->params || !to->axes || !to->values || !to->events || !to->macs ||
+                        !to->steps || !to->step_inputs || !to->places || !to->readers || !to->text;
+    if (failed || !mskpi_copy_names(services, &to->param_names, &g->param_names) ||
+        !mskpi_copy_names(services, &to->value_names, &g->value_names))
+        return no_memory(err);
+    return MSKP_OK;
+}
+
+static mskp_status renumber(const mskp_graph *g, const uint8_t *keep, mskp_graph *to,
+                            mskp_error *err)
+{
+    const mskp_services *services = &g->services;
+    uint32_t *number = mskpi_alloc(services, g->nchannels, sizeof *number);
+    size_t *before = mskpi_alloc(services, g->nlisted + 1, sizeof *before);
+    to->channels = mskpi_alloc(services, g->nchannels, sizeof *to->channels);
+    to->listed = mskpi_alloc(services, g->nlisted, sizeof *to->listed);
+    to->zeros = mskpi_alloc(services, count_zeros(g), sizeof *to->zeros);
+    const bool failed = !number || !before || !to->channels || !to->listed || !to->zeros;
+    if (!failed) {
+        copy_channels(g, keep, number, before, to);
+        copy_views(g, keep, before, to);
     }
-    mskp_graph_destroy(to);
-    return NULL;
-no_memory:
-    mskp_graph_destroy(to);
-    mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while making the smaller graph",
-               mskp_status_text(MSKP_ERROR_NO_MEMORY));
-    return NULL;
+    mskpi_free(services, number);
+    mskpi_free(services, before);
+    return failed ? no_memory(err) : MSKP_OK;
+}
+
+mskp_status mskpi_smaller_graph(const mskp_graph *g, const uint8_t *keep, mskp_graph **small,
+                                mskp_error *err)
+{
+    mskp_graph *to = mskpi_alloc(&g->services, 1, sizeof *to);
+    if (!to) return no_memory(err);
+    to->services = g->services;
+    mskp_status status = copy_arrays(g, to, err);
+    if (!status) status = renumber(g, keep, to, err);
+    if (!status) status = mskpi_units_make(to, err);
+    if (status) {
+        mskp_graph_destroy(to);
+        return status;
+    }
+    to->finished = 1;
+    *small = to;
+    return MSKP_OK;
 }

@@ -1,13 +1,14 @@
-/* The smaller graph. */
+/* The graph of the network after surgery. */
 #ifndef MSKP_SURGERY_SMALLER_H
 #define MSKP_SURGERY_SMALLER_H
 
 #include "mskp.h"
 #include "mskp/tools.h"
 
-/* A copy of n elements. NULL: no memory. */
-void *mskpi_copy_of(const mskp_services *host, const void *from, size_t n, size_t size);
-/* The same description over the channels that stay. NULL after a sentence. */
-mskp_graph *mskpi_smaller(const mskp_graph *g, const uint8_t *keep, mskp_error *err);
+/* Returns a copy of n elements, or NULL without memory. */
+void *mskpi_copy_of(const mskp_services *services, const void *from, size_t n, size_t size);
+/* *small <- the same description over the channels that stay, as a finished graph. */
+mskp_status mskpi_smaller_graph(const mskp_graph *g, const uint8_t *keep, mskp_graph **small,
+                                mskp_error *err);
 
 #endif

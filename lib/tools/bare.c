@@ -1,6 +1,11 @@
 /*
- * Penalties on bare arrays, for hosts that keep no graph: the inner loops of an l1 penalty. Signs
- * are read from the sign bit, so that denormal numbers have one in every floating-point mode.
+ * Penalties on bare arrays, for programs that keep no graph: the inner loops of an L1 penalty, once
+ * for floats and once for doubles.
+ *
+ * The sign of a weight is read from its bits, which were copied by memcpy: shifted left by one, the
+ * bits are 0 for +0 and -0 alone, and the topmost bit is the sign. So denormal numbers have a sign
+ * in every floating-point mode, also where the processor reads them as 0. The proximal map keeps
+ * NaN, and it yields +0 where the weight is not larger than the step.
  */
 #include <math.h>
 #include <string.h>
@@ -8,23 +13,24 @@
 #include "mskp.h"
 #include "mskp/tools.h"
 
-void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float alpha, float *g)
+void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float strength, float *g)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t bits;
         if (keep && keep[i]) continue;
         memcpy(&bits, &w[i], sizeof bits);
-        if (bits << 1) g[i] += bits >> 31 ? -alpha : alpha;
+        if (bits << 1) g[i] += bits >> 31 ? -strength : strength;
     }
 }
 
-void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep, double alpha, double *g)
+void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep, double strength,
+                          double *g)
 {
     for (size_t i = 0; i < n; i++) {
         uint64_t bits;
         if (keep && keep[i]) continue;
         memcpy(&bits, &w[i], sizeof bits);
-        if (bits << 1) g[i] += bits >> 63 ? -alpha : alpha;
+        if (bits << 1) g[i] += bits >> 63 ? -strength : strength;
     }
 }
 

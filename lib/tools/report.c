@@ -1,10 +1,20 @@
 /*
- * The report: what a mask does to a network, as JSON. docs/report-schema.json says what is where.
- * The text is produced by one function that is called twice, first to count and then to write
- * (base/text.c). Its costs are those of mskp_measure.
+ * The report: what a mask does to a network, as JSON. docs/report-schema.json describes the fields.
+ *
+ * Everything that takes memory or can fail comes first: the options are checked, and the costs of
+ * the network, of each value and of each family are computed before and after (measure). Then
+ * put_report produces the text. mskpi_write (base/text.c) calls it twice, first to count and then to
+ * write. Numbers are written with as many digits as are necessary to read the same double back, and
+ * strings with the bytes of their names, except that quotes and backslashes are escaped and bytes
+ * that are not UTF-8 become U+FFFD.
+ *
+ * The cost of a family is the sum of all cost terms that have one of its lists as a factor, each
+ * once: everything that can change if units of the family are removed. Terms with lists of two
+ * families count for both.
  */
 #include <math.h>
 
+#include "base/assert.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
@@ -20,11 +30,12 @@
 
 /* ---- JSON ---- */
 
-/* Bytes of the character of UTF-8 that begins here; 0: none does. */
+/* Returns how many bytes the UTF-8 character has that begins here, or 0 if none does. The bytes end
+ * in 0, which is no part of any character, so that nothing behind the end is read. */
 static size_t utf8_length(const unsigned char *s)
 {
     static const struct {
-        unsigned char first, last, low, high; /* of the first byte, and of the second */
+        unsigned char first, last, low, high; /* bounds of the first byte, and of the second */
         size_t length;
     } forms[] = {
         {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
@@ -42,7 +53,7 @@ static size_t utf8_length(const unsigned char *s)
     return 0;
 }
 
-/* A name or a word: without blanks and control characters. */
+/* Puts a name, which has no control characters, so that only " and \ need an escape. */
 static void put_string(text_writer *w, const char *string)
 {
     mskpi_put(w, "\"");
@@ -60,11 +71,11 @@ static void put_string(text_writer *w, const char *string)
 
 static void put_number(text_writer *w, double x)
 {
-    char room[32];
-    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, room) : "null");
+    char number[32];
+    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, number) : "null");
 }
 
-/* A member whose value follows, or a list that begins. */
+/* Puts the name of a member, whose value must follow. */
 static void put_key(text_writer *w, const char *key)
 {
     mskpi_put(w, ", \"");
@@ -95,10 +106,10 @@ typedef struct report {
     const mskp_constants *constants;
     char fingerprint[17];
     costs total;
-    mskp_cost *before, *after; /* by value */
-    costs *family;
-    size_t *full, *left; /* lengths of lists */
-    uint32_t *seen;      /* by cost term: 1 + the last family that counted it */
+    mskp_cost *before, *after; /* [values] */
+    costs *family;             /* [families] */
+    size_t *full, *left;       /* [lists] the lengths before and after */
+    uint32_t *counted;         /* [terms] 1 + the last family that counted the term */
 } report;
 
 static void put_costs(text_writer *w, const mskp_cost *before, const mskp_cost *after)
@@ -107,17 +118,17 @@ static void put_costs(text_writer *w, const mskp_cost *before, const mskp_cost *
     put_pair(w, "params", before->params, after->params);
 }
 
-/* The width of a list of units, the indices of it that stay, and its scores. */
+/* Puts the width of a list of n units, the indices that stay, and the scores. */
 static void put_list(text_writer *w, const report *r, const uint32_t *unit, size_t n)
 {
     size_t kept = 0;
     const char *comma = "";
-    for (size_t i = 0; i < n; i++) kept += mskpi_stays(r->keep, unit[i]) != 0;
+    for (size_t i = 0; i < n; i++) kept += mskpi_is_kept(r->keep, unit[i]) != 0;
     put_pair(w, "width", (double)n, (double)kept);
     put_key(w, "kept");
     mskpi_put(w, "[");
     for (size_t i = 0; i < n; i++) {
-        if (!mskpi_stays(r->keep, unit[i])) continue;
+        if (!mskpi_is_kept(r->keep, unit[i])) continue;
         mskpi_put(w, comma);
         mskpi_put_count(w, i);
         comma = ", ";
@@ -156,7 +167,8 @@ static void put_value(text_writer *w, const report *r, uint32_t v)
     mskp_coupling info = {0};
     size_t n, spatial[MSKP_MAX_SPATIAL];
     const uint32_t *unit = mskp_value_units(r->graph, (mskp_value){v}, &n);
-    mskp_value_coupling(r->graph, (mskp_value){v}, &info, NULL);
+    MSKPI_MUST(mskp_value_coupling(r->graph, (mskp_value){v}, &info, NULL));
+    MSKPI_ASSERT(n == info.channels);
     mskpi_put(w, "{\"value\": ");
     mskpi_put_count(w, v);
     put_key(w, "name");
@@ -182,7 +194,7 @@ static void put_count_of(text_writer *w, const char *key, size_t n)
     mskpi_put_count(w, n);
 }
 
-/* NULL is null. */
+/* Puts a member that is a string, or null for NULL. */
 static void put_text(text_writer *w, const char *key, const char *string)
 {
     put_key(w, key);
@@ -197,34 +209,34 @@ static const char *param_name(const report *r, mskp_param p)
     return p.id ? mskpi_param_name(r->graph, p.id) : NULL;
 }
 
-/* An operator that hears channels that leave, and what becomes of these. */
-static void put_hearing(text_writer *w, const report *r, size_t i)
+/* Puts one consumer of constants. */
+static void put_consumer(text_writer *w, const report *r, size_t i)
 {
-    mskp_constants_report h = {0};
-    (void)mskp_constants_consumer(r->constants, i, &h, NULL); /* there is one */
+    mskp_constants_report x = {0};
+    MSKPI_MUST(mskp_constants_consumer(r->constants, i, &x, NULL));
     mskpi_put(w, "{\"consumer\": ");
-    put_string(w, mskpi_value_name(r->graph, h.consumer.id));
-    put_text(w, "reads", mskpi_value_name(r->graph, h.reads.id));
-    put_text(w, "weight", param_name(r, h.weight));
-    put_text(w, "into", param_name(r, h.into));
-    put_count_of(w, "folded", h.folded);
-    put_count_of(w, "merged", h.merged);
-    put_count_of(w, "dropped", h.dropped);
-    put_count_of(w, "live", h.live);
-    put_count_of(w, "carriers", h.carriers);
+    put_string(w, mskpi_value_name(r->graph, x.consumer.id));
+    put_text(w, "reads", mskpi_value_name(r->graph, x.reads.id));
+    put_text(w, "weight", param_name(r, x.weight));
+    put_text(w, "into", param_name(r, x.into));
+    put_count_of(w, "folded", x.folded);
+    put_count_of(w, "merged", x.merged);
+    put_count_of(w, "dropped", x.dropped);
+    put_count_of(w, "live", x.live);
+    put_count_of(w, "carriers", x.carriers);
     put_key(w, "exact");
-    mskpi_put(w, h.exact ? "true" : "false");
+    mskpi_put(w, x.exact ? "true" : "false");
     put_key(w, "bound");
-    put_number(w, h.bound);
+    put_number(w, x.bound);
     put_key(w, "share");
-    put_number(w, h.share);
-    put_text(w, "why", h.why);
+    put_number(w, x.share);
+    put_text(w, "why", x.why);
     mskpi_put(w, "}");
 }
 
 static void put_constants(text_writer *w, const report *r)
 {
-    const size_t heard = mskp_constants_consumers(r->constants);
+    const size_t consumers = mskp_constants_consumers(r->constants);
     const char *comma = "";
     mskpi_put(w, ",\n\"carriers\": [");
     for (size_t u = 0; u < r->graph->u->n; u++) {
@@ -234,9 +246,9 @@ static void put_constants(text_writer *w, const report *r)
         comma = ", ";
     }
     mskpi_put(w, "],\n\"constants\": [");
-    for (size_t i = 0; i < heard; i++) {
+    for (size_t i = 0; i < consumers; i++) {
         mskpi_put(w, i ? ",\n" : "\n");
-        put_hearing(w, r, i);
+        put_consumer(w, r, i);
     }
     mskpi_put(w, "]");
 }
@@ -246,7 +258,7 @@ static void put_report(text_writer *w, const void *what)
     const report *r = what;
     const unit_table *u = r->graph->u;
     size_t kept = 0;
-    for (uint32_t i = 0; i < u->n; i++) kept += mskpi_stays(r->keep, i) != 0;
+    for (uint32_t i = 0; i < u->n; i++) kept += mskpi_is_kept(r->keep, i) != 0;
     mskpi_put(w, "{\"format\": \"mskp report\", \"version\": 1, \"network\": \"");
     mskpi_put(w, r->fingerprint);
     mskpi_put(w, "\"");
@@ -267,7 +279,7 @@ static void put_report(text_writer *w, const void *what)
     mskpi_put(w, "}\n");
 }
 
-/* Every cost that depends on how many units of the family there are, each once. */
+/* Adds up all terms that have a list of the family as a factor, each once. */
 static void measure_family(const report *r, size_t f)
 {
     const unit_table *u = r->graph->u;
@@ -277,10 +289,11 @@ static void measure_family(const report *r, size_t f)
         for (size_t k = u->list_term_first[list]; k < u->list_term_first[list + 1]; k++) {
             const uint32_t t = u->list_terms[k];
             const cost_term *term = &u->terms[t];
-            if (r->seen[t] == f + 1) continue;
-            r->seen[t] = (uint32_t)f + 1;
+            if (r->counted[t] == f + 1) continue;
+            r->counted[t] = (uint32_t)f + 1;
             const double before = (double)mskpi_term_value(term, r->full);
             const double after = (double)mskpi_term_value(term, r->left);
+            MSKPI_ASSERT(after <= before);
             *(term->is_params ? &c->before.params : &c->before.macs) += before;
             *(term->is_params ? &c->after.params : &c->after.macs) += after;
         }
@@ -290,7 +303,8 @@ static void measure_family(const report *r, size_t f)
 static mskp_status measure(report *r, mskp_error *err)
 {
     const mskp_graph *g = r->graph;
-    const mskp_mask keep = {r->keep ? g->u->n : 0, (uint8_t *)r->keep}; /* only read */
+    const mskp_mask keep = {r->keep ? g->u->n : 0,
+                            (uint8_t *)r->keep}; /* mskp_measure only reads it */
     mskp_status status = mskp_measure(g, (mskp_mask){0, NULL}, &r->total.before, r->before, err);
     if (!status) status = mskp_measure(g, keep, &r->total.after, r->after, err);
     if (status) return status;
@@ -312,11 +326,11 @@ static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
                           "report: the constants are those of another graph");
     for (size_t u = 0; options->constants && u < units; u++)
-        if (mskpi_constants_keep(options->constants, u) != mskpi_stays(keep, (uint32_t)u))
+        if (mskpi_constants_keeps(options->constants, u) != (mskpi_is_kept(keep, (uint32_t)u) != 0))
             return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                               "report: unit %zu %s, but the constants are those of a mask where it "
                               "does not",
-                              u, mskpi_stays(keep, (uint32_t)u) ? "stays" : "leaves");
+                              u, mskpi_is_kept(keep, (uint32_t)u) ? "stays" : "leaves");
     for (size_t u = 0; options->scores.unit && u < units; u++)
         if (!(options->scores.unit[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
@@ -332,28 +346,28 @@ mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
     if (!status) status = MSKPI_GIVEN(err, length);
     if (status) return status;
     if (options && (status = check_options(graph, keep.unit, options, err))) return status;
-    const mskp_services *host = &graph->host;
+    const mskp_services *services = &graph->services;
     const unit_table *u = graph->u;
     report r = {.graph = graph, .keep = keep.unit};
     if (options) r.scores = options->scores.unit, r.constants = options->constants;
     mskpi_fingerprint_text(mskp_fingerprint(graph), r.fingerprint);
-    r.before = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.before);
-    r.after = mskpi_alloc(host, graph->nvalues + 1, sizeof *r.after);
-    r.family = mskpi_alloc(host, u->nfamilies, sizeof *r.family);
-    r.full = mskpi_alloc(host, u->nlists, sizeof *r.full);
-    r.left = mskpi_alloc(host, u->nlists, sizeof *r.left);
-    r.seen = mskpi_alloc(host, u->nterms, sizeof *r.seen);
-    if (!r.before || !r.after || !r.family || !r.full || !r.left || !r.seen)
+    r.before = mskpi_alloc(services, graph->nvalues + 1, sizeof *r.before);
+    r.after = mskpi_alloc(services, graph->nvalues + 1, sizeof *r.after);
+    r.family = mskpi_alloc(services, u->nfamilies, sizeof *r.family);
+    r.full = mskpi_alloc(services, u->nlists, sizeof *r.full);
+    r.left = mskpi_alloc(services, u->nlists, sizeof *r.left);
+    r.counted = mskpi_alloc(services, u->nterms, sizeof *r.counted);
+    if (!r.before || !r.after || !r.family || !r.full || !r.left || !r.counted)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reporting",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
     else
         status = measure(&r, err);
     if (!status) status = mskpi_write(put_report, &r, capacity, text, length, err);
-    mskpi_free(host, r.before);
-    mskpi_free(host, r.after);
-    mskpi_free(host, r.family);
-    mskpi_free(host, r.full);
-    mskpi_free(host, r.left);
-    mskpi_free(host, r.seen);
+    mskpi_free(services, r.before);
+    mskpi_free(services, r.after);
+    mskpi_free(services, r.family);
+    mskpi_free(services, r.full);
+    mskpi_free(services, r.left);
+    mskpi_free(services, r.counted);
     return status;
 }

@@ -1,16 +1,20 @@
 /*
  * Families: units that stand in the same lists, equally often in each.
  *
- * A unit's incidence is the sequence of pairs (list, how often) of the lists that it stands in. The
- * sequences are kept as paths of a trie. Every unit begins at the root. The lists are gone through
- * in order; each list moves every unit that it holds, k times, from its node to that node's child
- * for (list, k), which is made when it is first needed. Units that end at the same node have the
- * same incidence and are a family, and the path from the root to this node is the incidence itself.
+ * A unit's incidence is the sequence of pairs (list, times) of the lists that the unit stands in.
+ * The incidences are the paths of a trie. Every unit begins at the root. For each list in turn, the
+ * units in the list are counted, and every unit that stands there k times moves from its node to
+ * that node's child for (list, k), which is made when the first unit needs it. At the end, units at
+ * the same node have the same incidence and are a family. The path from the root to the node is the
+ * incidence itself, and is stored once for the family.
  *
- * No hashes are compared, so that the result is exact. A node's children are linked from the newest
- * to the oldest. The children for the current list are the newest, so that the search for one of
- * them stops at the first child of another list. The time is linear in the lengths of all lists.
+ * No hashes are compared, so that the result is exact. The children of a node are linked from the
+ * newest to the oldest. Since lists come in ascending order, children for the current list are the
+ * newest ones, and a search stops at the first child for another list. There are few to search: a
+ * list of n channels holds units in at most sqrt(2n) different multiplicities. Otherwise the time
+ * is linear in the lengths of all lists.
  */
+#include "base/assert.h"
 #include "base/memory.h"
 #include "describe/graph.h"
 #include "mskp.h"
@@ -20,107 +24,144 @@
 
 typedef struct node {
     uint32_t parent, list, times;
-    uint32_t child, sibling; /* newest child; the child before it */
+    uint32_t child,
+        sibling; /* the newest child; the next older child of the same parent; 0: none */
 } node;
 
-typedef struct tree {
-    node *nodes; /* 0: the root, a unit in no list */
+typedef struct trie {
+    node *nodes; /* node 0 is the root, for units in no list */
     size_t n, capacity;
-} tree;
+} trie;
 
-/* The child of `at` for so many times in this list. 1: no memory. */
-static int child_of(const mskp_services *host, tree *t, uint32_t at, uint32_t list, uint32_t times,
-                    uint32_t *found)
+/* *at <- the child of node *at for (list, times). */
+static mskp_status move_to_child(const mskp_graph *graph, trie *t, uint32_t list, uint32_t times,
+                                 uint32_t *at, mskp_error *err)
 {
-    for (uint32_t c = t->nodes[at].child; c && t->nodes[c].list == list; c = t->nodes[c].sibling)
+    const uint32_t parent = *at;
+    MSKPI_ASSERT(parent < t->n && times > 0);
+    for (uint32_t c = t->nodes[parent].child; c && t->nodes[c].list == list;
+         c = t->nodes[c].sibling)
         if (t->nodes[c].times == times) {
-            *found = c;
-            return 0;
+            *at = c;
+            return MSKP_OK;
         }
-    node *nodes = mskpi_grow(host, t->nodes, &t->capacity, t->n, 1, sizeof *nodes);
-    if (!nodes || t->n >= UINT32_MAX) return 1;
+    node *nodes = mskpi_grow(&graph->services, t->nodes, &t->capacity, t->n, 1, sizeof *nodes);
+    if (!nodes || t->n >= UINT32_MAX) return mskpi_no_units(graph, err);
     t->nodes = nodes;
-    nodes[t->n] = (node){at, list, times, 0, nodes[at].child};
-    *found = nodes[at].child = (uint32_t)t->n++;
-    return 0;
+    MSKPI_ASSERT(!parent || nodes[parent].list < list); /* a path ascends */
+    nodes[t->n] = (node){parent, list, times, 0, nodes[parent].child};
+    *at = nodes[parent].child = (uint32_t)t->n++;
+    return MSKP_OK;
 }
 
-static int grow_tree(const mskp_services *host, unit_table *u, tree *t, uint32_t *at)
+/* Moves the units of one list. times[unit] is 0 for all units, before and after the call. */
+static mskp_status add_list(const mskp_graph *graph, unit_table *u, uint32_t l, trie *t,
+                            uint32_t *times, uint32_t *touched, uint32_t *at, mskp_error *err)
 {
-    uint32_t *times = mskpi_alloc(host, u->n, sizeof *times);
-    uint32_t *touched = mskpi_alloc(host, u->n, sizeof *touched);
-    int failed = !times || !touched;
-    t->nodes = mskpi_grow(host, NULL, &t->capacity, 0, 1, sizeof *t->nodes);
+    const uint32_t *list = u->list_units + u->lists[l].first;
+    mskp_status status = MSKP_OK;
+    size_t ntouched = 0;
+    for (size_t i = 0; i < u->lists[l].n; i++)
+        if (list[i] != MSKP_PINNED && !times[list[i]]++) touched[ntouched++] = list[i];
+    for (size_t i = 0; !status && i < ntouched; i++) {
+        const uint32_t unit = touched[i];
+        status = move_to_child(graph, t, l, times[unit], &at[unit], err);
+        if (times[unit] > 1) u->lists[l].repeats = true;
+        times[unit] = 0;
+    }
+    return status;
+}
+
+/* at[unit] <- the node where the unit ends. */
+static mskp_status make_trie(const mskp_graph *graph, unit_table *u, trie *t, uint32_t *at,
+                             mskp_error *err)
+{
+    const mskp_services *services = &graph->services;
+    uint32_t *times = mskpi_alloc(services, u->n, sizeof *times);
+    uint32_t *touched = mskpi_alloc(services, u->n, sizeof *touched);
+    mskp_status status = MSKP_OK;
+    t->nodes = mskpi_grow(services, NULL, &t->capacity, 0, 1, sizeof *t->nodes);
     t->n = 1;
-    failed |= !t->nodes;
-    for (uint32_t l = 0; !failed && l < u->nlists; l++) {
-        const uint32_t *list = u->list_units + u->lists[l].first;
-        size_t ntouched = 0;
-        for (size_t i = 0; i < u->lists[l].n; i++)
-            if (list[i] != MSKP_PINNED && !times[list[i]]++) touched[ntouched++] = list[i];
-        for (size_t i = 0; !failed && i < ntouched; i++) {
-            const uint32_t unit = touched[i];
-            failed = child_of(host, t, at[unit], l, times[unit], &at[unit]);
-            u->lists[l].repeats |= times[unit] > 1;
-            times[unit] = 0;
-        }
-    }
-    mskpi_free(host, times);
-    mskpi_free(host, touched);
-    return failed;
+    if (!times || !touched || !t->nodes) status = mskpi_no_units(graph, err);
+    for (uint32_t l = 0; !status && l < u->nlists; l++)
+        status = add_list(graph, u, l, t, times, touched, at, err);
+    mskpi_free(services, times);
+    mskpi_free(services, touched);
+    return status;
 }
 
-int mskpi_make_families(const mskp_graph *graph, unit_table *u)
+/* u->family: from nodes to families, which are numbered in the order of their first units.
+ * end_of[family] <- the node. */
+static mskp_status number_families(const mskp_graph *graph, unit_table *u, const trie *t,
+                                   uint32_t *end_of, mskp_error *err)
 {
-    const mskp_services *host = &graph->host;
-    tree t = {0};
-    size_t total = 0;
-    int failed;
-    uint32_t *number = NULL, *end_of = NULL; /* node -> 1 + family; family -> node */
-    u->family = mskpi_alloc(host, u->n, sizeof *u->family);
-    u->family_units = mskpi_alloc(host, u->n, sizeof *u->family_units);
-    failed = !u->family || !u->family_units || grow_tree(host, u, &t, u->family);
-    if (!failed) {
-        number = mskpi_alloc(host, t.n, sizeof *number);
-        end_of = mskpi_alloc(host, t.n, sizeof *end_of);
-        failed = !number || !end_of;
-    }
-    for (size_t i = 0; !failed && i < u->n; i++) { /* from nodes to families, by first unit */
-        uint32_t *f = &number[u->family[i]];
-        if (!*f) {
-            end_of[u->nfamilies] = u->family[i];
-            *f = (uint32_t)++u->nfamilies;
+    uint32_t *number = mskpi_alloc(&graph->services, t->n, sizeof *number); /* [node] 1 + family */
+    if (!number) return mskpi_no_units(graph, err);
+    for (size_t i = 0; i < u->n; i++) {
+        const uint32_t end = u->family[i];
+        MSKPI_ASSERT(end && end < t->n); /* a unit stands in the list of the value that made it */
+        if (!number[end]) {
+            end_of[u->nfamilies] = end;
+            number[end] = (uint32_t)++u->nfamilies;
         }
-        u->family[i] = *f - 1;
+        u->family[i] = number[end] - 1;
     }
-    if (!failed) {
-        u->family_first = mskpi_alloc(host, u->nfamilies + 2, sizeof *u->family_first);
-        u->incidence_first = mskpi_alloc(host, u->nfamilies + 1, sizeof *u->incidence_first);
-        failed = !u->family_first || !u->incidence_first;
-    }
-    for (size_t f = 0; !failed && f < u->nfamilies; f++) {
-        u->incidence_first[f] = total;
-        for (uint32_t k = end_of[f]; k; k = t.nodes[k].parent) total++;
+    mskpi_free(&graph->services, number);
+    return MSKP_OK;
+}
+
+/* The incidence of each family, read off the path from its node to the root. */
+static mskp_status make_incidences(const mskp_graph *graph, unit_table *u, const trie *t,
+                                   const uint32_t *end_of, mskp_error *err)
+{
+    const mskp_services *services = &graph->services;
+    size_t total = 0;
+    u->incidence_first = mskpi_alloc(services, u->nfamilies + 1, sizeof *u->incidence_first);
+    if (!u->incidence_first) return mskpi_no_units(graph, err);
+    for (size_t f = 0; f < u->nfamilies; f++) {
+        for (uint32_t k = end_of[f]; k; k = t->nodes[k].parent) total++;
         u->incidence_first[f + 1] = total;
     }
-    if (!failed) {
-        u->incidences = mskpi_alloc(host, total, sizeof *u->incidences);
-        failed = !u->incidences;
+    u->incidences = mskpi_alloc(services, total, sizeof *u->incidences);
+    if (!u->incidences) return mskpi_no_units(graph, err);
+    for (size_t f = 0; f < u->nfamilies; f++) {
+        size_t at = u->incidence_first[f + 1];
+        for (uint32_t k = end_of[f]; k; k = t->nodes[k].parent)
+            u->incidences[--at] = (incidence){t->nodes[k].list, t->nodes[k].times};
+        MSKPI_ASSERT(at == u->incidence_first[f]);
     }
-    if (!failed) {
-        for (size_t f = 0; f < u->nfamilies; f++) {
-            size_t at = u->incidence_first[f + 1];
-            for (uint32_t k = end_of[f]; k; k = t.nodes[k].parent)
-                u->incidences[--at] = (incidence){t.nodes[k].list, t.nodes[k].times};
-        }
-        /* Counting sort: starts one place late, so that filling moves them where they belong. */
-        for (size_t i = 0; i < u->n; i++) u->family_first[u->family[i] + 2]++;
-        mskpi_prefix_sum(u->family_first + 1, u->nfamilies);
-        for (size_t i = 0; i < u->n; i++)
-            u->family_units[u->family_first[u->family[i] + 1]++] = (uint32_t)i;
-    }
-    mskpi_free(host, t.nodes);
-    mskpi_free(host, number);
-    mskpi_free(host, end_of);
-    return failed;
+    return MSKP_OK;
+}
+
+/* The units of each family, by a counting sort. Counts are kept two places late, so that their sums
+ * are starts one place late, and filling moves the starts to where they belong. */
+static mskp_status list_family_units(const mskp_graph *graph, unit_table *u, mskp_error *err)
+{
+    const mskp_services *services = &graph->services;
+    u->family_first = mskpi_alloc(services, u->nfamilies + 2, sizeof *u->family_first);
+    u->family_units = mskpi_alloc(services, u->n, sizeof *u->family_units);
+    if (!u->family_first || !u->family_units) return mskpi_no_units(graph, err);
+    for (size_t i = 0; i < u->n; i++) u->family_first[u->family[i] + 2]++;
+    mskpi_prefix_sum(u->family_first + 1, u->nfamilies);
+    for (size_t i = 0; i < u->n; i++)
+        u->family_units[u->family_first[u->family[i] + 1]++] = (uint32_t)i;
+    MSKPI_ASSERT(u->family_first[u->nfamilies] == u->n);
+    return MSKP_OK;
+}
+
+mskp_status mskpi_make_families(const mskp_graph *graph, unit_table *u, mskp_error *err)
+{
+    const mskp_services *services = &graph->services;
+    trie t = {0};
+    uint32_t *end_of = mskpi_alloc(services, u->n, sizeof *end_of); /* [family] its node */
+    mskp_status status = MSKP_OK;
+    u->family = mskpi_alloc(services, u->n, sizeof *u->family); /* at first, the units' nodes */
+    if (!u->family || !end_of) status = mskpi_no_units(graph, err);
+    if (!status) status = make_trie(graph, u, &t, u->family, err);
+    if (!status) status = number_families(graph, u, &t, end_of, err);
+    if (!status) status = make_incidences(graph, u, &t, end_of, err);
+    if (!status) status = list_family_units(graph, u, err);
+    mskpi_free(services, t.nodes);
+    mskpi_free(services, end_of);
+    return status;
 }

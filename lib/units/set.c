@@ -1,9 +1,12 @@
 /*
- * Sets of tensors, checked against a graph. A set has one tensor for each parameter, at the
- * parameter's handle. These functions complete a tensor's view with the shape that the graph knows,
- * and their sentences name the parameter and the set.
+ * Sets of tensors, checked against a graph.
+ *
+ * A set has one tensor for each parameter, at index id - 1. The functions here complete the
+ * tensor's view with the shape that the graph holds. Their sentences name the parameter and the
+ * set, so that a caller finds the one tensor of hundreds that is wrong.
  */
 #include "units/set.h"
+#include "base/assert.h"
 #include "base/element.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -12,40 +15,46 @@
 #include "mskp.h"
 #include "mskp/tools.h"
 
-mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
-                             mskp_tensors tensors, tensor_view *view, mskp_error *err)
+/* mskpi_view_in with the name and the shape of a parameter. */
+static mskp_status complete_view(const mskp_graph *graph, uint32_t id, const char *set,
+                                 mskp_tensors tensors, tensor_view *view, mskp_error *err)
 {
-    const mskp_tensor *tensor = &tensors.view[id - 1];
     size_t shape[MSKP_MAX_DIMS];
-    if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
-    const char *name = mskpi_param_name(graph, id);
     const uint32_t ndim = mskp_param_shape(graph, (mskp_param){id}, shape);
-    return mskpi_view_in(tensor, name, set, ndim, shape, view, err);
+    MSKPI_ASSERT(ndim > 0);
+    return mskpi_view_in(&tensors.view[id - 1], mskpi_param_name(graph, id), set, ndim, shape, view,
+                         err);
+}
+
+mskp_status mskpi_check_tensor(const mskp_graph *graph, uint32_t id, const char *set,
+                               mskp_tensors tensors, tensor_view *view, mskp_error *err)
+{
+    MSKPI_ASSERT(id >= 1 && id <= tensors.n && tensors.n == graph->nparams);
+    const mskp_tensor *tensor = &tensors.view[id - 1];
+    if (!tensor->data && !tensor->ndim && !tensor->elements) return MSKP_OK;
+    return complete_view(graph, id, set, tensors, view, err);
 }
 
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
                               mskp_tensors tensors, tensor_view *view, mskp_error *err)
 {
-    char room[NAME_ROOM];
-    size_t shape[MSKP_MAX_DIMS];
-    const char *name = mskpi_param_name(graph, id);
-    const uint32_t ndim = mskp_param_shape(graph, (mskp_param){id}, shape);
-    if (!tensors.view[id - 1].data)
-        return mskpi_fail(err, MSKP_ERROR_NO_DATA, "%s: its tensor in %s has no data",
-                          mskpi_short(name, room), set);
-    if (mskpi_element_size(tensors.view[id - 1].dtype) &&
-        !mskpi_is_number(tensors.view[id - 1].dtype))
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: dtype %s in %s holds no numbers",
-                          mskpi_short(name, room), mskpi_dtype_name(tensors.view[id - 1].dtype),
-                          set);
-    return mskpi_view_in(&tensors.view[id - 1], name, set, ndim, shape, view, err);
+    MSKPI_ASSERT(id >= 1 && id <= tensors.n && tensors.n == graph->nparams);
+    char buffer[NAME_SIZE];
+    const mskp_tensor *tensor = &tensors.view[id - 1];
+    const char *name = mskpi_short(mskpi_param_name(graph, id), buffer);
+    if (!tensor->data)
+        return mskpi_fail(err, MSKP_ERROR_NO_DATA, "%s: its tensor in %s has no data", name, set);
+    if (mskpi_element_size(tensor->dtype) && !mskpi_is_number(tensor->dtype))
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: dtype %s in %s holds no numbers", name,
+                          mskpi_dtype_name(tensor->dtype), set);
+    return complete_view(graph, id, set, tensors, view, err);
 }
 
 mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uint32_t *order,
                             void *data, mskp_dtype dtype, mskp_tensor *view, mskp_error *err)
 {
-    char room[NAME_ROOM];
-    uint32_t named = 0;
+    char buffer[NAME_SIZE];
+    uint32_t named = 0; /* bit d: the order names axis d */
     mskp_tensor t = {.data = data, .dtype = dtype, .elements = 1};
     const mskp_status status = MSKPI_GIVEN(err, graph, view);
     if (status) return status;
@@ -54,7 +63,7 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     if (!t.ndim)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "no parameter has handle %u, there are %zu",
                           param.id, graph->nparams);
-    const char *name = mskpi_short(mskpi_param_name(graph, param.id), room);
+    const char *name = mskpi_short(mskpi_param_name(graph, param.id), buffer);
     if (!mskpi_element_size(dtype))
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: %u is no dtype", name,
                           (unsigned)dtype);
@@ -73,10 +82,10 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     return MSKP_OK;
 }
 
-mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
-                             const char *at, mskp_error *err)
+mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t id, const tensor_view *v,
+                                const char *at, mskp_error *err)
 {
-    char name[NAME_ROOM], index[INDEX_ROOM], number[32];
+    char name[NAME_SIZE], index[INDEX_SIZE], number[32];
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: element %s is %s",
                       mskpi_short(mskpi_param_name(graph, id), name),
                       mskpi_index_text(v, at, index),

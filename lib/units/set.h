@@ -4,17 +4,21 @@
 
 #include "base/view.h"
 
-/* Whatever the set says of a parameter's tensor, here or not: does it fit? *view <- its view, if
- * something is said. */
-mskp_status mskpi_check_said(const mskp_graph *graph, uint32_t id, const char *set,
-                             mskp_tensors tensors, tensor_view *view, mskp_error *err);
+/* Functions below take a set's name for sentences: "gradients". */
 
-/* The view of a parameter's tensor in a set that is to be computed with. `set` is for sentences. */
-mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t id, const char *set,
+/* *view <- the view of a parameter's tensor in a set. Refuses a tensor whose shape, strides or
+ * number of elements do not fit, whether its data is there or not. A tensor with all fields 0 fits,
+ * and leaves *view unchanged. */
+mskp_status mskpi_check_tensor(const mskp_graph *graph, uint32_t param, const char *set,
+                               mskp_tensors tensors, tensor_view *view, mskp_error *err);
+
+/* The same for a tensor whose elements must be read or written as numbers. Refuses tensors without
+ * data, and those of other dtypes. */
+mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t param, const char *set,
                               mskp_tensors tensors, tensor_view *view, mskp_error *err);
 
-/* MSKP_ERROR_BAD_NUMBER, of the element at `at`: "bn1.bias: element 3 is nan". */
-mskp_status mskpi_not_finite(const mskp_graph *graph, uint32_t id, const tensor_view *v,
-                             const char *at, mskp_error *err);
+/* Refuses the number at address `at`, which is not finite: "bn1.bias: element 3 is nan". */
+mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t param, const tensor_view *v,
+                                const char *at, mskp_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* The bridge of the small runtime: what is described is the network, and a network cut by a plan is the
- * network that was there. */
+/* The bridge of the small runtime: the description fits the network, and a network that is cut by a
+ * plan computes what it computed before. */
 #include "mskp_convnet.h"
 
 #include "by_id/by_id.h"
@@ -67,12 +67,16 @@ START_TEST(description)
         for (size_t i = 0; i < net->layer_count; i++) {
             const cn_layer *l = &net->layers[i];
             mskp_coupling info;
+            size_t channels, spatial[MSKP_MAX_SPATIAL];
             ck_assert_uint_eq(mskp_value_find(graph, l->name).id, i + 1);
             ck_assert_int_eq(mskp_value_coupling(graph, (mskp_value){(uint32_t)i + 1}, &info, NULL),
                              MSKP_OK);
             ck_assert_uint_eq(info.channels, l->channels);
-            for (size_t axis = 0; axis < info.nspatial; axis++)
-                ck_assert_uint_eq(info.spatial[axis], axis ? l->width : l->height);
+            const uint32_t axes =
+                mskp_value_shape(graph, (mskp_value){(uint32_t)i + 1}, &channels, spatial);
+            ck_assert_uint_eq(channels, l->channels);
+            for (uint32_t axis = 0; axis < axes; axis++)
+                ck_assert_uint_eq(spatial[axis], axis ? l->width : l->height);
             if (l->kind == CN_CONV || l->kind == CN_LINEAR)
                 macs += (double)(net->params[l->weight].count * l->height * l->width);
         }
@@ -87,7 +91,7 @@ START_TEST(description)
 }
 END_TEST
 
-/* Gammas and betas of the units that leave := 0; then the cut changes nothing but the size. */
+/* Sets gamma and beta of the removed units to 0, so that the cut changes nothing but the size. */
 static void silence(const cn_net *net, const mskp_graph *graph, size_t units, const uint8_t *keep)
 {
     for (size_t u = 0; u < units; u++) {
@@ -126,8 +130,7 @@ static void check_small_graph(const cn_net *net, const mskp_graph *small)
     mskp_graph_destroy(graph);
 }
 
-/* One step of training, in which every gradient must be that of the small network: as many as it
- * has, all finite. */
+/* Three steps of training lower the loss, which needs the gradients of the small network. */
 static void check_training(cn_net *net, const cn_real *images)
 {
     const uint8_t labels[N] = {0, 1, 2, 3, 4};
@@ -169,7 +172,7 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
 
     ck_assert_msg(mskp_plan_create(graph, mask_of(units, keep), &plan, &small, &error) == MSKP_OK,
                   "%s", error.text);
-    ck_assert_msg(cn_prune(net, graph, plan, &err), "%s", err.text);
+    ck_assert_msg(cn_prune(net, graph, plan, NULL, &err), "%s", err.text);
     const cn_real *after = cn_forward(net, N, images, false);
     for (size_t i = 0; i < N * 10; i++)
         ck_assert_double_lt(fabs((double)(after[i] - logits[i])),
@@ -181,7 +184,7 @@ static void prune_once(size_t depth, double fraction, uint64_t seed)
     check_loaded(net, images, after);
     /* A plan for another network: refused, and nothing has changed. */
     memcpy(logits, after, sizeof logits);
-    ck_assert(!cn_prune(net, graph, plan, &err));
+    ck_assert(!cn_prune(net, graph, plan, NULL, &err));
     ck_assert_uint_ne(strlen(err.text), 0);
     ck_assert_mem_eq(cn_forward(net, N, images, false), logits, sizeof logits);
     check_training(net, images);
@@ -200,6 +203,86 @@ START_TEST(surgery)
 }
 END_TEST
 
+/* The largest difference of logits between the network with gamma 0 in the removed units, and the cut
+ * network. beta is not 0, so the removed channels output constants. */
+static double cut_with_constants(size_t depth, mskp_constants_way way, uint64_t seed,
+                                 mskp_constants_report *total)
+{
+    cn_random random = {seed};
+    cn_error err = {""};
+    mskp_error error = {0};
+    cn_net *net = make(depth);
+    mskp_graph *graph = describe(net);
+    const size_t units = mskp_graph_counts(graph).units, params = net->param_count;
+    const mskp_scores scores = {units, malloc(units * sizeof(double))};
+    const mskp_mask selected = {units, malloc(units)}, none = {0, NULL};
+    const mskp_tensors values = {params, calloc(params, sizeof(mskp_tensor))};
+    const mskp_rule rule = {.remove_fraction = 0.3 + 0.1 * (double)(seed % 4)};
+    const mskp_constants_desc desc = {.way = way, .zeroed = MSKP_ROLE_SCALE};
+    const mskp_penalty gamma = {.roles = MSKP_ROLE_SCALE};
+    mskp_constants *constants;
+    mskp_plan *plan;
+    static cn_real images[N * CN_PIXELS];
+    cn_real dense[N * 10], before[N * 10];
+    double difference = 0;
+    ck_assert(scores.unit && selected.unit && values.view);
+    for (size_t u = 0; u < units; u++) scores.unit[u] = cn_random_unit(&random);
+    cn_values(net, values);
+    ck_assert_msg(!mskp_constants_select(graph, scores, &rule, &desc, values, &constants, &error) &&
+                      !mskp_constants_masks(constants, selected, none, none, &error) &&
+                      !mskp_constants_total(constants, total, &error) &&
+                      !mskp_constants_plan(constants, &plan, NULL, &error),
+                  "seed %d: %s", (int)seed, error.text);
+
+    /* The plan alone is refused, because the constants would be lost. Nothing changes. */
+    random_images(&random, images);
+    memcpy(dense, cn_forward(net, N, images, false), sizeof dense);
+    ck_assert(!cn_prune(net, graph, plan, NULL, &err));
+    ck_assert_uint_ne(strlen(err.text), 0);
+    ck_assert_mem_eq(cn_forward(net, N, images, false), dense, sizeof dense);
+
+    cn_real *copies = malloc(sizeof(cn_real));
+    for (size_t i = 0, used = 0; i < params; used += net->params[i++].count) {
+        copies = realloc(copies, (used + net->params[i].count) * sizeof *copies);
+        ck_assert_ptr_nonnull(copies);
+        memcpy(copies + used, net->params[i].value, net->params[i].count * sizeof *copies);
+    }
+    ck_assert_msg(!mskp_penalty_zero(graph, selected, &gamma, values, &error), "%s", error.text);
+    memcpy(before, cn_forward(net, N, images, false), sizeof before);
+    for (size_t i = 0, used = 0; i < params; used += net->params[i++].count)
+        memcpy(net->params[i].value, copies + used, net->params[i].count * sizeof *copies);
+
+    ck_assert_msg(cn_prune(net, graph, plan, constants, &err), "seed %d: %s", (int)seed, err.text);
+    const cn_real *after = cn_forward(net, N, images, false);
+    for (size_t i = 0; i < N * 10; i++)
+        difference =
+            fmax(difference, fabs((double)(after[i] - before[i])) / (1 + fabs((double)before[i])));
+    free(copies);
+    free(scores.unit);
+    free(selected.unit);
+    free(values.view);
+    mskp_constants_destroy(constants);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(graph);
+    cn_destroy(net);
+    return difference;
+}
+
+/* Merged constants leave the outputs as they were; dropped ones do not. */
+START_TEST(constants)
+{
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        mskp_constants_report merged, dropped;
+        const double exact = cut_with_constants(8, MSKP_CONSTANTS_MERGE, seed, &merged);
+        const double lossy = cut_with_constants(8, MSKP_CONSTANTS_DROP, seed, &dropped);
+        ck_assert_msg(merged.exact && merged.merged > 0, "seed %d", (int)seed);
+        ck_assert_msg(exact < close_enough, "seed %d: off by %g", (int)seed, exact);
+        ck_assert_msg(!dropped.exact && dropped.dropped > 0, "seed %d", (int)seed);
+        ck_assert_msg(lossy > 1e-2, "seed %d: off by %g only", (int)seed, lossy);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("describe");
@@ -207,6 +290,7 @@ int main(void)
     tcase_set_timeout(cases, 300);
     tcase_add_test(cases, description);
     tcase_add_test(cases, surgery);
+    tcase_add_test(cases, constants);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,6 +1,6 @@
 /*
- * darknet with mskp: what is asserted here is asserted of darknet's own arrays, update path, loader and
- * program. Networks are small .cfg files written to a temporary folder.
+ * The bridge to darknet, tested on darknet's own arrays, update path, loader and program. The
+ * networks are small .cfg files in test/bridges/darknet, or are written to a temporary folder.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
@@ -18,7 +18,6 @@
 #endif
 
 #include "bridges/laws.h"
-#include "by_id/by_id.h"
 #include "mskp_darknet.h"
 
 #define RESNET  "examples/programs/trainers/darknet/resnet.cfg"
@@ -26,8 +25,8 @@
 #define UPDATES MSKP_DARKNET_UPDATES
 enum { GAMMA_AND_BETA = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT };
 
-/* Float sums over up to 700 terms, through up to 22 layers: about 2^-24 * sqrt(700) in each. What was
- * seen, of outputs and after a step, is below a tenth of this. */
+/* Float sums over up to 700 terms, through up to 22 layers: about 2^-24 * sqrt(700) in each.
+ * What was seen, of outputs and after a step, is below a tenth of this. */
 static const double ROUNDING = 1e-5;
 
 /* ---- .cfg files ---- */
@@ -35,8 +34,9 @@ static const double ROUNDING = 1e-5;
 #define FILES  "test/bridges/darknet/"
 #define TINY   FILES "tiny.cfg"
 #define WIDTHS FILES "widths.cfg"
-static const char *const ZOO[] = {WIDTHS, FILES "grow.cfg", FILES "opaque.cfg", TINY, RESNET};
-enum { OPAQUE = 2, ZOO_COUNT = sizeof ZOO / sizeof *ZOO, SEEDS = 4 };
+static const char *const ZOO[] = {WIDTHS, FILES "grow.cfg",      FILES "opaque.cfg",
+                                  TINY,   FILES "functions.cfg", RESNET};
+enum { GROW = 1, OPAQUE = 2, ZOO_COUNT = sizeof ZOO / sizeof *ZOO, SEEDS = 4 };
 
 /* Others are put together from sections. */
 #define NET "[net]\nbatch=2\nwidth=8\nheight=8\nchannels=3\n"
@@ -85,7 +85,7 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* darknet tells a lot while it reads a .cfg. */
+/* darknet prints a lot while it reads a .cfg. */
 static void quiet(bool on)
 {
     static int saved = -1;
@@ -169,7 +169,7 @@ typedef struct subject {
     const char *cfg; /* the file */
     network *net;
     mskp_darknet d;
-    uint8_t *keep;
+    mskp_mask keep; /* a copy of the mask */
 } subject;
 
 static void open_file(subject *s, const char *cfg, uint64_t seed)
@@ -180,7 +180,7 @@ static void open_file(subject *s, const char *cfg, uint64_t seed)
     fill_network(s->net, seed);
     ck_assert_msg(!mskp_darknet_describe(&s->d, s->net, &err), "%s: %s", cfg, err.text);
     ck_assert_msg(!mskp_darknet_hook(&s->d, &err), "%s: %s", cfg, err.text);
-    s->keep = malloc(s->d.units + 1);
+    s->keep = mskp_bridge_mask(s->d.graph);
 }
 
 static void open_text(subject *s, const char *text, uint64_t seed)
@@ -192,7 +192,7 @@ static void close_subject(subject *s)
 {
     mskp_darknet_free(&s->d);
     free_network(s->net);
-    free(s->keep);
+    free(s->keep.unit);
     free((char *)s->cfg);
 }
 
@@ -213,7 +213,7 @@ static void open_zoo(subject *s, int i, uint64_t seed)
 static void draw_mask(subject *s, uint64_t seed)
 {
     law_random_mask(s->d.graph, 0.4, seed, s->d.keep);
-    memcpy(s->keep, s->d.keep, s->d.units);
+    memcpy(s->keep.unit, s->d.keep.unit, s->keep.n);
 }
 
 static void cut(subject *s)
@@ -243,41 +243,46 @@ static float *copy_logits(network *net, size_t *n)
 
 static void zero(subject *s, int set)
 {
-    mskp_error err = {0};
-    const mskp_penalty all = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    ck_assert_msg(!mskp_penalty_zero(s->d.graph, mask_of(s->d.units, s->d.keep), &all,
-                                     set_by_id(s->d.params, s->d.sets[set]), &err),
-                  "%s", err.text);
+    law_zero(s->d.graph, s->d.keep, MSKP_ROLES_UNIT, s->d.sets[set]);
 }
 
-static size_t elements(const mskp_graph *g, uint32_t id)
+/* Surgery alone, as if there were no constants. */
+static void drop_constants(subject *s)
 {
-    size_t shape[MSKP_MAX_DIMS], n = 1;
-    const uint32_t ndim = mskp_param_shape(g, (mskp_param){id}, shape);
-    for (uint32_t i = 0; i < ndim; i++) n *= shape[i];
-    return n;
+    s->d.constants = (mskp_constants_desc){.way = MSKP_CONSTANTS_DROP};
 }
 
-static const char *name_of(const mskp_graph *g, uint32_t id)
+static mskp_param param_at(size_t i)
 {
-    const char *name;
-    param_info(g, (mskp_param){id}, &name, NULL);
-    return name;
+    return (mskp_param){(uint32_t)i + 1};
 }
 
-/* Packed float tensors back to what law_copy saw. */
+static size_t elements(const subject *s, size_t p)
+{
+    return law_elements(s->d.graph, param_at(p));
+}
+
+static const char *name_of(const subject *s, size_t p)
+{
+    return mskp_param_name(s->d.graph, param_at(p));
+}
+
+static mskp_tensor *tensor(const subject *s, int set, const char *name)
+{
+    return mskp_tensor_of(s->d.sets[set], mskp_param_find(s->d.graph, name));
+}
+
+/* The tensors receive what law_copy copied. */
 static void restore(subject *s, int set, float *const *copy)
 {
-    for (uint32_t id = 1; id <= s->d.params; id++)
-        if (copy[id])
-            memcpy(s->d.sets[set][id].data, copy[id], elements(s->d.graph, id) * sizeof **copy);
+    for (size_t p = 0; p < s->d.sets[set].n; p++)
+        if (copy[p]) memcpy(s->d.sets[set].view[p].data, copy[p], elements(s, p) * sizeof **copy);
 }
 
 static bool same_set(const subject *s, int set, float *const *copy)
 {
-    for (uint32_t id = 1; id <= s->d.params; id++)
-        if (copy[id] &&
-            memcmp(s->d.sets[set][id].data, copy[id], elements(s->d.graph, id) * sizeof **copy))
+    for (size_t p = 0; p < s->d.sets[set].n; p++)
+        if (copy[p] && memcmp(s->d.sets[set].view[p].data, copy[p], elements(s, p) * sizeof **copy))
             return false;
     return true;
 }
@@ -294,12 +299,6 @@ static mskp_coupling info_of(const mskp_graph *g, const char *name)
     ck_assert_msg(!mskp_value_coupling(g, mskp_value_find(g, name), &info, &err), "%s: %s", name,
                   err.text);
     return info;
-}
-
-static const char *name_of_value(const mskp_graph *g, mskp_value v)
-{
-    mskp_coupling info = {0};
-    return mskp_value_coupling(g, v, &info, NULL) ? "" : info.name;
 }
 
 /* ---- what darknet does ---- */
@@ -390,7 +389,7 @@ START_TEST(strided_convolutions_of_size_1_mix_channels)
             for (int k = 0; k < 3; k++) sum += l->weights[f * 3 + k] * s.net->input[k * 16 + i];
             ck_assert_float_eq_tol(l->output[f * 16 + i], sum, 1e-5F);
         }
-    ck_assert_uint_eq(s.d.units, 0);
+    ck_assert_uint_eq(s.d.keep.n, 0);
     close_subject(&s);
 }
 END_TEST
@@ -420,12 +419,12 @@ START_TEST(values_have_darknets_shapes)
         const layer *l = &s.net->layers[i];
         char name[24];
         snprintf(name, sizeof name, "layer%d", i);
-        const mskp_coupling v = info_of(s.d.graph, name);
-        const size_t positions = v.spatial[0] * v.spatial[1];
-        ck_assert_uint_eq(v.nspatial, 2);
-        ck_assert_uint_eq(v.channels * positions, (size_t)l->outputs);
-        if (l->out_c) ck_assert_uint_eq(v.channels, (size_t)l->out_c);
-        if (l->out_h) ck_assert_uint_eq(v.spatial[0], (size_t)l->out_h);
+        size_t channels, size[MSKP_MAX_SPATIAL];
+        ck_assert_uint_eq(
+            mskp_value_shape(s.d.graph, mskp_value_find(s.d.graph, name), &channels, size), 2);
+        ck_assert_uint_eq(channels * size[0] * size[1], (size_t)l->outputs);
+        if (l->out_c) ck_assert_uint_eq(channels, (size_t)l->out_c);
+        if (l->out_h) ck_assert_uint_eq(size[0], (size_t)l->out_h);
     }
     close_subject(&s);
 }
@@ -455,7 +454,7 @@ START_TEST(channels_are_tied_as_darknet_adds_them)
     ck_assert_uint_eq(m, 11 + 16 * 16); /* all numbers of unequal images */
     for (size_t i = 11; i < m; i++) ck_assert_uint_eq(f[i], d[(i - 11) / 16]);
     ck_assert_uint_eq(info_of(g, "layer18").units, 0); /* the classes stay */
-    ck_assert_str_eq(name_of_value(g, info_of(g, "layer18").pinned_by), "layer19");
+    ck_assert_str_eq(mskp_value_name(g, info_of(g, "layer18").pinned_by), "layer19");
 
     /* Biases are the shift: of batch norm where there is one, else of the convolution. */
     uint32_t roles;
@@ -485,7 +484,7 @@ static const struct {
     {"local", "filters=6\n", "[local]\nfilters=4\nsize=3\npad=1\n"},
     {"batchnorm", "filters=6\n", "[batchnorm]\n"},
     {"reorg", "filters=6\n", "[reorg]\nstride=2\n"},
-    {"upsample", "filters=6\n", "[upsample]\n"},
+    {"downsample", "filters=6\n", "[upsample]\nstride=-2\n"},
     {"l2norm", "filters=6\n", "[l2norm]\n"},
     {"logistic", "filters=6\n", "[logistic]\n"},
     {"softmax", "filters=6\n", "[softmax]\n"},
@@ -512,7 +511,7 @@ START_TEST(unknown_layers_pin_what_reaches_them_and_are_named)
     ck_assert_str_eq(made.op, UNKNOWN[_i].word);
     ck_assert_uint_eq(made.units, 0);
     ck_assert_uint_eq(before.units, 0);
-    ck_assert_str_eq(name_of_value(s.d.graph, before.pinned_by), "layer2");
+    ck_assert_str_eq(mskp_value_name(s.d.graph, before.pinned_by), "layer2");
     ck_assert_uint_eq(info_of(s.d.graph, "layer0").units, 5); /* what lies elsewhere is free */
     close_subject(&s);
 }
@@ -557,15 +556,15 @@ START_TEST(penalty_lands_where_it_should_in_darknets_own_update)
 END_TEST
 
 /* A unit's index on an axis of a parameter in these roles. */
-static bool targeted(const subject *s, uint32_t id, size_t at)
+static bool targeted(const subject *s, size_t p, size_t at)
 {
     uint32_t roles;
-    const uint32_t *unit = mskp_param_units(s->d.graph, (mskp_param){id}, 0, &roles, NULL);
-    return unit && (roles & GAMMA_AND_BETA) && unit[at] != MSKP_PINNED && !s->keep[unit[at]];
+    const uint32_t *unit = mskp_param_units(s->d.graph, param_at(p), 0, &roles, NULL);
+    return unit && (roles & GAMMA_AND_BETA) && unit[at] != MSKP_PINNED && !s->keep.unit[unit[at]];
 }
 
-/* From the same values, in the same memory, with and without the penalty: `steps` batches. Every value
- * must differ by move * sign or be the same to the bit; *moved <- how many differ. */
+/* From the same values, in the same memory, with and without the penalty: `steps` batches. Every
+ * value must differ by move * sign or be the same to the bit; *moved <- how many differ. */
 static void compare_steps(subject *s, int batches, double move, size_t *moved)
 {
     float **values = law_copy(s->d.graph, s->d.sets[VALUES]), **updates, **without;
@@ -582,16 +581,16 @@ static void compare_steps(subject *s, int batches, double move, size_t *moved)
     for (int i = 0; i < batches; i++) train_network_datum(s->net);
     ck_assert_msg(!s->d.error.status, "%s", s->d.error.text);
     *moved = 0;
-    for (uint32_t id = 1; id <= s->d.params; id++) {
-        const float *now = s->d.sets[VALUES][id].data;
-        for (size_t k = 0; k < elements(s->d.graph, id); k++) {
-            const bool target = s->d.sets[UPDATES][id].data && targeted(s, id, k) && move != 0;
-            const double sign = values[id][k] > 0 ? 1 : -1;
-            const double apart = (double)now[k] - (double)without[id][k];
+    for (size_t p = 0; p < s->d.sets[VALUES].n; p++) {
+        const float *now = s->d.sets[VALUES].view[p].data;
+        for (size_t k = 0; k < elements(s, p); k++) {
+            const bool target = s->d.sets[UPDATES].view[p].data && targeted(s, p, k) && move != 0;
+            const double sign = values[p][k] > 0 ? 1 : -1;
+            const double apart = (double)now[k] - (double)without[p][k];
             ck_assert_msg(target ? fabs(apart + move * sign) <= 3e-7 * (1 + fabs((double)now[k]))
-                                 : !memcmp(&now[k], &without[id][k], sizeof *now),
+                                 : !memcmp(&now[k], &without[p][k], sizeof *now),
                           "%s, %zu: %.9g with and %.9g without the penalty, expected is %g",
-                          name_of(s->d.graph, id), k, (double)now[k], (double)without[id][k],
+                          name_of(s, p), k, (double)now[k], (double)without[p][k],
                           target ? -move * sign : 0);
             *moved += target;
         }
@@ -636,7 +635,8 @@ START_TEST(subdivisions_get_one_penalty_per_step)
 }
 END_TEST
 
-/* Layer 0 has the hook, but a rate of 0. Layer 1 stops the gradient, which darknet updates all the same. */
+/* Layer 0 has the hook, but a rate of 0. Layer 1 stops the gradient, which darknet updates all
+ * the same. */
 START_TEST(frozen_layers_keep_neither_the_hook_nor_the_penalty_from_others)
 {
     subject s;
@@ -647,8 +647,7 @@ START_TEST(frozen_layers_keep_neither_the_hook_nor_the_penalty_from_others)
               1);
     s.net->learning_rate = 0.1F;
     ck_assert_int_eq(s.d.first, 0);
-    memset(s.d.keep, 1, s.d.units);
-    s.d.keep[0] = s.d.keep[7] = s.d.keep[15] = 0; /* one of each layer */
+    s.d.keep.unit[0] = s.d.keep.unit[7] = s.d.keep.unit[15] = 0; /* one of each layer */
     s.net->decay = 0;
     s.net->momentum = 0.5F;
     for (int i = 0; i < 3; i++) memset(s.net->layers[i].scale_updates, 0, 6 * sizeof(float));
@@ -660,7 +659,8 @@ START_TEST(frozen_layers_keep_neither_the_hook_nor_the_penalty_from_others)
     ck_assert_float_eq(s.net->layers[0].scales[0], g0);
     ck_assert_float_eq_tol(s.net->layers[1].scales[1], g1 - 0.002F * (g1 > 0 ? 1.0F : -1.0F),
                            1e-6F);
-    /* Once, before the step: what is left of it is momentum * (-strength * batch * subdivisions). */
+    /* Once, before the step: what is left of it is momentum * (-strength * batch *
+     * subdivisions). */
     ck_assert_float_eq_tol(s.net->layers[1].scale_updates[1],
                            0.5F * -0.02F * 4 * (g1 > 0 ? 1.0F : -1.0F), 1e-6F);
     ck_assert_float_eq_tol(s.net->layers[0].scale_updates[0],
@@ -681,7 +681,7 @@ START_TEST(a_denormal_gamma_gets_its_penalty)
     volatile float gamma = l->scales[0];
     ck_assert_msg(gamma * 1e30F == 0, "to this process it is zero");
     for (int i = 0; i < 6; i++) l->scale_updates[i] = 1;
-    memset(s.d.keep, 0, 6); /* layer 0's */
+    memset(s.d.keep.unit, 0, 6); /* layer 0's */
     s.d.strength = 0.25;
     s.net->learning_rate = 0;
     s.net->momentum = 1;
@@ -699,7 +699,7 @@ START_TEST(networks_are_hooked_side_by_side)
     mskp_error err = {0};
     for (int i = 0; i < 3; i++) {
         open_file(&s[i], TINY, 1);
-        memset(s[i].d.keep, 0, 6);
+        memset(s[i].d.keep.unit, 0, 6);
         s[i].d.strength = 0.1 * (i + 1);
         s[i].net->learning_rate = 0;
         s[i].net->momentum = 1;
@@ -740,8 +740,7 @@ START_TEST(zeroed_units_leave_without_a_trace)
     const float *pruned = logits(s.net, &m);
     ck_assert_uint_eq(n, m);
     law_close(what, n, zeroed, pruned, ROUNDING);
-    double apart = 0; /* the control: zeroing, or a cut without it, is not nothing */
-    for (size_t i = 0; i < n; i++) apart = fmax(apart, fabs((double)dense[i] - (double)pruned[i]));
+    const double apart = law_apart(n, dense, pruned); /* zeroing does make a difference */
     ck_assert_msg(apart > 20 * ROUNDING, "%s: only %g apart", what, apart);
     free(dense);
     free(zeroed);
@@ -749,43 +748,114 @@ START_TEST(zeroed_units_leave_without_a_trace)
 }
 END_TEST
 
-START_TEST(without_zeroing_the_cut_shows)
+/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of
+ * keeping them leaves the outputs as they were wherever the report says that it is exact.
+ * Merging is exact everywhere, unless darknet adds a constant to every second pixel only (GROW)
+ * or a layer is opaque. */
+START_TEST(constants_survive_the_cut)
 {
+    static const mskp_constants_way ways[] = {MSKP_CONSTANTS_DROP, MSKP_CONSTANTS_AUTO,
+                                              MSKP_CONSTANTS_FOLD, MSKP_CONSTANTS_MERGE};
+    const int zoo = _i / SEEDS;
+    const uint64_t seed = (uint64_t)(_i % SEEDS) + 1;
+    float *dropped = NULL;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        const mskp_constants_way way = ways[i];
+        char what[80];
+        size_t n;
+        subject s;
+        open_zoo(&s, zoo, seed);
+        draw_mask(&s, seed);
+        s.d.constants = (mskp_constants_desc){.way = way};
+        law_make_constant(s.d.graph, s.d.keep, seed, s.d.sets[VALUES]);
+        float *before = copy_logits(s.net, &n);
+        cut(&s);
+        float *after = copy_logits(s.net, &n);
+        snprintf(what, sizeof what, "network %d, seed %d, way %d", zoo, (int)seed, (int)way);
+        if (way == MSKP_CONSTANTS_DROP) {
+            ck_assert_msg(!s.d.report.exact && s.d.report.dropped > 0, "%s: nothing lost", what);
+            dropped = after;
+        } else {
+            const int exact = law_carried(what, &s.d.report, n, before, after, dropped, ROUNDING);
+            ck_assert_msg(exact || way != MSKP_CONSTANTS_MERGE || zoo == GROW || zoo == OPAQUE,
+                          "%s: %s", what, s.d.report.why);
+            free(after);
+        }
+        if (way == MSKP_CONSTANTS_FOLD) ck_assert_uint_eq(s.d.report.carriers, 0);
+        if (way == MSKP_CONSTANTS_MERGE && zoo == 0) ck_assert_uint_gt(s.d.report.carriers, 0);
+        free(before);
+        close_subject(&s);
+    }
+    free(dropped);
+}
+END_TEST
+
+/* Momentum of what constants replaced is 0; all else keeps its own. */
+START_TEST(what_constants_replaced_has_no_momentum)
+{
+    static const mskp_constants_way ways[] = {MSKP_CONSTANTS_MERGE, MSKP_CONSTANTS_FOLD};
     subject s;
-    size_t n, m;
-    open_zoo(&s, _i, 3);
-    draw_mask(&s, 3);
-    float *dense = copy_logits(s.net, &n);
+    open_zoo(&s, 0, 5);
+    draw_mask(&s, 5);
+    s.d.constants = (mskp_constants_desc){.way = ways[_i]};
+    law_make_constant(s.d.graph, s.d.keep, 5, s.d.sets[VALUES]);
+    law_constants asked = law_ask_constants(s.d.graph, s.d.keep, &s.d.constants, s.d.sets[VALUES]);
     cut(&s);
-    const float *pruned = logits(s.net, &m);
-    double apart = 0;
-    for (size_t i = 0; i < n; i++) apart = fmax(apart, fabs((double)dense[i] - (double)pruned[i]));
-    ck_assert_msg(apart > 20 * ROUNDING, "network %d, seed 3: only %g apart", _i, apart);
-    free(dense);
+    ck_assert_uint_gt(law_stale_cleared(&asked, s.d.graph, s.d.sets[UPDATES]), 10);
+    law_forget_constants(&asked);
     close_subject(&s);
 }
 END_TEST
+
+/* A rule on MACs holds with the carriers, and the cut gives the network that was promised. */
+START_TEST(the_budget_includes_the_carriers)
+{
+    subject s;
+    mskp_error err = {0};
+    mskp_selection selection;
+    mskp_cost dense, after;
+    open_zoo(&s, _i, 9);
+    ck_assert_int_eq(mskp_measure(s.d.graph, (mskp_mask){0}, &dense, NULL, &err), MSKP_OK);
+    const mskp_scoring mean = {.reduce = MSKP_REDUCE_MEAN};
+    const mskp_rule rule = {.max_macs = 0.7 * dense.macs};
+    s.d.constants.way = MSKP_CONSTANTS_MERGE;
+    ck_assert_msg(!mskp_darknet_select(&s.d, &mean, &rule, &selection, &err), "%s", err.text);
+    cut(&s);
+    ck_assert_int_eq(mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, &err), MSKP_OK);
+    ck_assert_double_le(after.macs, rule.max_macs);
+    ck_assert_double_eq(after.macs, selection.cost.macs);
+    ck_assert_double_eq(after.params, selection.cost.params);
+    ck_assert_uint_gt(selection.removed, 0);
+    close_subject(&s);
+}
+END_TEST
+
+/* The bridge replaces its graph when it cuts. */
+static mskp_graph *copy_graph(const mskp_graph *graph)
+{
+    const mskp_mask all = mskp_bridge_mask(graph);
+    mskp_plan *plan;
+    mskp_graph *copy;
+    ck_assert_int_eq(mskp_plan_create(graph, all, &plan, &copy, NULL), MSKP_OK);
+    mskp_plan_destroy(plan);
+    free(all.unit);
+    return copy;
+}
 
 START_TEST(values_and_momentum_are_cut_exactly)
 {
     subject s;
     open_zoo(&s, _i, 6);
     draw_mask(&s, 6);
-    mskp_plan *plan;
-    mskp_graph *full;
-    uint8_t *all = malloc(s.d.units + 1);
-    memset(all, 1, s.d.units);
-    ck_assert_int_eq(mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL),
-                     MSKP_OK);
+    drop_constants(&s);
+    mskp_graph *full = copy_graph(s.d.graph);
     float **before[2] = {law_copy(full, s.d.sets[VALUES]), law_copy(full, s.d.sets[UPDATES])};
     cut(&s);
     for (int set = 0; set < 2; set++) {
         law_cut_exact(full, s.keep, before[set], s.d.graph, s.d.sets[set]);
         law_free(full, before[set]);
     }
-    for (size_t u = 0; u < s.d.units; u++) ck_assert_uint_eq(s.d.keep[u], 1);
-    free(all);
-    mskp_plan_destroy(plan);
+    for (size_t u = 0; u < s.d.keep.n; u++) ck_assert_uint_eq(s.d.keep.unit[u], 1);
     mskp_graph_destroy(full);
     close_subject(&s);
 }
@@ -811,12 +881,12 @@ START_TEST(a_step_after_the_cut_is_the_masked_networks_step)
     }
     ck_assert_float_eq_tol(*s[0].net->cost / *s[1].net->cost, 1, 1e-5F);
     for (int set = 0; set < 2; set++)
-        for (uint32_t id = 1; id <= s[0].d.params; id++) {
-            const float *a = s[0].d.sets[set][id].data, *b = s[1].d.sets[set][id].data;
+        for (size_t p = 0; p < s[0].d.sets[set].n; p++) {
+            const float *a = s[0].d.sets[set].view[p].data, *b = s[1].d.sets[set].view[p].data;
             snprintf(what, sizeof what, "network %d, seed %d, %s, set %d", zoo, (int)seed,
-                     name_of(s[0].d.graph, id), set);
-            ck_assert_uint_eq(elements(s[0].d.graph, id), elements(s[1].d.graph, id));
-            if (a) law_close(what, elements(s[0].d.graph, id), a, b, ROUNDING);
+                     name_of(&s[0], p), set);
+            ck_assert_uint_eq(elements(&s[0], p), elements(&s[1], p));
+            if (a) law_close(what, elements(&s[0], p), a, b, ROUNDING);
         }
     for (int k = 0; k < 2; k++) close_subject(&s[k]);
 }
@@ -846,12 +916,12 @@ START_TEST(costs_are_what_was_promised)
     mskp_cost promised, after;
     open_zoo(&s, _i, 2);
     draw_mask(&s, 2);
+    drop_constants(&s);
     const mskp_cost dense = count(s.net);
     mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
     ck_assert_double_eq(after.macs, dense.macs);
     ck_assert_double_eq(after.params, dense.params);
-    ck_assert_int_eq(mskp_measure(s.d.graph, mask_of(s.d.units, s.keep), &promised, NULL, NULL),
-                     MSKP_OK);
+    ck_assert_int_eq(mskp_measure(s.d.graph, s.keep, &promised, NULL, NULL), MSKP_OK);
     cut(&s);
     const mskp_cost counted = count(s.net);
     mskp_measure(s.d.graph, (mskp_mask){0}, &after, NULL, NULL);
@@ -939,7 +1009,7 @@ START_TEST(the_stock_program_says_the_same)
         snprintf(line, sizeof line, "%d.ppm", i);
         write_image(line, (uint64_t)i + 1, pixels + i * 3072);
     }
-    for (int i = 0; i <= BATCH; i++) { /* it leaves the last batch out */
+    for (int i = 0; i <= BATCH; i++) { /* the program omits the last batch */
         snprintf(line, sizeof line, "%s/%d.ppm\n", folder, i % IMAGES);
         strcat(text, line);
     }
@@ -1006,8 +1076,8 @@ START_TEST(the_state_of_training_stays)
     ck_assert_ptr_eq(s.net->output, s.net->layers[s.net->n - 1].output);
     ck_assert_ptr_eq(s.net->layers[12].output, s.net->layers[11].output); /* dropout */
     /* The hook is in the new layers, and the step comes after the third subdivision. */
-    const float *updates = s.d.sets[UPDATES][mskp_param_find(s.d.graph, "layer1.scales").id].data;
-    memset(s.d.keep, 0, s.d.units);
+    const float *updates = tensor(&s, UPDATES, "layer1.scales")->data;
+    memset(s.d.keep.unit, 0, s.d.keep.n);
     s.d.strength = 1e6; /* so that it shows */
     train_network_datum(s.net);
     ck_assert_float_lt(fabsf(updates[0]), 1e4F);
@@ -1027,7 +1097,8 @@ START_TEST(opaque_layers_go_over_as_they_are)
                   "[connected]\noutput=4\nactivation=linear\n", "[softmax]\n"),
               1);
     const layer larger = s.net->layers[2], gru = s.net->layers[3];
-    s.d.keep[1] = s.d.keep[4] = 0;
+    s.d.keep.unit[1] = s.d.keep.unit[4] = 0;
+    drop_constants(&s);
     cut(&s);
     ck_assert_int_eq(s.net->layers[0].n, 4);
     ck_assert_mem_eq(&s.net->layers[2], &larger, sizeof larger);
@@ -1046,7 +1117,7 @@ START_TEST(the_output_is_that_of_the_new_layers)
               CFG(NET, CONV(6, 3, 1, relu), "[avgpool]\n",
                   "[connected]\noutput=4\nactivation=linear\n", "[dropout]\n[cost]\n"),
               1);
-    s.d.keep[0] = s.d.keep[3] = 0;
+    s.d.keep.unit[0] = s.d.keep.unit[3] = 0;
     zero(&s, VALUES);
     float before[8];
     memcpy(before, network_predict(s.net, s.net->input), sizeof before);
@@ -1062,25 +1133,19 @@ START_TEST(moments_are_cut_too)
     subject s;
     open_text(&s, CFG(NET, "adam=1\n", CONV(6, 3, 1, leaky), PLAIN(5, 3, 2, relu), CLASSES), 1);
     for (int set = MSKP_DARKNET_M; set <= MSKP_DARKNET_V; set++)
-        for (uint32_t id = 1; id <= s.d.params; id++)
-            if (s.d.sets[set][id].data)
-                fill(s.d.sets[set][id].data, (int)elements(s.d.graph, id), 0, 1);
+        for (size_t p = 0; p < s.d.sets[set].n; p++)
+            fill(s.d.sets[set].view[p].data, (int)elements(&s, p), 0, 1);
     draw_mask(&s, 2);
-    mskp_plan *plan;
-    mskp_graph *full;
-    uint8_t *all = malloc(s.d.units + 1);
-    memset(all, 1, s.d.units);
-    mskp_plan_create(s.d.graph, mask_of(s.d.units, all), &plan, &full, NULL);
+    drop_constants(&s);
+    mskp_graph *full = copy_graph(s.d.graph);
     float **before[MSKP_DARKNET_SETS];
     for (int set = 0; set < MSKP_DARKNET_SETS; set++) before[set] = law_copy(full, s.d.sets[set]);
-    ck_assert_ptr_nonnull(before[MSKP_DARKNET_M][mskp_param_find(full, "layer0.scales").id]);
+    ck_assert_ptr_nonnull(before[MSKP_DARKNET_M][mskp_param_find(full, "layer0.scales").id - 1]);
     cut(&s);
     for (int set = 0; set < MSKP_DARKNET_SETS; set++) {
         law_cut_exact(full, s.keep, before[set], s.d.graph, s.d.sets[set]);
         law_free(full, before[set]);
     }
-    free(all);
-    mskp_plan_destroy(plan);
     mskp_graph_destroy(full);
     close_subject(&s);
 }
@@ -1145,14 +1210,13 @@ START_TEST(only_the_counts_of_a_cfg_change)
     subject s;
     snprintf(dense, sizeof dense, ODD, 8, 6, 7, 5);
     open_text(&s, dense, 1);
-    memset(s.d.keep, 1, s.d.units);
     size_t n;
     const uint32_t *first = mskp_value_units(s.d.graph, mskp_value_find(s.d.graph, "layer0"), &n);
     const uint32_t *last = mskp_value_units(s.d.graph, mskp_value_find(s.d.graph, "layer4"), &n);
     ck_assert_uint_eq(info_of(s.d.graph, "layer1").units, 1);
     ck_assert_uint_eq(info_of(s.d.graph, "layer2").units, 0); /* local is behind it */
-    s.d.keep[first[0]] = s.d.keep[first[7]] = s.d.keep[first[4]] = 0;
-    s.d.keep[last[2]] = s.d.keep[last[3]] = 0;
+    s.d.keep.unit[first[0]] = s.d.keep.unit[first[7]] = s.d.keep.unit[first[4]] = 0;
+    s.d.keep.unit[last[2]] = s.d.keep.unit[last[3]] = 0;
     cut(&s);
     snprintf(expected, sizeof expected, ODD, 5, 6, 5, 5);
     char *text = read_text(in_folder("pruned.cfg"));
@@ -1265,7 +1329,7 @@ static void check_failure(subject *s, const char *cfg, const char *pruned, mskp_
     ck_assert_ptr_eq(graph, s->d.graph);
     ck_assert(same_set(s, VALUES, values) && same_set(s, UPDATES, updates));
     ck_assert_mem_eq(before, logits(s->net, &m), n * sizeof *before);
-    ck_assert_mem_eq(s->keep, s->d.keep, s->d.units);
+    ck_assert_mem_eq(s->keep.unit, s->d.keep.unit, s->keep.n);
     law_free(graph, values);
     law_free(graph, updates);
     free(before);
@@ -1305,15 +1369,18 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
     check_failure(&s, write_text("other.cfg", text), pruned, MSKP_ERROR_OTHER_NETWORK,
                   "128 inputs");
     free(text);
-    /* Weights that darknet has fewer of than the graph: its own count tells. */
+    /* Fewer weights in darknet than in the graph, by darknet's own count. */
     mskp_darknet_free(&s.d);
     s.net->layers[0].nweights--;
     mskp_darknet_describe(&s.d, s.net, NULL);
-    memcpy(s.d.keep, s.keep, s.d.units);
+    memcpy(s.d.keep.unit, s.keep.unit, s.keep.n);
     s.net->layers[0].nweights++;
     check_failure(&s, s.cfg, pruned, MSKP_ERROR_BAD_SHAPE, "layer0.weights");
-    memset(s.d.keep, 0, 6);
-    memset(s.keep, 0, 6);
+    mskp_darknet_free(&s.d);
+    ck_assert_int_eq(mskp_darknet_describe(&s.d, s.net, NULL), MSKP_OK);
+    memset(s.d.keep.unit, 0, 6);
+    memcpy(s.keep.unit, s.d.keep.unit, s.keep.n);
+    drop_constants(&s); /* otherwise a unit of the layer stays as a carrier */
     check_failure(&s, s.cfg, pruned, MSKP_ERROR_NO_SOLUTION, "layer0.conv");
     free((char *)pruned);
     close_subject(&s);
@@ -1339,7 +1406,7 @@ START_TEST(the_hook_reports_what_it_cannot_return)
     ck_assert_int_eq(mskp_darknet_describe(&s.d, s.net, NULL), MSKP_OK);
     ck_assert_int_eq(mskp_darknet_hook(&s.d, NULL), MSKP_OK);
     s.net->layers[0].nweights++;
-    memcpy(s.d.keep, s.keep, s.d.units);
+    memcpy(s.d.keep.unit, s.keep.unit, s.keep.n);
     s.d.strength = 0.1;
     update_network(s.net);
     ck_assert_int_eq(s.d.error.status, MSKP_ERROR_BAD_SHAPE);
@@ -1371,7 +1438,9 @@ int main(void)
     tcase_add_test(t, a_denormal_gamma_gets_its_penalty);
     tcase_add_test(t, networks_are_hooked_side_by_side);
     tcase_add_loop_test(t, zeroed_units_leave_without_a_trace, 0, ZOO_COUNT * SEEDS);
-    tcase_add_loop_test(t, without_zeroing_the_cut_shows, 0, ZOO_COUNT);
+    tcase_add_loop_test(t, constants_survive_the_cut, 0, ZOO_COUNT * SEEDS);
+    tcase_add_loop_test(t, what_constants_replaced_has_no_momentum, 0, 2);
+    tcase_add_loop_test(t, the_budget_includes_the_carriers, 0, ZOO_COUNT);
     tcase_add_loop_test(t, values_and_momentum_are_cut_exactly, 0, ZOO_COUNT);
     tcase_add_loop_test(t, a_step_after_the_cut_is_the_masked_networks_step, 0, ZOO_COUNT * SEEDS);
     tcase_add_loop_test(t, costs_are_what_was_promised, 0, ZOO_COUNT);

@@ -1,4 +1,6 @@
-/* dlib: networks described by themselves, the penalty in the solver, surgery, and dlib's own files.
+/*
+ * The bridge to dlib: networks describe themselves, the penalty reaches the solver, surgery leaves
+ * the outputs as they are, and dlib reads its own files.
  */
 #include <cmath>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include <check.h>
 
 using namespace mskp_dlib;
+using mskp::mask_of;
 using solver = masked<dlib::sgd>;
 
 namespace
@@ -31,8 +34,8 @@ const long long BATCH = 6;
 
 const long SIDE = 16;
 
-/* What network.hpp has not: shapes that add_prev must pad (5 x 5 and 4 x 4), a group of layers that
- * is repeated, hidden fully connected layers, and a flattened image. */
+/* What network.hpp does not have: shapes that add_prev must pad (5 x 5 and 4 x 4), a group of
+ * layers that is repeated, hidden fully connected layers, and a flattened image. */
 template <typename SUBNET> using again = dlib::relu<dlib::bn_con<dlib::con<6, 3, 3, 1, 1, SUBNET>>>;
 template <typename SUBNET>
 using wide = dlib::relu<dlib::add_prev2<dlib::avg_pool<
@@ -42,6 +45,28 @@ template <typename SUBNET>
 using head = dlib::fc<5, dlib::sig<dlib::bn_fc<dlib::fc<12, dlib::max_pool<2, 2, 2, 2, SUBNET>>>>>;
 using odd_net = dlib::loss_multiclass_log<head<
     wide<dlib::repeat<2, again, dlib::prelu<dlib::con<6, 3, 3, 1, 1, dlib::input<picture>>>>>>>;
+
+/* Functions of each element, an average that reaches over the border, and a bias before a
+ * function. */
+template <template <typename> class F, typename SUBNET>
+using through = F<dlib::bn_con<dlib::con<7, 3, 3, 1, 1, SUBNET>>>;
+using functions_net = dlib::loss_multiclass_log<dlib::fc<
+    5,
+    dlib::add_layer<
+        dlib::avg_pool_<3, 3, 2, 2, 1, 1>,
+        through<
+            dlib::mish,
+            through<dlib::smelu,
+                    through<dlib::clipped_relu,
+                            through<dlib::elu,
+                                    through<dlib::gelu,
+                                            through<dlib::silu,
+                                                    through<dlib::htan,
+                                                            through<dlib::leaky_relu,
+                                                                    dlib::sig<dlib::con<
+                                                                        6, 3, 3, 2, 2,
+                                                                        dlib::input<
+                                                                            picture>>>>>>>>>>>>>>;
 
 /* mult_prev is not known to the bridge. */
 using opaque_net = dlib::loss_multiclass_log<dlib::fc<
@@ -65,6 +90,14 @@ dlib::resizable_tensor images(unsigned seed, long long n, long side = SIDE)
 }
 
 const std::vector<unsigned long> LABELS{0, 1, 2, 3, 4, 0};
+
+/* Values as they are, without roles that count as 0. */
+mskp_constants_desc way(mskp_constants_way which)
+{
+    mskp_constants_desc desc{};
+    desc.way = which;
+    return desc;
+}
 
 /* A network that was trained a little, and has no two channels alike. */
 template <typename NET> struct lab {
@@ -97,7 +130,7 @@ template <typename NET> struct lab {
     void begin()
     {
         wires = describe(net, example(side));
-        term.keep.assign(mskp_count(graph()).units, 1);
+        term.keep.assign(mskp_graph_counts(graph()).units, 1);
     }
     mskp_graph *graph() const
     {
@@ -113,20 +146,30 @@ template <typename NET> struct lab {
     template <typename F> void spread(uint32_t role, F &&draw)
     {
         const set s = values(wires, net);
-        for (uint32_t p = 1; p <= wires.params(); p++) {
+        for (uint32_t id = 1; id <= wires.params(); id++) {
             uint32_t roles;
             size_t n;
-            if (!mskp_param_units(graph(), {p}, 0, &roles, &n) || roles != role) continue;
-            for (size_t i = 0; i < n; i++) static_cast<float *>(s[p].data)[i] = draw();
+            if (!mskp_param_units(graph(), {id}, 0, &roles, &n) || roles != role) continue;
+            for (size_t i = 0; i < n; i++) static_cast<float *>(s.of({id}).data)[i] = draw();
         }
     }
     void remove(double part, uint64_t seed)
     {
-        law_random_mask(graph(), part, seed, term.keep.data());
+        law_random_mask(graph(), part, seed, mask_of(term.keep));
     }
-    void cut_it()
+    void make_constant(uint64_t seed)
     {
-        cut(wires, net, solvers, term.keep);
+        all_values<NET> all(wires, net);
+        law_make_constant(graph(), mask_of(term.keep), seed, all.views);
+        all.pack_up(net);
+    }
+    mskp_constants_report cut_it(const mskp_constants_desc &constants)
+    {
+        return cut(wires, net, solvers, term.keep, constants);
+    }
+    void cut_it() /* surgery alone */
+    {
+        cut_it(way(MSKP_CONSTANTS_DROP));
     }
     /* One by one, so that dlib's batch norm uses its running statistics. */
     std::vector<float> outputs(unsigned seed)
@@ -153,12 +196,10 @@ template <typename NET> struct lab {
     }
 };
 
-float largest(const std::vector<float> &a, const std::vector<float> &b)
+double largest(const std::vector<float> &a, const std::vector<float> &b)
 {
-    float apart = 0;
     ck_assert_uint_eq(a.size(), b.size());
-    for (size_t i = 0; i < a.size(); i++) apart = std::max(apart, std::fabs(a[i] - b[i]));
-    return apart;
+    return law_apart(a.size(), a.data(), b.data());
 }
 
 /* What work() throws; "" if it does not. */
@@ -184,15 +225,15 @@ template <typename T> std::string serialized(const T &item)
 START_TEST(networks_describe_themselves)
 {
     lab<residual_net> r(1);
-    mskp_counts n = mskp_count(r.graph());
+    mskp_counts n = mskp_graph_counts(r.graph());
     ck_assert_uint_eq(n.units, 64 + 16 + 32 + 64); /* the widest stream, and inside three blocks */
     ck_assert_uint_eq(n.params, 7 * (2 + 4) + 2);
     lab<residual_net> without(1, false);
-    n = mskp_count(without.graph());
+    n = mskp_graph_counts(without.graph());
     ck_assert_uint_eq(n.units, 64 + 16 + 32 + 64);
     ck_assert_uint_eq(n.params, 7 * (1 + 4) + 2);
     lab<odd_net> o(1, true, 10);
-    n = mskp_count(o.graph());
+    n = mskp_graph_counts(o.graph());
     ck_assert_uint_eq(n.units, 6 + 6 + 10 + 12);
 }
 END_TEST
@@ -200,22 +241,18 @@ END_TEST
 START_TEST(unknown_layers_pin_what_they_can_reach)
 {
     lab<opaque_net> l(3);
-    mskp_value_info v;
-    ck_assert_uint_eq(mskp_count(l.graph()).units, 8);
+    mskp_coupling v;
+    ck_assert_uint_eq(mskp_graph_counts(l.graph()).units, 8);
     const mskp_value tagged = mskp_value_find(l.graph(), "11.relu");
-    ck_assert_int_eq(mskp_value_get_info(l.graph(), tagged, &v, nullptr), MSKP_OK);
+    ck_assert_int_eq(mskp_value_coupling(l.graph(), tagged, &v, nullptr), MSKP_OK);
     ck_assert_uint_eq(v.pinned, 6);
-    ck_assert_int_eq(mskp_value_get_info(l.graph(), v.pinned_by, &v, nullptr), MSKP_OK);
+    ck_assert_int_eq(mskp_value_coupling(l.graph(), v.pinned_by, &v, nullptr), MSKP_OK);
     ck_assert_str_eq(v.name, "6.mult_prev3");
     ck_assert_str_eq(v.op, "mult_prev3");
     l.remove(0.5, 1);
     lab<opaque_net> small(l);
     small.cut_it();
-    mskp_penalty all{};
-    all.roles = MSKP_ROLES_UNIT;
-    ck_assert_int_eq(mskp_penalty_zero(l.graph(), l.term.keep.size(), l.term.keep.data(), &all,
-                                       l.wires.params(), values(l.wires, l.net).data(), nullptr),
-                     MSKP_OK);
+    law_zero(l.graph(), mask_of(l.term.keep), MSKP_ROLES_UNIT, values(l.wires, l.net));
     const std::vector<float> a = l.outputs(5), b = small.outputs(5);
     law_close("an opaque layer", a.size(), a.data(), b.data(), ROUNDING);
 }
@@ -242,17 +279,17 @@ START_TEST(the_penalty_lands_in_the_solver)
     l.remove(0.4, static_cast<uint64_t>(_i));
     l.net.compute_parameter_gradients(images(7, BATCH), LABELS.begin());
     const set v = values(l.wires, l.net), g = gradients(l.wires, l.net);
-    float **v_before = law_copy(l.graph(), v.data()), **g_before = law_copy(l.graph(), g.data());
+    float **v_before = law_copy(l.graph(), v), **g_before = law_copy(l.graph(), g);
     std::vector<masked<recorder>> solvers(residual_net::num_computational_layers,
                                           {recorder(), &l.term});
     l.term.strength = STRENGTH;
     l.net.update_parameters(solvers, RATE);
     ck_assert_msg(l.term.seconds > 0, "seed %d: the penalty took no time", _i);
-    set seen(l.wires.params() + 1);
+    set seen(l.wires.params());
     for (size_t c = 0; c < solvers.size(); c++)
         place(l.wires, l.wires.layers[c], solvers[c].solver.seen, seen);
-    const size_t hits = law_penalty_landed(l.graph(), l.term.keep.data(), ROLES, STRENGTH, v.data(),
-                                           v_before, seen.data(), g_before);
+    const size_t hits = law_penalty_landed(l.graph(), mask_of(l.term.keep), ROLES, STRENGTH, v,
+                                           v_before, seen, g_before);
     size_t expected = 0; /* by members of units: gamma, beta, and a bias where there is one */
     for (size_t u = 0; u < l.term.keep.size(); u++) {
         size_t n;
@@ -260,9 +297,9 @@ START_TEST(the_penalty_lands_in_the_solver)
         for (size_t i = 0; !l.term.keep[u] && i < n; i++) expected += (m[i].roles & ROLES) != 0;
     }
     ck_assert_msg(hits == expected, "seed %d: %zu hits, expected %zu", _i, hits, expected);
-    /* dlib's own gradients are not ours to change. */
-    float **g_after = law_copy(l.graph(), g.data());
-    for (size_t p = 1; p <= l.wires.params(); p++)
+    /* dlib's own gradients stay as they are. */
+    float **g_after = law_copy(l.graph(), g);
+    for (size_t p = 0; p < l.wires.params(); p++)
         if (g_before[p]) ck_assert_mem_eq(g_before[p], g_after[p], g[p].elements * sizeof(float));
     law_free(l.graph(), g_after);
     law_free(l.graph(), g_before);
@@ -280,16 +317,15 @@ START_TEST(a_step_differs_by_the_penalty_alone)
     with.term.strength = STRENGTH;
     with.net.update_parameters(with.solvers, RATE);
     without.net.update_parameters(without.solvers, RATE);
-    float **a = law_copy(with.graph(), values(with.wires, with.net).data());
-    float **b = law_copy(with.graph(), values(with.wires, without.net).data());
-    float **w = law_copy(with.graph(), values(with.wires, before.net).data());
-    for (uint32_t p = 1; p <= with.wires.params(); p++) {
-        const char *name;
-        size_t shape[MSKP_MAX_DIMS], count = 1;
+    float **a = law_copy(with.graph(), values(with.wires, with.net));
+    float **b = law_copy(with.graph(), values(with.wires, without.net));
+    float **w = law_copy(with.graph(), values(with.wires, before.net));
+    for (size_t p = 0; p < with.wires.params(); p++) {
+        const mskp_param param{static_cast<uint32_t>(p) + 1};
+        const char *name = mskp_param_name(with.graph(), param);
+        const size_t count = law_elements(with.graph(), param);
         uint32_t roles;
-        const uint32_t ndim = mskp_param_info(with.graph(), {p}, &name, shape);
-        const uint32_t *unit = mskp_param_units(with.graph(), {p}, 0, &roles, nullptr);
-        for (uint32_t d = 0; d < ndim; d++) count *= shape[d];
+        const uint32_t *unit = mskp_param_units(with.graph(), param, 0, &roles, nullptr);
         for (size_t i = 0; a[p] && i < count; i++) {
             const bool hit = roles & ROLES && unit[i] != MSKP_PINNED && !with.term.keep[unit[i]];
             const double expected = !hit || w[p][i] == 0 ? 0 : w[p][i] > 0 ? -1 : 1;
@@ -357,37 +393,46 @@ struct count_macs {
     }
 };
 
+template <typename NET> struct body {
+    all_values<NET> values;
+    all_momentum<dlib::sgd> momentum;
+
+    explicit body(lab<NET> &l) : values(l.wires, l.net), momentum(l.wires, l.net, l.solvers), of(l)
+    {
+    }
+    void pack_up()
+    {
+        values.pack_up(of.net);
+        momentum.pack_up(of.solvers);
+    }
+
+  private:
+    lab<NET> &of;
+};
+
 template <typename NET> void zero_removed(lab<NET> &l)
 {
-    mskp_penalty all{};
-    mskp_error err{};
-    all.roles = MSKP_ROLES_UNIT;
-    body<NET, dlib::sgd> b(l.wires, l.net, l.solvers);
-    for (const set *s : {&b.values, &b.momentum}) {
-        mskp_penalty_zero(l.graph(), l.term.keep.size(), l.term.keep.data(), &all, l.wires.params(),
-                          s->data(), &err);
-        ck_assert_msg(!err.status, "%s", err.text);
-    }
-    b.pack_up(l.net);
+    body<NET> b(l);
+    for (const set *s : {&b.values.views, &b.momentum.views})
+        law_zero(l.graph(), mask_of(l.term.keep), MSKP_ROLES_UNIT, *s);
+    b.pack_up();
 }
 
-/* All of the values, running statistics and momentum agree to rounding. */
+/* All values, running statistics and momentum agree to rounding. */
 template <typename NET> void compare(const char *what, lab<NET> &x, lab<NET> &y)
 {
-    body<NET, dlib::sgd> a(x.wires, x.net, x.solvers), b(y.wires, y.net, y.solvers);
-    const std::pair<const set *, const set *> pairs[] = {{&a.values, &b.values},
-                                                         {&a.momentum, &b.momentum}};
+    const body<NET> a(x), b(y);
+    const std::pair<const set *, const set *> pairs[] = {{&a.values.views, &b.values.views},
+                                                         {&a.momentum.views, &b.momentum.views}};
     for (const auto &pair : pairs) {
-        float **p = law_copy(x.graph(), pair.first->data());
-        float **q = law_copy(y.graph(), pair.second->data());
-        for (uint32_t id = 1; id <= x.wires.params(); id++) {
-            size_t shape[MSKP_MAX_DIMS], n = 1;
-            const char *name;
-            const uint32_t ndim = mskp_param_info(x.graph(), {id}, &name, shape);
-            for (uint32_t d = 0; d < ndim; d++) n *= shape[d];
-            ck_assert(!p[id] == !q[id]);
-            if (p[id])
-                law_close((std::string(what) + ", " + name).c_str(), n, p[id], q[id], ROUNDING);
+        float **p = law_copy(x.graph(), *pair.first);
+        float **q = law_copy(y.graph(), *pair.second);
+        for (size_t i = 0; i < x.wires.params(); i++) {
+            const mskp_param param{static_cast<uint32_t>(i) + 1};
+            ck_assert(!p[i] == !q[i]);
+            if (p[i])
+                law_close((std::string(what) + ", " + mskp_param_name(x.graph(), param)).c_str(),
+                          law_elements(x.graph(), param), p[i], q[i], ROUNDING);
         }
         law_free(x.graph(), p);
         law_free(y.graph(), q);
@@ -396,14 +441,12 @@ template <typename NET> void compare(const char *what, lab<NET> &x, lab<NET> &y)
 
 template <typename NET> void exact_sets(lab<NET> &full, lab<NET> &small)
 {
-    body<NET, dlib::sgd> a(full.wires, full.net, full.solvers),
-        b(small.wires, small.net, small.solvers);
-    const std::pair<const set *, const set *> pairs[] = {{&a.values, &b.values},
-                                                         {&a.momentum, &b.momentum}};
+    const body<NET> a(full), b(small);
+    const std::pair<const set *, const set *> pairs[] = {{&a.values.views, &b.values.views},
+                                                         {&a.momentum.views, &b.momentum.views}};
     for (const auto &pair : pairs) {
-        float **before = law_copy(full.graph(), pair.first->data());
-        law_cut_exact(full.graph(), full.term.keep.data(), before, small.graph(),
-                      pair.second->data());
+        float **before = law_copy(full.graph(), *pair.first);
+        law_cut_exact(full.graph(), mask_of(full.term.keep), before, small.graph(), *pair.second);
         law_free(full.graph(), before);
     }
 }
@@ -419,10 +462,10 @@ template <typename NET> void same_from_file(lab<NET> &small, unsigned seed)
     dlib::deserialize(path) >> loaded.net;
     std::remove(path);
     const std::vector<float> a = small.outputs(seed), b = loaded.outputs(seed);
-    ck_assert_msg(a == b, "seed %u: the file computes something else, by %g", seed,
-                  static_cast<double>(largest(a, b)));
+    ck_assert_msg(a == b, "seed %u: the file computes something else, by %g", seed, largest(a, b));
     loaded.begin();
-    ck_assert_uint_eq(mskp_count(loaded.graph()).units, mskp_count(small.graph()).units);
+    ck_assert_uint_eq(mskp_graph_counts(loaded.graph()).units,
+                      mskp_graph_counts(small.graph()).units);
 }
 
 template <typename NET> void surgery(unsigned seed, bool biases, long side)
@@ -432,9 +475,8 @@ template <typename NET> void surgery(unsigned seed, bool biases, long side)
     lab<NET> zeroed(full), small(full);
     mskp_cost promised, cost;
     double macs = 0;
-    ck_assert_int_eq(mskp_measure(full.graph(), full.term.keep.size(), full.term.keep.data(),
-                                  &promised, nullptr, nullptr),
-                     MSKP_OK);
+    ck_assert_int_eq(
+        mskp_measure(full.graph(), mask_of(full.term.keep), &promised, nullptr, nullptr), MSKP_OK);
     zero_removed(zeroed);
     small.cut_it();
     exact_sets(full, small);
@@ -442,18 +484,18 @@ template <typename NET> void surgery(unsigned seed, bool biases, long side)
     const std::vector<float> of_full = full.outputs(seed), of_zeroed = zeroed.outputs(seed),
                              of_small = small.outputs(seed);
     law_close("zeroed and cut", of_zeroed.size(), of_zeroed.data(), of_small.data(), ROUNDING);
-    ck_assert_msg(largest(of_full, of_small) > 1e-2F, "seed %u: what was cut did nothing", seed);
+    ck_assert_msg(largest(of_full, of_small) > 1e-2, "seed %u: what was cut did nothing", seed);
 
     dlib::visit_layers(small.net, count_macs{macs});
     ck_assert_double_eq(macs, promised.macs);
     ck_assert_double_eq(static_cast<double>(dlib::count_parameters(small.net)), promised.params);
-    ck_assert_int_eq(mskp_measure(small.graph(), 0, nullptr, &cost, nullptr, nullptr), MSKP_OK);
+    ck_assert_int_eq(mskp_measure(small.graph(), {}, &cost, nullptr, nullptr), MSKP_OK);
     ck_assert_double_eq(cost.macs, promised.macs);
     ck_assert_double_eq(cost.params, promised.params);
     same_from_file(small, seed);
 
     /* Training goes on as that of the network whose channels were only zeroed. */
-    small.term.keep.assign(mskp_count(small.graph()).units, 1);
+    small.term.keep.assign(mskp_graph_counts(small.graph()).units, 1);
     const double a = zeroed.step(seed + 9), b = small.step(seed + 9);
     ck_assert_msg(std::fabs(a - b) <= ROUNDING, "seed %u: losses %g and %g", seed, a, b);
     zeroed.cut_it();
@@ -472,11 +514,106 @@ START_TEST(surgery_of_an_odd_network)
 }
 END_TEST
 
+/* Channels whose filter or gamma is 0, and whose beta is not, output constants. Every way of
+ * keeping them leaves the outputs as they were wherever the report says that it is exact.
+ * Returns in how many ways. */
+template <typename NET> int carry(unsigned seed, bool biases, long side, int *merged)
+{
+    lab<NET> full(seed, biases, side);
+    full.remove(0.4, seed);
+    full.make_constant(seed);
+    lab<NET> without(full);
+    const std::vector<float> before = full.outputs(seed);
+    ck_assert(!without.cut_it(way(MSKP_CONSTANTS_DROP)).exact);
+    const std::vector<float> dropped = without.outputs(seed);
+    int exact = 0;
+    for (const auto which : {MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_FOLD, MSKP_CONSTANTS_MERGE}) {
+        lab<NET> small(full);
+        const mskp_constants_report total = small.cut_it(way(which));
+        const std::vector<float> carried = small.outputs(seed);
+        const std::string what = "seed " + std::to_string(seed) + ", way " + std::to_string(which);
+        const int good = law_carried(what.c_str(), &total, before.size(), before.data(),
+                                     carried.data(), dropped.data(), ROUNDING);
+        exact += good;
+        if (which == MSKP_CONSTANTS_MERGE) *merged += good;
+        if (which == MSKP_CONSTANTS_FOLD) ck_assert_uint_eq(total.carriers, 0);
+        same_from_file(small, seed);
+    }
+    return exact;
+}
+
+START_TEST(constants_survive_the_cut)
+{
+    int merged = 0;
+    carry<residual_net>(static_cast<unsigned>(_i), _i % 2 == 0, SIDE, &merged);
+    ck_assert_msg(merged, "seed %d: merging is not exact", _i);
+    merged = 0;
+    carry<odd_net>(static_cast<unsigned>(_i), _i % 2 == 0, 10, &merged);
+    carry<functions_net>(static_cast<unsigned>(_i), _i % 2 == 0, SIDE, &merged);
+    ck_assert_msg(merged, "seed %d: merging is not exact", _i);
+}
+END_TEST
+
+/* dlib averages over the part of a window that lies in the image. */
+START_TEST(pools_keep_constants)
+{
+    dlib::resizable_tensor ones(1, 2, 5, 5), y;
+    ones = 1;
+    dlib::tt::pooling average, maximum;
+    average.setup_avg_pooling(3, 3, 2, 2, 1, 1);
+    maximum.setup_max_pooling(3, 3, 2, 2, 1, 1);
+    average(y, ones);
+    ck_assert_uint_eq(y.size(), 2 * 3 * 3);
+    for (size_t i = 0; i < y.size(); i++) ck_assert_float_eq(y.host()[i], 1);
+    ones = -1;
+    maximum(y, ones);
+    for (size_t i = 0; i < y.size(); i++) ck_assert_float_eq(y.host()[i], -1);
+}
+END_TEST
+
+/* Momentum of what constants replaced is 0; all else keeps its own. */
+START_TEST(what_constants_replaced_has_no_momentum)
+{
+    lab<residual_net> l(17);
+    l.remove(0.4, 17);
+    l.make_constant(17);
+    const mskp_constants_desc how = way(_i ? MSKP_CONSTANTS_FOLD : MSKP_CONSTANTS_MERGE);
+    const all_values<residual_net> full(l.wires, l.net);
+    law_constants asked = law_ask_constants(l.graph(), mask_of(l.term.keep), &how, full.views);
+    l.cut_it(how);
+    const all_momentum<dlib::sgd> momentum(l.wires, l.net, l.solvers);
+    ck_assert_uint_gt(law_stale_cleared(&asked, l.graph(), momentum.views), 50);
+    law_forget_constants(&asked);
+    l.term.keep.assign(mskp_graph_counts(l.graph()).units, 1);
+    l.step(3); /* training goes on */
+}
+END_TEST
+
+/* A rule on MACs holds with the carriers, and the cut gives the network that was promised. */
+START_TEST(the_budget_includes_the_carriers)
+{
+    lab<residual_net> l(static_cast<unsigned>(_i));
+    mskp_cost dense, cost;
+    mskp_selection selection;
+    mskp_rule rule{};
+    mskp_constants_desc merge = mskp_bridge_constants();
+    merge.way = MSKP_CONSTANTS_MERGE;
+    ck_assert_int_eq(mskp_measure(l.graph(), {}, &dense, nullptr, nullptr), MSKP_OK);
+    rule.max_macs = 0.5 * dense.macs;
+    l.term.keep = select(l.wires, l.net, rule, {}, &selection, merge);
+    ck_assert_uint_gt(l.cut_it(merge).carriers, 0);
+    ck_assert_int_eq(mskp_measure(l.graph(), {}, &cost, nullptr, nullptr), MSKP_OK);
+    ck_assert_double_le(cost.macs, rule.max_macs);
+    ck_assert_double_eq(cost.macs, selection.cost.macs);
+    ck_assert_double_eq(cost.params, selection.cost.params);
+}
+END_TEST
+
 START_TEST(two_rounds)
 {
     lab<residual_net> l(21), zeroed(l);
     for (uint64_t round = 1; round <= 2; round++) {
-        l.term.keep.assign(mskp_count(l.graph()).units, 1);
+        l.term.keep.assign(mskp_graph_counts(l.graph()).units, 1);
         l.remove(0.25, round);
         lab<residual_net> before(l);
         zero_removed(before);
@@ -488,7 +625,8 @@ START_TEST(two_rounds)
 }
 END_TEST
 
-/* What a layer was told is not lost: rates, decay, the count of updates behind the statistics. */
+/* The settings of a layer are not lost: rates, decay, the count of updates behind the
+ * statistics. */
 START_TEST(layers_keep_their_settings)
 {
     lab<residual_net> l(31, false);
@@ -588,8 +726,8 @@ START_TEST(other_networks_are_refused)
     narrow.cut_it();
     const std::string before = narrow.bytes();
     std::string text = thrown([&] { cut(l.wires, narrow.net, l.solvers, l.term.keep); });
-    ck_assert_msg(text.find("numbers, described are others") != std::string::npos, "%s",
-                  text.c_str());
+    ck_assert_msg(text.find("numbers, the description has other numbers") != std::string::npos,
+                  "%s", text.c_str());
     ck_assert(narrow.bytes() == before);
 
     /* A copy has tensors of its own. */
@@ -629,6 +767,10 @@ Suite *suite(void)
     tcase_add_test(t, dnn_trainer_takes_the_solver);
     tcase_add_loop_test(t, surgery_of_a_residual_network, 0, 6);
     tcase_add_loop_test(t, surgery_of_an_odd_network, 0, 6);
+    tcase_add_loop_test(t, constants_survive_the_cut, 0, 6);
+    tcase_add_test(t, pools_keep_constants);
+    tcase_add_loop_test(t, what_constants_replaced_has_no_momentum, 0, 2);
+    tcase_add_loop_test(t, the_budget_includes_the_carriers, 0, 3);
     tcase_add_test(t, two_rounds);
     tcase_add_test(t, layers_keep_their_settings);
     tcase_add_test(t, without_biases_all_weights_are_trained);

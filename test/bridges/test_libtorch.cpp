@@ -1,6 +1,6 @@
 /*
- * The bridge for libtorch: penalties land in the real update path, surgery leaves the outputs as they
- * are, training goes on, everything that knew a tensor sees the new one. One thread, small ResNets.
+ * The bridge to libtorch: penalties reach the optimizer, surgery leaves the outputs as they are,
+ * training goes on, and everything that knew a tensor sees the new one. One thread, small ResNets.
  */
 #include <torch/torch.h>
 
@@ -26,6 +26,7 @@
 namespace
 {
 
+using mskp::mask_of;
 using mskp::Pruner;
 using torch::Tensor;
 using Tensors = std::vector<Tensor>;
@@ -41,7 +42,7 @@ constexpr uint32_t SEED_MIX = 77;
 /*                                           The rig                                              */
 /* ============================================================================================== */
 
-/* No number at its default: a gamma of 1 or a beta of 0 would hide mistakes. */
+/* No number keeps its default, because a gamma of 1 or a beta of 0 would hide mistakes. */
 void randomize(torch::nn::Module &net)
 {
     const torch::NoGradGuard no_grad;
@@ -72,7 +73,7 @@ std::unique_ptr<Pruner> describe(ResNet &net)
 void mark_random(Pruner &p, uint64_t seed)
 {
     std::vector<uint8_t> keep(p.keep().size());
-    law_random_mask(p.graph(), 0.4, seed, keep.data());
+    law_random_mask(p.graph(), 0.4, seed, mask_of(keep));
     p.mark(keep);
 }
 
@@ -132,9 +133,9 @@ Optimizer adagrad(const Tensors &parameters)
 }
 
 /* The k-th tensor that an optimizer keeps for each parameter. */
-std::vector<mskp_tensor> state_set(const Pruner &p, torch::optim::Optimizer &optimizer, size_t k)
+mskp::set state_set(const Pruner &p, torch::optim::Optimizer &optimizer, size_t k)
 {
-    return p.set([&](const Tensor &t) {
+    return p.views([&](const Tensor &t) {
         const auto s = optimizer.state().find(c10::guts::to_string(t.unsafeGetTensorImpl()));
         if (s == optimizer.state().end()) return Tensor();
         const auto tensors = mskp::state_tensors(*s->second);
@@ -142,14 +143,16 @@ std::vector<mskp_tensor> state_set(const Pruner &p, torch::optim::Optimizer &opt
     });
 }
 
-void zero_removed(const Pruner &p, const std::vector<mskp_tensor> &set)
+void zero_removed(const Pruner &p, const mskp::set &set)
 {
-    mskp_error err;
-    mskp_penalty how{};
-    how.roles = MSKP_ROLES_UNIT, how.skip_missing = 1;
-    const mskp_status status = mskp_penalty_zero(p.graph(), p.keep().size(), p.keep().data(), &how,
-                                                 set.size() - 1, set.data(), &err);
-    ck_assert_msg(!status, "%s", status ? err.text : "");
+    law_zero(p.graph(), mask_of(p.keep()), MSKP_ROLES_UNIT, set);
+}
+
+/* Surgery alone, as if there were no constants. */
+void drop_constants(Pruner &p)
+{
+    p.constants = {};
+    p.constants.way = MSKP_CONSTANTS_DROP;
 }
 
 /* Everything that a removed unit has: values, gradients, state. */
@@ -219,10 +222,9 @@ Tensor named(const torch::nn::Module &net, const char *name)
 void check_landed(Pruner &p, uint32_t roles, double alpha)
 {
     const auto values = p.values(), gradients = p.gradients();
-    float **v = law_copy(p.graph(), values.data()), **g = law_copy(p.graph(), gradients.data());
+    float **v = law_copy(p.graph(), values), **g = law_copy(p.graph(), gradients);
     p.penalty(alpha, roles);
-    law_penalty_landed(p.graph(), p.keep().data(), roles, alpha, values.data(), v,
-                       p.gradients().data(), g);
+    law_penalty_landed(p.graph(), mask_of(p.keep()), roles, alpha, values, v, p.gradients(), g);
     law_free(p.graph(), v);
     law_free(p.graph(), g);
 }
@@ -384,11 +386,12 @@ START_TEST(every_set_is_cut)
     const Optimizer optimizer = kinds[kind](net->parameters());
     for (uint64_t step = 0; step < 2; step++) backward(net, make_batch(seed)), optimizer->step();
     mark_random(*p, seed);
+    drop_constants(*p);
 
-    std::vector<std::vector<mskp_tensor>> sets{p->values(), p->gradients()};
+    std::vector<mskp::set> sets{p->values(), p->gradients()};
     for (size_t k = 0; k < states[kind]; k++) sets.push_back(state_set(*p, *optimizer, k));
     std::vector<float **> before;
-    for (const auto &set : sets) before.push_back(law_copy(p->graph(), set.data()));
+    for (const auto &set : sets) before.push_back(law_copy(p->graph(), set));
     const std::vector<uint8_t> keep = p->keep();
     ResNet twin = make_net(seed); /* for the graph of before */
     const auto full = describe(twin);
@@ -397,7 +400,7 @@ START_TEST(every_set_is_cut)
     sets = {p->values(), p->gradients()};
     for (size_t k = 0; k < states[kind]; k++) sets.push_back(state_set(*p, *optimizer, k));
     for (size_t s = 0; s < sets.size(); s++) {
-        law_cut_exact(full->graph(), keep.data(), before[s], p->graph(), sets[s].data());
+        law_cut_exact(full->graph(), mask_of(keep), before[s], p->graph(), sets[s]);
         law_free(full->graph(), before[s]);
     }
     optimizer->zero_grad();
@@ -406,7 +409,7 @@ START_TEST(every_set_is_cut)
 }
 END_TEST
 
-/* set_data: whoever knew a tensor sees the new one. */
+/* set_data: everything that knew a tensor sees the new one. */
 START_TEST(everybody_sees_the_new_tensors)
 {
     ResNet net = make_net(1);
@@ -675,8 +678,11 @@ void check_elsewhere(const Here &here, torch::ScalarType type, uint64_t seed)
         for (const uint32_t roles : {uint32_t{GAMMA_BETA}, uint32_t{MSKP_ROLES_UNIT}}) {
             mskp_scoring how{};
             how.roles = roles;
-            std::vector<double> scores = p->score(how);
-            results[i].push_back(torch::tensor(scores));
+            mskp_rule half{};
+            half.remove_fraction = 0.5;
+            p->select(half, how);
+            results[i].push_back(
+                torch::tensor(std::vector<int64_t>(p->keep().begin(), p->keep().end())));
             mark_random(*p, seed + roles); /* masks are made anew for new marks */
             p->penalty(strength, roles);
             mark_random(*p, seed);
@@ -772,7 +778,7 @@ struct ZooImpl : torch::nn::Module {
 };
 TORCH_MODULE(Zoo);
 
-/* Groups, of which positions leave; depthwise, with one and two filters; transposed, both. */
+/* Grouped, depthwise (one and two filters per channel) and transposed convolutions. */
 struct GroupsImpl : torch::nn::Module {
     GroupsImpl()
     {
@@ -804,6 +810,178 @@ struct GroupsImpl : torch::nn::Module {
     torch::nn::ConvTranspose2d up = nullptr, wide = nullptr;
 };
 TORCH_MODULE(Groups);
+
+/* Nothing is padded with zeros; functions for which 0 is not special. */
+struct UnpaddedImpl : torch::nn::Module {
+    UnpaddedImpl()
+    {
+        using Options = torch::nn::Conv1dOptions;
+        const auto around = Options(2, 9, 3).padding(1).padding_mode(torch::kCircular);
+        first = register_module("first", torch::nn::Conv1d(around));
+        norm = register_module("norm", torch::nn::BatchNorm1d(9));
+        second = register_module("second", torch::nn::Conv1d(Options(9, 8, 3).stride(2)));
+        third = register_module("third", torch::nn::Conv1d(Options(8, 7, 1).bias(false)));
+        after = register_module("after",
+                                torch::nn::BatchNorm1d(torch::nn::BatchNorm1dOptions(7).eps(1e-2)));
+        head = register_module("head", torch::nn::Linear(7, 3));
+    }
+
+    Tensor forward(Tensor x)
+    {
+        x = torch::silu(norm(first(x)));
+        x = torch::sigmoid(second(x));
+        x = torch::leaky_relu(after(third(x)), 0.2);
+        return head(x.mean(2));
+    }
+
+    mskp_value describe(Pruner &p, mskp_value x)
+    {
+        x = p.activation(MSKP_ACTIVATION_SILU, p.norm(norm, p.conv(first, x)));
+        x = p.activation(MSKP_ACTIVATION_SIGMOID, p.conv(second, x));
+        x = p.norm(after, p.conv(third, x));
+        x = p.activation(MSKP_ACTIVATION_LEAKY_RELU, x, 0.2);
+        return p.linear(head, p.flatten(p.global_average(x)));
+    }
+
+    torch::nn::Conv1d first = nullptr, second = nullptr, third = nullptr;
+    torch::nn::BatchNorm1d norm = nullptr, after = nullptr;
+    torch::nn::Linear head = nullptr;
+};
+TORCH_MODULE(Unpadded);
+
+Unpadded make_unpadded(uint64_t seed)
+{
+    torch::manual_seed(seed);
+    Unpadded net;
+    for (torch::nn::BatchNorm1d norm : {net->norm, net->after}) {
+        norm->running_mean.normal_(), norm->running_var.uniform_(0.5, 1.5);
+        norm->weight.uniform_(0.5, 1.5);
+    }
+    net->eval();
+    return net;
+}
+
+void describe_any(Pruner &p, ResNet &net)
+{
+    p.finish({net->describe(p, p.input(3, {SIDE, SIDE}))});
+}
+void describe_any(Pruner &p, Unpadded &net)
+{
+    p.finish({net->describe(p, p.input(2, {20}))});
+}
+
+/* Every way of keeping constants leaves the outputs as they were wherever the report says that
+ * it is exact. evaluate() gives the outputs; make() gives the same network each time. */
+template <class Net, class Make, class Evaluate>
+void check_carried(uint64_t seed, Make make, Evaluate evaluate, bool folds, bool merges)
+{
+    Tensor dropped;
+    for (const auto way :
+         {MSKP_CONSTANTS_DROP, MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_FOLD, MSKP_CONSTANTS_MERGE}) {
+        Net net = make(seed);
+        auto p = std::make_unique<Pruner>(*net);
+        describe_any(*p, net);
+        mark_random(*p, seed);
+        law_make_constant(p->graph(), mask_of(p->keep()), seed, p->values());
+        const Tensor before = evaluate(net);
+        p->constants = {}, p->constants.way = way;
+        const mskp_constants_report total = p->cut();
+        const Tensor after = evaluate(net);
+        const std::string what = "seed " + std::to_string(seed) + ", way " + std::to_string(way);
+        if (way == MSKP_CONSTANTS_DROP) {
+            ck_assert_msg(!total.exact && total.dropped > 0, "%s: nothing was lost", what.c_str());
+            dropped = after;
+            continue;
+        }
+        /* sums of at most 288 products in another order, through 8 layers */
+        const int exact = law_carried(what.c_str(), &total, static_cast<size_t>(before.numel()),
+                                      before.data_ptr<float>(), after.data_ptr<float>(),
+                                      dropped.data_ptr<float>(), 1e-5);
+        const bool expected =
+            (way == MSKP_CONSTANTS_FOLD && folds) || (way == MSKP_CONSTANTS_MERGE && merges);
+        ck_assert_msg(exact || !expected, "%s: %s", what.c_str(), total.why);
+        if (way == MSKP_CONSTANTS_FOLD) ck_assert_uint_eq(total.carriers, 0);
+    }
+}
+
+/* Merging is exact with padded convolutions, folding where nothing is padded with zeros. */
+START_TEST(constants_survive_the_cut)
+{
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        const torch::NoGradGuard no_grad;
+        torch::manual_seed(SEED_MIX + seed);
+        const Tensor images = torch::randn({BATCH, 3, SIDE, SIDE});
+        const Tensor lines = torch::randn({4, 2, 20});
+        check_carried<ResNet>(
+            seed, make_net, [&](ResNet &net) { return evaluate(net, images); }, false, true);
+        check_carried<Unpadded>(
+            seed, make_unpadded, [&](Unpadded &net) { return net->forward(lines).contiguous(); },
+            true, true);
+    }
+}
+END_TEST
+
+/* Gradients and state of what constants replaced are 0; all else keeps its own. */
+START_TEST(what_constants_replaced_has_no_momentum)
+{
+    for (const auto way : {MSKP_CONSTANTS_MERGE, MSKP_CONSTANTS_FOLD}) {
+        ResNet net = make_net(5);
+        const auto p = describe(net);
+        const Optimizer optimizer = adam(net->parameters());
+        backward(net, make_batch(5));
+        optimizer->step();
+        mark_random(*p, 5);
+        law_make_constant(p->graph(), mask_of(p->keep()), 5, p->values());
+        p->constants = {}, p->constants.way = way;
+        law_constants asked =
+            law_ask_constants(p->graph(), mask_of(p->keep()), &p->constants, p->values());
+        p->cut({*optimizer});
+        for (const mskp::set &set :
+             {p->gradients(), state_set(*p, *optimizer, 0), state_set(*p, *optimizer, 1)})
+            ck_assert_uint_gt(law_stale_cleared(&asked, p->graph(), set), 50);
+        law_forget_constants(&asked);
+        optimizer->step();
+    }
+}
+END_TEST
+
+/* A rule on MACs holds with the carriers, and the cut gives the network that was promised. */
+START_TEST(the_budget_includes_the_carriers)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        ResNet net = make_net(seed);
+        const auto p = describe(net);
+        mskp_rule rule{};
+        rule.max_macs = 0.5 * p->cost().macs;
+        p->constants.way = MSKP_CONSTANTS_MERGE;
+        const mskp_selection promised = p->select(rule);
+        ck_assert_uint_gt(p->cut().carriers, 0);
+        ck_assert_double_le(p->cost().macs, rule.max_macs);
+        ck_assert_double_eq(p->cost().macs, promised.cost.macs);
+        ck_assert_double_eq(p->cost().macs, count_macs(net));
+    }
+}
+END_TEST
+
+/* A second module with averages of the values: the same mask, with folding, gives the same
+ * shapes. */
+START_TEST(an_average_is_cut_like_the_network)
+{
+    ResNet net = make_net(3), average = make_net(3);
+    const auto p = describe(net), q = describe(average);
+    {
+        const torch::NoGradGuard no_grad;
+        for (const Tensor &t : average->parameters()) t.mul_(0.9);
+    }
+    mark_random(*p, 3);
+    q->mark(p->keep());
+    p->constants.way = q->constants.way = MSKP_CONSTANTS_FOLD;
+    p->cut(), q->cut();
+    const auto a = net->named_parameters(), b = average->named_parameters();
+    for (const auto &item : a) ck_assert(item.value().sizes() == b[item.key()].sizes());
+    ck_assert(evaluate(average, make_batch(1).images).isfinite().all().item<bool>());
+}
+END_TEST
 
 START_TEST(groups_follow)
 {
@@ -857,8 +1035,7 @@ START_TEST(other_networks)
         ck_assert_uint_eq(p.param(net->tied->weight).id, p.param(net->mix->weight).id);
         mark_random(p, seed);
         mskp_cost promised;
-        ck_assert(!mskp_measure(p.graph(), p.keep().size(), p.keep().data(), &promised, nullptr,
-                                nullptr));
+        ck_assert(!mskp_measure(p.graph(), mask_of(p.keep()), &promised, nullptr, nullptr));
         const Tensor whole = net->forward(x);
         zero_removed(p, p.values());
         const Tensor zeroed = net->forward(x);
@@ -933,7 +1110,7 @@ START_TEST(refused_by_the_penalty)
     check_same("nothing happened", before, snapshot(*net), 1);
     backward(net, make_batch(1));
     const Tensors then = snapshot(*net);
-    check_refused("alpha", [&] { p->penalty(std::nan("")); });
+    check_refused("strength is nan", [&] { p->penalty(std::nan("")); });
     Tensor &gradient = net->layers->at<BlockImpl>(0).bn1->weight.mutable_grad();
     const Tensor right = gradient;
     gradient = torch::zeros({3});
@@ -943,8 +1120,8 @@ START_TEST(refused_by_the_penalty)
 }
 END_TEST
 
-/* Each mistake is refused and leaves network, optimizer and pruner as they were; the same cut works
- * once it is mended. */
+/* Each mistake is refused and leaves network, optimizer and pruner as they were. Without the
+ * mistake, the same cut works. */
 START_TEST(refused_by_the_cut)
 {
     ResNet net = make_net(1);
@@ -972,7 +1149,10 @@ START_TEST(refused_by_the_cut)
     }
     check_untouched();
     p->mark(std::vector<uint8_t>(keep.size(), 0));
-    check_refused("", [&] { p->cut({*optimizer}); });
+    const mskp_constants_desc usual = p->constants;
+    drop_constants(*p); /* otherwise units stay as carriers */
+    check_refused("the mask keeps 0 of", [&] { p->cut({*optimizer}); });
+    p->constants = usual;
     p->mark(keep);
     check_untouched();
 
@@ -1021,7 +1201,9 @@ int main()
     add(suite, "surgery",
         {outputs_stay, as_small_as_promised, everybody_sees_the_new_tensors,
          a_held_loss_does_not_matter, channels_last_stays, several_optimizers, the_loader_reads_it,
-         other_networks, groups_follow});
+         other_networks, groups_follow, constants_survive_the_cut,
+         what_constants_replaced_has_no_momentum, the_budget_includes_the_carriers,
+         an_average_is_cut_like_the_network});
     add(suite, "sets", {every_set_is_cut}, 5);
     add(suite, "training", {training_goes_on}, 3);
     add(suite, "elsewhere", {elsewhere_is_the_same}, 4);

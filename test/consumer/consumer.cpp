@@ -8,7 +8,7 @@
 
 int main()
 {
-    mskp_error err{};
+    mskp_error err = MSKP_INIT;
     const auto require = [&err](bool good, const char *what) {
         if (good) return;
         std::fprintf(stderr, "%s: %s\n", what, err.text);
@@ -28,34 +28,33 @@ int main()
     mskp_value v = mskp_conv(graph, "conv1", mskp_input(graph, "image", 3, 2, image), &conv1);
     mskp_output(graph, mskp_conv(graph, "conv2", mskp_norm(graph, "bn1", v, &norm), &conv2));
     require(mskp_graph_finish(graph, &err) == MSKP_OK, "finish");
-    const size_t units = mskp_count(graph).units;
+    const size_t units = mskp_graph_counts(graph).units;
 
     std::vector<float> w1(4 * 3 * 3 * 3), gamma{1.0F, 0.1F, -2.0F, -0.2F},
-        w2{1, 2, 3, 4, 5, 6, 7, 8}, gradient(4);
-    std::vector<mskp_tensor> values(4), gradients(4);
-    values[1].data = w1.data();
-    values[2].data = gamma.data();
-    values[3].data = w2.data();
-    gradients[2].data = gradient.data();
-    std::vector<double> scores(units);
-    std::vector<uint8_t> keep(units);
-    mskp_rule rule{};
+        w2{1, 2, 3, 4, 5, 6, 7, 8}, slope(4);
+    std::vector<mskp_tensor> value(3), gradient(3);
+    value[0].data = w1.data();
+    value[1].data = gamma.data();
+    value[2].data = w2.data();
+    const mskp_tensors values{value.size(), value.data()},
+        gradients{gradient.size(), gradient.data()};
+    mskp_tensor_of(gradients, norm.scale)->data = slope.data();
+    std::vector<double> score(units);
+    std::vector<uint8_t> stays(units);
+    const mskp_scores scores{score.size(), score.data()};
+    const mskp_mask keep{stays.size(), stays.data()};
+    mskp_rule rule = MSKP_INIT;
     rule.remove_fraction = 0.5;
-    require(
-        !mskp_score(graph, nullptr, values.size() - 1, values.data(), units, scores.data(), &err),
-        "score");
-    require(!mskp_select(graph, units, scores.data(), &rule, keep.data(), nullptr, &err), "select");
-    require(!mskp_penalty_gradient(graph, units, keep.data(), nullptr, 0.5, values.size() - 1,
-                                   values.data(), gradients.data(), &err),
-            "penalty");
-    require(units == 4 && gradient[0] == 0 && gradient[1] == 0.5F && gradient[3] == -0.5F, "sign");
+    require(!mskp_score(graph, nullptr, values, scores, &err), "score");
+    require(!mskp_select(graph, scores, &rule, keep, nullptr, &err), "select");
+    require(!mskp_penalty_gradient(graph, keep, nullptr, 0.5, values, gradients, &err), "penalty");
+    require(units == 4 && slope[0] == 0 && slope[1] == 0.5F && slope[3] == -0.5F, "sign");
 
     mskp_plan *plan = nullptr;
-    mskp_move move{values.data(), nullptr};
-    require(!mskp_plan_create(graph, units, keep.data(), &plan, nullptr, &err), "plan");
-    require(!mskp_plan_cut(plan, 3, 1, &move, &err), "cut");
+    const mskp_move move{values, {}};
+    require(!mskp_plan_create(graph, keep, &plan, nullptr, &err), "plan");
+    require(!mskp_plan_cut(plan, 1, &move, &err), "cut");
     mskp_plan_destroy(plan);
-    require(values[1].shape[0] == 2 && values[2].shape[0] == 2 && values[3].shape[1] == 2,
-            "shapes");
+    require(value[0].shape[0] == 2 && value[1].shape[0] == 2 && value[2].shape[1] == 2, "shapes");
     require(gamma[1] == -2.0F && w2[1] == 3 && w2[2] == 5, "numbers");
 }

@@ -1,13 +1,14 @@
 /*
- * Bytes as a file of mskp-onnx: read, described, cut by a mask made of the last bytes, written to
- * nowhere. What is refused has a sentence. The same bytes are a network of their own for what is
- * cut: it is described again, and costs what the mask leaves.
+ * Reads any bytes as a file of mskp-onnx: describes the network, cuts it by a mask that is made of
+ * the last bytes, and writes it to /dev/null. Whatever is refused must have a sentence. After the
+ * cut, the model is described again, and its cost must be what the mask leaves.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fuzz/fuzz.h"
+#include "mskp/tools.h"
 #include "net.h"
 
 static void refused(const failure *f)
@@ -31,7 +32,7 @@ static double macs_of(model *m)
     mskp_graph *graph = mskp_graph_create(NULL);
     FUZZ_REQUIRE(graph, "no memory");
     FUZZ_REQUIRE(describe(&n, m, graph, &f), f.text);
-    FUZZ_REQUIRE(!mskp_measure(graph, (mskp_mask){0}, &cost, NULL, NULL), "measure");
+    FUZZ_REQUIRE(!mskp_measure(graph, (mskp_mask){0, NULL}, &cost, NULL, NULL), "measure");
     net_close(&n);
     mskp_graph_destroy(graph);
     return cost.macs;
@@ -40,24 +41,22 @@ static double macs_of(model *m)
 static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t size)
 {
     const mskp_counts counts = mskp_graph_counts(graph);
+    const mskp_penalty all_roles = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
     const lengths none = {0};
     failure f = {""};
     mskp_error err;
     mskp_plan *plan = NULL;
     mskp_cost left;
     n->f = &f;
-    mskp_tensor *values = calloc(counts.params + 1, sizeof *values);
-    uint8_t *keep = malloc(counts.units + 1);
-    FUZZ_REQUIRE(values && keep, "no memory");
-    for (size_t u = 0; u < counts.units; u++) keep[u] = data[size - 1 - u % size] % 3 > 0;
-    FUZZ_REQUIRE(!mskp_measure(graph, mask_of(counts.units, keep), &left, NULL, &err), err.text);
-    if (!network_values(n, counts.params, values) ||
-        mskp_penalty_zero(graph, mask_of(counts.units, keep),
-                          &(mskp_penalty){.roles = MSKP_ROLES_UNIT, .skip_missing = 1},
-                          set_by_id(counts.params, values), &err) ||
-        mskp_plan_create(graph, mask_of(counts.units, keep), &plan, NULL, &err)) {
+    const mskp_tensors values = {counts.params, calloc(counts.params + 1, sizeof(mskp_tensor))};
+    const mskp_mask keep = {counts.units, malloc(counts.units + 1)};
+    FUZZ_REQUIRE(values.view && keep.unit, "no memory");
+    for (size_t u = 0; u < keep.n; u++) keep.unit[u] = data[size - 1 - u % size] % 3 > 0;
+    FUZZ_REQUIRE(!mskp_measure(graph, keep, &left, NULL, &err), err.text);
+    if (!network_values(n, values) || mskp_penalty_zero(graph, keep, &all_roles, values, &err) ||
+        mskp_plan_create(graph, keep, &plan, NULL, &err)) {
         /* an empty layer, strings as weights */
-    } else if (!rewrite_network(n, plan, counts.params, values, &none)) {
+    } else if (!rewrite_network(n, plan, values, &none)) {
         refused(&f);
     } else {
         const double macs = macs_of(m);
@@ -65,8 +64,8 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
         FUZZ_REQUIRE(model_write(m, "/dev/null", &f), f.text);
     }
     mskp_plan_destroy(plan);
-    free(values);
-    free(keep);
+    free(values.view);
+    free(keep.unit);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,8 @@
-"""What the tests of mskp-onnx share: they run the program, then let onnx and onnxruntime judge what it wrote.
+"""What the tests of mskp-onnx share. They run the program, and onnx and onnxruntime judge its files.
 
-Scripts that use it run with the interpreter of $MSKP_ONNX_PYTHON, else with the one that started them. What a script needs and does
-not find makes it print one line, "skipped: ...", and end with 77. The program is $BUILD/mskp-onnx (BUILD: build), or --program PATH.
+Scripts that use this module run with the interpreter that $MSKP_ONNX_PYTHON names, otherwise with
+the one that started them. If a script does not find what it needs, it prints one line,
+"skipped: ...", and ends with 77. The program is $BUILD/mskp-onnx (BUILD: build), or --program PATH.
 """
 import importlib
 import json

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Networks as PyTorch exports them: networks.py FOLDER [NAME[:training|:folded] ...]
 
-Writes FOLDER/NAME-training.onnx (batch norms as they are, nothing folded in advance) and FOLDER/NAME-folded.onnx (batch norms
-in the convolutions before them, constants folded). Weights are random, the same for the same name: every parameter, so also
-what PyTorch sets to zero, to one or to 1e-6 (scales, shifts, layer scales, class tokens, heads). No two are alike, because the
-exporter merges those that are. Running statistics are those of random images, then disturbed, so that every channel of every layer
-does something and nothing overflows or vanishes.
+Writes FOLDER/NAME-training.onnx (batch norms as they are, nothing folded in advance) and
+FOLDER/NAME-folded.onnx (batch norms folded into the convolutions before them, constants folded).
+Weights are random, and the same for the same name. That includes every parameter that PyTorch sets
+to zero, to one or to 1e-6 (scales, shifts, layer scales, class tokens, heads), and no two are
+alike, because the exporter merges equal ones. Running statistics are those of random images, then
+disturbed, so that every channel of every layer does something and nothing overflows or vanishes.
 
 Needs torch and torchvision (Debian: python3-torchvision; written for 1.13 and 0.14, opsets to 17).
 """

@@ -1,6 +1,6 @@
 /*
- * Folding, case by case. `test_fold FILE.onnx ...` instead prints what each output of these files
- * is, as far as it is known; check-fold compares that with ONNX Runtime.
+ * Tests of folding, case by case. `test_fold FILE.onnx ...` instead prints the known numbers of
+ * each output of these files; check-fold compares them with ONNX Runtime.
  */
 #include "fold.h"
 

@@ -1,5 +1,5 @@
-/* ONNX files in memory: there and back, elements, data in other files; and garbage, which must end
- * in a sentence and nothing worse. */
+/* Tests of ONNX files in memory: reading and writing, elements, data in other files, and garbage,
+ * which must be refused with a sentence. */
 #define _POSIX_C_SOURCE 200809L
 #include "model.h"
 #include "wire.h"

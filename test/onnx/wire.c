@@ -6,9 +6,9 @@
 
 void put_bytes(bytes *to, const void *data, size_t size)
 {
-    while (to->room - to->size < size) {
-        to->room = to->room ? 2 * to->room : 64;
-        to->data = realloc(to->data, to->room);
+    while (to->capacity - to->size < size) {
+        to->capacity = to->capacity ? 2 * to->capacity : 64;
+        to->data = realloc(to->data, to->capacity);
         ck_assert_ptr_nonnull(to->data);
     }
     if (size) memcpy(to->data + to->size, data, size);

@@ -1,4 +1,4 @@
-/* The network described, its tensors shown, a plan carried out. */
+/* Describes a network to mskp, makes views of its tensors, and cuts it by a plan. */
 #include "mskp_convnet.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ static mskp_value describe_conv(const cn_layer *l, mskp_graph *graph, mskp_value
     return mskp_conv(graph, l->name, in, &desc);
 }
 
-/* Each layer is one value, made in order: layer i is value i + 1. */
+/* Each layer makes one value, in order: layer i makes the value with id i + 1. */
 static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
 {
     const mskp_value a = {(uint32_t)l->in[0] + 1}, b = {(uint32_t)l->in[1] + 1};
@@ -49,7 +49,8 @@ static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
                                            .mean = param_handle(l->mean),
                                            .variance = param_handle(l->variance)});
     case CN_RELU:
-        return mskp_activation(graph, l->name, a, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
+        return mskp_activation(graph, l->name, a,
+                               &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
     case CN_ADD:
         return mskp_combine(graph, l->name, MSKP_COMBINE_ADD, 2, (mskp_value[]){a, b});
     case CN_PAD_CHANNELS:
@@ -75,35 +76,36 @@ void cn_describe(const cn_net *net, mskp_graph *graph)
     mskp_output(graph, last);
 }
 
-/* ---- sets ---- */
+/* ---- sets of views ---- */
 
-static void show(const cn_param *p, void *data, mskp_tensor *view)
+static mskp_tensor view_of(const cn_param *p, void *data)
 {
-    *view = (mskp_tensor){.data = data, .dtype = CN_DTYPE, .ndim = (uint32_t)p->dims};
-    memcpy(view->shape, p->shape, sizeof p->shape);
+    mskp_tensor view = {.data = data, .dtype = CN_DTYPE, .ndim = (uint32_t)p->dims};
+    memcpy(view.shape, p->shape, sizeof p->shape);
+    return view;
 }
 
-void cn_values(const cn_net *net, mskp_tensor *set)
+void cn_values(const cn_net *net, mskp_tensors set)
 {
     for (size_t i = 0; i < net->param_count; i++)
-        show(&net->params[i], net->params[i].value, &set[i + 1]);
+        set.view[i] = view_of(&net->params[i], net->params[i].value);
 }
 
-void cn_gradients(const cn_net *net, mskp_tensor *set)
+void cn_gradients(const cn_net *net, mskp_tensors set)
 {
     for (size_t i = 0; i < net->param_count; i++)
-        show(&net->params[i], net->params[i].gradient, &set[i + 1]);
+        set.view[i] = view_of(&net->params[i], net->params[i].gradient);
 }
 
-void cn_momentum(const cn_net *net, mskp_tensor *set)
+void cn_momentum(const cn_net *net, mskp_tensors set)
 {
     for (size_t i = 0; i < net->param_count; i++)
-        show(&net->params[i], net->params[i].momentum, &set[i + 1]);
+        set.view[i] = view_of(&net->params[i], net->params[i].momentum);
 }
 
 /* ---- surgery ---- */
 
-/* The layers' new widths and paddings. All other shapes follow from them. */
+/* The new widths and paddings of the layers. All other shapes follow from them. */
 static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count,
                         cn_layer *layers)
 {
@@ -121,39 +123,67 @@ static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t c
 }
 
 typedef struct cutting {
-    const mskp_plan *plan;
-    size_t params;
-    mskp_tensor *values, *momentum;
+    const cn_net *net;
+    mskp_plan *plan;
+    const mskp_constants *constants;
+    mskp_tensors values, momentum;
+    cn_real *before; /* all values, to be restored if constants were moved and the cut fails */
 } cutting;
 
+static void restore(const cutting *c)
+{
+    const cn_real *from = c->before;
+    for (size_t i = 0; i < c->net->param_count; from += c->net->params[i++].count)
+        memcpy(c->net->params[i].value, from, c->net->params[i].count * sizeof *from);
+}
+
+static bool keep_values(cutting *c)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < c->net->param_count; i++) count += c->net->params[i].count;
+    cn_real *to = c->before = malloc(count * sizeof *to);
+    for (size_t i = 0; to && i < c->net->param_count; to += c->net->params[i++].count)
+        memcpy(to, c->net->params[i].value, c->net->params[i].count * sizeof *to);
+    return to;
+}
+
+/* The constants are moved at full size, right before the cut. */
 static bool cut(void *context, cn_error *err)
 {
     const cutting *c = context;
-    mskp_error error = {0};
-    mskp_move moves[] = {{c->values, NULL}, {c->momentum, NULL}};
-    if (!mskp_plan_cut(c->plan, c->params, 2, moves, &error)) return true;
+    const mskp_move moves[] = {{.from = c->values}, {.from = c->momentum}};
+    mskp_error error;
+    if (!(c->constants && mskp_constants_apply(c->constants, c->plan, c->values, &error))) {
+        if (!mskp_plan_cut(c->plan, 2, moves, &error)) return true;
+        if (c->constants) restore(c);
+    }
     if (err) snprintf(err->text, sizeof err->text, "%s", error.text);
     return false;
 }
 
-bool cn_prune(cn_net *net, const mskp_graph *graph, const mskp_plan *plan, cn_error *err)
+bool cn_prune(cn_net *net, const mskp_graph *graph, mskp_plan *plan,
+              const mskp_constants *constants, cn_error *err)
 {
     const size_t n = net->param_count;
     cn_layer *layers = malloc(net->layer_count * sizeof *layers);
-    mskp_tensor *sets = calloc(2 * (n + 1), sizeof *sets);
-    cutting c = {.plan = plan, .params = n, .values = sets, .momentum = sets ? sets + n + 1 : NULL};
+    mskp_tensor *views = calloc(2 * n + 1, sizeof *views);
+    cutting c = {.net = net,
+                 .plan = plan,
+                 .constants = constants,
+                 .values = {n, views},
+                 .momentum = {n, views ? views + n : NULL}};
     bool good = false;
-    if (layers && sets) {
+    if (layers && views && (!constants || keep_values(&c))) {
         memcpy(layers, net->layers, net->layer_count * sizeof *layers);
         take_widths(graph, plan, net->layer_count, layers);
         cn_values(net, c.values);
         cn_momentum(net, c.momentum);
         good = cn_resize(net, layers, cut, &c, err);
     } else if (err) {
-        snprintf(err->text, sizeof err->text, "no memory for a list of %zu layers",
-                 net->layer_count);
+        snprintf(err->text, sizeof err->text, "no memory to cut %zu parameters", n);
     }
+    free(c.before);
     free(layers);
-    free(sets);
+    free(views);
     return good;
 }

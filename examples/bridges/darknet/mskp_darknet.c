@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "mskp/operators.h"
+
 enum { WEIGHTS, BIASES, SCALES, MEAN, VARIANCE, KINDS };
 static const char *const KIND[KINDS] = {".weights", ".biases", ".scales", ".rolling_mean",
                                         ".rolling_variance"};
@@ -27,6 +29,8 @@ refuse(mskp_error *err, mskp_status status, const char *format, ...)
 
 /* ---- describe ---- */
 
+float activate(float x, ACTIVATION a); /* in the library, but not in darknet.h */
+
 /* What a layer makes. Layers without an image (softmax ...) make one of 1 x 1. */
 typedef struct shape {
     size_t c, hw[2];
@@ -38,9 +42,9 @@ static shape shape_of(const layer *l)
     return (shape){(size_t)l->out_c, {(size_t)l->out_h, (size_t)l->out_w}};
 }
 
-/* Layers that mskp cannot look into have a word here: NULL is for those that it can. With size=1 darknet
- * multiplies the image as it lies in memory: where strides or padding make the result smaller or
- * larger, it mixes channels. */
+/* The word for a layer that is described as an opaque operator, NULL for all others. With size=1
+ * darknet multiplies the image as it lies in memory: where a stride or padding changes the size of
+ * the result, such a convolution mixes channels. */
 static const char *opaque_word(const layer *l)
 {
     static const char *const word[] = {[DECONVOLUTIONAL] = "deconvolutional",
@@ -59,10 +63,10 @@ static const char *opaque_word(const layer *l)
                                        [YOLO] = "yolo",
                                        [ISEG] = "iseg",
                                        [REORG] = "reorg",
-                                       [UPSAMPLE] = "upsample",
                                        [LOGXENT] = "logistic",
                                        [L2NORM] = "l2norm",
                                        [BLANK] = "blank"};
+    if (l->type == UPSAMPLE) return l->reverse ? "downsample" : NULL;
     if (l->type != CONVOLUTIONAL) return word[l->type];
     if (l->size == 1 && (l->stride != 1 || l->pad)) return "strided_1x1";
     return l->xnor ? "xnor" : l->binary ? "binary" : l->groups > 1 ? "groups" : NULL;
@@ -89,17 +93,25 @@ static mskp_param parameter(mskp_graph *g, int i, int kind, uint32_t ndim, const
     return mskp_parameter(g, name_of(i, KIND[kind]).text, ndim, size);
 }
 
+/* darknet's own function, for those that mskp does not know. */
+static double activated(double x, const double *parameters)
+{
+    return (double)activate((float)x, (ACTIVATION)parameters[0]);
+}
+
 /* The last step of each layer that is described; its value has the layer's name. */
 static mskp_value activation(mskp_graph *g, int i, mskp_value in, ACTIVATION function)
 {
-    static const mskp_activation_kind kind[SELU + 1] = {
-        [RELU] = MSKP_ACTIVATION_RELU,        [LEAKY] = MSKP_ACTIVATION_LEAKY_RELU, [ELU] = MSKP_ACTIVATION_ELU,
-        [LOGISTIC] = MSKP_ACTIVATION_SIGMOID, [TANH] = MSKP_ACTIVATION_TANH,
-    };
-    const mskp_activation_kind other = function == LINEAR ? MSKP_ACTIVATION_IDENTITY : MSKP_ACTIVATION_CUSTOM;
-    return mskp_activation(g, name_of(i, "").text, in,
-                           &(mskp_activation_desc){.kind = kind[function] ? kind[function] : other,
-                                                   .parameters = {function == LEAKY ? 0.1 : 0}});
+    mskp_activation_desc desc = {
+        .kind = MSKP_ACTIVATION_CUSTOM, .function = activated, .parameters = {(double)function}};
+    if (function == LINEAR) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_IDENTITY};
+    if (function == RELU) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU};
+    if (function == ELU) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_ELU};
+    if (function == LOGISTIC) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_SIGMOID};
+    if (function == TANH) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_TANH};
+    if (function == LEAKY)
+        desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_LEAKY_RELU, .parameters = {0.1}};
+    return mskp_activation(g, name_of(i, "").text, in, &desc);
 }
 
 /* A connected layer is a convolution as large as its image: its weights [out][c * h * w] lie in
@@ -131,23 +143,29 @@ static mskp_value convolution(mskp_graph *g, int i, const layer *l, mskp_value i
                                        .epsilon_outside_root = 1});
 }
 
-static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2])
+/* keeps_constants: every position of the result is one of the input's, and none is filled with
+ * 0. */
+static mskp_value resize(mskp_graph *g, mskp_value in, const size_t hw[2], bool keeps_constants)
 {
-    const mskp_pool_desc desc = {.kind = MSKP_POOL_RESIZE, .spatial = {hw[0], hw[1]}};
+    const mskp_pool_desc desc = {
+        .kind = MSKP_POOL_RESIZE, .keeps_constants = keeps_constants, .spatial = {hw[0], hw[1]}};
     return mskp_pool(g, NULL, in, &desc);
 }
 
-/* Times a factor; not everywhere: something that constants cannot be followed through. */
+/* The product with a factor. Where the factor applies to a part of the numbers only, the result
+ * of a constant is not constant: a function that the description does not give. */
 static mskp_value scaled(mskp_graph *g, mskp_value v, double factor, bool everywhere)
 {
     mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
     if (factor >= 1 && factor <= 1) return v;
-    if (everywhere) desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_MULTIPLY, .parameters = {factor}};
+    if (everywhere)
+        desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_MULTIPLY, .parameters = {factor}};
     return mskp_activation(g, NULL, v, &desc);
 }
 
-/* darknet adds the first min(c1, c2) channels, at every second pixel or so where sizes differ; only
- * where it adds, alpha scales the sum's own part. */
+/* darknet adds the first min(c1, c2) channels. Where sizes differ it samples the larger image,
+ * or adds to some pixels of the larger one. alpha scales only the numbers that something is
+ * added to. */
 static mskp_value shortcut(mskp_graph *g, const layer *l, mskp_value in, mskp_value from)
 {
     const size_t channels = (size_t)l->out_c, others = (size_t)l->c;
@@ -156,11 +174,13 @@ static mskp_value shortcut(mskp_graph *g, const layer *l, mskp_value in, mskp_va
     from = scaled(g, from, l->beta, true);
     if (others > channels) from = mskp_slice(g, NULL, from, 0, channels);
     if (others < channels) from = mskp_pad_channels(g, NULL, from, 0, channels - others);
-    if (l->h != l->out_h || l->w != l->out_w) from = resize(g, from, shape_of(l).hw);
+    if (l->h != l->out_h || l->w != l->out_w)
+        from = resize(g, from, shape_of(l).hw, l->h >= l->out_h && l->w >= l->out_w);
     return mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){in, from});
 }
 
-/* Channels one after the other; or, if images differ in size, all numbers. */
+/* The channels of all inputs, one after the other. If the images differ in size, darknet takes all
+ * numbers of each as channels of one pixel. */
 static mskp_value route(mskp_graph *g, const layer *l, const mskp_value *made)
 {
     mskp_value all = {0};
@@ -170,9 +190,7 @@ static mskp_value route(mskp_graph *g, const layer *l, const mskp_value *made)
         all = k ? mskp_concat(g, NULL, 2, (mskp_value[]){all, v}) : v;
     }
     if (l->out_c) return all;
-    const mskp_value image = mskp_fresh(g, NULL, (size_t)l->outputs, 2, (size_t[]){1, 1});
-    mskp_tie(g, image, all);
-    return image;
+    return mskp_reshape(g, NULL, all, 2, (size_t[]){1, 1});
 }
 
 static mskp_value describe_layer(mskp_graph *g, const network *net, int i, mskp_value in,
@@ -182,21 +200,28 @@ static mskp_value describe_layer(mskp_graph *g, const network *net, int i, mskp_
     const shape out = shape_of(l);
     ACTIVATION function = LINEAR;
     if (opaque_word(l))
-        return mskp_opaque(g, name_of(i, "").text, opaque_word(l), 1, &in, out.c, 2, out.hw);
+        return mskp_opaque(g, name_of(i, "").text,
+                           &(mskp_opaque_desc){.op = opaque_word(l),
+                                               .n = 1,
+                                               .inputs = &in,
+                                               .channels = out.c,
+                                               .nspatial = 2,
+                                               .spatial = out.hw});
     if (l->type == CONVOLUTIONAL || l->type == CONNECTED) in = convolution(g, i, l, in);
     if (l->type == MAXPOOL)
         in = mskp_pool(g, NULL, in, &(mskp_pool_desc){.spatial = {out.hw[0], out.hw[1]}});
     if (l->type == AVGPOOL)
         in = mskp_pool(g, NULL, in, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+    if (l->type == UPSAMPLE) in = scaled(g, resize(g, in, out.hw, true), (double)l->scale, true);
     if (l->type == SHORTCUT) in = shortcut(g, l, in, made[l->index]);
     if (l->type == ROUTE) in = route(g, l, made);
     if (l->type == CONVOLUTIONAL || l->type == CONNECTED || l->type == SHORTCUT ||
         l->type == ACTIVE)
         function = l->activation;
-    return activation(g, i, in, function); /* of the others, such as dropout: the identity */
+    return activation(g, i, in, function); /* all other layers, such as dropout: the identity */
 }
 
-/* What darknet's loader does not read back as its writer wrote it, or not at all. */
+/* The option with which darknet's loader does not read what its writer wrote. */
 static const char *lost_in_file(const layer *l)
 {
     if (l->dontload) return "dontload";
@@ -220,9 +245,11 @@ static mskp_status check_layers(const network *net, mskp_error *err)
     for (int i = 0; i < net->n; i++) {
         const layer *l = &net->layers[i];
         if (!l->forward)
-            return refuse(err, MSKP_ERROR_UNSUPPORTED, "layer %d: darknet does not know its type", i);
+            return refuse(err, MSKP_ERROR_UNSUPPORTED, "layer %d: darknet does not know its type",
+                          i);
         if (reads_ahead(l, i))
-            return refuse(err, MSKP_ERROR_UNSUPPORTED, "layer %d reads a layer that is not before it", i);
+            return refuse(err, MSKP_ERROR_UNSUPPORTED,
+                          "layer %d reads a layer that is not before it", i);
         if (lost_in_file(l))
             return refuse(err, MSKP_ERROR_UNSUPPORTED,
                           "layer %d: with %s= darknet does not load the weights that it saves", i,
@@ -231,9 +258,9 @@ static mskp_status check_layers(const network *net, mskp_error *err)
     return MSKP_OK;
 }
 
-/* Fills the sets in with the arrays of a network of the graph's shape, dense or pruned. The counts are
- * darknet's own: mskp compares them with the graph's. */
-static void wire(const mskp_graph *g, const network *net, mskp_tensor *const *sets)
+/* The arrays of a network of the graph's shape, dense or pruned. The numbers of elements are
+ * darknet's own, and mskp compares them with the graph's. */
+static void wire(const mskp_graph *g, const network *net, const mskp_tensors *sets)
 {
     for (int i = 0; i < net->n; i++) {
         const layer *l = &net->layers[i];
@@ -247,25 +274,28 @@ static void wire(const mskp_graph *g, const network *net, mskp_tensor *const *se
         const size_t n = (size_t)(whole ? l->outputs : l->n);
         const size_t weights = whole ? n * (size_t)l->inputs : (size_t)l->nweights;
         for (int kind = 0; kind < KINDS; kind++) {
-            const uint32_t id = find(g, i, kind).id;
-            for (int s = 0; id && s < MSKP_DARKNET_SETS; s++)
-                sets[s][id] =
+            const mskp_param p = find(g, i, kind);
+            for (int s = 0; p.id && s < MSKP_DARKNET_SETS; s++)
+                *mskp_tensor_of(sets[s], p) =
                     (mskp_tensor){.data = data[kind][s], .elements = kind == WEIGHTS ? weights : n};
         }
     }
 }
 
-static mskp_status allocate_sets(size_t params, mskp_tensor **sets, mskp_error *err)
+static mskp_status allocate_sets(size_t params, mskp_tensors *sets, mskp_error *err)
 {
-    for (int s = 0; s < MSKP_DARKNET_SETS; s++)
-        if (!(sets[s] = calloc(params + 1, sizeof *sets[s])))
-            return refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for tensors of %zu parameters", params);
+    for (int s = 0; s < MSKP_DARKNET_SETS; s++) {
+        sets[s] = (mskp_tensors){params, calloc(params + 1, sizeof *sets[s].view)};
+        if (!sets[s].view)
+            return refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for tensors of %zu parameters",
+                          params);
+    }
     return MSKP_OK;
 }
 
-static void free_sets(mskp_tensor **sets)
+static void free_sets(const mskp_tensors *sets)
 {
-    for (int s = 0; s < MSKP_DARKNET_SETS; s++) free(sets[s]);
+    for (int s = 0; s < MSKP_DARKNET_SETS; s++) free(sets[s].view);
 }
 
 static mskp_status describe(mskp_darknet *d, mskp_value *made, mskp_error *err)
@@ -275,7 +305,7 @@ static mskp_status describe(mskp_darknet *d, mskp_value *made, mskp_error *err)
     mskp_value v = mskp_input(d->graph, "input", (size_t)(net->c ? net->c : net->inputs), 2, hw);
     for (int i = 0; i < net->n; i++) {
         v = made[i] = describe_layer(d->graph, net, i, v, made);
-        if (net->layers[i].truth) mskp_output(d->graph, v); /* what others are compared with */
+        if (net->layers[i].truth) mskp_output(d->graph, v); /* the truth of other layers */
     }
     mskp_output(d->graph, v);
     return mskp_graph_finish(d->graph, err);
@@ -283,8 +313,10 @@ static mskp_status describe(mskp_darknet *d, mskp_value *made, mskp_error *err)
 
 mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err)
 {
-    *d =
-        (mskp_darknet){.net = net, .first = -1, .penalty.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT};
+    *d = (mskp_darknet){.net = net,
+                        .first = -1,
+                        .penalty.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
+                        .constants = mskp_bridge_constants()};
     mskp_status status = check_layers(net, err);
     if (status) return status;
     d->graph = mskp_graph_create(NULL);
@@ -295,25 +327,30 @@ mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err
         status = refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for %d layers", net->n);
     free(made);
     if (!status) {
-        d->params = mskp_graph_counts(d->graph).params;
-        d->units = mskp_graph_counts(d->graph).units;
-        d->keep = malloc(d->units + 1);
-        status = d->keep ? allocate_sets(d->params, d->sets, err)
-                         : refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for %zu units", d->units);
+        d->keep = mskp_bridge_mask(d->graph);
+        status = d->keep.unit ? allocate_sets(mskp_graph_counts(d->graph).params, d->sets, err)
+                              : mskp_bridge_no_memory(d->keep.n, err);
     }
     if (status) {
         mskp_darknet_free(d);
         return status;
     }
-    memset(d->keep, 1, d->units);
     wire(d->graph, net, d->sets);
     return MSKP_OK;
 }
 
+mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, const mskp_rule *rule,
+                                mskp_selection *selection, mskp_error *err)
+{
+    return mskp_bridge_select(d->graph, scoring, rule, &d->constants, d->sets[MSKP_DARKNET_VALUES],
+                              d->keep, selection, err);
+}
+
 /* ---- penalty ---- */
 
-/* All that are hooked: darknet's hook has no pointer of the user's, and gets its layer by value. A
- * layer is known by its output array. One thread at a time may hook and train. */
+/* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by
+ * value, so that the bridge finds its own data by the layer's output array. One thread at a time
+ * may hook and train. */
 static mskp_darknet *hooked;
 
 static void update_with_penalty(layer l, update_args args)
@@ -324,9 +361,9 @@ static void update_with_penalty(layer l, update_args args)
         const double start = what_time_is_it_now();
         mskp_error err;
         /* Updates are negative, and summed over args.batch images: update divides by it. */
-        if (mskp_penalty_gradient(
-                d->graph, d->units, d->keep, &d->penalty, -d->strength * args.batch, d->params,
-                d->sets[MSKP_DARKNET_VALUES], d->sets[MSKP_DARKNET_UPDATES], &err) &&
+        if (mskp_penalty_gradient(d->graph, d->keep, &d->penalty, -d->strength * args.batch,
+                                  d->sets[MSKP_DARKNET_VALUES], d->sets[MSKP_DARKNET_UPDATES],
+                                  &err) &&
             !d->error.status)
             d->error = err;
         d->seconds += what_time_is_it_now() - start;
@@ -340,7 +377,8 @@ mskp_status mskp_darknet_hook(mskp_darknet *d, mskp_error *err)
     int i = 0;
     if (d->first >= 0) return refuse(err, MSKP_ERROR_BAD_STATE, "the network is hooked already");
     while (i < d->net->n && !d->net->layers[i].update) i++;
-    if (i == d->net->n) return refuse(err, MSKP_ERROR_UNSUPPORTED, "no layer of the network is trained");
+    if (i == d->net->n)
+        return refuse(err, MSKP_ERROR_UNSUPPORTED, "no layer of the network is trained");
     d->first = i;
     d->update = d->net->layers[i].update;
     d->next = hooked;
@@ -394,7 +432,7 @@ static const char *value_of(const char *line, const char *key)
     return *line == '=' ? skip_blanks(line + 1) : NULL;
 }
 
-/* Copies a line with another number in the place of its own. */
+/* Copies a line, with another number as its value. */
 static void write_number(FILE *out, const char *line, size_t length, const char *value, size_t n)
 {
     const char *end = value;
@@ -404,8 +442,8 @@ static void write_number(FILE *out, const char *line, size_t length, const char 
     fwrite(end, 1, (size_t)(line + length - end), out);
 }
 
-/* Sections are layers in order, [net] is -1. Of those that were cut, filters= (or output=) changes.
- * A section without such a line has one filter, and keeps it. */
+/* Section i is layer i, and [net] is section -1. In layers that were cut, filters= (or output=)
+ * changes. A section without such a line has one filter, which is never removed. */
 static int copy_cfg(const mskp_graph *small, const network *net, const char *text, FILE *out)
 {
     int i = -2;
@@ -416,7 +454,7 @@ static int copy_cfg(const mskp_graph *small, const network *net, const char *tex
         size_t size[MSKP_MAX_DIMS];
         const mskp_param weights = i < 0 ? (mskp_param){0} : find(small, i, WEIGHTS);
         const char *value = NULL;
-        if (i < net->n && mskp_param_info(small, weights, NULL, size))
+        if (i < net->n && mskp_param_shape(small, weights, size))
             value = value_of(text, net->layers[i].type == CONNECTED ? "output" : "filters");
         if (value)
             write_number(out, text, length, value, size[0]);
@@ -432,8 +470,8 @@ static mskp_status write_cfg(const mskp_graph *small, const network *net, const 
     struct stat source, target;
     if (!stat(cfg, &source) && !stat(pruned_cfg, &target) && source.st_dev == target.st_dev &&
         source.st_ino == target.st_ino)
-        return refuse(err, MSKP_ERROR_BAD_ARGUMENT, "%.180s would be written over the network's own .cfg",
-                      pruned_cfg);
+        return refuse(err, MSKP_ERROR_BAD_ARGUMENT,
+                      "%.180s would be written over the network's own .cfg", pruned_cfg);
     char *text = read_file_text(cfg, err);
     if (!text) return MSKP_ERROR_BAD_ARGUMENT;
     FILE *out = fopen(pruned_cfg, "wb");
@@ -444,14 +482,14 @@ static mskp_status write_cfg(const mskp_graph *small, const network *net, const 
         return refuse(err, MSKP_ERROR_BAD_ARGUMENT, "%.180s: cannot be written: %s", pruned_cfg,
                       strerror(errno));
     if (layers != net->n)
-        return refuse(err, MSKP_ERROR_OTHER_NETWORK, "%.180s has %d layers, the network has %d", cfg,
-                      layers, net->n);
+        return refuse(err, MSKP_ERROR_OTHER_NETWORK, "%.180s has %d layers, the network has %d",
+                      cfg, layers, net->n);
     return MSKP_OK;
 }
 
 /* ---- surgery: the network ---- */
 
-/* The same layer, but for its channels? */
+/* Are the layers equal, except in their numbers of channels? */
 static bool same_layer(const layer *a, const layer *b)
 {
     if (a->type != b->type || a->activation != b->activation || a->size != b->size ||
@@ -470,8 +508,8 @@ static mskp_status compare_layers(const network *net, const network *small, cons
 {
     for (int i = 0; i < net->n; i++)
         if (!same_layer(&net->layers[i], &small->layers[i]))
-            return refuse(err, MSKP_ERROR_OTHER_NETWORK, "%.180s: layer %d is not that of the network",
-                          cfg, i);
+            return refuse(err, MSKP_ERROR_OTHER_NETWORK,
+                          "%.180s: layer %d is not that of the network", cfg, i);
     if (net->inputs != small->inputs || net->truths != small->truths)
         return refuse(err, MSKP_ERROR_OTHER_NETWORK,
                       "%.180s has %d inputs and %d truths, the network has %d and %d", cfg,
@@ -479,7 +517,7 @@ static mskp_status compare_layers(const network *net, const network *small, cons
     return MSKP_OK;
 }
 
-/* free_network forgets a few. */
+/* Frees a network, and what free_network does not free. */
 static void discard(network *net)
 {
     free(net->seen);
@@ -489,8 +527,8 @@ static void discard(network *net)
     free_network(net);
 }
 
-/* The network takes the small one's layers, and keeps those that nothing was cut from: they may hold
- * anything. What a program may have set in a layer stays, too. */
+/* The network takes over the small one's layers, with what a program may have set in a layer.
+ * Opaque layers stay as they are, because nothing is cut from them and they may hold anything. */
 static void take_layers(network *net, network *small)
 {
     layer *layers = small->layers;
@@ -517,47 +555,83 @@ static void take_layers(network *net, network *small)
     discard(small); /* with its workspace: the network's is as large or larger */
 }
 
-/* Everything that can fail. *net <- the pruned network, with its weights. */
-static mskp_status cut(mskp_darknet *d, const mskp_plan *plan, const mskp_graph *small,
-                       const char *cfg, const char *pruned_cfg, mskp_tensor **sets, network **net,
-                       mskp_error *err)
+/* Copies of all values at full size, in which the constants are moved. views keeps darknet's
+ * numbers of elements. */
+static float *copy_values(mskp_tensors values, mskp_tensors copy, mskp_error *err)
 {
-    mskp_move moves[MSKP_DARKNET_SETS];
-    mskp_status status = write_cfg(small, d->net, cfg, pruned_cfg, err);
+    size_t n = 1;
+    for (size_t p = 0; p < values.n; p++) n += values.view[p].data ? values.view[p].elements : 0;
+    float *memory = malloc(n * sizeof *memory), *to = memory;
+    if (!memory) refuse(err, MSKP_ERROR_NO_MEMORY, "no memory for a copy of %zu numbers", n);
+    for (size_t p = 0; memory && p < values.n; p++) {
+        copy.view[p] = values.view[p];
+        if (!copy.view[p].data) continue;
+        copy.view[p].data = memcpy(to, values.view[p].data, values.view[p].elements * sizeof *to);
+        to += values.view[p].elements;
+    }
+    return memory;
+}
+
+/* The new arrays receive what stays of the old ones. */
+static mskp_status fill_new(const mskp_darknet *d, mskp_surgery *surgery, const mskp_tensors *sets,
+                            mskp_error *err)
+{
+    const mskp_tensors *old = d->sets;
+    mskp_tensors copy = {old[0].n, calloc(old[0].n + 1, sizeof *copy.view)};
+    float *memory = copy.view ? copy_values(old[MSKP_DARKNET_VALUES], copy, err) : NULL;
+    mskp_status status = memory ? MSKP_OK : MSKP_ERROR_NO_MEMORY;
+    if (!copy.view) refuse(err, status, "no memory for tensors of %zu parameters", copy.n);
+    if (!status) {
+        mskp_move moves[MSKP_DARKNET_SETS];
+        for (int s = 0; s < MSKP_DARKNET_SETS; s++)
+            moves[s] = (mskp_move){s == MSKP_DARKNET_VALUES ? copy : old[s], sets[s]};
+        status = mskp_surgery_cut(surgery, d->graph, MSKP_DARKNET_SETS, moves, err);
+    }
+    free(memory);
+    free(copy.view);
+    return status;
+}
+
+/* Everything that can fail. *net <- the pruned network, with its weights. */
+static mskp_status cut(mskp_darknet *d, mskp_surgery *surgery, const char *cfg,
+                       const char *pruned_cfg, mskp_tensors *sets, network **net, mskp_error *err)
+{
+    mskp_status status = write_cfg(surgery->small, d->net, cfg, pruned_cfg, err);
     if (status) return status;
     *net = parse_network_cfg((char *)pruned_cfg);
     set_batch_network(*net, d->net->batch);
     status = compare_layers(d->net, *net, cfg, err);
-    if (!status) status = allocate_sets(d->params, sets, err);
+    if (!status) status = allocate_sets(d->sets[0].n, sets, err);
     if (status) return status;
-    wire(small, *net, sets);
-    for (int s = 0; s < MSKP_DARKNET_SETS; s++) moves[s] = (mskp_move){d->sets[s], sets[s]};
-    return mskp_plan_cut(plan, d->params, MSKP_DARKNET_SETS, moves, err);
+    wire(surgery->small, *net, sets);
+    return fill_new(d, surgery, sets, err);
 }
 
 mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *pruned_cfg,
                              mskp_error *err)
 {
-    mskp_plan *plan = NULL;
-    mskp_graph *small = NULL;
-    mskp_tensor *sets[MSKP_DARKNET_SETS] = {0};
+    mskp_surgery surgery;
+    mskp_tensors sets[MSKP_DARKNET_SETS] = {{0}};
     network *net = NULL;
-    mskp_status status = mskp_plan_create(d->graph, d->units, d->keep, &plan, &small, err);
-    if (!status) status = cut(d, plan, small, cfg, pruned_cfg, sets, &net, err);
-    mskp_plan_destroy(plan);
+    mskp_status status = mskp_surgery_plan(&surgery, d->graph, d->keep, &d->constants,
+                                           d->sets[MSKP_DARKNET_VALUES], err);
+    if (!status) status = cut(d, &surgery, cfg, pruned_cfg, sets, &net, err);
     if (status) {
         if (net) discard(net);
         free_sets(sets);
-        mskp_graph_destroy(small);
+        mskp_surgery_free(&surgery);
         return status;
     }
     take_layers(d->net, net);
     mskp_graph_destroy(d->graph);
     free_sets(d->sets);
-    d->graph = small;
+    d->graph = surgery.small;
+    surgery.small = NULL;
     memcpy(d->sets, sets, sizeof sets);
-    d->units = mskp_graph_counts(small).units;
-    memset(d->keep, 1, d->units);
+    d->keep.n = mskp_graph_counts(d->graph).units;
+    memset(d->keep.unit, 1, d->keep.n);
+    d->report = surgery.report;
+    mskp_surgery_free(&surgery);
     return MSKP_OK;
 }
 
@@ -566,6 +640,6 @@ void mskp_darknet_free(mskp_darknet *d)
     unhook(d);
     mskp_graph_destroy(d->graph);
     free_sets(d->sets);
-    free(d->keep);
+    free(d->keep.unit);
     *d = (mskp_darknet){.first = -1};
 }

@@ -2,12 +2,13 @@
  * mskp_dlib.hpp - channel pruning for the networks of dlib 19.24
  *
  *     wiring w = describe(net, example);           any network, without listing its layers
- *     penalty p{&w, keep, strength};               keep: from mskp_select, over values(w, net)
+ *     penalty p{&w, select(w, net, rule), 0.05};   which units stay, and the strength
  *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, {dlib::sgd(), &p});
  *     net.update_parameters(solvers, rate);        or a dnn_trainer with such a solver
- *     cut(w, net, solvers, keep);                  widths, values, running statistics, momentum
+ *     cut(w, net, solvers, p.keep);                widths, values, running statistics, momentum
  *
- * What cannot be done throws a std::exception with a sentence, and leaves everything as it was.
+ * The file needs ../mskp_bridge.h. A call that cannot do its work throws a std::exception with a
+ * sentence, and leaves everything as it was.
  */
 #ifndef MSKP_DLIB_HPP
 #define MSKP_DLIB_HPP
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -25,28 +27,15 @@
 #include <utility>
 #include <vector>
 
-#include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp_bridge.h"
 
 namespace mskp_dlib
 {
 
-using set = std::vector<mskp_tensor>;
-
-struct destroy {
-    void operator()(mskp_graph *graph) const
-    {
-        mskp_graph_destroy(graph);
-    }
-    void operator()(mskp_plan *plan) const
-    {
-        mskp_plan_destroy(plan);
-    }
-};
-
-inline void check(mskp_status status, const mskp_error &err)
-{
-    if (status) throw std::runtime_error(err.text);
-}
+using mskp::check;
+using mskp::error;
+using mskp::set;
 
 /* A parameter, and the order of its axes in memory where it is not the declared one. */
 struct part {
@@ -54,26 +43,25 @@ struct part {
     const uint32_t *order;
 };
 
-/* A layer. dlib keeps a layer's parameters in one tensor: here are its parts, one behind the other.
- */
+/* A layer. dlib keeps all parameters of a layer in one tensor, as parts one after the other. */
 struct layer_wires {
     std::string name;
     std::vector<part> parts;
-    mskp_param mean{}, variance{}; /* of a batch norm: in tensors of their own, and private */
+    mskp_param mean{}, variance{}; /* of a batch norm: private tensors of their own */
     const dlib::tensor *tensor = nullptr;
 };
 
 /* A network's graph, and where its parameters are: layers[c] is what solvers[c] updates. */
 struct wiring {
-    std::unique_ptr<mskp_graph, destroy> graph;
+    mskp::graph_handle graph;
     std::vector<layer_wires> layers;
 
     size_t params() const
     {
-        return mskp_count(graph.get()).params;
+        return mskp_graph_counts(graph.get()).params;
     }
 
-    /* Tells the solvers where the tensors are; again if the network was moved or assigned to. */
+    /* Finds the tensors, for the solvers. Call it again after the network was moved or assigned. */
     template <typename NET> void locate(NET &net)
     {
         dlib::visit_layer_parameters(net,
@@ -84,8 +72,6 @@ struct wiring {
 /* ============================================================================================== */
 /*                                          1. Describe                                           */
 /* ============================================================================================== */
-
-template <typename T, typename... OF> constexpr bool is_one_of = (std::is_same_v<T, OF> || ...);
 
 /* Goes through the layers from the input up. */
 class describer
@@ -109,7 +95,7 @@ class describer
     template <typename LAYER, typename SUBNET, typename E>
     void operator()(size_t i, dlib::add_layer<LAYER, SUBNET, E> &l)
     {
-        /* So that layers, too, can be asked whose output the next one overwrites. */
+        /* The wrapper also gives outputs that the next layer has overwritten in place. */
         see(dlib::dimpl::subnet_wrapper<dlib::add_layer<LAYER, SUBNET, E>>(l).get_output());
         word = first_word(l.layer_details());
         name = std::to_string(i) + "." + word; /* the numbers of `cout << net` */
@@ -169,17 +155,16 @@ class describer
         nc = static_cast<size_t>(t.nc());
     }
 
-    /* Does the graph say of the value what dlib computed? After an error it says nothing, and
-     * finish tells why. */
+    /* Checks that the description has the sizes that dlib computed. A value without an id
+     * follows an earlier error, which mskp_graph_finish returns. */
     void arrive(mskp_value value)
     {
         const size made = size_of(value);
         const size_t rows = made.spatial[0] ? made.spatial[0] : 1;
         const size_t columns = made.spatial[1] ? made.spatial[1] : 1;
         if (value.id && (made.k != k || rows != nr || columns != nc))
-            throw std::runtime_error(name + ": dlib computes " + std::to_string(k) + " x " +
-                                     std::to_string(nr) + " x " + std::to_string(nc) +
-                                     ", which is not what is described");
+            throw error(name + ": dlib computes " + std::to_string(k) + " x " + std::to_string(nr) +
+                        " x " + std::to_string(nc) + ", which is not what is described");
         last = value;
     }
 
@@ -242,64 +227,130 @@ class describer
         return mskp_norm(g, name.c_str(), last, &d);
     }
 
+    /* dlib averages over the part of a window that lies in the image. */
     template <long NR, long NC, int SY, int SX, int PY, int PX>
     mskp_value op(const dlib::max_pool_<NR, NC, SY, SX, PY, PX> &)
     {
-        return resized(name.c_str(), MSKP_POOL_MAX, last);
+        return resized(name.c_str(), MSKP_POOL_MAX, last, true);
     }
     template <long NR, long NC, int SY, int SX, int PY, int PX>
     mskp_value op(const dlib::avg_pool_<NR, NC, SY, SX, PY, PX> &)
     {
-        return resized(name.c_str(), MSKP_POOL_AVERAGE, last);
+        return resized(name.c_str(), MSKP_POOL_AVERAGE, last, true);
     }
 
-    /* Adds what has different sizes, and takes what one of the two lacks to be 0: channels behind
-     * its own, rows and columns beyond its own. Surgery keeps that true, since what stays keeps its
-     * order. */
+    /* add_prev adds values of different sizes, and takes what one of them lacks to be 0: channels
+     * after its own, rows and columns beyond its own. That stays true after surgery, because the
+     * channels keep their order. */
     template <template <typename> class TAG> mskp_value op(const dlib::add_prev_<TAG> &)
     {
         const mskp_value both[2] = {padded(last), padded(tagged<TAG>())};
-        return mskp_combine(g, name.c_str(), MSKP_ADD, 2, both);
+        return mskp_combine(g, name.c_str(), MSKP_COMBINE_ADD, 2, both);
     }
 
     /* One slope for all channels. */
     mskp_value op(const dlib::prelu_ &)
     {
-        const mskp_param slope = add_part("slope", {1});
-        mskp_activation_desc d{};
-        d.kind = MSKP_FUNCTION;
-        const mskp_value out = mskp_activation(g, name.c_str(), last, &d);
-        mskp_attach(g, slope, out);
-        return out;
+        return mskp_prelu(g, name.c_str(), last, add_part("slope", {1}));
     }
 
-    /* Functions of each element by itself, or unknown. */
+    /* Functions of each element by itself. */
+    mskp_value function(mskp_activation_kind kind, double parameter = 0,
+                        double (*custom)(double, const double *) = nullptr)
+    {
+        mskp_activation_desc d{};
+        d.kind = kind, d.function = custom, d.parameters[0] = parameter;
+        return mskp_activation(g, name.c_str(), last, &d);
+    }
+    mskp_value op(const dlib::relu_ &)
+    {
+        return function(MSKP_ACTIVATION_RELU);
+    }
+    mskp_value op(const dlib::leaky_relu_ &l)
+    {
+        const auto slope = static_cast<double>(l.get_alpha()); /* 0 would mean 0.01 */
+        return slope != 0 ? function(MSKP_ACTIVATION_LEAKY_RELU, slope)
+                          : function(MSKP_ACTIVATION_RELU);
+    }
+    mskp_value op(const dlib::clipped_relu_ &l)
+    {
+        return function(MSKP_ACTIVATION_CUSTOM, static_cast<double>(l.get_ceiling()),
+                        [](double x, const double *p) { return x < 0      ? 0
+                                                               : x < p[0] ? x
+                                                                          : p[0]; });
+    }
+    mskp_value op(const dlib::elu_ &l)
+    {
+        return function(MSKP_ACTIVATION_CUSTOM, static_cast<double>(l.get_alpha()),
+                        [](double x, const double *p) { return x > 0 ? x : p[0] * std::expm1(x); });
+    }
+    mskp_value op(const dlib::gelu_ &)
+    {
+        return function(MSKP_ACTIVATION_GELU);
+    }
+    mskp_value op(const dlib::silu_ &)
+    {
+        return function(MSKP_ACTIVATION_SILU);
+    }
+    mskp_value op(const dlib::sig_ &)
+    {
+        return function(MSKP_ACTIVATION_SIGMOID);
+    }
+    mskp_value op(const dlib::htan_ &)
+    {
+        return function(MSKP_ACTIVATION_TANH);
+    }
+    mskp_value op(const dlib::mish_ &)
+    {
+        return function(MSKP_ACTIVATION_CUSTOM, 0, [](double x, const double *) {
+            return x * std::tanh(std::log1p(std::exp(x)));
+        });
+    }
+    mskp_value op(const dlib::smelu_ &l)
+    {
+        return function(MSKP_ACTIVATION_CUSTOM, static_cast<double>(l.get_beta()),
+                        [](double x, const double *p) {
+                            if (x >= p[0]) return x;
+                            return x <= -p[0] ? 0 : (x + p[0]) * (x + p[0]) / (4 * p[0]);
+                        });
+    }
+    mskp_value op(const dlib::multiply_ &l)
+    {
+        return function(MSKP_ACTIVATION_MULTIPLY, static_cast<double>(l.get_multiply_value()));
+    }
+    /* dlib drops numbers in inference, too, so that no constant but 0 stays constant. */
+    mskp_value op(const dlib::dropout_ &)
+    {
+        return function(MSKP_ACTIVATION_CUSTOM, 0,
+                        [](double x, const double *) { return x != 0 ? std::nan("") : 0; });
+    }
+
     template <typename LAYER> mskp_value op(const LAYER &)
     {
-        using namespace dlib;
-        constexpr bool elementwise =
-            is_one_of<LAYER, relu_, leaky_relu_, clipped_relu_, elu_, gelu_, silu_, mish_, smelu_,
-                      sig_, htan_, dropout_, multiply_>;
-        mskp_activation_desc d{};
-        d.kind = MSKP_FUNCTION; /* which one is in its name */
-        return elementwise ? mskp_activation(g, name.c_str(), last, &d) : unknown();
+        return unknown();
     }
 
-    /* It may read any tag. Everything that it can reach stays as it is. */
+    /* A layer that the bridge does not know. It may read any tag, so everything that it could
+     * read is pinned. */
     mskp_value unknown()
     {
         const size_t spatial[2] = {nr, nc};
         std::vector<mskp_value> read{last};
         for (const auto &tag : tags) read.push_back(tag.second);
-        return mskp_opaque(g, name.c_str(), word.c_str(), read.size(), read.data(), k, 2, spatial);
+        mskp_opaque_desc d{};
+        d.op = word.c_str();
+        d.n = read.size(), d.inputs = read.data();
+        d.channels = k, d.nspatial = 2, d.spatial = spatial;
+        return mskp_opaque(g, name.c_str(), &d);
     }
 
-    /* Channels by themselves. Which pixels come from which is no matter, how many there are is. */
-    mskp_value resized(const char *as, mskp_pool_kind kind, mskp_value value)
+    /* An operator on each channel by itself. Its description needs only the size of the result. */
+    mskp_value resized(const char *as, mskp_pool_kind kind, mskp_value value, bool keeps_constants)
     {
         mskp_pool_desc d{};
         d.kind = kind;
         d.spatial[0] = nr, d.spatial[1] = nc;
+        d.keeps_constants = keeps_constants;
         return mskp_pool(g, as, value, &d);
     }
 
@@ -307,17 +358,19 @@ class describer
     {
         const size s = size_of(v);
         if (s.k < k) v = mskp_pad_channels(g, nullptr, v, 0, k - s.k);
-        return s.spatial[0] < nr || s.spatial[1] < nc ? resized(nullptr, MSKP_POOL_RESIZE, v) : v;
+        const bool smaller = s.spatial[0] < nr || s.spatial[1] < nc;
+        return smaller ? resized(nullptr, MSKP_POOL_RESIZE, v, false) : v; /* the rest is 0 */
     }
 };
 
-/* example: one input. It goes through the network, since dlib makes parameters in the first pass.
- * One alone changes no statistics: dlib takes it for inference. */
+/* example: one input. It goes through the network, because dlib makes parameters in the first
+ * pass. A single input changes no statistics: dlib takes it for inference. */
 template <typename NET> wiring describe(NET &net, const typename NET::input_type &example)
 {
-    wiring w{std::unique_ptr<mskp_graph, destroy>(mskp_graph_create(nullptr)), {}};
+    wiring w{mskp::graph_handle(mskp_graph_create(nullptr)), {}};
     mskp_error err;
     dlib::resizable_tensor x;
+    if (!w.graph) throw std::bad_alloc();
     net.to_tensor(&example, &example + 1, x);
     net.forward(x);
     w.layers.resize(NET::num_computational_layers);
@@ -333,24 +386,25 @@ template <typename NET> wiring describe(NET &net, const typename NET::input_type
 /*                                            2. Sets                                             */
 /* ============================================================================================== */
 
-/* Views of a layer's parts in a tensor laid out as its parameters are: these, or their gradient, or
- * their momentum. An empty one: there is none yet. */
+/* s <- views of a layer's parts in a tensor that is laid out like the layer's parameters: these,
+ * their gradient or their momentum. An empty tensor has no parts yet. */
 inline void place(const wiring &w, const layer_wires &layer, size_t elements, float *data, set &s)
 {
     mskp_error err;
     size_t used = 0;
     if (layer.parts.empty() || elements == 0) return;
     for (const part &p : layer.parts) {
-        mskp_tensor &view = s[p.param.id];
-        check(mskp_param_view(w.graph.get(), p.param, p.order, nullptr, MSKP_F32, &view, &err),
-              err);
+        mskp_tensor &view = s.of(p.param);
+        check(
+            mskp_param_view(w.graph.get(), p.param, p.order, nullptr, MSKP_DTYPE_F32, &view, &err),
+            err);
         if (view.elements <= elements - used) view.data = data + used;
         used += view.elements;
         if (used > elements) break;
     }
     if (used != elements)
-        throw std::runtime_error(layer.name + ": dlib has " + std::to_string(elements) +
-                                 " numbers, described are others");
+        throw error(layer.name + ": dlib has " + std::to_string(elements) +
+                    " numbers, the description has other numbers");
 }
 
 inline void place(const wiring &w, const layer_wires &layer, dlib::tensor &t, set &s)
@@ -358,9 +412,10 @@ inline void place(const wiring &w, const layer_wires &layer, dlib::tensor &t, se
     place(w, layer, t.size(), t.host(), s);
 }
 
+/* All parameters, without the running statistics; see all_values. */
 template <typename NET> set values(const wiring &w, NET &net)
 {
-    set s(w.params() + 1);
+    set s(w.params());
     dlib::visit_layer_parameters(net,
                                  [&](size_t c, dlib::tensor &t) { place(w, w.layers[c], t, s); });
     return s;
@@ -368,7 +423,7 @@ template <typename NET> set values(const wiring &w, NET &net)
 
 template <typename NET> set gradients(const wiring &w, NET &net)
 {
-    set s(w.params() + 1);
+    set s(w.params());
     dlib::visit_layer_parameter_gradients(
         net, [&](size_t c, dlib::tensor &t) { place(w, w.layers[c], t, s); });
     return s;
@@ -378,7 +433,7 @@ template <typename NET> set gradients(const wiring &w, NET &net)
 /*                                           3. Penalty                                           */
 /* ============================================================================================== */
 
-/* What a network's solvers share. */
+/* What the solvers of a network share. */
 struct penalty {
     const wiring *wires;
     std::vector<uint8_t> keep;
@@ -392,12 +447,12 @@ struct penalty {
         const auto layer = std::find_if(wires->layers.begin(), wires->layers.end(),
                                         [&](const layer_wires &l) { return l.tensor == &weights; });
         if (layer == wires->layers.end())
-            throw std::runtime_error(
+            throw error(
                 "the network or its wiring was moved after it was described: call locate(net)");
         return *layer;
     }
 
-    /* Does the layer have anything that the term is about? */
+    /* Does the layer have parts with these roles? */
     bool reaches(const layer_wires &layer) const
     {
         return std::any_of(layer.parts.begin(), layer.parts.end(), [&](const part &p) {
@@ -405,27 +460,26 @@ struct penalty {
         });
     }
 
-    /* gradient += of the term, for this layer. */
+    /* gradient += the gradient of the penalty, for this layer. */
     void add(const layer_wires &layer, const dlib::tensor &weights, dlib::tensor &gradient)
     {
         mskp_penalty how{};
         mskp_error err;
         how.roles = roles;
         how.skip_missing = 1; /* all layers but this one */
-        of_values.resize(wires->params() + 1);
-        of_gradients.resize(wires->params() + 1);
+        of_values.resize(wires->params());
+        of_gradients.resize(wires->params());
         place(*wires, layer, weights.size(), const_cast<float *>(weights.host()), of_values);
         place(*wires, layer, gradient, of_gradients);
-        const mskp_status status =
-            mskp_penalty_gradient(wires->graph.get(), keep.size(), keep.data(), &how, strength,
-                                  wires->params(), of_values.data(), of_gradients.data(), &err);
-        for (const part &p : layer.parts) of_values[p.param.id] = of_gradients[p.param.id] = {};
+        const mskp_status status = mskp_penalty_gradient(
+            wires->graph.get(), mskp::mask_of(keep), &how, strength, of_values, of_gradients, &err);
+        for (const part &p : layer.parts) of_values.of(p.param) = of_gradients.of(p.param) = {};
         check(status, err);
     }
 };
 
-/* Any solver of dlib's, with the penalty added to the gradients that it gets. cut() knows the momentum
- * of dlib::sgd alone. */
+/* A solver of dlib's that gets gradients to which the penalty was added. cut() can cut the
+ * momentum of dlib::sgd only. */
 template <typename SOLVER> class masked
 {
   public:
@@ -473,8 +527,8 @@ template <typename SOLVER> class masked
 /*                                           4. Surgery                                           */
 /* ============================================================================================== */
 
-/* What dlib keeps to itself can be reached by (de)serialization: the first fields by name, the rest
- * as bytes. */
+/* Private members of dlib's classes, reached by serialization: the first fields by name, the
+ * rest as bytes. */
 struct norm_state {
     std::string version, rest;
     dlib::resizable_tensor params, means, invstds, running_means, running_variances;
@@ -512,10 +566,9 @@ template <typename STATE, typename T> STATE unpack(const T &from)
     serialize(from, io);
     deserialize(s.version, io);
     if (!s.is_known())
-        throw std::runtime_error(
-            "cut knows batch norms and the momentum of dlib::sgd as dlib 19.24 "
-            "writes them (bn_con2, bn_fc2, sgd2), not '" +
-            s.version + "'");
+        throw error("cut knows batch norms and the momentum of dlib::sgd as dlib 19.24 "
+                    "writes them (bn_con2, bn_fc2, sgd2), not '" +
+                    s.version + "'");
     s.fields([&](auto &field) { deserialize(field, io); });
     s.rest.assign(std::istreambuf_iterator<char>(io), {});
     return s;
@@ -531,16 +584,13 @@ template <typename STATE, typename T> void pack(STATE &s, T &to)
     deserialize(to, io);
 }
 
-/* A network and its solvers, as surgery sees them: dlib's tensors, and what had to be unpacked. */
-template <typename NET, typename SOLVER> class body
+/* All values of a network, with the running statistics. These are copies until pack_up. */
+template <typename NET> class all_values
 {
   public:
-    set values, momentum;
+    set views;
 
-    /* The momentum gets the shape of the parameters. */
-    body(const wiring &w, NET &net, std::vector<masked<SOLVER>> &own)
-        : values(w.params() + 1), momentum(values), solvers(own),
-          norms(NET::num_computational_layers), states(NET::num_computational_layers)
+    all_values(const wiring &w, NET &net) : views(w.params()), norms(NET::num_computational_layers)
     {
         size_t c = 0;
         dlib::visit_computational_layers(net, [&](auto &l) { see(w, c++, l); });
@@ -553,50 +603,65 @@ template <typename NET, typename SOLVER> class body
     }
 
   private:
-    std::vector<masked<SOLVER>> &solvers;
     std::vector<norm_state> norms;
-    std::vector<sgd_state> states;
 
     template <typename LAYER> void see(const wiring &w, size_t c, LAYER &l)
     {
-        if (w.layers[c].parts.empty()) return;
-        dlib::tensor &params = see_norm(w, c, l);
-        place(w, w.layers[c], params, values);
-        dlib::resizable_tensor &m = (states[c] = unpack<sgd_state>(solvers[c].solver)).momentum;
-        if (m.size() != 0) m.copy_size(params);
-        place(w, w.layers[c], m, momentum);
+        if (!w.layers[c].parts.empty()) place(w, w.layers[c], l.get_layer_params(), views);
     }
-
-    template <typename LAYER> dlib::tensor &see_norm(const wiring &, size_t, LAYER &l)
+    template <dlib::layer_mode MODE> void see(const wiring &w, size_t c, dlib::bn_<MODE> &l)
     {
-        return l.get_layer_params();
-    }
-    template <dlib::layer_mode MODE>
-    dlib::tensor &see_norm(const wiring &w, size_t c, dlib::bn_<MODE> &l)
-    {
+        const layer_wires &layer = w.layers[c];
+        if (layer.parts.empty()) return;
         norm_state &s = norms[c] = unpack<norm_state>(l);
-        const size_t n = s.running_means.size();
-        values[w.layers[c].mean.id].data = s.running_means.host();
-        values[w.layers[c].mean.id].elements = n;
-        values[w.layers[c].variance.id].data = s.running_variances.host();
-        values[w.layers[c].variance.id].elements = n;
-        return s.params;
+        place(w, layer, s.params, views);
+        views.of(layer.mean).data = s.running_means.host();
+        views.of(layer.mean).elements = s.running_means.size();
+        views.of(layer.variance).data = s.running_variances.host();
+        views.of(layer.variance).elements = s.running_variances.size();
     }
 
-    template <typename LAYER> void pack_one(size_t c, LAYER &)
+    template <typename LAYER> void pack_one(size_t, LAYER &)
     {
-        if (!states[c].version.empty()) pack(states[c], solvers[c].solver);
     }
     template <dlib::layer_mode MODE> void pack_one(size_t c, dlib::bn_<MODE> &l)
     {
-        if (states[c].version.empty()) return;
-        pack(norms[c], l);
-        pack(states[c], solvers[c].solver);
+        if (!norms[c].version.empty()) pack(norms[c], l);
     }
 };
 
-/* Gives a copied network the widths of the cut one. All else that a layer was told (learning rates,
- * weight decay, biases off, window and count of its statistics) is in the copy. */
+/* Copies of the momentum of a network's solvers, until pack_up. They have the shape of the
+ * network's parameters, also where that is not the momentum's. */
+template <typename SOLVER> class all_momentum
+{
+  public:
+    set views;
+
+    template <typename NET>
+    all_momentum(const wiring &w, NET &net, const std::vector<masked<SOLVER>> &solvers)
+        : views(w.params()), states(solvers.size())
+    {
+        dlib::visit_layer_parameters(net, [&](size_t c, dlib::tensor &params) {
+            if (w.layers[c].parts.empty()) return;
+            dlib::resizable_tensor &m = (states[c] = unpack<sgd_state>(solvers[c].solver)).momentum;
+            if (m.size() != 0) m.copy_size(params);
+            place(w, w.layers[c], m, views);
+        });
+    }
+
+    void pack_up(std::vector<masked<SOLVER>> &solvers)
+    {
+        for (size_t c = 0; c < states.size(); c++)
+            if (!states[c].version.empty()) pack(states[c], solvers[c].solver);
+    }
+
+  private:
+    std::vector<sgd_state> states;
+};
+
+/* Gives a copy of the network the widths of the network after surgery. The copy keeps all
+ * settings of its layers: learning rates, weight decay, biases off, window and count of
+ * statistics. */
 class narrower
 {
   public:
@@ -609,7 +674,7 @@ class narrower
         const layer_wires &layer = w.layers[next++];
         if (layer.parts.empty()) return;
         size_t shape[MSKP_MAX_DIMS] = {0, 1, 1, 1};
-        mskp_param_info(w.graph.get(), layer.parts[0].param, nullptr, shape);
+        mskp_param_shape(w.graph.get(), layer.parts[0].param, shape);
         resize(l, shape);
     }
 
@@ -671,36 +736,54 @@ class narrower
     }
 };
 
-/*
- * Cuts the network and its solvers' momentum, and w with them; w's units are then those that were
- * kept. Everything is made beside the old network first, which a failure leaves as it is.
- */
-template <typename NET, typename SOLVER>
-void cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,
-         const std::vector<uint8_t> &keep)
+/* Which units stay within the rule, with the carriers of constants counted. selection, which may be
+ * nullptr, receives the number of removed units and the cost. */
+template <typename NET>
+std::vector<uint8_t> select(const wiring &w, NET &net, const mskp_rule &rule,
+                            const mskp_scoring &scoring = {}, mskp_selection *selection = nullptr,
+                            const mskp_constants_desc &constants = mskp_bridge_constants())
 {
     mskp_error err;
-    mskp_plan *plan;
-    mskp_graph *graph;
+    std::vector<uint8_t> keep(mskp_graph_counts(w.graph.get()).units);
+    const all_values<NET> values(w, net);
+    check(mskp_bridge_select(w.graph.get(), &scoring, &rule, &constants, values.views,
+                             mskp::mask_of(keep), selection, &err),
+          err);
+    return keep;
+}
+
+/*
+ * Moves the constants of removed channels, cuts the network and the momentum of its solvers, and
+ * replaces w by the description of the smaller network, whose units are those that were kept. What
+ * belongs to weights that constants replaced is cleared in the momentum. Returns what became of the
+ * constants. All work is done on copies, so that a failure leaves the network as it was.
+ */
+template <typename NET, typename SOLVER>
+mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,
+                          const std::vector<uint8_t> &keep,
+                          const mskp_constants_desc &constants = mskp_bridge_constants())
+{
     if (solvers.size() != NET::num_computational_layers)
-        throw std::runtime_error(std::to_string(solvers.size()) + " solvers for " +
-                                 std::to_string(NET::num_computational_layers) + " layers");
-    check(mskp_plan_create(w.graph.get(), keep.size(), keep.data(), &plan, &graph, &err), err);
-    const std::unique_ptr<mskp_plan, destroy> plan_owner(plan);
-    wiring small{std::unique_ptr<mskp_graph, destroy>(graph), w.layers};
+        throw error(std::to_string(solvers.size()) + " solvers for " +
+                    std::to_string(NET::num_computational_layers) + " layers");
+    NET full_net = net, small_net = net;
+    all_values<NET> full(w, full_net);
+    const all_momentum<SOLVER> full_momentum(w, full_net, solvers);
+    mskp::surgery surgery(w.graph.get(), keep, constants, full.views);
+    wiring small{surgery.take_small(), w.layers};
     std::vector<masked<SOLVER>> small_solvers = solvers;
-    NET small_net = net;
     small_net.clean(); /* outputs and gradients of the old widths */
     dlib::visit_computational_layers(small_net, narrower(small));
-    body<NET, SOLVER> from(w, net, solvers), to(small, small_net, small_solvers);
-    const mskp_move moves[] = {{from.values.data(), to.values.data()},
-                               {from.momentum.data(), to.momentum.data()}};
-    check(mskp_plan_cut(plan, w.params(), 2, moves, &err), err);
-    to.pack_up(small_net);
+    all_values<NET> values(small, small_net);
+    all_momentum<SOLVER> momentum(small, small_net, small_solvers);
+    surgery.cut({{full.views, values.views}, {full_momentum.views, momentum.views}});
+    values.pack_up(small_net);
+    momentum.pack_up(small_solvers);
     net = std::move(small_net);
     solvers.swap(small_solvers);
     w = std::move(small);
     w.locate(net);
+    return surgery.report();
 }
 
 } // namespace mskp_dlib

@@ -1,18 +1,19 @@
 /*
- * mskp_torch.hpp - mskp for libtorch: copy this file into your project.
+ * mskp_torch.hpp - mskp for libtorch
  *
- *     mskp::Pruner pruner(*net);                          // knows names from what is registered
+ *     mskp::Pruner pruner(*net);                          // takes names from what is registered
  *     pruner.finish({net->describe(pruner, pruner.input(3, {32, 32}))});
- *     pruner.select(rule);                                // marks what will leave
+ *     pruner.select(rule);                                // marks which units are removed
  *     loss.backward(), pruner.penalty(s), opt.step();     // each step
  *     pruner.cut({opt});                                  // training goes on
  *
  * Each module gets a describe() beside its forward(), of the same shape: values instead of tensors.
- * What is missing here is said with mskp's own calls on pruner.graph().
+ * Operators without a function here are described with mskp's own calls on pruner.graph(). The file
+ * needs ../mskp_bridge.h.
  *
- * What goes wrong is thrown as mskp::error, a sentence; the network is then as it was. Errors of
- * torch itself (no memory, say) pass through, as harmless. A Pruner belongs to one thread, as the
- * network does.
+ * Errors are thrown as mskp::error, with a sentence; the network is then as it was. Errors of torch
+ * itself (no memory, say) pass through, and leave the network as it was, too. A Pruner belongs to
+ * one thread, as the network does.
  */
 #ifndef MSKP_TORCH_HPP
 #define MSKP_TORCH_HPP
@@ -31,34 +32,13 @@
 #include <utility>
 #include <vector>
 
-#include "mskp.h"
+#include "mskp/operators.h"
+#include "mskp_bridge.h"
 
 namespace mskp
 {
 
-struct error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-inline void check(mskp_status status, const mskp_error &err)
-{
-    if (status) throw error(err.text);
-}
-
-struct release {
-    void operator()(mskp_graph *graph) const
-    {
-        mskp_graph_destroy(graph);
-    }
-    void operator()(mskp_plan *plan) const
-    {
-        mskp_plan_destroy(plan);
-    }
-};
-using graph_handle = std::unique_ptr<mskp_graph, release>;
-using plan_handle = std::unique_ptr<mskp_plan, release>;
-
-/* What an optimizer keeps for each element of a parameter. An optimizer of your own: add its type. */
+/* What an optimizer keeps for each element of a parameter. Add the types of your own optimizers. */
 inline std::vector<torch::Tensor *> state_tensors(torch::optim::OptimizerParamState &state)
 {
     using namespace torch::optim;
@@ -79,39 +59,44 @@ inline mskp_dtype dtype_of(const torch::Tensor &tensor)
 {
     switch (tensor.scalar_type()) {
     case torch::kFloat:
-        return MSKP_F32;
+        return MSKP_DTYPE_F32;
     case torch::kDouble:
-        return MSKP_F64;
+        return MSKP_DTYPE_F64;
     case torch::kHalf:
-        return MSKP_F16;
+        return MSKP_DTYPE_F16;
     case torch::kBFloat16:
-        return MSKP_BF16;
+        return MSKP_DTYPE_BF16;
     default:
         break;
     }
-    switch (tensor.element_size()) { /* moved, never computed with */
+    switch (tensor.element_size()) { /* can be cut, but not computed with */
     case 1:
-        return MSKP_BYTES_1;
+        return MSKP_DTYPE_BYTES_1;
     case 2:
-        return MSKP_BYTES_2;
+        return MSKP_DTYPE_BYTES_2;
     case 4:
-        return MSKP_BYTES_4;
+        return MSKP_DTYPE_BYTES_4;
     case 8:
-        return MSKP_BYTES_8;
+        return MSKP_DTYPE_BYTES_8;
     default:
-        return MSKP_BYTES_16;
+        return MSKP_DTYPE_BYTES_16;
     }
 }
 
 class Pruner
 {
   public:
-    /* Can this tensor be read at its address? If not, torch computes instead of the library. */
+    /* What becomes of the constants of removed channels: by default, gamma counts as 0, and
+     * MSKP_CONSTANTS_AUTO. */
+    mskp_constants_desc constants = mskp_bridge_constants();
+
+    /* Can this tensor be read at its address? If not, the penalty is computed by torch, and
+     * select() and cut() copy the tensor. */
     std::function<bool(const torch::Tensor &)> here = [](const torch::Tensor &t) {
         return t.is_cpu();
     };
 
-    /* The network need not be on its device yet. It must outlive the description, no more. */
+    /* The network need not be on its device yet. It must outlive the description. */
     explicit Pruner(const torch::nn::Module &network) : graph_(mskp_graph_create(nullptr))
     {
         if (!graph_) throw std::bad_alloc();
@@ -129,7 +114,7 @@ class Pruner
     }
 
     /* ========================================================================================== */
-    /*                 Describing: what forward() does, with values instead of tensors            */
+    /*             Describing: the same as forward(), with values instead of tensors             */
     /* ========================================================================================== */
 
     mskp_value input(size_t channels, const std::vector<size_t> &spatial)
@@ -138,8 +123,9 @@ class Pruner
                           spatial.data());
     }
 
-    /* Conv1d, 2d, 3d with any padding and padding mode, ConvTranspose1d, 2d, 3d, grouped or not. Of
-     * groups, the same positions leave; of depthwise convolutions, channels with their filters. */
+    /* Conv1d, 2d, 3d with any padding and padding mode, ConvTranspose1d, 2d, 3d, grouped or not. In
+     * groups, the same positions are removed; in depthwise convolutions, channels with their
+     * filters. */
     template <class Conv>
     mskp_value conv(const torch::nn::ModuleHolder<Conv> &holder, mskp_value in)
     {
@@ -192,17 +178,22 @@ class Pruner
         return out;
     }
 
-    mskp_value relu(mskp_value in)
+    mskp_value activation(mskp_activation_kind kind, mskp_value in, double parameter = 0)
     {
         mskp_activation_desc d{};
-        d.kind = MSKP_RELU;
+        d.kind = kind, d.parameters[0] = parameter;
         return mskp_activation(graph(), nullptr, in, &d);
+    }
+
+    mskp_value relu(mskp_value in)
+    {
+        return activation(MSKP_ACTIVATION_RELU, in);
     }
 
     mskp_value add(mskp_value a, mskp_value b)
     {
         const mskp_value both[] = {a, b};
-        return mskp_combine(graph(), nullptr, MSKP_ADD, 2, both);
+        return mskp_combine(graph(), nullptr, MSKP_COMBINE_ADD, 2, both);
     }
 
     mskp_value global_average(mskp_value in)
@@ -217,8 +208,8 @@ class Pruner
         return mskp_flatten(graph(), nullptr, in, 0);
     }
 
-    /* Channels of zeros before and after. counts: {before, after}, a registered buffer, from which
-     * forward() takes them; a cut corrects it, torch::save saves it. It need not be int64, because
+    /* Channels of zeros before and after. counts is a registered buffer {before, after}, which
+     * forward() reads, cut() corrects and torch::save saves. It need not be int64, because
      * Module::to(dtype) converts all buffers. */
     mskp_value pad_channels(mskp_value in, const torch::Tensor &counts)
     {
@@ -233,12 +224,13 @@ class Pruner
         return pads_.back().out;
     }
 
-    /* A tensor of the network; {0} for an undefined one. Used again (tied): the same parameter. */
+    /* The parameter of a tensor of the network, {0} for an undefined one. A tensor that is used
+     * again (tied weights) is the same parameter. */
     mskp_param param(const torch::Tensor &tensor)
     {
         if (!tensor.defined()) return {};
-        for (size_t id = 1; id < tensors_.size(); id++)
-            if (tensors_[id].is_same(tensor)) return {static_cast<uint32_t>(id)};
+        for (size_t i = 0; i < tensors_.size(); i++)
+            if (tensors_[i].is_same(tensor)) return handle(i);
         const auto name = names_.find(key(tensor));
         if (name == names_.end())
             throw error("a tensor that is neither a parameter nor a buffer of the network");
@@ -251,28 +243,28 @@ class Pruner
     /* The tensor of a parameter that was declared with mskp_parameter on graph(). */
     mskp_param know(mskp_param param, const torch::Tensor &tensor)
     {
-        if (tensors_.size() <= param.id) tensors_.resize(param.id + 1);
-        if (param.id) tensors_[param.id] = tensor; /* 0: an error, which finish() will tell */
+        if (tensors_.size() < param.id) tensors_.resize(param.id);
+        if (param.id) tensors_[param.id - 1] = tensor; /* 0: an error, which finish() throws */
         return param;
     }
 
-    /* f is called by finish() and by each cut with the network's description as it then is, to
-     * correct what a module remembers of its channels. It must not throw. */
+    /* finish() and each cut call f with the current description of the network, so that f corrects
+     * what a module stores about its channels. f must not throw. */
     void follow(std::function<void(const mskp_graph *)> f)
     {
         followers_.push_back(std::move(f));
     }
 
-    /* Ends the description. The channels of outputs never leave. */
+    /* Ends the description. The channels of outputs are never removed. */
     void finish(std::initializer_list<mskp_value> outputs)
     {
         mskp_error err;
         for (const mskp_value v : outputs) mskp_output(graph(), v);
         check(mskp_graph_finish(graph(), &err), err);
-        tensors_.resize(params() + 1);
+        tensors_.resize(mskp_graph_counts(graph()).params);
         check_tensors();
-        for (const auto &f : followers_) f(graph()); /* torch::load leaves options as they were */
-        mark(std::vector<uint8_t>(mskp_count(graph()).units, 1));
+        for (const auto &f : followers_) f(graph()); /* torch::load does not correct options */
+        mark(std::vector<uint8_t>(mskp_graph_counts(graph()).units, 1));
     }
 
     /* ========================================================================================== */
@@ -283,46 +275,34 @@ class Pruner
     {
         mskp_error err;
         mskp_cost cost;
-        check(mskp_measure(graph(), 0, nullptr, &cost, nullptr, &err), err);
+        check(mskp_measure(graph(), {}, &cost, nullptr, &err), err);
         return cost;
     }
 
-    /* Tensors that are not here are copied, but only those that the roles need. */
-    std::vector<double> score(const mskp_scoring &how) const
-    {
-        mskp_error err;
-        std::vector<double> scores(keep_.size());
-        std::vector<torch::Tensor> copies;
-        std::vector<mskp_tensor> set = values();
-        for (uint32_t id = 1; id < set.size(); id++) {
-            if (here(tensors_[id]) || !plays(id, how.roles ? how.roles : uint32_t{MSKP_ROLE_SCALE}))
-                continue;
-            copies.push_back(tensors_[id].detach().cpu());
-            set[id] = view_at_address(copies.back());
-        }
-        check(mskp_score(graph(), &how, params(), set.data(), scores.size(), scores.data(), &err),
-              err);
-        return scores;
-    }
-
-    mskp_selection select(const mskp_rule &rule, const mskp_scoring &how)
+    /* Scores the units and marks those that are removed within the rule, with the carriers of
+     * constants counted. Returns their number, and the cost of the network that cut() would
+     * leave. */
+    mskp_selection select(const mskp_rule &rule, const mskp_scoring &how = {})
     {
         mskp_error err;
         mskp_selection selection;
         std::vector<uint8_t> keep(keep_.size());
-        const std::vector<double> scores = score(how);
-        check(mskp_select(graph(), scores.size(), scores.data(), &rule, keep.data(), &selection,
-                          &err),
+        Pieces values = all_values();
+        fetch(values, false);
+        check(mskp_bridge_select(graph(), &how, &rule, &constants, values.from, mask_of(keep),
+                                 &selection, &err),
               err);
         mark(std::move(keep));
         return selection;
     }
 
+    /* A mask of your own: 0 for units that are removed. */
     void mark(std::vector<uint8_t> keep)
     {
-        if (keep.size() != mskp_count(graph()).units)
+        const size_t units = mskp_graph_counts(graph()).units;
+        if (keep.size() != units)
             throw error("mark: " + std::to_string(keep.size()) + " units, the network has " +
-                        std::to_string(mskp_count(graph()).units));
+                        std::to_string(units));
         keep_ = std::move(keep);
         mask_roles_ = 0;
     }
@@ -336,8 +316,8 @@ class Pruner
     /*                                           Penalty                                          */
     /* ========================================================================================== */
 
-    /* gradients += strength * sign(w) in what will leave: between backward() and step(), once per
-     * step. Frozen parameters and undefined gradients are passed over. */
+    /* gradients += strength * sign(w) in removed units. Call it between backward() and step(), once
+     * per step. Frozen parameters and undefined gradients are passed over. */
     void penalty(double strength, uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
     {
         const torch::NoGradGuard no_grad;
@@ -345,32 +325,32 @@ class Pruner
         mskp_penalty how{};
         how.roles = roles ? roles : uint32_t{MSKP_ROLE_SCALE}, how.skip_missing = 1;
         check_gradients(how.roles);
-        check(mskp_penalty_gradient(graph(), keep_.size(), keep_.data(), &how, strength, params(),
-                                    values().data(), gradients().data(), &err),
+        check(mskp_penalty_gradient(graph(), mask_of(keep_), &how, strength, values(), gradients(),
+                                    &err),
               err);
         if (mask_roles_ != how.roles) make_masks(how);
-        for (size_t id = 1; id < masks_.size(); id++)
-            if (masks_[id].defined() && tensors_[id].grad().defined())
-                tensors_[id].mutable_grad().add_(tensors_[id].sign().mul_(masks_[id]), strength);
+        for (size_t i = 0; i < masks_.size(); i++)
+            if (masks_[i].defined() && tensors_[i].grad().defined())
+                tensors_[i].mutable_grad().add_(tensors_[i].sign().mul_(masks_[i]), strength);
     }
 
-    /* A set of views: of(tensor) for each parameter, an undefined tensor for none. Those that are
-     * not here have a shape, but no data. */
-    template <class Of> std::vector<mskp_tensor> set(Of of) const
+    /* A set of views of(tensor), one for each parameter. An undefined tensor, and one that is not
+     * here, gives a view without data. */
+    template <class Of> mskp::set views(Of of) const
     {
-        std::vector<mskp_tensor> views(tensors_.size());
-        for (size_t id = 1; id < tensors_.size(); id++) views[id] = view(of(tensors_[id]));
-        return views;
+        mskp::set all;
+        for (const torch::Tensor &t : tensors_) all.push_back(view(of(t)));
+        return all;
     }
 
-    std::vector<mskp_tensor> values() const
+    mskp::set values() const
     {
-        return set([](const torch::Tensor &t) { return t; });
+        return views([](const torch::Tensor &t) { return t; });
     }
 
-    std::vector<mskp_tensor> gradients() const
+    mskp::set gradients() const
     {
-        return set([](const torch::Tensor &t) { return t.grad(); });
+        return views([](const torch::Tensor &t) { return t.grad(); });
     }
 
     /* ========================================================================================== */
@@ -378,39 +358,42 @@ class Pruner
     /* ========================================================================================== */
 
     /*
-     * Cuts parameters, buffers, gradients and the state of all optimizers that know a parameter of
-     * the network; name each of them. All new tensors are made first, then all are put in place.
-     * Parameters stay the same objects (set_data): modules, names, handles and optimizers see the
-     * new data. Afterwards nothing is marked.
+     * Moves the constants of removed channels, and cuts parameters, buffers, gradients and the
+     * state of all optimizers that know a parameter of the network; name each of them. What belongs
+     * to weights that constants replaced is cleared in gradients and state. All new tensors are
+     * made first, then all are put in place. Parameters stay the same objects (set_data): modules,
+     * names, handles and optimizers see the new data. Afterwards no unit is marked. Returns what
+     * became of the constants.
      */
-    void cut(std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>> optimizers = {})
+    mskp_constants_report
+    cut(std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>> optimizers = {})
     {
         const torch::NoGradGuard no_grad;
-        mskp_error err;
-        mskp_plan *new_plan;
-        mskp_graph *new_graph;
         check_tensors();
-        check(mskp_plan_create(graph(), keep_.size(), keep_.data(), &new_plan, &new_graph, &err),
-              err);
-        const plan_handle plan(new_plan);
-        graph_handle small(new_graph);
         std::vector<Pieces> sets = collect(optimizers);
-        for (Pieces &s : sets) make_small(plan.get(), small.get(), s);
+        for (Pieces &s : sets) fetch(s, &s == sets.data()); /* constants move in copies of values */
+        surgery work(graph(), keep_, constants, sets[0].from);
+        graph_handle small = work.take_small();
         std::vector<mskp_move> moves;
-        for (Pieces &s : sets) moves.push_back({s.from.data(), s.to.data()});
-        check(mskp_plan_cut(plan.get(), params(), moves.size(), moves.data(), &err), err);
-        const std::vector<torch::Tensor> counts = count_pads(plan.get());
-        std::vector<uint8_t> keep(mskp_count(small.get()).units, 1);
+        for (Pieces &s : sets) {
+            make_small(small.get(), s);
+            moves.push_back({s.from, s.to});
+        }
+        work.cut(moves);
+        for (Pieces &s : sets) send_back(s);
+        const std::vector<torch::Tensor> counts = count_pads(work.plan());
+        std::vector<uint8_t> keep(mskp_graph_counts(small.get()).units, 1);
 
         /* From here on nothing can fail. */
-        for (size_t id = 1; id < tensors_.size(); id++) replace(tensors_[id], sets[0].tensor[id]);
+        for (size_t i = 0; i < tensors_.size(); i++) replace(tensors_[i], sets[0].tensor[i]);
         for (size_t s = 1; s < sets.size(); s++)
-            for (size_t id = 1; id < tensors_.size(); id++)
-                if (sets[s].place[id]) *sets[s].place[id] = sets[s].tensor[id];
+            for (size_t i = 0; i < tensors_.size(); i++)
+                if (sets[s].place[i]) *sets[s].place[i] = sets[s].tensor[i];
         for (size_t i = 0; i < pads_.size(); i++) pads_[i].counts.set_data(counts[i]);
         graph_ = std::move(small);
         for (const auto &f : followers_) f(graph());
         mark(std::move(keep));
+        return work.report();
     }
 
   private:
@@ -419,24 +402,24 @@ class Pruner
         mskp_value in, out;
     };
 
-    /* A set on its way through a cut. place: where the host keeps each tensor. */
+    /* A set on its way through a cut. place: where torch keeps each tensor. */
     struct Pieces {
-        explicit Pieces(size_t n) : place(n), tensor(n), from(n), to(n)
+        explicit Pieces(size_t n) : place(n), whole(n), tensor(n), from(n), to(n)
         {
         }
         std::vector<torch::Tensor *> place;
-        std::vector<torch::Tensor> tensor; /* the small ones */
-        std::vector<mskp_tensor> from, to; /* what the library cuts: without data if not here */
+        std::vector<torch::Tensor> whole, tensor; /* what is read; the small ones */
+        mskp::set from, to;                       /* views of both */
     };
+
+    static mskp_param handle(size_t i)
+    {
+        return {static_cast<uint32_t>(i) + 1};
+    }
 
     static const void *key(const torch::Tensor &t)
     {
         return t.unsafeGetTensorImpl();
-    }
-
-    size_t params() const
-    {
-        return mskp_count(graph()).params;
     }
 
     static int64_t channels(const mskp_graph *graph, mskp_value value)
@@ -463,11 +446,9 @@ class Pruner
         return described_.insert(module).second ? name.c_str() : nullptr;
     }
 
-    std::string name_of(size_t id) const
+    std::string name_of(size_t i) const
     {
-        const char *name = nullptr;
-        mskp_param_info(graph(), {static_cast<uint32_t>(id)}, &name, nullptr);
-        return name;
+        return mskp_param_name(graph(), handle(i));
     }
 
     /* ---- describing ---- */
@@ -476,6 +457,8 @@ class Pruner
     {
         const size_t axes = options.stride()->size();
         using Numbers = std::decay_t<decltype(options.stride())>;
+        if (!c10::get_if<torch::enumtype::kZeros>(&options.padding_mode()))
+            d.padding = MSKP_PADDING_EXTENDED;
         if (const auto *pad = c10::get_if<Numbers>(&options.padding()))
             for (size_t i = 0; i < axes; i++)
                 d.pad_before[i] = d.pad_after[i] = static_cast<size_t>((*pad)->at(i));
@@ -487,27 +470,25 @@ class Pruner
             }
     }
 
-    /* What would go wrong, or unseen, in a cut. */
+    /* Refuses tensors that a cut could not replace. */
     void check_tensors() const
     {
-        for (size_t id = 1; id < tensors_.size(); id++) {
-            const torch::Tensor &t = tensors_[id];
+        for (size_t i = 0; i < tensors_.size(); i++) {
+            const torch::Tensor &t = tensors_[i];
             size_t shape[MSKP_MAX_DIMS];
-            const size_t axes =
-                mskp_param_info(graph(), {static_cast<uint32_t>(id)}, nullptr, shape);
+            const size_t axes = mskp_param_shape(graph(), handle(i), shape);
             if (!t.defined())
-                throw error(name_of(id) + ": declared without a tensor; know() tells the bridge");
+                throw error(name_of(i) + ": declared without a tensor; know() gives it one");
             if (t.layout() != torch::kStrided || !t.is_leaf())
-                throw error(name_of(id) + ": not a dense leaf tensor");
+                throw error(name_of(i) + ": not a dense leaf tensor");
             if (!std::equal(t.sizes().begin(), t.sizes().end(), shape, shape + axes,
                             [](int64_t a, size_t b) { return static_cast<size_t>(a) == b; }))
-                throw error(name_of(id) + ": its shape is not the one that was described");
+                throw error(name_of(i) + ": its shape is not the one that was described");
             if (t.storage().use_count() > 1)
-                throw error(
-                    name_of(id) +
-                    ": another tensor shares its memory (a view, detach(), a graph that "
-                    "autograd still holds) and could not follow a cut; let go of outputs that "
-                    "had no backward(), or make them under torch::NoGradGuard");
+                throw error(name_of(i) +
+                            ": another tensor shares its memory (a view, detach(), a graph that "
+                            "autograd still holds) and could not follow a cut; let go of outputs "
+                            "that had no backward(), or make them under torch::NoGradGuard");
         }
     }
 
@@ -533,48 +514,55 @@ class Pruner
 
     /* ---- penalty ---- */
 
-    bool plays(uint32_t id, uint32_t roles) const
+    bool has_role(size_t i, uint32_t roles) const
     {
-        return (mskp_param_roles(graph(), {id}) & roles) != 0;
+        return (mskp_param_roles(graph(), handle(i)) & roles) != 0;
     }
 
-    /* A penalty that reaches nothing was called at the wrong place. */
+    /* A penalty that finds no gradient at all was called at the wrong place. */
     void check_gradients(uint32_t roles) const
     {
         size_t asked = 0, found = 0;
-        for (uint32_t id = 1; id < tensors_.size(); id++) {
-            if (!plays(id, roles)) continue;
+        for (size_t i = 0; i < tensors_.size(); i++) {
+            if (!has_role(i, roles)) continue;
             asked++;
-            found += tensors_[id].grad().defined();
+            found += tensors_[i].grad().defined();
         }
         if (asked && !found)
             throw error("penalty: all gradients are missing; is it called after backward(), and is "
                         "not all frozen?");
     }
 
-    /* How many of the units that leave hold each element of a tensor that is not here: the
-     * library's own answer, as the gradient of ones. It stays on the device as long as the marks. */
+    /* For each tensor that is not here: in how many removed units each element lies, which is the
+     * library's gradient of ones. The masks stay on the device as long as the marks. */
     void make_masks(const mskp_penalty &how)
     {
         mskp_error err;
-        std::vector<torch::Tensor> ones(tensors_.size()), sums(tensors_.size());
-        std::vector<mskp_tensor> values(tensors_.size()), gradients(tensors_.size());
-        masks_.assign(tensors_.size(), {});
-        for (uint32_t id = 1; id < tensors_.size(); id++) {
-            if (here(tensors_[id]) || !plays(id, how.roles)) continue;
-            ones[id] = torch::ones(tensors_[id].sizes()), sums[id] = torch::zeros_like(ones[id]);
-            values[id] = view_at_address(ones[id]), gradients[id] = view_at_address(sums[id]);
+        const size_t n = tensors_.size();
+        std::vector<torch::Tensor> ones(n), sums(n);
+        mskp::set values(n), gradients(n);
+        masks_.assign(n, {});
+        for (size_t i = 0; i < n; i++) {
+            if (here(tensors_[i]) || !has_role(i, how.roles)) continue;
+            ones[i] = torch::ones(tensors_[i].sizes()), sums[i] = torch::zeros_like(ones[i]);
+            values[i] = view_at_address(ones[i]), gradients[i] = view_at_address(sums[i]);
         }
-        check(mskp_penalty_gradient(graph(), keep_.size(), keep_.data(), &how, 1, params(),
-                                    values.data(), gradients.data(), &err),
+        check(mskp_penalty_gradient(graph(), mask_of(keep_), &how, 1, values, gradients, &err),
               err);
-        for (size_t id = 1; id < sums.size(); id++)
-            if (sums[id].defined())
-                masks_[id] = sums[id].to(tensors_[id].device(), tensors_[id].scalar_type());
+        for (size_t i = 0; i < n; i++)
+            if (sums[i].defined())
+                masks_[i] = sums[i].to(tensors_[i].device(), tensors_[i].scalar_type());
         mask_roles_ = how.roles;
     }
 
     /* ---- surgery ---- */
+
+    Pieces all_values()
+    {
+        Pieces values(tensors_.size());
+        for (size_t i = 0; i < tensors_.size(); i++) values.place[i] = &tensors_[i];
+        return values;
+    }
 
     /* Values, gradients, then up to three tensors of state of each optimizer. */
     std::vector<Pieces>
@@ -583,24 +571,40 @@ class Pruner
         enum { STATES = 3 };
         const size_t n = tensors_.size();
         std::vector<Pieces> sets(2 + STATES * optimizers.size(), Pieces(n));
-        for (size_t id = 1; id < n; id++) {
-            sets[0].place[id] = &tensors_[id];
-            if (tensors_[id].grad().defined()) sets[1].place[id] = &tensors_[id].mutable_grad();
-        }
+        sets[0] = all_values();
+        for (size_t i = 0; i < n; i++)
+            if (tensors_[i].grad().defined()) sets[1].place[i] = &tensors_[i].mutable_grad();
         auto *own = &sets[2];
         for (torch::optim::Optimizer &optimizer : optimizers) {
             for (const auto &s : optimizer.state()) state_tensors(*s.second); /* refuses others */
-            for (size_t id = 1; id < n; id++) {
-                const auto state = optimizer.state().find(
-                    c10::guts::to_string(tensors_[id].unsafeGetTensorImpl()));
+            for (size_t i = 0; i < n; i++) {
+                const auto state =
+                    optimizer.state().find(c10::guts::to_string(tensors_[i].unsafeGetTensorImpl()));
                 if (state == optimizer.state().end()) continue;
                 const auto tensors = state_tensors(*state->second);
                 for (size_t k = 0; k < tensors.size(); k++)
-                    if (tensors[k]->defined()) own[k].place[id] = tensors[k];
+                    if (tensors[k]->defined()) own[k].place[i] = tensors[k];
             }
             own += STATES;
         }
         return sets;
+    }
+
+    /* Views of the tensors, or of copies in memory: of those that are not here, or of all. */
+    void fetch(Pieces &s, bool copies) const
+    {
+        for (size_t i = 0; i < s.place.size(); i++) {
+            if (!s.place[i]) continue;
+            const torch::Tensor &t = *s.place[i];
+            s.whole[i] = here(t) && !copies ? t : t.detach().to(torch::kCPU, false, true);
+            s.from[i] = view_at_address(s.whole[i]);
+        }
+    }
+
+    static void send_back(Pieces &s)
+    {
+        for (size_t i = 0; i < s.place.size(); i++)
+            if (s.place[i]) s.tensor[i] = s.tensor[i].to(s.place[i]->device());
     }
 
     /* Axes from the largest stride to the smallest: channels-last stays channels-last. */
@@ -614,51 +618,36 @@ class Pruner
         return order;
     }
 
-    /* New tensors of the small shapes: views of what the library cuts, the rest done by torch. */
-    void make_small(const mskp_plan *plan, const mskp_graph *small, Pieces &s) const
+    /* New tensors of the small shapes, in memory, with the order of axes of the old ones. */
+    void make_small(const mskp_graph *small, Pieces &s) const
     {
-        for (uint32_t id = 1; id < s.place.size(); id++) {
-            if (!s.place[id]) continue;
-            const torch::Tensor &t = *s.place[id];
+        for (size_t i = 0; i < s.place.size(); i++) {
+            if (!s.place[i]) continue;
+            const torch::Tensor &t = *s.place[i];
             mskp_error err;
             mskp_tensor v;
-            if (t.dim() > MSKP_MAX_DIMS) throw error(name_of(id) + ": state with too many axes");
-            check(mskp_param_view(small, {id}, order_of(t).data(), nullptr, dtype_of(t), &v, &err),
+            if (t.dim() > MSKP_MAX_DIMS) throw error(name_of(i) + ": state with too many axes");
+            check(mskp_param_view(small, handle(i), order_of(t).data(), nullptr, dtype_of(t), &v,
+                                  &err),
                   err);
             const std::vector<int64_t> shape(v.shape, v.shape + v.ndim);
             const std::vector<int64_t> stride(v.stride, v.stride + v.ndim);
-            s.tensor[id] = torch::empty_strided(shape, stride, t.options());
-            if (here(t))
-                s.from[id] = view_at_address(t), s.to[id] = view_at_address(s.tensor[id]);
-            else
-                s.tensor[id].copy_(gather(plan, id, t));
+            s.tensor[i] = torch::empty_strided(shape, stride, s.whole[i].options());
+            s.to[i] = view_at_address(s.tensor[i]);
         }
     }
 
-    torch::Tensor gather(const mskp_plan *plan, uint32_t id, torch::Tensor t) const
-    {
-        if (t.sizes() != tensors_[id].sizes())
-            throw error(name_of(id) + ": its gradient or state has another shape");
-        for (uint32_t axis = 0; axis < t.dim(); axis++) {
-            size_t n = 0;
-            const uint32_t *kept = mskp_plan_param(plan, {id}, axis, &n);
-            if (!kept) continue;
-            const auto index = torch::tensor(std::vector<int64_t>(kept, kept + n));
-            t = t.index_select(axis, index.to(t.device()));
-        }
-        return t;
-    }
-
-    /* Of the channels of zeros, those that stay: the padded value's indices outside its input's. */
+    /* How many channels of zeros stay before and after the input of each padding. */
     std::vector<torch::Tensor> count_pads(const mskp_plan *plan) const
     {
         std::vector<torch::Tensor> counts;
         for (const Pad &p : pads_) {
             const auto before = p.counts[0].item<int64_t>(), after = p.counts[1].item<int64_t>();
             const auto end = before + channels(graph(), p.in);
-            const size_t left = mskp_plan_count(plan, p.out, 0, static_cast<size_t>(before));
-            const size_t right =
-                mskp_plan_count(plan, p.out, static_cast<size_t>(end), static_cast<size_t>(after));
+            const size_t left =
+                mskp_plan_channels_kept(plan, p.out, 0, static_cast<size_t>(before));
+            const size_t right = mskp_plan_channels_kept(plan, p.out, static_cast<size_t>(end),
+                                                         static_cast<size_t>(after));
             counts.push_back(
                 torch::tensor({static_cast<int64_t>(left), static_cast<int64_t>(right)},
                               p.counts.options().dtype(torch::kLong)));
@@ -666,8 +655,9 @@ class Pruner
         return counts;
     }
 
-    /* Autograd keeps a node for each parameter that remembers its shape, as long as anybody holds a
-     * graph through it, such as the last step's loss. The next backward() must not meet that one. */
+    /* Autograd keeps a node for each parameter, with the parameter's shape, as long as somebody
+     * holds a graph that uses the parameter, such as the last step's loss. The next backward()
+     * must make a new node. */
     static void replace(torch::Tensor &t, const torch::Tensor &data)
     {
         t.set_data(data);
@@ -677,12 +667,12 @@ class Pruner
     graph_handle graph_;
     std::unordered_map<const void *, std::string> names_; /* of modules and tensors */
     std::unordered_set<const void *> described_;          /* modules */
-    std::vector<torch::Tensor> tensors_ = std::vector<torch::Tensor>(1); /* by id */
+    std::vector<torch::Tensor> tensors_;                  /* one per parameter of the graph */
     std::vector<Pad> pads_;
     std::vector<std::function<void(const mskp_graph *)>> followers_;
     std::vector<uint8_t> keep_;
-    std::vector<torch::Tensor> masks_; /* of what is not here, by id */
-    uint32_t mask_roles_ = 0;          /* what they were made for; 0: to be made anew */
+    std::vector<torch::Tensor> masks_; /* of tensors that are not here */
+    uint32_t mask_roles_ = 0;          /* the roles of these masks; 0: the marks have changed */
 };
 
 } // namespace mskp

@@ -149,5 +149,5 @@ void args_help(size_t n, const arg *table)
         }
         putchar('\n');
     }
-    printf("Exit status: 0; 1 after an error; 2 for a command line that makes no sense.\n");
+    printf("Exit status: 0; 1 after an error; 2 if the command line is not valid.\n");
 }

@@ -1,4 +1,4 @@
-/* Command lines of "--name value" and "--name=value", read by a table. */
+/* Reads command lines of "--name value" and "--name=value" as a table describes them. */
 #ifndef COMMON_ARGS_H
 #define COMMON_ARGS_H
 
@@ -9,11 +9,11 @@ typedef enum arg_kind {
     ARG_PATH,          /* const char *: points into argv */
     ARG_NUMBER,        /* double, from least to most */
     ARG_COUNT,         /* size_t, from least to most */
-    ARG_COUNTS,        /* size_t[least], each at most `most`: 3,2,1 */
+    ARG_COUNTS,        /* size_t[least], each at most `most`; written 3,2,1 */
     ARG_CHOICE,        /* size_t: the index of the word in `value` */
     ARG_CHOICE_NUMBER, /* size_t: the number that the word ends with */
     ARG_FLAG,          /* bool; takes no value */
-    ARG_WORDS,         /* arg_words, at most `most`: one for each time that it is given */
+    ARG_WORDS,         /* arg_words: one for each time that the option is given, up to `most` */
 } arg_kind;
 
 enum { ARG_MOST_WORDS = 64 };
@@ -23,8 +23,8 @@ typedef struct arg_words {
 } arg_words;
 
 typedef struct arg {
-    /* name "": what has no -- before it, as ARG_WORDS. value: what the help text shows; of a choice,
-     * the words: a|b|c */
+    /* The name "" stands for words without -- before them, which must be ARG_WORDS. value is what the
+     * help text shows; for a choice these are its words: a|b|c. */
     const char *name, *value;
     arg_kind kind;
     size_t offset; /* of the field, in the struct that is filled in */
@@ -32,10 +32,10 @@ typedef struct arg {
     const char *help;
 } arg;
 
-/* Fills in fields of *to that the command line names. On failure `text` says why. */
+/* Fills in the fields of *to that the command line names. On failure text is a sentence. */
 bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size,
                char *text);
-/* Writes a sentence into text; returns false. */
+/* Writes a sentence into text, and returns false. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif

@@ -1,4 +1,4 @@
-/* A line that tells how far a long job has come, and the seconds that are left of it. */
+/* A line that shows how much of a long job is done, and how many seconds are left. */
 #ifndef COMMON_PROGRESS_H
 #define COMMON_PROGRESS_H
 
@@ -6,19 +6,19 @@
 #include <stddef.h>
 
 typedef struct progress {
-    double total, done; /* work, in any unit; done is counted up by the job */
+    double total, done; /* work in any unit; the job adds to `done` */
     double started, shown;
-    size_t width; /* of the line on the terminal; 0: there is none */
+    size_t width; /* of the line on the terminal; 0 if there is none */
     bool terminal;
 } progress;
 
 double seconds(void); /* since some moment in the past; never goes back */
 
 void progress_start(progress *p, double total); /* on standard output */
-/* On a terminal: shows the line in place of the last one, a few times a second. Else: nothing. */
+/* Replaces the line on a terminal, at most a few times per second. Elsewhere it does nothing. */
 void progress_show(progress *p, const char *text);
-/* One line for good. left: with the time left. */
+/* Prints a line that stays, with the time that is left if `left` is set. */
 void progress_print(progress *p, bool left, const char *text);
-void progress_clear(progress *p); /* before anything else is printed */
+void progress_clear(progress *p); /* call it before printing anything else */
 
 #endif

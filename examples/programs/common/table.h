@@ -1,4 +1,4 @@
-/* The table at the end of a job: the dense network, the pruned one, accuracies on the way. */
+/* The table at the end of a job: the dense network, the pruned network, and accuracies. */
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H
 
@@ -11,7 +11,7 @@ typedef struct table_pair {
 
 typedef struct table_part {
     const char *name;
-    double part; /* in [0, 1]; NaN: not measured, no line */
+    double part; /* in [0, 1]; NaN if it was not measured, which prints no line */
 } table_part;
 
 void table_print(progress *p, size_t pairs, const table_pair *pair, size_t parts,

@@ -1,4 +1,7 @@
-/* What is added to a model. Messages and strings in them are malloc's, as protobuf-c frees them. */
+/*
+ * What is added to a model: names, attributes, initializers. Messages and strings in the new parts
+ * come from malloc, because protobuf-c frees them with free.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +49,7 @@ attribute_proto *node_add_attribute(node_proto *node, const char *name)
 
 /* ---- initializers ---- */
 
-/* One of new_tensor's. */
+/* Frees a tensor that new_tensor made. */
 static void discard(tensor_proto *t)
 {
     free(t->raw_data.data);
@@ -102,7 +105,7 @@ static bool describe(Onnx__ValueInfoProto *info, const tensor_proto *t)
     return set_shape(shape, t);
 }
 
-/* Before version 4 of the format, an initializer is an input of the graph, too. */
+/* Before version 4 of the format, an initializer must also be an input of the graph. */
 static bool add_input(graph_proto *g, const tensor_proto *t)
 {
     Onnx__ValueInfoProto **list = realloc(g->input, (g->n_input + 1) * sizeof(void *));
@@ -118,7 +121,7 @@ static bool add_input(graph_proto *g, const tensor_proto *t)
     return false;
 }
 
-/* As the last initializer. NULL, and no t, without memory. */
+/* Adds t as the last initializer. NULL: no memory, and t is freed. */
 static tensor_proto *add(model *m, tensor_proto *t)
 {
     graph_proto *g = m->graph;

@@ -1,9 +1,11 @@
-/* Parameters of the file: real numbers that it stores, but for running statistics. */
+/* How many parameters a file has: the real numbers that it stores, without running statistics. */
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "net.h"
 
-/* Some weight is made of the data, and all that are hold running statistics. */
+/* Whether the data are parameters of mskp's graph (*described), and all of these are running
+ * statistics. */
 static bool is_statistic(const net *n, const tensor_proto *data, bool *described)
 {
     const uint32_t other = ~(uint32_t)(MSKP_ROLE_MEAN | MSKP_ROLE_VARIANCE);
@@ -48,6 +50,7 @@ file_parameters count_parameters(const net *n, bool copies)
             is_op(g->node[i], "Constant") ? node_attribute(g->node[i], "value") : NULL;
         if (value && value->t) add(n, value->t, &constants);
     }
-    sum.all += constants.all - constants.others; /* the others are scales, limits and the like */
+    sum.all +=
+        constants.all - constants.others; /* the other constants are scales, limits and the like */
     return sum;
 }

@@ -1,3 +1,16 @@
+/*
+ * Describes the network to mskp, node by node, in the order of the file. describe_network is at
+ * the end. operators.c names the function for each operator, and the other describe_*.c have these
+ * functions. This file has what they share:
+ *
+ * - values: what flows in a tensor becomes a value of mskp's graph, with the tensor's axis of
+ *   channels, and all other axes as positions;
+ * - parameters: data of the file that a node uses become parameters of mskp's graph, so that they
+ *   are cut with the channels;
+ * - what cannot be described: an operator without a function, or a node for which the function
+ *   returns false, pins everything that it reads. If something else reads the data of a parameter
+ *   in a way that cannot follow a cut, all axes of the parameter are pinned.
+ */
 #include "describe.h"
 
 #include <stdio.h>
@@ -86,7 +99,7 @@ mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis
     return mskp_reshape(n->graph, NULL, mskp_pool(n->graph, NULL, flat, &desc), nwant, want);
 }
 
-/* The operator's word, as mskp takes it. */
+/* The operator's name as a word that mskp accepts. */
 static const char *word(const char *op, char to[MSKP_MAX_OP + 1])
 {
     size_t used = 0;
@@ -108,11 +121,24 @@ void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
 static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
                          const mskp_value *in, const dims *d, size_t axis)
 {
-    char room[MSKP_MAX_OP + 1];
+    char buffer[MSKP_MAX_OP + 1];
     size_t spatial[MSKP_MAX_SPATIAL] = {1};
     const uint32_t ns = d ? layout(n, d, axis, spatial) : 0;
-    return mskp_opaque(n->graph, name, word(op, room), inputs, in,
-                       d && axis < d->rank ? d->dim[axis] : 1, ns, spatial);
+    const mskp_opaque_desc desc = {.op = word(op, buffer),
+                                   .n = inputs,
+                                   .inputs = in,
+                                   .channels = d && axis < d->rank ? d->dim[axis] : 1,
+                                   .nspatial = ns,
+                                   .spatial = spatial};
+    return mskp_opaque(n->graph, name, &desc);
+}
+
+mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
+                      const size_t *spatial)
+{
+    const mskp_opaque_desc desc = {
+        .op = op, .channels = channels, .nspatial = nspatial, .spatial = spatial};
+    return mskp_opaque(n->graph, NULL, &desc);
 }
 
 void set_pinned(net *n, tensor *t, const char *op)
@@ -138,40 +164,40 @@ mskp_value channels_on(net *n, tensor *t, size_t axis)
     return opaque(n, NULL, t->pinned, 0, NULL, &t->dims, axis);
 }
 
-bool is_silent(const tensor *t)
+bool is_zeroable(const tensor *t)
 {
-    return is_flow(t) && !t->pinned && t->silent;
+    return is_flow(t) && !t->pinned && t->zeroable;
 }
 
-bool silent_always(net *n, const node_proto *node)
+bool zero_always(net *n, const node_proto *node)
 {
     (void)n;
     (void)node;
     return true;
 }
 
-bool silent_same(net *n, const node_proto *node)
+bool zero_same(net *n, const node_proto *node)
 {
-    return is_silent(net_input(n, node, 0));
+    return is_zeroable(net_input(n, node, 0));
 }
 
 /* ---- Parameters ---- */
 
 static weight *new_weight(net *n, tensor_proto *data)
 {
-    if (n->weight_count == n->weight_room) {
-        const size_t room = 2 * n->weight_room + 64;
-        weight *more = realloc(n->weights, room * sizeof *more);
+    if (n->weight_count == n->weight_capacity) {
+        const size_t capacity = 2 * n->weight_capacity + 64;
+        weight *more = realloc(n->weights, capacity * sizeof *more);
         if (!more) return NULL;
         n->weights = more;
-        n->weight_room = room;
+        n->weight_capacity = capacity;
     }
     weight *w = &n->weights[n->weight_count++];
     *w = (weight){.data = data};
     return w;
 }
 
-/* The one that the data have, if any. */
+/* The weight that the tensor's data have, if any. */
 static weight *find_weight(const net *n, const tensor *t)
 {
     const size_t at = n->tensors[t->root].weight;
@@ -195,7 +221,7 @@ bool is_shared(const tensor *t)
     return t->shared || t->uses > 1;
 }
 
-/* Data that fill the tensor more than once. */
+/* Whether the tensor repeats its data along an axis. */
 static bool is_repeated(const tensor *t)
 {
     for (size_t k = 0; k < t->dims.rank; k++)
@@ -203,7 +229,7 @@ static bool is_repeated(const tensor *t)
     return false;
 }
 
-/* This node's own copy of a vector. */
+/* Makes a copy of a vector for this node alone. */
 static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, size_t k, weight *w)
 {
     char name[400];
@@ -219,9 +245,10 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     return copy;
 }
 
-/* The tensor's name as that of a parameter: where mskp does not take it, changed, and its number. */
+/* The name of the parameter: the tensor's name, or, where mskp would refuse that, a changed name
+ * with a number behind it. */
 static const char *param_name(const net *n, const tensor_proto *data, const tensor *t,
-                              char room[400])
+                              char buffer[400])
 {
     const tensor *root = &n->tensors[t->root];
     const char *name = data != root->data && data->name ? data->name : root->name;
@@ -229,24 +256,24 @@ static const char *param_name(const net *n, const tensor_proto *data, const tens
     bool same = true;
     for (; name[used] && used < 350; used++) {
         const bool good = (unsigned char)name[used] > ' ' && name[used] != 127;
-        room[used] = (char)(good ? name[used] : '_');
+        buffer[used] = (char)(good ? name[used] : '_');
         same &= good;
     }
-    room[used] = 0;
-    if (name[used] || !same) snprintf(room + used, 50, "#%zu", n->weight_count);
-    return room;
+    buffer[used] = 0;
+    if (name[used] || !same) snprintf(buffer + used, 50, "#%zu", n->weight_count);
+    return buffer;
 }
 
 static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_t *axes)
 {
-    char room[400];
+    char buffer[400];
     size_t size[MSKP_MAX_DIMS];
     w->ndim = (uint32_t)ndim;
     for (size_t j = 0; j < ndim; j++) {
         w->order[j] = (uint32_t)t->from[axes[j]];
         size[j] = t->dims.dim[axes[j]];
     }
-    w->param = mskp_parameter(n->graph, param_name(n, w->data, t, room), w->ndim, size);
+    w->param = mskp_parameter(n->graph, param_name(n, w->data, t, buffer), w->ndim, size);
     return w->param.id != 0;
 }
 
@@ -257,7 +284,8 @@ static bool same_order(const weight *w, const tensor *t, size_t ndim, const size
     return same;
 }
 
-/* Every axis of the data that is longer than 1 is among them, once, and as long. */
+/* Whether every axis of the data that is longer than 1 is among these axes, once, with its full
+ * length. */
 static bool covers(const tensor *t, size_t ndim, const size_t *axes)
 {
     size_t all = 1;
@@ -282,7 +310,7 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
         weight *own = new_weight(n, NULL);
         if (own) own->data = own_copy(n, t, node, k, own);
         if (!own || !own->data || !declare(n, own, t, ndim, axes)) return (mskp_param){0};
-        own->order[0] = (uint32_t)axes[0]; /* it has the tensor's axes */
+        own->order[0] = (uint32_t)axes[0]; /* the copy has the tensor's axes */
         return own->param;
     }
     weight *w = the_weight(n, t);
@@ -295,14 +323,14 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
     return w->param;
 }
 
-void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
+void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels)
 {
     const weight *w = is_shared(t) ? find_weight(n, t) : NULL;
     for (uint32_t d = 0; w && w->param.id == param.id && d < w->ndim; d++) {
         const size_t length = (size_t)w->data->dims[w->order[d]];
         if (!(channels >> d & 1) && length > 1)
             mskp_bind(n->graph, param, d, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+                      new_pinned(n, "shared", length, 0, NULL));
     }
 }
 
@@ -326,7 +354,7 @@ static void lock_data(net *n, const tensor *t)
     if (w) w->locked = true;
 }
 
-/* Of data that something reads that cannot follow. */
+/* Pins all axes of data that something reads in a way that cannot follow a cut. */
 static void pin_locked(net *n)
 {
     for (size_t i = 0; i < n->weight_count; i++) {
@@ -334,14 +362,14 @@ static void pin_locked(net *n)
         for (uint32_t axis = 0; w->locked && w->param.id && axis < w->ndim; axis++) {
             const size_t length = (size_t)w->data->dims[w->order[axis]];
             mskp_bind(n->graph, w->param, axis, MSKP_ROLE_OTHER,
-                      mskp_opaque(n->graph, NULL, "shared", 0, NULL, length, 0, NULL));
+                      new_pinned(n, "shared", length, 0, NULL));
         }
     }
 }
 
 /* ---- What is not known ---- */
 
-/* Numbers that follow a width are read in a way that needs it as it is. */
+/* Pins the widths that these numbers follow, because an operator needs the numbers as they are. */
 static void pin_followed(net *n, const tensor *t, const char *op)
 {
     for (size_t i = 0; i < t->follow_count; i++)
@@ -357,7 +385,7 @@ static void pin_named(net *n, const char *name, const char *op)
     pin_followed(n, t, op);
 }
 
-/* By the node at hand. */
+/* Pins a tensor because of the node that is being described. */
 static void pin_read(net *n, const char *name)
 {
     pin_named(n, name, n->m->graph->node[n->node]->op_type);
@@ -377,7 +405,7 @@ static bool has_graphs(const node_proto *node)
     return false;
 }
 
-/* Multiply-accumulates of a node, the whole batch; 0: not known, or none. */
+/* Multiply-accumulates of a node for the whole batch; 0: none, or not known. */
 static uint64_t whole_cost(const net *n, const node_proto *node)
 {
     const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1),
@@ -394,7 +422,8 @@ static uint64_t whole_cost(const net *n, const node_proto *node)
     return each <= most / all ? (uint64_t)all * each : 0;
 }
 
-/* Of one whose channels all stay, for a batch of one: it belongs to what the node makes. */
+/* Adds the cost, for a batch of one, of a node whose channels all stay to the value that it
+ * makes. */
 static void add_cost(net *n, const node_proto *node)
 {
     const tensor *y = net_output(n, node, 0);
@@ -406,7 +435,8 @@ static void add_cost(net *n, const node_proto *node)
     mskp_add_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
 }
 
-/* All that reaches the node is pinned, and all that it makes, unless that is known. */
+/* Pins everything that the node reads, and everything that it makes unless these are known
+ * numbers. */
 static void describe_unknown(net *n, const node_proto *node)
 {
     const bool flows = reads_flow(n, node) || has_graphs(node);
@@ -421,7 +451,8 @@ static void describe_unknown(net *n, const node_proto *node)
 
 /* ---- All nodes ---- */
 
-/* Numbers that follow a width, where they do not say one: the width stays. */
+/* Pins widths whose numbers the node computes with, unless the node states a width with them and
+ * can be corrected. */
 static void pin_computed_with(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
@@ -443,7 +474,7 @@ static bool all_sized(const net *n, const node_proto *node)
     return y && y->sized;
 }
 
-/* Data under another name: Identity, Transpose ... of an initializer. */
+/* Handles a node that only gives data of the file another name or order: Identity, Transpose ... */
 static bool describe_alias(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
@@ -459,7 +490,7 @@ static bool describe_alias(net *n, const node_proto *node)
             from[k] = x->from[perm ? (size_t)perm->ints[k] : y->dims.rank - 1 - k];
         } else if (same) {
             from[k] = x->from[k];
-        } else if (is_op(node, "Expand")) { /* aligned at the end */
+        } else if (is_op(node, "Expand")) { /* axes are aligned at the last one */
             const size_t lead = y->dims.rank - x->dims.rank;
             const bool same_length = k >= lead && x->dims.dim[k - lead] == y->dims.dim[k];
             from[k] = same_length && y->dims.dim[k] != 1 ? x->from[k - lead] : NO_AXIS;
@@ -487,7 +518,7 @@ static void lock_inputs(net *n, const node_proto *node)
     }
 }
 
-/* Channels whose axis holds an open length, too: where they stand is not known. */
+/* Pins channels whose axis contains an open length, too, because their places are not known. */
 static void pin_open(net *n, const node_proto *node)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -525,9 +556,9 @@ static void describe_node(net *n, const node_proto *node)
         describe_unknown(n, node);
         return;
     }
-    for (size_t k = 0; k < node->n_output && kind->silent; k++) {
+    for (size_t k = 0; k < node->n_output && kind->zero; k++) {
         tensor *t = net_output(n, node, k);
-        if (is_flow(t) && !t->pinned) t->silent = kind->silent(n, node);
+        if (is_flow(t) && !t->pinned) t->zeroable = kind->zero(n, node);
     }
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);

@@ -1,58 +1,66 @@
-/* Parts of describe_network: the nodes in mskp's graph. */
+/*
+ * What the files of describe_network share: describe.c, describe_each.c, describe_mix.c,
+ * describe_move.c, describe_shape.c.
+ */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
 
+#include "mskp/operators.h"
+#include "mskp/tools.h"
 #include "operators.h"
 
-/* Values with more are not described, but pinned. */
+/* Values with more channels are not described but pinned. */
 #define MOST_CHANNELS ((size_t)1 << 20)
 
-/* The name of a tensor as that of a value; NULL where mskp does not take such names. */
+/* The name of a tensor as the name of a value; NULL where mskp would refuse it. */
 const char *value_name(const tensor *t);
 
-/*
- * Where the positions of a tensor with channels on `axis` are in mskp's value: an image (channels on
- * axis 1, up to three axes behind it) has its own axes, anything else one axis of all positions, or
- * none if there is one position. The batch counts nowhere.
- */
+/* The spatial axes of the value of a tensor with channels on `axis`, and their number. An image
+ * (channels on axis 1, up to three axes behind it) keeps its own axes; any other tensor has one
+ * axis of all positions, or none if there is one position. The batch does not count. */
 uint32_t layout(const net *n, const dims *d, size_t axis, size_t spatial[MSKP_MAX_SPATIAL]);
 bool is_image(const net *n, const dims *d, size_t axis);
 
-/* The same channels with the positions of such a tensor. What cannot be said by a reshape is a new
- * value, tied to the old one. */
+/* The same channels with the positions of such a tensor: by a reshape, or, if the number of
+ * positions differs, as a new value that is tied to the old one. */
 mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis);
 mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial);
-/* The same channels, other positions; keeps: what is constant stays constant. */
+/* The same channels with other positions. keeps: constants stay what they are. */
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps);
-/* New channels, tied to the old ones. */
+/* New channels that are tied to the old ones. */
 mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis);
 
-/* A node's result. */
+/* New channels that stay, with these positions. op names the operator, or the reason. */
+mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
+                      const size_t *spatial);
+
+/* The node's result t has the channels of `value` on `axis`. */
 void set_flow(net *n, tensor *t, mskp_value value, size_t axis);
-/* The same, of channels that cannot leave. op: why. */
+/* The node's result has channels that stay. op names the operator, or the reason. */
 void set_pinned(net *n, tensor *t, const char *op);
 
-/* The channels of a tensor on this axis; {0}: they are on another one, and may leave. */
+/* The channels of a tensor on this axis; {0}: channels that may be removed are on another axis. */
 mskp_value channels_on(net *n, tensor *t, size_t axis);
-/* What flows in a tensor stays, because of this operator. */
+/* Pins the channels of a tensor, because of this operator. */
 void pin(net *n, tensor *t, const char *op);
 
-/*
- * The data of input k as a parameter: `axes` of the tensor are its axes, in this order, and all that
- * are longer than 1. A vector that other nodes read, too, is copied, so that it can have a width of
- * its own here. {0}: no data, or used in another order of axes elsewhere.
- */
+/* The data of input k as a parameter with these axes of the tensor, in this order. They must
+ * include all axes that are longer than 1. A vector that other nodes read, too, is copied, so that
+ * this node's copy can be cut by itself. {0}: there are no data, or another node uses them with
+ * another order of axes. */
 mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, const size_t *axes);
-/* Axes but those of `channels` (a bit for each) are positions here: if something else reads the data,
- * for which they may be channels, they stay as they are. */
-void hold_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
-/* One that is `length` long on its only axis. Input k not given, or {0}: false if it is given. */
+/* The axes that are not in `channels` (a bit for each axis) are positions to this node. If
+ * something else reads the data, to which these axes may be channels, they are pinned. */
+void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
+/* *param <- input k as a vector of this length; {0} if the node does not have the input. False: the
+ * node has the input, but it is no such vector. */
 bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param);
-/* Zero in a channel that may leave, once its unit is. */
-bool is_silent(const tensor *t);
-/* Something else reads the data, by this name or one that led to it. */
+/* Whether each channel of the tensor that may be removed is zero, once its unit is. */
+bool is_zeroable(const tensor *t);
+/* Whether something else reads the data, by this name or by one from which it was made. */
 bool is_shared(const tensor *t);
-/* Data that do not follow any channel here. */
+/* Input k has data that follow the channels, or that this node uses in any width: they are not
+ * pinned. */
 void leave_data(net *n, size_t k);
 
 #endif

@@ -1,10 +1,19 @@
-/* Element by element: functions, and what combines several tensors. */
+/*
+ * Describes operators that work element by element: functions of one number, and operators that
+ * combine several tensors.
+ *
+ * A table gives each function of one number as an activation of mskp, or as a C function with the
+ * attributes that are its parameters. It is used to propagate constants, so it computes what ONNX
+ * defines. An operator that combines tensors broadcasts them: the operands are aligned at their
+ * last axes, and channels that meet are tied by mskp_combine. Data of the file that have a number
+ * for each channel become a parameter, in the role of a shift (Add, Sub) or a scale (Mul, Div).
+ */
 #include <math.h>
 #include <string.h>
 
 #include "describe.h"
 
-/* ---- Functions of one number. They are what ONNX computes, for constants that pass. ---- */
+/* ---- Functions of one number, as ONNX defines them. They propagate constants. ---- */
 
 static double f_abs(double x, const double *p)
 {
@@ -115,8 +124,8 @@ static double f_min(double x, const double *p)
     return fmin(x, p[0]);
 }
 
-/* Parameters are attributes, by name and with their defaults. kind FUNCTION and no function: not
- * known. */
+/* Parameters are attributes, with their names and defaults. MSKP_ACTIVATION_CUSTOM without f: the
+ * function is not known. */
 typedef struct function {
     const char *op;
     mskp_activation_kind kind;
@@ -171,7 +180,7 @@ static bool activate(net *n, const node_proto *node, const mskp_activation_desc 
     return is_flow(x) && flow_on(n, node, mskp_activation(n->graph, value_name(y), x->value, desc));
 }
 
-/* One limit of a Clip, from the attribute or the input. False: not a known number. */
+/* One limit of a Clip, from the attribute or the input. False: the limit is not a known number. */
 static bool clip_limit(const net *n, const node_proto *node, const char *name, size_t k,
                        double *limit)
 {
@@ -219,7 +228,7 @@ static mskp_activation_desc function_of(net *n, const node_proto *node)
         for (size_t k = 0; k < 2 && f->parameters[k].name; k++)
             desc.parameters[k] =
                 attribute_float(node, f->parameters[k].name, f->parameters[k].otherwise);
-        /* mskp's zero means its default. */
+        /* A parameter of 0 means a default to mskp. */
         if (!f->f && f->parameters[0].name && !(fabs(desc.parameters[0]) > 0))
             desc = (mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM};
     }
@@ -232,11 +241,11 @@ bool describe_function(net *n, const node_proto *node)
     return activate(n, node, &desc);
 }
 
-/* Of a function that is 0 at 0. */
-bool silent_function(net *n, const node_proto *node)
+/* The result is zero if the operand is and the function is 0 at 0. */
+bool zero_function(net *n, const node_proto *node)
 {
     const mskp_activation_desc desc = function_of(n, node);
-    if (!silent_same(n, node)) return false;
+    if (!zero_same(n, node)) return false;
     if (desc.kind != MSKP_ACTIVATION_CUSTOM) return desc.kind != MSKP_ACTIVATION_SIGMOID;
     return desc.function && !(fabs(desc.function(0, desc.parameters)) > 0);
 }
@@ -265,28 +274,29 @@ bool describe_identity(net *n, const node_proto *node)
     return activate(n, node, &desc);
 }
 
-/* ---- Several tensors ---- */
+/* ---- Operators on several tensors ---- */
 
-/* What is found out about the operands of a node. */
+/* The operands of a node, as far as they are known. */
 typedef struct operands {
     dims out;
     size_t axis; /* of the channels, in the result */
     size_t channels;
-    const char *pinned; /* all of what flows is */
+    const char *pinned; /* why all operands that flow are pinned; NULL: they are not */
     mskp_value values[64];
     size_t count;
     double scalar;
     size_t scalars, scalar_at;
-    bool vague; /* also made of what is not a number for each channel */
+    bool vague; /* the result also depends on something other than a number for each channel */
 } operands;
 
-/* The axis of an operand that meets axis `axis` of the result; NO_AXIS: it does not reach so far. */
+/* The axis of an operand that is aligned with axis `axis` of the result; NO_AXIS: the operand has
+ * too few axes. */
 static size_t aligned(const dims *in, size_t rank, size_t axis)
 {
     return axis + in->rank >= rank ? axis + in->rank - rank : NO_AXIS;
 }
 
-/* The same tensor with all axes of the result. */
+/* The same shape with as many axes as the result. */
 static dims widened(const dims *in, size_t rank)
 {
     dims d = {.rank = rank};
@@ -297,7 +307,7 @@ static dims widened(const dims *in, size_t rank)
     return d;
 }
 
-/* Where an operand's positions are, so that they meet those of the result. */
+/* The spatial axes of an operand, so that its positions are aligned with those of the result. */
 static uint32_t operand_layout(const net *n, const dims *in, const operands *o,
                                size_t spatial[MSKP_MAX_SPATIAL])
 {
@@ -308,7 +318,8 @@ static uint32_t operand_layout(const net *n, const dims *in, const operands *o,
     return 0;
 }
 
-/* The channels' axis is that of the first that may leave; others on another axis stay. */
+/* The axis of channels is that of the first operand whose channels may be removed. Channels of
+ * other operands on another axis stay. */
 static bool choose_axis(net *n, const node_proto *node, operands *o)
 {
     const size_t rank = o->out.rank;
@@ -353,14 +364,13 @@ static bool add_flow(net *n, const node_proto *node, tensor *t, operands *o)
         o->vague = true;
         return false;
     }
-    const mskp_value value = at != NO_AXIS
-                                 ? channels_on(n, t, at)
-                                 : mskp_opaque(n->graph, NULL, "constant", 0, NULL, 1, ns, spatial);
+    const mskp_value value =
+        at != NO_AXIS ? channels_on(n, t, at) : new_pinned(n, "constant", 1, ns, spatial);
     add_value(o, fit_to(n, value, ns, spatial));
     return true;
 }
 
-/* A parameter with a number, or several, for each channel. */
+/* Adds data with one or several numbers for each channel as a parameter. */
 static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, operands *o)
 {
     const tensor *t = net_input(n, node, k);
@@ -372,10 +382,10 @@ static bool add_data(net *n, const node_proto *node, size_t k, uint32_t roles, o
         axes[count++] = axis;
     }
     if (t->from[at] == NO_AXIS || count > MSKP_MAX_DIMS) return false;
-    if (is_op(node, "Div") && k && is_shared(t)) return false; /* it may become 0 elsewhere */
+    if (is_op(node, "Div") && k && is_shared(t)) return false; /* another reader may set it to 0 */
     const mskp_param param = take_param(n, node, k, count, axes);
     if (!param.id) return false;
-    hold_axes(n, t, param, UINT32_C(1) << which);
+    pin_axes(n, t, param, UINT32_C(1) << which);
     const uint32_t ns = operand_layout(n, &t->dims, o, spatial);
     add_value(o, mskp_param_operand(n->graph, NULL, param, (uint32_t)which, roles, ns, spatial));
     return true;
@@ -386,7 +396,7 @@ static void pin_flows(net *n, const node_proto *node)
     for (size_t k = 0; k < node->n_input; k++) pin(n, net_input(n, node, k), node->op_type);
 }
 
-/* What does not flow. */
+/* Adds an operand that does not flow. */
 static void add_other(net *n, const node_proto *node, size_t k, uint32_t roles, operands *o)
 {
     tensor *t = net_input(n, node, k);
@@ -417,7 +427,7 @@ static bool gather_operands(net *n, const node_proto *node, operands *o)
     *o = (operands){.out = net_output(n, node, 0)->dims};
     if (node->n_output != 1) return false;
     choose_axis(n, node, o);
-    if (o->axis == NO_AXIS) return true; /* all that flows is pinned, and has no axis */
+    if (o->axis == NO_AXIS) return true; /* everything that flows is pinned and has no axis */
     for (size_t k = 0; k < node->n_input; k++) {
         tensor *t = net_input(n, node, k);
         if (!t) return false;
@@ -429,7 +439,7 @@ static bool gather_operands(net *n, const node_proto *node, operands *o)
     return o->count > 0;
 }
 
-/* The result of one value and one number. */
+/* The operator as a function of one number, if its other operand is one known number. */
 static bool by_number(const node_proto *node, const operands *o, mskp_activation_desc *desc)
 {
     const bool second = o->scalar_at == 1;
@@ -478,7 +488,7 @@ static bool finish(net *n, const node_proto *node, const operands *o, bool exact
     return true;
 }
 
-/* What is divided by may not become 0; nor may the base of a negative power. */
+/* Pins divisors, and bases of powers that may be negative, because they must not become 0. */
 static void pin_divisors(net *n, const node_proto *node)
 {
     tensor *power = is_op(node, "Pow") ? net_input(n, node, 1) : NULL;
@@ -494,8 +504,9 @@ bool describe_combine(net *n, const node_proto *node)
     static const struct {
         const char *op;
         mskp_combine_kind kind;
-    } KINDS[] = {{"Add", MSKP_COMBINE_ADD},      {"Sub", MSKP_COMBINE_SUBTRACT}, {"Mul", MSKP_COMBINE_MULTIPLY},
-                 {"Max", MSKP_COMBINE_MAXIMUM},  {"Min", MSKP_COMBINE_MINIMUM},  {"Sum", MSKP_COMBINE_ADD},
+    } KINDS[] = {{"Add", MSKP_COMBINE_ADD},      {"Sub", MSKP_COMBINE_SUBTRACT},
+                 {"Mul", MSKP_COMBINE_MULTIPLY}, {"Max", MSKP_COMBINE_MAXIMUM},
+                 {"Min", MSKP_COMBINE_MINIMUM},  {"Sum", MSKP_COMBINE_ADD},
                  {"Mean", MSKP_COMBINE_AVERAGE}, {"Div", MSKP_COMBINE_DIVIDE}};
     mskp_combine_kind kind = MSKP_COMBINE_ADD;
     bool exact = false;
@@ -511,7 +522,8 @@ bool describe_combine(net *n, const node_proto *node)
     return gather_operands(n, node, &o) && finish(n, node, &o, exact, kind);
 }
 
-/* What an operand of a combination is in a channel that leaves, everything of its unit being zero. */
+/* Whether operand k is zero in a channel that may be removed, once all slices of the channel's unit
+ * are zero. */
 static bool operand_is_zero(net *n, const node_proto *node, size_t k)
 {
     tensor *t = net_input(n, node, k);
@@ -520,19 +532,20 @@ static bool operand_is_zero(net *n, const node_proto *node, size_t k)
     const bool along = at != NO_AXIS && t->dims.dim[at] == y->dims.dim[y->axis];
     const numbers *x = t && !is_flow(t) ? known_numbers(n, t) : NULL;
     if (!t) return false;
-    if (is_flow(t)) return along && t->axis == at && is_silent(t);
+    if (is_flow(t)) return along && t->axis == at && is_zeroable(t);
     if (x && x->real && x->count == 1) return !(fabs(x->real[0]) > 0);
-    /* A vector of the unit, which is zeroed with it. */
+    /* The operand is a vector that belongs to the unit and is zeroed with it. */
     return t->data && along && y->dims.dim[y->axis] > 1 && roles_of(node, k) != MSKP_ROLE_OTHER;
 }
 
-bool silent_combine(net *n, const node_proto *node)
+bool zero_combine(net *n, const node_proto *node)
 {
     const bool product = is_op(node, "Mul"), power = is_op(node, "Pow"), ratio = is_op(node, "Div");
     size_t zeros = 0;
     for (size_t k = 0; k < node->n_input; k++) zeros += operand_is_zero(n, node, k);
     if (product) return zeros > 0;
-    if (ratio || power) return operand_is_zero(n, node, 0); /* by what is not 0, to what is above */
+    if (ratio || power)
+        return operand_is_zero(n, node, 0); /* divisors are not 0, and exponents are positive */
     return zeros == node->n_input;
 }
 

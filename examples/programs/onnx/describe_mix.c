@@ -1,4 +1,11 @@
-/* What mixes channels: convolutions, products; and norms. */
+/*
+ * Describes operators that mix channels: convolutions, norms, and products of matrices.
+ *
+ * A product with data of the file is a linear layer if the channels are the axis that is summed
+ * over. If positions are summed over, the channels pass through. In a product of two tensors that
+ * flow (attention), the axis of channels is the batch, the outer or the inner axis of each
+ * operand, and its place decides which channels are tied.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +41,7 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
     desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
     if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
-    hold_axes(n, kernel, desc.weight, 3);
+    pin_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
     const mskp_value fitted = fit(n, in, &x->dims, 1);
     set_flow(
@@ -61,11 +68,12 @@ static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t ax
     const mskp_value in =
         is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
     if (!in.id || node->n_output != 1) return false;
-    /* Of what is zero everywhere the variance is, too. */
+    /* The variance of a channel that is zero everywhere is 0, so that only epsilon keeps the result
+     * finite. */
     if (desc->kind != MSKP_NORM_BATCH && !(attribute_float(node, "epsilon", 1e-5f) > 0))
         return false;
     const size_t channels = x->dims.dim[axis];
-    const double least = 1e-300; /* mskp's 0 means 1e-5 */
+    const double least = 1e-300; /* an epsilon of 0 means 1e-5 to mskp */
     desc->epsilon = fmin(fmax(attribute_float(node, "epsilon", 1e-5f), least), 1);
     if (!take_vector(n, node, 1, channels, &desc->scale) ||
         !take_vector(n, node, 2, channels, &desc->shift))
@@ -91,7 +99,7 @@ bool describe_instance_norm(net *n, const node_proto *node)
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_INSTANCE}, 1);
 }
 
-/* Scale and bias are of groups before opset 21. */
+/* Before opset 21, scale and bias have a number for each group, not for each channel. */
 bool describe_group_norm(net *n, const node_proto *node)
 {
     if (n->m->opset < 21) return false;
@@ -112,7 +120,8 @@ bool describe_layer_norm(net *n, const node_proto *node)
 
 /* ---- Products with a parameter ---- */
 
-/* What the layer's input is contracted on; out_axis, in_axis: of the parameter. */
+/* A product with a parameter that sums over axis `axis` of the operand that flows, which is axis
+ * in_axis of the parameter. */
 static bool linear(net *n, const node_proto *node, size_t flow, size_t axis, size_t in_axis,
                    mskp_param bias, tensor *y, size_t y_axis)
 {
@@ -139,14 +148,14 @@ bool describe_gemm(net *n, const node_proto *node)
     if (c && (c->dims.rank == 2 ? c->dims.dim[0] != 1 : c->dims.rank != 1)) return false;
     if (!take_vector(n, node, 2, y->dims.dim[1], &bias)) return false;
     if (!linear(n, node, 0, 1, attribute_int(node, "transB", 0) != 0, bias, y, 1)) return false;
-    if (!plain) /* scaled: what is constant is not worked out */
+    if (!plain) /* the result is scaled, and its constants are not computed */
         y->value = mskp_activation(n->graph, NULL, y->value,
                                    &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     return true;
 }
 
-/* The Add behind a product, if it adds a vector along the result's channels and is all that reads
- * it: a bias. */
+/* The Add behind a product, if it is the only reader of the product and adds a vector along the
+ * channels. The vector is then the bias of the layer. */
 static const node_proto *bias_node(const net *n, const tensor *y, size_t axis, size_t *k)
 {
     if (y->uses != 1 || !y->consumer) return NULL;
@@ -184,12 +193,12 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
         tensor *z = net_output(n, add, 0);
         n->done[y->consumer - 1] = DONE;
         set_flow(n, z, y->value, y_axis);
-        z->silent = true;
+        z->zeroable = true;
     }
     return true;
 }
 
-/* A parameter that mixes positions: channels go through, each by itself. */
+/* A product with a parameter that sums over positions. Each channel passes through by itself. */
 static bool mix_positions(net *n, const node_proto *node, size_t flow)
 {
     const tensor *x = net_input(n, node, flow);
@@ -203,13 +212,18 @@ static bool mix_positions(net *n, const node_proto *node, size_t flow)
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
-    set_flow(n, y, value, axis); /* the matrix is not left: it stays as it is */
+    set_flow(n, y, value, axis); /* the matrix is not marked as taken, so it stays as it is */
     return true;
 }
 
-/* ---- Products of what flows ---- */
+/* ---- Products of two tensors that flow ---- */
 
-typedef enum part { NOTHING, BATCH, OUTER, INNER } part; /* what the channels' axis is */
+typedef enum part {
+    NOTHING,
+    BATCH,
+    OUTER,
+    INNER
+} part; /* what the axis of channels is to the product */
 
 static part part_of(const tensor *t, bool second)
 {
@@ -219,14 +233,14 @@ static part part_of(const tensor *t, bool second)
     return (t->axis == rank - 1) == second ? OUTER : INNER;
 }
 
-/* A contraction over channels, which can leave where both do, and one is zero then; the result has
- * none. */
+/* A product that sums over channels. A channel may be removed from both tensors together if one of
+ * the two is then zero. The result has no channels. */
 static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
 {
     size_t p = 1;
     mskp_value *more = realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
     if (more) n->contracted = more;
-    if (!more || (!is_silent(a) && !is_silent(b))) {
+    if (!more || (!is_zeroable(a) && !is_zeroable(b))) {
         pin(n, a, op);
         pin(n, b, op);
         return false;
@@ -240,7 +254,7 @@ static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
     return true;
 }
 
-/* Each product of matrices by itself; it costs the same for each channel of the result. */
+/* The value of a product of matrices. The cost is the same for each channel of the result. */
 static mskp_value product(net *n, mskp_value channels, const tensor *a, const tensor *y,
                           size_t axis)
 {
@@ -265,7 +279,9 @@ static bool multiply(net *n, const node_proto *node)
     if (!pa && !pb) return false;
     tensor *from = pa ? a : b, *other = pa ? b : a;
     const size_t axis = pa ? at_a : at_b;
-    if (pa && pb && a->dims.dim[a->axis] != b->dims.dim[b->axis]) { /* one for all */
+    if (pa && pb &&
+        a->dims.dim[a->axis] !=
+            b->dims.dim[b->axis]) { /* one channel is multiplied with all others */
         pin(n, a, node->op_type);
         pin(n, b, node->op_type);
         return false;
@@ -273,7 +289,8 @@ static bool multiply(net *n, const node_proto *node)
     if (pa && pb) {
         mskp_tie(n->graph, a->value, b->value);
     } else if ((pa ? pa : pb) == BATCH) {
-        /* One matrix for all channels, or one that stays for each. */
+        /* The other operand must have one matrix for all channels. If it has one for each channel,
+         * all of them stay. */
         const bool reaches = axis + other->dims.rank >= rank;
         const size_t i = reaches ? axis + other->dims.rank - rank : 0;
         if (reaches && other->dims.dim[i] != 1) {
@@ -300,13 +317,13 @@ bool describe_matmul(net *n, const node_proto *node)
     return false;
 }
 
-bool silent_matmul(net *n, const node_proto *node)
+bool zero_matmul(net *n, const node_proto *node)
 {
     const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1);
     const tensor *y = net_output(n, node, 0);
-    if (is_flow(a) && is_flow(b)) return is_silent(a) || is_silent(b);
+    if (is_flow(a) && is_flow(b)) return is_zeroable(a) || is_zeroable(b);
     const tensor *x = is_flow(a) ? a : b;
     const size_t rank = y->dims.rank;
-    /* Channels that the matrix makes, or those that were there. */
-    return y->axis == (x == a ? rank - 1 : rank - 2) || is_silent(x);
+    /* The matrix makes the channels, or they pass through. */
+    return y->axis == (x == a ? rank - 1 : rank - 2) || is_zeroable(x);
 }

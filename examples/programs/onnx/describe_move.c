@@ -1,4 +1,7 @@
-/* What moves channels and positions, or reduces positions. */
+/*
+ * Describes operators that move channels (Slice, Split, Gather, Pad, Concat, DepthToSpace) and
+ * operators that change positions only (pooling, Resize, reductions over positions, Softmax).
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +9,7 @@
 
 /* ---- Pooling, resizing ---- */
 
-/* The image of a node whose channels lie on axis 1. */
+/* The value of a node's operand as an image, with its channels on axis 1; {0}: it is none. */
 static mskp_value image_of(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0);
@@ -55,7 +58,7 @@ bool describe_global_pool(net *n, const node_proto *node)
            image_made(n, node, mskp_pool(n->graph, value_name(net_output(n, node, 0)), in, &desc));
 }
 
-/* Positions change, channels do not. */
+/* Output k has other positions and the same channels. */
 static bool other_positions(net *n, const node_proto *node, size_t k, size_t axis, bool keeps)
 {
     const tensor *x = net_input(n, node, 0);
@@ -66,14 +69,15 @@ static bool other_positions(net *n, const node_proto *node, size_t k, size_t axi
     return true;
 }
 
-/* The same axis in the result, and as long. */
+/* Whether the axis of channels has the same number and length in the result. */
 static bool axis_stays(const tensor *x, const tensor *y)
 {
     return x->axis == NO_AXIS ||
            (x->axis < y->dims.rank && x->dims.dim[x->axis] == y->dims.dim[x->axis]);
 }
 
-/* Also where the length stays: by a factor that is rounded down to it. */
+/* Whether a Resize scales this axis. A factor other than 1 may leave the length as it is, because
+ * lengths are rounded down. */
 static bool scales(const net *n, const node_proto *node, size_t axis)
 {
     const size_t operand = is_op(node, "Upsample") || n->m->opset < 11 ? 1 : 2;
@@ -98,10 +102,11 @@ bool describe_depth_to_space(net *n, const node_proto *node)
     const mskp_value in = image_of(n, node);
     const bool dcr = !strcmp(attribute_text(node, "mode", "DCR"), "DCR");
     if (!in.id) return false;
-    return image_made(n, node,
-                      mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
-                                         (size_t)attribute_int(node, "blocksize", 1),
-                                         dcr ? MSKP_SHUFFLE_BLOCK_MAJOR : MSKP_SHUFFLE_CHANNEL_MAJOR));
+    return image_made(
+        n, node,
+        mskp_pixel_shuffle(n->graph, value_name(net_output(n, node, 0)), in,
+                           (size_t)attribute_int(node, "blocksize", 1),
+                           dcr ? MSKP_SHUFFLE_BLOCK_MAJOR : MSKP_SHUFFLE_CHANNEL_MAJOR));
 }
 
 bool describe_space_to_depth(net *n, const node_proto *node)
@@ -116,7 +121,8 @@ bool describe_space_to_depth(net *n, const node_proto *node)
 
 /* ---- Reductions, softmax ---- */
 
-/* Over positions only; over channels they are pinned. */
+/* Describes reductions over positions. If the reduction includes the axis of channels, the channels
+ * are pinned. */
 bool describe_reduce(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
@@ -197,7 +203,8 @@ bool describe_split(net *n, const node_proto *node)
     return true;
 }
 
-/* Only the axis of channels is cut, and mend_slice says where. */
+/* Starts and ends may follow widths: only the axis of channels is cut, and correct_slice states
+ * where. */
 bool follows_slice(const net *n, const node_proto *node, size_t k)
 {
     const tensor *x = net_input(n, node, 0);
@@ -225,12 +232,14 @@ bool describe_slice(net *n, const node_proto *node)
     slicing s;
     if (!is_flow(x) || !node_slicing(n, node, &x->dims, &s)) return false;
     if (axis_stays(x, y)) {
-        if (x->axis < x->dims.rank && s.step[x->axis] < 0) return false; /* turned around */
+        if (x->axis < x->dims.rank && s.step[x->axis] < 0)
+            return false; /* channels in reverse order */
         return other_positions(n, node, 0, x->axis, true);
     }
     if (s.step[x->axis] != 1) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
-        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k]) return false; /* both at once */
+        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k])
+            return false; /* channels and positions at once */
     return slice_channels(n, x, y, (size_t)s.start[x->axis]);
 }
 
@@ -244,7 +253,7 @@ static bool describe_embedding(net *n, const node_proto *node)
     if (!table->data || table->dims.rank != 2 || attribute_int(node, "axis", 0)) return false;
     const mskp_param param = take_param(n, node, 0, 2, axes);
     if (!param.id) return false;
-    hold_axes(n, table, param, 2);
+    pin_axes(n, table, param, 2);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     set_flow(n, y, mskp_embedding(n->graph, value_name(y), param, ns, spatial), axis);
     return true;
@@ -307,24 +316,25 @@ bool describe_pad(net *n, const node_proto *node)
                                   (size_t)after[axis]);
     }
     leave_data(n, 2);
-    if (constant && !zeros) { /* what is 0 does not stay so */
-        value =
-            mskp_activation(n->graph, NULL, value, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
+    if (constant && !zeros) { /* a constant that is not 0 is added around zeros */
+        value = mskp_activation(n->graph, NULL, value,
+                                &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
     }
     set_flow(n, y, resize_positions(n, value, &y->dims, axis, !constant), axis);
     y->pinned = x->pinned;
     return true;
 }
 
-bool silent_pad(net *n, const node_proto *node)
+bool zero_pad(net *n, const node_proto *node)
 {
     const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
-    return silent_same(n, node) && (!constant || pads_zeros(n, node));
+    return zero_same(n, node) && (!constant || pads_zeros(n, node));
 }
 
 /* ---- Concatenation ---- */
 
-/* An operand as channels on `axis`: data become a parameter, anything else stays as it is. */
+/* An operand as a value with channels on `axis`. Data of the file become a parameter; channels of
+ * anything else are pinned. */
 static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
 {
     tensor *t = net_input(n, node, k);
@@ -334,7 +344,7 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
         const mskp_value value = channels_on(n, t, axis);
         if (value.id) return fit(n, value, &t->dims, axis);
         pin(n, t, node->op_type);
-        return mskp_opaque(n->graph, NULL, node->op_type, 0, NULL, t->dims.dim[axis], ns, spatial);
+        return new_pinned(n, node->op_type, t->dims.dim[axis], ns, spatial);
     }
     for (size_t i = 0; t->data && i < t->dims.rank; i++) {
         if (t->from[i] == NO_AXIS || (t->dims.dim[i] == 1 && i != axis)) continue;
@@ -344,14 +354,14 @@ static mskp_value operand(net *n, const node_proto *node, size_t k, size_t axis)
     const mskp_param param = t->data && t->from[axis] != NO_AXIS && count <= MSKP_MAX_DIMS
                                  ? take_param(n, node, k, count, axes)
                                  : (mskp_param){0};
-    if (param.id) hold_axes(n, t, param, UINT32_C(1) << which);
+    if (param.id) pin_axes(n, t, param, UINT32_C(1) << which);
     if (param.id)
         return mskp_param_operand(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns,
-                                spatial);
-    return mskp_opaque(n->graph, NULL, "constant", 0, NULL, t->dims.dim[axis], ns, spatial);
+                                  spatial);
+    return new_pinned(n, "constant", t->dims.dim[axis], ns, spatial);
 }
 
-/* The axis of the channels that may leave; NO_AXIS: there are none. *pinned: why. */
+/* The axis of the channels that may be removed; NO_AXIS: there are none, and *pinned says why. */
 static size_t channels_axis(const net *n, const node_proto *node, const char **pinned)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -383,7 +393,7 @@ bool describe_concat(net *n, const node_proto *node)
     if (along == axis) {
         value = mskp_concat(n->graph, value_name(y), node->n_input, values);
     } else {
-        for (size_t k = 0; k < node->n_input; k++) { /* one axis of all positions */
+        for (size_t k = 0; k < node->n_input; k++) { /* all positions become one axis */
             size_t p = 1, spatial[MSKP_MAX_SPATIAL];
             const uint32_t ns = mskp_value_shape(n->graph, values[k], NULL, spatial);
             for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
@@ -396,9 +406,9 @@ bool describe_concat(net *n, const node_proto *node)
     return true;
 }
 
-bool silent_concat(net *n, const node_proto *node)
+bool zero_concat(net *n, const node_proto *node)
 {
     for (size_t k = 0; k < node->n_input; k++)
-        if (!is_silent(net_input(n, node, k))) return false;
+        if (!is_zeroable(net_input(n, node, k))) return false;
     return true;
 }

@@ -1,4 +1,21 @@
-/* The same elements in another shape. */
+/*
+ * Describes operators that give the same elements another shape: Reshape, Flatten, Squeeze,
+ * Unsqueeze, Transpose, Expand.
+ *
+ * A Reshape divides into groups of axes: the first axes of the input and the first axes of the
+ * output whose lengths have the same product, then the next ones, and so on. Only the group with
+ * the channels matters. Within the group:
+ *
+ * - one axis of the input longer than 1, and one of the output: the channels have another axis
+ *   number, and nothing else changes.
+ * - several of the output (channels split into heads): one of these axes has the channels from now
+ *   on. Each of its channels is tied to all input channels that became part of it.
+ * - several of the input (channels and positions merged): the output's axis has a channel for each
+ *   element, and those that come from one input channel are tied. Where the order is that of a
+ *   flattened image, mskp_flatten says the same.
+ *
+ * Reshape, Transpose, Reshape that shuffles channels is described by mskp_channel_shuffle.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +40,7 @@ bool describe_transpose(net *n, const node_proto *node)
     return moved(n, x, y, axis);
 }
 
-/* Axes of x and y between which the same elements lie, around the channels of x. */
+/* The group with the channels: axes first_x .. end_x-1 of x become axes first_y .. end_y-1 of y. */
 typedef struct group {
     size_t first_x, end_x, first_y, end_y;
 } group;
@@ -49,7 +66,7 @@ static bool find_group(const dims *x, size_t axis, const dims *y, group *g)
     return false;
 }
 
-/* Axes with an open length among these. */
+/* How many of these axes have an open length. */
 static size_t open_axes(const dims *d, size_t first, size_t end)
 {
     size_t count = 0;
@@ -57,7 +74,7 @@ static size_t open_axes(const dims *d, size_t first, size_t end)
     return count;
 }
 
-/* At most one, and before all that are longer than 1. */
+/* Whether at most one of these axes has an open length, and all axes before it have length 1. */
 static bool is_outermost(const dims *d, size_t first, size_t end)
 {
     bool any = false;
@@ -68,8 +85,9 @@ static bool is_outermost(const dims *d, size_t first, size_t end)
     return true;
 }
 
-/* The group is the same for each place of an open length, N: there is none in it, or N comes first on
- * both sides, perhaps as an axis of x of its own before the group. */
+/* Whether the group is regrouped in the same way for every value of an open length N. This is so if
+ * the group does not contain N, or if N comes first on both sides. (N may be an axis of x before
+ * the group.) */
 static bool is_same_for_all(const dims *x, const dims *y, const group *g)
 {
     const size_t in = open_axes(x, g->first_x, g->end_x), out = open_axes(y, g->first_y, g->end_y);
@@ -81,7 +99,8 @@ static bool is_same_for_all(const dims *x, const dims *y, const group *g)
            open_axes(x, 0, k) > open_axes(y, 0, g->first_y);
 }
 
-/* Is this axis taken apart by the node that reads the tensor? Then its parts are no channels. */
+/* Whether a node behind takes this axis apart, by a Gather, Split or Slice (query, key and value,
+ * for example). Such an axis has no channels. */
 static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
 {
     for (size_t steps = 0; steps < 8 && t->consumer; steps++) {
@@ -98,7 +117,7 @@ static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
                 ;
             axis = at;
         } else if (is_op(node, "Squeeze") || is_op(node, "Unsqueeze")) {
-            size_t i = 0, k = 0; /* of the axes longer than 1 */
+            size_t i = 0, k = 0; /* count axes longer than 1 */
             for (at = 0; at < axis; at++) k += t->dims.dim[at] != 1;
             for (at = 0; at < y->dims.rank && (y->dims.dim[at] == 1 || i < k); at++)
                 i += y->dims.dim[at] != 1;
@@ -111,7 +130,8 @@ static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
     return false;
 }
 
-/* Which of the axes that the channels are split into are channels from now on. */
+/* Which of the axes that the channels are split into has the channels from now on: the first axis
+ * that is not taken apart behind. */
 static size_t choose(const net *n, const tensor *y, const group *g)
 {
     size_t first = NO_AXIS;
@@ -123,7 +143,8 @@ static size_t choose(const net *n, const tensor *y, const group *g)
     return first;
 }
 
-/* New channels on `axis` of y; every element of the group is tied to the one on its place there. */
+/* Makes new channels on `axis` of y. Each is tied to the channels of x of all elements of the group
+ * that become part of it. */
 static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
 {
     const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
@@ -137,7 +158,7 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     if (!at) return (mskp_value){0};
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     const mskp_value fresh = mskp_fresh(n->graph, NULL, length, ns, spatial);
-    uint64_t seen = 0; /* the places among channels repeat with positions */
+    uint64_t seen = 0; /* a hash of the last list; lists repeat from position to position */
     for (size_t b = 0; b < before; b++)
         for (size_t a = 0; a < after; a++) {
             uint64_t hash = 0;
@@ -161,7 +182,7 @@ static size_t positions_of(const net *n, mskp_value value)
     return p;
 }
 
-/* All elements of the group become one axis. */
+/* All elements of the group become channels on one axis. */
 static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
 {
     const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
@@ -170,7 +191,7 @@ static mskp_value merge(net *n, const tensor *x, const tensor *y, const group *g
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     if (product_of(&x->dims, g->first_x, g->end_x) > MOST_CHANNELS) return (mskp_value){0};
-    if (positions_of(n, x->value) == inner * outer) { /* else batches are among them */
+    if (positions_of(n, x->value) == inner * outer) { /* otherwise the batch is among them */
         if (p == 1 && outer == 1) return mskp_flatten(n->graph, value_name(y), x->value, 0);
         if (p == 1 && inner == 1) return mskp_flatten(n->graph, value_name(y), x->value, 1);
     }
@@ -198,8 +219,8 @@ static bool swaps(const node_proto *node, size_t first, size_t rank)
     return true;
 }
 
-/* The shape is computed from a width, perhaps another one. */
-static bool says_width(const net *n, const node_proto *node)
+/* Whether the target shape was computed from a width, perhaps from the width of another tensor. */
+static bool states_width(const net *n, const node_proto *node)
 {
     const tensor *t = net_input(n, node, 1);
     for (size_t i = 0; t && i < t->follow_count; i++)
@@ -221,7 +242,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     if (!z || !z->sized || z->dims.rank != x->dims.rank) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
         if (z->dims.dim[k] != x->dims.dim[k]) return false;
-    if (says_width(n, n->m->graph->node[n->node]) || says_width(n, back)) return false;
+    if (states_width(n, n->m->graph->node[n->node]) || states_width(n, back)) return false;
     shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
     if (!more) return false;
     n->shuffles = more;
@@ -230,7 +251,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     n->done[join] = DONE;
     set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
              x->axis);
-    z->silent = is_silent(x);
+    z->zeroable = is_zeroable(x);
     return true;
 }
 
@@ -264,8 +285,8 @@ bool describe_reshape(net *n, const node_proto *node)
     return true;
 }
 
-/* The axis of a tensor of which one channel is repeated: each copy may leave, what it is a copy of
- * stays. NO_AXIS: none is. */
+/* The axis along which Expand repeats one channel; NO_AXIS: there is none. Each copy may be
+ * removed; the channel that is repeated stays. */
 static size_t repeated_axis(const tensor *x, const tensor *y)
 {
     const size_t lead = y->dims.rank - x->dims.rank;

@@ -1,3 +1,9 @@
+/*
+ * Numbers that are known before the network runs: their types, how they are read from tensors and
+ * attributes, and fold_node, which finds the operator in one of three tables (Constant,
+ * ConstantOfShape, Dropout and Identity in this file, the others in fold_math.c and fold_move.c)
+ * and runs it.
+ */
 #include "fold_inner.h"
 
 #include <math.h>
@@ -6,7 +12,7 @@
 
 /* ---- types ---- */
 
-/* UINT64: what int64_t holds too. */
+/* Ranges of whole types. Of UINT64 only the range that int64_t can hold, too. */
 static const struct type_range {
     int32_t type;
     unsigned kind;
@@ -41,7 +47,7 @@ bool fold_is(int32_t type, unsigned set)
     return r && (r->kind & set);
 }
 
-/* To this many bits, none of them below 2^lowest; ties to even. */
+/* Rounds x to `bits` significant bits, none of them below 2^lowest, with ties to even. */
 static double round_bits(double x, int bits, int lowest, double most)
 {
     int exponent = 0;
@@ -135,12 +141,12 @@ bool fold_new(numbers *to, int32_t type, const shape *s, bool varies)
     if (!fold_is(type, ANY) || !is_sound(s)) return false;
     to->shape = *s;
     to->count = shape_count(s);
-    const size_t room = to->count ? to->count : 1;
+    const size_t capacity = to->count ? to->count : 1;
     if (fold_is(type, REALS))
-        to->real = calloc(room, sizeof *to->real);
+        to->real = calloc(capacity, sizeof *to->real);
     else
-        to->whole = calloc(room, sizeof *to->whole);
-    if (varies) to->varies = calloc(room, 1);
+        to->whole = calloc(capacity, sizeof *to->whole);
+    if (varies) to->varies = calloc(capacity, 1);
     if ((to->real || to->whole) && (!varies || to->varies)) return true;
     numbers_free(to);
     return false;
@@ -219,7 +225,7 @@ bool numbers_of_tensor(model *m, tensor_proto *t, numbers *to)
 
 /* ---- what the node says ---- */
 
-/* False: there, but not of this type. *to NULL: not there. */
+/* False: the attribute is of another type. *to NULL: the node does not have the attribute. */
 static bool find_attribute(const call *c, const char *name,
                            Onnx__AttributeProto__AttributeType type, const attribute_proto **to)
 {
@@ -383,7 +389,7 @@ static bool run_identity(const call *c)
     return fold_copy(c->in[0], &c->in[0]->shape, &c->out[0]);
 }
 
-/* Out of training it changes nothing, and its mask is all true. */
+/* Outside of training, Dropout changes nothing, and its mask is true everywhere. */
 static bool run_dropout(const call *c)
 {
     const numbers *training = fold_input(c, 2);
@@ -435,7 +441,8 @@ static bool is_complete(const numbers *n)
            (n->real != NULL) == fold_is(n->type, REALS) && (n->whole != NULL) != (n->real != NULL);
 }
 
-/* Every input that the node names is there, those that it needs among them. */
+/* Whether the numbers of every input that the node names are known, and of every input that the
+ * operator needs. */
 static bool has_inputs(const call *c)
 {
     if (c->n < c->op->least || c->n > c->op->most) return false;
@@ -446,7 +453,7 @@ static bool has_inputs(const call *c)
     return true;
 }
 
-/* Without a list where it would be empty. */
+/* Removes the list `varies` if nothing varies. */
 static void settle(numbers *n)
 {
     if (fold_varies(n)) return;
@@ -467,7 +474,7 @@ bool fold_node(model *m, const node_proto *node, size_t n, const numbers *const 
                     .out = outputs};
     for (size_t i = 0; i < n_outputs; i++) outputs[i] = (numbers){0};
     bool ok = c.op && n_outputs && has_inputs(&c) && c.op->run(&c);
-    /* An output that the operator did not make. */
+    /* The node may name an output that the operator does not have. */
     for (size_t i = 0; ok && i < n_outputs; i++) ok = outputs[i].whole || outputs[i].real;
     for (size_t i = 0; i < n_outputs; i++)
         if (ok)

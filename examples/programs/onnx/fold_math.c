@@ -1,9 +1,15 @@
+/*
+ * Operators on known numbers that compute: element by element, with broadcasting; Range; sums and
+ * other reductions. The table at the end has a row for each operator. Whole numbers are computed
+ * in 64 bits with a check for overflow, real numbers in double precision; the result is then
+ * rounded to the type of the operator's output.
+ */
 #include "fold_inner.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- whole numbers: false where there is no result ---- */
+/* ---- whole numbers; false: there is no result ---- */
 
 static bool whole_add(int64_t a, int64_t b, int64_t *to)
 {
@@ -34,7 +40,7 @@ static bool whole_rem(int64_t a, int64_t b, int64_t *to)
     return true;
 }
 
-/* With the sign of b. */
+/* The remainder with the sign of b. */
 static bool whole_mod(int64_t a, int64_t b, int64_t *to)
 {
     if (!whole_rem(a, b, to)) return false;
@@ -42,7 +48,7 @@ static bool whole_mod(int64_t a, int64_t b, int64_t *to)
     return true;
 }
 
-/* Below zero, the exponent leaves 1, -1 and, of all others, 0. */
+/* With a negative exponent, the power of 1 is 1, of -1 is 1 or -1, and of all other bases 0. */
 static bool whole_pow(int64_t a, int64_t b, int64_t *to)
 {
     *to = 1;
@@ -145,7 +151,7 @@ static bool put_whole(numbers *to, size_t i, int64_t x)
     return fold_wrap(to->type, x, &to->whole[i]);
 }
 
-/* Operands of one shape. */
+/* Computes an operator on operands of the same shape. */
 static bool apply(const fold_operator *op, const numbers *a, const numbers *b, numbers *to)
 {
     for (size_t i = 0; i < to->count; i++) {
@@ -162,7 +168,8 @@ static bool apply(const fold_operator *op, const numbers *a, const numbers *b, n
     return true;
 }
 
-/* First operators did not broadcast unless an attribute said how; without its axis, as later. */
+/* The first versions of operators broadcast only if an attribute asked for it; without the
+ * attribute axis, they did so as later versions do. */
 static bool may_broadcast(const call *c, const shape *a, const shape *b)
 {
     bool broadcast = false;
@@ -172,7 +179,7 @@ static bool may_broadcast(const call *c, const shape *a, const shape *b)
            !node_attribute(c->node, "axis");
 }
 
-/* a and b <- both, in one shape. False: nothing is held. */
+/* to[0], to[1] <- both operands, broadcast to one shape. False: nothing was allocated. */
 static bool broadcast_both(const call *c, const numbers *const from[2], numbers to[2])
 {
     shape s;
@@ -203,7 +210,7 @@ static bool run_binary(const call *c)
     return combine(c, c->in[0], c->in[1], &c->out[0]);
 }
 
-/* Any number of operands. */
+/* An operator on any number of operands: Sum, Max ... */
 static bool run_all(const call *c)
 {
     numbers *out = &c->out[0];
@@ -234,7 +241,7 @@ static bool run_unary(const call *c)
     return true;
 }
 
-/* fmod: the sign of the dividend, and the only one that real numbers have. */
+/* With fmod 1, the remainder has the sign of the dividend. For real numbers, fmod must be 1. */
 static bool run_mod(const call *c)
 {
     fold_operator op = *c->op;
@@ -247,7 +254,7 @@ static bool run_mod(const call *c)
     return run_binary(&like);
 }
 
-/* A whole base to a real exponent. */
+/* The power of a whole base with a real exponent. */
 static bool pow_mixed(const numbers *a, const numbers *b, numbers *to)
 {
     for (size_t i = 0; i < to->count; i++) {
@@ -269,7 +276,7 @@ static bool pow_whole(const numbers *a, const numbers *b, numbers *to)
     return true;
 }
 
-/* Of the base's type, whatever the exponent's. */
+/* The result has the type of the base, whatever the type of the exponent. */
 static bool run_pow(const call *c)
 {
     const numbers *a = c->in[0], *b = c->in[1];
@@ -289,7 +296,8 @@ static bool run_pow(const call *c)
 
 static bool cast_element(const numbers *in, size_t i, numbers *out)
 {
-    if (out->real && out->type == T_FLOAT && in->whole) { /* rounded once */
+    if (out->real && out->type == T_FLOAT &&
+        in->whole) { /* rounded once, from whole number to float */
         out->real[i] = (double)(float)in->whole[i];
         return true;
     }
@@ -319,7 +327,8 @@ static bool run_cast(const call *c)
     return true;
 }
 
-/* What was not chosen leaves no trace, unless the choice itself varies. */
+/* Only the numbers that were chosen decide whether the result varies, unless the condition
+ * varies. */
 static bool where(const numbers *condition, const numbers *yes, const numbers *no, numbers *to)
 {
     if (!fold_new(to, yes->type, &yes->shape, condition->varies || yes->varies || no->varies))
@@ -388,8 +397,8 @@ enum { PLAIN, MEAN, LEAST, MOST };
 
 static const struct reduction {
     const char *name;
-    size_t axes_input; /* since this opset; else they are an attribute */
-    int kind;          /* PLAIN: that of nothing is where it starts */
+    size_t axes_input; /* since this opset; before, axes are an attribute */
+    int kind;          /* PLAIN: the result for no elements is the start */
     int64_t start;
     double real_start;
 } reductions[] = {
@@ -407,7 +416,7 @@ static const struct reduction *find_reduction(const char *name)
     return r;
 }
 
-/* axes[d]: goes away. */
+/* axes[d] <- whether axis d is reduced. */
 static bool reduced_axes(const call *c, const struct reduction *r, bool axes[MAX_RANK])
 {
     const size_t rank = c->in[0]->shape.rank;
@@ -421,7 +430,7 @@ static bool reduced_axes(const call *c, const struct reduction *r, bool axes[MAX
     return true;
 }
 
-/* w: over the input, with the strides of the output. */
+/* Accumulates the input into `out`. w walks over the input, with the strides of the output. */
 static bool accumulate(const call *c, walk *w, numbers *out)
 {
     const numbers *in = c->in[0];
@@ -436,7 +445,8 @@ static bool accumulate(const call *c, walk *w, numbers *out)
     return true;
 }
 
-/* Where a sum or product does not fit, there is no agreement on what it is. */
+/* False if a sum or product does not fit into its type: implementations disagree about the
+ * result. */
 static bool finish(size_t divisor, numbers *out)
 {
     for (size_t i = 0; i < out->count; i++) {
@@ -484,7 +494,7 @@ static bool run_reduce(const call *c)
     return fold_new(out, in->type, keep ? &kept : &slim, in->varies) && reduce(c, r, &w, out);
 }
 
-/* One line along the axis, in the order in which it is summed up. */
+/* The cumulative sum of one line along the axis, in the order of summation. */
 static bool sum_line(const numbers *in, size_t first, ptrdiff_t step, size_t n, bool exclusive,
                      numbers *out)
 {
@@ -526,7 +536,7 @@ static bool run_cumsum(const call *c)
     fold_strides(&in->shape, stride);
     const size_t n = in->shape.dim[axis], step = (size_t)stride[axis];
     for (size_t i = 0; i < in->count; i++) {
-        if (i / step % n) continue; /* not where a line begins */
+        if (i / step % n) continue; /* no line begins here */
         const bool ok =
             reverse ? sum_line(in, i + (n - 1) * step, -stride[axis], n, exclusive, &c->out[0])
                     : sum_line(in, i, stride[axis], n, exclusive, &c->out[0]);

@@ -1,8 +1,13 @@
+/*
+ * Operators on known numbers that move elements: other shapes, slices, parts, indices, padding.
+ * The table at the end has a row for each operator. Most of them are a walk over the output in
+ * order, in which each axis has a stride in the input.
+ */
 #include "fold_inner.h"
 
 #include <string.h>
 
-/* SIZE_MAX: larger than memory can be. */
+/* The product of lengths from .. to-1; SIZE_MAX: larger than memory can be. */
 static size_t product(const shape *s, size_t from, size_t to)
 {
     shape part = {.rank = to - from};
@@ -17,7 +22,8 @@ static bool reshape_to(const call *c, const shape *s)
     return fold_copy(c->in[0], s, &c->out[0]);
 }
 
-/* -1: what the others leave. 0: as before, unless a 0 is allowed. */
+/* to <- the target of a Reshape. A length of -1 is what the others leave; 0 means the input's
+ * length, unless allow_zero is set. */
 static bool resolve_shape(const list *target, const shape *before, bool allow_zero, shape *to)
 {
     size_t unknown = MAX_RANK, rest = 0;
@@ -152,10 +158,9 @@ static int64_t clamp(int64_t x, int64_t dim, int64_t least, int64_t most)
     return x < least ? least : x > most ? most : x;
 }
 
-/*
- * One dimension of w: the elements from start on, before end. Backwards to the greatest number is
- * nothing by the definition of ONNX, and all the way for ONNX Runtime: not known.
- */
+/* Restricts one axis of w to the elements from start to before end. A slice backwards to the
+ * greatest number is empty by the definition of ONNX, and goes all the way in ONNX Runtime, so its
+ * result counts as not known. */
 static bool slice_dim(walk *w, size_t d, bounds b)
 {
     const int64_t dim = (int64_t)w->over.dim[d];
@@ -197,7 +202,7 @@ static bool run_slice(const call *c)
 
 /* ---- Split and Concat ---- */
 
-/* How long the parts are; without a list, as equal as they can be. */
+/* The length of part i; without a list, the parts are as equal as possible. */
 static bool part_length(const call *c, const list *l, size_t dim, size_t i, size_t *length)
 {
     const size_t n = c->n_out, part = dim / n + (dim % n != 0);
@@ -287,7 +292,8 @@ static void put_indexed(numbers *to, size_t i, const numbers *from, size_t j,
     if (indices->varies && indices->varies[k]) to->varies[i] = 1;
 }
 
-/* before: the dims in front of the axis; then those of the indices; then those behind. */
+/* The shape of a Gather: the lengths before the axis, then those of the indices, then those behind
+ * the axis. */
 static bool gather_shape(const shape *s, size_t axis, const shape *indices, shape *to)
 {
     *to = *s;
@@ -348,7 +354,8 @@ static bool run_gather_elements(const call *c)
     return true;
 }
 
-/* The updates: a slice of the data for each index, which is indices' last dim. */
+/* Whether the updates have a slice of the data for each index. The last axis of `indices` has the
+ * parts of one index. */
 static bool scatter_fits(const shape *data, const shape *indices, const shape *updates)
 {
     if (!data->rank || !indices->rank) return false;
@@ -390,7 +397,7 @@ static bool is_zero(const numbers *n, size_t i)
     return n->real ? n->real[i] == 0 : n->whole[i] == 0;
 }
 
-/* Nothing of a scalar: there, its definition and what runs it differ. */
+/* Not for a scalar, where the definition of ONNX and ONNX Runtime differ. */
 static bool run_nonzero(const call *c)
 {
     const numbers *in = c->in[0];
@@ -410,7 +417,8 @@ static bool run_nonzero(const call *c)
 
 /* ---- Pad, Trilu ---- */
 
-/* w: over the output. begins: what is added in front; negative, taken away. */
+/* The output of a Pad. w walks over the output; begins are the widths in front, negative if
+ * elements are removed. */
 static bool pad_dims(const call *c, walk *w, int64_t begins[MAX_RANK])
 {
     const bool by_input = c->opset >= 11;
@@ -436,7 +444,7 @@ static bool pad_dims(const call *c, walk *w, int64_t begins[MAX_RANK])
     return true;
 }
 
-/* What is put around. */
+/* The number that a Pad adds. */
 static bool pad_value(const call *c, numbers *to)
 {
     const numbers *given = c->opset >= 11 ? fold_input(c, 2) : NULL;
@@ -453,7 +461,8 @@ static bool pad_value(const call *c, numbers *to)
     return true;
 }
 
-/* Where the element at w lies in s. False: around it. */
+/* *from <- the place of the output's element at w in the input, of shape s. False: the element was
+ * added. */
 static bool padded_from(const walk *w, const int64_t begins[MAX_RANK], const shape *s, size_t *from)
 {
     *from = 0;

@@ -1,4 +1,13 @@
-/* Shapes, and numbers that are known before the network runs. */
+/*
+ * Infers the shapes of all tensors, and the numbers that are known before the network runs.
+ *
+ * For each operator, operators.c names a function that makes the shapes of the outputs from the
+ * shapes of the inputs. A length that the model leaves open is computed with the number that the
+ * caller gave, and is marked as varying: 1 for a length that depends on open lengths in some way,
+ * from 2 on for one particular open length. If all inputs are known numbers, fold_node computes
+ * the outputs. Numbers that come from the Shape of a tensor are remembered as following its axes,
+ * because they change when the tensor is cut.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +31,8 @@ void copy_axis(dims *out, size_t k, const dims *in, size_t i)
     set_axis(out, k, in->dim[i], in->varies[i]);
 }
 
-/* No length 0, and a number of elements that no sum or product here overflows. */
+/* Whether no length is 0, and the number of elements cannot overflow sums and products in this
+ * program. */
 static bool is_sound(const dims *d)
 {
     size_t left = (size_t)1 << 44;
@@ -33,7 +43,7 @@ static bool is_sound(const dims *d)
     return true;
 }
 
-/* Of a length made of two. */
+/* `varies` of a length that is made of two lengths. */
 static uint8_t both_open(uint8_t a, uint8_t b)
 {
     return !a || a == b ? b : !b ? a : 1;
@@ -63,7 +73,8 @@ static bool broadcast_with(dims *out, const dims *in)
     for (size_t k = 0; k < rank; k++) {
         const bool a = k + out->rank >= rank, b = k + in->rank >= rank;
         const size_t i = k + out->rank - rank, j = k + in->rank - rank;
-        const bool same = a && b && in->dim[j] == out->dim[i]; /* open, if one is */
+        const bool same =
+            a && b && in->dim[j] == out->dim[i]; /* the length is open if one of them is */
         if (same)
             set_axis(&wide, k, out->dim[i], both_open(out->varies[i], in->varies[j]));
         else if (a && (!b || in->dim[j] == 1))
@@ -139,7 +150,7 @@ bool infer_global_pool(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* Scales, or sizes. */
+/* Lengths of a Resize, from its scales or its sizes. */
 bool infer_resize(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
@@ -155,7 +166,8 @@ bool infer_resize(net *n, const node_proto *node, dims *out)
         if (z && z->whole && z->count == x->rank && z->whole[k] > 0 && z->whole[k] < INT32_MAX)
             set_axis(out, k, (size_t)z->whole[k], z->varies ? z->varies[k] : 0);
         else if (!z && s && s->real && s->count == x->rank && s->real[k] > 0 && s->real[k] < 1e6)
-            out->dim[k] = (size_t)((float)x->dim[k] * (float)s->real[k]); /* as runtimes do */
+            out->dim[k] = (size_t)((float)x->dim[k] *
+                                   (float)s->real[k]); /* in single precision, as runtimes do */
         else
             return false;
     }
@@ -296,8 +308,9 @@ bool infer_flatten(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* The length that is told by -1: fixed, if all that is open is told elsewhere; the one open length of
- * x, if it is all that is left; or something made of several. */
+/* `varies` of the length -1 in the target of a Reshape. The length is fixed if all open lengths of
+ * x stand elsewhere in the target; it is an open length of x if only this one is left; otherwise it
+ * depends on several. */
 static uint8_t rest_varies(const dims *x, const dims *out, size_t rest)
 {
     uint8_t used[MAX_RANK] = {0}, left = 0;
@@ -311,7 +324,8 @@ static uint8_t rest_varies(const dims *x, const dims *out, size_t rest)
             left = left ? 1 : x->varies[k];
     }
     for (size_t i = 0; i < out->rank; i++)
-        if (i != rest && out->varies[i] && !used[i]) return 1; /* told, and not of x */
+        if (i != rest && out->varies[i] && !used[i])
+            return 1; /* an open length in the target that x does not have */
     return left;
 }
 
@@ -324,7 +338,7 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
     const int64_t *list = s ? s->whole : a ? a->ints : NULL;
     const size_t rank = s ? s->count : a ? a->n_ints : 0;
     const bool zero = attribute_int(node, "allowzero", 0) != 0;
-    size_t rest = MAX_RANK, told = 1;
+    size_t rest = MAX_RANK, stated = 1;
     if (!x || !list || rank > MAX_RANK) return false;
     *out = (dims){.rank = rank};
     for (size_t k = 0; k < rank; k++) {
@@ -338,19 +352,19 @@ bool infer_reshape(net *n, const node_proto *node, dims *out)
             set_axis(out, k, (size_t)list[k], s && s->varies ? s->varies[k] : 0);
         else
             return false;
-        told *= out->dim[k];
+        stated *= out->dim[k];
     }
     const size_t all = product_of(x, 0, x->rank);
     if (rest < MAX_RANK) {
-        if (!told || all % told) return false;
-        set_axis(out, rest, all / told, rest_varies(x, out, rest));
-        told *= all / told;
+        if (!stated || all % stated) return false;
+        set_axis(out, rest, all / stated, rest_varies(x, out, rest));
+        stated *= all / stated;
     }
-    return told == all;
+    return stated == all;
 }
 
-/* Operand k is a shape. */
-static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out)
+/* out <- the shape that operand k states. */
+static bool operand_shape(const net *n, const node_proto *node, size_t k, dims *out)
 {
     tensor *t = net_input(n, node, k);
     const numbers *s = t ? known_numbers(n, t) : NULL;
@@ -365,14 +379,14 @@ static bool told_shape(const net *n, const node_proto *node, size_t k, dims *out
 
 bool infer_constant_of_shape(net *n, const node_proto *node, dims *out)
 {
-    return told_shape(n, node, 0, out);
+    return operand_shape(n, node, 0, out);
 }
 
 bool infer_expand(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
     dims wide;
-    if (!x || !told_shape(n, node, 1, &wide)) return false;
+    if (!x || !operand_shape(n, node, 1, &wide)) return false;
     *out = *x;
     return broadcast_with(out, &wide);
 }
@@ -465,7 +479,7 @@ bool infer_pad(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* ReduceSum has its axes as an input from 13 on, the others from 18. */
+/* ReduceSum has its axes as an input from opset 13 on, the other reductions from 18 on. */
 size_t reduce_since(const node_proto *node)
 {
     return is_op(node, "ReduceSum") ? 13 : 18;
@@ -516,7 +530,8 @@ static bool follow(tensor *t, followed f)
     return true;
 }
 
-/* Some of the numbers of a Shape are picked by where they stand: *axes <- those of output k. */
+/* A Gather, Slice or Split may pick some numbers of a Shape. axes[k] <- the axes that output k
+ * states, a bit for each. They are found by running the node on the numbers of the axes. */
 static void picked_axes(const net *n, const node_proto *node, const numbers *const *in,
                         uint32_t *axes)
 {
@@ -552,7 +567,7 @@ static void take_numbers(tensor *t, const numbers *k)
     memcpy(t->dims.dim, k->shape.dim, sizeof t->dims.dim);
 }
 
-/* Shape and Size: of a shape that is known, though what flows is not. */
+/* Shape and Size give known numbers if the shape of their input is known. */
 static bool infer_lengths(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
@@ -590,7 +605,8 @@ static bool infer_lengths(net *n, const node_proto *node)
     return true;
 }
 
-/* What an output's numbers follow: what the inputs' do. picked: of the axes of a Shape. */
+/* The output's numbers follow what the inputs' numbers follow; of the first input, only the axes in
+ * `picked`. */
 static bool follow_inputs(const net *n, const node_proto *node, tensor *t, uint32_t picked)
 {
     for (size_t i = 0; i < node->n_input; i++) {
@@ -604,11 +620,11 @@ static bool follow_inputs(const net *n, const node_proto *node, tensor *t, uint3
     return true;
 }
 
-/* All inputs known: so are the outputs. */
+/* If all inputs are known numbers, computes the outputs. */
 static bool infer_numbers(net *n, const node_proto *node)
 {
     const tensor *first = net_output(n, node, 0);
-    if (first && first->data) return true; /* of a Constant: looked at when asked */
+    if (first && first->data) return true; /* of a Constant: read when needed */
     enum { MOST = 64 };                    /* operands of arithmetic on shapes */
     const numbers *in[MOST] = {0};
     if (node->n_input > MOST) return true;
@@ -639,7 +655,7 @@ static bool infer_numbers(net *n, const node_proto *node)
     return good;
 }
 
-/* What was known of the outputs before the node was mended. */
+/* Forgets the numbers of the outputs, which may be from before the node was corrected. */
 static void forget(const net *n, const node_proto *node)
 {
     for (size_t k = 0; k < node->n_output; k++) {
@@ -651,7 +667,7 @@ static void forget(const net *n, const node_proto *node)
     }
 }
 
-/* An operand has an axis, or a number, that is this open length. */
+/* Whether an operand has an axis or a number that is this open length. */
 static bool is_given(const net *n, const node_proto *node, size_t length, uint8_t open)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -665,7 +681,8 @@ static bool is_given(const net *n, const node_proto *node, size_t length, uint8_
     return false;
 }
 
-/* Lengths that are made of an open one, and are not it. */
+/* Lengths that no operand has were computed from an open length: they depend on it and are another
+ * length. */
 static void forget_names(const net *n, const node_proto *node, dims *d)
 {
     for (size_t k = 0; k < d->rank; k++)

@@ -1,12 +1,16 @@
-/* Shapes of what operators make that pin all channels that reach them: what comes behind them can be
- * described all the same. */
+/*
+ * Infers the shapes of the outputs of operators that are not described, and so pin all channels
+ * that they read (recurrent layers, Einsum, TopK ...). With these shapes, the nodes behind them
+ * can be described.
+ */
 #include <string.h>
 
 #include "infer.h"
 
 /* ---- Recurrent layers ---- */
 
-/* Y [steps, directions, batch, hidden], or [batch, steps, directions, hidden]; the last states. */
+/* Outputs: Y [steps, directions, batch, hidden], or [batch, steps, directions, hidden]; then the
+ * last states. */
 bool infer_recurrent(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 2); /* w: [directions, .., hidden] */
@@ -25,11 +29,12 @@ bool infer_recurrent(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* ---- Sums of products by a formula ---- */
+/* ---- Einsum ---- */
 
 enum { LETTERS = 'z' + 1 };
 
-/* A term of an Einsum's equation, "bij"; *text is then behind it. False: not letters alone. */
+/* term <- a term of an Einsum's equation ("bij"); *text is then behind the term. False: the term
+ * has other characters than letters. */
 static bool read_term(const char **text, char term[MAX_RANK + 1])
 {
     size_t used = 0;
@@ -43,7 +48,8 @@ static bool read_term(const char **text, char term[MAX_RANK + 1])
     return true;
 }
 
-/* Without an arrow: the letters that occur once, in the order of the alphabet. */
+/* The result's term of an equation without an arrow: the letters that occur once, in alphabetical
+ * order. */
 static bool implied_term(const size_t uses[LETTERS], char term[MAX_RANK + 1])
 {
     size_t used = 0;
@@ -59,13 +65,13 @@ static bool implied_term(const size_t uses[LETTERS], char term[MAX_RANK + 1])
 bool infer_einsum(net *n, const node_proto *node, dims *out)
 {
     const attribute_proto *equation = node_attribute(node, "equation");
-    char room[128] = "";
-    const char *text = room;
+    char buffer[128] = "";
+    const char *text = buffer;
     const dims *of[LETTERS] = {0};
     size_t axis[LETTERS] = {0}, uses[LETTERS] = {0};
     char term[MAX_RANK + 1];
-    if (!equation || !equation->has_s || equation->s.len >= sizeof room) return false;
-    memcpy(room, equation->s.data, equation->s.len);
+    if (!equation || !equation->has_s || equation->s.len >= sizeof buffer) return false;
+    memcpy(buffer, equation->s.data, equation->s.len);
     for (size_t k = 0; k < node->n_input; k++) {
         const dims *in = in_dims(n, node, k);
         if (!in || !read_term(&text, term) || strlen(term) != in->rank) return false;
@@ -94,7 +100,7 @@ bool infer_einsum(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* ---- Places, and what lies there ---- */
+/* ---- Indices, and elements by index ---- */
 
 bool infer_arg(net *n, const node_proto *node, dims *out)
 {

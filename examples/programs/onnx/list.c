@@ -1,25 +1,26 @@
-/* What can be removed, what cannot, and why. */
+/* Prints what can be removed, what cannot, and why: one line for each layer, then sums. */
 #include "list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "operators.h"
 
 enum { SHOWN = 120 };
 
-/* A name of the file, for a terminal. */
-static const char *shown(const char *name, char room[SHOWN])
+/* A name from the file, without control characters that a terminal would interpret. */
+static const char *shown(const char *name, char buffer[SHOWN])
 {
     size_t used = 0;
     for (; name && *name && used < SHOWN - 1; name++)
-        room[used++] = (char)((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
-    room[used] = 0;
-    return room;
+        buffer[used++] = (char)((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+    buffer[used] = 0;
+    return buffer;
 }
 
-/* The node that a value of mskp's graph was described for; NULL: none. */
+/* The node for which a value of mskp's graph was made; NULL: none. */
 static const node_proto *node_of(const net *n, mskp_value value)
 {
     const graph_proto *g = n->m->graph;
@@ -35,8 +36,8 @@ static const node_proto *node_of(const net *n, mskp_value value)
     return found;
 }
 
-/* By which operator channels are held, in ONNX's words. An output names itself. */
-static const char *holder(const net *n, mskp_value value, const mskp_coupling *info)
+/* The operator that pins channels of a value, by its name in ONNX, or the reason ("output"). */
+static const char *pinning_op(const net *n, mskp_value value, const mskp_coupling *info)
 {
     static const char *const OURS[] = {"input", "output", "shared", "sparse"};
     mskp_coupling by;
@@ -52,64 +53,65 @@ static const char *holder(const net *n, mskp_value value, const mskp_coupling *i
     return node && find_op_kind(node) ? node->op_type : by.op;
 }
 
-/* What tied channels to others: a tensor of the file, or the node that did it on the way. */
-static void tell_tie(const net *n, mskp_value value, size_t room, char *text)
+/* text <- what ties channels to each other: a tensor of the file, or the node that made the tie. */
+static void print_tie(const net *n, mskp_value value, size_t capacity, char *text)
 {
     char op[SHOWN], name[SHOWN];
     mskp_coupling by;
     const node_proto *node;
     if (mskp_value_coupling(n->graph, value, &by, NULL)) return;
     if (net_tensor(n, by.name))
-        snprintf(text, room, "  tied: %.150s", by.name);
+        snprintf(text, capacity, "  tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
-        snprintf(text, room, "  tied: %.40s of %.100s", shown(node->op_type, op),
+        snprintf(text, capacity, "  tied: %.40s of %.100s", shown(node->op_type, op),
                  shown(node->output[0], name));
 }
 
-static void tell_value(const net *n, mskp_value value, const mskp_cost *cost)
+static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
 {
     mskp_coupling info;
     char why[200] = "", name[SHOWN];
     if (mskp_value_coupling(n->graph, value, &info, NULL)) return;
     if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
     if (info.pinned)
-        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, holder(n, value, &info));
+        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, pinning_op(n, value, &info));
     else if (info.units < info.channels)
-        tell_tie(n, info.tied_by, sizeof why, why);
+        print_tie(n, info.tied_by, sizeof why, why);
     const node_proto *node = net_tensor(n, info.name) ? NULL : node_of(n, value);
     printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
            info.units, node ? shown(node->output[0], name) : info.name, why);
 }
 
-/* Of the operators with costs: which hold how many channels. */
-static void tell_holders(const net *n, const mskp_cost *costs)
+/* For each operator that pins channels of layers with costs: how many channels, of how many
+ * layers. */
+static void print_pinning(const net *n, const mskp_cost *costs)
 {
     enum { MOST = 32 };
     struct {
         const char *op;
         size_t channels, layers;
-    } held[MOST] = {{0}};
+    } pins[MOST] = {{0}};
     size_t count = 0;
     for (uint32_t v = 1; v <= mskp_graph_counts(n->graph).values; v++) {
         mskp_coupling info;
         const mskp_value value = {v};
-        if (!(costs[v].macs > 0) || mskp_value_coupling(n->graph, value, &info, NULL)) continue;
+        if (!(costs[v - 1].macs > 0) || mskp_value_coupling(n->graph, value, &info, NULL)) continue;
         if (!info.pinned) continue;
-        const char *op = holder(n, value, &info);
+        const char *op = pinning_op(n, value, &info);
         size_t k = 0;
-        while (k < count && strcmp(held[k].op, op) != 0) k++;
+        while (k < count && strcmp(pins[k].op, op) != 0) k++;
         if (k == MOST) continue;
-        if (k == count) held[count++].op = op;
-        held[k].channels += info.pinned;
-        held[k].layers++;
+        if (k == count) pins[count++].op = op;
+        pins[k].channels += info.pinned;
+        pins[k].layers++;
     }
     for (size_t k = 0; k < count; k++)
-        printf("held by %s: %zu channels of %zu layers\n", held[k].op, held[k].channels,
-               held[k].layers);
+        printf("pinned by %s: %zu channels of %zu layers\n", pins[k].op, pins[k].channels,
+               pins[k].layers);
 }
 
-/* Where shapes are not known, nothing can be described. */
-static void tell_unknown(const net *n)
+/* Nodes whose outputs have no known shape cannot be described. */
+static void print_unknown(const net *n)
 {
     const graph_proto *g = n->m->graph;
     const node_proto *first = NULL;
@@ -125,28 +127,27 @@ static void tell_unknown(const net *n)
         if (!count++) first = g->node[i];
     }
     if (count)
-        printf(
-            "%zu of %zu operators make tensors whose shapes are not known, the first is %s (%s): "
-            "what they reach stays\n",
-            count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
+        printf("%zu of %zu nodes make tensors whose shapes are not known, the first is %s (%s); "
+               "channels that reach them stay\n",
+               count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
 }
 
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
 {
     const mskp_counts counts = mskp_graph_counts(n->graph);
     mskp_error err;
-    mskp_cost *costs = calloc(counts.values + 1, sizeof *costs);
+    mskp_cost *costs = calloc(counts.values ? counts.values : 1, sizeof *costs);
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
-    if (mskp_measure(n->graph, 0, NULL, NULL, costs, &err)) {
+    if (mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err)) {
         free(costs);
         return fail(n->f, "%s", err.text);
     }
     printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
-    for (uint32_t v = 1; v <= counts.values; v++) tell_value(n, (mskp_value){v}, &costs[v]);
-    tell_holders(n, costs);
-    tell_unknown(n);
+    for (uint32_t v = 1; v <= counts.values; v++) print_value(n, (mskp_value){v}, &costs[v - 1]);
+    print_pinning(n, costs);
+    print_unknown(n);
     if (parameters->others > 0)
-        printf("%.0f parameters belong to no layer above: they stay\n", parameters->others);
+        printf("%.0f parameters belong to no layer above, and stay\n", parameters->others);
     printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n", counts.units,
            counts.families, parameters->all, dense->macs);
     free(costs);

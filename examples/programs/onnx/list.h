@@ -4,8 +4,9 @@
 
 #include "net.h"
 
-/* To stdout, of a described network whose graph is finished: a line for each layer, what holds channels, what is not known.
- * dense, parameters: of all of it. False: sentence. */
+/* Prints a described network whose graph is finished: a line for each layer, which operators pin
+ * channels, and which shapes are not known. dense, parameters: of the whole network. False: n->f
+ * holds the sentence. */
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters);
 
 #endif

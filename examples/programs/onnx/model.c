@@ -1,4 +1,7 @@
-/* Reading a model, and what makes a file one. */
+/*
+ * Reads a model: maps the file and the files beside it that hold data, decodes the message, and
+ * checks what the rest of the program relies on. model.h lists what is refused.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +20,14 @@ bool fail(failure *f, const char *format, ...)
     va_start(list, format);
     vsnprintf(f->text, sizeof f->text, format, list);
     va_end(list);
-    for (char *c = f->text; *c; c++) /* names come from strangers */
+    for (char *c = f->text; *c; c++) /* names come from files of unknown origin */
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
     return false;
 }
 
 /* ---- files ---- */
 
-/* Maps a whole file, as the last of the model's. */
+/* Maps a whole file and adds it to the model's files. */
 static bool map_file(model *m, const char *path, const char *location, failure *f)
 {
     struct stat is;

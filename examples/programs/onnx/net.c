@@ -1,3 +1,7 @@
+/*
+ * The network between reading and describing: tensors by name, attributes, windows, slices, and
+ * the shapes that the file states for inputs, with the lengths that it leaves open.
+ */
 #include "net.h"
 
 #include <stdlib.h>
@@ -6,7 +10,7 @@
 /* ---- Names ---- */
 
 typedef struct table {
-    size_t room; /* a power of two, more than twice the names */
+    size_t capacity; /* a power of two, more than twice the number of names */
     size_t *slot;
 } table;
 
@@ -17,12 +21,12 @@ static size_t hash(const char *name)
     return (size_t)(h ^ h >> 29);
 }
 
-/* The slot of a name, or the empty one where it belongs. */
+/* The slot of a name, or the empty slot where the name belongs. */
 static size_t *find_slot(const net *n, const char *name)
 {
     const table *t = n->names;
     for (size_t k = hash(name);; k++) {
-        size_t *slot = &t->slot[k & (t->room - 1)];
+        size_t *slot = &t->slot[k & (t->capacity - 1)];
         if (!*slot || !strcmp(n->tensors[*slot - 1].name, name)) return slot;
     }
 }
@@ -84,7 +88,7 @@ const char *attribute_text(const node_proto *node, const char *name, const char 
     if (!a || !a->has_s) return otherwise;
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
         if (a->s.len == strlen(KNOWN[i]) && !memcmp(a->s.data, KNOWN[i], a->s.len)) return KNOWN[i];
-    return "?"; /* none that is asked for */
+    return "?"; /* not a text that any caller expects */
 }
 
 bool is_op(const node_proto *node, const char *op)
@@ -102,7 +106,7 @@ bool to_axis(int64_t axis, size_t rank, size_t *to)
     return true;
 }
 
-/* Whole numbers of an input, all known and the same for every length of the input. */
+/* The whole numbers of a tensor, if all are known and none depends on an open length. */
 static const numbers *fixed_numbers(const net *n, tensor *t)
 {
     const numbers *k = t ? known_numbers(n, t) : NULL;
@@ -120,7 +124,7 @@ bool node_axes(const net *n, const node_proto *node, size_t k, size_t since, siz
     const numbers *known = t ? fixed_numbers(n, t) : NULL;
     const size_t count = t ? (known ? known->count : 0) : a ? a->n_ints : 0;
     memset(axes, 0, MAX_RANK);
-    *given = count > 0; /* an empty list is none */
+    *given = count > 0; /* an empty list counts as not given */
     if (t && !known) return false;
     for (size_t i = 0; i < count; i++) {
         size_t axis;
@@ -165,7 +169,7 @@ static bool window_out(window *w, size_t in, size_t i)
     return true;
 }
 
-/* The spatial axes are 2 and on. */
+/* The spatial axes are the axes from 2 on. */
 bool node_window(const node_proto *node, const dims *in, const size_t *kernel, window *w)
 {
     size_t pads[2 * MSKP_MAX_SPATIAL];
@@ -334,7 +338,7 @@ bool is_real(const tensor_proto *data)
 
 const numbers *known_numbers(const net *n, tensor *t)
 {
-    enum { FEW = 64 }; /* real numbers that are looked at; more are weights */
+    enum { FEW = 64 }; /* longer lists of real numbers are weights */
     if (t->known) return &t->numbers;
     if (!t->data) return NULL;
     const size_t count = tensor_elements(t->data);
@@ -349,7 +353,7 @@ const numbers *known_numbers(const net *n, tensor *t)
 
 static void take_data(tensor_proto *data, tensor *t)
 {
-    if (data->n_dims > MAX_RANK) return; /* not known, then */
+    if (data->n_dims > MAX_RANK) return; /* the tensor then counts as not known */
     t->data = data;
     t->sized = true;
     t->dims = (dims){.rank = data->n_dims};
@@ -363,7 +367,7 @@ static void take_data(tensor_proto *data, tensor *t)
 
 typedef Onnx__TensorShapeProto__Dimension dimension;
 
-/* "name=7" is about this open length. */
+/* Whether the text "name=7" gives this open length. */
 static bool is_about(const char *text, const char *name)
 {
     const size_t used = name ? strlen(name) : 0;
@@ -404,7 +408,8 @@ static bool is_open(const graph_proto *g, const char *text)
     return false;
 }
 
-/* Each is "name=number" of an open length, which no other is about. */
+/* Each text must be "name=number", with the name of an open length, at most one text for each
+ * name. */
 static bool check_lengths(const net *n, const lengths *l)
 {
     for (size_t i = 0; i < l->count; i++) {
@@ -412,7 +417,8 @@ static bool check_lengths(const net *n, const lengths *l)
         char *end = NULL;
         const unsigned long long x = equals ? strtoull(equals + 1, &end, 10) : 0;
         if (!x || x >= UINT32_MAX || *end || equals[1] < '0' || equals[1] > '9')
-            return fail(n->f, "--length %s: a name, = and a number from 1 on are wanted", text);
+            return fail(n->f, "--length %s: NAME=NUMBER is expected, with a number from 1 on",
+                        text);
         if (!is_open(n->m->graph, text))
             return fail(n->f, "--length %s: no input has an open length of that name", text);
         for (size_t k = 0; k < i; k++)
@@ -422,7 +428,9 @@ static bool check_lengths(const net *n, const lengths *l)
     return true;
 }
 
-/* Which open length this is: from 2 on, by name, or by itself if it has none; 1: of no input. */
+/* The number of an open length, from 2 on. Lengths with the same name have the same number; a
+ * length without a name has its own. 1: the length is not that of an input, or there are too
+ * many. */
 static uint8_t number_of(const graph_proto *g, const dimension *x)
 {
     const char *name = open_name(x);
@@ -439,7 +447,8 @@ static uint8_t number_of(const graph_proto *g, const dimension *x)
     return 1;
 }
 
-/* input: an open first length is then 1. False: not all is known; *open is the first such axis. */
+/* *d <- the shape that the file states. The first length of an input, if open, is taken for 1.
+ * False: a length is not known; *open is the first such axis. */
 static bool stated_shape(const graph_proto *g, const Onnx__ValueInfoProto *v, const lengths *l,
                          bool input, dims *d, size_t *open)
 {
@@ -476,7 +485,8 @@ static bool add_input(net *n, const Onnx__ValueInfoProto *v, const lengths *l)
     size_t open;
     tensor *t;
     if (!v->name || !*v->name) return fail(n->f, "an input of the graph has no name");
-    if (net_tensor(n, v->name)) return true; /* an initializer that may be replaced */
+    if (net_tensor(n, v->name))
+        return true; /* an initializer that a caller of the network may replace */
     t = add_tensor(n, v->name);
     t->sized = stated_shape(n->m->graph, v, l, true, &t->dims, &open);
     if (t->sized || open == MAX_RANK) return true;
@@ -489,7 +499,7 @@ static bool add_initializers(net *n)
     const graph_proto *g = n->m->graph;
     for (size_t i = 0; i < g->n_initializer; i++) {
         tensor *t = add_tensor(n, g->initializer[i]->name);
-        if (!t) return fail(n->f, "initializer %s is there twice", g->initializer[i]->name);
+        if (!t) return fail(n->f, "there are two initializers named %s", g->initializer[i]->name);
         take_data(g->initializer[i], t);
     }
     for (size_t i = 0; i < g->n_sparse_initializer; i++) {
@@ -562,20 +572,21 @@ static void state_shapes(net *n, const lengths *l)
 static bool allocate(net *n)
 {
     const graph_proto *g = n->m->graph;
-    size_t count = g->n_input + g->n_initializer + g->n_sparse_initializer, room = 64;
-    for (size_t i = 0; i < g->n_node; i++) count += g->node[i]->n_output + 2; /* net_adopt */
-    while (room < 3 * count) room *= 2;
+    size_t count = g->n_input + g->n_initializer + g->n_sparse_initializer, capacity = 64;
+    for (size_t i = 0; i < g->n_node; i++)
+        count += g->node[i]->n_output + 2; /* the 2 are for net_adopt */
+    while (capacity < 3 * count) capacity *= 2;
     n->tensors = calloc(count + 1, sizeof *n->tensors);
     n->names = calloc(1, sizeof *n->names);
     n->done = calloc(g->n_node + 1, 1);
-    if (n->names) n->names->slot = calloc(room, sizeof *n->names->slot);
+    if (n->names) n->names->slot = calloc(capacity, sizeof *n->names->slot);
     if (!n->tensors || !n->done || !n->names || !n->names->slot)
         return fail(n->f, "no memory for %zu tensors", count);
-    n->names->room = room;
+    n->names->capacity = capacity;
     return true;
 }
 
-/* The batch: the first length of the first input that has more than one axis. */
+/* The batch is the first length of the first input that has more than one axis. */
 static void find_batch(net *n)
 {
     const graph_proto *g = n->m->graph;
@@ -586,7 +597,7 @@ static void find_batch(net *n)
     }
 }
 
-/* Older ones broadcast in another way; what newer ones will say is not known. */
+/* Operators of older opsets broadcast in another way; newer opsets may define anything. */
 static bool check_opset(const net *n)
 {
     enum { FIRST = 7, LAST = 24 };
@@ -595,8 +606,9 @@ static bool check_opset(const net *n)
     for (size_t i = 0; i < m->graph->n_node; i++)
         wanted |= is_op(m->graph->node[i], m->graph->node[i]->op_type);
     if (!wanted || (m->opset >= FIRST && m->opset <= LAST)) return true;
-    if (!m->opset) return fail(n->f, "the model says no opset of its operators");
-    return fail(n->f, "its opset is %zu; %d to %d are known", m->opset, FIRST, LAST);
+    if (!m->opset) return fail(n->f, "the model does not state the opset of its operators");
+    return fail(n->f, "the opset of the model is %zu; %d to %d are supported", m->opset, FIRST,
+                LAST);
 }
 
 bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
@@ -611,7 +623,7 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
         if (!add_node(n, g->node[i], i)) return false;
     for (size_t i = 0; i < g->n_output; i++) {
         tensor *t = net_tensor(n, g->output[i]->name);
-        if (!t) return fail(f, "output %s: nothing makes it", g->output[i]->name);
+        if (!t) return fail(f, "output %s: no node makes this tensor", g->output[i]->name);
         t->uses++;
         t->consumer = 0;
     }

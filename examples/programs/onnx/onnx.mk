@@ -1,8 +1,8 @@
 # mskp-onnx, which prunes ONNX files, and its tests.
 #
-# examples/programs/onnx/*.c is the program. Its tests are test/onnx/test_*.c, which link all of it but mskp-onnx.c and
-# the other test/onnx/*.c, and the scripts test/onnx/check-*. protoc-c makes onnx/onnx.pb-c.h and its source of the
-# package's onnx.proto; they are not ours to mend.
+# examples/programs/onnx/*.c is the program. Its tests are test/onnx/test_*.c, which link all of the
+# program but mskp-onnx.c and the other test/onnx/*.c, and the scripts test/onnx/check-*. protoc-c
+# makes onnx/onnx.pb-c.h and its source from the package's onnx.proto, so their warnings are off.
 
 PROTOC_C ?= protoc-c
 ONNX_PROTO ?= /usr/include
@@ -16,7 +16,8 @@ ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
 # All of the program but main, which is what its tests link.
 ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(LIBRARY)
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
-ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%,$(wildcard test/onnx/*.c)))
+ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
+	$(wildcard test/onnx/*.c)))
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
 ONNX_REPLAY = $(BUILD)/test/onnx/fuzz_onnx

@@ -1,10 +1,14 @@
-/* What is known of each ONNX operator: a row for each, for all stages. */
+/*
+ * What the program knows about each ONNX operator: one row for each operator, with a function for
+ * each stage.
+ */
 #ifndef ONNX_OPERATORS_H
 #define ONNX_OPERATORS_H
 
 #include "net.h"
 
-/* The shapes of what the node makes, from those of its operands. False: not known. */
+/* out[] <- the shapes of the node's outputs, from those of its operands. False: they are not
+ * known. */
 typedef bool rule(net *n, const node_proto *node, dims *out);
 
 rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool, infer_global_pool,
@@ -15,8 +19,8 @@ rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool,
 rule infer_recurrent, infer_einsum, infer_arg, infer_top, infer_gather_elements, infer_gather_nd,
     infer_grid_sample;
 
-/* Describes a node. False: not this way; what reaches it is then pinned. What it has tied until
- * then does no harm. */
+/* Describes a node. False: the node cannot be described, and everything that it reads is pinned.
+ * (Ties that were made before do no harm.) */
 typedef bool handler(net *n, const node_proto *node);
 
 handler describe_conv, describe_conv_transposed, describe_batch_norm, describe_instance_norm,
@@ -28,36 +32,46 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
     describe_softmax;
 
-/* After the cut: what the node at hand says of widths becomes true again. False: sentence. */
+/* Corrects what the current node states about widths, after the cut. False: the failure holds the
+ * sentence. */
 typedef struct writer writer;
-typedef bool mender(writer *r);
+typedef bool correction(writer *r);
 
-mender mend_expand, mend_gather, mend_groups, mend_pad, mend_reshape, mend_sizes, mend_slice,
-    mend_split;
+correction correct_expand, correct_gather, correct_groups, correct_pad, correct_reshape,
+    correct_sizes, correct_slice, correct_split;
 
-/* Operand k may be numbers that follow a width: the node is mended, or its result's shape says all
- * that they say. */
+/* Whether operand k may be numbers that follow a width, because the node can be corrected, or
+ * because the shape of its result states the same width. */
 typedef bool follower(const net *n, const node_proto *node, size_t k);
 
 follower follows_shape, follows_sizes, follows_slice;
 
-/* Are its outputs silent, its operands being what they are? */
-typedef bool hush(net *n, const node_proto *node);
+/* Whether the node's outputs are zero in a channel, once all slices of the channel's unit are
+ * zero. */
+typedef bool zero_test(net *n, const node_proto *node);
 
-hush silent_always, silent_same, silent_function, silent_combine, silent_matmul, silent_concat,
-    silent_pad;
+zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad;
 
+/*
+ * What the program knows about one operator.
+ *   infer      NULL: shapes are not known
+ *   describe   NULL: what the node reads is pinned
+ *   correct    NULL: the node states no width
+ *   follows    NULL: no operand may follow a width
+ *   zero       NULL: outputs are never known to be zero
+ *   open       the description also holds if the axis of channels contains an open length: N x C
+ */
 typedef struct op_kind {
     const char *name;
-    rule *infer;       /* NULL: shapes are not known */
-    handler *describe; /* NULL: what reaches it is pinned */
-    mender *mend;      /* NULL: it says no width */
-    follower *follows; /* NULL: none does */
-    hush *silent;      /* NULL: never */
-    bool open;         /* right also where the channels' axis holds an open length, too: N x C */
+    rule *infer;
+    handler *describe;
+    correction *correct;
+    follower *follows;
+    zero_test *zero;
+    bool open;
 } op_kind;
 
-/* NULL: not known, or of another domain. */
+/* NULL: the operator is not in the table, or of another domain. */
 const op_kind *find_op_kind(const node_proto *node);
 
 #endif

@@ -1,26 +1,32 @@
 /*
- * After the mask: data are cut, then the nodes are gone through in order once more. Shapes and
- * numbers are inferred anew from what is there now, and where a node says a width that is no longer
- * true, it is mended first. At the end every tensor has the shape that the plan says, or nothing is
- * written.
+ * Cuts the network in memory. First the data of parameters are cut. Then the program passes over
+ * all nodes once more, in order: it infers shapes and numbers anew from what is there now, and
+ * corrects a node that states a width which is no longer true. At the end every tensor must have
+ * the shape that the plan gives; otherwise rewrite_network fails, and no file is written.
+ *
+ * How a node is corrected depends on what it states: the target of a Reshape or Expand, starts and
+ * ends of a Slice, parts of a Split, indices of a Gather, widths of a Pad, sizes of a Resize,
+ * groups of a convolution. New numbers become new initializers, because other nodes may read the
+ * old ones. A channel shuffle becomes a Gather.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "mskp/tools.h"
 #include "operators.h"
 
 struct writer {
-    net *was; /* as described */
-    net now;  /* as inferred anew */
+    net *was; /* the network as described */
+    net now;  /* the network as inferred anew */
     const mskp_plan *plan;
-    const node_proto *at; /* the node at hand */
+    const node_proto *at; /* the node that is being corrected */
     size_t made;          /* new initializers */
 };
 
 /* ---- Data ---- */
 
-bool network_values(net *n, size_t params, mskp_tensor *values)
+bool network_values(net *n, mskp_tensors values)
 {
     mskp_error err;
     for (size_t i = 0; i < n->weight_count; i++) {
@@ -28,15 +34,16 @@ bool network_values(net *n, size_t params, mskp_tensor *values)
         uint32_t order[MSKP_MAX_DIMS];
         mskp_dtype dtype;
         void *data;
-        if (!w->param.id || w->param.id > params) continue;
+        if (!w->param.id || w->param.id > values.n) continue;
         if (!tensor_writable(n->m, w->data, &data, &dtype, n->f)) return false;
-        /* Declared axes by the place that they have in memory. */
+        /* Declared axes in the order in which they lie in memory. */
         for (uint32_t j = 0; j < w->ndim; j++) {
             uint32_t place = 0;
             for (uint32_t i2 = 0; i2 < w->ndim; i2++) place += w->order[i2] < w->order[j];
             order[place] = j;
         }
-        if (mskp_param_view(n->graph, w->param, order, data, dtype, &values[w->param.id], &err))
+        if (mskp_param_view(n->graph, w->param, order, data, dtype,
+                            mskp_tensor_of(values, w->param), &err))
             return fail(n->f, "%s", err.text);
     }
     return true;
@@ -67,7 +74,7 @@ static void shrink(writer *r)
     }
 }
 
-/* A copy that was neither cut nor changed is not needed: the node reads the original again. */
+/* Lets nodes read the original again where their copy of a vector was neither cut nor changed. */
 static bool drop_copies(writer *r)
 {
     net *n = r->was;
@@ -96,7 +103,7 @@ static const weight *weight_of(const net *n, const tensor *t)
     return at && n->weights[at - 1].param.id ? &n->weights[at - 1] : NULL;
 }
 
-/* False: nothing is known of it. */
+/* *d <- the shape that the tensor must have after the cut. False: it is not known. */
 static bool expected(const writer *r, const tensor *was, dims *d)
 {
     if (!was || !was->sized) return false;
@@ -115,14 +122,14 @@ static const tensor *was_output(const writer *r, size_t k)
     return net_output(r->was, r->at, k);
 }
 
-/* ---- Mending ---- */
+/* ---- Correcting nodes ---- */
 
 static bool no_memory(const writer *r)
 {
     return fail(r->was->f, "no memory to write %s anew", r->at->op_type);
 }
 
-/* Input k becomes new whole numbers. */
+/* Input k of the node <- a new initializer with these numbers. */
 static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *list)
 {
     node_proto *node = (node_proto *)r->at;
@@ -175,7 +182,7 @@ static bool is_same(const dims *a, const dims *b)
     return same;
 }
 
-/* Does the node, as it is, make what it must? */
+/* Whether the node, as it is, makes an output of this shape. */
 static bool makes(writer *r, const dims *want)
 {
     const tensor *t = net_output(&r->now, r->at, 0);
@@ -191,8 +198,9 @@ static const node_proto *maker_of(const writer *r, const char *name)
     return NULL;
 }
 
-/* A part of a Concat becomes what these axes are now. *at: the first of them, then the one behind. */
-static bool mend_part(writer *r, size_t k, const dims *want, size_t *at)
+/* Input k of a Concat that makes a shape <- the lengths of `want` from axis *at on. *at is then the
+ * axis behind. */
+static bool correct_part(writer *r, size_t k, const dims *want, size_t *at)
 {
     tensor *t = net_input(&r->now, r->at, k);
     const numbers *x = t ? known_numbers(&r->now, t) : NULL;
@@ -209,8 +217,9 @@ static bool mend_part(writer *r, size_t k, const dims *want, size_t *at)
     return !changed || set_numbers(r, k, x->count, list);
 }
 
-/* Operand k, a shape, is put together of lengths that are open and widths: these are mended there. */
-static bool mend_parts(writer *r, size_t k, const dims *want)
+/* Operand k is a shape that a Concat puts together from open lengths and widths. Corrects the
+ * widths among the inputs of the Concat. */
+static bool correct_parts(writer *r, size_t k, const dims *want)
 {
     const node_proto *node = r->at;
     const tensor *t = net_input(&r->now, node, k);
@@ -219,22 +228,22 @@ static bool mend_parts(writer *r, size_t k, const dims *want)
     if (!concat || !is_op(concat, "Concat") || t->uses != 1) return false;
     r->at = concat;
     bool good = true;
-    for (size_t i = 0; good && i < concat->n_input; i++) good = mend_part(r, i, want, &at);
+    for (size_t i = 0; good && i < concat->n_input; i++) good = correct_part(r, i, want, &at);
     good = good && at == want->rank && infer_node(&r->now, concat);
     r->at = node;
     return good && makes(r, want);
 }
 
-/* An axis of a node's first operand has this open length. */
+/* Whether this axis of x has the open length that axis k of `want` has. */
 static bool gives_length(const tensor *x, size_t axis, const dims *want, size_t k)
 {
     return x && axis < x->dims.rank && want->varies[k] > 1 &&
            x->dims.varies[axis] == want->varies[k] && x->dims.dim[axis] == want->dim[k];
 }
 
-/* A shape as an operand. Lengths that the model leaves open are 0 (as in the input) or -1 for a
- * Reshape, 1 (as in the input) for an Expand. */
-static bool mend_shape(writer *r, size_t k, bool reshape)
+/* Corrects operand k, the target shape. An open length that the input has on the same axis is
+ * stated as 0 (Reshape) or 1 (Expand); a Reshape may state one other open length as -1. */
+static bool correct_shape(writer *r, size_t k, bool reshape)
 {
     const tensor *x = net_input(&r->now, r->at, 0);
     int64_t list[MAX_RANK];
@@ -250,7 +259,7 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
         else if (reshape && !rest)
             list[i] = -1, rest = true;
         else
-            return mend_parts(r, k, &want) ||
+            return correct_parts(r, k, &want) ||
                    fail(r->was->f, "%s: its shape has %s open length and a width that is cut",
                         r->at->output[0], reshape ? "a second" : "an");
     }
@@ -259,19 +268,19 @@ static bool mend_shape(writer *r, size_t k, bool reshape)
     return set_numbers(r, k, want.rank, list);
 }
 
-bool mend_reshape(writer *r)
+bool correct_reshape(writer *r)
 {
-    return mend_shape(r, 1, true);
+    return correct_shape(r, 1, true);
 }
 
-bool mend_expand(writer *r)
+bool correct_expand(writer *r)
 {
-    return mend_shape(r, 1, false);
+    return correct_shape(r, 1, false);
 }
 
-/* A list of an operand (or, in old opsets, of an attribute) with another number for one axis. */
-static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attribute, size_t index,
-                      int64_t number)
+/* Changes one number of a list that is an operand or, in old opsets, an attribute. */
+static bool correct_list(writer *r, size_t k, const char *attribute, bool by_attribute,
+                         size_t index, int64_t number)
 {
     tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
     const attribute_proto *a = by_attribute ? node_attribute(r->at, attribute) : NULL;
@@ -290,7 +299,7 @@ static bool mend_list(writer *r, size_t k, const char *attribute, bool by_attrib
     return good;
 }
 
-/* Where an axis stands in a node's list of axes. */
+/* The index of an axis in a node's list of axes. */
 static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, size_t rank)
 {
     tensor *t = by_attribute ? NULL : net_input(&r->now, r->at, k);
@@ -304,7 +313,8 @@ static size_t axis_index(writer *r, size_t k, bool by_attribute, size_t axis, si
     return found;
 }
 
-/* Whole numbers of another type become INT64, as those are that were written anew. */
+/* Makes operand k INT64, because all numbers of a Slice must have the same type and new numbers are
+ * INT64. */
 static bool widen(writer *r, size_t k)
 {
     tensor *t = net_input(&r->now, r->at, k);
@@ -313,7 +323,7 @@ static bool widen(writer *r, size_t k)
            set_numbers(r, k, x->count, x->whole);
 }
 
-bool mend_slice(writer *r)
+bool correct_slice(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     slicing was, now;
@@ -321,7 +331,8 @@ bool mend_slice(writer *r)
         !node_slicing(r->was, r->at, &x->dims, &was))
         return true;
     const size_t axis = x->axis, first = (size_t)was.start[axis];
-    if (x->dims.dim[axis] == y->dims.dim[axis] && !first) { /* all of it, whatever its width */
+    if (x->dims.dim[axis] == y->dims.dim[axis] &&
+        !first) { /* all channels, perhaps written as a slice to the end */
         dims want;
         if (!expected(r, y, &want) || makes(r, &want)) return true;
     }
@@ -333,12 +344,12 @@ bool mend_slice(writer *r)
         return true;
     const bool old = r->was->m->opset < 10;
     const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
-    return mend_list(r, 1, "starts", old, index, (int64_t)before) &&
-           mend_list(r, 2, "ends", old, index, (int64_t)(before + count)) &&
+    return correct_list(r, 1, "starts", old, index, (int64_t)before) &&
+           correct_list(r, 2, "ends", old, index, (int64_t)(before + count)) &&
            (old || (widen(r, 3) && widen(r, 4)));
 }
 
-bool mend_split(writer *r)
+bool correct_split(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0);
     const tensor *x_now = net_input(&r->now, r->at, 0);
@@ -369,8 +380,8 @@ bool mend_split(writer *r)
     return good;
 }
 
-/* Which channel of what is left of `in` each channel of what is left of `out` is; place: the
- * channel of in that an old channel of out was. */
+/* Input 1 of the node <- for each channel that is left of `out`, its place among the channels that
+ * are left of `in`. place[i] is the channel of `in` that channel i of `out` was before the cut. */
 static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value out,
                        size_t out_length, const int64_t *place)
 {
@@ -393,7 +404,7 @@ static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value ou
     return good;
 }
 
-bool mend_gather(writer *r)
+bool correct_gather(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     size_t axis;
@@ -413,14 +424,14 @@ bool mend_gather(writer *r)
     return good;
 }
 
-/* The last node of a shuffle gathers what the three did. */
-static bool mend_shuffle(writer *r, const shuffle *s)
+/* The last node of a shuffle becomes a Gather that does what the three nodes did. */
+static bool correct_shuffle(writer *r, const shuffle *s)
 {
     node_proto *node = (node_proto *)r->at;
     const tensor *x = net_tensor(r->was, s->source), *y = was_output(r, 0);
     const size_t axis = x->axis, length = x->dims.dim[axis];
     if (width(r, x->value, length) == length) return true;
-    const size_t each = s->each, groups = length / each; /* [each][groups] by now */
+    const size_t each = s->each, groups = length / each; /* the result is [each][groups] */
     int64_t *place = malloc((length + 1) * sizeof *place);
     if (!place) return no_memory(r);
     for (size_t i = 0; i < length; i++) place[i] = (int64_t)(i % groups * each + i / groups);
@@ -439,7 +450,7 @@ static bool mend_shuffle(writer *r, const shuffle *s)
     return good;
 }
 
-bool mend_pad(writer *r)
+bool correct_pad(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
     int64_t before[MAX_RANK], after[MAX_RANK];
@@ -449,17 +460,17 @@ bool mend_pad(writer *r)
     const size_t axis = x->axis;
     if (!before[axis] && !after[axis]) return true;
     const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)before[axis]);
-    const size_t a = mskp_plan_channels_kept(r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis],
-                                     (size_t)after[axis]);
+    const size_t a = mskp_plan_channels_kept(
+        r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis], (size_t)after[axis]);
     const bool old = r->was->m->opset < 11;
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
     tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
     const size_t listed = axes ? known_numbers(&r->now, axes)->count : x->dims.rank;
-    return mend_list(r, 1, "pads", old, index, (int64_t)b) &&
-           mend_list(r, 1, "pads", old, index + listed, (int64_t)a);
+    return correct_list(r, 1, "pads", old, index, (int64_t)b) &&
+           correct_list(r, 1, "pads", old, index + listed, (int64_t)a);
 }
 
-bool mend_sizes(writer *r)
+bool correct_sizes(writer *r)
 {
     dims want;
     if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
@@ -467,7 +478,7 @@ bool mend_sizes(writer *r)
     int64_t list[MAX_RANK];
     for (size_t i = 0; i < want.rank; i++) {
         if (want.varies[i])
-            return mend_parts(r, 3, &want) ||
+            return correct_parts(r, 3, &want) ||
                    fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
         list[i] = (int64_t)want.dim[i];
@@ -475,7 +486,7 @@ bool mend_sizes(writer *r)
     return set_numbers(r, 3, want.rank, list);
 }
 
-bool mend_groups(writer *r)
+bool correct_groups(writer *r)
 {
     const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
@@ -486,23 +497,23 @@ bool mend_groups(writer *r)
     return true;
 }
 
-static bool mend(writer *r, size_t index)
+static bool correct(writer *r, size_t index)
 {
     const node_proto *node = r->at;
     for (size_t i = 0; i < r->was->shuffle_count; i++)
-        if (r->was->shuffles[i].node == index) return mend_shuffle(r, &r->was->shuffles[i]);
+        if (r->was->shuffles[i].node == index) return correct_shuffle(r, &r->was->shuffles[i]);
     const op_kind *kind = find_op_kind(node);
-    return !kind || !kind->mend || kind->mend(r);
+    return !kind || !kind->correct || kind->correct(r);
 }
 
 /* ---- All nodes ---- */
 
-static void tell_shape(const dims *d, char *text, size_t room)
+static void shape_text(const dims *d, char *text, size_t capacity)
 {
     size_t used = 0;
     *text = 0;
-    for (size_t k = 0; k < d->rank && used < room; k++)
-        used += (size_t)snprintf(text + used, room - used, "%s%zu", k ? " x " : "", d->dim[k]);
+    for (size_t k = 0; k < d->rank && used < capacity; k++)
+        used += (size_t)snprintf(text + used, capacity - used, "%s%zu", k ? " x " : "", d->dim[k]);
 }
 
 static bool check_outputs(writer *r)
@@ -513,8 +524,8 @@ static bool check_outputs(writer *r)
         dims want;
         if (!was || (!is_flow(was) && !was->uses) || !expected(r, was, &want)) continue;
         if (now->sized && is_same(&now->dims, &want)) continue;
-        tell_shape(&want, a, sizeof a);
-        tell_shape(&now->dims, b, sizeof b);
+        shape_text(&want, a, sizeof a);
+        shape_text(&now->dims, b, sizeof b);
         return fail(r->was->f, "%s (%s) would be %s, and must be %s", was->name, r->at->op_type,
                     now->sized ? b : "of unknown shape", a);
     }
@@ -527,8 +538,9 @@ static bool rewrite_nodes(writer *r)
     for (size_t i = 0; i < g->n_node; i++) {
         r->at = g->node[i];
         r->now.node = i;
-        const bool within = r->was->done[i] == DONE_WITHIN; /* it goes, or is as it was */
-        if ((!within && !mend(r, i)) || !infer_node(&r->now, r->at) ||
+        const bool within =
+            r->was->done[i] == DONE_WITHIN; /* the node will be removed, or stays as it is */
+        if ((!within && !correct(r, i)) || !infer_node(&r->now, r->at) ||
             (!within && !check_outputs(r))) {
             r->was->stuck = i + 1;
             return false;
@@ -537,7 +549,7 @@ static bool rewrite_nodes(writer *r)
     return true;
 }
 
-/* ---- What is left over ---- */
+/* ---- What nothing reads any more ---- */
 
 static bool take_out(net *n, ProtobufCMessage *message)
 {
@@ -548,14 +560,14 @@ static bool take_out(net *n, ProtobufCMessage *message)
     return true;
 }
 
-/* Something read it before, and nothing does now. */
+/* Whether something read the tensor before, and nothing reads it now. */
 static bool lost_use(const writer *r, const net *now, const char *name)
 {
     const tensor *was = net_tensor(r->was, name), *is = net_tensor(now, name);
     return is && !is->uses && (!was || was->uses);
 }
 
-/* *some: nodes were taken out. */
+/* *some <- whether nodes were removed. */
 static bool remove_nodes(writer *r, const net *now, bool *some)
 {
     graph_proto *g = r->was->m->graph;
@@ -629,13 +641,12 @@ static void state_shapes(const writer *r)
     for (size_t i = 0; i < g->n_input; i++) state_shape(r, g->input[i]);
 }
 
-bool rewrite_network(net *n, const mskp_plan *plan, size_t params, mskp_tensor *values,
-                     const lengths *l)
+bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const lengths *l)
 {
     writer r = {.was = n, .plan = plan};
     mskp_error err;
-    const mskp_move move = {values, NULL};
-    if (mskp_plan_cut(plan, params, 1, &move, &err)) return fail(n->f, "%s", err.text);
+    const mskp_move move = {.from = values};
+    if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r)) return false;
     bool good = net_open(&r.now, n->m, NULL, l, n->f) && rewrite_nodes(&r);

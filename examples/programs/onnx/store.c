@@ -1,4 +1,7 @@
-/* Writing a model, and the one file of its data beside it. */
+/*
+ * Writes a model, and the one file beside it that holds its data. Both are written under a
+ * temporary name and renamed when they are complete.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +77,7 @@ static bool output_open(output *o, const model *m, const char *path, const char 
     return true;
 }
 
-/* What was written, was it written? */
+/* Completes the file. False: not everything could be written. */
 static bool output_end(output *o, failure *f)
 {
     const bool good = !ferror(o->stream);
@@ -93,7 +96,7 @@ static bool output_show(output *o, failure *f)
     return true;
 }
 
-/* Whatever state it is in. */
+/* Closes and removes what is left, in any state. */
 static void output_clear(output *o)
 {
     if (o->stream) fclose(o->stream);
@@ -105,7 +108,7 @@ static void output_clear(output *o)
 
 /* ---- data in other files ---- */
 
-/* A tensor whose entries are those of the new file while the model is written. */
+/* A tensor with data in another file. While the model is written, its entries name the new file. */
 typedef struct placed {
     tensor_proto *t, kept;
     Onnx__StringStringEntryProto entry[ENTRIES], *entries[ENTRIES];
@@ -117,13 +120,13 @@ typedef struct placed {
 typedef struct placement {
     const model *m;
     placed *list;
-    size_t count, room, end;
+    size_t count, capacity, end;
     char *location; /* of the new file */
 } placement;
 
 static bool count_external(void *context, ProtobufCMessage *message)
 {
-    ((placement *)context)->room += tensor_is_external((tensor_proto *)message);
+    ((placement *)context)->capacity += tensor_is_external((tensor_proto *)message);
     return true;
 }
 
@@ -156,7 +159,7 @@ static void set_entry(placed *p, size_t i, char *key, char *value)
     p->entries[i] = &p->entry[i];
 }
 
-/* The tensors in the model become what stands in the file. */
+/* Changes the tensors of the model to what the new file says. `kept` is what they were. */
 static void put(placement *all)
 {
     static char location[] = "location", offset[] = "offset", length[] = "length";
@@ -186,11 +189,11 @@ static bool placement_make(placement *all, const model *m, const char *path, fai
     const char *slash = strrchr(path, '/');
     *all = (placement){.m = m};
     wire_each(&m->proto->base, type, count_external, all);
-    if (!all->room) return true;
-    all->list = calloc(all->room, sizeof *all->list);
+    if (!all->capacity) return true;
+    all->list = calloc(all->capacity, sizeof *all->list);
     all->location = join(slash ? slash + 1 : path, ".data");
     if (!all->list || !all->location)
-        return fail(f, "no memory for the places of %zu tensors", all->room);
+        return fail(f, "no memory for the places of %zu tensors", all->capacity);
     wire_each(&m->proto->base, type, place, all);
     return true;
 }

@@ -1,4 +1,7 @@
-/* A tensor's elements, wherever a file has them. */
+/*
+ * The elements of a tensor, wherever a file stores them: in raw_data, in one of the typed fields
+ * (a table says which field each type uses), or in another file.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
@@ -16,18 +19,18 @@ typedef enum store { FLOATS, DOUBLES, WORDS, LONGS, UNSIGNED, STRINGS, STORES } 
         offsetof(tensor_proto, field), #field
 
 static const struct {
-    size_t size, count, data; /* of one number; where the message has their number, and them */
+    size_t size, count, data; /* of one number; offsets of the message's count and data */
     const char *name;
 } stores[] = {{STORE(float_data)}, {STORE(double_data)}, {STORE(int32_data)},
               {STORE(int64_data)}, {STORE(uint64_data)}, {STORE(string_data)}};
 
 typedef struct kind {
     const char *name;
-    unsigned bits, parts; /* of an element; 0 bits: of no fixed size */
+    unsigned bits, parts; /* of an element; 0 bits: no fixed size */
     store store;
 } kind;
 
-/* By TensorProto.DataType, with those of later versions. */
+/* By TensorProto.DataType, including types of later versions. */
 static const kind kinds[] = {
     {"UNDEFINED", 0, 0, STORES},     {"FLOAT", 32, 1, FLOATS},    {"UINT8", 8, 1, WORDS},
     {"INT8", 8, 1, WORDS},           {"UINT16", 16, 1, WORDS},    {"INT16", 16, 1, WORDS},
@@ -40,7 +43,7 @@ static const kind kinds[] = {
     {"FLOAT8E8M0", 8, 1, WORDS},     {"UINT2", 2, 1, WORDS},      {"INT2", 2, 1, WORDS},
 };
 
-/* NULL: a type of a version that is not known here, or none. */
+/* NULL: no type, or one that this program does not know. */
 static const kind *kind_of(const tensor_proto *t)
 {
     if (t->data_type <= 0 || (size_t)t->data_type >= sizeof kinds / sizeof *kinds) return NULL;
@@ -67,7 +70,7 @@ static void store_set(tensor_proto *t, store s, void *data, size_t count)
     memcpy((char *)t + stores[s].count, &count, sizeof count);
 }
 
-/* Elements below one byte are packed. Not of strings. */
+/* The bytes of so many elements. Elements smaller than one byte are packed. Not for strings. */
 static size_t bytes_of(const kind *k, size_t elements)
 {
     if (!k->bits) return 0;
@@ -80,7 +83,7 @@ size_t tensor_bytes(const tensor_proto *t)
     return bytes_of(kind_of(t), tensor_elements(t));
 }
 
-/* What that many elements are in the typed field. */
+/* How many numbers so many elements are in the typed field. */
 static size_t stored_of(const kind *k, size_t elements)
 {
     return k->bits && k->bits < 8 ? bytes_of(k, elements) : elements * k->parts;
@@ -109,7 +112,7 @@ bool tensor_is_external(const tensor_proto *t)
 
 /* ---- checking ---- */
 
-/* The fields with data: how many, and the typed one. */
+/* How many fields have data; *typed <- the typed one among them. */
 static size_t used_fields(const tensor_proto *t, store *typed)
 {
     size_t used = t->has_raw_data && t->raw_data.len;
@@ -172,7 +175,7 @@ static const char *entry(const tensor_proto *t, const char *key)
     return NULL;
 }
 
-/* Digits alone. */
+/* *size <- a number of digits only. False: it is none. */
 static bool read_size(const char *text, size_t *size)
 {
     size_t n = 0;
@@ -267,7 +270,7 @@ bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
     return true;
 }
 
-/* Elements that are smaller than those of their typed field become raw_data. */
+/* Moves elements that are smaller than the numbers of their typed field to raw_data. */
 static bool narrow(tensor_proto *t, const kind *k, size_t elements, failure *f)
 {
     const size_t from = stores[k->store].size, to = k->bits / 8;
@@ -325,7 +328,7 @@ bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, 
 
 /* ---- numbers ---- */
 
-/* False: not of a type of whole numbers, or too large. */
+/* False: the type has no whole numbers, or the number does not fit. */
 static bool integer_at(const tensor_proto *t, const void *data, size_t i, int64_t *to)
 {
     switch (t->data_type) {
@@ -406,7 +409,7 @@ static bool number_at(const tensor_proto *t, const void *data, size_t i, double 
     return true;
 }
 
-/* Its elements, if there are as many as the caller thinks. */
+/* *data <- the elements, if there are as many as the caller expects. */
 static bool counted(model *m, tensor_proto *t, size_t count, void **data, failure *f)
 {
     mskp_dtype dtype;
@@ -440,7 +443,7 @@ bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure
 
 /* ---- changing ---- */
 
-/* What it has no use for is given back. */
+/* Gives back the memory behind the first `size` bytes. */
 static void *smaller(void *data, size_t size)
 {
     void *less = size ? realloc(data, size) : NULL;

@@ -1,6 +1,7 @@
 /*
- * protobuf's wire format, by the descriptors of protobuf-c. protobuf-c itself recurses as deep as a
- * file says.
+ * protobuf's wire format, checked and written by the descriptors of protobuf-c. The check is
+ * needed because protobuf-c itself recurses as deep as the file asks. The writer is needed because
+ * protobuf-c would copy all tensors.
  */
 #include <string.h>
 
@@ -23,7 +24,7 @@ static size_t rest(const cursor *c)
     return (size_t)(c->end - c->at);
 }
 
-/* A number of at most `most` bytes. */
+/* Reads a number of at most `most` bytes. */
 static bool read_varint(cursor *c, size_t most, uint64_t *value)
 {
     *value = 0;
@@ -47,7 +48,7 @@ static bool skip(cursor *c, uint64_t size)
     return true;
 }
 
-/* The wire type of one value of that type. */
+/* The wire type of one value of this type. */
 static unsigned wire_type(ProtobufCType type)
 {
     switch (type) {
@@ -68,7 +69,7 @@ static unsigned wire_type(ProtobufCType type)
     }
 }
 
-/* Many numbers in one field. */
+/* Checks a packed field: many numbers in one field. */
 static bool check_packed(cursor in, unsigned wire)
 {
     uint64_t value;
@@ -100,7 +101,8 @@ static bool check_field(const ProtobufCFieldDescriptor *field, cursor in, unsign
     return wire == own || check_packed(in, own);
 }
 
-/* Fields that are not lists come once; of a oneof, one comes. protobuf-c would merge them. */
+/* A field that is not a list may occur once, and one member of a oneof. protobuf-c would merge
+ * repeated fields. */
 static bool check_once(const ProtobufCMessageDescriptor *type,
                        const ProtobufCFieldDescriptor *field, uint64_t *seen, const cursor *c)
 {
@@ -116,7 +118,8 @@ static bool check_once(const ProtobufCMessageDescriptor *type,
     return true;
 }
 
-/* The bytes of the value of a field; its length, where it has one, is behind the cursor. */
+/* value <- the bytes of a field's value; c is then behind them. A length before the value is not
+ * part of it. */
 static bool read_value(cursor *c, unsigned wire, cursor *value)
 {
     uint64_t number, size = wire == PROTOBUF_C_WIRE_TYPE_32BIT ? 4 : 8;
@@ -208,7 +211,8 @@ static void append(ProtobufCBuffer *buffer, size_t size, const uint8_t *bytes)
     if (size) fwrite(bytes, 1, size, ((file_buffer *)buffer)->stream);
 }
 
-/* protobuf-c hands over each field as it comes; nested messages are measured first, not copied. */
+/* protobuf-c passes each field to the buffer's function as it is packed. Nested messages are
+ * measured first and not copied. */
 void wire_write(const ProtobufCMessage *message, FILE *stream)
 {
     file_buffer to = {{append}, stream};

@@ -1,151 +1,167 @@
-/* A small residual network, trained by darknet, penalized and cut by mskp. The stages are host.c's. */
+/* A small residual network, trained by darknet. The stages and options are the driver's. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
-#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "driver/driver.h"
 #include "mskp_darknet.h"
 
 #define CFG "examples/programs/trainers/darknet/resnet.cfg"
 
-static const size_t LEAST_CHANNELS = 2; /* so that no layer collapses */
-
 typedef struct program {
     const char *cfg;
-    char *pruned_cfg;
     network *net;
     mskp_darknet mskp;
 } program;
 
-static int failed(host *h, const mskp_error *err)
+/* darknet trains batches of the size in the .cfg, or smaller ones. For a multiple of that size it
+ * adds up the gradients of several such batches: darknet's subdivisions. */
+static bool set_batch(trainer *t, network *net)
 {
-    return host_fail(h, "%s", err->text);
+    const size_t batch = t->options.batch, most = (size_t)net->batch;
+    if (batch > most && batch % most)
+        return trainer_fail(t, "a batch of %zu: %s allows at most %zu, or a multiple of that",
+                            batch, ((program *)t->self)->cfg, most);
+    net->subdivisions = batch > most ? (int)(batch / most) : 1;
+    set_batch_network(net, (int)(batch > most ? most : batch));
+    return true;
 }
 
-/* A batch is what the .cfg makes room for, or several of those: darknet's subdivisions. */
-static int set_batch(host *h, network *net)
+static void show(trainer *t)
 {
-    const size_t batch = h->options.batch, room = (size_t)net->batch;
-    if (batch > room && batch % room)
-        return host_fail(h, "a batch of %zu: %s asks for at most %zu, or a multiple", batch,
-                         ((program *)h->self)->cfg, room);
-    net->subdivisions = batch > room ? (int)(batch / room) : 1;
-    set_batch_network(net, (int)(batch > room ? room : batch));
-    return 0;
+    const mskp_darknet *d = &((program *)t->self)->mskp;
+    t->graph = d->graph;
+    t->values = d->sets[MSKP_DARKNET_VALUES];
+    t->state = d->sets[MSKP_DARKNET_UPDATES];
 }
 
-static int open_network(host *h)
+static bool open_network(trainer *t)
 {
-    program *p = h->self;
+    program *p = t->self;
     mskp_error err;
     const char *cfg = getenv("MSKP_DARKNET_CFG");
     p->cfg = cfg ? cfg : CFG;
     if (access(p->cfg, R_OK)) /* darknet would end the process, with exit status 0 */
-        return host_fail(h, "%s: %s; start the program in mskp's folder, or set MSKP_DARKNET_CFG",
-                         p->cfg, strerror(errno));
-    srand((unsigned)h->options.seed);
+        return trainer_fail(t,
+                            "%s: %s; start the program in mskp's folder, or set MSKP_DARKNET_CFG",
+                            p->cfg, strerror(errno));
+    srand((unsigned)t->options.seed);
     p->net = parse_network_cfg((char *)p->cfg);
     if (p->net->inputs != CN_PIXELS || p->net->outputs != 10)
-        return host_fail(h, "%s: a network for 3 x 32 x 32 images of ten classes is needed",
-                         p->cfg);
+        return trainer_fail(t, "%s: has %d inputs and %d outputs; %d and 10 are needed", p->cfg,
+                            p->net->inputs, p->net->outputs, CN_PIXELS);
     p->net->policy = CONSTANT; /* the rate of each step is what learning_rate says */
     p->net->burn_in = 0;
-    if (set_batch(h, p->net)) return 1;
+    if (!set_batch(t, p->net)) return false;
     if (mskp_darknet_describe(&p->mskp, p->net, &err) || mskp_darknet_hook(&p->mskp, &err))
-        return failed(h, &err);
-    return 0;
+        return trainer_fail(t, "%s", err.text);
+    t->model = "darknet";
+    t->classes = (size_t)p->net->outputs;
+    t->momentum = (double)p->net->momentum;
+    show(t);
+    return true;
 }
 
-static int train(host *h, host_step *step)
+/* The bridge adds the penalty before the update, which darknet does after the last subdivision. */
+static bool train(trainer *t, driver_step *step)
 {
-    program *p = h->self;
+    program *p = t->self;
     network *net = p->net;
     const size_t part = (size_t)net->batch, classes = (size_t)net->truths;
     const double before = p->mskp.seconds;
-    step->loss = 0;
     net->learning_rate = (float)step->rate;
-    p->mskp.strength = step->masked ? h->options.strength : 0;
-    for (size_t at = 0; at < step->n; at += part) { /* darknet updates after the last subdivision */
+    p->mskp.penalty = *step->penalty;
+    p->mskp.strength = step->strength;
+    for (size_t at = 0; at < step->n; at += part) {
         memcpy(net->input, step->images + at * CN_PIXELS, part * CN_PIXELS * sizeof *net->input);
         memset(net->truth, 0, part * classes * sizeof *net->truth);
         for (size_t i = 0; i < part; i++) net->truth[i * classes + step->labels[at + i]] = 1;
         step->loss += (double)train_network_datum(net) / (double)step->n;
     }
     step->penalty_seconds = p->mskp.seconds - before;
-    return p->mskp.error.status ? failed(h, &p->mskp.error) : 0;
+    return !p->mskp.error.status || trainer_fail(t, "%s", p->mskp.error.text);
 }
 
-static int classify(host *h, size_t n, const float *images, uint8_t *classes)
+static bool infer(trainer *t, size_t n, const float *images, float *outputs)
 {
-    network *net = ((program *)h->self)->net;
-    const size_t room = (size_t)net->batch, outputs = (size_t)net->outputs;
-    for (size_t at = 0; at < n; at += room) {
-        const size_t part = n - at < room ? n - at : room;
+    network *net = ((program *)t->self)->net;
+    const size_t most = (size_t)net->batch, classes = t->classes;
+    for (size_t at = 0; at < n; at += most) {
+        const size_t part = n - at < most ? n - at : most;
         set_batch_network(net, (int)part);
-        float *out = network_predict(net, (float *)images + at * CN_PIXELS); /* only reads them */
-        for (size_t i = 0; i < part; i++)
-            classes[at + i] = (uint8_t)max_index(out + i * outputs, (int)outputs);
+        /* network_predict only reads the images, although its argument is not const. */
+        const float *out = network_predict(net, (float *)images + at * CN_PIXELS);
+        memcpy(outputs + at * classes, out, part * classes * sizeof *out);
     }
-    set_batch_network(net, (int)room);
-    return 0;
+    set_batch_network(net, (int)most);
+    return true;
 }
 
-static int measure(host *h, mskp_cost *cost)
+static bool mark(trainer *t, mskp_mask keep)
 {
-    mskp_error err;
-    return mskp_measure(((program *)h->self)->mskp.graph, 0, NULL, cost, NULL, &err)
-               ? failed(h, &err)
-               : 0;
+    memcpy(((program *)t->self)->mskp.keep.unit, keep.unit, keep.n);
+    return true;
 }
 
-static int select_units(host *h, double keep_macs, mskp_selection *selection)
+static bool reset(trainer *t)
 {
-    mskp_darknet *d = &((program *)h->self)->mskp;
-    const mskp_scoring mean = {.reduce = MSKP_REDUCE_MEAN}; /* of |gamma| */
-    const mskp_rule rule = {.max_macs = keep_macs, .min_channels = LEAST_CHANNELS};
-    mskp_error err = {0};
-    double *scores = malloc((d->units + 1) * sizeof *scores);
-    if (!scores) return host_fail(h, "no memory for %zu scores", d->units);
-    if (!mskp_score(d->graph, &mean, d->params, d->sets[MSKP_DARKNET_VALUES], d->units, scores,
-                    &err))
-        mskp_select(d->graph, d->units, scores, &rule, d->keep, selection, &err);
-    free(scores);
-    return err.status ? failed(h, &err) : 0;
+    const mskp_darknet *d = &((program *)t->self)->mskp;
+    for (int set = MSKP_DARKNET_UPDATES; set < MSKP_DARKNET_SETS; set++)
+        for (size_t i = 0; i < d->sets[set].n; i++) {
+            const mskp_tensor *view = &d->sets[set].view[i];
+            if (view->data) memset(view->data, 0, view->elements * sizeof(float));
+        }
+    return true;
 }
 
-/* The weights go to --out; the .cfg beside it, or where nobody sees it. */
-static int name_cfg(host *h)
+/* The name of the pruned .cfg: beside --out, with .cfg instead of .weights, or a temporary file. The
+ * caller frees it. */
+static char *name_cfg(trainer *t)
 {
-    program *p = h->self;
-    const char *out = h->options.out, *end = ".weights", *temporary = "/tmp/mskp_darknet_XXXXXX";
-    const size_t n = out ? strlen(out) : strlen(temporary), m = strlen(end);
-    p->pruned_cfg = malloc(n + 5);
-    if (!p->pruned_cfg) return host_fail(h, "no memory for a name");
-    strcpy(p->pruned_cfg, out ? out : temporary);
+    const char *out = t->options.out, *end = ".weights", *temporary = "/tmp/mskp_darknet_XXXXXX";
+    const size_t n = strlen(out ? out : temporary), m = strlen(end);
+    char *name = malloc(n + 5);
+    if (!name) {
+        trainer_fail(t, "no memory for a name of %zu letters", n);
+        return NULL;
+    }
+    strcpy(name, out ? out : temporary);
     if (out) {
-        strcpy(p->pruned_cfg + (n > m && !strcmp(out + n - m, end) ? n - m : n), ".cfg");
-        return 0;
+        strcpy(name + (n > m && !strcmp(out + n - m, end) ? n - m : n), ".cfg");
+        return name;
     }
-    const int file = mkstemp(p->pruned_cfg);
-    if (file < 0) return host_fail(h, "no temporary file: %s", strerror(errno));
-    close(file);
-    return 0;
+    const int file = mkstemp(name);
+    if (file >= 0) {
+        close(file);
+        return name;
+    }
+    trainer_fail(t, "no temporary file: %s", strerror(errno));
+    free(name);
+    return NULL;
 }
 
-static int cut(host *h)
+static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
 {
-    program *p = h->self;
+    program *p = t->self;
     mskp_error err;
-    if (name_cfg(h)) return 1;
-    const mskp_status status = mskp_darknet_cut(&p->mskp, p->cfg, p->pruned_cfg, &err);
-    if (!h->options.out) unlink(p->pruned_cfg);
-    return status ? failed(h, &err) : 0;
+    char *pruned_cfg = name_cfg(t);
+    if (!pruned_cfg) return false;
+    p->mskp.constants = *desc;
+    const bool good =
+        !mskp_darknet_cut(&p->mskp, p->cfg, pruned_cfg, &err) || trainer_fail(t, "%s", err.text);
+    if (!t->options.out) unlink(pruned_cfg);
+    free(pruned_cfg);
+    if (!good) return false;
+    *report = p->mskp.report;
+    show(t);
+    return true;
 }
 
-/* darknet's writer does not look whether the disk is full: a whole file has this many bytes. */
+/* The bytes of a whole file: darknet's writer does not notice if the disk is full. */
 static size_t bytes_of(const network *net)
 {
     size_t numbers = 0;
@@ -159,44 +175,43 @@ static size_t bytes_of(const network *net)
     return 3 * sizeof(int) + sizeof *net->seen + numbers * sizeof(float);
 }
 
-static int save(host *h, const char *path)
+static bool save(trainer *t, const char *path, const char *mask)
 {
-    program *p = h->self;
+    program *p = t->self;
     struct stat file;
-    if (access(path, W_OK)) return host_fail(h, "%s: cannot be written: %s", path, strerror(errno));
+    FILE *probe = fopen(path, "ab"); /* darknet would end the process */
+    (void)mask;
+    if (!probe) return trainer_fail(t, "%s: cannot be written: %s", path, strerror(errno));
+    fclose(probe);
     save_weights(p->net, (char *)path);
-    if (stat(path, &file) || (size_t)file.st_size != bytes_of(p->net))
-        return host_fail(h, "%s: darknet wrote %lld bytes instead of %zu", path,
-                         (long long)file.st_size, bytes_of(p->net));
-    return 0;
+    if (!stat(path, &file) && (size_t)file.st_size == bytes_of(p->net)) return true;
+    remove(path);
+    return trainer_fail(t, "%s: darknet wrote %lld bytes instead of %zu", path,
+                        (long long)file.st_size, bytes_of(p->net));
 }
 
-static void close_network(host *h)
+static void close_network(trainer *t)
 {
-    program *p = h->self;
+    program *p = t->self;
     mskp_darknet_free(&p->mskp);
     if (p->net) free_network(p->net);
-    free(p->pruned_cfg);
 }
 
 int main(int argc, char **argv)
 {
     program p = {0};
-    host h = {.name = "darknet",
-              .options = {.epochs = {12, 8, 6},
-                          .batch = 64,
-                          .threads = 1,
-                          .macs = 0.5,
-                          .strength = 0.05,
-                          .rate = 0.1},
-              .self = &p,
-              .open = open_network,
-              .train = train,
-              .classify = classify,
-              .measure = measure,
-              .select = select_units,
-              .cut = cut,
-              .save = save,
-              .close = close_network};
-    return host_run(&h, argc, argv);
+    trainer t = {.name = "darknet",
+                 .options = {.epochs = {12, 0, 8, 6}, .threads = 1},
+                 .drawn = {4000, 1000},
+                 .whole_batches = true,
+                 .self = &p,
+                 .open = open_network,
+                 .train = train,
+                 .infer = infer,
+                 .mark = mark,
+                 .reset = reset,
+                 .cut = cut,
+                 .save = save,
+                 .close = close_network};
+    return driver_run(&t, argc, argv);
 }

@@ -1,12 +1,12 @@
 /*
- * dlib - a residual network of dlib's layers, trained with dlib's own solver, and pruned. See
- * README.md. All that has to do with mskp is in mskp_dlib.hpp and in `select`, `measure` and `cut`
- * below.
+ * dlib - a residual network of dlib's layers, trained with dlib's own solver. The stages and options
+ * are the driver's; mskp_dlib.hpp is the bridge.
  */
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
-#include "host.h"
+#include "driver/driver.h"
 #include "mskp_dlib.hpp"
 #include "network.hpp"
 
@@ -16,127 +16,125 @@ extern "C" void openblas_set_num_threads(int);
 namespace
 {
 
-using namespace mskp_dlib;
-using solver = masked<dlib::sgd>;
+using solver = mskp_dlib::masked<dlib::sgd>;
 
 const float DECAY = 1e-4F, MOMENTUM = 0.9F;
-const size_t LEAST_CHANNELS = 2; /* so that no layer collapses */
 
-struct trainer {
+struct program {
     residual_net net;
-    wiring wires;
-    penalty term{&wires, {}, 0};
+    mskp_dlib::wiring wires;
+    mskp_dlib::penalty term{&wires, {}, 0};
     std::vector<solver> solvers;
+    std::unique_ptr<mskp_dlib::all_values<residual_net>> values;
     dlib::resizable_tensor images;
+
+    void load(size_t n, const float *from)
+    {
+        images.set_size(static_cast<long long>(n), 3, CN_SIDE, CN_SIDE);
+        std::memcpy(images.host(), from, images.size() * sizeof *from);
+    }
 };
 
-trainer &of(host *h)
-{
-    return *static_cast<trainer *>(h->self);
-}
-
-/* dlib throws; a host returns a sentence. */
-template <typename F> int guarded(host *h, F &&work)
+/* dlib throws; the driver gets a sentence. */
+template <typename F> bool guarded(trainer *t, F &&work)
 {
     try {
-        work(of(h));
-        return 0;
+        work(*static_cast<program *>(t->self));
+        return true;
     } catch (const std::exception &e) {
-        return host_fail(h, "%s", e.what());
+        return trainer_fail(t, "%s", e.what());
     }
 }
 
-void load(trainer &t, size_t n, const float *images)
+/* Running statistics are private to dlib's layers, so that they are copied out and in. */
+bool fetch(trainer *t)
 {
-    t.images.set_size(static_cast<long long>(n), 3, 32, 32);
-    std::memcpy(t.images.host(), images, t.images.size() * sizeof *images);
+    return guarded(t, [&](program &p) {
+        p.values = std::make_unique<mskp_dlib::all_values<residual_net>>(p.wires, p.net);
+        t->graph = p.wires.graph.get();
+        t->values = p.values->views;
+    });
 }
 
-int open(host *h)
+bool store(trainer *t)
 {
-    if (h->options.batch < 2)
-        return host_fail(h, "a batch of one image: dlib's batch norm takes it for inference");
-    return guarded(h, [&](trainer &t) {
+    return guarded(t, [](program &p) { p.values->pack_up(p.net); });
+}
+
+bool reset(trainer *t)
+{
+    return guarded(t, [](program &p) {
+        p.solvers.assign(residual_net::num_computational_layers,
+                         solver(dlib::sgd(DECAY, MOMENTUM), &p.term));
+    });
+}
+
+bool open(trainer *t)
+{
+    if (t->options.batch < 2)
+        return trainer_fail(t, "a batch of one image: dlib's batch norm takes it for inference");
+    const bool good = guarded(t, [&](program &p) {
         picture empty;
-        for (auto &plane : empty) plane = dlib::zeros_matrix<float>(32, 32);
-        openblas_set_num_threads(static_cast<int>(h->options.threads));
-        std::srand(static_cast<unsigned>(h->options.seed)); /* dlib's first weights */
-        disable_biases(t.net);
-        t.wires = describe(t.net, empty);
-        t.solvers.assign(residual_net::num_computational_layers,
-                         solver(dlib::sgd(DECAY, MOMENTUM), &t.term));
+        for (auto &plane : empty) plane = dlib::zeros_matrix<float>(CN_SIDE, CN_SIDE);
+        openblas_set_num_threads(static_cast<int>(t->options.threads));
+        std::srand(static_cast<unsigned>(t->options.seed)); /* dlib's first weights */
+        disable_biases(p.net);
+        p.wires = mskp_dlib::describe(p.net, empty);
+        t->model = "dlib";
+        t->classes = 10;
     });
+    return good && reset(t) && fetch(t);
 }
 
-int train(host *h, host_step *step)
+bool train(trainer *t, driver_step *step)
 {
-    return guarded(h, [&](trainer &t) {
+    return guarded(t, [&](program &p) {
         const std::vector<unsigned long> labels(step->labels, step->labels + step->n);
-        load(t, step->n, step->images);
-        step->loss = t.net.compute_parameter_gradients(t.images, labels.begin());
-        t.term.strength = step->masked ? h->options.strength : 0;
-        t.term.seconds = 0;
-        t.net.update_parameters(t.solvers, step->rate);
-        step->penalty_seconds = t.term.seconds;
+        p.load(step->n, step->images);
+        step->loss = p.net.compute_parameter_gradients(p.images, labels.begin());
+        p.term.roles = step->penalty->roles;
+        p.term.strength = step->strength;
+        p.term.seconds = 0;
+        p.net.update_parameters(p.solvers, step->rate);
+        step->penalty_seconds = p.term.seconds;
     });
 }
 
-/* One by one: a batch is what dlib's batch norm takes for training. */
-int classify(host *h, size_t n, const float *images, uint8_t *classes)
+/* One by one, because dlib's batch norm takes a batch for training. */
+bool infer(trainer *t, size_t n, const float *images, float *outputs)
 {
-    return guarded(h, [&](trainer &t) {
+    return guarded(t, [&](program &p) {
         for (size_t i = 0; i < n; i++) {
-            unsigned long best;
-            load(t, 1, images + i * 3 * 32 * 32);
-            t.net(t.images, &best);
-            classes[i] = static_cast<uint8_t>(best);
+            p.load(1, images + i * CN_PIXELS);
+            const dlib::tensor &out = p.net.subnet().forward(p.images);
+            std::memcpy(outputs + i * t->classes, out.host(), t->classes * sizeof *outputs);
         }
     });
 }
 
-int measure(host *h, mskp_cost *cost)
+bool mark(trainer *t, mskp_mask keep)
 {
-    return guarded(h, [&](trainer &t) {
-        mskp_error err;
-        check(mskp_measure(t.wires.graph.get(), 0, nullptr, cost, nullptr, &err), err);
+    return guarded(t, [&](program &p) { p.term.keep.assign(keep.unit, keep.unit + keep.n); });
+}
+
+bool cut_network(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
+{
+    return guarded(t,
+                   [&](program &p) {
+                       *report = mskp_dlib::cut(p.wires, p.net, p.solvers, p.term.keep, *desc);
+                   }) &&
+           fetch(t);
+}
+
+bool save(trainer *t, const char *path, const char *)
+{
+    return guarded(t, [&](program &p) {
+        p.net.clean(); /* otherwise dlib writes the last batch, too */
+        dlib::serialize(path) << p.net;
     });
 }
 
-int select(host *h, double keep_macs, mskp_selection *selection)
-{
-    return guarded(h, [&](trainer &t) {
-        const mskp_graph *graph = t.wires.graph.get();
-        const size_t units = mskp_count(graph).units;
-        std::vector<double> scores(units);
-        t.term.keep.assign(units, 1);
-        mskp_scoring scoring{};
-        mskp_rule rule{};
-        mskp_error err;
-        scoring.reduce = MSKP_REDUCE_MEAN;
-        rule.max_macs = keep_macs;
-        rule.min_channels = LEAST_CHANNELS;
-        check(mskp_score(graph, &scoring, t.wires.params(), values(t.wires, t.net).data(), units,
-                         scores.data(), &err),
-              err);
-        check(mskp_select(graph, units, scores.data(), &rule, t.term.keep.data(), selection, &err),
-              err);
-    });
-}
-
-int cut_network(host *h)
-{
-    return guarded(h, [](trainer &t) { cut(t.wires, t.net, t.solvers, t.term.keep); });
-}
-
-int save(host *h, const char *path)
-{
-    return guarded(h, [&](trainer &t) {
-        t.net.clean(); /* or dlib writes the last batch, too */
-        dlib::serialize(path) << t.net;
-    });
-}
-
-void close(host *)
+void close(trainer *)
 {
 }
 
@@ -144,26 +142,16 @@ void close(host *)
 
 int main(int argc, char **argv)
 {
-    trainer t;
-    host h{};
-    h.name = "dlib";
-    h.self = &t;
-    h.options.epochs[0] = 4;
-    h.options.epochs[1] = 4;
-    h.options.epochs[2] = 3;
-    h.options.batch = 50;
-    h.options.threads = 1;
-    h.options.macs = 0.5;
-    h.options.strength = 0.05;
-    h.options.rate = 0.1;
-    h.options.seed = 1;
-    h.open = open;
-    h.train = train;
-    h.classify = classify;
-    h.measure = measure;
-    h.select = select;
-    h.cut = cut_network;
-    h.save = save;
-    h.close = close;
-    return host_run(&h, argc, argv);
+    program p;
+    trainer t{};
+    const size_t epochs[DRIVER_STAGES] = {4, 0, 4, 3};
+    std::memcpy(t.options.epochs, epochs, sizeof epochs);
+    t.options.batch = 50, t.options.threads = 1, t.options.seed = 1;
+    t.name = "dlib", t.self = &p;
+    t.drawn[0] = 4000, t.drawn[1] = 1000;
+    t.momentum = static_cast<double>(MOMENTUM);
+    t.whole_batches = t.only_l1 = true;
+    t.open = open, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
+    t.cut = cut_network, t.save = save, t.close = close, t.fetch = fetch, t.store = store;
+    return driver_run(&t, argc, argv);
 }

@@ -1,16 +1,14 @@
 /*
- * libtorch - a ResNet-20 trained with libtorch, its channels pruned by mskp. All of mskp is in
- * mskp_torch.hpp and in the describe() of each module in resnet.hpp; here are the calls.
+ * libtorch - a ResNet-20, trained with libtorch. The stages and options are the driver's;
+ * mskp_torch.hpp is the bridge, and each module in resnet.hpp has a describe().
  */
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <array>
 #include <cstring>
 #include <exception>
-#include <memory>
+#include <vector>
 
-#include "host.h"
+#include "driver/driver.h"
 #include "mskp_torch.hpp"
 #include "resnet.hpp"
 
@@ -18,145 +16,145 @@ namespace
 {
 
 constexpr int64_t BLOCKS = 3; /* depth 20 */
-constexpr size_t SIDE = 32;
-constexpr size_t LEAST_CHANNELS = 2; /* so that no layer collapses */
 constexpr double MOMENTUM = 0.9, DECAY = 1e-4;
 
-struct Trainer {
-    explicit Trainer(double rate)
+struct Program {
+    explicit Program(double rate)
         : optimizer(
               net->parameters(),
               torch::optim::SGDOptions(rate).momentum(MOMENTUM).weight_decay(DECAY).nesterov(true)),
           pruner(*net)
     {
-        pruner.finish({net->describe(pruner, pruner.input(3, {SIDE, SIDE}))});
+        pruner.finish({net->describe(pruner, pruner.input(3, {CN_SIDE, CN_SIDE}))});
     }
 
     ResNet net{BLOCKS};
     torch::optim::SGD optimizer;
     mskp::Pruner pruner;
+    mskp::set values;
+
+    void show(trainer *t)
+    {
+        values = pruner.values();
+        t->graph = pruner.graph();
+        t->values = values;
+    }
 };
 
-Trainer &trainer(host *h)
+Program &program(trainer *t)
 {
-    return *static_cast<Trainer *>(h->self);
+    return *static_cast<Program *>(t->self);
 }
 
-/* Runs f, which may throw; its sentence goes to the host. */
-template <class F> int attempt(host *h, F f)
+/* torch throws; the driver gets a sentence. */
+template <class F> bool guarded(trainer *t, F f)
 {
     try {
         f();
-        return 0;
+        return true;
     } catch (const c10::Error &e) {
-        return host_fail(h, "%s", e.what_without_backtrace());
+        return trainer_fail(t, "%s", e.what_without_backtrace());
     } catch (const std::exception &e) {
-        return host_fail(h, "%s", e.what());
+        return trainer_fail(t, "%s", e.what());
     }
 }
 
 /* libtorch reads the images where they are. */
 torch::Tensor batch(size_t n, const float *images)
 {
-    return torch::from_blob(
-        const_cast<float *>(images),
-        {static_cast<int64_t>(n), 3, static_cast<int64_t>(SIDE), static_cast<int64_t>(SIDE)});
+    return torch::from_blob(const_cast<float *>(images),
+                            {static_cast<int64_t>(n), 3, CN_SIDE, CN_SIDE});
 }
 
-int open_trainer(host *h)
+bool open_network(trainer *t)
 {
-    return attempt(h, [=] {
-        at::set_num_threads(static_cast<int>(h->options.threads));
-        torch::manual_seed(h->options.seed);
-        h->self = new Trainer(h->options.rate);
+    return guarded(t, [=] {
+        at::set_num_threads(static_cast<int>(t->options.threads));
+        torch::manual_seed(t->options.seed);
+        t->self = new Program(t->options.rate);
+        t->model = "resnet20";
+        t->classes = 10;
+        program(t).show(t);
     });
 }
 
-int train_batch(host *h, host_step *step)
+bool train(trainer *t, driver_step *step)
 {
-    return attempt(h, [=] {
-        Trainer &t = trainer(h);
+    return guarded(t, [=] {
+        Program &p = program(t);
         const auto labels = torch::from_blob(const_cast<uint8_t *>(step->labels),
                                              {static_cast<int64_t>(step->n)}, torch::kByte);
-        t.net->train();
-        t.optimizer.param_groups()[0].options().set_lr(step->rate);
-        t.optimizer.zero_grad();
-        const auto logits = t.net->forward(batch(step->n, step->images));
+        p.net->train();
+        p.optimizer.param_groups()[0].options().set_lr(step->rate);
+        p.optimizer.zero_grad();
+        const auto logits = p.net->forward(batch(step->n, step->images));
         const auto loss = torch::nn::functional::cross_entropy(logits, labels.to(torch::kLong));
         loss.backward();
-        if (step->masked) {
-            const double start = host_seconds();
-            t.pruner.penalty(h->options.strength);
-            step->penalty_seconds = host_seconds() - start;
+        if (step->strength > 0) {
+            const double start = driver_seconds();
+            p.pruner.penalty(step->strength, step->penalty->roles);
+            step->penalty_seconds = driver_seconds() - start;
         }
-        t.optimizer.step();
+        p.optimizer.step();
         step->loss = loss.item<double>();
     });
 }
 
-int classify_batch(host *h, size_t n, const float *images, uint8_t *classes)
+bool infer(trainer *t, size_t n, const float *images, float *outputs)
 {
-    return attempt(h, [=] {
+    return guarded(t, [=] {
         const torch::NoGradGuard no_grad;
-        Trainer &t = trainer(h);
-        t.net->eval();
-        const auto best = t.net->forward(batch(n, images)).argmax(1).to(torch::kByte);
-        std::memcpy(classes, best.data_ptr<uint8_t>(), n);
+        Program &p = program(t);
+        p.net->eval();
+        const auto logits = p.net->forward(batch(n, images)).contiguous();
+        std::memcpy(outputs, logits.data_ptr<float>(), n * t->classes * sizeof *outputs);
     });
 }
 
-int measure_cost(host *h, mskp_cost *cost)
+bool mark(trainer *t, mskp_mask keep)
 {
-    return attempt(h, [=] { *cost = trainer(h).pruner.cost(); });
+    return guarded(
+        t, [=] { program(t).pruner.mark(std::vector<uint8_t>(keep.unit, keep.unit + keep.n)); });
 }
 
-/* A residual stream has a gamma in each of its layers, an inner channel has one: the mean treats
- * them alike. */
-int select_units(host *h, double keep_macs, mskp_selection *selection)
+bool reset(trainer *t)
 {
-    return attempt(h, [=] {
-        mskp_scoring how{};
-        mskp_rule rule{};
-        how.reduce = MSKP_REDUCE_MEAN;
-        rule.max_macs = keep_macs, rule.min_channels = LEAST_CHANNELS;
-        *selection = trainer(h).pruner.select(rule, how);
+    return guarded(t, [=] { program(t).optimizer.state().clear(); });
+}
+
+bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
+{
+    return guarded(t, [=] {
+        Program &p = program(t);
+        p.pruner.constants = *desc;
+        *report = p.pruner.cut({p.optimizer});
+        p.show(t);
     });
 }
 
-int cut_units(host *h)
+bool save(trainer *t, const char *path, const char *)
 {
-    return attempt(h, [=] { trainer(h).pruner.cut({trainer(h).optimizer}); });
+    return guarded(t, [=] { torch::save(program(t).net, path); });
 }
 
-int save_network(host *h, const char *path)
+void close_network(trainer *t)
 {
-    return attempt(h, [=] { torch::save(trainer(h).net, path); });
-}
-
-void close_trainer(host *h)
-{
-    delete static_cast<Trainer *>(h->self);
-}
-
-host_options defaults()
-{
-    host_options o{};
-    const std::array<size_t, 3> epochs{3, 3, 2};
-    std::copy(epochs.begin(), epochs.end(), o.epochs);
-    o.batch = 128, o.threads = 2, o.seed = 1;
-    o.macs = 0.5, o.strength = 0.05, o.rate = 0.1;
-    return o;
+    delete static_cast<Program *>(t->self);
 }
 
 } // namespace
 
 int main(int argc, char **argv)
 {
-    host h{};
-    h.name = "libtorch";
-    h.options = defaults();
-    h.open = open_trainer, h.train = train_batch, h.classify = classify_batch,
-    h.measure = measure_cost;
-    h.select = select_units, h.cut = cut_units, h.save = save_network, h.close = close_trainer;
-    return host_run(&h, argc, argv);
+    trainer t{};
+    const size_t epochs[DRIVER_STAGES] = {3, 0, 3, 2};
+    std::memcpy(t.options.epochs, epochs, sizeof epochs);
+    t.options.batch = 128, t.options.threads = 2, t.options.seed = 1;
+    t.name = "libtorch";
+    t.drawn[0] = 4000, t.drawn[1] = 1000;
+    t.momentum = MOMENTUM;
+    t.whole_batches = t.only_l1 = true;
+    t.open = open_network, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
+    t.cut = cut, t.save = save, t.close = close_network;
+    return driver_run(&t, argc, argv);
 }

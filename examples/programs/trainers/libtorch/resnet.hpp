@@ -1,6 +1,6 @@
 /*
- * resnet.hpp - the ResNets for CIFAR (He et al., CVPR 2016) as ordinary modules. For mskp each has a
- * describe() beside its forward(), and the shortcut keeps its numbers of channels in a buffer.
+ * resnet.hpp - the ResNets for CIFAR (He et al., CVPR 2016) as ordinary modules. For mskp each has
+ * a describe() beside its forward(), and the shortcut keeps its numbers of channels in a buffer.
  */
 #ifndef RESNET_HPP
 #define RESNET_HPP

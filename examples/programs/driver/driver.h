@@ -1,0 +1,143 @@
+/*
+ * driver.h - one training program for every trainer
+ *
+ *     baseline -> global sparsity -> mask -> masked training -> surgery -> tuning
+ *
+ * These are the stages of [MaskSparsity] (see mskp.h). driver_run reads the command line, runs the
+ * stages, and prints progress and a table. It makes all calls of mskp that are the same for every
+ * trainer: it scores and selects units, chooses the penalty of each step, shows what the cut will
+ * cost, and selects again before the cut, within the same budget.
+ *
+ * A program fills in a `trainer` and calls driver_run. Its functions do what only the trainer can
+ * do. Surgery is one of these functions, because a trainer must make its smaller tensors before it
+ * gives up the old ones; the bridges do that.
+ *
+ * Images, batches and random numbers are convnet's.
+ */
+#ifndef DRIVER_DRIVER_H
+#define DRIVER_DRIVER_H
+
+#include <stdbool.h>
+
+#include "convnet.h"
+#include "mskp.h"
+#include "mskp/constants.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { DRIVER_BASELINE, DRIVER_GLOBAL, DRIVER_MASKED, DRIVER_TUNE, DRIVER_STAGES };
+
+/* The choices of an option, in the order in which its help names them. */
+enum {
+    DRIVER_PENALTY_NONE,
+    DRIVER_PENALTY_L1,
+    DRIVER_PENALTY_SMOOTH_L1,
+    DRIVER_PENALTY_L2,
+    DRIVER_PENALTY_PROX,
+    DRIVER_PENALTY_DEADLINE
+};
+enum { DRIVER_ON_GAMMA, DRIVER_ON_GAMMA_BETA };
+enum { DRIVER_MASK_GLOBAL, DRIVER_MASK_FILTERS };
+
+/* What the command line asks for; --help describes each option. A program sets its own defaults
+ * before driver_run: epochs, macs, rate, batch, threads, seed. Zero means the driver's default. */
+typedef struct driver_options {
+    /* paths; NULL: not given */
+    const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log;
+    size_t model;  /* the number that the word of --model ends with; 0: not given */
+    size_t images; /* train on the first so many images only; 0: on all */
+    double macs, strength, global_strength, rate;
+    size_t penalty, on, mask;
+    size_t constants; /* an mskp_constants_way */
+    size_t epochs[DRIVER_STAGES];
+    size_t batch, threads, seed;
+    bool evaluate, help;
+} driver_options;
+
+/* One training step. The driver fills in the upper part, the trainer the lower part. */
+typedef struct driver_step {
+    size_t n;            /* images: at most options.batch */
+    const float *images; /* n x 3 x 32 x 32, normalized */
+    const uint8_t *labels;
+    double rate;
+    const mskp_penalty *penalty; /* added to the gradients of the marked units */
+    double strength;             /* of the penalty; 0: there is none in this step */
+
+    double loss;            /* mean over the n images */
+    size_t right;           /* images that were classified correctly; unchanged if unknown */
+    double penalty_seconds; /* the time that the penalty took; unchanged if none */
+} driver_step;
+
+typedef struct trainer trainer;
+struct trainer {
+    /* ---- What the program fills in before driver_run ---- */
+    const char *name;       /* of the program */
+    const char *models;     /* the words of --model, "resnet8|resnet20"; NULL: no such option */
+    driver_options options; /* the program's defaults; afterwards what the command line asks for */
+    double momentum;        /* of the optimizer */
+    size_t drawn[2];        /* without --data: how many images are drawn to train, and to test */
+    bool whole_batches;     /* a last batch that is not full is left out in training */
+    bool only_l1;           /* the trainer's bridge adds no other penalty to the gradients */
+    void *self;             /* the trainer's own data; the driver never looks at it */
+
+    /* Functions return true; or false, after they wrote a sentence with trainer_fail. */
+
+    /* Makes or loads the network and describes it. */
+    bool (*open)(trainer *t);
+    /* One step: forward, backward, penalty, update. */
+    bool (*train)(trainer *t, driver_step *step);
+    /* outputs[n][classes] <- the outputs of n <= options.batch images in evaluation mode. */
+    bool (*infer)(trainer *t, size_t n, const float *images, float *outputs);
+    /* Marks the units whose flag is 0: the penalty is about these units, and `cut` removes them.
+     * The mask is the driver's and stays where it is until the next call. */
+    bool (*mark)(trainer *t, mskp_mask keep);
+    /* Sets the state of the optimizer to zero. */
+    bool (*reset)(trainer *t);
+    /* Surgery: moves the constants of the marked units and removes them, but for carriers. */
+    bool (*cut)(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report);
+    /* Writes the network; mask: NULL, or a text to be stored with it (only if there is `load`). */
+    bool (*save)(trainer *t, const char *path, const char *mask);
+    /* Is called after a failure, too, and if `open` was never called. */
+    void (*close)(trainer *t);
+
+    /* Optional. load reads values that `save` wrote; read_mask returns the text that was stored
+     * with them, which the driver frees, or NULL. Without load there is no option that reads a
+     * network, and none that writes one on the way. */
+    bool (*load)(trainer *t, const char *path);
+    char *(*read_mask)(trainer *t, const char *path);
+    /* Optional, for trainers that keep some values where the driver cannot reach them. fetch copies
+     * them into `values`; store writes `values` back. The driver calls fetch before it reads
+     * values, and store after it changed some. */
+    bool (*fetch)(trainer *t);
+    bool (*store)(trainer *t);
+    /* Optional. text <- line i about the widths that the marks leave; false: there is no line i. */
+    bool (*widths)(trainer *t, size_t i, size_t size, char *text);
+
+    /* ---- What `open` fills in, and `cut` brings up to date ---- */
+    const char *model; /* the name of the network */
+    size_t classes;
+    const mskp_graph *graph;
+    mskp_tensors values; /* parameters and running statistics, in main memory */
+    mskp_tensors state; /* of the optimizer, to be saved and restored; {0, NULL}: `reset` instead */
+
+    char error[400];
+};
+
+/* Runs the program. Returns the exit status of main: 0; 1 after an error; 2 for a command line that
+ * cannot be carried out. */
+int driver_run(trainer *t, int argc, char **argv);
+
+/* Writes a sentence into t->error; returns false. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+bool trainer_fail(trainer *t, const char *format, ...);
+
+double driver_seconds(void); /* since some moment in the past; never goes back */
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* DRIVER_DRIVER_H */

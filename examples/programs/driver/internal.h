@@ -1,0 +1,153 @@
+/*
+ * What the files of the driver share. They depend on each other in this order:
+ *
+ *     options.c     the command line
+ *     snapshot.c    copies of a set of tensors
+ *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
+ *     training.c    epochs, accuracy, speed
+ *     stages.c      the stages, and what they print
+ *     driver.c      files, memory, main
+ *
+ * Functions that return bool return false after trainer_fail.
+ */
+#ifndef DRIVER_INTERNAL_H
+#define DRIVER_INTERNAL_H
+
+#include <stdio.h>
+
+#include "common/progress.h"
+#include "driver.h"
+
+/* ---- options.c ---- */
+
+/* Reads the command line into t->options. */
+bool options_read(trainer *t, int argc, char **argv);
+void options_help(const trainer *t);
+
+/* ---- snapshot.c ---- */
+
+/* A packed copy of the tensors of a set. A snapshot that is all zero is empty. */
+typedef struct snapshot {
+    size_t n;
+    mskp_tensor *view; /* into memory; no data where the set had none */
+    void *memory;
+    uint32_t *index; /* 0, 1, 2 ... */
+} snapshot;
+
+/* Makes room for copies of the set; it may be empty. */
+bool snapshot_make(trainer *t, mskp_tensors set, snapshot *s);
+bool snapshot_save(trainer *t, snapshot *s, mskp_tensors set);
+bool snapshot_restore(trainer *t, const snapshot *s, mskp_tensors set);
+void snapshot_free(snapshot *s);
+
+/* ---- The job ---- */
+
+/* How a penalty reaches the weights. */
+typedef enum form {
+    FORM_NONE,
+    FORM_GRADIENT, /* it is added to the gradients before the optimizer's step */
+    FORM_PROXIMAL, /* a soft threshold after each step */
+    FORM_DEADLINE, /* a straight line to exactly 0 */
+} form;
+
+typedef struct stage {
+    const char *name;
+    size_t epochs;
+    double rate; /* the first learning rate */
+    form form;
+    double strength;
+    mskp_penalty penalty;
+} stage;
+
+/* What the table at the end shows. Index 0: the dense network, 1: the pruned network. */
+typedef struct results {
+    double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
+    double inference[2], training[2];                               /* images per second */
+    double penalty_share; /* of the training steps of the masked stage */
+} results;
+
+typedef struct job {
+    trainer *t;
+    cn_data train, test;
+    float *images, *outputs; /* of one batch */
+    uint8_t *labels;
+    size_t *order; /* indices of images */
+    cn_random random;
+    progress progress;
+    FILE *log;
+    results results;
+
+    mskp_mask keep; /* 0: the unit is marked */
+    mskp_mask work; /* a work array, and so are the scores */
+    mskp_scores scores;
+    mskp_scores chosen; /* the scores by which the mask was chosen; n is 0 if it was read */
+    size_t removed;     /* marked units; 0 before there is a mask */
+    bool cut;           /* the marked units are gone */
+    mskp_cost dense;    /* of the whole network */
+    mskp_cost selected; /* of the network without the marked units */
+    mskp_cost now;
+    snapshot baseline, values, state;
+} job;
+
+/* t->values <- the values as they are now; and the network <- t->values. */
+bool fetch(trainer *t);
+bool store(trainer *t);
+
+void say(job *j, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/* ---- pruning.c ---- */
+
+/* The slices that the penalty is on. The gamma of removed units counts as 0 in any case. */
+uint32_t pruning_roles(const driver_options *o);
+/* Allocates masks and scores, and measures the network. */
+bool pruning_open(job *j);
+void pruning_free(job *j);
+/* j->keep <- the units that stay within the budget, with carriers counted. */
+bool pruning_select(job *j);
+/* The same right before surgery. *more: how many units are marked now that were not. */
+bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more);
+/* The mask as text, to be freed by the caller; NULL: no memory. And the mask from such a text. */
+char *pruning_mask_text(const job *j);
+bool pruning_read_mask(job *j, const char *path);
+/* The penalty after the optimizer's step, for forms that are not a gradient. steps_left: until the
+ * deadline. */
+bool pruning_after_step(job *j, const stage *s, double rate, size_t steps_left);
+/* Sets slices (MSKP_ROLE_*) of the marked units to zero. */
+bool pruning_zero_marked(job *j, uint32_t roles);
+/* The largest number in such slices; NaN if it cannot be told. */
+double pruning_largest_marked(job *j, uint32_t roles);
+/* The penalty's part of the loss. */
+double pruning_loss(const job *j, const stage *s);
+
+/* ---- training.c ---- */
+
+size_t steps_per_epoch(const job *j);
+/* outputs of the first n <= options.batch test images, in j->outputs. */
+bool infer_first(job *j, size_t n);
+/* How many test images are classified correctly. */
+bool count_right(job *j, size_t *right);
+/* The same as a part of all, in [0, 1]. */
+bool accuracy(job *j, double *part);
+/* Trains for a stage; *part <- the accuracy at its end. */
+bool train(job *j, const stage *s, double *part);
+/* Saves and restores all values, and the state of the optimizer if the trainer shows it. */
+bool save_state(job *j);
+bool restore_values(job *j, const snapshot *values);
+bool restore_state(job *j);
+/* Images per second: the median of some repetitions, each a whole number of batches. Measuring
+ * training changes the network's state; the caller restores it. */
+bool measure_speed(job *j, bool training, double *speed);
+
+/* ---- stages.c ---- */
+
+bool run_stages(job *j);
+void print_table(job *j);
+/* Tries to choose or read the mask, because a budget that cannot be met, or a file that cannot be
+ * read, should be known before hours are spent. */
+bool try_mask(job *j);
+
+#endif

@@ -1,0 +1,246 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/args.h"
+#include "internal.h"
+
+/*
+ * The penalty is L1, as in [MaskSparsity], but on beta as well as on gamma: a channel whose gamma is
+ * 0 still outputs a constant that beta determines. With beta at 0, too, there are no constants to
+ * move, and no unit stays as a carrier. docs/results.md shows what dropped constants cost.
+ */
+static const driver_options DEFAULTS = {.macs = 0.5,
+                                        .strength = NAN,
+                                        .global_strength = 0.002,
+                                        .penalty = DRIVER_PENALTY_L1,
+                                        .on = DRIVER_ON_GAMMA_BETA,
+                                        .batch = 64,
+                                        .threads = 2,
+                                        .seed = 1};
+/* Momentum does not multiply prox, so that 0.5 moves a weight as far as 0.05 does for l1. */
+static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
+                                   [DRIVER_PENALTY_SMOOTH_L1] = 0.05,
+                                   [DRIVER_PENALTY_L2] = 1,
+                                   [DRIVER_PENALTY_PROX] = 0.5,
+                                   [DRIVER_PENALTY_DEADLINE] = 0};
+/* The first learning rate for a network that is trained already. */
+static const double RATE_OF_TRAINED = 0.02;
+
+/* Which programs have an option. */
+typedef enum has { EVERY, WITH_MODELS, WITH_LOAD } has;
+
+#define AT(field) offsetof(driver_options, field)
+static const struct option {
+    has has;
+    arg arg;
+} OPTIONS[] = {
+    {WITH_MODELS,
+     {"model", NULL, ARG_CHOICE_NUMBER, AT(model), 0, 0,
+      "The network to train. By default it is the first of these, or the network that the file\n"
+      "of --weights holds."}},
+    {EVERY,
+     {"data", "DIR", ARG_PATH, AT(data), 0, 0,
+      "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
+      "of shapes; they are the same for every --seed."}},
+    {EVERY,
+     {"images", "N", ARG_COUNT, AT(images), 0, 50000,
+      "Train on the first N images only; 0 means all [0]."}},
+    {WITH_LOAD,
+     {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
+      "Start from this network, a safetensors file, which may be pruned already. BASE is then 0\n"
+      "by default (with --masked, too)."}},
+    {EVERY, {"out", "FILE", ARG_PATH, AT(out), 0, 0, "Write the pruned network to this file."}},
+    {EVERY,
+     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
+      "The fraction of the multiply-accumulates to keep, with the carriers of constants counted;\n"
+      "with 1 nothing is pruned [0.5]."}},
+    {EVERY,
+     {"penalty", "none|l1|smooth-l1|l2|prox|deadline", ARG_CHOICE, AT(penalty), 0, 0,
+      "What moves the marked channels to zero in the masked stage. l1, smooth-l1 and l2 are terms\n"
+      "of the loss. prox is a soft threshold after each step. deadline is a straight line to\n"
+      "exactly 0, which it reaches after 3/4 of the stage. With none, the channels are cut as\n"
+      "they are, except for --constants [l1]."}},
+    {EVERY,
+     {"on", "gamma|gamma-beta", ARG_CHOICE, AT(on), 0, 0,
+      "The parameters under the penalty: the scale of batch norm alone, as in the paper, or its\n"
+      "shift, too. A channel with gamma 0 still outputs a constant that beta determines; see\n"
+      "--constants [gamma-beta]."}},
+    {EVERY,
+     {"constants", "auto|drop|fold|merge", ARG_CHOICE, AT(constants), 0, 0,
+      "What becomes of these constants. fold adds them to means and biases. merge moves them to\n"
+      "a unit that stays as their carrier. auto takes the way that is exact or loses less. drop\n"
+      "loses them, as other programs do [auto]."}},
+    {EVERY,
+     {"strength", "S", ARG_NUMBER, AT(strength), 0, 1e6,
+      "The strength of the penalty [l1 and smooth-l1: 0.05, l2: 1, prox: 0.5]. A deadline has\n"
+      "none."}},
+    {EVERY,
+     {"epochs", "BASE,GLOBAL,MASKED,TUNE", ARG_COUNTS, AT(epochs), DRIVER_STAGES, 100000,
+      "The epochs of the stages. With GLOBAL 0 the gammas of the baseline give the mask."}},
+    {EVERY,
+     {"lr", "LR", ARG_NUMBER, AT(rate), 1e-9, 100,
+      "The first learning rate of each stage, in which it falls to 0 along a cosine. TUNE starts\n"
+      "from LR/2, or from LR if MASKED is 0 without --masked [with --weights: 0.02]."}},
+    {EVERY, {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "The number of images in a batch."}},
+    {EVERY,
+     {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15,
+      "Determines the first weights and the order of the images."}},
+    {EVERY,
+     {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
+      "The number of threads, as far as the trainer has any."}},
+    {EVERY,
+     {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
+    {WITH_LOAD,
+     {"evaluate", NULL, ARG_FLAG, AT(evaluate), 0, 0,
+      "Only classify the test images with the network of --weights, for instance one that --out\n"
+      "wrote."}},
+    {EVERY,
+     {"mask", "global|filters", ARG_CHOICE, AT(mask), 0, 0,
+      "How to mark channels: by gamma after the global stage; or, for comparison, by the L1 norm\n"
+      "of the baseline's filters, without a global stage [global]."}},
+    {EVERY,
+     {"global-strength", "S", ARG_NUMBER, AT(global_strength), 0, 1e6,
+      "The strength of the L1 term on every gamma in the global stage [0.002]."}},
+    {WITH_LOAD,
+     {"save-sparse", "FILE", ARG_PATH, AT(save_sparse), 0, 0,
+      "Write the network after the global stage to this file."}},
+    {WITH_LOAD,
+     {"sparse", "FILE", ARG_PATH, AT(sparse), 0, 0, "Read that network instead of training it."}},
+    {WITH_LOAD,
+     {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
+      "Write the network after the masked stage, before surgery, and its mask to this file."}},
+    {WITH_LOAD,
+     {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
+      "Read that network and its mask instead of training it, for instance to cut one network in\n"
+      "several ways. --macs, --mask and the penalty are then those of the run that wrote it, and\n"
+      "carriers stay in addition to its mask."}},
+    {EVERY, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
+};
+enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
+
+/* table <- the options of this program; returns how many there are. */
+static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
+{
+    size_t n = 0;
+    for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++) {
+        if ((o->has == WITH_MODELS && !t->models) || (o->has == WITH_LOAD && !t->load)) continue;
+        table[n] = o->arg;
+        if (o->has == WITH_MODELS) table[n].value = t->models;
+        n++;
+    }
+    return n;
+}
+
+/* What the program did not set. */
+static void fill_in(driver_options *o)
+{
+    if (!(o->macs > 0)) o->macs = DEFAULTS.macs;
+    if (!o->batch) o->batch = DEFAULTS.batch;
+    if (!o->threads) o->threads = DEFAULTS.threads;
+    if (!(o->rate > 0)) o->rate = 0.1;
+    o->global_strength = DEFAULTS.global_strength;
+    o->penalty = DEFAULTS.penalty;
+    o->on = DEFAULTS.on;
+    o->strength = NAN;
+}
+
+static bool check_evaluate(trainer *t)
+{
+    const driver_options *o = &t->options;
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    if (!o->weights)
+        return trainer_fail(t, "--evaluate classifies with a network, and --weights names none");
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        if (outputs[i])
+            return trainer_fail(t, "--evaluate writes no file, but %.80s is to be written",
+                                outputs[i]);
+    return (!o->sparse && !o->masked) ||
+           trainer_fail(t, "--evaluate reads only --weights, but %.80s is to be read, too",
+                        o->sparse ? o->sparse : o->masked);
+}
+
+static bool check_files(trainer *t)
+{
+    const driver_options *o = &t->options;
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    const char *const inputs[] = {o->weights, o->sparse, o->masked};
+    enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
+    for (size_t i = 0; i < OUTPUTS; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))
+                return trainer_fail(t, "two outputs would be written to one file, %.80s",
+                                    outputs[i]);
+        for (size_t k = 0; k < INPUTS; k++)
+            if (outputs[i] && inputs[k] && !strcmp(outputs[i], inputs[k]))
+                return trainer_fail(t, "%.80s would be both read and written", outputs[i]);
+    }
+    return true;
+}
+
+/* Options that contradict each other, or would be ignored. */
+static bool check_sense(trainer *t)
+{
+    const driver_options *o = &t->options;
+    if (o->save_sparse && !o->epochs[DRIVER_GLOBAL])
+        return trainer_fail(t, "--save-sparse needs a global stage, and GLOBAL is 0");
+    if (!isnan(o->strength) &&
+        (o->penalty == DRIVER_PENALTY_NONE || o->penalty == DRIVER_PENALTY_DEADLINE))
+        return trainer_fail(t,
+                            "--strength %g has no effect: --penalty none and deadline have no "
+                            "strength",
+                            o->strength);
+    if (t->only_l1 && (o->penalty == DRIVER_PENALTY_SMOOTH_L1 || o->penalty == DRIVER_PENALTY_L2))
+        return trainer_fail(t,
+                            "--penalty smooth-l1 and l2 are not supported: the bridge of %s adds "
+                            "only L1 to the gradients",
+                            t->name);
+    if (o->masked && o->save_masked)
+        return trainer_fail(t, "--save-masked would only write what --masked reads");
+    if (o->masked && o->sparse)
+        return trainer_fail(t, "--sparse has no effect: the file of --masked holds the mask");
+    if (o->mask == DRIVER_MASK_FILTERS && o->sparse)
+        return trainer_fail(t, "--sparse has no effect: --mask filters scores the baseline");
+    return check_files(t);
+}
+
+bool options_read(trainer *t, int argc, char **argv)
+{
+    driver_options *o = &t->options;
+    arg table[OPTION_COUNT];
+    const size_t n = options_of(t, table);
+    const size_t base = o->epochs[DRIVER_BASELINE];
+    const double rate = o->rate > 0 ? o->rate : 0.1;
+    fill_in(o);
+    o->epochs[DRIVER_BASELINE] = SIZE_MAX; /* until the command line says otherwise */
+    o->rate = NAN;
+    const bool good = args_read(argc, argv, n, table, o, sizeof t->error, t->error);
+    if (o->epochs[DRIVER_BASELINE] == SIZE_MAX)
+        o->epochs[DRIVER_BASELINE] = (o->weights || o->masked) && !o->help ? 0 : base;
+    if (isnan(o->rate)) o->rate = o->weights && !o->help ? RATE_OF_TRAINED : rate;
+    if (!good || o->help) return good;
+    if (o->evaluate && !check_evaluate(t)) return false;
+    if (o->mask == DRIVER_MASK_FILTERS || o->sparse || o->masked || o->macs >= 1)
+        o->epochs[DRIVER_GLOBAL] = 0;
+    if (o->masked) o->epochs[DRIVER_MASKED] = 0;
+    if (!check_sense(t)) return false;
+    if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
+    return true;
+}
+
+void options_help(const trainer *t)
+{
+    const driver_options *o = &t->options;
+    arg table[OPTION_COUNT];
+    const size_t n = options_of(t, table);
+    printf(
+        "%s trains a network, marks the channels that it can do without, moves them to zero while\n"
+        "it trains on, cuts them out, and fine-tunes the network that is left. Without options it\n"
+        "trains a small network on images that it draws.\n\n"
+        "%s [option ...]\n\n"
+        "Defaults: --epochs %zu,%zu,%zu,%zu --macs %g --lr %g --batch %zu --threads %zu "
+        "--seed %zu\n\n",
+        t->name, t->name, o->epochs[0], o->epochs[1], o->epochs[2], o->epochs[3], o->macs, o->rate,
+        o->batch, o->threads, o->seed);
+    args_help(n, table);
+}

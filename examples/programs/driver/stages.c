@@ -1,0 +1,274 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/table.h"
+#include "internal.h"
+#include "mskp/tools.h"
+
+static bool baseline(job *j)
+{
+    const driver_options *o = &j->t->options;
+    const stage s = {.name = "baseline", .epochs = o->epochs[DRIVER_BASELINE], .rate = o->rate};
+    if (o->masked && !o->weights && !s.epochs) {
+        j->results.baseline = (double)NAN; /* there was none */
+    } else {
+        if (!train(j, &s, &j->results.baseline)) return false;
+        say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+    }
+    return fetch(j->t) && snapshot_save(j->t, &j->baseline, j->t->values);
+}
+
+/* ---- files ---- */
+
+static bool save(job *j, const char *path)
+{
+    return !path || j->t->save(j->t, path, NULL);
+}
+
+static bool save_with_mask(job *j, const char *path)
+{
+    if (!path) return true;
+    char *mask = pruning_mask_text(j);
+    if (!mask) return trainer_fail(j->t, "no memory for the mask of %zu units", j->keep.n);
+    const bool good = j->t->save(j->t, path, mask);
+    free(mask);
+    return good;
+}
+
+/* ---- the mask ---- */
+
+/* Makes every gamma sparse, only to see which of them the network can do without. */
+static bool global_sparsity(job *j)
+{
+    trainer *t = j->t;
+    const driver_options *o = &t->options;
+    const stage s = {.name = "global",
+                     .epochs = o->epochs[DRIVER_GLOBAL],
+                     .rate = o->rate,
+                     .form = FORM_GRADIENT,
+                     .strength = o->global_strength,
+                     .penalty = {.target = MSKP_TARGET_ALL, .roles = MSKP_ROLE_SCALE}};
+    double part;
+    if (o->masked) return true;
+    if (o->sparse) return t->load(t, o->sparse);
+    if (!t->reset(t)) return false;
+    if (!s.epochs) return true;
+    /* Some trainers know only penalties on marked units. For these, all units are marked. */
+    for (size_t u = 0; u < j->work.n; u++) j->work.unit[u] = 0;
+    return t->mark(t, j->work) && train(j, &s, &part) && save(j, o->save_sparse);
+}
+
+static bool get_mask(job *j)
+{
+    const char *path = j->t->options.masked;
+    return path ? pruning_read_mask(j, path) : pruning_select(j);
+}
+
+bool try_mask(job *j)
+{
+    const bool good = get_mask(j);
+    j->removed = 0;
+    j->selected = j->dense;
+    return good;
+}
+
+static bool mask(job *j)
+{
+    trainer *t = j->t;
+    char text[800];
+    if (!get_mask(j)) return false;
+    say(j, "mask: %zu of %zu units are marked, %.1f %% of the MACs stay", j->removed, j->keep.n,
+        100 * j->selected.macs / j->dense.macs);
+    if (!t->mark(t, j->keep)) return false;
+    for (size_t i = 0; j->removed && t->widths && t->widths(t, i, sizeof text, text); i++)
+        say(j, "  %s", text);
+    return restore_values(j, &j->baseline) && t->reset(t);
+}
+
+/* ---- masked training ---- */
+
+static const struct {
+    form form;
+    mskp_penalty_kind kind;
+} PENALTIES[] = {[DRIVER_PENALTY_NONE] = {FORM_NONE, MSKP_PENALTY_L1},
+                 [DRIVER_PENALTY_L1] = {FORM_GRADIENT, MSKP_PENALTY_L1},
+                 [DRIVER_PENALTY_SMOOTH_L1] = {FORM_GRADIENT, MSKP_PENALTY_SMOOTH_L1},
+                 [DRIVER_PENALTY_L2] = {FORM_GRADIENT, MSKP_PENALTY_L2},
+                 [DRIVER_PENALTY_PROX] = {FORM_PROXIMAL, MSKP_PENALTY_L1},
+                 [DRIVER_PENALTY_DEADLINE] = {FORM_DEADLINE, MSKP_PENALTY_L1}};
+
+/*
+ * How far can the penalty move a weight in this schedule, and how far does it have to? The answer is
+ * printed before the epochs are spent. The loss may pull the other way, so that a reach of just the
+ * weight's size can be too little.
+ */
+static void print_reach(job *j, const stage *s)
+{
+    const double momentum = j->t->momentum;
+    const size_t steps = s->epochs * steps_per_epoch(j);
+    const char *what = s->penalty.roles & MSKP_ROLE_SHIFT ? "|gamma| or |beta|" : "|gamma|";
+    const char *formula = s->form == FORM_PROXIMAL ? "s * sum(lr)" : "s / (1 - momentum) * sum(lr)";
+    const double largest = pruning_largest_marked(j, s->penalty.roles);
+    double reach = 0;
+    if (s->form == FORM_NONE) return;
+    for (size_t i = 0; i < steps; i++) reach += s->strength * cn_rate_cosine(s->rate, i, steps);
+    if (s->form != FORM_PROXIMAL) reach /= 1 - momentum;
+    if (s->form == FORM_DEADLINE) {
+        say(j, "reach: a deadline reaches 0; the largest marked %s is %.3g", what, largest);
+        if (!steps) say(j, "warning: the masked stage has no steps, so that nothing moves");
+    } else if (s->penalty.kind == MSKP_PENALTY_L2) {
+        say(j, "reach: L2 shrinks the largest marked %s, %.3g, to exp(-%s) = %.3g of it, not to 0",
+            what, largest, formula, exp(-reach));
+    } else {
+        say(j, "reach: %s = %.3g; the largest marked %s is %.3g", formula, reach, what, largest);
+        if (reach < largest)
+            say(j, "warning: the penalty cannot move it to 0, and cutting it will cost accuracy; "
+                   "raise --strength, --lr or the epochs");
+    }
+}
+
+static bool masked_sparsity(job *j)
+{
+    trainer *t = j->t;
+    const driver_options *o = &t->options;
+    stage s = {.name = "masked",
+               .epochs = o->epochs[DRIVER_MASKED],
+               .rate = o->rate,
+               .form = PENALTIES[o->penalty].form,
+               .strength = o->strength,
+               .penalty = {.kind = PENALTIES[o->penalty].kind, .roles = pruning_roles(o)}};
+    /* Smooth within one step of 0, where L1 only makes gamma jump from side to side. */
+    s.penalty.knee = s.rate * o->strength / (1 - t->momentum);
+    if (!j->removed) s.form = FORM_NONE;
+    if (o->masked) {
+        if (!t->load(t, o->masked) || !accuracy(j, &j->results.before)) return false;
+    } else {
+        print_reach(j, &s);
+        if (!train(j, &s, &j->results.before) || !save_with_mask(j, o->save_masked)) return false;
+    }
+    if (j->removed)
+        say(j, "marked: the largest |gamma| is %.2g, the largest |beta| %.2g",
+            pruning_largest_marked(j, MSKP_ROLE_SCALE), pruning_largest_marked(j, MSKP_ROLE_SHIFT));
+    return true;
+}
+
+/* ---- surgery ---- */
+
+/* The accuracy with these slices of the marked units at 0. The network stays as it is. */
+static bool accuracy_without(job *j, uint32_t roles, double *part)
+{
+    return pruning_zero_marked(j, roles) && accuracy(j, part) && restore_values(j, &j->values);
+}
+
+static void print_constants(job *j, const mskp_constants_report *r)
+{
+    say(j,
+        "constants of the removed channels: %zu folded into means and biases, %zu merged into %zu "
+        "carriers, %zu dropped, %zu not constant",
+        r->folded, r->merged, r->carriers, r->dropped, r->live);
+    if (r->carriers)
+        say(j, "  with the carriers %.1f %% of the MACs stay", 100 * j->now.macs / j->dense.macs);
+    if (!r->exact) say(j, "  not exact: %s", r->why);
+    if (!r->exact && isfinite(r->bound))
+        say(j, "  a layer's output is off by at most %.2g, which is %.2g of its output scale",
+            r->bound, r->share);
+}
+
+/* The removed units have gamma 0. If their constants are moved exactly, the cut must change nothing
+ * but the order of some sums. */
+static bool cut_and_compare(job *j)
+{
+    trainer *t = j->t;
+    const size_t batch = t->options.batch, n = j->test.count < batch ? j->test.count : batch;
+    const size_t count = n * t->classes;
+    const mskp_constants_desc desc = {.way = (mskp_constants_way)t->options.constants,
+                                      .zeroed = MSKP_ROLE_SCALE};
+    double difference = 0, scale = 1;
+    mskp_constants_report report = {.exact = 1};
+    mskp_error err;
+    size_t more;
+    if (!pruning_select_again(j, &desc, &more)) return false;
+    if (more)
+        say(j,
+            "budget: the carriers cost more than was foreseen, so that %zu more units are removed",
+            more);
+    if (!t->mark(t, j->keep)) return false;
+    float *before = malloc(count * sizeof *before);
+    if (!before) return trainer_fail(t, "no memory for %zu outputs", count);
+    bool good = pruning_zero_marked(j, MSKP_ROLE_SCALE) && infer_first(j, n);
+    for (size_t i = 0; good && i < count; i++) before[i] = j->outputs[i];
+    good = good && restore_values(j, &j->values) && t->cut(t, &desc, &report);
+    if (good) {
+        j->cut = true;
+        good = !mskp_measure(t->graph, (mskp_mask){0}, &j->now, NULL, &err) ||
+               trainer_fail(t, "%s", err.text);
+    }
+    good = good && infer_first(j, n);
+    for (size_t i = 0; good && i < count; i++) {
+        difference = fmax(difference, fabs((double)before[i] - (double)j->outputs[i]));
+        scale = fmax(scale, fabs((double)before[i]));
+    }
+    free(before);
+    if (!good) return false;
+    print_constants(j, &report);
+    say(j, "surgery itself: largest difference of outputs %.2g", difference);
+    return !report.exact || difference <= 1e-3 * scale ||
+           trainer_fail(t, "surgery changed an output by %.3g, although it is exact", difference);
+}
+
+static bool measure_speeds(job *j, size_t which)
+{
+    results *r = &j->results;
+    return save_state(j) && measure_speed(j, false, &r->inference[which]) &&
+           measure_speed(j, true, &r->training[which]) && restore_state(j);
+}
+
+static bool surgery(job *j)
+{
+    results *r = &j->results;
+    if (!measure_speeds(j, 0) || !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
+        !accuracy_without(j, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, &r->no_gamma_beta) ||
+        !cut_and_compare(j) || !accuracy(j, &r->after))
+        return false;
+    snapshot_free(&j->values);
+    snapshot_free(&j->state);
+    if (!snapshot_make(j->t, j->t->values, &j->values) ||
+        !snapshot_make(j->t, j->t->state, &j->state) || !measure_speeds(j, 1))
+        return false;
+    say(j, "surgery: test %.2f %% before, %.2f %% right after", 100 * r->before, 100 * r->after);
+    return true;
+}
+
+static bool tune(job *j)
+{
+    const driver_options *o = &j->t->options;
+    const bool masked = o->epochs[DRIVER_MASKED] || o->masked;
+    const stage s = {
+        .name = "tuning", .epochs = o->epochs[DRIVER_TUNE], .rate = masked ? o->rate / 2 : o->rate};
+    return train(j, &s, &j->results.tuned) && save(j, o->out);
+}
+
+bool run_stages(job *j)
+{
+    return baseline(j) && global_sparsity(j) && mask(j) && masked_sparsity(j) && surgery(j) &&
+           tune(j);
+}
+
+void print_table(job *j)
+{
+    const results *r = &j->results;
+    const table_pair pairs[] = {{"parameters", j->dense.params, j->now.params},
+                                {"MACs", j->dense.macs, j->now.macs},
+                                {"images/s, inference", r->inference[0], r->inference[1]},
+                                {"images/s, training", r->training[0], r->training[1]}};
+    const table_part parts[] = {{"baseline", r->baseline},
+                                {"before surgery", r->before},
+                                {"  gamma of the removed zeroed", r->no_gamma},
+                                {"  gamma and beta zeroed", r->no_gamma_beta},
+                                {"right after surgery", r->after},
+                                {"after fine-tuning", r->tuned}};
+    table_print(&j->progress, sizeof pairs / sizeof *pairs, pairs, sizeof parts / sizeof *parts,
+                parts);
+    if (r->penalty_share > 0)
+        say(j, "the penalty's share of a training step: %.4f %%", 100 * r->penalty_share);
+}

@@ -1,0 +1,208 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* The fraction of the masked stage that is left after a deadline, so that other channels can take
+ * over. At the very end of the stage the learning rate is 0, and what is lost last would be missed. */
+static const double AFTER_DEADLINE = 0.25;
+
+size_t steps_per_epoch(const job *j)
+{
+    const size_t batch = j->t->options.batch;
+    return j->t->whole_batches ? j->train.count / batch : (j->train.count + batch - 1) / batch;
+}
+
+/* Work is counted in images that go forward through the dense network. */
+static void count_work(job *j, double images)
+{
+    j->progress.done += images * j->now.macs / j->dense.macs;
+}
+
+/* ---- the test set ---- */
+
+/* j->images <- n test images in their order, from `first` on, and again from the beginning if there
+ * are too few. */
+static void draw_tests(job *j, size_t first, size_t n)
+{
+    for (size_t i = 0; i < n; i++) j->order[i] = (first + i) % j->test.count;
+    cn_draw(&j->test, n, j->order, NULL, j->images, j->labels);
+}
+
+bool infer_first(job *j, size_t n)
+{
+    draw_tests(j, 0, n);
+    return j->t->infer(j->t, n, j->images, j->outputs);
+}
+
+/* The index of the largest output, the first of equals. */
+static size_t predicted(size_t classes, const float *outputs)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < classes; i++)
+        if (outputs[i] > outputs[best]) best = i;
+    return best;
+}
+
+bool count_right(job *j, size_t *right)
+{
+    const size_t batch = j->t->options.batch, classes = j->t->classes;
+    *right = 0;
+    for (size_t at = 0; at < j->test.count; at += batch) {
+        const size_t left = j->test.count - at, n = left < batch ? left : batch;
+        draw_tests(j, at, n);
+        if (!j->t->infer(j->t, n, j->images, j->outputs)) return false;
+        for (size_t i = 0; i < n; i++)
+            *right += predicted(classes, j->outputs + i * classes) == j->labels[i];
+    }
+    count_work(j, (double)j->test.count);
+    return true;
+}
+
+bool accuracy(job *j, double *part)
+{
+    size_t right;
+    if (!count_right(j, &right)) return false;
+    *part = (double)right / (double)j->test.count;
+    return true;
+}
+
+/* ---- epochs ---- */
+
+typedef struct epoch {
+    size_t number, images, right;
+    bool counted; /* the trainer says how many images were classified correctly */
+    double loss, started, seconds, penalty_seconds;
+} epoch;
+
+static void show_epoch(job *j, const stage *s, const epoch *e, const double *test)
+{
+    char text[160], right[40] = "", tested[32] = "";
+    const double n = (double)e->images;
+    if (e->counted)
+        snprintf(right, sizeof right, "   accuracy %6.2f %%", 100 * (double)e->right / n);
+    if (test) snprintf(tested, sizeof tested, "   test %6.2f %%", 100 * *test);
+    snprintf(text, sizeof text, "%-8s epoch %zu/%zu   loss %.4f%s%s", s->name, e->number + 1,
+             s->epochs, e->loss / n, right, tested);
+    if (test && !(j->progress.terminal && e->number + 1 < s->epochs))
+        progress_print(&j->progress, true, text);
+    else
+        progress_show(&j->progress, text);
+}
+
+static void log_epoch(job *j, const stage *s, const epoch *e, double test)
+{
+    const double n = (double)e->images;
+    const double rate = cn_rate_cosine(s->rate, e->number, s->epochs); /* the epoch's first */
+    if (!j->log) return;
+    fprintf(j->log, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
+    if (e->counted) fprintf(j->log, "%.6g", (double)e->right / n);
+    fprintf(j->log, ",%.6g,%.6g,", test, pruning_loss(j, s));
+    if (j->removed && !j->cut) fprintf(j->log, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
+    fprintf(j->log, ",%.3f\n", driver_seconds() - e->started);
+    fflush(j->log);
+}
+
+static bool train_batch(job *j, const stage *s, size_t number, epoch *e)
+{
+    trainer *t = j->t;
+    const size_t per_epoch = steps_per_epoch(j), steps = s->epochs * per_epoch;
+    const size_t deadline = steps - (size_t)((double)steps * AFTER_DEADLINE);
+    const size_t batch = t->options.batch, at = number % per_epoch * batch;
+    const size_t left = j->train.count - at;
+    driver_step step = {.n = left < batch ? left : batch,
+                        .images = j->images,
+                        .labels = j->labels,
+                        .rate = cn_rate_cosine(s->rate, number, steps),
+                        .penalty = &s->penalty,
+                        .strength = s->form == FORM_GRADIENT ? s->strength : 0,
+                        .right = SIZE_MAX};
+    cn_draw(&j->train, step.n, j->order + at, &j->random, j->images, j->labels);
+    const double start = driver_seconds();
+    if (!t->train(t, &step)) return false;
+    if (!isfinite(step.loss))
+        return trainer_fail(t, "%s, epoch %zu: the loss is not finite; try a lower --lr", s->name,
+                            e->number + 1);
+    const double trained = driver_seconds();
+    if (!pruning_after_step(j, s, step.rate, number + 1 < deadline ? deadline - 1 - number : 0))
+        return false;
+    const double end = driver_seconds();
+    e->seconds += end - start;
+    e->penalty_seconds += step.penalty_seconds + end - trained;
+    e->loss += step.loss * (double)step.n;
+    e->counted = step.right != SIZE_MAX;
+    e->right += step.right;
+    e->images += step.n;
+    count_work(j, 3 * (double)step.n);
+    return true;
+}
+
+bool train(job *j, const stage *s, double *part)
+{
+    const size_t per_epoch = steps_per_epoch(j);
+    for (size_t i = 0; i < s->epochs; i++) {
+        epoch e = {.number = i, .started = driver_seconds()};
+        for (size_t k = 0; k < j->train.count; k++) j->order[k] = k;
+        cn_shuffle(&j->random, j->train.count, j->order);
+        for (size_t k = 0; k < per_epoch; k++) {
+            if (!train_batch(j, s, i * per_epoch + k, &e)) return false;
+            show_epoch(j, s, &e, NULL);
+        }
+        if (!accuracy(j, part)) return false;
+        show_epoch(j, s, &e, part);
+        log_epoch(j, s, &e, *part);
+        if (s->form != FORM_NONE) j->results.penalty_share = e.penalty_seconds / e.seconds;
+    }
+    return s->epochs || accuracy(j, part);
+}
+
+/* ---- state and speed ---- */
+
+bool save_state(job *j)
+{
+    trainer *t = j->t;
+    return fetch(t) && snapshot_save(t, &j->values, t->values) &&
+           snapshot_save(t, &j->state, t->state);
+}
+
+bool restore_values(job *j, const snapshot *values)
+{
+    return snapshot_restore(j->t, values, j->t->values) && store(j->t);
+}
+
+bool restore_state(job *j)
+{
+    trainer *t = j->t;
+    return restore_values(j, &j->values) &&
+           (t->state.n ? snapshot_restore(t, &j->state, t->state) : t->reset(t));
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+bool measure_speed(job *j, bool training, double *speed)
+{
+    enum { REPETITIONS = 7 };
+    trainer *t = j->t;
+    const size_t n = t->options.batch;
+    const mskp_penalty none = {0};
+    double speeds[REPETITIONS];
+    draw_tests(j, 0, n);
+    for (size_t i = 0; i < REPETITIONS + 1; i++) { /* the first repetition warms up */
+        const double start = driver_seconds();
+        size_t batches = 0;
+        do {
+            driver_step step = {.n = n, .images = j->images, .labels = j->labels, .penalty = &none};
+            if (training ? !t->train(t, &step) : !t->infer(t, n, j->images, j->outputs))
+                return false;
+            batches++;
+        } while (driver_seconds() - start < 0.1);
+        if (i) speeds[i - 1] = (double)(n * batches) / (driver_seconds() - start);
+    }
+    qsort(speeds, REPETITIONS, sizeof *speeds, ascending);
+    *speed = speeds[REPETITIONS / 2];
+    return true;
+}

@@ -1,0 +1,144 @@
+/*
+ * Which units are removed, and what becomes of their constants: scores, the rule of the command
+ * line, and the masks that follow, or the masks that follow from a mask in a file.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "job.h"
+
+/* ---- Scores ---- */
+
+/* A norm grows with the size of its layer's filters. Each score is divided by its family's mean, so
+ * that the scores of different families can be compared. */
+static void compare_within_families(job *j)
+{
+    double *score = j->scores.unit;
+    for (size_t f = 0; f < j->counts.families; f++) {
+        size_t n, counted = 0;
+        const uint32_t *unit = mskp_family_units(j->graph, f, &n);
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (score[unit[i]] > 1e300) continue;
+            sum += score[unit[i]];
+            counted++;
+        }
+        for (size_t i = 0; sum > 0 && i < n; i++) score[unit[i]] *= (double)counted / sum;
+    }
+}
+
+static bool any_finite(mskp_scores scores)
+{
+    for (size_t u = 0; u < scores.n; u++)
+        if (scores.unit[u] < HUGE_VAL) return true;
+    return false;
+}
+
+static bool score(job *j)
+{
+    static const uint32_t ROLES[] = {MSKP_ROLE_FILTER, MSKP_ROLE_FILTER, MSKP_ROLE_SCALE,
+                                     MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
+    const options *o = &j->o;
+    const bool l2 = o->score == SCORE_L2 || o->score == SCORE_UNIT_L2;
+    const mskp_scoring how = {.magnitude = l2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
+                              .reduce = (mskp_reduce)o->reduce,
+                              .roles = ROLES[o->score]};
+    mskp_error err;
+    if (mskp_score(j->graph, &how, j->values, j->scores, &err)) return refuse(j, &err);
+    if (o->score == SCORE_GAMMA)
+        return any_finite(j->scores) ||
+               fail(&j->f, "--score gamma: no unit has a batch norm. Perhaps the batch norms were "
+                           "folded into the convolutions when the file was exported");
+    if (!(o->threshold >= 0)) compare_within_families(j);
+    return true;
+}
+
+/* ---- Masks ---- */
+
+static mskp_constants_desc constants_desc(const options *o)
+{
+    return (mskp_constants_desc){.way = (mskp_constants_way)o->constants,
+                                 .zeroed = MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
+}
+
+/* selected, kept <- the masks of the constants, or, without --constants, the one that is selected;
+ * left <- the cost of what is kept. */
+static bool take_masks(job *j)
+{
+    mskp_error err;
+    if (!j->constants)
+        memcpy(j->kept.unit, j->selected.unit, j->kept.n);
+    else if (mskp_constants_masks(j->constants, j->selected, (mskp_mask){0, NULL}, j->kept, &err))
+        return refuse(j, &err);
+    return !mskp_measure(j->graph, j->kept, &j->left, NULL, &err) || refuse(j, &err);
+}
+
+/* The constants of a mask that is given: selected. */
+static bool take_selected(job *j)
+{
+    const mskp_constants_desc desc = constants_desc(&j->o);
+    mskp_error err;
+    if (j->o.constants != NO_CONSTANTS &&
+        mskp_constants_create(j->graph, j->selected, &desc, j->values, &j->constants, &err))
+        return refuse(j, &err);
+    return take_masks(j);
+}
+
+/* The library's sentence begins with the name of a field of the rule. Adds the option's name. */
+static bool refuse_rule(job *j, const mskp_error *err)
+{
+    if (!strncmp(err->text, "max_macs", 8)) return fail(&j->f, "--macs: %s", err->text);
+    if (!strncmp(err->text, "max_params", 10)) return fail(&j->f, "--params: %s", err->text);
+    return refuse(j, err);
+}
+
+static bool select_by_rule(job *j, const mskp_rule *rule)
+{
+    const mskp_constants_desc desc = constants_desc(&j->o);
+    mskp_error err;
+    const mskp_status status = j->o.constants == NO_CONSTANTS
+                                   ? mskp_select(j->graph, j->scores, rule, j->selected, NULL, &err)
+                                   : mskp_constants_select(j->graph, j->scores, rule, &desc,
+                                                           j->values, &j->constants, &err);
+    return status ? refuse_rule(j, &err) : take_masks(j);
+}
+
+/* The mask of a file must keep what --constants locks. */
+static bool keeps_locked(job *j)
+{
+    for (size_t u = 0; u < j->counts.units; u++)
+        if (j->locked.unit[u] && !j->selected.unit[u])
+            return fail(&j->f,
+                        "--constants: the mask removes unit %zu, whose channels are multiplied "
+                        "with each other and summed over",
+                        u);
+    return true;
+}
+
+bool choose_units(job *j)
+{
+    const options *o = &j->o;
+    /* Parameters of the file that belong to no layer stay, and count. */
+    const double params = o->params * j->before.all + j->dense.params - j->before.all;
+    const mskp_rule rule = {.use_threshold = o->threshold >= 0,
+                            .threshold = o->threshold >= 0 ? o->threshold : 0,
+                            .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
+                            .max_macs = o->macs * j->dense.macs,
+                            .max_params = o->params > 0 ? params : 0,
+                            .min_channels = o->min_channels,
+                            .round_to = o->round_to,
+                            .locked = j->locked};
+    if (!lock_units(j)) return false;
+    if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
+    if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
+    if (o->params > 0 && !(params > 0))
+        return fail(&j->f,
+                    "--params %g: %.0f of %.0f parameters belong to no layer that can be cut",
+                    o->params, j->before.all - j->dense.params, j->before.all);
+    if (!score(j)) return false;
+    if (rule.use_threshold || rule.remove_family_fraction > 0 || rule.max_macs > 0 ||
+        rule.max_params > 0)
+        return select_by_rule(j, &rule);
+    memset(j->selected.unit, 1, j->selected.n); /* --ratio 0, which the rule takes for no demand */
+    return take_selected(j);
+}

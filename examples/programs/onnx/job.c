@@ -1,0 +1,63 @@
+/* What one run of mskp-onnx holds: made, and given back. */
+#include "job.h"
+
+#include <stdlib.h>
+
+bool refuse(job *j, const mskp_error *err)
+{
+    return fail(&j->f, "%s", err->text);
+}
+
+lengths job_lengths(const job *j)
+{
+    return (lengths){j->o.lengths.count, j->o.lengths.text};
+}
+
+bool job_open(job *j)
+{
+    const lengths l = job_lengths(j);
+    mskp_error err;
+    j->graph = mskp_graph_create(NULL);
+    if (!j->graph) return fail(&j->f, "no memory for a graph");
+    if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
+        !net_open(&j->n, &j->m, j->graph, &l, &j->f) || !infer_network(&j->n) ||
+        !describe_network(&j->n))
+        return false;
+    if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
+    j->counts = mskp_graph_counts(j->graph);
+    if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
+    j->before = count_parameters(&j->n, false);
+    return true;
+}
+
+bool job_allocate(job *j)
+{
+    const size_t units = j->counts.units, some = units ? units : 1;
+    const size_t params = j->counts.params;
+    j->values = (mskp_tensors){params, calloc(params ? params : 1, sizeof *j->values.view)};
+    j->scores = (mskp_scores){units, calloc(some, sizeof *j->scores.unit)};
+    j->locked = (mskp_mask){units, calloc(some, 1)};
+    j->selected = (mskp_mask){units, calloc(some, 1)};
+    j->kept = (mskp_mask){units, calloc(some, 1)};
+    return (j->values.view && j->scores.unit && j->locked.unit && j->selected.unit &&
+            j->kept.unit) ||
+           fail(&j->f, "no memory for %zu units and %zu parameters", units, params);
+}
+
+void job_release(job *j)
+{
+    mskp_constants_destroy(j->constants);
+    net_close(&j->n);
+    mskp_graph_destroy(j->graph);
+    model_free(&j->m);
+    free(j->values.view);
+    free(j->scores.unit);
+    free(j->locked.unit);
+    free(j->selected.unit);
+    free(j->kept.unit);
+    j->constants = NULL;
+    j->graph = NULL;
+    j->values = (mskp_tensors){0, NULL};
+    j->scores = (mskp_scores){0, NULL};
+    j->locked = j->selected = j->kept = (mskp_mask){0, NULL};
+}

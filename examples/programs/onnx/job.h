@@ -1,0 +1,63 @@
+/*
+ * One run of mskp-onnx: what the files of the program (all but those that work on a network) share.
+ *
+ *     options.c    the command line
+ *     mskp-onnx.c  from the file to the smaller file, and main
+ *     job.c        the network in memory
+ *     locks.c      which units stay in any case
+ *     choose.c     scores, the rule, and the masks
+ *     files.c      masks and reports as files
+ */
+#ifndef ONNX_JOB_H
+#define ONNX_JOB_H
+
+#include "mskp/constants.h"
+#include "mskp/tools.h"
+#include "net.h"
+#include "options.h"
+
+enum { MOST_STUCK = 64 };
+
+typedef struct job {
+    options o;
+    model m;
+    net n;
+    mskp_graph *graph;
+    mskp_counts counts;
+    mskp_cost dense, left; /* costs of the network, and of what `kept` leaves of it */
+    file_parameters before, after;
+    mskp_tensors values;
+    mskp_scores scores;
+    mskp_mask locked;          /* 1: the unit stays in any case */
+    mskp_mask selected, kept;  /* without carriers of constants, and with them */
+    mskp_constants *constants; /* NULL: without --constants */
+    size_t stuck[MOST_STUCK];  /* nodes that could not be corrected: all that reaches them stays */
+    size_t stuck_count;
+    failure f; /* functions that return false leave a sentence here */
+} job;
+
+/* Writes the library's sentence. Returns false. */
+bool refuse(job *j, const mskp_error *err);
+
+/* Reads and describes the network of the options, and finds its units. */
+bool job_open(job *j);
+/* The arrays for values, scores and masks, all zero. They are not NULL even without units. */
+bool job_allocate(job *j);
+/* Back to what it was before job_open, but for the options, `stuck` and the sentence. */
+void job_release(job *j);
+/* What --length says. */
+lengths job_lengths(const job *j);
+
+/* locked <- the units that the options, the network or earlier attempts require to stay. */
+bool lock_units(job *j);
+
+/* selected, kept, constants, left <- what the options ask for. */
+bool choose_units(job *j);
+
+/* selected <- the mask of the file that --mask names. */
+bool read_mask(job *j);
+/* Writes the mask `kept`, and the report, if the options ask for them. */
+bool write_mask(job *j);
+bool write_report(job *j);
+
+#endif
