@@ -1203,21 +1203,26 @@ START_TEST(what_is_tied_is_inexact)
 }
 END_TEST
 
-/* More parts than channels: all are {0}, unless nobody's array is that long. */
+/* More parts than channels: all of the caller's parts are {0}, and without an array there are none. */
 START_TEST(chunk_of_too_many_parts)
 {
-    const size_t counts[] = {4, SIZE_MAX, SIZE_MAX / 2, (size_t)UINT32_MAX + 1};
+    enum { MOST = 64 };
+    const size_t counts[] = {4, MOST, SIZE_MAX, SIZE_MAX / 2, (size_t)UINT32_MAX + 1};
     mskp_value part = {7};
     ck_assert_int_eq(mskp_chunk(NULL, "c", (mskp_value){1}, 1, 0, &part), MSKP_ERROR_BAD_ARGUMENT);
     ck_assert_uint_eq(part.id, 0);
-    for (int i = 0; i < 4; i++)
-        for (uint32_t id = i == 0; id < 2; id++) {
+    for (int i = 0; i < 5; i++)
+        for (uint32_t id = 0; id < 2; id++) {
             mskp_graph *g = mskp_graph_create(NULL);
             const mskp_value v = mskp_input(g, "v", 3, 0, NULL);
-            mskp_value parts[4] = {{7}, {7}, {7}, {7}};
-            ck_assert_int_ne(mskp_chunk(g, "c", id ? v : (mskp_value){0}, counts[i], 0, parts),
-                             MSKP_OK);
-            for (int k = 0; k < 4; k++) ck_assert_uint_eq(parts[k].id, i ? 7 : 0);
+            const bool fits = counts[i] <= MOST;
+            mskp_value parts[MOST + 1];
+            for (int k = 0; k <= MOST; k++) parts[k].id = 7;
+            ck_assert_int_ne(
+                mskp_chunk(g, "c", id ? v : (mskp_value){0}, counts[i], 0, fits ? parts : NULL),
+                MSKP_OK);
+            for (size_t k = 0; k <= MOST; k++)
+                ck_assert_uint_eq(parts[k].id, fits && k < counts[i] ? 0 : 7);
             mskp_graph_destroy(g);
         }
 }
