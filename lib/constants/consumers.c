@@ -360,7 +360,7 @@ mskp_status mskpi_find_consumers(walker *w, consumer_list *list)
         const own_reader *r = &g->readers[k];
         if (r->roles & MSKP_ROLE_CONSUMER)
             find_slices(w, list, r->value, r->value, r->param, r->axis,
-                        "an operator of the services's own reads it");
+                        "a custom operator reads it");
     }
     return w->status;
 }

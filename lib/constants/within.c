@@ -17,7 +17,8 @@
  * Carriers would also break the multiples that round_to asks for. Where a family with carriers does
  * not keep a multiple, further units of it stay, the ones with the highest scores first. Then fewer
  * constants are left to be carried, so that the carriers are worked out again, until every family
- * fits. The number of units that stay grows in each round; so the rounds end.
+ * fits. A family that is complete with its carriers stays as it is, without carriers. The number of
+ * units that stay by the selection grows in each round; so the rounds end.
  */
 #include <math.h>
 #include <string.h>
@@ -44,7 +45,11 @@ typedef struct search {
     mskp_error *err;
 } search;
 
-/* Keeps further units of the families that do not keep a multiple. Returns whether there are any. */
+/*
+ * Keeps further units of the families that do not keep a multiple. A family that is complete with its
+ * carriers keeps all its units as they are: as carriers they would lose their filters for nothing.
+ * Returns whether units were added to those that stay by the selection.
+ */
 static bool keep_multiples(search *s)
 {
     const unit_table *u = s->graph->u;
@@ -58,8 +63,15 @@ static bool keep_multiples(search *s)
         if (s->family_kept[f] % round == 0 || s->family_kept[f] == size || s->kept.unit[unit])
             continue;
         MSKPI_ASSERT(!s->keep.unit[unit] && s->family_kept[f] < size);
-        s->keep.unit[unit] = 1;
+        s->keep.unit[unit] = s->kept.unit[unit] = 1;
         s->family_kept[f]++;
+        more = true;
+    }
+    for (size_t i = 0; i < u->n; i++) {
+        const uint32_t f = u->family[i];
+        const size_t size = u->family_first[f + 1] - u->family_first[f];
+        if (s->keep.unit[i] || s->family_kept[f] < size) continue;
+        s->keep.unit[i] = 1;
         more = true;
     }
     return more;

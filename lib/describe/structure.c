@@ -106,10 +106,8 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
 {
     const char *label = mskpi_label(name, "chunk");
     graph_value v;
-    /* On failure all parts are {0}. An n that no division gives may be far beyond the array. */
-    const size_t most =
-        graph && in.id && in.id <= graph->nvalues ? graph->values[in.id].view.n : UINT32_MAX;
-    for (size_t k = 0; parts && n <= most && k < n; k++) parts[k] = NO_VALUE;
+    /* No value has more than UINT32_MAX channels, and no array of parts is longer. */
+    for (size_t k = 0; parts && n <= UINT32_MAX && k < n; k++) parts[k] = NO_VALUE;
     mskp_status status = mskpi_get_value(graph, label, in, &v);
     if (!status) status = check_chunk(graph, label, v.view.n, n, rewritable, parts);
     if (status) return status;

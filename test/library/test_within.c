@@ -37,7 +37,8 @@ static bool stays_before(const within *w, size_t a, size_t b)
     return scored_before(w->scores, (uint32_t)b, (uint32_t)a);
 }
 
-/* One more unit of each family that keeps no multiple; false if all do. */
+/* One more unit of each family that keeps no multiple, and all of one that is complete with its
+ * carriers; false if there is none. */
 static bool fill_one(const within *w, uint8_t *selected, uint8_t *kept)
 {
     const trial *t = &w->h.t;
@@ -50,6 +51,9 @@ static bool fill_one(const within *w, uint8_t *selected, uint8_t *kept)
             n += kept[u];
             if (!kept[u] && w->block[u] && (best == t->units || stays_before(w, u, best))) best = u;
         }
+        if (n == t->model.family_size[f])
+            for (size_t u = 0; u < t->units; u++)
+                if (t->model.family[u] == f && !selected[u]) selected[u] = 1, more = true;
         if (n % round_to == 0 || best == t->units) continue;
         selected[best] = kept[best] = 1;
         more = true;
