@@ -33,7 +33,8 @@ MSKP_STABLE mskp_value mskp_conv_transposed(mskp_graph *graph, const char *name,
 MSKP_STABLE mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in,
                                   mskp_param slope);
 
-/* Looks up rows of a table [entries][channels]. Makes new channels with the given spatial axes. */
+/* Looks up rows of a table [entries][channels]. Makes new channels with the given spatial axes. All
+ * entries stay: another operator that binds that axis (tied weights) pins its channels. */
 MSKP_STABLE mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
                                       uint32_t nspatial, const size_t *spatial);
 
@@ -237,8 +238,8 @@ MSKP_STABLE mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t 
 MSKP_STABLE mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32_t roles);
 
 /* Declares a parameter of the operator that makes this value, no axis of which follows channels
- * (one slope for all channels). It is not cut, and it counts once, however often it is bound or
- * attached. The library forgets when the value is zero: attach before an operator reads it. A
+ * (one slope for all channels). It is not cut, and channels to which another operator binds it are
+ * pinned. It counts once, however often it is bound or attached. The library forgets when the value is zero: attach before an operator reads it. A
  * parameter that is neither bound nor attached is refused by mskp_graph_finish. */
 MSKP_STABLE mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 

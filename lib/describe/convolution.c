@@ -201,7 +201,10 @@ static mskp_status bind_weight(mskp_graph *graph, const conv_plan *c, mskp_value
     const mskp_param weight = c->desc->weight;
     const uint32_t out_axis = c->transposed ? 1 : 0;
     list_view read = mskpi_view_of(graph, in), made = mskpi_view_of(graph, out);
+    for (uint32_t d = 0; d < c->in.nspatial; d++)
+        if (mskpi_fix_axis(graph, weight, d + 2, out.id)) return mskpi_first_error(graph);
     if (c->whole) {
+        if (mskpi_fix_axis(graph, weight, 1, out.id)) return mskpi_first_error(graph);
         if (tie_groups(graph, read, made, c->groups, out.id)) return mskpi_first_error(graph);
         return mskpi_bind(graph, weight, 0, MSKP_ROLE_FILTER, c->transposed ? read : made, out.id);
     }

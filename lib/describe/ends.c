@@ -104,7 +104,7 @@ mskp_value mskp_embedding(mskp_graph *graph, const char *name, mskp_param table,
         return NO_VALUE;
     mskpi_zero_all(graph, out.id, ZERO_FILTER);
     if (mskpi_bind(graph, table, 1, MSKP_ROLE_FILTER, view, out.id) ||
-        param_step(graph, out, STEP_TABLE, table, 1))
+        mskpi_fix_axis(graph, table, 0, out.id) || param_step(graph, out, STEP_TABLE, table, 1))
         return NO_VALUE;
     return out;
 }
@@ -131,6 +131,8 @@ mskp_value mskp_param_operand(mskp_graph *graph, const char *name, mskp_param pa
         mskpi_new_value(graph, name, "param", view, nspatial, spatial, &out) ||
         mskpi_bind_value(graph, param, axis, roles, out))
         return NO_VALUE;
+    for (uint32_t d = 0; d < graph->params[param.id].ndim; d++)
+        if (d != axis && mskpi_fix_axis(graph, param, d, out.id)) return NO_VALUE;
     /* The value is the slices themselves, in all of these roles, so that any role makes it zero. */
     zero_table zero = ZERO_NEVER;
     if (roles & MSKP_ROLE_FILTER) zero |= ZERO_FILTER;

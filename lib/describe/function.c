@@ -48,10 +48,11 @@ mskp_value mskp_prelu(mskp_graph *graph, const char *name, mskp_value in, mskp_p
     mskpi_zero_same(graph, out.id, in.id);
     if (mskpi_add_step(graph, out, STEP_PRELU, 1, &in, &step)) return NO_VALUE;
     step->params[0] = slope.id;
-    if (single && v.view.n > 1)
-        MSKPI_MUST(mskpi_attach(graph, slope, out));
-    else if (mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id))
+    if (single && v.view.n > 1) {
+        if (mskpi_attach(graph, slope, out)) return NO_VALUE;
+    } else if (mskpi_bind(graph, slope, 0, MSKP_ROLE_OTHER, v.view, out.id)) {
         return NO_VALUE;
+    }
     return out;
 }
 

@@ -42,7 +42,8 @@ typedef struct graph_param {
 
 typedef struct graph_axis {
     size_t length;
-    list_view view; /* n is 0 if the axis is not bound, and length if it is */
+    list_view view;    /* n is 0 if the axis is not bound, and length if it is */
+    uint32_t fixed_by; /* the first value whose operator reads all of the axis; 0: none */
     uint32_t roles;
     uint32_t list; /* after finish: the number of its distinct list; NO_LIST: not bound */
 } graph_axis;

@@ -109,18 +109,22 @@ mskp_status mskpi_tie_parts(mskp_graph *graph, list_view view, size_t n, uint32_
     return MSKP_OK;
 }
 
-mskp_status mskpi_pin(mskp_graph *graph, const char *label, mskp_value handle, uint32_t by)
+static mskp_status pin_list(mskp_graph *graph, list_view view, uint32_t by)
 {
-    graph_value v;
     uint32_t event;
-    const mskp_status status = mskpi_get_value(graph, label, handle, &v);
-    if (status) return status;
     if (new_event(graph, by, &event)) return mskpi_first_error(graph);
-    for (size_t i = 0; i < v.view.n; i++) {
-        uint32_t *pinned = &graph->channels[graph->listed[v.view.first + i]].pinned;
+    for (size_t i = 0; i < view.n; i++) {
+        uint32_t *pinned = &graph->channels[graph->listed[view.first + i]].pinned;
         if (!*pinned) *pinned = 1 + event;
     }
     return MSKP_OK;
+}
+
+mskp_status mskpi_pin(mskp_graph *graph, const char *label, mskp_value handle, uint32_t by)
+{
+    graph_value v;
+    const mskp_status status = mskpi_get_value(graph, label, handle, &v);
+    return status ? status : pin_list(graph, v.view, by);
 }
 
 /* ---- Bindings ---- */
@@ -134,9 +138,20 @@ mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_
     MSKPI_ASSERT(view.n == a->length);
     if (!p->owner) p->owner = by;
     a->roles |= roles;
+    if (a->fixed_by && pin_list(graph, view, a->fixed_by)) return mskpi_first_error(graph);
     if (a->view.n) return mskpi_tie_lists(graph, a->view, view, by);
     a->view = view;
     return MSKP_OK;
+}
+
+mskp_status mskpi_fix_axis(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t by)
+{
+    MSKPI_ASSERT(handle.id >= 1 && handle.id <= graph->nparams);
+    MSKPI_ASSERT(d < graph->params[handle.id].ndim && by);
+    graph_axis *a = &graph->axes[graph->params[handle.id].axis + d];
+    if (a->fixed_by) return MSKP_OK;
+    a->fixed_by = by;
+    return a->view.n ? pin_list(graph, a->view, by) : MSKP_OK;
 }
 
 mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t d, uint32_t roles,
@@ -174,5 +189,7 @@ mskp_status mskpi_attach(mskp_graph *graph, mskp_param handle, mskp_value to)
     if (status) return status;
     if (mskpi_get_param(graph, "attach", "param", handle, &p)) return mskpi_first_error(graph);
     if (!p.owner) graph->params[handle.id].owner = to.id;
+    for (uint32_t d = 0; d < p.ndim; d++)
+        if (mskpi_fix_axis(graph, handle, d, to.id)) return mskpi_first_error(graph);
     return MSKP_OK;
 }

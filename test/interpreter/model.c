@@ -138,9 +138,19 @@ void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size
     model_own(m, param, owner);
     p->roles |= roles;
     x->roles |= roles;
+    for (size_t i = 0; x->fixed && i < n; i++) event(m, channel[i], channel[i], x->fixed);
     if (!x->channel) x->channel = channel;
     for (size_t i = 0; i < n; i++)
         if (x->channel[i] != channel[i]) event(m, x->channel[i], channel[i], by);
+}
+
+void model_fix(model *m, size_t param, uint32_t axis, size_t by)
+{
+    model_axis *x = &m->param[param].axis[axis];
+    if (x->fixed) return;
+    x->fixed = by;
+    for (size_t i = 0; x->channel && i < m->param[param].shape[axis]; i++)
+        event(m, x->channel[i], x->channel[i], by);
 }
 
 void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t by)

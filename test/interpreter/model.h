@@ -23,6 +23,7 @@ typedef struct model_axis {
     uint32_t *channel; /* NULL: bound to nothing */
     uint32_t *unit;
     uint32_t roles;
+    size_t fixed; /* the first value whose operator reads all of the axis; 0: none */
 } model_axis;
 
 typedef struct model_param {
@@ -101,6 +102,8 @@ void model_bind(model *m, size_t param, uint32_t axis, uint32_t roles, size_t va
  * first. */
 void model_bind_part(model *m, size_t param, uint32_t axis, uint32_t roles, size_t value, size_t n,
                      size_t owner, size_t by);
+/* The operator of value `by` reads the axis as it is: whoever binds it pins. */
+void model_fix(model *m, size_t param, uint32_t axis, size_t by);
 /* The parameter counts for this value, if for none yet. */
 void model_own(model *m, size_t param, size_t value);
 /* These channels may be removed, but not exactly, because of the operator of value `by`. */

@@ -499,7 +499,9 @@ static size_t conv_model(const describer *t, const net_node *d, size_t in)
         g > 1 && (d->grouping == MSKP_GROUPING_WHOLE || (d->grouping == 0 && g == ci));
     const net_node *from = &t->net->node[d->in[0]];
     size_t all = m->values;
+    for (uint32_t k = 2; k < m->param[d->weight].ndim; k++) model_fix(m, d->weight, k, v);
     if (whole) {
+        model_fix(m, d->weight, 1, v);
         for (size_t k = 0; k < g; k++) {
             for (size_t i = 0; i < ni; i++) model_join(m, in, k * ni, in, k * ni + i, v);
             for (size_t o = 0; o < no; o++) model_join(m, in, k * ni, v, k * no + o, v);
@@ -642,13 +644,17 @@ static size_t describe_model(const describer *t, const net_node *d)
         v = model_fresh(m, d->channels, d->nspatial, d->spatial);
         model_bind(m, d->weight, d->op == NET_TABLE ? 1 : (uint32_t)d->axis, MSKP_ROLE_FILTER, v,
                    v);
+        for (uint32_t k = 0; k < m->param[d->weight].ndim; k++)
+            if (k != (d->op == NET_TABLE ? 1 : (uint32_t)d->axis)) model_fix(m, d->weight, k, v);
         return v;
     case NET_PRELU:
         v = model_alias(m, in, d->nspatial, d->spatial);
         if (t->net->param[d->weight].shape[0] == ci)
             model_bind(m, d->weight, 0, MSKP_ROLE_OTHER, v, v);
-        else
+        else {
             model_own(m, d->weight, v);
+            model_fix(m, d->weight, 0, v);
+        }
         return v;
     case NET_CHUNK: {
         size_t parts[8] = {0};
