@@ -216,7 +216,7 @@ MSKP_STABLE mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err);
 
 /* Declares a parameter with ndim axes (1 to MSKP_MAX_DIMS), none of length 0. The name is copied;
  * it must be unique among parameters, not empty, and free of blanks and control characters. Tied
- * weights are one parameter that several operators use; channels on which they disagree are pinned. */
+ * weights are one parameter of several operators; channels on which these disagree are pinned. */
 MSKP_STABLE mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim,
                                       const size_t *shape);
 
