@@ -239,8 +239,9 @@ MSKP_STABLE mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32
 
 /* Declares a parameter of the operator that makes this value, no axis of which follows channels
  * (one slope for all channels). It is not cut, and channels to which another operator binds it are
- * pinned. It counts once, however often it is bound or attached. The library forgets when the value is zero: attach before an operator reads it. A
- * parameter that is neither bound nor attached is refused by mskp_graph_finish. */
+ * pinned. It counts once, however often it is bound or attached. The library forgets when the value
+ * is zero: attach before an operator reads it. A parameter that is neither bound nor attached is
+ * refused by mskp_graph_finish. */
 MSKP_STABLE mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 
 /* Adds per_element multiply-accumulates to the cost of `value` for each kept element of `param`,

@@ -272,8 +272,8 @@ MSKP_STABLE mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full
 /*
  * The inverse of mskp_plan_cut: to <- from in the full shape, with zeros (all bytes 0) where
  * something was removed. All sets or none; every view is checked before the first byte is written.
- *   from  has the small shapes ({.data = p} alone means packed). Tensors without data are skipped, and
- *         their `to` stays as it was.
+ *   from  has the small shapes ({.data = p} alone means packed). Tensors without data are skipped,
+ *         and their `to` stays as it was.
  *   to    has the full shapes and from's dtype; not {0, NULL}. A tensor of it that shares a byte
  *         with another tensor of any set, or with its own source, is MSKP_ERROR_OVERLAP.
  * Cutting the result gives `from` again. As a network it computes what the small one does, unless

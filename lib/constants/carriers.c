@@ -32,6 +32,18 @@
 #include "mskp/tools.h"
 #include "units/units.h"
 
+/* A value of one channel that an element-wise operator broadcasts over many: all that it computes
+ * would change with what the channel outputs as a carrier. */
+static void exclude_broadcasts(const mskp_graph *g, uint32_t value, uint8_t *candidate)
+{
+    const graph_step *s = &g->steps[value];
+    for (size_t k = 0; k < s->ninputs; k++) {
+        const uint32_t in = g->step_inputs[s->first_input + k];
+        const uint32_t unit = *mskpi_units_of(g, in);
+        if (mskpi_is_broadcast(g, value, in) && unit != MSKP_PINNED) candidate[unit] = 0;
+    }
+}
+
 /* candidate[u] <- 1 if unit u is removed and none of its channels enters or leaves an operator that
  * mixes channels otherwise than by weights. */
 static void find_candidates(const mskp_constants *c, uint8_t *candidate)
@@ -42,6 +54,7 @@ static void find_candidates(const mskp_constants *c, uint8_t *candidate)
         const graph_step *s = &g->steps[v];
         const bool mixes_otherwise = s->kind == STEP_RECURRENT || s->kind == STEP_ATTEND ||
                                      (s->kind == STEP_NORM && s->option >= MSKP_NORM_GROUP);
+        if (s->kind == STEP_COMBINE) exclude_broadcasts(g, v, candidate);
         for (size_t k = 0; mixes_otherwise && k <= s->ninputs; k++) {
             const uint32_t value = k ? g->step_inputs[s->first_input + k - 1] : v;
             const uint32_t *units = mskpi_units_of(g, value);

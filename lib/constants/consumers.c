@@ -123,6 +123,29 @@ static void find_slices(walker *w, consumer_list *list, uint32_t value, uint32_t
     finish_consumer(w, list);
 }
 
+bool mskpi_is_broadcast(const mskp_graph *graph, uint32_t value, uint32_t in)
+{
+    return graph->values[in].view.n == 1 && graph->values[value].view.n > 1;
+}
+
+/* An element-wise operator that broadcasts the only channel of a value. The channel cannot be removed
+ * while the value exists, and there is nothing into which its constant could be moved. */
+static void find_broadcasts(walker *w, consumer_list *list, uint32_t value)
+{
+    const mskp_graph *g = w->graph;
+    const graph_step *s = &g->steps[value];
+    for (size_t i = 0; i < s->ninputs && !w->status; i++) {
+        const uint32_t in = g->step_inputs[s->first_input + i];
+        const double k = w->constant[w->first[in]];
+        if (!mskpi_is_broadcast(g, value, in) || !has_removed(w, in) || k == 0) continue;
+        consumer *x = new_consumer(w, list, value, in, 0);
+        if (!x) return;
+        x->why = isnan(k) ? MSKPI_NOT_CONSTANT : "an element-wise operator broadcasts it";
+        x->input[0] = input_of(k);
+        finish_consumer(w, list);
+    }
+}
+
 /* A norm over several channels. Its statistics change with each channel that is removed, also with
  * one that is zero. */
 static void find_statistics(walker *w, consumer_list *list, uint32_t value)
@@ -338,6 +361,9 @@ static void find_in_value(walker *w, consumer_list *list, uint32_t value)
         break;
     case STEP_ATTEND:
         find_products(w, list, value);
+        break;
+    case STEP_COMBINE:
+        find_broadcasts(w, list, value);
         break;
     case STEP_RECURRENT:
         find_slices(w, list, value, w->graph->step_inputs[s->first_input], s->params[0], 1,

@@ -70,6 +70,8 @@ typedef struct consumer_list {
 
 /* *list <- the consumers, in the order of the description. Free the list, also after an error. */
 mskp_status mskpi_find_consumers(walker *w, consumer_list *list);
+/* Whether an element-wise operator broadcasts the one channel of an input over many. */
+bool mskpi_is_broadcast(const mskp_graph *graph, uint32_t value, uint32_t in);
 void mskpi_consumers_free(const mskp_services *services, consumer_list *list);
 
 #endif

@@ -60,7 +60,10 @@ mskp_status mskpi_check_scores(const mskp_graph *graph, const char *name, mskp_s
 mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
                                       mskp_error *err)
 {
-    if (is_finished(graph) && !mask.unit) return MSKP_OK;
+    if (is_finished(graph) && !mask.unit && !mask.n) return MSKP_OK;
+    if (is_finished(graph) && !mask.unit)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL, and has %zu units", name,
+                          mask.n);
     return mskpi_check_units(graph, name, mask.n, err);
 }
 

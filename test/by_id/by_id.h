@@ -20,7 +20,7 @@
 
 static inline mskp_mask mask_of(size_t units, const uint8_t *flags)
 {
-    return (mskp_mask){units, (uint8_t *)flags};
+    return (mskp_mask){flags ? units : 0, (uint8_t *)flags};
 }
 
 static inline mskp_scores scores_of(size_t units, const double *scores)

@@ -855,6 +855,57 @@ START_TEST(drop_holds)
 }
 END_TEST
 
+/* A value of one channel that an addition, or a gate, broadcasts over many: its unit cannot carry what
+ * a convolution reads, because all that is broadcast would change. So the mask that removes it stays
+ * what it is, one that leaves a value without channels, and the report does not call it exact. */
+START_TEST(broadcast_channels_do_not_carry)
+{
+    const mskp_combine_kind kinds[] = {MSKP_COMBINE_ADD, MSKP_COMBINE_MULTIPLY,
+                                       MSKP_COMBINE_MAXIMUM, MSKP_COMBINE_DIVIDE};
+    for (int k = 0; k < 8; k++) {
+        double filter[2] = {0}, shift[1] = {0.3}, reader[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+        double bias[3] = {0};
+        mskp_tensor view[] = {{.data = filter, .dtype = MSKP_DTYPE_F64},
+                              {.data = shift, .dtype = MSKP_DTYPE_F64},
+                              {.data = reader, .dtype = MSKP_DTYPE_F64},
+                              {.data = bias, .dtype = MSKP_DTYPE_F64}};
+        const mskp_tensors values = {4, view};
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_value x = mskp_input(g, "x", 2, 1, (size_t[]){4});
+        const mskp_conv_desc one = {.weight = mskp_parameter(g, "a.w", 3, (size_t[]){1, 2, 1}),
+                                    .bias = mskp_parameter(g, "a.b", 1, (size_t[]){1})};
+        const mskp_conv_desc padded = {.weight = mskp_parameter(g, "b.w", 3, (size_t[]){3, 1, 3}),
+                                       .bias = mskp_parameter(g, "b.b", 1, (size_t[]){3}),
+                                       .pad_before = {1},
+                                       .pad_after = {1}};
+        const mskp_value a = mskp_conv(g, "a", x, &one), b = mskp_conv(g, "b", a, &padded);
+        /* Also where the channel is broadcast before another operator reads it. */
+        if (k % 2) mskp_output(g, mskp_combine(g, "z", kinds[k / 2], 2, (mskp_value[]){x, a}));
+        mskp_output(g, k % 2 ? b : mskp_combine(g, "z", kinds[k / 2], 2, (mskp_value[]){b, a}));
+        mskp_error err = {0};
+        REQUIRE(!mskp_graph_finish(g, &err), "%s", err.text);
+        const size_t units = mskp_graph_counts(g).units;
+        const uint32_t unit = *mskp_value_units(g, a, NULL);
+        uint8_t keep[8];
+        mskp_constants *c;
+        mskp_constants_report total;
+        mskp_plan *plan = NULL;
+        for (size_t u = 0; u < units; u++) keep[u] = u != unit;
+        const mskp_constants_desc merge = {.way =
+                                               k < 4 ? MSKP_CONSTANTS_AUTO : MSKP_CONSTANTS_MERGE};
+        REQUIRE_OK(mskp_constants_create(g, mask_of(units, keep), &merge, values, &c, NULL));
+        REQUIRE_OK(mskp_constants_total(c, &total, NULL));
+        REQUIRE(!total.exact && total.bound > 0 && !total.carriers && total.why,
+                "kind %d: exact %u, %zu carriers", k, total.exact, total.carriers);
+        const mskp_status status = mskp_constants_plan(c, &plan, NULL, &err);
+        REQUIRE(status == MSKP_ERROR_NO_SOLUTION && strstr(err.text, "keeps 0 of 1"), "%d: %s",
+                (int)status, err.text);
+        mskp_constants_destroy(c);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 START_TEST(by_hand)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -1576,6 +1627,7 @@ int main(void)
     TCase *tcase = tcase_create("constants");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, by_hand);
+    tcase_add_test(tcase, broadcast_channels_do_not_carry);
     tcase_add_test(tcase, arguments_are_checked);
     tcase_add_test(tcase, values_are_checked);
     tcase_add_test(tcase, elements_are_named);
