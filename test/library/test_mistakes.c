@@ -531,6 +531,26 @@ START_TEST(small_masks_of_another_length)
 }
 END_TEST
 
+/* An allocation that failed must not pass for the whole network. */
+START_TEST(null_masks_with_a_length)
+{
+    caller h;
+    mskp_cost cost = {7, 7};
+    set_up(&h);
+    const mskp_mask lost = {4, NULL}, none = {0, NULL};
+    const mskp_penalty all = {.target = MSKP_TARGET_ALL};
+    const mskp_tensors values = set_by_id(PARAMS, h.values);
+    ck_assert_int_eq(mskp_measure(h.graph, lost, &cost, NULL, &h.err), MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_str_eq(h.err.text, "keep is NULL, and has 4 units");
+    ck_assert(cost.macs >= 7 && cost.macs <= 7);
+    ck_assert_int_eq(mskp_penalty_prox(h.graph, lost, &all, 1, values, NULL),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_int_eq(mskp_measure(h.graph, none, &cost, NULL, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_penalty_prox(h.graph, none, &all, 1, values, NULL), MSKP_OK);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 /* Each mask of mskp_constants_masks may be left out, also all of them. */
 START_TEST(masks_of_constants_may_be_left_out)
 {
@@ -570,6 +590,7 @@ int main(void)
     tcase_add_loop_test(tests, arrays_of_another_length_are_named, 0, 3 * WRONG_CALLS);
     tcase_add_loop_test(tests, arrays_of_the_right_length_are_taken, 0, WRONG_CALLS);
     tcase_add_test(tests, small_masks_of_another_length);
+    tcase_add_test(tests, null_masks_with_a_length);
     tcase_add_test(tests, masks_of_constants_may_be_left_out);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
