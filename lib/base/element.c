@@ -9,6 +9,10 @@
  * denormal floats are taken apart and put together by their bits, with arithmetic on normal doubles
  * alone: the smallest denormal float, 2^-149, is a normal double.
  */
+#if defined __FAST_MATH__ || (defined __FINITE_MATH_ONLY__ && __FINITE_MATH_ONLY__)
+#error "mskp tells NaN and infinities from numbers: build it without -ffast-math"
+#endif
+
 #include <math.h>
 #include <string.h>
 

@@ -256,13 +256,12 @@ static double prelu(walker *w, const graph_step *s, double k, size_t c)
 /* Channel c of a step that computes each channel by itself. */
 static double step_channel(walker *w, const graph_step *s, size_t channels, size_t c)
 {
-    const double *in = s->ninputs ? input_of(w, s, 0) : NULL;
     MSKPI_ASSERT(c < channels);
+    if (s->kind == STEP_TABLE) return looked_up(w, s->params[0], c);
+    if (s->kind == STEP_PARAM) return operand(w, s, c);
+    if (!s->ninputs) return LIVE; /* the network's input, or a custom operator */
+    const double *in = input_of(w, s, 0);
     switch (s->kind) {
-    case STEP_TABLE:
-        return looked_up(w, s->params[0], c);
-    case STEP_PARAM:
-        return operand(w, s, c);
     case STEP_NORM:
         return normed(w, s, in[c], c);
     case STEP_PRELU:

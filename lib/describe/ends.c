@@ -53,12 +53,13 @@ static mskp_status check_inputs(mskp_graph *graph, const char *label, const mskp
 
 mskp_value mskp_opaque(mskp_graph *graph, const char *name, const mskp_opaque_desc *desc)
 {
-    const char *label = mskpi_label(name, mskpi_label(desc ? desc->op : NULL, "opaque"));
     list_view view;
     mskp_value out;
     size_t own_op;
-    if (mskpi_check_describing(graph) || mskpi_check_desc(graph, label, desc) ||
-        check_inputs(graph, label, desc) || mskpi_add_op(graph, label, desc->op, &own_op) ||
+    if (mskpi_check_describing(graph) || mskpi_check_desc(graph, mskpi_label(name, "opaque"), desc))
+        return NO_VALUE;
+    const char *label = mskpi_label(name, mskpi_label(desc->op, "opaque"));
+    if (check_inputs(graph, label, desc) || mskpi_add_op(graph, label, desc->op, &own_op) ||
         mskpi_new_channels(graph, label, desc->channels, &view) ||
         mskpi_new_value(graph, name, desc->op, view, desc->nspatial, desc->spatial, &out))
         return NO_VALUE;
