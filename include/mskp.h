@@ -60,8 +60,8 @@
  * rules hold for every function unless its comment says otherwise:
  *
  *   errors     A call that can fail returns an mskp_status; MSKP_OK is 0. A call that fails changes
- *              nothing but *err, which then holds the status and one sentence. A call that succeeds
- *              does not touch *err. err may be NULL.
+ *              nothing but *err (so let output pointers start as NULL), which then holds the status
+ *              and one sentence. A call that succeeds does not touch *err. err may be NULL.
  *              A call modifies only what its comment names as an output (x <- ..., x += ...).
  *   NULL       A pointer must not be NULL unless the comment allows it. Otherwise the call fails
  *              with MSKP_ERROR_BAD_ARGUMENT (for a name MSKP_ERROR_BAD_NAME).
@@ -106,7 +106,6 @@ extern "C" {
 #define MSKP_EXPERIMENTAL MSKP_API
 
 /* ---- Status, errors, services --------------------------------------------------------------- */
-/* X(name, value, text). Values are fixed; new ones are added at the end. */
 #define MSKP_STATUS_TABLE(X)                                                       \
     X(MSKP_OK, 0, "success")                                                       \
     X(MSKP_ERROR_NO_MEMORY, 1, "the allocator returned NULL")                      \
@@ -128,14 +127,12 @@ typedef enum mskp_status {
 #undef MSKP_X
 } mskp_status;
 
-/* What went wrong, in one sentence that names the thing and, where two numbers disagree, both. */
 typedef struct mskp_error {
     mskp_status status;
-    char text[252]; /* always terminated */
+    char text[252]; /* a sentence that names the thing and, where two numbers disagree, both */
 } mskp_error;
 
-/* The caller's memory and threads: mskp/tools.h. NULL means malloc, free and no threads. */
-typedef struct mskp_services mskp_services;
+typedef struct mskp_services mskp_services; /* the caller's memory and threads: mskp/tools.h */
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 #define MSKP_MAX_DIMS 6
@@ -159,8 +156,8 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *             Negative strides are allowed; those of axes of length 1 are ignored. The axes must
  *             nest: sorted by |stride|, each steps over all that the smaller ones span, as in every
  *             permuted, sliced, padded or reversed array. Otherwise: MSKP_ERROR_OVERLAP.
- *   elements  how many elements were allocated; 0: unknown. A number that differs from the
- *             parameter's is refused. Surgery in place corrects it.
+ *   elements  how many elements were allocated; 0: unknown. Set it: views that do not fit, or were
+ *             cut already, are then refused. Surgery in place corrects it.
  * Penalties, surgery and mskp_constants_apply check ndim and elements of all views, also of those
  * that they do not touch, so that a wrong view shows in the first step.
  */
@@ -195,12 +192,13 @@ typedef struct mskp_value {
 } mskp_value;
 #define MSKP_MAX_SPATIAL 3
 
+/* NULL for a handle that is not of the set's network, such as {0}. */
 static inline mskp_tensor *mskp_tensor_of(mskp_tensors set, mskp_param param)
 {
-    return &set.view[param.id - 1];
+    return param.id - 1 < set.n ? &set.view[param.id - 1] : NULL;
 }
 
-/* Makes an empty graph. services is copied, and may be NULL. Returns NULL only without memory. */
+/* Makes an empty graph. services: copied, or NULL (malloc, no threads). Returns NULL: no memory. */
 MSKP_STABLE mskp_graph *mskp_graph_create(const mskp_services *services);
 /* Frees a graph, which may be NULL. Plans that were made from the graph stay valid. */
 MSKP_STABLE void mskp_graph_destroy(mskp_graph *graph);
@@ -216,7 +214,8 @@ MSKP_STABLE mskp_status mskp_graph_finish(mskp_graph *graph, mskp_error *err);
 
 /* Declares a parameter with ndim axes (1 to MSKP_MAX_DIMS), none of length 0. The name is copied;
  * it must be unique among parameters, not empty, and free of blanks and control characters. Tied
- * weights are one parameter of several operators; channels on which these disagree are pinned. */
+ * weights are one parameter of several operators; channels on which these disagree are pinned. Make
+ * one call per statement, since C does not fix the order in which arguments are evaluated. */
 MSKP_STABLE mskp_param mskp_parameter(mskp_graph *graph, const char *name, uint32_t ndim,
                                       const size_t *shape);
 
@@ -266,7 +265,8 @@ MSKP_STABLE mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value
                                  const mskp_conv_desc *desc);
 
 /* Fully connected layer, applied to each spatial position separately. weight is [out][in]; bias is
- * [out], or {0} for none. To mix positions, mskp_flatten the input first. */
+ * [out], or {0} for none. To mix several positions, mskp_flatten the input first; after a global
+ * pool there is one. */
 MSKP_STABLE mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                    mskp_param weight, mskp_param bias);
 /* clang-format off */
@@ -535,13 +535,15 @@ typedef struct mskp_penalty {
 } mskp_penalty;
 
 /*
- * gradients += strength * dR/dw. penalty NULL: masked L1 on gamma, the regularization term of
- * [MaskSparsity]. Call it once per optimizer step, after accumulation and all-reduce. strength is
- * finite and signed, or 0. With a loss scale it is strength * scale; for trainers that keep
- * negative summed gradients, -strength * batch. Only slices in `roles` of targeted units are
- * touched, and only tensors that hold some need data. A tensor that is its own gradient is
- * MSKP_ERROR_OVERLAP. Values are read in their own precision; the result is rounded once, to the
- * gradient's. Weights that are not finite pass without an error; NaN has the sign of its bit.
+ * gradients += strength * dR/dw, once per optimizer step, after accumulation and all-reduce.
+ * penalty NULL: masked L1 on gamma, the regularization term of [MaskSparsity]. A channel with gamma
+ * 0 still outputs f(beta): where norms have a beta, penalize SCALE | SHIFT, or use
+ * mskp/constants.h. The penalty can reach zero if strength / (1 - momentum) * (sum of the learning
+ * rates) exceeds the largest marked |gamma|; see docs/guide.md. strength is finite and signed, or
+ * 0: strength * scale with a loss scale, -strength * batch for trainers that keep negative summed
+ * gradients. Only slices in `roles` of targeted units are touched, and only tensors that hold some
+ * need data. A tensor that is its own gradient is MSKP_ERROR_OVERLAP. Values are read in their own
+ * precision; the result is rounded once. Weights that are not finite pass without an error.
  */
 MSKP_STABLE mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, double strength,
@@ -559,7 +561,7 @@ MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask
                                               const mskp_penalty *penalty, uint64_t steps_left,
                                               mskp_tensors values, mskp_error *err);
 
-/* ---- 6. Surgery (before it, perhaps, mskp/constants.h) -------------------------------------- */
+/* ---- 6. Surgery (before it mskp/constants.h, unless beta is zero, too) ---------------------- */
 typedef struct mskp_plan mskp_plan;
 
 /*
@@ -580,7 +582,7 @@ typedef struct mskp_move {
 } mskp_move;
 
 /*
- * Cuts n sets (values, momentum, averages ...), or none: every view of every set is checked before
+ * Cuts n sets (values, gradients, momentum, averages ...), or none: every view is checked before
  * the first byte moves. Tensors of `from` without data are skipped. In place, dense tensors stay
  * dense in their own order of axes, tensors with gaps keep their strides, and the lowest address
  * stays. The call allocates only while it checks.

@@ -5,7 +5,8 @@
  * channel whose gamma is 0 still outputs f(beta), the same number at every position and for every
  * input; a channel whose filter is zero outputs f(bias). Surgery alone takes these constants away
  * from everything that reads them. The calls of this header move the constants into other
- * parameters before the cut, on the values at full size, so that the outputs stay what they are.
+ * parameters before the cut, on the values at full size. The outputs after the cut are then what
+ * they were before; between the two, the full network computes something else.
  * The rules at the head of mskp.h hold here, too.
  *
  *   fold    adds the constant to the bias of the consumer, the operator that reads it. A bias
@@ -24,6 +25,8 @@
  * train on, or include beta in the penalty. Where a gate multiplies f(beta) (squeeze and
  * excitation), the product differs from input to input, and only a beta of 0 helps.
  *
+ * When constants are moved right after the selection, six calls do it:
+ *
  *     mskp_constants_select(graph, scores, &rule, NULL, values, &constants, &err);
  *     mskp_constants_total(constants, &total, &err);                 // good enough?
  *     mskp_constants_plan(constants, &plan, &small, &err);           // can this be cut?
@@ -31,8 +34,13 @@
  *     mskp_plan_cut(plan, 1, &move, &err);
  *     mskp_constants_destroy(constants);
  *
- * No other order works: mskp_constants_apply needs the plan, and a plan that was made by
- * mskp_constants_plan refuses to cut before the constants were applied.
+ * When a stage of penalized training lies between, select before that stage, with desc.zeroed set
+ * to the roles that the penalty will drive to zero, so that the carriers are foreseen; penalize
+ * what mskp_constants_masks calls not selected, and destroy the object. After the stage,
+ * mskp_constants_create with that mask gives the object for plan, apply and cut. See docs/guide.md.
+ *
+ * mskp_constants_apply needs the plan, and a plan of mskp_constants_plan refuses to cut before the
+ * constants were applied. (A plan of mskp_plan_create for the mask `kept` is not guarded.)
  *
  * The description must say what is computed: padding of convolutions, epsilon of norms, kinds and
  * parameters of activations, keeps_constants of pools. A custom operator counts as not constant
@@ -193,8 +201,9 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_plan(const mskp_constants *constant
 /*
  * values <- the values with their constants moved, all or nothing: the values from which the object
  * was made, or a copy of them (with other strides, or in another dtype that holds the same
- * numbers). Sums are in double precision and rounded once. Optimizer states of what is written are
- * stale; set them to zero.
+ * numbers). Sums are in double precision and rounded once. Optimizer states of
+ * what is written are stale; set them to zero: all slices of carriers, and the biases and means
+ * that received constants (mskp_constants_report.into).
  *   plan   of mskp_constants_plan, or any plan that keeps the mask `kept` of this graph. The call
  *          changes it: no other thread may use the plan at the same time.
  *

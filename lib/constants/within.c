@@ -121,7 +121,8 @@ static mskp_status no_solution(const search *s)
                           mskpi_fraction(r->remove_fraction, s->kept.n));
     return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
                       "%s is %s; with the units that stay to carry constants, the least that can "
-                      "be had is %s",
+                      "be had is %s; another way, a larger merge_above or a smaller round_to "
+                      "takes fewer of them",
                       macs ? "max_macs" : "max_params",
                       mskpi_number(macs ? r->max_macs : r->max_params, asked),
                       mskpi_number(macs ? s->cost.macs : s->cost.params, possible));

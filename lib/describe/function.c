@@ -83,9 +83,10 @@ static mskp_status check_function(mskp_graph *graph, const char *label,
                                 "parameters[%zu] is %s, not a finite number", i,
                                 mskpi_number(x, number));
         if (!custom && x != 0 && !(has_one && i == 0))
-            return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
-                                "parameters[%zu] is %s, which kind does not read", i,
-                                mskpi_number(x, number));
+            return mskpi_refuse(
+                graph, label, MSKP_ERROR_BAD_ARGUMENT,
+                "parameters[%zu] is %s, but a function of this kind does not read it", i,
+                mskpi_number(x, number));
     }
     if ((size_t)desc->kind >= FUNCTION_KINDS)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,

@@ -279,12 +279,13 @@ static mskp_status no_solution(const walk *w, mskp_error *err)
             "score +infinity%s)",
             asked_units, w->removed, n, never, held);
     const bool params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
+    const double budget = params ? r->max_params : r->max_macs;
     return mskpi_fail(
         err, MSKP_ERROR_NO_SOLUTION,
-        "%s is %s, the least that can be had is %s (%zu of %zu units are locked or score "
+        "%s is %s%s, the least that can be had is %s (%zu of %zu units are locked or score "
         "+infinity%s)",
-        params ? "max_params" : "max_macs",
-        mskpi_number(params ? r->max_params : r->max_macs, asked),
+        params ? "max_params" : "max_macs", mskpi_number(budget, asked),
+        budget <= 1 ? " (it is absolute, not a fraction)" : "",
         mskpi_number((double)w->cost[params], possible), never, n, held);
 }
 
