@@ -5,7 +5,7 @@
  *                                                         \-> t = relu(w4 s) -> out = w5 t
  *
  * mskp does not know yolo and therefore pins what yolo reads. The score of a channel is its largest
- * activation. Some channels are dead here, never active, so that they leave without a trace.
+ * activation. Some channels are dead here, never active, so they leave without a trace.
  */
 #include <math.h>
 #include <mskp.h>

@@ -94,7 +94,7 @@ typedef struct mskp_recurrent_params {
  *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}. The
  *            number of units may differ from layer to layer.
  *   layers   0 means 1
- *   state_given   nonzero: the first state comes from outside, so that the hidden units are pinned.
+ *   state_given   nonzero: the first state comes from outside, so the hidden units are pinned.
  *            0: the first state is zero.
  * The result is the units of the last layer (forward, then backward). Layer and direction k is a
  * value NAME.hk, and its gates are a value NAME.gatesk. MACs: positions x elements of the weights.
@@ -239,8 +239,9 @@ MSKP_STABLE mskp_status mskp_zero_if(mskp_graph *graph, mskp_value value, uint32
 
 /* Declares a parameter of the operator that makes this value, no axis of which follows channels
  * (one slope for all channels). It is not cut, and channels to which another operator binds it are
- * pinned. It counts once, however often it is bound or attached. The library forgets when the value is zero: attach before an operator reads it. A
- * parameter that is neither bound nor attached is refused by mskp_graph_finish. */
+ * pinned. It counts once, however often it is bound or attached. The library forgets when the value
+ * is zero: attach before an operator reads it. A parameter that is neither bound nor attached is
+ * refused by mskp_graph_finish. */
 MSKP_STABLE mskp_status mskp_attach(mskp_graph *graph, mskp_param param, mskp_value value);
 
 /* Adds per_element multiply-accumulates to the cost of `value` for each kept element of `param`,

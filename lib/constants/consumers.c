@@ -10,13 +10,13 @@
  *
  * Everything else follows from these sums and from the classes of positions (taps.c). A position of
  * class c loses sums[o][t], summed over the taps t that c sees. Folding can add one number to all
- * positions; it takes the number of the class with the most positions, so that the error of a fold
- * is the largest difference between a class and that one, and the error of a drop is the largest
- * number of all. Both are attained, not only bounds, if everything else is equal. Where the classes
- * are too many to know, the sum of all absolute values is a bound for both.
+ * positions; it takes the number of the class with the most positions, so the error of a fold is
+ * the largest difference between a class and that one, and the error of a drop is the largest
+ * number of all. Both errors do occur if nothing else differs: they are tight bounds. Where the
+ * classes are too many to know, the sum of all absolute values is a bound for both.
  *
  * Recurrent layers, norms over several channels, the products of attention, and custom operators
- * are consumers, too. Nothing can be folded into them, so that only their inputs are listed.
+ * are consumers, too. Nothing can be folded into them, so only their inputs are listed.
  */
 #include <math.h>
 #include <string.h>

@@ -349,7 +349,7 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
 /* ---- penalty ---- */
 
 /* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by
- * value, so that the bridge finds its own data by the layer's output array. One thread at a time
+ * value, so the bridge finds its own data by the layer's output array. One thread at a time
  * may hook and train. */
 static mskp_darknet *hooked;
 

@@ -18,7 +18,7 @@ static const driver_options DEFAULTS = {.macs = 0.5,
                                         .batch = 64,
                                         .threads = 2,
                                         .seed = 1};
-/* Momentum does not multiply prox, so that 0.5 moves a weight as far as 0.05 does for l1. */
+/* Momentum does not multiply prox, so 0.5 moves a weight as far as 0.05 does for l1. */
 static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
                                    [DRIVER_PENALTY_SMOOTH_L1] = 0.05,
                                    [DRIVER_PENALTY_L2] = 1,
