@@ -6,7 +6,7 @@
  *                     \________________________/
  *
  * A layer is a convolution of three taps and a batch norm, with relu behind layers 0, 1 and 3. The
- * addition ties the channels of layer 0 to those of layer 2, so they leave together. To keep
+ * addition ties the channels of layer 0 to those of layer 2, so they are removed together. To keep
  * the page short, the training step computes no gradient of a task, so only the penalty acts.
  */
 #include <math.h>

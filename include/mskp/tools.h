@@ -141,9 +141,10 @@ typedef struct mskp_channel_scores {
 } mskp_channel_scores;
 
 /* scores.unit[u] <- the numbers of all channels of unit u in the given values, reduced by SUM,
- * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance or
- * anything else that the caller measures. Infinities are allowed (but mskp_select refuses
- * -infinity). NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
+ * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance,
+ * distances between filters, or anything else that the caller measures because mskp_score, which
+ * knows only slices of one set, cannot. Infinities are allowed (but mskp_select refuses -infinity).
+ * NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
 MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                             const mskp_channel_scores *given, mskp_reduce reduce,
                                             mskp_scores scores, mskp_error *err);

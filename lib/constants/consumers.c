@@ -134,7 +134,7 @@ static void find_statistics(walker *w, consumer_list *list, uint32_t value)
     if (!has_removed(w, reads)) return;
     consumer *x = new_consumer(w, list, value, reads, 0);
     if (!x) return;
-    x->why = "its statistics run over channels that leave";
+    x->why = "its statistics run over channels that are removed";
     const size_t part = x->form.in / s->groups;
     MSKPI_ASSERT(part * s->groups == x->form.in);
     for (size_t first = 0; first < x->form.in; first += part) {
@@ -166,7 +166,7 @@ static void find_products(walker *w, consumer_list *list, uint32_t value)
     MSKPI_ASSERT(g->values[query].view.n % (dim * s->groups) == 0);
     consumer *x = new_consumer(w, list, value, query, 0);
     if (!x) return;
-    x->why = "attention compares positions that leave";
+    x->why = "attention compares positions that are removed";
     const size_t shared = x->form.in / dim / s->groups; /* query heads for each key head */
     for (size_t i = 0; i < x->form.in; i++)
         if (mskpi_is_removed(w->keep, units[i]) && q[i] != 0 &&
