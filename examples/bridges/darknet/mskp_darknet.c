@@ -1,3 +1,13 @@
+/*
+ * The bridge to darknet. mskp_darknet.h says what each call does, and README.md how to use them.
+ *
+ * Each layer of darknet becomes one or more operators of the graph, and its arrays become
+ * parameters. The penalty replaces the update function of the first layer that is trained: it is
+ * added for all layers once per optimizer step, right before that update. A cut writes the .cfg
+ * with the new widths, lets darknet make the small network from it, fills that network with what
+ * stays, and then takes over its layers. So everything that can fail comes before the caller's
+ * network changes.
+ */
 #include "mskp_darknet.h"
 
 #include <errno.h>
