@@ -1,5 +1,5 @@
 /*
- * Penalties under Adam, which divides each gradient by its own size, so that the gradient of a
+ * Penalties under Adam, which divides each gradient by its own size, so the gradient of a
  * penalty does not bring weights to 0. Eight scales are trained in four ways, and half of them are
  * to be removed. The task pulls each scale to a target: loss = sum (scale - target)^2 / 2.
  *

@@ -1,10 +1,11 @@
 /*
- * Attention over a sequence of tokens: whole heads leave. The network:
+ * Attention over a sequence of tokens: whole heads are removed. The network:
  *
  *     tokens -> embedding + positions = x -> x + attention(norm x)
  *
  * The norm pins the channels of x, because its statistics mix all of them. So the heads are the
- * only units. The slices of the heads that leave are set to zero; then surgery changes no output.
+ * only units. The slices of the removed heads are set to zero; then surgery changes no
+ * output.
  */
 #include <math.h>
 #include <mskp.h>

@@ -7,7 +7,7 @@
  *                                   \-> classes (one tap, with a bias)
  *
  * `classes` adds the constants to its bias. `edges` has none, and its positions at the border see
- * fewer constants than the others, so that one unit stays as a carrier of all its constants.
+ * fewer constants than the others, so one unit stays as a carrier of all its constants.
  * mskp_constants_select counts the carrier within the budget, and the small network computes what
  * the large one did.
  */

@@ -1,8 +1,8 @@
 /*
  * A recurrent layer: a hidden unit of an LSTM occurs once in each of its four gates, in the rows of
  * two weights and two biases, and in the columns of the weights that read the hidden state. All of
- * these slices leave together. The weights are those of PyTorch, with the gates in the order input,
- * forget, cell, output. mskp does not need to know the order.
+ * these slices are removed together. The weights are those of PyTorch, with the gates in the order
+ * input, forget, cell, output. mskp does not need to know the order.
  */
 #include <math.h>
 #include <mskp.h>

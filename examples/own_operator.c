@@ -5,7 +5,7 @@
  *
  * The channels x that it reads, its ranks k and its outputs o can shrink. The network is
  * y = bilinear(relu(first x)). Half of the units are set to zero and cut, and the network still
- * computes the same. Two further primitives, mskp_tie and mskp_pin, restrict what may leave.
+ * computes the same. Two further primitives, mskp_tie and mskp_pin, restrict what may be removed.
  */
 #include <math.h>
 #include <mskp.h>
@@ -33,13 +33,13 @@ static mskp_value bilinear(mskp_graph *g, mskp_value in, const mskp_param *p)
     const mskp_value rank = mskp_fresh(g, "bilinear.rank", RANKS, 0, NULL);
     mskp_bind(g, p[LEFT], 0, MSKP_ROLE_FILTER, rank);
     mskp_bind(g, p[LEFT], 1, MSKP_ROLE_CONSUMER, in);
-    mskp_bind(g, p[RIGHT], 0, MSKP_ROLE_FILTER, rank); /* a row of each leaves at once */
+    mskp_bind(g, p[RIGHT], 0, MSKP_ROLE_FILTER, rank); /* one row of each is removed */
     mskp_bind(g, p[RIGHT], 1, MSKP_ROLE_CONSUMER, reverse);
     mskp_zero_if(g, rank, MSKP_ROLE_FILTER); /* a product of zeros is zero */
     const mskp_value out = mskp_fresh(g, "bilinear", OUTPUTS, 0, NULL);
     mskp_bind(g, p[MIX], 0, MSKP_ROLE_FILTER, out);
     mskp_bind(g, p[MIX], 1, MSKP_ROLE_CONSUMER, rank);
-    mskp_attach(g, p[SLOPE], out);    /* no axis of it follows channels, so that it is never cut */
+    mskp_attach(g, p[SLOPE], out);    /* no axis of it follows channels, so it is never cut */
     for (int k = LEFT; k <= MIX; k++) /* the cost: one multiply-accumulate for each weight, */
         mskp_add_macs(g, k == MIX ? out : rank, p[k], 1);
     mskp_add_macs(g, out, (mskp_param){0}, 1); /* and one for each output, for the slope */

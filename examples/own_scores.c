@@ -1,11 +1,16 @@
 /*
- * Scores that the trainer measures itself, and why some channels cannot leave. The network:
+ * Scores that the trainer measures itself, and why some channels cannot be removed. The network:
  *
  *     in -> h = relu(w1 in) -> r = relu(w2 h) -> s = h + r -> boxes = w3 s -> yolo
  *                                                         \-> t = relu(w4 s) -> out = w5 t
  *
  * mskp does not know yolo and therefore pins what yolo reads. The score of a channel is its largest
- * activation. Some channels are dead here, never active, so that they leave without a trace.
+ * activation. Some channels are dead here, never active, so they can be removed
+ * without a trace.
+ *
+ * mskp_score_channels is the way for every score that mskp_score cannot compute: from activations,
+ * gradients, or pairs of filters. Measure one number per channel of a value, and mskp reduces them
+ * to one per unit.
  */
 #include <math.h>
 #include <mskp.h>
@@ -83,7 +88,7 @@ int main(void)
     mskp_output(g, mskp_linear(g, "out", t, w[4], none));
     if (mskp_graph_finish(g, &err)) goto failed;
 
-    /* Why can a channel not leave? And what leaves together with channel 5 of s? */
+    /* Why can't a channel be removed? And what is removed together with channel 5 of s? */
     for (uint32_t id = 1; id <= mskp_graph_counts(g).values; id++) {
         if (mskp_value_coupling(g, (mskp_value){id}, &c, &err)) goto failed;
         const char *by = mskp_value_name(g, c.pinned_by); /* NULL for {0}, nothing is pinned */

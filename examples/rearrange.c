@@ -22,10 +22,10 @@ static const struct {
     size_t channels, units, tied; /* of the result, of the network, joins among channels of x */
     const char *why;
 } expected[OPERATIONS] = {
-    [PRELU] = {"prelu", 8, 8, 0, "the slope of a channel leaves with it"},
+    [PRELU] = {"prelu", 8, 8, 0, "the slope of a channel is removed with it"},
     [SLICE] = {"slice", 3, 8, 0, "a smaller slice needs another first channel and width only"},
     [CONCAT] = {"concat", 16, 8, 0, "x and relu(x) have the same units"},
-    [PAD] = {"pad_channels", 10, 10, 0, "the 2 channels of zeros may leave, too"},
+    [PAD] = {"pad_channels", 10, 10, 0, "the 2 channels of zeros may be removed, too"},
     [TRANSPOSED] = {"conv_transposed", 5, 13, 0, "each of 5 filters makes a channel"},
     [RESHAPE] = {"reshape", 8, 8, 0, "channels stay what they are"},
     [FLATTEN] = {"flatten", 128, 8, 0, "a unit has one channel for each of 16 positions"},
@@ -34,7 +34,7 @@ static const struct {
     [CHUNK_REWRITABLE] = {"chunk, rewritable", 4, 8, 0, "the caller stores the width of each part"},
     [SHUFFLE] = {"channel_shuffle", 8, 4, 4, "both groups must stay equally wide"},
     [PIXELS] = {"pixel_shuffle", 2, 2, 6, "4 channels become one with twice the height and width"},
-    [UNPIXELS] = {"pixel_unshuffle", 32, 8, 0, "4 channels are made from each, and leave together"},
+    [UNPIXELS] = {"pixel_unshuffle", 32, 8, 0, "4 channels are made from each, removed together"},
     [CONCAT_SPATIAL] = {"concat_spatial", 8, 8, 0,
                         "x is tied to the other value, as by an addition"},
 };

@@ -6,8 +6,8 @@
  *                     \________________________/
  *
  * A layer is a convolution of three taps and a batch norm, with relu behind layers 0, 1 and 3. The
- * addition ties the channels of layer 0 to those of layer 2, so that they leave together. To keep
- * the page short, the training step computes no gradient of a task, so that only the penalty acts.
+ * addition ties the channels of layer 0 to those of layer 2, so they are removed together. To keep
+ * the page short, the training step computes no gradient of a task, so only the penalty acts.
  */
 #include <math.h>
 #include <mskp.h>

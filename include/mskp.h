@@ -50,9 +50,10 @@
  *         return printf("%u channels stay\n", (unsigned)value[1].shape[0]) < 0;
  *     }
  *
- * This header holds what a ResNet with batch norm needs, in the order of use. Three more hold the
- * rest: mskp/operators.h (all other operators, primitives for your own), mskp/constants.h (what a
- * removed channel still outputs), mskp/tools.h (own scores, masks as text, index maps, undo).
+ * This header holds what a ResNet with batch norm needs, in the order of use, and all kinds of
+ * norms, activations and pooling. Three more hold the rest: mskp/operators.h (all other operators,
+ * primitives for your own), mskp/constants.h (what a removed channel still outputs), mskp/tools.h
+ * (own scores, masks as text, index maps, undo).
  *
  * A graph holds names and shapes, never a pointer to your data. Tensors (values, gradients,
  * momentum) stay yours: a set of views is passed to each call, and no call keeps a pointer. Scores
@@ -159,7 +160,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *   elements  how many elements were allocated; 0: unknown. Set it: views that do not fit, or were
  *             cut already, are then refused. Surgery in place corrects it.
  * Penalties, surgery and mskp_constants_apply check ndim and elements of all views, also of those
- * that they do not touch, so that a wrong view shows in the first step.
+ * that they do not touch, so a wrong view shows in the first step.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -234,7 +235,7 @@ MSKP_STABLE mskp_status mskp_output(mskp_graph *graph, mskp_value value);
  * convolution whose groups read one channel each (depthwise), and TIED otherwise. */
 typedef enum mskp_grouping {
     MSKP_GROUPING_AUTO = 0,
-    MSKP_GROUPING_TIED = 1, /* position p of all groups together, so that the groups stay equal */
+    MSKP_GROUPING_TIED = 1, /* position p of all groups together, so the groups stay equal */
     MSKP_GROUPING_WHOLE = 2 /* whole groups, with everything that they read and make */
 } mskp_grouping;
 /* What a convolution reads beyond the border, for mskp/constants.h; EXTENDED: reflect, replicate or
@@ -427,7 +428,7 @@ typedef struct mskp_scoring {
 /*
  * scores.unit[u] <- how much unit u matters. scoring NULL: the sum of |gamma| (network slimming:
  * Liu et al., ICCV 2017). The L1 norm of filters: Li et al., ICLR 2017. A unit of a residual stream
- * has a gamma in each of its batch norms, so that a sum favours it; MSKP_REDUCE_MEAN treats all
+ * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all
  * alike. Only tensors with slices in these roles are read. NaN and infinities in slices of units,
  * and magnitudes that a double cannot hold, are MSKP_ERROR_BAD_NUMBER; slices of pinned channels
  * are not read. A unit without any such slice scores +infinity and is never removed: in a network
@@ -465,7 +466,7 @@ MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, ms
  * Limits:
  *   min_channels               no value and no axis keeps fewer channels (or all, if it has fewer);
  *                              0 means 1
- *   round_to                   families shrink in blocks, so that they keep a multiple; 0 means 1
+ *   round_to                   families shrink in blocks, so they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no limit
  *   locked                     one flag per unit, nonzero: it stays; {0, NULL}: none
  * Fractions tolerate the rounding of decimal numbers: 0.29 of 100 is 29.
@@ -569,7 +570,7 @@ typedef struct mskp_plan mskp_plan;
  * does not need the graph afterwards; free it with mskp_plan_destroy.
  *   small  NULL, or receives the network after surgery: a finished graph with the same names and
  *          ids and smaller shapes; free it with mskp_graph_destroy. Unit u becomes the unit
- *          numbered by the kept units below u, so that arrays per unit can be carried over.
+ *          numbered by the kept units below u, so arrays per unit can be carried over.
  */
 MSKP_STABLE mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan **plan,
                                          mskp_graph **small, mskp_error *err);

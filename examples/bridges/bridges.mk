@@ -2,6 +2,9 @@
 #
 # For each NAME of HOSTS, examples/bridges/NAME is the bridge, examples/programs/trainers/NAME the program and
 # test/bridges/test_NAME the test. g++ links, since what is linked is C++ more often than not.
+#
+# A new trainer goes into three lists: HOSTS in the Makefile; PACKAGES_NAME in test/setup.mk; and here FLAGS_NAME,
+# LIBS_NAME and the names in UNKNOWN_HOSTS with their message. The help of `hosts` below and docs name them, too.
 
 TRAINERS := examples/programs/trainers
 # The headers of the trainers are not ours to mend: -isystem.

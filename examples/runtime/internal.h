@@ -2,7 +2,7 @@
  * What the files of the runtime share; not for its users.
  *
  * A batch is cut into slices of CN_SLICE images, and slice s belongs to lane s mod CN_LANES. A lane
- * is what one thread works on at a time. Both numbers are fixed, so that every sum has the same
+ * is what one thread works on at a time. Both numbers are fixed, so every sum has the same
  * order whatever the number of threads.
  *
  * Within a slice a value lies in memory as [channels][height][width][images]. Neighbouring pixels
@@ -92,7 +92,7 @@ void cn_global_backward(cn_view dy, cn_view dx, bool add);
 /* ---- memory of a network at work (engine.c) ---- */
 
 /* One layer's value or gradient for the whole batch: slice s begins at data + s * slice, whoever
- * uses it, so that buffers can be used again by layers of another size while other slices lag
+ * uses it, so buffers can be used again by layers of another size while other slices lag
  * behind. */
 typedef struct cn_buffer {
     cn_real *data;

@@ -1,5 +1,5 @@
 /*
- * A small pool of threads. cn_pool_run hands out the numbers 0 ... n-1 one by one, so that a thread
+ * A small pool of threads. cn_pool_run hands out the numbers 0 ... n-1 one by one, so a thread
  * that the system holds up takes fewer of them; which thread takes which makes no difference to any
  * result.
  */

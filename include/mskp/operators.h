@@ -94,7 +94,7 @@ typedef struct mskp_recurrent_params {
  *            [gates x units][in], hidden [gates x units][units], biases [gates x units] or {0}. The
  *            number of units may differ from layer to layer.
  *   layers   0 means 1
- *   state_given   nonzero: the first state comes from outside, so that the hidden units are pinned.
+ *   state_given   nonzero: the first state comes from outside, so the hidden units are pinned.
  *            0: the first state is zero.
  * The result is the units of the last layer (forward, then backward). Layer and direction k is a
  * value NAME.hk, and its gates are a value NAME.gatesk. MACs: positions x elements of the weights.

@@ -141,9 +141,10 @@ typedef struct mskp_channel_scores {
 } mskp_channel_scores;
 
 /* scores.unit[u] <- the numbers of all channels of unit u in the given values, reduced by SUM,
- * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance or
- * anything else that the caller measures. Infinities are allowed (but mskp_select refuses
- * -infinity). NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
+ * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance,
+ * distances between filters, or anything else that the caller measures because mskp_score, which
+ * knows only slices of one set, cannot. Infinities are allowed (but mskp_select refuses -infinity).
+ * NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
 MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                             const mskp_channel_scores *given, mskp_reduce reduce,
                                             mskp_scores scores, mskp_error *err);
@@ -154,7 +155,7 @@ MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
 
 /* A number that depends on everything that gives a mask its meaning: names and shapes of
  * parameters, names and lengths of values, and the unit of each channel and index; not on spatial
- * sizes, roles and costs. It is the same on every machine and in every build, so that ranks can
+ * sizes, roles and costs. It is the same on every machine and in every build, so ranks can
  * compare it. 0 before finish and for NULL, never 0 after. */
 MSKP_STABLE uint64_t mskp_fingerprint(const mskp_graph *graph);
 
@@ -291,7 +292,7 @@ MSKP_STABLE mskp_status mskp_plan_restore(const mskp_plan *plan, size_t n, const
 /* In these functions only keep may be NULL, unless n is 0. */
 
 /* g[i] += strength * sign(w[i]) where keep[i] == 0 (keep NULL: everywhere). The sign of +-0 is 0;
- * the sign is read from its bit, so that denormal numbers count in every floating-point mode. */
+ * the sign is read from its bit, so denormal numbers count in every floating-point mode. */
 MSKP_STABLE void mskp_l1_gradient_f32(size_t n, const float *w, const uint8_t *keep, float strength,
                                       float *g);
 MSKP_STABLE void mskp_l1_gradient_f64(size_t n, const double *w, const uint8_t *keep,

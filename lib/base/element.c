@@ -81,7 +81,7 @@ static double half_to_double(uint16_t h)
 /* Returns the bits of |x| in a narrower format, rounded to nearest with ties to even. The format
  * has `mantissa` bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the
  * bits of its infinity. Below that number all multiples of 2^(smallest - mantissa) are
- * representable, so that the rounded multiple itself is the bits. */
+ * representable, so the rounded multiple itself is the bits. */
 static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
 {
     const double a = fabs(x);

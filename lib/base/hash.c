@@ -2,11 +2,11 @@
  * Hashes of bytes, for tables in memory, and of numbers, for the fingerprint of a network.
  *
  * mskpi_hash is FNV-1a: for each byte, an exclusive or and a multiplication by a prime. Its low
- * bits depend on few bits of the input, and the tables index by low bits, so that high bits are
+ * bits depend on few bits of the input, and the tables index by low bits, so high bits are
  * folded into them at the end.
  *
  * The fingerprint of a network must be the same on every machine. mskpi_mix therefore hashes
- * numbers and not their bytes, in 64-bit arithmetic, so that neither byte order nor the width of
+ * numbers and not their bytes, in 64-bit arithmetic, so neither byte order nor the width of
  * size_t matters. Each of its steps can be undone: an exclusive or with the number, a
  * multiplication by an odd constant, an exclusive or with the upper half.
  */

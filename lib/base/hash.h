@@ -9,7 +9,7 @@
 size_t mskpi_hash(const void *bytes, size_t n);
 
 /* Mixes one number into a hash of numbers. The result is the same on every machine. It is bijective
- * in each argument, so that a sequence with one other number has another hash for certain. */
+ * in each argument, so a sequence with one other number has another hash for certain. */
 uint64_t mskpi_mix(uint64_t hash, uint64_t number);
 
 /* Writes a fingerprint as 16 hexadecimal digits, and returns them. */

@@ -6,7 +6,7 @@
  * so that a growing array is copied into a new block. Its capacity at least doubles each time, and
  * therefore n appended elements cost O(n) moves in all.
  *
- * All bytes of new memory are set to 0, so that structs and counters begin with their defaults, and
+ * All bytes of new memory are set to 0, so structs and counters begin with their defaults, and
  * results cannot depend on what the memory held before.
  */
 #include <float.h>
@@ -73,7 +73,7 @@ void *mskpi_grow(const mskp_services *services, void *array, size_t *capacity, s
     size_t bytes, wanted;
     MSKPI_ASSERT(size > 0 && (array ? used <= *capacity : !used && !*capacity));
     if (array && more <= *capacity - used) return array;
-    /* From here on capacity < used + more <= SIZE_MAX / 2 / size, so that twice the capacity, in
+    /* From here on capacity < used + more <= SIZE_MAX / 2 / size, so twice the capacity, in
      * bytes, does not overflow. */
     if (more > SIZE_MAX / 2 / size - used) return NULL;
     wanted = used + more > 2 * *capacity ? used + more : 2 * *capacity;

@@ -8,9 +8,9 @@
  * views with k meeting pairs take O(n log n + n + k) steps.
  *
  * Where two ranges meet, the views may still interleave without a common byte: two parts of a fused
- * matrix, or gamma and beta that alternate. Two views without gaps share a byte for certain.
- * Otherwise a bitmap over the common range marks the bytes of one view, and the bytes of the other
- * view are looked up there.
+ * matrix, or gamma and beta that alternate. If both views are gap-free, meeting ranges mean that
+ * they share a byte. Otherwise a bitmap over the common range marks the bytes of one view, and the
+ * bytes of the other view are looked up there.
  */
 #include "base/overlap.h"
 #include "base/assert.h"

@@ -3,7 +3,7 @@
  * platform, while results of this library must be the same everywhere.
  *
  * mskpi_sort is a bottom-up merge sort. Runs of 1, 2, 4 ... elements are merged in pairs from one
- * array into the other, and then the two arrays change places. The order is total, so that no two
+ * array into the other, and then the two arrays change places. The order is total, so no two
  * elements are equal, and one comparison decides each step of a merge.
  *
  * mskpi_sort_items is a radix sort from the lowest byte of the key to the highest. One pass over

@@ -6,7 +6,7 @@
  * shortened in the middle, where long names differ least, and UTF-8 characters are not cut in two.
  *
  * printf prints a floating-point number with the decimal sign of the program's locale, which may
- * have several bytes. Sentences and texts must be the same everywhere, so that numbers are printed
+ * have several bytes. Sentences and texts must be the same everywhere, so numbers are printed
  * by the functions at the end of this file, which put a point there.
  */
 #include <math.h>

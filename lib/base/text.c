@@ -2,7 +2,7 @@
  * Texts whose length is not known before they are written.
  *
  * One function makes the text and is called twice. The first call gets a writer that only counts
- * bytes, so that the length is known, and a buffer that is too small is refused unchanged. The
+ * bytes, so the length is known, and a buffer that is too small is refused unchanged. The
  * second call gets a writer that appends to the caller's memory. No memory is allocated for the
  * text, and there is no second function that could count wrongly.
  */

@@ -8,7 +8,7 @@
  * the elements in ascending order of addresses. And an address can be turned back into indices by
  * division, as a number is into digits.
  *
- * A run is a group of last axes through which one stride leads, so that one loop serves all of
+ * A run is a group of last axes through which one stride leads, so one loop serves all of
  * them. A packed tensor is one run.
  */
 #include <stdbool.h>

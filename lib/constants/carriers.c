@@ -3,7 +3,7 @@
  *
  * A group of a consumer whose error is worth a carrier can take one of its own input channels, if
  * the channel's unit is removed and the channel's constant m is not 0. The channel's column in the
- * weight then becomes sums[o][t] / m, so that the column times the constant is the sum of all
+ * weight then becomes sums[o][t] / m, so the column times the constant is the sum of all
  * constants times their columns. This is exact at every position, because the carrier's channel is
  * padded as the removed channels were.
  *
@@ -44,8 +44,9 @@ static void exclude_broadcasts(const mskp_graph *g, uint32_t value, uint8_t *can
     }
 }
 
-/* candidate[u] <- 1 if unit u is removed and none of its channels enters or leaves an operator that
- * mixes channels otherwise than by weights. */
+/* candidate[u] <- 1 if unit u is removed and none of its channels is an input or output of an
+ * operator that mixes channels otherwise than by weights. The norm kinds from MSKP_NORM_GROUP on
+ * are those with statistics over several channels. */
 static void find_candidates(const mskp_constants *c, uint8_t *candidate)
 {
     const mskp_graph *g = c->graph;

@@ -10,13 +10,13 @@
  *
  * Everything else follows from these sums and from the classes of positions (taps.c). A position of
  * class c loses sums[o][t], summed over the taps t that c sees. Folding can add one number to all
- * positions; it takes the number of the class with the most positions, so that the error of a fold
- * is the largest difference between a class and that one, and the error of a drop is the largest
- * number of all. Both are attained, not only bounds, if everything else is equal. Where the classes
- * are too many to know, the sum of all absolute values is a bound for both.
+ * positions; it takes the number of the class with the most positions, so the error of a fold is
+ * the largest difference between a class and that one, and the error of a drop is the largest
+ * number of all. Both errors do occur if nothing else differs: they are tight bounds. Where the
+ * classes are too many to know, the sum of all absolute values is a bound for both.
  *
  * Recurrent layers, norms over several channels, the products of attention, and custom operators
- * are consumers, too. Nothing can be folded into them, so that only their inputs are listed.
+ * are consumers, too. Nothing can be folded into them, so only their inputs are listed.
  */
 #include <math.h>
 #include <string.h>
@@ -157,7 +157,7 @@ static void find_statistics(walker *w, consumer_list *list, uint32_t value)
     if (!has_removed(w, reads)) return;
     consumer *x = new_consumer(w, list, value, reads, 0);
     if (!x) return;
-    x->why = "its statistics run over channels that leave";
+    x->why = "its statistics run over channels that are removed";
     const size_t part = x->form.in / s->groups;
     MSKPI_ASSERT(part * s->groups == x->form.in);
     for (size_t first = 0; first < x->form.in; first += part) {
@@ -189,7 +189,7 @@ static void find_products(walker *w, consumer_list *list, uint32_t value)
     MSKPI_ASSERT(g->values[query].view.n % (dim * s->groups) == 0);
     consumer *x = new_consumer(w, list, value, query, 0);
     if (!x) return;
-    x->why = "attention compares positions that leave";
+    x->why = "attention compares positions that are removed";
     const size_t shared = x->form.in / dim / s->groups; /* query heads for each key head */
     for (size_t i = 0; i < x->form.in; i++)
         if (mskpi_is_removed(w->keep, units[i]) && q[i] != 0 &&

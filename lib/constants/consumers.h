@@ -8,7 +8,7 @@
 #include "mskp/constants.h"
 #include "mskp/tools.h"
 
-#define MSKPI_NOT_CONSTANT "channels that leave are not constant"
+#define MSKPI_NOT_CONSTANT "channels that are removed are not constant"
 
 /* What a consumer reads of one channel of its input. */
 enum {

@@ -1,11 +1,12 @@
 /*
  * The numbers of parameters, as a walk over the network reads them.
  *
- * What a walk reads is not always what is stored, but what will be there once the constants are
- * applied (mskpi_content_of). Slices of removed units in the zeroed roles count as 0. The filters,
- * scales and consumer weights of a carrier count as 0, and its biases and shifts as 1.
+ * A walk reads not the stored numbers but those that will be there once the constants are applied
+ * (mskpi_content_of). Slices of removed units in the zeroed roles (mskp_constants_desc.zeroed)
+ * count as 0. The filters, scales and consumer weights of a carrier count as 0, and its biases and
+ * shifts as 1.
  *
- * A parameter is viewed when its first number is read, so that a parameter that no constant depends
+ * A parameter is viewed when its first number is read, so a parameter that no constant depends
  * on needs no data. A number that is not finite is an error of the walk.
  */
 #include <math.h>

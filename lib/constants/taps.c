@@ -1,6 +1,7 @@
 /*
- * Which taps of a kernel see the image. A constant that a padded convolution reads does not become
- * a constant in its result, because at the border some taps see zeros instead.
+ * Which kernel elements (taps) overlap the image at each output position; the position sees these
+ * taps. A constant that a padded convolution reads does not become a constant in its result,
+ * because at the border some taps see zeros instead.
  *
  * On each spatial axis the positions of the result fall into classes: two positions are in one class
  * if the same taps see the image there. A kernel of 3 taps with a padding of 1, for example, has
@@ -9,9 +10,9 @@
  *     position   0         1, 2, 3        4
  *     taps       1, 2      0, 1, 2        0, 1
  *
- * The taps that see the image at one position are always equally far apart, so that a class is a
+ * The taps that see the image at one position are always equally far apart, so a class is a
  * first tap and a count. Positions whose windows lie in the image as a whole are one class and are
- * skipped at once, so that the work does not grow with the image. Of a transposed convolution, where
+ * skipped at once, so the work does not grow with the image. Of a transposed convolution, where
  * the taps repeat with the stride, every position is looked at.
  *
  * The classes of a convolution over several axes are the products of the classes on its axes.

@@ -1,4 +1,5 @@
-/* Which taps of a kernel see the image. */
+/* Which kernel elements (taps) overlap the image at each output position. A position sees a tap if
+ * it does. */
 #ifndef MSKP_CONSTANTS_TAPS_H
 #define MSKP_CONSTANTS_TAPS_H
 
@@ -16,7 +17,7 @@ typedef struct tap_class {
 
 typedef struct tap_axis {
     size_t taps, step, n;
-    size_t most;        /* the class of the most positions; among equals, of the most taps */
+    size_t most;        /* the class with the most positions; ties go to the one with more taps */
     tap_class *classes; /* [n] */
 } tap_axis;
 
@@ -35,8 +36,8 @@ mskp_status mskpi_taps_make(const mskp_graph *graph, uint32_t value, tap_classes
 void mskpi_taps_free(const mskp_services *services, tap_classes *t);
 /* Whether every position is known to see the same taps. */
 bool mskpi_is_uniform(const tap_classes *t);
-/* Returns for each class the sum of the numbers [taps] of the taps that it sees. The result is valid
- * until the next call. Not if t->too_many. */
+/* Returns for each class the sum of the numbers [taps] of the taps that it sees. The result is
+ * valid until the next call. Must not be called if t->too_many is set. */
 const double *mskpi_taps_sums(const tap_classes *t, const double *numbers);
 
 #endif

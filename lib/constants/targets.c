@@ -4,9 +4,9 @@
  * A consumer with a bias folds into the bias. If several operators share the bias, this is possible
  * only if all of them are consumers that fold the same numbers, and then one of them writes. A
  * consumer without a bias folds into the running means of the batch norms that read its result, if
- * nothing else reads it. Instance norms without running statistics among the readers subtract a
- * uniform constant by themselves, so that nothing need be written for them. A running mean that
- * something else uses, too, cannot take a constant.
+ * nothing else reads it. Readers that are instance norms without running statistics cancel a
+ * uniform constant themselves, so nothing is written for them. A running mean that something else
+ * uses, too, cannot take a constant. (Uniform: every position sees the same weights.)
  *
  * A fold is exact if the consumer is uniform. Otherwise consumers.c has computed the errors of a
  * fold and of a drop, and the way with the smaller error is taken. Whether the remaining error is

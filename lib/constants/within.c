@@ -16,7 +16,7 @@
  *
  * Carriers would also break the multiples that round_to asks for. Where a family with carriers does
  * not keep a multiple, further units of it stay, the ones with the highest scores first. Then fewer
- * constants are left to be carried, so that the carriers are worked out again, until every family
+ * constants are left to be carried, so the carriers are worked out again, until every family
  * fits. A family that is complete with its carriers stays as it is, without carriers. The number of
  * units that stay by the selection grows in each round; so the rounds end.
  */

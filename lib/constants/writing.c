@@ -4,7 +4,7 @@
  * All passes visit the same elements in the same order: write_units visits the slices of removed
  * units, write_consumer the biases, means and columns that take sums. The first pass looks at the
  * numbers to which something is added or that a column replaces. When the object is made, they are
- * recorded. When it is applied, they are compared with the record, so that values to which it was
+ * recorded. When it is applied, they are compared with the record, so values to which it was
  * applied already, or that were trained further, are refused. The second pass checks that every
  * result fits the dtype of its tensor, and the third writes. So either everything is written or
  * nothing. When the object is made, only the first two passes run.
@@ -68,7 +68,7 @@ static mskp_status view_param(writer *w, uint32_t param)
     return mskpi_number_view(w->c->graph, param, "values", w->values, &w->views[param], w->err);
 }
 
-/* LOOK at one element. Numbers are compared and not bytes, so that copies in another dtype pass. */
+/* LOOK at one element. Numbers are compared and not bytes, so copies in another dtype pass. */
 static mskp_status look(writer *w, uint32_t param, const char *at)
 {
     const tensor_view *v = &w->views[param];
@@ -160,7 +160,7 @@ static mskp_status fill_slice(writer *w, const mskp_member *m, double x)
 /*
  * Writes what does not depend on sums: the filters, scales and consumer weights of carriers become
  * 0, their biases and shifts 1, and the zeroed roles of the other removed units 0. All ones come
- * before all zeros, so that an element that a slice of ones and a slice of zeros share becomes 0.
+ * before all zeros, so an element that a slice of ones and a slice of zeros share becomes 0.
  */
 static mskp_status write_units(writer *w)
 {

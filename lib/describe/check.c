@@ -1,11 +1,12 @@
 /*
  * Checks that several operators share: descriptions, flags, shapes of parameters, windows.
  *
- * Every operator has the same form. It first checks all of its arguments, in the order in which a
- * reader of the call would; each check is a function that refuses with a sentence and returns a
- * status. Then it makes its value, binds its parameters, ties channels, and records its step.
- * Handle {0}, which a failed operator returns, is refused as an input; but the first error is kept,
- * so that its sentence is the one that the user sees.
+ * A new operator goes into the file of its kind (convolution.c, norm.c, function.c, combine.c,
+ * structure.c for what moves channels, sequence.c, ends.c) and has the form of all others. It first
+ * checks all of its arguments, in the order in which a reader of the call would; each check is a
+ * function that refuses with a sentence and returns a status. Then it makes its value, binds its
+ * parameters, ties channels, and records its step. Handle {0}, which a failed operator returns, is
+ * refused as an input; but the first error is kept, so its sentence is the one that the user sees.
  */
 #include "describe/check.h"
 #include "base/assert.h"

@@ -2,11 +2,11 @@
  * Operators that combine values position by position: element-wise sums, products, maxima and the
  * like, and concatenation along a spatial axis.
  *
- * Channel i of the result is computed from channel i of each operand, so that channel i of all of
+ * Channel i of the result is computed from channel i of each operand, so channel i of all of
  * them can only be removed together. The lists are therefore tied, and the result shares the list
  * of the first of the widest operands. An operand with a single channel may be combined with all
  * channels of the others. Its channel is not tied to theirs, because they can be removed one by
- * one; but it acts on all of them, so that it cannot itself be removed exactly.
+ * one; but it acts on all of them, so it cannot itself be removed exactly.
  */
 #include <string.h>
 

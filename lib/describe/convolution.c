@@ -8,7 +8,7 @@
  * With groups, one of the two axes has the channels of one group only, and there are two ways to
  * remove channels from such a convolution:
  *
- *   tied    All groups lose the same positions, so that they stay equally wide. Position p of all
+ *   tied    All groups lose the same positions, so they stay equally wide. Position p of all
  *           groups is tied, on both sides, and the axis that has one group's channels is bound to
  *           the channels of the first group.
  *   whole   Whole groups are removed. The inputs and outputs of a group are tied to each other, and
@@ -56,7 +56,7 @@ static mskp_status conv_weight(mskp_graph *graph, const conv_plan *c)
     return MSKP_OK;
 }
 
-/* A transposed convolution reads nothing beyond the border, so that it has one kind of padding. */
+/* A transposed convolution reads nothing beyond the border, so it has one kind of padding. */
 static mskp_status conv_padding(mskp_graph *graph, const conv_plan *c)
 {
     const unsigned padding = (unsigned)c->desc->padding;

@@ -3,7 +3,7 @@
  * does not know (opaque), and parameters that are values themselves (embeddings, operands).
  *
  * The channels of inputs and outputs are pinned, because the world outside depends on their number.
- * An opaque operator may do anything, so that the channels that it reads and makes are pinned, too.
+ * An opaque operator may do anything, so the channels that it reads and makes are pinned, too.
  * A parameter as a value is a new list of channels, to which an axis of the parameter is bound.
  */
 #include "base/status.h"
@@ -134,7 +134,7 @@ mskp_value mskp_param_operand(mskp_graph *graph, const char *name, mskp_param pa
         return NO_VALUE;
     for (uint32_t d = 0; d < graph->params[param.id].ndim; d++)
         if (d != axis && mskpi_fix_axis(graph, param, d, out.id)) return NO_VALUE;
-    /* The value is the slices themselves, in all of these roles, so that any role makes it zero. */
+    /* The value is the slices themselves, in all of these roles, so any role makes it zero. */
     zero_table zero = ZERO_NEVER;
     if (roles & MSKP_ROLE_FILTER) zero |= ZERO_FILTER;
     if (roles & MSKP_ROLE_SCALE) zero |= ZERO_SCALE;

@@ -2,10 +2,14 @@
  * Operators that treat each channel by itself, without weights that mix: functions (activations),
  * PReLU, and pooling.
  *
- * Nothing is coupled, so that the result shares the list of the input. It also shares the zero
+ * Nothing is coupled, so the result shares the list of the input. It also shares the zero
  * tables where the function of 0 is 0. This does not hold for a sigmoid, whose value at 0 is a
  * half, and nothing is known of a custom function. All that remains is to record the step, from
  * which the stage of constants computes what becomes of a constant channel.
+ *
+ * A new kind goes into mskp_activation_kind (mskp.h), FUNCTION_OP, check_function (its parameters)
+ * and is_zero_at_zero here, and `function` in constants/walk.c. A kind of pooling: mskp_pool_kind,
+ * POOL_OP, keeps_constants, and is_global or pool_length.
  */
 #include <math.h>
 #include <string.h>

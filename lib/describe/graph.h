@@ -50,7 +50,7 @@ typedef struct graph_axis {
 
 #define NO_LIST UINT32_MAX
 
-/* A node of the union-find forest of ties (ties.c). Paths are not compressed, so that the forest
+/* A node of the union-find forest of ties (ties.c). Paths are not compressed, so the forest
  * also records when two channels were joined and, through the event, by which operator. */
 typedef struct graph_channel {
     uint32_t parent;    /* itself, if it is a root */

@@ -4,7 +4,7 @@
  * All names are in one growing text, and everything else refers to them by offset. Two hash tables,
  * one for parameters and one for values, map names to ids. A table has open addressing with linear
  * probing: a name is in the first free slot from its hash on, and a search ends at an empty slot.
- * At most half of the slots are used, so that searches are short. Names are never removed.
+ * At most half of the slots are used, so searches are short. Names are never removed.
  *
  * A slot holds the hash of the name beside its id. Two names are therefore compared only where
  * their hashes agree, and a table grows without reading a name.

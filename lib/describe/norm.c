@@ -5,8 +5,14 @@
  * separately, and nothing is coupled. Where statistics run over several channels (group, layer,
  * RMS), the removal of a channel changes them even if the channel is zero. There are three ways.
  * The channels are pinned, which is the default. Or, for a group norm, the channels of each group
- * are tied, so that a group is removed together with its statistics. Or the caller accepts that
- * removal is inexact; position p of all groups is then tied, so that the groups stay equally wide.
+ * are tied, so a group is removed together with its statistics. Or the caller accepts that
+ * removal is inexact; position p of all groups is then tied, so the groups stay equally wide.
+ *
+ * A new kind goes into mskp_norm_kind (mskp.h), NORM_OP, check_norm and norm_zero here, and
+ * `normed` in constants/walk.c. The kinds from MSKP_NORM_GROUP on are those with statistics over
+ * several channels. norm_zeros and norm_couple here, and constants/carriers.c and
+ * constants/consumers.c, test this by the order of the enum: a kind that is added at its end counts
+ * as one of them.
  */
 #include "base/assert.h"
 #include "base/status.h"

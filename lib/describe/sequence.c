@@ -1,6 +1,6 @@
 /*
  * Attention and recurrent layers. In both, one channel stands for many rows and columns of several
- * weights, so that all of them are removed together. The library has lists for this: a list in
+ * weights, so all of them are removed together. The library has lists for this: a list in
  * which a channel number stands several times is bound to the axis that has all these rows.
  *
  * Attention with whole heads has one channel per key and value head. The channel stands in all rows

@@ -3,11 +3,11 @@
  *
  * Tied channels can only be removed together. Ties are kept as a union-find forest: the channels of
  * one tree are one class, and the root of a tree stands for the class. Union is by size, the
- * smaller tree below the root of the larger, so that the path from a channel to its root has at
+ * smaller tree below the root of the larger, so the path from a channel to its root has at
  * most log2(n) edges.
  *
  * Paths are deliberately not compressed. Each edge remembers the event that made it, and events are
- * numbered in the order of time. A tree is attached as a whole, by an edge at its root, so that
+ * numbered in the order of time. A tree is attached as a whole, by an edge at its root, so
  * edges become younger on the path from a channel to its root. The forest thereby keeps its
  * history: where the paths of two channels meet, the younger of the two edges into the meeting
  * point is the one that joined their classes, and its event names the operator that tied them. The

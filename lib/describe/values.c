@@ -43,7 +43,7 @@ static mskp_status check_axes(mskp_graph *graph, const char *label, uint32_t ndi
             return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                                 "axis %u has length %zu, which is %s", d, shape[d],
                                 shape[d] ? "too long" : "empty");
-    /* Axes are numbered with 32 bits. A parameter has an axis, so that ids fit, too. */
+    /* Axes are numbered with 32 bits. A parameter has an axis, so ids fit, too. */
     if (graph->naxes >= MOST - MSKP_MAX_DIMS)
         return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED, "more than %zu parameters",
                             graph->nparams);

@@ -9,7 +9,8 @@
 /* What operators return on failure. */
 #define NO_VALUE ((mskp_value){0})
 
-/* Functions below take the `label` of the operator that calls them (mskpi_label), for sentences. */
+/* Functions below take the `label` of the operator that calls them (mskpi_label), for error
+ * messages. */
 
 /* *v <- a copy of the value behind a handle: the arrays of a graph move while it grows. Refuses a
  * handle that is not of this graph, and a graph that is not being described. */

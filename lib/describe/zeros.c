@@ -14,7 +14,7 @@
  * stage of units, reads one bit of it.
  *
  * A value keeps one table where all its channels have the same table, which is the common case.
- * Otherwise it has one for each channel in graph->zeros. Tables there never change, so that values
+ * Otherwise it has one for each channel in graph->zeros. Tables there never change, so values
  * share them.
  */
 #include "describe/zeros.h"
@@ -88,7 +88,7 @@ void mskpi_mark_inexact(mskp_graph *graph, uint32_t value, uint32_t by)
     const list_view view = graph->values[value].view;
     for (size_t i = 0; i < view.n; i++) {
         graph_channel *c = &graph->channels[graph->listed[view.first + i]];
-        MSKPI_ASSERT(c->inexact <= by); /* operators come in order, so that the first one is kept */
+        MSKPI_ASSERT(c->inexact <= by); /* operators come in order, so the first one is kept */
         c->exact = ZERO_NEVER;
         if (!c->inexact) c->inexact = by;
     }

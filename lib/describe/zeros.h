@@ -33,7 +33,7 @@ void mskpi_zero_filled(mskp_graph *graph, uint32_t value);
 /* Notes that an operator reads the value's channels linearly, through slices in role CONSUMER. */
 void mskpi_mark_consumed(mskp_graph *graph, uint32_t value);
 /* Notes that the operator of value `by` has statistics over several of the value's channels, so
- * that the removal of one changes what becomes of the others. */
+ * the removal of one changes what becomes of the others. */
 void mskpi_mark_inexact(mskp_graph *graph, uint32_t value, uint32_t by);
 
 #endif

@@ -3,7 +3,7 @@
  * between two words.
  *
  * The reader takes the text line by line and each line word by word. It expects exactly what the
- * writer (maskwrite.c) would have written for this network, except for the indices, so that a parse
+ * writer (maskwrite.c) would have written for this network, except for the indices, so a parse
  * is a sequence of calls of `expect`, and every refusal names the line and the word.
  *
  *     mskp mask 1                             read_head

@@ -1,19 +1,23 @@
 /*
- * A mask as text, the fingerprint of a network, and two masks as one.
+ * A mask as text (mskp_mask_write), the fingerprint of a network (mskp_fingerprint), and two masks
+ * as one (mskp_mask_compose).
  *
  * A mask file, whose grammar is docs/mask-file.md, states everything twice. The lines of families
  * decide which units stay. The lines of values state what follows for the channels, and the reader
  * (maskread.c) checks them against the families. Every unit occurs in the value that makes it, so
- * that no single line can be changed without contradicting another one. A checksum would serve the
+ * no single line can be changed without contradicting another one. A checksum would serve the
  * same purpose, but a person who edits the file could not correct it.
  *
  * put_mask produces the text. mskpi_write (base/text.c) calls it twice, first to count the bytes
- * and then to write them, so that the text needs no memory but the caller's.
+ * and then to write them, so the text needs no memory but the caller's.
  *
  * The fingerprint hashes, number by number, the names and shapes of all parameters, the names and
  * lengths of all values, and the unit of each channel and index. It is computed over numbers and
- * not over memory, so that it does not depend on the byte order, the width of size_t, or the way in
+ * not over memory, so it does not depend on the byte order, the width of size_t, or the way in
  * which the library numbers its lists.
+ *
+ * A new kind of line goes into put_mask here, into the reader (maskread.c), and into the grammar,
+ * with another version in the first line.
  */
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * each a coefficient times the lengths of some lists of channels: a convolution costs coefficient x
  * |out| x |in| multiply-accumulates. To measure a mask is to count the channels of each list that
  * stay, once, and to multiply the terms out. mskp_graph_finish also made sure that the whole
- * network costs at most 2^53, so that sums are exact in whole numbers and in doubles, in any order.
+ * network costs at most 2^53, so sums are exact in whole numbers and in doubles, in any order.
  */
 #include "mask/measure.h"
 #include "base/assert.h"

@@ -9,16 +9,20 @@
  *             if the block breaks no limit, remove it; otherwise close the family
  *         after all units that are named, stop as soon as all demands hold
  *
- * A block has as many units as the rule's round_to says, and a family's first block also takes the
- * remainder. A family that is closed stays closed, because the numbers of channels only fall, so
- * that a block that breaks a floor now would break it later, too. The walk stops at the first block
- * after which every demand holds. Hence not one block more is removed than is necessary, and a
- * smaller budget removes a superset.
+ * A block has as many units as the rule's round_to says. A family's first block instead has the
+ * units left over when the family's size is not a multiple of round_to. A family that is closed
+ * stays closed: the numbers of channels only fall, so a block that breaks a floor now would break
+ * it later, too. The walk stops at the first block after which every demand holds. Hence not one
+ * block more is removed than is necessary, and a smaller budget removes a superset.
  *
  * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. A block
- * changes only the lengths of the lists in its family's incidences, and only the cost terms of
- * these lists are computed again. Pending units are chained by their places in the order, so that
- * they need no memory of their own.
+ * changes only the lengths of the lists that its family occurs in, and only the cost terms of these
+ * lists are computed again. Pending units are chained by their places in the order, so they need no
+ * memory of their own.
+ *
+ * A new demand or limit goes into mskp_rule (mskp.h), check_rule, and no_solution if it can fail. A
+ * limit goes into block_fits, a demand on which units into walk_named, and a demand on how much
+ * into mskpi_amounts_met.
  */
 #include <math.h>
 #include <string.h>
@@ -34,8 +38,8 @@
 #include "mskp/tools.h"
 #include "units/units.h"
 
-/* The order visits families at random. What one visit touches lies together for the sake of the
- * cache, and what can be indexed by place in the order is. */
+/* Walking the units in removal order jumps between families. Data used by one visit is therefore
+ * kept together, and other data is stored by position in that order where possible. */
 typedef struct family_state {
     size_t size;
     size_t removed;
@@ -76,7 +80,7 @@ typedef struct walk {
 
 /* ---- the order ---- */
 
-/* Returns a key that ascends with the score. It is made of the bits, so that denormal numbers count
+/* Returns a key that ascends with the score. It is made of the bits, so denormal numbers count
  * in every floating-point mode. */
 static uint64_t key_of(double score)
 {

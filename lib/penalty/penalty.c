@@ -6,13 +6,18 @@
  * of their weights: an element in two units counts for both, and an element where two slices of one
  * unit cross counts once. A subtree without a targeted unit is skipped as soon as no axis below it
  * is targeted. Where the rest of the axes is one run of memory, the recursion ends in a loop over
- * the run; neighbouring indices with the same weight are joined into one longer run, so that the
+ * the run; neighbouring indices with the same weight are joined into one longer run, so the
  * gamma of a batch norm is not a loop of single elements.
  *
- * All four calls are the same sweep with another job_kind for the elements. Everything is checked
- * before the first element changes, and nothing allocates. The work is divided by parameter, so
- * that the result does not depend on the number of threads; only the value of R, which is a sum, is
- * computed by one thread in the order of the parameters.
+ * The calls are the same sweep with another job_kind for the elements (mskp_penalty_zero is a
+ * deadline with no step left). Within a job, a switch over the penalty's kind (p->kind) computes
+ * one element. Everything is checked before the first element changes, and nothing allocates. The
+ * work is divided by parameter, so the result does not depend on the number of threads; only the
+ * value of R, which is a sum, is computed by one thread in the order of the parameters.
+ *
+ * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), slope, prox, penalty_of
+ * and check_penalty here. A penalty that needs a norm per unit (group lasso) is no sum over
+ * elements: it needs a pass before the sweep that computes the norms, as mskpi_slice_sums does.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -117,7 +122,7 @@ static double penalty_of(const mskp_penalty *p, double w)
     }
 }
 
-/* Returns -1, 0 or 1. The sign is read from its bit, so that a denormal double has one even where
+/* Returns -1, 0 or 1. The sign is read from its bit, so a denormal double has one even where
  * the hardware reads it as 0. Smaller formats were loaded as normal doubles. */
 static int sign_of(double w)
 {
@@ -259,7 +264,7 @@ static void sweep_param(void *context, size_t i)
 
 /* ---- the calls ---- */
 
-/* Checks the views of all parameters, also of those that the call does not touch, so that a set that
+/* Checks the views of all parameters, also of those that the call does not touch, so a set that
  * is wired wrongly is refused in the first step. */
 static mskp_status check_views(const job *j, mskp_error *err)
 {

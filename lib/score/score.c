@@ -4,16 +4,23 @@
  *
  * A score is computed in two steps. mskpi_slice_sums (slice.c) sums up every slice of the chosen
  * roles, and score_unit reduces the sums of one unit's slices to one number. Both steps divide the
- * work by parameter or into chunks of units of a fixed size, never by the number of threads, so
- * that the result is the same bit for bit with and without the caller's parallel_for.
+ * work by parameter or into chunks of units of a fixed size, never by the number of threads, so the
+ * result is the same bit for bit with and without the caller's parallel_for.
  *
- * The vote of [MaskSparsity] is a way to reduce several magnitudes to one. A family's v is found
- * first, once for all of its units: each tied batch norm marks the units whose magnitude is at most
- * the threshold, m is the smallest number of units that any of the norms marks, and v is the most
- * votes that at least m units reach. The score is then the v-th smallest magnitude, so that a
- * selection with the same threshold removes exactly the units with at least v votes.
+ * The vote of [MaskSparsity] (mskp_scoring defines it) is a way to reduce several magnitudes to
+ * one. A family's v is found first, once for all of its units: each tied batch norm marks the units
+ * whose magnitude is at most the threshold, m is the smallest number of units that any of the norms
+ * marks, and v is the most votes that at least m units reach. The score is then the v-th smallest
+ * magnitude, so a selection with the same threshold removes exactly the units with at least v
+ * votes.
  *
  * A unit without a slice of the chosen roles scores +infinity, and so it stays.
+ *
+ * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here; a new
+ * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. A score that needs pairs
+ * of filters (distances, correlations) or more than one set (gradients) is not made of sums of
+ * slices: it needs another pass over the parameters beside mskpi_slice_sums, in a file of its own.
+ * A caller that measures such numbers itself passes them to mskp_score_channels.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -62,7 +69,7 @@ static double slice_magnitude(const scoring *job, const mskp_member *m)
 }
 
 /* Returns the k-th smallest magnitude, counted from 1, of a unit's slices, of which there are at
- * least k. The loop climbs through the different magnitudes, so that nothing is sorted or stored. A
+ * least k. The loop climbs through the different magnitudes, so nothing is sorted or stored. A
  * magnitude that is not finite is returned at once, because it is an error whatever k is. */
 static double kth_magnitude(const scoring *job, const mskp_member *m, size_t n, size_t k)
 {
@@ -78,7 +85,7 @@ static double kth_magnitude(const scoring *job, const mskp_member *m, size_t n, 
             if (x > found && x < next) next = x, same = 0;
             if (x == next) same++;
         }
-        MSKPI_ASSERT(same > 0); /* fewer than k magnitudes were taken, so that one is left */
+        MSKPI_ASSERT(same > 0); /* fewer than k magnitudes were taken, so one is left */
         found = next;
         taken += same;
     }
@@ -146,7 +153,7 @@ static size_t count_marks(const scoring *job, uint32_t unit, size_t *marks, size
 }
 
 /*
- * Returns v of a family. All units of a family have slices on the same axes, so that the slices at
+ * Returns v of a family. All units of a family have slices on the same axes, so the slices at
  * one place of their member lists belong to the same norm.
  *   marks    [slices] zeros; receives how many units each norm marks
  *   tally    [slices + 1] zeros; receives how many units have each number of votes
@@ -167,7 +174,7 @@ static uint32_t family_vote(const scoring *job, size_t family, size_t *marks, si
         reached += tally[v];
         if (reached >= fewest) return (uint32_t)v;
     }
-    MSKPI_ASSERT(!slices); /* every marked unit has a vote, so that 1 vote is always enough */
+    MSKPI_ASSERT(!slices); /* every marked unit has a vote, so 1 vote is always enough */
     return 1;
 }
 
@@ -287,7 +294,7 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
 
 /* ---- mskp_score_channels ---- */
 
-/* The reduction of channels' numbers to units. Infinities are counted apart from sums, so that
+/* The reduction of channels' numbers to units. Infinities are counted apart from sums, so
  * their order does not matter. */
 typedef struct reduction {
     mskp_reduce reduce;

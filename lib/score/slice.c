@@ -12,11 +12,14 @@
  *         add the sums of the places to the slices on the other axes that the places lie in
  *
  * The order of additions depends on logical indices alone, and all sums are in double precision, so
- * that the result does not depend on strides, threads or the vector unit.
+ * the result does not depend on strides, threads or the vector unit.
  *
  * If a unit has slices on two axes of one parameter (a residual branch without a norm), these slices
  * cross, and the elements at the crossing must count once. Such a parameter is summed slice by
  * slice, and each slice skips the elements where it crosses a slice of its unit on a lower axis.
+ *
+ * A new kind of sum goes into `part`, whose `squared` then becomes a kind, and into mskp_score,
+ * which asks for it.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -59,7 +62,7 @@ static inline double sum_of_lanes(const double lane[LANES])
 }
 
 /* Returns the sum of n elements. If places is true, each element j also adds to place[j]. The
- * callers pass constants for squared and places, so that no loop has a branch. */
+ * callers pass constants for squared and places, so no loop has a branch. */
 static inline double add_floats(const float *x, size_t n, bool squared, bool places,
                                 double *restrict place)
 {

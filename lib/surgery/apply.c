@@ -2,7 +2,7 @@
  * Surgery of a network whose constants are moved first: the plan, then the constants, then the cut.
  *
  * The plan must come first, because only mskp_plan_create refuses a mask, and at that time nothing
- * has been written yet. mskp_constants_apply needs the plan, so that a program cannot apply the
+ * has been written yet. mskp_constants_apply needs the plan, so a program cannot apply the
  * constants before it has one. A plan that was made by mskp_constants_plan awaits its constants:
  * mskp_plan_cut refuses the plan until mskp_constants_apply has succeeded with it. So a program can
  * neither write constants into a network that cannot be cut nor lose them in a cut.

@@ -18,7 +18,7 @@
  * ranges meet by a sweep over the addresses, and check_pair decides about each pair. Jobs run one
  * after the other if a target lies on another job's source, and on the caller's threads otherwise.
  *
- * The inverse exchanges source and target. It writes to higher addresses, so that no order of moves
+ * The inverse exchanges source and target. It writes to higher addresses, so no order of moves
  * would save a source that lies in a target, and nothing may overlap.
  */
 #include <stdbool.h>

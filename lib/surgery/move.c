@@ -3,11 +3,11 @@
  *
  * Axes that are whole and follow each other without a gap in both tensors are joined into one block
  * of bytes first. The other axes become loops. A loop over an axis with a negative stride runs
- * backwards, so that the addresses in the whole tensor ascend. This order is what makes a cut in
+ * backwards, so the addresses in the whole tensor ascend. This order is what makes a cut in
  * place possible (cut.c).
  *
  * The innermost loop takes nearly all of the time. move_items is inlined for each direction and for
- * the common sizes of a block, so that a block moves by one or a few instructions there.
+ * the common sizes of a block, so a block moves by one or a few instructions there.
  */
 #include <stdbool.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * Every axis of a parameter and every value has one of the graph's distinct lists of units. So the
  * plan stores, for each distinct list, the ascending indices whose units stay, and an axis or a
  * value refers to its list. A list of which everything stays is not stored. The plan copies what it
- * needs from the graph (shapes and names), so that it outlives the graph, and it is immutable
- * except for awaits_constants, so that any number of threads can use it.
+ * needs from the graph (shapes and names), so it outlives the graph, and it is immutable
+ * except for awaits_constants, so any number of threads can use it.
  *
  * mskpi_cut_view chooses the view of a tensor after a cut in place. A dense tensor stays dense in
  * its own order of axes; a tensor with gaps keeps its strides, because other data may lie in the

@@ -10,8 +10,8 @@
  *
  * Whole classes of tied channels are removed at once. So every tree of the union-find forest stays
  * or goes as a whole, and a tree that stays keeps its edges and events. Both numberings keep the old
- * order, so that unit u becomes the number of kept units below u. Zero tables, places, first
- * channels and numbers of groups in the recorded steps follow, so that a second round of pruning
+ * order, so unit u becomes the number of kept units below u. Zero tables, places, first
+ * channels and numbers of groups in the recorded steps follow, so a second round of pruning
  * works on the smaller graph as on any other. Its units are then made as those of any graph.
  */
 #include <stdbool.h>

@@ -31,7 +31,7 @@
 /* ---- JSON ---- */
 
 /* Returns how many bytes the UTF-8 character has that begins here, or 0 if none does. The bytes end
- * in 0, which is no part of any character, so that nothing behind the end is read. */
+ * in 0, which is no part of any character, so nothing behind the end is read. */
 static size_t utf8_length(const unsigned char *s)
 {
     static const struct {
@@ -53,7 +53,7 @@ static size_t utf8_length(const unsigned char *s)
     return 0;
 }
 
-/* Puts a name, which has no control characters, so that only " and \ need an escape. */
+/* Puts a name, which has no control characters, so only " and \ need an escape. */
 static void put_string(text_writer *w, const char *string)
 {
     mskpi_put(w, "\"");

@@ -7,7 +7,7 @@
  * channels is turned into a list of units, in which MSKP_PINNED stands for channels of pinned
  * trees.
  *
- * Many values have the same list, and each distinct list is stored once, so that later stages loop
+ * Many values have the same list, and each distinct list is stored once, so later stages loop
  * over distinct lists alone. Values usually share a view (the same place in the arena), and a hash
  * table of views finds the list without looking at the channels. For a new view the list of units
  * is appended to the stored ones, and a second hash table of contents finds equal lists, by hash

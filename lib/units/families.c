@@ -8,7 +8,7 @@
  * the same node have the same incidence and are a family. The path from the root to the node is the
  * incidence itself, and is stored once for the family.
  *
- * No hashes are compared, so that the result is exact. The children of a node are linked from the
+ * No hashes are compared, so the result is exact. The children of a node are linked from the
  * newest to the oldest. Since lists come in ascending order, children for the current list are the
  * newest ones, and a search stops at the first child for another list. There are few to search: a
  * list of n channels holds units in at most sqrt(2n) different multiplicities. Otherwise the time

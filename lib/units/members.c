@@ -10,7 +10,7 @@
  * goes over the list once for the whole run.
  *
  * A cost term is a coefficient times the lengths of some lists. Axes that are not bound are part of
- * the coefficient. A mask changes a cost only through these lengths, so that a selection recomputes
+ * the coefficient. A mask changes a cost only through these lengths, so a selection recomputes
  * only the terms of the lists that it shortens; for each list, its terms are listed. Costs are
  * whole numbers of at most 2^53, which doubles hold exactly. A network with more is refused.
  */

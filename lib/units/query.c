@@ -1,9 +1,9 @@
 /*
- * What a caller may ask a finished graph: numbers of things, the units of values and parameters,
- * the members of units, families, and which units can be removed exactly. The checks of arrays that
- * have one entry per unit are here, too.
+ * What a caller may ask a finished graph: counts, the units of values and parameters, the members
+ * of units, families, and which units can be removed exactly. The checks of arrays that have one
+ * entry per unit are here, too.
  *
- * The answers are pointers into the arrays that mskp_graph_finish made, so that nothing is copied
+ * The answers are pointers into the arrays that mskp_graph_finish made, so nothing is copied
  * and no call can run out of memory. A graph that is not finished has no units, and a question
  * about it is answered with NULL or 0.
  */

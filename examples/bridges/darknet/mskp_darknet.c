@@ -1,3 +1,13 @@
+/*
+ * The bridge to darknet. mskp_darknet.h says what each call does, and README.md how to use them.
+ *
+ * Each layer of darknet becomes one or more operators of the graph, and its arrays become
+ * parameters. The penalty replaces the update function of the first layer that is trained: it is
+ * added for all layers once per optimizer step, right before that update. A cut writes the .cfg
+ * with the new widths, lets darknet make the small network from it, fills that network with what
+ * stays, and then takes over its layers. So everything that can fail comes before the caller's
+ * network changes.
+ */
 #include "mskp_darknet.h"
 
 #include <errno.h>
@@ -349,7 +359,7 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
 /* ---- penalty ---- */
 
 /* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by
- * value, so that the bridge finds its own data by the layer's output array. One thread at a time
+ * value, so the bridge finds its own data by the layer's output array. One thread at a time
  * may hook and train. */
 static mskp_darknet *hooked;
 

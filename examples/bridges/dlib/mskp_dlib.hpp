@@ -318,7 +318,7 @@ class describer
     {
         return function(MSKP_ACTIVATION_MULTIPLY, static_cast<double>(l.get_multiply_value()));
     }
-    /* dlib drops numbers in inference, too, so that no constant but 0 stays constant. */
+    /* dlib drops numbers in inference, too, so no constant but 0 stays constant. */
     mskp_value op(const dlib::dropout_ &)
     {
         return function(MSKP_ACTIVATION_CUSTOM, 0,
@@ -756,7 +756,7 @@ std::vector<uint8_t> select(const wiring &w, NET &net, const mskp_rule &rule,
  * Moves the constants of removed channels, cuts the network and the momentum of its solvers, and
  * replaces w by the description of the smaller network, whose units are those that were kept. What
  * belongs to weights that constants replaced is cleared in the momentum. Returns what became of the
- * constants. All work is done on copies, so that a failure leaves the network as it was.
+ * constants. All work is done on copies, so a failure leaves the network as it was.
  */
 template <typename NET, typename SOLVER>
 mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,

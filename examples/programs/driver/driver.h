@@ -3,8 +3,8 @@
  *
  *     baseline -> global sparsity -> mask -> masked training -> surgery -> tuning
  *
- * These are the stages of [MaskSparsity] (see mskp.h). driver_run reads the command line, runs the
- * stages, and prints progress and a table. It makes all calls of mskp that are the same for every
+ * These are the phases of [MaskSparsity] (see mskp.h). driver_run reads the command line, runs the
+ * phases, and prints progress and a table. It makes all calls of mskp that are the same for every
  * trainer: it scores and selects units, chooses the penalty of each step, shows what the cut will
  * cost, and selects again before the cut, within the same budget.
  *

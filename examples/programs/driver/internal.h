@@ -5,7 +5,7 @@
  *     snapshot.c    copies of a set of tensors
  *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
  *     training.c    epochs, accuracy, speed
- *     stages.c      the stages, and what they print
+ *     stages.c      the phases of training, and what they print
  *     driver.c      files, memory, main
  *
  * Functions that return bool return false after trainer_fail.
@@ -50,6 +50,7 @@ typedef enum form {
     FORM_DEADLINE, /* a straight line to exactly 0 */
 } form;
 
+/* A phase of training. */
 typedef struct stage {
     const char *name;
     size_t epochs;
@@ -63,7 +64,7 @@ typedef struct stage {
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
     double inference[2], training[2];                               /* images per second */
-    double penalty_share; /* of a training step, in the last stage with a penalty */
+    double penalty_share; /* of a training step, in the last phase with a penalty */
 } results;
 
 typedef struct job {
@@ -134,7 +135,7 @@ bool infer_first(job *j, size_t n);
 bool count_right(job *j, size_t *right);
 /* The same as a part of all, in [0, 1]. */
 bool accuracy(job *j, double *part);
-/* Trains for a stage; *part <- the accuracy at its end. */
+/* Trains for a phase; *part <- the accuracy at its end. */
 bool train(job *j, const stage *s, double *part);
 /* Saves and restores all values, and the state of the optimizer if the trainer shows it. */
 bool save_state(job *j);

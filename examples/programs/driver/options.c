@@ -18,7 +18,7 @@ static const driver_options DEFAULTS = {.macs = 0.5,
                                         .batch = 64,
                                         .threads = 2,
                                         .seed = 1};
-/* Momentum does not multiply prox, so that 0.5 moves a weight as far as 0.05 does for l1. */
+/* Momentum does not multiply prox, so 0.5 moves a weight as far as 0.05 does for l1. */
 static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
                                    [DRIVER_PENALTY_SMOOTH_L1] = 0.05,
                                    [DRIVER_PENALTY_L2] = 1,
@@ -57,9 +57,9 @@ static const struct option {
       "with 1 nothing is pruned [0.5]."}},
     {EVERY,
      {"penalty", "none|l1|smooth-l1|l2|prox|deadline", ARG_CHOICE, AT(penalty), 0, 0,
-      "What moves the marked channels to zero in the masked stage. l1, smooth-l1 and l2 are terms\n"
+      "What moves the marked channels to zero in the masked phase. l1, smooth-l1 and l2 are terms\n"
       "of the loss. prox is a soft threshold after each step. deadline is a straight line to\n"
-      "exactly 0, which it reaches after 3/4 of the stage. With none, the channels are cut as\n"
+      "exactly 0, which it reaches after 3/4 of the phase. With none, the channels are cut as\n"
       "they are, except for --constants [l1]."}},
     {EVERY,
      {"on", "gamma|gamma-beta", ARG_CHOICE, AT(on), 0, 0,
@@ -77,10 +77,10 @@ static const struct option {
       "none."}},
     {EVERY,
      {"epochs", "BASE,GLOBAL,MASKED,TUNE", ARG_COUNTS, AT(epochs), DRIVER_STAGES, 100000,
-      "The epochs of the stages. With GLOBAL 0 the gammas of the baseline give the mask."}},
+      "The epochs of the phases. With GLOBAL 0 the gammas of the baseline give the mask."}},
     {EVERY,
      {"lr", "LR", ARG_NUMBER, AT(rate), 1e-9, 100,
-      "The first learning rate of each stage, in which it falls to 0 along a cosine. TUNE starts\n"
+      "The first learning rate of each phase, in which it falls to 0 along a cosine. TUNE starts\n"
       "from LR/2, or from LR if MASKED is 0 without --masked [with --weights: 0.02]."}},
     {EVERY, {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "The number of images in a batch."}},
     {EVERY,
@@ -97,19 +97,19 @@ static const struct option {
       "wrote."}},
     {EVERY,
      {"mask", "global|filters", ARG_CHOICE, AT(mask), 0, 0,
-      "How to mark channels: by gamma after the global stage; or, for comparison, by the L1 norm\n"
-      "of the baseline's filters, without a global stage [global]."}},
+      "How to mark channels: by gamma after the global phase; or, for comparison, by the L1 norm\n"
+      "of the baseline's filters, without a global phase [global]."}},
     {EVERY,
      {"global-strength", "S", ARG_NUMBER, AT(global_strength), 0, 1e6,
-      "The strength of the L1 term on every gamma in the global stage [0.002]."}},
+      "The strength of the L1 term on every gamma in the global phase [0.002]."}},
     {WITH_LOAD,
      {"save-sparse", "FILE", ARG_PATH, AT(save_sparse), 0, 0,
-      "Write the network after the global stage to this file."}},
+      "Write the network after the global phase to this file."}},
     {WITH_LOAD,
      {"sparse", "FILE", ARG_PATH, AT(sparse), 0, 0, "Read that network instead of training it."}},
     {WITH_LOAD,
      {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
-      "Write the network after the masked stage, before surgery, and its mask to this file."}},
+      "Write the network after the masked phase, before surgery, and its mask to this file."}},
     {WITH_LOAD,
      {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
       "Read that network and its mask instead of training it, for instance to cut one network in\n"
@@ -183,7 +183,7 @@ static bool check_sense(trainer *t)
 {
     const driver_options *o = &t->options;
     if (o->save_sparse && !o->epochs[DRIVER_GLOBAL])
-        return trainer_fail(t, "--save-sparse needs a global stage, and GLOBAL is 0");
+        return trainer_fail(t, "--save-sparse needs a global phase, and GLOBAL is 0");
     if (!isnan(o->strength) &&
         (o->penalty == DRIVER_PENALTY_NONE || o->penalty == DRIVER_PENALTY_DEADLINE))
         return trainer_fail(t,

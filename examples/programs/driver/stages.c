@@ -99,7 +99,7 @@ static const struct {
 
 /*
  * How far can the penalty move a weight in this schedule, and how far does it have to? The answer is
- * printed before the epochs are spent. The loss may pull the other way, so that a reach of just the
+ * printed before the epochs are spent. The loss may pull the other way, so a reach of just the
  * weight's size can be too little.
  */
 static void print_reach(job *j, const stage *s)
@@ -115,14 +115,14 @@ static void print_reach(job *j, const stage *s)
     if (s->form != FORM_PROXIMAL) reach /= 1 - momentum;
     if (s->form == FORM_DEADLINE) {
         say(j, "reach: a deadline reaches 0; the largest marked %s is %.3g", what, largest);
-        if (!steps) say(j, "warning: the masked stage has no steps, so that nothing moves");
+        if (!steps) say(j, "warning: the masked phase has no steps, so nothing moves");
     } else if (s->penalty.kind == MSKP_PENALTY_L2) {
         say(j, "reach: L2 shrinks the largest marked %s, %.3g, to exp(-%s) = %.3g of it, not to 0",
             what, largest, formula, exp(-reach));
     } else {
         say(j, "reach: %s = %.3g; the largest marked %s is %.3g", formula, reach, what, largest);
         if (reach < largest)
-            say(j, "warning: the penalty cannot move these weights to 0, so that the cut will cost "
+            say(j, "warning: the penalty cannot move these weights to 0, so the cut will cost "
                    "accuracy; "
                    "raise --strength, --lr or the epochs");
     }
@@ -168,8 +168,8 @@ static bool mark_again(job *j)
     size_t more;
     if (!pruning_select_again(j, &desc, &more)) return false;
     if (more)
-        say(j, "budget: the carriers cost more than was foreseen, so that %zu more unit%s removed",
-            more, more == 1 ? " is" : "s are");
+        say(j, "budget: the carriers cost more than was foreseen, so %zu more unit%s removed", more,
+            more == 1 ? " is" : "s are");
     return j->t->mark(j->t, j->keep);
 }
 

@@ -3,8 +3,9 @@
 
 #include "internal.h"
 
-/* The fraction of the masked stage that is left after a deadline, so that other channels can take
- * over. At the very end of the stage the learning rate is 0, and what is lost last would be missed. */
+/* The fraction of the masked phase that is left after a deadline, so that other channels can take
+ * over. At the very end of the phase the learning rate is 0, and what is lost last would be
+ * missed. */
 static const double AFTER_DEADLINE = 0.25;
 
 size_t steps_per_epoch(const job *j)

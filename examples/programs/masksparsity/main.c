@@ -1,7 +1,7 @@
 /*
  * masksparsity - trains, prunes and fine-tunes the CIFAR ResNets of the small runtime, convnet.
  *
- * The stages and all options are the driver's. Here are the functions that only the trainer knows;
+ * The phases and all options are the driver's. Here are the functions that only the trainer knows;
  * the calls of mskp among them are what a bridge adds to convnet.
  */
 #define _POSIX_C_SOURCE 200809L

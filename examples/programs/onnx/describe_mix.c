@@ -68,7 +68,7 @@ static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t ax
     const mskp_value in =
         is_flow(x) && axis < x->dims.rank ? channels_on(n, x, axis) : (mskp_value){0};
     if (!in.id || node->n_output != 1) return false;
-    /* The variance of a channel that is zero everywhere is 0, so that only epsilon keeps the result
+    /* The variance of a channel that is zero everywhere is 0, so only epsilon keeps the result
      * finite. */
     if (desc->kind != MSKP_NORM_BATCH && !(attribute_float(node, "epsilon", 1e-5f) > 0))
         return false;

@@ -1,6 +1,6 @@
 /*
  * An ONNX file in memory: read, examined, changed, written. The reader checks what a file from an
- * unknown source may get wrong (nesting, names, sizes of tensors, data in other files), so that
+ * unknown source may get wrong (nesting, names, sizes of tensors, data in other files), so
  * the rest of the program can rely on it.
  */
 #ifndef ONNX_MODEL_H

@@ -80,7 +80,7 @@ typedef struct removed {
 } removed;
 
 /* Nodes that were described together with an earlier node. WITHIN: inside a shuffle that becomes
- * one node, so that the node need not be correct after the cut. */
+ * one node, so the node need not be correct after the cut. */
 enum { DONE = 1, DONE_WITHIN = 2 };
 
 typedef struct net net;

@@ -397,7 +397,7 @@ static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value ou
         good = map[old] != MSKP_REMOVED;
     }
     good = good ? set_numbers(r, 1, count, list)
-                : fail(r->was->f, "%s: channels that stay are made of some that leave",
+                : fail(r->was->f, "%s: channels that stay are made of some that are removed",
                        r->at->output[0]);
     free(map);
     free(list);

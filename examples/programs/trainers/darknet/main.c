@@ -1,4 +1,4 @@
-/* A small residual network, trained by darknet. The stages and options are the driver's. */
+/* A small residual network, trained by darknet. The phases and options are the driver's. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdio.h>

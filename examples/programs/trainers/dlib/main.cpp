@@ -46,7 +46,7 @@ template <typename F> bool guarded(trainer *t, F &&work)
     }
 }
 
-/* Running statistics are private to dlib's layers, so that they are copied out and in. */
+/* Running statistics are private to dlib's layers, so they are copied out and in. */
 bool fetch(trainer *t)
 {
     return guarded(t, [&](program &p) {
