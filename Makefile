@@ -15,8 +15,8 @@ CLANG_TIDY ?= clang-tidy
 PYTHON ?= python3
 JOBS ?= 2
 SANITIZE ?= address,undefined
-# The trainers that `make hosts` builds. HOSTS=dlib is one of them.
-HOSTS ?= darknet libtorch dlib
+# The trainers that `make bridges` builds. BRIDGES=dlib is one of them.
+BRIDGES ?= darknet libtorch dlib
 # What `make fuzz` searches, and for how many seconds each.
 FUZZ ?= $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 SECONDS ?= 60

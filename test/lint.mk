@@ -7,7 +7,7 @@ FORMATTED := $(wildcard include/*.h include/mskp/*.h lib/*.[ch] lib/*/*.[ch] exa
 TIDIED := $(wildcard examples/*.c examples/runtime/*.c examples/bridges/convnet/*.c \
 	examples/programs/driver/*.c examples/programs/masksparsity/*.c examples/programs/common/*.c)
 
-.PHONY: format lint lint-format lint-tidy lint-warnings lint-shell lint-hosts lint-onnx
+.PHONY: format lint lint-format lint-tidy lint-warnings lint-shell lint-bridges lint-onnx
 
 format: ## clang-format all sources
 	$(CLANG_FORMAT) -i $(FORMATTED)
@@ -34,12 +34,12 @@ lint-warnings:
 lint-shell:
 	@shellcheck .ci/run test/scripts/*
 
-# Both compilers at -O0. This is no part of lint, because it needs the packages of the hosts.
-lint-hosts:
+# Both compilers at -O0. This is no part of lint, because it needs the packages of the trainers.
+lint-bridges:
 	@for c in gcc clang; do \
-		$(MAKE) --no-print-directory BUILD=build/lint/hosts-$$c CC=$$c \
+		$(MAKE) --no-print-directory BUILD=build/lint/bridges-$$c CC=$$c \
 			CXX=$$(echo $$c | sed 's/^g../g++/; s/^clang/clang++/') \
-			CFLAGS="-O0 -Werror" CXXFLAGS="-O0 -Werror" host-objects || exit; \
+			CFLAGS="-O0 -Werror" CXXFLAGS="-O0 -Werror" bridge-objects || exit; \
 	done
 
 # Both compilers at -O0, and clang-tidy. This is no part of lint, because it needs the packages of mskp-onnx.

@@ -4,14 +4,14 @@
 # `make setup LINT_PACKAGES=` leaves the latter out.
 PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
-# And what each of the HOSTS needs besides; `make hosts` installs it.
+# And what each of the BRIDGES needs besides; `make bridges` installs it.
 PACKAGES_darknet = darknet
 PACKAGES_libtorch = g++ libtorch-dev
 PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
 # And what mskp-onnx needs besides; `make onnx` installs it.
 PACKAGES_onnx = libprotobuf-c-dev protobuf-c-compiler libonnx-dev
 
-.PHONY: setup setup-hosts setup-onnx
+.PHONY: setup setup-bridges setup-onnx
 
 # Installs what is missing of these packages, else says what is needed.
 define install_missing
@@ -41,8 +41,8 @@ $(BUILD)/flags: | setup
 endif
 
 # After setup, where both are asked for: apt-get runs once at a time.
-setup-hosts: $(filter setup,$(MAKECMDGOALS))
-	$(call install_missing,$(PACKAGES) $(foreach h,$(HOSTS),$(PACKAGES_$(h))),$(HOSTS) and a C++17 compiler)
+setup-bridges: $(filter setup,$(MAKECMDGOALS))
+	$(call install_missing,$(PACKAGES) $(foreach h,$(BRIDGES),$(PACKAGES_$(h))),$(BRIDGES) and a C++17 compiler)
 
-setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter hosts check-hosts,$(MAKECMDGOALS)),setup-hosts)
+setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter bridges check-bridges,$(MAKECMDGOALS)),setup-bridges)
 	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)
