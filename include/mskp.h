@@ -64,7 +64,7 @@
  *              nothing but *err (so let output pointers start as NULL), which then holds the status
  *              and one sentence. A call that succeeds does not touch *err. err may be NULL.
  *              A call modifies only what its comment names as an output (x <- ..., x += ...).
- *   pointers   A NULL that the comment does not allow is MSKP_ERROR_BAD_ARGUMENT (a name: BAD_NAME).
+ *   pointers   A NULL that the comment does not allow is MSKP_ERROR_BAD_ARGUMENT (or BAD_NAME).
  *              Arrays that are passed to one call must not overlap.
  *   threads    One thread at a time may describe a graph. Any number of threads may use a finished
  *              graph or a plan at once, each with its own tensors. The library starts no threads.
