@@ -22,14 +22,15 @@ lint-tidy:
 	@printf '%s\n' $(TIDIED) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(EXAMPLE_FLAGS)
 
-# Both compilers at -O0 and at -O3; and the header as C++.
+# Both compilers at -O0 and at -O3; and each header alone as C++.
 lint-warnings:
 	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/$$c$$o CC=$$c CFLAGS="$$o -Werror" every-object || exit; \
 	done; done
-	@for c in g++ clang++; do \
-		$$c -std=c++17 $(CXX_WARN) -Werror -fsyntax-only -x c++ include/mskp.h || exit; \
-	done
+	@for c in g++ clang++; do for h in mskp.h mskp/operators.h mskp/constants.h mskp/tools.h; do \
+		echo "#include <$$h>" | \
+			$$c -std=c++17 $(CXX_WARN) -Werror -Iinclude -fsyntax-only -x c++ - || exit; \
+	done; done
 
 lint-shell:
 	@shellcheck .ci/run test/scripts/*
