@@ -15,7 +15,7 @@ enum { CHANNELS = 8 };
 enum operation {
     PRELU, SLICE, CONCAT, PAD, TRANSPOSED, RESHAPE, FLATTEN, UNFLATTEN, CHUNK, CHUNK_REWRITABLE,
     SHUFFLE, PIXELS, UNPIXELS, CONCAT_SPATIAL, GROUPS_TIED, GROUPS_WHOLE, GROUP_NORM, LAYER_NORM,
-    LAYER_INEXACT, POOL, OPERATIONS
+    RMS_INEXACT, POOL, OPERATIONS
 };
 /* clang-format on */
 
@@ -27,7 +27,7 @@ static const struct {
 } expected[OPERATIONS] = {
     [PRELU] = {"prelu", 8, 4, 8, 0, 0, "the slope of a channel is removed with it"},
     [SLICE] = {"slice", 3, 4, 8, 0, 0, "only the slice's first channel and width change"},
-    [CONCAT] = {"concat", 16, 4, 8, 0, 0, "x and relu(x) have the same units"},
+    [CONCAT] = {"concat", 16, 4, 8, 0, 0, "x and dropout(x) have the same units"},
     [PAD] = {"pad_channels", 10, 4, 10, 0, 0, "the 2 channels of zeros may be removed, too"},
     [TRANSPOSED] = {"conv_transposed", 5, 8, 13, 0, 0, "each of 5 filters makes a channel"},
     [RESHAPE] = {"reshape", 8, 16, 8, 0, 0, "channels stay what they are"},
@@ -43,18 +43,14 @@ static const struct {
     [GROUPS_WHOLE] = {"conv, whole", 6, 4, 2, 6, 0, "a unit is all that a group reads and makes"},
     [GROUP_NORM] = {"group norm, whole", 8, 4, 2, 6, 0, "statistics are removed with their group"},
     [LAYER_NORM] = {"layer norm", 8, 4, 0, 0, 0, "the statistics mix all channels: pinned"},
-    [LAYER_INEXACT] = {"layer norm, free", 8, 4, 8, 0, 8, "each removal changes the statistics"},
+    [RMS_INEXACT] = {"rms norm, accepted", 8, 4, 8, 0, 8, "the caller accepts other statistics"},
     [POOL] = {"pool, ceil_mode", 8, 2, 8, 0, 0, "channels stay what they are"},
 };
 
 static mskp_value operate(mskp_graph *g, enum operation operation, mskp_value x)
 {
     const mskp_pool_desc average = {.kind = MSKP_POOL_GLOBAL_AVERAGE};
-    const mskp_pool_desc ceiling = {.ceil_mode = 1, .size = {3, 3}, .stride = {2, 2}};
-    const mskp_activation_desc relu = {.kind = MSKP_ACTIVATION_RELU};
-    const mskp_norm_desc whole = {
-        .kind = MSKP_NORM_GROUP, .grouping = MSKP_GROUPING_WHOLE, .groups = 2};
-    const mskp_norm_desc all = {.kind = MSKP_NORM_LAYER, .accept_inexact = operation != LAYER_NORM};
+    mskp_norm_desc norm = {.accept_inexact = operation == RMS_INEXACT};
     mskp_conv_desc up = {.stride = {2, 2}}, groups = {.groups = 2};
     mskp_value v[2] = {x};
     switch (operation) {
@@ -63,7 +59,7 @@ static mskp_value operate(mskp_graph *g, enum operation operation, mskp_value x)
     case SLICE:
         return mskp_slice(g, "y", x, 2, 3);
     case CONCAT:
-        return mskp_concat(g, "y", 2, (mskp_value[]){x, mskp_activation(g, "r", x, &relu)});
+        return mskp_concat(g, "y", 2, (mskp_value[]){x, mskp_activation(g, "dropout", x, NULL)});
     case PAD:
         return mskp_pad_channels(g, "y", x, 0, 2);
     case TRANSPOSED:
@@ -95,9 +91,13 @@ static mskp_value operate(mskp_graph *g, enum operation operation, mskp_value x)
         groups.weight = mskp_parameter(g, "w", 4, (size_t[]){6, CHANNELS / 2, 1, 1});
         return mskp_conv(g, "y", x, &groups);
     case POOL:
-        return mskp_pool(g, "y", x, &ceiling);
-    default: /* the norms over channels */
-        return mskp_norm(g, "y", x, operation == GROUP_NORM ? &whole : &all);
+        return mskp_pool(g, "y", x, &(mskp_pool_desc){.ceil_mode = 1, .size = {3, 3}});
+    case GROUP_NORM:
+        norm.kind = MSKP_NORM_GROUP, norm.groups = 2, norm.grouping = MSKP_GROUPING_WHOLE;
+        return mskp_norm(g, "y", x, &norm);
+    default:
+        norm.kind = operation == LAYER_NORM ? MSKP_NORM_LAYER : MSKP_NORM_RMS;
+        return mskp_norm(g, "y", x, &norm);
     }
 }
 
@@ -115,7 +115,7 @@ int main(void)
             wrong = 1, fprintf(stderr, "rearrange: %s\n", err.text);
         const uint32_t axes = mskp_value_shape(g, y, &channels, spatial);
         const size_t units = mskp_graph_counts(g).units;
-        printf("%-17s %3zu channels", expected[k].name, channels);
+        printf("%-18s %3zu channels", expected[k].name, channels);
         for (uint32_t axis = 0; axis < axes; axis++) printf(" x %zu", spatial[axis]);
         printf(", %zu units, %zu joins", units, c.tied);
         if (c.inexact) printf(", %zu inexact by %s", c.inexact, mskp_value_name(g, c.inexact_by));
