@@ -131,6 +131,17 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_create(const mskp_graph *graph, msk
                                                     mskp_tensors values, mskp_constants **constants,
                                                     mskp_error *err);
 
+/*
+ * The same decision for other values of the same network, for instance an average of the weights: the
+ * masks and the way are those of `decided`, the sums are of these values. One plan then serves both:
+ * make it from `decided`, apply each object to its values, and cut both sets in one call. Constants
+ * that no carrier of `decided` can take are folded or dropped, as the reports of the new object say.
+ * Arguments and errors else as for mskp_constants_create.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_constants_again(const mskp_constants *decided,
+                                                   mskp_tensors values, mskp_constants **constants,
+                                                   mskp_error *err);
+
 /* constants may be NULL. May be called after mskp_graph_destroy. */
 MSKP_EXPERIMENTAL void mskp_constants_destroy(mskp_constants *constants);
 

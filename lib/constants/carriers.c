@@ -18,6 +18,7 @@
  */
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -167,7 +168,14 @@ static void merge_groups(mskp_constants *c, const cover *v)
     }
 }
 
-mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
+/* The carriers of another object carry: the elements that they can serve are served. */
+static void take_carriers(mskp_constants *c, cover *v, const uint8_t *given)
+{
+    for (size_t u = 0; u < c->graph->u->n; u++) c->carries[u] = given[u];
+    for (size_t k = 0; k < v->n; k++) v->elements[k].served = v->elements[k].n > 0;
+}
+
+mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known, const uint8_t *given)
 {
     const mskp_services *services = &c->services;
     const size_t n = c->graph->u->n;
@@ -178,7 +186,10 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
     v.last = mskpi_alloc(services, n, sizeof *v.last);
     if (candidate && v.unserved && v.last) {
         MSKPI_ASSERT(w->constant == c->carrier_output); /* where the walk writes */
-        find_candidates(c, candidate);
+        if (given)
+            memcpy(candidate, given, n);
+        else
+            find_candidates(c, candidate);
         status = mskpi_walk_carriers(w, candidate, known);
         const size_t units = status ? 0 : list_elements(c, candidate, &v, false);
         v.elements = mskpi_alloc(services, v.n, sizeof *v.elements);
@@ -187,7 +198,10 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known)
     if (!status && (!v.elements || !v.units)) status = mskpi_constants_no_memory(w->err);
     if (!status) {
         (void)list_elements(c, candidate, &v, true);
-        choose_carriers(c, &v);
+        if (given)
+            take_carriers(c, &v, given);
+        else
+            choose_carriers(c, &v);
         merge_groups(c, &v);
     }
     mskpi_free(services, candidate);

@@ -40,8 +40,9 @@ static const char SHARED_WEIGHT[] = "its weight is shared, and nothing can be me
 
 /* ---- Making ---- */
 
-/* Decides what becomes of the constants of each group: first without a carrier, then with. */
-static mskp_status decide(mskp_constants *c, walker *w)
+/* Decides what becomes of the constants of each group: first without a carrier, then with. given: as
+ * for mskpi_merge. */
+static mskp_status decide(mskp_constants *c, walker *w, const uint8_t *given)
 {
     const mskp_graph *g = c->graph;
     double *known = w->constant;
@@ -66,7 +67,7 @@ static mskp_status decide(mskp_constants *c, walker *w)
     }
     if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return MSKP_OK;
     w->constant = c->carrier_output;
-    status = mskpi_merge(c, w, known);
+    status = mskpi_merge(c, w, known, given);
     w->constant = known;
     return status;
 }
@@ -108,22 +109,19 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
     return MSKP_OK;
 }
 
-mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
-                                  const mskp_constants_desc *desc, mskp_tensors values,
-                                  mskp_constants **constants, mskp_error *err)
+static mskp_status make(const mskp_graph *graph, const uint8_t *keep,
+                        const mskp_constants_desc *desc, const uint8_t *given, mskp_tensors values,
+                        mskp_constants **constants, mskp_error *err)
 {
     mskp_constants *c = NULL;
     walker w;
-    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
-    if (!status) status = MSKPI_GIVEN(err, constants);
-    if (!status && desc) status = check_desc(desc, err);
-    if (!status) status = mskpi_check_set(values, "values", graph->nparams, err);
-    if (!status) status = new_constants(graph, keep.unit, desc, &c, err);
+    mskp_status status = mskpi_check_set(values, "values", graph->nparams, err);
+    if (!status) status = new_constants(graph, keep, desc, &c, err);
     if (status) return status;
     status = mskpi_walk_make(&w, graph, c->keep, c->desc.zeroed, values, err);
     if (!status) {
         c->first = w.first;
-        status = decide(c, &w);
+        status = decide(c, &w, given);
         w.first = NULL;
         mskpi_walk_free(&w);
     }
@@ -134,6 +132,27 @@ mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
     }
     *constants = c;
     return MSKP_OK;
+}
+
+mskp_status mskp_constants_create(const mskp_graph *graph, mskp_mask keep,
+                                  const mskp_constants_desc *desc, mskp_tensors values,
+                                  mskp_constants **constants, mskp_error *err)
+{
+    mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
+    if (!status) status = MSKPI_GIVEN(err, constants);
+    if (!status && desc) status = check_desc(desc, err);
+    return status ? status : make(graph, keep.unit, desc, NULL, values, constants, err);
+}
+
+mskp_status mskp_constants_again(const mskp_constants *decided, mskp_tensors values,
+                                 mskp_constants **constants, mskp_error *err)
+{
+    const mskp_status status = MSKPI_GIVEN(err, decided, constants);
+    if (status) return status;
+    /* The carriers are there in any case, so whatever they can serve is worth one. */
+    mskp_constants_desc desc = decided->desc;
+    if (desc.way == MSKP_CONSTANTS_AUTO) desc.way = MSKP_CONSTANTS_MERGE;
+    return make(decided->graph, decided->keep, &desc, decided->carries, values, constants, err);
 }
 
 void mskp_constants_destroy(mskp_constants *c)

@@ -995,6 +995,11 @@ static mskp_status call_constants_select_rounded(stage *s, mskp_error *err)
                                  values_of(s), &s->out.constants, err);
 }
 
+static mskp_status call_constants_again(stage *s, mskp_error *err)
+{
+    return mskp_constants_again(s->constants, values_of(s), &s->out.constants, err);
+}
+
 static mskp_status call_constants_masks(stage *s, mskp_error *err)
 {
     return mskp_constants_masks(s->constants, mask_of(s->units, s->out.keep),
@@ -1056,6 +1061,7 @@ static const struct {
     {"mskp_constants_create", call_constants, false, MAKES_CONSTANTS},
     {"mskp_constants_select", call_constants_select, false, MAKES_CONSTANTS},
     {"mskp_constants_select rounded", call_constants_select_rounded, false, MAKES_CONSTANTS},
+    {"mskp_constants_again", call_constants_again, false, MAKES_CONSTANTS},
     {"mskp_constants_masks", call_constants_masks, true, MAKES_NOTHING},
     {"mskp_constants_plan", call_constants_plan, false, MAKES_PLAN},
     {"mskp_constants_apply", call_constants_apply, false, MAKES_NOTHING},

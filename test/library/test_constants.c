@@ -706,6 +706,71 @@ static tally try_all(mskp_constants_way way, size_t count, bool zeroed)
     return y;
 }
 
+/* The numbers of a set that resembles the first: zeros stay zeros. */
+static void resembling(constants_trial *b, const constants_trial *h, net *other)
+{
+    *other = *h->net;
+    for (size_t p = 1; p <= other->params; p++) {
+        net_param *q = &other->param[p];
+        const size_t n = shape_elements(q->ndim, q->shape);
+        q->data = arena_copy(&b->t.mem, q->data, n, sizeof *q->data);
+        for (size_t i = 0; i < n; i++) q->data[i] *= rng_real(&b->t.r, 0.5, 1.5);
+    }
+    b->net = other;
+}
+
+/* A decision for one set serves another: the same plan cuts both, and what is said to be exact is. */
+START_TEST(another_set_by_the_same_decision)
+{
+    const size_t count = test_count(2000);
+    size_t exact = 0, carried = 0;
+    for (size_t k = 0; k < count; k++) {
+        constants_trial h;
+        const mskp_constants_way ways[] = {MSKP_CONSTANTS_MERGE, MSKP_CONSTANTS_AUTO,
+                                           MSKP_CONSTANTS_FOLD};
+        constants_trial_begin(&h, test_seed() * 1000000 + k, &(net_options){.constants = true},
+                              ways[k % 3], k % 2);
+        constants_trial b = h;
+        net other;
+        mskp_plan *plan;
+        mskp_error err = {0};
+        const mskp_mask none = {0};
+        uint8_t *kept = arena_get(&b.t.mem, b.units, 1), *carrier = arena_get(&b.t.mem, b.units, 1);
+        uint8_t *carried_first = arena_get(&b.t.mem, b.units, 1);
+        b.c = NULL;
+        resembling(&b, &h, &other);
+        b.values = set_make(&b.t.mem, &b.t.r, b.net, MSKP_DTYPE_F64, VIEW_STYLES);
+        set_numbers(&b.values, b.net);
+        const mskp_tensors values = set_by_id(b.net->params, b.values.views);
+        REQUIRE(!mskp_constants_again(h.c, values, &b.c, &err), "%s", err.text);
+        REQUIRE_OK(mskp_constants_masks(b.c, none, mask_of(b.units, carrier),
+                                        mask_of(b.units, kept), NULL));
+        REQUIRE_OK(mskp_constants_masks(h.c, none, mask_of(b.units, carried_first), none, NULL));
+        REQUIRE(!memcmp(carrier, carried_first, b.units), "other carriers");
+        REQUIRE_OK(mskp_constants_total(b.c, &b.total, NULL));
+        REQUIRE_OK(mskp_constants_plan(h.c, &plan, NULL, NULL));
+        REQUIRE(!mskp_constants_apply(b.c, plan, values, &err), "%s", err.text);
+        mskp_plan_destroy(plan);
+        set_read(&b.values, &b.t.mem, b.net, &b.after);
+        b.inputs = net_random_inputs(b.net, &b.t.mem, &b.t.r);
+        b.whole = net_eval(b.net, &b.t.mem, b.inputs);
+        surgery_begin(&b.s, &b.t, b.graph, &b.after, b.t.value, b.units, kept);
+        b.left = net_eval(b.s.net, &b.t.mem, b.inputs);
+        const double off = outputs_off(&b);
+        if (b.total.exact && !isnan(off)) {
+            exact += b.total.folded + b.total.merged > 0;
+            carried += b.total.merged > 0;
+            REQUIRE(off <= 1e-12, "said to be exact, off by %g", off);
+        }
+        round_end(&b);
+        h.t.mem = b.t.mem;
+        constants_trial_end(&h);
+    }
+    if (count < 500) return;
+    REQUIRE(exact * 20 > count && carried * 50 > count, "%zu exact, %zu carried", exact, carried);
+}
+END_TEST
+
 START_TEST(auto_holds)
 {
     const size_t count = test_count(3000);
@@ -1626,6 +1691,7 @@ int main(void)
     Suite *suite = suite_create("constants");
     TCase *tcase = tcase_create("constants");
     tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, another_set_by_the_same_decision);
     tcase_add_test(tcase, by_hand);
     tcase_add_test(tcase, broadcast_channels_do_not_carry);
     tcase_add_test(tcase, arguments_are_checked);
