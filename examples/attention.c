@@ -126,6 +126,5 @@ failed:
 
 int main(void)
 {
-    const int heads = prune(MSKP_ATTENTION_HEADS, KV_HEADS);
-    return prune(MSKP_ATTENTION_DIMS, HEAD_DIM + VALUE_DIM) || heads;
+    return prune(MSKP_ATTENTION_HEADS, KV_HEADS) | prune(MSKP_ATTENTION_DIMS, HEAD_DIM + VALUE_DIM);
 }
