@@ -23,7 +23,7 @@ static float sigmoid(float x)
     return 1 / (1 + expf(-x));
 }
 
-/* Describes a network of one or two directions. Its head is the last of 4 * sides + 1 parameters. */
+/* Describes a network of one or two directions, with the head as its last parameter. */
 static mskp_graph *describe(mskp_recurrent_desc desc, size_t gates, size_t sides)
 {
     mskp_param p[PARAMS];
@@ -81,9 +81,8 @@ static int prune(mskp_recurrent_desc desc, size_t gates, size_t sides)
 {
     const mskp_scoring filters = {.roles = MSKP_ROLE_FILTER, .reduce = MSKP_REDUCE_JOINT};
     const mskp_tensors values = {sides * EACH + 1, view};
-    double score[UNITS];
     uint8_t stays[UNITS];
-    const mskp_scores scores = {sides * HIDDEN, score};
+    const mskp_scores scores = {sides * HIDDEN, (double[UNITS]){0}};
     const mskp_mask keep = {sides * HIDDEN, stays};
     float before[OUT], after[OUT];
     size_t members;
