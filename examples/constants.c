@@ -1,7 +1,6 @@
 /*
- * What a removed channel still outputs. Training made some gammas 0, but not the betas: such a
- * channel outputs relu(beta) at every position, and surgery alone would take this away from both
- * consumers of the channel.
+ * What a removed channel still outputs: with a gamma of 0, it is relu(beta) at every position.
+ * Surgery alone would take this away from both consumers of the channel.
  *
  *     signal -> conv -> norm -> relu -> edges (three taps, zeros beyond the border, no bias)
  *                                   \-> classes (one tap, with a bias)
@@ -60,7 +59,7 @@ static void run(size_t width, float *result)
         }
 }
 
-/* What other ways do with the same selection, and the most that an element of a result loses. */
+/* Prints what the ways do with the same selection, and the most that an element loses. */
 static int compare(const mskp_graph *g, mskp_mask selected, mskp_tensors values, mskp_error *err)
 {
     static const char *const name_of[] = {"merge above 50%", "drop", "fold", "merge"};
@@ -93,7 +92,6 @@ int main(void)
     mskp_graph *g = describe();
     mskp_error err = {0};
     int wrong = 0;
-    if (mskp_graph_finish(g, &err)) goto failed;
     for (size_t i = 0; i < PARAMS; i++) {
         view[i].data = number[i];
         for (size_t k = 0; k < OUT * WIDTH * 3; k++)
@@ -101,7 +99,7 @@ int main(void)
     }
     for (size_t c = 0; c < WIDTH; c++) number[GAMMA][c] *= c % 4 == 3;
     run(WIDTH, before);
-    if (mskp_score(g, NULL, values, scores, &err) ||
+    if (mskp_graph_finish(g, &err) || mskp_score(g, NULL, values, scores, &err) ||
         mskp_constants_select(g, scores, &(mskp_rule){.remove_fraction = 0.5}, NULL, values,
                               &constants, &err) ||
         mskp_constants_masks(constants, selected, carriers, (mskp_mask){0}, &err))
@@ -116,8 +114,7 @@ int main(void)
         mskp_constants_apply(constants, plan, values, &err) ||
         mskp_plan_cut(plan, 1, &(mskp_move){.from = values}, &err))
         goto failed;
-    const size_t stay = view[GAMMA].shape[0];
-    size_t carry = 0;
+    size_t stay = view[GAMMA].shape[0], carry = 0;
     run(stay, after);
     for (size_t i = 0; i < RESULTS; i++) worst = fmaxf(worst, fabsf(after[i] - before[i]));
     for (size_t c = 0; c < WIDTH; c++) carry += carriers.unit[c];
