@@ -126,5 +126,6 @@ failed:
 
 int main(void)
 {
-    return prune(MSKP_ATTENTION_HEADS, KV_HEADS) | prune(MSKP_ATTENTION_DIMS, HEAD_DIM + VALUE_DIM);
+    return prune(MSKP_ATTENTION_HEADS, KV_HEADS) ||
+           prune(MSKP_ATTENTION_DIMS, HEAD_DIM + VALUE_DIM);
 }
