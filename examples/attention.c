@@ -95,9 +95,8 @@ static int prune(mskp_attention_units units, size_t n)
     const mskp_scoring filters = {.roles = MSKP_ROLE_FILTER, .magnitude = MSKP_MAGNITUDE_L2};
     const mskp_penalty all = {.roles = MSKP_ROLES_UNIT};
     const mskp_tensors values = {PARAMS, view};
-    double score[HEAD_DIM + VALUE_DIM];
     uint8_t stays[HEAD_DIM + VALUE_DIM];
-    const mskp_scores scores = {n, score};
+    const mskp_scores scores = {n, (double[HEAD_DIM + VALUE_DIM]){0}};
     const mskp_mask keep = {n, stays};
     float before[SIZE], after[SIZE];
     mskp_plan *plan = NULL;
