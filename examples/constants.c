@@ -97,7 +97,7 @@ int main(void)
         for (size_t k = 0; k < OUT * WIDTH * 3; k++)
             number[i][k] = (i == BETA ? .05f : .5f) + .04f * sinf((float)(k * k % 101 + i));
     }
-    for (size_t c = 0; c < WIDTH; c++) number[GAMMA][c] *= c % 4 == 3;
+    for (size_t c = 0; c < WIDTH; c++) number[GAMMA][c] *= c % 4 == 3 ? 1.0f : 0.0f;
     run(WIDTH, before);
     if (mskp_graph_finish(g, &err) || mskp_score(g, NULL, values, scores, &err) ||
         mskp_constants_select(g, scores, &(mskp_rule){.remove_fraction = 0.5}, NULL, values,

@@ -53,7 +53,7 @@ static void run(size_t gates, size_t sides, float *out)
     for (size_t o = 0; o < OUT; o++) out[o] = 0;
     for (size_t side = 0; side < sides; side++) {
         float(*w)[MOST] = &number[side * EACH], h[HIDDEN] = {0}, cell[HIDDEN] = {0};
-        float x[4 * HIDDEN], y[4 * HIDDEN]; /* what the input and the state add to each gate */
+        float x[4 * HIDDEN] = {0}, y[4 * HIDDEN] = {0}; /* what input and state add to each gate */
         const size_t n = view[side * EACH + RECURRENT].shape[1],
                      total = view[sides * EACH].shape[1];
         for (int step = 0; step < STEPS; step++) {
