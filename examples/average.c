@@ -3,8 +3,8 @@
  *
  * Constants are moved by sums of the values, and an average has other values than the network it
  * belongs to. If each set decided alone, the two could choose different carriers, and no plan could
- * cut both. mskp_constants_again takes the decision of the first object, its masks and carriers, and
- * works out the sums of the second set. One plan and one cut then serve both.
+ * cut both. mskp_constants_again takes the decision of the first object, its masks and carriers,
+ * and works out the sums of the second set. One plan and one cut then serve both.
  *
  * The network: one input channel, a scale and a shift for each of four channels, relu, and a padded
  * convolution that reads them. Two channels have scale 0 and still output their shift.

@@ -10,8 +10,8 @@
  *   - Whatever can fail takes a cn_error (NULL is allowed) and returns false or NULL; the sentence
  *     in it names the thing and both numbers. Nothing exits, prints or aborts. On failure the
  *     network is as it was.
- *   - cn_create and cn_resize plan all memory; forward, backward and the update allocate nothing and
- *     cannot fail.
+ *   - cn_create and cn_resize plan all memory; forward, backward and the update allocate nothing
+ *     and cannot fail.
  *   - A network belongs to one thread of the host. Inside a call its own threads share the work;
  *     results do not depend on how many there are, bit for bit: the batch is always cut in the same
  *     way and sums are taken in the same order.
@@ -292,9 +292,9 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 bool cn_save(const cn_net *net, const char *path, size_t extras, const char *const *extra,
              cn_error *err);
 /*
- * Makes the CIFAR ResNet that a file holds, pruned or not: the model's name from the metadata (or from
- * the names of the tensors when there is none), widths from the tensors' shapes, paddings from the
- * metadata.
+ * Makes the CIFAR ResNet that a file holds, pruned or not: the model's name from the metadata (or
+ * from the names of the tensors when there is none), widths from the tensors' shapes, paddings from
+ * the metadata.
  */
 cn_net *cn_load(const char *path, const cn_options *options, cn_error *err);
 /* Values into a network that has these shapes already. All parameters must be there; other tensors

@@ -1,5 +1,5 @@
-/* OpenBLAS chooses its kernels when it is loaded, by the processor's model. One that is newer than OpenBLAS gets those that
- * every x86-64 processor can run. */
+/* OpenBLAS chooses its kernels when it is loaded, by the processor's model. One that is newer than
+ * OpenBLAS gets those that every x86-64 processor can run. */
 #include <cblas.h>
 #include <string.h>
 

@@ -18,7 +18,8 @@ static void take_widths(size_t count, cn_layer *layers, const cn_layer *wanted)
     }
 }
 
-/* The parameters' memory stays where it is, so nothing may outgrow it; nor do the classes change. */
+/* The parameters' memory stays where it is, so nothing may outgrow it; nor do the classes
+ * change. */
 static bool fits(const cn_net *net, const cn_net *small, cn_error *err)
 {
     const cn_layer *last = &small->layers[small->layer_count - 1];

@@ -132,11 +132,15 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_create(const mskp_graph *graph, msk
                                                     mskp_error *err);
 
 /*
- * The same decision for other values of the same network, for instance an average of the weights: the
- * masks and the way are those of `decided`, the sums are of these values. One plan then serves both:
- * make it from `decided`, apply each object to its values, and cut both sets in one call. Constants
- * that no carrier of `decided` can take are folded or dropped, as the reports of the new object say.
- * Arguments and errors else as for mskp_constants_create.
+ * The same decision for other values of the same network, for instance an average of the weights:
+ * the masks and the way are those of `decided`, and the sums are of the values given here. One plan
+ * then serves both sets: make it from `decided`, apply each object to its own values, and cut both
+ * sets in one call (examples/average.c). Constants that no carrier of `decided` can take are folded
+ * or dropped, as the reports of the new object say. `decided` is only read, and may be destroyed
+ * before the new object.
+ *   values, constants   as for mskp_constants_select; the graph must outlive the object
+ * A `decided` or `constants` of NULL is MSKP_ERROR_BAD_ARGUMENT. Other errors are those of
+ * mskp_constants_create.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_constants_again(const mskp_constants *decided,
                                                    mskp_tensors values, mskp_constants **constants,

@@ -4,9 +4,9 @@
  * The object is made in five steps, each of which is a file of its own:
  *
  *     mskpi_walk                what does each channel output? (walk.c, reading.c)
- *     mskpi_find_consumers      who reads channels of removed units, and what are the sums? (taps.c)
- *     mskpi_find_target         where can each consumer fold, and is fold or drop better? (targets.c)
- *     mskpi_merge               which errors does a carrier remove? (carriers.c)
+ *     mskpi_find_consumers   who reads channels of removed units, and what are the sums? (taps.c)
+ *     mskpi_find_target      where can each consumer fold, and is fold or drop better? (targets.c)
+ *     mskpi_merge            which errors does a carrier remove? (carriers.c)
  *     mskpi_record_constants    does every result fit its dtype? (writing.c)
  *
  * Nothing is written to the values. The decisions are in the groups of the consumers, and reports
@@ -40,8 +40,8 @@ static const char SHARED_WEIGHT[] = "its weight is shared, and nothing can be me
 
 /* ---- Making ---- */
 
-/* Decides what becomes of the constants of each group: first without a carrier, then with. given: as
- * for mskpi_merge. */
+/* Decides what becomes of the constants of each group: first without a carrier, then with. given:
+ * as for mskpi_merge. */
 static mskp_status decide(mskp_constants *c, walker *w, const uint8_t *given)
 {
     const mskp_graph *g = c->graph;

@@ -52,9 +52,9 @@ bool mskpi_is_worth_carrier(const mskp_constants *c, const consumer *x, const co
 
 /* ---- carriers.c ---- */
 
-/* c->carries <- the carriers, and WAY_MERGE for the groups that they serve. known: what each channel
- * outputs without carriers. given: NULL, or the carriers of another object, which then carry here,
- * too, and no others. */
+/* c->carries <- the carriers, and WAY_MERGE for the groups that they serve. known: what each
+ * channel outputs without carriers. given: NULL, or the carriers of another object, which then
+ * carry here, too, and no others. */
 mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known, const uint8_t *given);
 
 /* ---- writing.c ---- */

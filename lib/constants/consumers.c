@@ -47,7 +47,8 @@ static mskp_status count_uses(walker *w, consumer_list *list)
 
 /* ---- The list ---- */
 
-/* Appends a consumer that reads nothing yet. Returns NULL without memory, when the walk has failed. */
+/* Appends a consumer that reads nothing yet. Returns NULL without memory, when the walk has
+ * failed. */
 static consumer *new_consumer(walker *w, consumer_list *list, uint32_t value, uint32_t reads,
                               uint32_t weight)
 {
@@ -128,8 +129,8 @@ bool mskpi_is_broadcast(const mskp_graph *graph, uint32_t value, uint32_t in)
     return graph->values[in].view.n == 1 && graph->values[value].view.n > 1;
 }
 
-/* An element-wise operator that broadcasts the only channel of a value. The channel cannot be removed
- * while the value exists, and there is nothing into which its constant could be moved. */
+/* An element-wise operator that broadcasts the only channel of a value. The channel cannot be
+ * removed while the value exists, and there is nothing into which its constant could be moved. */
 static void find_broadcasts(walker *w, consumer_list *list, uint32_t value)
 {
     const mskp_graph *g = w->graph;

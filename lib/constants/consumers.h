@@ -25,9 +25,9 @@ typedef enum group_way {
     WAY_MERGE
 } group_way;
 
-/* One group of a consumer's inputs and outputs. Errors are those of an element of an output channel,
- * the largest over the group's channels and over all positions. A share is an error divided by the
- * channel's output scale (mskp_constants_desc.merge_above). */
+/* One group of a consumer's inputs and outputs. Errors are those of an element of an output
+ * channel, the largest over the group's channels and over all positions. A share is an error
+ * divided by the channel's output scale (mskp_constants_desc.merge_above). */
 typedef struct consumer_group {
     double fold, drop;             /* the errors of the two ways */
     double fold_share, drop_share; /* the same as shares */

@@ -89,8 +89,8 @@ double mskpi_walk_vector(walker *w, uint32_t param, size_t i, double none)
     return mskpi_walk_element(w, param, v->data + v->stride[0] * (ptrdiff_t)(i * v->element));
 }
 
-/* The same below `at`, whose indices on the axes before d, and on the axis of the slice, `fixed`, are
- * chosen. */
+/* The same below `at`, whose indices on the axes before d, and on the axis of the slice, `fixed`,
+ * are chosen. */
 static bool has_nonzero_below(walker *w, uint32_t param, uint32_t d, uint32_t fixed, bool kept_only,
                               const char *at)
 {

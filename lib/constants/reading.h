@@ -45,12 +45,13 @@ content mskpi_content_of(const walker *w, uint32_t roles, uint32_t unit);
 mskp_status mskpi_walk_view(walker *w, uint32_t param, const tensor_view **view);
 /* Returns the element at an address in a parameter whose view was made. */
 double mskpi_walk_element(walker *w, uint32_t param, const char *at);
-/* Returns the units of an axis, or NULL if the axis is bound to no channels; *roles <- its roles. */
+/* Returns the units of an axis, or NULL if the axis is bound to no channels; *roles <- its
+ * roles. */
 const uint32_t *mskpi_axis_units(const mskp_graph *g, uint32_t param, uint32_t d, uint32_t *roles);
 /* Returns element i of a parameter with one axis, or `none` if there is no such parameter. */
 double mskpi_walk_vector(walker *w, uint32_t param, size_t i, double none);
-/* Whether a slice has an element that is not 0. Only elements count that, on the other axes, are not
- * in zeroed slices, and, if kept_only, in channels that stay. */
+/* Whether a slice has an element that is not 0. Only elements count that, on the other axes, are
+ * not in zeroed slices, and, if kept_only, in channels that stay. */
 bool mskpi_has_nonzero(walker *w, uint32_t param, uint32_t axis, size_t index, bool kept_only);
 
 /* ---- Weights ---- */

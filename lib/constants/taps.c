@@ -3,9 +3,9 @@
  * taps. A constant that a padded convolution reads does not become a constant in its result,
  * because at the border some taps see zeros instead.
  *
- * On each spatial axis the positions of the result fall into classes: two positions are in one class
- * if the same taps see the image there. A kernel of 3 taps with a padding of 1, for example, has
- * three classes on an axis of length 5:
+ * On each spatial axis the positions of the result fall into classes: two positions are in one
+ * class if the same taps see the image there. A kernel of 3 taps with a padding of 1, for example,
+ * has three classes on an axis of length 5:
  *
  *     position   0         1, 2, 3        4
  *     taps       1, 2      0, 1, 2        0, 1
@@ -17,8 +17,8 @@
  *
  * The classes of a convolution over several axes are the products of the classes on its axes.
  * Therefore mskpi_taps_sums sums along one axis after the other, as a separable filter does. An
- * operator is uniform if there is only one class. If there are too many positions or classes to look
- * at, nothing is known, and the operator counts as not uniform.
+ * operator is uniform if there is only one class. If there are too many positions or classes to
+ * look at, nothing is known, and the operator counts as not uniform.
  */
 #include "constants/taps.h"
 #include "base/assert.h"
@@ -29,14 +29,15 @@
 #include "mskp.h"
 #include "mskp/tools.h"
 
-/* The most positions that are looked at one by one, the most numbers that a sum over all classes may
- * go through, and the most classes on one axis. */
+/* The most positions that are looked at one by one, the most numbers that a sum over all classes
+ * may go through, and the most classes on one axis. */
 #define MOST_POSITIONS ((size_t)1 << 20)
 #define MOST_CLASSES   ((size_t)1 << 22)
 #define MOST_ON_AXIS   ((size_t)1 << 12)
 
 /* One axis of a convolution. The window of position o has tap t at o * stride + t * dilation -
- * before. If it is transposed, tap t of input i adds to position i * stride + t * dilation - before. */
+ * before. If it is transposed, tap t of input i adds to position i * stride + t * dilation -
+ * before. */
 typedef struct sliding {
     size_t in, out, taps, stride, dilation, before;
 } sliding;
@@ -218,8 +219,8 @@ bool mskpi_is_uniform(const tap_classes *t)
     return !t->too_many && t->classes == 1;
 }
 
-/* On each axis, taps become classes. The numbers are those of [axis 0][axis 1][axis 2]: `outer` counts
- * the classes on the axes before, and `inner` the taps on the axes behind. */
+/* On each axis, taps become classes. The numbers are those of [axis 0][axis 1][axis 2]: `outer`
+ * counts the classes on the axes before, and `inner` the taps on the axes behind. */
 const double *mskpi_taps_sums(const tap_classes *t, const double *numbers)
 {
     size_t outer = 1, inner = t->taps;

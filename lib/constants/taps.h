@@ -10,7 +10,8 @@
 #include "mskp/tools.h"
 
 /* The positions on one axis that see the same taps: first, first + step, first + 2 step and so on,
- * `count` of them, with the step of the axis. Positions that see no tap are a class with count 0. */
+ * `count` of them, with the step of the axis. Positions that see no tap are a class with count
+ * 0. */
 typedef struct tap_class {
     size_t first, count;
 } tap_class;

@@ -76,8 +76,8 @@ static bool folds_the_same(const mskp_constants *c, const consumer *a, const con
     return true;
 }
 
-/* Whether all operators that use the bias of x are uniform consumers that fold the same. x->writes <-
- * whether x is the first of them. */
+/* Whether all operators that use the bias of x are uniform consumers that fold the same. x->writes
+ * <- whether x is the first of them. */
 static bool has_agreeing_users(const mskp_constants *c, consumer *x)
 {
     size_t agreeing = 0;

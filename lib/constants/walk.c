@@ -11,8 +11,8 @@
  *   recurrent layers, custom operators               live
  *
  * Where the rule says live, the zero table of the channel (describe/zeros.c) may still say that the
- * channel is zero because its unit's slices are. A walk reads no more parameters than necessary: the
- * first nonzero weight for a live input makes the output live.
+ * channel is zero because its unit's slices are. A walk reads no more parameters than necessary:
+ * the first nonzero weight for a live input makes the output live.
  *
  * A carrier is walked as it will be once the constants are applied, with filters and scales 0 and
  * biases and shifts 1. One walk with all candidates as carriers at once is enough to know what each
@@ -106,8 +106,8 @@ static double statistic(walker *w, uint32_t param, size_t i, double none)
     return param && w->values.view[param - 1].data ? mskpi_walk_vector(w, param, i, none) : none;
 }
 
-/* Whether a scale of 0 cancels the input of channel c. It does not if the statistics are not numbers,
- * or the divisor is 0, because the product is NaN then. */
+/* Whether a scale of 0 cancels the input of channel c. It does not if the statistics are not
+ * numbers, or the divisor is 0, because the product is NaN then. */
 static bool has_usable_statistics(walker *w, const graph_step *s, size_t c)
 {
     const double variance = statistic(w, s->params[3], c, 1);
@@ -238,8 +238,8 @@ static double looked_up(walker *w, uint32_t param, size_t c)
     return first;
 }
 
-/* A parameter as an operand is constant if it has one axis. One with more axes differs from position
- * to position. */
+/* A parameter as an operand is constant if it has one axis. One with more axes differs from
+ * position to position. */
 static double operand(walker *w, const graph_step *s, size_t c)
 {
     return w->graph->params[s->params[0]].ndim == 1 ? mskpi_walk_vector(w, s->params[0], c, 0)

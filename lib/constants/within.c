@@ -7,8 +7,8 @@
  * if all demands on amounts hold for that network. The result is a number that is enough, while one
  * block less is not:
  *
- *   1. Without carriers, fewer than order.enough blocks are not enough, and carriers only add to the
- *      cost. So the search starts there, and usually ends there.
+ *   1. Without carriers, fewer than order.enough blocks are not enough, and carriers only add to
+ *      the cost. So the search starts there, and usually ends there.
  *   2. Otherwise the number grows by 1, 2, 4 ... blocks until it is enough, and bisection finds a
  *      border between a number that is not enough and one that is. The constants of every number
  *      that is tried are worked out anew. (Cost with carriers need not fall from block to block, so
@@ -46,9 +46,9 @@ typedef struct search {
 } search;
 
 /*
- * Keeps further units of the families that do not keep a multiple. A family that is complete with its
- * carriers keeps all its units as they are: as carriers they would lose their filters for nothing.
- * Returns whether units were added to those that stay by the selection.
+ * Keeps further units of the families that do not keep a multiple. A family that is complete with
+ * its carriers keeps all its units as they are: as carriers they would lose their filters for
+ * nothing. Returns whether units were added to those that stay by the selection.
  */
 static bool keep_multiples(search *s)
 {
@@ -77,8 +77,8 @@ static bool keep_multiples(search *s)
     return more;
 }
 
-/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- whether the demands on
- * amounts hold. */
+/* Removes the first `blocks` blocks. *constants <- their constants, *enough <- whether the demands
+ * on amounts hold. */
 static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constants, bool *enough)
 {
     const mskp_mask none = {0, NULL};

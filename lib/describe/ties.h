@@ -21,8 +21,8 @@ mskp_status mskpi_pin(mskp_graph *graph, const char *label, mskp_value handle, u
  * it was bound or attached before. */
 mskp_status mskpi_bind(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,
                        list_view view, uint32_t by);
-/* The operator reads the axis as it is, whatever is removed: it must not be cut, and the channels that
- * another operator binds it to are pinned. */
+/* The operator reads the axis as it is, whatever is removed: it must not be cut, and the channels
+ * that another operator binds it to are pinned. */
 mskp_status mskpi_fix_axis(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t by);
 /* These are mskp_bind and mskp_attach, but record no operator of the caller's own. */
 mskp_status mskpi_bind_value(mskp_graph *graph, mskp_param handle, uint32_t axis, uint32_t roles,

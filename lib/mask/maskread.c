@@ -246,7 +246,8 @@ static mskp_status read_family(reader *r, size_t f)
     return MSKP_OK;
 }
 
-/* Fails because the line of value v keeps or lacks channel i, and the family of its unit does not. */
+/* Fails because the line of value v keeps or lacks channel i, and the family of its unit does
+ * not. */
 static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit)
 {
     char room[NAME_SIZE];
@@ -302,8 +303,8 @@ static mskp_status read_end(reader *r)
 
 /* ---- where another network differs ---- */
 
-/* Looks for the next line of a family, or else of a value. *name <- the name in it, *n <- the length
- * of its list. Returns whether there is such a line, and it can be read. */
+/* Looks for the next line of a family, or else of a value. *name <- the name in it, *n <- the
+ * length of its list. Returns whether there is such a line, and it can be read. */
 static bool has_next(reader *r, bool families, const char **name, size_t *name_length, size_t *n)
 {
     size_t number;

@@ -8,8 +8,8 @@
 
 /*
  * The blocks of units that mskp_select removes, in its order, and all blocks that would follow if a
- * demand asked for more. Removing the first b blocks, for any b of at least `named`, breaks no limit
- * of the rule. Costs fall from block to block.
+ * demand asked for more. Removing the first b blocks, for any b of at least `named`, breaks no
+ * limit of the rule. Costs fall from block to block.
  */
 typedef struct removal_order {
     uint32_t *unit; /* in the order of removal, within a block by ascending score */

@@ -164,8 +164,9 @@ static void do_elements(const sweep *s, char *value, char *gradient, double fact
 
 /* ---- one tensor ---- */
 
-/* Adds the unit at index i of axis d to the nchosen units that were chosen on the axes before, if it
- * is targeted and not among them. Adds its weight to *factor. Returns the number of chosen units. */
+/* Adds the unit at index i of axis d to the nchosen units that were chosen on the axes before, if
+ * it is targeted and not among them. Adds its weight to *factor. Returns the number of chosen
+ * units. */
 static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
 {
     if (!s->unit[d] || !is_targeted(s->job, s->unit[d][i])) return nchosen;
@@ -212,8 +213,8 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
     }
 }
 
-/* Whether a parameter has a targeted slice, and is not to be skipped. unit[d] <- the units of axis d
- * if it has a targeted slice, otherwise NULL. */
+/* Whether a parameter has a targeted slice, and is not to be skipped. unit[d] <- the units of axis
+ * d if it has a targeted slice, otherwise NULL. */
 static bool has_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
 {
     const mskp_graph *g = j->graph;

@@ -7,16 +7,16 @@
  * within a row. The sweep takes BLOCK places of every row, then the next BLOCK places, and so on:
  *
  *     for each block of places
- *         for each row: add the elements of the block to the row's sum (in LANES partial sums, which
- *             the compiler can keep in one vector), and each also to the sum of its place
+ *         for each row: add the elements of the block to the row's sum (in LANES partial sums,
+ *             which the compiler can keep in one vector), and each also to the sum of its place
  *         add the sums of the places to the slices on the other axes that the places lie in
  *
  * The order of additions depends on logical indices alone, and all sums are in double precision, so
  * the result does not depend on strides, threads or the vector unit.
  *
- * If a unit has slices on two axes of one parameter (a residual branch without a norm), these slices
- * cross, and the elements at the crossing must count once. Such a parameter is summed slice by
- * slice, and each slice skips the elements where it crosses a slice of its unit on a lower axis.
+ * If a unit has slices on two axes of one parameter (a residual branch without a norm), these
+ * slices cross, and the elements at the crossing must count once. Such a parameter is summed slice
+ * by slice, and each slice skips the elements where it crosses a slice of its unit on a lower axis.
  *
  * A new kind of sum goes into `part`, whose `squared` then becomes a kind, and into mskp_score,
  * which asks for it.

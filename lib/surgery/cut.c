@@ -63,8 +63,8 @@ static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_S
 
 /* ---- one job ---- */
 
-/* Whether the target, which overlaps its own source, follows it as a cut in place would: at or below
- * the source, with the strides that keep the order of addresses. */
+/* Whether the target, which overlaps its own source, follows it as a cut in place would: at or
+ * below the source, with the strides that keep the order of addresses. */
 static bool is_below_source(const job *j, const tensor_view *in_place)
 {
     if ((uintptr_t)j->to.low > (uintptr_t)j->from.low) return false;

@@ -5,11 +5,11 @@
 #include "base/view.h"
 
 /*
- * Copies between a whole tensor and its part: part[i, j, ...] is whole[kept[0][i], kept[1][j], ...],
- * where kept[d] NULL means all of axis d. Both views have the same ndim and element size. Elements
- * move in ascending order of their addresses in the whole, provided that each kept[d] ascends.
- * Addresses in the part then ascend, too, if its strides have the signs and the order of the
- * whole's.
+ * Copies between a whole tensor and its part: part[i, j, ...] is whole[kept[0][i], kept[1][j],
+ * ...], where kept[d] NULL means all of axis d. Both views have the same ndim and element size.
+ * Elements move in ascending order of their addresses in the whole, provided that each kept[d]
+ * ascends. Addresses in the part then ascend, too, if its strides have the signs and the order of
+ * the whole's.
  */
 void mskpi_gather(const tensor_view *part, const tensor_view *whole,
                   const uint32_t *const kept[MSKP_MAX_DIMS]);

@@ -8,8 +8,8 @@
 #include "describe/graph.h"
 #include "mskp/tools.h"
 
-/* The ascending indices that stay of one distinct list: kept[first .. first+n-1] of the plan. If all
- * `full` of them stay, they are not stored. */
+/* The ascending indices that stay of one distinct list: kept[first .. first+n-1] of the plan. If
+ * all `full` of them stay, they are not stored. */
 typedef struct kept_list {
     size_t first, n, full;
 } kept_list;

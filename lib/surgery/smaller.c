@@ -9,8 +9,8 @@
  *               the view of what stays of it, and a position in a list its new position
  *
  * Whole classes of tied channels are removed at once. So every tree of the union-find forest stays
- * or goes as a whole, and a tree that stays keeps its edges and events. Both numberings keep the old
- * order, so unit u becomes the number of kept units below u. Zero tables, places, first
+ * or goes as a whole, and a tree that stays keeps its edges and events. Both numberings keep the
+ * old order, so unit u becomes the number of kept units below u. Zero tables, places, first
  * channels and numbers of groups in the recorded steps follow, so a second round of pruning
  * works on the smaller graph as on any other. Its units are then made as those of any graph.
  */
@@ -117,7 +117,8 @@ static void copy_step(const mskp_graph *g, const uint8_t *keep, const size_t *be
     if (s->whole) copy->groups = groups_left(g, keep, in, s->groups);
 }
 
-/* Copies the forest and the lists of the channels that stay. number[], before[] <- the numberings. */
+/* Copies the forest and the lists of the channels that stay. number[], before[] <- the
+ * numberings. */
 static void copy_channels(const mskp_graph *g, const uint8_t *keep, uint32_t *number,
                           size_t *before, mskp_graph *to)
 {

@@ -3,10 +3,10 @@
  *
  * Everything that takes memory or can fail comes first: the options are checked, and the costs of
  * the network, of each value and of each family are computed before and after (measure). Then
- * put_report produces the text. mskpi_write (base/text.c) calls it twice, first to count and then to
- * write. Numbers are written with as many digits as are necessary to read the same double back, and
- * strings with the bytes of their names, except that quotes and backslashes are escaped and bytes
- * that are not UTF-8 become U+FFFD.
+ * put_report produces the text. mskpi_write (base/text.c) calls it twice, first to count and then
+ * to write. Numbers are written with as many digits as are necessary to read the same double back,
+ * and strings with the bytes of their names, except that quotes and backslashes are escaped and
+ * bytes that are not UTF-8 become U+FFFD.
  *
  * The cost of a family is the sum of all cost terms that have one of its lists as a factor, each
  * once: everything that can change if units of the family are removed. Terms with lists of two

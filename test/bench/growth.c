@@ -1,13 +1,14 @@
 /*
- * How time and memory grow with the network: growth [MOST_CHANNELS [GIBIBYTES [NETWORK [CHANNELS]]]].
- * With CHANNELS, that is the first size; with CHANNELS = MOST_CHANNELS nothing is printed, and one
- * size runs, as for a profiler.
+ * How time and memory grow with the network: growth [MOST_CHANNELS [GIBIBYTES [NETWORK
+ * [CHANNELS]]]]. With CHANNELS, that is the first size; with CHANNELS = MOST_CHANNELS nothing is
+ * printed, and one size runs, as for a profiler.
  *
  * Made-up networks of a few shapes, doubled from size to size, without tensors. Each stage is timed
- * (processor time of one thread, medians), and beside them a bare loop over as many numbers as there
- * are units, which stores each by its score: that grows as caches make it grow. The most that a stage held beyond what was there before is counted by the allocator.
- * Exponents are slopes of log time and log bytes by least squares, over all sizes and over the
- * larger half of them, whose arrays are all well above the caches.
+ * (processor time of one thread, medians), and beside them a bare loop over as many numbers as
+ * there are units, which stores each by its score: that grows as caches make it grow. The most that
+ * a stage held beyond what was there before is counted by the allocator. Exponents are slopes of
+ * log time and log bytes by least squares, over all sizes and over the larger half of them, whose
+ * arrays are all well above the caches.
  *
  * A network's size is given in two ways. channels: those that its layers make. entries: the lengths
  * of all values and of all bound axes together, which is what a caller has to name. For most shapes
@@ -239,8 +240,8 @@ static void make_up(double *scores, size_t n)
 
 /*
  * The machine's own growth, without the library: the numbers of all units by their scores, in an
- * order that memory does not have, as a sort leaves them. Linear in n; what it takes above that, the
- * caches took.
+ * order that memory does not have, as a sort leaves them. Linear in n; what it takes above that,
+ * the caches took.
  */
 static int bare(run *r, const double *scores, size_t n, size_t round, result *out)
 {

@@ -1,10 +1,11 @@
 /*
- * What pruning costs in time and memory, on the networks of test/zoo: zoo [-r REPEATS] [NETWORK ...]
+ * What pruning costs in time and memory, on the networks of test/zoo: zoo [-r REPEATS] [NETWORK
+ * ...]
  *
- * One thread, processor time, float parameters. Half of all units leave, those with the smallest sum of squares over
- * filters, consumers and scales, relative to the mean of their family: the criterion and the amount
- * of compare-torch-pruning. Parameters are allocated and filled before the clock starts, anew for
- * each repetition, because surgery is in place.
+ * One thread, processor time, float parameters. Half of all units leave, those with the smallest
+ * sum of squares over filters, consumers and scales, relative to the mean of their family: the
+ * criterion and the amount of compare-torch-pruning. Parameters are allocated and filled before the
+ * clock starts, anew for each repetition, because surgery is in place.
  *
  * Prints one line of key=value for each network (seconds, bytes), then a table. Stages:
  *   describe  zoo_make: names and shapes
@@ -12,8 +13,8 @@
  *   score     mskp_score, and the division by the mean of the family
  *   select    mskp_select
  *   cut       mskp_plan_create with the smaller graph, mskp_plan_cut of the parameters
- * Memory: `library` is the most that the library held at a time, by its allocator; `process` is what
- * the resident set's peak (VmHWM) grew over what was resident once the parameters were filled.
+ * Memory: `library` is the most that the library held at a time, by its allocator; `process` is
+ * what the resident set's peak (VmHWM) grew over what was resident once the parameters were filled.
  */
 #include <math.h>
 #include <stdint.h>
@@ -98,8 +99,8 @@ static void free_values(size_t params, mskp_tensor *values)
     free(values);
 }
 
-/* Weights uniform between -1 / sqrt(fan-in) and 1 / sqrt(fan-in), as PyTorch's layers begin; vectors
- * 1. */
+/* Weights uniform between -1 / sqrt(fan-in) and 1 / sqrt(fan-in), as PyTorch's layers begin;
+ * vectors 1. */
 static void fill(const mskp_graph *graph, size_t params, const mskp_tensor *values, double *bytes)
 {
     rng random = rng_make(1);
@@ -176,8 +177,8 @@ static mskp_status prune(const mskp_graph *graph, mskp_tensor *values, double *s
 }
 
 /*
- * Parameters can only be made when the shapes are known. So the graph is described once to make them,
- * and again with the clock running; the first graph is gone by then.
+ * Parameters can only be made when the shapes are known. So the graph is described once to make
+ * them, and again with the clock running; the first graph is gone by then.
  */
 static mskp_status once(const char *name, result *r, double seconds[STAGES], mskp_error *err)
 {

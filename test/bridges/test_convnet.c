@@ -203,8 +203,8 @@ START_TEST(surgery)
 }
 END_TEST
 
-/* The largest difference of logits between the network with gamma 0 in the removed units, and the cut
- * network. beta is not 0, so the removed channels output constants. */
+/* The largest difference of logits between the network with gamma 0 in the removed units, and the
+ * cut network. beta is not 0, so the removed channels output constants. */
 static double cut_with_constants(size_t depth, mskp_constants_way way, uint64_t seed,
                                  mskp_constants_report *total)
 {

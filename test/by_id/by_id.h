@@ -3,8 +3,8 @@
  *
  * The library takes {n, view}, where view[id - 1] belongs to parameter id. The tests compare the
  * library with the interpreter, which numbers parameters from 1, too, and thousands of their lines
- * index tensors, recipes and expected numbers by the same id. Such arrays have an unused entry 0, so
- * that the tests need no "- 1" of their own, whose absence would be a fault of the test. The
+ * index tensors, recipes and expected numbers by the same id. Such arrays have an unused entry 0,
+ * so that the tests need no "- 1" of their own, whose absence would be a fault of the test. The
  * functions below pass these arrays to the library, and are the only place that subtracts the 1.
  * Programs that use the library should not copy this: they can use mskp_tensor_of.
  */

@@ -272,7 +272,8 @@ START_TEST(one_bad_target_stops_all)
     bench_reset(&b, false);
     to->stride[0] = -2;
     refused(&b, BIT(MSKP_ERROR_OVERLAP), "layer3.weight", 0, 0);
-    /* A tensor without data in `from` needs none in `to`, but a shape that is given there must fit. */
+    /* A tensor without data in `from` needs none in `to`, but a shape that is given there must
+     * fit. */
     bench_reset(&b, false);
     from->data = NULL;
     *to = (mskp_tensor){.ndim = 99};

@@ -24,8 +24,8 @@ size_t dtype_size(mskp_dtype dtype);
 /* The next index in row-major order; false after the last. Start with zeros. */
 bool index_next(size_t index[MSKP_MAX_DIMS], uint32_t ndim, const size_t *shape);
 
-/* Fills in the shape and the strides that {.data = p} and strides of 0 stand for. All functions below
- * need such resolved views. */
+/* Fills in the shape and the strides that {.data = p} and strides of 0 stand for. All functions
+ * below need such resolved views. */
 mskp_tensor view_resolved(mskp_tensor view, uint32_t ndim, const size_t *shape);
 
 size_t view_count(const mskp_tensor *view);

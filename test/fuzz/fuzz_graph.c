@@ -2,7 +2,8 @@
  * Networks made of bytes. The first byte chooses how:
  *
  *   operators   a random recipe, whose choices are the bytes', against the model and the laws
- *   constants   such a recipe, some units are removed, and their constants are moved: against the laws
+ *   constants   such a recipe, some units are removed, and their constants are moved: against
+ *               the laws
  *   primitives  fresh, pick, concat, tie, pin, bind, macs in any order, against the model
  *   calls       the public interface with any arguments, good or absurd, and a heap of limited size
  */

@@ -31,16 +31,16 @@ void make_possible(net *n);
 /* Fills h from h->t, whose variances become possible ones. The caller makes h->keep. */
 void constants_trial_open(constants_trial *h);
 
-/* Moves the constants of the units that h->keep removes. Their slices in these roles become zero: the
- * library does that if desc->zeroed names the roles; if it is 0, they are zero beforehand. Making the
- * object must write nothing, the total must be the sum of the reports, and only carriers may stay in
- * addition. */
+/* Moves the constants of the units that h->keep removes. Their slices in these roles become zero:
+ * the library does that if desc->zeroed names the roles; if it is 0, they are zero beforehand.
+ * Making the object must write nothing, the total must be the sum of the reports, and only carriers
+ * may stay in addition. */
 void move_constants(constants_trial *h, const mskp_constants_desc *desc, uint32_t roles);
 void round_end(constants_trial *h);
 void constants_trial_end(constants_trial *h);
 
-/* Begins a second round on the smaller network of the first, before move_constants; b->keep is all 1.
- * The trial's memory belongs to b until second_round_end. */
+/* Begins a second round on the smaller network of the first, before move_constants; b->keep is all
+ * 1. The trial's memory belongs to b until second_round_end. */
 void second_round_begin(constants_trial *b, constants_trial *first);
 /* Removes some units; false if that would leave a list empty. */
 bool second_round_remove(constants_trial *b);
@@ -54,7 +54,8 @@ typedef struct ratios {
     size_t n, most;
 } ratios;
 
-/* Each lossy consumer whose inputs are what they were must be within its bound; how many were seen. */
+/* Each lossy consumer whose inputs are what they were must be within its bound; how many were
+ * seen. */
 size_t check_bounds(constants_trial *h, ratios *r);
 
 /* The recipe with the set's numbers. */

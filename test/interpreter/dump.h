@@ -29,8 +29,8 @@ void dump_finish(described *d);
 uint8_t *dump_keep(described *d);
 void dump_end(described *d);
 
-/* Each line of what python3 prints, if run with these arguments on `count` networks from `first` on.
- * NULL, or why that cannot be done here. */
+/* Each line of what python3 prints, if run with these arguments on `count` networks from `first`
+ * on. NULL, or why that cannot be done here. */
 const char *dump_each(const char *arguments, uint64_t first, size_t count,
                       void (*each)(const cJSON *dump, void *context), void *context);
 

@@ -1,4 +1,5 @@
-/* Laws that hold for every network, as requirements on one trial: what tests and fuzz targets try. */
+/* Laws that hold for every network, as requirements on one trial: what tests and fuzz targets
+ * try. */
 #ifndef INTERPRETER_LAWS_H
 #define INTERPRETER_LAWS_H
 
@@ -25,8 +26,8 @@ double cut_difference(trial *t, const uint8_t *keep, uint32_t roles, double **in
 /* Removes only the units that are exact (or only those that are not); returns how many. */
 size_t remove_only(const trial *t, const uint8_t *exact, int wanted, uint8_t *keep);
 
-/* Pruning by keep, and then some units more (keep then has both), equals pruning by both at once. Was the smaller recipe
- * described again? Not all can be. */
+/* Pruning by keep, and then some units more (keep then has both), equals pruning by both at once.
+ * Was the smaller recipe described again? Not all can be. */
 bool require_twice_is_once(trial *t, uint8_t *keep);
 
 /* Sets of all dtypes and views, in place and elsewhere; or none, if one of them is wrong. */

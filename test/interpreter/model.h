@@ -1,7 +1,7 @@
 /*
  * A slow, obvious model of what the header says about units: channels are numbers, joins are
- * relabelings, and everything is counted anew each time. It receives the same description as the library, in
- * primitives alone, and knows nothing of how the library works.
+ * relabelings, and everything is counted anew each time. It receives the same description as the
+ * library, in primitives alone, and knows nothing of how the library works.
  *
  * Values and parameters have the library's numbers: from 1, in order of declaration.
  */

@@ -36,7 +36,7 @@ static bool close_to(double x, double y)
     return fabs(x - y) <= 1e-9 * fmax(1, fabs(y));
 }
 
-/* ---- Probes: a layer of its own reads each value, with one output for each of its channels ---- */
+/* ---- Probes: each value has a layer that reads it, with one output for each channel ---- */
 
 static void add_probes(comparison *c)
 {

@@ -1,6 +1,6 @@
 /*
- * One trial of a test: a random network that is described to the library and to the model, sets of tensors, and
- * requirements that print the seed when they fail.
+ * One trial of a test: a random network that is described to the library and to the model, sets of
+ * tensors, and requirements that print the seed when they fail.
  */
 #ifndef INTERPRETER_TRIAL_H
 #define INTERPRETER_TRIAL_H

@@ -1,4 +1,5 @@
-/* mskp_select by the header's words, followed literally and slowly: everything is counted anew at each block. */
+/* mskp_select by the header's words, followed literally and slowly: everything is counted anew at
+ * each block. */
 #include "walk.h"
 
 #include "by_id/by_id.h"

@@ -1,8 +1,8 @@
 /*
  * Each allocation of every call fails in turn: once, and together with all later ones.
  *
- * A call that runs out of memory returns MSKP_ERROR_NO_MEMORY, changes nothing, releases its blocks, and does
- * the same as without a failure when it is called again.
+ * A call that runs out of memory returns MSKP_ERROR_NO_MEMORY, changes nothing, releases its
+ * blocks, and does the same as without a failure when it is called again.
  */
 #include "guarded_memory/guarded_memory.h"
 
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Calls of malloc that bypass the caller's allocator, counted where malloc can be replaced ---- */
+/* ---- Calls of malloc that bypass the caller's allocator, counted where malloc can be replaced
+ * ---- */
 
 #if defined __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
@@ -312,8 +313,8 @@ END_TEST
 
 /* ---- Each operator, at each filling of the graph's arrays ---- */
 
-/* The arrays grow by doubling. So that each allocation of an operator falls on each of its steps, the
- * graph holds more and more before it. Its parameters are bound already: to bind is to tie. */
+/* The arrays grow by doubling. So that each allocation of an operator falls on each of its steps,
+ * the graph holds more and more before it. Its parameters are bound already: to bind is to tie. */
 typedef struct recipe {
     mskp_graph *graph;
     mskp_value x, y;        /* 4 channels, 2 x 2 */

@@ -719,7 +719,8 @@ static void resembling(constants_trial *b, const constants_trial *h, net *other)
     b->net = other;
 }
 
-/* A decision for one set serves another: the same plan cuts both, and what is said to be exact is. */
+/* A decision for one set serves another: the same plan cuts both, and what is said to be exact
+ * is. */
 START_TEST(another_set_by_the_same_decision)
 {
     const size_t count = test_count(2000);
@@ -920,9 +921,10 @@ START_TEST(drop_holds)
 }
 END_TEST
 
-/* A value of one channel that an addition, or a gate, broadcasts over many: its unit cannot carry what
- * a convolution reads, because all that is broadcast would change. So the mask that removes it stays
- * what it is, one that leaves a value without channels, and the report does not call it exact. */
+/* A value of one channel that an addition, or a gate, broadcasts over many: its unit cannot carry
+ * what a convolution reads, because all that is broadcast would change. So the mask that removes it
+ * stays what it is, one that leaves a value without channels, and the report does not call it
+ * exact. */
 START_TEST(broadcast_channels_do_not_carry)
 {
     const mskp_combine_kind kinds[] = {MSKP_COMBINE_ADD, MSKP_COMBINE_MULTIPLY,
@@ -1603,7 +1605,8 @@ END_TEST
 
 /* ---- Statistics of carriers ---- */
 
-/* A scale of 0 cancels the input of a carrier unless a statistic is NaN: such a unit cannot carry. */
+/* A scale of 0 cancels the input of a carrier unless a statistic is NaN: such a unit cannot
+ * carry. */
 START_TEST(carriers_have_statistics)
 {
     static const double ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, scales[4] = {0, 0, 1, 1};

@@ -1,6 +1,6 @@
 /*
- * What the library computes constants with, and the interpreter everything, is what PyTorch computes:
- * functions of a number, PReLU, batch norm, and which positions of an image windows see.
+ * What the library computes constants with, and the interpreter everything, is what PyTorch
+ * computes: functions of a number, PReLU, batch norm, and which positions of an image windows see.
  */
 #include "interpreter/trial.h"
 #include "torch/values.h"
@@ -230,8 +230,8 @@ static mskp_value describe_image(network *t, mskp_value in, const torch_image *i
                       : mskp_conv(t->graph, NULL, in, &c);
 }
 
-/* Of two channels the first leaves, an image of ones; what is folded or lost, and how much. *folded:
- * what the result's bias becomes. */
+/* Of two channels the first leaves, an image of ones; what is folded or lost, and how much.
+ * *folded: what the result's bias becomes. */
 static mskp_constants_report library_image(const torch_image *i, mskp_constants_way way,
                                            uint32_t keeps, double *folded)
 {

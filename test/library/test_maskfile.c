@@ -1,6 +1,6 @@
 /*
- * Masks as text: what is written is read as the same mask, by any process; whatever else is refused,
- * with the sentence that it deserves.
+ * Masks as text: what is written is read as the same mask, by any process; whatever else is
+ * refused, with the sentence that it deserves.
  */
 #define _POSIX_C_SOURCE 200809L
 

@@ -95,7 +95,8 @@ START_TEST(sets_of_another_network)
 }
 END_TEST
 
-/* The shapes of tensors that a penalty or a cut does not touch, or that have no data, are checked. */
+/* The shapes of tensors that a penalty or a cut does not touch, or that have no data, are
+ * checked. */
 START_TEST(untouched_tensors_are_checked)
 {
     caller h;

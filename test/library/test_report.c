@@ -1,6 +1,6 @@
 /*
- * The report, read by another library: it fits docs/report-schema.json, and agrees with the functions
- * of the header say.
+ * The report, read by another library: it fits docs/report-schema.json, and agrees with the
+ * functions of the header say.
  */
 #define _POSIX_C_SOURCE 200809L
 

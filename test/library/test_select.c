@@ -234,7 +234,8 @@ END_TEST
 
 /* ---- The authors' vote ---- */
 
-/* Hundredths are rounded as decimal numbers, what is really below a whole number is not rounded up. */
+/* Hundredths are rounded as decimal numbers, what is really below a whole number is not rounded
+ * up. */
 START_TEST(fractions_are_decimal)
 {
     for (size_t n = 1; n <= 100; n++) {

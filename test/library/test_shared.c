@@ -1,13 +1,13 @@
 /*
- * One parameter that two operators use: whatever the two say of its axes must agree, or the channels
- * must stay.
+ * One parameter that two operators use: whatever the two say of its axes must agree, or the
+ * channels must stay.
  *
  * Every pair of operators, in both orders, shares a parameter of a random shape. What each operator
  * reads is made by a layer of its own, and a layer of its own reads what it makes, so that all
  * channels may be removed where nothing forbids it. Random masks are planned, and the small network
- * is described anew from the small shapes alone, by the words of the header (the number of groups is
- * what the input has over what one group of the weight reads, and so on). The library must accept
- * the description, and it must give each value as many channels as the plan says.
+ * is described anew from the small shapes alone, by the words of the header (the number of groups
+ * is what the input has over what one group of the weight reads, and so on). The library must
+ * accept the description, and it must give each value as many channels as the plan says.
  */
 #include <check.h>
 #include <stdio.h>

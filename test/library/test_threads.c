@@ -1,5 +1,5 @@
-/* One graph and one plan in many threads at once; a parallel_for of the caller in any order. Results
- * are those of one thread, bit for bit. */
+/* One graph and one plan in many threads at once; a parallel_for of the caller in any order.
+ * Results are those of one thread, bit for bit. */
 #include "guarded_memory/guarded_memory.h"
 
 #include "by_id/by_id.h"

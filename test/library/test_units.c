@@ -1,6 +1,6 @@
 /*
- * Units, members, families and what mskp_value_coupling reports, against the slow model; weight tying;
- * errors of description.
+ * Units, members, families and what mskp_value_coupling reports, against the slow model; weight
+ * tying; errors of description.
  */
 #include "interpreter/oracle.h"
 
@@ -500,7 +500,8 @@ START_TEST(combinations_are_checked)
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){8, 5}))),
                   MSKP_ERROR_BAD_SHAPE, WORDS("sum", "y"));
-    /* Equal numbers of positions on different axes: the sentence names the first axis that differs. */
+    /* Equal numbers of positions on different axes: the sentence names the first axis that
+     * differs. */
     REFUSED_PLAIN(mskp_combine(b.g, "sum", MSKP_COMBINE_ADD,
                                LIST(b.x, mskp_fresh(b.g, "y", 3, 2, (size_t[]){12, 4}))),
                   RANGE, WORDS("sum", "y", "axis 0", "12", "8"));
@@ -1203,7 +1204,8 @@ START_TEST(what_is_tied_is_inexact)
 }
 END_TEST
 
-/* More parts than channels: all of the caller's parts are {0}, and without an array there are none. */
+/* More parts than channels: all of the caller's parts are {0}, and without an array there are
+ * none. */
 START_TEST(chunk_of_too_many_parts)
 {
     enum { MOST = 64 };
@@ -1387,8 +1389,8 @@ static uint32_t sets_with(uint32_t any)
     return bits;
 }
 
-/* y has no bias: zero with its filters. What a caller binds or attaches to it may make it anything, but
- * for a factor, and but for what the caller says itself, before or after. */
+/* y has no bias: zero with its filters. What a caller binds or attaches to it may make it anything,
+ * but for a factor, and but for what the caller says itself, before or after. */
 START_TEST(zero_of_what_a_caller_adds_to)
 {
     enum { NOTHING, FACTOR, READER, BIAS, FILTER, OTHER, ATTACHED, SAID_FIRST, SAID_LAST, CASES };

@@ -1,11 +1,11 @@
 /*
  * mskp_constants_select: the units that stay to carry constants are within the rule, too.
  *
- * The order of blocks is that of the slow walk. For every number of blocks, the network that would be
- * left is worked out by the words of the header: the mask, the carriers that mskp_constants_create
- * adds to it (which test_constants holds against laws of its own), and the units that stay for the
- * sake of round_to. The library's answer must be one of these networks, all demands must hold for it,
- * and they must not hold for the network with one block less removed.
+ * The order of blocks is that of the slow walk. For every number of blocks, the network that would
+ * be left is worked out by the words of the header: the mask, the carriers that
+ * mskp_constants_create adds to it (which test_constants holds against laws of its own), and the
+ * units that stay for the sake of round_to. The library's answer must be one of these networks, all
+ * demands must hold for it, and they must not hold for the network with one block less removed.
  */
 #include <check.h>
 #include <stdio.h>
@@ -193,8 +193,8 @@ START_TEST(carriers_are_within_the_rule)
 }
 END_TEST
 
-/* Sixteen channels of a batch norm with beta, which a padded convolution reads. If half of them are to
- * be removed, the carrier is one of the eight that stay or a ninth, depending on the demand. */
+/* Sixteen channels of a batch norm with beta, which a padded convolution reads. If half of them are
+ * to be removed, the carrier is one of the eight that stay or a ninth, depending on the demand. */
 START_TEST(by_hand)
 {
     double filter[16], scale[16], shift[16], reader[16 * 9];
@@ -255,7 +255,8 @@ START_TEST(by_hand)
         mskp_constants_destroy(c);
     }
     c = NULL;
-    /* Eight of sixteen may be removed at once; one of them carries, and the others stay for round_to. */
+    /* Eight of sixteen may be removed at once; one of them carries, and the others stay for
+     * round_to. */
     const mskp_rule coarse = {.max_macs = full.macs * 11 / 16, .round_to = 8};
     ck_assert_int_eq(mskp_constants_select(g, scores, &coarse, &zeroed, values, &c, &err),
                      MSKP_ERROR_NO_SOLUTION);

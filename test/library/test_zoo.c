@@ -1,4 +1,5 @@
-/* Networks of the literature: their costs, their tied and pinned channels, and their exact units. */
+/* Networks of the literature: their costs, their tied and pinned channels, and their exact
+ * units. */
 #include "guarded_memory/guarded_memory.h"
 #include "zoo/zoo.h"
 
@@ -9,11 +10,11 @@
 
 /*
  * params, macs   those of torchvision 0.14's modules: their parameters added up, and their
- *                convolutions, linear layers and attentions counted by forward hooks. Inception-v4 and
- *                Inception-ResNet-v2: parameters as pytorchcv's tests have them, MACs by the layers
- *                alone. U-Net: unet_by_hand() below.
- * units          by what the papers say is added to what; EACH: nothing is, and each output channel that
- *                is not pinned is one
+ *                convolutions, linear layers and attentions counted by forward hooks. Inception-v4
+ *                and Inception-ResNet-v2: parameters as pytorchcv's tests have them, MACs by the
+ *                layers alone. U-Net: unet_by_hand() below.
+ * units          by what the papers say is added to what; EACH: nothing is, and each output channel
+ *                that is not pinned is one
  * pinned         output channels, over all layers with weights, that are never removed
  */
 typedef struct known {
@@ -29,7 +30,8 @@ enum {
     /* MobileNet-v2: stem, streams, hidden channels, last. */
     V2 = 32 + (16 + 24 + 32 + 64 + 96 + 160 + 320) +
          6 * (16 + 24 + 24 + 32 * 3 + 64 * 4 + 96 * 3 + 160 * 3) + 1280,
-    /* MobileNet-v3: the stem is stage 1's stream; squeezed channels; the classifier's hidden ones. */
+    /* MobileNet-v3: the stem is stage 1's stream; squeezed channels; the classifier's hidden
+     * ones. */
     V3 = 16 + (24 + 40 + 80 + 112 + 160) +
          (64 + 72 + 72 + 120 * 2 + 240 + 200 + 184 * 2 + 480 + 672 * 2 + 960 * 2) + 960 +
          (24 + 32 * 2 + 120 + 168 * 2 + 240 * 2) + 1280,
@@ -40,7 +42,8 @@ enum {
     SHUFFLE = 24 + 58 * (2 * 4 + 1) + 116 * (2 * 8 + 1) + 232 * (2 * 4 + 1) + 1024,
     CONVNEXT = 4 * (3 * 96 + 3 * 192 + 9 * 384 + 3 * 768),
     VIT = 12 * (12 + 3072),
-    /* Inception-ResNet-v2: up to 35 x 35, then blocks and transitions; the streams begin in them. */
+    /* Inception-ResNet-v2: up to 35 x 35, then blocks and transitions; the streams begin in
+     * them. */
     IR2 = (32 + 32 + 64 + 80 + 192) + (96 + 48 + 64 + 64 + 96 + 96 + 64) +
           10 * (32 + 32 + 32 + 32 + 48 + 64) + (384 + 256 + 256 + 384) +
           20 * (192 + 128 + 160 + 192) + (256 + 384 + 256 + 288 + 256 + 288 + 320) +
@@ -556,8 +559,8 @@ static void units_of(const subject *s, const char *end_of_name, uint8_t *in)
     }
 }
 
-/* Everything leaves exactly once nobody reads it, but for what a layer norm sees. Every scale here has
- * a shift beside it, so gamma alone is never enough. */
+/* Everything leaves exactly once nobody reads it, but for what a layer norm sees. Every scale here
+ * has a shift beside it, so gamma alone is never enough. */
 START_TEST(exact_in_all_networks)
 {
     subject s = begin(zoo_names[_i]);
@@ -582,9 +585,10 @@ START_TEST(exact_in_all_networks)
 END_TEST
 
 /*
- * Zero gamma and beta are enough behind every batch norm: relu, hard-swish and swish of zero are zero, and
- * a gate is a factor of what is zero. What has no norm (squeezed channels, hidden layers of the
- * classifier, GELU layers, heads) leaves with its weights and bias. except: how such values end.
+ * Zero gamma and beta are enough behind every batch norm: relu, hard-swish and swish of zero are
+ * zero, and a gate is a factor of what is zero. What has no norm (squeezed channels, hidden layers
+ * of the classifier, GELU layers, heads) leaves with its weights and bias. except: how such values
+ * end.
  */
 static const struct {
     const char *network, *except[3];

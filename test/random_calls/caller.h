@@ -20,8 +20,8 @@ size_t wrong_or(user *u, size_t good);
 
 /* Makes this call's n-th allocation fail now and then. */
 void endanger(user *u);
-/* A refusal has a sentence, MSKP_ERROR_NO_MEMORY is returned only if an allocation failed, and no block is
- * left. */
+/* A refusal has a sentence, MSKP_ERROR_NO_MEMORY is returned only if an allocation failed, and no
+ * block is left. */
 void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t live);
 
 uint8_t *random_keep(user *u);

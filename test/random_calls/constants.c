@@ -151,7 +151,8 @@ static void require_carriers(user *u, const mskp_constants *c, const uint8_t *ke
                 "unit %zu: kept %u of %u, carrier %u", i, kept[i], u->keep[i], carrier[i]);
 }
 
-/* The plan of the constants, which keeps the mask `kept`. NULL: that is refused, as it should be. */
+/* The plan of the constants, which keeps the mask `kept`. NULL: that is refused, as it should
+ * be. */
 static mskp_plan *plan_of(user *u, const mskp_constants *c, const uint8_t *kept, mskp_graph **small)
 {
     const size_t live = u->heap->live;
@@ -204,7 +205,8 @@ static void require_other_plan_refused(user *u, const mskp_constants *c, const u
     mskp_plan_destroy(plan);
 }
 
-/* All or nothing; what lies there afterwards are numbers, and the plan is ready if all went well. */
+/* All or nothing; what lies there afterwards are numbers, and the plan is ready if all went
+ * well. */
 static void apply(user *u, const mskp_constants *c, mskp_plan *plan)
 {
     mskp_tensor *tensors = copy_of(u, u->values);

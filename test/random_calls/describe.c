@@ -1,4 +1,5 @@
-/* Any description. Most calls fit together; a byte makes one of them absurd, and what comes after it must fail. */
+/* Any description. Most calls fit together; a byte makes one of them absurd, and what comes after
+ * it must fail. */
 #include "random_calls.h"
 
 #include "by_id/by_id.h"

@@ -1,6 +1,6 @@
 /*
- * The public interface called with anything: sizes, handles and names that are good or absurd, as bytes
- * choose. The results are compared only with what the header promises of every call.
+ * The public interface called with anything: sizes, handles and names that are good or absurd, as
+ * bytes choose. The results are compared only with what the header promises of every call.
  */
 #ifndef RANDOM_CALLS_RANDOM_CALLS_H
 #define RANDOM_CALLS_RANDOM_CALLS_H
@@ -22,8 +22,8 @@ mskp_services limited_heap_services(limited_heap *p);
 /* The n-th allocation from now fails; 0: none. */
 void limited_heap_fail(limited_heap *p, size_t n);
 
-/* Describes whatever r's bytes choose, until they are used up. NULL: the description is refused, as it should
- * be. Else the graph is finished. */
+/* Describes whatever r's bytes choose, until they are used up. NULL: the description is refused, as
+ * it should be. Else the graph is finished. */
 mskp_graph *calls_describe(rng *r, limited_heap *p);
 
 /* The arrays of a finished graph agree with each other. */

@@ -1,7 +1,7 @@
 /*
- * One small network, and others that differ from it in one thing each, for results that are compared with a
- * text that is written down. It has ties, padded zeros, a pinned channel among others
- * that are not pinned, a flattened value, and names that JSON must escape.
+ * One small network, and others that differ from it in one thing each, for results that are
+ * compared with a text that is written down. It has ties, padded zeros, a pinned channel among
+ * others that are not pinned, a flattened value, and names that JSON must escape.
  */
 #ifndef SMALL_NETWORK_SMALL_NETWORK_H
 #define SMALL_NETWORK_SMALL_NETWORK_H

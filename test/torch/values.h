@@ -1,6 +1,6 @@
 /*
- * What PyTorch computes in double precision, as tables: functions of one number, and layers over one
- * small image. values.c is made by make-values, which needs PyTorch; nothing else does.
+ * What PyTorch computes in double precision, as tables: functions of one number, and layers over
+ * one small image. values.c is made by make-values, which needs PyTorch; nothing else does.
  */
 #ifndef TORCH_VALUES_H
 #define TORCH_VALUES_H
@@ -19,8 +19,8 @@ typedef enum torch_layer {
     TORCH_BATCH_NORM
 } torch_layer;
 
-/* y[i] is f(torch_x[i]). parameters: as mskp_activation_desc has them; PReLU: the slope; batch norm:
- * scale, shift, mean, variance, epsilon. */
+/* y[i] is f(torch_x[i]). parameters: as mskp_activation_desc has them; PReLU: the slope; batch
+ * norm: scale, shift, mean, variance, epsilon. */
 typedef struct torch_curve {
     const char *name;
     torch_layer layer;
@@ -42,8 +42,8 @@ typedef enum torch_padding {
     TORCH_CIRCULAR
 } torch_padding;
 
-/* One channel becomes one of height x width positions; both axes alike but for the lengths. The weight
- * is torch_weight's first elements. */
+/* One channel becomes one of height x width positions; both axes alike but for the lengths. The
+ * weight is torch_weight's first elements. */
 typedef struct torch_image {
     const char *name;
     torch_op op;

@@ -1,16 +1,16 @@
 /*
- * Branches side by side. GoogLeNet: Szegedy et al., CVPR 2015; here as torchvision has it, with batch
- * norms and 3x3 convolutions where the paper has 5x5. Inception-v3: Szegedy et al., CVPR 2016.
- * Inception-v4 and Inception-ResNet-v2: Szegedy et al., arXiv 1602.07261, with the widths that the
- * published weights have.
+ * Branches side by side. GoogLeNet: Szegedy et al., CVPR 2015; here as torchvision has it, with
+ * batch norms and 3x3 convolutions where the paper has 5x5. Inception-v3: Szegedy et al., CVPR
+ * 2016. Inception-v4 and Inception-ResNet-v2: Szegedy et al., arXiv 1602.07261, with the widths
+ * that the published weights have.
  */
 #include "zoo/layers.h"
 
 #include "by_id/by_id.h"
 #include <stdio.h>
 
-/* A branch: first a pooling or none, then up to six convolutions, each with norm and relu. split: the
- * last two stand side by side. */
+/* A branch: first a pooling or none, then up to six convolutions, each with norm and relu. split:
+ * the last two stand side by side. */
 typedef enum first_step { NO_POOL, MAX_POOL, AVERAGE_POOL, SHRINKING_MAX_POOL } first_step;
 typedef struct branch {
     first_step pool;

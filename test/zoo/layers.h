@@ -1,7 +1,7 @@
 /*
  * The layers that the networks of the zoo are made of. Each declares its parameters on the way and
- * returns a map: the value, and its size by arithmetic of its own. Errors need no care: the first one
- * sticks to the graph.
+ * returns a map: the value, and its size by arithmetic of its own. Errors need no care: the first
+ * one sticks to the graph.
  */
 #ifndef MSKP_TEST_ZOO_LAYERS_H
 #define MSKP_TEST_ZOO_LAYERS_H
@@ -47,7 +47,8 @@ text named(const net *n, const char *name, const char *suffix);
 mskp_param parameter(net *n, const char *name, const char *suffix, uint32_t ndim,
                      const size_t *lengths);
 
-/* name may be NULL where a layer has no parameters. MSKP_ACTIVATION_IDENTITY as activation: none. */
+/* name may be NULL where a layer has no parameters. MSKP_ACTIVATION_IDENTITY as activation:
+ * none. */
 map input(net *n, size_t channels, size_t size);
 void output(net *n, map x);
 map conv(net *n, const char *name, map x, shape s);

@@ -1,6 +1,6 @@
 /*
- * Inverted residuals. MobileNet-v2: Sandler et al., CVPR 2018. MobileNet-v3: Howard et al., ICCV 2019.
- * EfficientNet: Tan, Le, ICML 2019.
+ * Inverted residuals. MobileNet-v2: Sandler et al., CVPR 2018. MobileNet-v3: Howard et al., ICCV
+ * 2019. EfficientNet: Tan, Le, ICML 2019.
  */
 #include "by_id/by_id.h"
 #include "zoo/layers.h"

@@ -1,6 +1,6 @@
 /*
- * VGG: Simonyan, Zisserman, ICLR 2015, with batch norms. SqueezeNet: Iandola et al., arXiv 1602.07360.
- * U-Net: Ronneberger et al., MICCAI 2015.
+ * VGG: Simonyan, Zisserman, ICLR 2015, with batch norms. SqueezeNet: Iandola et al., arXiv
+ * 1602.07360. U-Net: Ronneberger et al., MICCAI 2015.
  */
 #include "by_id/by_id.h"
 #include "zoo/layers.h"

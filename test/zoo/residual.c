@@ -1,6 +1,7 @@
 /*
- * ResNet: He et al., CVPR 2016; the stride of a bottleneck is in its 3x3 convolution, as in torchvision
- * and most others. ResNeXt: Xie et al., CVPR 2017. RegNet: Radosavovic et al., CVPR 2020.
+ * ResNet: He et al., CVPR 2016; the stride of a bottleneck is in its 3x3 convolution, as in
+ * torchvision and most others. ResNeXt: Xie et al., CVPR 2017. RegNet: Radosavovic et al., CVPR
+ * 2020.
  */
 #include "by_id/by_id.h"
 #include "zoo/layers.h"

@@ -1,6 +1,6 @@
 /*
- * ConvNeXt: Liu et al., CVPR 2022. ViT: Dosovitskiy et al., ICLR 2021. Layer norms look at all channels of
- * the residual stream; they pin it, or accept that their statistics change.
+ * ConvNeXt: Liu et al., CVPR 2022. ViT: Dosovitskiy et al., ICLR 2021. Layer norms look at all
+ * channels of the residual stream; they pin it, or accept that their statistics change.
  */
 #include "by_id/by_id.h"
 #include "zoo/layers.h"

@@ -15,17 +15,17 @@
 /* The networks; NULL ends the list. */
 extern const char *const zoo_names[];
 
-/* Describes a network. The graph is not finished, so that a benchmark can time both and that what is
- * wrong is learned from mskp_graph_finish. NULL: no such network, or no memory. */
+/* Describes a network. The graph is not finished, so that a benchmark can time both and that what
+ * is wrong is learned from mskp_graph_finish. NULL: no such network, or no memory. */
 mskp_graph *zoo_make(const char *name, const mskp_services *services);
 
-/* A layer that computes, as it was declared, with sizes by the zoo's own arithmetic: for counts that
- * do not ask the library. Sizes and kernel of one-dimensional layers: {n, 1}. */
+/* A layer that computes, as it was declared, with sizes by the zoo's own arithmetic: for counts
+ * that do not ask the library. Sizes and kernel of one-dimensional layers: {n, 1}. */
 typedef enum zoo_layer_kind {
     ZOO_CONV,
     ZOO_CONV_TRANSPOSED,
     ZOO_LINEAR,
-    ZOO_ATTENTION, /* packed; over in_size[0] positions; in: also the width of query, key and value */
+    ZOO_ATTENTION, /* packed; over in_size[0] positions; in: the width of query, key, value, too */
 } zoo_layer_kind;
 typedef struct zoo_layer {
     zoo_layer_kind kind;

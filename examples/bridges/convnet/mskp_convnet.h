@@ -1,8 +1,8 @@
 /*
  * mskp_convnet.h - the bridge between the small runtime, convnet.h, and mskp
  *
- * The bridge describes a network to mskp, makes views of its tensors, and cuts it by a plan. That is
- * all that a training program needs of this runtime to use the library; convnet.h itself knows
+ * The bridge describes a network to mskp, makes views of its tensors, and cuts it by a plan. That
+ * is all that a training program needs of this runtime to use the library; convnet.h itself knows
  * nothing of mskp. The bridge is compiled once for float and once, with CN_DOUBLE defined, for
  * double.
  *
@@ -42,8 +42,8 @@ void cn_momentum(const cn_net *net, mskp_tensors set);
 
 /*
  * Carries out a plan of this network's graph: moves constants, cuts values and momentum in place,
- * takes over the smaller shapes and paddings, and plans the memory of the network again. A call that
- * fails leaves the network as it was.
+ * takes over the smaller shapes and paddings, and plans the memory of the network again. A call
+ * that fails leaves the network as it was.
  *   constants   the object that made the plan, which the call applies to the network's values right
  *               before the cut; NULL for a plan of mskp_plan_create. The momentum of values that
  *               constants replaced is stale (cn_sgd_reset).

@@ -23,8 +23,8 @@ typedef struct arg_words {
 } arg_words;
 
 typedef struct arg {
-    /* The name "" stands for words without -- before them, which must be ARG_WORDS. value is what the
-     * help text shows; for a choice these are its words: a|b|c. */
+    /* The name "" stands for words without -- before them, which must be ARG_WORDS. value is what
+     * the help text shows; for a choice these are its words: a|b|c. */
     const char *name, *value;
     arg_kind kind;
     size_t offset; /* of the field, in the struct that is filled in */

@@ -6,9 +6,9 @@
 #include "internal.h"
 
 /*
- * The penalty is L1, as in [MaskSparsity], but on beta as well as on gamma: a channel whose gamma is
- * 0 still outputs a constant that beta determines. With beta at 0, too, there are no constants to
- * move, and no unit stays as a carrier. docs/results.md shows what dropped constants cost.
+ * The penalty is L1, as in [MaskSparsity], but on beta as well as on gamma: a channel whose gamma
+ * is 0 still outputs a constant that beta determines. With beta at 0, too, there are no constants
+ * to move, and no unit stays as a carrier. docs/results.md shows what dropped constants cost.
  */
 static const driver_options DEFAULTS = {.macs = 0.5,
                                         .strength = NAN,

@@ -111,11 +111,11 @@ bool pruning_select(job *j)
 /*
  * The values have changed since the mask was chosen, and with them the constants: surgery may need
  * other carriers than were foreseen. If it needs more, the network would exceed the budget. So the
- * units are selected again, within the same rule. All units that are marked come first, in the order
- * in which they were marked, because training has prepared the network for their removal. If the
- * carriers are as foreseen, this gives the same mask. If they cost more, units that were not marked
- * have to go, too, in the order of what they are worth now. If they cost less, the marked units with
- * the highest scores stay.
+ * units are selected again, within the same rule. All units that are marked come first, in the
+ * order in which they were marked, because training has prepared the network for their removal. If
+ * the carriers are as foreseen, this gives the same mask. If they cost more, units that were not
+ * marked have to go, too, in the order of what they are worth now. If they cost less, the marked
+ * units with the highest scores stay.
  *   A mask that was read from a file has no scores here, and its budget is not known either. It is
  * cut as it is.
  */

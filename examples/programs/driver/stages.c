@@ -98,8 +98,8 @@ static const struct {
                  [DRIVER_PENALTY_DEADLINE] = {FORM_DEADLINE, MSKP_PENALTY_L1}};
 
 /*
- * How far can the penalty move a weight in this schedule, and how far does it have to? The answer is
- * printed before the epochs are spent. The loss may pull the other way, so a reach of just the
+ * How far can the penalty move a weight in this schedule, and how far does it have to? The answer
+ * is printed before the epochs are spent. The loss may pull the other way, so a reach of just the
  * weight's size can be too little.
  */
 static void print_reach(job *j, const stage *s)

@@ -118,8 +118,8 @@ static bool reset(trainer *t)
     return true;
 }
 
-/* The name of the pruned .cfg: beside --out, with .cfg instead of .weights, or a temporary file. The
- * caller frees it. */
+/* The name of the pruned .cfg: beside --out, with .cfg instead of .weights, or a temporary file.
+ * The caller frees it. */
 static char *name_cfg(trainer *t)
 {
     const char *out = t->options.out, *end = ".weights", *temporary = "/tmp/mskp_darknet_XXXXXX";

@@ -1,6 +1,6 @@
 /*
- * dlib - a residual network of dlib's layers, trained with dlib's own solver. The stages and options
- * are the driver's; mskp_dlib.hpp is the bridge.
+ * dlib - a residual network of dlib's layers, trained with dlib's own solver. The stages and
+ * options are the driver's; mskp_dlib.hpp is the bridge.
  */
 #include <cstdlib>
 #include <cstring>
