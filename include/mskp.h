@@ -505,14 +505,12 @@ MSKP_STABLE mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores,
 /* ---- 5. Penalty: each training step --------------------------------------------------------- */
 /* L1: R = sum |w|, with the gradient sign(w), 0 at 0. SMOOTH_L1 (Huber): w^2 / (2 knee) below the
  * knee, |w| - knee / 2 above. L2: R = sum w^2 / 2. */
+/* clang-format off */
 typedef enum mskp_penalty_kind {
-    MSKP_PENALTY_L1 = 0,
-    MSKP_PENALTY_SMOOTH_L1 = 1,
-    MSKP_PENALTY_L2 = 2
+    MSKP_PENALTY_L1 = 0, MSKP_PENALTY_SMOOTH_L1 = 1, MSKP_PENALTY_L2 = 2
 } mskp_penalty_kind;
 /* Which units; pinned channels belong to none. REMOVED: those with keep 0 ([MaskSparsity]). ALL
  * (Liu et al., ICCV 2017): keep may be {0, NULL}. */
-/* clang-format off */
 typedef enum mskp_target {
     MSKP_TARGET_REMOVED = 0, MSKP_TARGET_ALL = 1, MSKP_TARGET_KEPT = 2
 } mskp_target;
@@ -523,8 +521,9 @@ typedef enum mskp_target {
  *   knee           >= 0, for MSKP_PENALTY_SMOOTH_L1 (0: the same as L1); other kinds ignore it
  *   unit_weight    NULL, or a factor >= 0 per unit for its part of R. An element that belongs to
  *                  two units counts for both. strength x unit_weight must be finite.
- *   skip_missing   nonzero: a tensor without data is passed over, not MSKP_ERROR_NO_DATA (frozen
- *                  parameters, tensors on a device, trainers that update layer by layer)
+ *   skip_missing   nonzero: a tensor without data is passed over, not MSKP_ERROR_NO_DATA
+ *   low_precision  F16 and BF16 lose small steps, and no error says so. This counts them, or rounds
+ *                  such that none is lost: mskp_low_precision in mskp/tools.h. NULL: neither.
  */
 typedef struct mskp_penalty {
     mskp_penalty_kind kind;
@@ -532,6 +531,7 @@ typedef struct mskp_penalty {
     uint32_t roles, skip_missing;
     double knee;
     const double *unit_weight;
+    const struct mskp_low_precision *low_precision;
 } mskp_penalty;
 
 /*
@@ -541,9 +541,9 @@ typedef struct mskp_penalty {
  * mskp/constants.h. The penalty can reach zero if strength / (1 - momentum) * (sum of the learning
  * rates) exceeds the largest marked |gamma|; see docs/guide.md. strength is finite and signed, or
  * 0: strength * scale with a loss scale, -strength * batch for trainers that keep negative summed
- * gradients. Only slices in `roles` of targeted units are touched, and only tensors that hold some
- * need data. A tensor that is its own gradient is MSKP_ERROR_OVERLAP. Values are read in their own
- * precision; the result is rounded once. Weights that are not finite pass without an error.
+ * gradients. Only slices in `roles` of targeted units are touched, and only their tensors need
+ * data. A tensor that is its own gradient is MSKP_ERROR_OVERLAP. Each result is rounded once, to
+ * its tensor's dtype. Weights that are not finite pass without an error.
  */
 MSKP_STABLE mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, double strength,
@@ -556,7 +556,7 @@ MSKP_STABLE mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask kee
                                           mskp_tensors values, mskp_error *err);
 /* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
  * zero. steps_left counts the optimizer steps after this one; with 0 the targeted slices become
- * exactly +0. Only target, roles and skip_missing of `penalty` count; NULL: their gamma. */
+ * exactly +0. kind, knee and unit_weight of `penalty` do not count; NULL: gamma of removed units. */
 MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, uint64_t steps_left,
                                               mskp_tensors values, mskp_error *err);

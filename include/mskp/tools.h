@@ -205,6 +205,55 @@ MSKP_STABLE mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask ke
                                            double *result, mskp_error *err);
 
 /* ============================================================================================== */
+/*                                  Penalties in half precision                                   */
+/* ============================================================================================== */
+
+/* STOCHASTIC: up or down at random, such that the mean is the exact number (S. Gupta, A. Agrawal,
+ * K. Gopalakrishnan, P. Narayanan, "Deep Learning with Limited Numerical Precision", ICML 2015,
+ * section 3). F32 and F64 are rounded to nearest in any case. */
+typedef enum mskp_rounding {
+    MSKP_ROUNDING_NEAREST = 0,
+    MSKP_ROUNDING_STOCHASTIC = 1
+} mskp_rounding;
+
+/*
+ * What becomes of small steps, for mskp_penalty.low_precision. A number stays as it was if it is to
+ * move by less than half of the distance to its neighbour. Between 1 and 2 that distance is 2^-7 in
+ * BF16 and 2^-10 in F16. So a proximal step of 0.001 never moves a BF16 gamma of 1, and the first
+ * half of a deadline of 1000 steps moves nothing; a penalty of 0.0001 vanishes in a BF16 gradient
+ * of 0.05. Four ways out, the best one first:
+ *   - Master weights: pass the F32 numbers that the optimizer updates as values, and cast them
+ *     afterwards.
+ *   - rounding STOCHASTIC: each step arrives in the mean. After n steps of a proximal map the
+ *     deviation is about sqrt(n x step x distance).
+ *   - start: a deadline that is computed from the values at its start, not from the last ones.
+ *   - a larger step: asked and lost tell whether it is large enough.
+ *
+ *   rounding      of what the call stores
+ *   seed          of STOCHASTIC: another number in each step, for instance the step's. The result
+ *                 depends on it, the parameter's id and the element's indices alone, so ranks with
+ *                 the same numbers and the same seed stay equal.
+ *   start         of mskp_penalty_deadline and mskp_penalty_zero: a copy of the values at the start
+ *                 of the deadline, in any dtype; only targeted slices are read. Then
+ *                 values <- start * steps_left / start_steps, and what the optimizer added since
+ *                 does not count. {0, NULL}: no start.
+ *   start_steps   how many steps the whole deadline has. steps_left above it, or 0 here, is
+ *                 MSKP_ERROR_BAD_ARGUMENT.
+ *   asked, lost   NULL, or counters: *asked += the elements whose step is neither 0 nor infinite,
+ *                 *lost += those of them that stayed as they were. Elements of any dtype count. With
+ *                 STOCHASTIC some always stay, and others make up for them. A call with a counter
+ *                 uses one thread.
+ * mskp_penalty_value ignores all of it.
+ */
+typedef struct mskp_low_precision {
+    mskp_rounding rounding;
+    uint64_t seed;
+    mskp_tensors start;
+    uint64_t start_steps;
+    uint64_t *asked, *lost;
+} mskp_low_precision;
+
+/* ============================================================================================== */
 /*                                            A report                                            */
 /* ============================================================================================== */
 

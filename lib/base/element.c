@@ -2,7 +2,8 @@
  * Elements of tensors as numbers: the formats, and how one element of each is read and written.
  *
  * The library computes in double precision, which holds every number of the other formats exactly.
- * Reading is therefore exact, and writing rounds once, to nearest with ties to even.
+ * Reading is therefore exact, and writing rounds once, to nearest with ties to even. Half precision
+ * can also be rounded up or down at random, such that the mean is exact.
  *
  * Some libraries switch the processor to a mode in which denormal numbers are zero, for the whole
  * process. Such a mode must not change what this library computes. So binary16, bfloat16 and
@@ -78,11 +79,19 @@ static double half_to_double(uint16_t h)
     return h & 0x8000 ? -x : x;
 }
 
-/* Returns the bits of |x| in a narrower format, rounded to nearest with ties to even. The format
- * has `mantissa` bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the
+/* Rounds y >= 0 to nearest with ties to even, or, with `random` in [0, 1), up with a probability of
+ * its fraction. */
+enum { NEAREST = -1 };
+static double rounded(double y, double random)
+{
+    const double below = floor(y);
+    return random < 0 ? nearbyint(y) : below + (random < y - below ? 1 : 0);
+}
+
+/* Returns the bits of |x| in a narrower format, rounded as `random` says. The format has `mantissa` bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the
  * bits of its infinity. Below that number all multiples of 2^(smallest - mantissa) are
  * representable, so the rounded multiple itself is the bits. */
-static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
+static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity, double random)
 {
     const double a = fabs(x);
     int exponent;
@@ -91,10 +100,12 @@ static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity)
     if (isinf(x)) return infinity;
     const double fraction = frexp(a, &exponent); /* in [0.5, 1), or 0 */
     if (fraction <= 0 || exponent - 1 < smallest)
-        return (uint32_t)nearbyint(ldexp(a, mantissa - smallest)); /* a carry gives 2^smallest */
+        return (uint32_t)rounded(ldexp(a, mantissa - smallest), random); /* or up to 2^smallest */
     /* The rounded fraction has its leading bit, which adds 1 to the exponent field below it. */
-    const uint32_t bits = ((uint32_t)(exponent - 1 - smallest) << mantissa) +
-                          (uint32_t)nearbyint(ldexp(fraction, mantissa + 1));
+    const uint32_t field = (uint32_t)(exponent - 1 - smallest) << mantissa;
+    const double scaled = ldexp(fraction, mantissa + 1);
+    if (field + (uint32_t)scaled + 1 >= infinity) random = NEAREST;
+    const uint32_t bits = field + (uint32_t)rounded(scaled, random);
     return bits < infinity ? bits : infinity;
 }
 
@@ -131,11 +142,20 @@ double mskpi_load_any(const char *from, mskp_dtype dtype)
     }
 }
 
+void mskpi_store_random(char *to, mskp_dtype dtype, double x, double random)
+{
+    const uint32_t sign = signbit(x) ? 1 : 0;
+    MSKPI_ASSERT(dtype == MSKP_DTYPE_F16 || dtype == MSKP_DTYPE_BF16);
+    const uint16_t half =
+        (uint16_t)(sign << 15 | (dtype == MSKP_DTYPE_F16 ? narrow(x, 10, -14, 0x7c00u, random)
+                                                         : narrow(x, 7, -126, 0x7f80u, random)));
+    memcpy(to, &half, sizeof half);
+}
+
 void mskpi_store_any(char *to, mskp_dtype dtype, double x)
 {
     const uint32_t sign = signbit(x) ? 1 : 0;
     uint32_t bits;
-    uint16_t half;
     float f;
     MSKPI_ASSERT(mskpi_is_number(dtype));
     switch ((int)dtype) {
@@ -145,16 +165,11 @@ void mskpi_store_any(char *to, mskp_dtype dtype, double x)
     case MSKP_DTYPE_F32:
         f = (float)x;
         memcpy(&bits, &f, sizeof bits);
-        if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u);
+        if (fabs(x) < 0x1p-126) bits = sign << 31 | narrow(x, 23, -126, 0x7f800000u, NEAREST);
         memcpy(to, &bits, sizeof bits);
         return;
-    case MSKP_DTYPE_F16:
-        bits = sign << 15 | narrow(x, 10, -14, 0x7c00u);
-        break;
     default:
-        bits = sign << 15 | narrow(x, 7, -126, 0x7f80u);
-        break;
+        mskpi_store_random(to, dtype, x, NEAREST);
+        return;
     }
-    half = (uint16_t)bits;
-    memcpy(to, &half, sizeof half);
 }

@@ -22,7 +22,12 @@ bool mskpi_is_number(mskp_dtype dtype);
 double mskpi_load_any(const char *from, mskp_dtype dtype);
 void mskpi_store_any(char *to, mskp_dtype dtype, double x);
 
-/* The same two functions for inner loops, where most tensors hold floats. A denormal float is left
+/* Writes one element of half precision: of the two neighbours of x the one that is farther from 0 if
+ * `random`, in [0, 1), is less than the distance of x from the other, in units of theirs. So the
+ * mean over uniform random numbers is x. Where one neighbour is infinite, the nearer one is taken. */
+void mskpi_store_random(char *to, mskp_dtype dtype, double x, double random);
+
+/* The first two functions for inner loops, where most tensors hold floats. A denormal float is left
  * to the functions above, because the hardware may read it as 0. */
 static inline double mskpi_load(const char *from, mskp_dtype dtype)
 {

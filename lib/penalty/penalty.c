@@ -12,8 +12,14 @@
  * The calls are the same sweep with another job_kind for the elements (mskp_penalty_zero is a
  * deadline with no step left). Within a job, a switch over the penalty's kind (p->kind) computes
  * one element. Everything is checked before the first element changes, and nothing allocates. The
- * work is divided by parameter, so the result does not depend on the number of threads; only the
- * value of R, which is a sum, is computed by one thread in the order of the parameters.
+ * work is divided by parameter, so the result does not depend on the number of threads; only what is
+ * summed over parameters (the value of R, and counts of steps) is computed by one thread.
+ *
+ * A number of half precision stays as it was if it is to move by less than half of the distance to
+ * its neighbour. With mskp_low_precision such steps are counted, or results are rounded at random
+ * such that their mean is exact (Gupta et al., ICML 2015). The random number of an element depends on
+ * the seed, the parameter's id and the element's logical index alone, so neither strides nor
+ * threads show. These stores have a loop of their own (store_step), and the usual loops pay nothing.
  *
  * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), slope, prox, penalty_of
  * and check_penalty here. A penalty that needs a norm per unit (group lasso) is no sum over
@@ -25,6 +31,7 @@
 
 #include "base/assert.h"
 #include "base/element.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -38,7 +45,7 @@
 typedef enum job_kind {
     GRADIENT, /* gradient += amount * slope(value) */
     SHRINK,   /* value <- the proximal map */
-    DEADLINE, /* value <- value * amount */
+    DEADLINE, /* value <- (the start value, if there is one, otherwise value) * amount */
     VALUE     /* sum += R */
 } job_kind;
 
@@ -47,21 +54,31 @@ typedef struct job {
     const uint8_t *keep;
     mskp_penalty how;
     job_kind kind;
-    double amount;                  /* strength, step, or the deadline's factor */
-    mskp_tensors values, gradients; /* gradients: for GRADIENT alone */
-    double sum;                     /* the result of VALUE */
+    double amount;               /* strength, step, or the deadline's factor */
+    uint64_t steps_left;         /* for DEADLINE */
+    mskp_low_precision low;      /* all 0 if the penalty has none */
+    bool careful;                /* stores are rounded at random, or counted */
+    mskp_tensors values, second; /* second: gradients of GRADIENT, start values of DEADLINE */
+    double sum;                  /* the result of VALUE */
 } job;
 
-/* The sweep over one tensor and, for GRADIENT, over its gradient. */
+/* What `second` is called in sentences; NULL: the job has no such set. */
+static const char *second_name(const job *j)
+{
+    if (j->kind == GRADIENT) return "gradients";
+    return j->kind == DEADLINE && j->second.view ? "start" : NULL;
+}
+
+/* The sweep over one tensor and, where the job has two sets, over that of the second. */
 typedef struct sweep {
     job *job;
-    tensor_view value, gradient;
-    uint32_t ndim;
+    tensor_view value, second;
+    uint32_t id, ndim;
     const uint32_t *unit[MSKP_MAX_DIMS]; /* the units of a targeted axis; NULL: not targeted */
     bool no_target[MSKP_MAX_DIMS + 1];   /* [d]: no axis from d on is targeted */
     uint8_t run[MSKP_MAX_DIMS + 1];      /* [d] 1: the axes from d on are one run of memory */
     size_t inner[MSKP_MAX_DIMS + 1];     /* [d] how many elements the axes from d on have */
-    ptrdiff_t step, step_g;              /* bytes from one element of a run to the next */
+    ptrdiff_t step, step_2;              /* bytes from one element of a run to the next */
     uint32_t chosen[MSKP_MAX_DIMS];      /* the targeted units of the current indices, each once */
 } sweep;
 
@@ -132,19 +149,72 @@ static int sign_of(double w)
            (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to predict */
 }
 
-/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units. */
-static void do_elements(const sweep *s, char *value, char *gradient, double factor, size_t n)
+/* A random number in [0, 1) for the element at logical index i of the sweep's tensor. */
+static double random_of(const sweep *s, size_t i)
+{
+    uint64_t h = mskpi_mix(mskpi_mix(mskpi_mix(0x9e3779b97f4a7c15u, s->job->low.seed), s->id), i);
+    h = mskpi_mix(h, h >> 29); /* once more, so that each bit of i reaches all high bits */
+    return (double)(h >> 11) * 0x1p-53;
+}
+
+/* Stores x where `was` is, as mskp_low_precision asks. moves: whether the step is not 0. */
+static void store_step(const sweep *s, char *to, mskp_dtype dtype, double was, double x, bool moves,
+                       size_t i)
+{
+    const mskp_low_precision *low = &s->job->low;
+    const bool half = dtype == MSKP_DTYPE_F16 || dtype == MSKP_DTYPE_BF16;
+    if (half && low->rounding == MSKP_ROUNDING_STOCHASTIC)
+        mskpi_store_random(to, dtype, x, random_of(s, i));
+    else
+        mskpi_store(to, dtype, x);
+    if (!moves || !isfinite(was) || !isfinite(x)) return;
+    const double now = mskpi_load(to, dtype);
+    if (low->asked) ++*low->asked;
+    if (low->lost && now <= was && now >= was) ++*low->lost;
+}
+
+/* do_elements, for a job whose stores are rounded at random, or counted. first: the logical index
+ * of the first element. */
+static void do_carefully(const sweep *s, char *value, char *second, double amount, size_t first,
+                         size_t n)
+{
+    const job *j = s->job;
+    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
+    for (size_t i = 0; i < n; i++, value += s->step) {
+        const double w = mskpi_load(value, dtype);
+        if (j->kind == GRADIENT) {
+            const double g = mskpi_load(second, dtype_2);
+            const double step = amount * slope(&j->how, w, sign_of(w));
+            store_step(s, second, dtype_2, g, g + step, step < 0 || step > 0, first + i);
+        } else {
+            const double from = second ? mskpi_load(second, dtype_2) : w;
+            const double x =
+                j->kind == SHRINK ? prox(&j->how, w, amount) : (amount > 0 ? from * amount : 0.0);
+            store_step(s, value, dtype, w, x, x < w || x > w, first + i);
+        }
+        if (second) second += s->step_2;
+    }
+}
+
+/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units.
+ * first: the logical index of the first element. */
+static void do_elements(const sweep *s, char *value, char *second, double factor, size_t first,
+                        size_t n)
 {
     job *j = s->job;
-    const mskp_dtype dtype = s->value.dtype, dtype_g = s->gradient.dtype;
-    const ptrdiff_t step = s->step, step_g = s->step_g;
+    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
+    const ptrdiff_t step = s->step, step_2 = s->step_2;
     const double amount = j->kind == DEADLINE ? j->amount : j->amount * factor;
-    MSKPI_ASSERT(factor >= 0 && (j->kind == GRADIENT) == (gradient != NULL));
+    MSKPI_ASSERT(factor >= 0 && (second != NULL) == (second_name(j) != NULL));
+    if (j->careful) {
+        do_carefully(s, value, second, amount, first, n);
+        return;
+    }
     switch (j->kind) {
     case GRADIENT:
-        for (size_t i = 0; i < n; i++, value += step, gradient += step_g) {
-            const double w = mskpi_load(value, dtype), g = mskpi_load(gradient, dtype_g);
-            mskpi_store(gradient, dtype_g, g + amount * slope(&j->how, w, sign_of(w)));
+        for (size_t i = 0; i < n; i++, value += step, second += step_2) {
+            const double w = mskpi_load(value, dtype), g = mskpi_load(second, dtype_2);
+            mskpi_store(second, dtype_2, g + amount * slope(&j->how, w, sign_of(w)));
         }
         return;
     case SHRINK:
@@ -152,8 +222,11 @@ static void do_elements(const sweep *s, char *value, char *gradient, double fact
             mskpi_store(value, dtype, prox(&j->how, mskpi_load(value, dtype), amount));
         return;
     case DEADLINE:
-        for (size_t i = 0; i < n; i++, value += step)
-            mskpi_store(value, dtype, amount > 0 ? mskpi_load(value, dtype) * amount : 0.0);
+        for (size_t i = 0; i < n; i++, value += step) {
+            const double from = second ? mskpi_load(second, dtype_2) : mskpi_load(value, dtype);
+            mskpi_store(value, dtype, amount > 0 ? from * amount : 0.0);
+            if (second) second += step_2;
+        }
         return;
     default: /* VALUE */
         for (size_t i = 0; i < n; i++, value += step)
@@ -180,21 +253,22 @@ static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double 
 }
 
 /* Sweeps everything below the indices that were chosen on the axes before d, whose first element is
- * at `value`. factor: the sum of the weights of the nchosen units so far. */
-static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32_t nchosen,
-                       double factor)
+ * at `value` and has the logical index `first`. factor: the sum of the weights of the nchosen units
+ * so far. */
+static void sweep_axis(sweep *s, char *value, char *second, uint32_t d, uint32_t nchosen,
+                       double factor, size_t first)
 {
     MSKPI_ASSERT(d <= s->ndim && nchosen <= d);
     if (s->no_target[d]) {
         if (!nchosen) return;
         if (s->run[d]) {
-            do_elements(s, value, gradient, factor, s->inner[d]);
+            do_elements(s, value, second, factor, first, s->inner[d]);
             return;
         }
     }
     MSKPI_ASSERT(d < s->ndim); /* at ndim nothing is targeted any more, and one element is a run */
     const ptrdiff_t step = s->value.stride[d] * (ptrdiff_t)s->value.element;
-    const ptrdiff_t step_g = gradient ? s->gradient.stride[d] * (ptrdiff_t)s->gradient.element : 0;
+    const ptrdiff_t step_2 = second ? s->second.stride[d] * (ptrdiff_t)s->second.element : 0;
     const bool joins =
         s->no_target[d + 1] && s->run[d]; /* neighbours with one factor are one run */
     for (size_t i = 0, n; i < s->value.shape[d]; i += n) {
@@ -205,11 +279,12 @@ static void sweep_axis(sweep *s, char *value, char *gradient, uint32_t d, uint32
             if (choose(s, d, i + n, nchosen, &other) != chosen || other != f) break;
         }
         if (!joins)
-            sweep_axis(s, value, gradient, d + 1, chosen, f);
+            sweep_axis(s, value, second, d + 1, chosen, f, first);
         else if (chosen)
-            do_elements(s, value, gradient, f, n * s->inner[d + 1]);
+            do_elements(s, value, second, f, first, n * s->inner[d + 1]);
         value += step * (ptrdiff_t)n;
-        if (gradient) gradient += step_g * (ptrdiff_t)n;
+        first += n * s->inner[d + 1];
+        if (second) second += step_2 * (ptrdiff_t)n;
     }
 }
 
@@ -221,7 +296,7 @@ static bool has_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX
     const graph_param *p = &g->params[id];
     bool any = false;
     if (j->how.skip_missing &&
-        (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->gradients.view[id - 1].data)))
+        (!j->values.view[id - 1].data || (second_name(j) && !j->second.view[id - 1].data)))
         return false;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
@@ -242,17 +317,16 @@ static void sweep_param(void *context, size_t i)
 {
     job *j = context;
     const uint32_t id = (uint32_t)i + 1;
-    sweep s = {.job = j, .ndim = j->graph->params[id].ndim};
+    const char *second = second_name(j);
+    sweep s = {.job = j, .id = id, .ndim = j->graph->params[id].ndim};
     if (!has_targets(j, id, s.unit)) return;
     MSKPI_MUST(mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL));
-    if (j->kind == GRADIENT)
-        MSKPI_MUST(mskpi_number_view(j->graph, id, "gradients", j->gradients, &s.gradient, NULL));
+    if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &s.second, NULL));
     MSKPI_ASSERT(s.value.ndim == s.ndim);
-    const tensor_view *views[] = {&s.value, &s.gradient};
-    mskpi_runs(views, j->kind == GRADIENT ? 2 : 1, s.ndim, s.run);
+    const tensor_view *views[] = {&s.value, &s.second};
+    mskpi_runs(views, second ? 2 : 1, s.ndim, s.run);
     s.step = mskpi_run_step(&s.value, 0) * (ptrdiff_t)s.value.element;
-    if (j->kind == GRADIENT)
-        s.step_g = mskpi_run_step(&s.gradient, 0) * (ptrdiff_t)s.gradient.element;
+    if (second) s.step_2 = mskpi_run_step(&s.second, 0) * (ptrdiff_t)s.second.element;
     MSKPI_ASSERT(s.run[s.ndim]);
     s.inner[s.ndim] = 1;
     s.no_target[s.ndim] = true;
@@ -260,7 +334,7 @@ static void sweep_param(void *context, size_t i)
         s.inner[d] = s.inner[d + 1] * s.value.shape[d];
         s.no_target[d] = s.no_target[d + 1] && !s.unit[d];
     }
-    sweep_axis(&s, s.value.data, j->kind == GRADIENT ? s.gradient.data : NULL, 0, 0, 0);
+    sweep_axis(&s, s.value.data, second ? s.second.data : NULL, 0, 0, 0, 0);
 }
 
 /* ---- the calls ---- */
@@ -270,11 +344,12 @@ static void sweep_param(void *context, size_t i)
 static mskp_status check_views(const job *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
+    const char *second = second_name(j);
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
         status = mskpi_check_tensor(j->graph, id, "values", j->values, &view, err);
-        if (!status && j->kind == GRADIENT)
-            status = mskpi_check_tensor(j->graph, id, "gradients", j->gradients, &view, err);
+        if (!status && second)
+            status = mskpi_check_tensor(j->graph, id, second, j->second, &view, err);
     }
     return status;
 }
@@ -326,20 +401,45 @@ static mskp_status check_weights(const job *j, mskp_error *err)
 static mskp_status check_targets(const job *j, mskp_error *err)
 {
     char room[NAME_SIZE];
+    const char *second = second_name(j);
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
         if (!has_targets(j, id, unit)) continue;
-        if (j->kind == GRADIENT && j->values.view[id - 1].data &&
-            j->values.view[id - 1].data == j->gradients.view[id - 1].data)
-            return mskpi_fail(err, MSKP_ERROR_OVERLAP,
-                              "%s: values and gradients are the same memory",
-                              mskpi_short(mskpi_param_name(j->graph, id), room));
+        if (second && j->values.view[id - 1].data &&
+            j->values.view[id - 1].data == j->second.view[id - 1].data)
+            return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s: values and %s are the same memory",
+                              mskpi_short(mskpi_param_name(j->graph, id), room), second);
         mskp_status status = mskpi_number_view(j->graph, id, "values", j->values, &view, err);
-        if (!status && j->kind == GRADIENT)
-            status = mskpi_number_view(j->graph, id, "gradients", j->gradients, &view, err);
+        if (!status && second)
+            status = mskpi_number_view(j->graph, id, second, j->second, &view, err);
         if (status) return status;
     }
+    return MSKP_OK;
+}
+
+/* Takes over the options for half precision, and works out a deadline's factor. */
+static mskp_status check_low_precision(job *j, mskp_error *err)
+{
+    const bool deadline = j->kind == DEADLINE;
+    if (j->how.low_precision) j->low = *j->how.low_precision;
+    const mskp_low_precision *low = &j->low;
+    if ((unsigned)low->rounding > MSKP_ROUNDING_STOCHASTIC)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "penalty: rounding is %u; the last one is %u", (unsigned)low->rounding,
+                          (unsigned)MSKP_ROUNDING_STOCHASTIC);
+    j->careful =
+        j->kind != VALUE && (low->rounding == MSKP_ROUNDING_STOCHASTIC || low->asked || low->lost);
+    if (!deadline) return MSKP_OK;
+    const double left = (double)j->steps_left;
+    j->second = low->start;
+    j->amount = left / (left + 1);
+    if (!low->start.view) return MSKP_OK;
+    if (!low->start_steps || j->steps_left > low->start_steps)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "penalty: %llu steps are left of a deadline of %llu steps",
+                          (unsigned long long)j->steps_left, (unsigned long long)low->start_steps);
+    j->amount = left / (double)low->start_steps;
     return MSKP_OK;
 }
 
@@ -350,9 +450,9 @@ static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp
     if (given) j->how = *given;
     const size_t params = j->graph->nparams;
     status = check_penalty(j, err);
+    if (!status) status = check_low_precision(j, err);
     if (!status) status = mskpi_check_set(j->values, "values", params, err);
-    if (!status && j->kind == GRADIENT)
-        status = mskpi_check_set(j->gradients, "gradients", params, err);
+    if (!status && second_name(j)) status = mskpi_check_set(j->second, second_name(j), params, err);
     if (!status && j->kind != DEADLINE) status = check_weights(j, err);
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
     if (!status) status = check_views(j, err);
@@ -363,9 +463,9 @@ static mskp_status run(job *j, mskp_mask keep, const mskp_penalty *penalty, mskp
 {
     const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
-    if (j->kind != VALUE)
+    if (j->kind != VALUE && !j->low.asked && !j->low.lost)
         mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
-    else /* a sum has one order, that of the parameters */
+    else /* a sum has one order, that of the parameters, and the caller's counters have one writer */
         for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
     return MSKP_OK;
 }
@@ -379,7 +479,7 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
              .kind = GRADIENT,
              .amount = strength,
              .values = values,
-             .gradients = gradients};
+             .second = gradients};
     return run(&j, keep, penalty, err);
 }
 
@@ -394,11 +494,10 @@ mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                   const mskp_penalty *penalty, uint64_t steps_left,
                                   mskp_tensors values, mskp_error *err)
 {
-    const double left = (double)steps_left;
     job j = {.graph = graph,
              .keep = keep.unit,
              .kind = DEADLINE,
-             .amount = left / (left + 1),
+             .steps_left = steps_left,
              .values = values};
     return run(&j, keep, penalty, err);
 }

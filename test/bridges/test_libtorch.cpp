@@ -675,6 +675,7 @@ void check_elsewhere(const Here &here, torch::ScalarType type, uint64_t seed)
         const auto p = describe(net);
         const Optimizer optimizer = sgd(net->parameters());
         if (i) p->here = here;
+        p->rounding = MSKP_ROUNDING_NEAREST; /* as torch rounds */
         for (const uint32_t roles : {uint32_t{GAMMA_BETA}, uint32_t{MSKP_ROLES_UNIT}}) {
             mskp_scoring how{};
             how.roles = roles;
@@ -702,6 +703,46 @@ START_TEST(elsewhere_is_the_same)
                                        torch::kBFloat16};
     for (const Here &here : HERE)
         for (uint64_t seed = 1; seed <= SEEDS; seed++) check_elsewhere(here, types[_i], seed);
+}
+END_TEST
+
+/* A penalty of a 64th of the distance between two bfloat16 gradients arrives in the mean of many
+ * steps. Rounded to nearest it is lost, and counted. */
+START_TEST(small_penalties_reach_coarse_gradients)
+{
+    constexpr int64_t STEPS = 4000;
+    for (const mskp_rounding rounding : {MSKP_ROUNDING_NEAREST, MSKP_ROUNDING_STOCHASTIC}) {
+        ResNet net = make_net(1);
+        net->to(torch::kBFloat16);
+        const auto p = describe(net);
+        Tensor gamma = net->named_parameters()["layers.0.bn1.weight"];
+        p->rounding = rounding;
+        for (const Tensor &t : net->parameters()) t.mutable_grad() = torch::ones_like(t);
+        mark_random(*p, 1);
+        double sum = 0;
+        const torch::NoGradGuard no_grad;
+        gamma.fill_(1);
+        gamma.mutable_grad().fill_(0);
+        p->penalty(1, MSKP_ROLE_SCALE);
+        const double marked = gamma.grad().sum(torch::kDouble).item<double>();
+        p->penalty_asked = p->penalty_lost = 0;
+        for (int64_t i = 0; i < STEPS; i++) {
+            gamma.mutable_grad().fill_(1);
+            p->penalty(0x1p-13, MSKP_ROLE_SCALE);
+            sum += gamma.grad().sub(1).sum(torch::kDouble).item<double>();
+        }
+        ck_assert(marked > 0 && p->penalty_asked > 0);
+        if (rounding == MSKP_ROUNDING_NEAREST) {
+            ck_assert(sum == 0 && p->penalty_lost == p->penalty_asked);
+            continue;
+        }
+        /* In units of the penalty, a gradient moves by 64 with a probability of 1/64. */
+        const double mean = sum / (double)STEPS / 0x1p-13;
+        const double deviation = std::sqrt(marked * 63 / (double)STEPS);
+        ck_assert_msg(std::fabs(mean - marked) < 5 * deviation,
+                      "%g of %g gammas were moved in the mean", mean, marked);
+        ck_assert(p->penalty_lost < p->penalty_asked);
+    }
 }
 END_TEST
 
@@ -1207,6 +1248,7 @@ int main()
     add(suite, "sets", {every_set_is_cut}, 5);
     add(suite, "training", {training_goes_on}, 3);
     add(suite, "elsewhere", {elsewhere_is_the_same}, 4);
+    add(suite, "half", {small_penalties_reach_coarse_gradients}, 1);
     add(suite, "mistakes", {refused_while_describing, refused_by_the_penalty, refused_by_the_cut});
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -43,6 +43,20 @@ penalty_case *random_penalty_case(trial *t)
     return a;
 }
 
+void each_element(trial *t, const penalty_case *a, element_visit *f, void *context)
+{
+    for (size_t p = 1; p <= t->net->params; p++) {
+        size_t index[MSKP_MAX_DIMS] = {0};
+        do f(t, a, p, index, context);
+        while (next_index(t->net->param[p].ndim, t->net->param[p].shape, index));
+    }
+}
+
+mskp_tensor element_view(const trial *t, const set *s, size_t p)
+{
+    return view_resolve(&s->buf[p].view, t->net->param[p].ndim, t->net->param[p].shape);
+}
+
 double share_of(const trial *t, const penalty_case *a, size_t param, const size_t *index)
 {
     double sum = -1;

@@ -16,6 +16,13 @@ typedef struct penalty_case {
 
 penalty_case *random_penalty_case(trial *t);
 
+/* Calls f for each element of each tensor. */
+typedef void element_visit(trial *t, const penalty_case *a, size_t param, const size_t *index,
+                           void *context);
+void each_element(trial *t, const penalty_case *a, element_visit *f, void *context);
+/* The resolved view of a parameter as a set was made. */
+mskp_tensor element_view(const trial *t, const set *s, size_t param);
+
 /* The sum of the weights of the targeted units that own the element; -1 if there is none. */
 double share_of(const trial *t, const penalty_case *a, size_t param, const size_t *index);
 

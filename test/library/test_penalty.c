@@ -13,28 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Calls f for each element of each tensor. */
-typedef void visit(trial *t, const penalty_case *a, size_t param, const size_t *index,
-                   void *context);
-static void each_element(trial *t, const penalty_case *a, visit *f, void *context)
-{
-    for (size_t p = 1; p <= t->net->params; p++) {
-        size_t index[MSKP_MAX_DIMS] = {0};
-        do f(t, a, p, index, context);
-        while (next_index(t->net->param[p].ndim, t->net->param[p].shape, index));
-    }
-}
-
 typedef struct pair {
     const set *values, *other;
     double number;
     size_t touched;
 } pair;
-
-static mskp_tensor whole(const trial *t, const set *s, size_t p)
-{
-    return view_resolve(&s->buf[p].view, t->net->param[p].ndim, t->net->param[p].shape);
-}
 
 /* Tensors that hold nothing targeted need no data: hides them in random trials. */
 static void hide_unused(trial *t, const penalty_case *a, set *s)
@@ -50,7 +33,7 @@ static void add_slope(trial *t, const penalty_case *a, size_t p, const size_t *i
     pair *c = context;
     double n = share_of(t, a, p, index);
     if (n < 0) return;
-    mskp_tensor v = whole(t, c->values, p), g = whole(t, c->other, p);
+    mskp_tensor v = element_view(t, c->values, p), g = element_view(t, c->other, p);
     double sum = view_get(&g, index) + c->number * n * slope_of(a, view_get(&v, index));
     view_set(&g, index, sum);
     c->touched++;
@@ -109,7 +92,7 @@ END_TEST
 static void add_value(trial *t, const penalty_case *a, size_t p, const size_t *index, void *context)
 {
     pair *c = context;
-    mskp_tensor v = whole(t, c->values, p);
+    mskp_tensor v = element_view(t, c->values, p);
     double n = share_of(t, a, p, index);
     if (n > 0) c->number += n * penalty_of(a, view_get(&v, index));
 }
@@ -144,7 +127,7 @@ START_TEST(gradient_is_the_difference_of_values)
             set_by_id(mskp_graph_counts(t.graph).params, gradients.views), NULL));
         for (size_t p = 1; p <= t.net->params; p++) {
             size_t index[MSKP_MAX_DIMS] = {0};
-            mskp_tensor v = whole(&t, &values, p), g = whole(&t, &gradients, p);
+            mskp_tensor v = element_view(&t, &values, p), g = element_view(&t, &gradients, p);
             for (uint32_t d = 0; d < v.ndim; d++) index[d] = rng_below(&t.r, v.shape[d]);
             double w = view_get(&v, index);
             view_set(&v, index, w + h);
@@ -185,7 +168,7 @@ static void require_prox(trial *t, const penalty_case *a, size_t p, const size_t
                          void *context)
 {
     stepped *c = context;
-    mskp_tensor from = whole(t, c->before, p), to = whole(t, c->after, p);
+    mskp_tensor from = element_view(t, c->before, p), to = element_view(t, c->after, p);
     double n = share_of(t, a, p, index), w = view_get(&from, index), v = view_get(&to, index);
     if (n < 0) {
         REQUIRE(memcmp(view_at(&from, index), view_at(&to, index), dtype_size(to.dtype)) == 0,
@@ -247,7 +230,7 @@ static void require_line(trial *t, const penalty_case *a, size_t p, const size_t
                          void *context)
 {
     const line *c = context;
-    mskp_tensor from = whole(t, c->start, p), to = whole(t, c->now, p);
+    mskp_tensor from = element_view(t, c->start, p), to = element_view(t, c->now, p);
     static const unsigned char zero[8];
     /* Weights of units do not count here, nor how many units own the element. */
     double w = view_get(&from, index), v = view_get(&to, index), n = share_of(t, a, p, index);

@@ -509,6 +509,14 @@ static void call_penalty(user *u)
     const bool odd = rng_chance(u->r, 0.1);
     const size_t which = rng_below(u->r, VALUE + 1), asked = u->heap->asked;
     mskp_tensor *tensors = copy_of(u, u->values);
+    uint64_t steps = 0, lost = 0;
+    mskp_low_precision low = {.rounding = (mskp_rounding)rng_below(u->r, 2),
+                              .seed = rng_below(u->r, 1000),
+                              .start_steps = 2,
+                              .asked = &steps,
+                              .lost = rng_chance(u->r, 0.5) ? &lost : NULL};
+    if (rng_chance(u->r, 0.5)) p.low_precision = &low;
+    if (odd && rng_chance(u->r, 0.5)) spoil(u->r, &low, offsetof(mskp_low_precision, start));
     unsigned char **was = bytes_of(u, NULL);
     mskp_error err = {0};
     if (odd) spoil(u->r, &p, offsetof(mskp_penalty, unit_weight));
@@ -517,6 +525,8 @@ static void call_penalty(user *u)
     REQUIRE(u->heap->asked == asked, "a penalty allocates");
     REQUIRE(!wrong || status, "a wrong set was taken");
     REQUIRE(odd || wrong || !status, "%s", err.text);
+    REQUIRE(lost <= steps && (!status || !steps), "%llu of %llu steps lost",
+            (unsigned long long)lost, (unsigned long long)steps);
     if (status) {
         require_sentence(status, &err);
         require_untouched(u, was, "a refused penalty");

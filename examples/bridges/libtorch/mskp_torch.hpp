@@ -316,6 +316,13 @@ class Pruner
     /*                                           Penalty                                          */
     /* ========================================================================================== */
 
+    /* A gradient in half precision is too coarse for a small penalty. It is rounded up or down at
+     * random, such that the mean is exact, or to nearest. penalty_asked and penalty_lost count the
+     * elements, of any type, to which penalty() had something to add, and those that stayed as they
+     * were. Tensors on another device are rounded to nearest by torch, and are not counted. */
+    mskp_rounding rounding = MSKP_ROUNDING_STOCHASTIC;
+    uint64_t penalty_asked = 0, penalty_lost = 0;
+
     /* gradients += strength * sign(w) in removed units. Call it between backward() and step(), once
      * per step. Frozen parameters and undefined gradients are passed over. */
     void penalty(double strength, uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
@@ -323,11 +330,16 @@ class Pruner
         const torch::NoGradGuard no_grad;
         mskp_error err;
         mskp_penalty how{};
+        mskp_low_precision low{};
         how.roles = roles ? roles : uint32_t{MSKP_ROLE_SCALE}, how.skip_missing = 1;
+        low.rounding = rounding, low.seed = ++penalties_;
+        low.asked = &penalty_asked, low.lost = &penalty_lost;
+        how.low_precision = &low;
         check_gradients(how.roles);
         check(mskp_penalty_gradient(graph(), mask_of(keep_), &how, strength, values(), gradients(),
                                     &err),
               err);
+        how.low_precision = nullptr;
         if (mask_roles_ != how.roles) make_masks(how);
         for (size_t i = 0; i < masks_.size(); i++)
             if (masks_[i].defined() && tensors_[i].grad().defined())
@@ -673,6 +685,7 @@ class Pruner
     std::vector<uint8_t> keep_;
     std::vector<torch::Tensor> masks_; /* of tensors that are not here */
     uint32_t mask_roles_ = 0;          /* the roles of these masks; 0: the marks have changed */
+    uint64_t penalties_ = 0; /* how often penalty() was called: the seed of its rounding */
 };
 
 } // namespace mskp
