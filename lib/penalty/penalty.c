@@ -10,28 +10,19 @@
  * gamma of a batch norm is not a loop of single elements.
  *
  * The calls are the same sweep with another job_kind for the elements (mskp_penalty_zero is a
- * deadline with no step left). Within a job, a switch over the penalty's kind (p->kind) computes
- * one element. Everything is checked before the first element changes, and nothing allocates. The
- * work is divided by parameter, so the result does not depend on the number of threads; only what is
- * summed over parameters (the value of R, and counts of steps) is computed by one thread.
+ * deadline with no step left); elements.c does what a job does to one element. Everything is
+ * checked before the first element changes, and nothing allocates. The work is divided by
+ * parameter, so the result does not depend on the number of threads; only what is summed over
+ * parameters (the value of R, and counts of steps) is computed by one thread.
  *
- * A number of half precision stays as it was if it is to move by less than half of the distance to
- * its neighbour. With mskp_low_precision such steps are counted, or results are rounded at random
- * such that their mean is exact (Gupta et al., ICML 2015). The random number of an element depends on
- * the seed, the parameter's id and the element's logical index alone, so neither strides nor
- * threads show. These stores have a loop of their own (store_step), and the usual loops pay nothing.
- *
- * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), slope, prox, penalty_of
- * and check_penalty here. A penalty that needs a norm per unit (group lasso) is no sum over
+ * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), check_penalty here, and
+ * slope, prox and penalty_of in elements.c. A penalty that needs a norm per unit (group lasso) is no sum over
  * elements: it needs a pass before the sweep that computes the norms, as mskpi_slice_sums does.
  */
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
 
 #include "base/assert.h"
-#include "base/element.h"
-#include "base/hash.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -39,50 +30,11 @@
 #include "describe/names.h"
 #include "mskp.h"
 #include "mskp/tools.h"
+#include "penalty/elements.h"
 #include "units/set.h"
 #include "units/units.h"
 
-typedef enum job_kind {
-    GRADIENT, /* gradient += amount * slope(value) */
-    SHRINK,   /* value <- the proximal map */
-    DEADLINE, /* value <- (the start value, if there is one, otherwise value) * amount */
-    VALUE     /* sum += R */
-} job_kind;
-
-typedef struct job {
-    const mskp_graph *graph;
-    const uint8_t *keep;
-    mskp_penalty how;
-    job_kind kind;
-    double amount;               /* strength, step, or the deadline's factor */
-    uint64_t steps_left;         /* for DEADLINE */
-    mskp_low_precision low;      /* all 0 if the penalty has none */
-    bool careful;                /* stores are rounded at random, or counted */
-    mskp_tensors values, second; /* second: gradients of GRADIENT, start values of DEADLINE */
-    double sum;                  /* the result of VALUE */
-} job;
-
-/* What `second` is called in sentences; NULL: the job has no such set. */
-static const char *second_name(const job *j)
-{
-    if (j->kind == GRADIENT) return "gradients";
-    return j->kind == DEADLINE && j->second.view ? "start" : NULL;
-}
-
-/* The sweep over one tensor and, where the job has two sets, over that of the second. */
-typedef struct sweep {
-    job *job;
-    tensor_view value, second;
-    uint32_t id, ndim;
-    const uint32_t *unit[MSKP_MAX_DIMS]; /* the units of a targeted axis; NULL: not targeted */
-    bool no_target[MSKP_MAX_DIMS + 1];   /* [d]: no axis from d on is targeted */
-    uint8_t run[MSKP_MAX_DIMS + 1];      /* [d] 1: the axes from d on are one run of memory */
-    size_t inner[MSKP_MAX_DIMS + 1];     /* [d] how many elements the axes from d on have */
-    ptrdiff_t step, step_2;              /* bytes from one element of a run to the next */
-    uint32_t chosen[MSKP_MAX_DIMS];      /* the targeted units of the current indices, each once */
-} sweep;
-
-static bool is_targeted(const job *j, uint32_t unit)
+static bool is_targeted(const penalty_job *j, uint32_t unit)
 {
     if (unit == MSKP_PINNED) return false;
     if (j->how.target == MSKP_TARGET_ALL) return true;
@@ -90,157 +42,12 @@ static bool is_targeted(const job *j, uint32_t unit)
     return (j->keep[unit] == 0) == (j->how.target == MSKP_TARGET_REMOVED);
 }
 
-/* ---- one element ---- */
-
-/* Returns dR/dw. */
-static double slope(const mskp_penalty *p, double w, int sign)
-{
-    switch (p->kind) {
-    case MSKP_PENALTY_L2:
-        return w;
-    case MSKP_PENALTY_SMOOTH_L1:
-        if (fabs(w) < p->knee) return w / p->knee;
-        return sign;
-    default:
-        return sign;
-    }
-}
-
-/* Returns the x that minimizes R(x) * eta + (x - w)^2 / 2. */
-static double prox(const mskp_penalty *p, double w, double eta)
-{
-    const double a = fabs(w);
-    double left;
-    switch (p->kind) {
-    case MSKP_PENALTY_L2:
-        return w / (1 + eta);
-    case MSKP_PENALTY_SMOOTH_L1:
-        if (a <= p->knee + eta && p->knee > 0) return w * (p->knee / (p->knee + eta));
-        break;
-    default:
-        break;
-    }
-    left = a - eta;
-    if (isnan(w)) return w;
-    return left > 0 ? copysign(left, w) : 0;
-}
-
-/* Returns R of one element. */
-static double penalty_of(const mskp_penalty *p, double w)
-{
-    const double a = fabs(w);
-    switch (p->kind) {
-    case MSKP_PENALTY_L2:
-        return 0.5 * w * w;
-    case MSKP_PENALTY_SMOOTH_L1:
-        return a < p->knee ? w * w / (2 * p->knee) : a - p->knee / 2;
-    default:
-        return a;
-    }
-}
-
-/* Returns -1, 0 or 1. The sign is read from its bit, so a denormal double has one even where
- * the hardware reads it as 0. Smaller formats were loaded as normal doubles. */
-static int sign_of(double w)
-{
-    uint64_t bits;
-    memcpy(&bits, &w, sizeof bits);
-    return (bits << 1 != 0) *
-           (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to predict */
-}
-
-/* A random number in [0, 1) for the element at logical index i of the sweep's tensor. */
-static double random_of(const sweep *s, size_t i)
-{
-    uint64_t h = mskpi_mix(mskpi_mix(mskpi_mix(0x9e3779b97f4a7c15u, s->job->low.seed), s->id), i);
-    h = mskpi_mix(h, h >> 29); /* once more, so that each bit of i reaches all high bits */
-    return (double)(h >> 11) * 0x1p-53;
-}
-
-/* Stores x where `was` is, as mskp_low_precision asks. moves: whether the step is not 0. */
-static void store_step(const sweep *s, char *to, mskp_dtype dtype, double was, double x, bool moves,
-                       size_t i)
-{
-    const mskp_low_precision *low = &s->job->low;
-    const bool half = dtype == MSKP_DTYPE_F16 || dtype == MSKP_DTYPE_BF16;
-    if (half && low->rounding == MSKP_ROUNDING_STOCHASTIC)
-        mskpi_store_random(to, dtype, x, random_of(s, i));
-    else
-        mskpi_store(to, dtype, x);
-    if (!moves || !isfinite(was) || !isfinite(x)) return;
-    const double now = mskpi_load(to, dtype);
-    if (low->asked) ++*low->asked;
-    if (low->lost && now <= was && now >= was) ++*low->lost;
-}
-
-/* do_elements, for a job whose stores are rounded at random, or counted. first: the logical index
- * of the first element. */
-static void do_carefully(const sweep *s, char *value, char *second, double amount, size_t first,
-                         size_t n)
-{
-    const job *j = s->job;
-    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
-    for (size_t i = 0; i < n; i++, value += s->step) {
-        const double w = mskpi_load(value, dtype);
-        if (j->kind == GRADIENT) {
-            const double g = mskpi_load(second, dtype_2);
-            const double step = amount * slope(&j->how, w, sign_of(w));
-            store_step(s, second, dtype_2, g, g + step, step < 0 || step > 0, first + i);
-        } else {
-            const double from = second ? mskpi_load(second, dtype_2) : w;
-            const double x =
-                j->kind == SHRINK ? prox(&j->how, w, amount) : (amount > 0 ? from * amount : 0.0);
-            store_step(s, value, dtype, w, x, x < w || x > w, first + i);
-        }
-        if (second) second += s->step_2;
-    }
-}
-
-/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units.
- * first: the logical index of the first element. */
-static void do_elements(const sweep *s, char *value, char *second, double factor, size_t first,
-                        size_t n)
-{
-    job *j = s->job;
-    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
-    const ptrdiff_t step = s->step, step_2 = s->step_2;
-    const double amount = j->kind == DEADLINE ? j->amount : j->amount * factor;
-    MSKPI_ASSERT(factor >= 0 && (second != NULL) == (second_name(j) != NULL));
-    if (j->careful) {
-        do_carefully(s, value, second, amount, first, n);
-        return;
-    }
-    switch (j->kind) {
-    case GRADIENT:
-        for (size_t i = 0; i < n; i++, value += step, second += step_2) {
-            const double w = mskpi_load(value, dtype), g = mskpi_load(second, dtype_2);
-            mskpi_store(second, dtype_2, g + amount * slope(&j->how, w, sign_of(w)));
-        }
-        return;
-    case SHRINK:
-        for (size_t i = 0; i < n; i++, value += step)
-            mskpi_store(value, dtype, prox(&j->how, mskpi_load(value, dtype), amount));
-        return;
-    case DEADLINE:
-        for (size_t i = 0; i < n; i++, value += step) {
-            const double from = second ? mskpi_load(second, dtype_2) : mskpi_load(value, dtype);
-            mskpi_store(value, dtype, amount > 0 ? from * amount : 0.0);
-            if (second) second += step_2;
-        }
-        return;
-    default: /* VALUE */
-        for (size_t i = 0; i < n; i++, value += step)
-            j->sum += factor * penalty_of(&j->how, mskpi_load(value, dtype));
-        return;
-    }
-}
-
 /* ---- one tensor ---- */
 
 /* Adds the unit at index i of axis d to the nchosen units that were chosen on the axes before, if
  * it is targeted and not among them. Adds its weight to *factor. Returns the number of chosen
  * units. */
-static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
+static uint32_t choose(penalty_sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
 {
     if (!s->unit[d] || !is_targeted(s->job, s->unit[d][i])) return nchosen;
     MSKPI_ASSERT(nchosen <= d); /* each axis adds one unit at most */
@@ -255,14 +62,14 @@ static uint32_t choose(sweep *s, uint32_t d, size_t i, uint32_t nchosen, double 
 /* Sweeps everything below the indices that were chosen on the axes before d, whose first element is
  * at `value` and has the logical index `first`. factor: the sum of the weights of the nchosen units
  * so far. */
-static void sweep_axis(sweep *s, char *value, char *second, uint32_t d, uint32_t nchosen,
+static void sweep_axis(penalty_sweep *s, char *value, char *second, uint32_t d, uint32_t nchosen,
                        double factor, size_t first)
 {
     MSKPI_ASSERT(d <= s->ndim && nchosen <= d);
     if (s->no_target[d]) {
         if (!nchosen) return;
         if (s->run[d]) {
-            do_elements(s, value, second, factor, first, s->inner[d]);
+            mskpi_penalize(s, value, second, factor, first, s->inner[d]);
             return;
         }
     }
@@ -281,7 +88,7 @@ static void sweep_axis(sweep *s, char *value, char *second, uint32_t d, uint32_t
         if (!joins)
             sweep_axis(s, value, second, d + 1, chosen, f, first);
         else if (chosen)
-            do_elements(s, value, second, f, first, n * s->inner[d + 1]);
+            mskpi_penalize(s, value, second, f, first, n * s->inner[d + 1]);
         value += step * (ptrdiff_t)n;
         first += n * s->inner[d + 1];
         if (second) second += step_2 * (ptrdiff_t)n;
@@ -290,13 +97,13 @@ static void sweep_axis(sweep *s, char *value, char *second, uint32_t d, uint32_t
 
 /* Whether a parameter has a targeted slice, and is not to be skipped. unit[d] <- the units of axis
  * d if it has a targeted slice, otherwise NULL. */
-static bool has_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
+static bool has_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
 {
     const mskp_graph *g = j->graph;
     const graph_param *p = &g->params[id];
     bool any = false;
     if (j->how.skip_missing &&
-        (!j->values.view[id - 1].data || (second_name(j) && !j->second.view[id - 1].data)))
+        (!j->values.view[id - 1].data || (mskpi_second_name(j) && !j->second.view[id - 1].data)))
         return false;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
@@ -315,10 +122,10 @@ static bool has_targets(const job *j, uint32_t id, const uint32_t *unit[MSKP_MAX
 
 static void sweep_param(void *context, size_t i)
 {
-    job *j = context;
+    penalty_job *j = context;
     const uint32_t id = (uint32_t)i + 1;
-    const char *second = second_name(j);
-    sweep s = {.job = j, .id = id, .ndim = j->graph->params[id].ndim};
+    const char *second = mskpi_second_name(j);
+    penalty_sweep s = {.job = j, .id = id, .ndim = j->graph->params[id].ndim};
     if (!has_targets(j, id, s.unit)) return;
     MSKPI_MUST(mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL));
     if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &s.second, NULL));
@@ -341,10 +148,10 @@ static void sweep_param(void *context, size_t i)
 
 /* Checks the views of all parameters, also of those that the call does not touch, so a set that
  * is wired wrongly is refused in the first step. */
-static mskp_status check_views(const job *j, mskp_error *err)
+static mskp_status check_views(const penalty_job *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
-    const char *second = second_name(j);
+    const char *second = mskpi_second_name(j);
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
         status = mskpi_check_tensor(j->graph, id, "values", j->values, &view, err);
@@ -355,7 +162,7 @@ static mskp_status check_views(const job *j, mskp_error *err)
 }
 
 /* Checks what the caller asked for, apart from tensors and weights. */
-static mskp_status check_penalty(const job *j, mskp_error *err)
+static mskp_status check_penalty(const penalty_job *j, mskp_error *err)
 {
     char number[32];
     const mskp_penalty *p = &j->how;
@@ -380,7 +187,7 @@ static mskp_status check_penalty(const job *j, mskp_error *err)
 }
 
 /* A factor may be as large as the weights of MSKP_MAX_DIMS units together. */
-static mskp_status check_weights(const job *j, mskp_error *err)
+static mskp_status check_weights(const penalty_job *j, mskp_error *err)
 {
     char number[32];
     const double *weight = j->how.unit_weight;
@@ -398,10 +205,10 @@ static mskp_status check_weights(const job *j, mskp_error *err)
 }
 
 /* Checks the tensors that the call will read and write. */
-static mskp_status check_targets(const job *j, mskp_error *err)
+static mskp_status check_targets(const penalty_job *j, mskp_error *err)
 {
     char room[NAME_SIZE];
-    const char *second = second_name(j);
+    const char *second = mskpi_second_name(j);
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
@@ -419,7 +226,7 @@ static mskp_status check_targets(const job *j, mskp_error *err)
 }
 
 /* Takes over the options for half precision, and works out a deadline's factor. */
-static mskp_status check_low_precision(job *j, mskp_error *err)
+static mskp_status check_low_precision(penalty_job *j, mskp_error *err)
 {
     const bool deadline = j->kind == DEADLINE;
     if (j->how.low_precision) j->low = *j->how.low_precision;
@@ -443,7 +250,7 @@ static mskp_status check_low_precision(job *j, mskp_error *err)
     return MSKP_OK;
 }
 
-static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
+static mskp_status check(penalty_job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
 {
     mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
     if (status) return status;
@@ -452,14 +259,15 @@ static mskp_status check(job *j, mskp_mask keep, const mskp_penalty *given, mskp
     status = check_penalty(j, err);
     if (!status) status = check_low_precision(j, err);
     if (!status) status = mskpi_check_set(j->values, "values", params, err);
-    if (!status && second_name(j)) status = mskpi_check_set(j->second, second_name(j), params, err);
+    if (!status && mskpi_second_name(j))
+        status = mskpi_check_set(j->second, mskpi_second_name(j), params, err);
     if (!status && j->kind != DEADLINE) status = check_weights(j, err);
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
     if (!status) status = check_views(j, err);
     return status ? status : check_targets(j, err);
 }
 
-static mskp_status run(job *j, mskp_mask keep, const mskp_penalty *penalty, mskp_error *err)
+static mskp_status run(penalty_job *j, mskp_mask keep, const mskp_penalty *penalty, mskp_error *err)
 {
     const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
@@ -474,19 +282,20 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
                                   const mskp_penalty *penalty, double strength, mskp_tensors values,
                                   mskp_tensors gradients, mskp_error *err)
 {
-    job j = {.graph = graph,
-             .keep = keep.unit,
-             .kind = GRADIENT,
-             .amount = strength,
-             .values = values,
-             .second = gradients};
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = GRADIENT,
+                     .amount = strength,
+                     .values = values,
+                     .second = gradients};
     return run(&j, keep, penalty, err);
 }
 
 mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
                               double step, mskp_tensors values, mskp_error *err)
 {
-    job j = {.graph = graph, .keep = keep.unit, .kind = SHRINK, .amount = step, .values = values};
+    penalty_job j = {
+        .graph = graph, .keep = keep.unit, .kind = SHRINK, .amount = step, .values = values};
     return run(&j, keep, penalty, err);
 }
 
@@ -494,11 +303,11 @@ mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                   const mskp_penalty *penalty, uint64_t steps_left,
                                   mskp_tensors values, mskp_error *err)
 {
-    job j = {.graph = graph,
-             .keep = keep.unit,
-             .kind = DEADLINE,
-             .steps_left = steps_left,
-             .values = values};
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = DEADLINE,
+                     .steps_left = steps_left,
+                     .values = values};
     return run(&j, keep, penalty, err);
 }
 
@@ -511,7 +320,7 @@ mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep, const msk
 mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
                                mskp_tensors values, double *result, mskp_error *err)
 {
-    job j = {.graph = graph, .keep = keep.unit, .kind = VALUE, .values = values};
+    penalty_job j = {.graph = graph, .keep = keep.unit, .kind = VALUE, .values = values};
     mskp_status status = MSKPI_GIVEN(err, result);
     if (!status) status = run(&j, keep, penalty, err);
     if (!status) *result = j.sum;
