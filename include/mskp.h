@@ -556,7 +556,7 @@ MSKP_STABLE mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask kee
                                           mskp_tensors values, mskp_error *err);
 /* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
  * zero. steps_left counts the optimizer steps after this one; with 0 the targeted slices become
- * exactly +0. kind, knee and unit_weight of `penalty` do not count; NULL: gamma of removed units. */
+ * exactly +0. penalty NULL: gamma of removed units; its kind, knee and unit_weight do not count. */
 MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, uint64_t steps_left,
                                               mskp_tensors values, mskp_error *err);

@@ -240,9 +240,9 @@ typedef enum mskp_rounding {
  *   start_steps   how many steps the whole deadline has. steps_left above it, or 0 here, is
  *                 MSKP_ERROR_BAD_ARGUMENT.
  *   asked, lost   NULL, or counters: *asked += the elements whose step is neither 0 nor infinite,
- *                 *lost += those of them that stayed as they were. Elements of any dtype count. With
- *                 STOCHASTIC some always stay, and others make up for them. A call with a counter
- *                 uses one thread.
+ *                 *lost += those of them that stayed as they were. Elements of any dtype count.
+ *                 With STOCHASTIC some always stay, and others make up for them. A call with a
+ *                 counter uses one thread.
  * mskp_penalty_value ignores all of it.
  */
 typedef struct mskp_low_precision {

@@ -88,9 +88,10 @@ static double rounded(double y, double random)
     return random < 0 ? nearbyint(y) : below + (random < y - below ? 1 : 0);
 }
 
-/* Returns the bits of |x| in a narrower format, rounded as `random` says. The format has `mantissa` bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the
- * bits of its infinity. Below that number all multiples of 2^(smallest - mantissa) are
- * representable, so the rounded multiple itself is the bits. */
+/* Returns the bits of |x| in a narrower format, rounded as `random` says. The format has `mantissa`
+ * bits of mantissa, its smallest normal number is 2^smallest, and `infinity` is the bits of its
+ * infinity. Below that number all multiples of 2^(smallest - mantissa) are representable, so the
+ * rounded multiple itself is the bits. */
 static uint32_t narrow(double x, int mantissa, int smallest, uint32_t infinity, double random)
 {
     const double a = fabs(x);

@@ -22,9 +22,10 @@ bool mskpi_is_number(mskp_dtype dtype);
 double mskpi_load_any(const char *from, mskp_dtype dtype);
 void mskpi_store_any(char *to, mskp_dtype dtype, double x);
 
-/* Writes one element of half precision: of the two neighbours of x the one that is farther from 0 if
- * `random`, in [0, 1), is less than the distance of x from the other, in units of theirs. So the
- * mean over uniform random numbers is x. Where one neighbour is infinite, the nearer one is taken. */
+/* Writes one element of half precision, rounded to one of the two neighbours of x: to the one that
+ * is farther from 0 if `random`, in [0, 1), is less than the distance of x from the other one,
+ * divided by the distance between the two. So the mean over uniform random numbers is x. Where one
+ * neighbour is infinite, the nearer one is taken. */
 void mskpi_store_random(char *to, mskp_dtype dtype, double x, double random);
 
 /* The first two functions for inner loops, where most tensors hold floats. A denormal float is left

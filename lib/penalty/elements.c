@@ -106,8 +106,7 @@ static void store_step(const penalty_sweep *s, char *to, mskp_dtype dtype, doubl
     if (low->lost && now <= was && now >= was) ++*low->lost;
 }
 
-/* mskpi_penalize, for a job whose stores are rounded at random, or counted. first: the logical index
- * of the first element. */
+/* mskpi_penalize, for a job whose stores are rounded at random, or counted. */
 static void do_carefully(const penalty_sweep *s, char *value, char *second, double amount,
                          size_t first, size_t n)
 {

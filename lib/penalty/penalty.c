@@ -16,8 +16,9 @@
  * parameters (the value of R, and counts of steps) is computed by one thread.
  *
  * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), check_penalty here, and
- * slope, prox and penalty_of in elements.c. A penalty that needs a norm per unit (group lasso) is no sum over
- * elements: it needs a pass before the sweep that computes the norms, as mskpi_slice_sums does.
+ * slope, prox and penalty_of in elements.c. A penalty that needs a norm per unit (group lasso) is
+ * no sum over elements: it needs a pass before the sweep that computes the norms, as
+ * mskpi_slice_sums does.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -273,7 +274,7 @@ static mskp_status run(penalty_job *j, mskp_mask keep, const mskp_penalty *penal
     if (status) return status;
     if (j->kind != VALUE && !j->low.asked && !j->low.lost)
         mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
-    else /* a sum has one order, that of the parameters, and the caller's counters have one writer */
+    else /* a sum has one order, that of the parameters; the caller's counters have one writer */
         for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
     return MSKP_OK;
 }
