@@ -86,6 +86,27 @@ size_t test_count(size_t full)
 
 /* ---- Memory ---- */
 
+static void *or_exit(void *block)
+{
+    if (!block) {
+        fputs("no memory for the test itself\n", stderr);
+        exit(3);
+    }
+    return block;
+}
+
+#if POOLED
+void *arena_get(arena *a, size_t n, size_t size)
+{
+    const size_t bytes = (n ? n : 1) * size;
+    return memset(or_exit(n > SIZE_MAX / size ? NULL : pool_get(&a->blocks, bytes)), 0, bytes);
+}
+
+void arena_free(arena *a)
+{
+    pool_empty(&a->blocks);
+}
+#else
 typedef struct block {
     struct block *next;
     void *memory;
@@ -93,23 +114,11 @@ typedef struct block {
 
 void *arena_get(arena *a, size_t n, size_t size)
 {
-    block *b = malloc(sizeof *b);
-    void *p = calloc(n ? n : 1, size);
-    if (!b || !p) {
-        fputs("no memory for the test itself\n", stderr);
-        exit(3);
-    }
-    b->memory = p;
+    block *b = or_exit(malloc(sizeof *b));
+    b->memory = or_exit(calloc(n ? n : 1, size));
     b->next = a->first;
     a->first = b;
-    return p;
-}
-
-void *arena_copy(arena *a, const void *from, size_t n, size_t size)
-{
-    void *p = arena_get(a, n, size);
-    if (n) memcpy(p, from, n * size);
-    return p;
+    return b->memory;
 }
 
 void arena_free(arena *a)
@@ -121,6 +130,14 @@ void arena_free(arena *a)
         b = next;
     }
     a->first = NULL;
+}
+#endif
+
+void *arena_copy(arena *a, const void *from, size_t n, size_t size)
+{
+    void *p = arena_get(a, n, size);
+    if (n) memcpy(p, from, n * size);
+    return p;
 }
 
 /* ---- Views ---- */

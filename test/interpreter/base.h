@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "by_id/by_id.h"
+#include "pool.h"
 
 /* ---- Pseudo-random numbers (splitmix64, Steele et al. 2014) ---- */
 
@@ -37,7 +38,11 @@ size_t test_count(size_t full);
 /* ---- Memory: each block by itself, so that a sanitizer sees its ends; freed together ---- */
 
 typedef struct arena {
+#if POOLED
+    block_pool blocks;
+#else
     void *first;
+#endif
 } arena;
 
 void *arena_get(arena *a, size_t n, size_t size); /* zeroed; ends the test if there is none */

@@ -10,18 +10,58 @@ typedef union block {
     max_align_t align;
 } block;
 
+/* The size of blocks that are not out any more: no size that was ever asked for. */
+#define GIVEN_BACK SIZE_MAX
+
+/* A block of the pool is closed again up to what its user may touch. */
+#if POOLED
+static block *open_block(limited_heap *p, size_t bytes)
+{
+    block *b = pool_get(&p->blocks, sizeof *b + bytes);
+    if (b) b->bytes = bytes;
+    if (b) pool_poison(b, sizeof *b);
+    return b;
+}
+
+static size_t close_block(limited_heap *p, block *b)
+{
+    pool_unpoison(b, sizeof *b);
+    const size_t bytes = b->bytes;
+    REQUIRE(bytes != GIVEN_BACK, "a block is released twice");
+    b->bytes = GIVEN_BACK;
+    pool_poison(b, sizeof *b + bytes);
+    if (p->live == 1) pool_empty(&p->blocks);
+    return bytes;
+}
+#else
+static block *open_block(limited_heap *p, size_t bytes)
+{
+    block *b = malloc(sizeof *b + bytes);
+    (void)p;
+    if (b) b->bytes = bytes;
+    return b;
+}
+
+static size_t close_block(limited_heap *p, block *b)
+{
+    const size_t bytes = b->bytes;
+    (void)p;
+    free(b);
+    return bytes;
+}
+#endif
+
 static void *take(void *context, size_t bytes)
 {
     limited_heap *p = context;
     REQUIRE(bytes, "0 bytes are asked for");
     p->asked++;
     const bool none = p->asked == p->fail_at || bytes > p->most - p->bytes;
-    block *b = none ? NULL : malloc(sizeof *b + bytes);
+    block *b = none ? NULL : open_block(p, bytes);
     if (!b) {
         p->empty = true;
         return NULL;
     }
-    b->bytes = bytes;
     p->bytes += bytes;
     p->live++;
     memset(b + 1, 0xA5, bytes);
@@ -32,10 +72,8 @@ static void give(void *context, void *memory)
 {
     limited_heap *p = context;
     if (!memory) return;
-    block *b = (block *)memory - 1;
-    p->bytes -= b->bytes;
+    p->bytes -= close_block(p, (block *)memory - 1);
     p->live--;
-    free(b);
 }
 
 /* Results do not depend on the order. */

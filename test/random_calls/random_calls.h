@@ -15,6 +15,9 @@ typedef struct limited_heap {
     size_t asked;       /* allocations so far */
     size_t fail_at;     /* the one that fails; 0: none */
     bool empty;         /* one has failed */
+#if POOLED
+    block_pool blocks;
+#endif
 } limited_heap;
 
 mskp_services limited_heap_services(limited_heap *p);
