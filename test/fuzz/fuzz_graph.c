@@ -8,27 +8,14 @@
  *   calls       the public interface with any arguments, good or absurd, and a heap of limited size
  */
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "by_id/by_id.h"
+#include "failed.h"
 #include "fuzz.h"
 #include "interpreter/constants_trial.h"
 #include "interpreter/walk.h"
 #include "random_calls/random_calls.h"
-
-uint64_t trial_seed;
-
-void require_failed(const char *file, int line, const char *condition, const char *format, ...)
-{
-    va_list list;
-    fprintf(stderr, "%s:%d: %s: ", file, line, condition);
-    va_start(list, format);
-    vfprintf(stderr, format, list);
-    va_end(list);
-    fputc('\n', stderr);
-    abort();
-}
 
 /* ---- Laws ---- */
 

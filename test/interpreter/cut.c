@@ -60,7 +60,7 @@ static void attention_left(net_node *t, net_kept (*axes)[MSKP_MAX_DIMS])
 net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[MSKP_MAX_DIMS],
              const char **why)
 {
-    net *small = net_make(mem);
+    net *small = net_make(mem, n->nodes);
     *why = NULL;
     for (size_t p = 1; p <= n->params; p++) gather(small, p, &n->param[p], axes[p]);
     small->params = n->params;

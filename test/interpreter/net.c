@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-net *net_make(arena *mem)
+net *net_make(arena *mem, size_t room)
 {
     net *n = arena_get(mem, 1, sizeof *n);
     n->mem = mem;
+    n->room = room < NET_MAX_NODES ? room : NET_MAX_NODES;
+    n->node = arena_get(mem, n->room + 1, sizeof *n->node);
     return n;
 }
 
@@ -207,7 +209,7 @@ static bool shape_of(const net *n, net_node *t)
 size_t net_add(net *n, const net_node *node)
 {
     net_node t = *node;
-    if (n->nodes == NET_MAX_NODES || !shape_of(n, &t)) return 0;
+    if (n->nodes == n->room || !shape_of(n, &t)) return 0;
     n->node[++n->nodes] = t;
     return n->nodes;
 }

@@ -103,13 +103,14 @@ typedef struct net_param {
 
 typedef struct net {
     arena *mem;
-    size_t nodes, params, outputs;
-    net_node node[NET_MAX_NODES + 1];
+    size_t nodes, params, outputs, room; /* room: of nodes */
+    net_node *node;                      /* from 1 */
     net_param param[NET_MAX_PARAMS + 1];
     size_t output[8];
 } net;
 
-net *net_make(arena *mem);
+/* Room for as many nodes, at most NET_MAX_NODES. */
+net *net_make(arena *mem, size_t room);
 
 /* A parameter of random numbers, about 1/sqrt(fan-in) for weights, or those given. */
 size_t net_param_add(net *n, rng *r, uint32_t ndim, const size_t *shape);

@@ -8,6 +8,9 @@
 
 #define MAX_FLAT 40
 
+/* One step adds at most so many nodes; the first layers and the heads add at most so many. */
+enum { STEP_NODES = 8, SPARE_NODES = 24 };
+
 typedef struct maker {
     net *n;
     rng r;
@@ -665,18 +668,18 @@ net *net_random(arena *mem, uint64_t seed, const net_options *options)
 net *net_drawn(arena *mem, rng *r, const net_options *options)
 {
     maker *m = arena_get(mem, 1, sizeof *m);
-    m->n = net_make(mem);
     m->r = *r;
     if (options) m->o = *options;
     if (!m->o.max_channels) m->o.max_channels = 8;
     size_t steps = m->o.steps ? m->o.steps : rng_from(&m->r, 4, 12);
+    m->n = net_make(mem, SPARE_NODES + steps * STEP_NODES);
 
     add_input(m);
     if (!m->o.residual && rng_chance(&m->r, 0.25)) add_input(m);
     if (m->o.residual || rng_chance(&m->r, 0.8))
         m->pool[m->count++] = mix(m, m->pool[0], some_channels(m));
     for (size_t s = 0;
-         s < steps && m->n->nodes < NET_MAX_NODES - 16 && m->n->params < NET_MAX_PARAMS - 24; s++) {
+         s < steps && m->n->nodes < m->n->room - 16 && m->n->params < NET_MAX_PARAMS - 24; s++) {
         size_t v = step(m);
         if (!v) continue;
         net_node *t = &m->n->node[v];

@@ -631,7 +631,7 @@ static void build(trial *t, size_t (*make)(const maker *m))
 {
     mskp_error err = {0};
     *t = (trial){.r = rng_make(1)}; /* the same numbers always */
-    t->net = net_make(&t->mem);
+    t->net = net_make(&t->mem, NET_MAX_NODES);
     const maker m = {t->net, &t->r};
     t->net->outputs = 1;
     t->net->output[0] = make(&m);

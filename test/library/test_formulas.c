@@ -155,7 +155,7 @@ static bool interpreter_curve(const torch_curve *c, double *y)
     if (c->layer == TORCH_CELU || c->layer == TORCH_HARDTANH) return false;
     arena mem = {0};
     rng r = rng_make(1);
-    net *n = net_make(&mem);
+    net *n = net_make(&mem, NET_MAX_NODES);
     const size_t points = TORCH_POINTS;
     const net_node in = {.op = NET_INPUT, .channels = points};
     net_node t = {.op = NET_ACT, .inputs = 1, .kind = (int)c->kind, .parameter = c->parameters[0]};
@@ -316,7 +316,7 @@ static void interpreter_image(const torch_image *i, const double *pixels, const 
     static const net_padding paddings[] = {NET_ZEROS, NET_REPLICATED, NET_REFLECTED, NET_CIRCULAR};
     arena mem = {0};
     rng r = rng_make(1);
-    net *n = net_make(&mem);
+    net *n = net_make(&mem, NET_MAX_NODES);
     const size_t shape[4] = {1, 1, i->kernel, i->kernel};
     const net_node in = {
         .op = NET_INPUT, .channels = 1, .nspatial = 2, .spatial = {TORCH_HEIGHT, TORCH_WIDTH}};

@@ -14,6 +14,7 @@ typedef struct user {
     uint8_t *keep;
     mskp_tensor *values, *others; /* two sets; those that are not too large */
     view_buf *buf;                /* where values lie */
+    bool reports;                 /* their text is read on networks of every size */
 } user;
 
 size_t wrong_or(user *u, size_t good);
@@ -42,6 +43,9 @@ bool spoil_set(user *u, mskp_tensor *tensors);
 /* A copy of the memory of all tensors; a second call with that copy restores it. */
 unsigned char **bytes_of(user *u, unsigned char **restore);
 void require_untouched(const user *u, unsigned char *const *was, const char *call);
+
+/* good: nothing in *report is to be refused. */
+void try_report(user *u, const uint8_t *keep, mskp_report_options *report, bool good);
 
 /* ---- Further calls ---- */
 

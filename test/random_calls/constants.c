@@ -1,76 +1,10 @@
-/* Constants with any arguments; reports as text. */
+/* Constants with any arguments. */
 #include "caller.h"
 
 #include "by_id/by_id.h"
-#include <cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- Text ---- */
-
-/* The text has the length that was returned, a shorter capacity is refused, and it is JSON. */
-static void require_text(user *u, const uint8_t *keep, const mskp_report_options *report,
-                         size_t length)
-{
-    const size_t live = u->heap->live, short_of = rng_from(u->r, 1, length);
-    size_t said = 0;
-    mskp_error err = {0};
-    char *text = arena_get(&u->mem, length + 2, 1);
-    memset(text, 0x5A, length + 2);
-    mskp_status status = mskp_report_json(u->g, mask_of(u->n.units, keep), report,
-                                          length + 1 - short_of, text, &said, &err);
-    REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT || u->heap->empty, "%zu bytes too few: %d", short_of,
-            (int)status);
-    require_refusal(u, status, &err, live);
-    for (size_t i = 0; i < length + 2; i++) REQUIRE(text[i] == 0x5A, "byte %zu was touched", i);
-    REQUIRE_OK(
-        mskp_report_json(u->g, mask_of(u->n.units, keep), report, length + 1, text, &said, NULL));
-    REQUIRE(said == length && !text[length] && text[length + 1] == 0x5A && strlen(text) == length,
-            "%zu bytes, %zu said", strlen(text), said);
-    cJSON *json = cJSON_Parse(text);
-    REQUIRE(json, "no JSON");
-    cJSON_Delete(json);
-}
-
-static void try_report(user *u, const uint8_t *keep, mskp_report_options *report, bool good)
-{
-    const size_t live = u->heap->live, units = wrong_or(u, u->n.units);
-    size_t length = 77;
-    mskp_error err = {0};
-    endanger(u);
-    const mskp_status status =
-        mskp_report_json(u->g, mask_of(units, keep), report, 0, NULL, &length, &err);
-    if (status) {
-        require_refusal(u, status, &err, live);
-        REQUIRE(length == 77, "a refused report has a length");
-        REQUIRE(!good || status == MSKP_ERROR_NO_MEMORY || (keep && units != u->n.units), "%s",
-                err.text);
-        return;
-    }
-    limited_heap_fail(u->heap, 0);
-    REQUIRE(u->heap->live == live && length != 77 && length, "a report keeps memory");
-    require_text(u, keep, report, length);
-}
-
-void call_report(user *u)
-{
-    static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
-    double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
-    mskp_report_options report = {.scores =
-                                      scores_of(u->n.units, rng_chance(u->r, 0.5) ? scores : NULL)};
-    bool good = true;
-    for (size_t i = 0; i < u->n.units; i++) {
-        const size_t x = rng_below(u->r, 64);
-        scores[i] = x < 3 ? odd[x] : (double)x / 7;
-        good = good && (x == 1 || x > 2 || !report.scores.unit);
-    }
-    if (rng_chance(u->r, 0.1)) {
-        report.scores.n = wrong_or(u, u->n.units);
-        good = good && (!report.scores.unit || report.scores.n == u->n.units);
-    }
-    try_report(u, rng_chance(u->r, 0.7) ? u->keep : NULL, &report, good);
-}
 
 /* ---- Constants ---- */
 

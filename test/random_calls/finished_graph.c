@@ -655,3 +655,16 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     further_calls(&u);
     arena_free(&u.mem);
 }
+
+void calls_report(rng *r, limited_heap *p, const mskp_graph *graph)
+{
+    user u = {.r = r, .heap = p, .g = graph, .n = mskp_graph_counts(graph), .reports = true};
+    limited_heap_fail(p, 0);
+    u.keep = random_keep(&u);
+    call_report(&u);
+    if (rng_chance(r, 0.5)) {
+        make_sets(&u);
+        call_constants(&u);
+    }
+    arena_free(&u.mem);
+}

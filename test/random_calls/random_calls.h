@@ -35,6 +35,9 @@ void require_consistent(const mskp_graph *graph);
 /* Keep masks, plans, cuts, scores, selection and penalties with any arguments. */
 void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph);
 
+/* Reports alone, and of these the text. */
+void calls_report(rng *r, limited_heap *p, const mskp_graph *graph);
+
 /* ---- What these share ---- */
 
 /* The error is one of the table's, with a sentence that ends. */
