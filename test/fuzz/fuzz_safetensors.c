@@ -1,0 +1,142 @@
+/*
+ * Any bytes as a safetensors file. What is refused has a sentence and leaves an empty result. What
+ * is taken says nothing about bytes that are not there, and is the same after it was written to a
+ * file and read again; a second writing gives the same bytes. Numbers can be copied out.
+ *
+ * Any bytes are also a checkpoint: a network that is made of one is one that can be saved and
+ * loaded, with the same parameters. Its file lies in /proc/self/fd, where the kernel has that.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <string.h>
+
+#include "convnet.h"
+#include "fuzz.h"
+
+enum { MOST_COPIED = 1 << 12 };
+
+/* A file without a name, which lives as long as the process. */
+typedef struct scratch {
+    FILE *stream;
+    char path[32];
+} scratch;
+
+static const char *path_of(scratch *s)
+{
+    if (!s->stream) {
+        s->stream = tmpfile();
+        FUZZ_REQUIRE(s->stream, "no temporary file");
+        (void)snprintf(s->path, sizeof s->path, "/proc/self/fd/%d", fileno(s->stream));
+    }
+    return s->path;
+}
+
+static void require_sentence(const cn_error *err)
+{
+    FUZZ_REQUIRE(err->text[0] && memchr(err->text, 0, sizeof err->text), "no sentence");
+}
+
+static void require_inside(const cn_tensors *file, const uint8_t *data, size_t size)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        const cn_tensor *t = &file->tensors[i];
+        const uint8_t *begin = t->data;
+        size_t count = 1;
+        for (size_t d = 0; d < t->dims; d++) count *= t->shape[d];
+        FUZZ_REQUIRE(count == t->count && t->dims <= 8, t->name);
+        FUZZ_REQUIRE(begin >= data && t->bytes <= size - (size_t)(begin - data), t->name);
+        FUZZ_REQUIRE(cn_tensors_find(file, t->name) == t, t->name);
+        total += t->bytes;
+    }
+    FUZZ_REQUIRE(total <= size, "more bytes than there are");
+    for (size_t i = 0; i < file->meta_count; i++)
+        FUZZ_REQUIRE(cn_tensors_meta(file, file->meta[2 * i]) == file->meta[2 * i + 1],
+                     file->meta[2 * i]);
+}
+
+static void require_same(const cn_tensors *a, const cn_tensors *b)
+{
+    FUZZ_REQUIRE(a->count == b->count && a->meta_count == b->meta_count, "another file");
+    for (size_t i = 0; i < a->count; i++) {
+        const cn_tensor *t = &a->tensors[i], *u = cn_tensors_find(b, t->name);
+        FUZZ_REQUIRE(u && !strcmp(t->dtype, u->dtype) && t->dims == u->dims, t->name);
+        FUZZ_REQUIRE(!memcmp(t->shape, u->shape, t->dims * sizeof *t->shape), t->name);
+        FUZZ_REQUIRE(t->bytes == u->bytes && !memcmp(t->data, u->data, t->bytes), t->name);
+    }
+    for (size_t i = 0; i < 2 * a->meta_count; i += 2) {
+        const char *value = cn_tensors_meta(b, a->meta[i]);
+        FUZZ_REQUIRE(value && !strcmp(value, a->meta[i + 1]), a->meta[i]);
+    }
+}
+
+static void copy_out(const cn_tensors *file)
+{
+    static cn_real numbers[MOST_COPIED];
+    for (size_t i = 0; i < file->count; i++) {
+        cn_error err = {""};
+        const cn_tensor *t = &file->tensors[i];
+        if (t->count > MOST_COPIED) continue;
+        const bool real = !strcmp(t->dtype, "F32") || !strcmp(t->dtype, "F64");
+        FUZZ_REQUIRE(cn_tensor_copy(t, t->count, numbers, &err) == real, t->name);
+        if (!real) require_sentence(&err);
+        FUZZ_REQUIRE(!cn_tensor_copy(t, t->count + 1, numbers, &err), "one element too many");
+    }
+}
+
+static void parse(const uint8_t *data, size_t size)
+{
+    static scratch out;
+    static const cn_tensors none;
+    cn_tensors file = {.count = 77}, again;
+    cn_error err = {""};
+    if (!cn_tensors_parse(data, size, &file, &err)) {
+        require_sentence(&err);
+        FUZZ_REQUIRE(!memcmp(&file, &none, sizeof file), "a refused file is not empty");
+        return;
+    }
+    require_inside(&file, data, size);
+    copy_out(&file);
+    FUZZ_REQUIRE(cn_tensors_write(path_of(&out), &file, &err), err.text);
+    FUZZ_REQUIRE(cn_tensors_read(out.path, &again, &err), err.text);
+    require_same(&file, &again);
+    require_same(&again, &file);
+    cn_tensors_free(&again);
+    cn_tensors_free(&file);
+}
+
+static void require_same_network(const cn_net *a, const cn_net *b)
+{
+    FUZZ_REQUIRE(a->param_count == b->param_count && a->layer_count == b->layer_count, a->model);
+    for (size_t p = 0; p < a->param_count; p++) {
+        const cn_param *x = &a->params[p], *y = &b->params[p];
+        FUZZ_REQUIRE(!strcmp(x->name, y->name) && x->count == y->count, x->name);
+        FUZZ_REQUIRE(!memcmp(x->value, y->value, x->count * sizeof *x->value), x->name);
+    }
+}
+
+static void load(const uint8_t *data, size_t size)
+{
+    static scratch in, out;
+    const cn_options options = {.batch = 1};
+    cn_error err = {""};
+    FILE *file = fopen(path_of(&in), "wb");
+    FUZZ_REQUIRE(file && fwrite(data, 1, size, file) == size && !fclose(file), "no file");
+    cn_net *net = cn_load(in.path, &options, &err), *again;
+    if (!net) {
+        require_sentence(&err);
+        return;
+    }
+    FUZZ_REQUIRE(cn_save(net, path_of(&out), 0, NULL, &err), err.text);
+    FUZZ_REQUIRE((again = cn_load(out.path, &options, &err)), err.text);
+    require_same_network(net, again);
+    cn_destroy(again);
+    cn_destroy(net);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    parse(data, size);
+    load(data, size);
+    return 0;
+}
