@@ -4,31 +4,26 @@
  * file and read again; a second writing gives the same bytes. Numbers can be copied out.
  *
  * Any bytes are also a checkpoint: a network that is made of one is one that can be saved and
- * loaded, with the same parameters. Its file lies in /proc/self/fd, where the kernel has that.
+ * loaded, with the same parameters. The files are in memory and have names in /proc/self/fd,
+ * as Linux gives them.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE /* memfd_create */
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "convnet.h"
 #include "fuzz.h"
 
 enum { MOST_COPIED = 1 << 12 };
 
-/* A file without a name, which lives as long as the process. */
-typedef struct scratch {
-    FILE *stream;
-    char path[32];
-} scratch;
-
-static const char *path_of(scratch *s)
+/* A file in memory, which lives as long as the process. */
+static void make_scratch(char path[32])
 {
-    if (!s->stream) {
-        s->stream = tmpfile();
-        FUZZ_REQUIRE(s->stream, "no temporary file");
-        (void)snprintf(s->path, sizeof s->path, "/proc/self/fd/%d", fileno(s->stream));
-    }
-    return s->path;
+    if (path[0]) return;
+    const int file = memfd_create("scratch", 0);
+    FUZZ_REQUIRE(file >= 0, "no file in memory");
+    (void)snprintf(path, 32, "/proc/self/fd/%d", file);
 }
 
 static void require_sentence(const cn_error *err)
@@ -86,7 +81,7 @@ static void copy_out(const cn_tensors *file)
 
 static void parse(const uint8_t *data, size_t size)
 {
-    static scratch out;
+    static char out[32];
     static const cn_tensors none;
     cn_tensors file = {.count = 77}, again;
     cn_error err = {""};
@@ -95,10 +90,11 @@ static void parse(const uint8_t *data, size_t size)
         FUZZ_REQUIRE(!memcmp(&file, &none, sizeof file), "a refused file is not empty");
         return;
     }
+    make_scratch(out);
     require_inside(&file, data, size);
     copy_out(&file);
-    FUZZ_REQUIRE(cn_tensors_write(path_of(&out), &file, &err), err.text);
-    FUZZ_REQUIRE(cn_tensors_read(out.path, &again, &err), err.text);
+    FUZZ_REQUIRE(cn_tensors_write(out, &file, &err), err.text);
+    FUZZ_REQUIRE(cn_tensors_read(out, &again, &err), err.text);
     require_same(&file, &again);
     require_same(&again, &file);
     cn_tensors_free(&again);
@@ -117,18 +113,20 @@ static void require_same_network(const cn_net *a, const cn_net *b)
 
 static void load(const uint8_t *data, size_t size)
 {
-    static scratch in, out;
+    static char in[32], out[32];
     const cn_options options = {.batch = 1};
     cn_error err = {""};
-    FILE *file = fopen(path_of(&in), "wb");
+    make_scratch(in);
+    make_scratch(out);
+    FILE *file = fopen(in, "wb");
     FUZZ_REQUIRE(file && fwrite(data, 1, size, file) == size && !fclose(file), "no file");
-    cn_net *net = cn_load(in.path, &options, &err), *again;
+    cn_net *net = cn_load(in, &options, &err), *again;
     if (!net) {
         require_sentence(&err);
         return;
     }
-    FUZZ_REQUIRE(cn_save(net, path_of(&out), 0, NULL, &err), err.text);
-    FUZZ_REQUIRE((again = cn_load(out.path, &options, &err)), err.text);
+    FUZZ_REQUIRE(cn_save(net, out, 0, NULL, &err), err.text);
+    FUZZ_REQUIRE((again = cn_load(out, &options, &err)), err.text);
     require_same_network(net, again);
     cn_destroy(again);
     cn_destroy(net);

@@ -20,15 +20,16 @@ ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
 	$(wildcard test/onnx/*.c)))
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
-ONNX_REPLAY = $(BUILD)/test/onnx/fuzz_onnx
+ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
+ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
 OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 
 .PHONY: onnx check-onnx onnx-objects
 
 onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
 
-check-onnx: $(ONNX_TESTS) $(ONNX_REPLAY) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
-	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_REPLAY) $(ONNX_SCRIPTS)
+check-onnx: $(ONNX_TESTS) $(ONNX_REPLAYS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
 
 onnx-objects: $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 
@@ -54,10 +55,10 @@ $(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(ONNX_PARTS)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 
-$(ONNX_REPLAY): $(BUILD)/test/onnx/fuzz_onnx.o $(BUILD)/test/fuzz/replay.o $(ONNX_PARTS)
+$(ONNX_REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(ONNX_PARTS)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
 
-$(BUILD)/fuzzer_onnx: $(BUILD)/test/onnx/fuzz_onnx.o $(ONNX_PARTS)
+$(ONNX_FUZZERS): $(BUILD)/fuzzer_%: $(BUILD)/test/onnx/fuzz_%.o $(ONNX_PARTS)
 	$(call say,LINK)
 	$(Q)$(LINK) -fsanitize=fuzzer $(ONNX_LIBS)
