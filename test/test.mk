@@ -128,7 +128,7 @@ endif
 # Longer inputs are larger networks, which take longer and reach nothing else.
 fuzz-graph fuzz-report fuzz-compose: FUZZ_OPTIONS = -max_len=256
 
-fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer (clang) on the targets FUZZ (all in test/fuzz; or onnx), each for SECONDS (60)
+fuzz: $(FUZZ:%=fuzz-%) ## libFuzzer (clang) on FUZZ (all of test/fuzz; or onnx, onnx_options), each for SECONDS (60)
 
 fuzz-%:
 	$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang \
