@@ -1,11 +1,11 @@
 /*
- * Any bytes as a safetensors file. What is refused has a sentence and leaves an empty result. What
- * is taken says nothing about bytes that are not there, and is the same after it was written to a
- * file and read again; a second writing gives the same bytes. Numbers can be copied out.
+ * Any bytes as a safetensors file. What is refused has a sentence and leaves an empty result. The
+ * tensors of what is taken follow one another to the end of the bytes, and are the same after they
+ * were written to a file and read again. Numbers can be copied out.
  *
  * Any bytes are also a checkpoint: a network that is made of one is one that can be saved and
- * loaded, with the same parameters. The files are in memory and have names in /proc/self/fd,
- * as Linux gives them.
+ * loaded, with the same parameters. The files are in memory and have names in /proc/self/fd, as
+ * Linux gives them.
  */
 #define _GNU_SOURCE /* memfd_create */
 
