@@ -1,10 +1,11 @@
 /* Data sets: CIFAR-10's binary files, batches with augmentation, evaluation. */
 #include "internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "files.h"
 
 enum { RECORD = 1 + CN_PIXELS, FILE_RECORDS = 10000, PAD = 4 };
 
@@ -15,22 +16,40 @@ void cn_data_free(cn_data *data)
     *data = (cn_data){0};
 }
 
+/* Record i is a label and a picture; one that is not there is a file that ended. */
+static bool read_record(file_input *in, size_t i, size_t count, uint8_t *pixels, uint8_t *label,
+                        file_error *err)
+{
+    unsigned char record[RECORD];
+    size_t got;
+    if (!file_get(in, RECORD, record, &got, err)) return false;
+    if (got < RECORD) {
+        snprintf(err->text, sizeof err->text, "ends within record %zu of %zu, each of %d bytes",
+                 i + 1, count, RECORD);
+        return false;
+    }
+    *label = record[0];
+    memcpy(pixels, record + 1, CN_PIXELS);
+    return true;
+}
+
 static bool read_records(const char *path, size_t count, uint8_t *pixels, uint8_t *labels,
                          cn_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file) return cn_fail(err, "%s: cannot be opened: %s", path, strerror(errno));
-    size_t i = 0;
+    file_input in;
+    file_error why;
+    size_t got = 0;
+    char more;
+    if (!file_open(&in, path, &why)) return cn_fail(err, "%s: %s", path, why.text);
     bool good = true;
-    for (; good && i < count; i++)
-        good = fread(&labels[i], 1, 1, file) == 1 &&
-               fread(pixels + i * CN_PIXELS, 1, CN_PIXELS, file) == CN_PIXELS;
-    if (!good)
-        cn_fail(err, "%s: ends within record %zu of %zu, each of %d bytes", path, i, count, RECORD);
-    else if (fgetc(file) != EOF)
+    for (size_t i = 0; good && i < count; i++)
+        good = read_record(&in, i, count, pixels + i * CN_PIXELS, &labels[i], &why);
+    if (!good || !file_get(&in, 1, &more, &got, &why))
+        good = cn_fail(err, "%s: %s", path, why.text);
+    else if (got)
         good = cn_fail(err, "%s: goes on after record %zu, the last", path, count);
-    fclose(file);
-    for (i = 0; good && i < count; i++)
+    file_close(&in);
+    for (size_t i = 0; good && i < count; i++)
         if (labels[i] > 9)
             good = cn_fail(err, "%s: record %zu has label %d, but there are 10", path, i + 1,
                            labels[i]);

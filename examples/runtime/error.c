@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "files.h"
+
 bool cn_fail(cn_error *err, const char *format, ...)
 {
     if (err) {
@@ -11,6 +13,7 @@ bool cn_fail(cn_error *err, const char *format, ...)
         va_start(arguments, format);
         vsnprintf(err->text, sizeof err->text, format, arguments);
         va_end(arguments);
+        file_printable(err->text); /* names may come from a file */
     }
     return false;
 }

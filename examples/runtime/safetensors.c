@@ -10,11 +10,11 @@
 #include "internal.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "files.h"
 
 enum { LENGTH_BYTES = 8, MAX_DIMS = 8, MAX_HEADER = 100000000 };
 
@@ -141,24 +141,33 @@ static bool read_meta(const cJSON *entry, cn_tensors *file, cn_error *err)
     return true;
 }
 
-static bool parse(const unsigned char *bytes, size_t size, cn_tensors *file, cn_error *err)
+/* *length <- the header's length, which the first bytes of a file of `size` bytes say. */
+static bool read_length(const unsigned char *bytes, size_t size, uint64_t *length, cn_error *err)
 {
-    uint64_t length = 0;
+    *length = 0;
     if (size < LENGTH_BYTES)
         return cn_fail(err, "%zu bytes are too few for a header of %d", size, LENGTH_BYTES);
-    for (size_t i = LENGTH_BYTES; i--;) length = length << 8 | bytes[i];
-    if (length > size - LENGTH_BYTES || length > MAX_HEADER)
+    for (size_t i = LENGTH_BYTES; i--;) *length = *length << 8 | bytes[i];
+    if (*length > size - LENGTH_BYTES || *length > MAX_HEADER)
         return cn_fail(err,
                        "the header's length is %llu, but %zu bytes follow and %d are the limit",
-                       (unsigned long long)length, size - LENGTH_BYTES, MAX_HEADER);
+                       (unsigned long long)*length, size - LENGTH_BYTES, MAX_HEADER);
+    return *length || cn_fail(err, "the header of 0 bytes is no JSON object");
+}
+
+static bool parse(const unsigned char *bytes, size_t size, cn_tensors *file, cn_error *err)
+{
+    uint64_t length;
+    if (!read_length(bytes, size, &length, err)) return false;
     const char *text = (const char *)bytes + LENGTH_BYTES, *end = NULL;
     const unsigned char *data = bytes + LENGTH_BYTES + length;
     size -= LENGTH_BYTES + (size_t)length;
-    if (!length || text[0] != '{')
+    if (text[0] != '{')
         return cn_fail(err, "the header of %zu bytes is no JSON object", (size_t)length);
     cJSON *root = file->json = cJSON_ParseWithLengthOpts(text, (size_t)length, &end, false);
     if (!cJSON_IsObject(root))
-        return cn_fail(err, "the header is no JSON from byte %zu of %zu on",
+        return cn_fail(err,
+                       "the header is no JSON from byte %zu of %zu on, or too large for memory",
                        end ? (size_t)(end - text) : 0, (size_t)length);
     for (; end < text + length; end++)
         if (*end != ' ')
@@ -192,40 +201,35 @@ bool cn_tensors_parse(const void *bytes, size_t size, cn_tensors *file, cn_error
     return false;
 }
 
+/* The length of the header is looked at before memory is taken for the rest. */
+static bool read_all(file_input *in, char **bytes, size_t *size, cn_error *err)
+{
+    unsigned char first[LENGTH_BYTES];
+    file_error why;
+    uint64_t length;
+    size_t got;
+    if (!file_get(in, sizeof first, first, &got, &why)) return cn_fail(err, "%s", why.text);
+    const size_t most = got < sizeof first ? got : in->regular ? in->size : FILE_STREAM_MOST;
+    return read_length(first, most, &length, err) &&
+           (file_rest(in, got, first, SIZE_MAX, bytes, size, &why) || cn_fail(err, "%s", why.text));
+}
+
 bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err)
 {
-    *file = (cn_tensors){0};
-    FILE *stream = fopen(path, "rb");
-    if (!stream) return cn_fail(err, "%s: cannot be opened: %s", path, strerror(errno));
-    unsigned char *bytes = NULL;
-    size_t size = 0, room = 0;
-    for (size_t more = 1; more;) {
-        if (size == room) {
-            unsigned char *larger =
-                room > SIZE_MAX / 2 ? NULL : realloc(bytes, room = room ? 2 * room : 1 << 16);
-            if (!larger) {
-                free(bytes);
-                fclose(stream);
-                return cn_fail(err, "%s: no memory for more than %zu bytes", path, size);
-            }
-            bytes = larger;
-        }
-        more = fread(bytes + size, 1, room - size, stream);
-        size += more;
-    }
-    const bool failed = ferror(stream);
-    fclose(stream);
+    file_input in;
+    file_error why;
     cn_error inner = {""};
-    if (failed) {
-        cn_fail(err, "%s: cannot be read beyond byte %zu", path, size);
-    } else if (cn_tensors_parse(bytes, size, file, &inner)) {
-        file->bytes = bytes;
-        return true;
-    } else {
-        cn_fail(err, "%.100s: %.150s", path, inner.text);
-    }
-    free(bytes);
-    return false;
+    char *bytes = NULL;
+    size_t size;
+    *file = (cn_tensors){0};
+    if (!file_open(&in, path, &why)) return cn_fail(err, "%.120s: %s", path, why.text);
+    const bool good =
+        read_all(&in, &bytes, &size, &inner) && cn_tensors_parse(bytes, size, file, &inner);
+    file_close(&in);
+    file->bytes = bytes;
+    if (good) return true;
+    cn_tensors_free(file);
+    return cn_fail(err, "%.100s: %.150s", path, inner.text);
 }
 
 void cn_tensors_free(cn_tensors *file)
@@ -312,8 +316,23 @@ static char *make_header(const cn_tensors *file)
     return text;
 }
 
+/* Adds the whole file to an output. */
+static void put_tensors(file_output *out, const cn_tensors *file, const char *header)
+{
+    const size_t length = strlen(header), padded = (length + 7) / 8 * 8;
+    unsigned char bytes[LENGTH_BYTES];
+    for (size_t i = 0; i < LENGTH_BYTES; i++) bytes[i] = (unsigned char)((uint64_t)padded >> 8 * i);
+    file_put(out, bytes, sizeof bytes);
+    file_put(out, header, length);
+    file_put(out, "       ", padded - length);
+    for (size_t i = 0; i < file->count; i++)
+        file_put(out, file->tensors[i].data, tensor_bytes(&file->tensors[i]));
+}
+
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
 {
+    file_output out;
+    file_error why;
     for (size_t i = 0; i < file->count; i++)
         if (!dtype_size(file->tensors[i].dtype) || file->tensors[i].dims > MAX_DIMS)
             return cn_fail(err, "%.80s: a tensor of %zu dimensions and dtype %s cannot be written",
@@ -321,31 +340,12 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
     char *header = make_header(file);
     if (!header)
         return cn_fail(err, "%s: no memory for the header of %zu tensors", path, file->count);
-    FILE *before = fopen(path, "rb"); /* what was there is not for us to remove */
-    const bool existed = before;
-    if (before) (void)fclose(before);
-    errno = 0;
-    FILE *stream = fopen(path, "wb");
-    bool good = stream != NULL;
+    bool good = file_create(&out, path, &why);
     if (good) {
-        const size_t length = strlen(header), padded = (length + 7) / 8 * 8;
-        unsigned char bytes[LENGTH_BYTES];
-        for (size_t i = 0; i < LENGTH_BYTES; i++)
-            bytes[i] = (unsigned char)((uint64_t)padded >> 8 * i);
-        good = fwrite(bytes, 1, sizeof bytes, stream) == sizeof bytes &&
-               fwrite(header, 1, length, stream) == length &&
-               fwrite("       ", 1, padded - length, stream) == padded - length;
-        for (size_t i = 0; good && i < file->count; i++) {
-            const size_t size = tensor_bytes(&file->tensors[i]);
-            good = fwrite(file->tensors[i].data, 1, size, stream) == size;
-        }
-        if (fclose(stream)) good = false;
+        put_tensors(&out, file, header);
+        good = file_commit(&out, &why);
     }
-    const int why = errno;
+    file_discard(&out);
     cJSON_free(header);
-    if (stream && !good && !existed) (void)remove(path);
-    if (!good)
-        return cn_fail(err, "%s: cannot be written: %s", path,
-                       why ? strerror(why) : "the file is not whole");
-    return true;
+    return good || cn_fail(err, "%.120s: %s", path, why.text);
 }
