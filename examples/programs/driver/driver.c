@@ -1,7 +1,9 @@
+#define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -11,6 +13,7 @@ bool trainer_fail(trainer *t, const char *format, ...)
     va_start(list, format);
     vsnprintf(t->error, sizeof t->error, format, list);
     va_end(list);
+    file_printable(t->error); /* names may come from a file */
     return false;
 }
 
@@ -36,55 +39,84 @@ void say(job *j, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    file_printable(text);
     progress_print(&j->progress, false, text);
 }
 
 /* ---- files ---- */
 
-/* Whether a file could be written. It is left as it is. */
-static bool writable(job *j, const char *path)
+/* Whether the files can be written: that should be known before hours are spent. */
+static bool writable(job *j)
 {
-    if (!path) return true;
-    FILE *file = fopen(path, "rb");
-    const bool exists = file;
-    if (file) fclose(file);
-    file = fopen(path, "ab");
-    if (!file) return trainer_fail(j->t, "%s: cannot be written: %s", path, strerror(errno));
-    fclose(file);
-    if (!exists) remove(path);
+    const driver_options *o = &j->t->options;
+    const char *const paths[JOB_OUTPUTS] = {o->out, o->save_sparse, o->save_masked};
+    file_error err;
+    for (size_t i = 0; i < JOB_OUTPUTS; i++)
+        if (paths[i] && !file_check(paths[i], &j->held[i], &err))
+            return trainer_fail(j->t, "%.200s: %s", paths[i], err.text);
     return true;
 }
 
 static bool readable(job *j, const char *path)
 {
-    if (!path) return true;
-    FILE *file = fopen(path, "rb");
-    if (!file) return trainer_fail(j->t, "%s: cannot be read: %s", path, strerror(errno));
-    fclose(file);
-    return true;
+    return !path || !access(path, R_OK) ||
+           trainer_fail(j->t, "%s: it cannot be read: %s", path, strerror(errno));
+}
+
+bool driver_write(trainer *t, const char *path, bool (*write)(trainer *t, const char *name))
+{
+    file_output out;
+    file_error err;
+    bool good = file_create(&out, path, &err) || trainer_fail(t, "%.200s: %s", path, err.text);
+    good = good && write(t, out.name) &&
+           (file_commit(&out, &err) || trainer_fail(t, "%.200s: %s", path, err.text));
+    file_discard(&out);
+    return good;
 }
 
 static bool open_log(job *j)
 {
     const char *path = j->t->options.log;
+    file_error err;
     if (!path) return true;
-    j->log = fopen(path, "w");
-    if (!j->log) return trainer_fail(j->t, "%s: cannot be written: %s", path, strerror(errno));
-    fprintf(j->log, "stage,epoch,rate,loss,train_accuracy,test_accuracy,penalty,"
-                    "largest_marked_gamma,seconds\n");
-    return true;
+    if (!file_create_log(&j->log, path, &err))
+        return trainer_fail(j->t, "%.200s: %s", path, err.text);
+    log_text(j, "stage,epoch,rate,loss,train_accuracy,test_accuracy,penalty,"
+                "largest_marked_gamma,seconds\n");
+    return file_flush(&j->log, &err) || trainer_fail(j->t, "%.200s: %s", path, err.text);
+}
+
+void log_text(job *j, const char *format, ...)
+{
+    char text[200];
+    va_list list;
+    va_start(list, format);
+    const int length = vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    if (j->log.open && length > 0 && (size_t)length < sizeof text)
+        file_put(&j->log, text, (size_t)length);
+}
+
+void log_flush(job *j)
+{
+    file_error err; /* comes again when the log is closed */
+    if (j->log.open) file_flush(&j->log, &err);
 }
 
 static bool close_log(job *j)
 {
-    if (!j->log) return true;
-    const bool bad = ferror(j->log);
-    const bool good = !fclose(j->log) && !bad;
-    j->log = NULL;
-    return good || trainer_fail(j->t, "%s: could not be written to the end", j->t->options.log);
+    file_error err;
+    return !j->log.open || file_commit(&j->log, &err) ||
+           trainer_fail(j->t, "%.200s: %s", j->t->options.log, err.text);
 }
 
 /* ---- data and memory ---- */
+
+/* The first `most` images, or, if that is 0, all. */
+static size_t at_most(size_t count, size_t most)
+{
+    return most && most < count ? most : count;
+}
 
 static bool open_data(job *j)
 {
@@ -96,10 +128,12 @@ static bool open_data(job *j)
         good = (o->evaluate || cn_data_cifar10(o->data, true, &j->train, &error)) &&
                cn_data_cifar10(o->data, false, &j->test, &error);
     else
-        good = (o->evaluate || cn_data_shapes(t->drawn[0], 1, &j->train, &error)) &&
-               cn_data_shapes(t->drawn[1], 2, &j->test, &error);
+        good = (o->evaluate ||
+                cn_data_shapes(at_most(t->drawn[0], o->images), 1, &j->train, &error)) &&
+               cn_data_shapes(at_most(t->drawn[1], o->test_images), 2, &j->test, &error);
     if (!good) return trainer_fail(t, "%s", error.text);
-    if (o->images && o->images < j->train.count) j->train.count = o->images;
+    j->train.count = at_most(j->train.count, o->images);
+    j->test.count = at_most(j->test.count, o->test_images);
     if (t->classes < j->test.classes)
         return trainer_fail(t, "the network has %zu classes, the data have %zu", t->classes,
                             j->test.classes);
@@ -136,7 +170,9 @@ static void release(job *j)
     free(j->order);
     cn_data_free(&j->train);
     cn_data_free(&j->test);
-    if (j->log) fclose(j->log);
+    file_discard(&j->log);
+    for (size_t i = 0; i < JOB_OUTPUTS; i++)
+        if (j->held[i] >= 0) close(j->held[i]);
 }
 
 /* ---- the job ---- */
@@ -173,9 +209,7 @@ static bool run(job *j)
     if (advice) say(j, "note: %s", advice);
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!try_mask(j) || !readable(j, o->sparse) || !writable(j, o->out) ||
-        !writable(j, o->save_sparse) || !writable(j, o->save_masked) || !open_log(j))
-        return false;
+    if (!try_mask(j) || !readable(j, o->sparse) || !writable(j) || !open_log(j)) return false;
     j->random = (cn_random){o->seed};
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", t->model,
         j->dense.params, 1e-6 * j->dense.macs, j->train.count, j->test.count);
@@ -187,9 +221,10 @@ static bool run(job *j)
 
 int driver_run(trainer *t, int argc, char **argv)
 {
-    job j = {.t = t};
+    job j = {.t = t, .held = {-1, -1, -1}};
+    file_catch_signals();
     if (!options_read(t, argc, argv)) {
-        fprintf(stderr, "%s: %s\n", t->name, t->error);
+        file_print(stderr, "%s: %s", t->name, t->error);
         return 2;
     }
     if (t->options.help) {
@@ -200,7 +235,7 @@ int driver_run(trainer *t, int argc, char **argv)
     progress_clear(&j.progress);
     if ((fflush(stdout) || ferror(stdout)) && good) /* for instance if the disk is full */
         good = trainer_fail(t, "the output cannot be written: %s", strerror(errno));
-    if (!good) fprintf(stderr, "%s: %s\n", t->name, t->error);
+    if (!good) file_print(stderr, "%s: %s", t->name, t->error);
     t->close(t);
     release(&j);
     return good ? 0 : 1;

@@ -46,8 +46,9 @@ enum { DRIVER_MASK_GLOBAL, DRIVER_MASK_FILTERS };
 typedef struct driver_options {
     /* paths; NULL: not given */
     const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log;
-    size_t model;  /* the number that the word of --model ends with; 0: not given */
-    size_t images; /* train on the first so many images only; 0: on all */
+    size_t model;       /* the number that the word of --model ends with; 0: not given */
+    size_t images;      /* train on the first so many images only; 0: on all */
+    size_t test_images; /* the same for the test */
     double macs, strength, global_strength, rate;
     size_t penalty, on, mask;
     size_t constants; /* an mskp_constants_way */
@@ -97,7 +98,8 @@ struct trainer {
     bool (*reset)(trainer *t);
     /* Surgery: moves the constants of the marked units and removes them, but for carriers. */
     bool (*cut)(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report);
-    /* Writes the network; mask: NULL, or a text to be stored with it (only if there is `load`). */
+    /* Writes the network to a file that is replaced when the new one is complete, for instance by
+     * driver_write; mask: NULL, or a text to be stored with it (only if there is `load`). */
     bool (*save)(trainer *t, const char *path, const char *mask);
     /* Is called after a failure, too, and if `open` was never called. */
     void (*close)(trainer *t);
@@ -134,6 +136,10 @@ int driver_run(trainer *t, int argc, char **argv);
 __attribute__((format(printf, 2, 3)))
 #endif
 bool trainer_fail(trainer *t, const char *format, ...);
+
+/* Writes a file with a trainer's own functions: `write` is called with a temporary name beside path,
+ * and the file gets its own name when that returns true (files.h). */
+bool driver_write(trainer *t, const char *path, bool (*write)(trainer *t, const char *name));
 
 double driver_seconds(void); /* since some moment in the past; never goes back */
 

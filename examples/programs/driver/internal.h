@@ -13,10 +13,9 @@
 #ifndef DRIVER_INTERNAL_H
 #define DRIVER_INTERNAL_H
 
-#include <stdio.h>
-
 #include "common/progress.h"
 #include "driver.h"
+#include "files.h"
 
 /* ---- options.c ---- */
 
@@ -60,6 +59,9 @@ typedef struct stage {
     mskp_penalty penalty;
 } stage;
 
+/* The files for networks that a job may write. */
+enum { JOB_OUTPUTS = 3 };
+
 /* What the table at the end shows. Index 0: the dense network, 1: the pruned network. */
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
@@ -75,7 +77,8 @@ typedef struct job {
     size_t *order; /* indices of images */
     cn_random random;
     progress progress;
-    FILE *log;
+    file_output log;       /* open if there is one */
+    int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
     results results;
 
     mskp_mask keep; /* 0: the unit is marked */
@@ -94,11 +97,12 @@ typedef struct job {
 bool fetch(trainer *t);
 bool store(trainer *t);
 
-void say(job *j, const char *format, ...)
-#if defined(__GNUC__)
-    __attribute__((format(printf, 2, 3)))
-#endif
-    ;
+FILE_FORMAT(2, 3) void say(job *j, const char *format, ...);
+
+/* Adds to the log, if there is one. A failure is kept until the log is closed. log_flush: others
+ * may read the log so far. */
+FILE_FORMAT(2, 3) void log_text(job *j, const char *format, ...);
+void log_flush(job *j);
 
 /* ---- pruning.c ---- */
 

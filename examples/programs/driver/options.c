@@ -46,11 +46,17 @@ static const struct option {
     {EVERY,
      {"images", "N", ARG_COUNT, AT(images), 0, 50000,
       "Train on the first N images only; 0 means all [0]."}},
+    {EVERY,
+     {"test-images", "N", ARG_COUNT, AT(test_images), 0, 10000,
+      "Test on the first N images only; 0 means all [0]."}},
     {WITH_LOAD,
      {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
       "Start from this network, a safetensors file, which may be pruned already. BASE is then 0\n"
       "by default (with --masked, too)."}},
-    {EVERY, {"out", "FILE", ARG_PATH, AT(out), 0, 0, "Write the pruned network to this file."}},
+    {EVERY,
+     {"out", "FILE", ARG_PATH, AT(out), 0, 0,
+      "Write the pruned network to this file. A file that is there stays until the new one is\n"
+      "complete; so it is with every other file that holds a network."}},
     {EVERY,
      {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
       "The fraction of the multiply-accumulates to keep, with the carriers of constants counted;\n"

@@ -95,13 +95,12 @@ static void log_epoch(job *j, const stage *s, const epoch *e, double test)
 {
     const double n = (double)e->images;
     const double rate = cn_rate_cosine(s->rate, e->number, s->epochs); /* the epoch's first */
-    if (!j->log) return;
-    fprintf(j->log, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
-    if (e->counted) fprintf(j->log, "%.6g", (double)e->right / n);
-    fprintf(j->log, ",%.6g,%.6g,", test, pruning_loss(j, s));
-    if (j->removed && !j->cut) fprintf(j->log, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
-    fprintf(j->log, ",%.3f\n", driver_seconds() - e->started);
-    fflush(j->log);
+    log_text(j, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
+    if (e->counted) log_text(j, "%.6g", (double)e->right / n);
+    log_text(j, ",%.6g,%.6g,", test, pruning_loss(j, s));
+    if (j->removed && !j->cut) log_text(j, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
+    log_text(j, ",%.3f\n", driver_seconds() - e->started);
+    log_flush(j);
 }
 
 static bool train_batch(job *j, const stage *s, size_t number, epoch *e)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "driver/driver.h"
+#include "files.h"
 #include "mskp_darknet.h"
 
 #define CFG "examples/programs/trainers/darknet/resnet.cfg"
@@ -16,6 +17,7 @@ typedef struct program {
     const char *cfg;
     network *net;
     mskp_darknet mskp;
+    file_output pruned_cfg; /* gets its name when the weights are complete */
 } program;
 
 /* darknet trains batches of the size in the .cfg, or smaller ones. For a multiple of that size it
@@ -118,44 +120,63 @@ static bool reset(trainer *t)
     return true;
 }
 
-/* The name of the pruned .cfg: beside --out, with .cfg instead of .weights, or a temporary file.
- * The caller frees it. */
+/* The name of the pruned .cfg: that of --out, with .cfg instead of .weights. The caller frees
+ * it. */
 static char *name_cfg(trainer *t)
 {
-    const char *out = t->options.out, *end = ".weights", *temporary = "/tmp/mskp_darknet_XXXXXX";
-    const size_t n = strlen(out ? out : temporary), m = strlen(end);
+    const char *out = t->options.out, *end = ".weights";
+    const size_t n = strlen(out), m = strlen(end);
     char *name = malloc(n + 5);
     if (!name) {
         trainer_fail(t, "no memory for a name of %zu letters", n);
         return NULL;
     }
-    strcpy(name, out ? out : temporary);
-    if (out) {
-        strcpy(name + (n > m && !strcmp(out + n - m, end) ? n - m : n), ".cfg");
-        return name;
-    }
-    const int file = mkstemp(name);
-    if (file >= 0) {
-        close(file);
-        return name;
-    }
-    trainer_fail(t, "no temporary file: %s", strerror(errno));
+    strcpy(name, out);
+    strcpy(name + (n > m && !strcmp(out + n - m, end) ? n - m : n), ".cfg");
+    return name;
+}
+
+static bool create_cfg(trainer *t)
+{
+    program *p = t->self;
+    struct stat source, target;
+    file_error err;
+    char *name = name_cfg(t);
+    if (!name) return false;
+    const bool own = !stat(p->cfg, &source) && !stat(name, &target) &&
+                     source.st_dev == target.st_dev && source.st_ino == target.st_ino;
+    const bool good =
+        own ? trainer_fail(t, "%s would be written over the network's own .cfg", name)
+            : file_create(&p->pruned_cfg, name, &err) || trainer_fail(t, "%s: %s", name, err.text);
     free(name);
-    return NULL;
+    return good;
+}
+
+static bool cut_to(trainer *t, const char *pruned_cfg)
+{
+    program *p = t->self;
+    mskp_error err;
+    return !mskp_darknet_cut(&p->mskp, p->cfg, pruned_cfg, &err) || trainer_fail(t, "%s", err.text);
+}
+
+/* Without --out, nobody needs the pruned .cfg. */
+static bool cut_only(trainer *t)
+{
+    char name[] = "/tmp/mskp_darknet_XXXXXX";
+    const int file = mkstemp(name);
+    if (file < 0) return trainer_fail(t, "%s: it cannot be made: %s", name, strerror(errno));
+    close(file);
+    const bool good = cut_to(t, name);
+    unlink(name);
+    return good;
 }
 
 static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
 {
     program *p = t->self;
-    mskp_error err;
-    char *pruned_cfg = name_cfg(t);
-    if (!pruned_cfg) return false;
     p->mskp.constants = *desc;
-    const bool good =
-        !mskp_darknet_cut(&p->mskp, p->cfg, pruned_cfg, &err) || trainer_fail(t, "%s", err.text);
-    if (!t->options.out) unlink(pruned_cfg);
-    free(pruned_cfg);
-    if (!good) return false;
+    if (t->options.out ? !create_cfg(t) || !cut_to(t, p->pruned_cfg.name) : !cut_only(t))
+        return false;
     *report = p->mskp.report;
     show(t);
     return true;
@@ -175,24 +196,34 @@ static size_t bytes_of(const network *net)
     return 3 * sizeof(int) + sizeof *net->seen + numbers * sizeof(float);
 }
 
-static bool save(trainer *t, const char *path, const char *mask)
+static bool write_weights(trainer *t, const char *name)
 {
     program *p = t->self;
     struct stat file;
-    FILE *probe = fopen(path, "ab"); /* darknet would end the process */
-    (void)mask;
-    if (!probe) return trainer_fail(t, "%s: cannot be written: %s", path, strerror(errno));
-    fclose(probe);
-    save_weights(p->net, (char *)path);
-    if (!stat(path, &file) && (size_t)file.st_size == bytes_of(p->net)) return true;
-    remove(path);
-    return trainer_fail(t, "%s: darknet wrote %lld bytes instead of %zu", path,
+    save_weights(p->net, (char *)name);
+    if (stat(name, &file)) return trainer_fail(t, "%s: %s", name, strerror(errno));
+    return !S_ISREG(file.st_mode) || (size_t)file.st_size == bytes_of(p->net) ||
+           trainer_fail(t, "%s: darknet wrote %lld bytes instead of %zu", name,
                         (long long)file.st_size, bytes_of(p->net));
+}
+
+/* Both files are complete before the first of them gets its name. */
+static bool save(trainer *t, const char *path, const char *mask)
+{
+    program *p = t->self;
+    file_error err;
+    (void)mask;
+    if (!file_complete(&p->pruned_cfg, &err))
+        return trainer_fail(t, "%s: its .cfg: %s", path, err.text);
+    return driver_write(t, path, write_weights) &&
+           (file_commit(&p->pruned_cfg, &err) ||
+            trainer_fail(t, "%s: its .cfg: %s", path, err.text));
 }
 
 static void close_network(trainer *t)
 {
     program *p = t->self;
+    file_discard(&p->pruned_cfg);
     mskp_darknet_free(&p->mskp);
     if (p->net) free_network(p->net);
 }

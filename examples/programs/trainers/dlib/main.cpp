@@ -4,7 +4,10 @@
  */
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <stdexcept>
+#include <string>
 
 #include "driver/driver.h"
 #include "mskp_dlib.hpp"
@@ -128,9 +131,14 @@ bool cut_network(trainer *t, const mskp_constants_desc *desc, mskp_constants_rep
 
 bool save(trainer *t, const char *path, const char *)
 {
-    return guarded(t, [&](program &p) {
-        p.net.clean(); /* otherwise dlib writes the last batch, too */
-        dlib::serialize(path) << p.net;
+    return driver_write(t, path, [](trainer *u, const char *name) {
+        return guarded(u, [&](program &p) {
+            p.net.clean(); /* otherwise dlib writes the last batch, too */
+            std::ofstream file(name, std::ios::binary);
+            dlib::serialize(file) << p.net;
+            file.close(); /* a full disk may show only now, and dlib would not look */
+            if (!file) throw std::runtime_error(std::string(name) + ": dlib could not write it");
+        });
     });
 }
 

@@ -134,7 +134,9 @@ bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *rep
 
 bool save(trainer *t, const char *path, const char *)
 {
-    return guarded(t, [=] { torch::save(program(t).net, path); });
+    return driver_write(t, path, [](trainer *u, const char *name) {
+        return guarded(u, [=] { torch::save(program(u).net, name); });
+    });
 }
 
 void close_network(trainer *t)
