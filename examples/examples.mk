@@ -21,6 +21,8 @@ RUNTIME = $(BUILD)/libruntime.a
 RUNTIME_F64 = $(BUILD)/libruntime_f64.a
 COMMON = $(BUILD)/libcommon.a
 DRIVER = $(BUILD)/libdriver.a
+# The part of the runtime that programs without the runtime use, too.
+FILES = $(BUILD)/examples/runtime/files.o
 
 EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(call double,$(RUNTIME_OBJECTS)) \
 	$(CONVNET_BRIDGE) $(call double,$(CONVNET_BRIDGE)) $(COMMON_OBJECTS) $(DRIVER_OBJECTS) \

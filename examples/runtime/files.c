@@ -365,18 +365,24 @@ static int make_temporary(file_output *out, int slot, mode_t mode)
     return descriptor;
 }
 
+static void hold_signals(sigset_t *before)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    for (int i = 0; i < SIGNAL_COUNT; i++) sigaddset(&ours, SIGNALS[i]);
+    sigprocmask(SIG_BLOCK, &ours, before);
+}
+
 /* No signal may come between the file and its entry in the table. */
 static bool open_temporary(file_output *out, const struct stat *old, file_error *err)
 {
-    sigset_t ours, before;
+    sigset_t before;
     int slot = 0;
     while (slot < MOST_OUTPUTS && temporaries[slot].used) slot++;
     if (slot == MOST_OUTPUTS)
         return refuse(err, "it cannot be written: %d files are being written, which is the limit",
                       slot);
-    sigemptyset(&ours);
-    for (int i = 0; i < SIGNAL_COUNT; i++) sigaddset(&ours, SIGNALS[i]);
-    sigprocmask(SIG_BLOCK, &ours, &before);
+    hold_signals(&before);
     out->descriptor = make_temporary(out, slot, old ? 0600 : 0666);
     const int why = errno;
     if (out->descriptor >= 0) temporaries[slot].used = 1;
@@ -542,6 +548,19 @@ bool file_commit(file_output *out, file_error *err)
     if (rename(out->name, out->target)) return cannot(err, errno);
     forget_temporary(out);
     return sync_folder(out->target, err);
+}
+
+bool file_commit_pair(file_output *first, file_output *second, file_error *err)
+{
+    sigset_t before;
+    if (!file_complete(first, err) || !file_complete(second, err)) return false;
+    hold_signals(&before);
+    bool good = file_commit(first, err);
+    const bool named = !first->slot;
+    good = good && file_commit(second, err);
+    if (named && second->slot) unlink(first->target);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return good;
 }
 
 void file_discard(file_output *out)

@@ -126,6 +126,10 @@ bool file_flush(file_output *out, file_error *err);
 bool file_complete(file_output *out, file_error *err);
 /* Completes the file if that was not done, and gives it its name. */
 bool file_commit(file_output *out, file_error *err);
+/* Commits two files, of which the second says that the first is there: whoever sees the second sees
+ * the first. No file had the name of the first before; if the second gets no name, the first is
+ * removed. */
+bool file_commit_pair(file_output *first, file_output *second, file_error *err);
 /* Removes the temporary file, if it was not committed, and frees what the output holds. The last
  * call for every output, whatever happened before. */
 void file_discard(file_output *out);

@@ -69,6 +69,25 @@ static size_t sweep(void)
     return count;
 }
 
+static size_t count_files(void)
+{
+    size_t count = 0;
+    DIR *dir = opendir(folder);
+    ck_assert_ptr_nonnull(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static char *join_path(const char *in, const char *name)
+{
+    const size_t size = strlen(in) + strlen(name) + 2;
+    char *both = malloc(size);
+    ck_assert_ptr_nonnull(both);
+    snprintf(both, size, "%s/%s", in, name);
+    return both;
+}
+
 static void teardown(void)
 {
     sweep();
@@ -160,7 +179,7 @@ static void refused(bytes *b, const char *word)
     failure f;
     ck_assert_msg(!parse(&m, b, &f), "accepted: %s", word);
     ck_assert_msg(strstr(f.text, word) != NULL, "%s: %s", word, f.text);
-    ck_assert(!m.proto && !m.graph && !m.maps && !m.folder);
+    ck_assert(!m.proto && !m.graph && !m.sources && !m.folder);
 }
 
 static void write_good(const model *m, const char *name)
@@ -189,7 +208,7 @@ static void read_refused(const char *name, const char *word)
     ck_assert_msg(!model_read(&m, name, &f), "accepted: %s", word);
     ck_assert_msg(strstr(f.text, word) != NULL, "%s: %s", word, f.text);
     ck_assert_msg(strstr(f.text, name) != NULL, "%s: %s", name, f.text);
-    ck_assert(!m.proto && !m.graph && !m.maps && !m.folder);
+    ck_assert(!m.proto && !m.graph && !m.sources && !m.folder);
 }
 
 static void *data_of(model *m, tensor_proto *t, mskp_dtype expected)
@@ -745,6 +764,16 @@ static void check_external(model *m)
     check_first_bytes(m, 5, (const uint8_t *)"x", 1, MSKP_DTYPE_BYTES_1);
 }
 
+/* The file's name is BASE, 16 digits of a hash, and ".data". */
+static void check_data_name(const tensor_proto *t, const char *base)
+{
+    const char *name = t->external_data[0]->value;
+    ck_assert_msg(!strncmp(name, base, strlen(base)), "%s", name);
+    name += strlen(base);
+    ck_assert_uint_eq(strspn(name, "0123456789abcdef"), 16);
+    ck_assert_str_eq(name + 16, ".data");
+}
+
 START_TEST(external)
 {
     model m;
@@ -759,7 +788,7 @@ START_TEST(external)
     check_external(&m);
     struct stat is;
     ck_assert_int_eq(stat(path, &is), 0);
-    ck_assert_uint_eq(m.bytes, (size_t)is.st_size + 64 + 64 + 64); /* ./b.bin is another name */
+    ck_assert_uint_eq(m.bytes, (size_t)is.st_size + 64 + 64); /* ./b.bin is no other file */
     write_refused(&m, path, "it is the file that was read");
     write_good(&m, other);
     check_external(&m); /* as it was */
@@ -769,12 +798,12 @@ START_TEST(external)
     check_external(&m);
     const tensor_proto *t = m.graph->initializer[3];
     ck_assert_uint_eq(t->n_external_data, 3);
-    ck_assert_str_eq(t->external_data[0]->value, "other.onnx.data");
+    check_data_name(t, "other.onnx.");
     ck_assert_str_eq(t->external_data[1]->key, "offset");
     ck_assert_str_eq(t->external_data[1]->value, "192");
     ck_assert_str_eq(t->external_data[2]->value, "4");
     ck_assert(!m.graph->initializer[5]->n_external_data);
-    snprintf(data_path, sizeof data_path, "%s.data", other);
+    snprintf(data_path, sizeof data_path, "%s/%s", folder, t->external_data[0]->value);
     bytes all = load(data_path);
     ck_assert_uint_eq(all.size, 256);
     ck_assert(!memcmp(all.data + 192, "<=>?", 4));
@@ -789,7 +818,7 @@ START_TEST(external)
     ck_assert_ptr_nonnull(model_add_copy(&m, third, "copy", 1, (size_t[]){tensor_elements(third)}));
     write_refused(&m, other, "it is the file that was read");
     ck_assert_int_eq(rename(other, path), 0);
-    write_refused(&m, other, "it is a file of the model's data");
+    write_refused(&m, data_path, "it is a file of the model's data");
     snprintf(other, sizeof other, "%s/third.onnx", folder);
     write_good(&m, other);
     model_free(&m);
@@ -890,6 +919,94 @@ START_TEST(external_here)
     ck_assert_int_eq(remove("sub/a.bin"), 0);
     ck_assert_int_eq(chdir(here), 0);
     free(here);
+}
+END_TEST
+
+/* Bytes of other folders never reach the model, whatever its folder holds. */
+START_TEST(external_links)
+{
+    static const struct {
+        const char *name, *to; /* a link in the model's folder */
+        const char *location, *word;
+    } cases[] = {
+        {"link.bin", "a.bin", "link.bin", "\"link.bin\" is a symbolic link"},
+        {"link.bin", "/etc/passwd", "link.bin", "is a symbolic link"},
+        {"link.bin", "nothing", "link.bin", "is a symbolic link"},
+        {"sub", "/etc", "sub/passwd", "\"sub\" is a symbolic link"},
+        {"sub", "..", "sub/./passwd", "\"sub\" is a symbolic link"},
+        {"sub", ".", "./sub//a.bin", "\"sub\" is a symbolic link"},
+        {NULL, NULL, "a.bin/a.bin", "it cannot be opened: Not a directory"},
+        {NULL, NULL, "a.bin/", "it cannot be opened: Not a directory"},
+        {NULL, NULL, "pipe", "it is no regular file"},
+    };
+    char link[160], fifo[160];
+    snprintf(fifo, sizeof fifo, "%s/pipe", folder);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bytes graph = {0};
+        save_data("a.bin", 64);
+        ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+        snprintf(link, sizeof link, "%s/%s", folder, cases[i].name ? cases[i].name : "none");
+        if (cases[i].name) ck_assert_int_eq(symlink(cases[i].to, link), 0);
+        put_external(&graph, "t", UINT8, 8, cases[i].location, NULL, NULL);
+        bytes b = model_of(&graph);
+        save(path, b.data, b.size);
+        bytes_free(&b);
+        read_refused(path, cases[i].word);
+        sweep();
+    }
+}
+END_TEST
+
+/* Every state in which the program can be killed: the new data are there, the model is old. */
+START_TEST(external_replaced)
+{
+    model m, old;
+    save_external();
+    read_good(&m, path);
+    write_good(&m, other);
+    read_good(&old, other);
+    char *data = join_path(folder, old.graph->initializer[0]->external_data[0]->value);
+    bytes first = load(data), model_before = load(other);
+    write_good(&m, other); /* the same data: nothing new */
+    ck_assert_uint_eq(count_files(), 5);
+
+    void *to;
+    mskp_dtype dtype;
+    failure f;
+    ck_assert(tensor_writable(&m, m.graph->initializer[0], &to, &dtype, &f));
+    memcpy(to, "WXYZ", 4);
+    write_good(&m, other);
+    ck_assert_uint_eq(count_files(), 6);
+    bytes again = load(data); /* what the old model names is as it was */
+    ck_assert(again.size == first.size && !memcmp(again.data, first.data, first.size));
+    bytes model_after = load(other);
+    save(other, model_before.data, model_before.size);
+    model_free(&old);
+    read_good(&old, other);
+    check_external(&old);
+    save(other, model_after.data, model_after.size);
+    model_free(&old);
+    read_good(&old, other);
+    check_first_bytes(&old, 0, (const uint8_t *)"WXYZ\14\15\16\17", 8, MSKP_DTYPE_BYTES_4);
+
+    /* A file that has the name, but other data, is another one's. */
+    char *taken = join_path(folder, old.graph->initializer[0]->external_data[0]->value);
+    save(taken, "short", 5);
+    write_good(&m, other);
+    ck_assert_uint_eq(count_files(), 7);
+    bytes left = load(taken);
+    ck_assert(left.size == 5 && !memcmp(left.data, "short", 5));
+    model_free(&old);
+    read_good(&old, other);
+    check_first_bytes(&old, 0, (const uint8_t *)"WXYZ", 4, MSKP_DTYPE_BYTES_4);
+    write_refused(&m, "/dev/null", "it is no regular file, so the data of 5 tensors");
+
+    bytes *const all[] = {&first, &again, &left, &model_before, &model_after};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) bytes_free(all[i]);
+    free(data);
+    free(taken);
+    model_free(&old);
+    model_free(&m);
 }
 END_TEST
 
@@ -1217,6 +1334,8 @@ int main(void)
     tcase_add_test(cases, external_refused);
     tcase_add_test(cases, external_contradictions);
     tcase_add_test(cases, external_here);
+    tcase_add_test(cases, external_links);
+    tcase_add_test(cases, external_replaced);
     tcase_add_test(cases, not_written);
     tcase_add_test(cases, not_read);
     suite_add_tcase(suite, cases);

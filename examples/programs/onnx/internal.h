@@ -5,9 +5,9 @@
 #ifndef ONNX_INTERNAL_H
 #define ONNX_INTERNAL_H
 
-#include <stdio.h>
 #include <sys/types.h>
 
+#include "files.h"
 #include "model.h"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -19,10 +19,11 @@
 
 enum { MOST_DEPTH = 64 };
 
-/* A file that was read. The first is the model itself, which is no longer in memory. */
-struct mapping {
+/* A file that was read. The first is the model itself, whose bytes are no longer in memory. */
+struct source {
     char *location; /* the name in the model; NULL: the model itself */
-    void *bytes;    /* NULL: not mapped */
+    char *bytes;    /* NULL: not in memory */
+    bool shared;    /* the bytes belong to an earlier source, which is the same file */
     size_t size;
     dev_t device;
     ino_t inode;
@@ -32,8 +33,8 @@ struct mapping {
 
 /* Whether the bytes are a message that protobuf-c can decode, given enough memory. */
 bool wire_check(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size, failure *f);
-/* Writes a message without copying nested messages. The caller checks ferror. */
-void wire_write(const ProtobufCMessage *message, FILE *stream);
+/* Adds a message to an output, without copying nested messages. */
+void wire_write(const ProtobufCMessage *message, file_output *out);
 
 /* Calls `see` for every message of this type, outer messages first, until it returns false. */
 typedef bool wire_visitor(void *context, ProtobufCMessage *message);
@@ -48,7 +49,7 @@ bool tensor_is_external(const tensor_proto *t);
 bool tensor_check(const tensor_proto *t, failure *f);
 bool tensor_place(const tensor_proto *t, const char **location, size_t *offset, size_t *size,
                   failure *f);
-/* The tensor's bytes as a file has them, in raw_data or a mapped file. NULL: they are in typed
+/* The tensor's bytes as a file has them, in raw_data or in a file that was read. NULL: they are in typed
  * fields. */
 const void *tensor_raw(const model *m, const tensor_proto *t);
 
@@ -60,6 +61,6 @@ bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
 /* ---- model.c ---- */
 
 /* The file with this name in the model; NULL: no such file was read. */
-const struct mapping *model_mapping(const model *m, const char *location);
+const struct source *model_source(const model *m, const char *location);
 
 #endif

@@ -6,7 +6,7 @@
  *     job.c        the network in memory
  *     locks.c      which units stay in any case
  *     choose.c     scores, the rule, and the masks
- *     files.c      masks and reports as files
+ *     texts.c      masks and reports as files
  */
 #ifndef ONNX_JOB_H
 #define ONNX_JOB_H

@@ -5,19 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
 #include "mskp/tools.h"
 #include "operators.h"
 
-enum { SHOWN = 120 };
-
-/* A name from the file, without control characters that a terminal would interpret. */
-static const char *shown(const char *name, char buffer[SHOWN])
+/* A name from the file, which may be missing. Whoever prints it uses file_print. */
+static const char *text_of(const char *name)
 {
-    size_t used = 0;
-    for (; name && *name && used < SHOWN - 1; name++)
-        buffer[used++] = (char)((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
-    buffer[used] = 0;
-    return buffer;
+    return name ? name : "";
 }
 
 /* The node for which a value of mskp's graph was made; NULL: none. */
@@ -56,21 +51,20 @@ static const char *pinning_op(const net *n, mskp_value value, const mskp_couplin
 /* text <- what ties channels to each other: a tensor of the file, or the node that made the tie. */
 static void print_tie(const net *n, mskp_value value, size_t capacity, char *text)
 {
-    char op[SHOWN], name[SHOWN];
     mskp_coupling by;
     const node_proto *node;
     if (mskp_value_coupling(n->graph, value, &by, NULL)) return;
     if (net_tensor(n, by.name))
         snprintf(text, capacity, "  tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
-        snprintf(text, capacity, "  tied: %.40s of %.100s", shown(node->op_type, op),
-                 shown(node->output[0], name));
+        snprintf(text, capacity, "  tied: %.40s of %.100s", text_of(node->op_type),
+                 text_of(node->output[0]));
 }
 
 static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
 {
     mskp_coupling info;
-    char why[200] = "", name[SHOWN];
+    char why[200] = "";
     if (mskp_value_coupling(n->graph, value, &info, NULL)) return;
     if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
     if (info.pinned)
@@ -78,8 +72,8 @@ static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
     else if (info.units < info.channels)
         print_tie(n, info.tied_by, sizeof why, why);
     const node_proto *node = net_tensor(n, info.name) ? NULL : node_of(n, value);
-    printf("%10.3f %10.0f %6zu %6zu  %s%s\n", 1e-6 * cost->macs, cost->params, info.channels,
-           info.units, node ? shown(node->output[0], name) : info.name, why);
+    file_print(stdout, "%10.3f %10.0f %6zu %6zu  %.120s%s", 1e-6 * cost->macs, cost->params,
+               info.channels, info.units, node ? text_of(node->output[0]) : info.name, why);
 }
 
 /* For each operator that pins channels of layers with costs: how many channels, of how many
@@ -106,8 +100,8 @@ static void print_pinning(const net *n, const mskp_cost *costs)
         pins[k].layers++;
     }
     for (size_t k = 0; k < count; k++)
-        printf("pinned by %s: %zu channels of %zu layers\n", pins[k].op, pins[k].channels,
-               pins[k].layers);
+        file_print(stdout, "pinned by %.120s: %zu channels of %zu layers", pins[k].op,
+                   pins[k].channels, pins[k].layers);
 }
 
 /* Nodes whose outputs have no known shape cannot be described. */
@@ -115,7 +109,6 @@ static void print_unknown(const net *n)
 {
     const graph_proto *g = n->m->graph;
     const node_proto *first = NULL;
-    char op[SHOWN], name[SHOWN];
     size_t count = 0;
     for (size_t i = 0; i < g->n_node; i++) {
         bool sized = true;
@@ -127,9 +120,10 @@ static void print_unknown(const net *n)
         if (!count++) first = g->node[i];
     }
     if (count)
-        printf("%zu of %zu nodes make tensors whose shapes are not known, the first is %s (%s); "
-               "channels that reach them stay\n",
-               count, g->n_node, shown(first->output[0], name), shown(first->op_type, op));
+        file_print(stdout,
+                   "%zu of %zu nodes make tensors whose shapes are not known, the first is %.120s "
+                   "(%.120s); channels that reach them stay",
+                   count, g->n_node, text_of(first->output[0]), text_of(first->op_type));
 }
 
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)

@@ -1,16 +1,11 @@
 /*
- * Reads a model: maps the file and the files beside it that hold data, decodes the message, and
- * checks what the rest of the program relies on. model.h lists what is refused.
+ * Reads a model: the file and the files beside it that hold data. Decodes the message, and checks
+ * what the rest of the program relies on. model.h lists what is refused. The files are read and not
+ * mapped, because a mapped file that becomes shorter ends the process.
  */
-#define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "internal.h"
 
@@ -20,55 +15,56 @@ bool fail(failure *f, const char *format, ...)
     va_start(list, format);
     vsnprintf(f->text, sizeof f->text, format, list);
     va_end(list);
-    for (char *c = f->text; *c; c++) /* names come from files of unknown origin */
-        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+    file_printable(f->text); /* names come from files of unknown origin */
     return false;
 }
 
 /* ---- files ---- */
 
-/* Maps a whole file and adds it to the model's files. */
-static bool map_file(model *m, const char *path, const char *location, failure *f)
+/* The source whose bytes are those of the same file, under another name; NULL: there is none. */
+static const struct source *same_file(const model *m, const file_input *in)
 {
-    struct stat is;
-    struct mapping *maps = realloc(m->maps, (m->map_count + 1) * sizeof *maps);
-    if (!maps) return fail(f, "no memory for %zu files", m->map_count + 1);
-    m->maps = maps;
-    struct mapping *map = &maps[m->map_count];
-    *map = (struct mapping){0};
-    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0) return fail(f, "it cannot be opened: %s", strerror(errno));
-    bool good = fstat(file, &is) == 0 && S_ISREG(is.st_mode);
-    if (!good) fail(f, "it is no regular file");
-    if (good && is.st_size) {
-        map->size = (size_t)is.st_size;
-        map->bytes = mmap(NULL, map->size, PROT_READ, MAP_PRIVATE, file, 0);
-        good = map->bytes != MAP_FAILED;
-        if (!good) fail(f, "its %zu bytes cannot be read: %s", map->size, strerror(errno));
-    }
-    close(file);
-    if (!good) return false;
-    map->device = is.st_dev;
-    map->inode = is.st_ino;
-    if (location && !model_set_string(&map->location, location)) {
-        if (map->bytes) munmap(map->bytes, map->size);
-        return fail(f, "no memory for its name");
-    }
-    m->map_count++;
-    m->bytes += map->size;
-    return true;
+    for (size_t i = 0; i < m->source_count; i++)
+        if (m->sources[i].bytes && m->sources[i].device == in->device &&
+            m->sources[i].inode == in->inode)
+            return &m->sources[i];
+    return NULL;
 }
 
-static void unmap(struct mapping *map)
+/* Reads a whole file and adds it to the model's sources. */
+static bool read_source(model *m, file_input *in, const char *location, failure *f)
 {
-    if (map->bytes) munmap(map->bytes, map->size);
-    map->bytes = NULL;
+    file_error why;
+    struct source *sources = realloc(m->sources, (m->source_count + 1) * sizeof *sources);
+    if (!sources) return fail(f, "no memory for %zu files", m->source_count + 1);
+    m->sources = sources;
+    struct source new = {.size = in->size, .device = in->device, .inode = in->inode};
+    const struct source *old = same_file(m, in);
+    if (old) {
+        new.bytes = old->bytes;
+        new.size = old->size;
+        new.shared = true;
+    } else {
+        if (!file_rest(in, 0, NULL, SIZE_MAX, &new.bytes, &new.size, &why))
+            return fail(f, "%s", why.text);
+        m->bytes += new.size;
+    }
+    const bool named = !location || model_set_string(&new.location, location);
+    sources[m->source_count++] = new;
+    return named || fail(f, "no memory for its name");
 }
 
-const struct mapping *model_mapping(const model *m, const char *location)
+static void forget_bytes(struct source *source)
 {
-    for (size_t i = 0; i < m->map_count; i++)
-        if (m->maps[i].location && !strcmp(m->maps[i].location, location)) return &m->maps[i];
+    if (!source->shared) free(source->bytes);
+    source->bytes = NULL;
+}
+
+const struct source *model_source(const model *m, const char *location)
+{
+    for (size_t i = 0; i < m->source_count; i++)
+        if (m->sources[i].location && !strcmp(m->sources[i].location, location))
+            return &m->sources[i];
     return NULL;
 }
 
@@ -85,29 +81,19 @@ static bool set_folder(model *m, const char *path)
 
 /* ---- data in other files ---- */
 
-static bool is_below(const char *location)
+static bool read_data(model *m, const char *location, failure *f)
 {
-    if (location[0] == '/' || !location[0]) return false;
-    for (const char *part = location; part; part = strchr(part, '/')) {
-        if (*part == '/') part++;
-        if (!strncmp(part, "..", 2) && (part[2] == '/' || !part[2])) return false;
-    }
-    return true;
-}
-
-static bool map_data(model *m, const char *location, failure *f)
-{
+    file_input in;
+    file_error why;
     failure inner = {""};
     if (!m->folder) return fail(f, "there is no folder to look for \"%.80s\" in", location);
-    if (!is_below(location))
+    if (!file_is_below(location))
         return fail(f, "\"%.80s\" is no place within the model's folder", location);
-    if (model_mapping(m, location)) return true;
-    const size_t length = strlen(m->folder) + strlen(location) + 2;
-    char *path = malloc(length);
-    if (!path) return fail(f, "no memory for the name of a file");
-    snprintf(path, length, "%s/%s", m->folder, location);
-    const bool good = map_file(m, path, location, &inner);
-    free(path);
+    if (model_source(m, location)) return true;
+    if (!file_open_below(&in, m->folder, location, &why))
+        return fail(f, "its data are in \"%.80s\", but %s", location, why.text);
+    const bool good = read_source(m, &in, location, &inner);
+    file_close(&in);
     return good || fail(f, "its data are in \"%.80s\", but %s", location, inner.text);
 }
 
@@ -116,8 +102,8 @@ static bool check_external(model *m, const tensor_proto *t, failure *f)
     const char *location;
     size_t offset, size;
     m->external = true;
-    if (!tensor_place(t, &location, &offset, &size, f) || !map_data(m, location, f)) return false;
-    const size_t most = model_mapping(m, location)->size;
+    if (!tensor_place(t, &location, &offset, &size, f) || !read_data(m, location, f)) return false;
+    const size_t most = model_source(m, location)->size;
     if (offset <= most && size <= most - offset) return true;
     return fail(f, "its data are %zu bytes from byte %zu on, but \"%.80s\" has %zu", size, offset,
                 location, most);
@@ -201,11 +187,15 @@ static bool check_model(model *m, failure *f)
 
 /* ---- reading ---- */
 
+static bool check_size(size_t size, failure *f)
+{
+    return size <= MOST_BYTES ||
+           fail(f, "it has %zu bytes, and a protobuf message no more than %zu", size, MOST_BYTES);
+}
+
 static bool unpack(model *m, const void *bytes, size_t size, failure *f)
 {
-    if (size > MOST_BYTES)
-        return fail(f, "it has %zu bytes, and a protobuf message no more than %zu", size,
-                    MOST_BYTES);
+    if (!check_size(size, f)) return false;
     if (!wire_check(&onnx__model_proto__descriptor, bytes, size, f)) return false;
     m->proto = onnx__model_proto__unpack(NULL, size, bytes);
     return m->proto || fail(f, "no memory for a model of %zu bytes", size);
@@ -221,10 +211,14 @@ bool model_parse(model *m, const void *bytes, size_t size, failure *f)
 
 static bool read_file(model *m, const char *path, failure *f)
 {
+    file_input in;
+    file_error why;
     if (!set_folder(m, path)) return fail(f, "no memory for the name of its folder");
-    if (!map_file(m, path, NULL, f)) return false;
-    const bool good = unpack(m, m->maps->bytes, m->maps->size, f);
-    unmap(m->maps);
+    if (!file_open_regular(&in, path, &why)) return fail(f, "%s", why.text);
+    bool good = check_size(in.size, f) && read_source(m, &in, NULL, f);
+    file_close(&in);
+    good = good && unpack(m, m->sources->bytes, m->sources->size, f);
+    if (m->source_count) forget_bytes(m->sources);
     return good && check_model(m, f);
 }
 
@@ -240,11 +234,11 @@ bool model_read(model *m, const char *path, failure *f)
 void model_free(model *m)
 {
     if (m->proto) onnx__model_proto__free_unpacked(m->proto, NULL);
-    for (size_t i = 0; i < m->map_count; i++) {
-        unmap(&m->maps[i]);
-        free(m->maps[i].location);
+    for (size_t i = 0; i < m->source_count; i++) {
+        forget_bytes(&m->sources[i]);
+        free(m->sources[i].location);
     }
-    free(m->maps);
+    free(m->sources);
     free(m->folder);
     *m = (model){0};
 }

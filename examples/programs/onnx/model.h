@@ -29,26 +29,28 @@ bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 
 typedef struct model {
     Onnx__ModelProto *proto;
     graph_proto *graph;
-    size_t opset;         /* of ONNX's own domain; 0: the model does not name one */
-    size_t bytes;         /* of the file and of the files beside it that hold data */
-    bool external;        /* some tensor has its data in another file */
-    struct mapping *maps; /* private: the files */
-    size_t map_count;
+    size_t opset;           /* of ONNX's own domain; 0: the model does not name one */
+    size_t bytes;           /* of the file and of the files beside it that hold data */
+    bool external;          /* some tensor has its data in another file */
+    struct source *sources; /* private: the files */
+    size_t source_count;
     char *folder; /* the folder of the file */
 } model;
 
 /* Reads a file. Refuses a file that is no ONNX model, nesting deeper than 64, a model without a
  * graph, two initializers with the same name, a tensor whose data are not as long as its shape
- * demands, and data in a file outside the model's folder. */
+ * demands, data in a file outside the model's folder, and data behind a symbolic link. */
 bool model_read(model *m, const char *path, failure *f);
 /* The same for bytes in memory, which are not needed afterwards. Data in other files are
  * refused. */
 bool model_parse(model *m, const void *bytes, size_t size, failure *f);
 void model_free(model *m);
 
-/* Writes the model, as it is now, to a file that appears under its name when it is complete. Data
- * that were in other files go to one new file beside it, with ".data" behind the name. Neither may
- * be a file that was read. Holds no second copy of the tensors. */
+/* Writes the model, as it is now, to a file that replaces an older one when it is complete. Data
+ * that were in other files go to one new file beside it, whose name is made of the model's name and
+ * of a hash of the data. So it is another file than that of an older model, and which data belong
+ * to the model is decided when the model gets its name. The model may not be a file that was read.
+ * Holds no second copy of the tensors. */
 bool model_write(const model *m, const char *path, failure *f);
 
 /* The product of the dims; SIZE_MAX: one is negative, or the product is larger than memory can
@@ -57,7 +59,7 @@ size_t tensor_elements(const tensor_proto *t);
 
 /* *data <- the elements, packed, in the order of the dims, for reading. Half floats, bfloats and
  * small integers in typed fields (one element in each larger word) are first moved to raw_data;
- * data of other files are mapped. *dtype is a type of mskp, MSKP_DTYPE_BYTES_n for types with which
+ * data of other files are where these were read to. *dtype is a type of mskp, MSKP_DTYPE_BYTES_n for types with which
  * mskp does not compute. Strings, elements smaller than a byte and unknown types are refused.
  * Without elements, *data may be NULL. */
 bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);

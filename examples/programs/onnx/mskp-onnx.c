@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "files.h"
 #include "job.h"
 #include "list.h"
 
@@ -61,7 +62,7 @@ static bool print_constants(job *j)
     printf("constants: %zu folded into biases and means, %zu merged into %zu carriers, %zu "
            "dropped; %zu channels are not constant\n",
            total.folded, total.merged, total.carriers, total.dropped, total.live);
-    if (!total.exact) printf("  not exact: %s\n", total.why);
+    if (!total.exact) file_print(stdout, "  not exact: %s", total.why);
     if (!total.exact && isfinite(total.bound))
         printf("  the output of a layer is off by at most %.2g, or %.2g of its scale\n",
                total.bound, total.share);
@@ -114,7 +115,7 @@ static bool lock_stuck_node(job *j)
     if (!j->n.stuck || j->o.mask || j->stuck_count == MOST_STUCK) return false;
     for (size_t i = 0; i < j->stuck_count; i++)
         if (j->stuck[i] == node) return false;
-    printf("%s: what reaches this node stays\n", j->f.text);
+    file_print(stdout, "%s: what reaches this node stays", j->f.text);
     j->stuck[j->stuck_count++] = node;
     return true;
 }
@@ -122,8 +123,9 @@ static bool lock_stuck_node(job *j)
 int main(int argc, char **argv)
 {
     static job j;
+    file_catch_signals();
     if (!options_read(argc, argv, &j.o, sizeof j.f.text, j.f.text)) {
-        fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
+        file_print(stderr, "mskp-onnx: %s", j.f.text);
         return 2;
     }
     if (j.o.help) {
@@ -137,7 +139,7 @@ int main(int argc, char **argv)
     }
     if ((fflush(stdout) || ferror(stdout)) && good)
         good = fail(&j.f, "the output cannot be written: %s", strerror(errno));
-    if (!good) fprintf(stderr, "mskp-onnx: %s\n", j.f.text);
+    if (!good) file_print(stderr, "mskp-onnx: %s", j.f.text);
     job_release(&j);
     return good ? 0 : 1;
 }

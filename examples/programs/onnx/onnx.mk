@@ -7,14 +7,14 @@
 PROTOC_C ?= protoc-c
 ONNX_PROTO ?= /usr/include
 ONNX := examples/programs/onnx
-ONNX_FLAGS = -I$(ONNX) -Iexamples/programs -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c)
+ONNX_FLAGS = -I$(ONNX) -Iexamples/programs -Iexamples/runtime -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c)
 ONNX_LIBS = $$($(PKG_CONFIG) --libs libprotobuf-c) -lm
 ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 
 ONNX_OBJECTS := $(call objects,$(wildcard $(ONNX)/*.c))
 ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
 # All of the program but main, which is what its tests link.
-ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(LIBRARY)
+ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
 ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
 	$(wildcard test/onnx/*.c)))
@@ -47,7 +47,7 @@ $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
 	$(call say,CC)
 	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(LIBRARY)
+$(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
 

@@ -1,109 +1,32 @@
 /*
- * Writes a model, and the one file beside it that holds its data. Both are written under a
- * temporary name and renamed when they are complete.
+ * Writes a model, and the one file beside it that holds its data.
+ *
+ * A model and its data are two files, and two files cannot be replaced at once. So the data never
+ * replace anything: their file is named by their content (OUT.HASH.data), and the model, which
+ * names it, appears after it (file_commit_pair). Whatever ends the program, the model under the
+ * name OUT and the data that it names belong together. The hash need not be strong: if there is a
+ * file with the name already, it is compared byte by byte, and if it holds other data, the next
+ * number is added to the name.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "internal.h"
 
-enum { ALIGNMENT = 64, ENTRIES = 3, BUFFER = 1 << 16 };
+enum { ALIGNMENT = 64, ENTRIES = 3, MOST_NAMES = 100 };
 
-/* ---- files that appear when they are complete ---- */
-
-typedef struct output {
-    char *path, *temporary; /* temporary NULL: written in place (a device, a pipe) */
-    FILE *stream;
-} output;
-
-static char *join(const char *a, const char *b)
-{
-    const size_t size = strlen(a) + strlen(b) + 1;
-    char *text = malloc(size);
-    if (text) snprintf(text, size, "%s%s", a, b);
-    return text;
-}
-
-static bool refuse_own(const model *m, const char *path, const struct stat *is, failure *f)
-{
-    for (size_t i = 0; i < m->map_count; i++)
-        if (m->maps[i].device == is->st_dev && m->maps[i].inode == is->st_ino)
-            return fail(f, "%.120s: it is %s; write to another file", path,
-                        m->maps[i].location ? "a file of the model's data"
-                                            : "the file that was read");
-    return true;
-}
-
-static bool open_temporary(output *o)
-{
-    char suffix[40];
-    for (int i = 0; i < 100 && !o->stream; i++) {
-        snprintf(suffix, sizeof suffix, ".%ld-%d.part", (long)getpid(), i);
-        o->temporary = join(o->path, suffix);
-        if (!o->temporary) return false;
-        const int file = open(o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file >= 0) {
-            o->stream = fdopen(file, "wb");
-            if (o->stream) return true;
-            close(file);
-            remove(o->temporary);
-        }
-        free(o->temporary);
-        o->temporary = NULL;
-        if (errno != EEXIST) return false;
-    }
-    return false;
-}
-
-static bool output_open(output *o, const model *m, const char *path, const char *suffix, failure *f)
+static bool refuse_own(const model *m, const char *path, failure *f)
 {
     struct stat is;
-    *o = (output){.path = join(path, suffix)};
-    if (!o->path) return fail(f, "no memory for the name of a file");
-    const bool there = stat(o->path, &is) == 0;
-    if (there && !refuse_own(m, o->path, &is, f)) return false;
-    errno = 0;
-    if (there && !S_ISREG(is.st_mode))
-        o->stream = fopen(o->path, "wb");
-    else
-        open_temporary(o);
-    if (!o->stream) return fail(f, "%.120s: it cannot be written: %s", o->path, strerror(errno));
-    setvbuf(o->stream, NULL, _IOFBF, BUFFER);
+    if (stat(path, &is)) return true;
+    for (size_t i = 0; i < m->source_count; i++)
+        if (m->sources[i].device == is.st_dev && m->sources[i].inode == is.st_ino)
+            return fail(f, "%.120s: it is %s; write to another file", path,
+                        m->sources[i].location ? "a file of the model's data"
+                                               : "the file that was read");
     return true;
-}
-
-/* Completes the file. False: not everything could be written. */
-static bool output_end(output *o, failure *f)
-{
-    const bool good = !ferror(o->stream);
-    const bool closed = !fclose(o->stream);
-    o->stream = NULL;
-    return (good && closed) ||
-           fail(f, "%.120s: it cannot be written: %s", o->path, strerror(errno));
-}
-
-static bool output_show(output *o, failure *f)
-{
-    if (o->temporary && rename(o->temporary, o->path))
-        return fail(f, "%.120s: it cannot be written: %s", o->path, strerror(errno));
-    free(o->temporary);
-    o->temporary = NULL;
-    return true;
-}
-
-/* Closes and removes what is left, in any state. */
-static void output_clear(output *o)
-{
-    if (o->stream) fclose(o->stream);
-    if (o->temporary) remove(o->temporary);
-    free(o->temporary);
-    free(o->path);
-    *o = (output){0};
 }
 
 /* ---- data in other files ---- */
@@ -121,7 +44,8 @@ typedef struct placement {
     const model *m;
     placed *list;
     size_t count, capacity, end;
-    char *location; /* of the new file */
+    char *path;     /* of the new file */
+    char *location; /* its last part, which the model names */
 } placement;
 
 static bool count_external(void *context, ProtobufCMessage *message)
@@ -180,68 +104,167 @@ static void put_back(placement *all)
 {
     for (size_t i = 0; i < all->count; i++) *all->list[i].t = all->list[i].kept;
     free(all->list);
-    free(all->location);
+    free(all->path);
 }
 
-static bool placement_make(placement *all, const model *m, const char *path, failure *f)
+static bool placement_make(placement *all, const model *m, failure *f)
 {
     const ProtobufCMessageDescriptor *type = &onnx__tensor_proto__descriptor;
-    const char *slash = strrchr(path, '/');
     *all = (placement){.m = m};
     wire_each(&m->proto->base, type, count_external, all);
     if (!all->capacity) return true;
     all->list = calloc(all->capacity, sizeof *all->list);
-    all->location = join(slash ? slash + 1 : path, ".data");
-    if (!all->list || !all->location)
-        return fail(f, "no memory for the places of %zu tensors", all->capacity);
+    if (!all->list) return fail(f, "no memory for the places of %zu tensors", all->capacity);
     wire_each(&m->proto->base, type, place, all);
     return true;
 }
 
-static void write_data(const placement *all, FILE *stream)
+/* ---- the file for them ---- */
+
+/* Passes the bytes of the whole file to a function, until it returns false. */
+typedef bool byte_user(void *context, const void *bytes, size_t size);
+
+static bool each_part(const placement *all, byte_user *use, void *context)
 {
     static const char zeros[ALIGNMENT];
     size_t at = 0;
     for (size_t i = 0; i < all->count; i++) {
         const placed *p = &all->list[i];
-        if (p->at > at) fwrite(zeros, 1, p->at - at, stream);
-        if (p->size) fwrite(p->bytes, 1, p->size, stream);
+        if (p->at > at && !use(context, zeros, p->at - at)) return false;
+        if (p->size && !use(context, p->bytes, p->size)) return false;
         at = p->at + p->size;
     }
+    return true;
+}
+
+/* FNV-1a with 8 bytes at a time, and their high bits moved down. */
+static bool add_to_hash(void *context, const void *bytes, size_t size)
+{
+    uint64_t hash = *(uint64_t *)context ^ size, word;
+    for (const char *at = bytes; size; at += sizeof word) {
+        const size_t n = size < sizeof word ? size : sizeof word;
+        word = 0;
+        memcpy(&word, at, n);
+        hash = (hash ^ word) * 0x100000001b3u;
+        hash ^= hash >> 32;
+        size -= n;
+    }
+    *(uint64_t *)context = hash;
+    return true;
+}
+
+typedef struct comparison {
+    file_input in;
+    char buffer[1 << 12];
+} comparison;
+
+static bool compare(void *context, const void *bytes, size_t size)
+{
+    comparison *c = context;
+    file_error ignored;
+    for (size_t at = 0, got; at < size; at += got) {
+        const size_t n = size - at < sizeof c->buffer ? size - at : sizeof c->buffer;
+        if (!file_get(&c->in, n, c->buffer, &got, &ignored) || got < n ||
+            memcmp(c->buffer, (const char *)bytes + at, n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Whether the file with the placement's name holds exactly these data. */
+static bool is_there(const placement *all)
+{
+    comparison c;
+    file_error ignored;
+    if (!file_open_regular(&c.in, all->path, &ignored)) return false;
+    const bool same = c.in.size == all->end && each_part(all, compare, &c);
+    file_close(&c.in);
+    return same;
+}
+
+/* path, location <- a name that no file has, or (*written) one whose file holds these data. */
+static bool find_name(placement *all, const char *model_path, bool *written, failure *f)
+{
+    struct stat is;
+    uint64_t hash = 0xcbf29ce484222325u;
+    const size_t room = strlen(model_path) + 40;
+    const char *slash = strrchr(model_path, '/');
+    each_part(all, add_to_hash, &hash);
+    all->path = malloc(room);
+    if (!all->path) return fail(f, "no memory for the name of a file");
+    all->location = all->path + (slash ? slash + 1 - model_path : 0);
+    for (int i = 0; i < MOST_NAMES; i++) {
+        char number[16] = "";
+        if (i) snprintf(number, sizeof number, "-%d", i);
+        snprintf(all->path, room, "%s.%016llx%s.data", model_path, (unsigned long long)hash,
+                 number);
+        *written = false;
+        if (lstat(all->path, &is)) return true;
+        *written = S_ISREG(is.st_mode) && is_there(all);
+        if (*written) return true;
+    }
+    return fail(f, "%.120s: it and %d files with other numbers hold other data", all->path,
+                MOST_NAMES - 1);
+}
+
+static bool add_to_file(void *context, const void *bytes, size_t size)
+{
+    file_put(context, bytes, size);
+    return true;
 }
 
 /* ---- writing ---- */
 
-static bool write_files(const model *m, const placement *all, const char *path, output *model_file,
-                        output *data_file, failure *f)
+/* Both files are complete before one of them gets its name. */
+static bool write_pair(const model *m, placement *all, const char *path, file_output *model_file,
+                       file_output *data_file, failure *f)
 {
+    bool written;
+    file_error why;
+    if (model_file->in_place)
+        return fail(f,
+                    "%.120s: it is no regular file, so the data of %zu tensors, which are in "
+                    "other files, cannot be written beside it",
+                    path, all->count);
+    if (!find_name(all, model_file->target, &written, f)) return false;
+    put(all);
+    if (!written) {
+        if (!file_create(data_file, all->path, &why))
+            return fail(f, "%.120s: %s", all->path, why.text);
+        each_part(all, add_to_file, data_file);
+        if (!file_complete(data_file, &why)) return fail(f, "%.120s: %s", all->path, why.text);
+    }
+    wire_write(&m->proto->base, model_file);
+    return (written ? file_commit(model_file, &why)
+                    : file_commit_pair(data_file, model_file, &why)) ||
+           fail(f, "%.120s: %s", path, why.text);
+}
+
+static bool write_files(const model *m, placement *all, const char *path, file_output *model_file,
+                        file_output *data_file, failure *f)
+{
+    file_error why;
     const size_t size = onnx__model_proto__get_packed_size(m->proto);
     if (size > MOST_BYTES)
         return fail(f,
                     "%.120s: the model needs %zu bytes, and a file that has no data beside it "
                     "can have no more than %zu",
                     path, size, MOST_BYTES);
-    if (!output_open(model_file, m, path, "", f)) return false;
-    if (all->count) {
-        if (!output_open(data_file, m, path, ".data", f)) return false;
-        write_data(all, data_file->stream);
-        if (!output_end(data_file, f)) return false;
-    }
-    wire_write(&m->proto->base, model_file->stream);
-    return output_end(model_file, f) && output_show(data_file, f) && output_show(model_file, f);
+    if (!refuse_own(m, path, f)) return false;
+    if (!file_create(model_file, path, &why)) return fail(f, "%.120s: %s", path, why.text);
+    if (all->count) return write_pair(m, all, path, model_file, data_file, f);
+    wire_write(&m->proto->base, model_file);
+    return file_commit(model_file, &why) || fail(f, "%.120s: %s", path, why.text);
 }
 
 bool model_write(const model *m, const char *path, failure *f)
 {
-    output model_file = {0}, data_file = {0};
+    file_output model_file = {0}, data_file = {0};
     placement all;
-    bool good = placement_make(&all, m, path, f);
-    if (good) {
-        put(&all);
-        good = write_files(m, &all, path, &model_file, &data_file, f);
-    }
+    const bool good =
+        placement_make(&all, m, f) && write_files(m, &all, path, &model_file, &data_file, f);
     put_back(&all);
-    output_clear(&model_file);
-    output_clear(&data_file);
+    file_discard(&model_file);
+    file_discard(&data_file);
     return good;
 }

@@ -224,9 +224,9 @@ const void *tensor_raw(const model *m, const tensor_proto *t)
     if (!tensor_is_external(t)) return t->has_raw_data && t->raw_data.len ? t->raw_data.data : NULL;
     if (t->has_raw_data) return t->raw_data.data;
     location = entry(t, "location");
-    const struct mapping *map = location ? model_mapping(m, location) : NULL;
-    if (!map || !map->bytes || !entry_size(t, "offset", &offset, &f)) return NULL;
-    return (const char *)map->bytes + offset;
+    const struct source *source = location ? model_source(m, location) : NULL;
+    if (!source || !source->bytes || !entry_size(t, "offset", &offset, &f)) return NULL;
+    return source->bytes + offset;
 }
 
 /* ---- elements ---- */

@@ -203,18 +203,18 @@ bool wire_each(ProtobufCMessage *message, const ProtobufCMessageDescriptor *type
 
 typedef struct file_buffer {
     ProtobufCBuffer base;
-    FILE *stream;
+    file_output *out;
 } file_buffer;
 
 static void append(ProtobufCBuffer *buffer, size_t size, const uint8_t *bytes)
 {
-    if (size) fwrite(bytes, 1, size, ((file_buffer *)buffer)->stream);
+    file_put(((file_buffer *)buffer)->out, bytes, size);
 }
 
 /* protobuf-c passes each field to the buffer's function as it is packed. Nested messages are
  * measured first and not copied. */
-void wire_write(const ProtobufCMessage *message, FILE *stream)
+void wire_write(const ProtobufCMessage *message, file_output *out)
 {
-    file_buffer to = {{append}, stream};
+    file_buffer to = {{append}, out};
     protobuf_c_message_pack_to_buffer(message, &to.base);
 }

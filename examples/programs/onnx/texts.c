@@ -1,53 +1,34 @@
 /* Files beside the network: the mask that is read, the mask and the report that are written. */
-#include <errno.h>
-#include <stdio.h>
+#include "files.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 #include "job.h"
 
-/* The bytes of a file, with a 0 behind them. NULL: the sentence is in j->f. */
-static char *read_text(job *j, const char *path, size_t *length)
-{
-    FILE *file = fopen(path, "rb");
-    size_t capacity = 0, used = 0;
-    char *text = NULL;
-    bool good = file != NULL;
-    while (good && !feof(file)) {
-        if (capacity - used < 2) {
-            char *more = realloc(text, capacity = 2 * capacity + 4096);
-            good = more != NULL;
-            if (good) text = more;
-        }
-        if (good) used += fread(text + used, 1, capacity - used - 1, file);
-        if (good && ferror(file)) good = false;
-    }
-    if (good) {
-        text[used] = 0;
-        *length = used;
-    } else {
-        fail(&j->f, "%s: cannot be read: %s", path, strerror(errno));
-        free(text);
-        text = NULL;
-    }
-    if (file) fclose(file);
-    return text;
-}
+/* A mask has a number for each channel; this is far more than networks have. */
+enum { MOST_TEXT = 1 << 28 };
 
 static bool write_text(job *j, const char *path, const char *text, size_t length)
 {
-    FILE *file = fopen(path, "wb");
-    bool good = file && fwrite(text, 1, length, file) == length;
-    if (file && fclose(file)) good = false;
-    return good || fail(&j->f, "%s: cannot be written: %s", path, strerror(errno));
+    file_output out;
+    file_error why;
+    bool good = file_create(&out, path, &why);
+    if (good) {
+        file_put(&out, text, length);
+        good = file_commit(&out, &why);
+    }
+    file_discard(&out);
+    return good || fail(&j->f, "%.120s: %s", path, why.text);
 }
 
 bool read_mask(job *j)
 {
     size_t length;
+    char *text;
+    file_error why;
     mskp_error err;
-    char *text = read_text(j, j->o.mask, &length);
-    if (!text) return false;
+    if (!file_read(j->o.mask, MOST_TEXT, &text, &length, &why))
+        return fail(&j->f, "%.120s: %s", j->o.mask, why.text);
     const bool good = !mskp_mask_read(j->graph, length, text, j->selected, &err) ||
                       fail(&j->f, "%s: %s", j->o.mask, err.text);
     free(text);
