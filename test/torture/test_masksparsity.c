@@ -1,0 +1,72 @@
+/* masksparsity, whose calls go wrong one after the other; and what its users asked of its files. */
+#define _POSIX_C_SOURCE 200809L
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "convnet.h"
+#include "torture/torture.h"
+
+/* A resnet8 with few channels: a run takes some milliseconds. */
+static void make_inputs(const char *folder)
+{
+    char path[200];
+    cn_layer layers[64];
+    cn_error err = {""};
+    const size_t count = cn_resnet_layers(8, 10, layers, 64);
+    for (size_t i = 0; i < count; i++) {
+        cn_layer *l = &layers[i];
+        if (l->kind == CN_CONV) l->channels /= 8;
+        if (l->kind == CN_PAD_CHANNELS) l->before /= 8, l->after /= 8;
+    }
+    cn_net *net = cn_create("resnet8", count, layers, &(cn_options){.batch = 1, .seed = 1}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    snprintf(path, sizeof path, "%s/in.safetensors", folder);
+    ck_assert_msg(cn_save(net, path, 0, NULL, &err), "%s", err.text);
+    cn_destroy(net);
+}
+
+#define SHORT_RUN                                                                         \
+    "--weights", "in.safetensors", "--images", "1", "--test-images", "1", "--batch", "1", \
+        "--threads", "1", "--epochs", "0,0,0,0"
+static torture_job job = {
+    .name = "masksparsity",
+    .make_inputs = make_inputs,
+    .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
+                  "masked.safetensors", "--log", "log.csv"},
+    .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
+              "masked.safetensors", "--log", "log.csv"},
+    .log = "log.csv",
+};
+
+START_TEST(memory)
+{
+    ck_assert_uint_eq(torture_memory(&job), 0);
+}
+END_TEST
+
+START_TEST(system_calls)
+{
+    ck_assert_uint_eq(torture_system(&job), 0);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    char *program = torture_beside(argv[0], "masksparsity");
+    job.program = program;
+    Suite *suite = suite_create("torture of masksparsity");
+    TCase *cases = tcase_create("torture");
+    tcase_set_timeout(cases, 600);
+    tcase_add_test(cases, memory);
+    tcase_add_test(cases, system_calls);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    free(program);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
