@@ -114,6 +114,14 @@ $(TORTURE_TEST): %: %.o $(TORTURE) $(RUNTIME) | $(BUILD)/test/torture/masksparsi
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 
+$(BUILD)/test/torture/mskp-onnx: $(SHIM) $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(WRAP) $(ONNX_LIBS)
+
+$(ONNX_TORTURE): %: %.o $(TORTURE) $(ONNX_HELPERS) | $(BUILD)/test/torture/mskp-onnx
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_TEST_LIBS)
+
 $(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)

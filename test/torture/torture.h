@@ -22,13 +22,16 @@ typedef struct torture_job {
     void (*make_inputs)(const char *folder);
     const char *old_words[TORTURE_WORDS]; /* the arguments that make the old files */
     const char *words[TORTURE_WORDS];     /* and those that replace them */
-    const char *log;                      /* the name of a file that is written in place, or NULL */
+    size_t most;     /* of the calls of one function for memory, times MSKP_TEST_SCALE; 0: 250 */
+    const char *log; /* the name of a file that is written in place, or NULL */
 } torture_job;
 
 /* Prints a table; returns how many runs went wrong in another way than they should. Memory: calls
- * of malloc and the like; with a small MSKP_TEST_SCALE not all of them. */
+ * of malloc and the like, or, where there are too many, every so many of them. */
 size_t torture_memory(const torture_job *job);
 size_t torture_system(const torture_job *job);
+/* Whether both runs succeed if nothing goes wrong, and write different files. */
+bool torture_can(const torture_job *job);
 
 /* ---- single runs ---- */
 

@@ -10,15 +10,16 @@
 
 static void *make(size_t size)
 {
-    return calloc(1, size);
+    return try_calloc(1, size);
 }
 
 /* ---- nodes ---- */
 
 bool model_set_string(char **field, const char *text)
 {
-    char *copy = strdup(text);
+    char *copy = try_malloc(strlen(text) + 1);
     if (!copy) return false;
+    strcpy(copy, text);
     free(*field);
     *field = copy;
     return true;
@@ -34,10 +35,10 @@ const attribute_proto *node_attribute(const node_proto *node, const char *name)
 
 attribute_proto *node_add_attribute(node_proto *node, const char *name)
 {
-    attribute_proto **list = realloc(node->attribute, (node->n_attribute + 1) * sizeof(void *));
+    attribute_proto **list = try_realloc(node->attribute, (node->n_attribute + 1) * sizeof(void *));
     if (!list) return NULL;
     node->attribute = list;
-    attribute_proto *a = malloc(sizeof *a);
+    attribute_proto *a = try_malloc(sizeof *a);
     if (!a) return NULL;
     onnx__attribute_proto__init(a);
     if (!model_set_string(&a->name, name)) {
@@ -60,12 +61,12 @@ static void discard(tensor_proto *t)
 
 static tensor_proto *new_tensor(const char *name, int32_t type, size_t ndim)
 {
-    tensor_proto *t = malloc(sizeof *t);
+    tensor_proto *t = try_malloc(sizeof *t);
     if (!t) return NULL;
     onnx__tensor_proto__init(t);
     t->has_data_type = true;
     t->data_type = type;
-    t->dims = malloc((ndim ? ndim : 1) * sizeof *t->dims);
+    t->dims = try_malloc((ndim ? ndim : 1) * sizeof *t->dims);
     if (t->dims && model_set_string(&t->name, name)) {
         t->n_dims = ndim;
         return t;
@@ -108,7 +109,7 @@ static bool describe(Onnx__ValueInfoProto *info, const tensor_proto *t)
 /* Before version 4 of the format, an initializer must also be an input of the graph. */
 static bool add_input(graph_proto *g, const tensor_proto *t)
 {
-    Onnx__ValueInfoProto **list = realloc(g->input, (g->n_input + 1) * sizeof(void *));
+    Onnx__ValueInfoProto **list = try_realloc(g->input, (g->n_input + 1) * sizeof(void *));
     if (!list) return false;
     g->input = list;
     Onnx__ValueInfoProto *info = make(sizeof *info);
@@ -126,7 +127,7 @@ static tensor_proto *add(model *m, tensor_proto *t)
 {
     graph_proto *g = m->graph;
     const bool old = m->proto->has_ir_version && m->proto->ir_version < 4;
-    tensor_proto **list = realloc(g->initializer, (g->n_initializer + 1) * sizeof(void *));
+    tensor_proto **list = try_realloc(g->initializer, (g->n_initializer + 1) * sizeof(void *));
     if (list) g->initializer = list;
     if (list && (!old || add_input(g, t))) return list[g->n_initializer++] = t;
     discard(t);

@@ -187,7 +187,7 @@ static weight *new_weight(net *n, tensor_proto *data)
 {
     if (n->weight_count == n->weight_capacity) {
         const size_t capacity = 2 * n->weight_capacity + 64;
-        weight *more = realloc(n->weights, capacity * sizeof *more);
+        weight *more = try_realloc(n->weights, capacity * sizeof *more);
         if (!more) return NULL;
         n->weights = more;
         n->weight_capacity = capacity;
@@ -235,7 +235,7 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     char name[400];
     const int used = snprintf(name, sizeof name, "%.300s/%zu/%zu", t->name, n->node, k);
     if (used < 0 || (size_t)used >= sizeof name || net_tensor(n, name)) return NULL;
-    w->original = malloc(strlen(node->input[k]) + 1);
+    w->original = try_malloc(strlen(node->input[k]) + 1);
     if (!w->original) return NULL;
     memcpy(w->original, node->input[k], strlen(node->input[k]) + 1);
     tensor_proto *copy = model_add_copy(n->m, t->data, name, t->dims.rank, t->dims.dim);

@@ -238,7 +238,7 @@ static part part_of(const tensor *t, bool second)
 static bool contract(net *n, tensor *a, tensor *b, tensor *y, const char *op)
 {
     size_t p = 1;
-    mskp_value *more = realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
+    mskp_value *more = try_realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
     if (more) n->contracted = more;
     if (!more || (!is_zeroable(a) && !is_zeroable(b))) {
         pin(n, a, op);

@@ -280,7 +280,7 @@ bool describe_gather(net *n, const node_proto *node)
     }
     const numbers *k = known_numbers(n, at);
     if (!k || !k->whole || k->shape.rank != 1 || k->varies || at->follow_count) return false;
-    size_t *places = malloc((k->count + 1) * sizeof *places);
+    size_t *places = try_malloc((k->count + 1) * sizeof *places);
     bool good = places && k->count;
     for (size_t i = 0; good && i < k->count; i++) {
         good = to_axis(k->whole[i], x->dims.dim[axis], &places[i]);
@@ -383,7 +383,7 @@ bool describe_concat(net *n, const node_proto *node)
         set_pinned(n, y, pinned);
         return true;
     }
-    mskp_value *values = malloc((node->n_input + 1) * sizeof *values);
+    mskp_value *values = try_malloc((node->n_input + 1) * sizeof *values);
     if (!values || y->dims.dim[axis] > MOST_CHANNELS) {
         free(values);
         return false;

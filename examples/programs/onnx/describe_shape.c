@@ -154,7 +154,7 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     const size_t before = all / length / after;
     size_t spatial[MSKP_MAX_SPATIAL];
     if (all > 4 * MOST_CHANNELS) return (mskp_value){0};
-    size_t *at = malloc(length * sizeof *at);
+    size_t *at = try_malloc(length * sizeof *at);
     if (!at) return (mskp_value){0};
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     const mskp_value fresh = mskp_fresh(n->graph, NULL, length, ns, spatial);
@@ -243,7 +243,7 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     for (size_t k = 0; k < x->dims.rank; k++)
         if (z->dims.dim[k] != x->dims.dim[k]) return false;
     if (states_width(n, n->m->graph->node[n->node]) || states_width(n, back)) return false;
-    shuffle *more = realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
+    shuffle *more = try_realloc(n->shuffles, (n->shuffle_count + 1) * sizeof *more);
     if (!more) return false;
     n->shuffles = more;
     more[n->shuffle_count++] = (shuffle){join, x->name, y->dims.dim[first + 1]};

@@ -143,10 +143,10 @@ bool fold_new(numbers *to, int32_t type, const shape *s, bool varies)
     to->count = shape_count(s);
     const size_t capacity = to->count ? to->count : 1;
     if (fold_is(type, REALS))
-        to->real = calloc(capacity, sizeof *to->real);
+        to->real = try_calloc(capacity, sizeof *to->real);
     else
-        to->whole = calloc(capacity, sizeof *to->whole);
-    if (varies) to->varies = calloc(capacity, 1);
+        to->whole = try_calloc(capacity, sizeof *to->whole);
+    if (varies) to->varies = try_calloc(capacity, 1);
     if ((to->real || to->whole) && (!varies || to->varies)) return true;
     numbers_free(to);
     return false;

@@ -429,7 +429,7 @@ bool infer_split(net *n, const node_proto *node, dims *out)
     const dims *x = in_dims(n, node, 0);
     size_t axis;
     if (!x || !to_axis(attribute_int(node, "axis", 0), x->rank, &axis)) return false;
-    size_t *widths = calloc(node->n_output + 1, sizeof *widths);
+    size_t *widths = try_calloc(node->n_output + 1, sizeof *widths);
     const bool good = widths && node_parts(n, node, x->dim[axis], node->n_output, widths);
     for (size_t k = 0; good && k < node->n_output; k++) {
         out[k] = *x;
@@ -521,7 +521,7 @@ static bool follow(tensor *t, followed f)
     size_t k = 0;
     while (k < t->follow_count && t->follows[k].tensor != f.tensor) k++;
     if (k == t->follow_count) {
-        followed *more = realloc(t->follows, (k + 1) * sizeof *more);
+        followed *more = try_realloc(t->follows, (k + 1) * sizeof *more);
         if (!more) return false;
         t->follows = more;
         more[t->follow_count++] = (followed){.tensor = f.tensor};
@@ -541,8 +541,8 @@ static void picked_axes(const net *n, const node_proto *node, const numbers *con
     for (size_t i = 0; i < sizeof PICKING / sizeof *PICKING; i++) picks |= is_op(node, PICKING[i]);
     for (size_t k = 0; k < node->n_output; k++) axes[k] = UINT32_MAX;
     if (!picks || !x || !x->shape_of) return;
-    numbers places = *in[0], *out = calloc(node->n_output + 1, sizeof *out);
-    places.whole = calloc(places.count + 1, sizeof *places.whole);
+    numbers places = *in[0], *out = try_calloc(node->n_output + 1, sizeof *out);
+    places.whole = try_calloc(places.count + 1, sizeof *places.whole);
     if (out && places.whole) {
         const numbers *inputs[8] = {&places};
         for (size_t i = 0; i < places.count; i++) places.whole[i] = (int64_t)(x->shape_first + i);
@@ -584,8 +584,8 @@ static bool infer_lengths(net *n, const node_proto *node)
     numbers k = {.type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64, .count = count};
     k.shape.rank = !size;
     k.shape.dim[0] = count;
-    k.whole = calloc(count + 1, sizeof *k.whole);
-    k.varies = calloc(count + 1, 1);
+    k.whole = try_calloc(count + 1, sizeof *k.whole);
+    k.varies = try_calloc(count + 1, 1);
     if (!k.whole || !k.varies) {
         numbers_free(&k);
         return fail(n->f, "no memory for the shape of %s", x->name);
@@ -628,8 +628,8 @@ static bool infer_numbers(net *n, const node_proto *node)
     enum { MOST = 64 };                    /* operands of arithmetic on shapes */
     const numbers *in[MOST] = {0};
     if (node->n_input > MOST) return true;
-    numbers *out = calloc(node->n_output + 1, sizeof *out);
-    uint32_t *axes = calloc(node->n_output + 1, sizeof *axes);
+    numbers *out = try_calloc(node->n_output + 1, sizeof *out);
+    uint32_t *axes = try_calloc(node->n_output + 1, sizeof *axes);
     bool known = out && axes, good = known;
     for (size_t k = 0; known && k < node->n_input; k++) {
         tensor *t = net_input(n, node, k);
@@ -693,7 +693,7 @@ bool infer_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
     rule *r = kind ? kind->infer : NULL;
-    dims *out = calloc(node->n_output + 1, sizeof *out);
+    dims *out = try_calloc(node->n_output + 1, sizeof *out);
     forget(n, node);
     if (!out) return fail(n->f, "no memory for the shapes of a %s", node->op_type);
     const bool known = r && r(n, node, out);

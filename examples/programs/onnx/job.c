@@ -8,6 +8,13 @@ bool refuse(job *j, const mskp_error *err)
     return fail(&j->f, "%s", err->text);
 }
 
+bool had_memory(job *j)
+{
+    return !memory_was_short() ||
+           fail(&j->f, "%.120s: no memory for all that is to be known of the network",
+                j->o.files.text[0]);
+}
+
 lengths job_lengths(const job *j)
 {
     return (lengths){j->o.lengths.count, j->o.lengths.text};
@@ -27,18 +34,18 @@ bool job_open(job *j)
     j->counts = mskp_graph_counts(j->graph);
     if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
     j->before = count_parameters(&j->n, false);
-    return true;
+    return had_memory(j);
 }
 
 bool job_allocate(job *j)
 {
     const size_t units = j->counts.units, some = units ? units : 1;
     const size_t params = j->counts.params;
-    j->values = (mskp_tensors){params, calloc(params ? params : 1, sizeof *j->values.view)};
-    j->scores = (mskp_scores){units, calloc(some, sizeof *j->scores.unit)};
-    j->locked = (mskp_mask){units, calloc(some, 1)};
-    j->selected = (mskp_mask){units, calloc(some, 1)};
-    j->kept = (mskp_mask){units, calloc(some, 1)};
+    j->values = (mskp_tensors){params, try_calloc(params ? params : 1, sizeof *j->values.view)};
+    j->scores = (mskp_scores){units, try_calloc(some, sizeof *j->scores.unit)};
+    j->locked = (mskp_mask){units, try_calloc(some, 1)};
+    j->selected = (mskp_mask){units, try_calloc(some, 1)};
+    j->kept = (mskp_mask){units, try_calloc(some, 1)};
     return (j->values.view && j->scores.unit && j->locked.unit && j->selected.unit &&
             j->kept.unit) ||
            fail(&j->f, "no memory for %zu units and %zu parameters", units, params);
@@ -46,6 +53,10 @@ bool job_allocate(job *j)
 
 void job_release(job *j)
 {
+    model_discard(&j->pruned);
+    model_discard(&j->zeroed);
+    file_discard(&j->mask_file);
+    file_discard(&j->report_file);
     mskp_constants_destroy(j->constants);
     net_close(&j->n);
     mskp_graph_destroy(j->graph);

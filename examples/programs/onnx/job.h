@@ -31,10 +31,17 @@ typedef struct job {
     mskp_mask locked;          /* 1: the unit stays in any case */
     mskp_mask selected, kept;  /* without carriers of constants, and with them */
     mskp_constants *constants; /* NULL: without --constants */
-    size_t stuck[MOST_STUCK];  /* nodes that could not be corrected: all that reaches them stays */
+    /* What is written appears under its name when all of it is complete. */
+    model_output pruned, zeroed;
+    file_output mask_file, report_file;
+    size_t stuck[MOST_STUCK]; /* nodes that could not be corrected: all that reaches them stays */
     size_t stuck_count;
     failure f; /* functions that return false leave a sentence here */
 } job;
+
+/* False, with a sentence, if memory was short (memory.h): for each place where something is shown
+ * or written. */
+bool had_memory(job *j);
 
 /* Writes the library's sentence. Returns false. */
 bool refuse(job *j, const mskp_error *err);
@@ -56,8 +63,9 @@ bool choose_units(job *j);
 
 /* selected <- the mask of the file that --mask names. */
 bool read_mask(job *j);
-/* Writes the mask `kept`, and the report, if the options ask for them. */
-bool write_mask(job *j);
-bool write_report(job *j);
+/* The mask `kept`, and the report, if the options ask for them: first written under temporary
+ * names, then shown under their own. */
+bool prepare_texts(job *j);
+bool show_texts(job *j);
 
 #endif

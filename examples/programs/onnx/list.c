@@ -130,7 +130,7 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
 {
     const mskp_counts counts = mskp_graph_counts(n->graph);
     mskp_error err;
-    mskp_cost *costs = calloc(counts.values ? counts.values : 1, sizeof *costs);
+    mskp_cost *costs = try_calloc(counts.values ? counts.values : 1, sizeof *costs);
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
     if (mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err)) {
         free(costs);

@@ -35,7 +35,7 @@ static const struct source *same_file(const model *m, const file_input *in)
 static bool read_source(model *m, file_input *in, const char *location, failure *f)
 {
     file_error why;
-    struct source *sources = realloc(m->sources, (m->source_count + 1) * sizeof *sources);
+    struct source *sources = try_realloc(m->sources, (m->source_count + 1) * sizeof *sources);
     if (!sources) return fail(f, "no memory for %zu files", m->source_count + 1);
     m->sources = sources;
     struct source new = {.size = in->size, .device = in->device, .inode = in->inode};
@@ -72,7 +72,7 @@ static bool set_folder(model *m, const char *path)
 {
     const char *slash = strrchr(path, '/');
     const size_t length = slash ? (size_t)(slash - path) + (slash == path) : 1;
-    m->folder = malloc(length + 1);
+    m->folder = try_malloc(length + 1);
     if (!m->folder) return false;
     memcpy(m->folder, slash ? path : ".", length);
     m->folder[length] = 0;
@@ -149,7 +149,7 @@ static bool check_graph(void *context, ProtobufCMessage *message)
     const graph_proto *g = (const graph_proto *)message;
     const size_t dense = g->n_initializer, sparse = g->n_sparse_initializer;
     if (!dense && !sparse) return true;
-    const char **names = malloc((dense + sparse) * sizeof *names);
+    const char **names = try_malloc((dense + sparse) * sizeof *names);
     if (!names) return fail(c->f, "no memory for %zu names", dense + sparse);
     for (size_t i = 0; i < dense; i++) names[i] = g->initializer[i]->name;
     for (size_t i = 0; i < sparse; i++) {

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "files.h"
+#include "memory.h"
 #include "mskp.h"
 #include "onnx/onnx.pb-c.h"
 
@@ -52,6 +54,17 @@ void model_free(model *m);
  * to the model is decided when the model gets its name. The model may not be a file that was read.
  * Holds no second copy of the tensors. */
 bool model_write(const model *m, const char *path, failure *f);
+
+/* The same in two steps: model_prepare writes everything under temporary names, model_show gives the
+ * files their own. model_discard: the last call in any case, also for an output that is all zero. */
+typedef struct model_output {
+    file_output model, data; /* data: not used if there are none, or the same are there already */
+    const char *path;        /* the caller's */
+} model_output;
+
+bool model_prepare(const model *m, const char *path, model_output *out, failure *f);
+bool model_show(model_output *out, failure *f);
+void model_discard(model_output *out);
 
 /* The product of the dims; SIZE_MAX: one is negative, or the product is larger than memory can
  * be. */

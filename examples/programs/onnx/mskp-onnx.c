@@ -20,14 +20,14 @@
 /* ---- Pruning ---- */
 
 /* With --constants, biases and shifts of removed units are not zeroed: they make the constants. */
-static bool write_zeroed(job *j)
+static bool prepare_zeroed(job *j)
 {
     const bool all = j->o.constants == NO_CONSTANTS;
     const mskp_penalty what = {.roles = all ? MSKP_ROLES_UNIT : MSKP_ROLE_SCALE | MSKP_ROLE_FILTER};
     mskp_error err;
     if (!j->o.zeroed) return true;
     if (mskp_penalty_zero(j->graph, j->selected, &what, j->values, &err)) return refuse(j, &err);
-    return model_write(&j->m, j->o.zeroed, &j->f);
+    return model_prepare(&j->m, j->o.zeroed, &j->zeroed, &j->f);
 }
 
 /* *plan <- what has to be cut. The constants are then in other parameters. */
@@ -50,7 +50,7 @@ static bool cut(job *j)
     const bool good = rewrite_network(&j->n, plan, j->values, &l);
     mskp_plan_destroy(plan);
     j->after = count_parameters(&j->n, true);
-    return good && model_write(&j->m, j->o.files.text[1], &j->f);
+    return good && had_memory(j) && model_prepare(&j->m, j->o.files.text[1], &j->pruned, &j->f);
 }
 
 static bool print_constants(job *j)
@@ -90,10 +90,18 @@ static void print_result(const job *j)
     if (left == j->counts.units) printf("nothing is removed\n");
 }
 
+/* The pruned network comes last: who sees it, sees the other files, too. */
+static bool show_files(job *j)
+{
+    return (!j->o.zeroed || model_show(&j->zeroed, &j->f)) && show_texts(j) &&
+           model_show(&j->pruned, &j->f);
+}
+
 static bool prune(job *j)
 {
     if (!job_allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) ||
-        !write_mask(j) || !write_report(j) || !write_zeroed(j) || !cut(j) || !print_constants(j))
+        !had_memory(j) || !prepare_texts(j) || !prepare_zeroed(j) || !cut(j) || !show_files(j) ||
+        !print_constants(j))
         return false;
     print_result(j);
     return true;
@@ -112,7 +120,8 @@ static bool attempt(job *j)
 static bool lock_stuck_node(job *j)
 {
     const size_t node = j->n.stuck - 1;
-    if (!j->n.stuck || j->o.mask || j->stuck_count == MOST_STUCK) return false;
+    if (!j->n.stuck || j->o.mask || memory_was_short() || j->stuck_count == MOST_STUCK)
+        return false;
     for (size_t i = 0; i < j->stuck_count; i++)
         if (j->stuck[i] == node) return false;
     file_print(stdout, "%s: what reaches this node stays", j->f.text);

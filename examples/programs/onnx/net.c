@@ -576,10 +576,10 @@ static bool allocate(net *n)
     for (size_t i = 0; i < g->n_node; i++)
         count += g->node[i]->n_output + 2; /* the 2 are for net_adopt */
     while (capacity < 3 * count) capacity *= 2;
-    n->tensors = calloc(count + 1, sizeof *n->tensors);
-    n->names = calloc(1, sizeof *n->names);
-    n->done = calloc(g->n_node + 1, 1);
-    if (n->names) n->names->slot = calloc(capacity, sizeof *n->names->slot);
+    n->tensors = try_calloc(count + 1, sizeof *n->tensors);
+    n->names = try_calloc(1, sizeof *n->names);
+    n->done = try_calloc(g->n_node + 1, 1);
+    if (n->names) n->names->slot = try_calloc(capacity, sizeof *n->names->slot);
     if (!n->tensors || !n->done || !n->names || !n->names->slot)
         return fail(n->f, "no memory for %zu tensors", count);
     n->names->capacity = capacity;

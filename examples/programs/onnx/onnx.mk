@@ -1,7 +1,8 @@
 # mskp-onnx, which prunes ONNX files, and its tests.
 #
 # examples/programs/onnx/*.c is the program. Its tests are test/onnx/test_*.c, which link all of the
-# program but mskp-onnx.c and the other test/onnx/*.c, and the scripts test/onnx/check-*. protoc-c
+# program but mskp-onnx.c and the other test/onnx/*.c, the scripts test/onnx/check-*, and
+# test/torture/test_onnx.c. protoc-c
 # makes onnx/onnx.pb-c.h and its source from the package's onnx.proto, so their warnings are off.
 
 PROTOC_C ?= protoc-c
@@ -22,14 +23,16 @@ ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
 ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
 ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
+# test/test.mk links this.
+ONNX_TORTURE = $(BUILD)/test/torture/test_onnx
 OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 
 .PHONY: onnx check-onnx onnx-objects
 
 onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
 
-check-onnx: $(ONNX_TESTS) $(ONNX_REPLAYS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
-	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
+check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
 
 onnx-objects: $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 

@@ -140,7 +140,7 @@ static bool set_numbers(writer *r, size_t k, size_t count, const int64_t *list)
     tensor_proto *t = model_add_integers(r->was->m, name, 1, &count, list);
     if (!t || !net_adopt(&r->now, t)) return no_memory(r);
     while (node->n_input <= k) {
-        char **more = realloc(node->input, (node->n_input + 1) * sizeof *more);
+        char **more = try_realloc(node->input, (node->n_input + 1) * sizeof *more);
         if (!more) return no_memory(r);
         node->input = more;
         more[node->n_input] = NULL;
@@ -155,7 +155,7 @@ static bool set_attribute(writer *r, const char *name, size_t count, const int64
     node_proto *node = (node_proto *)r->at;
     attribute_proto *a = (attribute_proto *)node_attribute(node, name);
     if (!a && !(a = node_add_attribute(node, name))) return no_memory(r);
-    int64_t *more = realloc(a->ints, (count + 1) * sizeof *more);
+    int64_t *more = try_realloc(a->ints, (count + 1) * sizeof *more);
     if (!more) return no_memory(r);
     memcpy(more, list, count * sizeof *more);
     a->ints = more;
@@ -289,7 +289,7 @@ static bool correct_list(writer *r, size_t k, const char *attribute, bool by_att
     const int64_t *list = x ? x->whole : a ? a->ints : NULL;
     if (!list || index >= count)
         return fail(r->was->f, "%s: what it is cut by is not known", r->at->output[0]);
-    int64_t *copy = malloc((count + 1) * sizeof *copy);
+    int64_t *copy = try_malloc((count + 1) * sizeof *copy);
     if (!copy) return no_memory(r);
     memcpy(copy, list, count * sizeof *copy);
     copy[index] = number;
@@ -358,8 +358,8 @@ bool correct_split(writer *r)
         !to_axis(attribute_int(r->at, "axis", 0), x->dims.rank, &axis) || axis != x->axis)
         return true;
     const size_t parts = r->at->n_output;
-    size_t *now = calloc(parts + 1, sizeof *now);
-    int64_t *want = calloc(parts + 1, sizeof *want);
+    size_t *now = try_calloc(parts + 1, sizeof *now);
+    int64_t *want = try_calloc(parts + 1, sizeof *want);
     bool good = now && want;
     bool same = good && node_parts(&r->now, r->at, x_now->dims.dim[axis], parts, now);
     for (size_t k = 0; good && k < parts; k++) {
@@ -385,8 +385,8 @@ bool correct_split(writer *r)
 static bool set_places(writer *r, mskp_value in, size_t in_length, mskp_value out,
                        size_t out_length, const int64_t *place)
 {
-    uint32_t *map = malloc((in_length + 1) * sizeof *map);
-    int64_t *list = malloc((out_length + 1) * sizeof *list);
+    uint32_t *map = try_malloc((in_length + 1) * sizeof *map);
+    int64_t *list = try_malloc((out_length + 1) * sizeof *list);
     size_t count = 0;
     bool good = map && list;
     if (good && mskp_plan_value_map(r->plan, in, in_length, map, NULL)) good = false;
@@ -415,7 +415,7 @@ bool correct_gather(writer *r)
     const size_t length = x->dims.dim[axis];
     const numbers *k = known_numbers(r->was, net_input(r->was, r->at, 1));
     if (width(r, x->value, length) == length) return true;
-    int64_t *place = malloc((k->count + 1) * sizeof *place);
+    int64_t *place = try_malloc((k->count + 1) * sizeof *place);
     if (!place) return no_memory(r);
     for (size_t i = 0; i < k->count; i++)
         place[i] = k->whole[i] < 0 ? k->whole[i] + (int64_t)length : k->whole[i];
@@ -432,7 +432,7 @@ static bool correct_shuffle(writer *r, const shuffle *s)
     const size_t axis = x->axis, length = x->dims.dim[axis];
     if (width(r, x->value, length) == length) return true;
     const size_t each = s->each, groups = length / each; /* the result is [each][groups] */
-    int64_t *place = malloc((length + 1) * sizeof *place);
+    int64_t *place = try_malloc((length + 1) * sizeof *place);
     if (!place) return no_memory(r);
     for (size_t i = 0; i < length; i++) place[i] = (int64_t)(i % groups * each + i / groups);
     while (node->n_attribute) remove_attribute(node, node->attribute[0]->name);
@@ -553,7 +553,7 @@ static bool rewrite_nodes(writer *r)
 
 static bool take_out(net *n, ProtobufCMessage *message)
 {
-    removed *more = realloc(n->removed, (n->removed_count + 1) * sizeof *more);
+    removed *more = try_realloc(n->removed, (n->removed_count + 1) * sizeof *more);
     if (!more) return fail(n->f, "no memory for what is not used any more");
     n->removed = more;
     more[n->removed_count++].message = message;

@@ -113,7 +113,7 @@ static bool placement_make(placement *all, const model *m, failure *f)
     *all = (placement){.m = m};
     wire_each(&m->proto->base, type, count_external, all);
     if (!all->capacity) return true;
-    all->list = calloc(all->capacity, sizeof *all->list);
+    all->list = try_calloc(all->capacity, sizeof *all->list);
     if (!all->list) return fail(f, "no memory for the places of %zu tensors", all->capacity);
     wire_each(&m->proto->base, type, place, all);
     return true;
@@ -155,31 +155,30 @@ static bool add_to_hash(void *context, const void *bytes, size_t size)
 
 typedef struct comparison {
     file_input in;
+    file_error why; /* not empty: the file could not be read */
     char buffer[1 << 12];
 } comparison;
 
 static bool compare(void *context, const void *bytes, size_t size)
 {
     comparison *c = context;
-    file_error ignored;
     for (size_t at = 0, got; at < size; at += got) {
         const size_t n = size - at < sizeof c->buffer ? size - at : sizeof c->buffer;
-        if (!file_get(&c->in, n, c->buffer, &got, &ignored) || got < n ||
+        if (!file_get(&c->in, n, c->buffer, &got, &c->why) || got < n ||
             memcmp(c->buffer, (const char *)bytes + at, n) != 0)
             return false;
     }
     return true;
 }
 
-/* Whether the file with the placement's name holds exactly these data. */
-static bool is_there(const placement *all)
+/* *same <- whether the file with the placement's name holds exactly these data. */
+static bool compare_file(const placement *all, bool *same, failure *f)
 {
-    comparison c;
-    file_error ignored;
-    if (!file_open_regular(&c.in, all->path, &ignored)) return false;
-    const bool same = c.in.size == all->end && each_part(all, compare, &c);
+    comparison c = {.why = {""}};
+    *same = file_open_regular(&c.in, all->path, &c.why) && c.in.size == all->end &&
+            each_part(all, compare, &c);
     file_close(&c.in);
-    return same;
+    return !*c.why.text || fail(f, "%.120s: %s", all->path, c.why.text);
 }
 
 /* path, location <- a name that no file has, or (*written) one whose file holds these data. */
@@ -190,7 +189,7 @@ static bool find_name(placement *all, const char *model_path, bool *written, fai
     const size_t room = strlen(model_path) + 40;
     const char *slash = strrchr(model_path, '/');
     each_part(all, add_to_hash, &hash);
-    all->path = malloc(room);
+    all->path = try_malloc(room);
     if (!all->path) return fail(f, "no memory for the name of a file");
     all->location = all->path + (slash ? slash + 1 - model_path : 0);
     for (int i = 0; i < MOST_NAMES; i++) {
@@ -200,7 +199,7 @@ static bool find_name(placement *all, const char *model_path, bool *written, fai
                  number);
         *written = false;
         if (lstat(all->path, &is)) return true;
-        *written = S_ISREG(is.st_mode) && is_there(all);
+        if (S_ISREG(is.st_mode) && !compare_file(all, written, f)) return false;
         if (*written) return true;
     }
     return fail(f, "%.120s: it and %d files with other numbers hold other data", all->path,
@@ -215,33 +214,25 @@ static bool add_to_file(void *context, const void *bytes, size_t size)
 
 /* ---- writing ---- */
 
-/* Both files are complete before one of them gets its name. */
-static bool write_pair(const model *m, placement *all, const char *path, file_output *model_file,
-                       file_output *data_file, failure *f)
+static bool put_data(placement *all, model_output *out, failure *f)
 {
     bool written;
     file_error why;
-    if (model_file->in_place)
+    if (out->model.in_place)
         return fail(f,
                     "%.120s: it is no regular file, so the data of %zu tensors, which are in "
                     "other files, cannot be written beside it",
-                    path, all->count);
-    if (!find_name(all, model_file->target, &written, f)) return false;
+                    out->path, all->count);
+    if (!find_name(all, out->model.target, &written, f)) return false;
     put(all);
-    if (!written) {
-        if (!file_create(data_file, all->path, &why))
-            return fail(f, "%.120s: %s", all->path, why.text);
-        each_part(all, add_to_file, data_file);
-        if (!file_complete(data_file, &why)) return fail(f, "%.120s: %s", all->path, why.text);
-    }
-    wire_write(&m->proto->base, model_file);
-    return (written ? file_commit(model_file, &why)
-                    : file_commit_pair(data_file, model_file, &why)) ||
-           fail(f, "%.120s: %s", path, why.text);
+    if (written) return true;
+    if (!file_create(&out->data, all->path, &why))
+        return fail(f, "%.120s: %s", all->path, why.text);
+    each_part(all, add_to_file, &out->data);
+    return file_complete(&out->data, &why) || fail(f, "%.120s: %s", all->path, why.text);
 }
 
-static bool write_files(const model *m, placement *all, const char *path, file_output *model_file,
-                        file_output *data_file, failure *f)
+static bool put_model(const model *m, placement *all, model_output *out, failure *f)
 {
     file_error why;
     const size_t size = onnx__model_proto__get_packed_size(m->proto);
@@ -249,22 +240,42 @@ static bool write_files(const model *m, placement *all, const char *path, file_o
         return fail(f,
                     "%.120s: the model needs %zu bytes, and a file that has no data beside it "
                     "can have no more than %zu",
-                    path, size, MOST_BYTES);
-    if (!refuse_own(m, path, f)) return false;
-    if (!file_create(model_file, path, &why)) return fail(f, "%.120s: %s", path, why.text);
-    if (all->count) return write_pair(m, all, path, model_file, data_file, f);
-    wire_write(&m->proto->base, model_file);
-    return file_commit(model_file, &why) || fail(f, "%.120s: %s", path, why.text);
+                    out->path, size, MOST_BYTES);
+    if (!refuse_own(m, out->path, f)) return false;
+    if (!file_create(&out->model, out->path, &why))
+        return fail(f, "%.120s: %s", out->path, why.text);
+    if (all->count && !put_data(all, out, f)) return false;
+    wire_write(&m->proto->base, &out->model);
+    return file_complete(&out->model, &why) || fail(f, "%.120s: %s", out->path, why.text);
+}
+
+bool model_prepare(const model *m, const char *path, model_output *out, failure *f)
+{
+    placement all;
+    *out = (model_output){.path = path};
+    const bool good = placement_make(&all, m, f) && put_model(m, &all, out, f);
+    put_back(&all);
+    return good;
+}
+
+bool model_show(model_output *out, failure *f)
+{
+    file_error why;
+    const bool good = out->data.target ? file_commit_pair(&out->data, &out->model, &why)
+                                       : file_commit(&out->model, &why);
+    return good || fail(f, "%.120s: %s", out->path, why.text);
+}
+
+void model_discard(model_output *out)
+{
+    file_discard(&out->model);
+    file_discard(&out->data);
 }
 
 bool model_write(const model *m, const char *path, failure *f)
 {
-    file_output model_file = {0}, data_file = {0};
-    placement all;
-    const bool good =
-        placement_make(&all, m, f) && write_files(m, &all, path, &model_file, &data_file, f);
-    put_back(&all);
-    file_discard(&model_file);
-    file_discard(&data_file);
+    model_output out;
+    const bool good = model_prepare(m, path, &out, f) && model_show(&out, f);
+    model_discard(&out);
     return good;
 }

@@ -261,7 +261,7 @@ static mskp_dtype dtype_of(const tensor_proto *t)
 
 bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f)
 {
-    uint8_t *data = malloc(size ? size : 1);
+    uint8_t *data = try_malloc(size ? size : 1);
     if (!data) return fail(f, "no memory for %zu bytes", size);
     if (size) memcpy(data, bytes, size);
     free(t->raw_data.data);
@@ -276,7 +276,7 @@ static bool narrow(tensor_proto *t, const kind *k, size_t elements, failure *f)
     const size_t from = stores[k->store].size, to = k->bits / 8;
     if (!stored(t, k->store) || from * k->parts <= to) return true;
     const char *data = store_data(t, k->store);
-    uint8_t *raw = malloc(elements * to);
+    uint8_t *raw = try_malloc(elements * to);
     if (!raw) return fail(f, "no memory for %zu bytes", elements * to);
     for (size_t i = 0; i < elements; i++) memcpy(raw + i * to, data + i * from, to);
     free(store_data(t, k->store));
@@ -446,7 +446,7 @@ bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure
 /* Gives back the memory behind the first `size` bytes. */
 static void *smaller(void *data, size_t size)
 {
-    void *less = size ? realloc(data, size) : NULL;
+    void *less = size ? realloc(data, size) : NULL; /* it may stay as large as it is */
     return less ? less : data;
 }
 

@@ -1,25 +1,11 @@
 /* Files beside the network: the mask that is read, the mask and the report that are written. */
-#include "files.h"
-
 #include <stdlib.h>
 
+#include "files.h"
 #include "job.h"
 
 /* A mask has a number for each channel; this is far more than networks have. */
 enum { MOST_TEXT = 1 << 28 };
-
-static bool write_text(job *j, const char *path, const char *text, size_t length)
-{
-    file_output out;
-    file_error why;
-    bool good = file_create(&out, path, &why);
-    if (good) {
-        file_put(&out, text, length);
-        good = file_commit(&out, &why);
-    }
-    file_discard(&out);
-    return good || fail(&j->f, "%.120s: %s", path, why.text);
-}
 
 bool read_mask(job *j)
 {
@@ -53,26 +39,40 @@ static mskp_status make_report(const job *j, size_t capacity, char *text, size_t
     return mskp_report_json(j->graph, j->kept, &with, capacity, text, length, err);
 }
 
-static bool write_made(job *j, const char *path, text_maker *make)
+/* The text under a temporary name; without a path there is none. */
+static bool prepare(job *j, const char *path, text_maker *make, file_output *out)
 {
     size_t length = 0;
+    file_error why;
     mskp_error err;
     if (!path) return true;
     if (make(j, 0, NULL, &length, &err)) return refuse(j, &err);
-    char *text = malloc(length + 1);
+    char *text = try_malloc(length + 1);
     if (!text) return fail(&j->f, "no memory for %zu bytes of %s", length, path);
     bool good = !make(j, length + 1, text, &length, &err) || refuse(j, &err);
-    good = good && write_text(j, path, text, length);
+    if (good && file_create(out, path, &why)) {
+        file_put(out, text, length);
+        good = file_complete(out, &why) || fail(&j->f, "%.120s: %s", path, why.text);
+    } else if (good) {
+        good = fail(&j->f, "%.120s: %s", path, why.text);
+    }
     free(text);
     return good;
 }
 
-bool write_mask(job *j)
+bool prepare_texts(job *j)
 {
-    return write_made(j, j->o.save_mask, make_mask);
+    return prepare(j, j->o.save_mask, make_mask, &j->mask_file) &&
+           prepare(j, j->o.json, make_report, &j->report_file);
 }
 
-bool write_report(job *j)
+static bool show(job *j, const char *path, file_output *out)
 {
-    return write_made(j, j->o.json, make_report);
+    file_error why;
+    return file_commit(out, &why) || fail(&j->f, "%.120s: %s", path, why.text);
+}
+
+bool show_texts(job *j)
+{
+    return show(j, j->o.save_mask, &j->mask_file) && show(j, j->o.json, &j->report_file);
 }
