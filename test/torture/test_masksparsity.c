@@ -1,9 +1,12 @@
 /* masksparsity, whose calls go wrong one after the other; and what its users asked of its files. */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "convnet.h"
 #include "torture/torture.h"
@@ -52,6 +55,67 @@ START_TEST(system_calls)
 }
 END_TEST
 
+/* Runs the program on in.safetensors, or on other weights, with this --out. */
+static void run_with(const char *folder, const char *weights, const char *out, torture_end *end)
+{
+    const char *const words[] = {SHORT_RUN, "--macs", "0.7", "--weights",
+                                 weights,   "--out",  out,   NULL};
+    torture_run(&job, words, folder, NULL, "/dev/null", end);
+}
+
+START_TEST(outputs)
+{
+    char path[200];
+    torture_end end;
+    struct stat is;
+    size_t size;
+    char *folder = torture_folder();
+    make_inputs(folder);
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    run_with(folder, "in.safetensors", "pipe", &end);
+    ck_assert_str_eq(end.text, "masksparsity: pipe: it cannot be written: it is a pipe that no "
+                               "program reads\n");
+    const int reader = open(path, O_RDONLY | O_NONBLOCK);
+    ck_assert_int_ge(reader, 0);
+    run_with(folder, "in.safetensors", "pipe", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    char first[9] = "";
+    ck_assert_int_eq(read(reader, first, 9), 9);
+    ck_assert(first[8] == '{');
+    close(reader);
+    ck_assert_int_eq(unlink(path), 0);
+
+    run_with(folder, "in.safetensors", "/dev/null", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    snprintf(path, sizeof path, "%s/link", folder);
+    ck_assert_int_eq(symlink("real", path), 0);
+    run_with(folder, "in.safetensors", "link", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    ck_assert(!lstat(path, &is) && S_ISLNK(is.st_mode));
+    char *real = torture_load(folder, "real", &size);
+    ck_assert_ptr_nonnull(real);
+    free(real);
+    torture_remove(folder);
+}
+END_TEST
+
+/* What never ends, or announces more than there is, takes no memory and no time. */
+START_TEST(inputs)
+{
+    torture_end end;
+    char *folder = torture_folder();
+    torture_save(folder, "long", "\xff\xff\xff\xff\0\0\0\0{}", 10);
+    run_with(folder, "/dev/zero", "out", &end);
+    ck_assert_str_eq(end.text,
+                     "masksparsity: /dev/zero: the header of 0 bytes is no JSON object\n");
+    run_with(folder, "long", "out", &end);
+    ck_assert_str_eq(end.text, "masksparsity: long: the header's length is 4294967295, but 2 bytes "
+                               "follow and 100000000 are the limit\n");
+    torture_remove(folder);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -60,6 +124,8 @@ int main(int argc, char **argv)
     Suite *suite = suite_create("torture of masksparsity");
     TCase *cases = tcase_create("torture");
     tcase_set_timeout(cases, 600);
+    tcase_add_test(cases, outputs);
+    tcase_add_test(cases, inputs);
     tcase_add_test(cases, memory);
     tcase_add_test(cases, system_calls);
     suite_add_tcase(suite, cases);

@@ -1,9 +1,14 @@
 /* mskp-onnx, whose calls go wrong one after the other. */
+#define _GNU_SOURCE
 #include <check.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "onnx/wire.h"
 #include "torture/torture.h"
@@ -66,13 +71,16 @@ static void put_end(bytes *graph, uint32_t field, const char *name, size_t chann
     put_message(graph, field, &info);
 }
 
+/* The name of the tensor between them. */
+static const char *middle = "a";
+
 /* Two convolutions with a relu between them; the weights are in data.bin. */
 static void make_inputs(const char *folder)
 {
     bytes graph = {0}, model = {0}, set = {0};
     size_t size = 0;
-    put_node(&graph, "Conv", "x", "w1", "a");
-    put_node(&graph, "Relu", "a", NULL, "b");
+    put_node(&graph, "Conv", "x", "w1", middle);
+    put_node(&graph, "Relu", middle, NULL, "b");
     put_node(&graph, "Conv", "b", "w2", "y");
     put_weight(&graph, "w1", 4, (size_t[]){8, 3, 3, 3}, &size);
     put_weight(&graph, "w2", 4, (size_t[]){2, 8, 3, 3}, &size);
@@ -139,7 +147,7 @@ END_TEST
 
 START_TEST(memory_of_operators)
 {
-    size_t count = 0;
+    size_t count = 0, bad = 0;
     DIR *dir = opendir(CORPUS);
     ck_assert_ptr_nonnull(dir);
     for (struct dirent *e; (e = readdir(dir));) {
@@ -147,9 +155,10 @@ START_TEST(memory_of_operators)
         if (!strstr(corpus_file, ".in.onnx") || !torture_can(&other)) continue;
         count++;
         printf("%s\n", corpus_file);
-        ck_assert_uint_eq(torture_memory(&other), 0);
+        bad += torture_memory(&other);
     }
     closedir(dir);
+    ck_assert_uint_eq(bad, 0);
     ck_assert_uint_gt(count, 40); /* some are refused, or lose nothing */
 }
 END_TEST
@@ -166,6 +175,81 @@ START_TEST(system_calls_masked)
 }
 END_TEST
 
+/* What a terminal would take for a command does not reach it: in the list, and in sentences. */
+START_TEST(names)
+{
+    static const char *const list[] = {"in.onnx", NULL};
+    static const char *const refused[] = {"in.onnx", "out.onnx", "--ratio", "0.5",
+                                          "--keep",  "w9",       NULL};
+    torture_end end;
+    size_t size;
+    char *folder = torture_folder();
+    middle = "c\x1b[2J\n1\xc2\x9b";
+    make_inputs(folder);
+    torture_run(&job, list, folder, NULL, "list", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    char *text = torture_load(folder, "list", &size);
+    ck_assert_ptr_nonnull(memmem(text, size, "c?[2J?1??", 9));
+    ck_assert_ptr_null(memchr(text, 0x1b, size));
+    ck_assert_ptr_null(memchr(text, 0x9b, size));
+    free(text);
+    torture_run(&job, refused, folder, NULL, "/dev/null", &end);
+    ck_assert_str_eq(end.text, "mskp-onnx: --keep w9: no layer or parameter has such a name\n");
+    middle = "x"; /* made twice */
+    make_inputs(folder);
+    middle = "a";
+    torture_run(&job, list, folder, NULL, "/dev/null", &end);
+    ck_assert_int_eq(WEXITSTATUS(end.status), 1);
+    torture_remove(folder);
+}
+END_TEST
+
+/* The files of OUT stand where a link leads; pipes and devices work, too. */
+START_TEST(outputs)
+{
+    static const char *const words[] = {"in.onnx",     "link", "--ratio", "0.5",
+                                        "--save-mask", "pipe", NULL};
+    static const char *const to_stdout[] = {"in.onnx",     "out.onnx",    "--ratio", "0.5",
+                                            "--save-mask", "/dev/stdout", NULL};
+    char path[200];
+    torture_end end;
+    size_t size;
+    char *folder = torture_folder();
+    make_inputs(folder);
+    snprintf(path, sizeof path, "%s/link", folder);
+    ck_assert_int_eq(symlink("real.onnx", path), 0);
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    torture_run(&job, words, folder, NULL, "/dev/null", &end);
+    ck_assert_str_eq(end.text,
+                     "mskp-onnx: pipe: it cannot be written: it is a pipe that no program "
+                     "reads\n");
+    const int reader = open(path, O_RDONLY | O_NONBLOCK);
+    ck_assert_int_ge(reader, 0);
+    torture_run(&job, words, folder, NULL, "/dev/null", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    char start[17] = "";
+    ck_assert_int_eq(read(reader, start, 9), 9);
+    ck_assert_str_eq(start, "mskp mask");
+    close(reader);
+    ck_assert_int_eq(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/link", folder);
+    struct stat is;
+    ck_assert(!lstat(path, &is) && S_ISLNK(is.st_mode));
+    char *model = torture_load(folder, "real.onnx", &size);
+    ck_assert_ptr_nonnull(memmem(model, size, "real.onnx.", 10));
+    free(model);
+
+    torture_run(&job, to_stdout, folder, NULL, "list", &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    char *text = torture_load(folder, "list", &size);
+    ck_assert_msg(!memcmp(text, "mskp mask", 9), "%.*s", (int)size, text);
+    ck_assert_ptr_nonnull(memmem(text, size, "before          after", 21));
+    free(text);
+    torture_remove(folder);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -176,6 +260,8 @@ int main(int argc, char **argv)
     tcase_set_timeout(cases, 600);
     tcase_add_test(cases, memory);
     tcase_add_test(cases, memory_masked);
+    tcase_add_test(cases, names);
+    tcase_add_test(cases, outputs);
     tcase_add_test(cases, memory_of_operators);
     tcase_add_test(cases, system_calls);
     tcase_add_test(cases, system_calls_masked);

@@ -120,8 +120,8 @@ static bool attempt(job *j)
 static bool lock_stuck_node(job *j)
 {
     const size_t node = j->n.stuck - 1;
-    if (!j->n.stuck || j->o.mask || memory_was_short() || j->stuck_count == MOST_STUCK)
-        return false;
+    if (!j->n.stuck || !had_memory(j)) return false; /* for want of memory, any node can be stuck */
+    if (j->o.mask || j->stuck_count == MOST_STUCK) return false;
     for (size_t i = 0; i < j->stuck_count; i++)
         if (j->stuck[i] == node) return false;
     file_print(stdout, "%s: what reaches this node stays", j->f.text);

@@ -572,38 +572,38 @@ static bool remove_nodes(writer *r, const net *now, bool *some)
 {
     graph_proto *g = r->was->m->graph;
     size_t left = 0;
+    bool good = true; /* after a failure the rest stays, so that no node is lost or there twice */
     *some = false;
     for (size_t i = 0; i < g->n_node; i++) {
         node_proto *node = g->node[i];
         bool lost = node->n_output > 0;
         for (size_t k = 0; lost && k < node->n_output; k++)
             lost = !*node->output[k] || lost_use(r, now, node->output[k]);
-        if (!lost)
+        good = good && (!lost || take_out(r->was, &node->base));
+        if (!lost || !good)
             g->node[left++] = node;
-        else if (!take_out(r->was, &node->base))
-            return false;
         else
             *some = true;
     }
     g->n_node = left;
-    return true;
+    return good;
 }
 
 static bool remove_initializers(writer *r, const net *now)
 {
     graph_proto *g = r->was->m->graph;
     size_t left = 0;
+    bool good = true;
     for (size_t i = 0; i < g->n_initializer; i++) {
         tensor_proto *t = g->initializer[i];
         bool is_input = false;
         for (size_t k = 0; k < g->n_input; k++) is_input |= !strcmp(g->input[k]->name, t->name);
-        if (is_input || !lost_use(r, now, t->name))
-            g->initializer[left++] = t;
-        else if (!take_out(r->was, &t->base))
-            return false;
+        const bool lost = !is_input && lost_use(r, now, t->name);
+        good = good && (!lost || take_out(r->was, &t->base));
+        if (!lost || !good) g->initializer[left++] = t;
     }
     g->n_initializer = left;
-    return true;
+    return good;
 }
 
 static bool remove_unused(writer *r, const lengths *l)
