@@ -2,6 +2,7 @@
 #
 # test/library/test_*.c are programs, and so are test/bench/*.c. They are linked with those HELPERS whose headers they
 # include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and for double.
+# test/torture/test_NAME.c runs the program NAME, linked once more, with test/torture/shim.c.
 # Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
 # `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
 
@@ -42,7 +43,7 @@ EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(wildcard test/library/*.c tes
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
-.PHONY: programs check check-programs check-library sanitize valgrind coverage bench fuzz cifar
+.PHONY: programs check check-programs check-library check-torture sanitize valgrind coverage bench fuzz cifar
 
 programs: $(PROGRAMS)
 
@@ -54,6 +55,9 @@ check-programs: programs
 
 check-library: $(TESTS) $(REPLAYS)
 	@$(RUN_TESTS) $(TESTS) $(REPLAYS)
+
+check-torture: $(TORTURE_TEST) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
+	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TEST) $(ONNX_TORTURE)
 
 # ---- Programs ----
 $(BUILD)/test/%: FLAGS = $(TEST_FLAGS)

@@ -384,7 +384,7 @@ static unsigned long step(const torture_job *job, unsigned long count)
 {
     const char *text = getenv("MSKP_TEST_SCALE");
     const double scale = text ? strtod(text, NULL) : 1;
-    const double most = (job->most ? (double)job->most : 250) * (scale > 0 ? scale : 1);
+    const double most = (job->most ? (double)job->most : 100) * (scale > 0 ? scale : 1);
     return (double)count > most ? (unsigned long)((double)count / most) + 1 : 1;
 }
 
@@ -397,7 +397,7 @@ static size_t torture_calls(const torture_job *job, enum call first, enum call e
            "kills", "files old", "files new", "some new");
     for (enum call call = first; call < end; call++) {
         row r = {0};
-        const unsigned long by = call < MEMORY_CALLS ? step(job, t.count[call]) : 1;
+        const unsigned long by = step(job, t.count[call]);
         for (unsigned long i = 1; i <= t.count[call]; i += by)
             for (size_t k = 0; k < hows; k++)
                 if (strcmp(how[k], "short") != 0 || call == CALL_READ || call == CALL_WRITE)

@@ -111,6 +111,8 @@ void options_help(void)
 {
     printf("mskp-onnx: prunes an ONNX file.\n\n"
            "mskp-onnx FILE.onnx                  list what can be removed, what cannot, and why\n"
-           "mskp-onnx IN.onnx OUT.onnx [...]     choose channels and cut them out\n\n");
+           "mskp-onnx IN.onnx OUT.onnx [...]     choose channels and cut them out\n\n"
+           "Files are replaced when all of them are complete. If IN has its data in other files,\n"
+           "OUT has them in OUT.HASH.data beside it; the one of an older OUT stays (docs/onnx.md).\n\n");
     args_help(OPTION_COUNT, OPTIONS);
 }

@@ -141,6 +141,9 @@ static bool create_cfg(trainer *t)
     program *p = t->self;
     struct stat source, target;
     file_error err;
+    if (!stat(t->options.out, &target) && !S_ISREG(target.st_mode))
+        return trainer_fail(t, "%s: it is no regular file, and a .cfg must stand beside it",
+                            t->options.out);
     char *name = name_cfg(t);
     if (!name) return false;
     const bool own = !stat(p->cfg, &source) && !stat(name, &target) &&
@@ -202,7 +205,7 @@ static bool write_weights(trainer *t, const char *name)
     struct stat file;
     save_weights(p->net, (char *)name);
     if (stat(name, &file)) return trainer_fail(t, "%s: %s", name, strerror(errno));
-    return !S_ISREG(file.st_mode) || (size_t)file.st_size == bytes_of(p->net) ||
+    return (size_t)file.st_size == bytes_of(p->net) ||
            trainer_fail(t, "%s: darknet wrote %lld bytes instead of %zu", name,
                         (long long)file.st_size, bytes_of(p->net));
 }

@@ -135,9 +135,13 @@ bool save(trainer *t, const char *path, const char *)
         return guarded(u, [&](program &p) {
             p.net.clean(); /* otherwise dlib writes the last batch, too */
             std::ofstream file(name, std::ios::binary);
-            dlib::serialize(file) << p.net;
-            file.close(); /* a full disk may show only now, and dlib would not look */
-            if (!file) throw std::runtime_error(std::string(name) + ": dlib could not write it");
+            file.exceptions(std::ios::badbit | std::ios::failbit);
+            try {
+                dlib::serialize(file) << p.net;
+                file.close(); /* a full disk may show only now, and dlib would not look */
+            } catch (const std::exception &e) {
+                throw std::runtime_error(std::string(name) + ": it cannot be written: " + e.what());
+            }
         });
     });
 }
