@@ -29,6 +29,11 @@ static bool read_record(file_input *in, size_t i, size_t count, uint8_t *pixels,
         return false;
     }
     *label = record[0];
+    if (*label > 9) {
+        snprintf(err->text, sizeof err->text, "record %zu has label %d, but there are 10", i + 1,
+                 *label);
+        return false;
+    }
     memcpy(pixels, record + 1, CN_PIXELS);
     return true;
 }
@@ -49,10 +54,6 @@ static bool read_records(const char *path, size_t count, uint8_t *pixels, uint8_
     else if (got)
         good = cn_fail(err, "%s: goes on after record %zu, the last", path, count);
     file_close(&in);
-    for (size_t i = 0; good && i < count; i++)
-        if (labels[i] > 9)
-            good = cn_fail(err, "%s: record %zu has label %d, but there are 10", path, i + 1,
-                           labels[i]);
     return good;
 }
 

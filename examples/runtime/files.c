@@ -31,6 +31,17 @@ FILE_FORMAT(2, 3) static bool refuse(file_error *err, const char *format, ...)
     return false;
 }
 
+/* The first bytes of a text, and another text behind them. NULL: no memory. */
+static char *copy(const char *text, size_t length, const char *more)
+{
+    const size_t rest = strlen(more) + 1;
+    char *both = malloc(length + rest);
+    if (!both) return NULL;
+    memcpy(both, text, length);
+    memcpy(both + length, more, rest);
+    return both;
+}
+
 /* ---- text ---- */
 
 /* The length of the UTF-8 character at text that a terminal shows as it is; 0: there is none. */
@@ -124,9 +135,8 @@ bool file_open_below(file_input *in, const char *folder, const char *path, file_
     struct stat is;
     *in = (file_input){.descriptor = -1};
     if (!file_is_below(path)) return refuse(err, "it is no place within the folder");
-    char *parts = malloc(strlen(path) + 1), *part = parts;
+    char *parts = copy(path, strlen(path), ""), *part = parts;
     if (!parts) return refuse(err, "there is no memory for its name of %zu bytes", strlen(path));
-    strcpy(parts, path);
     /* Each part is opened in the folder before it, so no other process can put a link there. */
     int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (bool last = false; at >= 0 && !last;) {
@@ -279,15 +289,6 @@ void file_catch_signals(void)
 }
 
 /* ---- where a file is written ---- */
-
-static char *copy(const char *text, size_t length, const char *more)
-{
-    char *both = malloc(length + strlen(more) + 1);
-    if (!both) return NULL;
-    memcpy(both, text, length);
-    strcpy(both + length, more);
-    return both;
-}
 
 /* The number of bytes up to the file's own name. */
 static size_t folder_length(const char *path)

@@ -220,15 +220,17 @@ bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err)
     file_error why;
     cn_error inner = {""};
     char *bytes = NULL;
-    size_t size;
+    size_t size = 0;
     *file = (cn_tensors){0};
     if (!file_open(&in, path, &why)) return cn_fail(err, "%.120s: %s", path, why.text);
     const bool good =
         read_all(&in, &bytes, &size, &inner) && cn_tensors_parse(bytes, size, file, &inner);
     file_close(&in);
-    file->bytes = bytes;
-    if (good) return true;
-    cn_tensors_free(file);
+    if (good) {
+        file->bytes = bytes;
+        return true;
+    }
+    free(bytes);
     return cn_fail(err, "%.100s: %.150s", path, inner.text);
 }
 

@@ -17,9 +17,10 @@ static void *make(size_t size)
 
 bool model_set_string(char **field, const char *text)
 {
-    char *copy = try_malloc(strlen(text) + 1);
+    const size_t size = strlen(text) + 1;
+    char *copy = try_malloc(size);
     if (!copy) return false;
-    strcpy(copy, text);
+    memcpy(copy, text, size);
     free(*field);
     *field = copy;
     return true;

@@ -109,10 +109,11 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
 
 void options_help(void)
 {
-    printf("mskp-onnx: prunes an ONNX file.\n\n"
-           "mskp-onnx FILE.onnx                  list what can be removed, what cannot, and why\n"
-           "mskp-onnx IN.onnx OUT.onnx [...]     choose channels and cut them out\n\n"
-           "Files are replaced when all of them are complete. If IN has its data in other files,\n"
-           "OUT has them in OUT.HASH.data beside it; the one of an older OUT stays (docs/onnx.md).\n\n");
+    printf(
+        "mskp-onnx: prunes an ONNX file.\n\n"
+        "mskp-onnx FILE.onnx                  list what can be removed, what cannot, and why\n"
+        "mskp-onnx IN.onnx OUT.onnx [...]     choose channels and cut them out\n\n"
+        "Files are replaced when all of them are complete. If IN has its data in other files,\n"
+        "OUT has them in OUT.HASH.data beside it; that of an older OUT stays (docs/onnx.md).\n\n");
     args_help(OPTION_COUNT, OPTIONS);
 }

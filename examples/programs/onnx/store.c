@@ -216,7 +216,7 @@ static bool add_to_file(void *context, const void *bytes, size_t size)
 
 static bool put_data(placement *all, model_output *out, failure *f)
 {
-    bool written;
+    bool written = false;
     file_error why;
     if (out->model.in_place)
         return fail(f,
