@@ -34,11 +34,12 @@ CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
 TORTURE := $(call objects,test/torture/torture.c)
-PROGRAMS := $(TESTS) $(REPLAYS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) \
-	$(TORTURE_TEST)
+PROGRAMS := $(TESTS) $(REPLAYS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
-EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(wildcard test/library/*.c test/fuzz/*.c test/bench/*.c test/torture/*.c)) \
+EVERY_OBJECT += $(HELPER_OBJECTS) \
+	$(call objects,$(wildcard test/library/*.c test/fuzz/*.c test/bench/*.c test/torture/*.c)) \
 	$(addsuffix .o,$(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
@@ -106,8 +107,8 @@ $(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIM
 # A program whose own calls of these functions go through test/torture/shim.c.
 SHIM := $(call objects,test/torture/shim.c)
 comma := ,
-WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open openat fstat read write fsync rename close unlink \
-	clock_gettime)
+WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open openat fstat read write fsync rename close \
+	unlink clock_gettime)
 
 $(BUILD)/test/torture/masksparsity: $(SHIM) $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) \
 		$(LIBRARY)
