@@ -271,7 +271,9 @@ typedef struct cn_tensors {
 /*
  * A strict reader. Overlapping tensors, gaps, trailing bytes, sizes that do not fit their shapes,
  * unknown types and names used twice are refused with a sentence; *file is then all zero.
- * cn_tensors_parse leaves the data where it is: `bytes` must live as long as *file.
+ * cn_tensors_parse leaves the data where it is: `bytes` must live as long as *file. cn_tensors_read
+ * looks at the length of the header before it takes memory for the rest; of what is no regular file
+ * (a pipe) it reads 1 GiB at most.
  */
 bool cn_tensors_parse(const void *bytes, size_t size, cn_tensors *file, cn_error *err);
 bool cn_tensors_read(const char *path, cn_tensors *file, cn_error *err);
@@ -281,7 +283,7 @@ const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* N
 /* F32 or F64, converted. count must be the tensor's. */
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err);
 /* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the
- * metadata. */
+ * metadata. A file that is there stays until the new one is complete and on the disk (files.h). */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 
 /*

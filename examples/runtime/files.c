@@ -318,10 +318,11 @@ static char *follow(const char *path)
     struct stat is;
     char to[MOST_NAME], *at = copy(path, strlen(path), "");
     for (int i = 0; at && descriptor_of(at) < 0; i++) {
-        if (!stat(at, &is) && !S_ISREG(is.st_mode)) break; /* it is written in place */
         const ssize_t n = readlink(at, to, sizeof to - 1);
         if (n < 0) break; /* no link */
         to[n] = 0;
+        /* What is written in place keeps its name, which may be one that only the kernel knows. */
+        if (descriptor_of(to) < 0 && !stat(at, &is) && !S_ISREG(is.st_mode)) break;
         char *next = i < MOST_LINKS ? copy(at, *to == '/' ? 0 : folder_length(at), to) : NULL;
         free(at);
         if (!next && i == MOST_LINKS) errno = ELOOP;
@@ -450,16 +451,18 @@ bool file_check(const char *path, int *held, file_error *err)
     *held = -1;
     char *target = follow(path);
     if (!target) return cannot(err, errno);
-    const bool descriptor = descriptor_of(target) >= 0, there = !stat(target, &is);
+    const bool there = !stat(target, &is);
     bool good = true;
-    if (there && S_ISDIR(is.st_mode)) {
+    if (descriptor_of(target) >= 0) {
+        /* what is open needs no permission */
+    } else if (there && S_ISDIR(is.st_mode)) {
         good = cannot(err, EISDIR);
-    } else if (there && S_ISFIFO(is.st_mode) && !descriptor) {
+    } else if (there && S_ISFIFO(is.st_mode)) {
         *held = open_in_place(target, 0, err);
         good = *held >= 0;
     } else if (there && access(target, W_OK)) {
         good = cannot(err, errno);
-    } else if ((!there || S_ISREG(is.st_mode)) && !descriptor) {
+    } else if (!there || S_ISREG(is.st_mode)) {
         target[folder_length(target)] = 0; /* for the temporary file */
         good = !access(*target ? target : ".", W_OK | X_OK) || cannot(err, errno);
     }

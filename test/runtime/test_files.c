@@ -450,6 +450,24 @@ START_TEST(devices)
     close(file);
     holds(in_path, "before after!");
     create_refused(name, "it cannot be written: Bad file");
+
+    /* /dev/stdout, here a pipe, comes behind what was printed before. */
+    int ends[2];
+    char all[32] = "";
+    ck_assert_int_eq(pipe(ends), 0);
+    fflush(stdout);
+    const int own = dup(STDOUT_FILENO);
+    ck_assert_int_ge(dup2(ends[1], STDOUT_FILENO), 0);
+    printf("printed ");
+    create(&out, "/dev/stdout");
+    file_put(&out, "written", 7);
+    commit(&out);
+    ck_assert_int_ge(dup2(own, STDOUT_FILENO), 0);
+    close(own);
+    close(ends[1]);
+    ck_assert_int_eq(read(ends[0], all, sizeof all - 1), 15);
+    close(ends[0]);
+    ck_assert_str_eq(all, "printed written");
 }
 END_TEST
 
