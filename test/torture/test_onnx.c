@@ -195,6 +195,11 @@ START_TEST(names)
     free(text);
     torture_run(&job, refused, folder, NULL, "/dev/null", &end);
     ck_assert_str_eq(end.text, "mskp-onnx: --keep w9: no layer or parameter has such a name\n");
+    const char *const own[] = {"in.onnx", "out.onnx",  "--ratio", "0.5",
+                               "--json",  "./in.onnx", NULL};
+    torture_run(&job, own, folder, NULL, "/dev/null", &end);
+    ck_assert_str_eq(end.text, "mskp-onnx: ./in.onnx: it is the file that was read; write to "
+                               "another file\n");
     middle = "x"; /* made twice */
     make_inputs(folder);
     middle = "a";

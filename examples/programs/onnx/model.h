@@ -48,6 +48,9 @@ bool model_read(model *m, const char *path, failure *f);
 bool model_parse(model *m, const void *bytes, size_t size, failure *f);
 void model_free(model *m);
 
+/* False, with a sentence, if the path leads to a file that was read, under whatever name. */
+bool model_may_write(const model *m, const char *path, failure *f);
+
 /* Writes the model, as it is now, to a file that replaces an older one when it is complete. Data
  * that were in other files go to one new file beside it, whose name is made of the model's name and
  * of a hash of the data. So it is another file than that of an older model, and which data belong

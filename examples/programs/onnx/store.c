@@ -17,7 +17,7 @@
 
 enum { ALIGNMENT = 64, ENTRIES = 3, MOST_NAMES = 100 };
 
-static bool refuse_own(const model *m, const char *path, failure *f)
+bool model_may_write(const model *m, const char *path, failure *f)
 {
     struct stat is;
     if (stat(path, &is)) return true;
@@ -241,7 +241,7 @@ static bool put_model(const model *m, placement *all, model_output *out, failure
                     "%.120s: the model needs %zu bytes, and a file that has no data beside it "
                     "can have no more than %zu",
                     out->path, size, MOST_BYTES);
-    if (!refuse_own(m, out->path, f)) return false;
+    if (!model_may_write(m, out->path, f)) return false;
     if (!file_create(&out->model, out->path, &why))
         return fail(f, "%.120s: %s", out->path, why.text);
     if (all->count && !put_data(all, out, f)) return false;
