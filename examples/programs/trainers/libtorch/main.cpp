@@ -6,6 +6,10 @@
 
 #include <cstring>
 #include <exception>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "driver/driver.h"
@@ -132,10 +136,18 @@ bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *rep
     });
 }
 
+/* Torch ends the process if it cannot write to a file, so it writes to memory. */
 bool save(trainer *t, const char *path, const char *)
 {
     return driver_write(t, path, [](trainer *u, const char *name) {
-        return guarded(u, [=] { torch::save(program(u).net, name); });
+        return guarded(u, [=] {
+            std::ostringstream bytes;
+            torch::save(program(u).net, bytes);
+            std::ofstream file(name, std::ios::binary);
+            file << bytes.str();
+            file.close();
+            if (!file) throw std::runtime_error(std::string(name) + ": it cannot be written");
+        });
     });
 }
 
