@@ -393,8 +393,9 @@ static size_t torture_calls(const torture_job *job, enum call first, enum call e
 {
     torture t;
     need(prepare(&t, job), "a run without failures");
-    printf("%-14s %-8s %7s %9s %7s %10s %10s %10s\n", job->name, "call", "calls", "failures",
-           "kills", "files old", "files new", "some new");
+    if (!job->quiet)
+        printf("%-14s %-8s %7s %9s %7s %10s %10s %10s\n", job->name, "call", "calls", "failures",
+               "kills", "files old", "files new", "some new");
     for (enum call call = first; call < end; call++) {
         row r = {0};
         const unsigned long by = step(job, t.count[call]);
@@ -402,7 +403,7 @@ static size_t torture_calls(const torture_job *job, enum call first, enum call e
             for (size_t k = 0; k < hows; k++)
                 if (strcmp(how[k], "short") != 0 || call == CALL_READ || call == CALL_WRITE)
                     try(&t, call, i, how[k], &r);
-        if (t.count[call])
+        if (t.count[call] && !job->quiet)
             printf("%-14s %-8s %7lu %9zu %7zu %10zu %10zu %10zu\n", "", call_names[call],
                    t.count[call], r.failures, r.kills, r.old, r.new, r.mixed);
     }

@@ -23,6 +23,7 @@ typedef struct torture_job {
     const char *old_words[TORTURE_WORDS]; /* the arguments that make the old files */
     const char *words[TORTURE_WORDS];     /* and those that replace them */
     size_t most;     /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
+    bool quiet;      /* no table */
     const char *log; /* the name of a file that is written in place, or NULL */
 } torture_job;
 
