@@ -3,7 +3,8 @@
  * stays within one file system and is atomic. The order is what makes it safe: the bytes are on the
  * disk (fsync) before the name leads to them (rename), and the folder, too, is on the disk before
  * the program goes on. A process that is killed leaves the old file, perhaps with a temporary file
- * beside it; one that fails, or is ended by a signal that can be caught, removes the temporary file.
+ * beside it; one that fails, or is ended by a signal that can be caught, removes the temporary
+ * file.
  *
  * Bytes are written by write(2) and not by stdio: so errors are seen at the call that made them.
  */

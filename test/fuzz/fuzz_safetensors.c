@@ -11,19 +11,26 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "convnet.h"
 #include "fuzz.h"
 
 enum { MOST_COPIED = 1 << 12 };
 
-/* A file in memory, which lives as long as the process. */
-static void make_scratch(char path[32])
+/* A file in memory, which lives as long as the process, and is empty after each call. Such a name
+ * means the open file, which is written from where it stands. */
+typedef struct scratch {
+    char path[32];
+    int file;
+} scratch;
+
+static void make_scratch(scratch *s)
 {
-    if (path[0]) return;
-    const int file = memfd_create("scratch", 0);
-    FUZZ_REQUIRE(file >= 0, "no file in memory");
-    (void)snprintf(path, 32, "/proc/self/fd/%d", file);
+    if (!s->path[0]) s->file = memfd_create("scratch", 0);
+    FUZZ_REQUIRE(s->file >= 0, "no file in memory");
+    FUZZ_REQUIRE(!ftruncate(s->file, 0) && !lseek(s->file, 0, SEEK_SET), "it cannot be emptied");
+    (void)snprintf(s->path, sizeof s->path, "/proc/self/fd/%d", s->file);
 }
 
 static void require_sentence(const cn_error *err)
@@ -81,7 +88,7 @@ static void copy_out(const cn_tensors *file)
 
 static void parse(const uint8_t *data, size_t size)
 {
-    static char out[32];
+    static scratch out;
     static const cn_tensors none;
     cn_tensors file = {.count = 77}, again;
     cn_error err = {""};
@@ -90,11 +97,11 @@ static void parse(const uint8_t *data, size_t size)
         FUZZ_REQUIRE(!memcmp(&file, &none, sizeof file), "a refused file is not empty");
         return;
     }
-    make_scratch(out);
+    make_scratch(&out);
     require_inside(&file, data, size);
     copy_out(&file);
-    FUZZ_REQUIRE(cn_tensors_write(out, &file, &err), err.text);
-    FUZZ_REQUIRE(cn_tensors_read(out, &again, &err), err.text);
+    FUZZ_REQUIRE(cn_tensors_write(out.path, &file, &err), err.text);
+    FUZZ_REQUIRE(cn_tensors_read(out.path, &again, &err), err.text);
     require_same(&file, &again);
     require_same(&again, &file);
     cn_tensors_free(&again);
@@ -113,20 +120,20 @@ static void require_same_network(const cn_net *a, const cn_net *b)
 
 static void load(const uint8_t *data, size_t size)
 {
-    static char in[32], out[32];
+    static scratch in, out;
     const cn_options options = {.batch = 1};
     cn_error err = {""};
-    make_scratch(in);
-    make_scratch(out);
-    FILE *file = fopen(in, "wb");
+    make_scratch(&in);
+    make_scratch(&out);
+    FILE *file = fopen(in.path, "wb");
     FUZZ_REQUIRE(file && fwrite(data, 1, size, file) == size && !fclose(file), "no file");
-    cn_net *net = cn_load(in, &options, &err), *again;
+    cn_net *net = cn_load(in.path, &options, &err), *again;
     if (!net) {
         require_sentence(&err);
         return;
     }
-    FUZZ_REQUIRE(cn_save(net, out, 0, NULL, &err), err.text);
-    FUZZ_REQUIRE((again = cn_load(out, &options, &err)), err.text);
+    FUZZ_REQUIRE(cn_save(net, out.path, 0, NULL, &err), err.text);
+    FUZZ_REQUIRE((again = cn_load(out.path, &options, &err)), err.text);
     require_same_network(net, again);
     cn_destroy(again);
     cn_destroy(net);

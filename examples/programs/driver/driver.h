@@ -137,8 +137,8 @@ __attribute__((format(printf, 2, 3)))
 #endif
 bool trainer_fail(trainer *t, const char *format, ...);
 
-/* Writes a file with a trainer's own functions: `write` is called with a temporary name beside path,
- * and the file gets its own name when that returns true (files.h). */
+/* Writes a file with a trainer's own functions: `write` is called with a temporary name beside
+ * path, and the file gets its own name when that returns true (files.h). */
 bool driver_write(trainer *t, const char *path, bool (*write)(trainer *t, const char *name));
 
 double driver_seconds(void); /* since some moment in the past; never goes back */

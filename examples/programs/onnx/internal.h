@@ -49,8 +49,8 @@ bool tensor_is_external(const tensor_proto *t);
 bool tensor_check(const tensor_proto *t, failure *f);
 bool tensor_place(const tensor_proto *t, const char **location, size_t *offset, size_t *size,
                   failure *f);
-/* The tensor's bytes as a file has them, in raw_data or in a file that was read. NULL: they are in typed
- * fields. */
+/* The tensor's bytes as a file has them, in raw_data or in a file that was read. NULL: they are in
+ * typed fields. */
 const void *tensor_raw(const model *m, const tensor_proto *t);
 
 /* The bytes of all elements. The type must be known, and not STRING. */

@@ -58,8 +58,9 @@ bool model_may_write(const model *m, const char *path, failure *f);
  * Holds no second copy of the tensors. */
 bool model_write(const model *m, const char *path, failure *f);
 
-/* The same in two steps: model_prepare writes everything under temporary names, model_show gives the
- * files their own. model_discard: the last call in any case, also for an output that is all zero. */
+/* The same in two steps: model_prepare writes everything under temporary names, model_show gives
+ * the files their own. model_discard: the last call in any case, also for an output that is all
+ * zero. */
 typedef struct model_output {
     file_output model, data; /* data: not used if there are none, or the same are there already */
     const char *path;        /* the caller's */
@@ -75,9 +76,9 @@ size_t tensor_elements(const tensor_proto *t);
 
 /* *data <- the elements, packed, in the order of the dims, for reading. Half floats, bfloats and
  * small integers in typed fields (one element in each larger word) are first moved to raw_data;
- * data of other files are where these were read to. *dtype is a type of mskp, MSKP_DTYPE_BYTES_n for types with which
- * mskp does not compute. Strings, elements smaller than a byte and unknown types are refused.
- * Without elements, *data may be NULL. */
+ * data of other files are where these were read to. *dtype is a type of mskp, MSKP_DTYPE_BYTES_n
+ * for types with which mskp does not compute. Strings, elements smaller than a byte and unknown
+ * types are refused. Without elements, *data may be NULL. */
 bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
 
 /* As tensor_data, for writing: data of other files are copied first. */
