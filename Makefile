@@ -78,7 +78,7 @@ all: library $(EXAMPLES) $(MASKSPARSITY) ## the library (static and shared) and 
 every-object: $(EVERY_OBJECT)
 
 # Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
-$(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(MEASURE) $(LDFLAGS)
 $(BUILD)/cxxflags: STAMP = $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
 $(BUILD)/sources: STAMP = $(EVERY_OBJECT)
 $(BUILD)/flags $(BUILD)/cxxflags $(BUILD)/sources: FORCE

@@ -21,6 +21,8 @@ EVERY_OBJECT += $(LIB_OBJECTS)
 library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
 
 $(BUILD)/lib/%: FLAGS = $(LIB_FLAGS)
+# What a measurement adds to the library alone; it stands behind CFLAGS, and so overrides the optimization.
+$(BUILD)/lib/%.o: override CFLAGS += $(MEASURE)
 
 $(LIBRARY): $(LIB_OBJECTS)
 

@@ -31,20 +31,23 @@ TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/library/test_*.c))
 REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
+LIMITS_TEST := $(BUILD)/test/limits/test_limits
 BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
 TORTURE := $(call objects,test/torture/torture.c)
-PROGRAMS := $(TESTS) $(REPLAYS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS)
+PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 EVERY_OBJECT += $(HELPER_OBJECTS) \
-	$(call objects,$(wildcard test/library/*.c test/fuzz/*.c test/bench/*.c test/torture/*.c)) \
+	$(call objects,$(wildcard test/library/*.c test/limits/*.c test/fuzz/*.c test/bench/*.c test/torture/*.c)) \
 	$(addsuffix .o,$(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
-.PHONY: programs check check-programs check-library check-torture sanitize valgrind coverage bench fuzz cifar
+.PHONY: programs check check-programs check-library check-torture sanitize valgrind coverage coverage-mcdc bench fuzz \
+	cifar
 
 programs: $(PROGRAMS)
 
@@ -54,8 +57,8 @@ check: library programs $(MASKSPARSITY) ## build and run all tests
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)
 
-check-library: $(TESTS) $(REPLAYS)
-	@$(RUN_TESTS) $(TESTS) $(REPLAYS)
+check-library: $(LIBRARY_TESTS)
+	@$(RUN_TESTS) $(LIBRARY_TESTS)
 
 check-torture: $(TORTURE_TEST) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
 	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TEST) $(ONNX_TORTURE)
@@ -86,6 +89,23 @@ $(REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(FUZZED) $(HELPER_LIBRARIES) $(L
 $(BUILD)/fuzzer_%: $(BUILD)/test/fuzz/fuzz_%.o $(FUZZED) $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) -fsanitize=fuzzer $(TEST_LIBS)
+
+# The library once more, with small limits (lib/base/limits.h), and the program that runs into them.
+limits = $(patsubst $(BUILD)/%,$(BUILD)/limits/%,$(1))
+OTHER_OBJECTS += $(call limits,$(LIB_OBJECTS))
+$(BUILD)/limits/lib/%: FLAGS = $(LIB_FLAGS) -DMSKP_TEST_LIMITS
+$(BUILD)/limits/lib/%.o: override CFLAGS += -O0 $(MEASURE)
+
+$(BUILD)/limits/%.o: %.c $(BUILD)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
+$(BUILD)/limits/libmskp.a: $(call limits,$(LIB_OBJECTS))
+
+$(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(BUILD)/limits/libmskp.a
+	$(call say,LINK)
+	$(Q)$(LINK) $(TEST_LIBS)
 
 # The runtime is tested without the library: it must not need it.
 $(RUNTIME_TESTS): %: %.o $(RUNTIME)
@@ -136,10 +156,10 @@ sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
-valgrind: $(TESTS) $(REPLAYS) ## the library's tests under valgrind, with fewer random networks
+valgrind: $(LIBRARY_TESTS) ## the library's tests under valgrind, with fewer random networks
 	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
-		$(RUN_TESTS) $(TESTS) $(REPLAYS)
+		$(RUN_TESTS) $(LIBRARY_TESTS)
 
 bench: $(BENCHES) ## build and run the benchmarks
 	@set -e; for b in $(BENCHES); do echo "== $$b"; $$b; done
@@ -170,24 +190,26 @@ fuzz-%:
 		$(FUZZ_OPTIONS) -artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* test/fuzz/corpus/$*
 
 # A branch is one way out of a condition; it counts if the tests took it at least once. clang: GCOV='llvm-cov gcov'.
-coverage: ## which lines and branches of lib/ its tests reach
+# test/coverage/untaken lists those that are not taken, with reasons. Only the library is measured, so the tests are
+# compiled as usual. Counters of objects that were copied from another checkout would be written there.
+coverage: ## which lines and branches of lib/ its tests reach, compared with test/coverage/untaken
 	@if [ -d build/coverage ]; then find build/coverage -name '*.gcda' -delete; fi
-	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O0 -g --coverage -fprofile-update=atomic" check-library
-	@$(GCOV) -nb $(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS)) | \
-		awk -F "[':% ]+" -v expected=$(words $(LIB_OBJECTS)) ' \
-		function show(name, lines, of_lines, branches, of_branches) { \
-			printf "%-28s lines %6.2f%% of %5d, branches taken %6.2f%% of %5d\n", \
-				name, 100 * lines / of_lines, of_lines, 100 * branches / (of_branches ? of_branches : 1), of_branches } \
-		function add(branches, of) { \
-			show(file, lines, of_lines, branches, of); files++; file = ""; \
-			all[1] += lines; all[2] += of_lines; all[3] += branches; all[4] += of } \
-		/^File/ && $$2 ~ /^lib\/.*\.c$$/ { file = $$2 } \
-		/^Lines/ && file { of_lines = $$5; lines = int($$3 * $$5 / 100 + 0.5) } \
-		/^Taken/ && file { add(int($$5 * $$7 / 100 + 0.5), $$7) } \
-		/^No branches/ && file { add(0, 0) } \
-		END { \
-			if (files == expected) show("all of lib/", all[1], all[2], all[3], all[4]); \
-			else { printf "coverage: $(GCOV) told of %d of %d files\n", files, expected; exit 1 } }'
+	$(MAKE) --no-print-directory BUILD=build/coverage CFLAGS="-O2 -g" LDFLAGS=--coverage \
+		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
+	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken \
+		$(patsubst $(BUILD)/%.o,build/coverage/%.gcno,$(LIB_OBJECTS))
+
+# MC/DC: each condition of a decision was seen to decide it alone. It needs clang 19 and its LLVM.
+MCDC_CC ?= clang-19
+coverage-mcdc: ## which conditions of lib/ its tests show to decide alone (clang-19, llvm-19)
+	@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
+		rm -rf build/mcdc/profile && \
+		CK_FORK=no LLVM_PROFILE_FILE='$(CURDIR)/build/mcdc/profile/%2m.profraw' $(MAKE) --no-print-directory \
+			BUILD=build/mcdc CC=$(MCDC_CC) CFLAGS="-O2 -g" LDFLAGS=-fprofile-instr-generate \
+			MEASURE="-O1 -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc" \
+			library check-library && \
+		test/scripts/report-mcdc build/mcdc; \
+	fi
 
 cifar: ## unpack MSKP_SHARED/data/cifar10-jpeg.tar.xz for the tests (185 MB; needs python3-pil)
 	rm -rf build/cifar.part

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "mskp.h"
@@ -52,11 +53,10 @@ void mskpi_services_init(mskp_services *to, const mskp_services *from)
 
 void *mskpi_alloc(const mskp_services *services, size_t n, size_t size)
 {
-    size_t bytes;
-    void *memory;
     MSKPI_ASSERT(size > 0); /* allocate is promised that bytes is never 0 */
-    if (!mskpi_product_fits(n ? n : 1, size, &bytes)) return NULL;
-    memory = services->allocate(services->context, bytes);
+    if (n > MOST_BYTES / size) return NULL;
+    const size_t bytes = (n ? n : 1) * size;
+    void *memory = services->allocate(services->context, bytes);
     if (memory) memset(memory, 0, bytes);
     return memory;
 }
@@ -71,13 +71,14 @@ void *mskpi_grow(const mskp_services *services, void *array, size_t *capacity, s
 {
     void *memory;
     size_t bytes, wanted;
+    const size_t most = MOST_BYTES / size;
     MSKPI_ASSERT(size > 0 && (array ? used <= *capacity : !used && !*capacity));
+    MSKPI_ASSERT(*capacity <= most && most >= 16);
     if (array && more <= *capacity - used) return array;
-    /* From here on capacity < used + more <= SIZE_MAX / 2 / size, so twice the capacity, in
-     * bytes, does not overflow. */
-    if (more > SIZE_MAX / 2 / size - used) return NULL;
+    if (more > most - used) return NULL;
     wanted = used + more > 2 * *capacity ? used + more : 2 * *capacity;
     if (wanted < 16) wanted = 16;
+    if (wanted > most) wanted = most;
     MSKPI_ASSERT(wanted >= used + more && wanted > *capacity);
     bytes = wanted * size;
     memory = services->allocate(services->context, bytes);

@@ -22,18 +22,13 @@
  */
 #include "constants/taps.h"
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "describe/step.h"
 #include "mskp.h"
 #include "mskp/tools.h"
-
-/* The most positions that are looked at one by one, the most numbers that a sum over all classes
- * may go through, and the most classes on one axis. */
-#define MOST_POSITIONS ((size_t)1 << 20)
-#define MOST_CLASSES   ((size_t)1 << 22)
-#define MOST_ON_AXIS   ((size_t)1 << 12)
 
 /* One axis of a convolution. The window of position o has tap t at o * stride + t * dilation -
  * before. If it is transposed, tap t of input i adds to position i * stride + t * dilation -

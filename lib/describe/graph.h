@@ -5,15 +5,12 @@
 #include <stdbool.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "describe/names.h"
 #include "describe/step.h"
 #include "describe/zeros.h"
 #include "mskp/operators.h"
 #include "mskp/tools.h"
-
-/* Ids and channel numbers are 32 bits wide and stay below this limit. The numbers above it stand
- * for "none" and "pinned". */
-#define MOST (UINT32_MAX - 1)
 
 /* A list of channels: a view into the arena graph->listed. Operators that change no channels share
  * the view of their input. */

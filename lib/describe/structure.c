@@ -106,8 +106,8 @@ mskp_status mskp_chunk(mskp_graph *graph, const char *name, mskp_value in, size_
 {
     const char *label = mskpi_label(name, "chunk");
     graph_value v;
-    /* No value has more than UINT32_MAX channels, and no array of parts is longer. */
-    for (size_t k = 0; parts && n <= UINT32_MAX && k < n; k++) parts[k] = NO_VALUE;
+    /* No value has MOST channels or more, and no array of parts is longer. */
+    for (size_t k = 0; parts && n < MOST && k < n; k++) parts[k] = NO_VALUE;
     mskp_status status = mskpi_get_value(graph, label, in, &v);
     if (!status) status = check_chunk(graph, label, v.view.n, n, rewritable, parts);
     if (status) return status;

@@ -46,7 +46,10 @@ static mskp_status new_event(mskp_graph *graph, uint32_t by, uint32_t *event)
 {
     *event = 0;
     MSKPI_ASSERT(by >= 1 && by <= graph->nvalues);
-    if (graph->nevents >= MOST) return mskpi_no_memory(graph);
+    if (graph->nevents >= MOST)
+        return mskpi_graph_fail(graph, MSKP_ERROR_UNSUPPORTED,
+                                "%zu ties and pins, and one more; a graph has at most %zu",
+                                graph->nevents, (size_t)MOST);
     uint32_t *events = mskpi_grow(&graph->services, graph->events, &graph->events_capacity,
                                   graph->nevents, 1, sizeof *events);
     if (!events) return mskpi_no_memory(graph);

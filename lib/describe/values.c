@@ -44,9 +44,10 @@ static mskp_status check_axes(mskp_graph *graph, const char *label, uint32_t ndi
                                 "axis %u has length %zu, which is %s", d, shape[d],
                                 shape[d] ? "too long" : "empty");
     /* Axes are numbered with 32 bits. A parameter has an axis, so ids fit, too. */
-    if (graph->naxes >= MOST - MSKP_MAX_DIMS)
-        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED, "more than %zu parameters",
-                            graph->nparams);
+    if (ndim >= MOST - graph->naxes)
+        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED,
+                            "%u more axes; the parameters have %zu of at most %zu", ndim,
+                            graph->naxes, (size_t)MOST - 1);
     return MSKP_OK;
 }
 
@@ -129,9 +130,10 @@ static mskp_status check_spatial(mskp_graph *graph, const char *label, uint32_t 
             return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                                 "spatial axis %u has length %zu, which is %s", d, spatial[d],
                                 spatial[d] ? "too long" : "empty");
-    if (graph->nvalues >= MOST)
-        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED, "more than %zu values",
-                            graph->nvalues);
+    if (graph->nvalues >= MOST - 1)
+        return mskpi_refuse(graph, label, MSKP_ERROR_UNSUPPORTED,
+                            "one more value; the graph has %zu of at most %zu", graph->nvalues,
+                            (size_t)MOST - 1);
     return MSKP_OK;
 }
 

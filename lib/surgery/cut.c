@@ -230,7 +230,7 @@ static mskp_status check_moves(const cutter *c, size_t sets, const mskp_move *mo
                               "set %zu: `to` is NULL: what was larger cannot be restored in place",
                               s);
     }
-    if (sets > (UINT32_MAX / 2 - 1) / (plan->nparams + 1)) /* two views for each job */
+    if (sets > (MOST / 2 - 1) / (plan->nparams + 1)) /* two views for each job */
         return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED, "%zu sets of %zu parameters are too many",
                           sets, plan->nparams);
     return MSKP_OK;

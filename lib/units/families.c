@@ -15,7 +15,9 @@
  * is linear in the lengths of all lists.
  */
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/memory.h"
+#include "base/status.h"
 #include "describe/graph.h"
 #include "mskp.h"
 #include "mskp/tools.h"
@@ -46,8 +48,13 @@ static mskp_status move_to_child(const mskp_graph *graph, trie *t, uint32_t list
             return MSKP_OK;
         }
     node *nodes = mskpi_grow(&graph->services, t->nodes, &t->capacity, t->n, 1, sizeof *nodes);
-    if (!nodes || t->n >= UINT32_MAX) return mskpi_no_units(graph, err);
+    if (!nodes) return mskpi_no_units(graph, err);
     t->nodes = nodes;
+    if (t->n >= MOST)
+        return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED,
+                          "the units stand in %zu combinations of lists and one more; at most %zu "
+                          "are told apart",
+                          t->n - 1, (size_t)MOST - 1);
     MSKPI_ASSERT(!parent || nodes[parent].list < list); /* a path ascends */
     nodes[t->n] = (node){parent, list, times, 0, nodes[parent].child};
     *at = nodes[parent].child = (uint32_t)t->n++;
