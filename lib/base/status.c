@@ -116,8 +116,7 @@ const char *mskpi_quote(const char *bytes, size_t n, char buffer[NAME_SIZE])
         length = half + 3 + half;
     }
     MSKPI_ASSERT(length < NAME_SIZE);
-    for (size_t i = 0; i < length; i++)
-        if (is_control(buffer[i])) buffer[i] = '?';
+    for (size_t i = 0; i < length; i++) MSKPI_ASSERT(!is_control(buffer[i]));
     buffer[length] = 0;
     return buffer;
 }
@@ -136,9 +135,11 @@ static void write_point(char *number)
 {
     char *to = number;
     for (const char *c = number; *c; c++) {
-        if (strchr("0123456789+-einfaINFA", *c))
+        const bool copied = strchr("0123456789+-einfaINFA", *c) != NULL;
+        MSKPI_ASSERT(copied || to > number); /* a digit stands before the decimal sign */
+        if (copied)
             *to++ = *c;
-        else if (to == number || to[-1] != '.')
+        else if (to[-1] != '.')
             *to++ = '.';
     }
     *to = 0;

@@ -161,7 +161,7 @@ static void merge_groups(mskp_constants *c, const cover *v)
         const size_t each = x->form.in / x->form.groups;
         size_t i = e->group * each;
         if (!e->served) continue;
-        while (i < (e->group + 1) * each && !can_carry(c, c->carries, x, i)) i++;
+        while (!can_carry(c, c->carries, x, i)) i++;
         MSKPI_ASSERT(i < (e->group + 1) * each); /* a served group has a carrier among its inputs */
         x->group[e->group].way = WAY_MERGE;
         x->group[e->group].column = i;

@@ -44,10 +44,10 @@ void mskpi_find_norms(mskp_constants *c, uint8_t *others);
 void mskpi_find_target(const mskp_constants *c, consumer *x);
 /* Returns the way that was demanded or, of fold and drop, the one that loses less. */
 group_way mskpi_without_merge(const mskp_constants *c, const consumer *x, const consumer_group *g);
-/* The error that remains in a group, and the same as a share. */
+/* The error that remains in a group, and, if it is not 0, the same as a share. */
 double mskpi_error_of(const consumer *x, const consumer_group *g);
 double mskpi_share_of(const consumer *x, const consumer_group *g);
-/* Whether that error is worth keeping a unit as a carrier. */
+/* Whether that error is worth keeping a unit as a carrier, for the ways that merge. */
 bool mskpi_is_worth_carrier(const mskp_constants *c, const consumer *x, const consumer_group *g);
 
 /* ---- carriers.c ---- */

@@ -135,7 +135,7 @@ static void find_broadcasts(walker *w, consumer_list *list, uint32_t value)
 {
     const mskp_graph *g = w->graph;
     const graph_step *s = &g->steps[value];
-    for (size_t i = 0; i < s->ninputs && !w->status; i++) {
+    for (size_t i = 0; i < s->ninputs; i++) {
         const uint32_t in = g->step_inputs[s->first_input + i];
         const double k = w->constant[w->first[in]];
         if (!mskpi_is_broadcast(g, value, in) || !has_removed(w, in) || k == 0) continue;

@@ -116,7 +116,8 @@ bool mskpi_has_nonzero(walker *w, uint32_t param, uint32_t axis, size_t index, b
     uint32_t roles;
     const tensor_view *v;
     const uint32_t *units = mskpi_axis_units(w->graph, param, axis, &roles);
-    if (units && mskpi_content_of(w, roles, units[index]) == ZERO) return false;
+    MSKPI_ASSERT(units); /* only a slice of a bound axis is asked for */
+    if (mskpi_content_of(w, roles, units[index]) == ZERO) return false;
     if (mskpi_walk_view(w, param, &v)) return false;
     MSKPI_ASSERT(axis < v->ndim && index < v->shape[axis]);
     return has_nonzero_below(w, param, 0, axis, kept_only,

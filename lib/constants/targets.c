@@ -121,21 +121,22 @@ group_way mskpi_without_merge(const mskp_constants *c, const consumer *x, const 
     return g->fold < g->drop ? WAY_FOLD : WAY_DROP;
 }
 
-double mskpi_share_of(const consumer *x, const consumer_group *g)
-{
-    return g->way == WAY_FOLD && !x->uniform ? g->fold_share : g->drop_share;
-}
-
 double mskpi_error_of(const consumer *x, const consumer_group *g)
 {
     if (g->way == WAY_DROP) return g->drop;
     return g->way == WAY_FOLD && !x->uniform ? g->fold : 0;
 }
 
+double mskpi_share_of(const consumer *x, const consumer_group *g)
+{
+    MSKPI_ASSERT(mskpi_error_of(x, g) > 0); /* so a fold is not exact */
+    return g->way == WAY_FOLD ? g->fold_share : g->drop_share;
+}
+
 bool mskpi_is_worth_carrier(const mskp_constants *c, const consumer *x, const consumer_group *g)
 {
     const double share = c->desc.merge_above > 0 ? c->desc.merge_above : 0.01;
-    if (c->desc.way == MSKP_CONSTANTS_DROP || c->desc.way == MSKP_CONSTANTS_FOLD) return false;
+    MSKPI_ASSERT(c->desc.way == MSKP_CONSTANTS_AUTO || c->desc.way == MSKP_CONSTANTS_MERGE);
     if (g->way == WAY_NONE || !(mskpi_error_of(x, g) > 0) || c->consumers.uses[x->weight] != 1)
         return false;
     return c->desc.way == MSKP_CONSTANTS_MERGE || mskpi_share_of(x, g) > share;

@@ -106,12 +106,15 @@ static double statistic(walker *w, uint32_t param, size_t i, double none)
     return param && w->values.view[param - 1].data ? mskpi_walk_vector(w, param, i, none) : none;
 }
 
-/* Whether a scale of 0 cancels the input of channel c. It does not if the statistics are not
- * numbers, or the divisor is 0, because the product is NaN then. */
+/* Whether a scale of 0 cancels the input of channel c. It does not if the divisor is 0, because the
+ * product is NaN then. Statistics that are not numbers fail the walk when they are read. */
 static bool has_usable_statistics(walker *w, const graph_step *s, size_t c)
 {
-    const double variance = statistic(w, s->params[3], c, 1);
-    return isfinite(statistic(w, s->params[2], c, 0)) && deviation_of(s, variance) > 0;
+    const double mean = statistic(w, s->params[2], c, 0),
+                 variance = statistic(w, s->params[3], c, 1);
+    MSKPI_ASSERT(isfinite(mean));
+    (void)mean;
+    return deviation_of(s, variance) > 0;
 }
 
 static double normed(walker *w, const graph_step *s, double k, size_t c)
@@ -226,7 +229,8 @@ static double looked_up(walker *w, uint32_t param, size_t c)
     uint32_t roles;
     const tensor_view *v;
     const uint32_t *units = mskpi_axis_units(w->graph, param, 1, &roles);
-    if (units && mskpi_content_of(w, roles, units[c]) == ZERO) return 0;
+    MSKPI_ASSERT(units); /* mskp_embedding has bound the axis */
+    if (mskpi_content_of(w, roles, units[c]) == ZERO) return 0;
     double first = 0;
     if (mskpi_walk_view(w, param, &v)) return 0;
     for (size_t i = 0; i < v->shape[0]; i++) {

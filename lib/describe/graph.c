@@ -68,7 +68,7 @@ static mskp_status fail(mskp_graph *graph, mskp_status status, const char *prefi
     mskp_error *e = &graph->error;
     const size_t length = strlen(prefix);
     MSKPI_ASSERT(status != MSKP_OK && !graph->finished && length < sizeof e->text);
-    if (e->status) return e->status;
+    MSKPI_ASSERT(!e->status); /* whoever sees a failure describes no further */
     e->status = status;
     memcpy(e->text, prefix, length);
     vsnprintf(e->text + length, sizeof e->text - length, format, arguments);

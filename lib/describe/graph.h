@@ -108,8 +108,7 @@ void mskpi_description_free(mskp_graph *graph);
  * status and leaves the graph's error as it is. */
 mskp_status mskpi_check_describing(const mskp_graph *graph);
 
-/* Fills the graph's error with a sentence, unless it holds an earlier one. Returns the status of
- * the first error. */
+/* Fills the graph's error with a sentence. There must be no earlier one. Returns the status. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif

@@ -258,7 +258,7 @@ static mskp_status disagree(const reader *r, uint32_t v, size_t i, uint32_t unit
                           "line %zu: %s lacks channel %zu, which never leaves", r->line, name, i);
     const uint32_t family = r->graph->u->family[unit];
     const uint32_t *units = mskp_family_units(r->graph, family, &n);
-    while (at < n && units[at] != unit) at++;
+    while (units[at] != unit) at++;
     MSKPI_ASSERT(at < n); /* a unit stands in the list of its family */
     return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                       "line %zu: %s %s channel %zu, but line %zu %s index %zu of family %u",

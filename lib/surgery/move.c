@@ -53,7 +53,8 @@ static inline void move_items(const loop *l, direction how, char *whole, char *p
 {
     const ptrdiff_t next = l->reverse ? -1 : 1, item = (ptrdiff_t)bytes;
     ptrdiff_t i = l->reverse ? (ptrdiff_t)l->n - 1 : 0;
-    if (l->kept && l->whole == item && l->part == item && !l->reverse)
+    MSKPI_ASSERT(!l->reverse || l->whole < 0);
+    if (l->kept && l->whole == item && l->part == item)
         for (size_t t = 0; t < l->n; t++, part += item)
             move_item(how, whole + item * (ptrdiff_t)l->kept[t], part, bytes);
     else if (l->kept)

@@ -102,7 +102,8 @@ mskp_status mskpi_make_members(const mskp_graph *graph, unit_table *u, mskp_erro
 /* a * b, or COST_LIMIT + 1 where the product is more than COST_LIMIT. */
 static uint64_t cost_product(uint64_t a, uint64_t b)
 {
-    return b && a > COST_LIMIT / b ? COST_LIMIT + 1 : a * b;
+    MSKPI_ASSERT(b > 0); /* no length is 0 */
+    return a > COST_LIMIT / b ? COST_LIMIT + 1 : a * b;
 }
 
 /* Whether the parameter counts among the network's parameters. Running statistics do not. */
