@@ -47,8 +47,10 @@ static mskp_status check_plan(const mskp_constants *constants, const mskp_plan *
     if (plan->units != graph->u->n || plan->nparams != graph->nparams ||
         plan->nvalues != graph->nvalues)
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
-                          "the plan is of a network of %zu units, the constants are of one of %zu",
-                          plan->units, graph->u->n);
+                          "the plan is of a network of %zu units, %zu parameters and %zu values, "
+                          "the constants are of one of %zu, %zu and %zu",
+                          plan->units, plan->nparams, plan->nvalues, graph->u->n, graph->nparams,
+                          graph->nvalues);
     for (size_t u = 0; u < plan->units; u++)
         if (plan->keep[u] != mskpi_constants_keeps(constants, u))
             return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,

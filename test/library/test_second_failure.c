@@ -60,15 +60,15 @@ static void single_slope(mskp_graph *g)
 static void bound_after_attached(mskp_graph *g)
 {
     const mskp_param p = param(g, "p", 1, 4, 0, 0);
-    mskp_attach(g, p, fresh(g, "a", 2));
-    mskp_bind(g, p, 0, MSKP_ROLE_FILTER, fresh(g, "b", 4));
+    mskp_attach(g, p, fresh(g, "d", 2));
+    mskp_bind(g, p, 0, MSKP_ROLE_FILTER, fresh(g, "c", 4));
 }
 
 static void attached_after_bound(mskp_graph *g)
 {
     const mskp_param p = param(g, "p", 1, 4, 0, 0);
-    mskp_bind(g, p, 0, MSKP_ROLE_FILTER, fresh(g, "b", 4));
-    mskp_attach(g, p, fresh(g, "a", 2));
+    mskp_bind(g, p, 0, MSKP_ROLE_FILTER, fresh(g, "c", 4));
+    mskp_attach(g, p, fresh(g, "d", 2));
 }
 
 static void bound_taps(mskp_graph *g)
@@ -94,8 +94,8 @@ static void attention_twice(mskp_graph *g)
                                       .heads = 2,
                                       .head_dim = 2,
                                       .packed = 1};
-    mskp_attention(g, "a", in, &desc);
-    mskp_attention(g, "b", in, &desc);
+    mskp_attention(g, "d", in, &desc);
+    mskp_attention(g, "c", fresh(g, "other", 4), &desc);
 }
 
 static void recurrent(mskp_graph *g)
@@ -135,7 +135,8 @@ static bool fails(size_t scenario, size_t ties, size_t length, size_t fail_at)
         memset(name, 'x', length);
         name[length] = 0;
         const mskp_value a = mskp_fresh(g, name, 1, 0, NULL);
-        for (size_t i = 0; i < ties; i++) mskp_tie(g, a, a);
+        const mskp_value b = mskp_fresh(g, "b", 1, 0, NULL);
+        for (size_t i = 0; i < ties; i++) mskp_tie(g, a, b);
         scenarios[scenario].describe(g);
         h.fail_at = 0; /* what is described is either complete, or has failed */
         const mskp_status status = mskp_graph_finish(g, &err);

@@ -1,0 +1,706 @@
+/*
+ * Answers that random networks hardly ever ask for: one small network, written down, for each.
+ *
+ * What must come out is said by the headers, or worked out by hand beside the network.
+ */
+#include <check.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "by_id/by_id.h"
+#include "guarded_memory/guarded_memory.h"
+
+/* ---- Networks with numbers ---- */
+
+enum { PARAMS = 12, NUMBERS = 64 };
+
+typedef struct net {
+    mskp_graph *g;
+    heap heap;
+    size_t params;
+    mskp_tensor view[PARAMS];
+    double number[PARAMS][NUMBERS];
+    mskp_tensors values;
+    uint8_t keep[16];
+} net;
+
+/* An empty network, of which all units stay. */
+static void net_begin(net *n)
+{
+    *n = (net){0};
+    const mskp_services services = heap_services(&n->heap);
+    n->g = mskp_graph_create(&services);
+    must(n->g != NULL, "no graph");
+    memset(n->keep, 1, sizeof n->keep);
+}
+
+/* A parameter [a] or, if b is not 0, [a][b], or [a][b][c], whose numbers are all x. */
+static mskp_param filled(net *n, double x, size_t a, size_t b, size_t c)
+{
+    char name[16];
+    snprintf(name, sizeof name, "p%zu", n->params + 1);
+    must(n->params < PARAMS && a * (b ? b : 1) * (c ? c : 1) <= NUMBERS, "too large");
+    for (size_t i = 0; i < NUMBERS; i++) n->number[n->params][i] = x;
+    n->view[n->params] = (mskp_tensor){.data = n->number[n->params], .dtype = MSKP_DTYPE_F64};
+    n->params++;
+    return mskp_parameter(n->g, name, c ? 3 : b ? 2 : 1, (size_t[]){a, b, c});
+}
+
+static double *numbers(net *n, mskp_param p)
+{
+    return n->number[p.id - 1];
+}
+
+static mskp_value fresh(const net *n, size_t channels, uint32_t nspatial)
+{
+    return mskp_fresh(n->g, NULL, channels, nspatial, (size_t[]){5, 5, 5});
+}
+
+/* A batch norm with gamma 1 and beta 0, but for one channel, which has gamma 0 and this beta. */
+static mskp_value with_constant(net *n, mskp_value in, size_t channels, size_t channel, double beta)
+{
+    const mskp_norm_desc desc = {.scale = filled(n, 1, channels, 0, 0),
+                                 .shift = filled(n, 0, channels, 0, 0)};
+    numbers(n, desc.scale)[channel] = 0;
+    numbers(n, desc.shift)[channel] = beta;
+    return mskp_norm(n->g, NULL, in, &desc);
+}
+
+static void net_finish(net *n)
+{
+    mskp_error err;
+    must(!mskp_graph_finish(n->g, &err), "%s", err.text);
+    n->values = (mskp_tensors){n->params, n->view};
+}
+
+static mskp_mask kept(net *n)
+{
+    return (mskp_mask){mskp_graph_counts(n->g).units, n->keep};
+}
+
+/* The unit of a channel of a value goes. */
+static void net_remove(net *n, mskp_value v, size_t channel)
+{
+    size_t channels;
+    const uint32_t *units = mskp_value_units(n->g, v, &channels);
+    must(units && channel < channels && units[channel] < sizeof n->keep, "no such unit");
+    n->keep[units[channel]] = 0;
+}
+
+static void net_end(net *n)
+{
+    mskp_graph_destroy(n->g);
+    must(!n->heap.bad && !n->heap.live, "%s, %zu blocks are left", n->heap.bad ? n->heap.bad : "",
+         n->heap.live);
+}
+
+static mskp_constants *created(net *n, mskp_constants_way way)
+{
+    mskp_constants *c = NULL;
+    mskp_error err;
+    const mskp_constants_desc desc = {.way = way};
+    must(!mskp_constants_create(n->g, kept(n), &desc, n->values, &c, &err), "%s", err.text);
+    return c;
+}
+
+/* The constants cannot be made; the sentence holds these words, and no number has changed. */
+static void refused(net *n, mskp_status status, const char *words)
+{
+    double before[PARAMS][NUMBERS];
+    mskp_constants *c = NULL;
+    mskp_error err;
+    memcpy(before, n->number, sizeof before);
+    const mskp_status is = mskp_constants_create(n->g, kept(n), NULL, n->values, &c, &err);
+    must(is == status && strstr(err.text, words), "status %d: %s", (int)is, err.text);
+    must(!c && !memcmp(before, n->number, sizeof before), "something was written");
+}
+
+static mskp_constants_report reported(const mskp_constants *c, size_t k)
+{
+    mskp_constants_report r;
+    mskp_error err;
+    must(!mskp_constants_consumer(c, k, &r, &err), "%s", err.text);
+    return r;
+}
+
+/* ---- Where constants are folded ---- */
+
+/* A convolution without a bias, read by a batch norm with a mean of its own and by an instance norm
+ * without statistics: the mean takes the constant, and the instance norm needs nothing. */
+START_TEST(norms_side_by_side)
+{
+    for (int batch_first = 0; batch_first < 2; batch_first++) {
+        net n;
+        mskp_error err;
+        mskp_plan *plan;
+        net_begin(&n);
+        const mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+        const mskp_param weight = filled(&n, 3, 2, 2, 0);
+        const mskp_value v = mskp_linear(n.g, NULL, in, weight, (mskp_param){0});
+        const mskp_norm_desc batch = {.mean = filled(&n, 1, 2, 0, 0),
+                                      .variance = filled(&n, 1, 2, 0, 0)},
+                             instance = {.kind = MSKP_NORM_INSTANCE};
+        mskp_norm(n.g, NULL, v, batch_first ? &batch : &instance);
+        mskp_norm(n.g, NULL, v, batch_first ? &instance : &batch);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+        must(mskp_constants_consumers(c) == 1, "%zu consumers", mskp_constants_consumers(c));
+        const mskp_constants_report r = reported(c, 0);
+        must(r.exact && r.folded == 1 && r.into.id == batch.mean.id, "into %u", r.into.id);
+        must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+        mskp_tensor *variance = mskp_tensor_of(n.values, batch.variance);
+        *variance = (mskp_tensor){0}; /* nothing reads or writes it */
+        must(!mskp_constants_apply(c, plan, n.values, &err), "%s", err.text);
+        for (int o = 0; o < 2; o++)
+            must(numbers(&n, batch.mean)[o] == 1 - 3 * 5, "mean %g", numbers(&n, batch.mean)[o]);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+START_TEST(nothing_to_fold_into)
+{
+    net n; /* the later of two means has no data */
+    net_begin(&n);
+    mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+    mskp_value v = mskp_linear(n.g, NULL, in, filled(&n, 3, 2, 2, 0), (mskp_param){0});
+    mskp_norm_desc norm[2];
+    for (int k = 0; k < 2; k++) {
+        norm[k] =
+            (mskp_norm_desc){.mean = filled(&n, 0, 2, 0, 0), .variance = filled(&n, 1, 2, 0, 0)};
+        mskp_norm(n.g, NULL, v, &norm[k]);
+    }
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    mskp_tensor_of(n.values, norm[1].mean)->data = NULL;
+    refused(&n, MSKP_ERROR_NO_DATA, "p6: its tensor in values has no data");
+    net_end(&n);
+
+    net_begin(&n); /* the bias has no data, and nobody had to read it before */
+    in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+    const mskp_param bias = filled(&n, 0, 2, 0, 0);
+    mskp_linear(n.g, NULL, in, filled(&n, 3, 2, 2, 0), bias);
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    mskp_tensor_of(n.values, bias)->data = NULL;
+    refused(&n, MSKP_ERROR_NO_DATA, "p3: its tensor in values has no data");
+    net_end(&n);
+
+    net_begin(&n); /* a table has no data */
+    const mskp_param table = filled(&n, 1, 4, 2, 0);
+    v = mskp_embedding(n.g, NULL, table, 0, NULL);
+    mskp_linear(n.g, NULL, v, filled(&n, 3, 2, 2, 0), (mskp_param){0});
+    net_finish(&n);
+    net_remove(&n, v, 1);
+    mskp_tensor_of(n.values, table)->data = NULL;
+    refused(&n, MSKP_ERROR_NO_DATA, "p1: its tensor in values has no data");
+    net_end(&n);
+}
+END_TEST
+
+/* Two layers share a bias, and fold the same numbers into the outputs that stay. */
+START_TEST(shared_bias)
+{
+    for (int agree = 0; agree < 2; agree++) {
+        net n;
+        net_begin(&n);
+        const mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+        const mskp_param bias = filled(&n, 0, 3, 0, 0), first = filled(&n, 1, 3, 2, 0),
+                         second = filled(&n, 1, 3, 2, 0);
+        numbers(&n, second)[2 * 1 + 1] = 7; /* output 1 of the constant input 1 */
+        const mskp_value v = mskp_linear(n.g, NULL, in, first, bias);
+        mskp_linear(n.g, NULL, in, second, bias);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        if (agree) net_remove(&n, v, 1);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_FOLD);
+        must(mskp_constants_consumers(c) == 2, "%zu consumers", mskp_constants_consumers(c));
+        for (size_t k = 0; k < 2; k++) {
+            const mskp_constants_report r = reported(c, k);
+            must(r.exact == (uint32_t)agree && r.into.id == (agree ? bias.id : 0), "into %u",
+                 r.into.id);
+            must(agree || strstr(r.why, "its bias is shared"), "%s", r.why);
+        }
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* Two attentions share the packed weight and bias of query, key and value. These read other rows,
+ * so each finds consumers of its bias that fold other numbers. */
+START_TEST(shared_packed_bias)
+{
+    for (size_t kv_heads = 1; kv_heads <= 2; kv_heads++) {
+        net n;
+        net_begin(&n);
+        const mskp_value in = with_constant(&n, fresh(&n, 2, 1), 2, 1, 5);
+        const size_t rows = 2 + 2 * kv_heads;
+        const mskp_attention_desc desc = {.query = filled(&n, 1, rows, 2, 0),
+                                          .query_bias = filled(&n, 0, rows, 0, 0),
+                                          .output = filled(&n, 1, 3, 2, 0),
+                                          .heads = 2,
+                                          .kv_heads = kv_heads,
+                                          .head_dim = 1,
+                                          .packed = 1};
+        mskp_attention(n.g, "a", in, &desc);
+        mskp_attention(n.g, "b", in, &desc);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_FOLD);
+        must(mskp_constants_consumers(c) == 6, "%zu consumers", mskp_constants_consumers(c));
+        for (size_t k = 0; k < 6; k++) {
+            const mskp_constants_report r = reported(c, k);
+            must(!r.exact && r.dropped == 1 && !r.into.id, "into %u", r.into.id);
+            must(strstr(r.why, "its bias is shared"), "%s", r.why);
+        }
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* ---- Numbers ---- */
+
+START_TEST(sums_that_do_not_fit)
+{
+    static const struct {
+        double bias, beta, weight;
+        mskp_dtype dtype; /* of the bias */
+        bool fits;
+    } cases[] = {
+        {1, 5, 3, MSKP_DTYPE_F64, true},
+        {1e300, 1e300, 2, MSKP_DTYPE_F64, true},
+        {DBL_MAX, DBL_MAX, 1, MSKP_DTYPE_F64, false}, /* the sum is infinite */
+        {0, 1e30, 1e30, MSKP_DTYPE_F32, false},       /* the sum is a double only */
+        {0, 1e30, 1, MSKP_DTYPE_F32, true},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        net n;
+        net_begin(&n);
+        const mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, cases[k].beta);
+        const mskp_param bias = filled(&n, cases[k].bias, 1, 0, 0);
+        mskp_linear(n.g, NULL, in, filled(&n, cases[k].weight, 1, 2, 0), bias);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        mskp_tensor *view = mskp_tensor_of(n.values, bias);
+        view->dtype = cases[k].dtype; /* all bytes are 0 where it is not F64 */
+        if (cases[k].fits)
+            mskp_constants_destroy(created(&n, MSKP_CONSTANTS_AUTO));
+        else
+            refused(&n, MSKP_ERROR_BAD_NUMBER, "of constants that leave, and does not fit");
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* Sums that overflow have no bound, and a difference of infinities is no number: the bound is
+ * infinite. */
+START_TEST(sums_that_overflow)
+{
+    net n;
+    net_begin(&n);
+    const mskp_norm_desc norm = {.scale = filled(&n, 0, 2, 0, 0), .shift = filled(&n, 1, 2, 0, 0)};
+    const mskp_value in = mskp_norm(n.g, NULL, fresh(&n, 2, 1), &norm);
+    const mskp_conv_desc conv = {
+        .weight = filled(&n, DBL_MAX, 1, 2, 3), .pad_before = {1}, .pad_after = {1}};
+    mskp_conv(n.g, NULL, in, &conv);
+    net_finish(&n);
+    for (size_t i = 0; i < 2; i++) net_remove(&n, in, i);
+    mskp_constants *c = created(&n, MSKP_CONSTANTS_DROP);
+    const mskp_constants_report r = reported(c, 0);
+    must(isinf(r.bound) && isinf(r.share) && !r.exact, "bound %g", r.bound);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
+START_TEST(numbers_that_are_none)
+{
+    net n; /* the first NaN is named, not the one that is met later */
+    net_begin(&n);
+    mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 0, 5);
+    const mskp_param weight = filled(&n, 3, 1, 2, 0), bias = filled(&n, (double)NAN, 1, 0, 0);
+    numbers(&n, weight)[0] = (double)NAN;
+    mskp_linear(n.g, NULL, in, weight, bias);
+    net_finish(&n);
+    net_remove(&n, in, 0);
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p3: element 0,0 is nan");
+    net_end(&n);
+
+    net_begin(&n); /* an operator of the caller's own reads a NaN, and more behind it */
+    in = fresh(&n, 3, 0);
+    const mskp_param own = filled(&n, (double)NAN, 3, 2, 0);
+    mskp_bind(n.g, own, 0, MSKP_ROLE_CONSUMER, in);
+    net_finish(&n);
+    for (size_t i = 0; i < 3; i++) net_remove(&n, in, i);
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1: element 0,0 is nan");
+    net_end(&n);
+}
+END_TEST
+
+/* ---- Allocations that fail ---- */
+
+/* Fails each allocation in turn. The last call, in which none fails, makes the constants. */
+static mskp_constants *created_at_last(net *n, mskp_constants_way way)
+{
+    const mskp_constants_desc desc = {.way = way};
+    mskp_constants *c = NULL;
+    mskp_error err;
+    for (size_t at = 1;; at++) {
+        const size_t live = n->heap.live;
+        n->heap.calls = 0;
+        n->heap.fail_at = at;
+        n->heap.fired = false;
+        const mskp_status status = mskp_constants_create(n->g, kept(n), &desc, n->values, &c, &err);
+        n->heap.fail_at = 0;
+        if (!n->heap.fired) {
+            must(!status, "%s", err.text);
+            return c;
+        }
+        must(status == MSKP_ERROR_NO_MEMORY && !c && n->heap.live == live, "allocation %zu: %d", at,
+             (int)status);
+    }
+}
+
+/* A gate of one channel, which is removed, is broadcast over three channels. */
+START_TEST(gates)
+{
+    static const double beta[] = {0, 5, (double)NAN}; /* NAN: gamma is not 0 */
+    for (size_t k = 0; k < 3; k++) {
+        net n;
+        net_begin(&n);
+        const mskp_value v = fresh(&n, 3, 0);
+        mskp_value gate = with_constant(&n, fresh(&n, 1, 0), 1, 0, isnan(beta[k]) ? 0 : beta[k]);
+        if (isnan(beta[k])) n.number[0][0] = 1;
+        mskp_combine(n.g, NULL, MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){v, gate});
+        net_finish(&n);
+        net_remove(&n, gate, 0);
+        mskp_constants *c = created_at_last(&n, MSKP_CONSTANTS_DROP);
+        must(mskp_constants_consumers(c) == (k > 0), "%zu consumers", mskp_constants_consumers(c));
+        if (k) {
+            const mskp_constants_report r = reported(c, 0);
+            must(!r.exact && isinf(r.bound) && r.live == (k == 2) && r.dropped == (k == 1), "%s",
+                 r.why);
+            must(strstr(r.why, k == 1 ? "broadcasts it" : "constant"), "%s", r.why);
+        }
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+START_TEST(attention_over_fewer_positions)
+{
+    net n;
+    net_begin(&n);
+    const mskp_attention_desc desc = {.query = filled(&n, 1, 4, 3, 0),
+                                      .key = filled(&n, 1, 4, 3, 0),
+                                      .value = filled(&n, 1, 4, 3, 0),
+                                      .output = filled(&n, 1, 3, 4, 0),
+                                      .heads = 2,
+                                      .head_dim = 2,
+                                      .units = MSKP_ATTENTION_DIMS};
+    mskp_attention(n.g, "a", fresh(&n, 3, 1), &desc);
+    net_finish(&n);
+    net_remove(&n, mskp_value_find(n.g, "a.query"), 0);
+    mskp_constants *c = created_at_last(&n, MSKP_CONSTANTS_AUTO);
+    const mskp_constants_report r = reported(c, 0);
+    must(r.live == 2 && strstr(r.why, "compares positions"), "%zu live: %s", r.live, r.why);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
+/* ---- Applying ---- */
+
+/* Two parameters whose elements alternate in memory share none, so both may be written; if they
+ * share one, neither is. The one that is written begins before the other, or behind it. */
+START_TEST(interleaved_values)
+{
+    enum { APART, SHARED };
+    for (int sharing = APART; sharing <= SHARED; sharing++)
+        for (int behind = 0; behind < 2; behind++) {
+            net n;
+            double room[8] = {0};
+            mskp_error err;
+            mskp_plan *plan;
+            net_begin(&n);
+            const mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+            const mskp_param bias = filled(&n, 0, 3, 0, 0), other = filled(&n, 0, 3, 0, 0);
+            mskp_value v = mskp_linear(n.g, NULL, in, filled(&n, 3, 3, 2, 0), bias);
+            mskp_norm(n.g, NULL, v, &(mskp_norm_desc){.kind = MSKP_NORM_AFFINE, .shift = other});
+            net_finish(&n);
+            net_remove(&n, in, 1);
+            const mskp_tensor apart = {.dtype = MSKP_DTYPE_F64,
+                                       .ndim = 1,
+                                       .shape = {3},
+                                       .stride = {2},
+                                       .data = room + behind};
+            mskp_tensor *at_bias = mskp_tensor_of(n.values, bias),
+                        *at_other = mskp_tensor_of(n.values, other);
+            *at_bias = *at_other = apart;
+            at_other->data = room + (sharing ? 2 + 0 * behind : 1 - behind);
+            if (sharing) at_bias->data = room + 4 * behind, at_other->stride[0] = 1;
+            mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+            must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+            for (size_t at = 1;; at++) {
+                n.heap.calls = 0;
+                n.heap.fail_at = at;
+                n.heap.fired = false;
+                const mskp_status status = mskp_constants_apply(c, plan, n.values, &err);
+                n.heap.fail_at = 0;
+                double sum = 0;
+                for (int i = 0; i < 8; i++) sum += room[i];
+                if (!n.heap.fired) {
+                    must(status == (sharing ? MSKP_ERROR_OVERLAP : MSKP_OK), "%d: %s", (int)status,
+                         err.text);
+                    must(!sharing || (strstr(err.text, "p3 would be written") && sum == 0), "%s",
+                         err.text);
+                    for (int i = 0; i < 3 && !sharing; i++)
+                        must(room[behind + 2 * i] == 15 && room[1 - behind + 2 * i] == 0, "%g",
+                             room[behind + 2 * i]);
+                    break;
+                }
+                must(status == MSKP_ERROR_NO_MEMORY && sum == 0, "allocation %zu: %d", at,
+                     (int)status);
+            }
+            mskp_plan_destroy(plan);
+            mskp_constants_destroy(c);
+            net_end(&n);
+        }
+}
+END_TEST
+
+/* A network of one linear layer, with a parameter and a value more, if asked. */
+static void layer(net *n, size_t channels, bool param, bool value)
+{
+    net_begin(n);
+    const mskp_value in = fresh(n, channels, 0);
+    mskp_value v = mskp_linear(n->g, NULL, in, filled(n, 1, 2, channels, 0), (mskp_param){0});
+    if (param)
+        v = mskp_norm(n->g, NULL, v,
+                      &(mskp_norm_desc){.kind = MSKP_NORM_AFFINE, .scale = filled(n, 1, 2, 0, 0)});
+    if (value) mskp_activation(n->g, NULL, v, NULL);
+    net_finish(n);
+}
+
+START_TEST(plans_of_others)
+{
+    static const char *const sentences[] = {
+        "the plan is of a network of 5 units, 1 parameters and 2 values, the constants are of one "
+        "of 4, 1 and 2",
+        "the plan is of a network of 4 units, 2 parameters and 3 values, the constants are of one "
+        "of 4, 1 and 3",
+        "the plan is of a network of 4 units, 1 parameters and 3 values, the constants are of one "
+        "of 4, 1 and 2"};
+    net n, m;
+    mskp_error err;
+    mskp_plan *plan;
+    for (int k = 0; k < 3; k++) { /* the units, the parameters, or the values differ */
+        layer(&n, 2, false, k == 1);
+        layer(&m, k == 0 ? 3 : 2, k == 1, k == 2);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+        must(!mskp_plan_create(m.g, kept(&m), &plan, NULL, &err), "%s", err.text);
+        must(mskp_constants_apply(c, plan, n.values, &err) == MSKP_ERROR_OTHER_NETWORK, "case %d",
+             k);
+        must(!strcmp(err.text, sentences[k]), "%s", err.text);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+        net_end(&m);
+    }
+    for (int stays = 0; stays < 2; stays++) { /* another mask */
+        layer(&n, 2, false, false);
+        n.keep[1] = !stays;
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_DROP);
+        n.keep[1] = (uint8_t)stays;
+        must(!mskp_plan_create(n.g, kept(&n), &plan, NULL, &err), "%s", err.text);
+        must(mskp_constants_apply(c, plan, n.values, &err) == MSKP_ERROR_OTHER_NETWORK, "other");
+        must(strstr(err.text, stays ? "unit 1 stays by the plan, but not"
+                                    : "unit 1 is removed by the plan, but not"),
+             "%s", err.text);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+    mskp_constants *c = NULL;
+    must(mskp_constants_again(NULL, (mskp_tensors){0}, &c, &err) == MSKP_ERROR_BAD_ARGUMENT,
+         "again");
+    must(!strcmp(err.text, "decided is NULL"), "%s", err.text);
+}
+END_TEST
+
+/* A cut whose target alternates with its source in memory: it is not known without a map of their
+ * bytes that they share no element. */
+START_TEST(interleaved_target)
+{
+    net n;
+    double room[8];
+    mskp_error err;
+    mskp_plan *plan;
+    net_begin(&n);
+    const mskp_value v = fresh(&n, 4, 0);
+    mskp_bind(n.g, filled(&n, 0, 4, 0, 0), 0, MSKP_ROLE_FILTER, v);
+    net_finish(&n);
+    net_remove(&n, v, 1);
+    net_remove(&n, v, 2);
+    must(!mskp_plan_create(n.g, kept(&n), &plan, NULL, &err), "%s", err.text);
+    for (size_t at = 1;; at++) {
+        mskp_tensor from = {.data = room,
+                            .dtype = MSKP_DTYPE_F64,
+                            .ndim = 1,
+                            .shape = {4},
+                            .stride = {2}},
+                    to = from;
+        for (int i = 0; i < 8; i++) room[i] = i;
+        to.data = room + 1;
+        to.shape[0] = 2;
+        const mskp_move move = {{1, &from}, {1, &to}};
+        n.heap.calls = 0;
+        n.heap.fail_at = at;
+        n.heap.fired = false;
+        const mskp_status status = mskp_plan_cut(plan, 1, &move, &err);
+        n.heap.fail_at = 0;
+        must(status == (n.heap.fired ? MSKP_ERROR_NO_MEMORY : MSKP_OK), "allocation %zu: %s", at,
+             err.text);
+        must(room[1] == (status ? 1 : 0) && room[3] == (status ? 3 : 6), "%g %g", room[1], room[3]);
+        if (!n.heap.fired) break;
+    }
+    mskp_plan_destroy(plan);
+    net_end(&n);
+}
+END_TEST
+
+/* ---- Other calls ---- */
+
+START_TEST(handles_and_descriptions)
+{
+    mskp_error err;
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 2, 1, (size_t[]){5});
+    const mskp_param p = mskp_parameter(g, "p", 1, (size_t[]){2});
+    must(!mskp_param_name(NULL, p) && !mskp_value_name(NULL, v), "a name without a graph");
+    must(!mskp_param_name(g, (mskp_param){0}) && !mskp_value_name(g, (mskp_value){0}), "id 0");
+    must(!mskp_param_name(g, (mskp_param){2}) && !mskp_value_name(g, (mskp_value){2}), "id 2");
+    must(!strcmp(mskp_param_name(g, p), "p") && !strcmp(mskp_value_name(g, v), "v"), "names");
+    must(!mskp_opaque(NULL, "o", &(mskp_opaque_desc){.op = "x", .channels = 1}).id, "no graph");
+    const mskp_pool_desc pool = {.size = {2}, .pad_after = {SIZE_MAX / 2}};
+    must(!mskp_pool(g, "pool", v, &pool).id, "padded beyond all memory");
+    must(mskp_graph_finish(g, &err) == MSKP_ERROR_BAD_SHAPE, "%s", err.text);
+    const mskp_error first = err;
+    must(!mskp_opaque(g, "o", &(mskp_opaque_desc){.op = "x", .channels = 1}).id, "a failed graph");
+    must(mskp_graph_finish(g, &err) == first.status && !strcmp(err.text, first.text), "%s",
+         err.text);
+    mskp_graph_destroy(g);
+    g = mskp_graph_create(NULL);
+    must(!mskp_opaque(g, "o", NULL).id, "an operator without a description");
+    must(mskp_graph_finish(g, &err) == MSKP_ERROR_BAD_ARGUMENT && strstr(err.text, "o: desc is"),
+         "%s", err.text);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* The same widths, and names of the same length, but another name. */
+START_TEST(mask_of_another_name)
+{
+    char text[400];
+    size_t length;
+    mskp_error err;
+    uint8_t keep[2] = {1, 0}, read[2] = {7, 7};
+    mskp_graph *g[2];
+    for (int k = 0; k < 2; k++) {
+        g[k] = mskp_graph_create(NULL);
+        mskp_fresh(g[k], k ? "right" : "wrong", 2, 0, NULL);
+        must(!mskp_graph_finish(g[k], &err), "%s", err.text);
+    }
+    must(!mskp_mask_write(g[0], mask_of(2, keep), sizeof text, text, &length, &err), "%s",
+         err.text);
+    must(mskp_mask_read(g[1], length, text, mask_of(2, read), &err) == MSKP_ERROR_OTHER_NETWORK,
+         "another network");
+    must(strstr(err.text, "value 1 is wrong of width 2, here it is right of width 2"), "%s",
+         err.text);
+    must(read[0] == 7 && read[1] == 7, "something was read");
+    for (int k = 0; k < 2; k++) mskp_graph_destroy(g[k]);
+}
+END_TEST
+
+START_TEST(penalties)
+{
+    net n;
+    mskp_error err;
+    const double weight[2] = {1, 1e308};
+    net_begin(&n);
+    const mskp_value v = fresh(&n, 2, 0);
+    mskp_bind(n.g, filled(&n, 1, 2, 0, 0), 0, MSKP_ROLE_SCALE, v);
+    net_finish(&n);
+    static const mskp_target targets[] = {MSKP_TARGET_REMOVED, MSKP_TARGET_KEPT};
+    for (size_t k = 0; k < 2; k++) {
+        const mskp_penalty penalty = {.target = targets[k]};
+        must(mskp_penalty_prox(n.g, (mskp_mask){0}, &penalty, 1, n.values, &err) ==
+                 MSKP_ERROR_BAD_ARGUMENT,
+             "a target without a mask");
+        must(!strcmp(err.text, "keep is NULL, and the target is not MSKP_TARGET_ALL"), "%s",
+             err.text);
+    }
+    const mskp_penalty all = {.target = MSKP_TARGET_ALL, .unit_weight = weight};
+    must(mskp_penalty_prox(n.g, (mskp_mask){0}, &all, 100, n.values, &err) == MSKP_ERROR_BAD_NUMBER,
+         "a product that is no number");
+    must(strstr(err.text, "unit_weight[1]") && strstr(err.text, "times step is more than"), "%s",
+         err.text);
+    must(numbers(&n, (mskp_param){1})[0] == 1, "something was shrunk");
+    net_end(&n);
+}
+END_TEST
+
+START_TEST(infinite_scores)
+{
+    mskp_error err;
+    const double channel[4] = {1, (double)INFINITY, -(double)INFINITY, 2};
+    double score[3];
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 3, 0, NULL);
+    const mskp_value w = mskp_pick(g, "w", v, 4, (size_t[]){0, 1, 2, 0});
+    must(!mskp_graph_finish(g, &err), "%s", err.text);
+    const mskp_channel_scores given = {w, 4, channel};
+    must(!mskp_score_channels(g, 1, &given, MSKP_REDUCE_SUM, scores_of(3, score), &err), "%s",
+         err.text);
+    must(score[0] == 3 && isinf(score[1]) && score[1] > 0 && isinf(score[2]) && score[2] < 0,
+         "%g %g %g", score[0], score[1], score[2]);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("corners");
+    TCase *tests = tcase_create("corners");
+    tcase_add_test(tests, norms_side_by_side);
+    tcase_add_test(tests, nothing_to_fold_into);
+    tcase_add_test(tests, shared_bias);
+    tcase_add_test(tests, shared_packed_bias);
+    tcase_add_test(tests, sums_that_do_not_fit);
+    tcase_add_test(tests, sums_that_overflow);
+    tcase_add_test(tests, numbers_that_are_none);
+    tcase_add_test(tests, gates);
+    tcase_add_test(tests, attention_over_fewer_positions);
+    tcase_add_test(tests, interleaved_values);
+    tcase_add_test(tests, plans_of_others);
+    tcase_add_test(tests, interleaved_target);
+    tcase_add_test(tests, handles_and_descriptions);
+    tcase_add_test(tests, mask_of_another_name);
+    tcase_add_test(tests, penalties);
+    tcase_add_test(tests, infinite_scores);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
