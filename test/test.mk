@@ -207,7 +207,7 @@ MCDC_MAKE = CK_FORK=no LLVM_PROFILE_FILE='$(CURDIR)/build/mcdc/profile/%2m.profr
 	BUILD=build/mcdc CC=$(MCDC_CC) CFLAGS="-O2 -g" LDFLAGS=-fprofile-instr-generate \
 	MEASURE="-O1 -fprofile-instr-generate -fcoverage-mapping -fcoverage-mcdc"
 coverage-mcdc: ## which conditions of lib/ its tests show to decide alone (clang-19, llvm-19)
-	@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
+	+@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
 		rm -rf build/mcdc/lib build/mcdc/profile && mkdir -p build/mcdc && \
 		$(MCDC_MAKE) library 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
 		test/scripts/report-mcdc build/mcdc $(MCDC_LEAST); \

@@ -29,8 +29,8 @@ mskp_status mskpi_check_roles(mskp_error *err, const char *name, uint32_t roles)
  * question marks for control characters. Returns name or buffer. */
 const char *mskpi_short(const char *name, char buffer[NAME_SIZE]);
 
-/* The same for n bytes that need not end in 0, and that have no control characters: a reader refuses
- * these first. Returns buffer. */
+/* The same for n bytes that need not end in 0. They have no control characters, because a reader
+ * refuses these first. Returns buffer. */
 const char *mskpi_quote(const char *bytes, size_t n, char buffer[NAME_SIZE]);
 
 /* A number as a sentence shows it, with 9 digits; the same in every locale. Returns buffer. */

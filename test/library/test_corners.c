@@ -216,11 +216,13 @@ START_TEST(shared_bias)
         numbers(&n, second)[2 * 1 + 1] = 7; /* output 1 of the constant input 1 */
         const mskp_value v = mskp_linear(n.g, NULL, in, first, bias);
         mskp_linear(n.g, NULL, in, second, bias);
+        mskp_bind(n.g, filled(&n, 1, 2, 0, 0), 0, MSKP_ROLE_CONSUMER, in); /* reads, and has none */
         net_finish(&n);
         net_remove(&n, in, 1);
         if (agree) net_remove(&n, v, 1);
         mskp_constants *c = created(&n, MSKP_CONSTANTS_FOLD);
-        must(mskp_constants_consumers(c) == 2, "%zu consumers", mskp_constants_consumers(c));
+        must(mskp_constants_consumers(c) == 3, "%zu consumers", mskp_constants_consumers(c));
+        must(reported(c, 2).weight.id == 5 + 1 && !reported(c, 2).exact, "the operator of its own");
         for (size_t k = 0; k < 2; k++) {
             const mskp_constants_report r = reported(c, k);
             must(r.exact == (uint32_t)agree && r.into.id == (agree ? bias.id : 0), "into %u",
@@ -342,6 +344,18 @@ START_TEST(numbers_that_are_none)
     for (size_t i = 0; i < 3; i++) net_remove(&n, in, i);
     refused(&n, MSKP_ERROR_BAD_NUMBER, "p1: element 0,0 is nan");
     net_end(&n);
+
+    net_begin(&n); /* the inputs' weight of a recurrent layer is read before the hidden one */
+    in = fresh(&n, 2, 0);
+    const mskp_recurrent_params params = {.input = filled(&n, (double)NAN, 2, 2, 0),
+                                          .hidden = filled(&n, (double)NAN, 2, 2, 0)};
+    mskp_recurrent(
+        n.g, NULL, in,
+        &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .layers = 1, .params = &params});
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1: element 0,1 is nan");
+    net_end(&n);
 }
 END_TEST
 
@@ -418,6 +432,73 @@ START_TEST(attention_over_fewer_positions)
 }
 END_TEST
 
+/* Two channels, the second of which has the constant 5, and a padded convolution that reads them. It
+ * costs MACS multiply-accumulates with both, and half of it with one. */
+enum { MACS = 5 * 2 * 3 };
+
+static void two_channels(net *n)
+{
+    net_begin(n);
+    const mskp_value in = with_constant(n, fresh(n, 2, 1), 2, 1, 5);
+    const mskp_conv_desc conv = {
+        .weight = filled(n, 1, 1, 2, 3), .pad_before = {1}, .pad_after = {1}};
+    mskp_conv(n->g, NULL, in, &conv);
+    net_finish(n);
+    n->heap.calls = 0;
+}
+
+/* A selection within a rule, each of whose allocations fails in turn. */
+START_TEST(selections)
+{
+    const double score[3] = {2, 1, 3};
+    const mskp_scores scores = scores_of(3, score);
+    const mskp_rule rule = {.max_macs = MACS / 2.0, .max_params = 1000};
+    const mskp_constants_desc drop = {.way = MSKP_CONSTANTS_DROP},
+                              merge = {.way = MSKP_CONSTANTS_MERGE};
+    net n;
+    mskp_error err;
+    mskp_status status;
+    two_channels(&n);
+    must(mskp_graph_counts(n.g).units == 3, "units");
+    for (int constants = 0; constants < 2; constants++)
+        for (size_t at = 1;; at++) {
+            mskp_constants *c = NULL;
+            uint8_t keep[3] = {7, 7, 7};
+            const size_t live = n.heap.live;
+            n.heap.calls = 0;
+            n.heap.fail_at = at;
+            n.heap.fired = false;
+            if (constants)
+                status = mskp_constants_select(n.g, scores, &rule, &drop, n.values, &c, &err);
+            else
+                status = mskp_select(n.g, scores, &rule, mask_of(3, keep), NULL, &err);
+            n.heap.fail_at = 0;
+            if (n.heap.fired) {
+                must(status == MSKP_ERROR_NO_MEMORY && !c && n.heap.live == live && keep[1] == 7,
+                     "allocation %zu: %d", at, (int)status);
+                continue;
+            }
+            must(!status, "%s", err.text);
+            if (constants)
+                must(!mskp_constants_masks(c, mask_of(0, NULL), mask_of(0, NULL), mask_of(3, keep),
+                                           &err),
+                     "%s", err.text);
+            must(keep[0] == 1 && keep[1] == 0 && keep[2] == 1, "%d %d %d", keep[0], keep[1],
+                 keep[2]);
+            mskp_constants_destroy(c);
+            break;
+        }
+    /* As a carrier the second channel stays, and costs what the rule does not allow. */
+    mskp_constants *c = NULL;
+    status = mskp_constants_select(n.g, scores, &rule, &merge, n.values, &c, &err);
+    must(status == MSKP_ERROR_NO_SOLUTION && !c, "status %d", (int)status);
+    must(!strncmp(err.text, "max_macs is 15; with the units that stay", 40) &&
+             strstr(err.text, "can be had is 30;"),
+         "%s", err.text);
+    net_end(&n);
+}
+END_TEST
+
 /* ---- Applying ---- */
 
 /* Two parameters whose elements alternate in memory share none, so both may be written; if they
@@ -428,7 +509,7 @@ START_TEST(interleaved_values)
     for (int sharing = APART; sharing <= SHARED; sharing++)
         for (int behind = 0; behind < 2; behind++) {
             net n;
-            double room[8] = {0};
+            double room[12] = {0};
             mskp_error err;
             mskp_plan *plan;
             net_begin(&n);
@@ -446,7 +527,7 @@ START_TEST(interleaved_values)
             mskp_tensor *at_bias = mskp_tensor_of(n.values, bias),
                         *at_other = mskp_tensor_of(n.values, other);
             *at_bias = *at_other = apart;
-            at_other->data = room + (sharing ? 2 + 0 * behind : 1 - behind);
+            at_other->data = room + (sharing ? 2 : 1 - behind);
             if (sharing) at_bias->data = room + 4 * behind, at_other->stride[0] = 1;
             mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
             must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
@@ -457,7 +538,7 @@ START_TEST(interleaved_values)
                 const mskp_status status = mskp_constants_apply(c, plan, n.values, &err);
                 n.heap.fail_at = 0;
                 double sum = 0;
-                for (int i = 0; i < 8; i++) sum += room[i];
+                for (int i = 0; i < 12; i++) sum += room[i];
                 if (!n.heap.fired) {
                     must(status == (sharing ? MSKP_ERROR_OVERLAP : MSKP_OK), "%d: %s", (int)status,
                          err.text);
@@ -690,6 +771,7 @@ int main(void)
     tcase_add_test(tests, numbers_that_are_none);
     tcase_add_test(tests, gates);
     tcase_add_test(tests, attention_over_fewer_positions);
+    tcase_add_test(tests, selections);
     tcase_add_test(tests, interleaved_values);
     tcase_add_test(tests, plans_of_others);
     tcase_add_test(tests, interleaved_target);
