@@ -452,7 +452,7 @@ START_TEST(selections)
 {
     const double score[3] = {2, 1, 3};
     const mskp_scores scores = scores_of(3, score);
-    const mskp_rule rule = {.max_macs = MACS / 2.0, .max_params = 1000};
+    const mskp_rule rule = {.max_macs = (double)MACS / 2, .max_params = 1000};
     const mskp_constants_desc drop = {.way = MSKP_CONSTANTS_DROP},
                               merge = {.way = MSKP_CONSTANTS_MERGE};
     net n;
