@@ -113,6 +113,11 @@ size_t mskpi_product(size_t a, size_t b)
     return mskpi_product_fits(a, b, &product) ? product : SIZE_MAX;
 }
 
+size_t mskpi_sum(size_t a, size_t b)
+{
+    return a <= SIZE_MAX - b ? a + b : SIZE_MAX;
+}
+
 size_t mskpi_fraction(double fraction, size_t n)
 {
     MSKPI_ASSERT(fraction >= 0 && fraction <= 1);

@@ -31,6 +31,10 @@ void mskpi_parallel(const mskp_services *services, size_t n, void (*work)(void *
 bool mskpi_product_fits(size_t a, size_t b, size_t *product);
 /* a * b, or SIZE_MAX where the product does not fit. */
 size_t mskpi_product(size_t a, size_t b);
+/* a + b, or SIZE_MAX where the sum does not fit. Values and axes share their lists, so the sum of
+ * their lengths has no bound in the memory that is there: with a size_t of 32 bits it can overflow.
+ * No allocation of SIZE_MAX succeeds. */
+size_t mskpi_sum(size_t a, size_t b);
 /* floor(fraction * n) for a fraction in [0, 1]. A product that a rounding error puts just below a
  * whole number counts as that number: 0.29 * 100 gives 29. */
 size_t mskpi_fraction(double fraction, size_t n);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "mskp.h"
@@ -16,7 +17,7 @@
 void mskpi_put_bytes(text_writer *w, const char *bytes, size_t n)
 {
     if (w->to) memcpy(w->to + w->length, bytes, n);
-    w->length += n;
+    w->length = mskpi_sum(w->length, n);
 }
 
 void mskpi_put(text_writer *w, const char *string)
@@ -42,7 +43,8 @@ mskp_status mskpi_write(void (*put)(text_writer *w, const void *context), const 
     if (!text) return MSKP_OK;
     if (capacity <= w.length)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "text has room for %zu bytes, needed are %zu", capacity, w.length + 1);
+                          "text has room for %zu bytes, needed are %zu", capacity,
+                          mskpi_sum(w.length, 1));
     w = (text_writer){text, 0};
     put(&w, context);
     MSKPI_ASSERT(w.length == *length);

@@ -50,7 +50,7 @@ static mskp_status decide(mskp_constants *c, walker *w, const uint8_t *given)
     mskp_status status = mskpi_walk(w);
     if (!status) status = mskpi_find_consumers(w, &c->consumers);
     if (status) return status;
-    for (size_t v = 1; v <= g->nvalues; v++) channels += g->values[v].view.n;
+    for (size_t v = 1; v <= g->nvalues; v++) channels = mskpi_sum(channels, g->values[v].view.n);
     uint8_t *others = mskpi_alloc(&c->services, g->nvalues + 1, sizeof *others);
     c->carrier_output = mskpi_alloc(&c->services, channels, sizeof *c->carrier_output);
     if (!others || !c->carrier_output) {

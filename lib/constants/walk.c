@@ -370,7 +370,7 @@ mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *k
     w->zero_roles = mskpi_alloc(services, graph->u->n, sizeof *w->zero_roles);
     for (size_t v = 1; w->first && v <= graph->nvalues; v++) {
         w->first[v] = n;
-        n += graph->values[v].view.n;
+        n = mskpi_sum(n, graph->values[v].view.n);
     }
     w->constant = mskpi_alloc(services, n, sizeof *w->constant);
     if (!w->first || !w->views || !w->viewed || !w->zero_roles || !w->constant) {

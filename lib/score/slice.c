@@ -282,7 +282,7 @@ static size_t place_sums(const mskp_graph *g, uint32_t roles, uint8_t *crossing,
             for (size_t i = 0; any && i < a->length; i++)
                 if (unit[i] != MSKP_PINNED) seen[unit[i]] = id;
             first[g->params[id].axis + d] = any ? n : NO_SUMS;
-            if (any) n += a->length;
+            if (any) n = mskpi_sum(n, a->length);
         }
     return n;
 }

@@ -48,7 +48,7 @@ static size_t count_zeros(const mskp_graph *g)
 {
     size_t n = 0;
     for (size_t v = 1; v <= g->nvalues; v++)
-        if (g->values[v].zeros) n += g->values[v].view.n;
+        if (g->values[v].zeros) n = mskpi_sum(n, g->values[v].view.n);
     return n;
 }
 

@@ -39,8 +39,11 @@ typedef struct axis_run {
 static void count_run(unit_table *u, const axis_run *run)
 {
     const uint32_t *list = u->list_units + u->lists[run->list].first;
-    for (size_t i = 0; i < u->lists[run->list].n; i++)
-        if (list[i] != MSKP_PINNED) u->member_first[list[i] + 2] += run->n;
+    for (size_t i = 0; i < u->lists[run->list].n; i++) {
+        if (list[i] == MSKP_PINNED) continue;
+        size_t *count = &u->member_first[list[i] + 2];
+        *count = mskpi_sum(*count, run->n);
+    }
 }
 
 static void fill_run(unit_table *u, const axis_run *run)

@@ -163,6 +163,7 @@ static void NAME(shrinks)(void)
     desk_close(&d);
 }
 
+#if defined __SSE2__
 /* With denormals flushed: NULL, or what is wrong. Compares bits, since == would flush, too. */
 static const char *NAME(flushed)(void)
 {
@@ -196,6 +197,7 @@ static const char *NAME(flushed)(void)
     }
     return NULL;
 }
+#endif
 
 #undef REAL
 #undef BITS

@@ -263,7 +263,7 @@ START_TEST(scores_that_are_no_numbers)
             reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN || reduce == MSKP_REDUCE_JOINT;
         ck_assert_int_eq(status, sums ? MSKP_ERROR_BAD_NUMBER : MSKP_OK);
         if (sums) ck_assert_ptr_nonnull(strstr(err.text, "unit 1"));
-        ck_assert(scores[1] == (sums ? 7 : 1.5e308));
+        ck_assert(scores[1] == (double)(sums ? 7 : 1.5e308));
         scores[0] = scores[1] = 7;
     }
     mskp_error err = {0};

@@ -111,7 +111,7 @@ size_t absurd(rng *r)
                                   UINT32_MAX - 1,
                                   UINT32_MAX,
                                   (size_t)UINT32_MAX + 1,
-                                  (size_t)1 << 53,
+                                  SIZE_MAX >> 11,
                                   SIZE_MAX / 32,
                                   SIZE_MAX / 2,
                                   SIZE_MAX / 2 + 1,
