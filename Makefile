@@ -5,6 +5,11 @@
 # test/test.mk, test/lint.mk and test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
+# The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
+TARGET := $(shell $(CC) -dumpmachine 2>/dev/null)
+ifeq ($(origin AR),default)
+AR := $(or $(shell $(CC) -print-prog-name=ar 2>/dev/null),$(AR))
+endif
 CFLAGS ?= -O3 -g
 CXXFLAGS ?= -O2
 PKG_CONFIG ?= pkg-config
@@ -23,6 +28,7 @@ SECONDS ?= 60
 
 prefix = /usr/local
 exec_prefix = $(prefix)
+bindir = $(exec_prefix)/bin
 libdir = $(exec_prefix)/lib
 includedir = $(prefix)/include
 datarootdir = $(prefix)/share
@@ -47,6 +53,8 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 # instruction.
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 DIALECT = -std=c11 -ffp-contract=off -fno-math-errno
+# In mingw's headers, isfinite and its kind contain a branch for float that narrows a double, and is not taken.
+WARN += $(if $(findstring mingw,$(TARGET)),-Wno-float-conversion)
 COMPILE = $(CC) $(DIALECT) $(WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed
 CXX_DIALECT = -std=c++17 -ffp-contract=off

@@ -8,17 +8,29 @@ VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$
 # What the library needs beside libc.
 LIB_LIBS = -lm
 LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
+SHARED_NAMES = -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs
 
 LIB_SOURCES := $(wildcard lib/*.c lib/*/*.c)
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIBRARY = $(BUILD)/libmskp.a
 HEADERS := include/mskp.h $(wildcard include/mskp/*.h)
 SHARED = $(BUILD)/$(SONAME)
+FULL_VERSION = libmskp.so.$(VERSION)
+# What a linker finds with -lmskp.
+LINK_NAME = $(BUILD)/libmskp.so
 EVERY_OBJECT += $(LIB_OBJECTS)
 
 .PHONY: library install uninstall installcheck
 
-library: $(LIBRARY) $(SHARED) $(BUILD)/libmskp.so ## the library alone
+# For Windows, a DLL beside its import library.
+ifneq ($(findstring mingw,$(TARGET)),)
+LIB_FLAGS = -Ilib '-DMSKP_API=__declspec(dllexport)'
+SHARED = $(BUILD)/libmskp-$(patsubst libmskp.so.%,%,$(SONAME)).dll
+LINK_NAME = $(BUILD)/libmskp.dll.a
+SHARED_NAMES = -static-libgcc -Wl,--no-insert-timestamp -Wl,--out-implib,$(LINK_NAME)
+endif
+
+library: $(LIBRARY) $(SHARED) $(LINK_NAME) ## the library alone
 
 $(BUILD)/lib/%: FLAGS = $(LIB_FLAGS)
 # What a measurement adds to the library alone; it stands behind CFLAGS, and so overrides the optimization.
@@ -28,7 +40,10 @@ $(LIBRARY): $(LIB_OBJECTS)
 
 $(SHARED): $(LIB_OBJECTS) lib/mskp.map $(BUILD)/sources
 	$(call say,LINK)
-	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(LIB_LIBS)
+	$(Q)$(LINK) -shared $(SHARED_NAMES) $(LIB_LIBS)
+
+# The linker has written it beside the DLL.
+$(BUILD)/libmskp.dll.a: $(SHARED) ;
 
 $(BUILD)/libmskp.so: $(SHARED)
 	$(Q)ln -sf $(SONAME) $@
@@ -36,8 +51,22 @@ $(BUILD)/libmskp.so: $(SHARED)
 # ---- Installation ----
 # Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
 below = $(subst $(prefix)/,$${prefix}/,$(1))
-FULL_VERSION = libmskp.so.$(VERSION)
 INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
+
+define install_shared
+$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
+ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
+ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
+endef
+INSTALLED_SHARED = '$(DESTDIR)$(libdir)/$(FULL_VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so'
+ifneq ($(findstring mingw,$(TARGET)),)
+define install_shared
+$(INSTALL) -d '$(DESTDIR)$(bindir)'
+$(INSTALL) -m 755 $(SHARED) '$(DESTDIR)$(bindir)'
+$(INSTALL) -m 644 $(LINK_NAME) '$(DESTDIR)$(libdir)'
+endef
+INSTALLED_SHARED = '$(DESTDIR)$(bindir)/$(notdir $(SHARED))' '$(DESTDIR)$(libdir)/$(notdir $(LINK_NAME))'
+endif
 
 install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
 	$(INSTALL) -d '$(DESTDIR)$(includedir)/mskp' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
@@ -45,9 +74,7 @@ install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as
 		$(INSTALL) -m 644 "include/$$header" '$(DESTDIR)$(includedir)'/"$$header" || exit; \
 	done
 	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
-	$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
-	ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
-	ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
+	$(install_shared)
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
 		-e 's|@includedir@|$(call below,$(includedir))|' -e 's|@libs@|$(LIB_LIBS)|' \
 		mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
@@ -55,8 +82,8 @@ install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as
 
 uninstall: ## remove what install wrote
 	rm -f $(HEADERS:include/%='$(DESTDIR)$(includedir)/%') \
-		'$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(libdir)/$(FULL_VERSION)' \
-		'$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
+		'$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
+		$(INSTALLED_SHARED) \
 		$(patsubst %,'$(DESTDIR)$(docdir)/%',$(notdir $(INSTALLED_DOCS)))
 	for folder in '$(DESTDIR)$(docdir)' '$(DESTDIR)$(includedir)/mskp'; do \
 		if [ -d "$$folder" ]; then rmdir --ignore-fail-on-non-empty "$$folder"; fi; \

@@ -8,13 +8,20 @@
 /* The size of a buffer for a name as it stands in a sentence, and for a number. */
 enum { NAME_SIZE = 72, NUMBER_SIZE = 32 };
 
+/* Lets the compiler compare a format, which is the given argument, with what follows from `first`
+ * on. On mingw, printf would be the one of Microsoft, which does not know %zu. */
+#if defined(__MINGW32__)
+#define MSKPI_PRINTF(format, first) __attribute__((__format__(gnu_printf, format, first)))
+#elif defined(__GNUC__)
+#define MSKPI_PRINTF(format, first) __attribute__((__format__(printf, format, first)))
+#else
+#define MSKPI_PRINTF(format, first)
+#endif
+
 /* Fills *err, which may be NULL, and returns status. The format must not contain floating-point
  * numbers, because printf prints them with the locale's decimal sign; see mskpi_number. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-mskp_status
-mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
+MSKPI_PRINTF(3, 4)
+mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
 
 /* Refuses the first of these pointers that is NULL, by its name. */
 #define MSKPI_GIVEN(err, ...)                                                                  \

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/status.h"
 #include "describe/names.h"
 #include "describe/step.h"
 #include "describe/zeros.h"
@@ -109,18 +110,13 @@ void mskpi_description_free(mskp_graph *graph);
 mskp_status mskpi_check_describing(const mskp_graph *graph);
 
 /* Fills the graph's error with a sentence. There must be no earlier one. Returns the status. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
-#endif
-mskp_status
-mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
+MSKPI_PRINTF(3, 4)
+mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
 
 /* The same, with a sentence that begins with the label of an operator or parameter: "conv1: ". */
-#if defined(__GNUC__)
-__attribute__((format(printf, 4, 5)))
-#endif
+MSKPI_PRINTF(4, 5)
 mskp_status
-mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status, const char *format, ...);
+    mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status, const char *format, ...);
 
 /* The same, because the allocator returned NULL. */
 mskp_status mskpi_no_memory(mskp_graph *graph);
