@@ -20,12 +20,17 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
     pad *pads = calloc(net->layer_count, sizeof *pads);
     file.tensors = calloc(file.count + 1, sizeof *file.tensors);
     file.meta = calloc(2 * (2 + net->layer_count + extras), sizeof *file.meta);
-    bool good = pads && file.tensors && file.meta;
+    size_t elements = 0;
+    for (size_t i = 0; i < net->param_count; i++) elements += net->params[i].count;
+    unsigned char *bytes = file.bytes = calloc(elements + 1, sizeof(cn_real));
+    bool good = pads && file.tensors && file.meta && bytes;
     if (good) {
         for (size_t i = 0; i < net->param_count; i++) {
             const cn_param *p = &net->params[i];
+            cn_encode(p->value, p->count, bytes);
             file.tensors[i] = (cn_tensor){
-                .name = p->name, .dtype = CN_DTYPE_NAME, .dims = p->dims, .data = p->value};
+                .name = p->name, .dtype = CN_DTYPE_NAME, .dims = p->dims, .data = bytes};
+            bytes += p->count * sizeof(cn_real);
             memcpy(file.tensors[i].shape, p->shape, sizeof p->shape);
         }
         const char **meta = file.meta;

@@ -282,8 +282,9 @@ const cn_tensor *cn_tensors_find(const cn_tensors *file, const char *name); /* N
 const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* NULL: none */
 /* F32 or F64, converted. count must be the tensor's. */
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err);
-/* Writes name, dtype, dims, shape and data of the tensors (count and bytes are not read), and the
- * metadata. A file that is there stays until the new one is complete and on the disk (files.h). */
+/* Writes name, dtype, dims, shape and data (little endian, as in a file that was read) of the
+ * tensors, and the metadata; count and bytes are not read. A file that is there stays until the new
+ * one is complete and on the disk (files.h). */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
 
 /*

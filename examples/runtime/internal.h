@@ -37,6 +37,8 @@ static inline cn_real *cn_row(cn_view v, size_t channel, size_t y)
 
 /* ---- errors (error.c) ---- */
 bool cn_mul(size_t a, size_t b, size_t *product); /* false: overflow */
+/* to <- the bytes of the values as files have them, little endian. */
+void cn_encode(const cn_real *values, size_t count, unsigned char *to);
 bool cn_fail(cn_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- threads (threads.c) ---- */

@@ -257,6 +257,28 @@ const char *cn_tensors_meta(const cn_tensors *file, const char *key)
     return NULL;
 }
 
+/* The bytes of numbers are taken apart and put together by shifts, so the machine's own order of
+ * bytes does not matter. */
+static uint64_t load_bytes(const unsigned char *bytes, size_t n)
+{
+    uint64_t bits = 0;
+    while (n--) bits = bits << 8 | bytes[n];
+    return bits;
+}
+
+void cn_encode(const cn_real *values, size_t count, unsigned char *to)
+{
+    for (size_t i = 0; i < count; i++) {
+#ifdef CN_DOUBLE
+        uint64_t bits;
+#else
+        uint32_t bits;
+#endif
+        memcpy(&bits, &values[i], sizeof bits);
+        for (size_t k = 0; k < sizeof bits; k++) *to++ = (unsigned char)(bits >> 8 * k);
+    }
+}
+
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err)
 {
     const bool single = !strcmp(tensor->dtype, "F32");
@@ -265,14 +287,17 @@ bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error
     if (tensor->count != count)
         return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count,
                        count);
+    const unsigned char *bytes = tensor->data;
     for (size_t i = 0; i < count; i++) {
         float f;
         double d;
         if (single) {
-            memcpy(&f, (const char *)tensor->data + i * sizeof f, sizeof f);
+            const uint32_t bits = (uint32_t)load_bytes(bytes + i * sizeof f, sizeof f);
+            memcpy(&f, &bits, sizeof f);
             to[i] = (cn_real)f;
         } else {
-            memcpy(&d, (const char *)tensor->data + i * sizeof d, sizeof d);
+            const uint64_t bits = load_bytes(bytes + i * sizeof d, sizeof d);
+            memcpy(&d, &bits, sizeof d);
             to[i] = (cn_real)d;
         }
     }

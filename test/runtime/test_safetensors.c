@@ -4,6 +4,7 @@
 
 #include "by_id/by_id.h"
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,8 +151,9 @@ END_TEST
 /* A small file as cn_save writes it, in memory of exactly its size. */
 static unsigned char *small_file(size_t *size)
 {
-    const float a[] = {1, 2, 3};
-    const double b[] = {4, 5};
+    /* 1, 2, 3 and 4, 5, in the order of bytes that the format has. */
+    static const unsigned char a[] = {0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40};
+    static const unsigned char b[] = {0, 0, 0, 0, 0, 0, 0x10, 0x40, 0, 0, 0, 0, 0, 0, 0x14, 0x40};
     const cn_tensor tensors[] = {
         {.name = "a", .dtype = "F32", .dims = 2, .shape = {1, 3}, .data = a},
         {.name = "b", .dtype = "F64", .dims = 1, .shape = {2}, .data = b},
@@ -301,6 +303,30 @@ static cn_net *narrow(void)
     return net;
 }
 
+/* The last byte of a number in a file holds the sign and the
+ * highest bits of the exponent, whatever the machine's own order of bytes is. */
+static void bytes_are_little_endian(const cn_net *net)
+{
+    cn_tensors file;
+    cn_error err = {""};
+    ck_assert_msg(cn_tensors_read(path, &file, &err), "%s", err.text);
+    for (size_t i = 0; i < net->param_count; i++) {
+        const cn_param *p = &net->params[i];
+        const cn_tensor *t = cn_tensors_find(&file, p->name);
+        const unsigned char *bytes = t->data;
+        for (size_t k = 0; k < p->count; k++) {
+            const unsigned char last = bytes[(k + 1) * sizeof(cn_real) - 1];
+            const double x = (double)p->value[k], size = fabs(x);
+            ck_assert_uint_eq(last >> 7, signbit(x) ? 1 : 0);
+            /* 2 is where the exponent's highest bit changes. */
+            ck_assert_uint_eq(last >> 6 & 1, size >= 2 ? 1 : 0);
+            if (size == 0) ck_assert_uint_eq(last & 0x7f, 0);
+            if (size == 1) ck_assert_uint_eq(last & 0x7f, 0x3f);
+        }
+    }
+    cn_tensors_free(&file);
+}
+
 START_TEST(networks_there_and_back)
 {
     cn_error err = {""};
@@ -310,6 +336,7 @@ START_TEST(networks_there_and_back)
     cn_net *again = cn_load(path, NULL, &err);
     ck_assert_msg(again != NULL, "%s", err.text);
     same_values(net, again);
+    bytes_are_little_endian(net);
     const cn_layer *pad = &again->layers[cn_find_layer(again, "layer2.0.shortcut")];
     ck_assert_uint_eq(pad->before, 3);
     ck_assert_uint_eq(pad->after, 5);
