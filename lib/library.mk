@@ -8,6 +8,8 @@ VERSION = $(shell awk '/^.define MSKP_VERSION_(MAJOR|MINOR|PATCH) / { v = v s $$
 # What the library needs beside libc.
 LIB_LIBS = -lm
 LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibility("default")))'
+# The folder of the build is not part of what is built: the same sources give the same bytes.
+LIB_FLAGS += '-fdebug-prefix-map=$(CURDIR)=.'
 SHARED_NAMES = -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs
 
 LIB_SOURCES := $(wildcard lib/*.c lib/*/*.c)
@@ -24,7 +26,7 @@ EVERY_OBJECT += $(LIB_OBJECTS)
 
 # For Windows, a DLL beside its import library.
 ifneq ($(findstring mingw,$(TARGET)),)
-LIB_FLAGS = -Ilib '-DMSKP_API=__declspec(dllexport)'
+LIB_FLAGS = -Ilib '-DMSKP_API=__declspec(dllexport)' '-fdebug-prefix-map=$(CURDIR)=.'
 SHARED = $(BUILD)/libmskp-$(patsubst libmskp.so.%,%,$(SONAME)).dll
 LINK_NAME = $(BUILD)/libmskp.dll.a
 SHARED_NAMES = -static-libgcc -Wl,--no-insert-timestamp -Wl,--out-implib,$(LINK_NAME)

@@ -22,15 +22,16 @@ endif
 
 TEST_FLAGS = -Ilib -Itest $(EXAMPLE_FLAGS) $$($(PKG_CONFIG) --cflags check)
 TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(RUNTIME_LIBS)
-# Where no Check, cJSON and OpenBLAS are that fit the compiler, test/stand_in takes the place of Check, for the tests of
-# the library alone.
+HELPER_OBJECTS := $(call objects,$(wildcard $(HELPERS:%=test/%/*.c)))
+# Where there are no Check, cJSON and OpenBLAS that fit the compiler, test/stand_in takes the place of Check. The tests of
+# the library that need no cJSON are built with it.
 ifneq ($(STAND_IN),)
-HELPERS += stand_in
+HELPERS := $(filter-out random_calls,$(HELPERS)) stand_in
+HELPER_OBJECTS := $(filter-out $(call objects,$(shell grep -lE 'cJSON|"dump.h"' test/interpreter/*.c)),\
+	$(call objects,$(wildcard $(HELPERS:%=test/%/*.c))))
 TEST_FLAGS = -Ilib -Itest -Itest/stand_in -pthread
 TEST_LIBS = -pthread -lm
 endif
-
-HELPER_OBJECTS := $(call objects,$(wildcard $(HELPERS:%=test/%/*.c)))
 HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 BENCH_TIMING := $(BUILD)/test/bench/timing.o
 
@@ -39,6 +40,10 @@ REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
+ifneq ($(STAND_IN),)
+TESTS := $(filter-out %/test_report,$(TESTS))
+REPLAYS := $(filter %/fuzz_mask %/fuzz_compose,$(REPLAYS))
+endif
 BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
 TORTURE := $(call objects,test/torture/torture.c)

@@ -699,7 +699,11 @@ START_TEST(two_processes_one_mask_file)
         (void)fflush(NULL);
         const pid_t other = fork();
         if (!other) {
-            execl(program, program, "cut", seed, mask, result, (char *)NULL);
+            const char *emulator = getenv("MSKP_TEST_EMULATOR"); /* what this program runs in */
+            if (emulator)
+                execlp(emulator, emulator, program, "cut", seed, mask, result, (char *)NULL);
+            else
+                execl(program, program, "cut", seed, mask, result, (char *)NULL);
             _exit(EXIT_FAILURE);
         }
         int status = -1;
