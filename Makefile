@@ -2,7 +2,7 @@
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
 # it builds: lib/library.mk, examples/examples.mk, examples/bridges/bridges.mk, examples/programs/onnx/onnx.mk, and
-# test/test.mk, test/lint.mk and test/setup.mk. New source files need no edit of any of them.
+# test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
@@ -81,6 +81,7 @@ include examples/bridges/bridges.mk
 include examples/programs/onnx/onnx.mk
 include test/test.mk
 include test/lint.mk
+include test/machines.mk
 
 all: library $(EXAMPLES) $(MASKSPARSITY) ## the library (static and shared) and the examples
 every-object: $(EVERY_OBJECT)
