@@ -60,7 +60,8 @@ $(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
 ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
 ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
 endef
-INSTALLED_SHARED = '$(DESTDIR)$(libdir)/$(FULL_VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' '$(DESTDIR)$(libdir)/libmskp.so'
+INSTALLED_SHARED = '$(DESTDIR)$(libdir)/$(FULL_VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' \
+	'$(DESTDIR)$(libdir)/libmskp.so'
 ifneq ($(findstring mingw,$(TARGET)),)
 define install_shared
 $(INSTALL) -d '$(DESTDIR)$(bindir)'

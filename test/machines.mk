@@ -1,5 +1,5 @@
-# Other machines, compilers and libraries of C, and what the shared library promises. Where a tool is missing, the target
-# says so and counts as skipped; `make setup-machines` installs them all.
+# Other machines, compilers and libraries of C, and what the shared library promises. Where a tool is missing, the
+# target says so and counts as skipped; `make setup-machines` installs them all.
 
 MACHINE_PACKAGES = qemu-user gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-i686-linux-gnu libc6-dev-i386-cross \
 	gcc-mingw-w64-x86-64-win32 musl-tools clang abigail-tools binutils pkg-config

@@ -23,8 +23,8 @@ endif
 TEST_FLAGS = -Ilib -Itest $(EXAMPLE_FLAGS) $$($(PKG_CONFIG) --cflags check)
 TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(RUNTIME_LIBS)
 HELPER_OBJECTS := $(call objects,$(wildcard $(HELPERS:%=test/%/*.c)))
-# Where there are no Check, cJSON and OpenBLAS that fit the compiler, test/stand_in takes the place of Check. The tests of
-# the library that need no cJSON are built with it.
+# Where there are no Check, cJSON and OpenBLAS that fit the compiler, test/stand_in takes the place of Check. The tests
+# of the library that need no cJSON are built with it.
 ifneq ($(STAND_IN),)
 HELPERS := $(filter-out random_calls,$(HELPERS)) stand_in
 HELPER_OBJECTS := $(filter-out $(call objects,$(shell grep -lE 'cJSON|"dump.h"' test/interpreter/*.c)),\
@@ -42,7 +42,7 @@ CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
-REPLAYS := $(filter %/fuzz_mask %/fuzz_compose,$(REPLAYS))
+REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
 endif
 BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
