@@ -20,8 +20,8 @@ enum { NAME_SIZE = 72, NUMBER_SIZE = 32 };
 
 /* Fills *err, which may be NULL, and returns status. The format must not contain floating-point
  * numbers, because printf prints them with the locale's decimal sign; see mskpi_number. */
-MSKPI_PRINTF(3, 4)
-mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...);
+mskp_status mskpi_fail(mskp_error *err, mskp_status status, const char *format, ...)
+    MSKPI_PRINTF(3, 4);
 
 /* Refuses the first of these pointers that is NULL, by its name. */
 #define MSKPI_GIVEN(err, ...)                                                                  \

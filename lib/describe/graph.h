@@ -110,13 +110,12 @@ void mskpi_description_free(mskp_graph *graph);
 mskp_status mskpi_check_describing(const mskp_graph *graph);
 
 /* Fills the graph's error with a sentence. There must be no earlier one. Returns the status. */
-MSKPI_PRINTF(3, 4)
-mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...);
+mskp_status mskpi_graph_fail(mskp_graph *graph, mskp_status status, const char *format, ...)
+    MSKPI_PRINTF(3, 4);
 
 /* The same, with a sentence that begins with the label of an operator or parameter: "conv1: ". */
-MSKPI_PRINTF(4, 5)
-mskp_status
-    mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status, const char *format, ...);
+mskp_status mskpi_refuse(mskp_graph *graph, const char *label, mskp_status status,
+                         const char *format, ...) MSKPI_PRINTF(4, 5);
 
 /* The same, because the allocator returned NULL. */
 mskp_status mskpi_no_memory(mskp_graph *graph);
