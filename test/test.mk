@@ -58,8 +58,8 @@ EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
-.PHONY: programs check check-programs check-library check-foreign check-torture sanitize valgrind coverage coverage-mcdc \
-	bench fuzz cifar
+.PHONY: programs check check-programs check-library check-foreign check-torture sanitize valgrind coverage \
+	coverage-mcdc bench fuzz cifar
 
 programs: $(PROGRAMS)
 

@@ -168,8 +168,8 @@ static mskp_status check_concat(mskp_graph *graph, const char *label, size_t n,
     if (!n || !parts)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "concatenation of %zu values",
                             parts ? n : 0);
-    /* mskpi_new_list refuses a total of MOST; where size_t has 32 bits, a larger sum overflows. */
-    for (size_t i = 0; i < n && *total < MOST; i++) {
+    /* mskpi_new_list refuses a total of MOST or more. */
+    for (size_t i = 0; i < n; i++) {
         status = mskpi_get_value(graph, label, parts[i], &v);
         if (status) return status;
         if (i == 0) first = v;
@@ -183,7 +183,7 @@ static mskp_status check_concat(mskp_graph *graph, const char *label, size_t n,
                 return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                                     "%s has length %zu on spatial axis %u, the first value %zu",
                                     name, v.spatial[d], d, first.spatial[d]);
-        *total = v.view.n < MOST - *total ? *total + v.view.n : MOST;
+        *total = mskpi_sum(*total, v.view.n);
     }
     return MSKP_OK;
 }

@@ -35,8 +35,8 @@ static inline bool mskpi_is_before(const mskp_member *a, const mskp_member *b)
     return a->axis != b->axis ? a->axis < b->axis : a->index < b->index;
 }
 
-/* first[i] <- the sum of first[0 .. i], for i <= n, at most SIZE_MAX. A counting sort counts the elements of part i
- * in first[i + 1], so first[i] is then where part i begins. */
+/* first[i] <- the sum of first[0 .. i], for i <= n, at most SIZE_MAX. A counting sort counts the
+ * elements of part i in first[i + 1], so first[i] is then where part i begins. */
 static inline void mskpi_prefix_sum(size_t *first, size_t n)
 {
     for (size_t i = 0; i < n; i++) first[i + 1] = mskpi_sum(first[i + 1], first[i]);

@@ -432,8 +432,8 @@ START_TEST(attention_over_fewer_positions)
 }
 END_TEST
 
-/* Two channels, the second of which has the constant 5, and a padded convolution that reads them. It
- * costs MACS multiply-accumulates with both, and half of it with one. */
+/* Two channels, the second of which has the constant 5, and a padded convolution that reads them.
+ * It costs MACS multiply-accumulates with both, and half of it with one. */
 enum { MACS = 5 * 2 * 3 };
 
 static void two_channels(net *n)
