@@ -168,8 +168,8 @@ static mskp_status check_concat(mskp_graph *graph, const char *label, size_t n,
     if (!n || !parts)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT, "concatenation of %zu values",
                             parts ? n : 0);
-    /* mskpi_new_list refuses a total of MOST or more. */
-    for (size_t i = 0; i < n; i++) {
+    /* mskpi_new_list refuses a total of MOST or more, so what follows need not be looked at. */
+    for (size_t i = 0; i < n && *total < MOST; i++) {
         status = mskpi_get_value(graph, label, parts[i], &v);
         if (status) return status;
         if (i == 0) first = v;
