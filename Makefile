@@ -52,12 +52,13 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 # Arithmetic is reproducible: no contraction, no -ffast-math. -fno-math-errno changes no result; sqrt becomes one
 # instruction.
 WARN = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-DIALECT = -std=c11 -ffp-contract=off -fno-math-errno
+# Where off_t has 32 bits by default, files may still be longer.
+DIALECT = -std=c11 -ffp-contract=off -fno-math-errno -D_FILE_OFFSET_BITS=64
 # In mingw's headers, isfinite and its kind contain a branch for float that narrows a double, and is not taken.
 WARN += $(if $(findstring mingw,$(TARGET)),-Wno-float-conversion)
 COMPILE = $(CC) $(DIALECT) $(WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed
-CXX_DIALECT = -std=c++17 -ffp-contract=off
+CXX_DIALECT = -std=c++17 -ffp-contract=off -D_FILE_OFFSET_BITS=64
 CXX_WARN = $(filter-out %-prototypes,$(WARN))
 CXX_COMPILE = $(CXX) $(CXX_DIALECT) $(CXX_WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 

@@ -97,7 +97,7 @@ $(TESTS): %: %.o $(HELPER_LIBRARIES) $(LIBRARY)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
 # Of the examples, what reads files or words that come from outside.
-FUZZED = $(DRIVER) $(COMMON) $(RUNTIME)
+FUZZED = $(if $(STAND_IN),,$(DRIVER) $(COMMON) $(RUNTIME))
 
 # A fuzz target over its corpus (gcc can), and as libFuzzer's own program (clang alone).
 $(REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(FUZZED) $(HELPER_LIBRARIES) $(LIBRARY)

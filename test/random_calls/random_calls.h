@@ -20,6 +20,13 @@ typedef struct limited_heap {
 #endif
 } limited_heap;
 
+/* Whether a call may say that there is no memory. Where size_t has 32 bits, the library refuses a
+ * block that is too large without asking for it. */
+static inline bool may_be_empty(const limited_heap *p)
+{
+    return p->empty || SIZE_MAX <= UINT32_MAX;
+}
+
 mskp_services limited_heap_services(limited_heap *p);
 
 /* The n-th allocation from now fails; 0: none. */
