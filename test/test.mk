@@ -121,7 +121,8 @@ $(BUILD)/limits/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/limits/libmskp.a: $(call limits,$(LIB_OBJECTS))
 
-$(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(BUILD)/limits/libmskp.a
+$(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(STAND_IN:%=$(BUILD)/libtest_stand_in.a) \
+		$(BUILD)/limits/libmskp.a
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 

@@ -440,7 +440,7 @@ START_TEST(a_line_from_the_start_is_straight)
         set start = exact_set(&t, t.net), same = set_copy(&t.mem, &start);
         exact_net(t.net, &t.r);
         set values = exact_set(&t, t.net), was = set_copy(&t.mem, &values);
-        const uint64_t steps = rng_from(&t.r, 1, 2000), left = rng_below(&t.r, steps + 1);
+        const uint64_t steps = rng_from(&t.r, 1, 2000), left = rng_below(&t.r, (size_t)steps + 1);
         const size_t params = mskp_graph_counts(t.graph).params;
         mskp_low_precision low = {.start = set_by_id(params, start.views), .start_steps = steps};
         mskp_penalty p = a->penalty;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,7 +193,7 @@ START_TEST(safetensors_without_end)
     ck_assert(!cn_tensors_read("/dev/null", &file, &err));
     ck_assert_str_eq(err.text, "/dev/null: 0 bytes are too few for a header of 8");
     save(in_path, "\xff\xff\xff\x7f\x01\x01\x01\x01{}");
-    ck_assert_int_eq(truncate(in_path, (off_t)1 << 40), 0);
+    ck_assert_int_eq(truncate(in_path, (off_t)1 << (SIZE_MAX > UINT32_MAX ? 40 : 30)), 0);
     ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
     little.rlim_max = before.rlim_max;
     if (!SANITIZED) ck_assert_int_eq(setrlimit(RLIMIT_AS, &little), 0);
