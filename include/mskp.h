@@ -113,7 +113,7 @@ extern "C" {
     X(MSKP_ERROR_BAD_SHAPE, 3, "shapes do not fit")                                \
     X(MSKP_ERROR_BAD_NAME, 4, "a name is missing, used twice, or contains blanks") \
     X(MSKP_ERROR_BAD_STATE, 5, "called too early, or too late")                    \
-    X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite")                          \
+    X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite, or has the wrong sign")    \
     X(MSKP_ERROR_NO_DATA, 7, "a tensor that must be touched has no data")          \
     X(MSKP_ERROR_OVERLAP, 8, "tensors overlap where they must not")                \
     X(MSKP_ERROR_NO_SOLUTION, 9, "no mask satisfies the rule")                     \

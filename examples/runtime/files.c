@@ -471,6 +471,27 @@ bool file_check(const char *path, int *held, file_error *err)
     return good;
 }
 
+bool file_same(const char *a, const char *b)
+{
+    struct stat is_a, is_b;
+    if (!strcmp(a, b)) return true;
+    char *to_a = follow(a), *to_b = follow(b);
+    bool same = false;
+    if (to_a && to_b) {
+        char *const name_a = to_a + folder_length(to_a), *const name_b = to_b + folder_length(to_b);
+        const bool there_a = !stat(to_a, &is_a), there_b = !stat(to_b, &is_b);
+        bool equal = there_a && there_b && S_ISREG(is_a.st_mode);
+        if (!there_a && !there_b && !strcmp(name_a, name_b)) { /* then the folders decide */
+            *name_a = *name_b = 0;
+            equal = !stat(*to_a ? to_a : ".", &is_a) && !stat(*to_b ? to_b : ".", &is_b);
+        }
+        same = equal && is_a.st_dev == is_b.st_dev && is_a.st_ino == is_b.st_ino;
+    }
+    free(to_a);
+    free(to_b);
+    return same;
+}
+
 /* ---- writing ---- */
 
 static void write_all(file_output *out, const char *bytes, size_t size)

@@ -116,6 +116,10 @@ typedef struct file_output {
  * is written, or -1. */
 bool file_check(const char *path, int *held, file_error *err);
 
+/* Whether two paths lead to one file: by the same or by different names, by links of both kinds.
+ * The file need not be there yet. Devices and pipes are the same only by the same name. */
+bool file_same(const char *a, const char *b);
+
 bool file_create(file_output *out, const char *path, file_error *err);
 /* The same for a log, which others read while it grows: what was there is lost at once. */
 bool file_create_log(file_output *out, const char *path, file_error *err);

@@ -218,16 +218,21 @@ typedef enum mskp_rounding {
 
 /*
  * What becomes of small steps, for mskp_penalty.low_precision. A number stays as it was if it is to
- * move by less than half of the distance to its neighbour. Between 1 and 2 that distance is 2^-7 in
- * BF16 and 2^-10 in F16. So a proximal step of 0.001 never moves a BF16 gamma of 1, and the first
- * half of a deadline of 1000 steps moves nothing; a penalty of 0.0001 vanishes in a BF16 gradient
- * of 0.05. Four ways out, the best one first:
+ * move by less than half of the distance to its neighbour. From 1 down to 1/2 that distance is 2^-8
+ * in BF16 and 2^-11 in F16. So a proximal step of 0.001 never moves a BF16 gamma of 1, and the
+ * first half of a deadline of 1000 steps moves nothing; a penalty of 0.0001 vanishes in a BF16
+ * gradient of 0.05. What helps:
  *   - Master weights: pass the F32 numbers that the optimizer updates as values, and cast them
- *     afterwards.
+ *     afterwards. Nothing is lost.
+ *   - start: a deadline that is computed from the values at its start, not from the last ones. It
+ *     has no strength to choose, and ends at exactly 0.
  *   - rounding STOCHASTIC: each step arrives in the mean. After n steps of a proximal map the
  *     deviation is about sqrt(n x step x distance).
- *   - start: a deadline that is computed from the values at its start, not from the last ones.
- *   - a larger step: asked and lost tell whether it is large enough.
+ *   - A larger step. If lost is equal to asked, nothing moves. (Of a deadline's steps one in two is
+ *     lost in the end, which does no harm.)
+ * All of this is about what the call itself stores. After mskp_penalty_gradient that is the
+ * gradient: what your optimizer then loses in a half weight is not counted, and is not rounded at
+ * random. Such an optimizer needs master weights; or use mskp_penalty_prox or _deadline after it.
  *
  *   rounding      of what the call stores
  *   seed          of STOCHASTIC: another number in each step, for instance the step's. The result
@@ -236,9 +241,10 @@ typedef enum mskp_rounding {
  *   start         of mskp_penalty_deadline and mskp_penalty_zero: a copy of the values at the start
  *                 of the deadline, in any dtype; only targeted slices are read. Then
  *                 values <- start * steps_left / start_steps, and what the optimizer added since
- *                 does not count. {0, NULL}: no start.
- *   start_steps   how many steps the whole deadline has. steps_left above it, or 0 here, is
- *                 MSKP_ERROR_BAD_ARGUMENT.
+ *                 does not count. {0, NULL}: no start. A targeted tensor that has values but no
+ *                 start is MSKP_ERROR_NO_DATA, also with skip_missing.
+ *   start_steps   how many steps the whole deadline has. With a start, 0 here, or steps_left above
+ *                 it, is MSKP_ERROR_BAD_ARGUMENT, and so is a number here without a start.
  *   asked, lost   NULL, or counters: *asked += the elements whose step is neither 0 nor infinite,
  *                 *lost += those of them that stayed as they were. Elements of any dtype count.
  *                 With STOCHASTIC some always stay, and others make up for them. A call with a

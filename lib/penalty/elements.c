@@ -22,7 +22,7 @@
 const char *mskpi_second_name(const penalty_job *j)
 {
     if (j->kind == GRADIENT) return "gradients";
-    return j->kind == DEADLINE && j->second.view ? "start" : NULL;
+    return j->kind == DEADLINE && (j->second.view || j->second.n) ? "start" : NULL;
 }
 
 /* Returns dR/dw. */

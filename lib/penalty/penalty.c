@@ -104,7 +104,7 @@ static bool has_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[
     const graph_param *p = &g->params[id];
     bool any = false;
     if (j->how.skip_missing &&
-        (!j->values.view[id - 1].data || (mskpi_second_name(j) && !j->second.view[id - 1].data)))
+        (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->second.view[id - 1].data)))
         return false;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
@@ -242,7 +242,11 @@ static mskp_status check_low_precision(penalty_job *j, mskp_error *err)
     const double left = (double)j->steps_left;
     j->second = low->start;
     j->amount = left / (left + 1);
-    if (!low->start.view) return MSKP_OK;
+    if (!mskpi_second_name(j) && low->start_steps)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "penalty: start_steps is %llu, and start has no values",
+                          (unsigned long long)low->start_steps);
+    if (!mskpi_second_name(j)) return MSKP_OK;
     if (!low->start_steps || j->steps_left > low->start_steps)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "penalty: %llu steps are left of a deadline of %llu steps",

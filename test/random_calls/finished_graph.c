@@ -513,7 +513,6 @@ static void call_penalty(user *u)
     uint64_t steps = 0, lost = 0;
     mskp_low_precision low = {.rounding = (mskp_rounding)rng_below(u->r, 2),
                               .seed = rng_below(u->r, 1000),
-                              .start_steps = 2,
                               .asked = &steps,
                               .lost = rng_chance(u->r, 0.5) ? &lost : NULL};
     if (rng_chance(u->r, 0.5)) p.low_precision = &low;

@@ -518,6 +518,30 @@ static int child(int number, void (*before)(int))
     return status;
 }
 
+/* Names of one file: spelled in other ways, through links of both kinds, before it is there. */
+START_TEST(one_file_of_two_names)
+{
+    char other[sizeof out_path + 16], dotted[2 * sizeof out_path];
+    (void)snprintf(other, sizeof other, "%s.other", out_path);
+    (void)snprintf(dotted, sizeof dotted, "%s/./%s", folder, strrchr(out_path, '/') + 1);
+    for (int there = 0; there < 2; there++) {
+        if (there) save(out_path, "old");
+        ck_assert(file_same(out_path, out_path) && file_same(out_path, dotted));
+        ck_assert(!file_same(out_path, other) && !file_same(out_path, in_path));
+        ck_assert_int_eq(symlink(out_path, other), 0);
+        ck_assert(file_same(out_path, other) && file_same(other, dotted));
+        unlink(other);
+    }
+    ck_assert_int_eq(link(out_path, other), 0);
+    ck_assert(file_same(out_path, other));
+    unlink(other);
+    save(other, "old");
+    ck_assert(!file_same(out_path, other));
+    ck_assert(file_same("/dev/null", "/dev/null") && !file_same("/dev/null", "/dev/zero"));
+    unlink(other);
+}
+END_TEST
+
 START_TEST(signals)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
@@ -583,6 +607,7 @@ int main(void)
     tcase_add_test(cases, devices);
     tcase_add_test(cases, log_in_place);
     tcase_add_test(cases, signals);
+    tcase_add_test(cases, one_file_of_two_names);
     tcase_add_test(cases, disk_full);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

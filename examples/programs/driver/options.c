@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/args.h"
+#include "files.h"
 #include "internal.h"
 
 /*
@@ -174,11 +175,11 @@ static bool check_files(trainer *t)
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {
         for (size_t k = 0; k < i; k++)
-            if (outputs[i] && outputs[k] && !strcmp(outputs[i], outputs[k]))
+            if (outputs[i] && outputs[k] && file_same(outputs[i], outputs[k]))
                 return trainer_fail(t, "two outputs would be written to one file, %.80s",
                                     outputs[i]);
         for (size_t k = 0; k < INPUTS; k++)
-            if (outputs[i] && inputs[k] && !strcmp(outputs[i], inputs[k]))
+            if (outputs[i] && inputs[k] && file_same(outputs[i], inputs[k]))
                 return trainer_fail(t, "%.80s would be both read and written", outputs[i]);
     }
     return true;
