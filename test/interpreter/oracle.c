@@ -176,7 +176,7 @@ static void rebuild(rebuilt *b, const cJSON *dump)
 
 static void compare(const cJSON *dump)
 {
-    rebuilt b = {.mem = {0}};
+    rebuilt b = {0};
     mskp_error err = {0};
     mskp_plan *plan = NULL;
     mskp_cost cost;
