@@ -12,6 +12,7 @@
 #define TEST_BY_ID_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "mskp.h"
 #include "mskp/constants.h"
@@ -46,11 +47,13 @@ static inline mskp_status moved_by_id(move_call *call, const mskp_plan *plan, si
                                       size_t sets, const move_by_id *moves, mskp_error *err)
 {
     enum { FEW = 32 }; /* for so few, nothing is allocated */
-    mskp_move few[FEW] = {MSKP_INIT}, *all = !moves ? NULL : sets <= FEW ? few : malloc(sets * sizeof *all);
+    mskp_move few[FEW], *all = moves ? few : NULL;
+    memset(few, 0, sizeof few);
+    if (moves && sets > FEW) all = calloc(sets, sizeof *all);
     for (size_t i = 0; all && i < sets; i++)
         all[i] = (mskp_move){set_by_id(params, moves[i].from), set_by_id(params, moves[i].to)};
     const mskp_status status = call(plan, sets, all, err);
-    if (all != few) free(all);
+    if (moves && sets > FEW) free(all);
     return status;
 }
 
