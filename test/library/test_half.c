@@ -458,6 +458,26 @@ START_TEST(a_line_from_the_start_is_straight)
 }
 END_TEST
 
+/* Steps from or to what is not finite are taken, and not counted. */
+START_TEST(infinite_steps_are_not_asked)
+{
+    uint16_t bits[3] = {bfloat_encode(1), bfloat_encode(INFINITY), bfloat_encode(1)};
+    float from[3] = {1, 1, (float)INFINITY};
+    uint64_t asked = 0;
+    vector v = vector_of(3, NULL);
+    mskp_tensor values = {.data = bits, .dtype = MSKP_DTYPE_BF16}, start = {.data = from};
+    mskp_low_precision low = {.start = {1, &start}, .start_steps = 2, .asked = &asked};
+    const mskp_penalty all = {.target = MSKP_TARGET_ALL, .low_precision = &low};
+    ck_assert_int_eq(
+        mskp_penalty_deadline(v.graph, no_mask, &all, 1, (mskp_tensors){1, &values}, NULL),
+        MSKP_OK);
+    ck_assert(bits[0] == bfloat_encode(0.5) && bits[1] == bfloat_encode(0.5));
+    ck_assert(bits[2] == bfloat_encode(INFINITY));
+    ck_assert_uint_eq(asked, 1);
+    mskp_graph_destroy(v.graph);
+}
+END_TEST
+
 /* ---- Refusals ---- */
 
 START_TEST(wrong_options_change_nothing)
@@ -519,6 +539,7 @@ int main(void)
     tcase_add_test(tcase, layouts_and_threads_do_not_show);
     tcase_add_test(tcase, wide_formats_round_to_nearest);
     tcase_add_test(tcase, a_line_from_the_start_is_straight);
+    tcase_add_test(tcase, infinite_steps_are_not_asked);
     tcase_add_test(tcase, wrong_options_change_nothing);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
