@@ -113,7 +113,7 @@ extern "C" {
     X(MSKP_ERROR_BAD_SHAPE, 3, "shapes do not fit")                                \
     X(MSKP_ERROR_BAD_NAME, 4, "a name is missing, used twice, or contains blanks") \
     X(MSKP_ERROR_BAD_STATE, 5, "called too early, or too late")                    \
-    X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite, or has the wrong sign")    \
+    X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite, or has the wrong sign")   \
     X(MSKP_ERROR_NO_DATA, 7, "a tensor that must be touched has no data")          \
     X(MSKP_ERROR_OVERLAP, 8, "tensors overlap where they must not")                \
     X(MSKP_ERROR_NO_SOLUTION, 9, "no mask satisfies the rule")                     \
@@ -556,7 +556,7 @@ MSKP_STABLE mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask kee
                                           mskp_tensors values, mskp_error *err);
 /* values <- values * steps_left / (steps_left + 1), after the optimizer's step: a straight line to
  * zero. steps_left counts the optimizer steps after this one; with 0 the targeted slices become
- * exactly +0. penalty NULL: gamma of removed units; its kind, knee and unit_weight do not count. */
+ * exactly +0. NULL: gamma of removed units. penalty->kind, knee and unit_weight do not count. */
 MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask keep,
                                               const mskp_penalty *penalty, uint64_t steps_left,
                                               mskp_tensors values, mskp_error *err);

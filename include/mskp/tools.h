@@ -228,16 +228,16 @@ typedef enum mskp_rounding {
  *     has no strength to choose, and ends at exactly 0.
  *   - rounding STOCHASTIC: each step arrives in the mean. After n steps of a proximal map the
  *     deviation is about sqrt(n x step x distance).
- *   - A larger step. If lost is equal to asked, nothing moves. (Of a deadline's steps one in two is
- *     lost in the end, which does no harm.)
+ *   - A larger step. If lost is equal to asked, nothing moves. A deadline from start values may
+ *     lose half of its steps: where one is lost, the next one makes up for it.
  * All of this is about what the call itself stores. After mskp_penalty_gradient that is the
  * gradient: what your optimizer then loses in a half weight is not counted, and is not rounded at
  * random. Such an optimizer needs master weights; or use mskp_penalty_prox or _deadline after it.
  *
  *   rounding      of what the call stores
  *   seed          of STOCHASTIC: another number in each step, for instance the step's. The result
- *                 depends on it, the parameter's id and the element's indices alone, so ranks with
- *                 the same numbers and the same seed stay equal.
+ *                 depends on the seed, the parameter's id and the element's indices alone, so
+ *                 ranks with the same numbers and the same seed stay equal.
  *   start         of mskp_penalty_deadline and mskp_penalty_zero: a copy of the values at the start
  *                 of the deadline, in any dtype; only targeted slices are read. Then
  *                 values <- start * steps_left / start_steps, and what the optimizer added since
