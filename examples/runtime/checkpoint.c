@@ -59,7 +59,7 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
     return good;
 }
 
-/* Does the file have these parameters, in these shapes, and no others? */
+/* Does the file have these parameters, in these shapes and of finite numbers, and no others? */
 static bool check_params(const cn_tensors *file, size_t count, const cn_param *params,
                          cn_error *err)
 {
@@ -75,8 +75,7 @@ static bool check_params(const cn_tensors *file, size_t count, const cn_param *p
             if (t->shape[d] != p->shape[d])
                 return cn_fail(err, "%s: dimension %zu has %zu elements in the file, %zu here",
                                p->name, d, t->shape[d], p->shape[d]);
-        if (strcmp(t->dtype, "F32") != 0 && strcmp(t->dtype, "F64") != 0)
-            return cn_fail(err, "%s: is %s, neither F32 nor F64", p->name, t->dtype);
+        if (!cn_tensor_check_finite(t, err)) return false;
     }
     for (size_t i = 0; i < file->count; i++) { /* PyTorch counts batches, which nobody needs */
         const char *counter = strstr(file->tensors[i].name, ".num_batches_tracked");

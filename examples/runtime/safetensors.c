@@ -279,6 +279,22 @@ void cn_encode(const cn_real *values, size_t count, unsigned char *to)
     }
 }
 
+/* An element as a cn_real, which an F64 may overflow. */
+static cn_real element(const cn_tensor *tensor, bool single, size_t i)
+{
+    const unsigned char *bytes = tensor->data;
+    float f;
+    double d;
+    if (single) {
+        const uint32_t bits = (uint32_t)load_bytes(bytes + i * sizeof f, sizeof f);
+        memcpy(&f, &bits, sizeof f);
+        return (cn_real)f;
+    }
+    const uint64_t bits = load_bytes(bytes + i * sizeof d, sizeof d);
+    memcpy(&d, &bits, sizeof d);
+    return (cn_real)d;
+}
+
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err)
 {
     const bool single = !strcmp(tensor->dtype, "F32");
@@ -287,19 +303,20 @@ bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error
     if (tensor->count != count)
         return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count,
                        count);
-    const unsigned char *bytes = tensor->data;
-    for (size_t i = 0; i < count; i++) {
-        float f;
-        double d;
-        if (single) {
-            const uint32_t bits = (uint32_t)load_bytes(bytes + i * sizeof f, sizeof f);
-            memcpy(&f, &bits, sizeof f);
-            to[i] = (cn_real)f;
-        } else {
-            const uint64_t bits = load_bytes(bytes + i * sizeof d, sizeof d);
-            memcpy(&d, &bits, sizeof d);
-            to[i] = (cn_real)d;
-        }
+    for (size_t i = 0; i < count; i++) to[i] = element(tensor, single, i);
+    return true;
+}
+
+bool cn_tensor_check_finite(const cn_tensor *tensor, cn_error *err)
+{
+    const bool single = !strcmp(tensor->dtype, "F32");
+    if (!single && strcmp(tensor->dtype, "F64") != 0)
+        return cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
+    for (size_t i = 0; i < tensor->count; i++) {
+        const double x = (double)element(tensor, single, i);
+        if (!isfinite(x))
+            return cn_fail(err, "%.80s: element %zu of %zu is %g, which is not finite",
+                           tensor->name, i, tensor->count, x);
     }
     return true;
 }

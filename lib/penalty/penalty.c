@@ -167,10 +167,12 @@ static mskp_status check_penalty(const penalty_job *j, mskp_error *err)
 {
     char number[32];
     const mskp_penalty *p = &j->how;
-    if ((unsigned)p->kind > MSKP_PENALTY_L2 || (unsigned)p->target > MSKP_TARGET_KEPT)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "penalty: kind is %u, target is %u; the last of each is 2",
-                          (unsigned)p->kind, (unsigned)p->target);
+    if ((unsigned)p->kind > MSKP_PENALTY_L2)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "penalty: kind is %u; the last is %u",
+                          (unsigned)p->kind, (unsigned)MSKP_PENALTY_L2);
+    if ((unsigned)p->target > MSKP_TARGET_KEPT)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "penalty: target is %u; the last is %u",
+                          (unsigned)p->target, (unsigned)MSKP_TARGET_KEPT);
     const mskp_status status = mskpi_check_roles(err, "penalty: roles", p->roles);
     if (status) return status;
     if (j->kind != DEADLINE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&

@@ -413,6 +413,44 @@ START_TEST(networks_refused)
 }
 END_TEST
 
+/* The sentence names the file, the tensor and the element. */
+START_TEST(numbers_that_are_not_finite)
+{
+    static const double numbers[] = {NAN, INFINITY, -INFINITY, 1e300};
+    cn_error err = {""};
+    for (size_t i = 0; i < 4; i++) {
+        cn_net *net = narrow();
+        const cn_param *p = &net->params[5];
+        char expected[120];
+        p->value[p->count - 1] = (cn_real)numbers[i];
+        const bool finite = isfinite((double)p->value[p->count - 1]);
+        snprintf(expected, sizeof expected, "%s: element %zu of %zu is ", p->name, p->count - 1,
+                 p->count);
+        ck_assert(cn_save(net, path, 0, NULL, &err));
+        cn_net *again = cn_load(path, NULL, &err);
+        ck_assert_int_eq(again != NULL, finite);
+        if (!finite)
+            ck_assert_msg(strstr(err.text, expected) && strstr(err.text, path), "%s", err.text);
+        cn_destroy(again);
+        cn_destroy(net);
+    }
+}
+END_TEST
+
+/* 1e300 is a number in a file of doubles, and none in a network of floats. */
+START_TEST(doubles_that_floats_cannot_hold)
+{
+    static const unsigned char bytes[] = {0x9C, 0x75, 0x00, 0x88, 0x3C, 0xE4, 0x37, 0x7E};
+    cn_error err = {""};
+    const cn_tensor tensor = {
+        .name = "t", .dtype = "F64", .dims = 1, .shape = {1}, .count = 1, .data = bytes};
+    cn_real value;
+    ck_assert(cn_tensor_copy(&tensor, 1, &value, &err));
+    ck_assert(sizeof value == sizeof(float) ? isinf((double)value) : (double)value == 1e300);
+    ck_assert_int_eq(cn_tensor_check_finite(&tensor, &err), sizeof value != sizeof(float));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("safetensors");
@@ -425,6 +463,8 @@ int main(void)
     tcase_add_test(cases, garbage);
     tcase_add_test(cases, networks_there_and_back);
     tcase_add_test(cases, networks_refused);
+    tcase_add_test(cases, numbers_that_are_not_finite);
+    tcase_add_test(cases, doubles_that_floats_cannot_hold);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
