@@ -149,6 +149,37 @@ MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                             const mskp_channel_scores *given, mskp_reduce reduce,
                                             mskp_scores scores, mskp_error *err);
 
+/*
+ * What mskp_score_taylor adds to a unit's score. The sums are over the unit's elements w, with
+ * their gradients g: to first order, removing the unit changes the loss by -sum w g. Half of
+ * SUM_OF_SQUARES, with one image per batch, is the second-order term with the diagonal of the
+ * empirical Fisher matrix in place of the Hessian (LeCun et al., Optimal Brain Damage, 1989).
+ */
+typedef enum mskp_taylor {
+    MSKP_TAYLOR_ABSOLUTE_SUM = 0,     /* |sum w g|: Molchanov et al., ICLR 2017, section 2.2; with
+                                         the roles SCALE and SHIFT, a batch norm is the gate */
+    MSKP_TAYLOR_SQUARED_SUM = 1,      /* (sum w g)^2: Molchanov et al., CVPR 2019, section 3.1, of a
+                                         group of weights, and of a gate */
+    MSKP_TAYLOR_SUM_OF_ABSOLUTES = 2, /* sum |w g|: parts of opposite signs do not cancel */
+    MSKP_TAYLOR_SUM_OF_SQUARES = 3    /* sum (w g)^2: the same section, weight by weight */
+} mskp_taylor;
+
+/*
+ * scores.unit[u] += one batch's number for unit u; +infinity for a unit without a slice in these
+ * roles, so it stays. Call it once per batch, after the gradients are computed and before a penalty
+ * changes them, on scores that are 0 at first. mskp_select needs no division by the number of
+ * batches, because it looks at the order alone, unless its rule has a threshold.
+ *   roles      which slices; 0: MSKP_ROLE_SCALE
+ *   values, gradients   sets with one view per parameter. Data of parameters without such slices
+ *                       may be NULL. The sign of gradients does not matter.
+ * An element where slices of a unit cross counts once. Sums are in double precision and do not
+ * depend on threads or strides. MSKP_ERROR_BAD_NUMBER: an element or a sum is not finite, or the
+ * score was not. On an error, scores are as they were. Allocates, and frees before it returns.
+ */
+MSKP_STABLE mskp_status mskp_score_taylor(const mskp_graph *graph, mskp_taylor form, uint32_t roles,
+                                          mskp_tensors values, mskp_tensors gradients,
+                                          mskp_scores scores, mskp_error *err);
+
 /* ============================================================================================== */
 /*                                         Masks as text                                          */
 /* ============================================================================================== */

@@ -17,9 +17,9 @@
  * A unit without a slice of the chosen roles scores +infinity, and so it stays.
  *
  * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here; a new
- * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. A score that needs pairs
- * of filters (distances, correlations) or more than one set (gradients) is not made of sums of
- * slices: it needs another pass over the parameters beside mskpi_slice_sums, in a file of its own.
+ * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. Scores from values and
+ * gradients are in taylor.c. A score that needs pairs of filters (distances, correlations) is not
+ * made of sums of slices: it needs another pass over the parameters, in a file of its own.
  * A caller that measures such numbers itself passes them to mskp_score_channels.
  */
 #include <math.h>
@@ -55,11 +55,8 @@ static bool is_scored(const scoring *job, const mskp_member *m)
 
 static double slice_sum(const scoring *job, const mskp_member *m)
 {
-    const graph_param *p = &job->graph->params[m->param.id];
-    MSKPI_ASSERT(is_scored(job, m) && m->axis < p->ndim);
-    MSKPI_ASSERT(m->index < job->graph->axes[p->axis + m->axis].length);
-    MSKPI_ASSERT(job->slices.first[p->axis + m->axis] != NO_SUMS); /* a unit has a slice there */
-    return job->slices.sums[job->slices.first[p->axis + m->axis] + m->index];
+    MSKPI_ASSERT(is_scored(job, m));
+    return mskpi_slice_sum(job->graph, &job->slices, m);
 }
 
 static double slice_magnitude(const scoring *job, const mskp_member *m)
@@ -234,21 +231,6 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
     return MSKP_OK;
 }
 
-/* Fails for a unit whose score is NaN, and names the slice that made it so, if it was one. */
-static mskp_status not_finite(const scoring *job, uint32_t unit, mskp_error *err)
-{
-    size_t n;
-    char room[NAME_SIZE];
-    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
-    for (size_t i = 0; i < n; i++)
-        if (is_scored(job, &m[i]) && !isfinite(slice_sum(job, &m[i])))
-            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
-                              "%s: axis %u, index %u: an element is not finite, or the norm is not",
-                              mskpi_short(mskpi_param_name(job->graph, m[i].param.id), room),
-                              m[i].axis, m[i].index);
-    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %u: the score is not finite", unit);
-}
-
 static mskp_status no_memory(size_t units, mskp_error *err)
 {
     return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while scoring %zu units",
@@ -265,7 +247,8 @@ static mskp_status score_units(scoring *job, mskp_error *err)
     }
     mskpi_parallel(&job->graph->services, (n + CHUNK - 1) / CHUNK, score_chunk, job);
     for (uint32_t u = 0; u < n; u++)
-        if (isnan(job->scores[u])) return not_finite(job, u, err);
+        if (isnan(job->scores[u]))
+            return mskpi_refuse_sum(job->graph, &job->slices, job->how.roles, u, err);
     return MSKP_OK;
 }
 
@@ -279,8 +262,9 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
     if (given) job.how = *given;
     if ((status = check_scoring(&job.how, err)) != MSKP_OK) return status;
     if (!job.how.roles) job.how.roles = MSKP_ROLE_SCALE;
-    status = mskpi_slice_sums(graph, job.how.roles, job.how.magnitude == MSKP_MAGNITUDE_L2, values,
-                              &job.slices, err);
+    const bool squares = job.how.magnitude == MSKP_MAGNITUDE_L2;
+    status = mskpi_slice_sums(graph, job.how.roles, squares ? SLICE_SQUARES : SLICE_MAGNITUDES,
+                              values, (mskp_tensors){0}, &job.slices, err);
     if (status) return status;
     job.vote = mskpi_alloc(&graph->services, graph->u->nfamilies, sizeof *job.vote);
     job.scores = mskpi_alloc(&graph->services, scores.n, sizeof *job.scores);

@@ -1,7 +1,7 @@
 /*
- * Sums over slices: sum |w| or sum w^2 over all elements of a parameter that have one index on one
- * axis. One sweep over a parameter yields the sums of all slices on all of its chosen axes, and
- * reads each element once.
+ * Sums over slices: sum |w|, sum w^2, or, with a second set of tensors, sum w*g, sum |w*g| or
+ * sum (w*g)^2 over all elements of a parameter that have one index on one axis. One sweep over a
+ * parameter yields the sums of all slices on all of its chosen axes, and reads each element once.
  *
  * A row is everything that has one index on the first axis, in logical order; a place is a position
  * within a row. The sweep takes BLOCK places of every row, then the next BLOCK places, and so on:
@@ -18,8 +18,7 @@
  * slices cross, and the elements at the crossing must count once. Such a parameter is summed slice
  * by slice, and each slice skips the elements where it crosses a slice of its unit on a lower axis.
  *
- * A new kind of sum goes into `part`, whose `squared` then becomes a kind, and into mskp_score,
- * which asks for it.
+ * A new kind of sum goes into slice_term (slice.h), and into `part` and `add_plain` here.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -31,6 +30,7 @@
 #include "base/status.h"
 #include "base/view.h"
 #include "describe/graph.h"
+#include "describe/names.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "score/slice.h"
@@ -42,15 +42,29 @@ enum { BLOCK = 2048, LANES = 8 };
 typedef struct summing {
     const mskp_graph *graph;
     uint32_t roles;
-    bool squared;
-    const tensor_view *views; /* [params + 1] of those that have sums */
+    slice_term term;
+    const tensor_view *views; /* [2 * (params + 1)] of those that have sums: values, second set */
     const uint8_t *crossing;  /* [params + 1] 1: a unit has slices on two axes */
     slice_sums *out;
 } summing;
 
-static inline double part(double x, bool squared)
+/* A parameter in one or two sets; view[1] is NULL unless the term is a product. */
+typedef struct operands {
+    const tensor_view *view[2];
+    slice_term term;
+} operands;
+
+static bool is_product(slice_term term)
 {
-    return squared ? x * x : fabs(x);
+    return term >= SLICE_PRODUCT;
+}
+
+/* g is 1 unless the term is a product. */
+static inline double part(double w, double g, slice_term term)
+{
+    const double x = w * g;
+    if (term == SLICE_PRODUCT) return x;
+    return term == SLICE_SQUARES || term == SLICE_PRODUCT_SQUARES ? x * x : fabs(x);
 }
 
 /* ---- Rows of floats that lie next to each other ---- */
@@ -61,32 +75,36 @@ static inline double sum_of_lanes(const double lane[LANES])
            ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-/* Returns the sum of n elements. If places is true, each element j also adds to place[j]. The
- * callers pass constants for squared and places, so no loop has a branch. */
-static inline double add_floats(const float *x, size_t n, bool squared, bool places,
+/* Returns the sum of n elements. Each element j also adds to place[j], unless place is NULL. The
+ * callers pass constants for the term and for what is NULL, so no loop has a branch. */
+static inline double add_floats(const float *x, const float *g, size_t n, slice_term term,
                                 double *restrict place)
 {
     double lane[LANES] = {0};
     size_t j = 0;
     for (; j + LANES <= n; j += LANES)
         for (size_t k = 0; k < LANES; k++) {
-            const double w = part((double)x[j + k], squared);
-            if (places) place[j + k] += w;
+            const double w = part((double)x[j + k], g ? (double)g[j + k] : 1, term);
+            if (place) place[j + k] += w;
             lane[k] += w;
         }
     for (size_t k = 0; j + k < n; k++) {
-        const double w = part((double)x[j + k], squared);
-        if (places) place[j + k] += w;
+        const double w = part((double)x[j + k], g ? (double)g[j + k] : 1, term);
+        if (place) place[j + k] += w;
         lane[k] += w;
     }
     return sum_of_lanes(lane);
 }
 
-static double add_plain(const float *x, size_t n, bool squared, double *place)
+static double add_plain(const float *x, const float *g, size_t n, slice_term term, double *place)
 {
-    if (squared)
-        return place ? add_floats(x, n, true, true, place) : add_floats(x, n, true, false, NULL);
-    return place ? add_floats(x, n, false, true, place) : add_floats(x, n, false, false, NULL);
+#define ADD(term, g) (place ? add_floats(x, g, n, term, place) : add_floats(x, g, n, term, NULL))
+    if (term == SLICE_MAGNITUDES) return ADD(SLICE_MAGNITUDES, NULL);
+    if (term == SLICE_SQUARES) return ADD(SLICE_SQUARES, NULL);
+    if (term == SLICE_PRODUCT) return ADD(SLICE_PRODUCT, g);
+    if (term == SLICE_PRODUCT_MAGNITUDES) return ADD(SLICE_PRODUCT_MAGNITUDES, g);
+    return ADD(SLICE_PRODUCT_SQUARES, g);
+#undef ADD
 }
 
 /* Whether conversions from float keep denormal numbers in this thread's floating-point mode. */
@@ -109,30 +127,52 @@ static bool has_plain_rows(const tensor_view *v)
 
 /* ---- Any other row ---- */
 
+/* A position in a view that moves through a row in logical order. */
+typedef struct cursor {
+    const tensor_view *view;
+    const char *at;
+    size_t index[MSKP_MAX_DIMS];
+} cursor;
+
+static cursor cursor_at(const tensor_view *v, const char *row, size_t place)
+{
+    cursor c = {.view = v, .at = row};
+    for (uint32_t d = v->ndim; d-- > 1;) {
+        c.index[d] = place % v->shape[d];
+        place /= v->shape[d];
+        c.at += v->stride[d] * (ptrdiff_t)(c.index[d] * v->element);
+    }
+    MSKPI_ASSERT(!place); /* the place lies in the row */
+    return c;
+}
+
+/* Returns the element, and goes on to the next. */
+static double cursor_next(cursor *c)
+{
+    const tensor_view *v = c->view;
+    const double x = mskpi_load(c->at, v->dtype);
+    for (uint32_t d = v->ndim; d-- > 1;) {
+        const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+        c->at += step;
+        if (++c->index[d] < v->shape[d]) break;
+        c->at -= step * (ptrdiff_t)v->shape[d];
+        c->index[d] = 0;
+    }
+    return x;
+}
+
 /* The same for places first .. first+n-1 of a row with any strides and dtype. */
-static double add_any(const tensor_view *v, const char *row, size_t first, size_t n, bool squared,
+static double add_any(const operands *o, const char *const row[2], size_t first, size_t n,
                       double *place)
 {
-    size_t index[MSKP_MAX_DIMS] = {0};
     double lane[LANES] = {0};
-    const char *at = row;
-    for (uint32_t d = v->ndim; d-- > 1;) {
-        index[d] = first % v->shape[d];
-        first /= v->shape[d];
-        at += v->stride[d] * (ptrdiff_t)(index[d] * v->element);
-    }
-    MSKPI_ASSERT(!first); /* the place lies in the row */
+    cursor w = cursor_at(o->view[0], row[0], first), g = {0};
+    if (o->view[1]) g = cursor_at(o->view[1], row[1], first);
     for (size_t j = 0; j < n; j++) {
-        const double w = part(mskpi_load(at, v->dtype), squared);
-        if (place) place[j] += w;
-        lane[j % LANES] += w;
-        for (uint32_t d = v->ndim; d-- > 1;) {
-            const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
-            at += step;
-            if (++index[d] < v->shape[d]) break;
-            at -= step * (ptrdiff_t)v->shape[d];
-            index[d] = 0;
-        }
+        const double x = cursor_next(&w);
+        const double sum = part(x, o->view[1] ? cursor_next(&g) : 1, o->term);
+        if (place) place[j] += sum;
+        lane[j % LANES] += sum;
     }
     return sum_of_lanes(lane);
 }
@@ -152,11 +192,17 @@ static void add_places(const double *place, size_t first, size_t n, size_t inner
     }
 }
 
-/* sums[d] += the sums of the slices on axis d, unless sums[d] is NULL. */
-static void sweep(const tensor_view *v, bool squared, double *const sums[MSKP_MAX_DIMS])
+static ptrdiff_t row_step(const tensor_view *v)
 {
-    const ptrdiff_t step = v->stride[0] * (ptrdiff_t)v->element;
-    const bool plain = has_plain_rows(v);
+    return v ? v->stride[0] * (ptrdiff_t)v->element : 0;
+}
+
+/* sums[d] += the sums of the slices on axis d, unless sums[d] is NULL. */
+static void sweep(const operands *o, double *const sums[MSKP_MAX_DIMS])
+{
+    const tensor_view *v = o->view[0], *second = o->view[1];
+    const ptrdiff_t step[2] = {row_step(v), row_step(second)};
+    const bool plain = has_plain_rows(v) && (!second || has_plain_rows(second));
     size_t inner[MSKP_MAX_DIMS], row = 1;
     double place[BLOCK];
     bool columns = false; /* whether another axis than the first has sums */
@@ -167,14 +213,19 @@ static void sweep(const tensor_view *v, bool squared, double *const sums[MSKP_MA
     }
     for (size_t first = 0; first < row; first += BLOCK) {
         const size_t n = row - first < BLOCK ? row - first : BLOCK;
-        const char *at = v->data;
+        const char *at[2] = {v->data, second ? second->data : NULL};
         memset(place, 0, n * sizeof *place);
-        for (size_t i = 0; i < v->shape[0]; i++, at += step) {
-            double *add = columns ? place : NULL;
-            const double sum =
-                plain ? add_plain((const float *)(const void *)at + first, n, squared, add)
-                      : add_any(v, at, first, n, squared, add);
+        for (size_t i = 0; i < v->shape[0]; i++) {
+            double *add = columns ? place : NULL, sum;
+            if (plain)
+                sum = add_plain((const float *)(const void *)at[0] + first,
+                                second ? (const float *)(const void *)at[1] + first : NULL, n,
+                                o->term, add);
+            else
+                sum = add_any(o, at, first, n, add);
             if (sums[0]) sums[0][i] += sum;
+            at[0] += step[0];
+            if (second) at[1] += step[1];
         }
         for (uint32_t d = 1; d < v->ndim; d++)
             if (sums[d]) add_places(place, first, n, inner[d], v->shape[d], sums[d]);
@@ -186,25 +237,27 @@ static void sweep(const tensor_view *v, bool squared, double *const sums[MSKP_MA
 /* One slice: everything at one index of the axis `fixed`, which belongs to `unit`. It skips the
  * elements that a slice of the same unit on a lower axis has, too. */
 typedef struct slice {
-    const tensor_view *view;
+    const operands *of;
     const uint32_t *skip[MSKP_MAX_DIMS]; /* units of a lower axis; NULL: nothing to skip */
     uint32_t unit, fixed;
-    bool squared;
     double sum;
 } slice;
 
-/* Adds the elements of a slice below `at`, whose indices on the axes before d are chosen. */
-static void add_elements(slice *s, const char *at, uint32_t d)
+/* Adds the elements of a slice below these addresses, whose indices on the axes before d are
+ * chosen. */
+static void add_elements(slice *s, const char *at, const char *second, uint32_t d)
 {
-    const tensor_view *v = s->view;
+    const tensor_view *v = s->of->view[0], *w = s->of->view[1];
     while (d == s->fixed) d++;
     if (d >= v->ndim) {
-        s->sum += part(mskpi_load(at, v->dtype), s->squared);
+        s->sum += part(mskpi_load(at, v->dtype), w ? mskpi_load(second, w->dtype) : 1, s->of->term);
         return;
     }
     const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
-    for (size_t i = 0; i < v->shape[d]; i++, at += step)
-        if (!s->skip[d] || s->skip[d][i] != s->unit) add_elements(s, at, d + 1);
+    for (size_t i = 0; i < v->shape[d]; i++, at += step) {
+        if (!s->skip[d] || s->skip[d][i] != s->unit) add_elements(s, at, second, d + 1);
+        if (w) second += w->stride[d] * (ptrdiff_t)w->element;
+    }
 }
 
 /* The units of an axis in one of these roles; NULL for any other axis. */
@@ -215,11 +268,11 @@ static const uint32_t *chosen_units(const mskp_graph *g, const graph_axis *a, ui
 }
 
 /* As sweep, for a parameter with crossings. units[d]: those of axis d; NULL: no sums. */
-static void slice_by_slice(const tensor_view *v, bool squared,
-                           const uint32_t *const units[MSKP_MAX_DIMS],
+static void slice_by_slice(const operands *o, const uint32_t *const units[MSKP_MAX_DIMS],
                            double *const sums[MSKP_MAX_DIMS])
 {
-    slice s = {.view = v, .squared = squared};
+    slice s = {.of = o};
+    const tensor_view *v = o->view[0], *w = o->view[1];
     for (uint32_t d = 0; d < v->ndim; d++) {
         const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
         s.fixed = d;
@@ -228,7 +281,8 @@ static void slice_by_slice(const tensor_view *v, bool squared,
             s.unit = units[d][i];
             s.sum = 0;
             if (s.unit == MSKP_PINNED) continue;
-            add_elements(&s, v->data + step * (ptrdiff_t)i, 0);
+            const char *second = w ? w->data + w->stride[d] * (ptrdiff_t)(i * w->element) : NULL;
+            add_elements(&s, v->data + step * (ptrdiff_t)i, second, 0);
             sums[d][i] = s.sum;
         }
         s.skip[d] = units[d];
@@ -251,10 +305,12 @@ static void sum_param(void *context, size_t i)
         chosen = true;
     }
     MSKPI_ASSERT(!chosen || job->views[id].ndim == p->ndim); /* view_params has made the view */
+    const tensor_view *second = &job->views[job->graph->nparams + 1 + id];
+    const operands o = {{&job->views[id], is_product(job->term) ? second : NULL}, job->term};
     if (chosen && job->crossing[id])
-        slice_by_slice(&job->views[id], job->squared, units, sums);
+        slice_by_slice(&o, units, sums);
     else if (chosen)
-        sweep(&job->views[id], job->squared, sums);
+        sweep(&o, sums);
 }
 
 /* ---- Which slices ---- */
@@ -288,26 +344,27 @@ static size_t place_sums(const mskp_graph *g, uint32_t roles, uint8_t *crossing,
 }
 
 /* views[] <- the views of the parameters that have sums. */
-static mskp_status view_params(const mskp_graph *g, const size_t *first, mskp_tensors values,
-                               tensor_view *views, mskp_error *err)
+static mskp_status view_params(const mskp_graph *g, const size_t *first, const char *set,
+                               mskp_tensors values, tensor_view *views, mskp_error *err)
 {
     for (uint32_t id = 1; id <= g->nparams; id++) {
         const graph_param *p = &g->params[id];
         bool chosen = false;
         for (uint32_t d = 0; d < p->ndim; d++) chosen = chosen || first[p->axis + d] != NO_SUMS;
         if (!chosen) continue;
-        const mskp_status status = mskpi_number_view(g, id, "values", values, &views[id], err);
+        const mskp_status status = mskpi_number_view(g, id, set, values, &views[id], err);
         if (status) return status;
     }
     return MSKP_OK;
 }
 
-mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, bool squared,
-                             mskp_tensors values, slice_sums *out, mskp_error *err)
+mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term term,
+                             mskp_tensors values, mskp_tensors gradients, slice_sums *out,
+                             mskp_error *err)
 {
     const mskp_services *services = &graph->services;
     mskp_status status = MSKP_ERROR_NO_MEMORY;
-    tensor_view *views = mskpi_alloc(services, graph->nparams + 1, sizeof *views);
+    tensor_view *views = mskpi_alloc(services, 2 * (graph->nparams + 1), sizeof *views);
     uint8_t *crossing = mskpi_alloc(services, graph->nparams + 1, sizeof *crossing);
     uint32_t *seen = mskpi_alloc(services, graph->u->n, sizeof *seen);
     *out = (slice_sums){.first = mskpi_alloc(services, graph->naxes, sizeof *out->first)};
@@ -319,9 +376,12 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, bool squar
         mskpi_fail(err, status, "%s while scoring %zu units", mskp_status_text(status),
                    graph->u->n);
     else
-        status = view_params(graph, out->first, values, views, err);
+        status = view_params(graph, out->first, "values", values, views, err);
+    if (!status && is_product(term))
+        status =
+            view_params(graph, out->first, "gradients", gradients, views + graph->nparams + 1, err);
     if (!status) {
-        summing job = {graph, roles, squared, views, crossing, out};
+        summing job = {graph, roles, term, views, crossing, out};
         mskpi_parallel(services, graph->nparams, sum_param, &job);
     }
     mskpi_free(services, views);
@@ -329,6 +389,29 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, bool squar
     mskpi_free(services, seen);
     if (status) mskpi_slice_sums_free(services, out);
     return status;
+}
+
+double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m)
+{
+    const graph_param *p = &graph->params[m->param.id];
+    MSKPI_ASSERT(m->axis < p->ndim && m->index < graph->axes[p->axis + m->axis].length);
+    MSKPI_ASSERT(s->first[p->axis + m->axis] != NO_SUMS); /* a unit has a slice there */
+    return s->sums[s->first[p->axis + m->axis] + m->index];
+}
+
+mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,
+                             uint32_t unit, mskp_error *err)
+{
+    size_t n;
+    char room[NAME_SIZE];
+    const mskp_member *m = mskp_unit_members(graph, unit, &n);
+    for (size_t i = 0; i < n; i++)
+        if ((m[i].roles & roles) && !isfinite(mskpi_slice_sum(graph, s, &m[i])))
+            return mskpi_fail(
+                err, MSKP_ERROR_BAD_NUMBER,
+                "%s: axis %u, index %u: an element is not finite, or their sum is not",
+                mskpi_short(mskpi_param_name(graph, m[i].param.id), room), m[i].axis, m[i].index);
+    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %u: the score is not finite", unit);
 }
 
 void mskpi_slice_sums_free(const mskp_services *services, slice_sums *s)

@@ -16,10 +16,26 @@ typedef struct slice_sums {
 } slice_sums;
 #define NO_SUMS SIZE_MAX
 
-/* *out <- the sums of |w|, or of w^2 if squared. The caller's threads share the work. Free the
- * result with mskpi_slice_sums_free. */
-mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, bool squared,
-                             mskp_tensors values, slice_sums *out, mskp_error *err);
+/* What is summed: of elements w of the values, and, in products, g of a second set. */
+typedef enum slice_term {
+    SLICE_MAGNITUDES,         /* |w| */
+    SLICE_SQUARES,            /* w^2 */
+    SLICE_PRODUCT,            /* w g; this and what follows are the products */
+    SLICE_PRODUCT_MAGNITUDES, /* |w g| */
+    SLICE_PRODUCT_SQUARES     /* (w g)^2 */
+} slice_term;
+
+/* *out <- the sums. `gradients`, the second set, is read for products alone. The caller's threads
+ * share the work. Free the result with mskpi_slice_sums_free. */
+mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term term,
+                             mskp_tensors values, mskp_tensors gradients, slice_sums *out,
+                             mskp_error *err);
+/* The sum of a unit's slice, which is in one of the roles. */
+double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m);
+/* Fails for a unit whose score is not finite, and names the slice that made it so, if it was one.
+ */
+mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,
+                             uint32_t unit, mskp_error *err);
 void mskpi_slice_sums_free(const mskp_services *services, slice_sums *s);
 
 #endif

@@ -782,6 +782,13 @@ static mskp_status call_score_vote(stage *s, mskp_error *err)
                       scores_of(s->units, s->out.scores), err);
 }
 
+static mskp_status call_score_taylor(stage *s, mskp_error *err)
+{
+    const mskp_tensors values = set_by_id(mskp_graph_counts(s->graph).params, s->out.values);
+    return mskp_score_taylor(s->graph, MSKP_TAYLOR_SQUARED_SUM, MSKP_ROLES_UNIT, values, values,
+                             scores_of(s->units, s->out.scores), err);
+}
+
 static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
     const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
@@ -1036,6 +1043,7 @@ static const struct {
     {"mskp_score", call_score, false, MAKES_NOTHING},
     {"mskp_score joint", call_score_joint, false, MAKES_NOTHING},
     {"mskp_score vote", call_score_vote, false, MAKES_NOTHING},
+    {"mskp_score_taylor", call_score_taylor, false, MAKES_NOTHING},
     {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
     {"mskp_measure", call_measure, false, MAKES_NOTHING},
     {"mskp_select", call_select, false, MAKES_NOTHING},

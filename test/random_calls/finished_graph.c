@@ -328,6 +328,27 @@ static void call_score(user *u)
     require_untouched(u, bytes_of(u, NULL), "score");
 }
 
+/* A set of gradients like the values, or the values themselves. */
+static void call_score_taylor(user *u)
+{
+    mskp_error err = {0};
+    double *scores = arena_get(&u->mem, u->n.units, sizeof *scores);
+    mskp_tensor *tensors = copy_of(u, u->values);
+    const uint32_t given = (uint32_t)rng_below(u->r, 18), roles = given ? given : MSKP_ROLE_SCALE;
+    const size_t live = u->heap->live;
+    endanger(u);
+    const mskp_status status =
+        mskp_score_taylor(u->g, (mskp_taylor)rng_below(u->r, 5), given,
+                          set_by_id(u->n.params, tensors), set_by_id(u->n.params, tensors),
+                          scores_of(wrong_or(u, u->n.units), scores), &err);
+    if (status) require_refusal(u, status, &err, live);
+    for (size_t i = 0; i < u->n.units; i++)
+        REQUIRE(status ? scores[i] == 0 : isinf(scores[i]) == !has_role(u, i, roles),
+                "score %zu: %g with roles %u", i, scores[i], roles);
+    limited_heap_fail(u->heap, 0);
+    require_untouched(u, bytes_of(u, NULL), "score_taylor");
+}
+
 static void call_score_channels(user *u)
 {
     mskp_channel_scores given[3];
@@ -653,6 +674,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     make_sets(&u);
     first_calls(&u);
     further_calls(&u);
+    if (rng_chance(r, 0.25)) call_score_taylor(&u);
     arena_free(&u.mem);
 }
 
