@@ -1,14 +1,14 @@
 /*
- * Which channels does the loss need? A channel with large weights may feed a layer that hardly reads
- * it. Norms of filters keep such a channel; a score from values and gradients removes it.
+ * Which channels does the loss need? A channel with large weights may feed a layer that hardly
+ * reads it. Norms of filters keep such a channel; a score from values and gradients removes it.
  *
  *     in -> h = relu(w1 in + b1) -> y = w2 h,    loss = mean of (y - target)^2 / 2
  *
  * Channels 0 to 3 of h have three times the weights of the others, and w2 reads 0.02 of them. Half
- * of the channels leave, by two scores: the L1 norm of filters, and MSKP_TAYLOR_ABSOLUTE_SUM. A
- * relu's gradient makes sum w g over a channel's row of w1 and its element of b1 equal to h times
- * the loss's gradient for h, which is what Molchanov et al. (ICLR 2017) measure on activations. One
- * call per input, so that the absolute value is taken for each of them, as in the paper.
+ * of the channels leave, by two scores: the L1 norm of filters, and MSKP_TAYLOR_ABSOLUTE_SUM over a
+ * channel's row of w1 and its element of b1. With relu this sum of w g is h times the gradient for
+ * h, which is what Molchanov et al. (ICLR 2017) measure on activations. There is one call per
+ * input, so that the absolute value is taken for each of them, as in the paper.
  */
 #include <math.h>
 #include <mskp.h>

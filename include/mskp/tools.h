@@ -1,5 +1,5 @@
 /*
- * mskp/tools.h - inspection, own scores, masks as text, a report, index maps, undo, bare arrays
+ * mskp/tools.h - inspection, more scores, masks as text, a report, index maps, undo, bare arrays
  *
  * Include this header if you write a bridge for a trainer, store masks in files, compare them
  * between ranks, measure scores yourself, gather tensors yourself, or want to know why channels
@@ -130,7 +130,7 @@ MSKP_STABLE const uint32_t *mskp_family_units(const mskp_graph *graph, size_t fa
                                               size_t *count);
 
 /* ============================================================================================== */
-/*                                       Scores of your own                                       */
+/*                            Scores of your own, and from gradients                              */
 /* ============================================================================================== */
 
 /* The caller's own numbers, one for each channel of a value. n must be its number of channels. */

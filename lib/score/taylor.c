@@ -8,8 +8,8 @@
  * sums over slices come from slice.c, which counts an element once where slices of a unit cross, so
  * the sum over a unit's slices is the sum over the unit's elements.
  *
- * One call adds one batch to the caller's numbers. The absolute value is taken in each batch: signed
- * sums of a trained network cancel over batches, because its mean gradient is near zero.
+ * One call adds one batch to the caller's numbers. The absolute value is taken in each batch:
+ * signed sums of a trained network cancel over batches, because its mean gradient is near zero.
  */
 #include <math.h>
 #include <stdbool.h>
