@@ -1,5 +1,5 @@
 /*
- * Which rule? The same network, a residual block, is pruned by four rules:
+ * Which rule? The same network, a residual block, is pruned by five rules:
  *
  *     image -> stem -> bn1 = x -> conv1 -> bn2 -> relu -> conv2 -> bn3 -> + x -> relu = y
  *     concat(y, image) -> head
@@ -8,6 +8,8 @@
  *              enough of its tied batch norms, here bn1 and bn3, have a gamma below a threshold
  *   fraction   half of all units, but of no family more than half
  *   budget     at most 60% of the multiply-accumulates (MACs), in multiples of 4 channels
+ *   per MAC    60% without multiples, the scores divided by the MACs that a unit costs, which are
+ *              more for a unit of the stream
  *   weighted   what a penalty drives to zero if it costs a unit what the unit costs the network:
  *              A. Gordon et al., "MorphNet", CVPR 2018
  *
@@ -104,6 +106,11 @@ int main(void)
     const char *by = mskp_param_name(g, did.unrounded_param); /* it reads the image, too */
     printf("no multiple of 4: axis %u of %s, %zu in all\n", did.unrounded_axis, by, did.unrounded);
     unrounded = by && !strcmp(by, "head") && did.unrounded_axis == 1 ? did.unrounded : 0;
+    budget.round_to = 0;
+    if (mskp_score_normalize(g, MSKP_NORMALIZER_MACS, scores, &err) ||
+        mskp_select(g, scores, &budget, keep, &did, &err))
+        goto failed;
+    wrong |= differs("per MAC", keep, &did, "...11111.1.1.1");
     for (size_t u = 0; u < UNITS; u++) { /* what each unit costs, as a share of the average */
         memset(stays, 1, sizeof stays), stays[u] = 0;
         if (mskp_measure(g, keep, &without, NULL, &err)) goto failed;

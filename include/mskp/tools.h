@@ -180,6 +180,30 @@ MSKP_STABLE mskp_status mskp_score_taylor(const mskp_graph *graph, mskp_taylor f
                                           mskp_tensors values, mskp_tensors gradients,
                                           mskp_scores scores, mskp_error *err);
 
+/* What a score is divided by, so that scores of different families can be compared. */
+typedef enum mskp_normalizer {
+    MSKP_NORMALIZER_MEAN = 0,     /* the family's mean */
+    MSKP_NORMALIZER_MAX = 1,      /* its largest score */
+    MSKP_NORMALIZER_SUM = 2,      /* its sum */
+    MSKP_NORMALIZER_STANDARD = 3, /* (score - mean) / sqrt(mean of (score - mean)^2) */
+    MSKP_NORMALIZER_LAMP = 4,  /* the sum of the score itself and of all that come after it in the
+                                    order of mskp_select; of squared magnitudes, this is LAMP (Lee
+                                    et al., ICLR 2021, equation 3) for units */
+    MSKP_NORMALIZER_SIZE = 5,  /* the square root of the parameters that the unit costs */
+    MSKP_NORMALIZER_MACS = 6,  /* the MACs that the unit costs */
+    MSKP_NORMALIZER_PARAMS = 7 /* the parameters that the unit costs */
+} mskp_normalizer;
+
+/*
+ * scores.unit[u] <- the score over what `by` says, family by family. 0 / 0 is 0; +infinity stays
+ * and counts in no sum. What a unit costs is what the whole network saves if this unit alone is
+ * removed; a unit that costs nothing becomes +infinity. Scores must be 0 or more, except for
+ * STANDARD. NaN, -infinity, and numbers that a double cannot hold are MSKP_ERROR_BAD_NUMBER, and
+ * scores are as they were.
+ */
+MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
+                                             mskp_scores scores, mskp_error *err);
+
 /* ============================================================================================== */
 /*                                         Masks as text                                          */
 /* ============================================================================================== */

@@ -1,41 +1,17 @@
 /*
  * The cost of the network under a mask.
  *
- * mskp_graph_finish has written every cost as a sum of terms (units/members.c),
- * each a coefficient times the lengths of some lists of channels: a convolution costs coefficient x
- * |out| x |in| multiply-accumulates. To measure a mask is to count the channels of each list that
- * stay, once, and to multiply the terms out. mskp_graph_finish also made sure that the whole
- * network costs at most 2^53, so sums are exact in whole numbers and in doubles, in any order.
+ * To measure a mask is to count the channels of each list that stay, once, and to multiply the
+ * terms of the cost out (units/cost.c). mskp_graph_finish made sure that the whole network costs at
+ * most 2^53, so sums are exact in whole numbers and in doubles, in any order.
  */
-#include "mask/measure.h"
 #include "base/assert.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "units/cost.h"
 #include "units/units.h"
-
-uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
-{
-    uint64_t product = term->coefficient;
-    MSKPI_ASSERT(term->nlists <= MSKP_MAX_DIMS);
-    for (uint32_t k = 0; k < term->nlists; k++) product *= list_length[term->lists[k]];
-    return product;
-}
-
-void mskpi_list_lengths(const mskp_graph *graph, const uint8_t *keep, size_t *length)
-{
-    for (size_t l = 0; l < graph->u->nlists; l++) {
-        const uint32_t *unit = graph->u->list_units + graph->u->lists[l].first;
-        const size_t n = graph->u->lists[l].n;
-        size_t removed = 0;
-        for (size_t i = 0; keep && i < n;
-             i++) /* without a branch on the mask, which is hard to predict */
-            if (unit[i] != MSKP_PINNED) removed += !keep[unit[i]];
-        MSKPI_ASSERT(removed <= n);
-        length[l] = n - removed;
-    }
-}
 
 mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *total,
                          mskp_cost *per_value, mskp_error *err)

@@ -32,10 +32,10 @@
 #include "base/sort.h"
 #include "base/status.h"
 #include "describe/graph.h"
-#include "mask/measure.h"
 #include "mask/select.h"
 #include "mskp.h"
 #include "mskp/tools.h"
+#include "units/cost.h"
 #include "units/units.h"
 
 /* Walking the units in removal order jumps between families. Data used by one visit is therefore

@@ -19,10 +19,10 @@
 #include "base/view.h"
 #include "describe/graph.h"
 #include "describe/names.h"
-#include "mask/measure.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "surgery/smaller.h"
+#include "units/cost.h"
 #include "units/units.h"
 
 /* ---- the plan ---- */

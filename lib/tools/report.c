@@ -22,10 +22,10 @@
 #include "constants/constants.h"
 #include "describe/graph.h"
 #include "describe/names.h"
-#include "mask/measure.h"
 #include "mskp.h"
 #include "mskp/constants.h"
 #include "mskp/tools.h"
+#include "units/cost.h"
 #include "units/units.h"
 
 /* ---- JSON ---- */

@@ -63,14 +63,17 @@ static void compose(rng *r, arena *mem, const mskp_graph *g)
     require_text(mem, g, units, both);
     const mskp_status status = mskp_plan_create(g, mask_of(units, first), &one, &less, NULL);
     const mskp_status at_end = mskp_plan_create(g, mask_of(units, both), &all, &at_once, NULL);
+    mskp_status then = status;
     if (!status) {
         REQUIRE(mskp_graph_counts(less).units == left, "%zu units of %zu are left",
                 mskp_graph_counts(less).units, left);
-        const mskp_status then = mskp_plan_create(less, mask_of(left, second), &two, &least, NULL);
-        REQUIRE(then == at_end, "two cuts: %d, one: %d", (int)then, (int)at_end);
-    } else {
-        REQUIRE(at_end == status, "the first cut: %d, both at once: %d", (int)status, (int)at_end);
+        then = mskp_plan_create(less, mask_of(left, second), &two, &least, NULL);
     }
+    /* Four networks may be more than the heap holds. */
+    if (status != MSKP_ERROR_NO_MEMORY && at_end != MSKP_ERROR_NO_MEMORY &&
+        then != MSKP_ERROR_NO_MEMORY)
+        REQUIRE(then == at_end, "the first cut: %d, both: %d, at once: %d", (int)status, (int)then,
+                (int)at_end);
     if (two && all) {
         require_kept(g, one, two, all);
         require_same_graph(least, at_once);

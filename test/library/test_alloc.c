@@ -789,6 +789,13 @@ static mskp_status call_score_taylor(stage *s, mskp_error *err)
                              scores_of(s->units, s->out.scores), err);
 }
 
+/* The pattern that fills the scores is a number above 0. */
+static mskp_status call_score_normalize(stage *s, mskp_error *err)
+{
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_LAMP, scores_of(s->units, s->out.scores),
+                                err);
+}
+
 static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
     const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
@@ -1044,6 +1051,7 @@ static const struct {
     {"mskp_score joint", call_score_joint, false, MAKES_NOTHING},
     {"mskp_score vote", call_score_vote, false, MAKES_NOTHING},
     {"mskp_score_taylor", call_score_taylor, false, MAKES_NOTHING},
+    {"mskp_score_normalize", call_score_normalize, false, MAKES_NOTHING},
     {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
     {"mskp_measure", call_measure, false, MAKES_NOTHING},
     {"mskp_select", call_select, false, MAKES_NOTHING},

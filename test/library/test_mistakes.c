@@ -382,6 +382,7 @@ typedef mskp_status wrong_call(arrays *a, mskp_error *err);
 WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
+WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
 WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->wrong_scores, err))
 WRONG_CALL(select, mskp_select(g, a->wrong_scores, &a->rule, a->right, NULL, err))
 WRONG_CALL(select_keep, mskp_select(g, a->right_scores, &a->rule, a->wrong, NULL, err))
@@ -418,6 +419,7 @@ static const struct {
 } wrong_calls[] = {
     {wrong_score, "mskp_score", "scores"},
     {wrong_score_taylor, "mskp_score_taylor", "scores"},
+    {wrong_score_normalize, "mskp_score_normalize", "scores"},
     {wrong_score_channels, "mskp_score_channels", "scores"},
     {wrong_select, "mskp_select", "scores"},
     {wrong_select_keep, "mskp_select", "keep"},

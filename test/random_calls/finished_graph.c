@@ -346,6 +346,18 @@ static void call_score_taylor(user *u)
                 "score %zu: %g with roles %u", i, scores[i], roles);
     limited_heap_fail(u->heap, 0);
     require_untouched(u, bytes_of(u, NULL), "score_taylor");
+    double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
+    endanger(u);
+    err = (mskp_error){0};
+    if (mskp_score_normalize(u->g, (mskp_normalizer)rng_below(u->r, 9),
+                             scores_of(wrong_or(u, u->n.units), scores), &err)) {
+        require_refusal(u, err.status, &err, live);
+        REQUIRE(!memcmp(scores, before, u->n.units * sizeof *scores), "normalize: scores changed");
+    }
+    for (size_t i = 0; i < u->n.units; i++)
+        REQUIRE(isinf(before[i]) ? isinf(scores[i]) : !isnan(scores[i]), "score %zu: %g", i,
+                scores[i]);
+    limited_heap_fail(u->heap, 0);
 }
 
 static void call_score_channels(user *u)

@@ -44,19 +44,6 @@ void pruning_free(job *j)
 
 /* ---- scores and masks ---- */
 
-/* Divides each unit's score by the mean of its family, because norms of filters grow with their
- * size. */
-static void compare_within_families(job *j)
-{
-    for (size_t f = 0; f < mskp_graph_counts(j->t->graph).families; f++) {
-        size_t n;
-        const uint32_t *unit = mskp_family_units(j->t->graph, f, &n);
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) sum += j->scores.unit[unit[i]];
-        for (size_t i = 0; sum > 0 && i < n; i++) j->scores.unit[unit[i]] *= (double)n / sum;
-    }
-}
-
 /* j->scores <- what each unit is worth now. A unit of a residual stream has a gamma in each of its
  * batch norms, a unit inside a block has one; the mean treats both alike. */
 static bool score(job *j)
@@ -67,8 +54,8 @@ static bool score(job *j)
     mskp_error err;
     if (!fetch(j->t)) return false;
     if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, &err)) return failed(j, &err);
-    if (filters) compare_within_families(j);
-    return true;
+    return !filters || !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, j->scores, &err) ||
+           failed(j, &err); /* norms of filters grow with their size */
 }
 
 /* What the marked units leave. */

@@ -1,0 +1,194 @@
+/*
+ * Scores of different families made comparable.
+ *
+ * Norms grow with the size of a layer, and so does what a layer's units cost. The ways of the field
+ * to allow for it are of two kinds. One kind divides by a statistic of the family's own scores:
+ * their mean, largest, sum, deviation from the mean, or, in LAMP, the sum of the scores that are
+ * not smaller. The other kind divides by what a unit costs, which is the same for all units of a
+ * family. Both work family by family, so a residual stream, whose units occur in many layers, is
+ * one group.
+ *
+ * A new normalizer goes into mskp_normalizer (tools.h) and into normalize_family.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "base/sort.h"
+#include "base/status.h"
+#include "describe/graph.h"
+#include "mskp.h"
+#include "mskp/tools.h"
+#include "units/cost.h"
+#include "units/units.h"
+
+typedef struct normalizing {
+    const mskp_graph *graph;
+    mskp_normalizer by;
+    const double *given; /* [units] */
+    double *scores;      /* [units] the result */
+    uint32_t *unit;      /* [units] the family's units with finite scores, for LAMP sorted */
+    uint32_t *buffer;    /* [units] for sorting */
+    size_t *length;      /* [lists] */
+    size_t *seen;        /* [terms] */
+} normalizing;
+
+static bool by_cost(mskp_normalizer by)
+{
+    return by == MSKP_NORMALIZER_SIZE || by == MSKP_NORMALIZER_MACS || by == MSKP_NORMALIZER_PARAMS;
+}
+
+static bool is_higher(const void *context, uint32_t a, uint32_t b)
+{
+    const double *score = context;
+    return score[a] > score[b] || (score[a] == score[b] && a > b);
+}
+
+/* x / y, where 0 / 0 is 0. */
+static double share(double x, double y)
+{
+    return x == 0 ? 0 : x / y;
+}
+
+static double largest(const normalizing *j, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, j->given[j->unit[i]]);
+    return most;
+}
+
+static double sum_of(const normalizing *j, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += j->given[j->unit[i]];
+    return sum;
+}
+
+/* From the largest score to the smallest, each over the sum so far. */
+static void normalize_lamp(const normalizing *j, size_t n)
+{
+    double sum = 0;
+    mskpi_sort(j->unit, j->buffer, n, is_higher, j->given);
+    for (size_t i = 0; i < n; i++) {
+        const double x = j->given[j->unit[i]];
+        sum += x;
+        j->scores[j->unit[i]] = share(x, sum);
+    }
+}
+
+static void normalize_standard(const normalizing *j, size_t n)
+{
+    const double mean = sum_of(j, n) / (double)n;
+    double squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double x = j->given[j->unit[i]] - mean;
+        squares += x * x;
+    }
+    const double deviation = sqrt(squares / (double)n);
+    for (size_t i = 0; i < n; i++)
+        j->scores[j->unit[i]] = share(j->given[j->unit[i]] - mean, deviation);
+}
+
+static double unit_price(const normalizing *j, size_t family)
+{
+    const mskp_cost cost = mskpi_unit_cost(j->graph, family, j->length, j->seen);
+    if (j->by == MSKP_NORMALIZER_SIZE) return sqrt(cost.params);
+    return j->by == MSKP_NORMALIZER_MACS ? cost.macs : cost.params;
+}
+
+/* j->unit[0 .. n-1] are the units of the family with finite scores; n is not 0. */
+static void normalize_family(const normalizing *j, size_t family, size_t n)
+{
+    if (j->by == MSKP_NORMALIZER_LAMP) {
+        normalize_lamp(j, n);
+    } else if (j->by == MSKP_NORMALIZER_STANDARD) {
+        normalize_standard(j, n);
+    } else if (by_cost(j->by)) {
+        const double price = unit_price(j, family);
+        for (size_t i = 0; i < n; i++) /* what saves nothing stays */
+            j->scores[j->unit[i]] = price > 0 ? j->given[j->unit[i]] / price : INFINITY;
+    } else {
+        const double whole = j->by == MSKP_NORMALIZER_MAX ? largest(j, n) : sum_of(j, n);
+        for (size_t i = 0; i < n; i++) {
+            double *x = &j->scores[j->unit[i]];
+            *x = j->by == MSKP_NORMALIZER_MEAN && whole > 0 ? *x * ((double)n / whole)
+                                                            : share(*x, whole);
+        }
+    }
+}
+
+static mskp_status check_score(const normalizing *j, uint32_t unit, mskp_error *err)
+{
+    char number[32];
+    const double x = j->given[unit];
+    if (isnan(x) || x == -INFINITY)
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "normalize: unit %u scores %s", unit,
+                          mskpi_number(x, number));
+    if (x < 0 && j->by != MSKP_NORMALIZER_STANDARD)
+        return mskpi_fail(
+            err, MSKP_ERROR_BAD_NUMBER,
+            "normalize: unit %u scores %s; only MSKP_NORMALIZER_STANDARD takes scores "
+            "below 0",
+            unit, mskpi_number(x, number));
+    return MSKP_OK;
+}
+
+static mskp_status normalize(const normalizing *j, mskp_error *err)
+{
+    mskp_status status = MSKP_OK;
+    for (size_t f = 0; f < j->graph->u->nfamilies; f++) {
+        size_t size, n = 0;
+        const uint32_t *unit = mskp_family_units(j->graph, f, &size);
+        for (size_t i = 0; i < size; i++) {
+            if ((status = check_score(j, unit[i], err)) != MSKP_OK) return status;
+            if (isfinite(j->given[unit[i]])) j->unit[n++] = unit[i];
+        }
+        if (n) normalize_family(j, f, n);
+        for (size_t i = 0; i < n; i++) {
+            const double x = j->scores[j->unit[i]];
+            if (isfinite(x) || (by_cost(j->by) && !isnan(x))) continue;
+            return mskpi_fail(
+                err, MSKP_ERROR_BAD_NUMBER,
+                "normalize: unit %u: no double can hold a sum over its family of %zu, "
+                "or the quotient",
+                j->unit[i], size);
+        }
+    }
+    return MSKP_OK;
+}
+
+mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by, mskp_scores scores,
+                                 mskp_error *err)
+{
+    mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
+    if (status) return status;
+    if ((unsigned)by > MSKP_NORMALIZER_PARAMS)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "normalize: by is %u, the last is %d",
+                          (unsigned)by, MSKP_NORMALIZER_PARAMS);
+    const mskp_services *services = &graph->services;
+    normalizing j = {.graph = graph,
+                     .by = by,
+                     .given = scores.unit,
+                     .scores = mskpi_alloc(services, scores.n, sizeof *j.scores),
+                     .unit = mskpi_alloc(services, scores.n, sizeof *j.unit),
+                     .buffer = mskpi_alloc(services, scores.n, sizeof *j.buffer),
+                     .length = mskpi_alloc(services, graph->u->nlists, sizeof *j.length),
+                     .seen = mskpi_alloc(services, graph->u->nterms, sizeof *j.seen)};
+    if (!j.scores || !j.unit || !j.buffer || !j.length || !j.seen) {
+        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while normalizing %zu scores",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
+    } else {
+        if (scores.n) memcpy(j.scores, scores.unit, scores.n * sizeof *j.scores);
+        mskpi_list_lengths(graph, NULL, j.length);
+        status = normalize(&j, err);
+        if (!status && scores.n) memcpy(scores.unit, j.scores, scores.n * sizeof *j.scores);
+    }
+    mskpi_free(services, j.scores);
+    mskpi_free(services, j.unit);
+    mskpi_free(services, j.buffer);
+    mskpi_free(services, j.length);
+    mskpi_free(services, j.seen);
+    return status;
+}

@@ -1,0 +1,191 @@
+/* Normalized scores, against the words of tools.h, unit by unit. */
+#include "interpreter/elements.h"
+
+#include "by_id/by_id.h"
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAYS = MSKP_NORMALIZER_PARAMS + 1 };
+
+/* What the network saves without one unit, by counting the network twice. */
+static mskp_cost price_of(const trial *t, uint32_t unit)
+{
+    uint8_t *stays = malloc(t->units);
+    mskp_cost all, left;
+    memset(stays, 1, t->units);
+    stays[unit] = 0;
+    ck_assert(!mskp_measure(t->graph, (mskp_mask){0}, &all, NULL, NULL));
+    ck_assert(!mskp_measure(t->graph, mask_of(t->units, stays), &left, NULL, NULL));
+    free(stays);
+    return (mskp_cost){all.macs - left.macs, all.params - left.params};
+}
+
+static double quotient(double x, double y)
+{
+    return x == 0 ? 0 : x / y;
+}
+
+static double brute_normal(const trial *t, mskp_normalizer by, const double *score, uint32_t unit)
+{
+    const uint32_t *family = mskp_unit_families(t->graph, NULL);
+    const double x = score[unit];
+    double sum = 0, most = 0, after = 0, squares = 0;
+    size_t n = 0;
+    if (isinf(x)) return x;
+    for (uint32_t u = 0; u < t->units; u++) {
+        const double y = score[u];
+        if (family[u] != family[unit] || isinf(y)) continue;
+        n++;
+        sum += y;
+        most = fmax(most, y);
+        if (y > x || (y == x && u >= unit)) after += y;
+    }
+    const double mean = sum / (double)n;
+    for (uint32_t u = 0; u < t->units; u++)
+        if (family[u] == family[unit] && !isinf(score[u])) squares += pow(score[u] - mean, 2);
+    const mskp_cost price = price_of(t, unit);
+    const double over[WAYS] = {
+        mean,       most,        sum, sqrt(squares / (double)n), after, sqrt(price.params),
+        price.macs, price.params};
+    if (by >= MSKP_NORMALIZER_SIZE && over[by] == 0) return (double)INFINITY;
+    return quotient(by == MSKP_NORMALIZER_STANDARD ? x - mean : x, over[by]);
+}
+
+/* Whole numbers, so that sums are exact; some are equal, some 0, some infinite. */
+static void draw_scores(trial *t, double *score, bool negative)
+{
+    for (size_t u = 0; u < t->units; u++) {
+        score[u] = (double)rng_below(&t->r, 9);
+        if (negative && rng_chance(&t->r, 0.5)) score[u] = -score[u];
+        if (rng_chance(&t->r, 0.1)) score[u] = (double)INFINITY;
+    }
+}
+
+START_TEST(normalized_as_the_header_says)
+{
+    size_t finite = 0, infinite = 0;
+    const size_t count = test_count(400);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        double *given = arena_get(&t.mem, t.units, sizeof *given);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        for (int by = 0; by < WAYS; by++) {
+            mskp_error err = {0};
+            draw_scores(&t, given, by == MSKP_NORMALIZER_STANDARD);
+            memcpy(scores, given, t.units * sizeof *scores);
+            REQUIRE(!mskp_score_normalize(t.graph, (mskp_normalizer)by, scores_of(t.units, scores),
+                                          &err),
+                    "%s", err.text);
+            for (uint32_t u = 0; u < t.units; u++) {
+                const double expected = brute_normal(&t, (mskp_normalizer)by, given, u);
+                REQUIRE(scores[u] == expected ||
+                            fabs(scores[u] - expected) <= 1e-13 * fabs(expected) + 1e-15,
+                        "by %d, unit %u, %g: %.17g, not %.17g", by, u, given[u], scores[u],
+                        expected);
+                finite += isfinite(expected) ? 1 : 0;
+                infinite += isinf(expected) ? 1 : 0;
+            }
+        }
+        trial_end(&t);
+    }
+    REQUIRE(finite > count && infinite > count, "%zu finite, %zu infinite", finite, infinite);
+}
+END_TEST
+
+/* What is divided by a statistic does not depend on a factor, and nothing but LAMP's and STANDARD's
+ * ties changes the order within a family. */
+START_TEST(order_and_scale)
+{
+    for (size_t k = 0; k < test_count(300); k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        const uint32_t *family = mskp_unit_families(t.graph, NULL);
+        double *given = arena_get(&t.mem, t.units, sizeof *given);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        double *scaled = arena_get(&t.mem, t.units, sizeof *scaled);
+        for (int by = 0; by < WAYS; by++) {
+            draw_scores(&t, given, false);
+            for (size_t u = 0; u < t.units; u++) {
+                scores[u] = given[u];
+                scaled[u] = 4 * given[u];
+            }
+            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by,
+                                            scores_of(t.units, scores), NULL));
+            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by,
+                                            scores_of(t.units, scaled), NULL));
+            const double factor = by >= MSKP_NORMALIZER_SIZE ? 4 : 1;
+            for (uint32_t u = 0; u < t.units; u++) {
+                REQUIRE(scaled[u] == factor * scores[u], "by %d, unit %u: %g, %g", by, u, scores[u],
+                        scaled[u]);
+                for (uint32_t w = 0; w < u; w++)
+                    if (family[u] == family[w] && given[u] != given[w])
+                        REQUIRE((given[u] < given[w]) == (scores[u] < scores[w]) ||
+                                    (isinf(scores[u]) && isinf(scores[w])),
+                                "by %d, units %u and %u change places", by, u, w);
+            }
+        }
+        trial_end(&t);
+    }
+}
+END_TEST
+
+START_TEST(options_are_checked)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
+    const mskp_param p = mskp_parameter(g, "gamma", 1, (size_t[]){2});
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    static const struct {
+        double score;
+        mskp_normalizer by;
+        mskp_status status;
+        const char *word;
+    } wrong[] = {
+        {1, (mskp_normalizer)8, MSKP_ERROR_BAD_ARGUMENT, "by is 8, the last is 7"},
+        {(double)NAN, MSKP_NORMALIZER_MEAN, MSKP_ERROR_BAD_NUMBER, "unit 1 scores nan"},
+        {-(double)INFINITY, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -inf"},
+        {-1, MSKP_NORMALIZER_LAMP, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -1"},
+        {1.5e308, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        double score[2] = {1.5e308, wrong[i].score};
+        mskp_error err = {0};
+        ck_assert_int_eq(mskp_score_normalize(g, wrong[i].by, scores_of(2, score), &err),
+                         wrong[i].status);
+        ck_assert_msg(strstr(err.text, wrong[i].word) != NULL, "%s", err.text);
+        ck_assert(score[0] == 1.5e308);
+        ck_assert(isnan(wrong[i].score) || score[1] == wrong[i].score);
+    }
+    /* A family of equal scores. */
+    double score[2] = {3, 3};
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_STANDARD, scores_of(2, score), NULL));
+    ck_assert(score[0] == 0 && score[1] == 0);
+    for (int by = 0; by <= MSKP_NORMALIZER_LAMP; by++)
+        ck_assert(!mskp_score_normalize(g, (mskp_normalizer)by, scores_of(2, score), NULL));
+    ck_assert(score[0] == 0 && score[1] == 0);
+    /* A scale costs no MACs. */
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_MACS, scores_of(2, score), NULL));
+    ck_assert(isinf(score[0]) && isinf(score[1]));
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("normalize");
+    TCase *tcase = tcase_create("normalize");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, normalized_as_the_header_says);
+    tcase_add_test(tcase, order_and_scale);
+    tcase_add_test(tcase, options_are_checked);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
