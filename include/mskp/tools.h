@@ -185,13 +185,12 @@ typedef enum mskp_normalizer {
     MSKP_NORMALIZER_MEAN = 0,     /* the family's mean */
     MSKP_NORMALIZER_MAX = 1,      /* its largest score */
     MSKP_NORMALIZER_SUM = 2,      /* its sum */
-    MSKP_NORMALIZER_STANDARD = 3, /* (score - mean) / sqrt(mean of (score - mean)^2) */
-    MSKP_NORMALIZER_LAMP = 4,  /* the sum of the score itself and of all that come after it in the
-                                    order of mskp_select; of squared magnitudes, this is LAMP (Lee
-                                    et al., ICLR 2021, equation 3) for units */
-    MSKP_NORMALIZER_SIZE = 5,  /* the square root of the parameters that the unit costs */
-    MSKP_NORMALIZER_MACS = 6,  /* the MACs that the unit costs */
-    MSKP_NORMALIZER_PARAMS = 7 /* the parameters that the unit costs */
+    MSKP_NORMALIZER_STANDARD = 3, /* its deviation: (score - mean) / sqrt(mean (score - mean)^2) */
+    MSKP_NORMALIZER_LAMP = 4,     /* the sum of this score and all after it in mskp_select's order:
+                                     Lee et al., ICLR 2021, equation 3, of squared magnitudes */
+    MSKP_NORMALIZER_SIZE = 5,     /* the square root of the parameters that the unit costs */
+    MSKP_NORMALIZER_MACS = 6,     /* the MACs that the unit costs */
+    MSKP_NORMALIZER_PARAMS = 7    /* the parameters that the unit costs */
 } mskp_normalizer;
 
 /*
