@@ -158,7 +158,7 @@ MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
 typedef enum mskp_taylor {
     MSKP_TAYLOR_ABSOLUTE_SUM = 0,     /* |sum w g|: Molchanov et al., ICLR 2017, section 2.2; with
                                          the roles SCALE and SHIFT, a batch norm is the gate */
-    MSKP_TAYLOR_SQUARED_SUM = 1,      /* (sum w g)^2: Molchanov et al., CVPR 2019, section 3.1, of a
+    MSKP_TAYLOR_SQUARED_SUM = 1,      /* (sum w g)^2: Molchanov et al., CVPR 2019, section 3, of a
                                          group of weights, and of a gate */
     MSKP_TAYLOR_SUM_OF_ABSOLUTES = 2, /* sum |w g|: parts of opposite signs do not cancel */
     MSKP_TAYLOR_SUM_OF_SQUARES = 3    /* sum (w g)^2: the same section, weight by weight */
@@ -187,7 +187,7 @@ typedef enum mskp_normalizer {
     MSKP_NORMALIZER_SUM = 2,      /* its sum */
     MSKP_NORMALIZER_STANDARD = 3, /* its deviation: (score - mean) / sqrt(mean (score - mean)^2) */
     MSKP_NORMALIZER_LAMP = 4,     /* the sum of this score and all after it in mskp_select's order:
-                                     Lee et al., ICLR 2021, equation 3, of squared magnitudes */
+                                     Lee et al., ICLR 2021, figure 1, of squared magnitudes */
     MSKP_NORMALIZER_SIZE = 5,     /* the square root of the parameters that the unit costs */
     MSKP_NORMALIZER_MACS = 6,     /* the MACs that the unit costs */
     MSKP_NORMALIZER_PARAMS = 7    /* the parameters that the unit costs */
