@@ -203,10 +203,11 @@ static void sweep(const operands *o, double *const sums[MSKP_MAX_DIMS])
     const tensor_view *v = o->view[0], *second = o->view[1];
     const ptrdiff_t step[2] = {row_step(v), row_step(second)};
     const bool plain = has_plain_rows(v) && (!second || has_plain_rows(second));
+    const uint32_t ndim = v->ndim;
     size_t inner[MSKP_MAX_DIMS], row = 1;
     double place[BLOCK];
     bool columns = false; /* whether another axis than the first has sums */
-    for (uint32_t d = v->ndim; d-- > 1;) {
+    for (uint32_t d = ndim; d-- > 1;) {
         inner[d] = row;
         row *= v->shape[d];
         columns = columns || sums[d];
@@ -227,7 +228,7 @@ static void sweep(const operands *o, double *const sums[MSKP_MAX_DIMS])
             at[0] += step[0];
             if (second) at[1] += step[1];
         }
-        for (uint32_t d = 1; d < v->ndim; d++)
+        for (uint32_t d = 1; d < ndim; d++)
             if (sums[d]) add_places(place, first, n, inner[d], v->shape[d], sums[d]);
     }
 }
