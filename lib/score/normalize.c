@@ -43,7 +43,7 @@ static bool by_cost(mskp_normalizer by)
 static bool is_higher(const void *context, uint32_t a, uint32_t b)
 {
     const double *score = context;
-    return score[a] > score[b] || (score[a] == score[b] && a > b);
+    return score[a] != score[b] ? score[a] > score[b] : a > b;
 }
 
 /* x / y, where 0 / 0 is 0. */
@@ -148,7 +148,7 @@ static mskp_status normalize(const normalizing *j, mskp_error *err)
         if (n) normalize_family(j, f, n);
         for (size_t i = 0; i < n; i++) {
             const double x = j->scores[j->unit[i]];
-            if (isfinite(x) || (by_cost(j->by) && !isnan(x))) continue;
+            if (isfinite(x) || by_cost(j->by)) continue; /* +infinity: costs nothing */
             return mskpi_fail(
                 err, MSKP_ERROR_BAD_NUMBER,
                 "normalize: unit %u: no double can hold a sum over its family of %zu, "
