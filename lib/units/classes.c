@@ -192,3 +192,19 @@ mskp_status mskpi_make_lists(mskp_graph *graph, unit_table *u, mskp_error *err)
     mskpi_free(services, m.by_content);
     return status;
 }
+
+/* What a custom operator may read beside the value that its axis is bound to restricts exactness,
+ * too: the channel is zero, or the weights that read it are. */
+void mskpi_restrict_exact(const mskp_graph *graph, unit_table *u)
+{
+    for (size_t k = 0; k < graph->nreaders; k++) {
+        const own_reader *r = &graph->readers[k];
+        for (uint32_t v = 1; r->roles & MSKP_ROLE_CONSUMER && v <= graph->nvalues; v++) {
+            if (!mskpi_may_read(graph, r, v)) continue;
+            const uint32_t *unit = u->list_units + u->lists[graph->values[v].list].first;
+            for (size_t i = 0; i < graph->values[v].view.n; i++)
+                if (unit[i] != MSKP_PINNED)
+                    u->exact[unit[i]] &= (zero_table)(mskpi_zero(graph, v, i) | ZERO_CONSUMER);
+        }
+    }
+}

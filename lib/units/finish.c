@@ -51,6 +51,7 @@ mskp_status mskpi_units_make(mskp_graph *graph, mskp_error *err)
     if (!u) return mskpi_no_units(graph, err);
     mskp_status status = mskpi_number_units(graph, u, err);
     if (!status) status = mskpi_make_lists(graph, u, err);
+    if (!status) mskpi_restrict_exact(graph, u);
     if (!status) status = mskpi_make_families(graph, u, err);
     if (!status) status = mskpi_make_members(graph, u, err);
     if (!status) status = mskpi_make_freedom(graph, u, err);

@@ -92,6 +92,17 @@ static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t v
     return graph->u->list_units + graph->u->lists[graph->values[value].list].first;
 }
 
+/* Whether a custom operator that reads by the axis of a reader may read this value: the reader's
+ * own, or one that the caller uses and that has the same units. A grouped convolution that a caller
+ * describes binds its weight to the channels of the first group, and ties those of the other groups
+ * to them: the same columns read all groups, whose channels may hold different constants. */
+static inline bool mskpi_may_read(const mskp_graph *graph, const own_reader *reader, uint32_t value)
+{
+    return value == reader->value ||
+           (graph->steps[value].own & OWN_READ &&
+            graph->values[value].list == graph->values[reader->value].list);
+}
+
 /* Whether an entry of a list of units is kept. keep NULL: all are. */
 static inline bool mskpi_is_kept(const uint8_t *keep, uint32_t unit)
 {

@@ -604,7 +604,7 @@ static const struct {
     {"hidden, of nothing", hidden, MSKP_CONSTANTS_AUTO, 0, 0, 0, 0, 0, NULL,
      MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, "node5"},
     {"smaller", smaller, MSKP_CONSTANTS_AUTO, 0, 0, 0, 3, 0, "not constant", 0, NULL},
-    {"own grouped", own_grouped, MSKP_CONSTANTS_AUTO, 0, 0, 2, 0, 0, "custom operator", 0, NULL},
+    {"own grouped", own_grouped, MSKP_CONSTANTS_AUTO, 0, 0, 4, 0, 0, "custom operator", 0, NULL},
     {"group normed", group_normed, MSKP_CONSTANTS_AUTO, 0, 0, 4, 0, 0, "statistics", 0, NULL},
     {"layer normed", layer_normed, MSKP_CONSTANTS_AUTO, 0, 0, 3, 0, 0, "statistics", 0, NULL},
     {"bias elsewhere", bias_elsewhere, MSKP_CONSTANTS_FOLD, 0, 0, 3, 0, 0, "bias is shared", 0,

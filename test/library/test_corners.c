@@ -712,6 +712,58 @@ START_TEST(mask_of_another_name)
 }
 END_TEST
 
+/* A grouped convolution of the caller's own over concat(relu(a), sigmoid(a)): its weight is bound to
+ * the first half, to which the second is tied. A channel of a that is zero leaves 0 in the first
+ * half and 1/2 in the second, which the operator reads, too. */
+START_TEST(groups_that_are_not_alike)
+{
+    const mskp_activation_desc relu = {.kind = MSKP_ACTIVATION_RELU};
+    const mskp_activation_desc sigmoid = {.kind = MSKP_ACTIVATION_SIGMOID};
+    float w[4] = {0, 0, 1, 2}, b[2] = {0, 1}, own[4] = {1, 2, 3, 4};
+    uint8_t stays[2] = {0, 1};
+    mskp_constants *c = NULL;
+    mskp_constants_report total;
+    mskp_error err;
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param pw = mskp_parameter(g, "w", 2, (size_t[]){2, 2});
+    const mskp_param pb = mskp_parameter(g, "b", 1, (size_t[]){2});
+    const mskp_param po = mskp_parameter(g, "own", 2, (size_t[]){2, 2});
+    mskp_tensor view[3] = {{.data = w}, {.data = b}, {.data = own}};
+    const mskp_value in = mskp_input(g, "in", 2, 0, NULL), a = mskp_linear(g, "a", in, pw, pb);
+    const mskp_value halves[2] = {mskp_activation(g, "relu", a, &relu),
+                                  mskp_activation(g, "sigmoid", a, &sigmoid)};
+    const mskp_value all = mskp_concat(g, "all", 2, halves), out = mskp_fresh(g, "out", 2, 0, NULL);
+    const mskp_value first = mskp_slice(g, "first", all, 0, 2);
+    const mskp_value second = mskp_slice(g, "second", all, 2, 2);
+    mskp_tie(g, first, second);
+    mskp_bind(g, po, 0, MSKP_ROLE_FILTER, out);
+    mskp_bind(g, po, 1, MSKP_ROLE_CONSUMER, first);
+    mskp_output(g, out);
+    must(!mskp_graph_finish(g, &err), "%s", err.text);
+    must(mskp_graph_counts(g).units == 2, "%zu units", mskp_graph_counts(g).units);
+
+    must(!mskp_constants_create(g, mask_of(2, stays), NULL, (mskp_tensors){3, view}, &c, &err),
+         "%s", err.text);
+    must(!mskp_constants_total(c, &total, &err), "%s", err.text);
+    must(!total.exact && total.dropped == 1, "exact %u, %zu dropped", total.exact, total.dropped);
+    mskp_constants_destroy(c);
+    own[0] = own[2] = 0; /* the columns that read the channel */
+    must(!mskp_constants_create(g, mask_of(2, stays), NULL, (mskp_tensors){3, view}, &c, &err),
+         "%s", err.text);
+    must(!mskp_constants_total(c, &total, &err), "%s", err.text);
+    must(total.exact, "nothing is read, and it is not exact");
+    mskp_constants_destroy(c);
+
+    uint8_t exact[2];
+    must(!mskp_exact(g, MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT, mask_of(2, exact), &err), "%s",
+         err.text);
+    must(!exact[0] && !exact[1], "1/2 is read");
+    must(!mskp_exact(g, MSKP_ROLE_CONSUMER, mask_of(2, exact), &err), "%s", err.text);
+    must(exact[0] && exact[1], "nothing is read");
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(penalties)
 {
     net n;
@@ -777,6 +829,7 @@ int main(void)
     tcase_add_test(tests, interleaved_target);
     tcase_add_test(tests, handles_and_descriptions);
     tcase_add_test(tests, mask_of_another_name);
+    tcase_add_test(tests, groups_that_are_not_alike);
     tcase_add_test(tests, penalties);
     tcase_add_test(tests, infinite_scores);
     suite_add_tcase(suite, tests);
