@@ -12,7 +12,7 @@
 mskp_status mskpi_number_units(mskp_graph *graph, unit_table *u, mskp_error *err);
 /* Finds the distinct lists of units, and notes the list of each value and axis in the graph. */
 mskp_status mskpi_make_lists(mskp_graph *graph, unit_table *u, mskp_error *err);
-/* Takes back exactness where a custom operator reads a value that is tied to what it is bound to. */
+/* Takes back exactness where a custom operator reads what is tied to the channels of its axis. */
 void mskpi_restrict_exact(const mskp_graph *graph, unit_table *u);
 /* Finds the families, and their incidences. */
 mskp_status mskpi_make_families(const mskp_graph *graph, unit_table *u, mskp_error *err);

@@ -712,8 +712,8 @@ START_TEST(mask_of_another_name)
 }
 END_TEST
 
-/* A grouped convolution of the caller's own over concat(relu(a), sigmoid(a)): its weight is bound to
- * the first half, to which the second is tied. A channel of a that is zero leaves 0 in the first
+/* A grouped convolution of the caller's own over concat(relu(a), sigmoid(a)): its weight is bound
+ * to the first half, to which the second is tied. A channel of a that is zero leaves 0 in the first
  * half and 1/2 in the second, which the operator reads, too. */
 START_TEST(groups_that_are_not_alike)
 {
