@@ -385,9 +385,8 @@ mskp_status mskpi_find_consumers(walker *w, consumer_list *list)
     for (uint32_t v = 1; v <= g->nvalues && !w->status; v++) find_in_value(w, list, v);
     for (size_t k = 0; k < g->nreaders && !w->status; k++) {
         const own_reader *r = &g->readers[k];
-        for (uint32_t v = 1; r->roles & MSKP_ROLE_CONSUMER && v <= g->nvalues; v++)
-            if (mskpi_may_read(g, r, v))
-                find_slices(w, list, v, v, r->param, r->axis, "a custom operator reads it");
+        for (uint32_t v = mskpi_next_read(g, r, 1); v; v = mskpi_next_read(g, r, v + 1))
+            find_slices(w, list, v, v, r->param, r->axis, "a custom operator reads it");
     }
     return w->status;
 }

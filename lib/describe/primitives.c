@@ -35,8 +35,8 @@ mskp_status mskp_tie(mskp_graph *graph, mskp_value a, mskp_value b)
         return mskpi_refuse(graph, "tie", MSKP_ERROR_BAD_SHAPE, "%s has %zu channels, %s has %zu",
                             mskpi_short(mskpi_value_name(graph, a.id), name_a), first.view.n,
                             mskpi_short(mskpi_value_name(graph, b.id), name_b), second.view.n);
-    graph->steps[a.id].own |= OWN_READ;
-    graph->steps[b.id].own |= OWN_READ;
+    graph->steps[a.id].own |= OWN_READ | OWN_TIED;
+    graph->steps[b.id].own |= OWN_READ | OWN_TIED;
     return mskpi_tie_lists(graph, first.view, second.view, a.id > b.id ? a.id : b.id);
 }
 

@@ -38,7 +38,8 @@ enum {
     OWN_READ = 1,    /* an operator that the library does not know may read the value */
     OWN_SCALED = 2,  /* the value differs from its step, but is zero where the step is zero */
     OWN_CHANGED = 4, /* the value may be anything */
-    OWN_ZERO = 8     /* mskp_zero_if states when the value is zero */
+    OWN_ZERO = 8,    /* mskp_zero_if states when the value is zero */
+    OWN_TIED = 16    /* mskp_tie has tied it to another value, channel by channel */
 };
 
 typedef struct graph_step {

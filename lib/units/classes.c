@@ -199,8 +199,7 @@ void mskpi_restrict_exact(const mskp_graph *graph, unit_table *u)
 {
     for (size_t k = 0; k < graph->nreaders; k++) {
         const own_reader *r = &graph->readers[k];
-        for (uint32_t v = 1; r->roles & MSKP_ROLE_CONSUMER && v <= graph->nvalues; v++) {
-            if (!mskpi_may_read(graph, r, v)) continue;
+        for (uint32_t v = mskpi_next_read(graph, r, 1); v; v = mskpi_next_read(graph, r, v + 1)) {
             const uint32_t *unit = u->list_units + u->lists[graph->values[v].list].first;
             for (size_t i = 0; i < graph->values[v].view.n; i++)
                 if (unit[i] != MSKP_PINNED)

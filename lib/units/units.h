@@ -92,15 +92,23 @@ static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t v
     return graph->u->list_units + graph->u->lists[graph->values[value].list].first;
 }
 
-/* Whether a custom operator that reads by the axis of a reader may read this value: the reader's
- * own, or one that the caller uses and that has the same units. A grouped convolution that a caller
- * describes binds its weight to the channels of the first group, and ties those of the other groups
- * to them: the same columns read all groups, whose channels may hold different constants. */
-static inline bool mskpi_may_read(const mskp_graph *graph, const own_reader *reader, uint32_t value)
+/*
+ * The values that a custom operator may read by the axis of a reader, from v on; 0: no more. They
+ * are the reader's own and, if the caller has tied that one, all that the caller has tied and that
+ * have the same units. A grouped convolution that a caller describes binds its weight to the
+ * channels of the first group, and ties those of the other groups to them: the same columns read
+ * all groups, whose channels may hold different constants.
+ */
+static inline uint32_t mskpi_next_read(const mskp_graph *graph, const own_reader *reader,
+                                       uint32_t v)
 {
-    return value == reader->value ||
-           (graph->steps[value].own & OWN_READ &&
-            graph->values[value].list == graph->values[reader->value].list);
+    const uint32_t own = reader->value;
+    if (!(reader->roles & MSKP_ROLE_CONSUMER)) return 0;
+    if (!(graph->steps[own].own & OWN_TIED)) return v <= own ? own : 0;
+    while (v <= graph->nvalues &&
+           !(graph->steps[v].own & OWN_TIED && graph->values[v].list == graph->values[own].list))
+        v++;
+    return v <= graph->nvalues ? v : 0;
 }
 
 /* Whether an entry of a list of units is kept. keep NULL: all are. */
