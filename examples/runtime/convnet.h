@@ -282,7 +282,7 @@ const cn_tensor *cn_tensors_find(const cn_tensors *file, const char *name); /* N
 const char *cn_tensors_meta(const cn_tensors *file, const char *key);       /* NULL: none */
 /* F32 or F64, converted. count must be the tensor's. */
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err);
-/* Whether every element is F32 or F64 and finite, as a cn_real, too. */
+/* Refuses a tensor that is not F32 or F64, or has an element that is not finite as a cn_real. */
 bool cn_tensor_check_finite(const cn_tensor *tensor, cn_error *err);
 /* Writes name, dtype, dims, shape and data (little endian, as in a file that was read) of the
  * tensors, and the metadata; count and bytes are not read. A file that is there stays until the new

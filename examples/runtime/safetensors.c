@@ -279,6 +279,14 @@ void cn_encode(const cn_real *values, size_t count, unsigned char *to)
     }
 }
 
+/* Refuses a tensor that holds no numbers of a network; *single <- whether it is F32, else F64. */
+static bool check_type(const cn_tensor *tensor, bool *single, cn_error *err)
+{
+    *single = !strcmp(tensor->dtype, "F32");
+    return *single || !strcmp(tensor->dtype, "F64") ||
+           cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
+}
+
 /* An element as a cn_real, which an F64 may overflow. */
 static cn_real element(const cn_tensor *tensor, bool single, size_t i)
 {
@@ -297,9 +305,8 @@ static cn_real element(const cn_tensor *tensor, bool single, size_t i)
 
 bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error *err)
 {
-    const bool single = !strcmp(tensor->dtype, "F32");
-    if (!single && strcmp(tensor->dtype, "F64") != 0)
-        return cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
+    bool single;
+    if (!check_type(tensor, &single, err)) return false;
     if (tensor->count != count)
         return cn_fail(err, "%.80s: has %zu elements, %zu are wanted", tensor->name, tensor->count,
                        count);
@@ -309,9 +316,8 @@ bool cn_tensor_copy(const cn_tensor *tensor, size_t count, cn_real *to, cn_error
 
 bool cn_tensor_check_finite(const cn_tensor *tensor, cn_error *err)
 {
-    const bool single = !strcmp(tensor->dtype, "F32");
-    if (!single && strcmp(tensor->dtype, "F64") != 0)
-        return cn_fail(err, "%.80s: is %s, neither F32 nor F64", tensor->name, tensor->dtype);
+    bool single;
+    if (!check_type(tensor, &single, err)) return false;
     for (size_t i = 0; i < tensor->count; i++) {
         const double x = (double)element(tensor, single, i);
         if (!isfinite(x))

@@ -169,7 +169,7 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_masks(const mskp_constants *constan
  * zero, while these channels are not all zero either. (Norms with statistics over channels also
  * count channels that are zero.)
  *   consumer, reads  its value, and the value whose channels it reads; for a custom operator both
- *                    are its value
+ *                    are the value that it reads
  *   weight           its weight; {0}: a norm over channels, or the products of attention
  *   folded, merged, dropped   how many channels are constant, by what becomes of them
  *   live             how many channels are not constant

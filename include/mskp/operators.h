@@ -227,8 +227,10 @@ MSKP_STABLE mskp_status mskp_pin(mskp_graph *graph, mskp_value value);
 /* Index i of the axis is channel i of the value, in these roles (MSKP_ROLE_* bits). If the axis is
  * bound already, both lists of channels are tied, and the roles add up. Binding in a role other
  * than CONSUMER and SCALE makes the library forget when the value is zero: bind before an operator
- * reads the value, and see mskp_zero_if. With CONSUMER the axis is taken to read also the values
- * that mskp_tie has tied to this one channel by channel, as the other groups of a convolution. */
+ * reads the value, and see mskp_zero_if. If mskp_tie has tied the value, an axis that is bound as
+ * CONSUMER counts as reading all tied values with the same units: a grouped convolution is
+ * described by binding its weight to the channels of one group and tying the other groups to
+ * them. */
 MSKP_STABLE mskp_status mskp_bind(mskp_graph *graph, mskp_param param, uint32_t axis,
                                   uint32_t roles, mskp_value value);
 

@@ -130,7 +130,7 @@ MSKP_STABLE const uint32_t *mskp_family_units(const mskp_graph *graph, size_t fa
                                               size_t *count);
 
 /* ============================================================================================== */
-/*                            Scores of your own, and from gradients                              */
+/*                   Scores: your own, from gradients, across families                            */
 /* ============================================================================================== */
 
 /* The caller's own numbers, one for each channel of a value. n must be its number of channels. */
@@ -166,15 +166,16 @@ typedef enum mskp_taylor {
 
 /*
  * scores.unit[u] += one batch's number for unit u; +infinity for a unit without a slice in these
- * roles, so it stays. Call it once per batch, after the gradients are computed and before a penalty
- * changes them, on scores that are 0 at first. mskp_select needs no division by the number of
- * batches, because it looks at the order alone, unless its rule has a threshold.
- *   roles      which slices; 0: MSKP_ROLE_SCALE
- *   values, gradients   sets with one view per parameter. Data of parameters without such slices
- *                       may be NULL. The sign of gradients does not matter.
+ * roles, so it stays. Set the scores to 0, then call this once per batch, when the gradients are
+ * computed and no penalty was added to them yet. mskp_select looks at the order of scores alone, so
+ * they need no division by the number of batches, except for a rule with a threshold.
+ *   roles      which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE
+ *   values, gradients   sets, of any dtypes and strides. Data of parameters without such slices may
+ *                       be NULL. The sign of the gradients does not matter.
  * An element where slices of a unit cross counts once. Sums are in double precision and do not
- * depend on threads or strides. MSKP_ERROR_BAD_NUMBER: an element or a sum is not finite, or the
- * score was not. On an error, scores are as they were. Allocates, and frees before it returns.
+ * depend on threads or strides. MSKP_ERROR_BAD_NUMBER: an element, a sum, or a score that was given
+ * is not finite (+infinity is allowed for units without such slices). On an error the scores are as
+ * they were.
  */
 MSKP_STABLE mskp_status mskp_score_taylor(const mskp_graph *graph, mskp_taylor form, uint32_t roles,
                                           mskp_tensors values, mskp_tensors gradients,
@@ -194,11 +195,11 @@ typedef enum mskp_normalizer {
 } mskp_normalizer;
 
 /*
- * scores.unit[u] <- the score over what `by` says, family by family. 0 / 0 is 0; +infinity stays
- * and counts in no sum. What a unit costs is what the whole network saves if this unit alone is
- * removed; a unit that costs nothing becomes +infinity. Scores must be 0 or more, except for
- * STANDARD. NaN, -infinity, and numbers that a double cannot hold are MSKP_ERROR_BAD_NUMBER, and
- * scores are as they were.
+ * scores.unit[u] <- the score over what `by` names, family by family; 0 / 0 is 0. A score of
+ * +infinity stays, and counts in no mean, largest score or sum. What a unit costs is what the whole
+ * network saves if this unit alone is removed; the score of a unit that costs nothing becomes
+ * +infinity. All scores must be 0 or more, except for STANDARD. NaN, -infinity, and a result or a
+ * sum that a double cannot hold are MSKP_ERROR_BAD_NUMBER. On an error the scores are as they were.
  */
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
                                              mskp_scores scores, mskp_error *err);

@@ -32,8 +32,7 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term
                              mskp_error *err);
 /* The sum of a unit's slice, which is in one of the roles. */
 double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m);
-/* Fails for a unit whose score is not finite, and names the slice that made it so, if it was one.
- */
+/* Fails for a unit whose score is not finite, and names the slice that made it so, if one did. */
 mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,
                              uint32_t unit, mskp_error *err);
 void mskpi_slice_sums_free(const mskp_services *services, slice_sums *s);

@@ -93,11 +93,12 @@ static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t v
 }
 
 /*
- * The values that a custom operator may read by the axis of a reader, from v on; 0: no more. They
- * are the reader's own and, if the caller has tied that one, all that the caller has tied and that
- * have the same units. A grouped convolution that a caller describes binds its weight to the
- * channels of the first group, and ties those of the other groups to them: the same columns read
- * all groups, whose channels may hold different constants.
+ * Returns the first value, from v on, that the custom operator of a reader may read; 0: there is
+ * none. Such an operator reads the reader's value. If the caller has tied this value, the operator
+ * may also read every other tied value with the same units: the weight of a grouped convolution is
+ * bound to the channels of one group, and the other groups are tied to them, but their channels may
+ * hold other constants. (Two operators on one stream are then taken to read each other's values,
+ * too, so more may be reported than is read, but never less.)
  */
 static inline uint32_t mskpi_next_read(const mskp_graph *graph, const own_reader *reader,
                                        uint32_t v)
@@ -105,10 +106,10 @@ static inline uint32_t mskpi_next_read(const mskp_graph *graph, const own_reader
     const uint32_t own = reader->value;
     if (!(reader->roles & MSKP_ROLE_CONSUMER)) return 0;
     if (!(graph->steps[own].own & OWN_TIED)) return v <= own ? own : 0;
-    while (v <= graph->nvalues &&
-           !(graph->steps[v].own & OWN_TIED && graph->values[v].list == graph->values[own].list))
-        v++;
-    return v <= graph->nvalues ? v : 0;
+    for (; v <= graph->nvalues; v++)
+        if (graph->steps[v].own & OWN_TIED && graph->values[v].list == graph->values[own].list)
+            return v;
+    return 0;
 }
 
 /* Whether an entry of a list of units is kept. keep NULL: all are. */

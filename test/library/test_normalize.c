@@ -95,8 +95,8 @@ START_TEST(normalized_as_the_header_says)
 }
 END_TEST
 
-/* What is divided by a statistic does not depend on a factor, and nothing but LAMP's and STANDARD's
- * ties changes the order within a family. */
+/* A factor of all scores does not show in scores over a statistic, and scores over costs keep it.
+ * No normalizer changes the order of two scores of a family. */
 START_TEST(order_and_scale)
 {
     for (size_t k = 0; k < test_count(300); k++) {

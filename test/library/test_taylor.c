@@ -157,7 +157,7 @@ START_TEST(a_linear_loss_changes_by_the_score)
 }
 END_TEST
 
-/* Every element of either set becomes a bad number in turn. */
+/* One element of each parameter, in one of the two sets, becomes a bad number. */
 START_TEST(bad_numbers_and_missing_data)
 {
     static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};

@@ -328,7 +328,26 @@ static void call_score(user *u)
     require_untouched(u, bytes_of(u, NULL), "score");
 }
 
-/* A set of gradients like the values, or the values themselves. */
+static void call_score_normalize(user *u, double *scores)
+{
+    mskp_error err = {0};
+    const double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
+    const size_t live = u->heap->live;
+    endanger(u);
+    const mskp_status status =
+        mskp_score_normalize(u->g, (mskp_normalizer)rng_below(u->r, 9),
+                             scores_of(wrong_or(u, u->n.units), scores), &err);
+    if (status) require_refusal(u, status, &err, live);
+    for (size_t i = 0; i < u->n.units; i++) {
+        REQUIRE(!status || scores[i] == before[i], "normalize: score %zu changed", i);
+        REQUIRE(isinf(before[i]) ? isinf(scores[i]) : !isnan(scores[i]), "score %zu: %g", i,
+                scores[i]);
+    }
+    limited_heap_fail(u->heap, 0);
+}
+
+/* The values are their own gradients, so that no sum w g is negative. Then the scores, or what was
+ * there before a refusal, are normalized. */
 static void call_score_taylor(user *u)
 {
     mskp_error err = {0};
@@ -346,18 +365,7 @@ static void call_score_taylor(user *u)
                 "score %zu: %g with roles %u", i, scores[i], roles);
     limited_heap_fail(u->heap, 0);
     require_untouched(u, bytes_of(u, NULL), "score_taylor");
-    double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
-    endanger(u);
-    err = (mskp_error){0};
-    if (mskp_score_normalize(u->g, (mskp_normalizer)rng_below(u->r, 9),
-                             scores_of(wrong_or(u, u->n.units), scores), &err)) {
-        require_refusal(u, err.status, &err, live);
-        REQUIRE(!memcmp(scores, before, u->n.units * sizeof *scores), "normalize: scores changed");
-    }
-    for (size_t i = 0; i < u->n.units; i++)
-        REQUIRE(isinf(before[i]) ? isinf(scores[i]) : !isnan(scores[i]), "score %zu: %g", i,
-                scores[i]);
-    limited_heap_fail(u->heap, 0);
+    call_score_normalize(u, scores);
 }
 
 static void call_score_channels(user *u)
