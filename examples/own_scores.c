@@ -14,6 +14,7 @@
  */
 #include <math.h>
 #include <mskp.h>
+#include <mskp/methods.h>   /* mskp_score_channels */
 #include <mskp/operators.h> /* mskp_opaque */
 #include <mskp/tools.h>
 #include <stdio.h>

@@ -16,6 +16,7 @@
  * Units 0 to 7 are the channels of the stream, units 8 to 13 those between conv1 and conv2.
  */
 #include <mskp.h>
+#include <mskp/methods.h>   /* mskp_score_normalize */
 #include <mskp/operators.h> /* mskp_concat */
 #include <mskp/tools.h>     /* mskp_param_name, mskp_penalty_value */
 #include <stdio.h>

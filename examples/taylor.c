@@ -12,7 +12,7 @@
  */
 #include <math.h>
 #include <mskp.h>
-#include <mskp/tools.h>
+#include <mskp/methods.h>
 #include <stdio.h>
 #include <string.h>
 

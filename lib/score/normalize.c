@@ -8,7 +8,7 @@
  * family. Both work family by family, so a residual stream, whose units occur in many layers, is
  * one group.
  *
- * A new normalizer goes into mskp_normalizer (tools.h) and into normalize_family.
+ * A new normalizer goes into mskp_normalizer (methods.h) and into normalize_family.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/methods.h"
 #include "mskp/tools.h"
 #include "units/cost.h"
 #include "units/units.h"

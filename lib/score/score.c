@@ -33,6 +33,7 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/methods.h"
 #include "mskp/tools.h"
 #include "score/slice.h"
 #include "units/units.h"

@@ -3,7 +3,7 @@
  * first terms of the loss's Taylor series.
  *
  * Removing the elements w of a unit changes the loss, to first order, by -sum w g, where g is the
- * loss's gradient for w. mskp_taylor (tools.h) has a row for each way to make one number of the
+ * loss's gradient for w. mskp_taylor (methods.h) has a row for each way to make one number of the
  * products: the absolute value or the square is taken of each product, or of the unit's sum. The
  * sums over slices come from slice.c, which counts an element once where slices of a unit cross, so
  * the sum over a unit's slices is the sum over the unit's elements.
@@ -20,6 +20,7 @@
 #include "base/view.h"
 #include "describe/graph.h"
 #include "mskp.h"
+#include "mskp/methods.h"
 #include "mskp/tools.h"
 #include "score/slice.h"
 #include "units/units.h"

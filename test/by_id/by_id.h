@@ -16,6 +16,7 @@
 
 #include "mskp.h"
 #include "mskp/constants.h"
+#include "mskp/methods.h"
 #include "mskp/operators.h"
 #include "mskp/tools.h"
 

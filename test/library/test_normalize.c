@@ -1,4 +1,4 @@
-/* Normalized scores, against the words of tools.h, unit by unit. */
+/* Normalized scores, against the words of methods.h, unit by unit. */
 #include "interpreter/elements.h"
 
 #include "by_id/by_id.h"

@@ -57,7 +57,7 @@ static mskp_status batch_score(const batch *b, mskp_taylor form, uint32_t roles,
                              scores_of(b->t.units, scores), err);
 }
 
-/* The words of tools.h, element by element. The numbers are exact, so order does not matter. */
+/* The words of methods.h, element by element. The numbers are exact, so order does not matter. */
 static double brute_taylor(const batch *b, mskp_taylor form, uint32_t roles, uint32_t unit)
 {
     const model *m = &b->t.model;

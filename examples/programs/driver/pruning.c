@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "mskp/methods.h"
 #include "mskp/tools.h"
 
 /* So that no layer collapses. */
