@@ -16,7 +16,7 @@
  * Units 0 to 7 are the channels of the stream, units 8 to 13 those between conv1 and conv2.
  */
 #include <mskp.h>
-#include <mskp/methods.h>   /* mskp_score_normalize */
+#include <mskp/methods.h>   /* mskp_score_normalize, mskp_unit_weights */
 #include <mskp/operators.h> /* mskp_concat */
 #include <mskp/tools.h>     /* mskp_param_name, mskp_penalty_value */
 #include <stdio.h>
@@ -84,11 +84,12 @@ int main(void)
     uint8_t stays[UNITS];
     const mskp_scores scores = {UNITS, score};
     const mskp_mask keep = {UNITS, stays};
+    const mskp_weighting cost = {.kind = MSKP_WEIGHTING_MACS};
     mskp_penalty weighted = {.target = MSKP_TARGET_ALL, .unit_weight = weight};
     mskp_selection did;
-    mskp_cost all, without;
+    mskp_cost all;
     mskp_error err = {0};
-    double left[3], sum = 0;
+    double left[3];
     size_t unrounded = 0;
     int wrong = 0;
     mskp_graph *g = describe();
@@ -112,13 +113,9 @@ int main(void)
         mskp_select(g, scores, &budget, keep, &did, &err))
         goto failed;
     wrong |= differs("per MAC", keep, &did, "...11111.1.1.1");
-    for (size_t u = 0; u < UNITS; u++) { /* what each unit costs, as a share of the average */
-        memset(stays, 1, sizeof stays), stays[u] = 0;
-        if (mskp_measure(g, keep, &without, NULL, &err)) goto failed;
-        weight[u] = all.macs - without.macs, sum += weight[u];
-    }
-    for (size_t u = 0; u < UNITS; u++) weight[u] *= UNITS / sum;
-    if (mskp_penalty_prox(g, (mskp_mask){0}, &weighted, .45, values, &err) ||
+    if (mskp_unit_weights(g, (mskp_mask){0}, &weighted, &cost, (mskp_scores){0},
+                          (mskp_scores){UNITS, weight}, &err) ||
+        mskp_penalty_prox(g, (mskp_mask){0}, &weighted, .45, values, &err) ||
         mskp_score(g, NULL, values, scores, &err) ||
         mskp_select(g, scores, &zero, keep, &did, &err))
         goto failed;

@@ -519,8 +519,8 @@ typedef enum mskp_target {
  *   roles          which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE (gamma). gamma and
  *                  beta: MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT
  *   knee           >= 0, for MSKP_PENALTY_SMOOTH_L1 (0: the same as L1); other kinds ignore it
- *   unit_weight    NULL, or a factor >= 0 per unit for its part of R. An element that belongs to
- *                  two units counts for both. strength x unit_weight must be finite.
+ *   unit_weight    NULL, or a factor per unit for its part of R, >= 0 in a proximal map. An element
+ *                  of two units counts for both. strength x unit_weight must be finite.
  *   skip_missing   nonzero: a tensor without data is passed over, not MSKP_ERROR_NO_DATA
  *   low_precision  F16 and BF16 lose small steps, and no error says so. This counts them, or rounds
  *                  such that none is lost: mskp_low_precision in mskp/tools.h. NULL: neither.

@@ -89,6 +89,88 @@ typedef enum mskp_normalizer {
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
                                              mskp_scores scores, mskp_error *err);
 
+/* ============================================================================================== */
+/*                       Penalties that are no sums over elements                                 */
+/* ============================================================================================== */
+
+/*
+ * A penalty R that depends on a norm n of each unit has, for an element w of unit u, a gradient
+ * that is w, or sign(w), times a number of the unit. That number is a mskp_penalty.unit_weight. So
+ * these penalties take three calls in a training step: mskp_score for the norms,
+ * mskp_unit_weights, and mskp_penalty_gradient with the kind that is named here. The sums, the
+ * mean and the extremes are over the penalty's targets.
+ */
+typedef enum mskp_weighting_kind {
+    MSKP_WEIGHTING_GROUP_LASSO = 0,      /* kind L2, 1 / n: R = sum n */
+    MSKP_WEIGHTING_GROUP_LASSO_SIZE = 1, /* kind L2, sqrt(size) / n: R = sum sqrt(size) n */
+    MSKP_WEIGHTING_HOYER = 2,            /* kind L2: R = (sum n)^2 / sum n^2 */
+    MSKP_WEIGHTING_POLARIZATION = 3,     /* kind L1: R = sum (t n - |n - mean n|) */
+    MSKP_WEIGHTING_ADAPTIVE = 4, /* kind L2: 2^(a (max n - n) / (max n - min n)), 1 if all n are
+                                    equal */
+    MSKP_WEIGHTING_MACS = 5,     /* any kind: the MACs that the unit costs, over their mean */
+    MSKP_WEIGHTING_PARAMS = 6    /* any kind: the parameters that it costs, over their mean */
+} mskp_weighting_kind;
+
+/*
+ *   kind        GROUP_LASSO: W. Wen et al., "Learning Structured Sparsity in Deep Neural Networks",
+ *               NIPS 2016. GROUP_LASSO_SIZE: M. Yuan, Y. Lin, "Model Selection and Estimation in
+ *               Regression with Grouped Variables", 2006; `size` counts the unit's elements in the
+ *               penalty's roles. HOYER: H. Yang, W. Wen, H. Li, "DeepHoyer", ICLR 2020; weights of
+ *               large units are negative. POLARIZATION: T. Zhuang et al., "Neuron-level Structured
+ *               Pruning using Polarization Regularizer", NeurIPS 2020; the weight, t - sign(n -
+ *               mean) + (the mean of these signs), may be negative. ADAPTIVE: G. Fang et al.,
+ *               "DepGraph", CVPR 2023, with a = 4. MACS: A. Gordon et al., "MorphNet", CVPR 2018.
+ *   parameter   t of POLARIZATION, a of ADAPTIVE; 0 for the others
+ */
+typedef struct mskp_weighting {
+    mskp_weighting_kind kind;
+    double parameter;
+} mskp_weighting;
+
+/*
+ * weights.unit[u] <- the weight of unit u, 0 for units that are no targets of the penalty.
+ *   keep, penalty   as for mskp_penalty_gradient: the targets, and the roles that `size` counts;
+ *                   the other fields do not count. penalty NULL: gamma of removed units
+ *   norms           n of each unit. GROUP_LASSO, GROUP_LASSO_SIZE, HOYER: mskp_score with
+ *                   MSKP_MAGNITUDE_L2, MSKP_REDUCE_JOINT and the penalty's roles. POLARIZATION:
+ *                   with MSKP_MAGNITUDE_L1 and MSKP_REDUCE_SUM. ADAPTIVE: any score. {0, NULL} for
+ *                   MACS and PARAMS. A unit with +infinity has no elements: its weight is 0, and it
+ *                   counts in no sum, mean or extreme.
+ *   weights         may be norms
+ * Norms are 0 or more, except for ADAPTIVE; others are MSKP_ERROR_BAD_NUMBER, and so are weights
+ * that no double can hold. A norm of 0 has the weight 0, since its elements do not move; of others
+ * 1 / n is at most 2^1000. An element of two units receives the gradient of both norms. The call
+ * allocates, and takes a time in the number of units alone.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_unit_weights(const mskp_graph *graph, mskp_mask keep,
+                                                const mskp_penalty *penalty,
+                                                const mskp_weighting *weighting, mskp_scores norms,
+                                                mskp_scores weights, mskp_error *err);
+
+/*
+ * values <- values * max(0, 1 - step * weight) in the targeted slices, where `weight` is the
+ * unit's penalty->unit_weight, not NULL: after the optimizer's step, with the weights of
+ * GROUP_LASSO or GROUP_LASSO_SIZE of these values, this is the proximal map of step * R (M. Yuan,
+ * Y. Lin, 2006). It is a map unit by unit only if units share no elements: if a tensor has elements
+ * of two targeted units, as weights have with the roles FILTER and CONSUMER together, the call is
+ * MSKP_ERROR_UNSUPPORTED and names the tensor. step = learning rate * strength, 0 or more.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_penalty_group_prox(const mskp_graph *graph, mskp_mask keep,
+                                                      const mskp_penalty *penalty, double step,
+                                                      mskp_tensors values, mskp_error *err);
+
+/*
+ * set <- set * max(0, 1 - amount * weight) in the targeted slices. With the gradients as the set,
+ * before the penalty is added to them, the loss stops pulling at removed units while the penalty
+ * drives them to zero: an amount of 1 resets these gradients (X. Ding et al., "ResRep", ICCV 2021),
+ * and one that grows from 0 to 1 fades them out. An element in several targeted units counts for
+ * the one with the largest weight. amount is 0 or more; unit_weight NULL means 1. penalty NULL:
+ * gamma of removed units. kind and knee do not count.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_penalty_fade(const mskp_graph *graph, mskp_mask keep,
+                                                const mskp_penalty *penalty, double amount,
+                                                mskp_tensors set, mskp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

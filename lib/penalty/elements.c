@@ -134,8 +134,10 @@ void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double fa
     penalty_job *j = s->job;
     const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
     const ptrdiff_t step = s->step, step_2 = s->step_2;
-    const double amount = j->kind == DEADLINE ? j->amount : j->amount * factor;
-    MSKPI_ASSERT(factor >= 0 && (second != NULL) == (mskpi_second_name(j) != NULL));
+    const double amount = j->kind == DEADLINE ? j->amount
+                          : j->kind == FADE   ? fmax(0, 1 - j->amount * factor)
+                                              : j->amount * factor;
+    MSKPI_ASSERT((second != NULL) == (mskpi_second_name(j) != NULL));
     if (j->careful) {
         do_carefully(s, value, second, amount, first, n);
         return;
@@ -152,6 +154,7 @@ void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double fa
             mskpi_store(value, dtype, prox(&j->how, mskpi_load(value, dtype), amount));
         return;
     case DEADLINE:
+    case FADE:
         for (size_t i = 0; i < n; i++, value += step) {
             const double from = second ? mskpi_load(second, dtype_2) : mskpi_load(value, dtype);
             mskpi_store(value, dtype, amount > 0 ? from * amount : 0.0);

@@ -12,6 +12,7 @@ typedef enum job_kind {
     GRADIENT, /* gradient += amount * slope(value) */
     SHRINK,   /* value <- the proximal map */
     DEADLINE, /* value <- (the start value, if there is one, otherwise value) * amount */
+    FADE,     /* value <- value * max(0, 1 - amount * weight) */
     VALUE     /* sum += R */
 } job_kind;
 
@@ -20,10 +21,13 @@ typedef struct penalty_job {
     const uint8_t *keep;
     mskp_penalty how;
     job_kind kind;
-    double amount;               /* strength, step, or the deadline's factor */
+    double amount;           /* strength, step, or the deadline's factor */
+    const char *amount_name; /* for sentences */
+    const char *values_name;
     uint64_t steps_left;         /* for DEADLINE */
     mskp_low_precision low;      /* all 0 if the penalty has none */
     bool careful;                /* stores are rounded at random, or counted */
+    bool apart;                  /* refuse elements of two targeted units */
     mskp_tensors values, second; /* second: gradients of GRADIENT, start values of DEADLINE */
     double sum;                  /* the result of VALUE */
 } penalty_job;
@@ -44,7 +48,8 @@ typedef struct penalty_sweep {
 /* What `second` is called in sentences; NULL: the job has no such set. */
 const char *mskpi_second_name(const penalty_job *j);
 
-/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units.
+/* Does the job for n elements of a run. factor: the sum of the weights of their targeted units; of
+ * FADE the largest.
  * first: the logical index of the first element. second: NULL if the job has no such set. */
 void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double factor, size_t first,
                     size_t n);

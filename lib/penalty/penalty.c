@@ -10,15 +10,16 @@
  * gamma of a batch norm is not a loop of single elements.
  *
  * The calls are the same sweep with another job_kind for the elements (mskp_penalty_zero is a
- * deadline with no step left); elements.c does what a job does to one element. Everything is
+ * deadline with no step left, mskp_penalty_group_prox a fade whose units share no elements);
+ * elements.c does what a job does to one element. Everything is
  * checked before the first element changes, and nothing allocates. The work is divided by
  * parameter, so the result does not depend on the number of threads; only what is summed over
  * parameters (the value of R, and counts of steps) is computed by one thread.
  *
  * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), check_penalty here, and
  * slope, prox and penalty_of in elements.c. A penalty that needs a norm per unit (group lasso) is
- * no sum over elements: it needs a pass before the sweep that computes the norms, as
- * mskpi_slice_sums does.
+ * no sum over elements; weights.c makes unit weights of the norms, with which a kind here computes
+ * its gradient.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -30,8 +31,10 @@
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "mskp.h"
+#include "mskp/methods.h"
 #include "mskp/tools.h"
 #include "penalty/elements.h"
+#include "penalty/penalty.h"
 #include "units/set.h"
 #include "units/units.h"
 
@@ -56,7 +59,8 @@ static uint32_t choose(penalty_sweep *s, uint32_t d, size_t i, uint32_t nchosen,
     for (uint32_t k = 0; k < nchosen; k++)
         if (s->chosen[k] == unit) return nchosen;
     s->chosen[nchosen] = unit;
-    *factor += s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
+    const double weight = s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
+    *factor = s->job->kind == FADE ? fmax(*factor, weight) : *factor + weight;
     return nchosen + 1;
 }
 
@@ -128,7 +132,7 @@ static void sweep_param(void *context, size_t i)
     const char *second = mskpi_second_name(j);
     penalty_sweep s = {.job = j, .id = id, .ndim = j->graph->params[id].ndim};
     if (!has_targets(j, id, s.unit)) return;
-    MSKPI_MUST(mskpi_number_view(j->graph, id, "values", j->values, &s.value, NULL));
+    MSKPI_MUST(mskpi_number_view(j->graph, id, j->values_name, j->values, &s.value, NULL));
     if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &s.second, NULL));
     MSKPI_ASSERT(s.value.ndim == s.ndim);
     const tensor_view *views[] = {&s.value, &s.second};
@@ -155,11 +159,22 @@ static mskp_status check_views(const penalty_job *j, mskp_error *err)
     const char *second = mskpi_second_name(j);
     tensor_view view;
     for (uint32_t id = 1; !status && id <= j->graph->nparams; id++) {
-        status = mskpi_check_tensor(j->graph, id, "values", j->values, &view, err);
+        status = mskpi_check_tensor(j->graph, id, j->values_name, j->values, &view, err);
         if (!status && second)
             status = mskpi_check_tensor(j->graph, id, second, j->second, &view, err);
     }
     return status;
+}
+
+mskp_status mskpi_check_targets(const mskp_penalty *p, const uint8_t *keep, mskp_error *err)
+{
+    if ((unsigned)p->target > MSKP_TARGET_KEPT)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "penalty: target is %u; the last is %u",
+                          (unsigned)p->target, (unsigned)MSKP_TARGET_KEPT);
+    if (!keep && p->target != MSKP_TARGET_ALL)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "keep is NULL, and the target is not MSKP_TARGET_ALL");
+    return mskpi_check_roles(err, "penalty: roles", p->roles);
 }
 
 /* Checks what the caller asked for, apart from tensors and weights. */
@@ -170,22 +185,16 @@ static mskp_status check_penalty(const penalty_job *j, mskp_error *err)
     if ((unsigned)p->kind > MSKP_PENALTY_L2)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "penalty: kind is %u; the last is %u",
                           (unsigned)p->kind, (unsigned)MSKP_PENALTY_L2);
-    if ((unsigned)p->target > MSKP_TARGET_KEPT)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "penalty: target is %u; the last is %u",
-                          (unsigned)p->target, (unsigned)MSKP_TARGET_KEPT);
-    const mskp_status status = mskpi_check_roles(err, "penalty: roles", p->roles);
+    const mskp_status status = mskpi_check_targets(p, j->keep, err);
     if (status) return status;
-    if (j->kind != DEADLINE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&
+    if (j->kind != DEADLINE && j->kind != FADE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&
         !(p->knee >= 0 && isfinite(p->knee)))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, number));
-    if (!isfinite(j->amount) || (j->kind == SHRINK && j->amount < 0))
-        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: %s is %s, not %s",
-                          j->kind == SHRINK ? "step" : "strength", mskpi_number(j->amount, number),
-                          j->kind == SHRINK ? "a finite number, 0 or more" : "finite");
-    if (!j->keep && p->target != MSKP_TARGET_ALL)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "keep is NULL, and the target is not MSKP_TARGET_ALL");
+    if (!isfinite(j->amount) || (j->kind != GRADIENT && j->amount < 0))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: %s is %s, not %s", j->amount_name,
+                          mskpi_number(j->amount, number),
+                          j->kind == GRADIENT ? "finite" : "a finite number, 0 or more");
     return MSKP_OK;
 }
 
@@ -195,15 +204,39 @@ static mskp_status check_weights(const penalty_job *j, mskp_error *err)
     char number[32];
     const double *weight = j->how.unit_weight;
     for (size_t u = 0; weight && u < j->graph->u->n; u++)
-        if (!(weight[u] >= 0 && isfinite(weight[u])))
-            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
-                              "penalty: unit_weight[%zu] is %s, not 0 or more", u,
-                              mskpi_number(weight[u], number));
+        if (!isfinite(weight[u]) || (weight[u] < 0 && (j->kind == SHRINK || j->kind == FADE)))
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: unit_weight[%zu] is %s, not %s",
+                              u, mskpi_number(weight[u], number),
+                              isfinite(weight[u]) ? "0 or more" : "finite");
         else if (!isfinite(j->amount * weight[u] * MSKP_MAX_DIMS))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                               "penalty: unit_weight[%zu], %s, times %s is more than a double holds",
-                              u, mskpi_number(weight[u], number),
-                              j->kind == SHRINK ? "step" : "strength");
+                              u, mskpi_number(weight[u], number), j->amount_name);
+    return MSKP_OK;
+}
+
+/* Refuses a tensor with elements of two targeted units; unit[d] are the units of axis d, if it has
+ * a targeted slice. Each slice of one axis crosses each slice of another. */
+static mskp_status check_apart(const penalty_job *j, uint32_t id,
+                               const uint32_t *const unit[MSKP_MAX_DIMS], mskp_error *err)
+{
+    const graph_param *p = &j->graph->params[id];
+    uint32_t axis = MSKP_MAX_DIMS, first = MSKP_PINNED, other = MSKP_PINNED; /* two of one axis */
+    char room[NAME_SIZE];
+    for (uint32_t d = 0; d < p->ndim; d++)
+        for (size_t i = 0; unit[d] && i < j->graph->axes[p->axis + d].length; i++) {
+            const uint32_t u = unit[d][i];
+            if (!is_targeted(j, u)) continue;
+            if (first == MSKP_PINNED) axis = d, first = u;
+            if (axis == d && u != first) other = u;
+            const uint32_t crossed = u != first ? first : other;
+            if (axis == d || crossed == MSKP_PINNED) continue;
+            return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED,
+                              "%s: units %u (axis %u) and %u (axis %u) share elements, so there is "
+                              "no proximal map of each; choose fewer roles",
+                              mskpi_short(mskpi_param_name(j->graph, id), room), crossed, axis, u,
+                              d);
+        }
     return MSKP_OK;
 }
 
@@ -220,9 +253,10 @@ static mskp_status check_targets(const penalty_job *j, mskp_error *err)
             j->values.view[id - 1].data == j->second.view[id - 1].data)
             return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s: values and %s are the same memory",
                               mskpi_short(mskpi_param_name(j->graph, id), room), second);
-        mskp_status status = mskpi_number_view(j->graph, id, "values", j->values, &view, err);
+        mskp_status status = mskpi_number_view(j->graph, id, j->values_name, j->values, &view, err);
         if (!status && second)
             status = mskpi_number_view(j->graph, id, second, j->second, &view, err);
+        if (!status && j->apart) status = check_apart(j, id, unit, err);
         if (status) return status;
     }
     return MSKP_OK;
@@ -262,10 +296,11 @@ static mskp_status check(penalty_job *j, mskp_mask keep, const mskp_penalty *giv
     mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
     if (status) return status;
     if (given) j->how = *given;
+    if (!j->values_name) j->values_name = "values";
     const size_t params = j->graph->nparams;
     status = check_penalty(j, err);
     if (!status) status = check_low_precision(j, err);
-    if (!status) status = mskpi_check_set(j->values, "values", params, err);
+    if (!status) status = mskpi_check_set(j->values, j->values_name, params, err);
     if (!status && mskpi_second_name(j))
         status = mskpi_check_set(j->second, mskpi_second_name(j), params, err);
     if (!status && j->kind != DEADLINE) status = check_weights(j, err);
@@ -293,6 +328,7 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
                      .keep = keep.unit,
                      .kind = GRADIENT,
                      .amount = strength,
+                     .amount_name = "strength",
                      .values = values,
                      .second = gradients};
     return run(&j, keep, penalty, err);
@@ -301,8 +337,41 @@ mskp_status mskp_penalty_gradient(const mskp_graph *graph, mskp_mask keep,
 mskp_status mskp_penalty_prox(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
                               double step, mskp_tensors values, mskp_error *err)
 {
-    penalty_job j = {
-        .graph = graph, .keep = keep.unit, .kind = SHRINK, .amount = step, .values = values};
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = SHRINK,
+                     .amount = step,
+                     .amount_name = "step",
+                     .values = values};
+    return run(&j, keep, penalty, err);
+}
+
+mskp_status mskp_penalty_group_prox(const mskp_graph *graph, mskp_mask keep,
+                                    const mskp_penalty *penalty, double step, mskp_tensors values,
+                                    mskp_error *err)
+{
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = FADE,
+                     .amount = step,
+                     .amount_name = "step",
+                     .apart = true,
+                     .values = values};
+    mskp_status status = MSKPI_GIVEN(err, penalty);
+    if (!status) status = MSKPI_GIVEN(err, penalty->unit_weight);
+    return status ? status : run(&j, keep, penalty, err);
+}
+
+mskp_status mskp_penalty_fade(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
+                              double amount, mskp_tensors set, mskp_error *err)
+{
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = FADE,
+                     .amount = amount,
+                     .amount_name = "amount",
+                     .values = set,
+                     .values_name = "set"};
     return run(&j, keep, penalty, err);
 }
 
@@ -327,7 +396,11 @@ mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep, const msk
 mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
                                mskp_tensors values, double *result, mskp_error *err)
 {
-    penalty_job j = {.graph = graph, .keep = keep.unit, .kind = VALUE, .values = values};
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = VALUE,
+                     .amount_name = "strength",
+                     .values = values};
     mskp_status status = MSKPI_GIVEN(err, result);
     if (!status) status = run(&j, keep, penalty, err);
     if (!status) *result = j.sum;

@@ -796,6 +796,21 @@ static mskp_status call_score_normalize(stage *s, mskp_error *err)
                                 err);
 }
 
+static mskp_status call_weights(stage *s, mskp_error *err)
+{
+    const mskp_weighting adaptive = {.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4};
+    return mskp_unit_weights(s->graph, mask_of(s->units, s->keep), NULL, &adaptive,
+                             scores_of(s->units, s->out.scores), scores_of(s->units, s->out.scores),
+                             err);
+}
+
+static mskp_status call_weights_by_costs(stage *s, mskp_error *err)
+{
+    const mskp_weighting macs = {.kind = MSKP_WEIGHTING_MACS};
+    return mskp_unit_weights(s->graph, mask_of(s->units, s->keep), NULL, &macs, (mskp_scores){0},
+                             scores_of(s->units, s->out.scores), err);
+}
+
 static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
     const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
@@ -937,6 +952,20 @@ static mskp_status call_gradient(stage *s, mskp_error *err)
                         set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
 }
 
+static mskp_status call_fade(stage *s, mskp_error *err)
+{
+    return mskp_penalty_fade(s->graph, mask_of(s->units, s->keep), NULL, 0.5,
+                             set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
+}
+
+static mskp_status call_group_prox(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLE_SCALE, .unit_weight = s->scores};
+    return mskp_penalty_group_prox(s->graph, mask_of(s->units, s->keep), &penalty, 0.5,
+                                   set_by_id(mskp_graph_counts(s->graph).params, s->out.values),
+                                   err);
+}
+
 static mskp_status call_shrink(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.kind = MSKP_PENALTY_L2,
@@ -1053,6 +1082,8 @@ static const struct {
     {"mskp_score_taylor", call_score_taylor, false, MAKES_NOTHING},
     {"mskp_score_normalize", call_score_normalize, false, MAKES_NOTHING},
     {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
+    {"mskp_unit_weights", call_weights, false, MAKES_NOTHING},
+    {"mskp_unit_weights by costs", call_weights_by_costs, false, MAKES_NOTHING},
     {"mskp_measure", call_measure, false, MAKES_NOTHING},
     {"mskp_select", call_select, false, MAKES_NOTHING},
     {"mskp_select budget", call_select_budget, false, MAKES_NOTHING},
@@ -1072,6 +1103,8 @@ static const struct {
     {"mskp_penalty_gradient", call_gradient, true, MAKES_NOTHING},
     {"mskp_penalty_prox", call_shrink, true, MAKES_NOTHING},
     {"mskp_penalty_deadline", call_deadline, true, MAKES_NOTHING},
+    {"mskp_penalty_fade", call_fade, true, MAKES_NOTHING},
+    {"mskp_penalty_group_prox", call_group_prox, true, MAKES_NOTHING},
     {"mskp_penalty_zero", call_zero, true, MAKES_NOTHING},
     {"mskp_penalty_value", call_value, true, MAKES_NOTHING},
     {"mskp_param_view", call_param_view, true, MAKES_NOTHING},

@@ -383,6 +383,16 @@ WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
 WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
+static const mskp_weighting LASSO;
+static const mskp_penalty WEIGHED = {.unit_weight = (const double[UNITS]){0}};
+WRONG_CALL(weights,
+           mskp_unit_weights(g, a->wrong, NULL, &LASSO, a->right_scores, a->right_scores, err))
+WRONG_CALL(weights_norms,
+           mskp_unit_weights(g, a->right, NULL, &LASSO, a->wrong_scores, a->right_scores, err))
+WRONG_CALL(weights_out,
+           mskp_unit_weights(g, a->right, NULL, &LASSO, a->right_scores, a->wrong_scores, err))
+WRONG_CALL(fade, mskp_penalty_fade(g, a->wrong, NULL, 1, values, err))
+WRONG_CALL(group_prox, mskp_penalty_group_prox(g, a->wrong, &WEIGHED, 1, values, err))
 WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->wrong_scores, err))
 WRONG_CALL(select, mskp_select(g, a->wrong_scores, &a->rule, a->right, NULL, err))
 WRONG_CALL(select_keep, mskp_select(g, a->right_scores, &a->rule, a->wrong, NULL, err))
@@ -421,6 +431,11 @@ static const struct {
     {wrong_score_taylor, "mskp_score_taylor", "scores"},
     {wrong_score_normalize, "mskp_score_normalize", "scores"},
     {wrong_score_channels, "mskp_score_channels", "scores"},
+    {wrong_weights, "mskp_unit_weights", "keep"},
+    {wrong_weights_norms, "mskp_unit_weights", "norms"},
+    {wrong_weights_out, "mskp_unit_weights", "weights"},
+    {wrong_fade, "mskp_penalty_fade", "keep"},
+    {wrong_group_prox, "mskp_penalty_group_prox", "keep"},
     {wrong_select, "mskp_select", "scores"},
     {wrong_select_keep, "mskp_select", "keep"},
     {wrong_select_locked, "mskp_select", "rule: locked"},

@@ -666,7 +666,7 @@ START_TEST(wrong_penalties_change_nothing)
             {"step -1", PROX, MSKP_OK, keep, good, -1, 0, 0},
             {"weight NaN", f.t.units ? VALUE : 0, MSKP_OK, keep, &weighted, 1, nan, 0},
             {"weight inf", f.t.units ? VALUE : 0, MSKP_OK, keep, &weighted, 1, inf, 0},
-            {"weight -1", f.t.units ? VALUE : 0, MSKP_OK, keep, &weighted, 1, -1, 0},
+            {"weight -1", f.t.units ? PROX : 0, MSKP_OK, keep, &weighted, 1, -1, 0},
             {"knee NaN", VALUE, MSKP_OK, keep, &smooth, 1, 0, nan},
             {"knee inf", VALUE, MSKP_OK, keep, &smooth, 1, 0, inf},
             {"knee -1", VALUE, MSKP_OK, keep, &smooth, 1, 0, -1},

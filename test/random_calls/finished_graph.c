@@ -576,6 +576,49 @@ static void call_penalty(user *u)
     (void)bytes_of(u, was);
 }
 
+/* Weights of any scores, and the calls on one set that take them. */
+static void call_weights(user *u)
+{
+    const mskp_weighting weighting = {.kind = (mskp_weighting_kind)rng_below(u->r, 8),
+                                      .parameter = (double)rng_below(u->r, 3)};
+    mskp_penalty p = {.target = (mskp_target)rng_below(u->r, 3),
+                      .roles = (uint32_t)rng_below(u->r, 16),
+                      .skip_missing = 1};
+    const double *scores = any_scores(u);
+    double *weights = arena_get(&u->mem, u->n.units, sizeof *weights);
+    mskp_tensor *tensors = copy_of(u, u->values);
+    const bool none = rng_chance(u->r, 0.3);
+    const size_t live = u->heap->live;
+    mskp_error err = {0};
+    endanger(u);
+    mskp_status status =
+        mskp_unit_weights(u->g, mask_of(u->n.units, u->keep), &p, &weighting,
+                          none ? (mskp_scores){0} : scores_of(wrong_or(u, u->n.units), scores),
+                          scores_of(u->n.units, weights), &err);
+    if (status) require_refusal(u, status, &err, live);
+    limited_heap_fail(u->heap, 0);
+    for (size_t i = 0; i < u->n.units; i++)
+        REQUIRE(status ? weights[i] == 0 : isfinite(weights[i]), "weight %zu: %g", i, weights[i]);
+    const size_t asked = u->heap->asked;
+    unsigned char **was = bytes_of(u, NULL);
+    const bool wrong = rng_chance(u->r, 0.15) && spoil_set(u, tensors),
+               fades = rng_chance(u->r, 0.5);
+    p.unit_weight = rng_chance(u->r, 0.7) ? weights : NULL;
+    status = fades ? mskp_penalty_fade(u->g, mask_of(u->n.units, u->keep), &p, 0.25,
+                                       set_by_id(u->n.params, tensors), &err)
+                   : mskp_penalty_group_prox(u->g, mask_of(u->n.units, u->keep), &p, 0.25,
+                                             set_by_id(u->n.params, tensors), &err);
+    REQUIRE(u->heap->asked == asked, "a penalty allocates");
+    REQUIRE(!wrong || status, "a wrong set was taken");
+    if (status) {
+        require_sentence(status, &err);
+        require_untouched(u, was, "a refused penalty");
+    } else {
+        require_only_targets(u, &p, DEADLINE, was);
+    }
+    (void)bytes_of(u, was);
+}
+
 /* ---- Without a network ---- */
 
 static void require_taken(const mskp_tensor *from, uint32_t axis, const uint32_t *index,
@@ -694,6 +737,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     first_calls(&u);
     further_calls(&u);
     if (rng_chance(r, 0.25)) call_score_taylor(&u);
+    if (rng_chance(r, 0.25)) call_weights(&u);
     arena_free(&u.mem);
 }
 
