@@ -4,9 +4,9 @@
  *     in -> h = relu(w1 in) -> r = relu(w2 h) -> s = h + r -> boxes = w3 s -> yolo
  *                                                         \-> t = relu(w4 s) -> out = w5 t
  *
- * mskp does not know yolo and therefore pins what yolo reads. The score of a channel is its largest
- * activation. Some channels are dead here, never active, so they can be removed
- * without a trace.
+ * mskp does not know yolo and therefore pins what yolo reads. The score of a channel is the mean of
+ * its activations, which are never negative. Some channels are dead here, never active, so they can
+ * be removed without a trace.
  *
  * mskp_score_channels is the way for every score that mskp_score cannot compute: from activations,
  * gradients, or pairs of filters. Measure one number per channel of a value, and mskp reduces them
@@ -14,9 +14,10 @@
  */
 #include <math.h>
 #include <mskp.h>
-#include <mskp/methods.h>   /* mskp_score_channels */
+#include <mskp/methods.h>   /* mskp_channel_stats_*, mskp_score_channels */
 #include <mskp/operators.h> /* mskp_opaque */
 #include <mskp/tools.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 enum { IN = 4, WIDTH = 8, BOXES = 3, OUT = 2, PARAMS = 5, UNITS = 2 * WIDTH, INPUTS = 50 };
@@ -24,29 +25,42 @@ static const size_t shape[PARAMS][2] = {
     {WIDTH, IN}, {WIDTH, WIDTH}, {BOXES, WIDTH}, {WIDTH, WIDTH}, {OUT, WIDTH}};
 static float weight[PARAMS][WIDTH * WIDTH];
 static mskp_tensor view[PARAMS];
-static double active[3][WIDTH]; /* the largest activation of each channel of h, r and t */
+static mskp_channel_stats seen[2][3][WIDTH]; /* by two ranks, of the channels of h, r and t */
 
-/* y <- w x; with relu if `largest` is given, which keeps the largest result of each channel. */
-static void linear(size_t k, const float *x, float *y, double *largest)
+/* y <- w x, of one input. */
+static void linear(size_t k, const float *x, float *y)
 {
     const size_t out = view[k].shape[0], in = view[k].shape[1];
     for (size_t o = 0; o < out; o++) {
         y[o] = 0;
         for (size_t i = 0; i < in; i++) y[o] += weight[k][o * in + i] * x[i];
-        if (largest) y[o] = fmaxf(y[o], 0), largest[o] = fmax(largest[o], (double)y[o]);
     }
 }
 
+/* y <- relu(w x), with statistics of each channel unless stats is NULL. */
+static void active(size_t k, const float *x, float *y, mskp_channel_stats *stats, mskp_error *err)
+{
+    const size_t out = view[k].shape[0];
+    const mskp_tensor batch = {.data = y, .ndim = 1, .shape = {out}}; /* [N][C][H][W] is as good */
+    linear(k, x, y);
+    for (size_t o = 0; o < out; o++) y[o] = fmaxf(y[o], 0);
+    if (stats) mskp_channel_stats_add(NULL, &batch, 0, out, stats, err);
+}
+
 /* Runs all inputs, which are never negative, and returns the sum of all results. */
-static double run(void)
+static double run(bool measure, mskp_error *err)
 {
     double sum = 0;
     for (int n = 0; n < INPUTS; n++) {
         float x[IN], h[WIDTH], r[WIDTH], t[WIDTH], boxes[BOXES], out[OUT];
+        mskp_channel_stats(*stats)[WIDTH] = seen[n % 2];
         for (int i = 0; i < IN; i++) x[i] = 1 + cosf((float)(n * IN + i));
-        linear(0, x, h, active[0]), linear(1, h, r, active[1]);
+        active(0, x, h, measure ? stats[0] : NULL, err);
+        active(1, h, r, measure ? stats[1] : NULL, err);
         for (size_t j = 0; j < view[0].shape[0]; j++) r[j] += h[j];
-        linear(2, r, boxes, NULL), linear(3, r, t, active[2]), linear(4, t, out, NULL);
+        linear(2, r, boxes);
+        active(3, r, t, measure ? stats[2] : NULL, err);
+        linear(4, t, out);
         for (int i = 0; i < BOXES; i++) sum += (double)boxes[i];
         for (int i = 0; i < OUT; i++) sum += (double)out[i];
     }
@@ -58,7 +72,7 @@ int main(void)
     const mskp_activation_desc relu = {.kind = MSKP_ACTIVATION_RELU};
     const mskp_param none = {0};
     const mskp_rule dead = {.use_threshold = 1, .threshold = 0};
-    double score[UNITS];
+    double score[UNITS], mean[3][WIDTH];
     uint8_t stays[UNITS];
     const mskp_scores scores = {UNITS, score};
     const mskp_mask keep = {UNITS, stays};
@@ -106,15 +120,19 @@ int main(void)
         printf(" %s[%s%u]", mskp_param_name(g, member[i].param), member[i].axis ? ":, " : "",
                member[i].index);
 
-    const double before = run();
+    const double before = run(true, &err);
+    if (err.status || mskp_channel_stats_merge(3 * WIDTH, seen[1][0], seen[0][0], &err))
+        goto failed;
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < WIDTH; i++) mean[k][i] = seen[0][k][i].mean;
     const mskp_channel_scores given[] = {
-        {h, WIDTH, active[0]}, {r, WIDTH, active[1]}, {t, WIDTH, active[2]}};
+        {h, WIDTH, mean[0]}, {r, WIDTH, mean[1]}, {t, WIDTH, mean[2]}};
     if (mskp_score_channels(g, 3, given, MSKP_REDUCE_MAX, scores, &err) ||
         mskp_select(g, scores, &dead, keep, NULL, &err) ||
         mskp_plan_create(g, keep, &plan, NULL, &err) ||
         mskp_plan_cut(plan, 1, &(mskp_move){.from = {PARAMS, view}}, &err))
         goto failed;
-    const double after = run();
+    const double after = run(false, &err);
     printf("\nsum of all results: %g, and %g without dead units\n", before, after);
     if (stays[unit5] || stays[dead_t] || members != 5 || size != WIDTH ||
         fabs(after - before) > 1e-9 * fabs(before))

@@ -1,5 +1,5 @@
 /*
- * mskp/methods.h - the methods of the field: more scores
+ * mskp/methods.h - the methods of the field: more scores, thresholds and penalties
  *
  * Include this header if the norms of mskp_score are not the scores that you want. docs/methods.md
  * has a row for each method, with its source and the call that computes it. The rules at the head
@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* ============================================================================================== */
-/*                   Scores: your own, from gradients, across families                            */
+/*              Scores: your own, from gradients, across families, thresholds                     */
 /* ============================================================================================== */
 
 /* The caller's own numbers, one for each channel of a value. n must be its number of channels. */
@@ -76,7 +76,11 @@ typedef enum mskp_normalizer {
                                      Lee et al., ICLR 2021, figure 1, of squared magnitudes */
     MSKP_NORMALIZER_SIZE = 5,     /* the square root of the parameters that the unit costs */
     MSKP_NORMALIZER_MACS = 6,     /* the MACs that the unit costs */
-    MSKP_NORMALIZER_PARAMS = 7    /* the parameters that the unit costs */
+    MSKP_NORMALIZER_PARAMS = 7,   /* the parameters that the unit costs */
+    MSKP_NORMALIZER_ENERGY = 8    /* not a quotient of the score, but the sum of squares of this
+                                     score and all before it, over that of the family. With the rule
+                                     threshold = delta: the optimal threshold of Y. Ye et al., arXiv
+                                     2003.04566, of |gamma| */
 } mskp_normalizer;
 
 /*
@@ -88,6 +92,68 @@ typedef enum mskp_normalizer {
  */
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
                                              mskp_scores scores, mskp_error *err);
+
+/* scores.unit[u] <- a number in [0, 1) that depends on the seed and u alone: a control for other
+ * scores. Allocates nothing. */
+MSKP_EXPERIMENTAL mskp_status mskp_score_random(const mskp_graph *graph, uint64_t seed,
+                                                mskp_scores scores, mskp_error *err);
+
+/*
+ * *threshold <- where a histogram of log |gamma|, or of any scores, has its most prominent valley:
+ * for mskp_rule.threshold, after a penalty on all gammas has parted them into two groups.
+ *   scores   0 or more, of any number; +infinity is passed over. Scores of 0 count as the left end.
+ *   bins     of equal width, from the logarithm of the smallest score above 0 to that of the
+ *            largest; 2 to 256, 0 means 64
+ *   depth    NULL, or receives 1 - (count in the valley) / (count of the smaller of the two peaks
+ *            beside it), in (0, 1]. Near 1, no scores are between the groups; a histogram of one
+ *            group has chance valleys, whose depth is far from 1 unless its bins hold few scores.
+ * MSKP_ERROR_NO_SOLUTION: the counts only rise, only fall, or rise and then fall. Allocates
+ * nothing.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_valley(mskp_scores scores, size_t bins, double *threshold,
+                                          double *depth, mskp_error *err);
+
+/* ============================================================================================== */
+/*                             Statistics of activations                                          */
+/* ============================================================================================== */
+
+/*
+ * What a program has seen of one channel, all 0 at first. Each field is a score for
+ * mskp_score_channels, or makes one:
+ *   mean                the mean activation
+ *   magnitude           the mean of |a|
+ *   zeros / count       the share of zeros (APoZ). H. Hu et al., "Network Trimming", arXiv
+ *                       1607.03250; few zeros mean that a channel matters, so the score is
+ *                       1 - zeros / count
+ *   squares / count     the variance
+ */
+typedef struct mskp_channel_stats {
+    double count, zeros; /* elements seen, and those among them that are 0 */
+    double mean, magnitude;
+    double squares; /* the sum of (a - mean)^2 */
+} mskp_channel_stats;
+
+/*
+ * channel[c] <- with a batch added, for each channel c. Call it once per batch, with what flows out
+ * of the operator (usually its activation).
+ *   services   NULL, or the memory and threads to use
+ *   batch      a complete view (ndim set) with numbers, of any dtype and strides; [N][C][H][W] has
+ *              its channels on axis 1
+ *   axis       the axis of the channels
+ *   n          its length, and that of `channel`
+ * The batch is read twice. Results do not depend on threads or strides, but on the order of
+ * batches, in their last bits. MSKP_ERROR_BAD_NUMBER: an element is not finite, or a sum of squares
+ * is not; then all channels are as they were.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_add(const mskp_services *services,
+                                                     const mskp_tensor *batch, uint32_t axis,
+                                                     size_t n, mskp_channel_stats *channel,
+                                                     mskp_error *err);
+
+/* into[c] <- both as one, for each of n channels: statistics of two ranks, or of two runs.
+ * Allocates nothing. */
+MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_merge(size_t n, const mskp_channel_stats *from,
+                                                       mskp_channel_stats *into, mskp_error *err);
 
 /* ============================================================================================== */
 /*                       Penalties that are no sums over elements                                 */

@@ -2,11 +2,11 @@
  * Scores of different families made comparable.
  *
  * Norms grow with the size of a layer, and so does what a layer's units cost. The ways of the field
- * to allow for it are of two kinds. One kind divides by a statistic of the family's own scores:
- * their mean, largest, sum, deviation from the mean, or, in LAMP, the sum of the scores that are
- * not smaller. The other kind divides by what a unit costs, which is the same for all units of a
- * family. Both work family by family, so a residual stream, whose units occur in many layers, is
- * one group.
+ * to allow for it are of two kinds. One kind relates a score to the family's own scores: to their
+ * mean, largest, sum, deviation from the mean, in LAMP to the sum of the scores that are not
+ * smaller; or it says which share of the family's sum of squares the scores up to this one have.
+ * The other kind divides by what a unit costs, which is the same for all units of a family. Both
+ * work family by family, so a residual stream, whose units occur in many layers, is one group.
  *
  * A new normalizer goes into mskp_normalizer (methods.h) and into normalize_family.
  */
@@ -30,7 +30,7 @@ typedef struct normalizing {
     mskp_normalizer by;
     const double *given; /* [units] */
     double *scores;      /* [units] the result */
-    uint32_t *unit;      /* [units] the family's units with finite scores, for LAMP sorted */
+    uint32_t *unit;      /* [units] the family's units with finite scores */
     uint32_t *buffer;    /* [units] for sorting */
     size_t *length;      /* [lists] */
     size_t *seen;        /* [terms] */
@@ -79,6 +79,19 @@ static void normalize_lamp(const normalizing *j, size_t n)
     }
 }
 
+/* From the smallest score to the largest, the sum of squares so far over that of all. */
+static void normalize_energy(const normalizing *j, size_t n)
+{
+    double all = 0, sum = 0;
+    mskpi_sort(j->unit, j->buffer, n, is_higher, j->given);
+    for (size_t i = n; i-- > 0;) all += j->given[j->unit[i]] * j->given[j->unit[i]];
+    for (size_t i = n; i-- > 0;) {
+        const double x = j->given[j->unit[i]];
+        sum += x * x;
+        j->scores[j->unit[i]] = isfinite(all) ? share(sum, all) : NAN;
+    }
+}
+
 static void normalize_standard(const normalizing *j, size_t n)
 {
     const double mean = sum_of(j, n) / (double)n;
@@ -104,6 +117,8 @@ static void normalize_family(const normalizing *j, size_t family, size_t n)
 {
     if (j->by == MSKP_NORMALIZER_LAMP) {
         normalize_lamp(j, n);
+    } else if (j->by == MSKP_NORMALIZER_ENERGY) {
+        normalize_energy(j, n);
     } else if (j->by == MSKP_NORMALIZER_STANDARD) {
         normalize_standard(j, n);
     } else if (by_cost(j->by)) {
@@ -165,9 +180,9 @@ mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by, ms
 {
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (status) return status;
-    if ((unsigned)by > MSKP_NORMALIZER_PARAMS)
+    if ((unsigned)by > MSKP_NORMALIZER_ENERGY)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "normalize: by is %u, the last is %d",
-                          (unsigned)by, MSKP_NORMALIZER_PARAMS);
+                          (unsigned)by, MSKP_NORMALIZER_ENERGY);
     const mskp_services *services = &graph->services;
     normalizing j = {.graph = graph,
                      .by = by,

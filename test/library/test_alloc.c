@@ -796,6 +796,19 @@ static mskp_status call_score_normalize(stage *s, mskp_error *err)
                                 err);
 }
 
+static mskp_status call_channel_stats(stage *s, mskp_error *err)
+{
+    const mskp_tensor batch = {
+        .data = s->numbers, .dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {1, WIDTH}};
+    mskp_channel_stats stats[WIDTH] = {{0}};
+    return mskp_channel_stats_add(&s->services, &batch, 1, WIDTH, stats, err);
+}
+
+static mskp_status call_score_random(stage *s, mskp_error *err)
+{
+    return mskp_score_random(s->graph, 7, scores_of(s->units, s->out.scores), err);
+}
+
 static mskp_status call_weights(stage *s, mskp_error *err)
 {
     const mskp_weighting adaptive = {.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4};
@@ -1082,6 +1095,8 @@ static const struct {
     {"mskp_score_taylor", call_score_taylor, false, MAKES_NOTHING},
     {"mskp_score_normalize", call_score_normalize, false, MAKES_NOTHING},
     {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
+    {"mskp_score_random", call_score_random, true, MAKES_NOTHING},
+    {"mskp_channel_stats_add", call_channel_stats, false, MAKES_NOTHING},
     {"mskp_unit_weights", call_weights, false, MAKES_NOTHING},
     {"mskp_unit_weights by costs", call_weights_by_costs, false, MAKES_NOTHING},
     {"mskp_measure", call_measure, false, MAKES_NOTHING},

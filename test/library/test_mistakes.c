@@ -383,6 +383,7 @@ WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
 WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
+WRONG_CALL(score_random, mskp_score_random(g, 1, a->wrong_scores, err))
 static const mskp_weighting LASSO;
 static const mskp_penalty WEIGHED = {.unit_weight = (const double[UNITS]){0}};
 WRONG_CALL(weights,
@@ -431,6 +432,7 @@ static const struct {
     {wrong_score_taylor, "mskp_score_taylor", "scores"},
     {wrong_score_normalize, "mskp_score_normalize", "scores"},
     {wrong_score_channels, "mskp_score_channels", "scores"},
+    {wrong_score_random, "mskp_score_random", "scores"},
     {wrong_weights, "mskp_unit_weights", "keep"},
     {wrong_weights_norms, "mskp_unit_weights", "norms"},
     {wrong_weights_out, "mskp_unit_weights", "weights"},

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = MSKP_NORMALIZER_PARAMS + 1 };
+enum { WAYS = MSKP_NORMALIZER_ENERGY + 1 };
 
 /* What the network saves without one unit, by counting the network twice. */
 static mskp_cost price_of(const trial *t, uint32_t unit)
@@ -22,6 +22,11 @@ static mskp_cost price_of(const trial *t, uint32_t unit)
     return (mskp_cost){all.macs - left.macs, all.params - left.params};
 }
 
+static bool costs(int by)
+{
+    return by >= MSKP_NORMALIZER_SIZE && by <= MSKP_NORMALIZER_PARAMS;
+}
+
 static double quotient(double x, double y)
 {
     return x == 0 ? 0 : x / y;
@@ -31,7 +36,7 @@ static double brute_normal(const trial *t, mskp_normalizer by, const double *sco
 {
     const uint32_t *family = mskp_unit_families(t->graph, NULL);
     const double x = score[unit];
-    double sum = 0, most = 0, after = 0, squares = 0;
+    double sum = 0, most = 0, after = 0, squares = 0, energy = 0, before = 0;
     size_t n = 0;
     if (isinf(x)) return x;
     for (uint32_t u = 0; u < t->units; u++) {
@@ -40,16 +45,19 @@ static double brute_normal(const trial *t, mskp_normalizer by, const double *sco
         n++;
         sum += y;
         most = fmax(most, y);
+        energy += y * y;
         if (y > x || (y == x && u >= unit)) after += y;
+        if (y < x || (y == x && u <= unit)) before += y * y;
     }
     const double mean = sum / (double)n;
     for (uint32_t u = 0; u < t->units; u++)
         if (family[u] == family[unit] && !isinf(score[u])) squares += pow(score[u] - mean, 2);
+    if (by == MSKP_NORMALIZER_ENERGY) return quotient(before, energy);
     const mskp_cost price = price_of(t, unit);
-    const double over[WAYS] = {
+    const double over[MSKP_NORMALIZER_ENERGY] = {
         mean,       most,        sum, sqrt(squares / (double)n), after, sqrt(price.params),
         price.macs, price.params};
-    if (by >= MSKP_NORMALIZER_SIZE && over[by] == 0) return (double)INFINITY;
+    if (costs((int)by) && over[by] == 0) return (double)INFINITY;
     return quotient(by == MSKP_NORMALIZER_STANDARD ? x - mean : x, over[by]);
 }
 
@@ -116,7 +124,7 @@ START_TEST(order_and_scale)
                                             scores_of(t.units, scores), NULL));
             ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by,
                                             scores_of(t.units, scaled), NULL));
-            const double factor = by >= MSKP_NORMALIZER_SIZE ? 4 : 1;
+            const double factor = costs(by) ? 4 : 1;
             for (uint32_t u = 0; u < t.units; u++) {
                 REQUIRE(scaled[u] == factor * scores[u], "by %d, unit %u: %g, %g", by, u, scores[u],
                         scaled[u]);
@@ -146,11 +154,12 @@ START_TEST(options_are_checked)
         mskp_status status;
         const char *word;
     } wrong[] = {
-        {1, (mskp_normalizer)8, MSKP_ERROR_BAD_ARGUMENT, "by is 8, the last is 7"},
+        {1, (mskp_normalizer)9, MSKP_ERROR_BAD_ARGUMENT, "by is 9, the last is 8"},
         {(double)NAN, MSKP_NORMALIZER_MEAN, MSKP_ERROR_BAD_NUMBER, "unit 1 scores nan"},
         {-(double)INFINITY, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -inf"},
         {-1, MSKP_NORMALIZER_LAMP, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -1"},
         {1.5e308, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+        {1, MSKP_NORMALIZER_ENERGY, MSKP_ERROR_BAD_NUMBER, "family of 2"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         double score[2] = {big, wrong[i].score};

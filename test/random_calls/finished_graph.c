@@ -576,6 +576,36 @@ static void call_penalty(user *u)
     (void)bytes_of(u, was);
 }
 
+/* Statistics of a tensor of values as a batch, and a threshold between any scores. */
+static void call_statistics(user *u)
+{
+    enum { MOST = 8 };
+    mskp_channel_stats stats[MOST] = {{0}}, none[MOST] = {{0}};
+    const mskp_services services = limited_heap_services(u->heap);
+    const uint32_t p = (uint32_t)rng_below(u->r, u->n.params + 1);
+    size_t shape[MSKP_MAX_DIMS];
+    double threshold = -1, depth = -1;
+    mskp_error err = {0};
+    const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
+    const size_t live = u->heap->live;
+    mskp_status status = mskp_valley(scores_of(u->n.units, any_scores(u)), rng_below(u->r, 300),
+                                     &threshold, &depth, &err);
+    if (status) require_sentence(status, &err);
+    REQUIRE(status ? threshold == -1 && depth == -1 : threshold > 0 && depth > 0 && depth <= 1,
+            "threshold %g, depth %g", threshold, depth);
+    if (!u->values[p].data) return;
+    const mskp_tensor batch = view_resolve(&u->values[p], ndim, shape);
+    const uint32_t axis = (uint32_t)wrong_or(u, rng_below(u->r, ndim));
+    if (axis < ndim && shape[axis] > MOST) return;
+    endanger(u);
+    status = mskp_channel_stats_add(&services, &batch, axis,
+                                    wrong_or(u, axis < ndim ? shape[axis] : 1), stats, &err);
+    if (status) require_refusal(u, status, &err, live);
+    limited_heap_fail(u->heap, 0);
+    REQUIRE(!status || !memcmp(stats, none, sizeof none), "a refused batch counts");
+    REQUIRE(status || stats[0].count > 0, "a batch without elements");
+}
+
 /* Weights of any scores, and the calls on one set that take them. */
 static void call_weights(user *u)
 {
@@ -738,6 +768,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     further_calls(&u);
     if (rng_chance(r, 0.25)) call_score_taylor(&u);
     if (rng_chance(r, 0.25)) call_weights(&u);
+    if (rng_chance(r, 0.25)) call_statistics(&u);
     arena_free(&u.mem);
 }
 
