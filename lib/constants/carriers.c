@@ -184,18 +184,22 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known, const
     uint8_t *candidate = mskpi_alloc(services, n, sizeof *candidate);
     v.unserved = mskpi_alloc(services, n, sizeof *v.unserved);
     v.last = mskpi_alloc(services, n, sizeof *v.last);
-    if (candidate && v.unserved && v.last) {
+    if (!candidate || !v.unserved || !v.last) {
+        status = mskpi_constants_no_memory(w->err);
+    } else {
         MSKPI_ASSERT(w->constant == c->carrier_output); /* where the walk writes */
         if (given)
             memcpy(candidate, given, n);
         else
             find_candidates(c, candidate);
         status = mskpi_walk_carriers(w, candidate, known);
-        const size_t units = status ? 0 : list_elements(c, candidate, &v, false);
+    }
+    if (!status) {
+        const size_t units = list_elements(c, candidate, &v, false);
         v.elements = mskpi_alloc(services, v.n, sizeof *v.elements);
         v.units = mskpi_alloc(services, units, sizeof *v.units);
+        if (!v.elements || !v.units) status = mskpi_constants_no_memory(w->err);
     }
-    if (!status && (!v.elements || !v.units)) status = mskpi_constants_no_memory(w->err);
     if (!status) {
         (void)list_elements(c, candidate, &v, true);
         if (given)
