@@ -108,7 +108,7 @@ class Graph:
         self.error = Error()
         self.check(lib.mskp_graph_finish(self.graph, C.byref(self.error)))
         counts = lib.mskp_graph_counts(self.graph)
-        self.units, self.nparams = counts.units, counts.params
+        self.units, self.nparams, self.nvalues = counts.units, counts.params, counts.values
         self.names, self.shapes, self.unit_of = [], [], []
         for p in range(1, self.nparams + 1):
             shape = (C.c_size_t * MAX_DIMS)()
@@ -168,13 +168,17 @@ class Graph:
         self.check(self.lib.mskp_score_normalize(self.graph, by, self._scores(scores), C.byref(self.error)))
         return scores
 
+    def value_units(self, value):
+        n = C.c_size_t()
+        units = self.lib.mskp_value_units(self.graph, Handle(value), C.byref(n))
+        return self.np.array(units[:n.value], dtype=self.np.int64)
+
     def channels(self, reduce, given):
-        """given: {name of a value: numbers}"""
+        """given: [(a value's id, numbers)]"""
         scores = self.np.empty(self.units)
-        kept = {name: self.np.ascontiguousarray(x, dtype=self.np.float64) for name, x in given.items()}
-        array = (ChannelScores * len(kept))(*(
-            ChannelScores(self.lib.mskp_value_find(self.graph, name.encode()), len(x), x.ctypes.data_as(C.POINTER(C.c_double)))
-            for name, x in kept.items()))
+        kept = [(value, self.np.ascontiguousarray(x, dtype=self.np.float64)) for value, x in given]
+        array = (ChannelScores * len(kept))(*(ChannelScores(Handle(value), len(x), x.ctypes.data_as(C.POINTER(C.c_double)))
+                                              for value, x in kept))
         self.check(self.lib.mskp_score_channels(self.graph, C.c_size_t(len(kept)), array, reduce, self._scores(scores),
                                                 C.byref(self.error)))
         return scores
