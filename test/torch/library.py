@@ -2,6 +2,7 @@
 
 For scripts that compare with PyTorch and Torch-Pruning in one process: check-importance and bench/compare-scores. Tensors are passed as
 views of PyTorch's own memory. Loading compiles test/zoo with $CC into a temporary folder and needs BUILD/libmskp.so (make library).
+BUILD/libmskp-blas.so is loaded, too, if it is there.
 """
 import ctypes as C
 import glob
@@ -82,6 +83,8 @@ def load(build):
         subprocess.run([os.environ.get('CC', 'cc'), '-std=c11', '-O2', '-shared', '-fPIC', f'-I{TEST}/../include', f'-I{TEST}', '-o', made,
                         *sorted(glob.glob(f'{TEST}/zoo/*.c')), f'-L{build}', f'-Wl,-rpath,{build}', '-lmskp'], check=True)
         lib = C.CDLL(made)
+    blas = os.path.join(build, 'libmskp-blas.so')
+    lib.blas = C.CDLL(blas) if os.path.exists(blas) else None
     for name, result in {'zoo_make': C.c_void_p, 'mskp_graph_create': C.c_void_p, 'mskp_graph_counts': Counts,
                          'mskp_param_name': C.c_char_p, 'mskp_param_shape': C.c_uint32, 'mskp_param_units': C.POINTER(C.c_uint32),
                          'mskp_value_units': C.POINTER(C.c_uint32), 'mskp_unit_families': C.POINTER(C.c_uint32),
@@ -161,6 +164,14 @@ class Graph:
         scores = self.np.zeros(self.units) if scores is None else scores
         self.check(self.lib.mskp_score_taylor(self.graph, form, C.c_uint32(roles), values, gradients, self._scores(scores),
                                               C.byref(self.error)))
+        return scores
+
+    def filters(self, reduce, values):
+        """Sums of distances between filters; None without the library beside BLAS."""
+        if not self.lib.blas:
+            return None
+        scores = self.np.empty(self.units)
+        self.check(self.lib.blas.mskp_score_filters(None, self.graph, 0, reduce, values, self._scores(scores), C.byref(self.error)))
         return scores
 
     def normalize(self, by, scores):
