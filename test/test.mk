@@ -58,8 +58,8 @@ EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
-.PHONY: programs check check-programs check-library check-foreign check-torture sanitize valgrind coverage \
-	coverage-mcdc bench fuzz cifar
+.PHONY: programs check check-programs check-library check-foreign check-torch check-torture sanitize valgrind \
+	coverage coverage-mcdc bench fuzz cifar
 
 programs: $(PROGRAMS)
 
@@ -77,6 +77,9 @@ check-foreign: $(FOREIGN_TESTS)
 
 check-library: $(LIBRARY_TESTS)
 	@$(RUN_TESTS) $(LIBRARY_TESTS)
+
+check-torch: library ## scores against Torch-Pruning's own (PYTHON with torch, torchvision, torch-pruning; minutes)
+	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 
 check-torture: $(TORTURE_TEST) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
 	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TEST) $(ONNX_TORTURE)
