@@ -29,7 +29,6 @@
  */
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -114,10 +113,9 @@ static double lost_between(const decomposition *d, const double *u, double rest,
         else
             to = x;
         double next = step < STEPS ? next_guess(&f, low, high, x) : -1;
-        const bool ends = fabs(next - x) <= close;
+        if (fabs(next - x) <= close) break;
         if (!(next > from + close / 2 && next < to - close / 2)) next = from + (to - from) / 2;
         x = next;
-        if (ends) break;
     }
     return high - x;
 }
