@@ -50,7 +50,8 @@ typedef struct comparison {
     double *panel[2];      /* [tile][depth] */
     double *product;       /* [tile][tile] products of rows, then squares of distances */
     uint8_t *near;         /* [tile][tile] is the distance to be computed directly? */
-    double *factor;        /* [rows] what each row is multiplied by */
+    double *scale;         /* [rows] what each row is multiplied by */
+    double *inverse;       /* [rows] 1 / the norm of the scaled row, for cosines; 0: all is 0 */
     double *square, *best; /* [rows] aa; the number of each row */
     size_t *count;         /* [units] */
     double *reduced;       /* [units] */
@@ -90,9 +91,13 @@ static void read_panels(const comparison *c, const row_view *r, const tile *t, s
                         size_t n)
 {
     for (int side = 0; side < (t->diagonal ? 1 : 2); side++)
-        for (size_t i = 0; i < t->n[side]; i++)
-            mskpi_read_row(r, t->first[side] + i, first, n, c->factor[t->first[side] + i],
-                           c->panel[side] + i * c->depth);
+        for (size_t i = 0; i < t->n[side]; i++) {
+            const size_t row = t->first[side] + i;
+            double *to = c->panel[side] + i * c->depth;
+            mskpi_read_row(r, row, first, n, c->scale[row], to);
+            for (size_t l = 0; l < n && c->kind == MSKP_RESEMBLANCE_COSINE; l++)
+                to[l] *= c->inverse[row];
+        }
 }
 
 static size_t panel_width(const comparison *c, const row_view *r, size_t first)
@@ -160,7 +165,7 @@ static void count_tile(const comparison *c, const tile *t)
                 const double distance = sqrt(squared);
                 c->best[a] += distance;
                 c->best[b] += distance;
-            } else if (c->factor[a] > 0 && c->factor[b] > 0) {
+            } else if (c->inverse[a] > 0 && c->inverse[b] > 0) {
                 const double apart = squared / 2;
                 c->best[a] = apart < c->best[a] ? apart : c->best[a];
                 c->best[b] = apart < c->best[b] ? apart : c->best[b];
@@ -168,8 +173,9 @@ static void count_tile(const comparison *c, const tile *t)
         }
 }
 
-/* c->factor[] <- what brings the rows into the range where squares are safe; for cosines, to norm 1
- * (0 for a row of zeros). Returns the exponent by which distances are scaled. */
+/* c->scale[] <- powers of 2 that bring the rows into the range where squares are safe: the same one
+ * for all rows, or, for cosines, one for each, and c->inverse[]. Returns the exponent by which
+ * distances are scaled; or *bad <- the address of an element that is not finite. */
 static int scale_rows(const comparison *c, const row_view *r, const char **bad)
 {
     double size = 0;
@@ -181,15 +187,15 @@ static int scale_rows(const comparison *c, const row_view *r, const char **bad)
     const int exponent = mskpi_scale_of(size);
     for (size_t i = 0; i < r->rows; i++) {
         double sum = 0;
-        c->factor[i] = ldexp(1, -exponent);
+        c->scale[i] = ldexp(1, -exponent);
         if (c->kind == MSKP_RESEMBLANCE_DISTANCE) continue;
-        const double own = ldexp(1, -mskpi_scale_of(c->square[i]));
+        c->scale[i] = ldexp(1, -mskpi_scale_of(c->square[i]));
         for (size_t k = 0; k < r->columns; k += c->depth) {
             const size_t width = panel_width(c, r, k);
-            mskpi_read_row(r, i, k, width, own, c->panel[0]);
+            mskpi_read_row(r, i, k, width, c->scale[i], c->panel[0]);
             for (size_t l = 0; l < width; l++) sum += c->panel[0][l] * c->panel[0][l];
         }
-        c->factor[i] = sum > 0 ? own / sqrt(sum) : 0;
+        c->inverse[i] = sum > 0 ? 1 / sqrt(sum) : 0;
     }
     return exponent;
 }
@@ -229,7 +235,7 @@ static void compare_rows(const comparison *c, const row_view *r, const char **ba
     for (size_t i = 0; i < r->rows; i++)
         if (!cosine)
             c->best[i] = ldexp(c->best[i], exponent);
-        else if (!(c->factor[i] > 0))
+        else if (!(c->inverse[i] > 0))
             c->best[i] = 0;
         else if (isinf(c->best[i]))
             c->best[i] = 1;
@@ -375,14 +381,15 @@ static mskp_status get_memory(comparison *c, size_t units, mskp_error *err)
     c->panel[0] = mskpi_alloc(&c->services, 2 * panel, sizeof(double));
     c->product = mskpi_alloc(&c->services, product, sizeof *c->product);
     c->near = mskpi_alloc(&c->services, product, sizeof *c->near);
-    c->factor = mskpi_alloc(&c->services, c->rows, 3 * sizeof *c->factor);
+    c->scale = mskpi_alloc(&c->services, c->rows, 4 * sizeof *c->scale);
     c->count = mskpi_alloc(&c->services, units, sizeof *c->count);
     c->reduced = mskpi_alloc(&c->services, units, sizeof *c->reduced);
-    if (!c->panel[0] || !c->product || !c->near || !c->factor || !c->count || !c->reduced)
+    if (!c->panel[0] || !c->product || !c->near || !c->scale || !c->count || !c->reduced)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while comparing filters of %zu units",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY), units);
     c->panel[1] = c->panel[0] + panel;
-    c->square = c->factor + c->rows;
+    c->inverse = c->scale + c->rows;
+    c->square = c->inverse + c->rows;
     c->best = c->square + c->rows;
     return MSKP_OK;
 }
@@ -404,7 +411,7 @@ mskp_status mskp_score_filters(const mskp_services *services, const mskp_graph *
     mskpi_free(&c.services, c.panel[0]);
     mskpi_free(&c.services, c.product);
     mskpi_free(&c.services, c.near);
-    mskpi_free(&c.services, c.factor);
+    mskpi_free(&c.services, c.scale);
     mskpi_free(&c.services, c.count);
     mskpi_free(&c.services, c.reduced);
     return status;
