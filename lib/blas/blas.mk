@@ -9,7 +9,6 @@ BLAS_SONAME = libmskp-blas.so.1
 BLAS_SOURCES := $(wildcard lib/blas/*.c)
 BLAS_OBJECTS := $(call objects,$(BLAS_SOURCES))
 BLAS_HEADER = include/mskp/blas.h
-BLAS_CFLAGS = $$($(PKG_CONFIG) --cflags openblas)
 BLAS_LIBS = $$($(PKG_CONFIG) --libs openblas)
 BLAS_LIBRARY = $(BUILD)/libmskp-blas.a
 BLAS_SHARED = $(BUILD)/$(BLAS_SONAME)
@@ -26,8 +25,6 @@ install: install-blas
 installcheck: blas
 endif
 uninstall: uninstall-blas
-
-$(BUILD)/lib/blas/%: FLAGS = $(LIB_FLAGS) $(BLAS_CFLAGS)
 
 blas: library $(BLAS_LIBRARY) $(BLAS_SHARED) $(BUILD)/libmskp-blas.so ## libmskp-blas, which needs OpenBLAS
 

@@ -105,20 +105,23 @@ static size_t panel_width(const comparison *c, const row_view *r, size_t first)
     return r->columns - first < c->depth ? r->columns - first : c->depth;
 }
 
-/* c->product <- the products of the tile's rows; of a tile on the diagonal, aa, too. */
+/* c->product <- the products of the tile's rows; of a tile on the diagonal, aa, too. To BLAS, the
+ * rows of a panel are columns, and the lower triangle is the upper one. */
 static void multiply_tile(const comparison *c, const row_view *r, const tile *t)
 {
-    const blasint ld = (blasint)c->depth, ldc = (blasint)c->tile;
-    for (size_t k = 0; k < r->columns; k += c->depth) {
-        const size_t width = panel_width(c, r, k);
-        const double beta = k ? 1 : 0;
-        read_panels(c, r, t, k, width);
+    const blas_int ld = (blas_int)c->depth, ldc = (blas_int)c->tile, m = (blas_int)t->n[1],
+                   n = (blas_int)t->n[0];
+    const double one = 1;
+    for (size_t first = 0; first < r->columns; first += c->depth) {
+        const size_t width = panel_width(c, r, first);
+        const blas_int k = (blas_int)width;
+        const double beta = first ? 1 : 0;
+        read_panels(c, r, t, first, width);
         if (t->diagonal)
-            cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (blasint)t->n[0], (blasint)width,
-                        1, c->panel[0], ld, beta, c->product, ldc);
+            dsyrk_("U", "T", &n, &k, &one, c->panel[0], &ld, &beta, c->product, &ldc, 1, 1);
         else
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)t->n[0], (blasint)t->n[1],
-                        (blasint)width, 1, c->panel[0], ld, c->panel[1], ld, beta, c->product, ldc);
+            dgemm_("T", "N", &m, &n, &k, &one, c->panel[1], &ld, c->panel[0], &ld, &beta,
+                   c->product, &ldc, 1, 1);
     }
 }
 

@@ -42,16 +42,16 @@ enum { MOST_CHANNELS = 1 << 14, MOST_COLUMNS = 1 << 30 };
 
 typedef struct decomposition {
     map_batch *batch;
-    blasint p, m, n; /* positions; min(p, n); channels */
-    double *a;       /* [n][p] X */
-    double *r;       /* [n][m] the columns of R; a itself where no more rows than columns are */
-    double *s, *u;   /* [m] singular values; [m][m] */
-    double *vectors; /* [n][m] the elements of each channel in the singular vectors */
-    double *tau;     /* [m] */
-    double *lost;    /* [n] */
-    blasint *iwork;  /* [8 m] */
+    blas_int p, m, n; /* positions; min(p, n); channels */
+    double *a;        /* [n][p] X */
+    double *r;        /* [n][m] the columns of R; a itself where no more rows than columns are */
+    double *s, *u;    /* [m] singular values; [m][m] */
+    double *vectors;  /* [n][m] the elements of each channel in the singular vectors */
+    double *tau;      /* [m] */
+    double *lost;     /* [n] */
+    blas_int *iwork;  /* [8 m] */
     double *work;
-    blasint lwork;
+    blas_int lwork;
 } decomposition;
 
 /* ---- One channel ---- */
@@ -62,15 +62,15 @@ typedef struct secular {
     double above, below, above_slope, below_slope;
 } secular;
 
-static secular evaluate(const decomposition *d, const double *u, double rest, blasint k, double x)
+static secular evaluate(const decomposition *d, const double *u, double rest, blas_int k, double x)
 {
     secular f = {.below = 0};
-    for (blasint j = 0; j <= k; j++) {
+    for (blas_int j = 0; j <= k; j++) {
         const double inverse = 1 / ((d->s[j] - x) * (d->s[j] + x)), q = u[j] * u[j] * inverse;
         f.above += q;
         f.above_slope += q * inverse;
     }
-    for (blasint j = k + 1; j < d->m; j++) {
+    for (blas_int j = k + 1; j < d->m; j++) {
         const double inverse = 1 / ((d->s[j] - x) * (d->s[j] + x)), q = u[j] * u[j] * inverse;
         f.below += q;
         f.below_slope += q * inverse;
@@ -97,7 +97,7 @@ static double next_guess(const secular *f, double low, double high, double x)
 }
 
 /* s_k - t_k of a channel with these elements in the singular vectors. */
-static double lost_between(const decomposition *d, const double *u, double rest, blasint k)
+static double lost_between(const decomposition *d, const double *u, double rest, blas_int k)
 {
     enum { STEPS = 16 }; /* of the first kind; a handful is usual */
     const double low = k + 1 < d->m ? d->s[k + 1] : 0, high = d->s[k];
@@ -141,22 +141,22 @@ static void measure_channel(void *context, size_t i)
     double all = 0;
     if (!(d->lost[i] > 0)) return; /* a channel of zeros */
     const double rest = rest_of(d, i);
-    for (blasint k = 0; k < d->m; k++) all += lost_between(d, u, rest, k);
+    for (blas_int k = 0; k < d->m; k++) all += lost_between(d, u, rest, k);
     d->lost[i] = all;
 }
 
 /* ---- One image ---- */
 
-static blasint find_r(const decomposition *d)
+static blas_int find_r(const decomposition *d)
 {
-    blasint info = 0;
+    blas_int info = 0;
     dgeqrf_(&d->p, &d->n, d->a, &d->p, d->tau, d->work, &d->lwork, &info);
     return info;
 }
 
-static blasint decompose(const decomposition *d)
+static blas_int decompose(const decomposition *d)
 {
-    blasint info = 0;
+    blas_int info = 0;
     dgesdd_("S", &d->m, &d->n, d->r, &d->m, d->s, d->u, &d->m, d->vectors, &d->m, d->work,
             &d->lwork, d->iwork, &info, 1);
     return info;
@@ -167,13 +167,13 @@ static mskp_status begin(decomposition *d, map_batch *b, mskp_error *err)
     const size_t p = b->positions, n = b->channels, m = p < n ? p : n;
     double first = 0, second = 0;
     if (n > MOST_CHANNELS || p > MOST_COLUMNS) return mskpi_refuse_length(b, n, p, err);
-    *d = (decomposition){.batch = b, .p = (blasint)p, .m = (blasint)m, .n = (blasint)n};
+    *d = (decomposition){.batch = b, .p = (blas_int)p, .m = (blas_int)m, .n = (blas_int)n};
     d->lwork = -1;
     d->work = &first;
     MSKPI_MUST(find_r(d) ? MSKP_ERROR_UNSUPPORTED : MSKP_OK);
     d->work = &second;
     MSKPI_MUST(decompose(d) ? MSKP_ERROR_UNSUPPORTED : MSKP_OK);
-    d->lwork = (blasint)(first > second ? first : second);
+    d->lwork = (blas_int)(first > second ? first : second);
     d->work = mskpi_alloc(&b->services, (size_t)d->lwork, sizeof *d->work);
     d->a = mskpi_alloc(&b->services, n * p, sizeof *d->a);
     d->r = p > n ? mskpi_alloc(&b->services, n * n, sizeof *d->r) : d->a;
@@ -203,11 +203,11 @@ static void end(decomposition *d, const map_batch *b)
 }
 
 /* d->r <- R of the QR decomposition of X^T, where that has fewer elements. */
-static blasint shrink(const decomposition *d)
+static blas_int shrink(const decomposition *d)
 {
     const size_t p = (size_t)d->p, m = (size_t)d->m;
     if (d->r == d->a) return 0;
-    const blasint info = find_r(d);
+    const blas_int info = find_r(d);
     for (size_t c = 0; c < m; c++) {
         memcpy(d->r + c * m, d->a + c * p, (c + 1) * sizeof *d->r);
         memset(d->r + c * m + c + 1, 0, (m - c - 1) * sizeof *d->r);

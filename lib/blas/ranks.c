@@ -17,16 +17,16 @@
 enum { LONGEST = 1 << 15 };
 
 typedef struct decomposition {
-    blasint m, n, lwork; /* columns of n lie one after the other, with m elements each */
-    blasint *iwork;
+    blas_int m, n, lwork; /* columns of n lie one after the other, with m elements each */
+    blas_int *iwork;
     double *a, *s, *work;
     double least; /* this times the largest singular value counts as 0 */
 } decomposition;
 
-static blasint decompose(const decomposition *d)
+static blas_int decompose(const decomposition *d)
 {
-    const blasint one = 1;
-    blasint info = 0;
+    const blas_int one = 1;
+    blas_int info = 0;
     dgesdd_("N", &d->m, &d->n, d->a, &d->m, d->s, NULL, &one, NULL, &one, d->work, &d->lwork,
             d->iwork, &info, 1);
     return info;
@@ -42,13 +42,13 @@ static mskp_status begin(decomposition *d, const map_batch *b, mskp_error *err)
         if (v->order[k] >= 2) inner = v->order[k];
     const size_t m = v->shape[inner], n = b->positions / m, least = m < n ? m : n;
     if (m > LONGEST || n > LONGEST) return mskpi_refuse_length(b, n, m, err);
-    *d = (decomposition){.m = (blasint)m, .n = (blasint)n, .lwork = -1, .work = &size};
+    *d = (decomposition){.m = (blas_int)m, .n = (blas_int)n, .lwork = -1, .work = &size};
     d->least = (v->dtype == MSKP_DTYPE_F64 ? 0x1p-52 : 0x1p-23) * (double)(m > n ? m : n);
     d->a = mskpi_alloc(&b->services, b->positions, sizeof *d->a);
     d->s = mskpi_alloc(&b->services, least, sizeof *d->s);
     d->iwork = mskpi_alloc(&b->services, 8 * least, sizeof *d->iwork);
     MSKPI_MUST(decompose(d) ? MSKP_ERROR_UNSUPPORTED : MSKP_OK);
-    d->lwork = (blasint)size;
+    d->lwork = (blas_int)size;
     d->work = mskpi_alloc(&b->services, (size_t)d->lwork, sizeof *d->work);
     return d->a && d->s && d->iwork && d->work ? MSKP_OK : mskpi_refuse_memory(b, err);
 }
@@ -72,7 +72,7 @@ static mskp_status add_image(const decomposition *d, map_batch *b, size_t image,
         if (!(size > 0)) continue;
         mskpi_read_row(&r, c, 0, r.columns, ldexp(1, -mskpi_scale_of(size)), d->a);
         if (decompose(d)) return mskpi_refuse_image(b, image, err);
-        for (blasint i = 0; i < d->m && i < d->n; i++)
+        for (blas_int i = 0; i < d->m && i < d->n; i++)
             if (d->s[i] > d->least * d->s[0]) b->sum[c]++;
     }
     return MSKP_OK;

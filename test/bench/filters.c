@@ -9,7 +9,7 @@
  * Each round times all of them, one after the other, by a clock on the wall. The table shows the
  * median of the rounds, and the median of the ratios within a round.
  */
-#include <math.h>
+#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,16 +95,16 @@ static void time_filters(size_t rounds)
 /* Seconds of a decomposition without vectors of the maps with one channel less. */
 static double time_svd(const float *maps, size_t channels, size_t positions)
 {
-    const blasint m = (blasint)positions, n = (blasint)channels, least = m < n ? m : n, one = 1;
+    const blas_int m = (blas_int)positions, n = (blas_int)channels, least = m < n ? m : n, one = 1;
     double *a = malloc(channels * positions * sizeof *a), size;
     double *s = malloc((size_t)least * sizeof *s);
-    blasint *iwork = malloc(8 * (size_t)least * sizeof *iwork), lwork = -1, info;
+    blas_int *iwork = malloc(8 * (size_t)least * sizeof *iwork), lwork = -1, info;
     const mskp_error none = {0};
     need(a && s && iwork ? a : NULL, &none);
     for (size_t i = 0; i < channels * positions; i++) a[i] = i < positions ? 0 : (double)maps[i];
     const double start = timing_now();
     dgesdd_("N", &m, &n, a, &m, s, NULL, &one, NULL, &one, &size, &lwork, iwork, &info, 1);
-    lwork = (blasint)size;
+    lwork = (blas_int)size;
     double *work = malloc((size_t)lwork * sizeof *work);
     need(work, &none);
     dgesdd_("N", &m, &n, a, &m, s, NULL, &one, NULL, &one, work, &lwork, iwork, &info, 1);
