@@ -1,5 +1,5 @@
-# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources, but not those of lib/blas:
-# these are a library of their own (lib/blas/blas.mk).
+# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources, except for lib/blas,
+# which is a library of its own (lib/blas/blas.mk).
 
 # The soname counts incompatible changes; the version is written in the header alone.
 SONAME = libmskp.so.1

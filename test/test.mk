@@ -1,7 +1,8 @@
 # The tests, benchmarks and fuzz targets; test/README.md says what each folder is for.
 #
 # test/library/test_*.c, test/blas/test_*.c and test/bench/*.c are programs. They are linked with those HELPERS whose
-# headers they include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and for double.
+# headers they include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and
+# for double.
 # test/torture/test_NAME.c runs the program NAME, linked once more, with test/torture/shim.c.
 # Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
 # `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
