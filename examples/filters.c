@@ -29,7 +29,7 @@ static void make_filters(void)
     float *const w = &filter[0][0][0][0];
     enum { LENGTH = IN * KERNEL * KERNEL };
     for (int i = 0; i < OUT * LENGTH; i++) w[i] = sinf(1.7F * (float)(i * i % 101));
-    for (int i = 0; i < LENGTH; i++) w[3 * LENGTH + i] = i == 2 * KERNEL * KERNEL + 4;
+    for (int i = 0; i < LENGTH; i++) w[3 * LENGTH + i] = i == 2 * KERNEL * KERNEL + 4 ? 1 : 0;
     for (int i = 0; i < LENGTH; i++) w[4 * LENGTH + i] = w[LENGTH + i];
     for (int o = 0; o < OUT; o++) {
         float square = 0;

@@ -279,7 +279,7 @@ static mskp_status add_weight(comparison *c, uint32_t id, uint32_t axis, const u
                               mskp_error *err)
 {
     char name[NAME_SIZE], index[INDEX_SIZE], number[NUMBER_SIZE];
-    tensor_view view;
+    tensor_view view = {.ndim = 0};
     const char *bad = NULL;
     MSKPI_MUST(read_view(c, id, &view, NULL));
     const row_view rows = mskpi_rows(&view, axis);
