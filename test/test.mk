@@ -52,8 +52,8 @@ BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsu
 	$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
 TORTURE := $(call objects,test/torture/torture.c)
-LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS)
-PROGRAMS := $(LIBRARY_TESTS) $(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
+PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
@@ -74,8 +74,8 @@ check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) ## build and run all 
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)
 
-# On another machine: without what trains networks, and without LEFT_OUT.
-FOREIGN_TESTS := $(filter-out %/test_convnet $(LEFT_OUT),$(LIBRARY_TESTS) $(RUNTIME_TESTS) \
+# On another machine: without what trains networks, without libmskp-blas, and without LEFT_OUT.
+FOREIGN_TESTS := $(filter-out %/test_convnet $(BLAS_TESTS) $(LEFT_OUT),$(LIBRARY_TESTS) $(RUNTIME_TESTS) \
 	$(call double,$(RUNTIME_TESTS)))
 check-foreign: $(FOREIGN_TESTS)
 	@$(RUN_TESTS) $(FOREIGN_TESTS)
@@ -184,8 +184,9 @@ sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
+# valgrind knows no AVX-512, and OpenBLAS's kernels for AVX2 are inaccurate in it.
 valgrind: $(LIBRARY_TESTS) ## the library's tests under valgrind, with fewer random networks
-	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
+	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} $(if $(OPENBLAS_CORETYPE),OPENBLAS_CORETYPE=Sandybridge) \
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
 		$(RUN_TESTS) $(LIBRARY_TESTS)
 

@@ -77,6 +77,11 @@ mskp_status mskpi_end_maps(map_batch *b, mskp_status status, double *channel, ms
     return status;
 }
 
+double *mskpi_matrix(const map_batch *b, size_t n)
+{
+    return mskpi_alloc(&b->services, n + 2, sizeof(double));
+}
+
 row_view mskpi_image(const map_batch *b, size_t image)
 {
     tensor_view v = b->view;

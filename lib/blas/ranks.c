@@ -7,7 +7,6 @@
  */
 #include <math.h>
 
-#include "base/assert.h"
 #include "base/memory.h"
 #include "blas/maps.h"
 #include "blas/openblas.h"
@@ -44,10 +43,10 @@ static mskp_status begin(decomposition *d, const map_batch *b, mskp_error *err)
     if (m > LONGEST || n > LONGEST) return mskpi_refuse_length(b, n, m, err);
     *d = (decomposition){.m = (blas_int)m, .n = (blas_int)n, .lwork = -1, .work = &size};
     d->least = (v->dtype == MSKP_DTYPE_F64 ? 0x1p-52 : 0x1p-23) * (double)(m > n ? m : n);
-    d->a = mskpi_alloc(&b->services, b->positions, sizeof *d->a);
+    d->a = mskpi_matrix(b, b->positions);
     d->s = mskpi_alloc(&b->services, least, sizeof *d->s);
     d->iwork = mskpi_alloc(&b->services, 8 * least, sizeof *d->iwork);
-    MSKPI_MUST(decompose(d) ? MSKP_ERROR_UNSUPPORTED : MSKP_OK);
+    (void)decompose(d); /* asks for the length of work */
     d->lwork = (blas_int)size;
     d->work = mskpi_alloc(&b->services, (size_t)d->lwork, sizeof *d->work);
     return d->a && d->s && d->iwork && d->work ? MSKP_OK : mskpi_refuse_memory(b, err);

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* RTLD_NEXT */
 /*
  * Numbers of channels from feature maps: ranks and independence, against a singular value
  * decomposition by Jacobi rotations, one for each matrix, and against ranks by exact elimination.
@@ -7,12 +8,36 @@
 #include "blas/failing.h"
 #include "by_id/by_id.h"
 #include <check.h>
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mskp/blas.h"
+
+/* ---- A LAPACK that can fail, in front of the one that is linked ---- */
+
+static int failing_info; /* what dgesdd reports once its work is done */
+
+/* Functions of the linked LAPACK; the arguments are those of lib/blas/openblas.h. */
+typedef void gesdd(const char *, const int *, const int *, double *, const int *, double *,
+                   double *, const int *, double *, const int *, double *, const int *, int *,
+                   int *, size_t);
+gesdd dgesdd_;
+
+void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int *lda, double *s,
+             double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
+             int *iwork, int *info, size_t length)
+{
+    static gesdd *linked;
+    if (!linked) {
+        void *found = dlsym(RTLD_NEXT, "dgesdd_");
+        memcpy(&linked, &found, sizeof linked);
+    }
+    linked(jobz, m, n, a, lda, s, u, ldu, vt, ldvt, work, lwork, iwork, info, length);
+    if (*lwork > 0 && failing_info) *info = failing_info;
+}
 
 /* ---- The slow model ---- */
 
@@ -183,7 +208,7 @@ START_TEST(ranks_are_exact)
         batch_end(&b);
     }
     float_mode(0);
-    REQUIRE(deficient && full, "%zu, %zu", deficient, full);
+    REQUIRE(test_count(600) < 100 || (deficient && full), "%zu, %zu", deficient, full);
 }
 END_TEST
 
@@ -257,8 +282,8 @@ START_TEST(independence_is_a_difference_of_norms)
         batch_end(&b);
     }
     float_mode(0);
-    REQUIRE(more_positions && more_channels && zeros, "%zu, %zu, %zu", more_positions,
-            more_channels, zeros);
+    REQUIRE(test_count(300) < 100 || (more_positions && more_channels && zeros), "%zu, %zu, %zu",
+            more_positions, more_channels, zeros);
 }
 END_TEST
 
@@ -387,6 +412,8 @@ START_TEST(arguments_are_checked)
     REFUSED(MSKP_ERROR_BAD_SHAPE, "maps has 7 axes", NULL, &bad, 3, sum);
     bad = good, bad.shape[3] = 0;
     REFUSED(MSKP_ERROR_BAD_SHAPE, "axis 3 of maps has length 0", NULL, &bad, 3, sum);
+    bad = good, bad.shape[3] = SIZE_MAX / 128;
+    REFUSED(MSKP_ERROR_BAD_SHAPE, "axis 3 of maps has length 14411", NULL, &bad, 3, sum);
     bad = good, bad.shape[2] = SIZE_MAX;
     REFUSED(MSKP_ERROR_BAD_SHAPE, "axis 2 of maps has length 18446744073709551615", NULL, &bad, 3,
             sum);
@@ -398,9 +425,26 @@ START_TEST(arguments_are_checked)
     bad = (mskp_tensor){.data = x, .ndim = 4, .shape = {1, 1, 1, (1 << 15) + 1}};
     if (_i) bad.shape[1] = (1 << 14) + 1, bad.shape[3] = 1;
     REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, bad.shape[1], many);
-    bad.shape[3] = 1, bad.shape[1] = 1;
+    bad.shape[1] = 1, bad.shape[2] = _i ? ((size_t)1 << 30) + 1 : (1 << 15) + 1, bad.shape[3] = 1;
+    REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, 1, sum);
+    bad.shape[2] = 1;
     ck_assert_int_eq(call(NULL, &bad, 1, sum, NULL), MSKP_OK);
     free(many);
+}
+END_TEST
+
+START_TEST(no_convergence)
+{
+    const float x[2][6] = {{1, 2, 3}, {4, 5, 6}};
+    const mskp_tensor maps = {.data = (void *)x, .ndim = 4, .shape = {2, 2, 1, 3}};
+    double sum[2] = {7, 7};
+    mskp_error err = {0};
+    failing_info = 1;
+    ck_assert_int_eq(calls[_i](NULL, &maps, 2, sum, &err), MSKP_ERROR_BAD_NUMBER);
+    failing_info = 0;
+    ck_assert_msg(strstr(err.text, "did not converge for image 0"), "%s", err.text);
+    ck_assert(sum[0] == 7 && sum[1] == 7);
+    ck_assert_int_eq(calls[_i](NULL, &maps, 2, sum, &err), MSKP_OK);
 }
 END_TEST
 
@@ -443,6 +487,7 @@ int main(void)
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, bad_numbers);
     tcase_add_loop_test(tcase, arguments_are_checked, 0, 2);
+    tcase_add_loop_test(tcase, no_convergence, 0, 2);
     tcase_add_loop_test(tcase, allocations_fail, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
