@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* ============================================================================================== */
-/*                               Scores that compare filters                                      */
+/*                                  Scores that compare filters                                   */
 /* ============================================================================================== */
 
 /*
@@ -53,10 +53,11 @@ typedef enum mskp_resemblance {
  *   values   a set, of any dtypes of numbers and any strides. Parameters without a filter of a unit
  *            are not read, and their data may be NULL.
  * Distances grow with the size of a filter: mskp_score_normalize makes families comparable.
- *   Computed in double precision, as a product of matrices: the cost of a weight [n][k] is n^2 k
- * multiply-accumulates, half of a matrix product's. The relative error of each distance (of
- * 1 - cosine) is below 1e-7, and typically 1e-12. Equal filters have distance exactly 0, and equal
- * (1 - cosine) exactly 0. Needs about 25 MB at most, whatever the size of the network.
+ *   Computed in double precision, as a product of matrices: a weight [n][k] costs n^2 k / 2
+ * multiply-accumulates, half of a product of [n][k] and [k][n]. The relative error of a distance is
+ * at most about 1e-9, and so is that of 1 - cosine for angles above 1e-6. Equal filters have
+ * distance 0 and 1 - cosine 0, exactly. Needs less than 20 MB, 32 bytes for each filter of the
+ * widest weight, and 16 for each unit.
  * MSKP_ERROR_BAD_NUMBER: an element of a weight that is read is not finite, or a double cannot hold
  * the result.
  */
@@ -66,7 +67,7 @@ MSKP_EXPERIMENTAL mskp_status mskp_score_filters(const mskp_services *services,
                                                  mskp_scores scores, mskp_error *err);
 
 /* ============================================================================================== */
-/*                          Numbers per channel, from feature maps                                */
+/*                             Numbers per channel, from feature maps                             */
 /* ============================================================================================== */
 
 /*
@@ -99,11 +100,11 @@ MSKP_EXPERIMENTAL mskp_status mskp_channel_ranks(const mskp_services *services,
  * [channels][positions] of one image, it is ||X||* - ||X with row c set to 0||*, where ||X||* is
  * the nuclear norm, the sum of the singular values. It is never negative, and 0 for a channel of
  * zeros. maps has any number of spatial axes, or none.
- *   Cost: with C channels, P positions and m = min(C, P), one singular value decomposition for each
- * image, C m^2 + C P m operations, and then about 10 C m^2 operations for the C norms of what is
- * left, where a decomposition for each of them would cost C times as much as the first. The
- * absolute error is of the order of C * 2^-52 * ||X||*. Memory: about 8 (C P + 4 C m) bytes. The
- * caller's parallel_for shares the work of the C norms.
+ *   Cost, with C channels, P positions and m = min(C, P): for each image one singular value
+ * decomposition, and about 10 C m^2 operations for the norms without a channel (C P m more if C is
+ * the larger). A decomposition for each of these norms would cost C times as much as the first. The
+ * absolute error is of the order of C * 2^-52 * ||X||*. Memory: about 8 (C P + 6 C m) bytes. The
+ * caller's parallel_for shares the work of the norms.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_channel_independence(const mskp_services *services,
                                                         const mskp_tensor *maps, size_t n,

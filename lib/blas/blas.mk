@@ -1,9 +1,13 @@
 # libmskp-blas, static and shared, and its installation. lib/blas/*.c are its sources.
 #
-# It is a part of `make` and `make install` where pkg-config finds OpenBLAS and the compiler is one for this kind of
-# system: BLAS is then 1. `make BLAS=` leaves the library out. `make library` never builds it.
+# It is a part of `make` and `make install` where a program for the compiler's machine links with the OpenBLAS that
+# pkg-config finds: BLAS is then 1. `make BLAS=` leaves the library out, as is needed with musl-gcc on a system of
+# glibc. `make library` never builds it.
 
-BLAS ?= $(if $(STAND_IN)$(findstring mingw,$(TARGET)),,$(shell $(PKG_CONFIG) --exists openblas && echo 1))
+ifeq ($(origin BLAS)$(STAND_IN),undefined)
+BLAS := $(shell echo 'void dgesdd_(void); int main(void) { dgesdd_(); }' | \
+	$(CC) $(CFLAGS) $(LDFLAGS) -x c -o /dev/null - -x none $$($(PKG_CONFIG) --libs openblas) 2> /dev/null && echo 1)
+endif
 
 BLAS_SONAME = libmskp-blas.so.1
 BLAS_SOURCES := $(wildcard lib/blas/*.c)

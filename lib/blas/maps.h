@@ -23,20 +23,19 @@ mskp_status mskpi_begin_maps(map_batch *b, const char *what, const mskp_services
 /* If the status is MSKP_OK, channel[] += the batch's sums. Frees these, and returns the status. */
 mskp_status mskpi_end_maps(map_batch *b, mskp_status status, double *channel, mskp_error *err);
 
-/* Returns memory for a matrix of n numbers, or NULL. It is longer than that: the kernels of OpenBLAS
- * for Core 2 and Prescott, which it also takes for processors that it does not know, read the number
+/* Returns memory for a matrix of n numbers, or NULL. It is longer than that: OpenBLAS's kernels for
+ * Core 2 and Prescott, which it also takes for processors that it does not know, read the number
  * behind a matrix (dgemv_n of version 0.3.21). */
 double *mskpi_matrix(const map_batch *b, size_t n);
 
 /* The maps of one image as the rows of a matrix. */
 row_view mskpi_image(const map_batch *b, size_t image);
 
-/* Refuses the element at this address, which is not finite; an array that does not fit into
- * memory; lengths that LAPACK cannot count. */
+/* These refuse the element at an address, which is not finite; maps for which there is no memory;
+ * lengths that LAPACK cannot count; maps of an image for which LAPACK found no singular values. */
 mskp_status mskpi_refuse_element(const map_batch *b, const char *at, mskp_error *err);
 mskp_status mskpi_refuse_memory(const map_batch *b, mskp_error *err);
 mskp_status mskpi_refuse_length(const map_batch *b, size_t rows, size_t columns, mskp_error *err);
-/* Refuses maps of an image for which LAPACK found no singular values. */
 mskp_status mskpi_refuse_image(const map_batch *b, size_t image, mskp_error *err);
 
 #endif
