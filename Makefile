@@ -1,8 +1,9 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
-# it builds: lib/library.mk, examples/examples.mk, examples/bridges/bridges.mk, examples/programs/onnx/onnx.mk, and
-# test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files need no edit of any of them.
+# it builds: lib/library.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
+# examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files
+# need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
@@ -77,6 +78,7 @@ OTHER_OBJECTS :=
 
 include test/setup.mk
 include lib/library.mk
+include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk
 include examples/programs/onnx/onnx.mk
@@ -84,7 +86,7 @@ include test/test.mk
 include test/lint.mk
 include test/machines.mk
 
-all: library $(EXAMPLES) $(MASKSPARSITY) ## the library (static and shared) and the examples
+all: library $(EXAMPLES) $(MASKSPARSITY) ## the libraries (static and shared) and the examples
 every-object: $(EVERY_OBJECT)
 
 # Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.

@@ -1,9 +1,9 @@
 # The examples that need nothing but the packages of `make setup`; examples/README.md describes them all.
 #
-# examples/*.c are programs of one page each, which need libc and libm alone. examples/runtime/*.c is a small runtime
-# for convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between the two. Of
-# examples/programs, common/*.c is shared by all programs, driver/*.c runs the stages of all training programs, and
-# masksparsity/*.c is the training program for the small runtime.
+# examples/*.c are programs of one page each, which need libc and libm alone, or libmskp-blas. examples/runtime/*.c is a
+# small runtime for convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between
+# the two. Of examples/programs, common/*.c is shared by all programs, driver/*.c runs the stages of all training
+# programs, and masksparsity/*.c is the training program for the small runtime.
 
 RUNTIME_FLAGS = -Iexamples/runtime -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
 RUNTIME_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
@@ -16,6 +16,11 @@ DRIVER_OBJECTS := $(call objects,$(wildcard examples/programs/driver/*.c))
 MASKSPARSITY_OBJECTS := $(call objects,$(wildcard examples/programs/masksparsity/*.c))
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+# Those that need libmskp-blas.
+BLAS_EXAMPLES := $(BUILD)/filters
+ifeq ($(BLAS),)
+EXAMPLES := $(filter-out $(BLAS_EXAMPLES),$(EXAMPLES))
+endif
 MASKSPARSITY = $(BUILD)/masksparsity
 RUNTIME = $(BUILD)/libruntime.a
 RUNTIME_F64 = $(BUILD)/libruntime_f64.a
@@ -42,9 +47,13 @@ $(RUNTIME_F64): $(call double,$(RUNTIME_OBJECTS))
 $(COMMON): $(COMMON_OBJECTS)
 $(DRIVER): $(DRIVER_OBJECTS)
 
-$(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(LIBRARY)
+$(filter-out $(BLAS_EXAMPLES),$(EXAMPLES)): $(BUILD)/%: $(BUILD)/examples/%.o $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(LIB_LIBS)
+
+$(BLAS_EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(BLAS_LIBRARY) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(BLAS_LIBS) $(LIB_LIBS)
 
 $(MASKSPARSITY): $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)

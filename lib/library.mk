@@ -1,4 +1,5 @@
-# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources.
+# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources, except for lib/blas,
+# which is a library of its own (lib/blas/blas.mk).
 
 # The soname counts incompatible changes; the version is written in the header alone.
 SONAME = libmskp.so.1
@@ -12,10 +13,10 @@ LIB_FLAGS = -Ilib -fPIC -fvisibility=hidden '-DMSKP_API=__attribute__((visibilit
 LIB_FLAGS += '-fdebug-prefix-map=$(CURDIR)=.'
 SHARED_NAMES = -Wl,-soname,$(SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs
 
-LIB_SOURCES := $(wildcard lib/*.c lib/*/*.c)
+LIB_SOURCES := $(filter-out lib/blas/%,$(wildcard lib/*.c lib/*/*.c))
 LIB_OBJECTS := $(call objects,$(LIB_SOURCES))
 LIBRARY = $(BUILD)/libmskp.a
-HEADERS := include/mskp.h $(wildcard include/mskp/*.h)
+HEADERS := include/mskp.h $(filter-out %/blas.h,$(wildcard include/mskp/*.h))
 SHARED = $(BUILD)/$(SONAME)
 FULL_VERSION = libmskp.so.$(VERSION)
 # What a linker finds with -lmskp.
@@ -53,6 +54,8 @@ $(BUILD)/libmskp.so: $(SHARED)
 # ---- Installation ----
 # Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
 below = $(subst $(prefix)/,$${prefix}/,$(1))
+fill_template = sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
+	-e 's|@includedir@|$(call below,$(includedir))|'
 INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
 
 define install_shared
@@ -78,9 +81,7 @@ install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as
 	done
 	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
 	$(install_shared)
-	sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
-		-e 's|@includedir@|$(call below,$(includedir))|' -e 's|@libs@|$(LIB_LIBS)|' \
-		mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
+	$(fill_template) -e 's|@libs@|$(LIB_LIBS)|' mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
 	$(INSTALL) -m 644 $(INSTALLED_DOCS) '$(DESTDIR)$(docdir)'
 
 uninstall: ## remove what install wrote

@@ -18,7 +18,8 @@ lint-format:
 	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
 lint-tidy:
-	@printf '%s\n' $(LIB_SOURCES) | xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Ilib
+	@printf '%s\n' $(LIB_SOURCES) $(BLAS_SOURCES) | \
+		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Ilib
 	@printf '%s\n' $(TIDIED) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(EXAMPLE_FLAGS)
 
@@ -27,7 +28,7 @@ lint-warnings:
 	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/$$c$$o CC=$$c CFLAGS="$$o -Werror" every-object || exit; \
 	done; done
-	@for c in g++ clang++; do for h in mskp.h mskp/operators.h mskp/constants.h mskp/methods.h mskp/tools.h; do \
+	@for c in g++ clang++; do for h in mskp.h $(patsubst %,mskp/%.h,operators constants methods tools blas); do \
 		echo "#include <$$h>" | \
 			$$c -std=c++17 $(CXX_WARN) -Werror -Iinclude -fsyntax-only -x c++ - || exit; \
 	done; done

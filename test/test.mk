@@ -1,7 +1,8 @@
 # The tests, benchmarks and fuzz targets; test/README.md says what each folder is for.
 #
-# test/library/test_*.c are programs, and so are test/bench/*.c. They are linked with those HELPERS whose headers they
-# include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and for double.
+# test/library/test_*.c, test/blas/test_*.c and test/bench/*.c are programs. They are linked with those HELPERS whose
+# headers they include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and
+# for double.
 # test/torture/test_NAME.c runs the program NAME, linked once more, with test/torture/shim.c.
 # Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
 # `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
@@ -44,17 +45,21 @@ ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
 REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
 endif
-BENCHES := $(filter-out $(BENCH_TIMING:.o=),$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
+# The tests of libmskp-blas, and its benchmark.
+BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
+BLAS_BENCH := $(BUILD)/test/bench/filters
+BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
+	$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
 TORTURE := $(call objects,test/torture/torture.c)
-LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS)
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
 EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
-	$(addsuffix .o,$(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
+	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
@@ -63,14 +68,14 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library programs $(MASKSPARSITY) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)
 
-# On another machine: without what trains networks, and without LEFT_OUT.
-FOREIGN_TESTS := $(filter-out %/test_convnet $(LEFT_OUT),$(LIBRARY_TESTS) $(RUNTIME_TESTS) \
+# On another machine: without what trains networks, without libmskp-blas, and without LEFT_OUT.
+FOREIGN_TESTS := $(filter-out %/test_convnet $(BLAS_TESTS) $(LEFT_OUT),$(LIBRARY_TESTS) $(RUNTIME_TESTS) \
 	$(call double,$(RUNTIME_TESTS)))
 check-foreign: $(FOREIGN_TESTS)
 	@$(RUN_TESTS) $(FOREIGN_TESTS)
@@ -96,6 +101,10 @@ LINK_TEST = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) \
 	-Wl,--start-group $(used_helpers) -Wl,--end-group $(filter-out $(HELPER_LIBRARIES),$(filter %.a,$^)) -Wl,--as-needed
 
 $(TESTS): %: %.o $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
+$(BLAS_TESTS): %: %.o $(HELPER_LIBRARIES) $(BLAS_LIBRARY) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
@@ -169,7 +178,7 @@ $(ONNX_TORTURE): %: %.o $(TORTURE) $(ONNX_HELPERS) | $(BUILD)/test/torture/mskp-
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 
-$(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(LIBRARY)
+$(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(if $(BLAS),$(BLAS_LIBRARY)) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
@@ -178,8 +187,9 @@ sanitize: ## the test programs with -fsanitize=SANITIZE (address,undefined)
 	CK_FORK=no $(MAKE) --no-print-directory BUILD=build/sanitize \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" check-programs
 
+# valgrind knows no AVX-512, and OpenBLAS's kernels for AVX2 are inaccurate in it.
 valgrind: $(LIBRARY_TESTS) ## the library's tests under valgrind, with fewer random networks
-	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} \
+	@CK_FORK=no MSKP_TEST_SCALE=$${MSKP_TEST_SCALE:-0.02} $(if $(OPENBLAS_CORETYPE),OPENBLAS_CORETYPE=Sandybridge) \
 		RUN="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite" \
 		$(RUN_TESTS) $(LIBRARY_TESTS)
 

@@ -18,9 +18,9 @@
  *
  * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here; a new
  * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. Scores from values and
- * gradients are in taylor.c. A score that needs pairs of filters (distances, correlations) is not
- * made of sums of slices: it needs another pass over the parameters, in a file of its own.
- * A caller that measures such numbers itself passes them to mskp_score_channels.
+ * gradients are in taylor.c. A score that needs pairs of filters (distances, angles) is not made of
+ * sums of slices: lib/blas has such scores. A caller that measures such numbers itself passes them
+ * to mskp_score_channels.
  */
 #include <math.h>
 #include <stdbool.h>
