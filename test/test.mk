@@ -45,9 +45,9 @@ ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
 REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
 endif
-# The tests of libmskp-blas, and its benchmark.
+# The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
-BLAS_BENCH := $(BUILD)/test/bench/filters
+BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
 BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
 	$(wildcard test/bench/*.c)))
 TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
@@ -178,7 +178,7 @@ $(ONNX_TORTURE): %: %.o $(TORTURE) $(ONNX_HELPERS) | $(BUILD)/test/torture/mskp-
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 
-$(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(if $(BLAS),$(BLAS_LIBRARY)) $(LIBRARY)
+$(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(CONVNET_BRIDGE) $(RUNTIME) $(if $(BLAS),$(BLAS_LIBRARY)) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
