@@ -122,8 +122,10 @@ START_TEST(bad_batches_change_nothing)
     double wide[3] = {1, 2, 3};
     const mskp_tensor good = {.data = x, .ndim = 2, .shape = {2, 3}};
     mskp_tensor no_data = good, no_axes = good, no_number = good, empty = good, nested = good;
+    mskp_tensor longer = good, longest = good;
     mskp_tensor huge = {.data = wide, .dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {1, 3}};
     no_data.data = NULL, no_axes.ndim = 0, no_number.dtype = MSKP_DTYPE_BYTES_4;
+    longer.shape[0] = PTRDIFF_MAX / 16, longest.shape[0] = SIZE_MAX;
     empty.shape[0] = 0, nested.stride[0] = 1, nested.stride[1] = 1;
     const mskp_services half = {.release = let_go};
     mskp_channel_stats channel[3], before[3];
@@ -140,6 +142,8 @@ START_TEST(bad_batches_change_nothing)
         {&good, 2, 3, MSKP_ERROR_BAD_SHAPE, "axis 2 of a batch with 2 axes"},
         {&good, 0, 3, MSKP_ERROR_BAD_SHAPE, "2 channels on axis 0, and there is room for 3"},
         {&empty, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length 0"},
+        {&longer, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 1 of the batch has length 3"},
+        {&longest, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length"},
         {&no_number, 1, 3, MSKP_ERROR_BAD_ARGUMENT, "dtype 18, which holds no numbers"},
         {&nested, 1, 3, MSKP_ERROR_OVERLAP, "does not step over"},
     };
@@ -182,6 +186,8 @@ START_TEST(bad_batches_change_nothing)
         ck_assert_int_eq(mskp_channel_stats_merge(3, odd, channel, &err), MSKP_ERROR_BAD_NUMBER);
         ck_assert_str_eq(err.text, "activations: the numbers of channel 1 are no statistic");
         ck_assert_mem_eq(channel, before, sizeof before);
+        ck_assert_int_eq(mskp_channel_stats_merge(3, channel, odd, &err), MSKP_ERROR_BAD_NUMBER);
+        ck_assert_str_eq(err.text, "activations: the numbers of channel 1 are no statistic");
     }
     ck_assert_int_eq(mskp_channel_stats_merge(1, NULL, channel, &err), MSKP_ERROR_BAD_ARGUMENT);
 }

@@ -456,6 +456,26 @@ START_TEST(wrong_weightings_change_nothing)
 }
 END_TEST
 
+START_TEST(arguments_that_are_missing)
+{
+    const mskp_weighting macs = {.kind = MSKP_WEIGHTING_MACS};
+    double number[3] = {7, 8, 9};
+    mskp_error err = {0};
+    mskp_graph *g = three_scales();
+    const mskp_mask keep = mask_of(3, (uint8_t[]){0, 0, 1});
+    ck_assert_int_eq(
+        mskp_unit_weights(g, keep, NULL, NULL, scores_of(3, number), scores_of(3, number), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "weighting is NULL");
+    ck_assert_int_eq(
+        mskp_unit_weights(g, keep, NULL, &macs, scores_of(0, number), scores_of(3, number), &err),
+        MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "weights: kind 5 takes no norms, and 0 are given");
+    ck_assert(number[0] == 7 && number[1] == 8 && number[2] == 9);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* A proximal map and a fade take no weight below 0, a gradient does. */
 START_TEST(negative_weights_are_for_gradients)
 {
@@ -510,6 +530,7 @@ int main(void)
     tcase_add_loop_test(tcase, fading_scales_targeted_elements_alone, 0, 2);
     tcase_add_loop_test(tcase, corners_by_hand, 0, CORNERS);
     tcase_add_loop_test(tcase, wrong_weightings_change_nothing, 0, REFUSALS);
+    tcase_add_test(tcase, arguments_that_are_missing);
     tcase_add_test(tcase, negative_weights_are_for_gradients);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
