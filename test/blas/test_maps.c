@@ -422,8 +422,8 @@ START_TEST(arguments_are_checked)
     bad = good, bad.elements = 119;
     REFUSED(MSKP_ERROR_BAD_SHAPE, "maps: the tensor has 119 elements", NULL, &bad, 3, sum);
     /* Longer than LAPACK's integers allow. */
-    bad = (mskp_tensor){.data = x, .ndim = 4, .shape = {1, 1, 1, (1 << 15) + 1}};
-    if (_i) bad.shape[1] = (1 << 14) + 1, bad.shape[3] = 1;
+    bad = (mskp_tensor){.data = x, .ndim = 4, .shape = {1, 1, 2, (1 << 15) + 1}};
+    if (_i) bad.shape[1] = (1 << 14) + 1, bad.shape[2] = bad.shape[3] = 1;
     REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, bad.shape[1], many);
     bad.shape[1] = 1, bad.shape[2] = _i ? ((size_t)1 << 30) + 1 : (1 << 15) + 1, bad.shape[3] = 1;
     REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, 1, sum);
