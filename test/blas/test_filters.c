@@ -4,6 +4,7 @@
  */
 #include "interpreter/elements.h"
 
+#include "blas/any_tensor.h"
 #include "blas/failing.h"
 #include "by_id/by_id.h"
 #include <check.h>
@@ -490,6 +491,40 @@ START_TEST(arguments_are_checked)
 }
 END_TEST
 
+/* Any arguments: an error leaves the scores alone and has a sentence. */
+START_TEST(any_arguments)
+{
+    static const size_t shape[3] = {3, 2, 3};
+    size_t good = 0, bad = 0;
+    const size_t count = test_count(4000);
+    char *buffer = calloc(ANY_BYTES, 1);
+    rng r = rng_make(test_seed());
+    layer l = layer_make_in(3, 2, 6, 0);
+    for (size_t k = 0; k < count; k++) {
+        double score[4] = {-1, -1, -1, -1};
+        mskp_error err = {0};
+        for (size_t i = 0; i < ANY_BYTES; i++)
+            buffer[i] = (char)(rng_chance(&r, 0.5) ? rng_next(&r) & 0x3f : 0);
+        l.view = any_tensor(&r, buffer, 3, shape);
+        const mskp_tensors values = {rng_chance(&r, 0.98) ? 1 : rng_below(&r, 3),
+                                     rng_chance(&r, 0.98) ? &l.view : NULL};
+        const mskp_scores scores = {rng_chance(&r, 0.98) ? 3 : rng_below(&r, 5),
+                                    rng_chance(&r, 0.98) ? score : NULL};
+        const mskp_status status = mskp_score_filters(
+            rng_chance(&r, 0.5) ? NULL : &backwards_services, rng_chance(&r, 0.98) ? l.graph : NULL,
+            (mskp_resemblance)rng_below(&r, rng_chance(&r, 0.98) ? 2 : 4),
+            (mskp_reduce)rng_below(&r, rng_chance(&r, 0.98) ? 4 : 8), values, scores, &err);
+        ck_assert_int_eq(err.status, status);
+        ck_assert((err.text[0] != 0) == (status != MSKP_OK));
+        for (size_t i = 0; i < 4; i++) ck_assert(status || i == 3 ? score[i] == -1 : score[i] >= 0);
+        good += !status, bad += status != MSKP_OK;
+    }
+    free(buffer);
+    mskp_graph_destroy(l.graph);
+    ck_assert_msg(count < 100 || (good > count / 20 && bad > count / 20), "%zu, %zu", good, bad);
+}
+END_TEST
+
 START_TEST(allocations_fail)
 {
     double w[3][2] = {{0, 0}, {3, 4}, {6, 8}}, score[3] = {7, 7, 7};
@@ -528,6 +563,7 @@ int main(void)
     tcase_add_test(tcase, cosines_at_the_ends);
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, arguments_are_checked);
+    tcase_add_test(tcase, any_arguments);
     tcase_add_test(tcase, allocations_fail);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

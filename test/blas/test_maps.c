@@ -5,6 +5,7 @@
  */
 #include "interpreter/elements.h"
 
+#include "blas/any_tensor.h"
 #include "blas/failing.h"
 #include "by_id/by_id.h"
 #include <check.h>
@@ -422,14 +423,43 @@ START_TEST(arguments_are_checked)
     bad = good, bad.elements = 119;
     REFUSED(MSKP_ERROR_BAD_SHAPE, "maps: the tensor has 119 elements", NULL, &bad, 3, sum);
     /* Longer than LAPACK's integers allow. */
-    bad = (mskp_tensor){.data = x, .ndim = 4, .shape = {1, 1, 1, (1 << 15) + 1}};
-    if (_i) bad.shape[1] = (1 << 14) + 1, bad.shape[3] = 1;
+    bad = (mskp_tensor){.data = x, .ndim = 4, .shape = {1, 1, 2, (1 << 15) + 1}};
+    if (_i) bad.shape[1] = (1 << 14) + 1, bad.shape[2] = bad.shape[3] = 1;
     REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, bad.shape[1], many);
     bad.shape[1] = 1, bad.shape[2] = _i ? ((size_t)1 << 30) + 1 : (1 << 15) + 1, bad.shape[3] = 1;
     REFUSED(MSKP_ERROR_UNSUPPORTED, "LAPACK cannot decompose", NULL, &bad, 1, sum);
     bad.shape[2] = 1;
     ck_assert_int_eq(call(NULL, &bad, 1, sum, NULL), MSKP_OK);
     free(many);
+}
+END_TEST
+
+/* Any arguments: an error leaves the numbers alone and has a sentence. */
+START_TEST(any_arguments)
+{
+    size_t good = 0, bad = 0;
+    const size_t count = test_count(4000);
+    char *buffer = calloc(ANY_BYTES, 1);
+    rng r = rng_make(test_seed());
+    for (size_t k = 0; k < count; k++) {
+        const size_t shape[4] = {1 + rng_below(&r, 2), 1 + rng_below(&r, 3), 1 + rng_below(&r, 3),
+                                 1 + rng_below(&r, 3)};
+        for (size_t i = 0; i < ANY_BYTES; i++) /* no number is infinite or NaN in any dtype */
+            buffer[i] = (char)(rng_chance(&r, 0.5) ? rng_next(&r) & 0x3f : 0);
+        mskp_tensor maps = any_tensor(&r, buffer, 4, shape);
+        const size_t n = rng_chance(&r, 0.9) ? maps.shape[1] : rng_below(&r, 4);
+        double sum[4] = {1, 1, 1, 1};
+        mskp_error err = {0};
+        const mskp_status status = calls[k % 2](k % 4 < 2 ? NULL : &backwards_services,
+                                                rng_chance(&r, 0.98) ? &maps : NULL, n,
+                                                rng_chance(&r, 0.98) ? sum : NULL, &err);
+        ck_assert_int_eq(err.status, status);
+        ck_assert((err.text[0] != 0) == (status != MSKP_OK));
+        for (size_t i = 0; i < 4; i++) ck_assert(status || i >= n ? sum[i] == 1 : sum[i] >= 1);
+        good += !status, bad += status != MSKP_OK;
+    }
+    free(buffer);
+    ck_assert_msg(count < 100 || (good > count / 20 && bad > count / 20), "%zu, %zu", good, bad);
 }
 END_TEST
 
@@ -487,6 +517,7 @@ int main(void)
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, bad_numbers);
     tcase_add_loop_test(tcase, arguments_are_checked, 0, 2);
+    tcase_add_test(tcase, any_arguments);
     tcase_add_loop_test(tcase, no_convergence, 0, 2);
     tcase_add_loop_test(tcase, allocations_fail, 0, 2);
     suite_add_tcase(suite, tcase);
