@@ -1,9 +1,9 @@
 /*
- * mskp/methods.h - the methods of the field: more scores
+ * mskp/methods.h - the methods of the field: more scores, rules for layers by name, more budgets
  *
- * Include this header if the norms of mskp_score are not the scores that you want. docs/methods.md
- * has a row for each method, with its source and the call that computes it. The rules at the head
- * of mskp.h hold here, too.
+ * Include this header if the norms of mskp_score are not the scores that you want, or if mskp_rule
+ * alone does not say what you want to remove. docs/methods.md has a row for each method, with its
+ * source and the call that computes it. The rules at the head of mskp.h hold here, too.
  */
 #ifndef MSKP_METHODS_H
 #define MSKP_METHODS_H
@@ -88,6 +88,134 @@ typedef enum mskp_normalizer {
  */
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
                                              mskp_scores scores, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                 Rules: layers by their names                                   */
+/* ============================================================================================== */
+
+/*
+ * mask.unit[u] <- 1 if a name that fits a pattern belongs to a value with a channel of unit u, or
+ * to a parameter with a slice of unit u; otherwise 0. Such a mask is what mskp_rule.locked takes
+ * ("ignored layers"), and mskp_family_rules_set.
+ *   patterns   n of them; a name fits if it fits one. '*' stands for any bytes, also none; '?' for
+ *              one byte; [a-c] for one byte of a set, [!a-c] for one that is not in it. Another byte, and
+ *              each byte behind a backslash, stands for itself. The whole name must fit.
+ *   roles      which slices of parameters count, of MSKP_ROLES_UNIT; 0: those of every role but
+ *              MSKP_ROLE_CONSUMER. So "fc.weight" means what fc makes, and not what fc reads.
+ * A pattern that no value fits, and no parameter with an axis of these roles, is
+ * MSKP_ERROR_BAD_NAME, so a misspelled layer is not pruned by mistake. Names of pinned channels
+ * (inputs, outputs) fit like others, but mark nothing. The mask is uniform within a family. Takes
+ * at most (length of a pattern) x (length of a name) steps for each pair; allocates nothing.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_mask_match(const mskp_graph *graph, size_t n,
+                                              const char *const *patterns, uint32_t roles,
+                                              mskp_mask mask, mskp_error *err);
+
+/*
+ * What mskp_rule says of all families, for one family alone. A field that is 0 leaves it at what
+ * mskp_rule says.
+ *   remove_fraction   in place of remove_family_fraction: units that are named
+ *   max_fraction      in place of max_family_fraction; 1: no limit
+ *   min_channels      in place of min_channels: after a block of this family is removed, no value
+ *                     and no axis that it occurs in has fewer channels (or all, if it has fewer)
+ *   round_to          in place of round_to; 1: any number
+ *   locked            nonzero: all units of the family stay
+ */
+typedef struct mskp_family_rule {
+    double remove_fraction, max_fraction;
+    size_t min_channels, round_to;
+    uint32_t locked;
+} mskp_family_rule;
+
+/*
+ * Copies each field of *rule that is not 0 to the rules of the families that have a unit with a
+ * nonzero flag in `which`; everything else in families stays as it is. Start with zeros and call it
+ * once for each set of layers; a later call wins. Then set mskp_rule.families and nfamilies.
+ *   families   n rules, n = mskp_graph_counts().families, in the order of families
+ * A fraction outside 0 to 1 is MSKP_ERROR_BAD_ARGUMENT, another n MSKP_ERROR_OTHER_NETWORK.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_family_rules_set(const mskp_graph *graph, mskp_mask which,
+                                                    const mskp_family_rule *rule, size_t n,
+                                                    mskp_family_rule *families, mskp_error *err);
+
+/* ============================================================================================== */
+/*                          Rules: budgets of bytes, of memory, of time                           */
+/* ============================================================================================== */
+
+/* What a budget is about. BYTES and ACTIVATIONS never rise when a unit is removed. */
+typedef enum mskp_budget_kind {
+    MSKP_BUDGET_BYTES = 0,       /* of weights: of all parameters but running statistics */
+    MSKP_BUDGET_ACTIVATIONS = 1, /* of values that are alive at the same time, at most */
+    MSKP_BUDGET_TABLE = 2,       /* a sum of costs that were measured layer by layer */
+    MSKP_BUDGET_CALLBACK = 3     /* what the caller's function makes of the widths */
+} mskp_budget_kind;
+
+/*
+ * What one layer costs, in any unit of measure: measured at some widths, in between linear in each
+ * width. Below the smallest width that was measured, the layer costs what it costs there.
+ *   out, in    the values whose numbers of channels are the widths: the one that the layer makes,
+ *              and the one that it reads. in {0}: the cost depends on `out` alone.
+ *   widths_out, widths_in
+ *              nout and nin of them, ascending; the last is at least the full number of channels.
+ *              Without `in`, nin is 0 and widths_in NULL.
+ *   cost       [nout][nin], or [nout] without `in`; finite
+ */
+typedef struct mskp_layer_cost {
+    mskp_value out, in;
+    size_t nout, nin;
+    const size_t *widths_out, *widths_in;
+    const double *cost;
+} mskp_layer_cost;
+
+/*
+ * A demand on how much of the network is left, one of mskp_rule.budgets: at most `limit`. All hold
+ * together, with max_macs, max_params and remove_fraction. Fields that a kind does not use are
+ * ignored.
+ *   limit      above 0, and absolute, as max_macs is: 0.5 * what mskp_budget_measure says first
+ *   name       for sentences of errors; NULL: "bytes", "activations", "table" or "callback"
+ *   element_size, element_sizes
+ *              bytes of one element; 0: 4. element_sizes, unless it is NULL, has a size of its own
+ *              for each parameter (BYTES) or value (ACTIVATIONS), in the order of ids; there, 0
+ *              means that it does not count.
+ *   layers     of TABLE: nlayers of them, added up in this order; other operators cost 0
+ *   cost       of CALLBACK: channels[v - 1] is how many channels of the value with id v stay. It
+ *              returns a number, the same for the same channels; NaN is MSKP_ERROR_BAD_NUMBER and
+ *              ends the call. It runs in the thread of the call and must not use the rule's arrays.
+ *   context    passed to it
+ *
+ * BYTES is a sum over parameters, exact in whole numbers. ACTIVATIONS counts channels x positions x
+ * size. Operators run in the order in which they were described, and none works in place: a value
+ * is there from its operator to the last operator that reads it. An output of the network, and a
+ * value that an operator reads or makes which mskp does not know (mskp_opaque; bind, tie, pin and
+ * attach), is there to the end, so with such operators the amount is an upper bound. Parameters
+ * are no activations; a pick, a slice or a concatenation that nothing reads is not made; query, key,
+ * value and result of an attention have the positions of what they are computed from, and what
+ * an operator needs inside itself does not count.
+ *
+ * mskp_select measures the budgets in their order after each block, each only if all demands before
+ * it hold; so the callback is called at most once for each block, and once before the first. Put it
+ * last, and choose round_to if it takes long. TABLE and CALLBACK need not fall from block to block.
+ * The selection then is the first at which all demands hold, a smaller limit still removes a
+ * superset, and on MSKP_ERROR_NO_SOLUTION the sentence says what is left when nothing more can go.
+ */
+typedef struct mskp_budget {
+    mskp_budget_kind kind;
+    double limit;
+    const char *name;
+    size_t element_size;
+    const size_t *element_sizes;
+    size_t nlayers;
+    const mskp_layer_cost *layers;
+    double (*cost)(void *context, const mskp_graph *graph, const size_t *channels);
+    void *context;
+} mskp_budget;
+
+/* *amount <- what a budget is about, under a mask; keep {0, NULL}: of the whole network. The limit
+ * does not count, and may be 0. BYTES and ACTIVATIONS of more than 2^53, and mistakes of *budget,
+ * are errors, here and in every call that takes the rule. */
+MSKP_EXPERIMENTAL mskp_status mskp_budget_measure(const mskp_graph *graph, mskp_mask keep,
+                                                  const mskp_budget *budget, double *amount,
+                                                  mskp_error *err);
 
 #ifdef __cplusplus
 }
