@@ -186,11 +186,12 @@ typedef struct mskp_layer_cost {
  * BYTES is a sum over parameters, exact in whole numbers. ACTIVATIONS counts channels x positions x
  * size. Operators run in the order in which they were described, and none works in place: a value
  * is there from its operator to the last operator that reads it. An output of the network, and a
- * value that an operator reads or makes which mskp does not know (mskp_opaque; bind, tie, pin and
- * attach), is there to the end, so with such operators the amount is an upper bound. Parameters
- * are no activations; a pick, a slice or a concatenation that nothing reads is not made; query, key,
- * value and result of an attention have the positions of what they are computed from, and what
- * an operator needs inside itself does not count.
+ * value that an unknown operator may read or make (mskp_opaque; values that the caller binds, ties,
+ * pins or attaches to), is there to the end; so with such operators the amount is an upper bound.
+ * Parameters are no activations. A value that only moves channels or positions (slice, pick,
+ * padding, shuffle, reshape, flatten, concatenation) and that nothing reads is not made. Query, key,
+ * value and result of an attention have the positions of what they are computed from. What an
+ * operator needs inside itself does not count.
  *
  * mskp_select measures the budgets in their order after each block, each only if all demands before
  * it hold; so the callback is called at most once for each block, and once before the first. Put it

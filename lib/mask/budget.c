@@ -92,11 +92,17 @@ static void sum_bytes(budget_state *b, const mskp_graph *graph, const size_t *le
 
 /* ---- Memory for activations ---- */
 
-/* Whether a value that nothing reads is never made. */
-static bool only_moves(const graph_step *step)
+/* Whether an operator that is not known may read or make the value. */
+static bool is_anyones(const mskp_graph *graph, uint32_t value)
 {
-    return !(step->own & OWN_READ) && (step->kind == STEP_PART || step->kind == STEP_PLACES ||
-                                       step->kind == STEP_CONCAT || step->kind == STEP_UNKNOWN);
+    return graph->steps[value].own & OWN_READ || !graph->values[value].op;
+}
+
+/* Whether the value is not made if nothing reads it. */
+static bool only_moves(step_kind kind)
+{
+    return kind == STEP_PART || kind == STEP_PLACES || kind == STEP_BLOCKS || kind == STEP_CONCAT ||
+           kind == STEP_UNKNOWN;
 }
 
 /* The positions of a value. The values inside an attention are described without spatial axes:
@@ -119,8 +125,8 @@ static void find_readers(const mskp_graph *graph, uint32_t *last)
 {
     for (uint32_t v = (uint32_t)graph->nvalues; v > 0; v--) {
         const graph_step *step = &graph->steps[v];
-        if (step->own & OWN_READ) last[v] = (uint32_t)graph->nvalues;
-        if (!last[v] && only_moves(step)) continue;
+        if (is_anyones(graph, v)) last[v] = (uint32_t)graph->nvalues;
+        if (!last[v] && only_moves(step->kind)) continue;
         if (last[v] < v) last[v] = v;
         for (uint32_t i = 0; i < step->ninputs; i++) {
             const uint32_t in = graph->step_inputs[step->first_input + i];
