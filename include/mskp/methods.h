@@ -98,7 +98,7 @@ MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_norma
  * to a parameter with a slice of unit u; otherwise 0. Such a mask is what mskp_rule.locked takes
  * ("ignored layers"), and mskp_family_rules_set.
  *   patterns   n of them; a name fits if it fits one. '*' stands for any bytes, also none; '?' for
- *              one byte; [a-c] for one byte of a set, [!a-c] for one that is not in it. Another byte, and
+ *              one byte; [a-c] for one byte of a set, [!a-c] for one not in it. Any other byte, and
  *              each byte behind a backslash, stands for itself. The whole name must fit.
  *   roles      which slices of parameters count, of MSKP_ROLES_UNIT; 0: those of every role but
  *              MSKP_ROLE_CONSUMER. So "fc.weight" means what fc makes, and not what fc reads.
@@ -189,9 +189,9 @@ typedef struct mskp_layer_cost {
  * value that an unknown operator may read or make (mskp_opaque; values that the caller binds, ties,
  * pins or attaches to), is there to the end; so with such operators the amount is an upper bound.
  * Parameters are no activations. A value that only moves channels or positions (slice, pick,
- * padding, shuffle, reshape, flatten, concatenation) and that nothing reads is not made. Query, key,
- * value and result of an attention have the positions of what they are computed from. What an
- * operator needs inside itself does not count.
+ * padding, shuffle, reshape, flatten, concatenation) and that nothing reads is not made. Inside an
+ * attention, query, key, value and result have the positions of what they are computed from. What
+ * an operator needs inside itself does not count.
  *
  * mskp_select measures the budgets in their order after each block, each only if all demands before
  * it hold; so the callback is called at most once for each block, and once before the first. Put it
@@ -217,6 +217,99 @@ typedef struct mskp_budget {
 MSKP_EXPERIMENTAL mskp_status mskp_budget_measure(const mskp_graph *graph, mskp_mask keep,
                                                   const mskp_budget *budget, double *amount,
                                                   mskp_error *err);
+
+/* ============================================================================================== */
+/*                             Rules: how sensitive each family is                                */
+/* ============================================================================================== */
+
+/*
+ *   fractions, nfractions   what a family loses, each in [0, 1], ascending
+ *   accuracy   called with a mask that removes floor(fraction x size) units of one family, smallest
+ *              scores first, as far as the limits allow it, and nothing else. It returns how good
+ *              the network is without them (more is better; for a loss, return its negative), or
+ *              NaN to end the scan. The flags are the library's and must not be changed.
+ *   context    passed to it
+ *   limits     NULL, or a rule whose limits hold in each mask (min_channels, round_to,
+ *              max_family_fraction, locked, families); its demands do not count
+ */
+typedef struct mskp_sensitivity_desc {
+    size_t nfractions;
+    const double *fractions;
+    double (*accuracy)(void *context, mskp_mask keep, size_t family, double fraction);
+    void *context;
+    const mskp_rule *limits;
+} mskp_sensitivity_desc;
+
+/*
+ * table[f * nfractions + i] <- the accuracy without fractions[i] of family f: the sensitivity of
+ * layers of Li et al., ICLR 2017. n = families x nfractions. The callback runs in the
+ * thread of the call, family by family, fractions in their order. A mask that removes nothing is
+ * measured once for all families, and one that removes as many units as the one before is not
+ * measured again. NaN from the callback is MSKP_ERROR_BAD_NUMBER, and the table stays as it was.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_sensitivity(const mskp_graph *graph, mskp_scores scores,
+                                               const mskp_sensitivity_desc *desc, size_t n,
+                                               double *table, mskp_error *err);
+
+/*
+ * The rule that uses the table. families[f].max_fraction <- the largest of the fractions such that
+ * the accuracy is at least `least` with it and with all smaller ones; a smaller max_fraction above
+ * 0 that is there already stays. If there is no such fraction above 0, families[f].locked <- 1.
+ * Other fields stay as they are. n = mskp_graph_counts().families. Of *desc only the fractions
+ * count. A NaN in the table is below `least`.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_sensitivity_caps(const mskp_graph *graph,
+                                                    const mskp_sensitivity_desc *desc,
+                                                    const double *table, double least, size_t n,
+                                                    mskp_family_rule *families, mskp_error *err);
+
+/* ============================================================================================== */
+/*                                    Rules: round after round                                    */
+/* ============================================================================================== */
+
+/* How a fraction goes from one number to another, at the time t = round / rounds. */
+typedef enum mskp_schedule {
+    MSKP_SCHEDULE_LINEAR = 0,     /* from + (to - from) t */
+    MSKP_SCHEDULE_CUBIC = 1,      /* to + (from - to) (1 - t)^3: Zhu and Gupta, "To prune, or not to
+                                     prune", 2017 (arXiv 1710.01878) */
+    MSKP_SCHEDULE_EXPONENTIAL = 2 /* 1 - (1 - from)^(1 - t) (1 - to)^t: each round removes the same
+                                     share of what is left, as in the iterative pruning of Frankle
+                                     and Carbin, ICLR 2019 */
+} mskp_schedule;
+
+/*
+ * The fraction that is to be removed after a round, counted from 1, of several; `from` before the
+ * first (round 0), `to` after the last and ever after, both in [0, 1]. In each round a program sets
+ * remove_fraction to it, or max_macs to (1 - it) x the MACs of the whole network. No round leaves
+ * the range of `from` and `to`. NaN for numbers outside [0, 1], and for no such schedule.
+ */
+MSKP_EXPERIMENTAL double mskp_schedule_at(mskp_schedule schedule, double from, double to,
+                                          uint64_t round, uint64_t rounds);
+
+/*
+ * keep.unit[u] <- 0 if at least `votes` of n masks remove unit u, otherwise 1. votes 1: removed is
+ * what any mask removes (the union of the removed units, the intersection of the kept ones). votes
+ * n: removed is what all of them remove. votes 2 of {keep, low, high}, where `low` is the mask of a
+ * low threshold and `high` that of a higher one: a unit is removed when its score falls to the low
+ * threshold, and stays again when it rises above the high one, as weights do in Guo, Yao and Chen,
+ * "Dynamic Network Surgery", NIPS 2016. keep may be one of the masks. votes outside 1 to n is
+ * MSKP_ERROR_BAD_ARGUMENT. The result need not hold to the limits of the rules that made the masks,
+ * and it can leave a value without channels, which mskp_plan_create refuses.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_mask_vote(const mskp_graph *graph, size_t n,
+                                             const mskp_mask *masks, size_t votes, mskp_mask keep,
+                                             mskp_error *err);
+
+/*
+ * Hysteresis in time, whatever the rule: keep.unit[u] becomes what the proposed mask says, 1 or 0,
+ * only when that was another state than keep's in so many rounds, this one included, one after the
+ * other. streak[u] counts these rounds; n = units. Start with zeros, and with keep as the mask in
+ * force; call it once per round. rounds 0 means 1: keep becomes the proposed mask. What is said of
+ * the result of mskp_mask_vote holds here, too.
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_mask_hysteresis(const mskp_graph *graph, mskp_mask proposed,
+                                                   uint32_t rounds, size_t n, uint32_t *streak,
+                                                   mskp_mask keep, mskp_error *err);
 
 #ifdef __cplusplus
 }

@@ -25,8 +25,9 @@ typedef struct budget_state {
     size_t *channels; /* [values] of CALLBACK */
 } budget_state;
 
-/* Checks a budget, and makes what measuring it needs. `length` are the lengths of the lists of the
- * whole network. mskpi_budget_close frees what was made, also after an error. *b is all 0 before. */
+/* Checks a budget, and makes what measuring it needs. *b is all 0 before, and `length` holds the
+ * lengths of lists in the whole network. mskpi_budget_close frees what was made, also after an
+ * error. */
 mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
                               size_t number, const size_t *length, mskp_error *err);
 void mskpi_budget_close(const mskp_graph *graph, budget_state *b);

@@ -35,4 +35,7 @@ mskp_status mskpi_check_families(const mskp_graph *graph, size_t n,
 mskp_status mskpi_check_family_rule(const char *name, const char *more,
                                     const mskp_family_rule *rule, mskp_error *err);
 
+/* Refuses scores of NaN and -infinity. */
+mskp_status mskpi_check_selectable(mskp_scores scores, mskp_error *err);
+
 #endif

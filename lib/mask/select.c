@@ -244,15 +244,6 @@ static mskp_status no_solution(const walk *w, mskp_error *err)
                       mskpi_number(d.left, possible), never, n, held);
 }
 
-static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
-{
-    for (size_t u = 0; u < n; u++)
-        if (isnan(scores[u]) || scores[u] == -INFINITY)
-            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
-                              isnan(scores[u]) ? "NaN" : "-infinity");
-    return MSKP_OK;
-}
-
 /* Makes the state of a walk before its first unit. free_walk frees it, also after an error. */
 static mskp_status start_walk(walk *w, mskp_error *err)
 {
@@ -324,7 +315,7 @@ static mskp_status check_call(const mskp_graph *graph, mskp_scores scores, const
     if (!status) status = MSKPI_GIVEN(err, rule);
     if (!status) status = mskpi_check_optional_mask(graph, "rule: locked", rule->locked, err);
     if (!status) status = mskpi_check_rule(graph, rule, err);
-    if (!status) status = check_scores(scores.n, scores.unit, err);
+    if (!status) status = mskpi_check_selectable(scores, err);
     return status;
 }
 

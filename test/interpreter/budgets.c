@@ -222,6 +222,6 @@ mskp_budget random_budget(trial *t)
         b.context = c;
     }
     const double full = slow_budget(t, &b, NULL);
-    b.limit = rng_real(&t->r, 0.2, 1.1) * (full > 0 ? full : 1);
+    b.limit = rng_real(&t->r, 0.4, 1.1) * (full > 0 ? full : 1);
     return b;
 }

@@ -213,7 +213,7 @@ mskp_rule random_rule(trial *t)
         r.families = f;
         r.nfamilies = t->model.families;
     }
-    if (rng_chance(&t->r, 0.4)) {
+    if (rng_chance(&t->r, 0.3)) {
         mskp_budget *b = arena_get(&t->mem, r.nbudgets = rng_from(&t->r, 1, 3), sizeof *b);
         for (size_t i = 0; i < r.nbudgets; i++) b[i] = random_budget(t);
         r.budgets = b;
