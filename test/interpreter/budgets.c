@@ -27,11 +27,11 @@ static double slow_bytes(const trial *t, const mskp_budget *b, const uint8_t *ke
 
 bool knows_readers(const net *n)
 {
-    for (size_t k = 1; k <= n->nodes; k++) {
+    for (size_t k = 1; n && k <= n->nodes; k++) {
         const net_op op = n->node[k].op;
         if (op == NET_ATTENTION || op == NET_RECURRENT || op >= NET_GROUPED) return false;
     }
-    return true;
+    return n != NULL;
 }
 
 static bool moves_only(net_op op)

@@ -13,7 +13,7 @@ mskp_budget random_budget(trial *t);
 /* keep NULL: the whole network. */
 double slow_budget(trial *t, const mskp_budget *budget, const uint8_t *keep);
 
-/* Are all operators such that the model knows who reads what? */
+/* Are all operators such that the model knows who reads what? n NULL: there is no recipe. */
 bool knows_readers(const net *n);
 
 /* The context of the callbacks that random_budget makes. */
