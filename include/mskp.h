@@ -52,8 +52,8 @@
  *
  * This header holds what a ResNet with batch norm needs, in the order of use, and all kinds of
  * norms, activations and pooling. Others hold the rest: mskp/operators.h (other operators, and
- * primitives), mskp/constants.h (what a removed channel still outputs), mskp/methods.h (more scores
- * and penalties), mskp/tools.h (masks as text, index maps, undo).
+ * primitives), mskp/constants.h (what a removed channel still outputs), mskp/methods.h (more
+ * scores, penalties and rules), mskp/tools.h (masks as text, index maps, undo).
  *
  * A graph holds names and shapes, never a pointer to your data. Tensors (values, gradients,
  * momentum) stay yours: a set of views is passed to each call, and no call keeps a pointer. Scores

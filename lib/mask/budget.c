@@ -110,10 +110,10 @@ static bool only_moves(step_kind kind)
 static uint64_t positions_of(const mskp_graph *graph, uint32_t value)
 {
     const graph_step *step = &graph->steps[value];
-    const uint32_t *inputs = graph->step_inputs + step->first_input;
     uint64_t n = 1;
-    if (step->kind == STEP_ATTEND) return positions_of(graph, inputs[1]);
-    if (step->kind == STEP_LINEAR) value = inputs[0];
+    if (step->kind == STEP_ATTEND)
+        return positions_of(graph, graph->step_inputs[step->first_input + 1]);
+    if (step->kind == STEP_LINEAR) value = graph->step_inputs[step->first_input];
     for (uint32_t d = 0; d < graph->values[value].nspatial; d++)
         n = bytes_product(n, graph->values[value].spatial[d]);
     return n;

@@ -223,9 +223,8 @@ static mskp_status walk_to_end(walk *w, mskp_error *err)
 static mskp_status no_solution(const walk *w, mskp_error *err)
 {
     const size_t n = w->graph->u->n, never = n - w->norder;
-    const char *held = mskpi_has_limits(w->graph, w->rule)
-                           ? "; min_channels, round_to or max_family_fraction hold others back"
-                           : "";
+    const char *held =
+        mskpi_has_limits(w->graph, w->rule) ? "; limits of the rule hold others back" : "";
     const unmet_demand d = mskpi_amounts_unmet(&w->left);
     char asked[NUMBER_SIZE], possible[NUMBER_SIZE];
     if (d.units)

@@ -33,8 +33,8 @@ static double sum_of_channels(void *context, const mskp_graph *graph, const size
 
 static mskp_layer_cost any_layer(user *u)
 {
-    mskp_layer_cost l = {.out = {(uint32_t)wrong_or(u, rng_from(u->r, 1, u->n.values))}};
-    if (rng_chance(u->r, 0.5)) l.in.id = (uint32_t)wrong_or(u, rng_from(u->r, 1, u->n.values));
+    mskp_layer_cost l = {.out = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.values + 1))}};
+    if (rng_chance(u->r, 0.5)) l.in.id = (uint32_t)wrong_or(u, rng_below(u->r, u->n.values + 1));
     l.nout = rng_from(u->r, 1, 3);
     if (l.in.id) l.nin = rng_from(u->r, 1, 3);
     size_t *widths[2], count[2] = {l.nout, l.nin};
