@@ -34,13 +34,13 @@ static mskp_status no_memory(const mskp_graph *graph, mskp_error *err)
 
 /* ---- Sums over terms ---- */
 
-/* Adds a term to the sums, or subtracts it. */
-static void add_term(amounts *a, const cost_term *term, uint64_t value, bool add)
+/* Adds to the sums what a term has become more. Whole numbers of 64 bits wrap around, so it may also
+ * have become less. */
+static void add_change(amounts *a, const cost_term *term, uint64_t change)
 {
-    const uint64_t x = add ? value : 0 - value; /* whole numbers of 64 bits wrap around */
-    *(term->param ? &a->params : &a->macs) += x;
+    *(term->param ? &a->params : &a->macs) += change;
     for (size_t i = 0; term->param && i < a->rule->nbudgets; i++)
-        a->budgets[i].bytes += mskpi_budget_element(&a->budgets[i], term->param) * x;
+        a->budgets[i].bytes += mskpi_budget_element(&a->budgets[i], term->param) * change;
 }
 
 static void count_terms(amounts *a)
@@ -50,7 +50,7 @@ static void count_terms(amounts *a)
     for (size_t i = 0; i < a->rule->nbudgets; i++) a->budgets[i].bytes = 0;
     for (size_t t = 0; t < u->nterms; t++) {
         a->terms[t].value = mskpi_term_value(&u->terms[t], a->length);
-        add_term(a, &u->terms[t], a->terms[t].value, true);
+        add_change(a, &u->terms[t], a->terms[t].value);
     }
 }
 
@@ -63,9 +63,9 @@ static void recount(amounts *a, uint32_t list)
         term_state *state = &a->terms[u->list_terms[j]];
         if (state->stamp == a->changes) continue;
         state->stamp = a->changes;
-        add_term(a, term, state->value, false);
+        const uint64_t before = state->value;
         state->value = mskpi_term_value(term, a->length);
-        add_term(a, term, state->value, true);
+        add_change(a, term, state->value - before);
     }
 }
 
