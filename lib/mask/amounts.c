@@ -196,8 +196,7 @@ unmet_demand mskpi_amounts_unmet(const amounts *a)
         d.limit = r->max_params;
         d.left = (double)a->params;
     } else {
-        while (i < r->nbudgets && a->budgets[i].value <= r->budgets[i].limit) i++;
-        MSKPI_ASSERT(i < r->nbudgets);
+        for (; a->budgets[i].value <= r->budgets[i].limit; i++) MSKPI_ASSERT(i + 1 < r->nbudgets);
         (void)mskpi_budget_label(&r->budgets[i], i, d.text);
         d.limit = r->budgets[i].limit;
         d.left = a->budgets[i].value;

@@ -90,6 +90,13 @@ static void sum_bytes(budget_state *b, const mskp_graph *graph, const size_t *le
     if (b->bytes > BYTES_LIMIT) b->bytes = BYTES_LIMIT + 1;
 }
 
+static mskp_status open_bytes(budget_state *b, const mskp_graph *graph, const size_t *length,
+                              mskp_error *err)
+{
+    sum_bytes(b, graph, length);
+    return b->bytes > BYTES_LIMIT ? too_large(b, err) : MSKP_OK;
+}
+
 /* ---- Memory for activations ---- */
 
 /* Whether an operator that is not known may read or make the value. */
@@ -136,7 +143,7 @@ static void find_readers(const mskp_graph *graph, uint32_t *last)
     }
 }
 
-static mskp_status open_lifetimes(budget_state *b, const mskp_graph *graph, mskp_error *err)
+static mskp_status make_lifetimes(budget_state *b, const mskp_graph *graph, mskp_error *err)
 {
     const mskp_services *services = &graph->services;
     const size_t n = graph->nvalues;
@@ -175,6 +182,14 @@ static uint64_t peak_bytes(const lifetimes *a, const mskp_graph *graph, const si
             alive -= a->bytes[a->freed[i]] * length[graph->values[a->freed[i]].list];
     }
     return peak;
+}
+
+static mskp_status open_lifetimes(budget_state *b, const mskp_graph *graph, const size_t *length,
+                                  mskp_error *err)
+{
+    const mskp_status status = make_lifetimes(b, graph, err);
+    if (!status && peak_bytes(&b->alive, graph, length) > BYTES_LIMIT) return too_large(b, err);
+    return status;
 }
 
 /* ---- Tables ---- */
@@ -217,6 +232,14 @@ static double layer_cost(const mskp_layer_cost *l, const mskp_graph *graph, cons
     const double *at = l->cost + row * columns + column;
     const double first = mixed(at, 1, across);
     return down > 0 ? first + down * (mixed(at + columns, 1, across) - first) : first;
+}
+
+static double table_cost(const mskp_budget *budget, const mskp_graph *graph, const size_t *length)
+{
+    double sum = 0;
+    for (size_t i = 0; i < budget->nlayers; i++)
+        sum += layer_cost(&budget->layers[i], graph, length);
+    return sum;
 }
 
 static mskp_status check_widths(const mskp_graph *graph, const char *label, const char *name,
@@ -277,7 +300,17 @@ static mskp_status check_table(const budget_state *b, const mskp_graph *graph, m
     return status;
 }
 
-/* ---- All kinds ---- */
+/* ---- Callbacks ---- */
+
+static mskp_status open_callback(budget_state *b, const mskp_graph *graph, mskp_error *err)
+{
+    char label[LABEL_SIZE];
+    if (!b->budget->cost)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: cost is NULL",
+                          mskpi_budget_label(b->budget, b->number, label));
+    b->channels = mskpi_alloc(&graph->services, graph->nvalues, sizeof *b->channels);
+    return b->channels ? MSKP_OK : no_memory(err);
+}
 
 static const size_t *fill_channels(budget_state *b, const mskp_graph *graph, const size_t *length)
 {
@@ -285,66 +318,37 @@ static const size_t *fill_channels(budget_state *b, const mskp_graph *graph, con
     return b->channels;
 }
 
+/* ---- All kinds ---- */
+
 mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const size_t *length,
                                  mskp_error *err)
 {
     const mskp_budget *budget = b->budget;
     char label[LABEL_SIZE];
-    switch (budget->kind) {
-    case MSKP_BUDGET_BYTES:
+    if (budget->kind == MSKP_BUDGET_BYTES)
         b->value = (double)b->bytes;
-        break;
-    case MSKP_BUDGET_ACTIVATIONS:
+    else if (budget->kind == MSKP_BUDGET_ACTIVATIONS)
         b->value = (double)peak_bytes(&b->alive, graph, length);
-        break;
-    case MSKP_BUDGET_TABLE:
-        b->value = 0;
-        for (size_t i = 0; i < budget->nlayers; i++)
-            b->value += layer_cost(&budget->layers[i], graph, length);
-        break;
-    case MSKP_BUDGET_CALLBACK:
+    else if (budget->kind == MSKP_BUDGET_TABLE)
+        b->value = table_cost(budget, graph, length);
+    else
         b->value = budget->cost(budget->context, graph, fill_channels(b, graph, length));
-        break;
-    }
     if (!isnan(b->value)) return MSKP_OK;
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: the cost is NaN",
                       mskpi_budget_label(budget, b->number, label));
 }
 
-static mskp_status check_kind(const mskp_budget *budget, size_t number, mskp_error *err)
+mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
+                              size_t number, const size_t *length, mskp_error *err)
 {
     if ((unsigned)budget->kind > MSKP_BUDGET_CALLBACK)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "budgets[%zu]: kind is %u, the last is %u",
                           number, (unsigned)budget->kind, (unsigned)MSKP_BUDGET_CALLBACK);
-    return MSKP_OK;
-}
-
-mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
-                              size_t number, const size_t *length, mskp_error *err)
-{
-    char label[LABEL_SIZE];
-    mskp_status status = check_kind(budget, number, err);
-    if (status) return status;
     *b = (budget_state){.budget = budget, .number = number};
-    switch (budget->kind) {
-    case MSKP_BUDGET_BYTES:
-        sum_bytes(b, graph, length);
-        return b->bytes > BYTES_LIMIT ? too_large(b, err) : MSKP_OK;
-    case MSKP_BUDGET_ACTIVATIONS:
-        status = open_lifetimes(b, graph, err);
-        if (!status && peak_bytes(&b->alive, graph, length) > BYTES_LIMIT)
-            status = too_large(b, err);
-        return status;
-    case MSKP_BUDGET_TABLE:
-        return check_table(b, graph, err);
-    case MSKP_BUDGET_CALLBACK:
-        break;
-    }
-    if (!budget->cost)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: cost is NULL",
-                          mskpi_budget_label(budget, number, label));
-    b->channels = mskpi_alloc(&graph->services, graph->nvalues, sizeof *b->channels);
-    return b->channels ? MSKP_OK : no_memory(err);
+    if (budget->kind == MSKP_BUDGET_BYTES) return open_bytes(b, graph, length, err);
+    if (budget->kind == MSKP_BUDGET_ACTIVATIONS) return open_lifetimes(b, graph, length, err);
+    if (budget->kind == MSKP_BUDGET_TABLE) return check_table(b, graph, err);
+    return open_callback(b, graph, err);
 }
 
 void mskpi_budget_close(const mskp_graph *graph, budget_state *b)

@@ -8,15 +8,10 @@
 static double at_time(mskp_schedule schedule, double from, double to, double t)
 {
     const double left = 1 - t;
-    switch (schedule) {
-    case MSKP_SCHEDULE_LINEAR:
-        return from + (to - from) * t;
-    case MSKP_SCHEDULE_CUBIC:
-        return to + (from - to) * left * left * left;
-    case MSKP_SCHEDULE_EXPONENTIAL: /* what stays is multiplied by the same number in each round */
-        return 1 - pow(1 - from, left) * pow(1 - to, t);
-    }
-    return NAN;
+    if (schedule == MSKP_SCHEDULE_LINEAR) return from + (to - from) * t;
+    if (schedule == MSKP_SCHEDULE_CUBIC) return to + (from - to) * left * left * left;
+    /* What stays is multiplied by the same number in each round. */
+    return 1 - pow(1 - from, left) * pow(1 - to, t);
 }
 
 double mskp_schedule_at(mskp_schedule schedule, double from, double to, uint64_t round,

@@ -237,7 +237,7 @@ static mskp_status no_solution(const walk *w, mskp_error *err)
                       "%s is %s%s, %s is %s (%zu of %zu units are locked or score "
                       "+infinity%s)",
                       d.text, mskpi_number(d.limit, asked),
-                      d.limit <= 1 ? " (it is absolute, not a fraction)" : "",
+                      d.limit <= 1 && !d.may_rise ? " (it is absolute, not a fraction)" : "",
                       d.may_rise ? "what is left when nothing more can go"
                                  : "the least that can be had",
                       mskpi_number(d.left, possible), never, n, held);

@@ -2,6 +2,7 @@
 #include "budgets.h"
 
 #include "by_id/by_id.h"
+#include <math.h>
 
 /* ---- Bytes ---- */
 
@@ -147,7 +148,7 @@ static double own_function(void *context, const mskp_graph *graph, const size_t 
         const size_t n = channels[v];
         cost += c->price[v] * (double)(c->rises ? n + 3 * (n % 3) : (n + 3) / 4 * 4);
     }
-    return cost;
+    return c->calls == c->fail_at ? (double)NAN : cost;
 }
 
 double slow_budget(trial *t, const mskp_budget *b, const uint8_t *keep)
@@ -217,7 +218,7 @@ mskp_budget random_budget(trial *t)
         own_cost *c = arena_get(&t->mem, 1, sizeof *c);
         double *price = arena_get(&t->mem, t->model.values, sizeof *price);
         for (size_t v = 0; v < t->model.values; v++) price[v] = (double)rng_below(&t->r, 9);
-        *c = (own_cost){t->model.values, 0, price, rng_chance(&t->r, 0.3)};
+        *c = (own_cost){t->model.values, 0, 0, price, rng_chance(&t->r, 0.3)};
         b.cost = own_function;
         b.context = c;
     }

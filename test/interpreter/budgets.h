@@ -19,6 +19,7 @@ bool knows_readers(const net *n);
 /* The context of the callbacks that random_budget makes. */
 typedef struct own_cost {
     size_t values, calls;
+    size_t fail_at;      /* the call that returns NaN; 0: none */
     const double *price; /* of a channel of each value */
     bool rises;          /* also when channels leave */
 } own_cost;

@@ -72,7 +72,7 @@ START_TEST(patterns_mean_what_the_header_says)
         char pattern[12];
         const char *one = pattern;
         bool any = false;
-        random_text(&r, "ab.**??[]!-\\", 9, pattern);
+        random_text(&r, "ab.**??[]!^-\\", 9, pattern);
         memset(flags, 7, sizeof flags);
         mskp_error err = {0};
         const mskp_status status = mskp_mask_match(g, 1, &one, 0, mask, &err);
@@ -492,8 +492,8 @@ START_TEST(mistakes_of_budgets_are_named)
     static const size_t huge[4] = {SIZE_MAX / 4, SIZE_MAX / 4, SIZE_MAX / 4, SIZE_MAX / 4};
     const double cost[4] = {1, 2, 3, 4}, wrong_cost[2] = {1, (double)INFINITY};
     const mskp_layer_cost good = {.out = h.a, .nout = 2, .widths_out = up, .cost = cost};
-    mskp_layer_cost l[9];
-    for (int i = 0; i < 9; i++) l[i] = good;
+    mskp_layer_cost l[12];
+    for (int i = 0; i < 12; i++) l[i] = good;
     l[0].out = (mskp_value){99};
     l[1].nout = 0;
     l[2].widths_out = down;
@@ -503,6 +503,9 @@ START_TEST(mistakes_of_budgets_are_named)
     l[6].nin = 2;
     l[7].in = h.b;
     l[8].in = (mskp_value){5};
+    l[9].out = (mskp_value){0};
+    l[10].widths_out = NULL;
+    l[11].widths_in = up;
 #define TABLE(n)                                                             \
     {                                                                        \
         .kind = MSKP_BUDGET_TABLE, .limit = 1, .nlayers = 1, .layers = &l[n] \
@@ -539,6 +542,9 @@ START_TEST(mistakes_of_budgets_are_named)
         {TABLE(6), MSKP_ERROR_BAD_ARGUMENT, "nin is 2, but in is {0}"},
         {TABLE(7), MSKP_ERROR_BAD_ARGUMENT, "widths_in are 0"},
         {TABLE(8), MSKP_ERROR_BAD_ARGUMENT, "in is no value"},
+        {TABLE(9), MSKP_ERROR_BAD_ARGUMENT, "out is no value"},
+        {TABLE(10), MSKP_ERROR_BAD_ARGUMENT, "widths_out are 0"},
+        {TABLE(11), MSKP_ERROR_BAD_ARGUMENT, "nin is 0, but in is {0}"},
         /* One channel of a stays. */
         {{.limit = 11},
          MSKP_ERROR_NO_SOLUTION,
@@ -826,6 +832,8 @@ START_TEST(schedules_follow_their_formulas)
                             1 - sqrt(0.4), 1e-15);
     ck_assert(isnan(mskp_schedule_at(MSKP_SCHEDULE_LINEAR, -0.1, 1, 0, 1)));
     ck_assert(isnan(mskp_schedule_at(MSKP_SCHEDULE_LINEAR, 0, 1.1, 0, 1)));
+    ck_assert(isnan(mskp_schedule_at(MSKP_SCHEDULE_LINEAR, 1.1, 1, 0, 1)));
+    ck_assert(isnan(mskp_schedule_at(MSKP_SCHEDULE_LINEAR, 0, -0.1, 0, 1)));
     ck_assert(isnan(mskp_schedule_at(MSKP_SCHEDULE_LINEAR, (double)NAN, 1, 0, 1)));
     ck_assert(isnan(mskp_schedule_at((mskp_schedule)3, 0, 1, 0, 1)));
 }
@@ -952,8 +960,8 @@ END_TEST
 START_TEST(mistakes_of_scans_are_named)
 {
     by_hand h = make_by_hand();
-    const double down[2] = {0.5, 0.25}, over[2] = {0.5, 1.5}, nan[1] = {(double)NAN},
-                 good[2] = {0, 1};
+    const double down[2] = {0.5, 0.25}, over[2] = {0.5, 1.5}, under[1] = {-0.5},
+                 nan[1] = {(double)NAN}, good[2] = {0, 1};
     const double scores[6] = {1, 2, 3, 4, 5, 6}, bad_scores[6] = {1, (double)NAN};
     const mskp_rule wrong = {.max_family_fraction = 2};
     double table[2] = {7, 7};
@@ -975,6 +983,11 @@ START_TEST(mistakes_of_scans_are_named)
          scores,
          MSKP_ERROR_BAD_ARGUMENT,
          "fractions[1] is 1.5, outside 0 to 1"},
+        {{1, under, probe, NULL, NULL},
+         1,
+         scores,
+         MSKP_ERROR_BAD_ARGUMENT,
+         "fractions[0] is -0.5, outside 0 to 1"},
         {{1, nan, probe, NULL, NULL}, 1, scores, MSKP_ERROR_BAD_NUMBER, "fractions[0] is NaN"},
         {{0, good, probe, NULL, NULL}, 0, scores, MSKP_ERROR_BAD_ARGUMENT, "no fractions"},
         {{2, NULL, probe, NULL, NULL}, 2, scores, MSKP_ERROR_BAD_ARGUMENT, "no fractions"},

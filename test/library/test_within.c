@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "by_id/by_id.h"
+#include "interpreter/budgets.h"
 #include "interpreter/constants_trial.h"
 #include "interpreter/walk.h"
-#include "mskp/methods.h"
 
 typedef struct left {
     uint8_t *selected, *kept;
@@ -198,6 +198,43 @@ START_TEST(carriers_are_within_the_rule)
 }
 END_TEST
 
+/* A callback may return NaN at any call: nothing is made, and nothing is left. */
+START_TEST(callbacks_that_fail)
+{
+    size_t failed = 0;
+    for (size_t k = 0; k < test_count(400); k++) {
+        within w;
+        within_begin(&w, test_seed() * 1000000 + k);
+        trial *t = &w.h.t;
+        mskp_budget b = random_budget(t);
+        while (b.kind != MSKP_BUDGET_CALLBACK) b = random_budget(t);
+        own_cost *c = b.context;
+        const mskp_rule rule = {.nbudgets = 1, .budgets = &b};
+        const mskp_tensors values = set_by_id(t->net->params, w.h.values.views);
+        const mskp_scores scores = scores_of(t->units, w.scores);
+        mskp_constants *made = NULL;
+        mskp_error err = {0};
+        c->calls = 0;
+        const mskp_status status =
+            mskp_constants_select(t->graph, scores, &rule, &w.desc, values, &made, &err);
+        mskp_constants_destroy(made);
+        REQUIRE(!status || status == MSKP_ERROR_NO_SOLUTION, "%s", err.text);
+        const size_t calls = c->calls;
+        for (c->fail_at = 1; c->fail_at <= calls; c->fail_at++, failed++) {
+            made = NULL;
+            c->calls = 0;
+            REQUIRE(mskp_constants_select(t->graph, scores, &rule, &w.desc, values, &made, &err) ==
+                            MSKP_ERROR_BAD_NUMBER &&
+                        !made && strstr(err.text, "budgets[0] (callback): the cost is NaN"),
+                    "call %zu of %zu: %s", c->fail_at, calls, err.text);
+            REQUIRE(c->calls == c->fail_at, "call %zu came after NaN", c->calls);
+        }
+        trial_end(t);
+    }
+    REQUIRE(failed > test_count(400), "%zu calls failed", failed);
+}
+END_TEST
+
 /* Sixteen channels of a batch norm with beta, which a padded convolution reads. If half of them are
  * to be removed, the carrier is one of the eight that stay or a ninth, depending on the demand. */
 START_TEST(by_hand)
@@ -373,6 +410,7 @@ int main(void)
     TCase *tests = tcase_create("within");
     tcase_set_timeout(tests, 600);
     tcase_add_test(tests, carriers_are_within_the_rule);
+    tcase_add_test(tests, callbacks_that_fail);
     tcase_add_test(tests, by_hand);
     tcase_add_test(tests, the_order_is_the_only_one);
     tcase_add_test(tests, refusals);
