@@ -342,6 +342,13 @@ START_TEST(joint_budgets_hold_and_are_minimal)
             keep[last] = 0;
             solved++;
         }
+        /* What is left is enough if it is the limit itself. */
+        for (size_t i = 0; i < rule.nbudgets; i++) {
+            const double left = measured(t.graph, mask_of(t.units, keep), &b[i]);
+            if (left > 0) b[i].limit = left;
+        }
+        REQUIRE_OK(mskp_select(t.graph, s, &rule, mask_of(t.units, less), NULL, NULL));
+        REQUIRE(!memcmp(keep, less, t.units), "at the limit itself");
         b[rng_below(&t.r, rule.nbudgets)].limit *= 0.8;
         if (!mskp_select(t.graph, s, &rule, mask_of(t.units, less), NULL, NULL))
             for (size_t u = 0; u < t.units; u++)
@@ -444,6 +451,24 @@ START_TEST(amounts_by_hand)
     /* Half way down, and 3/5 across: (10 + 6) and (30 + 18), the mean of which is 32. */
     ck_assert_double_eq_tol(measured(h.g, keep, &b), 4 + 32, 1e-12);
     mskp_graph_destroy(h.g);
+}
+END_TEST
+
+/* Who may read a value or make it is not known: it is there to the end. */
+START_TEST(unknown_operators_by_hand)
+{
+    for (int opaque = 0; opaque < 2; opaque++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_value x = mskp_input(g, "x", 3, 0, NULL);
+        const mskp_value y = mskp_activation(g, "y", x, NULL);
+        const mskp_opaque_desc unknown = {"unknown", 1, &x, 5, 0, NULL};
+        if (opaque) (void)mskp_opaque(g, "made", &unknown);
+        (void)mskp_activation(g, "z", y, NULL);
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        const mskp_budget b = {.kind = MSKP_BUDGET_ACTIVATIONS, .element_size = 1};
+        ck_assert_double_eq(measured(g, (mskp_mask){0}, &b), opaque ? 3 + 3 + 5 + 3 : 3 + 3);
+        mskp_graph_destroy(g);
+    }
 }
 END_TEST
 
@@ -1048,6 +1073,7 @@ int main(void)
     tcase_add_test(tcase, joint_budgets_hold_and_are_minimal);
     tcase_add_test(tcase, callbacks_are_called_seldom);
     tcase_add_test(tcase, amounts_by_hand);
+    tcase_add_test(tcase, unknown_operators_by_hand);
     tcase_add_test(tcase, attention_by_hand);
     tcase_add_test(tcase, mistakes_of_budgets_are_named);
     tcase_add_test(tcase, mistakes_of_families_are_named);

@@ -95,6 +95,15 @@ static void within_begin(within *w, uint64_t seed)
     const mskp_cost full = model_cost(&t->model, NULL, NULL);
     if (w->rule.max_macs <= 0 && full.macs > 0 && rng_chance(&t->r, 0.5))
         w->rule.max_macs = rng_real(&t->r, 0.2, 1) * full.macs;
+    if (rng_chance(&t->r, 0.3)) { /* a cost that carriers can lower */
+        mskp_budget *b = arena_get(&t->mem, 1, sizeof *b);
+        do *b = random_budget(t);
+        while (b->kind != MSKP_BUDGET_CALLBACK);
+        ((own_cost *)b->context)->rises = true;
+        b->limit = rng_real(&t->r, 0.6, 1.1) * slow_budget(t, b, NULL);
+        w->rule = (mskp_rule){.nbudgets = 1, .budgets = b};
+        if (!(b->limit > 0)) b->limit = 1;
+    }
     w->desc = (mskp_constants_desc){
         .way = rng_chance(&t->r, 0.6) ? MSKP_CONSTANTS_MERGE : MSKP_CONSTANTS_AUTO,
         .zeroed = rng_chance(&t->r, 0.8) ? MSKP_ROLE_SCALE | MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
