@@ -129,7 +129,6 @@ static bool block_fits(const walk *w, const family_state *f, size_t n)
 /* Removes the pending units of a family. */
 static void remove_block(walk *w, family_state *f)
 {
-    const size_t before = w->left.removed;
     mskpi_amounts_remove(&w->left, (size_t)(f - w->families), f->pending);
     size_t at = w->left.removed; /* the chain begins with the last unit of the block */
     for (uint32_t place = f->last; place; place = w->next[place - 1] - 1) {
@@ -139,7 +138,8 @@ static void remove_block(walk *w, family_state *f)
         --at;
         if (w->record) w->record->unit[at] = unit;
     }
-    MSKPI_ASSERT(at == before); /* the chain has as many units as are pending */
+    MSKPI_ASSERT(at + f->pending ==
+                 w->left.removed); /* the chain has as many units as are pending */
     f->removed += f->pending;
     MSKPI_ASSERT(f->removed <= f->limits.size && w->left.removed <= w->norder);
     if (w->record) w->record->end[++w->record->nblocks] = w->left.removed;

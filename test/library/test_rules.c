@@ -96,7 +96,7 @@ START_TEST(many_stars_take_no_time)
 {
     enum { LONG = 20000 };
     char *name = malloc(LONG + 1);
-    uint8_t flag;
+    uint8_t flag = 0;
     mskp_error err;
     memset(name, 'a', LONG);
     name[LONG] = 0;
