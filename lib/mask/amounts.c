@@ -34,8 +34,8 @@ static mskp_status no_memory(const mskp_graph *graph, mskp_error *err)
 
 /* ---- Sums over terms ---- */
 
-/* Adds to the sums what a term has become more. Whole numbers of 64 bits wrap around, so it may also
- * have become less. */
+/* Adds the change of a term to the sums. Whole numbers of 64 bits wrap around, so the term may also
+ * have become smaller. */
 static void add_change(amounts *a, const cost_term *term, uint64_t change)
 {
     *(term->param ? &a->params : &a->macs) += change;
