@@ -585,6 +585,8 @@ START_TEST(mistakes_of_budgets_are_named)
         double amount = -7;
         mskp_error err = {0};
         const mskp_rule rule = {.nbudgets = 1, .budgets = &row[i].budget};
+        /* Sizes of 32 bits cannot be that large. */
+        if (row[i].status == MSKP_ERROR_UNSUPPORTED && SIZE_MAX <= UINT32_MAX) continue;
         const mskp_status status =
             mskp_select(h.g, scores_of(6, scores), &rule, mask_of(6, keep), NULL, &err);
         ck_assert_msg(status == row[i].status && strstr(err.text, row[i].text), "%zu: %d %s", i,
