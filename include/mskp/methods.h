@@ -103,9 +103,10 @@ MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_norma
  *   roles      which slices of parameters count, of MSKP_ROLES_UNIT; 0: those of every role but
  *              MSKP_ROLE_CONSUMER. So "fc.weight" means what fc makes, and not what fc reads.
  * A pattern that no value fits, and no parameter with an axis of these roles, is
- * MSKP_ERROR_BAD_NAME, so a misspelled layer is not pruned by mistake. Names of pinned channels
- * (inputs, outputs) fit like others, but mark nothing. The mask is uniform within a family. Takes
- * at most (length of a pattern) x (length of a name) steps for each pair; allocates nothing.
+ * MSKP_ERROR_BAD_NAME, so that a misspelled layer is not pruned by mistake. Values of pinned
+ * channels (inputs, outputs) fit like others, but mark nothing. All units of a family get the same
+ * flag. The call allocates nothing, and its time is at most the product of the lengths of pattern
+ * and name, for each pair.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_mask_match(const mskp_graph *graph, size_t n,
                                               const char *const *patterns, uint32_t roles,
@@ -193,11 +194,14 @@ typedef struct mskp_layer_cost {
  * attention, query, key, value and result have the positions of what they are computed from. What
  * an operator needs inside itself does not count.
  *
- * mskp_select measures the budgets in their order after each block, each only if all demands before
- * it hold; so the callback is called at most once for each block, and once before the first. Put it
- * last, and choose round_to if it takes long. TABLE and CALLBACK need not fall from block to block.
- * The selection then is the first at which all demands hold, a smaller limit still removes a
- * superset, and on MSKP_ERROR_NO_SOLUTION the sentence says what is left when nothing more can go.
+ * After each block, mskp_select measures the budgets in their order, each only if all demands
+ * before it hold. So it calls a callback at most once for each block, and once before the first. If
+ * this takes too long, put the callback last, and let round_to make the blocks larger.
+ * The result is the first place in the order of removal at which all demands hold. So one block
+ * less is not enough, and a smaller limit removes a superset, whatever the kind. A TABLE or a
+ * CALLBACK may rise from block to block. Its limit may then hold at the result and not at a later
+ * place; and on MSKP_ERROR_NO_SOLUTION the sentence says what is left when nothing more can go, in
+ * place of the least that is possible.
  */
 typedef struct mskp_budget {
     mskp_budget_kind kind;
@@ -241,11 +245,12 @@ typedef struct mskp_sensitivity_desc {
 } mskp_sensitivity_desc;
 
 /*
- * table[f * nfractions + i] <- the accuracy without fractions[i] of family f: the sensitivity of
- * layers of Li et al., ICLR 2017. n = families x nfractions. The callback runs in the
- * thread of the call, family by family, fractions in their order. A mask that removes nothing is
- * measured once for all families, and one that removes as many units as the one before is not
- * measured again. NaN from the callback is MSKP_ERROR_BAD_NUMBER, and the table stays as it was.
+ * table[f * nfractions + i] <- the accuracy without fractions[i] of family f. This is the
+ * sensitivity of layers in Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017.
+ * n = families x nfractions. The callback runs in the thread of the call, family by family, with
+ * the fractions in their order. A mask that removes nothing is measured once for all families, and
+ * a mask that removes as many units as the one before it is not measured again. If the callback
+ * returns NaN, that is MSKP_ERROR_BAD_NUMBER, and the table stays as it was.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_sensitivity(const mskp_graph *graph, mskp_scores scores,
                                                const mskp_sensitivity_desc *desc, size_t n,
@@ -278,34 +283,38 @@ typedef enum mskp_schedule {
 } mskp_schedule;
 
 /*
- * The fraction that is to be removed after a round, counted from 1, of several; `from` before the
- * first (round 0), `to` after the last and ever after, both in [0, 1]. In each round a program sets
- * remove_fraction to it, or max_macs to (1 - it) x the MACs of the whole network. No round leaves
- * the range of `from` and `to`. NaN for numbers outside [0, 1], and for no such schedule.
+ * Returns the fraction that is to be removed in a round, which counts from 1: `from` for round 0,
+ * `to` for the last round and all later ones, and in between a fraction between the two. For
+ * instance, a program sets remove_fraction to the result, or max_macs to (1 - result) x the MACs of
+ * the whole network. Returns NaN if `from` or `to` is outside [0, 1], or for no such schedule.
  */
 MSKP_EXPERIMENTAL double mskp_schedule_at(mskp_schedule schedule, double from, double to,
                                           uint64_t round, uint64_t rounds);
 
 /*
- * keep.unit[u] <- 0 if at least `votes` of n masks remove unit u, otherwise 1. votes 1: removed is
- * what any mask removes (the union of the removed units, the intersection of the kept ones). votes
- * n: removed is what all of them remove. votes 2 of {keep, low, high}, where `low` is the mask of a
- * low threshold and `high` that of a higher one: a unit is removed when its score falls to the low
- * threshold, and stays again when it rises above the high one, as weights do in Guo, Yao and Chen,
- * "Dynamic Network Surgery", NIPS 2016. keep may be one of the masks. votes outside 1 to n is
- * MSKP_ERROR_BAD_ARGUMENT. The result need not hold to the limits of the rules that made the masks,
- * and it can leave a value without channels, which mskp_plan_create refuses.
+ * keep.unit[u] <- 0 if at least `votes` of the n masks remove unit u, otherwise 1.
+ *   votes 1   what any mask removes is removed: the union of the removed units
+ *   votes n   what all masks remove is removed: their intersection
+ *   votes 2 of the masks {keep, low, high}, made by a low threshold and by a higher one
+ *             A unit is removed when its score falls to the low threshold, and stays again when its
+ *             score rises above the high one. For single weights this is the rule of Guo, Yao and
+ *             Chen, "Dynamic Network Surgery for Efficient DNNs", NIPS 2016.
+ * keep may be one of the masks. votes outside 1 to n is MSKP_ERROR_BAD_ARGUMENT. The result need
+ * not hold to the limits of the rules that made the masks, and it can leave a value without
+ * channels; mskp_plan_create refuses such a mask.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_mask_vote(const mskp_graph *graph, size_t n,
                                              const mskp_mask *masks, size_t votes, mskp_mask keep,
                                              mskp_error *err);
 
 /*
- * Hysteresis in time, whatever the rule: keep.unit[u] becomes what the proposed mask says, 1 or 0,
- * only when that was another state than keep's in so many rounds, this one included, one after the
- * other. streak[u] counts these rounds; n = units. Start with zeros, and with keep as the mask in
- * force; call it once per round. rounds 0 means 1: keep becomes the proposed mask. What is said of
- * the result of mskp_mask_vote holds here, too.
+ * Hysteresis in time, for masks of any rule: a unit changes its state in keep only after the
+ * proposed mask has differed from keep in `rounds` calls in a row, this one included. A program
+ * calls it once per round, with the mask in force as keep. rounds 0 means 1: keep becomes the
+ * proposed mask. keep.unit[u] <- 1 or 0.
+ *   streak   n counters of such calls, n = units; zeros before the first call
+ * As after mskp_mask_vote, the result need not hold to the limits of a rule, and can leave a value
+ * without channels.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_mask_hysteresis(const mskp_graph *graph, mskp_mask proposed,
                                                    uint32_t rounds, size_t n, uint32_t *streak,

@@ -9,6 +9,7 @@
 #include "by_id/by_id.h"
 #include "mskp/methods.h"
 #include "mskp/operators.h"
+#include "zoo/zoo.h"
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -451,6 +452,28 @@ START_TEST(amounts_by_hand)
     /* Half way down, and 3/5 across: (10 + 6) and (30 + 18), the mean of which is 32. */
     ck_assert_double_eq_tol(measured(h.g, keep, &b), 4 + 32, 1e-12);
     mskp_graph_destroy(h.g);
+}
+END_TEST
+
+/* Networks of the literature, with the operators at which the peak is, at 224 x 224. */
+START_TEST(peaks_of_the_literature)
+{
+    static const struct {
+        const char *network;
+        double elements;
+    } row[] = {
+        {"vgg16_bn", 2.0 * 64 * 224 * 224},     /* conv1_1 and its norm */
+        {"resnet50", 3.0 * 256 * 56 * 56},      /* an addition in layer1: both operands and a sum */
+        {"vit_b_16", (768 + 2.0 * 3072) * 197}, /* GELU of an MLP, beside the residual stream */
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        mskp_graph *g = zoo_make(row[i].network, NULL);
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        ck_assert_double_eq(
+            measured(g, (mskp_mask){0}, &(mskp_budget){.kind = MSKP_BUDGET_ACTIVATIONS}),
+            4 * row[i].elements);
+        mskp_graph_destroy(g);
+    }
 }
 END_TEST
 
@@ -1075,6 +1098,7 @@ int main(void)
     tcase_add_test(tcase, joint_budgets_hold_and_are_minimal);
     tcase_add_test(tcase, callbacks_are_called_seldom);
     tcase_add_test(tcase, amounts_by_hand);
+    tcase_add_test(tcase, peaks_of_the_literature);
     tcase_add_test(tcase, unknown_operators_by_hand);
     tcase_add_test(tcase, attention_by_hand);
     tcase_add_test(tcase, mistakes_of_budgets_are_named);
