@@ -463,8 +463,8 @@ MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, ms
  *   round_to                   families shrink in blocks, so they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no limit
  *   locked                     one flag per unit, nonzero: it stays; {0, NULL}: none
- * In mskp/methods.h: families, fractions and limits of single families (NULL, or nfamilies of them);
- * and budgets, nbudgets further demands on how much: bytes, memory for activations, time.
+ * In mskp/methods.h: families, fractions and limits of single families (nfamilies, or NULL); and
+ * budgets, nbudgets further demands on how much: bytes, memory for activations, time.
  * Fractions tolerate the rounding of decimal numbers: 0.29 of 100 is 29.
  */
 typedef struct mskp_rule {
@@ -479,8 +479,8 @@ typedef struct mskp_rule {
     const struct mskp_budget *budgets;
 } mskp_rule;
 
-/* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of their round_to
- * (some channels are pinned, or a floor held them back); the last two name the first. */
+/* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of a family's
+ * round_to (some channels are pinned, or a floor held them back); the last two name the first. */
 typedef struct mskp_selection {
     size_t removed, unrounded;
     mskp_cost cost;
