@@ -53,7 +53,7 @@
  * This header holds what a ResNet with batch norm needs, in the order of use, and all kinds of
  * norms, activations and pooling. Others hold the rest: mskp/operators.h (other operators, and
  * primitives), mskp/constants.h (what a removed channel still outputs), mskp/methods.h (more scores
- * and penalties), mskp/blas.h (with OpenBLAS), mskp/tools.h (masks as text, index maps, undo).
+ * and penalties; with OpenBLAS: mskp/blas.h), mskp/rules.h, mskp/tools.h (masks as text, undo).
  *
  * A graph holds names and shapes, never a pointer to your data. Tensors (values, gradients,
  * momentum) stay yours: a set of views is passed to each call, and no call keeps a pointer. Scores
@@ -149,8 +149,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *   data      NULL: the tensor is not here (frozen, on a device, not made yet). Surgery skips it; a
  *             call that must read it fails with MSKP_ERROR_NO_DATA. Otherwise it must be aligned to
  *             the size of an element (16-byte elements to 8).
- *   ndim      0: the parameter's own shape, packed in row-major order. Otherwise shape must equal
- *             the parameter's.
+ *   ndim      0: the parameter's shape, packed in row-major order. Otherwise shape must equal it.
  *   stride    in elements, per axis of the parameter; all 0: packed. A convolution weight
  *             [O][I][H][W] that lies in memory as O,H,W,I has the strides {H*W*I, 1, W*I, I}.
  *             Negative strides are allowed; those of axes of length 1 are ignored. The axes must
@@ -237,8 +236,7 @@ typedef enum mskp_grouping {
     MSKP_GROUPING_TIED = 1, /* position p of all groups together, so the groups stay equal */
     MSKP_GROUPING_WHOLE = 2 /* whole groups, with everything that they read and make */
 } mskp_grouping;
-/* What a convolution reads beyond the border, for mskp/constants.h; EXTENDED: reflect, replicate or
- * circular. */
+/* What is beyond the border, for mskp/constants.h; EXTENDED: reflect, replicate or circular. */
 typedef enum mskp_padding { MSKP_PADDING_ZEROS = 0, MSKP_PADDING_EXTENDED = 1 } mskp_padding;
 
 /*
@@ -264,9 +262,8 @@ typedef struct mskp_conv_desc {
 MSKP_STABLE mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value in,
                                  const mskp_conv_desc *desc);
 
-/* Fully connected layer, applied to each spatial position separately. weight is [out][in]; bias is
- * [out], or {0} for none. To mix several positions, mskp_flatten the input first; after a global
- * pool there is one. */
+/* Fully connected layer, applied to each spatial position alone. weight: [out][in]; bias: [out], or
+ * {0}. To mix positions, mskp_flatten the input first (after a global pool there is one). */
 MSKP_STABLE mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                    mskp_param weight, mskp_param bias);
 /* clang-format off */
@@ -307,9 +304,8 @@ typedef enum mskp_activation_kind {
     MSKP_ACTIVATION_MULTIPLY = 13 /* parameters[0]: the constant factor */
 } mskp_activation_kind;
 /* clang-format on */
-/* A function of each element by itself, without trained parameters; desc NULL: the identity. The
- * choice does not affect coupling. It is kept for reports and to propagate constants. Parameters
- * that the kind does not use must be 0. */
+/* A function of each element by itself, without trained parameters; desc NULL: the identity. It is
+ * kept for reports and constants, and ties nothing. Parameters without a use must be 0. */
 #define MSKP_MAX_FUNCTION_PARAMETERS 4
 typedef struct mskp_activation_desc {
     mskp_activation_kind kind;
@@ -408,9 +404,8 @@ typedef enum mskp_reduce {
 } mskp_reduce;
 /* clang-format on */
 /*
- *   roles    which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE. A unit is a set of
- *            elements: where two slices of one tensor cross, the crossing counts once, for the
- *            lower axis.
+ *   roles    which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE. An element where two
+ *            slices of a unit in one tensor cross counts once, for the lower axis.
  *   vote_threshold   for MSKP_REDUCE_VOTE, otherwise 0. As in the authors' code, each tied batch
  *            norm marks its channels with magnitude <= vote_threshold. With m the smallest number
  *            that any of a family's norms marks, and v the most votes that at least m channels
@@ -468,6 +463,8 @@ MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, ms
  *   round_to                   families shrink in blocks, so they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no limit
  *   locked                     one flag per unit, nonzero: it stays; {0, NULL}: none
+ * In mskp/rules.h: families, fractions and limits of single families (nfamilies, or NULL); and
+ * budgets, nbudgets further demands on how much: bytes, memory for activations, time.
  * Fractions tolerate the rounding of decimal numbers: 0.29 of 100 is 29.
  */
 typedef struct mskp_rule {
@@ -477,10 +474,13 @@ typedef struct mskp_rule {
     size_t min_channels, round_to;
     double max_family_fraction;
     mskp_mask locked;
+    size_t nfamilies, nbudgets;
+    const struct mskp_family_rule *families;
+    const struct mskp_budget *budgets;
 } mskp_rule;
 
-/* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of round_to
- * (some channels are pinned, or a floor held them back); the last two name the first. */
+/* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of a family's
+ * round_to (some channels are pinned, or a floor held them back); the last two name the first. */
 typedef struct mskp_selection {
     size_t removed, unrounded;
     mskp_cost cost;

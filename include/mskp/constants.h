@@ -107,10 +107,12 @@ typedef struct mskp_constants_desc {
 /*
  * Selects units within a rule, as mskp_select does, and works out what becomes of their constants,
  * so that the units that stay as carriers are within the rule, too: the network that will be cut
- * has at most max_macs and max_params, loses at least remove_fraction, and keeps multiples of
- * round_to wherever mskp_select would; and with one block less removed, a demand on amounts would
- * not hold. Where carriers would break a multiple of round_to, up to round_to - 1 further units of
- * the family stay, highest scores first; a family that would be complete stays without carriers.
+ * has at most max_macs and max_params, is within all budgets, loses at least remove_fraction, and
+ * keeps multiples of round_to wherever mskp_select would; and with one block less removed, a demand
+ * on amounts would not hold. Where carriers would break a multiple of round_to, up to round_to - 1
+ * further units of the family stay, highest scores first; a family that would be complete stays
+ * without carriers. Budgets of TABLE and CALLBACK can rise when more is removed, and not every
+ * number of blocks is tried; so with them there may be a solution although none is found.
  *   desc       NULL: MSKP_CONSTANTS_AUTO, and values as they are
  *   values     a set; only what must be read, or would be written, needs data. NaN and infinities
  *              in what is read, and results that do not fit the dtype of their tensor, are

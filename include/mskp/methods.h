@@ -1,9 +1,9 @@
 /*
  * mskp/methods.h - the methods of the field: more scores, thresholds and penalties
  *
- * Include this header if the norms of mskp_score are not the scores that you want. docs/methods.md
- * has a row for each method, with its source and the call that computes it. The rules at the head
- * of mskp.h hold here, too.
+ * Include this header if the norms of mskp_score are not the scores that you want, or a sum over
+ * elements is not your penalty. docs/methods.md has a row for each method, with its source and the
+ * call that computes it. The rules at the head of mskp.h hold here, too.
  */
 #ifndef MSKP_METHODS_H
 #define MSKP_METHODS_H

@@ -8,7 +8,9 @@
  * block less is not:
  *
  *   1. Without carriers, fewer than order.enough blocks are not enough, and carriers only add to
- *      the cost. So the search starts there, and usually ends there.
+ *      the cost. So the search starts there, and usually ends there. (Of a table of times or a
+ *      callback this is not known; with one of these, the search first goes down, block by block,
+ *      as long as one block less is enough, too.)
  *   2. Otherwise the number grows by 1, 2, 4 ... blocks until it is enough, and bisection finds a
  *      border between a number that is not enough and one that is. The constants of every number
  *      that is tried are worked out anew. (Cost with carriers need not fall from block to block, so
@@ -28,6 +30,8 @@
 #include "base/status.h"
 #include "constants/constants.h"
 #include "describe/graph.h"
+#include "mask/amounts.h"
+#include "mask/rule.h"
 #include "mask/select.h"
 #include "mskp.h"
 #include "mskp/constants.h"
@@ -41,7 +45,8 @@ typedef struct search {
     removal_order order;
     mskp_mask keep, kept; /* what stays by the selection, and with carriers */
     size_t *family_kept;  /* [families] */
-    mskp_cost cost;       /* of the number of blocks that was tried last */
+    size_t *round;        /* [families] units of a block */
+    amounts left;         /* of the number of blocks that was tried last */
     mskp_error *err;
 } search;
 
@@ -53,14 +58,13 @@ typedef struct search {
 static bool keep_multiples(search *s)
 {
     const unit_table *u = s->graph->u;
-    const size_t round = s->rule->round_to > 1 ? s->rule->round_to : 1;
     bool more = false;
     memset(s->family_kept, 0, u->nfamilies * sizeof *s->family_kept);
     for (size_t i = 0; i < u->n; i++) s->family_kept[u->family[i]] += s->kept.unit[i];
     for (size_t i = s->order.end[s->order.nblocks]; i-- > 0;) {
         const uint32_t unit = s->order.unit[i], f = u->family[unit];
         const size_t size = u->family_first[f + 1] - u->family_first[f];
-        if (s->family_kept[f] % round == 0 || s->family_kept[f] == size || s->kept.unit[unit])
+        if (s->family_kept[f] % s->round[f] == 0 || s->family_kept[f] == size || s->kept.unit[unit])
             continue;
         MSKPI_ASSERT(!s->keep.unit[unit] && s->family_kept[f] < size);
         s->keep.unit[unit] = s->kept.unit[unit] = 1;
@@ -82,7 +86,6 @@ static bool keep_multiples(search *s)
 static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constants, bool *enough)
 {
     const mskp_mask none = {0, NULL};
-    size_t removed = 0;
     *constants = NULL;
     MSKPI_ASSERT(s->order.named <= blocks && blocks <= s->order.nblocks);
     memset(s->keep.unit, 1, s->keep.n);
@@ -96,36 +99,31 @@ static mskp_status try_blocks(search *s, size_t blocks, mskp_constants **constan
         mskp_constants_destroy(*constants);
         *constants = NULL;
     }
-    const mskp_status status = mskp_measure(s->graph, s->kept, &s->cost, NULL, s->err);
-    if (status) {
-        mskp_constants_destroy(*constants);
-        *constants = NULL;
-        return status;
-    }
-    for (size_t u = 0; u < s->kept.n; u++) removed += !s->kept.unit[u];
-    *enough = mskpi_amounts_met(s->rule, s->kept.n, removed, &s->cost);
-    return MSKP_OK;
+    mskpi_amounts_set(&s->left, s->kept.unit);
+    const mskp_status status = mskpi_amounts_met(&s->left, enough, s->err);
+    if (!status) return MSKP_OK;
+    mskp_constants_destroy(*constants);
+    *constants = NULL;
+    return status;
 }
 
 /* Fails with the first demand that does not hold although everything that may be removed is. */
 static mskp_status no_solution(const search *s)
 {
-    const mskp_rule *r = s->rule;
-    const bool macs = r->max_macs > 0 && s->cost.macs > r->max_macs;
-    const bool params = r->max_params > 0 && s->cost.params > r->max_params;
-    char asked[32], possible[32];
-    if (!macs && !params)
+    const unmet_demand d = mskpi_amounts_unmet(&s->left);
+    char asked[NUMBER_SIZE], possible[NUMBER_SIZE];
+    if (d.units)
         return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
                           "remove_fraction asks for %zu units; too many of the units that can go "
                           "would stay to carry constants",
-                          mskpi_fraction(r->remove_fraction, s->kept.n));
+                          d.units);
     return mskpi_fail(s->err, MSKP_ERROR_NO_SOLUTION,
-                      "%s is %s; with the units that stay to carry constants, the least that can "
-                      "be had is %s; another way, a larger merge_above or a smaller round_to "
-                      "takes fewer of them",
-                      macs ? "max_macs" : "max_params",
-                      mskpi_number(macs ? r->max_macs : r->max_params, asked),
-                      mskpi_number(macs ? s->cost.macs : s->cost.params, possible));
+                      "%s is %s; with the units that stay to carry constants, %s is %s; another "
+                      "way, a larger merge_above or a smaller round_to takes fewer of them",
+                      d.text, mskpi_number(d.limit, asked),
+                      d.may_rise ? "what is left when nothing more can go"
+                                 : "the least that can be had",
+                      mskpi_number(d.left, possible));
 }
 
 /* Replaces *best by the constants of this number of blocks, if these are enough. */
@@ -150,6 +148,13 @@ static mskp_status find(search *s, mskp_constants **best)
     size_t low = s->order.enough, high = low; /* low: not enough; high: enough, once it is found */
     bool enough;
     mskp_status status = improve(s, high, best, &enough);
+    bool down = !status && enough && mskpi_amounts_may_rise(s->rule);
+    while (down && high > s->order.named) {
+        status = improve(s, high - 1, best, &down);
+        if (status) return status;
+        high -= down;
+        low = high;
+    }
     for (size_t step = 1; !status && !enough; step *= 2) {
         low = high;
         if (low == last) return no_solution(s);
@@ -173,6 +178,7 @@ mskp_status mskp_constants_select(const mskp_graph *graph, mskp_scores scores,
                                   mskp_tensors values, mskp_constants **constants, mskp_error *err)
 {
     search s = {.graph = graph, .rule = rule, .desc = desc, .values = values, .err = err};
+    s.left.graph = graph;
     mskp_constants *best = NULL;
     mskp_status status = MSKPI_GIVEN(err, constants);
     if (!status) status = mskpi_removal_order(graph, scores, rule, &s.order, err);
@@ -181,10 +187,16 @@ mskp_status mskp_constants_select(const mskp_graph *graph, mskp_scores scores,
     s.keep = (mskp_mask){scores.n, mskpi_alloc(services, scores.n, 1)};
     s.kept = (mskp_mask){scores.n, mskpi_alloc(services, scores.n, 1)};
     s.family_kept = mskpi_alloc(services, graph->u->nfamilies, sizeof *s.family_kept);
-    if (!s.keep.unit || !s.kept.unit || !s.family_kept)
+    s.round = mskpi_alloc(services, graph->u->nfamilies, sizeof *s.round);
+    if (!s.keep.unit || !s.kept.unit || !s.family_kept || !s.round)
         status = mskpi_constants_no_memory(err);
     else
-        status = find(&s, &best);
+        status = mskpi_amounts_open(&s.left, graph, rule, err);
+    for (size_t f = 0; !status && f < graph->u->nfamilies; f++)
+        s.round[f] = mskpi_family_limits(graph, rule, f).round;
+    if (!status) status = find(&s, &best);
+    mskpi_amounts_close(&s.left);
+    mskpi_free(services, s.round);
     mskpi_free(services, s.keep.unit);
     mskpi_free(services, s.kept.unit);
     mskpi_free(services, s.family_kept);

@@ -29,10 +29,10 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
         const cost_term *term = &graph->u->terms[t];
         MSKPI_ASSERT(term->value >= 1 && term->value <= graph->nvalues);
         const double x = (double)mskpi_term_value(term, length);
-        if (total) *(term->is_params ? &total->params : &total->macs) += x;
+        if (total) *(term->param ? &total->params : &total->macs) += x;
         if (per_value) {
             mskp_cost *cost = &per_value[term->value - 1];
-            *(term->is_params ? &cost->params : &cost->macs) += x;
+            *(term->param ? &cost->params : &cost->macs) += x;
         }
     }
     mskpi_free(&graph->services, length);

@@ -15,14 +15,13 @@
  * it later, too. The walk stops at the first block after which every demand holds. Hence not one
  * block more is removed than is necessary, and a smaller budget removes a superset.
  *
- * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. A block
- * changes only the lengths of the lists that its family occurs in, and only the cost terms of these
- * lists are computed again. Pending units are chained by their places in the order, so they need no
- * memory of their own.
+ * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. What is
+ * left after a block is counted in amounts.c. Pending units are chained by their places in the
+ * order, so they need no memory of their own.
  *
- * A new demand or limit goes into mskp_rule (mskp.h), check_rule, and no_solution if it can fail. A
- * limit goes into block_fits, a demand on which units into walk_named, and a demand on how much
- * into mskpi_amounts_met.
+ * A new field of mskp_rule is checked in rule.c. A limit goes into block_fits (and, if a family can
+ * have its own, into mskpi_family_limits), a demand on which units into walk_named, and a demand on
+ * how much into mskpi_amounts_met and mskpi_amounts_unmet, or into budget.c as a kind of budget.
  */
 #include <math.h>
 #include <string.h>
@@ -32,16 +31,17 @@
 #include "base/sort.h"
 #include "base/status.h"
 #include "describe/graph.h"
+#include "mask/amounts.h"
+#include "mask/rule.h"
 #include "mask/select.h"
 #include "mskp.h"
 #include "mskp/tools.h"
-#include "units/cost.h"
 #include "units/units.h"
 
 /* Walking the units in removal order jumps between families. Data used by one visit is therefore
  * kept together, and other data is stored by position in that order where possible. */
 typedef struct family_state {
-    size_t size;
+    family_limits limits;
     size_t removed;
     size_t pending;    /* units that were collected, but not removed yet */
     size_t ranked;     /* units that the walk of the named units has passed */
@@ -50,16 +50,10 @@ typedef struct family_state {
     bool closed;
 } family_state;
 
-typedef struct term_state {
-    uint64_t value;
-    uint64_t stamp; /* the number of the block for which it was computed last */
-} term_state;
-
 typedef struct walk {
     const mskp_graph *graph;
     const mskp_rule *rule;
     const double *scores;
-    size_t floor, round;
 
     sort_item *order; /* the units that may be removed, smallest score first; a place indexes it */
     size_t norder;
@@ -67,13 +61,8 @@ typedef struct walk {
                        not collected; otherwise 1 + what `last` of its family was before it */
     uint8_t *keep;
     family_state *families;
-    size_t *length; /* [lists] channels that stay */
-    term_state *terms;
-    uint64_t blocks;
-    bool has_budget; /* max_macs or max_params: costs follow each block, not only the last one */
-
-    size_t removed;
-    uint64_t cost[2]; /* MACs, elements of parameters */
+    amounts left; /* what stays */
+    bool met;     /* whether all demands on amounts hold for it */
 
     removal_order *record; /* receives the blocks, unless it is NULL */
 } walk;
@@ -107,7 +96,8 @@ static mskp_status make_order(walk *w, mskp_error *err)
     w->order = items;
     if (!failed) {
         for (uint32_t i = 0; i < n; i++)
-            if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]))
+            if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]) &&
+                !w->families[w->graph->u->family[i]].limits.locked)
                 items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
         w->order = mskpi_sort_items(items, buffer, w->norder);
         MSKPI_ASSERT(w->order == items || w->order == buffer);
@@ -126,45 +116,21 @@ static mskp_status make_order(walk *w, mskp_error *err)
 static bool block_fits(const walk *w, const family_state *f, size_t n)
 {
     const unit_table *u = w->graph->u;
-    const double cap = w->rule->max_family_fraction;
-    if (cap > 0 && f->removed + n > mskpi_fraction(cap, f->size)) return false;
+    if (f->removed + n > f->limits.most) return false;
     for (size_t k = f->first; k < f->end; k++) {
         const incidence *i = &u->incidences[k];
-        size_t least = w->floor;
+        size_t least = f->limits.floor;
         if (least > 1 && u->lists[i->list].n < least) least = u->lists[i->list].n;
-        if (w->length[i->list] < least + n * i->times) return false;
+        if (w->left.length[i->list] < least + n * i->times) return false;
     }
     return true;
-}
-
-/* Computes the terms of a list whose length has changed again, each once for a block. */
-static void recount(walk *w, uint32_t list)
-{
-    const unit_table *u = w->graph->u;
-    for (size_t j = u->list_term_first[list]; j < u->list_term_first[list + 1]; j++) {
-        const cost_term *term = &u->terms[u->list_terms[j]];
-        term_state *state = &w->terms[u->list_terms[j]];
-        if (state->stamp == w->blocks) continue;
-        state->stamp = w->blocks;
-        uint64_t *cost = &w->cost[term->is_params];
-        MSKPI_ASSERT(*cost >= state->value);
-        *cost -= state->value;
-        state->value = mskpi_term_value(term, w->length);
-        *cost += state->value;
-    }
 }
 
 /* Removes the pending units of a family. */
 static void remove_block(walk *w, family_state *f)
 {
-    const incidence *incidences = w->graph->u->incidences;
-    for (size_t k = f->first; k < f->end; k++) {
-        MSKPI_ASSERT(w->length[incidences[k].list] > f->pending * incidences[k].times);
-        w->length[incidences[k].list] -= f->pending * incidences[k].times;
-    }
-    w->blocks++;
-    for (size_t k = f->first; w->has_budget && k < f->end; k++) recount(w, incidences[k].list);
-    size_t at = w->removed + f->pending; /* the chain begins with the last unit of the block */
+    mskpi_amounts_remove(&w->left, (size_t)(f - w->families), f->pending);
+    size_t at = w->left.removed; /* the chain begins with the last unit of the block */
     for (uint32_t place = f->last; place; place = w->next[place - 1] - 1) {
         const uint32_t unit = w->order[place - 1].unit;
         MSKPI_ASSERT(w->keep[unit] && w->next[place - 1]);
@@ -172,11 +138,11 @@ static void remove_block(walk *w, family_state *f)
         --at;
         if (w->record) w->record->unit[at] = unit;
     }
-    MSKPI_ASSERT(at == w->removed); /* the chain has as many units as are pending */
+    MSKPI_ASSERT(at + f->pending ==
+                 w->left.removed); /* the chain has as many units as are pending */
     f->removed += f->pending;
-    w->removed += f->pending;
-    MSKPI_ASSERT(f->removed <= f->size && w->removed <= w->norder);
-    if (w->record) w->record->end[++w->record->nblocks] = w->removed;
+    MSKPI_ASSERT(f->removed <= f->limits.size && w->left.removed <= w->norder);
+    if (w->record) w->record->end[++w->record->nblocks] = w->left.removed;
     f->last = 0;
     f->pending = 0;
 }
@@ -192,8 +158,8 @@ static bool collect(walk *w, size_t place)
     w->next[place] = 1 + f->last;
     f->last = (uint32_t)place + 1;
     f->pending++;
-    const size_t remainder = f->size % w->round;
-    const size_t block = !f->removed && remainder ? remainder : w->round;
+    const size_t remainder = f->limits.size % f->limits.round;
+    const size_t block = !f->removed && remainder ? remainder : f->limits.round;
     MSKPI_ASSERT(f->pending <= block);
     if (f->pending < block) return false;
     if (!block_fits(w, f, block)) {
@@ -206,62 +172,49 @@ static bool collect(walk *w, size_t place)
 
 /* ---- demands ---- */
 
-static bool amounts_met(const walk *w)
+static mskp_status ask(walk *w, mskp_error *err)
 {
-    const mskp_cost cost = {(double)w->cost[0], (double)w->cost[1]};
-    return mskpi_amounts_met(w->rule, w->graph->u->n, w->removed, &cost);
+    return mskpi_amounts_met(&w->left, &w->met, err);
 }
 
-/* Computes all terms, at the start, and at the end of a walk during which costs did not matter. */
-static void count_costs(walk *w)
-{
-    const unit_table *u = w->graph->u;
-    memset(w->cost, 0, sizeof w->cost);
-    for (size_t t = 0; t < u->nterms; t++) {
-        w->terms[t].value = mskpi_term_value(&u->terms[t], w->length);
-        w->cost[u->terms[t].is_params] += w->terms[t].value;
-    }
-}
-
-/* Collects the units that the threshold or the family fraction names. */
+/* Collects the units that the threshold or the fraction of a family names. */
 static void walk_named(walk *w)
 {
     const mskp_rule *r = w->rule;
-    if (!r->use_threshold && !(r->remove_family_fraction > 0)) return;
+    if (!mskpi_names_units(w->graph, r)) return;
     for (size_t i = 0; i < w->norder; i++) {
         family_state *f = &w->families[w->order[i].family];
         const size_t rank = f->ranked++;
         if ((r->use_threshold && w->scores[w->order[i].unit] <= r->threshold) ||
-            rank < mskpi_fraction(r->remove_family_fraction, f->size))
+            rank < f->limits.named)
             collect(w, i);
     }
 }
 
 /* The walk of mskp_select: the units that are named, then as many more as the amounts demand. */
-static void walk_until_met(walk *w)
+static mskp_status walk_until_met(walk *w, mskp_error *err)
 {
     walk_named(w);
-    if (amounts_met(w)) return;
-    for (size_t i = 0; i < w->norder; i++)
-        if (collect(w, i) && amounts_met(w)) return;
+    mskp_status status = ask(w, err);
+    for (size_t i = 0; !status && !w->met && i < w->norder; i++)
+        if (collect(w, i)) status = ask(w, err);
+    return status;
 }
 
-/* The walk of mskpi_removal_order: the same, but it goes on to the end of the order. Returns
- * whether the amounts were met at some block. */
-static bool walk_to_end(walk *w)
+/* The walk of mskpi_removal_order: the same, but it goes on to the end of the order. */
+static mskp_status walk_to_end(walk *w, mskp_error *err)
 {
-    bool met;
     walk_named(w);
     w->record->named = w->record->enough = w->record->nblocks;
-    met = amounts_met(w);
-    for (size_t i = 0; i < w->norder; i++)
-        if (collect(w, i) && !met) {
-            met = amounts_met(w);
+    mskp_status status = ask(w, err);
+    for (size_t i = 0; !status && i < w->norder; i++)
+        if (collect(w, i) && !w->met) {
+            status = ask(w, err);
             w->record->enough = w->record->nblocks;
         }
     MSKPI_ASSERT(w->record->named <= w->record->enough && w->record->enough <= w->record->nblocks);
-    MSKPI_ASSERT(w->record->nblocks == w->blocks && w->record->end[w->blocks] == w->removed);
-    return met;
+    MSKPI_ASSERT(w->record->end[w->record->nblocks] == w->left.removed);
+    return status;
 }
 
 /* Fails with the demand that does not hold, what it asks for, and the least that is possible. The
@@ -269,69 +222,25 @@ static bool walk_to_end(walk *w)
  * is scored by gamma these are all units. */
 static mskp_status no_solution(const walk *w, mskp_error *err)
 {
-    const mskp_rule *r = w->rule;
     const size_t n = w->graph->u->n, never = n - w->norder;
-    const size_t asked_units = mskpi_fraction(r->remove_fraction, n);
-    const bool limits = w->floor > 1 || w->round > 1 || r->max_family_fraction > 0;
     const char *held =
-        limits ? "; min_channels, round_to or max_family_fraction hold others back" : "";
-    char asked[32], possible[32];
-    if (w->removed < asked_units)
+        mskpi_has_limits(w->graph, w->rule) ? "; limits of the rule hold others back" : "";
+    const unmet_demand d = mskpi_amounts_unmet(&w->left);
+    char asked[NUMBER_SIZE], possible[NUMBER_SIZE];
+    if (d.units)
         return mskpi_fail(
             err, MSKP_ERROR_NO_SOLUTION,
             "remove_fraction asks for %zu units, %zu of %zu can go (%zu are locked or "
             "score +infinity%s)",
-            asked_units, w->removed, n, never, held);
-    const bool params = !(r->max_macs > 0 && (double)w->cost[0] > r->max_macs);
-    const double budget = params ? r->max_params : r->max_macs;
-    return mskpi_fail(
-        err, MSKP_ERROR_NO_SOLUTION,
-        "%s is %s%s, the least that can be had is %s (%zu of %zu units are locked or score "
-        "+infinity%s)",
-        params ? "max_params" : "max_macs", mskpi_number(budget, asked),
-        budget <= 1 ? " (it is absolute, not a fraction)" : "",
-        mskpi_number((double)w->cost[params], possible), never, n, held);
-}
-
-static mskp_status check_rule(const mskp_rule *r, mskp_error *err)
-{
-    char value[32];
-    const struct {
-        const char *name;
-        double x, most;
-    } number[] = {{"remove_family_fraction", r->remove_family_fraction, 1},
-                  {"remove_fraction", r->remove_fraction, 1},
-                  {"max_family_fraction", r->max_family_fraction, 1},
-                  {"max_macs", r->max_macs, HUGE_VAL},
-                  {"max_params", r->max_params, HUGE_VAL}};
-    if (isnan(r->threshold))
-        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "rule: threshold is NaN");
-    if (!r->use_threshold && (r->threshold < 0 || r->threshold > 0))
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "rule: threshold is %s, but use_threshold is 0",
-                          mskpi_number(r->threshold, value));
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
-        if (isnan(number[i].x))
-            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "rule: %s is NaN", number[i].name);
-        if (number[i].x < 0 || number[i].x > number[i].most)
-            return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "rule: %s is %s, outside 0 to %s",
-                              number[i].name, mskpi_number(number[i].x, value),
-                              number[i].most > 1 ? "infinity" : "1");
-    }
-    if (!r->use_threshold && !(r->remove_family_fraction > 0) && !(r->remove_fraction > 0) &&
-        !(r->max_macs > 0) && !(r->max_params > 0))
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "rule: nothing is asked: set a threshold, a fraction or a budget");
-    return MSKP_OK;
-}
-
-static mskp_status check_scores(size_t n, const double *scores, mskp_error *err)
-{
-    for (size_t u = 0; u < n; u++)
-        if (isnan(scores[u]) || scores[u] == -INFINITY)
-            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
-                              isnan(scores[u]) ? "NaN" : "-infinity");
-    return MSKP_OK;
+            d.units, w->left.removed, n, never, held);
+    return mskpi_fail(err, MSKP_ERROR_NO_SOLUTION,
+                      "%s is %s%s, %s is %s (%zu of %zu units are locked or score "
+                      "+infinity%s)",
+                      d.text, mskpi_number(d.limit, asked),
+                      d.limit <= 1 && !d.may_rise ? " (it is absolute, not a fraction)" : "",
+                      d.may_rise ? "what is left when nothing more can go"
+                                 : "the least that can be had",
+                      mskpi_number(d.left, possible), never, n, held);
 }
 
 /* Makes the state of a walk before its first unit. free_walk frees it, also after an error. */
@@ -339,50 +248,58 @@ static mskp_status start_walk(walk *w, mskp_error *err)
 {
     const mskp_services *services = &w->graph->services;
     const unit_table *u = w->graph->u;
-    const mskp_status status = make_order(w, err);
+    mskp_status status = mskpi_amounts_open(&w->left, w->graph, w->rule, err);
+    if (status) return status;
+    w->families = mskpi_alloc(services, u->nfamilies, sizeof *w->families);
+    if (!w->families) return no_memory(u->n, err);
+    for (size_t f = 0; f < u->nfamilies; f++)
+        w->families[f] = (family_state){.limits = mskpi_family_limits(w->graph, w->rule, f),
+                                        .first = u->incidence_first[f],
+                                        .end = u->incidence_first[f + 1]};
+    status = make_order(w, err);
     if (status) return status;
     w->keep = mskpi_alloc(services, u->n, sizeof *w->keep);
     w->next = mskpi_alloc(services, w->norder, sizeof *w->next);
-    w->families = mskpi_alloc(services, u->nfamilies, sizeof *w->families);
-    w->length = mskpi_alloc(services, u->nlists, sizeof *w->length);
-    w->terms = mskpi_alloc(services, u->nterms, sizeof *w->terms);
-    if (!w->keep || !w->next || !w->families || !w->length || !w->terms)
-        return no_memory(u->n, err);
+    if (!w->keep || !w->next) return no_memory(u->n, err);
     memset(w->keep, 1, u->n);
-    for (size_t f = 0; f < u->nfamilies; f++)
-        w->families[f] = (family_state){.size = u->family_first[f + 1] - u->family_first[f],
-                                        .first = u->incidence_first[f],
-                                        .end = u->incidence_first[f + 1]};
-    mskpi_list_lengths(w->graph, NULL, w->length);
-    w->has_budget = w->rule->max_macs > 0 || w->rule->max_params > 0;
-    count_costs(w);
     return MSKP_OK;
 }
 
-static void free_walk(const walk *w)
+static void free_walk(walk *w)
 {
     const mskp_services *services = &w->graph->services;
+    mskpi_amounts_close(&w->left);
     mskpi_free(services, w->order);
     mskpi_free(services, w->keep);
     mskpi_free(services, w->next);
     mskpi_free(services, w->families);
-    mskpi_free(services, w->length);
-    mskpi_free(services, w->terms);
+}
+
+/* Whether a list with units keeps no multiple of what some family of it is rounded to. */
+static bool is_unrounded(const walk *w, uint32_t list)
+{
+    const unit_table *u = w->graph->u;
+    bool any = false;
+    for (size_t i = 0; i < u->lists[list].n; i++) {
+        const uint32_t unit = u->list_units[u->lists[list].first + i];
+        any |= unit != MSKP_PINNED &&
+               w->left.length[list] % w->families[u->family[unit]].limits.round != 0;
+    }
+    return any;
 }
 
 /* *selection <- what the walk did. */
-static void report(const walk *w, mskp_selection *selection)
+static void report(walk *w, mskp_selection *selection)
 {
     const mskp_graph *g = w->graph;
-    mskp_selection s = {.removed = w->removed, .cost = {(double)w->cost[0], (double)w->cost[1]}};
-    for (uint32_t p = 1; w->round > 1 && p <= g->nparams; p++)
+    mskp_selection s = {.removed = w->left.removed, .cost = mskpi_amounts_cost(&w->left)};
+    bool rounds = false;
+    for (size_t f = 0; f < g->u->nfamilies; f++) rounds |= w->families[f].limits.round > 1;
+    for (uint32_t p = 1; rounds && p <= g->nparams; p++)
         for (uint32_t d = 0; d < g->params[p].ndim; d++) {
             const uint32_t l = g->axes[g->params[p].axis + d].list;
-            size_t prunable = 0;
-            if (l == NO_LIST || w->length[l] % w->round == 0) continue;
-            for (size_t i = 0; i < g->u->lists[l].n; i++)
-                prunable += g->u->list_units[g->u->lists[l].first + i] != MSKP_PINNED;
-            if (prunable && !s.unrounded++) {
+            if (l == NO_LIST || !is_unrounded(w, l)) continue;
+            if (!s.unrounded++) {
                 s.unrounded_param = (mskp_param){p};
                 s.unrounded_axis = d;
             }
@@ -396,18 +313,14 @@ static mskp_status check_call(const mskp_graph *graph, mskp_scores scores, const
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status) status = MSKPI_GIVEN(err, rule);
     if (!status) status = mskpi_check_optional_mask(graph, "rule: locked", rule->locked, err);
-    if (!status) status = check_rule(rule, err);
-    if (!status) status = check_scores(scores.n, scores.unit, err);
+    if (!status) status = mskpi_check_rule(graph, rule, err);
+    if (!status) status = mskpi_check_selectable(scores, err);
     return status;
 }
 
 static walk new_walk(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule)
 {
-    return (walk){.graph = graph,
-                  .rule = rule,
-                  .scores = scores.unit,
-                  .floor = rule->min_channels ? rule->min_channels : 1,
-                  .round = rule->round_to ? rule->round_to : 1};
+    return (walk){.graph = graph, .rule = rule, .scores = scores.unit, .left = {.graph = graph}};
 }
 
 mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
@@ -418,10 +331,9 @@ mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_
     if (status) return status;
     walk w = new_walk(graph, scores, rule);
     status = start_walk(&w, err);
+    if (!status) status = walk_until_met(&w, err);
     if (!status) {
-        walk_until_met(&w);
-        if (!w.has_budget) count_costs(&w);
-        if (!amounts_met(&w)) status = no_solution(&w, err);
+        if (!w.met) status = no_solution(&w, err);
         if (selection) report(&w, selection);
     }
     if (!status && keep.n) memcpy(keep.unit, w.keep, keep.n);
@@ -440,7 +352,8 @@ mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, con
     walk w = new_walk(graph, scores, rule);
     w.record = &o;
     status = o.unit && o.end ? start_walk(&w, err) : no_memory(scores.n, err);
-    if (!status && !walk_to_end(&w)) status = no_solution(&w, err);
+    if (!status) status = walk_to_end(&w, err);
+    if (!status && !w.met) status = no_solution(&w, err);
     free_walk(&w);
     if (status)
         mskpi_removal_order_free(services, &o);
@@ -453,11 +366,4 @@ void mskpi_removal_order_free(const mskp_services *services, removal_order *o)
 {
     mskpi_free(services, o->unit);
     mskpi_free(services, o->end);
-}
-
-bool mskpi_amounts_met(const mskp_rule *r, size_t units, size_t removed, const mskp_cost *cost)
-{
-    return removed >= mskpi_fraction(r->remove_fraction, units) &&
-           (!(r->max_macs > 0) || cost->macs <= r->max_macs) &&
-           (!(r->max_params > 0) || cost->params <= r->max_params);
 }

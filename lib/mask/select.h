@@ -9,7 +9,7 @@
 /*
  * The blocks of units that mskp_select removes, in its order, and all blocks that would follow if a
  * demand asked for more. Removing the first b blocks, for any b of at least `named`, breaks no
- * limit of the rule. Costs fall from block to block.
+ * limit of the rule. MACs, parameters, bytes and memory fall from block to block, or stay.
  */
 typedef struct removal_order {
     uint32_t *unit; /* in the order of removal, within a block by ascending score */
@@ -24,9 +24,5 @@ typedef struct removal_order {
 mskp_status mskpi_removal_order(const mskp_graph *graph, mskp_scores scores, const mskp_rule *rule,
                                 removal_order *order, mskp_error *err);
 void mskpi_removal_order_free(const mskp_services *services, removal_order *order);
-
-/* Whether the rule's demands on amounts hold for a network of this cost, of whose `units` units
- * `removed` were removed. */
-bool mskpi_amounts_met(const mskp_rule *rule, size_t units, size_t removed, const mskp_cost *cost);
 
 #endif

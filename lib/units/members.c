@@ -153,7 +153,7 @@ static mskp_status add_term(const mskp_graph *graph, unit_table *u, const cost_t
     if (*total + full > COST_LIMIT)
         return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED, "%s: with it the network has over 2^53 %s",
                           mskpi_short(mskpi_value_name(graph, term->value), buffer),
-                          term->is_params ? "parameters" : "multiply-accumulates");
+                          term->param ? "parameters" : "multiply-accumulates");
     MSKPI_ASSERT(term->coefficient <= full);
     *total += full;
     u->terms[u->nterms++] = *term;
@@ -193,7 +193,7 @@ mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error 
     }
     for (size_t i = 1; !status && i <= graph->nparams; i++) {
         const graph_param *p = &graph->params[i];
-        cost_term term = {.coefficient = 1, .value = p->owner, .is_params = true};
+        cost_term term = {.coefficient = 1, .value = p->owner, .param = (uint32_t)i};
         if (!is_counted(graph, p)) continue;
         const uint64_t full = param_term(graph, p, &term);
         status = add_term(graph, u, &term, full, &params, err);

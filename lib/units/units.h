@@ -24,7 +24,7 @@ typedef struct incidence {
 typedef struct cost_term {
     uint64_t coefficient;
     uint32_t value; /* whose cost it is */
-    bool is_params; /* the term counts parameters, not multiply-accumulates */
+    uint32_t param; /* the parameter whose elements it counts; 0: it counts multiply-accumulates */
     uint32_t nlists;
     uint32_t lists[MSKP_MAX_DIMS];
 } cost_term;

@@ -18,6 +18,7 @@
 #include "mskp/constants.h"
 #include "mskp/methods.h"
 #include "mskp/operators.h"
+#include "mskp/rules.h"
 #include "mskp/tools.h"
 
 static inline mskp_mask mask_of(size_t units, const uint8_t *flags)

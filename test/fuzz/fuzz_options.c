@@ -84,6 +84,7 @@ static void require_same(const driver_options *a, const driver_options *b)
                      same_number(a->rate, b->rate),
                  "another number");
     FUZZ_REQUIRE(!memcmp(a->epochs, b->epochs, sizeof a->epochs), "other epochs");
+    FUZZ_REQUIRE(!memcmp(&a->lock, &b->lock, sizeof a->lock), "other locks");
     FUZZ_REQUIRE(a->model == b->model && a->images == b->images && a->penalty == b->penalty &&
                      a->on == b->on && a->mask == b->mask && a->constants == b->constants &&
                      a->batch == b->batch && a->threads == b->threads && a->seed == b->seed &&

@@ -1,6 +1,7 @@
 /* mskp_select by the header's words, followed literally and slowly: everything is counted anew at
  * each block. */
 #include "walk.h"
+#include "budgets.h"
 
 #include "by_id/by_id.h"
 #include <math.h>
@@ -9,6 +10,7 @@
 /* ---- The rule, literally ---- */
 
 typedef struct walk {
+    trial *t;
     const model *m;
     const double *scores;
     const mskp_rule *rule;
@@ -27,9 +29,33 @@ bool scored_before(const double *scores, uint32_t a, uint32_t b)
     return scores[a] < scores[b] || (scores[a] == scores[b] && a < b);
 }
 
-static void walk_begin(walk *w, const model *m, const double *scores, const mskp_rule *rule)
+/* What the rule says of a family: its own fields, where they are not 0. */
+static mskp_family_rule says(const mskp_rule *rule, size_t family)
 {
-    *w = (walk){.m = m, .scores = scores, .rule = rule};
+    mskp_family_rule r = {rule->remove_family_fraction, rule->max_family_fraction,
+                          rule->min_channels, rule->round_to, 0};
+    if (rule->families) {
+        const mskp_family_rule *own = &rule->families[family];
+        if (own->remove_fraction > 0) r.remove_fraction = own->remove_fraction;
+        if (own->max_fraction > 0) r.max_fraction = own->max_fraction;
+        if (own->min_channels) r.min_channels = own->min_channels;
+        if (own->round_to) r.round_to = own->round_to;
+        r.locked = own->locked;
+    }
+    if (!r.min_channels) r.min_channels = 1;
+    if (!r.round_to) r.round_to = 1;
+    return r;
+}
+
+size_t round_of(const mskp_rule *rule, size_t family)
+{
+    return says(rule, family).round_to;
+}
+
+static void walk_begin(walk *w, trial *t, const double *scores, const mskp_rule *rule)
+{
+    const model *m = &t->model;
+    *w = (walk){.t = t, .m = m, .scores = scores, .rule = rule};
     w->keep = arena_get(&w->mem, m->units, 1);
     memset(w->keep, 1, m->units);
     w->order = arena_get(&w->mem, m->units, sizeof *w->order);
@@ -48,19 +74,21 @@ static void walk_begin(walk *w, const model *m, const double *scores, const mskp
 
 static bool may_leave(const walk *w, uint32_t u)
 {
-    return w->scores[u] != (double)INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[u]);
+    return w->scores[u] != (double)INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[u]) &&
+           !says(w->rule, w->m->family[u]).locked;
 }
 
 /* Would the limits hold without these units too? */
 static bool within_limits(const walk *w, const uint32_t *block, size_t n)
 {
     const model *m = w->m;
-    size_t family = m->family[block[0]], lost = 0, length, fewest = w->rule->min_channels;
+    const size_t family = m->family[block[0]];
+    const mskp_family_rule rule = says(w->rule, family);
+    size_t lost = 0, length, fewest = rule.min_channels;
     bool good = true;
     arena mem = {0};
     uint8_t *keep = arena_copy(&mem, w->keep, m->units, 1);
     const uint32_t *list;
-    if (fewest == 0) fewest = 1;
     for (size_t i = 0; i < n; i++) keep[block[i]] = 0;
     for (size_t k = 0; (list = model_list(m, k, &length, NULL, NULL)); k++) {
         size_t floor_here = fewest < length ? fewest : length, touched = 0;
@@ -69,8 +97,8 @@ static bool within_limits(const walk *w, const uint32_t *block, size_t n)
         if (touched && model_kept(list, length, keep) < floor_here) good = false;
     }
     for (uint32_t u = 0; u < m->units; u++) lost += m->family[u] == family && !keep[u];
-    if (w->rule->max_family_fraction > 0 &&
-        (double)lost > floor(w->rule->max_family_fraction * (double)m->family_size[family]))
+    if (rule.max_fraction > 0 &&
+        (double)lost > floor(rule.max_fraction * (double)m->family_size[family]))
         good = false;
     arena_free(&mem);
     return good;
@@ -80,7 +108,7 @@ static bool within_limits(const walk *w, const uint32_t *block, size_t n)
 static void collect(walk *w, uint32_t u)
 {
     const model *m = w->m;
-    size_t f = m->family[u], block = w->rule->round_to ? w->rule->round_to : 1, lost = 0;
+    size_t f = m->family[u], block = round_of(w->rule, f), lost = 0;
     if (w->collected[u] || !may_leave(w, u)) return;
     w->collected[u] = true;
     if (w->closed[f]) return;
@@ -103,6 +131,8 @@ static bool amounts_hold(const walk *w)
     const mskp_rule *r = w->rule;
     if (r->max_macs > 0 && c.macs > r->max_macs) return false;
     if (r->max_params > 0 && c.params > r->max_params) return false;
+    for (size_t i = 0; i < r->nbudgets; i++)
+        if (slow_budget(w->t, &r->budgets[i], w->keep) > r->budgets[i].limit) return false;
     return (double)w->removed >= floor(r->remove_fraction * (double)w->m->units);
 }
 
@@ -115,7 +145,7 @@ static bool named(const walk *w, uint32_t u)
     if (w->rule->use_threshold && w->scores[u] <= w->rule->threshold) return true;
     for (uint32_t v = 0; v < m->units; v++)
         rank += m->family[v] == m->family[u] && may_leave(w, v) && scored_before(w->scores, v, u);
-    return may_leave(w, u) && (double)rank < floor(w->rule->remove_family_fraction *
+    return may_leave(w, u) && (double)rank < floor(says(w->rule, m->family[u]).remove_fraction *
                                                    (double)m->family_size[m->family[u]]);
 }
 
@@ -143,6 +173,17 @@ double *random_scores(trial *t)
     return scores;
 }
 
+/* Each field of few families. */
+static mskp_family_rule random_family_rule(trial *t)
+{
+    mskp_family_rule f = {.locked = rng_chance(&t->r, 0.1)};
+    if (rng_chance(&t->r, 0.2)) f.remove_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.2)) f.max_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.2)) f.min_channels = rng_from(&t->r, 1, 4);
+    if (rng_chance(&t->r, 0.2)) f.round_to = rng_from(&t->r, 1, 4);
+    return f;
+}
+
 mskp_rule random_rule(trial *t)
 {
     mskp_rule r = {0};
@@ -166,6 +207,17 @@ mskp_rule random_rule(trial *t)
         for (size_t u = 0; u < t->units; u++) locked[u] = rng_chance(&t->r, 0.2) ? 9 : 0;
         r.locked = mask_of(t->units, locked);
     }
+    if (rng_chance(&t->r, 0.3)) {
+        mskp_family_rule *f = arena_get(&t->mem, t->model.families, sizeof *f);
+        for (size_t i = 0; i < t->model.families; i++) f[i] = random_family_rule(t);
+        r.families = f;
+        r.nfamilies = t->model.families;
+    }
+    if (rng_chance(&t->r, 0.3)) {
+        mskp_budget *b = arena_get(&t->mem, r.nbudgets = rng_from(&t->r, 1, 3), sizeof *b);
+        for (size_t i = 0; i < r.nbudgets; i++) b[i] = random_budget(t);
+        r.budgets = b;
+    }
     return r;
 }
 
@@ -180,14 +232,15 @@ static void require_selection(const walk *w, const mskp_selection *s)
 /* Axes with channels that may leave whose kept count is no multiple, by parameter and axis. */
 static void require_unrounded(const walk *w, const mskp_selection *s)
 {
-    size_t n, param, count = 0, round_to = w->rule->round_to;
+    size_t n, param, count = 0;
     uint32_t axis;
     const uint32_t *list;
     for (size_t k = 0; (list = model_list(w->m, k, &n, &param, &axis)); k++) {
-        size_t free = 0;
-        for (size_t c = 0; c < n; c++) free += list[c] != MSKP_PINNED;
-        if (!param || round_to < 2 || !free) continue;
-        if (model_kept(list, n, w->keep) % round_to == 0) continue;
+        bool odd = false;
+        for (size_t c = 0; c < n; c++)
+            odd |= list[c] != MSKP_PINNED &&
+                   model_kept(list, n, w->keep) % round_of(w->rule, w->m->family[list[c]]) != 0;
+        if (!param || !odd) continue;
         if (!count++)
             REQUIRE(s->unrounded_param.id == param && s->unrounded_axis == axis,
                     "unrounded first: parameter %u, axis %u, not %zu, %u", s->unrounded_param.id,
@@ -204,7 +257,7 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     mskp_selection s, *sp = rng_chance(&t->r, 0.9) ? &s : NULL;
     mskp_error err = {0};
     walk w;
-    walk_begin(&w, &t->model, scores, rule);
+    walk_begin(&w, t, scores, rule);
     const bool reached = walk_down(&w);
     memset(keep, 0xEE, t->units);
     mskp_status status =
@@ -244,7 +297,7 @@ size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t
 {
     walk w;
     size_t blocks = 0;
-    walk_begin(&w, &t->model, scores, rule);
+    walk_begin(&w, t, scores, rule);
     uint8_t *before = arena_copy(&w.mem, w.keep, t->units, 1);
     memset(block, 0, t->units * sizeof *block);
     for (size_t i = 0; i < t->units; i++)
@@ -263,7 +316,7 @@ size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t
 
 bool slow_amounts_hold(trial *t, const mskp_rule *rule, const uint8_t *keep)
 {
-    walk w = {.m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
+    walk w = {.t = t, .m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
     for (size_t u = 0; u < t->units; u++) w.removed += !keep[u];
     return amounts_hold(&w);
 }

@@ -8,6 +8,9 @@
 double *random_scores(trial *t);
 mskp_rule random_rule(trial *t);
 
+/* What the channels of a family are to be a multiple of. */
+size_t round_of(const mskp_rule *rule, size_t family);
+
 /* Smaller score first, ties by number. */
 bool scored_before(const double *scores, uint32_t a, uint32_t b);
 

@@ -711,7 +711,9 @@ typedef struct stage {
     mskp_constants *constants; /* of the values in `content` and of keep */
     mskp_plan *constants_plan; /* of `constants` */
     struct {
-        double scores[MOST_UNITS], value;
+        double scores[MOST_UNITS], value, table[2 * MOST_UNITS];
+        uint32_t streak[MOST_UNITS];
+        mskp_family_rule families[MOST_UNITS];
         uint8_t keep[MOST_UNITS], carriers[MOST_UNITS], kept[MOST_UNITS];
         mskp_constants *constants;
         mskp_selection selection;
@@ -858,6 +860,110 @@ static mskp_status call_select_budget(stage *s, mskp_error *err)
     return status ? status
                   : mskp_select(s->graph, scores_of(s->units, s->scores), &rule,
                                 mask_of(s->units, s->out.keep), NULL, err);
+}
+
+/* The sum of all widths. */
+static double sum_of_widths(void *context, const mskp_graph *graph, const size_t *channels)
+{
+    double sum = 0;
+    (void)context;
+    for (size_t v = 0; v < mskp_graph_counts(graph).values; v++) sum += (double)channels[v];
+    return sum;
+}
+
+static const mskp_budget ACTIVATIONS = {.kind = MSKP_BUDGET_ACTIVATIONS, .limit = 1e9};
+static const mskp_budget WIDTHS = {
+    .kind = MSKP_BUDGET_CALLBACK, .limit = 1e9, .cost = sum_of_widths};
+
+/* Every kind of budget, and rules of families. */
+static mskp_status call_select_rules(stage *s, mskp_error *err)
+{
+    const size_t widths[2] = {1, WIDTH};
+    const mskp_layer_cost layer = {.out = mskp_value_find(s->graph, "second"),
+                                   .nout = 2,
+                                   .widths_out = widths,
+                                   .cost = (double[]){1, 3}};
+    const mskp_budget budgets[4] = {
+        {.limit = 1e9},
+        ACTIVATIONS,
+        {.kind = MSKP_BUDGET_TABLE, .limit = 2.5, .nlayers = 1, .layers = &layer},
+        WIDTHS};
+    mskp_family_rule families[MOST_UNITS] = {{.max_fraction = 0.5}};
+    const mskp_rule rule = {.nbudgets = 4,
+                            .budgets = budgets,
+                            .nfamilies = mskp_graph_counts(s->graph).families,
+                            .families = families};
+    return mskp_select(s->graph, scores_of(s->units, s->scores), &rule,
+                       mask_of(s->units, s->out.keep), &s->out.selection, err);
+}
+
+static mskp_status call_budget_activations(stage *s, mskp_error *err)
+{
+    return mskp_budget_measure(s->graph, mask_of(s->units, s->keep), &ACTIVATIONS, &s->out.value,
+                               err);
+}
+
+static mskp_status call_budget_callback(stage *s, mskp_error *err)
+{
+    return mskp_budget_measure(s->graph, mask_of(s->units, s->keep), &WIDTHS, &s->out.value, err);
+}
+
+static mskp_status call_mask_match(stage *s, mskp_error *err)
+{
+    const char *const patterns[2] = {"sec*", "?umm"};
+    const mskp_status status =
+        mskp_mask_match(s->graph, 1, patterns, 0, mask_of(s->units, s->out.keep), err);
+    must(mskp_mask_match(s->graph, 2, patterns, 0, mask_of(s->units, s->out.keep), NULL) ==
+             MSKP_ERROR_BAD_NAME,
+         "a pattern without a name");
+    return status;
+}
+
+static mskp_status call_family_rules_set(stage *s, mskp_error *err)
+{
+    return mskp_family_rules_set(s->graph, mask_of(s->units, s->keep),
+                                 &(mskp_family_rule){.max_fraction = 0.5, .round_to = 4},
+                                 mskp_graph_counts(s->graph).families, s->out.families, err);
+}
+
+static mskp_status call_mask_vote(stage *s, mskp_error *err)
+{
+    const mskp_mask masks[2] = {mask_of(s->units, s->keep), mask_of(s->units, s->out.kept)};
+    return mskp_mask_vote(s->graph, 2, masks, 1, mask_of(s->units, s->out.keep), err);
+}
+
+static mskp_status call_mask_hysteresis(stage *s, mskp_error *err)
+{
+    return mskp_mask_hysteresis(s->graph, mask_of(s->units, s->keep), 3, s->units, s->out.streak,
+                                mask_of(s->units, s->out.keep), err);
+}
+
+static double count_of_flags(void *context, mskp_mask keep, size_t family, double fraction)
+{
+    double sum = 0;
+    (void)context, (void)family, (void)fraction;
+    for (size_t u = 0; u < keep.n; u++) sum += keep.unit[u];
+    return sum;
+}
+
+static mskp_sensitivity_desc scan_of(void)
+{
+    static const double halves[2] = {0, 0.5};
+    return (mskp_sensitivity_desc){2, halves, count_of_flags, NULL, NULL};
+}
+
+static mskp_status call_sensitivity(stage *s, mskp_error *err)
+{
+    const mskp_sensitivity_desc desc = scan_of();
+    return mskp_sensitivity(s->graph, scores_of(s->units, s->scores), &desc,
+                            2 * mskp_graph_counts(s->graph).families, s->out.table, err);
+}
+
+static mskp_status call_sensitivity_caps(stage *s, mskp_error *err)
+{
+    const mskp_sensitivity_desc desc = scan_of();
+    return mskp_sensitivity_caps(s->graph, &desc, s->scores, 0.5,
+                                 mskp_graph_counts(s->graph).families, s->out.families, err);
 }
 
 static mskp_status call_info(stage *s, mskp_error *err)
@@ -1102,6 +1208,15 @@ static const struct {
     {"mskp_measure", call_measure, false, MAKES_NOTHING},
     {"mskp_select", call_select, false, MAKES_NOTHING},
     {"mskp_select budget", call_select_budget, false, MAKES_NOTHING},
+    {"mskp_select rules", call_select_rules, false, MAKES_NOTHING},
+    {"mskp_budget_measure activations", call_budget_activations, false, MAKES_NOTHING},
+    {"mskp_budget_measure callback", call_budget_callback, false, MAKES_NOTHING},
+    {"mskp_mask_match", call_mask_match, true, MAKES_NOTHING},
+    {"mskp_family_rules_set", call_family_rules_set, true, MAKES_NOTHING},
+    {"mskp_mask_vote", call_mask_vote, true, MAKES_NOTHING},
+    {"mskp_mask_hysteresis", call_mask_hysteresis, true, MAKES_NOTHING},
+    {"mskp_sensitivity", call_sensitivity, false, MAKES_NOTHING},
+    {"mskp_sensitivity_caps", call_sensitivity_caps, true, MAKES_NOTHING},
     {"mskp_value_coupling", call_info, false, MAKES_NOTHING},
     {"mskp_mask_write", call_mask_write, true, MAKES_NOTHING},
     {"mskp_mask_read", call_mask_read, false, MAKES_NOTHING},

@@ -269,6 +269,12 @@ START_TEST(sentences_name_the_call)
 }
 END_TEST
 
+static double no_accuracy(void *context, mskp_mask keep, size_t family, double fraction)
+{
+    (void)context, (void)keep, (void)family;
+    return fraction;
+}
+
 /* The sentence names the argument that is NULL. */
 START_TEST(nulls_are_named)
 {
@@ -302,6 +308,28 @@ START_TEST(nulls_are_named)
     MISSING(mskp_select(g, scores_of(4, NULL), &rule, mask_of(4, keep), NULL, &h.err), "scores");
     MISSING(mskp_select(g, scores_of(4, scores), NULL, mask_of(4, keep), NULL, &h.err), "rule");
     MISSING(mskp_select(g, scores_of(4, scores), &rule, (mskp_mask){0}, NULL, &h.err), "keep");
+    const mskp_mask flags = mask_of(4, keep);
+    const mskp_budget bytes = {.limit = 1};
+    const mskp_family_rule none = {0};
+    const mskp_sensitivity_desc scan = {1, (double[]){0.5}, no_accuracy, NULL, NULL};
+    mskp_family_rule families[4] = {{0}};
+    const size_t f = mskp_graph_counts(g).families;
+    MISSING(mskp_mask_match(g, 1, NULL, 0, flags, &h.err), "patterns");
+    MISSING(mskp_mask_match(g, 0, NULL, 0, (mskp_mask){0}, &h.err), "mask");
+    MISSING(mskp_mask_match(NULL, 0, NULL, 0, flags, &h.err), "graph");
+    MISSING(mskp_family_rules_set(g, flags, NULL, f, families, &h.err), "rule");
+    MISSING(mskp_family_rules_set(g, flags, &none, f, NULL, &h.err), "families");
+    MISSING(mskp_budget_measure(g, flags, NULL, scores, &h.err), "budget");
+    MISSING(mskp_budget_measure(g, flags, &bytes, NULL, &h.err), "amount");
+    MISSING(mskp_mask_vote(g, 1, NULL, 1, flags, &h.err), "masks");
+    MISSING(mskp_mask_vote(g, 1, &flags, 1, (mskp_mask){0}, &h.err), "keep");
+    MISSING(mskp_mask_hysteresis(g, flags, 1, 4, NULL, flags, &h.err), "streak");
+    MISSING(mskp_mask_hysteresis(g, (mskp_mask){0}, 1, 4, map, flags, &h.err), "proposed");
+    MISSING(mskp_sensitivity(g, scores_of(4, scores), NULL, f, scores, &h.err), "desc");
+    MISSING(mskp_sensitivity(g, scores_of(4, scores), &scan, f, NULL, &h.err), "table");
+    MISSING(mskp_sensitivity_caps(g, &scan, NULL, 0, f, families, &h.err), "table");
+    MISSING(mskp_sensitivity_caps(g, NULL, scores, 0, f, families, &h.err), "desc");
+    MISSING(mskp_sensitivity_caps(g, &scan, scores, 0, f, NULL, &h.err), "families");
     MISSING(mskp_mask_write(g, (mskp_mask){0}, 0, NULL, &n, &h.err), "keep");
     MISSING(mskp_mask_write(g, mask_of(4, keep), 0, NULL, NULL, &h.err), "length");
     MISSING(mskp_mask_read(g, 0, NULL, mask_of(4, keep), &h.err), "text");
@@ -359,7 +387,9 @@ typedef struct arrays {
     mskp_scores right_scores, wrong_scores;
     mskp_rule rule, locked;
     uint8_t flags[2][LONGEST], small_flags[LONGEST];
-    double scores[2][LONGEST];
+    double scores[2][LONGEST], table[UNITS];
+    uint32_t streak[UNITS];
+    mskp_family_rule families[UNITS];
     mskp_plan *plan;
     mskp_graph *small;
     mskp_constants *made;
@@ -398,6 +428,18 @@ WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->w
 WRONG_CALL(select, mskp_select(g, a->wrong_scores, &a->rule, a->right, NULL, err))
 WRONG_CALL(select_keep, mskp_select(g, a->right_scores, &a->rule, a->wrong, NULL, err))
 WRONG_CALL(select_locked, mskp_select(g, a->right_scores, &a->locked, a->right, NULL, err))
+WRONG_CALL(match, mskp_mask_match(g, 0, NULL, 0, a->wrong, err))
+WRONG_CALL(which, mskp_family_rules_set(g, a->wrong, &(mskp_family_rule){0},
+                                        mskp_graph_counts(g).families, a->families, err))
+WRONG_CALL(budget, mskp_budget_measure(g, a->wrong, &(mskp_budget){.limit = 1}, &a->value, err))
+WRONG_CALL(vote, mskp_mask_vote(g, 1, &a->right, 1, a->wrong, err))
+WRONG_CALL(masks, mskp_mask_vote(g, 1, &a->wrong, 1, a->right, err))
+WRONG_CALL(proposed, mskp_mask_hysteresis(g, a->wrong, 2, UNITS, a->streak, a->right, err))
+WRONG_CALL(in_force, mskp_mask_hysteresis(g, a->right, 2, UNITS, a->streak, a->wrong, err))
+WRONG_CALL(sensitivity,
+           mskp_sensitivity(g, a->wrong_scores,
+                            &(mskp_sensitivity_desc){1, (double[]){0}, no_accuracy, NULL, NULL},
+                            mskp_graph_counts(g).families, a->table, err))
 WRONG_CALL(exact, mskp_exact(g, 0, a->wrong, err))
 WRONG_CALL(measure, mskp_measure(g, a->wrong, NULL, NULL, err))
 WRONG_CALL(mask_write, mskp_mask_write(g, a->wrong, sizeof a->text, a->text, &a->length, err))
@@ -441,6 +483,14 @@ static const struct {
     {wrong_select, "mskp_select", "scores"},
     {wrong_select_keep, "mskp_select", "keep"},
     {wrong_select_locked, "mskp_select", "rule: locked"},
+    {wrong_match, "mskp_mask_match", "mask"},
+    {wrong_which, "mskp_family_rules_set", "which"},
+    {wrong_budget, "mskp_budget_measure", "keep"},
+    {wrong_vote, "mskp_mask_vote", "keep"},
+    {wrong_masks, "mskp_mask_vote", "masks"},
+    {wrong_proposed, "mskp_mask_hysteresis", "proposed"},
+    {wrong_in_force, "mskp_mask_hysteresis", "keep"},
+    {wrong_sensitivity, "mskp_sensitivity", "scores"},
     {wrong_exact, "mskp_exact", "exact"},
     {wrong_measure, "mskp_measure", "keep"},
     {wrong_mask_write, "mskp_mask_write", "keep"},

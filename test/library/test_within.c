@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "by_id/by_id.h"
+#include "interpreter/budgets.h"
 #include "interpreter/constants_trial.h"
 #include "interpreter/walk.h"
 
@@ -42,9 +43,9 @@ static bool stays_before(const within *w, size_t a, size_t b)
 static bool fill_one(const within *w, uint8_t *selected, uint8_t *kept)
 {
     const trial *t = &w->h.t;
-    const size_t round_to = w->rule.round_to > 1 ? w->rule.round_to : 1;
     bool more = false;
     for (size_t f = 0; f < t->model.families; f++) {
+        const size_t round_to = round_of(&w->rule, f);
         size_t n = 0, best = t->units;
         for (size_t u = 0; u < t->units; u++) {
             if (t->model.family[u] != f) continue;
@@ -94,6 +95,15 @@ static void within_begin(within *w, uint64_t seed)
     const mskp_cost full = model_cost(&t->model, NULL, NULL);
     if (w->rule.max_macs <= 0 && full.macs > 0 && rng_chance(&t->r, 0.5))
         w->rule.max_macs = rng_real(&t->r, 0.2, 1) * full.macs;
+    if (rng_chance(&t->r, 0.3)) { /* a cost that carriers can lower */
+        mskp_budget *b = arena_get(&t->mem, 1, sizeof *b);
+        do *b = random_budget(t);
+        while (b->kind != MSKP_BUDGET_CALLBACK);
+        ((own_cost *)b->context)->rises = true;
+        b->limit = rng_real(&t->r, 0.6, 1.1) * slow_budget(t, b, NULL);
+        w->rule = (mskp_rule){.nbudgets = 1, .budgets = b};
+        if (!(b->limit > 0)) b->limit = 1;
+    }
     w->desc = (mskp_constants_desc){
         .way = rng_chance(&t->r, 0.6) ? MSKP_CONSTANTS_MERGE : MSKP_CONSTANTS_AUTO,
         .zeroed = rng_chance(&t->r, 0.8) ? MSKP_ROLE_SCALE | MSKP_ROLE_FILTER : MSKP_ROLE_SCALE};
@@ -110,8 +120,8 @@ static bool same(const trial *t, const left *l, const uint8_t *selected, const u
 static void require_limits(const within *w, const uint8_t *kept)
 {
     const trial *t = &w->h.t;
-    const size_t round_to = w->rule.round_to > 1 ? w->rule.round_to : 1;
     for (size_t f = 0; f < t->model.families; f++) {
+        const size_t round_to = round_of(&w->rule, f);
         size_t n = 0, size = t->model.family_size[f];
         for (size_t u = 0; u < t->units; u++) n += t->model.family[u] == f && kept[u];
         REQUIRE(n == size || n % round_to == 0, "family %zu keeps %zu of %zu, no multiple of %zu",
@@ -143,7 +153,11 @@ static void try_one(uint64_t seed, tally *y)
     if (status) {
         REQUIRE(status == MSKP_ERROR_NO_SOLUTION && err.status == status && !c, "%d %s",
                 (int)status, err.text);
-        REQUIRE(!leave(&w, w.blocks).enough, "there is a solution: %s", err.text);
+        /* Where carriers can lower a cost, fewer blocks may be enough, too. */
+        bool rises = false;
+        for (size_t i = 0; i < w.rule.nbudgets; i++)
+            rises |= w.rule.budgets[i].kind >= MSKP_BUDGET_TABLE;
+        REQUIRE(rises || !leave(&w, w.blocks).enough, "there is a solution: %s", err.text);
         y->unsolved++;
     } else {
         const mskp_mask none = {0};
@@ -190,6 +204,43 @@ START_TEST(carriers_are_within_the_rule)
     REQUIRE(y.would_break * 100 > count && y.rounds * 200 > count,
             "the test checks too little: %zu would have broken the rule, %zu rounds", y.would_break,
             y.rounds);
+}
+END_TEST
+
+/* A callback may return NaN at any call: nothing is made, and nothing is left. */
+START_TEST(callbacks_that_fail)
+{
+    size_t failed = 0;
+    for (size_t k = 0; k < test_count(400); k++) {
+        within w;
+        within_begin(&w, test_seed() * 1000000 + k);
+        trial *t = &w.h.t;
+        mskp_budget b = random_budget(t);
+        while (b.kind != MSKP_BUDGET_CALLBACK) b = random_budget(t);
+        own_cost *c = b.context;
+        const mskp_rule rule = {.nbudgets = 1, .budgets = &b};
+        const mskp_tensors values = set_by_id(t->net->params, w.h.values.views);
+        const mskp_scores scores = scores_of(t->units, w.scores);
+        mskp_constants *made = NULL;
+        mskp_error err = {0};
+        c->calls = 0;
+        const mskp_status status =
+            mskp_constants_select(t->graph, scores, &rule, &w.desc, values, &made, &err);
+        mskp_constants_destroy(made);
+        REQUIRE(!status || status == MSKP_ERROR_NO_SOLUTION, "%s", err.text);
+        const size_t calls = c->calls;
+        for (c->fail_at = 1; c->fail_at <= calls; c->fail_at++, failed++) {
+            made = NULL;
+            c->calls = 0;
+            REQUIRE(mskp_constants_select(t->graph, scores, &rule, &w.desc, values, &made, &err) ==
+                            MSKP_ERROR_BAD_NUMBER &&
+                        !made && strstr(err.text, "budgets[0] (callback): the cost is NaN"),
+                    "call %zu of %zu: %s", c->fail_at, calls, err.text);
+            REQUIRE(c->calls == c->fail_at, "call %zu came after NaN", c->calls);
+        }
+        trial_end(t);
+    }
+    REQUIRE(failed > test_count(400), "%zu calls failed", failed);
 }
 END_TEST
 
@@ -368,6 +419,7 @@ int main(void)
     TCase *tests = tcase_create("within");
     tcase_set_timeout(tests, 600);
     tcase_add_test(tests, carriers_are_within_the_rule);
+    tcase_add_test(tests, callbacks_that_fail);
     tcase_add_test(tests, by_hand);
     tcase_add_test(tests, the_order_is_the_only_one);
     tcase_add_test(tests, refusals);

@@ -55,5 +55,6 @@ void call_report(user *u);
 void call_restore(user *u);
 void call_compose(user *u);
 void call_maps(user *u);
+void call_rules(user *u);
 
 #endif

@@ -769,6 +769,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     if (rng_chance(r, 0.25)) call_score_taylor(&u);
     if (rng_chance(r, 0.25)) call_weights(&u);
     if (rng_chance(r, 0.25)) call_statistics(&u);
+    if (rng_chance(r, 0.25)) call_rules(&u);
     arena_free(&u.mem);
 }
 

@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "common/args.h"
 #include "convnet.h"
 #include "mskp.h"
 #include "mskp/constants.h"
@@ -54,6 +55,7 @@ typedef struct driver_options {
     size_t constants; /* an mskp_constants_way */
     size_t epochs[DRIVER_STAGES];
     size_t batch, threads, seed;
+    arg_words lock; /* patterns for names of layers and parameters */
     bool evaluate, help;
 } driver_options;
 

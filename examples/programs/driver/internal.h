@@ -81,8 +81,9 @@ typedef struct job {
     int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
     results results;
 
-    mskp_mask keep; /* 0: the unit is marked */
-    mskp_mask work; /* a work array, and so are the scores */
+    mskp_mask keep;   /* 0: the unit is marked */
+    mskp_mask work;   /* a work array, and so are the scores */
+    mskp_mask locked; /* units that --lock names stay */
     mskp_scores scores;
     mskp_scores chosen; /* the scores by which the mask was chosen; n is 0 if it was read */
     size_t removed;     /* marked units; 0 before there is a mask */

@@ -63,6 +63,10 @@ static const struct option {
       "The fraction of the multiply-accumulates to keep, with the carriers of constants counted;\n"
       "with 1 nothing is pruned [0.5]."}},
     {EVERY,
+     {"lock", "PATTERN", ARG_WORDS, AT(lock), 0, ARG_MOST_WORDS,
+      "Remove nothing of what the layers with such a name make. * stands for any text, ? for one\n"
+      "character, [a-c] for one of a set. The option may be repeated."}},
+    {EVERY,
      {"penalty", "none|l1|smooth-l1|l2|prox|deadline", ARG_CHOICE, AT(penalty), 0, 0,
       "What moves the marked channels to zero in the masked phase. l1, smooth-l1 and l2 are terms\n"
       "of the loss. prox is a soft threshold after each step. deadline is a straight line to\n"
@@ -120,8 +124,8 @@ static const struct option {
     {WITH_LOAD,
      {"masked", "FILE", ARG_PATH, AT(masked), 0, 0,
       "Read that network and its mask instead of training it, for instance to cut one network in\n"
-      "several ways. --macs, --mask and the penalty are then those of the run that wrote it, and\n"
-      "carriers stay in addition to its mask."}},
+      "several ways. --macs, --mask, --lock and the penalty are then those of the run that wrote\n"
+      "it, and carriers stay in addition to its mask."}},
     {EVERY, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };

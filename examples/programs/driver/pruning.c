@@ -4,6 +4,7 @@
 
 #include "internal.h"
 #include "mskp/methods.h"
+#include "mskp/rules.h"
 #include "mskp/tools.h"
 
 /* So that no layer collapses. */
@@ -25,12 +26,16 @@ bool pruning_open(job *j)
     mskp_error err;
     j->keep = (mskp_mask){units, malloc(units + 1)};
     j->work = (mskp_mask){units, calloc(units + 1, 1)};
+    j->locked = (mskp_mask){units, calloc(units + 1, 1)};
     j->scores = (mskp_scores){units, calloc(units + 1, sizeof *j->scores.unit)};
     j->chosen = (mskp_scores){0, calloc(units + 1, sizeof *j->chosen.unit)};
-    if (!j->keep.unit || !j->work.unit || !j->scores.unit || !j->chosen.unit)
+    if (!j->keep.unit || !j->work.unit || !j->locked.unit || !j->scores.unit || !j->chosen.unit)
         return trainer_fail(j->t, "no memory for masks and scores of %zu units", units);
     memset(j->keep.unit, 1, units);
+    const arg_words *lock = &j->t->options.lock;
     if (mskp_measure(j->t->graph, (mskp_mask){0}, &j->dense, NULL, &err)) return failed(j, &err);
+    if (mskp_mask_match(j->t->graph, lock->count, lock->text, 0, j->locked, &err))
+        return trainer_fail(j->t, "--lock: %s", err.text);
     j->now = j->selected = j->dense;
     return true;
 }
@@ -39,6 +44,7 @@ void pruning_free(job *j)
 {
     free(j->keep.unit);
     free(j->work.unit);
+    free(j->locked.unit);
     free(j->scores.unit);
     free(j->chosen.unit);
 }
@@ -71,7 +77,8 @@ static bool measure_mask(job *j)
 static bool select_within_budget(job *j, const mskp_constants_desc *desc)
 {
     const mskp_rule rule = {.max_macs = j->t->options.macs * j->dense.macs,
-                            .min_channels = LEAST_CHANNELS};
+                            .min_channels = LEAST_CHANNELS,
+                            .locked = j->locked};
     mskp_constants *constants;
     mskp_error err;
     if (mskp_constants_select(j->t->graph, j->scores, &rule, desc, j->t->values, &constants, &err))
