@@ -137,6 +137,19 @@ int main(void)
         printf("%-12s %g of at most %g\n", budgets[i].name, after, budgets[i].limit);
         wrong |= is_wrong("a budget does not hold", after <= budgets[i].limit);
     }
+    /* Bytes alone, by scores as they are, and by scores per byte that a unit saves. */
+    const mskp_rule bytes = {.nbudgets = 1, .budgets = budgets};
+    double lost[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        if ((i && mskp_score_per_budget(g, &budgets[0], 1, scores, &err)) ||
+            mskp_select(g, scores, &bytes, keep, NULL, &err))
+            goto failed;
+        for (size_t u = 0; u < UNITS; u++) lost[i] += keep.unit[u] ? 0 : gamma_of[u];
+    }
+    printf("for as many bytes, gammas of %g leave, or of %g by scores per byte\n", lost[0],
+           lost[1]);
+    wrong |= is_wrong("scores per byte lose less", lost[1] < lost[0]);
+    for (size_t u = 0; u < UNITS; u++) score[u] = gamma_of[u];
     families[0].locked = 1;
     if (mskp_select(g, scores, &rule, keep, NULL, &err) != MSKP_ERROR_NO_SOLUTION)
         wrong |= is_wrong("with all of the stem, the memory cannot be enough", 0);

@@ -908,6 +908,12 @@ static mskp_status call_budget_callback(stage *s, mskp_error *err)
     return mskp_budget_measure(s->graph, mask_of(s->units, s->keep), &WIDTHS, &s->out.value, err);
 }
 
+static mskp_status call_score_per_budget(stage *s, mskp_error *err)
+{
+    return mskp_score_per_budget(s->graph, &ACTIVATIONS, 2, scores_of(s->units, s->out.scores),
+                                 err);
+}
+
 static mskp_status call_mask_match(stage *s, mskp_error *err)
 {
     const char *const patterns[2] = {"sec*", "?umm"};
@@ -1210,6 +1216,7 @@ static const struct {
     {"mskp_select budget", call_select_budget, false, MAKES_NOTHING},
     {"mskp_select rules", call_select_rules, false, MAKES_NOTHING},
     {"mskp_budget_measure activations", call_budget_activations, false, MAKES_NOTHING},
+    {"mskp_score_per_budget", call_score_per_budget, false, MAKES_NOTHING},
     {"mskp_budget_measure callback", call_budget_callback, false, MAKES_NOTHING},
     {"mskp_mask_match", call_mask_match, true, MAKES_NOTHING},
     {"mskp_family_rules_set", call_family_rules_set, true, MAKES_NOTHING},

@@ -432,6 +432,8 @@ WRONG_CALL(match, mskp_mask_match(g, 0, NULL, 0, a->wrong, err))
 WRONG_CALL(which, mskp_family_rules_set(g, a->wrong, &(mskp_family_rule){0},
                                         mskp_graph_counts(g).families, a->families, err))
 WRONG_CALL(budget, mskp_budget_measure(g, a->wrong, &(mskp_budget){.limit = 1}, &a->value, err))
+WRONG_CALL(per_budget,
+           mskp_score_per_budget(g, &(mskp_budget){.limit = 1}, 1, a->wrong_scores, err))
 WRONG_CALL(vote, mskp_mask_vote(g, 1, &a->right, 1, a->wrong, err))
 WRONG_CALL(masks, mskp_mask_vote(g, 1, &a->wrong, 1, a->right, err))
 WRONG_CALL(proposed, mskp_mask_hysteresis(g, a->wrong, 2, UNITS, a->streak, a->right, err))
@@ -486,6 +488,7 @@ static const struct {
     {wrong_match, "mskp_mask_match", "mask"},
     {wrong_which, "mskp_family_rules_set", "which"},
     {wrong_budget, "mskp_budget_measure", "keep"},
+    {wrong_per_budget, "mskp_score_per_budget", "scores"},
     {wrong_vote, "mskp_mask_vote", "keep"},
     {wrong_masks, "mskp_mask_vote", "masks"},
     {wrong_proposed, "mskp_mask_hysteresis", "proposed"},

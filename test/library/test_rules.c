@@ -271,6 +271,84 @@ static double measured(const mskp_graph *g, mskp_mask keep, const mskp_budget *b
     return amount;
 }
 
+/* A score over what a block of the unit's family saves, counted by the slow model. */
+START_TEST(scores_per_budget)
+{
+    size_t finite = 0, infinite = 0;
+    for (size_t k = 0; k < test_count(500); k++) {
+        trial t;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        const size_t block = rng_below(&t.r, 4);
+        mskp_budget b = random_budget(&t);
+        if (b.kind == MSKP_BUDGET_ACTIVATIONS && !knows_readers(t.net)) b.kind = MSKP_BUDGET_BYTES;
+        double *scores = random_scores(&t), *given = arena_get(&t.mem, t.units, sizeof *given);
+        for (size_t u = 0; u < t.units; u++) scores[u] = fabs(scores[u]);
+        memcpy(given, scores, t.units * sizeof *given);
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        memset(keep, 1, t.units);
+        REQUIRE(!mskp_score_per_budget(t.graph, &b, block, scores_of(t.units, scores), &err), "%s",
+                err.text);
+        const double whole = slow_budget(&t, &b, keep);
+        const uint32_t *family = mskp_unit_families(t.graph, NULL);
+        for (size_t u = 0; u < t.units; u++) {
+            size_t size;
+            const uint32_t *unit = mskp_family_units(t.graph, family[u], &size);
+            size_t n = block ? block : 1;
+            if (n > size) n = size;
+            for (size_t i = 0; i < n; i++) keep[unit[i]] = 0;
+            const double saved = (whole - slow_budget(&t, &b, keep)) / (double)n;
+            for (size_t i = 0; i < n; i++) keep[unit[i]] = 1;
+            const double expected = saved > 0 ? given[u] / saved : (double)INFINITY;
+            REQUIRE(scores[u] == expected, "kind %d, block %zu, unit %zu: %.17g, not %.17g",
+                    (int)b.kind, block, u, scores[u], expected);
+            finite += isfinite(expected) ? 1 : 0;
+            infinite += isinf(expected) && isfinite(given[u]) ? 1 : 0;
+        }
+        trial_end(&t);
+    }
+    REQUIRE(finite > 0 && infinite > 0, "%zu finite, %zu infinite", finite, infinite);
+}
+END_TEST
+
+static double tiny_cost(void *context, const mskp_graph *graph, const size_t *channels)
+{
+    (void)graph;
+    return *(const double *)context * (double)channels[0];
+}
+
+START_TEST(mistakes_of_scores_per_budget)
+{
+    double tiny = 0x1p-1000, score[2] = {1, 2};
+    const mskp_budget b = {.kind = MSKP_BUDGET_CALLBACK, .cost = tiny_cost, .context = &tiny};
+    const mskp_budget odd = {.kind = (mskp_budget_kind)9};
+    mskp_error err = {0};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
+    const mskp_param p = mskp_parameter(g, "gamma", 1, (size_t[]){2});
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_score_per_budget(g, NULL, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "budget is NULL");
+    ck_assert_int_eq(mskp_score_per_budget(g, &odd, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_BAD_ARGUMENT);
+    score[1] = 1e300;
+    ck_assert_int_eq(mskp_score_per_budget(g, &b, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_BAD_NUMBER);
+    ck_assert_ptr_nonnull(strstr(err.text, "unit 1: no double can hold its score over 9.33"));
+    score[1] = -1;
+    ck_assert_int_eq(mskp_score_per_budget(g, &b, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_BAD_NUMBER);
+    ck_assert_str_eq(err.text, "unit 1 scores -1, not 0 or more");
+    tiny = (double)NAN, score[1] = 2;
+    ck_assert_int_eq(mskp_score_per_budget(g, &b, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_BAD_NUMBER);
+    ck_assert(score[0] == 1 && score[1] == 2);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* What a mask leaves is what the network after surgery has, what the slow model counts, and no more
  * than what a larger mask leaves. */
 START_TEST(budgets_measure_what_is_left)
@@ -1095,6 +1173,8 @@ int main(void)
     tcase_add_test(tcase, fields_are_set_one_by_one);
     tcase_add_test(tcase, families_keep_to_their_rules);
     tcase_add_test(tcase, budgets_measure_what_is_left);
+    tcase_add_test(tcase, scores_per_budget);
+    tcase_add_test(tcase, mistakes_of_scores_per_budget);
     tcase_add_test(tcase, joint_budgets_hold_and_are_minimal);
     tcase_add_test(tcase, callbacks_are_called_seldom);
     tcase_add_test(tcase, amounts_by_hand);

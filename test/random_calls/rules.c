@@ -162,6 +162,23 @@ static void call_match(user *u)
     REQUIRE(u->heap->asked == asked, "matching allocates");
 }
 
+static void call_score_per_budget(user *u)
+{
+    const mskp_budget b = any_budget(u);
+    double *scores = any_scores(u);
+    const double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
+    const size_t live = u->heap->live;
+    mskp_error err = {0};
+    endanger(u);
+    const mskp_status status = mskp_score_per_budget(
+        u->g, &b, rng_below(u->r, 4), scores_of(wrong_or(u, u->n.units), scores), &err);
+    if (status) require_refusal(u, status, &err, live);
+    limited_heap_fail(u->heap, 0);
+    for (size_t i = 0; i < u->n.units; i++)
+        REQUIRE(status ? isnan(before[i]) || scores[i] == before[i] : scores[i] >= 0,
+                "score %zu: %g", i, scores[i]);
+}
+
 /* ---- Masks of masks ---- */
 
 static void call_masks(user *u)
@@ -230,7 +247,8 @@ static void call_scan(user *u)
 
 void call_rules(user *u)
 {
-    static void (*const all[])(user *) = {call_select_by_rules, call_match, call_masks, call_scan};
+    static void (*const all[])(user *) = {call_select_by_rules, call_match, call_masks, call_scan,
+                                          call_score_per_budget};
     for (size_t n = rng_from(u->r, 1, 3); n > 0; n--)
         all[rng_below(u->r, sizeof all / sizeof *all)](u);
 }
