@@ -118,8 +118,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_valley(mskp_scores scores, size_t bins, doubl
 /* ============================================================================================== */
 
 /*
- * What a program has seen of one channel, all 0 at first. Each field is a score for
- * mskp_score_channels, or makes one:
+ * What a program has seen of one channel, all 0 at first. Each field makes a number per channel,
+ * which the program copies into an array for mskp_score_channels:
  *   mean                the mean activation
  *   magnitude           the mean of |a|
  *   zeros / count       the share of zeros (APoZ). H. Hu et al., "Network Trimming", arXiv
@@ -163,8 +163,10 @@ MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_merge(size_t n, const mskp_chan
  * A penalty R that depends on a norm n of each unit has, for an element w of unit u, a gradient
  * that is w, or sign(w), times a number of the unit. That number is a mskp_penalty.unit_weight. So
  * these penalties take three calls in a training step: mskp_score for the norms,
- * mskp_unit_weights, and mskp_penalty_gradient with the kind that is named here. The sums, the
- * mean and the extremes are over the penalty's targets.
+ * mskp_unit_weights, and mskp_penalty_gradient with the kind that is named here; or, of group
+ * lasso, mskp_penalty_group_prox after the step, and never mskp_penalty_prox. MACS and PARAMS need
+ * no norms, and the same weights serve all steps. The sums, the mean and the extremes are over the
+ * penalty's targets.
  */
 typedef enum mskp_weighting_kind {
     MSKP_WEIGHTING_GROUP_LASSO = 0,      /* kind L2, 1 / n: R = sum n */
@@ -185,8 +187,9 @@ typedef enum mskp_weighting_kind {
  *               large units are negative. POLARIZATION: T. Zhuang et al., "Neuron-level Structured
  *               Pruning using Polarization Regularizer", NeurIPS 2020; the weight, t - sign(n -
  *               mean) + (the mean of these signs), may be negative. ADAPTIVE: G. Fang et al.,
- *               "DepGraph", CVPR 2023, with a = 4. MACS: A. Gordon et al., "MorphNet", CVPR 2018.
- *   parameter   t of POLARIZATION, a of ADAPTIVE; 0 for the others
+ *               "DepGraph", CVPR 2023. MACS: A. Gordon et al., "MorphNet", CVPR 2018.
+ *   parameter   t of POLARIZATION; a of ADAPTIVE, where 0 means 4, as in the paper; 0 for the
+ *               others
  */
 typedef struct mskp_weighting {
     mskp_weighting_kind kind;
@@ -195,8 +198,9 @@ typedef struct mskp_weighting {
 
 /*
  * weights.unit[u] <- the weight of unit u, 0 for units that are no targets of the penalty.
- *   keep, penalty   as for mskp_penalty_gradient: the targets, and the roles that `size` counts;
- *                   the other fields do not count. penalty NULL: gamma of removed units
+ *   keep, penalty   as for mskp_penalty_gradient: the targets, the roles that `size` counts, and
+ *                   the kind that is named above, which is checked; the other fields do not count.
+ *                   penalty NULL: L1 on gamma of removed units
  *   norms           n of each unit. GROUP_LASSO, GROUP_LASSO_SIZE, HOYER: mskp_score with
  *                   MSKP_MAGNITUDE_L2, MSKP_REDUCE_JOINT and the penalty's roles. POLARIZATION:
  *                   with MSKP_MAGNITUDE_L1 and MSKP_REDUCE_SUM. ADAPTIVE: any score. {0, NULL} for
@@ -204,9 +208,9 @@ typedef struct mskp_weighting {
  *                   counts in no sum, mean or extreme.
  *   weights         may be norms
  * Norms are 0 or more, except for ADAPTIVE; others are MSKP_ERROR_BAD_NUMBER, and so are weights
- * that no double can hold. A norm of 0 has the weight 0, since its elements do not move; of others
- * 1 / n is at most 2^1000. An element of two units receives the gradient of both norms. The call
- * allocates, and takes a time in the number of units alone.
+ * that no double can hold. Where a weight has a factor 1 / n, a norm of 0 has the weight 0, since
+ * its elements do not move, and 1 / n is at most 2^1000. An element of two units receives the
+ * gradient of both norms. The call allocates, and its time depends on the number of units alone.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_unit_weights(const mskp_graph *graph, mskp_mask keep,
                                                 const mskp_penalty *penalty,

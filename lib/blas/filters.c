@@ -355,7 +355,8 @@ static mskp_status finish_scores(const comparison *c, size_t units, mskp_error *
 
 static mskp_status check_arguments(const comparison *c, mskp_scores scores, mskp_error *err)
 {
-    mskp_status status = MSKPI_GIVEN(err, c->graph);
+    const mskp_graph *graph = c->graph;
+    mskp_status status = MSKPI_GIVEN(err, graph);
     if (status) return status;
     if (!mskp_fingerprint(c->graph))
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "the graph is not finished");

@@ -19,6 +19,9 @@ static mskp_status check_maps(const char *what, const mskp_tensor *maps, uint32_
     if (mskpi_element_size(maps->dtype) && !mskpi_is_number(maps->dtype))
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: dtype %s of maps holds no numbers",
                           what, mskpi_dtype_name(maps->dtype));
+    if (maps->ndim != least && least == most)
+        return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "%s: maps has %u axes, not %u", what,
+                          maps->ndim, least);
     if (maps->ndim < least || maps->ndim > most)
         return mskpi_fail(err, MSKP_ERROR_BAD_SHAPE, "%s: maps has %u axes, not %u to %u", what,
                           maps->ndim, least, most);

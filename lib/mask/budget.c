@@ -38,8 +38,12 @@ static const char *const KIND[] = {"bytes", "activations", "table", "callback"};
 const char *mskpi_budget_label(const mskp_budget *budget, size_t number, char buffer[LABEL_SIZE])
 {
     char name[NAME_SIZE];
-    (void)snprintf(buffer, LABEL_SIZE, "budgets[%zu] (%s)", number,
-                   budget->name ? mskpi_short(budget->name, name) : KIND[budget->kind]);
+    const char *what = budget->name ? mskpi_short(budget->name, name) : "of no kind";
+    if (!budget->name && (unsigned)budget->kind <= MSKP_BUDGET_CALLBACK) what = KIND[budget->kind];
+    if (number == ONLY_BUDGET)
+        (void)snprintf(buffer, LABEL_SIZE, "budget (%s)", what);
+    else
+        (void)snprintf(buffer, LABEL_SIZE, "budgets[%zu] (%s)", number, what);
     return buffer;
 }
 
@@ -341,9 +345,11 @@ mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const
 mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
                               size_t number, const size_t *length, mskp_error *err)
 {
+    char label[LABEL_SIZE];
     if ((unsigned)budget->kind > MSKP_BUDGET_CALLBACK)
-        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "budgets[%zu]: kind is %u, the last is %u",
-                          number, (unsigned)budget->kind, (unsigned)MSKP_BUDGET_CALLBACK);
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "%s: kind is %u, the last is %u",
+                          mskpi_budget_label(budget, number, label), (unsigned)budget->kind,
+                          (unsigned)MSKP_BUDGET_CALLBACK);
     *b = (budget_state){.budget = budget, .number = number};
     if (budget->kind == MSKP_BUDGET_BYTES) return open_bytes(b, graph, length, err);
     if (budget->kind == MSKP_BUDGET_ACTIVATIONS) return open_lifetimes(b, graph, length, err);
@@ -370,7 +376,7 @@ mskp_status mskp_budget_measure(const mskp_graph *graph, mskp_mask keep, const m
     size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);
     if (!length) return no_memory(err);
     mskpi_list_lengths(graph, NULL, length);
-    status = mskpi_budget_open(&b, graph, budget, 0, length, err);
+    status = mskpi_budget_open(&b, graph, budget, ONLY_BUDGET, length, err);
     if (!status) {
         mskpi_list_lengths(graph, keep.unit, length);
         if (budget->kind == MSKP_BUDGET_BYTES) sum_bytes(&b, graph, length);

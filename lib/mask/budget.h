@@ -39,8 +39,9 @@ uint64_t mskpi_budget_element(const budget_state *b, uint32_t param);
 mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const size_t *length,
                                  mskp_error *err);
 
-/* "budgets[1] (latency)". Returns buffer. */
+/* "budgets[1] (latency)"; "budget (latency)" for ONLY_BUDGET. Returns buffer. */
 enum { LABEL_SIZE = NAME_SIZE + 40 };
+#define ONLY_BUDGET SIZE_MAX
 const char *mskpi_budget_label(const mskp_budget *budget, size_t number, char buffer[LABEL_SIZE]);
 
 #endif

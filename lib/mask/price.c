@@ -4,7 +4,9 @@
  * A budget of time alone decides when a selection stops, and not which units leave: their order is
  * that of the scores. Divided by what a unit saves, the scores put units first whose removal makes
  * the network faster. Savings are measured on the whole network, family by family, for a block of
- * units, because measured times often fall in steps of several channels.
+ * units, because measured times often fall in steps of several channels. A peak is no sum: one
+ * family alone often does not lower it, though several together do. So savings of a peak are
+ * refused.
  */
 #include <math.h>
 #include <string.h>
@@ -49,6 +51,10 @@ mskp_status mskp_score_per_budget(const mskp_graph *graph, const mskp_budget *bu
     char number[NUMBER_SIZE];
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status) status = MSKPI_GIVEN(err, budget);
+    if (!status && budget->kind == MSKP_BUDGET_ACTIVATIONS)
+        status = mskpi_fail(err, MSKP_ERROR_UNSUPPORTED,
+                            "budget: a peak of activations is no sum: a unit that is not at the "
+                            "peak would save nothing, and never leave");
     for (size_t u = 0; !status && u < scores.n; u++) status = check_score(scores.unit[u], u, err);
     if (status) return status;
     const mskp_services *services = &graph->services;

@@ -94,7 +94,7 @@ mskp_status mskpi_check_families(const mskp_graph *graph, size_t n,
     const mskp_status status = MSKPI_GIVEN(err, families);
     if (!status && n != graph->u->nfamilies)
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
-                          "families has %zu families, the graph has %zu", n, graph->u->nfamilies);
+                          "nfamilies is %zu, the graph has %zu families", n, graph->u->nfamilies);
     return status;
 }
 
@@ -126,6 +126,8 @@ mskp_status mskpi_check_rule(const mskp_graph *graph, const mskp_rule *r, mskp_e
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "rule: threshold is %s, but use_threshold is 0",
                           mskpi_number(r->threshold, value));
+    if (r->budgets && !r->nbudgets)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "rule: budgets is set, but nbudgets is 0");
     mskp_status status = check_numbers("rule", "", number, sizeof number / sizeof *number, err);
     if (!status) status = check_each_family(graph, r, err);
     if (!status && r->nbudgets && !r->budgets)

@@ -145,7 +145,7 @@ static mskp_status check_limits(const mskp_graph *graph, mskp_scores scores,
     mskp_rule rule = desc->limits ? *desc->limits : (mskp_rule){.use_threshold = 0};
     if (!desc->accuracy) return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "desc: accuracy is NULL");
     rule.use_threshold = 1; /* some demand */
-    rule.nbudgets = 0;
+    rule.nbudgets = 0, rule.budgets = NULL;
     mskp_status status = mskpi_check_rule(graph, &rule, err);
     if (!status) status = mskpi_check_optional_mask(graph, "rule: locked", rule.locked, err);
     if (!status) status = mskpi_check_selectable(scores, err);

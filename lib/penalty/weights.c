@@ -38,6 +38,9 @@
 /* Where 1 / n would not fit into a double with room for a strength. */
 static const double LARGEST_INVERSE = 0x1p1000;
 
+/* The parameter of ADAPTIVE in the paper. */
+static const double USUAL_RATE = 4;
+
 typedef struct weighing {
     const mskp_graph *graph;
     mskp_weighting_kind kind;
@@ -130,7 +133,8 @@ static double weigh(const weighing *j, uint32_t unit)
         return j->parameter - sign_of(n - mean) + j->signs / (double)j->n;
     case MSKP_WEIGHTING_ADAPTIVE:
         if (!(j->most > j->least)) return 1;
-        return exp2(j->parameter * (j->most - n) / (j->most - j->least));
+        return exp2((j->parameter < 0 || j->parameter > 0 ? j->parameter : USUAL_RATE) *
+                    (j->most - n) / (j->most - j->least));
     default: /* by costs */
         return mean > 0 ? n / mean : 0;
     }
@@ -188,31 +192,51 @@ static mskp_status weigh_units(weighing *j, mskp_mask keep, mskp_target target, 
     return MSKP_OK;
 }
 
+/* The rows of mskp_weighting_kind. */
+static const struct row {
+    const char *name;
+    bool any_kind; /* of penalty; otherwise it must be `penalty` */
+    mskp_penalty_kind penalty;
+    bool parameter; /* it takes one */
+} ROW[] = {
+    [MSKP_WEIGHTING_GROUP_LASSO] = {"GROUP_LASSO", false, MSKP_PENALTY_L2, false},
+    [MSKP_WEIGHTING_GROUP_LASSO_SIZE] = {"GROUP_LASSO_SIZE", false, MSKP_PENALTY_L2, false},
+    [MSKP_WEIGHTING_HOYER] = {"HOYER", false, MSKP_PENALTY_L2, false},
+    [MSKP_WEIGHTING_POLARIZATION] = {"POLARIZATION", false, MSKP_PENALTY_L1, true},
+    [MSKP_WEIGHTING_ADAPTIVE] = {"ADAPTIVE", false, MSKP_PENALTY_L2, true},
+    [MSKP_WEIGHTING_MACS] = {"MACS", true, MSKP_PENALTY_L1, false},
+    [MSKP_WEIGHTING_PARAMS] = {"PARAMS", true, MSKP_PENALTY_L1, false},
+};
+enum { ROWS = sizeof ROW / sizeof *ROW };
+
 static mskp_status check(const weighing *j, mskp_mask keep, const mskp_penalty *penalty,
                          mskp_scores norms, mskp_scores weights, mskp_error *err)
 {
     char number[32];
-    const bool takes = j->kind == MSKP_WEIGHTING_POLARIZATION || j->kind == MSKP_WEIGHTING_ADAPTIVE;
     mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
     if (!status) status = mskpi_check_scores(j->graph, "weights", weights, err);
     if (status) return status;
-    if ((unsigned)j->kind > MSKP_WEIGHTING_PARAMS)
+    if ((unsigned)j->kind >= ROWS)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "weights: kind is %u, the last is %d",
-                          (unsigned)j->kind, MSKP_WEIGHTING_PARAMS);
+                          (unsigned)j->kind, ROWS - 1);
+    const struct row *row = &ROW[j->kind];
     status = mskpi_check_targets(penalty, keep.unit, err);
     if (status) return status;
+    if (!row->any_kind && penalty->kind != row->penalty)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "weights: %s needs a penalty of kind MSKP_PENALTY_%s, not %u", row->name,
+                          row->penalty == MSKP_PENALTY_L1 ? "L1" : "L2", (unsigned)penalty->kind);
     if (!isfinite(j->parameter))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "weights: parameter is %s, not finite",
                           mskpi_number(j->parameter, number));
-    if (!takes && (j->parameter < 0 || j->parameter > 0))
+    if (!row->parameter && (j->parameter < 0 || j->parameter > 0))
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "weights: parameter is %s, and kind %u takes none",
-                          mskpi_number(j->parameter, number), (unsigned)j->kind);
+                          "weights: parameter is %s, and %s takes none",
+                          mskpi_number(j->parameter, number), row->name);
     if (!by_costs(j)) return mskpi_check_scores(j->graph, "norms", norms, err);
     if (norms.n || norms.unit)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
-                          "weights: kind %u takes no norms, and %zu are given", (unsigned)j->kind,
-                          norms.n);
+                          "weights: %s takes no norms, and %zu are given", row->name, norms.n);
     return MSKP_OK;
 }
 

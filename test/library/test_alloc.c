@@ -814,7 +814,8 @@ static mskp_status call_score_random(stage *s, mskp_error *err)
 static mskp_status call_weights(stage *s, mskp_error *err)
 {
     const mskp_weighting adaptive = {.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4};
-    return mskp_unit_weights(s->graph, mask_of(s->units, s->keep), NULL, &adaptive,
+    const mskp_penalty l2 = {.kind = MSKP_PENALTY_L2};
+    return mskp_unit_weights(s->graph, mask_of(s->units, s->keep), &l2, &adaptive,
                              scores_of(s->units, s->out.scores), scores_of(s->units, s->out.scores),
                              err);
 }
@@ -910,8 +911,7 @@ static mskp_status call_budget_callback(stage *s, mskp_error *err)
 
 static mskp_status call_score_per_budget(stage *s, mskp_error *err)
 {
-    return mskp_score_per_budget(s->graph, &ACTIVATIONS, 2, scores_of(s->units, s->out.scores),
-                                 err);
+    return mskp_score_per_budget(s->graph, &WIDTHS, 2, scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_mask_match(stage *s, mskp_error *err)

@@ -415,13 +415,14 @@ WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values
 WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
 WRONG_CALL(score_random, mskp_score_random(g, 1, a->wrong_scores, err))
 static const mskp_weighting LASSO;
+static const mskp_penalty L2 = {.kind = MSKP_PENALTY_L2};
 static const mskp_penalty WEIGHED = {.unit_weight = (const double[UNITS]){0}};
 WRONG_CALL(weights,
-           mskp_unit_weights(g, a->wrong, NULL, &LASSO, a->right_scores, a->right_scores, err))
+           mskp_unit_weights(g, a->wrong, &L2, &LASSO, a->right_scores, a->right_scores, err))
 WRONG_CALL(weights_norms,
-           mskp_unit_weights(g, a->right, NULL, &LASSO, a->wrong_scores, a->right_scores, err))
+           mskp_unit_weights(g, a->right, &L2, &LASSO, a->wrong_scores, a->right_scores, err))
 WRONG_CALL(weights_out,
-           mskp_unit_weights(g, a->right, NULL, &LASSO, a->right_scores, a->wrong_scores, err))
+           mskp_unit_weights(g, a->right, &L2, &LASSO, a->right_scores, a->wrong_scores, err))
 WRONG_CALL(fade, mskp_penalty_fade(g, a->wrong, NULL, 1, values, err))
 WRONG_CALL(group_prox, mskp_penalty_group_prox(g, a->wrong, &WEIGHED, 1, values, err))
 WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->wrong_scores, err))

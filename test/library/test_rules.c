@@ -281,7 +281,7 @@ START_TEST(scores_per_budget)
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
         const size_t block = rng_below(&t.r, 4);
         mskp_budget b = random_budget(&t);
-        if (b.kind == MSKP_BUDGET_ACTIVATIONS && !knows_readers(t.net)) b.kind = MSKP_BUDGET_BYTES;
+        if (b.kind == MSKP_BUDGET_ACTIVATIONS) b = (mskp_budget){.kind = MSKP_BUDGET_BYTES};
         double *scores = random_scores(&t), *given = arena_get(&t.mem, t.units, sizeof *given);
         for (size_t u = 0; u < t.units; u++) scores[u] = fabs(scores[u]);
         memcpy(given, scores, t.units * sizeof *given);
@@ -322,6 +322,7 @@ START_TEST(mistakes_of_scores_per_budget)
     double tiny = 0x1p-1000, score[2] = {1, 2};
     const mskp_budget b = {.kind = MSKP_BUDGET_CALLBACK, .cost = tiny_cost, .context = &tiny};
     const mskp_budget odd = {.kind = (mskp_budget_kind)9};
+    const mskp_budget peak = {.kind = MSKP_BUDGET_ACTIVATIONS};
     mskp_error err = {0};
     mskp_graph *g = mskp_graph_create(NULL);
     const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
@@ -333,6 +334,10 @@ START_TEST(mistakes_of_scores_per_budget)
     ck_assert_str_eq(err.text, "budget is NULL");
     ck_assert_int_eq(mskp_score_per_budget(g, &odd, 0, scores_of(2, score), &err),
                      MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert_str_eq(err.text, "budget (of no kind): kind is 9, the last is 3");
+    ck_assert_int_eq(mskp_score_per_budget(g, &peak, 0, scores_of(2, score), &err),
+                     MSKP_ERROR_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "a peak of activations is no sum"));
     score[1] = 1e300;
     ck_assert_int_eq(mskp_score_per_budget(g, &b, 0, scores_of(2, score), &err),
                      MSKP_ERROR_BAD_NUMBER);
@@ -643,7 +648,7 @@ START_TEST(mistakes_of_budgets_are_named)
     } row[] = {
         {{.kind = (mskp_budget_kind)4, .limit = 1},
          MSKP_ERROR_BAD_ARGUMENT,
-         "budgets[0]: kind is 4, the last is 3"},
+         "budgets[0] (of no kind): kind is 4, the last is 3"},
         {{.limit = 0}, MSKP_ERROR_BAD_ARGUMENT, "budgets[0] (bytes): limit is 0"},
         {{.limit = -2}, MSKP_ERROR_BAD_ARGUMENT, "limit is -2, it must be above 0"},
         {{.limit = (double)NAN, .name = "flash"}, MSKP_ERROR_BAD_NUMBER, "budgets[0] (flash)"},
@@ -739,9 +744,9 @@ START_TEST(mistakes_of_families_are_named)
     } row[] = {
         {{.nfamilies = 2, .families = f},
          MSKP_ERROR_OTHER_NETWORK,
-         "families has 2 families, the graph has 1"},
+         "nfamilies is 2, the graph has 1 families"},
         {{.nfamilies = 1}, MSKP_ERROR_BAD_ARGUMENT, "families is NULL"},
-        {{.families = f}, MSKP_ERROR_OTHER_NETWORK, "families has 0 families"},
+        {{.families = f}, MSKP_ERROR_OTHER_NETWORK, "nfamilies is 0, the graph has"},
         {{.nfamilies = 1, .families = &over},
          MSKP_ERROR_BAD_ARGUMENT,
          "rule: families[0] (a): max_fraction is 1.5, outside 0 to 1"},
@@ -749,6 +754,9 @@ START_TEST(mistakes_of_families_are_named)
          MSKP_ERROR_BAD_NUMBER,
          "rule: families[0] (a): remove_fraction is NaN"},
         {{.nfamilies = 1, .families = to}, MSKP_ERROR_BAD_ARGUMENT, "nothing is asked"},
+        {{.remove_fraction = 0.5, .budgets = &(mskp_budget){.limit = 1}},
+         MSKP_ERROR_BAD_ARGUMENT,
+         "rule: budgets is set, but nbudgets is 0"},
     };
     mskp_error err;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {

@@ -35,6 +35,7 @@ static void group_begin(group_case *c, uint64_t seed, mskp_weighting_kind kind)
     trial *t = &c->t;
     c->a = random_penalty_case(t);
     c->a->penalty.roles = c->a->roles;
+    c->a->penalty.kind = kind == MSKP_WEIGHTING_POLARIZATION ? MSKP_PENALTY_L1 : MSKP_PENALTY_L2;
     c->a->given = &c->a->penalty;
     c->params = mskp_graph_counts(t->graph).params;
     if (kind == MSKP_WEIGHTING_POLARIZATION || kind == MSKP_WEIGHTING_ADAPTIVE)
@@ -133,7 +134,6 @@ START_TEST(gradients_are_differences_of_the_formula)
         mskp_error err = {0};
         group_begin(&c, test_seed() * 1000000 + k, (mskp_weighting_kind)_i);
         trial *t = &c.t;
-        c.a->penalty.kind = is_l1(&c) ? MSKP_PENALTY_L1 : MSKP_PENALTY_L2;
         c.a->penalty.unit_weight = c.weight;
         REQUIRE(find_weights(&c, &err) == MSKP_OK, "%s", err.text);
         REQUIRE_OK(mskp_penalty_gradient(t->graph, mask_of(t->units, c.a->keep), c.a->given, 1,
@@ -173,6 +173,7 @@ START_TEST(weights_follow_their_words)
         trial *t = &c.t;
         REQUIRE(find_weights(&c, &err) == MSKP_OK, "%s", err.text);
         double most = -INFINITY, least = INFINITY, sum = 0, n = 0;
+        const double rate = c.weighting.parameter > 0 ? c.weighting.parameter : 4;
         mskp_cost all, without;
         double *price = arena_get(&t->mem, t->units, sizeof *price);
         uint8_t *keep = arena_get(&t->mem, t->units, 1);
@@ -199,9 +200,7 @@ START_TEST(weights_follow_their_words)
             else if (kind >= MSKP_WEIGHTING_MACS)
                 expected = sum > 0 ? price[u] * n / sum : 0;
             else if (kind == MSKP_WEIGHTING_ADAPTIVE)
-                expected = most > least
-                               ? pow(2, c.weighting.parameter * (most - c.norm[u]) / (most - least))
-                               : 1;
+                expected = most > least ? pow(2, rate * (most - c.norm[u]) / (most - least)) : 1;
             if (isnan(expected)) continue;
             REQUIRE(fabs(c.weight[u] - expected) <= 1e-12 * fabs(expected),
                     "kind %d, unit %zu: %.17g, not %.17g", (int)kind, u, c.weight[u], expected);
@@ -362,9 +361,12 @@ START_TEST(corners_by_hand)
     const mskp_scores none = {0};
     double weight[3] = {7, 7, 7};
     mskp_error err = {0};
+    const mskp_penalty penalty = {.kind = c->weighting.kind == MSKP_WEIGHTING_POLARIZATION
+                                              ? MSKP_PENALTY_L1
+                                              : MSKP_PENALTY_L2};
     mskp_graph *g = three_scales();
     const mskp_status status =
-        mskp_unit_weights(g, mask_of(3, (uint8_t[]){0, 0, 1}), NULL, &c->weighting,
+        mskp_unit_weights(g, mask_of(3, (uint8_t[]){0, 0, 1}), &penalty, &c->weighting,
                           c->weighting.kind < MSKP_WEIGHTING_MACS ? scores_of(3, c->norm) : none,
                           scores_of(3, weight), &err);
     ck_assert_msg(status == MSKP_OK, "%s", err.text);
@@ -388,12 +390,12 @@ static const struct refusal {
      MSKP_ERROR_BAD_ARGUMENT,
      "weights: kind is 7, the last is 6"},
     {{.kind = MSKP_WEIGHTING_HOYER, .parameter = 2},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, 1, 1},
      MSKP_ERROR_BAD_ARGUMENT,
-     "weights: parameter is 2, and kind 2 takes none"},
+     "weights: parameter is 2, and HOYER takes none"},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = (double)NAN},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, 1, 1},
      MSKP_ERROR_BAD_NUMBER,
      "weights: parameter is nan, not finite"},
@@ -401,29 +403,29 @@ static const struct refusal {
      {0},
      {1, 1, 1},
      MSKP_ERROR_BAD_ARGUMENT,
-     "weights: kind 5 takes no norms, and 3 are given"},
+     "weights: MACS takes no norms, and 3 are given"},
     {{.kind = MSKP_WEIGHTING_GROUP_LASSO},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, -2, 1},
      MSKP_ERROR_BAD_NUMBER,
      "weights: the norm of unit 1 is -2, not 0 or more"},
     {{.kind = MSKP_WEIGHTING_GROUP_LASSO},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, 1, (double)NAN},
      MSKP_ERROR_BAD_NUMBER,
      "weights: the norm of unit 2 is nan, not 0 or more"},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, -(double)INFINITY, 1},
      MSKP_ERROR_BAD_NUMBER,
      "weights: the norm of unit 1 is -inf, not a number"},
     {{.kind = MSKP_WEIGHTING_HOYER},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1e-200, 1e-200, 1},
      MSKP_ERROR_BAD_NUMBER,
      "weights: no double can hold the weight of unit 0, whose norm is 1e-200"},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 1e6},
-     {0},
+     {.kind = MSKP_PENALTY_L2},
      {1, 2, 1},
      MSKP_ERROR_BAD_NUMBER,
      "weights: no double can hold the weight of unit 0, whose norm is 1"},
@@ -437,6 +439,16 @@ static const struct refusal {
      {1, 1, 1},
      MSKP_ERROR_BAD_ARGUMENT,
      "penalty: roles"},
+    {{.kind = MSKP_WEIGHTING_GROUP_LASSO},
+     {0},
+     {1, 1, 1},
+     MSKP_ERROR_BAD_ARGUMENT,
+     "weights: GROUP_LASSO needs a penalty of kind MSKP_PENALTY_L2, not 0"},
+    {{.kind = MSKP_WEIGHTING_POLARIZATION},
+     {.kind = MSKP_PENALTY_L2},
+     {1, 1, 1},
+     MSKP_ERROR_BAD_ARGUMENT,
+     "weights: POLARIZATION needs a penalty of kind MSKP_PENALTY_L1, not 2"},
 };
 enum { REFUSALS = sizeof refusals / sizeof *refusals };
 
@@ -470,7 +482,7 @@ START_TEST(arguments_that_are_missing)
     ck_assert_int_eq(
         mskp_unit_weights(g, keep, NULL, &macs, scores_of(0, number), scores_of(3, number), &err),
         MSKP_ERROR_BAD_ARGUMENT);
-    ck_assert_str_eq(err.text, "weights: kind 5 takes no norms, and 0 are given");
+    ck_assert_str_eq(err.text, "weights: MACS takes no norms, and 0 are given");
     ck_assert(number[0] == 7 && number[1] == 8 && number[2] == 9);
     mskp_graph_destroy(g);
 }
