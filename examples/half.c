@@ -1,7 +1,7 @@
 /*
- * Weights in half precision. Between 1 and 2 a bfloat16 has 128 numbers, so a step of 0.001 is less
- * than half of the distance to the next one, and rounding to nearest loses it. Each of 256 scales
- * begins at 1 and is to become 0 within 1000 steps, in five ways:
+ * Weights in half precision. Between 1/2 and 1 a bfloat16 has 128 numbers, 0.0039 apart, so a step
+ * of 0.001 down from 1 is less than half of that distance, and rounding to nearest loses it. Each
+ * of 256 scales begins at 1 and is to become 0 within 1000 steps, in five ways:
  *
  *     nearest     mskp_penalty_prox on the bfloat16 numbers: no scale ever moves
  *     master      the same on F32 master weights, which are then cast to bfloat16

@@ -56,7 +56,8 @@ $(BUILD)/libmskp.so: $(SHARED)
 below = $(subst $(prefix)/,$${prefix}/,$(1))
 fill_template = sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
 	-e 's|@includedir@|$(call below,$(includedir))|'
-INSTALLED_DOCS = LICENSE docs/mask-file.md docs/report-schema.json
+INSTALLED_DOCS = LICENSE $(addprefix docs/,changes.md glossary.md guide.md mask-file.md methods.md report-schema.json \
+	training-step.md)
 
 define install_shared
 $(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'

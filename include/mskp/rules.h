@@ -23,7 +23,8 @@ extern "C" {
  * ("ignored layers"), and mskp_family_rules_set.
  *   patterns   n of them; a name fits if it fits one. '*' stands for any bytes, also none; '?' for
  *              one byte; [a-c] for one byte of a set, [!a-c] for one not in it. Any other byte, and
- *              each byte behind a backslash, stands for itself. The whole name must fit.
+ *              each byte behind a backslash, stands for itself, and so does a [ that no ] closes.
+ *              The whole name must fit.
  *   roles      which slices of parameters count, of MSKP_ROLES_UNIT; 0: those of every role but
  *              MSKP_ROLE_CONSUMER. So "fc.weight" means what fc makes, and not what fc reads.
  * A pattern that no value fits, and no parameter with an axis of these roles, is
