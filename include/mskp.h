@@ -149,8 +149,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *   data      NULL: the tensor is not here (frozen, on a device, not made yet). Surgery skips it; a
  *             call that must read it fails with MSKP_ERROR_NO_DATA. Otherwise it must be aligned to
  *             the size of an element (16-byte elements to 8).
- *   ndim      0: the parameter's own shape, packed in row-major order. Otherwise shape must equal
- *             the parameter's.
+ *   ndim      0: the parameter's shape, packed, row-major. Otherwise shape must equal that shape.
  *   stride    in elements, per axis of the parameter; all 0: packed. A convolution weight
  *             [O][I][H][W] that lies in memory as O,H,W,I has the strides {H*W*I, 1, W*I, I}.
  *             Negative strides are allowed; those of axes of length 1 are ignored. The axes must
@@ -237,8 +236,7 @@ typedef enum mskp_grouping {
     MSKP_GROUPING_TIED = 1, /* position p of all groups together, so the groups stay equal */
     MSKP_GROUPING_WHOLE = 2 /* whole groups, with everything that they read and make */
 } mskp_grouping;
-/* What a convolution reads beyond the border, for mskp/constants.h; EXTENDED: reflect, replicate or
- * circular. */
+/* What a convolution reads beyond the border (mskp/constants.h). EXTENDED: replicate, wrap ... */
 typedef enum mskp_padding { MSKP_PADDING_ZEROS = 0, MSKP_PADDING_EXTENDED = 1 } mskp_padding;
 
 /*
@@ -265,8 +263,7 @@ MSKP_STABLE mskp_value mskp_conv(mskp_graph *graph, const char *name, mskp_value
                                  const mskp_conv_desc *desc);
 
 /* Fully connected layer, applied to each spatial position separately. weight is [out][in]; bias is
- * [out], or {0} for none. To mix several positions, mskp_flatten the input first; after a global
- * pool there is one. */
+ * [out], or {0} for none. To mix positions, mskp_flatten the input first (or pool it globally). */
 MSKP_STABLE mskp_value mskp_linear(mskp_graph *graph, const char *name, mskp_value in,
                                    mskp_param weight, mskp_param bias);
 /* clang-format off */
@@ -276,8 +273,7 @@ typedef enum mskp_norm_kind { /* GROUP, LAYER, RMS: statistics over several chan
 } mskp_norm_kind;
 /* clang-format on */
 /*
- * Normalization. Each parameter is [channels], or {0} for none: scale (gamma), shift (beta), mean
- * and variance (running statistics).
+ * Normalization by scale (gamma), shift (beta), mean and variance (running): [channels] or {0}.
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPING_WHOLE is exact, because the
  *                     statistics are removed with their group. Other kinds ignore grouping.
  *   accept_inexact    Statistics over several channels change when one is removed, even a zero one.
@@ -446,8 +442,7 @@ typedef struct mskp_cost {
 /*
  * *total <- the cost of the network under a mask; keep {0, NULL} means of the whole network. total
  * may be NULL. per_value, NULL or an array of mskp_graph_counts().values, receives the cost of the
- * operator that makes each value, in the order of ids; a shared parameter counts for its first
- * user.
+ * operator that makes each value, by ascending id; a shared parameter counts for its first user.
  */
 MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *total,
                                      mskp_cost *per_value, mskp_error *err);
@@ -468,6 +463,8 @@ MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, ms
  *   round_to                   families shrink in blocks, so they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no limit
  *   locked                     one flag per unit, nonzero: it stays; {0, NULL}: none
+ *   empty_branches             nonzero: a family may also lose all that it has, where no more than
+ *                              a residual branch vanishes with it, as mskp_plan_create says
  * Fractions tolerate the rounding of decimal numbers: 0.29 of 100 is 29.
  */
 typedef struct mskp_rule {
@@ -477,6 +474,7 @@ typedef struct mskp_rule {
     size_t min_channels, round_to;
     double max_family_fraction;
     mskp_mask locked;
+    uint32_t empty_branches;
 } mskp_rule;
 
 /* What mskp_select did. unrounded: axes with prunable channels that keep no multiple of round_to
@@ -565,8 +563,9 @@ MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask
 typedef struct mskp_plan mskp_plan;
 
 /*
- * *plan <- what has to be cut. Refuses a mask that would leave a value or an axis empty. The plan
- * does not need the graph afterwards; free it with mskp_plan_destroy.
+ * *plan <- what has to be cut. A mask may leave a value without channels only if an addition or a
+ * concatenation does without it and all that depends on it alone (mskp_fate in mskp/tools.h). The
+ * plan does not need the graph afterwards; free it with mskp_plan_destroy.
  *   small  NULL, or receives the network after surgery: a finished graph with the same names and
  *          ids and smaller shapes; free it with mskp_graph_destroy. Unit u becomes the unit
  *          numbered by the kept units below u, so arrays per unit can be carried over.

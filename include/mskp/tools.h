@@ -283,6 +283,24 @@ MSKP_STABLE const uint32_t *mskp_plan_param_kept(const mskp_plan *plan, mskp_par
 MSKP_STABLE const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value,
                                                  size_t *count);
 
+/*
+ * What becomes of the operator that makes a value, and of the value. A mask that removes all
+ * channels of a value in a residual branch removes the branch: docs/guide.md, "Whole branches".
+ *   STAYS     the operator stays, with the channels that stay
+ *   VANISHES  nothing is left of it: the value has 0 channels after surgery. An addition, or a
+ *             concatenation, does without it
+ *   SHIFT     the value is an operand of an addition, and all that is left of its operator is the
+ *             shift (of a norm) or bias: this vector is the operand, broadcast over all positions
+ * Every axis of a parameter has length 0 after surgery if no operator that stays uses it.
+ */
+typedef enum mskp_fate {
+    MSKP_FATE_STAYS = 0,
+    MSKP_FATE_VANISHES = 1,
+    MSKP_FATE_SHIFT = 2
+} mskp_fate;
+/* STAYS for a value that is not of the plan's graph, and for a plan that is NULL. */
+MSKP_EXPERIMENTAL mskp_fate mskp_plan_fate(const mskp_plan *plan, mskp_value value);
+
 /* map[i] <- the index that index i has after surgery, MSKP_REMOVED if it is removed. n must be the
  * full length of the axis or value, otherwise MSKP_ERROR_BAD_SHAPE. MSKP_ERROR_BAD_ARGUMENT: no
  * such axis or value. */

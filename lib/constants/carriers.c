@@ -40,8 +40,9 @@ static void exclude_broadcasts(const mskp_graph *g, uint32_t value, uint8_t *can
     const graph_step *s = &g->steps[value];
     for (size_t k = 0; k < s->ninputs; k++) {
         const uint32_t in = g->step_inputs[s->first_input + k];
+        if (!mskpi_is_broadcast(g, value, in)) continue;
         const uint32_t unit = *mskpi_units_of(g, in);
-        if (mskpi_is_broadcast(g, value, in) && unit != MSKP_PINNED) candidate[unit] = 0;
+        if (unit != MSKP_PINNED) candidate[unit] = 0;
     }
 }
 

@@ -351,6 +351,7 @@ static void find_mixing(walker *w, consumer_list *list, uint32_t value)
 static void find_in_value(walker *w, consumer_list *list, uint32_t value)
 {
     const graph_step *s = &w->graph->steps[value];
+    if (!w->graph->values[value].view.n) return; /* it has vanished */
     switch (s->kind) {
     case STEP_CONV:
     case STEP_TRANSPOSED:

@@ -196,10 +196,14 @@ static double combined(double a, double b, uint32_t kind)
 static double combine(const walker *w, const graph_step *s, size_t channels, size_t c)
 {
     double sum = 0;
+    bool first = true;
     for (size_t k = 0; k < s->ninputs; k++) {
         const uint32_t in = w->graph->step_inputs[s->first_input + k];
-        const double x = input_of(w, s, k)[w->graph->values[in].view.n == channels ? c : 0];
-        sum = k ? combined(sum, x, s->option) : x;
+        const size_t n = w->graph->values[in].view.n;
+        if (!n) continue; /* it has vanished */
+        const double x = input_of(w, s, k)[n == channels ? c : 0];
+        sum = first ? x : combined(sum, x, s->option);
+        first = false;
     }
     return s->option == MSKP_COMBINE_AVERAGE ? sum / s->ninputs : sum;
 }
@@ -344,6 +348,7 @@ static void walk_value(walker *w, uint32_t value, const double *known)
     double *to = constants_of(w, value);
     const bool mixing =
         s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
+    if (!channels) return; /* it has vanished */
     if (mixing) walk_mixing(w, value, to);
     if (s->kind == STEP_CONCAT) walk_concat(w, s, to);
     for (size_t c = 0; c < channels && !w->status; c++) {

@@ -15,6 +15,9 @@
  * it later, too. The walk stops at the first block after which every demand holds. Hence not one
  * block more is removed than is necessary, and a smaller budget removes a superset.
  *
+ * With empty_branches the rest of a family may go in one block, below the floor, if a branch
+ * vanishes with it (vanish.c). The family then collects its units until it has the rest.
+ *
  * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. A block
  * changes only the lengths of the lists that its family occurs in, and only the cost terms of these
  * lists are computed again. Pending units are chained by their places in the order, so they need no
@@ -33,6 +36,7 @@
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mask/select.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "units/cost.h"
@@ -70,7 +74,8 @@ typedef struct walk {
     size_t *length; /* [lists] channels that stay */
     term_state *terms;
     uint64_t blocks;
-    bool has_budget; /* max_macs or max_params: costs follow each block, not only the last one */
+    vanishing vanish; /* used with empty_branches */
+    bool has_budget;  /* max_macs or max_params: costs follow each block, not only the last one */
 
     size_t removed;
     uint64_t cost[2]; /* MACs, elements of parameters */
@@ -137,19 +142,52 @@ static bool block_fits(const walk *w, const family_state *f, size_t n)
     return true;
 }
 
+/* Whether a branch vanishes with the rest of a family, so that the rest can be removed. A list
+ * keeps as many channels as the floor says, or none. */
+static bool rest_fits(walk *w, const family_state *f)
+{
+    const unit_table *u = w->graph->u;
+    const size_t rest = f->size - f->removed;
+    bool fits = !(w->rule->max_family_fraction > 0) ||
+                f->size <= mskpi_fraction(w->rule->max_family_fraction, f->size);
+    for (size_t k = f->first; k < f->end; k++) {
+        const incidence *i = &u->incidences[k];
+        const size_t least = u->lists[i->list].n < w->floor ? u->lists[i->list].n : w->floor;
+        w->length[i->list] -= rest * i->times;
+        fits = fits && (!w->length[i->list] || w->length[i->list] >= least);
+    }
+    fits = fits && !mskpi_vanish(&w->vanish, w->length, NULL);
+    for (size_t k = f->first; k < f->end; k++)
+        w->length[u->incidences[k].list] += rest * u->incidences[k].times;
+    if (!fits) MSKPI_MUST(mskpi_vanish(&w->vanish, w->length, NULL)); /* what has vanished so far */
+    return fits;
+}
+
+/* Computes all terms: at the start, when a branch has vanished, and at the end of a walk during
+ * which costs did not matter. */
+static void count_costs(walk *w)
+{
+    const unit_table *u = w->graph->u;
+    memset(w->cost, 0, sizeof w->cost);
+    for (size_t t = 0; t < u->nterms; t++) {
+        w->terms[t].value = mskpi_term_left(&w->vanish, &u->terms[t], w->length);
+        w->cost[u->terms[t].is_params] += w->terms[t].value;
+    }
+}
+
 /* Computes the terms of a list whose length has changed again, each once for a block. */
 static void recount(walk *w, uint32_t list)
 {
     const unit_table *u = w->graph->u;
     for (size_t j = u->list_term_first[list]; j < u->list_term_first[list + 1]; j++) {
-        const cost_term *term = &u->terms[u->list_terms[j]];
-        term_state *state = &w->terms[u->list_terms[j]];
+        const uint32_t t = u->list_terms[j];
+        term_state *state = &w->terms[t];
         if (state->stamp == w->blocks) continue;
         state->stamp = w->blocks;
-        uint64_t *cost = &w->cost[term->is_params];
+        uint64_t *cost = &w->cost[u->terms[t].is_params];
         MSKPI_ASSERT(*cost >= state->value);
         *cost -= state->value;
-        state->value = mskpi_term_value(term, w->length);
+        state->value = mskpi_term_left(&w->vanish, &u->terms[t], w->length);
         *cost += state->value;
     }
 }
@@ -158,12 +196,16 @@ static void recount(walk *w, uint32_t list)
 static void remove_block(walk *w, family_state *f)
 {
     const incidence *incidences = w->graph->u->incidences;
+    bool emptied = false;
     for (size_t k = f->first; k < f->end; k++) {
-        MSKPI_ASSERT(w->length[incidences[k].list] > f->pending * incidences[k].times);
+        MSKPI_ASSERT(w->length[incidences[k].list] >= f->pending * incidences[k].times);
         w->length[incidences[k].list] -= f->pending * incidences[k].times;
+        emptied = emptied || !w->length[incidences[k].list];
     }
     w->blocks++;
-    for (size_t k = f->first; w->has_budget && k < f->end; k++) recount(w, incidences[k].list);
+    if (w->has_budget && emptied) count_costs(w);
+    for (size_t k = f->first; w->has_budget && !emptied && k < f->end; k++)
+        recount(w, incidences[k].list);
     size_t at = w->removed + f->pending; /* the chain begins with the last unit of the block */
     for (uint32_t place = f->last; place; place = w->next[place - 1] - 1) {
         const uint32_t unit = w->order[place - 1].unit;
@@ -192,13 +234,14 @@ static bool collect(walk *w, size_t place)
     w->next[place] = 1 + f->last;
     f->last = (uint32_t)place + 1;
     f->pending++;
-    const size_t remainder = f->size % w->round;
+    const size_t remainder = f->size % w->round, rest = f->size - f->removed;
     const size_t block = !f->removed && remainder ? remainder : w->round;
-    MSKPI_ASSERT(f->pending <= block);
+    MSKPI_ASSERT(f->pending <= block || w->rule->empty_branches);
     if (f->pending < block) return false;
-    if (!block_fits(w, f, block)) {
-        f->closed = true; /* for good, because lengths only fall */
-        return false;
+    if (!block_fits(w, f, f->pending)) {
+        if (w->rule->empty_branches && f->pending < rest) return false; /* until it has the rest */
+        f->closed = !w->rule->empty_branches || !rest_fits(w, f);
+        if (f->closed) return false; /* for good, because lengths only fall */
     }
     remove_block(w, f);
     return true;
@@ -210,17 +253,6 @@ static bool amounts_met(const walk *w)
 {
     const mskp_cost cost = {(double)w->cost[0], (double)w->cost[1]};
     return mskpi_amounts_met(w->rule, w->graph->u->n, w->removed, &cost);
-}
-
-/* Computes all terms, at the start, and at the end of a walk during which costs did not matter. */
-static void count_costs(walk *w)
-{
-    const unit_table *u = w->graph->u;
-    memset(w->cost, 0, sizeof w->cost);
-    for (size_t t = 0; t < u->nterms; t++) {
-        w->terms[t].value = mskpi_term_value(&u->terms[t], w->length);
-        w->cost[u->terms[t].is_params] += w->terms[t].value;
-    }
 }
 
 /* Collects the units that the threshold or the family fraction names. */
@@ -354,12 +386,14 @@ static mskp_status start_walk(walk *w, mskp_error *err)
                                         .first = u->incidence_first[f],
                                         .end = u->incidence_first[f + 1]};
     mskpi_list_lengths(w->graph, NULL, w->length);
+    if (w->rule->empty_branches && mskpi_vanish_make(&w->vanish, w->graph, err))
+        return MSKP_ERROR_NO_MEMORY;
     w->has_budget = w->rule->max_macs > 0 || w->rule->max_params > 0;
     count_costs(w);
     return MSKP_OK;
 }
 
-static void free_walk(const walk *w)
+static void free_walk(walk *w)
 {
     const mskp_services *services = &w->graph->services;
     mskpi_free(services, w->order);
@@ -368,6 +402,7 @@ static void free_walk(const walk *w)
     mskpi_free(services, w->families);
     mskpi_free(services, w->length);
     mskpi_free(services, w->terms);
+    mskpi_vanish_free(&w->vanish);
 }
 
 /* *selection <- what the walk did. */

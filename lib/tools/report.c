@@ -150,7 +150,7 @@ static void put_family(text_writer *w, const report *r, size_t f)
     mskpi_put(w, "{\"family\": ");
     mskpi_put_count(w, f);
     put_key(w, "at");
-    put_string(w, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)));
+    put_string(w, mskpi_family_name(r->graph, f));
     put_costs(w, &r->family[f].before, &r->family[f].after);
     put_key(w, "units");
     for (size_t i = 0; i < n; i++) {

@@ -1,6 +1,8 @@
 /* Moves constants, and compares the network before and after. */
 #include "constants_trial.h"
 
+#include "vanish.h"
+
 #include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
@@ -158,7 +160,12 @@ bool second_round_remove(constants_trial *b)
     const mskp_status status =
         mskp_plan_create(b->graph, mask_of(b->units, b->keep), &plan, NULL, NULL);
     mskp_plan_destroy(plan);
-    return !status;
+    arena mem = {0};
+    const bool modelled = net_vanish(&b->t, b->net, b->graph, b->t.value, b->keep,
+                                     arena_get(&mem, b->net->nodes + 1, 1),
+                                     arena_get(&mem, b->net->params + 1, sizeof(bool)));
+    arena_free(&mem);
+    return !status && modelled;
 }
 
 void second_round_end(constants_trial *b, constants_trial *first)

@@ -10,6 +10,7 @@
 
 typedef struct walk {
     const model *m;
+    const mskp_graph *graph; /* what vanishes is the plan's word: test_branches.c compares it */
     const double *scores;
     const mskp_rule *rule;
     uint8_t *keep;
@@ -27,9 +28,10 @@ bool scored_before(const double *scores, uint32_t a, uint32_t b)
     return scores[a] < scores[b] || (scores[a] == scores[b] && a < b);
 }
 
-static void walk_begin(walk *w, const model *m, const double *scores, const mskp_rule *rule)
+static void walk_begin(walk *w, const trial *t, const double *scores, const mskp_rule *rule)
 {
-    *w = (walk){.m = m, .scores = scores, .rule = rule};
+    const model *m = &t->model;
+    *w = (walk){.m = m, .graph = t->graph, .scores = scores, .rule = rule};
     w->keep = arena_get(&w->mem, m->units, 1);
     memset(w->keep, 1, m->units);
     w->order = arena_get(&w->mem, m->units, sizeof *w->order);
@@ -51,8 +53,26 @@ static bool may_leave(const walk *w, uint32_t u)
     return w->scores[u] != (double)INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[u]);
 }
 
-/* Would the limits hold without these units too? */
-static bool within_limits(const walk *w, const uint32_t *block, size_t n)
+/* Branches that vanish cost nothing: test_branches.c compares that with the loops. */
+static mskp_cost cost_of(const walk *w)
+{
+    mskp_cost c = {0};
+    if (!w->rule->empty_branches) return model_cost(w->m, w->keep, NULL);
+    REQUIRE_OK(mskp_measure(w->graph, mask_of(w->m->units, w->keep), &c, NULL, NULL));
+    return c;
+}
+
+static bool plan_takes(const walk *w, const uint8_t *keep)
+{
+    mskp_plan *plan = NULL;
+    const mskp_status status =
+        mskp_plan_create(w->graph, mask_of(w->m->units, keep), &plan, NULL, NULL);
+    mskp_plan_destroy(plan);
+    return !status;
+}
+
+/* Would the limits hold without these units too? With `empty`, lists may also lose everything. */
+static bool within_limits(const walk *w, const uint32_t *block, size_t n, bool empty)
 {
     const model *m = w->m;
     size_t family = m->family[block[0]], lost = 0, length, fewest = w->rule->min_channels;
@@ -66,8 +86,10 @@ static bool within_limits(const walk *w, const uint32_t *block, size_t n)
         size_t floor_here = fewest < length ? fewest : length, touched = 0;
         for (size_t c = 0; c < length; c++)
             for (size_t i = 0; i < n; i++) touched += list[c] == block[i];
-        if (touched && model_kept(list, length, keep) < floor_here) good = false;
+        const size_t kept = model_kept(list, length, keep);
+        if (touched && kept < floor_here && (kept || !empty)) good = false;
     }
+    if (good && empty) good = plan_takes(w, keep);
     for (uint32_t u = 0; u < m->units; u++) lost += m->family[u] == family && !keep[u];
     if (w->rule->max_family_fraction > 0 &&
         (double)lost > floor(w->rule->max_family_fraction * (double)m->family_size[family]))
@@ -88,9 +110,11 @@ static void collect(walk *w, uint32_t u)
     if (lost == 0 && m->family_size[f] % block) block = m->family_size[f] % block;
     w->pending[f][w->waiting[f]++] = u;
     if (w->waiting[f] < block) return;
-    if (!within_limits(w, w->pending[f], w->waiting[f])) {
-        w->closed[f] = true;
-        return;
+    if (!within_limits(w, w->pending[f], w->waiting[f], false)) {
+        const bool empty = w->rule->empty_branches;
+        if (empty && w->waiting[f] + lost < m->family_size[f]) return; /* all or nothing */
+        w->closed[f] = !empty || !within_limits(w, w->pending[f], w->waiting[f], true);
+        if (w->closed[f]) return;
     }
     for (size_t i = 0; i < w->waiting[f]; i++) w->keep[w->pending[f][i]] = 0;
     w->removed += w->waiting[f];
@@ -99,7 +123,7 @@ static void collect(walk *w, uint32_t u)
 
 static bool amounts_hold(const walk *w)
 {
-    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    mskp_cost c = cost_of(w);
     const mskp_rule *r = w->rule;
     if (r->max_macs > 0 && c.macs > r->max_macs) return false;
     if (r->max_params > 0 && c.params > r->max_params) return false;
@@ -161,6 +185,7 @@ mskp_rule random_rule(trial *t)
     if (rng_chance(&t->r, 0.5)) r.min_channels = rng_from(&t->r, 1, 4);
     if (rng_chance(&t->r, 0.4)) r.round_to = rng_from(&t->r, 1, 4);
     if (rng_chance(&t->r, 0.3)) r.max_family_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.4)) r.empty_branches = (uint32_t)rng_from(&t->r, 1, 9);
     if (rng_chance(&t->r, 0.3)) {
         uint8_t *locked = arena_get(&t->mem, t->units, 1);
         for (size_t u = 0; u < t->units; u++) locked[u] = rng_chance(&t->r, 0.2) ? 9 : 0;
@@ -171,7 +196,7 @@ mskp_rule random_rule(trial *t)
 
 static void require_selection(const walk *w, const mskp_selection *s)
 {
-    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    mskp_cost c = cost_of(w);
     REQUIRE(s->removed == w->removed, "%zu removed, %zu expected", s->removed, w->removed);
     REQUIRE(s->cost.macs == c.macs && s->cost.params == c.params, "cost %.0f %.0f, not %.0f %.0f",
             s->cost.macs, s->cost.params, c.macs, c.params);
@@ -204,7 +229,7 @@ bool require_selected(trial *t, const double *scores, const mskp_rule *rule)
     mskp_selection s, *sp = rng_chance(&t->r, 0.9) ? &s : NULL;
     mskp_error err = {0};
     walk w;
-    walk_begin(&w, &t->model, scores, rule);
+    walk_begin(&w, t, scores, rule);
     const bool reached = walk_down(&w);
     memset(keep, 0xEE, t->units);
     mskp_status status =
@@ -244,7 +269,7 @@ size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t
 {
     walk w;
     size_t blocks = 0;
-    walk_begin(&w, &t->model, scores, rule);
+    walk_begin(&w, t, scores, rule);
     uint8_t *before = arena_copy(&w.mem, w.keep, t->units, 1);
     memset(block, 0, t->units * sizeof *block);
     for (size_t i = 0; i < t->units; i++)
@@ -263,7 +288,7 @@ size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t
 
 bool slow_amounts_hold(trial *t, const mskp_rule *rule, const uint8_t *keep)
 {
-    walk w = {.m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
+    walk w = {.m = &t->model, .graph = t->graph, .rule = rule, .keep = (uint8_t *)keep};
     for (size_t u = 0; u < t->units; u++) w.removed += !keep[u];
     return amounts_hold(&w);
 }

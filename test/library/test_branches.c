@@ -1,0 +1,261 @@
+/*
+ * Whole branches: masks that leave values without channels. Laws over random networks: once what is
+ * removed is zero, cutting it changes no output; two rounds are one; costs are those of the smaller
+ * recipe; what is cut in place is what is cut elsewhere, and comes back with zeros.
+ */
+#include "interpreter/laws.h"
+#include "interpreter/vanish.h"
+
+#include "by_id/by_id.h"
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const net_options OPTIONS[] = {
+    {0}, {.residual = true}, {.constants = true}, {.steps = 14, .max_channels = 4}};
+enum { KINDS = sizeof OPTIONS / sizeof *OPTIONS };
+
+/* Whether a plan takes the mask, and the model can say what vanishes. */
+static bool is_allowed(trial *t, const mskp_graph *graph, const net *n, size_t units,
+                       const uint8_t *keep)
+{
+    mskp_plan *plan = NULL;
+    mskp_error err = {0};
+    const mskp_status status = mskp_plan_create(graph, mask_of(units, keep), &plan, NULL, &err);
+    mskp_plan_destroy(plan);
+    if (status) {
+        REQUIRE(status == MSKP_ERROR_NO_SOLUTION && strstr(err.text, "the mask keeps 0 of"), "%s",
+                err.text);
+        return false;
+    }
+    return net_vanish(t, n, graph, t->value, keep, arena_get(&t->mem, n->nodes + 1, 1),
+                      arena_get(&t->mem, n->params + 1, sizeof(bool)));
+}
+
+/* Removes some families as a whole, where that is allowed. Returns how many. */
+static size_t empty_families(trial *t, const mskp_graph *graph, const net *n, uint8_t *keep)
+{
+    const mskp_counts c = mskp_graph_counts(graph);
+    uint8_t *before = arena_get(&t->mem, c.units, 1);
+    size_t emptied = 0;
+    for (size_t f = 0; f < c.families; f++) {
+        size_t size;
+        const uint32_t *unit = mskp_family_units(graph, f, &size);
+        if (rng_chance(&t->r, 0.4)) continue;
+        memcpy(before, keep, c.units);
+        for (size_t i = 0; i < size; i++) keep[unit[i]] = 0;
+        if (is_allowed(t, graph, n, c.units, keep))
+            emptied++;
+        else
+            memcpy(keep, before, c.units);
+    }
+    return emptied;
+}
+
+typedef struct tally {
+    size_t tried, vanished, shifts, nothing_left, compared, differed;
+} tally;
+
+/* Zeroes the parameters that vanish, on top of the removed slices. Returns whether then every
+ * operand that vanishes adds nothing, or its shift. */
+static bool zero_vanished(const trial *t, const surgery *s, double *const *whole)
+{
+    const net *n = t->net;
+    for (size_t k = 1; k <= n->nodes; k++) {
+        const net_node *x = &n->node[k];
+        if (x->op != NET_COMBINE || s->fate[k] != MSKP_FATE_STAYS) continue;
+        for (size_t i = 0; i < x->inputs; i++) {
+            const net_node *in = &n->node[x->in[i]];
+            const size_t p = net_positions(in);
+            const uint8_t fate = s->fate[x->in[i]];
+            const size_t shift = in->op == NET_NORM        ? in->norm[1]
+                                 : in->op == NET_ATTENTION ? in->more[7]
+                                                           : in->bias;
+            for (size_t j = 0; fate && j < in->channels * p; j++) {
+                const double wanted = fate == MSKP_FATE_SHIFT ? n->param[shift].data[j / p] : 0;
+                if (!(fabs(whole[x->in[i]][j] - wanted) <= 1e-14)) return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void count_fates(const trial *t, const surgery *s, tally *y)
+{
+    y->tried++;
+    if (!s->any) return;
+    y->vanished++;
+    for (size_t k = 1; k <= t->net->nodes; k++) y->shifts += s->fate[k] == MSKP_FATE_SHIFT;
+}
+
+static void require_law(trial *t, const uint8_t *keep, tally *y)
+{
+    surgery s;
+    double **inputs = net_random_inputs(t->net, &t->mem, &t->r);
+    surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
+    count_fates(t, &s, y);
+
+    /* The control: what is not zero is missed. */
+    double **whole = net_eval(t->net, &t->mem, inputs);
+    double d = output_difference(t->net, whole, s.net, net_eval(s.net, &t->mem, inputs), s.values);
+    const bool differed = !isnan(d) && d > 1e-6;
+    surgery_end(&s);
+
+    zero_removed(t, keep, UINT32_MAX);
+    surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
+    for (size_t p = 1; p <= t->net->params; p++) {
+        const net_param *q = &t->net->param[p];
+        if (s.vanished[p]) memset(q->data, 0, shape_elements(q->ndim, q->shape) * sizeof *q->data);
+    }
+    whole = net_eval(t->net, &t->mem, inputs);
+    if (s.any && zero_vanished(t, &s, whole)) {
+        d = output_difference(t->net, whole, s.net, net_eval(s.net, &t->mem, inputs), s.values);
+        REQUIRE(isnan(d) || d <= 1e-12, "outputs differ by %g", d);
+        y->compared += isnan(d) ? 0 : 1;
+        y->differed += differed;
+    }
+    surgery_end(&s);
+}
+
+/* The costs are those of the smaller recipe's loops. */
+static void require_counted(trial *t, const uint8_t *keep)
+{
+    surgery s;
+    mskp_cost total, sum = {0}, *each = arena_get(&t->mem, t->model.values, sizeof *each);
+    surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
+    const mskp_cost brute = net_count(s.net);
+    for (int small = 0; small < 2; small++) {
+        const mskp_mask mask = small ? (mskp_mask){0, NULL} : mask_of(t->units, keep);
+        REQUIRE_OK(mskp_measure(small ? s.small : t->graph, mask, &total, each, NULL));
+        REQUIRE(total.macs == brute.macs, "%.0f MACs, the loops have %.0f", total.macs, brute.macs);
+        REQUIRE(total.params == brute.params, "%.0f parameters, %.0f expected", total.params,
+                brute.params);
+        sum = (mskp_cost){0};
+        for (size_t v = 0; v < t->model.values; v++)
+            sum.macs += each[v].macs, sum.params += each[v].params;
+        REQUIRE(sum.macs == total.macs && sum.params == total.params, "the parts are no whole");
+    }
+    surgery_end(&s);
+}
+
+/* What was cut comes back, with zeros where something was removed, also where nothing was left. */
+static void require_undone(trial *t, const uint8_t *keep)
+{
+    surgery s;
+    surgery_begin(&s, t, t->graph, t->net, t->value, t->units, keep);
+    set full = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
+    set back = set_make(&t->mem, &t->r, t->net, MSKP_DTYPE_F64, VIEW_STYLES);
+    set_numbers(&full, t->net);
+    REQUIRE_OK(cut_by_id(s.plan, full.params, 1, &(move_by_id){full.views, NULL}, NULL));
+    for (size_t p = 1; p <= full.params; p++)
+        if (s.vanished[p] && rng_chance(&t->r, 0.5)) full.views[p].data = NULL;
+    mskp_error err = {0};
+    const mskp_move move = {set_by_id(full.params, full.views), set_by_id(back.params, back.views)};
+    const mskp_status status = mskp_plan_restore(s.plan, 1, &move, &err);
+    REQUIRE(status == MSKP_OK, "restore: %s", err.text);
+    for (size_t p = 1; p <= back.params; p++) {
+        const net_param *q = &t->net->param[p];
+        mskp_tensor v = view_resolve(&back.views[p], q->ndim, q->shape);
+        size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+        do {
+            bool stays = !s.vanished[p];
+            for (uint32_t d = 0; d < q->ndim; d++) {
+                const uint32_t *u =
+                    mskp_param_units(t->graph, (mskp_param){(uint32_t)p}, d, NULL, NULL);
+                stays = stays && (!u || u[index[d]] == MSKP_PINNED || keep[u[index[d]]]);
+            }
+            const double wanted = stays ? q->data[i] : 0, x = view_get(&v, index);
+            REQUIRE(memcmp(&x, &wanted, sizeof x) == 0, "parameter %zu, element %zu", p, i);
+            i++;
+        } while (next_index(q->ndim, q->shape, index));
+    }
+    surgery_end(&s);
+}
+
+/* Two rounds, in both of which something may vanish, are one round with the composed mask. */
+static size_t require_twice(trial *t, const uint8_t *first)
+{
+    surgery one, two, both;
+    surgery_begin(&one, t, t->graph, t->net, t->value, t->units, first);
+    const size_t left = mskp_graph_counts(one.small).units;
+    uint8_t *second = arena_get(&t->mem, left, 1), *all = arena_get(&t->mem, t->units, 1);
+    memset(second, 1, left);
+    for (size_t u = 0; u < left; u++) {
+        second[u] = rng_chance(&t->r, 0.7);
+        if (!second[u] && !is_allowed(t, one.small, one.net, left, second)) second[u] = 1;
+    }
+    const size_t emptied = empty_families(t, one.small, one.net, second);
+    REQUIRE_OK(mskp_mask_compose(t->graph, mask_of(t->units, first), mask_of(left, second),
+                                 mask_of(t->units, all), NULL));
+    if (is_allowed(t, one.small, one.net, left, second)) {
+        REQUIRE(is_allowed(t, t->graph, t->net, t->units, all),
+                "allowed in two rounds, not in one");
+        surgery_begin(&two, t, one.small, one.net, t->value, left, second);
+        surgery_begin(&both, t, t->graph, t->net, t->value, t->units, all);
+        require_same_graph(two.small, both.small);
+        for (size_t p = 1; p <= t->net->params; p++) {
+            const net_param *x = &two.net->param[p], *y = &both.net->param[p];
+            const size_t n = shape_elements(x->ndim, x->shape);
+            REQUIRE(n == shape_elements(y->ndim, y->shape) &&
+                        (!n || !memcmp(x->data, y->data, n * sizeof *x->data)),
+                    "parameter %zu", p);
+        }
+        surgery_end(&two);
+        surgery_end(&both);
+    }
+    surgery_end(&one);
+    return emptied;
+}
+
+START_TEST(branches_vanish)
+{
+    const size_t count = test_count(8000);
+    size_t twice = 0;
+    tally y = {0};
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        trial_begin(&t, test_seed() * 1000000 + k, &OPTIONS[k % KINDS], NULL);
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        memset(keep, 1, t.units);
+        if (rng_chance(&t.r, 0.5)) keep = random_mask(&t);
+        if (empty_families(&t, t.graph, t.net, keep)) {
+            require_counted(&t, keep);
+            require_undone(&t, keep);
+            require_sets_move_alike(&t, keep);
+            twice += require_twice(&t, keep) > 0;
+            require_law(&t, keep, &y);
+        }
+        trial_end(&t);
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf(
+            "%zu networks: %zu lost families, %zu branches, %zu shifts stayed, %zu compared (%zu "
+            "differ unless zero), %zu twice\n",
+            count, y.tried, y.vanished, y.shifts, y.compared, y.differed, twice);
+    if (count < 400) return;
+    REQUIRE(y.vanished * 4 > count && y.shifts * 10 > count, "%zu, %zu", y.vanished, y.shifts);
+    REQUIRE(y.compared * 2 > y.vanished && y.differed * 2 > y.compared, "%zu, %zu", y.compared,
+            y.differed);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *s = suite_create("branches");
+    TCase *c = tcase_create("laws");
+    tcase_set_timeout(c, 0);
+    tcase_add_test(c, branches_vanish);
+    suite_add_tcase(s, c);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *r = srunner_create(suite());
+    srunner_run_all(r, CK_NORMAL);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
