@@ -25,6 +25,7 @@ void set_read(const set *s, arena *mem, const net *n, net *to)
         const mskp_tensor v = view_resolve(&s->buf[p].view, q->ndim, q->shape);
         size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
         q->data = arena_get(mem, shape_elements(q->ndim, q->shape), sizeof *q->data);
+        if (!shape_elements(q->ndim, q->shape)) continue;
         do q->data[i++] = view_get(&v, index);
         while (next_index(q->ndim, q->shape, index));
     }
@@ -253,6 +254,7 @@ static void check_share(const constants_trial *h, size_t node, const mskp_consta
     const net_node *t = &h->net->node[node];
     const net_kept *kept = &h->s.values[node];
     double least = (double)INFINITY;
+    if (!kept->n) return; /* it vanishes, and no weight stays */
     if (t->op != NET_CONV && t->op != NET_LINEAR) return;
     for (size_t i = 0; i < kept->n; i++) {
         const size_t c = kept->index ? kept->index[i] : i;

@@ -3,6 +3,7 @@
  * removed is zero, cutting it changes no output; two rounds are one; costs are those of the smaller
  * recipe; what is cut in place is what is cut elsewhere, and comes back with zeros.
  */
+#include "interpreter/constants_trial.h"
 #include "interpreter/laws.h"
 #include "interpreter/vanish.h"
 
@@ -241,12 +242,82 @@ START_TEST(branches_vanish)
 }
 END_TEST
 
+/* ---- Constants ---- */
+
+typedef struct constants_tally {
+    size_t vanished, ends, exact, exact_ends, bounds, off, dropped;
+} constants_tally;
+
+/* Moves the constants of a mask that empties families. The library's word is law: what is exact is
+ * exact, and what is lost is within its bound. */
+static void try_constants(uint64_t seed, mskp_constants_way way, uint32_t roles, bool zeroed,
+                          constants_tally *y)
+{
+    constants_trial h = {0};
+    ratios r = {.most = 0};
+    trial_begin(&h.t, seed, &(net_options){.constants = true, .residual = seed % 3 == 0}, NULL);
+    constants_trial_open(&h);
+    h.keep = random_mask(&h.t);
+    if (rng_chance(&h.t.r, 0.3)) memset(h.keep, 1, h.units);
+    if (!empty_families(&h.t, h.graph, h.net, h.keep)) {
+        trial_end(&h.t);
+        return;
+    }
+    move_constants(&h, &(mskp_constants_desc){.way = way, .zeroed = zeroed ? roles : 0}, roles);
+    size_t ends = 0;
+    for (size_t k = 0; k < mskp_constants_consumers(h.c); k++) {
+        mskp_constants_report report;
+        REQUIRE_OK(mskp_constants_consumer(h.c, k, &report, NULL));
+        ends += !report.weight.id && report.into.id;
+        y->dropped += way != MSKP_CONSTANTS_DROP && !report.weight.id && report.dropped &&
+                      isfinite(report.bound);
+    }
+    const double d = outputs_off(&h);
+    if (h.s.any && !isnan(d)) {
+        y->vanished++;
+        y->ends += ends > 0;
+        y->off += d > 1e-6;
+        y->exact += h.total.exact;
+        y->exact_ends += h.total.exact && ends;
+        if (h.total.exact) REQUIRE(d <= 1e-12, "said to be exact, off by %g", d);
+        y->bounds += check_bounds(&h, &r);
+    }
+    constants_trial_end(&h);
+}
+
+START_TEST(constants_of_branches)
+{
+    const size_t count = test_count(4000);
+    constants_tally y = {0}, drop = {0};
+    for (size_t k = 0; k < count; k++) {
+        const uint64_t seed = test_seed() * 1000000 + k;
+        const mskp_constants_way ways[] = {MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_FOLD,
+                                           MSKP_CONSTANTS_MERGE};
+        const uint32_t roles[] = {MSKP_ROLE_SCALE, MSKP_ROLE_SCALE | MSKP_ROLE_FILTER,
+                                  MSKP_ROLE_SCALE | MSKP_ROLE_FILTER | MSKP_ROLE_SHIFT,
+                                  MSKP_ROLES_UNIT};
+        try_constants(seed, ways[k % 3], roles[k / 3 % 4], k % 2, &y);
+        if (k % 4 == 0) try_constants(seed, MSKP_CONSTANTS_DROP, roles[k / 4 % 3], k % 8, &drop);
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("constants of %zu branches: at an end in %zu, exact in %zu (%zu of them at an end), "
+               "%zu bounds, off in %zu, %zu dropped; without them off in %zu of %zu\n",
+               y.vanished, y.ends, y.exact, y.exact_ends, y.bounds, y.off, y.dropped, drop.off,
+               drop.vanished);
+    if (count < 400) return;
+    REQUIRE(y.vanished * 5 > count && y.exact_ends * 20 > y.vanished, "%zu, %zu", y.vanished,
+            y.exact_ends);
+    REQUIRE(drop.off * 3 > drop.vanished, "%zu of %zu", drop.off, drop.vanished);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("branches");
     TCase *c = tcase_create("laws");
     tcase_set_timeout(c, 0);
     tcase_add_test(c, branches_vanish);
+    tcase_add_test(c, constants_of_branches);
     suite_add_tcase(s, c);
     return s;
 }
