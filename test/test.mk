@@ -166,6 +166,7 @@ $(ONNX_TORTURE): %: %.o $(TORTURE) $(ONNX_HELPERS) | $(BUILD)/test/torture/mskp-
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 
+$(BUILD)/test/bench/branches: $(CONVNET_BRIDGE)
 $(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)

@@ -6,6 +6,7 @@
 #include "interpreter/constants_trial.h"
 #include "interpreter/laws.h"
 #include "interpreter/vanish.h"
+#include "mskp/methods.h"
 
 #include "by_id/by_id.h"
 #include <check.h>
@@ -175,12 +176,54 @@ static void require_undone(trial *t, const uint8_t *keep)
     surgery_end(&s);
 }
 
+/* All calls work on a graph in which values have vanished. */
+static void require_usable(trial *t, const surgery *s)
+{
+    const mskp_graph *g = s->small;
+    const size_t units = mskp_graph_counts(g).units;
+    double *number = arena_get(&t->mem, units + 1, sizeof *number);
+    uint8_t *keep = arena_get(&t->mem, units + 1, 1), *read = arena_get(&t->mem, units + 1, 1);
+    set values = set_make(&t->mem, &t->r, s->net, MSKP_DTYPE_F64, VIEW_STYLES);
+    set slopes = set_make(&t->mem, &t->r, s->net, MSKP_DTYPE_F32, VIEW_STYLES);
+    set_numbers(&values, s->net);
+    set_numbers(&slopes, s->net);
+    const mskp_tensors v = set_by_id(values.params, values.views);
+    const mskp_tensors d = set_by_id(slopes.params, slopes.views);
+    const mskp_scores scores = scores_of(units, number);
+    const mskp_scoring scoring = {.roles = MSKP_ROLES_UNIT, .reduce = MSKP_REDUCE_JOINT};
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_TARGET_REMOVED};
+    for (size_t u = 0; u < units; u++) keep[u] = rng_chance(&t->r, 0.5);
+    const mskp_mask mask = mask_of(units, keep);
+    REQUIRE_OK(mskp_score(g, &scoring, v, scores, NULL));
+    for (size_t u = 0; u < units; u++) {
+        size_t n;
+        (void)mskp_unit_members(g, u, &n);
+        REQUIRE(n || isinf(number[u]), "unit %zu without members scores %g", u, number[u]);
+    }
+    REQUIRE_OK(mskp_score_taylor(g, MSKP_TAYLOR_ABSOLUTE_SUM, MSKP_ROLES_UNIT, v, d, scores, NULL));
+    REQUIRE_OK(mskp_penalty_gradient(g, mask, &penalty, 0.1, v, d, NULL));
+    REQUIRE_OK(mskp_penalty_prox(g, mask, &penalty, 0.1, v, NULL));
+    REQUIRE_OK(mskp_penalty_zero(g, mask, &penalty, v, NULL));
+    size_t length;
+    REQUIRE_OK(mskp_mask_write(g, mask, 0, NULL, &length, NULL));
+    char *text = arena_get(&t->mem, length + 1, 1);
+    REQUIRE_OK(mskp_mask_write(g, mask, length + 1, text, &length, NULL));
+    mskp_error err = {0};
+    REQUIRE(!mskp_mask_read(g, length, text, mask_of(units, read), &err), "%s", err.text);
+    REQUIRE(!memcmp(read, keep, units), "another mask was read");
+    REQUIRE_OK(mskp_report_json(g, mask, NULL, 0, NULL, &length, NULL));
+    const mskp_rule rule = {.remove_fraction = 0.01, .empty_branches = 1};
+    const mskp_status status = mskp_select(g, scores, &rule, mask, NULL, NULL);
+    REQUIRE(!status || status == MSKP_ERROR_NO_SOLUTION, "%s", mskp_status_text(status));
+}
+
 /* Two rounds, in both of which something may vanish, are one round with the composed mask. */
 static size_t require_twice(trial *t, const uint8_t *first)
 {
     surgery one, two, both;
     surgery_begin(&one, t, t->graph, t->net, t->value, t->units, first);
     const size_t left = mskp_graph_counts(one.small).units;
+    require_usable(t, &one);
     uint8_t *second = arena_get(&t->mem, left, 1), *all = arena_get(&t->mem, t->units, 1);
     memset(second, 1, left);
     for (size_t u = 0; u < left; u++) {
