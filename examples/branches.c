@@ -3,10 +3,10 @@
  *
  *     image -> layer 0 -> block 0 -> block 1 -> block 2 -> mean -> class scores
  *
- * A block adds two layers to what it reads; a layer is a convolution of three taps and a batch norm.
- * The first layer of block 1 has small gammas, so mskp_select removes its channels first. With
- * mskp_rule.empty_branches it may remove the last one, too. All that is then left of the block is
- * what it adds to each channel, a constant. mskp_constants_apply writes it into the beta of the
+ * A block adds two layers to what it reads; a layer is a convolution of three taps and a batch
+ * norm. The first layer of block 1 has small gammas, so mskp_select removes its channels first.
+ * With mskp_rule.empty_branches it may remove the last one, too. All that is then left of the block
+ * is what it adds to each channel, a constant. mskp_constants_apply writes it into the beta of the
  * block's second batch norm, and the program adds beta in place of the branch.
  */
 #include <math.h>

@@ -139,8 +139,8 @@ void cn_destroy(cn_net *net); /* net may be NULL */
  * Makes the network smaller. `layers`: as many as net->layers; read are the `channels` of its
  * convolutions and linear layers, and `before` and `after` of its channel paddings. All other
  * shapes follow from them. No parameter may get larger, and the classes stay as many.
- *   Layers that are `gone` are taken out, with their parameters; no layer that stays may read one. A
- * batch norm whose kind is CN_SHIFT in `layers` becomes its shift, which keeps the name.
+ *   Layers that are `gone` are taken out, with their parameters; no layer that stays may read one.
+ * A batch norm whose kind is CN_SHIFT in `layers` becomes its shift, which keeps the name.
  *
  * First everything that can fail is done, then `cut` is called, once, while the network still is
  * what it was. It must pack what stays of each parameter's value and momentum at the beginning of

@@ -4,8 +4,9 @@
  * over so many batches of 64 training images, and cut at once, with and without
  * mskp_rule.empty_branches, to the fraction KEEP of its multiply-accumulates. With `blocks`, each
  * channel within a block scores what all channels of the block score together, and the residual
- * streams are locked, so that blocks leave one after the other. Printed are the accuracy right after the cut, on the
- * first TEST test images, and the time of an image of each network, measured in turn.
+ * streams are locked, so that blocks leave one after the other. Printed are the accuracy right
+ * after the cut, on the first TEST test images, and the time of an image of each network, measured
+ * in turn.
  */
 #include <stdio.h>
 #include <stdlib.h>
