@@ -354,6 +354,314 @@ START_TEST(constants_of_branches)
 }
 END_TEST
 
+/* ---- By hand ---- */
+
+/* A stream x of 4 channels on 6 positions, and what a branch can be made of. */
+typedef struct made {
+    mskp_graph *g;
+    mskp_value image, x;
+    size_t params;
+} made;
+
+static mskp_param weight_of(made *m, uint32_t ndim, const size_t *shape)
+{
+    char name[16];
+    snprintf(name, sizeof name, "p%zu", ++m->params);
+    return mskp_parameter(m->g, name, ndim, shape);
+}
+
+static mskp_value conv_to(made *m, const char *name, mskp_value in, size_t width, bool bias)
+{
+    size_t channels;
+    mskp_value_shape(m->g, in, &channels, NULL);
+    mskp_conv_desc d = {.weight = weight_of(m, 3, (size_t[]){width, channels, 1})};
+    if (bias) d.bias = weight_of(m, 1, &width);
+    return mskp_conv(m->g, name, in, &d);
+}
+
+static mskp_value norm_of(made *m, const char *name, mskp_value in)
+{
+    size_t n;
+    mskp_value_shape(m->g, in, &n, NULL);
+    mskp_norm_desc d = {.scale = weight_of(m, 1, &n)};
+    d.shift = weight_of(m, 1, &n);
+    d.mean = weight_of(m, 1, &n);
+    d.variance = weight_of(m, 1, &n);
+    return mskp_norm(m->g, name, in, &d);
+}
+
+static mskp_value relu_of(made *m, const char *name, mskp_value in)
+{
+    return mskp_activation(m->g, name, in, &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
+}
+
+static mskp_value join(made *m, mskp_combine_kind kind, mskp_value a, mskp_value b)
+{
+    return mskp_combine(m->g, "join", kind, 2, (mskp_value[]){a, b});
+}
+
+static made make_begin(void)
+{
+    made m = {.g = mskp_graph_create(NULL)};
+    m.image = mskp_input(m.g, "image", 3, 1, (size_t[]){6});
+    m.x = conv_to(&m, "x", m.image, 4, false);
+    return m;
+}
+
+/* Empties the named values, and compares the fates of others ("bn shift; conv vanishes") or the
+ * sentence of the refusal with what is expected. */
+static void try_emptied(made *m, mskp_value out, const char *const emptied[2],
+                        const char *const *names, const mskp_fate *fates, const char *refusal)
+{
+    mskp_error err = {0};
+    mskp_plan *plan = NULL;
+    mskp_graph *small = NULL;
+    mskp_output(m->g, conv_to(m, "head", out, 2, true));
+    ck_assert_msg(!mskp_graph_finish(m->g, &err), "%s", err.text);
+    const size_t units = mskp_graph_counts(m->g).units;
+    uint8_t keep[64];
+    ck_assert_uint_le(units, sizeof keep);
+    memset(keep, 1, sizeof keep);
+    for (int i = 0; i < 2 && emptied[i]; i++) {
+        size_t n;
+        const mskp_value v = mskp_value_find(m->g, emptied[i]);
+        const uint32_t *unit = mskp_value_units(m->g, v, &n);
+        for (size_t c = 0; c < n; c++)
+            if (unit[c] != MSKP_PINNED) keep[unit[c]] = 0;
+    }
+    const mskp_status status = mskp_plan_create(m->g, mask_of(units, keep), &plan, &small, &err);
+    if (refusal) {
+        ck_assert_int_eq(status, MSKP_ERROR_NO_SOLUTION);
+        ck_assert_str_eq(err.text, refusal);
+        ck_assert(!plan && !small);
+    } else {
+        ck_assert_msg(!status, "%s", err.text);
+        for (size_t i = 0; names[i]; i++) {
+            const mskp_value v = mskp_value_find(m->g, names[i]);
+            size_t n = 9;
+            ck_assert_msg(v.id && mskp_plan_fate(plan, v) == fates[i], "%s: %d", names[i],
+                          (int)mskp_plan_fate(plan, v));
+            mskp_value_shape(small, v, &n, NULL);
+            ck_assert_msg(!n == (fates[i] == MSKP_FATE_VANISHES), "%s: %zu channels", names[i], n);
+        }
+        ck_assert_int_eq(mskp_plan_fate(plan, (mskp_value){0}), MSKP_FATE_STAYS);
+        ck_assert_int_eq(mskp_plan_fate(plan, (mskp_value){9999}), MSKP_FATE_STAYS);
+    }
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    mskp_graph_destroy(m->g);
+}
+
+#define EMPTIED(...)       \
+    (const char *const[2]) \
+    {                      \
+        __VA_ARGS__        \
+    }
+#define FATES(...)      \
+    (const mskp_fate[]) \
+    {                   \
+        __VA_ARGS__     \
+    }
+#define NAMES(...)        \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+START_TEST(what_vanishes)
+{
+    const mskp_fate stays = MSKP_FATE_STAYS, gone = MSKP_FATE_VANISHES, shift = MSKP_FATE_SHIFT;
+    ck_assert_int_eq(mskp_plan_fate(NULL, (mskp_value){1}), stays);
+
+    /* A bottleneck: what leads to the convolution that is emptied is read by nothing. */
+    made m = make_begin();
+    mskp_value a = norm_of(&m, "bn1", conv_to(&m, "c1", m.x, 3, false));
+    a = norm_of(&m, "bn2", conv_to(&m, "c2", relu_of(&m, "r1", a), 3, false));
+    a = norm_of(&m, "bn3", conv_to(&m, "c3", relu_of(&m, "r2", a), 4, false));
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, a, m.x), EMPTIED("c2"),
+                NAMES("x", "c1", "bn1", "r1", "c2", "bn2", "r2", "c3", "bn3", "join"),
+                FATES(stays, gone, gone, gone, gone, gone, gone, gone, shift, stays), NULL);
+
+    /* A bias stays as a shift does; behind relu nothing is left; a shared bias does not stay. */
+    m = make_begin();
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    try_emptied(&m, join(&m, MSKP_COMBINE_SUBTRACT, m.x, a), EMPTIED("c1"),
+                NAMES("c1", "c2", "join"), FATES(gone, shift, stays), NULL);
+    m = make_begin();
+    a = relu_of(&m, "r", conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true));
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c1"),
+                NAMES("c1", "c2", "r", "join"), FATES(gone, gone, gone, stays), NULL);
+
+    /* A gate whose branch vanishes vanishes with it; a parameter as factor does, too. */
+    m = make_begin();
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    mskp_value gamma = mskp_param_operand(m.g, "gamma", weight_of(&m, 1, (size_t[]){4}), 0,
+                                          MSKP_ROLE_SCALE, 0, NULL);
+    a = mskp_combine(m.g, "scaled", MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){a, gamma});
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c1"),
+                NAMES("c1", "c2", "scaled", "gamma", "join"), FATES(gone, gone, gone, gone, stays),
+                NULL);
+
+    /* A concatenation goes without what has no channels. */
+    m = make_begin();
+    a = mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, conv_to(&m, "c1", m.x, 3, false)});
+    try_emptied(&m, a, EMPTIED("c1"), NAMES("c1", "join"), FATES(gone, stays), NULL);
+
+    /* All heads of an attention: what is left is the bias of its output. */
+    m = make_begin();
+    const mskp_attention_desc heads = {.query = weight_of(&m, 2, (size_t[]){4, 4}),
+                                       .key = weight_of(&m, 2, (size_t[]){4, 4}),
+                                       .value = weight_of(&m, 2, (size_t[]){4, 4}),
+                                       .output = weight_of(&m, 2, (size_t[]){4, 4}),
+                                       .output_bias = weight_of(&m, 1, (size_t[]){4}),
+                                       .heads = 2,
+                                       .head_dim = 2};
+    a = mskp_attention(m.g, "attention", m.x, &heads);
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("attention.heads"),
+                NAMES("attention.heads", "attention.result", "attention", "join"),
+                FATES(gone, gone, shift, stays), NULL);
+}
+END_TEST
+
+START_TEST(what_is_refused)
+{
+    static const char no_c1[] = "c1: the mask keeps 0 of 3 channels";
+    char text[252];
+    made m = make_begin();
+    try_emptied(&m, m.x, EMPTIED("x"), NULL, NULL,
+                "x: the mask keeps 0 of 4 channels, and head, which must stay, depends on nothing "
+                "else");
+
+    m = make_begin(); /* both operands of an addition */
+    mskp_value a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, false), 4, true);
+    mskp_value b = conv_to(&m, "d2", conv_to(&m, "d1", m.x, 3, false), 4, true);
+    snprintf(text, sizeof text, "%s, and head, which must stay, depends on nothing else", no_c1);
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, a, b), EMPTIED("c1", "d1"), NULL, NULL, text);
+
+    static const struct {
+        mskp_combine_kind kind;
+        const char *op;
+    } kinds[] = {{MSKP_COMBINE_SUBTRACT, "subtract"}, {MSKP_COMBINE_MULTIPLY, "multiply"},
+                 {MSKP_COMBINE_MAXIMUM, "maximum"},   {MSKP_COMBINE_AVERAGE, "average"},
+                 {MSKP_COMBINE_DIVIDE, "divide"},     {MSKP_COMBINE_MINIMUM, "minimum"}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        m = make_begin();
+        a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+        snprintf(text, sizeof text, "%s, so c2 vanishes; join (%s) cannot do without it", no_c1,
+                 kinds[k].op);
+        try_emptied(&m, join(&m, kinds[k].kind, a, m.x), EMPTIED("c1"), NULL, NULL, text);
+    }
+
+    m = make_begin(); /* a concatenation, of a value that has channels left */
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    snprintf(text, sizeof text, "%s, so c2 vanishes; join (concat) cannot do without it", no_c1);
+    try_emptied(&m, mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, a}), EMPTIED("c1"), NULL, NULL,
+                text);
+
+    m = make_begin(); /* what would be left is broadcast */
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    b = mskp_pool(m.g, "mean", m.x, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+    snprintf(text, sizeof text, "%s, so c2 vanishes; join (add) cannot do without it", no_c1);
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, a, b), EMPTIED("c1"), NULL, NULL, text);
+
+    m = make_begin(); /* something unknown reads it */
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    mskp_pin(m.g, a);
+    snprintf(text, sizeof text, "%s, and c2, which must stay, depends on nothing else", no_c1);
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c1"), NULL, NULL, text);
+}
+END_TEST
+
+/* ---- Each allocation fails ---- */
+
+typedef struct failing {
+    size_t left, live; /* allocations until one fails; blocks that were not freed */
+} failing;
+
+static void *allocate(void *context, size_t bytes)
+{
+    failing *f = context;
+    if (!f->left) return NULL;
+    f->left--;
+    f->live++;
+    return malloc(bytes);
+}
+
+static void release(void *context, void *memory)
+{
+    failing *f = context;
+    if (memory) f->live--;
+    free(memory);
+}
+
+START_TEST(allocations_fail)
+{
+    failing f = {.left = SIZE_MAX};
+    made m = {.g = mskp_graph_create(&(mskp_services){&f, allocate, release, NULL})};
+    m.image = mskp_input(m.g, "image", 3, 1, (size_t[]){6});
+    m.x = conv_to(&m, "x", m.image, 4, false);
+    mskp_value a = relu_of(&m, "r1", norm_of(&m, "bn1", conv_to(&m, "c1", m.x, 3, false)));
+    a = norm_of(&m, "bn2", conv_to(&m, "c2", a, 4, false));
+    mskp_output(m.g, conv_to(&m, "head", join(&m, MSKP_COMBINE_ADD, a, m.x), 2, true));
+    ck_assert(!mskp_graph_finish(m.g, NULL));
+    double number[32][32], score[16];
+    mskp_tensor view[32];
+    memset(view, 0, sizeof view);
+    for (size_t i = 0; i < 32 * 32; i++) number[i / 32][i % 32] = 0.5 + (double)(i % 7);
+    for (size_t p = 0; p < m.params; p++)
+        view[p] = (mskp_tensor){.data = number[p], .dtype = MSKP_DTYPE_F64};
+    const mskp_tensors values = {m.params, view};
+    const size_t units = mskp_graph_counts(m.g).units, live = f.live;
+    uint8_t keep[16] = {0};
+    size_t n, calls = 0, failures = 0;
+    const uint32_t *unit = mskp_value_units(m.g, mskp_value_find(m.g, "c1"), &n);
+    for (size_t u = 0; u < units; u++) score[u] = 9;
+    for (size_t i = 0; i < n; i++) score[unit[i]] = (double)i;
+    const mskp_rule rule = {.use_threshold = 1, .threshold = 5, .empty_branches = 1};
+    const mskp_constants_desc desc = {.zeroed = MSKP_ROLE_SCALE};
+    for (int call = 0; call < 5; call++)
+        for (size_t left = 0;; left++) {
+            mskp_error err = {0};
+            mskp_constants *c = NULL;
+            mskp_plan *plan = NULL;
+            mskp_graph *small = NULL;
+            mskp_cost cost;
+            size_t length;
+            mskp_status status;
+            f.left = left;
+            if (call == 0)
+                status = mskp_select(m.g, scores_of(units, score), &rule, mask_of(units, keep),
+                                     NULL, &err);
+            else if (call == 1)
+                status = mskp_plan_create(m.g, mask_of(units, keep), &plan, &small, &err);
+            else if (call == 2)
+                status = mskp_measure(m.g, mask_of(units, keep), &cost, NULL, &err);
+            else if (call == 3)
+                status = mskp_constants_create(m.g, mask_of(units, keep), &desc, values, &c, &err);
+            else
+                status = mskp_report_json(m.g, mask_of(units, keep), NULL, 0, NULL, &length, &err);
+            f.left = SIZE_MAX;
+            ck_assert(!status || status == MSKP_ERROR_NO_MEMORY);
+            if (call == 3 && !status) {
+                mskp_constants_report total;
+                ck_assert(!mskp_constants_total(c, &total, NULL) && total.folded == 3 + 4);
+            }
+            mskp_constants_destroy(c);
+            mskp_plan_destroy(plan);
+            mskp_graph_destroy(small);
+            ck_assert_uint_eq(f.live, live);
+            if (!status) break;
+            ck_assert(err.status == status && err.text[0]);
+            failures++;
+        }
+    for (size_t i = 0; i < n; i++) calls += !keep[unit[i]];
+    ck_assert_uint_eq(calls, n); /* the branch was emptied */
+    ck_assert_uint_gt(failures, 60);
+    mskp_graph_destroy(m.g);
+    ck_assert_uint_eq(f.live, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("branches");
@@ -361,6 +669,9 @@ static Suite *suite(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, branches_vanish);
     tcase_add_test(c, constants_of_branches);
+    tcase_add_test(c, what_vanishes);
+    tcase_add_test(c, what_is_refused);
+    tcase_add_test(c, allocations_fail);
     suite_add_tcase(s, c);
     return s;
 }
