@@ -7,15 +7,16 @@
  * need it. Three passes decide what vanishes, over the values in the order of the description:
  *
  *   forward    A value vanishes if it has no channels left, or if every input of its operator
- *              vanishes (parameters as operands do not count). If only some of the inputs vanish,
- *              an addition, and a subtraction that keeps its first operand, go without them; a
- *              concatenation goes without inputs that have no channels left; any other operator
- *              is refused.
+ *              vanishes (parameters as operands do not count).
  *   shifts     An operand that vanishes from an addition that stays was one number per channel.
  *              If a parameter adds this number, the shift of a norm or the bias of a convolution or
  *              linear layer, and nothing else uses the parameter, then it stays in the addition:
  *              the operand becomes its shift (MSKP_FATE_SHIFT), a vector without an input.
  *   backward   A value vanishes, too, if something has read it and all that did vanishes.
+ *
+ * An addition that stays, and a subtraction whose first operand stays, go without operands that
+ * vanish; a concatenation goes without inputs that have no channels left. If any other operator
+ * stays, and some of its inputs vanish, the mask is refused.
  *
  * What the library does not know in full must stay: inputs and outputs of the network, what custom
  * operators read or make, and a value that nothing reads, because the caller may read it. A mask
@@ -143,8 +144,9 @@ static bool is_empty(const vanishing *v, const size_t *length, uint32_t value)
     return !length[v->graph->values[value].list];
 }
 
-/* Whether the operands that stay have together the channels and positions of the result. */
-static bool operands_suffice(const vanishing *v, uint32_t value)
+/* Whether the operands that stay have together the channels and positions that are left of the
+ * result. */
+static bool operands_suffice(const vanishing *v, const size_t *length, uint32_t value)
 {
     const graph_value *all = &v->graph->values[value];
     const uint32_t *in = inputs_of(v, value);
@@ -152,13 +154,13 @@ static bool operands_suffice(const vanishing *v, uint32_t value)
     for (size_t k = 0; k < v->graph->steps[value].ninputs; k++) {
         const graph_value *x = &v->graph->values[in[k]];
         if (vanishes(v, in[k])) continue;
-        if (x->view.n > channels) channels = x->view.n;
+        if (length[x->list] > channels) channels = length[x->list];
         for (uint32_t d = 0; d < x->nspatial; d++)
             if (x->spatial[d] > spatial[d]) spatial[d] = x->spatial[d];
     }
     for (uint32_t d = 0; d < all->nspatial; d++)
         if (spatial[d] != all->spatial[d]) return false;
-    return channels == all->view.n;
+    return channels == length[all->list];
 }
 
 /* Whether an operator some of whose inputs vanish can do without them. */
@@ -166,9 +168,10 @@ static bool does_without(const vanishing *v, const size_t *length, uint32_t valu
 {
     const graph_step *s = &v->graph->steps[value];
     const uint32_t *in = inputs_of(v, value);
-    if (s->kind == STEP_COMBINE && s->option == MSKP_COMBINE_ADD) return operands_suffice(v, value);
+    if (s->kind == STEP_COMBINE && s->option == MSKP_COMBINE_ADD)
+        return operands_suffice(v, length, value);
     if (s->kind == STEP_COMBINE && s->option == MSKP_COMBINE_SUBTRACT)
-        return !vanishes(v, in[0]) && operands_suffice(v, value);
+        return !vanishes(v, in[0]) && operands_suffice(v, length, value);
     for (size_t k = 0; k < s->ninputs; k++)
         if (vanishes(v, in[k]) && !is_empty(v, length, in[k])) return false;
     return s->kind == STEP_CONCAT;
@@ -215,8 +218,7 @@ static mskp_status decide(vanishing *v, const size_t *length, uint32_t value, ms
         v->any = true;
         /* A value of the smaller graph that has no channels has vanished before. */
         if (g->values[value].view.n && !may_vanish(v, value)) return refuse_value(v, value, err);
-    } else if (gone) {
-        if (!does_without(v, length, value)) return refuse_operator(v, value, gone, err);
+    } else if (gone && does_without(v, length, value)) {
         keep_shifts(v, length, value);
     }
     return MSKP_OK;
@@ -224,18 +226,29 @@ static mskp_status decide(vanishing *v, const size_t *length, uint32_t value, ms
 
 /* ---- Backward, and parameters ---- */
 
-/* Values that only vanished operators read vanish, too. */
+/* Values that only vanished operators read vanish, too, also shifts. */
 static void find_unread(vanishing *v)
 {
     const mskp_graph *g = v->graph;
     for (size_t i = 1; i <= g->nvalues; i++) v->read[i] *= 2; /* 2: nothing that stays reads it */
     for (uint32_t i = (uint32_t)g->nvalues; i >= 1; i--) {
         const graph_step *s = &g->steps[i];
-        if (v->read[i] == 2 && v->value[i] == MSKP_FATE_STAYS && may_vanish(v, i))
-            v->value[i] = MSKP_FATE_VANISHES;
+        if (v->read[i] == 2 && may_vanish(v, i)) v->value[i] = MSKP_FATE_VANISHES;
         for (size_t k = 0; !vanishes(v, i) && k < s->ninputs; k++) v->read[inputs_of(v, i)[k]] = 1;
     }
     for (size_t i = 1; i <= g->nvalues; i++) v->read[i] = v->read[i] != 0;
+}
+
+/* Refuses a mask under which an operator that stays cannot do without inputs that vanish. */
+static mskp_status check_operators(const vanishing *v, const size_t *length, mskp_error *err)
+{
+    for (uint32_t i = 1; i <= v->graph->nvalues; i++) {
+        const graph_step *s = &v->graph->steps[i];
+        for (size_t k = 0; !vanishes(v, i) && k < s->ninputs; k++)
+            if (vanishes(v, inputs_of(v, i)[k]) && !does_without(v, length, i))
+                return refuse_operator(v, i, inputs_of(v, i)[k], err);
+    }
+    return MSKP_OK;
 }
 
 /* A parameter vanishes if an operator that vanishes uses it and none that stays does. */
@@ -261,11 +274,13 @@ mskp_status mskpi_vanish(vanishing *v, const size_t *length, mskp_error *err)
     if (!empty) return MSKP_OK;
     memset(v->value, MSKP_FATE_STAYS, v->graph->nvalues + 1);
     for (uint32_t i = 1; !status && i <= v->graph->nvalues; i++) status = decide(v, length, i, err);
-    if (status) {
-        v->any = false;
-        return status;
+    if (!status) {
+        find_unread(v);
+        status = check_operators(v, length, err);
     }
-    find_unread(v);
-    find_params(v);
-    return MSKP_OK;
+    if (status)
+        v->any = false;
+    else
+        find_params(v);
+    return status;
 }

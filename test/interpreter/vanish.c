@@ -98,7 +98,9 @@ static void mark_known(const vanisher *v, bool *known)
         const bool own = t->op >= NET_GROUPED || t->op == NET_OPAQUE;
         if (own || t->op == NET_INPUT || t->pin || t->tie) known[k] = false;
         if (t->tie) known[t->tie] = false;
-        for (size_t i = 0; own && i < t->inputs; i++) known[t->in[i]] = false;
+        /* The other parts of a chunk are no nodes, and nothing reads them. */
+        for (size_t i = 0; (own || t->op == NET_CHUNK) && i < t->inputs; i++)
+            known[t->in[i]] = false;
     }
     for (size_t k = 0; k < n->outputs; k++) known[n->output[k]] = false;
 }
@@ -117,7 +119,7 @@ static void backward(vanisher *v, bool *known, bool *read)
                     stays = stays || !gone(v, j);
                 }
         read[k] = readers > 0;
-        if (!gone(v, k) && known[k] && readers && !stays) v->fate[k] = MSKP_FATE_VANISHES;
+        if (known[k] && readers && !stays) v->fate[k] = MSKP_FATE_VANISHES;
     }
 }
 

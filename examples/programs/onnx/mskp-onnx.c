@@ -30,12 +30,12 @@ static bool prepare_zeroed(job *j)
     return model_prepare(&j->m, j->o.zeroed, &j->zeroed, &j->f);
 }
 
-/* Refuses a plan by which branches vanish. Their nodes would have to go. */
+/* Refuses a plan by which branches vanish whose constants would be lost. */
 static bool is_whole(job *j, const mskp_plan *plan)
 {
     for (uint32_t v = 1; v <= mskp_graph_counts(j->graph).values; v++)
         if (mskp_plan_fate(plan, (mskp_value){v}) != MSKP_FATE_STAYS)
-            return fail(&j->f, "%.120s: the mask removes all of a branch, which is not supported",
+            return fail(&j->f, "%.120s: the mask removes all of a branch; this needs --constants",
                         mskp_value_name(j->graph, (mskp_value){v}));
     return true;
 }
@@ -47,7 +47,7 @@ static bool plan_cut(job *j, mskp_plan **plan)
     if (j->constants ? mskp_constants_plan(j->constants, plan, NULL, &err)
                      : mskp_plan_create(j->graph, j->kept, plan, NULL, &err))
         return refuse(j, &err);
-    if (!is_whole(j, *plan)) {
+    if (!j->constants && !is_whole(j, *plan)) {
         mskp_plan_destroy(*plan);
         return false;
     }
