@@ -185,8 +185,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_masks(const mskp_constants *constan
  *   bound            0 if exact. Otherwise no element of its result is further off, if the channels
  *                    that it still reads are what they were. Infinity: no bound is known.
  *   share            the largest error of an output channel as a share of its output scale (see
- *                    merge_above), which can be compared between consumers. Infinity also if no
- *                    other weight of the channel is left.
+ *                    merge_above; in a branch that vanishes, of all inputs), which can be compared
+ *                    between consumers. Infinity also if no other weight of the channel is left.
  *   why              why it is not exact; NULL if it is
  * Where norms behind the consumer subtract constants, exact, bound and share are about its result
  * minus the mean.

@@ -325,12 +325,13 @@ static void find_errors(const mixing *m, size_t o, consumer_group *g)
     }
 }
 
-/* Returns the output scale of output o, whose group has the n inputs from `first` on. */
+/* Returns the output scale of output o, whose group has the n inputs from `first` on: of those that
+ * stay or, if none do because the consumer vanishes, of all. */
 static double output_scale(mixing *m, size_t o, size_t first, size_t n)
 {
     double sum = 0;
     for (size_t i = first; i < first + n; i++) {
-        if (leaves(m, i)) continue;
+        if (leaves(m, i) && m->x->target != FOLD_BRANCH) continue;
         if (!mskpi_load_taps(m->w, &m->weight, o, i, m->buffer)) continue;
         for (size_t t = 0; t < m->x->form.taps; t++) sum += m->buffer[t] * m->buffer[t];
     }
