@@ -444,6 +444,10 @@ static void try_emptied(made *m, mskp_value out, const char *const emptied[2],
             mskp_value_shape(small, v, &n, NULL);
             ck_assert_msg(!n == (fates[i] == MSKP_FATE_VANISHES), "%s: %zu channels", names[i], n);
         }
+        mskp_cost masked, cut;
+        ck_assert(!mskp_measure(m->g, mask_of(units, keep), &masked, NULL, NULL) &&
+                  !mskp_measure(small, (mskp_mask){0}, &cut, NULL, NULL));
+        ck_assert(masked.macs == cut.macs && masked.params == cut.params);
         ck_assert_int_eq(mskp_plan_fate(plan, (mskp_value){0}), MSKP_FATE_STAYS);
         ck_assert_int_eq(mskp_plan_fate(plan, (mskp_value){9999}), MSKP_FATE_STAYS);
     }
@@ -491,6 +495,17 @@ START_TEST(what_vanishes)
     a = relu_of(&m, "r", conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true));
     try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c1"),
                 NAMES("c1", "c2", "r", "join"), FATES(gone, gone, gone, stays), NULL);
+
+    /* A weight that an operator shares with one that stays; it costs only where it is used. */
+    m = make_begin();
+    const mskp_conv_desc shared = {.weight = weight_of(&m, 3, (size_t[]){4, 3, 1}),
+                                   .bias = weight_of(&m, 1, (size_t[]){4})};
+    const mskp_conv_desc other = {.weight = shared.weight};
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 2, true), 3, true);
+    a = join(&m, MSKP_COMBINE_ADD, m.x, mskp_conv(m.g, "c3", a, &shared));
+    a = mskp_conv(m.g, "d", conv_to(&m, "d1", a, 3, true), &other);
+    try_emptied(&m, a, EMPTIED("c1"), NAMES("c1", "c2", "c3", "join", "d1", "d"),
+                FATES(gone, gone, shift, stays, stays, stays), NULL);
 
     /* A gate whose branch vanishes vanishes with it; a parameter as factor does, too. */
     m = make_begin();
