@@ -273,8 +273,7 @@ typedef enum mskp_norm_kind { /* GROUP, LAYER, RMS: statistics over several chan
 } mskp_norm_kind;
 /* clang-format on */
 /*
- * Normalization. Each parameter is [channels], or {0} for none: scale (gamma), shift (beta), mean
- * and variance (running statistics).
+ * Normalization by scale (gamma), shift (beta), mean and variance (running): [channels] or {0}.
  *   groups, grouping  of a group norm; groups 0 means 1. MSKP_GROUPING_WHOLE is exact, because the
  *                     statistics are removed with their group. Other kinds ignore grouping.
  *   accept_inexact    Statistics over several channels change when one is removed, even a zero one.
@@ -372,8 +371,7 @@ typedef struct mskp_mask {
     uint8_t *unit;
 } mskp_mask;
 
-/* What an axis of a parameter is to the channels that it is bound to, as bits. A set of roles
- * chooses the slices that a score or a penalty is about. */
+/* What an axis is to its channels, as bits: a set of roles chooses slices to score or penalize. */
 typedef enum mskp_role {
     MSKP_ROLE_OTHER = 0,    /* cut, but never scored or penalized */
     MSKP_ROLE_FILTER = 1,   /* the weight that makes the channels */
@@ -441,8 +439,7 @@ typedef struct mskp_cost {
 /*
  * *total <- the cost of the network under a mask; keep {0, NULL} means of the whole network. total
  * may be NULL. per_value, NULL or an array of mskp_graph_counts().values, receives the cost of the
- * operator that makes each value, in the order of ids; a shared parameter counts for its first
- * user.
+ * operator that makes each value, by ascending id; a shared parameter counts for its first user.
  */
 MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *total,
                                      mskp_cost *per_value, mskp_error *err);
@@ -463,6 +460,7 @@ MSKP_STABLE mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, ms
  *   round_to                   families shrink in blocks, so they keep a multiple; 0 means 1
  *   max_family_fraction        no family loses more than floor(fraction x size); 0 means no limit
  *   locked                     one flag per unit, nonzero: it stays; {0, NULL}: none
+ *   empty_branches             nonzero: a family may lose all if a branch goes with it: mskp_fate
  * In mskp/rules.h: families, fractions and limits of single families (nfamilies, or NULL); and
  * budgets, nbudgets further demands on how much: bytes, memory for activations, time.
  * Fractions tolerate the rounding of decimal numbers: 0.29 of 100 is 29.
@@ -474,6 +472,7 @@ typedef struct mskp_rule {
     size_t min_channels, round_to;
     double max_family_fraction;
     mskp_mask locked;
+    uint32_t empty_branches;
     size_t nfamilies, nbudgets;
     const struct mskp_family_rule *families;
     const struct mskp_budget *budgets;
@@ -565,8 +564,9 @@ MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask
 typedef struct mskp_plan mskp_plan;
 
 /*
- * *plan <- what has to be cut. Refuses a mask that would leave a value or an axis empty. The plan
- * does not need the graph afterwards; free it with mskp_plan_destroy.
+ * *plan <- what has to be cut. A mask may leave a value without channels only if an addition or a
+ * concatenation does without it and all that depends on it alone (mskp_fate in mskp/tools.h). The
+ * plan does not need the graph afterwards; free it with mskp_plan_destroy.
  *   small  NULL, or receives the network after surgery: a finished graph with the same names and
  *          ids and smaller shapes; free it with mskp_graph_destroy. Unit u becomes the unit
  *          numbered by the kept units below u, so arrays per unit can be carried over.

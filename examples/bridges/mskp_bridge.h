@@ -99,8 +99,27 @@ static inline void mskp_surgery_free(mskp_surgery *s)
     memset(s, 0, sizeof *s);
 }
 
+/* Refuses a plan by which branches vanish: a bridge would have to take modules out of the trainer's
+ * network. */
+static inline mskp_status mskp_bridge_whole(const mskp_graph *graph, const mskp_plan *plan,
+                                            mskp_error *err)
+{
+    for (uint32_t v = 1; v <= mskp_graph_counts(graph).values; v++) {
+        const mskp_value value = {v};
+        if (mskp_plan_fate(plan, value) == MSKP_FATE_STAYS) continue;
+        if (err) {
+            err->status = MSKP_ERROR_UNSUPPORTED;
+            snprintf(err->text, sizeof err->text,
+                     "%.80s: the mask removes all of a branch, which this bridge cannot take out",
+                     mskp_value_name(graph, value));
+        }
+        return MSKP_ERROR_UNSUPPORTED;
+    }
+    return MSKP_OK;
+}
+
 /* *s <- the surgery that keeps `keep` and the carriers; on failure there is nothing to free.
- * values: all parameters and running statistics. */
+ * values: all parameters and running statistics. MSKP_ERROR_UNSUPPORTED: a branch would vanish. */
 static inline mskp_status mskp_surgery_plan(mskp_surgery *s, const mskp_graph *graph,
                                             mskp_mask keep, const mskp_constants_desc *desc,
                                             mskp_tensors values, mskp_error *err)
@@ -109,6 +128,7 @@ static inline mskp_status mskp_surgery_plan(mskp_surgery *s, const mskp_graph *g
     mskp_status status = mskp_constants_create(graph, keep, desc, values, &s->constants, err);
     if (!status) status = mskp_constants_total(s->constants, &s->report, err);
     if (!status) status = mskp_constants_plan(s->constants, &s->plan, &s->small, err);
+    if (!status) status = mskp_bridge_whole(graph, s->plan, err);
     if (status) mskp_surgery_free(s);
     return status;
 }

@@ -123,6 +123,42 @@ static size_t find_depth(const cn_tensors *file, char model[CN_NAME_SIZE], cn_er
     return depth;
 }
 
+static bool has_tensor(const cn_tensors *file, const char *block, size_t length, const char *name)
+{
+    char full[2 * CN_NAME_SIZE];
+    snprintf(full, sizeof full, "%.*s.%s", (int)length, block, name);
+    return cn_tensors_find(file, full);
+}
+
+/* Of a block that vanished, bn2's bias is left: what leads to it is taken out. Returns how many
+ * layers stay. */
+static size_t take_out_blocks(const cn_tensors *file, size_t count, cn_layer *layers)
+{
+    size_t stay = 0, place[8 * 1202]; /* a block of two convolutions has at most 8 layers */
+    for (size_t i = 0; i < count; i++) {
+        cn_layer l = layers[i];
+        const char *name = strrchr(l.name, '.');
+        const size_t block = name ? (size_t)(name - l.name) : 0;
+        const bool gone = block && !has_tensor(file, l.name, block, "bn2.weight") &&
+                          !has_tensor(file, l.name, block, "conv1.weight") &&
+                          has_tensor(file, l.name, block, "bn2.bias");
+        place[i] = stay;
+        if (gone && !strcmp(name, ".bn2")) {
+            char full[CN_NAME_SIZE + 8];
+            snprintf(full, sizeof full, "%s.bias", l.name);
+            l = (cn_layer){.kind = CN_SHIFT, .channels = cn_tensors_find(file, full)->shape[0]};
+            memcpy(l.name, layers[i].name, sizeof l.name);
+        } else if (gone && (!strcmp(name, ".conv1") || !strcmp(name, ".bn1") ||
+                            !strcmp(name, ".relu1") || !strcmp(name, ".conv2"))) {
+            continue;
+        } else {
+            for (size_t k = 0; k < 2; k++) l.in[k] = place[l.in[k]];
+        }
+        layers[stay++] = l;
+    }
+    return stay;
+}
+
 static bool read_widths(const cn_tensors *file, size_t count, cn_layer *layers, cn_error *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -165,6 +201,7 @@ static cn_layer *read_layers(const cn_tensors *file, char model[CN_NAME_SIZE], s
     bool good = layers && params;
     if (good) {
         cn_resnet_layers(depth, 10, layers, *count);
+        *count = take_out_blocks(file, *count, layers);
         good = read_widths(file, *count, layers, err) && cn_infer(*count, layers, err) &&
                check_params(file, cn_list_params(*count, layers, params), params, err);
     } else {

@@ -55,12 +55,13 @@ typedef enum cn_kind {
     CN_CONV,           /* channels (of the result), size, stride, pad, bias */
     CN_BATCH_NORM,     /* momentum 0.1, epsilon 1e-5, affine */
     CN_RELU,           /* nothing */
-    CN_ADD,            /* in[0] + in[1], equal shapes */
+    CN_ADD,            /* in[0] + in[1], equal shapes; one may be a CN_SHIFT, for all pixels */
     CN_PAD_CHANNELS,   /* before, after: channels of zeros around the input's */
     CN_POOL_MAX,       /* size, stride, pad; padding never wins */
     CN_POOL_AVERAGE,   /* size, stride, pad; padding is not counted */
     CN_GLOBAL_AVERAGE, /* channels x 1 x 1 */
     CN_LINEAR,         /* channels (of the result), bias; input must be 1 x 1 */
+    CN_SHIFT,          /* channels: a trained vector, which reads nothing; CN_ADD alone reads it */
 } cn_kind;
 
 /*
@@ -81,6 +82,7 @@ typedef struct cn_layer {
     size_t size[2], stride[2], pad[2];
     size_t before, after;
     bool bias;
+    bool gone; /* for cn_resize alone: the layer is taken out */
     /* Filled in by cn_create (given for CN_INPUT): */
     size_t height, width;                 /* of the result */
     size_t weight, shift, mean, variance; /* indices of parameters, or CN_NONE */
@@ -137,6 +139,8 @@ void cn_destroy(cn_net *net); /* net may be NULL */
  * Makes the network smaller. `layers`: as many as net->layers; read are the `channels` of its
  * convolutions and linear layers, and `before` and `after` of its channel paddings. All other
  * shapes follow from them. No parameter may get larger, and the classes stay as many.
+ *   Layers that are `gone` are taken out, with their parameters; no layer that stays may read one.
+ * A batch norm whose kind is CN_SHIFT in `layers` becomes its shift, which keeps the name.
  *
  * First everything that can fail is done, then `cut` is called, once, while the network still is
  * what it was. It must pack what stays of each parameter's value and momentum at the beginning of
@@ -299,7 +303,7 @@ bool cn_save(const cn_net *net, const char *path, size_t extras, const char *con
 /*
  * Makes the CIFAR ResNet that a file holds, pruned or not: the model's name from the metadata (or
  * from the names of the tensors when there is none), widths from the tensors' shapes, paddings from
- * the metadata.
+ * the metadata. Of a block that has no more than NAME.bn2.bias, only the shift is left.
  */
 cn_net *cn_load(const char *path, const cn_options *options, cn_error *err);
 /* Values into a network that has these shapes already. All parameters must be there; other tensors

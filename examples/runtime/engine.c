@@ -11,11 +11,6 @@ static size_t slice_size(const cn_layer *l)
     return l->channels * cn_plane(l->height, l->width, CN_SLICE);
 }
 
-static size_t inputs(const cn_layer *l)
-{
-    return l->kind == CN_INPUT ? 0 : l->kind == CN_ADD ? 2 : 1;
-}
-
 static cn_buffer *new_buffer(cn_engine *e, size_t size)
 {
     cn_buffer *b = &e->buffers[e->buffer_count++];
@@ -31,7 +26,7 @@ static cn_buffer *new_buffer(cn_engine *e, size_t size)
 static bool overwrites(const cn_net *net, size_t i, const size_t *readers)
 {
     const cn_layer *l = &net->layers[i];
-    if (l->kind != CN_RELU && l->kind != CN_ADD) return false;
+    if (!cn_reads(net->layers, i, 0) || (l->kind != CN_RELU && l->kind != CN_ADD)) return false;
     const cn_kind read = net->layers[l->in[0]].kind;
     return readers[l->in[0]] == 1 && read != CN_INPUT && read != CN_RELU && read != CN_POOL_MAX;
 }
@@ -39,7 +34,8 @@ static bool overwrites(const cn_net *net, size_t i, const size_t *readers)
 static bool assign_values(const cn_net *net, cn_engine *e, size_t *readers, cn_error *err)
 {
     for (size_t i = 0; i < net->layer_count; i++)
-        for (size_t k = 0; k < inputs(&net->layers[i]); k++) readers[net->layers[i].in[k]]++;
+        for (size_t k = 0; k < 2; k++)
+            readers[net->layers[i].in[k]] += k == 0 || net->layers[i].kind == CN_ADD;
     for (size_t i = 0; i < net->layer_count; i++) {
         const cn_layer *l = &net->layers[i];
         if (!readers[i] && i + 1 < net->layer_count)
@@ -118,10 +114,10 @@ static void assign_gradients(const cn_net *net, gradients *g)
     g->e->nodes[last].gradient = get_buffer(g, slice_size(&net->layers[last]));
     for (size_t i = last; i > 0; i--) {
         cn_buffer *own = g->e->nodes[i].gradient;
-        for (size_t k = 0; k < inputs(&net->layers[i]); k++)
-            if (net->layers[net->layers[i].in[k]].kind != CN_INPUT)
+        for (size_t k = 0; k < 2; k++)
+            if (cn_reads(net->layers, i, k) && net->layers[net->layers[i].in[k]].kind != CN_INPUT)
                 assign_gradient(net, g, i, k, own);
-        --*users_of(g, own);
+        if (own) --*users_of(g, own); /* a shift has none */
     }
 }
 
@@ -160,6 +156,8 @@ static void carve(const cn_net *net, cn_engine *e, arena *a)
             if (l->bias) node->partial_bias = take(a, CN_LANES, l->channels, real);
             const size_t work = cn_conv_work(l, in);
             if (work > e->work_size) e->work_size = work;
+        } else if (cn_shift_of(net->layers, i)) {
+            node->partial_bias = take(a, CN_LANES, l->channels, real);
         } else if (l->kind == CN_BATCH_NORM) {
             node->norm.mean = take(a, 1, l->channels, real);
             node->norm.inverse = take(a, 1, l->channels, real);

@@ -17,6 +17,23 @@
 
 enum { CN_SLICE = 8, CN_LANES = 8 };
 
+/* Whether layer i reads the values of its input k, which has some. */
+static inline bool cn_reads(const cn_layer *layers, size_t i, size_t k)
+{
+    const cn_layer *l = &layers[i];
+    if (l->kind == CN_INPUT || l->kind == CN_SHIFT || (k && l->kind != CN_ADD)) return false;
+    return layers[l->in[k]].kind != CN_SHIFT;
+}
+
+/* The shift that an addition adds; NULL: it adds none. */
+static inline const cn_layer *cn_shift_of(const cn_layer *layers, size_t i)
+{
+    const cn_layer *l = &layers[i];
+    for (size_t k = 0; k < 2 && l->kind == CN_ADD; k++)
+        if (layers[l->in[k]].kind == CN_SHIFT) return &layers[l->in[k]];
+    return NULL;
+}
+
 /* A layer's result, or its gradient, within one slice. */
 typedef struct cn_view {
     cn_real *data;
@@ -82,6 +99,8 @@ void cn_input_forward(const cn_real *images, cn_view y); /* from n x c x h x w *
 void cn_relu_forward(cn_view x, cn_view y);
 void cn_relu_backward(cn_view y, cn_view dy, cn_view dx, bool add);
 void cn_add_forward(cn_view a, cn_view b, cn_view y);
+void cn_shift_forward(cn_view x, cn_view y, const cn_real *shift);
+void cn_shift_backward(cn_view dy, cn_real *dshift); /* dshift += */
 void cn_copy(cn_view from, cn_view to, bool add);
 void cn_pad_forward(const cn_layer *layer, cn_view x, cn_view y);
 void cn_pad_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add);
@@ -114,7 +133,7 @@ typedef struct cn_node {
     cn_back back[2];
     cn_real *packed;       /* convolution: the weights, packed */
     cn_real *partial;      /* [lanes][count]: gradients of the packed weights */
-    cn_real *partial_bias; /* [lanes][out] */
+    cn_real *partial_bias; /* [lanes][out]; of an addition: the gradient of its shift */
     cn_norm norm;
 } cn_node;
 

@@ -105,6 +105,13 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
                            l->name, i, l->in[k]);
     const cn_layer *a = &layers[l->in[0]], *b = &layers[l->in[1]];
     const size_t given = l->channels;
+    if (l->kind == CN_ADD && a->kind == CN_SHIFT) { /* it has the shape of the other operand */
+        a = b;
+        b = &layers[l->in[0]];
+    }
+    if (a->kind == CN_SHIFT && l->kind != CN_SHIFT)
+        return cn_fail(err, "%s: reads %s, a shift; only an addition with another layer can",
+                       l->name, a->name);
     l->channels = a->channels;
     l->height = a->height;
     l->width = a->width;
@@ -113,6 +120,7 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
     case CN_RELU:
         return true;
     case CN_ADD:
+        if (b->kind == CN_SHIFT && a->channels == b->channels) return true;
         if (a->channels != b->channels || a->height != b->height || a->width != b->width)
             return cn_fail(err, "%s: %s is %zu x %zu x %zu, but %s is %zu x %zu x %zu", l->name,
                            a->name, a->channels, a->height, a->width, b->name, b->channels,
@@ -128,6 +136,10 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
     case CN_POOL_AVERAGE:
         return slide(l, 0, a->height, &l->height, err) && slide(l, 1, a->width, &l->width, err);
     case CN_GLOBAL_AVERAGE:
+        l->height = l->width = 1;
+        return true;
+    case CN_SHIFT:
+        l->channels = given;
         l->height = l->width = 1;
         return true;
     case CN_CONV:
@@ -216,6 +228,8 @@ size_t cn_list_params(size_t count, cn_layer *layers, cn_param *params)
             l->shift = add_param(params, n++, l, "bias", true, 1, &l->channels);
             l->mean = add_param(params, n++, l, "running_mean", false, 1, &l->channels);
             l->variance = add_param(params, n++, l, "running_var", false, 1, &l->channels);
+        } else if (l->kind == CN_SHIFT) {
+            l->shift = add_param(params, n++, l, "bias", true, 1, &l->channels);
         }
     }
     return n;
@@ -355,6 +369,7 @@ size_t cn_summary(const cn_net *net, char *text, size_t capacity)
         [CN_POOL_AVERAGE] = "average",
         [CN_GLOBAL_AVERAGE] = "global average",
         [CN_LINEAR] = "linear",
+        [CN_SHIFT] = "shift",
     };
     size_t length = 0;
     for (size_t i = 0; i < net->layer_count; i++) {

@@ -50,6 +50,24 @@ void cn_add_forward(cn_view a, cn_view b, cn_view y)
     }
 }
 
+void cn_shift_forward(cn_view x, cn_view y, const cn_real *shift)
+{
+    for (size_t c = 0; c < y.channels; c++) {
+        const cn_real *from = x.data + c * x.plane;
+        cn_real *to = y.data + c * y.plane;
+        for (size_t i = 0; i < elements(y); i++) to[i] = from[i] + shift[c];
+    }
+}
+
+void cn_shift_backward(cn_view dy, cn_real *dshift)
+{
+    for (size_t c = 0; c < dy.channels; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < elements(dy); i++) sum += (double)dy.data[c * dy.plane + i];
+        dshift[c] += (cn_real)sum;
+    }
+}
+
 void cn_copy(cn_view from, cn_view to, bool add)
 {
     for (size_t c = 0; c < from.channels; c++) {

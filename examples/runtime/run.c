@@ -72,7 +72,13 @@ static void forward_layer(const cn_net *net, size_t i, slice s)
         cn_relu_forward(x, y);
         return;
     case CN_ADD:
-        cn_add_forward(x, value(net, l->in[1], s), y);
+        if (cn_shift_of(net->layers, i))
+            cn_shift_forward(value(net, l->in[!cn_reads(net->layers, i, 0)], s), y,
+                             param(net, cn_shift_of(net->layers, i)->shift));
+        else
+            cn_add_forward(x, value(net, l->in[1], s), y);
+        return;
+    case CN_SHIFT:
         return;
     case CN_PAD_CHANNELS:
         cn_pad_forward(l, x, y);
@@ -225,6 +231,7 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
     const cn_layer *l = &net->layers[i];
     const cn_node *node = &e->nodes[i];
     const cn_back *back = &node->back[0];
+    if (l->kind == CN_SHIFT) return;
     const cn_view y = value(net, i, s), x = value(net, l->in[0], s),
                   dy = view(net, i, node->gradient, s);
     cn_real *work = e->work + s.lane * e->work_size;
@@ -234,6 +241,8 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
             l, x, dy, node->partial + s.lane * count,
             node->partial_bias ? node->partial_bias + s.lane * l->channels : NULL, work);
     }
+    if (!node->packed && node->partial_bias)
+        cn_shift_backward(dy, node->partial_bias + s.lane * l->channels);
     for (size_t k = 0; k < (l->kind == CN_ADD ? 2u : 1u); k++)
         if (back[k].copy)
             cn_copy(view(net, l->in[k], back[k].copy, s), view(net, l->in[k], back[k].to, s),
@@ -242,6 +251,7 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
     const cn_view dx = back->to ? view(net, l->in[0], back->to, s) : (cn_view){0};
     switch (l->kind) {
     case CN_INPUT:
+    case CN_SHIFT:
         return;
     case CN_CONV:
     case CN_LINEAR:
@@ -324,15 +334,16 @@ static void merge_weights(void *context, size_t i)
     const cn_net *net = context;
     const cn_layer *l = &net->layers[i];
     const cn_node *node = &net->engine->nodes[i];
-    if (!node->packed) return;
-    const cn_param *w = &net->params[l->weight];
-    for (size_t lane = 1; lane < CN_LANES; lane++)
-        for (size_t k = 0; k < w->count; k++)
-            node->partial[k] += node->partial[lane * w->count + k];
-    memset(w->gradient, 0, w->count * sizeof *w->gradient);
-    cn_conv_unpack(node->partial, w, w->gradient);
+    if (node->packed) {
+        const cn_param *w = &net->params[l->weight];
+        for (size_t lane = 1; lane < CN_LANES; lane++)
+            for (size_t k = 0; k < w->count; k++)
+                node->partial[k] += node->partial[lane * w->count + k];
+        memset(w->gradient, 0, w->count * sizeof *w->gradient);
+        cn_conv_unpack(node->partial, w, w->gradient);
+    }
     if (!node->partial_bias) return;
-    const cn_param *b = &net->params[l->shift];
+    const cn_param *b = &net->params[node->packed ? l->shift : cn_shift_of(net->layers, i)->shift];
     memset(b->gradient, 0, b->count * sizeof *b->gradient);
     for (size_t lane = 0; lane < CN_LANES; lane++)
         for (size_t k = 0; k < b->count; k++)

@@ -72,8 +72,9 @@ extern "C" {
  * cost nothing. With gamma alone, a unit of a batch norm that has a shift still outputs a constant;
  * with gamma and beta it is zero behind relu, but not behind sigmoid; if the weights that read the
  * channel are zero (CONSUMER), the channel has no effect. 1 is a guarantee, provided that the
- * description is true and all numbers are finite. Custom operators count as never zero unless
- * mskp_zero_if says more.
+ * description is true, all numbers are finite, and no branch vanishes (mskp_fate): what a branch
+ * still adds is then a constant. Custom operators count as never zero unless mskp_zero_if says
+ * more.
  *   roles   a subset of MSKP_ROLES_UNIT; 0: nothing is zeroed
  */
 MSKP_STABLE mskp_status mskp_exact(const mskp_graph *graph, uint32_t roles, mskp_mask exact,
@@ -169,22 +170,25 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_masks(const mskp_constants *constan
 /*
  * One consumer: an operator whose weights for removed channels, towards what stays, are not all
  * zero, while these channels are not all zero either. (Norms with statistics over channels also
- * count channels that are zero.)
+ * count channels that are zero.) In a branch that vanishes, all channels count that an operator
+ * reads, and no unit is a carrier; an addition that loses an operand is a consumer, too.
  *   consumer, reads  its value, and the value whose channels it reads; for a custom operator both
  *                    are the value that it reads
- *   weight           its weight; {0}: a norm over channels, or the products of attention
+ *   weight           its weight; {0}: a norm over channels, the products of attention, or an
+ *                    addition
  *   folded, merged, dropped   how many channels are constant, by what becomes of them
  *   live             how many channels are not constant
- *   into             where the constants are folded: its bias, or the first mean behind it; {0}:
- *                    none
+ *   into             where the constants are folded: its bias, the first mean behind it, or the
+ *                    shift that is left of an addition's operand (MSKP_FATE_SHIFT), whose elements
+ *                    they replace; {0}: none
  *   carriers         units that stay to carry what is merged here
  *   exact            1: nothing is lost here. If its inputs are what they were, so is its result,
  *                    up to rounding to the dtypes of the tensors.
  *   bound            0 if exact. Otherwise no element of its result is further off, if the channels
  *                    that it still reads are what they were. Infinity: no bound is known.
  *   share            the largest error of an output channel as a share of its output scale (see
- *                    merge_above), which can be compared between consumers. Infinity also if no
- *                    other weight of the channel is left.
+ *                    merge_above; in a branch that vanishes, of all inputs), which can be compared
+ *                    between consumers. Infinity also if no other weight of the channel is left.
  *   why              why it is not exact; NULL if it is
  * Where norms behind the consumer subtract constants, exact, bound and share are about its result
  * minus the mean.
@@ -224,10 +228,11 @@ MSKP_EXPERIMENTAL mskp_status mskp_constants_plan(const mskp_constants *constant
  *   plan   of mskp_constants_plan, or any plan that keeps the mask `kept` of this graph. The call
  *          changes it: no other thread may use the plan at the same time.
  *
- * Before anything is written, each element of a bias or mean to which a constant is added, and of a
- * carrier's column, must be the number that it was. So a second call is refused (unless the first
- * only set elements to 0 or 1), and so are values that were trained further. Other elements are not
- * compared: beta, the weights that are summed, and what becomes 0 or 1.
+ * Before anything is written, each element of a bias or mean to which a constant is added, of a
+ * shift that becomes a constant, and of a carrier's column, must be the number that it was. So a
+ * second call is refused (unless the first only set elements to 0 or 1), and so are values that
+ * were trained further. Other elements are not compared: other betas, the weights that are summed,
+ * and what becomes 0 or 1.
  *   MSKP_ERROR_BAD_STATE      an element is not the number that it was
  *   MSKP_ERROR_OVERLAP        a tensor that is written shares memory with another one, or the axes
  *                             of a view do not nest

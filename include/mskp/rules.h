@@ -117,7 +117,8 @@ typedef struct mskp_layer_cost {
  * Parameters are no activations. A value that only moves channels or positions (slice, pick,
  * padding, shuffle, reshape, flatten, concatenation) and that nothing reads is not made. Inside an
  * attention, query, key, value and result have the positions of what they are computed from. What
- * an operator needs inside itself does not count.
+ * an operator needs inside itself does not count. Operators of branches that vanish still count as
+ * readers, and make nothing.
  *
  * After each block, mskp_select measures the budgets in their order, each only if all demands
  * before it hold. So it calls a callback at most once for each block, and once before the first. If

@@ -174,8 +174,9 @@ MSKP_STABLE mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask kee
 /* ============================================================================================== */
 
 /* values <- +0 in the targeted slices, for instance on a copy, to see what surgery will do. With
- * MSKP_ROLES_UNIT, surgery then changes no output of the network, unless inexact units are removed
- * or something is not finite. `penalty` as for mskp_penalty_deadline. */
+ * MSKP_ROLES_UNIT, surgery then changes no output of the network, unless inexact units are removed,
+ * a branch vanishes (mskp_fate), or something is not finite. `penalty` as for
+ * mskp_penalty_deadline. */
 MSKP_STABLE mskp_status mskp_penalty_zero(const mskp_graph *graph, mskp_mask keep,
                                           const mskp_penalty *penalty, mskp_tensors values,
                                           mskp_error *err);
@@ -272,7 +273,8 @@ MSKP_STABLE mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep
 /*
  * The indices that stay, ascending, of a parameter's axis or of a value's channels: for programs
  * that gather tensors themselves, and to correct what a network's file says of widths. NULL with
- * *count set: all of them stay. NULL with *count 0: no such axis or value. count may be NULL.
+ * *count set: all of them stay. NULL with *count 0: no such axis or value. Not NULL with *count 0:
+ * it vanishes (mskp_fate). count may be NULL.
  *   A grouped convolution then has in channels / length of weight axis 1 groups, a transposed one
  * out channels / length of that axis; a group norm whose groups are removed whole has as many
  * groups as stay, each as wide as before; MSKP_ATTENTION_HEADS leaves as many key and value heads
@@ -282,6 +284,24 @@ MSKP_STABLE const uint32_t *mskp_plan_param_kept(const mskp_plan *plan, mskp_par
                                                  uint32_t axis, size_t *count);
 MSKP_STABLE const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value,
                                                  size_t *count);
+
+/*
+ * What becomes of the operator that makes a value, and of the value. A mask that removes all
+ * channels of a value in a residual branch removes the branch: docs/guide.md, "Whole branches".
+ *   STAYS     the operator stays, with the channels that stay
+ *   VANISHES  nothing is left of it: the value has 0 channels after surgery. An addition, or a
+ *             concatenation, does without it
+ *   SHIFT     the value is an operand of an addition, and all that is left of its operator is the
+ *             shift (of a norm) or bias: this vector is the operand, broadcast over all positions
+ * Every axis of a parameter has length 0 after surgery if no operator that stays uses it.
+ */
+typedef enum mskp_fate {
+    MSKP_FATE_STAYS = 0,
+    MSKP_FATE_VANISHES = 1,
+    MSKP_FATE_SHIFT = 2
+} mskp_fate;
+/* STAYS for a value that is not of the plan's graph, and for a plan that is NULL. */
+MSKP_EXPERIMENTAL mskp_fate mskp_plan_fate(const mskp_plan *plan, mskp_value value);
 
 /* map[i] <- the index that index i has after surgery, MSKP_REMOVED if it is removed. n must be the
  * full length of the axis or value, otherwise MSKP_ERROR_BAD_SHAPE. MSKP_ERROR_BAD_ARGUMENT: no
@@ -312,10 +332,12 @@ MSKP_STABLE mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full
  *         and their `to` stays as it was.
  *   to    has the full shapes and from's dtype; not {0, NULL}. A tensor of it that shares a byte
  *         with another tensor of any set, or with its own source, is MSKP_ERROR_OVERLAP.
- * Cutting the result gives `from` again. As a network it computes what the small one does, unless
- * inexact units were removed: what reads a restored channel has zeros for it (its running variance
- * is 0, too, and epsilon keeps that finite). Constants stay where they were moved; to restore the
- * network before, keep a copy. Allocates only while it checks.
+ * What vanished (mskp_fate) becomes zeros, too, whether or not `from` has data for it. Cutting the
+ * result gives `from` again. As a network it computes what the small one does, unless inexact units
+ * were removed, or a branch that ends in a function that is not 0 at 0: what reads a restored
+ * channel has zeros for it (its running variance is 0, too, and epsilon keeps that finite).
+ * Constants stay where they were moved; to restore the network before, keep a copy. Allocates only
+ * while it checks.
  */
 MSKP_STABLE mskp_status mskp_plan_restore(const mskp_plan *plan, size_t n, const mskp_move *moves,
                                           mskp_error *err);

@@ -68,7 +68,7 @@ static bool is_dense(const tensor_view *v)
 bool mskpi_ranges_meet(const tensor_view *a, const tensor_view *b)
 {
     const uintptr_t p = (uintptr_t)a->low, q = (uintptr_t)b->low;
-    return p < q + b->extent && q < p + a->extent;
+    return a->extent && b->extent && p < q + b->extent && q < p + a->extent;
 }
 
 mskp_status mskpi_elements_meet(const mskp_services *services, const tensor_view *a,

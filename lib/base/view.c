@@ -115,7 +115,7 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     for (uint32_t d = ndim; d-- > 0;) {
         v.shape[d] = shape[d];
         v.stride[d] = packed ? (ptrdiff_t)elements : shape[d] > 1 ? tensor->stride[d] : 0;
-        MSKPI_ASSERT(shape[d] <= (size_t)PTRDIFF_MAX / 16 / elements); /* a declared shape fits */
+        MSKPI_ASSERT(!elements || shape[d] <= (size_t)PTRDIFF_MAX / 16 / elements); /* it fits */
         elements *= shape[d];
     }
     if ((uintptr_t)v.data % (v.element < 8 ? v.element : 8))
@@ -128,8 +128,8 @@ mskp_status mskpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndi
     sort_axes(&v);
     status = check_nesting(&v, name, &span, err);
     if (status) return status;
-    MSKPI_ASSERT(span + 1 >= elements && (!packed || span + 1 == elements));
-    v.extent = (span + 1) * v.element;
+    MSKPI_ASSERT(span + 1 >= elements && (!packed || !elements || span + 1 == elements));
+    v.extent = elements ? (span + 1) * v.element : 0;
     v.low = v.data;
     for (uint32_t d = 0; d < ndim; d++)
         if (v.data && v.shape[d] > 1 && v.stride[d] < 0)

@@ -7,7 +7,8 @@
  * constants times their columns. This is exact at every position, because the carrier's channel is
  * padded as the removed channels were.
  *
- * A candidate is a removed unit whose channels only weights and functions of one channel read. One
+ * A candidate is a removed unit whose channels only weights and functions of one channel read, and
+ * that stands in no value that vanishes; so carriers do not change what vanishes. One
  * walk with all candidates as carriers tells the constant of each where it is read (walk.c).
  *
  * To keep as few units as possible for all groups is a set cover: the elements are the groups that
@@ -40,15 +41,23 @@ static void exclude_broadcasts(const mskp_graph *g, uint32_t value, uint8_t *can
     const graph_step *s = &g->steps[value];
     for (size_t k = 0; k < s->ninputs; k++) {
         const uint32_t in = g->step_inputs[s->first_input + k];
+        if (!mskpi_is_broadcast(g, value, in)) continue;
         const uint32_t unit = *mskpi_units_of(g, in);
-        if (mskpi_is_broadcast(g, value, in) && unit != MSKP_PINNED) candidate[unit] = 0;
+        if (unit != MSKP_PINNED) candidate[unit] = 0;
     }
+}
+
+static void exclude_value(const mskp_graph *g, uint32_t value, uint8_t *candidate)
+{
+    const uint32_t *units = mskpi_units_of(g, value);
+    for (size_t i = 0; i < g->values[value].view.n; i++)
+        if (units[i] != MSKP_PINNED) candidate[units[i]] = 0;
 }
 
 /* candidate[u] <- 1 if unit u is removed and none of its channels is an input or output of an
  * operator that mixes channels otherwise than by weights. The norm kinds from MSKP_NORM_GROUP on
  * are those with statistics over several channels. */
-static void find_candidates(const mskp_constants *c, uint8_t *candidate)
+static void find_candidates(const mskp_constants *c, const vanishing *gone, uint8_t *candidate)
 {
     const mskp_graph *g = c->graph;
     for (size_t u = 0; u < g->u->n; u++) candidate[u] = !c->keep[u];
@@ -57,12 +66,11 @@ static void find_candidates(const mskp_constants *c, uint8_t *candidate)
         const bool mixes_otherwise = s->kind == STEP_RECURRENT || s->kind == STEP_ATTEND ||
                                      (s->kind == STEP_NORM && s->option >= MSKP_NORM_GROUP);
         if (s->kind == STEP_COMBINE) exclude_broadcasts(g, v, candidate);
+        if (mskpi_fate(gone, v)) exclude_value(g, v, candidate);
         for (size_t k = 0; mixes_otherwise && k <= s->ninputs; k++) {
             const uint32_t value = k ? g->step_inputs[s->first_input + k - 1] : v;
-            const uint32_t *units = mskpi_units_of(g, value);
             if (k && s->kind == STEP_RECURRENT) continue; /* it reads its input by a weight */
-            for (size_t i = 0; i < g->values[value].view.n; i++)
-                if (units[i] != MSKP_PINNED) candidate[units[i]] = 0;
+            exclude_value(g, value, candidate);
         }
     }
 }
@@ -191,7 +199,7 @@ mskp_status mskpi_merge(mskp_constants *c, walker *w, const double *known, const
         if (given)
             memcpy(candidate, given, n);
         else
-            find_candidates(c, candidate);
+            find_candidates(c, w->gone, candidate);
         status = mskpi_walk_carriers(w, candidate, known);
     }
     if (!status) {

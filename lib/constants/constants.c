@@ -24,9 +24,11 @@
 #include "constants/reading.h"
 #include "constants/walk.h"
 #include "describe/graph.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/constants.h"
 #include "mskp/tools.h"
+#include "units/cost.h"
 #include "units/units.h"
 
 static const char DROPPED[] = "constants are dropped";
@@ -35,6 +37,7 @@ static const char BORDER_DROPPED[] =
     "dropped: the border of the image sees other weights, folding would lose more";
 static const char NO_PLACE_TO_FOLD[] =
     "it has no bias, and what reads it are not only batch norms with running means of their own";
+static const char NOTHING_LEFT[] = "a branch vanishes, and nothing is left that adds its constant";
 static const char SHARED_BIAS[] = "its bias is shared with what needs other constants";
 static const char SHARED_WEIGHT[] = "its weight is shared, and nothing can be merged into it";
 
@@ -109,22 +112,40 @@ static mskp_status new_constants(const mskp_graph *graph, const uint8_t *keep,
     return MSKP_OK;
 }
 
+/* *gone <- what vanishes. A mask that a plan would refuse lets nothing vanish here. */
+static mskp_status find_gone(const mskp_graph *graph, const uint8_t *keep, vanishing *gone,
+                             mskp_error *err)
+{
+    size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);
+    const mskp_status status =
+        length ? mskpi_vanish_make(gone, graph, err) : mskpi_constants_no_memory(err);
+    if (!status) {
+        mskpi_list_lengths(graph, keep, length);
+        (void)mskpi_vanish(gone, length, NULL);
+    }
+    mskpi_free(&graph->services, length);
+    return status;
+}
+
 static mskp_status make(const mskp_graph *graph, const uint8_t *keep,
                         const mskp_constants_desc *desc, const uint8_t *given, mskp_tensors values,
                         mskp_constants **constants, mskp_error *err)
 {
     mskp_constants *c = NULL;
     walker w;
+    vanishing gone = {0};
     mskp_status status = mskpi_check_set(values, "values", graph->nparams, err);
     if (!status) status = new_constants(graph, keep, desc, &c, err);
     if (status) return status;
-    status = mskpi_walk_make(&w, graph, c->keep, c->desc.zeroed, values, err);
+    status = find_gone(graph, keep, &gone, err);
+    if (!status) status = mskpi_walk_make(&w, graph, c->keep, &gone, c->desc.zeroed, values, err);
     if (!status) {
         c->first = w.first;
         status = decide(c, &w, given);
         w.first = NULL;
         mskpi_walk_free(&w);
     }
+    mskpi_vanish_free(&gone);
     if (!status) status = mskpi_record_constants(c, values, err);
     if (status) {
         mskp_constants_destroy(c);
@@ -207,6 +228,7 @@ static uint32_t folded_into(const mskp_constants *c, const consumer *x)
 static const char *why_lost(const mskp_constants *c, const consumer *x, const consumer_group *g)
 {
     if (c->desc.way == MSKP_CONSTANTS_DROP) return DROPPED;
+    if (x->target == FOLD_BRANCH) return BORDER;
     if (c->desc.way != MSKP_CONSTANTS_FOLD && c->consumers.uses[x->weight] != 1)
         return SHARED_WEIGHT;
     if (x->target != FOLD_NOWHERE) return g->way == WAY_DROP ? BORDER_DROPPED : BORDER;
@@ -248,8 +270,31 @@ static void report_group(const mskp_constants *c, const consumer *x, size_t q,
     if (!r->why) r->why = why_lost(c, x, g);
 }
 
+/* The report of an addition where a branch ends. */
+static mskp_constants_report report_end(const mskp_constants *c, const consumer *x)
+{
+    const bool written = x->shift && c->desc.way != MSKP_CONSTANTS_DROP;
+    const double off = x->live ? (double)INFINITY : written ? 0 : x->off;
+    size_t constants = 0;
+    for (size_t i = 0; i < x->form.in; i++) constants += x->input[i] == READS_CONSTANT;
+    return (mskp_constants_report){.consumer = {x->value},
+                                   .reads = {x->reads},
+                                   .into = {written && constants ? x->shift : 0},
+                                   .folded = written ? constants : 0,
+                                   .dropped = written ? 0 : constants,
+                                   .live = x->live,
+                                   .exact = !(off > 0),
+                                   .bound = off,
+                                   .share = off > 0 ? (double)INFINITY : 0,
+                                   .why = x->live      ? MSKPI_NOT_CONSTANT
+                                          : !(off > 0) ? NULL
+                                          : x->shift   ? DROPPED
+                                                       : NOTHING_LEFT};
+}
+
 static mskp_constants_report report_of(const mskp_constants *c, const consumer *x)
 {
+    if (x->ends) return report_end(c, x);
     mskp_constants_report r = {.consumer = {x->value},
                                .reads = {x->reads},
                                .weight = {x->weight},

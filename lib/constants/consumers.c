@@ -15,6 +15,11 @@
  * number of all. Both errors do occur if nothing else differs: they are tight bounds. Where the
  * classes are too many to know, the sum of all absolute values is a bound for both.
  *
+ * In a branch that vanishes, all channels leave that an operator reads, and its result is a
+ * constant. Convolutions there are consumers, whose border may be lost. The addition where the
+ * branch ends is a consumer, too: the constants of its operand go into the shift that is left of
+ * the operand, or are lost.
+ *
  * Recurrent layers, norms over several channels, the products of attention, and custom operators
  * are consumers, too. Nothing can be folded into them, so only their inputs are listed.
  */
@@ -104,6 +109,58 @@ static uint8_t input_of(double k)
     return isnan(k) ? READS_LIVE : READS_CONSTANT;
 }
 
+/* ---- The ends of branches ---- */
+
+/* list->reached <- the values that vanish and lead to an addition that stays. */
+static mskp_status find_reached(walker *w, consumer_list *list)
+{
+    const mskp_graph *g = w->graph;
+    list->reached = mskpi_alloc(&g->services, g->nvalues + 1, sizeof *list->reached);
+    if (!list->reached) return mskpi_walk_no_memory(w);
+    for (size_t v = g->nvalues; w->gone->any && v >= 1; v--) {
+        const graph_step *s = &g->steps[v];
+        const bool stays = mskpi_fate(w->gone, (uint32_t)v) == MSKP_FATE_STAYS;
+        for (size_t k = 0; (stays || list->reached[v]) && k < s->ninputs; k++) {
+            const uint32_t in = g->step_inputs[s->first_input + k];
+            if (mskpi_fate(w->gone, in)) list->reached[in] = 1;
+        }
+    }
+    return MSKP_OK;
+}
+
+/* An addition that stays, and one of its operands that vanishes. */
+static void find_end(walker *w, consumer_list *list, uint32_t value, uint32_t operand)
+{
+    const mskp_graph *g = w->graph;
+    const double *k = w->constant + w->first[operand];
+    const uint32_t *units = mskpi_units_of(g, value);
+    const bool same = g->values[operand].view.n == g->values[value].view.n; /* no broadcast */
+    const bool shift = mskpi_fate(w->gone, operand) == MSKP_FATE_SHIFT;
+    consumer *x = new_consumer(w, list, value, operand, 0);
+    if (!x) return;
+    x->ends = true;
+    x->shift = shift ? g->steps[operand].params[1] : 0;
+    x->folded = mskpi_alloc(&g->services, x->form.in, sizeof *x->folded);
+    if (!x->folded) mskpi_walk_no_memory(w);
+    for (size_t i = 0; i < x->form.in && !w->status; i++) {
+        const double left = mskpi_walk_vector(w, x->shift, i, 0);
+        if ((same && mskpi_is_removed(w->keep, units[i])) || k[i] == left) continue;
+        x->input[i] = isnan(k[i]) ? READS_LIVE : READS_CONSTANT;
+        x->folded[i] = k[i];
+        if (!isnan(k[i])) x->off = fmax(x->off, fabs(k[i] - left));
+    }
+    finish_consumer(w, list);
+}
+
+static void find_ends(walker *w, consumer_list *list, uint32_t value)
+{
+    const graph_step *s = &w->graph->steps[value];
+    for (size_t k = 0; k < s->ninputs && !w->status; k++) {
+        const uint32_t in = w->graph->step_inputs[s->first_input + k];
+        if (mskpi_fate(w->gone, in)) find_end(w, list, value, in);
+    }
+}
+
 /* ---- Consumers that are only reported ---- */
 
 /* An operator that reads by the slices of one axis: a recurrent layer, or a custom operator. */
@@ -139,6 +196,7 @@ static void find_broadcasts(walker *w, consumer_list *list, uint32_t value)
         const uint32_t in = g->step_inputs[s->first_input + i];
         const double k = w->constant[w->first[in]];
         if (!mskpi_is_broadcast(g, value, in) || !has_removed(w, in) || k == 0) continue;
+        if (mskpi_fate(w->gone, in)) continue; /* find_ends reports it */
         consumer *x = new_consumer(w, list, value, in, 0);
         if (!x) return;
         x->why = isnan(k) ? MSKPI_NOT_CONSTANT : "an element-wise operator broadcasts it";
@@ -213,6 +271,12 @@ typedef struct mixing {
     double *absolute_sums; /* [out] sums of |constant * weight|, for the rounding */
 } mixing;
 
+/* Whether input i is no longer there after surgery. */
+static bool leaves(const mixing *m, size_t i)
+{
+    return mskpi_fate(m->w->gone, m->x->value) || mskpi_is_removed(m->w->keep, m->in_units[i]);
+}
+
 /* Adds input i to the sums of the outputs of its group that stay. A live input adds nothing. */
 static void add_input(mixing *m, size_t group, size_t i)
 {
@@ -261,12 +325,13 @@ static void find_errors(const mixing *m, size_t o, consumer_group *g)
     }
 }
 
-/* Returns the output scale of output o, whose group has the n inputs from `first` on. */
+/* Returns the output scale of output o, whose group has the n inputs from `first` on: of those that
+ * stay or, if none do because the consumer vanishes, of all. */
 static double output_scale(mixing *m, size_t o, size_t first, size_t n)
 {
     double sum = 0;
     for (size_t i = first; i < first + n; i++) {
-        if (mskpi_is_removed(m->w->keep, m->in_units[i])) continue;
+        if (leaves(m, i) && m->x->target != FOLD_BRANCH) continue;
         if (!mskpi_load_taps(m->w, &m->weight, o, i, m->buffer)) continue;
         for (size_t t = 0; t < m->x->form.taps; t++) sum += m->buffer[t] * m->buffer[t];
     }
@@ -285,7 +350,7 @@ static void mix_group(mixing *m, size_t group)
     consumer_group *g = &x->group[group];
     const size_t in = x->form.in / x->form.groups, out = x->form.out / x->form.groups;
     for (size_t i = group * in; i < (group + 1) * in && !m->w->status; i++) {
-        if (!mskpi_is_removed(m->w->keep, m->in_units[i]) || m->k[i] == 0) continue;
+        if (!leaves(m, i) || m->k[i] == 0) continue;
         add_input(m, group, i);
         g->constants += x->input[i] == READS_CONSTANT;
     }
@@ -325,7 +390,7 @@ static void find_mixing(walker *w, consumer_list *list, uint32_t value)
     const mskp_graph *g = w->graph;
     const graph_step *s = &g->steps[value];
     const uint32_t reads = g->step_inputs[s->first_input];
-    if (!has_removed(w, reads)) return;
+    if (!mskpi_fate(w->gone, value) && !has_removed(w, reads)) return;
     consumer *x = new_consumer(w, list, value, reads, s->params[0]);
     if (!x) return;
     mixing m = {.w = w,
@@ -339,6 +404,7 @@ static void find_mixing(walker *w, consumer_list *list, uint32_t value)
         x->form = m.weight.form;
         w->status = mskpi_taps_make(g, value, &m.taps, w->err);
         x->uniform = mskpi_is_uniform(&m.taps);
+        if (mskpi_fate(w->gone, value)) x->target = FOLD_BRANCH;
         if (!w->status) mix_groups(&m);
         mskpi_taps_free(&g->services, &m.taps);
     }
@@ -351,6 +417,12 @@ static void find_mixing(walker *w, consumer_list *list, uint32_t value)
 static void find_in_value(walker *w, consumer_list *list, uint32_t value)
 {
     const graph_step *s = &w->graph->steps[value];
+    const bool mixes = s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
+    if (!w->graph->values[value].view.n) return; /* it has vanished before */
+    if (mskpi_fate(w->gone, value)) {
+        if (list->reached[value] && mixes) find_mixing(w, list, value);
+        return;
+    }
     switch (s->kind) {
     case STEP_CONV:
     case STEP_TRANSPOSED:
@@ -365,6 +437,7 @@ static void find_in_value(walker *w, consumer_list *list, uint32_t value)
         break;
     case STEP_COMBINE:
         find_broadcasts(w, list, value);
+        if (w->gone->any) find_ends(w, list, value);
         break;
     case STEP_RECURRENT:
         find_slices(w, list, value, w->graph->step_inputs[s->first_input], s->params[0], 1,
@@ -381,7 +454,7 @@ mskp_status mskpi_find_consumers(walker *w, consumer_list *list)
 {
     const mskp_graph *g = w->graph;
     *list = (consumer_list){0};
-    if (count_uses(w, list)) return w->status;
+    if (count_uses(w, list) || find_reached(w, list)) return w->status;
     for (uint32_t v = 1; v <= g->nvalues && !w->status; v++) find_in_value(w, list, v);
     for (size_t k = 0; k < g->nreaders && !w->status; k++) {
         const own_reader *r = &g->readers[k];
@@ -396,4 +469,5 @@ void mskpi_consumers_free(const mskp_services *services, consumer_list *list)
     for (size_t k = 0; k < list->n; k++) free_consumer(services, &list->all[k]);
     mskpi_free(services, list->all);
     mskpi_free(services, list->uses);
+    mskpi_free(services, list->reached);
 }

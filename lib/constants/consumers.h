@@ -42,7 +42,8 @@ typedef enum fold_target {
     FOLD_NOWHERE,
     FOLD_BIAS,
     FOLD_MEANS,
-    FOLD_ABSORBED /* norms behind the consumer subtract a constant by themselves */
+    FOLD_ABSORBED, /* norms behind the consumer subtract a constant by themselves */
+    FOLD_BRANCH    /* the consumer vanishes; its result is a constant of the branch's end */
 } fold_target;
 
 typedef struct consumer {
@@ -56,16 +57,21 @@ typedef struct consumer {
     weight_form form;      /* if it does not mix: `in`, and one group */
     uint8_t *input;        /* [in] READS_NOTHING, READS_CONSTANT or READS_LIVE */
     double *sums;          /* [out][taps] of constants times weights */
-    double *folded;        /* [out] what folding adds to a bias */
+    double *folded;        /* [out] what folding adds to a bias; if it ends, [in] the constants */
     consumer_group *group; /* [groups] */
     size_t live;           /* how many inputs are READS_LIVE */
     const char *why;       /* why it cannot be exact, if that is known already */
+    bool ends;             /* an addition; it reads the end of a branch that vanishes */
+    uint32_t shift;        /* if it ends: the parameter that is left of the operand; 0: none */
+    double off;            /* if it ends: the largest difference if nothing is written */
 } consumer;
 
 typedef struct consumer_list {
     consumer *all;
     size_t n, capacity;
-    uint32_t *uses; /* [params + 1] how many operators use each parameter */
+    uint8_t *reached; /* [values + 1] 1: the value vanishes, but an addition that stays needs to
+                         know its constants */
+    uint32_t *uses;   /* [params + 1] how many operators use each parameter */
 } consumer_list;
 
 /* *list <- the consumers, in the order of the description. Free the list, also after an error. */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/view.h"
+#include "mask/vanish.h"
 #include "mskp/constants.h"
 #include "units/units.h"
 
@@ -20,6 +21,7 @@ typedef struct walker {
     const mskp_graph *graph;
     mskp_tensors values;
     const uint8_t *keep;    /* [units] */
+    const vanishing *gone;  /* what vanishes under the mask */
     uint32_t zeroed;        /* roles in which slices of removed units count as zero */
     const uint8_t *carrier; /* [units] 1: a carrier, whose parameters count as what will be written;
                                NULL: there are none */

@@ -8,6 +8,9 @@
  * uniform constant themselves, so nothing is written for them. A running mean that something else
  * uses, too, cannot take a constant. (Uniform: every position sees the same weights.)
  *
+ * The result of a consumer in a branch that vanishes is a constant of the end of the branch, so it
+ * takes folds of all kinds, and no carriers.
+ *
  * A fold is exact if the consumer is uniform. Otherwise consumers.c has computed the errors of a
  * fold and of a drop, and the way with the smaller error is taken. Whether the remaining error is
  * worth a carrier is decided here, too.
@@ -85,7 +88,7 @@ static bool has_agreeing_users(const mskp_constants *c, consumer *x)
     for (size_t k = 0; k < c->consumers.n; k++) {
         const consumer *y = &c->consumers.all[k];
         if (!y->mixes || y->bias != x->bias) continue;
-        if (!y->uniform || !folds_the_same(c, x, y)) return false;
+        if (!y->uniform || y->target == FOLD_BRANCH || !folds_the_same(c, x, y)) return false;
         if (y < x) x->writes = false;
         agreeing++;
     }
@@ -96,7 +99,7 @@ static bool has_agreeing_users(const mskp_constants *c, consumer *x)
 void mskpi_find_target(const mskp_constants *c, consumer *x)
 {
     bool means = false, absorbs = false;
-    if (!x->mixes) return;
+    if (!x->mixes || x->target == FOLD_BRANCH) return;
     x->writes = true;
     if (x->bias) {
         if (c->consumers.uses[x->bias] == 1 || has_agreeing_users(c, x)) x->target = FOLD_BIAS;
@@ -117,7 +120,8 @@ group_way mskpi_without_merge(const mskp_constants *c, const consumer *x, const 
 {
     MSKPI_ASSERT(g->constants);
     if (c->desc.way == MSKP_CONSTANTS_DROP || x->target == FOLD_NOWHERE) return WAY_DROP;
-    if (c->desc.way == MSKP_CONSTANTS_FOLD || x->uniform) return WAY_FOLD;
+    if (c->desc.way == MSKP_CONSTANTS_FOLD || x->uniform || x->target == FOLD_BRANCH)
+        return WAY_FOLD;
     return g->fold < g->drop ? WAY_FOLD : WAY_DROP;
 }
 
@@ -137,7 +141,8 @@ bool mskpi_is_worth_carrier(const mskp_constants *c, const consumer *x, const co
 {
     const double share = c->desc.merge_above > 0 ? c->desc.merge_above : 0.01;
     MSKPI_ASSERT(c->desc.way == MSKP_CONSTANTS_AUTO || c->desc.way == MSKP_CONSTANTS_MERGE);
-    if (g->way == WAY_NONE || !(mskpi_error_of(x, g) > 0) || c->consumers.uses[x->weight] != 1)
+    if (g->way == WAY_NONE || !(mskpi_error_of(x, g) > 0) || c->consumers.uses[x->weight] != 1 ||
+        x->target == FOLD_BRANCH)
         return false;
     return c->desc.way == MSKP_CONSTANTS_MERGE || mskpi_share_of(x, g) > share;
 }

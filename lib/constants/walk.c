@@ -14,6 +14,10 @@
  * channel is zero because its unit's slices are. A walk reads no more parameters than necessary:
  * the first nonzero weight for a live input makes the output live.
  *
+ * Where a branch vanishes (mask/vanish.c), its channels that the mask keeps must become one number,
+ * also behind a convolution whose border sees other weights: it is the number of most positions,
+ * and consumers.c reports by how much others are off.
+ *
  * A carrier is walked as it will be once the constants are applied, with filters and scales 0 and
  * biases and shifts 1. One walk with all candidates as carriers at once is enough to know what each
  * of them outputs alone: once a removed unit's filters are zero, its channels depend on the slices
@@ -53,20 +57,28 @@ static const double *input_of(const walker *w, const graph_step *s, size_t k)
     return constants_of(w, w->graph->step_inputs[s->first_input + k]);
 }
 
-/* Returns output o of a convolution or linear layer with the inputs k. taps and sums are buffers of
- * [taps]. */
+/* Returns what the sums of constants times taps are at most positions. */
+static double at_most_positions(const walk_weight *x, const tap_classes *t, const double *sums)
+{
+    double all = 0;
+    if (!t->too_many) return mskpi_taps_sums(t, sums)[t->most];
+    for (size_t j = 0; j < x->form.taps; j++) all += sums[j];
+    return all;
+}
+
+/* Returns output o of a convolution or linear layer with the inputs k. `most`: what it is at most
+ * positions, if it is not the same at all. taps and sums are buffers of [taps]. */
 static double mix(walker *w, const walk_weight *x, const tap_classes *t, const double *k, size_t o,
-                  double *taps, double *sums)
+                  bool most, double *taps, double *sums)
 {
     const size_t in = x->form.in / x->form.groups, first = o / (x->form.out / x->form.groups) * in;
     memset(sums, 0, x->form.taps * sizeof *sums);
     for (size_t i = first; i < first + in && !w->status; i++) {
         if (k[i] == 0 || !mskpi_load_taps(w, x, o, i, taps)) continue;
-        if (isnan(k[i]) || !mskpi_is_uniform(t)) return LIVE;
+        if (isnan(k[i]) || !(mskpi_is_uniform(t) || most)) return LIVE;
         for (size_t j = 0; j < x->form.taps; j++) sums[j] += k[i] * taps[j];
     }
-    const double sum = mskpi_is_uniform(t) ? mskpi_taps_sums(t, sums)[0] : 0;
-    return sum + mskpi_walk_vector(w, x->bias, o + x->form.first_row, 0);
+    return at_most_positions(x, t, sums) + mskpi_walk_vector(w, x->bias, o + x->form.first_row, 0);
 }
 
 static void walk_mixing(walker *w, uint32_t value, double *to)
@@ -87,8 +99,11 @@ static void walk_mixing(walker *w, uint32_t value, double *to)
     w->status = mskpi_taps_make(w->graph, value, &t, w->err);
     double *buffer = mskpi_alloc(services, mskpi_product(2, x.form.taps), sizeof *buffer);
     if (!buffer) mskpi_walk_no_memory(w);
-    for (size_t o = 0; o < x.form.out && !w->status; o++)
-        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, buffer, buffer + x.form.taps);
+    const uint32_t *units = mskpi_units_of(w->graph, value);
+    for (size_t o = 0; o < x.form.out && !w->status; o++) {
+        const bool most = mskpi_fate(w->gone, value) && !mskpi_is_removed(w->keep, units[o]);
+        to[o] = mix(w, &x, &t, input_of(w, s, 0), o, most, buffer, buffer + x.form.taps);
+    }
     mskpi_free(services, buffer);
     mskpi_taps_free(services, &t);
     mskpi_walk_weight_free(w, &x);
@@ -196,10 +211,14 @@ static double combined(double a, double b, uint32_t kind)
 static double combine(const walker *w, const graph_step *s, size_t channels, size_t c)
 {
     double sum = 0;
+    bool first = true;
     for (size_t k = 0; k < s->ninputs; k++) {
         const uint32_t in = w->graph->step_inputs[s->first_input + k];
-        const double x = input_of(w, s, k)[w->graph->values[in].view.n == channels ? c : 0];
-        sum = k ? combined(sum, x, s->option) : x;
+        const size_t n = w->graph->values[in].view.n;
+        if (!n) continue; /* it has vanished */
+        const double x = input_of(w, s, k)[n == channels ? c : 0];
+        sum = first ? x : combined(sum, x, s->option);
+        first = false;
     }
     return s->option == MSKP_COMBINE_AVERAGE ? sum / s->ninputs : sum;
 }
@@ -344,6 +363,7 @@ static void walk_value(walker *w, uint32_t value, const double *known)
     double *to = constants_of(w, value);
     const bool mixing =
         s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED || s->kind == STEP_LINEAR;
+    if (!channels) return; /* it has vanished */
     if (mixing) walk_mixing(w, value, to);
     if (s->kind == STEP_CONCAT) walk_concat(w, s, to);
     for (size_t c = 0; c < channels && !w->status; c++) {
@@ -359,11 +379,13 @@ static void walk_value(walker *w, uint32_t value, const double *known)
 }
 
 mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
-                            uint32_t zeroed, mskp_tensors values, mskp_error *err)
+                            const vanishing *gone, uint32_t zeroed, mskp_tensors values,
+                            mskp_error *err)
 {
     const mskp_services *services = &graph->services;
     size_t n = 0;
-    *w = (walker){.graph = graph, .values = values, .keep = keep, .zeroed = zeroed, .err = err};
+    *w = (walker){
+        .graph = graph, .values = values, .keep = keep, .gone = gone, .zeroed = zeroed, .err = err};
     w->first = mskpi_alloc(services, graph->nvalues + 1, sizeof *w->first);
     w->views = mskpi_alloc(services, graph->nparams + 1, sizeof *w->views);
     w->viewed = mskpi_alloc(services, graph->nparams + 1, sizeof *w->viewed);

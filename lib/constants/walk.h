@@ -7,7 +7,8 @@
 
 /* *w <- a walk that has not begun. Free it with mskpi_walk_free, unless this fails. */
 mskp_status mskpi_walk_make(walker *w, const mskp_graph *graph, const uint8_t *keep,
-                            uint32_t zeroed, mskp_tensors values, mskp_error *err);
+                            const vanishing *gone, uint32_t zeroed, mskp_tensors values,
+                            mskp_error *err);
 void mskpi_walk_free(walker *w);
 /* w->constant[] <- what each channel outputs. */
 mskp_status mskpi_walk(walker *w);

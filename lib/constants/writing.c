@@ -123,15 +123,20 @@ static mskp_status put(writer *w, uint32_t param, char *at, double x)
     return MSKP_OK;
 }
 
-/* Adds x to element i of a parameter with one axis. */
-static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
+/* Element i of a parameter with one axis becomes x, or, if it is kept, itself plus x. */
+static mskp_status put_in_vector(writer *w, uint32_t param, size_t i, bool keep, double x)
 {
     const mskp_status status = view_param(w, param);
     if (status) return status;
     const tensor_view *v = &w->views[param];
     MSKPI_ASSERT(v->ndim == 1 && i < v->shape[0]);
     char *at = v->data + v->stride[0] * (ptrdiff_t)(i * v->element);
-    return put(w, param, at, mskpi_load(at, v->dtype) + x);
+    return put(w, param, at, keep ? mskpi_load(at, v->dtype) + x : x);
+}
+
+static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
+{
+    return put_in_vector(w, param, i, true, x);
 }
 
 /* Sets everything below `at` to x. The indices on the axes before d, and on the axis `fixed`, are
@@ -217,10 +222,22 @@ static mskp_status write_output(writer *w, const consumer *x, const consumer_gro
     return x->target == FOLD_MEANS ? write_means(w, x, o) : MSKP_OK;
 }
 
+/* Writes the constants with which a branch ends into the shift that is left of it. */
+static mskp_status write_end(writer *w, const consumer *x)
+{
+    mskp_status status = MSKP_OK;
+    const bool writes = x->shift && w->c->desc.way != MSKP_CONSTANTS_DROP;
+    for (size_t i = 0; writes && !status && i < x->form.in; i++)
+        if (x->input[i] == READS_CONSTANT)
+            status = put_in_vector(w, x->shift, i, false, x->folded[i]);
+    return status;
+}
+
 static mskp_status write_consumer(writer *w, const consumer *x)
 {
     const uint32_t *units = mskpi_units_of(w->c->graph, x->value);
     mskp_status status = MSKP_OK;
+    if (x->ends) return write_end(w, x);
     for (size_t o = 0; x->mixes && !status && o < x->form.out; o++)
         if (!mskpi_is_removed(w->c->keep, units[o]))
             status = write_output(w, x, &x->group[o / (x->form.out / x->form.groups)], o);

@@ -48,6 +48,12 @@ typedef struct graph_axis {
 
 #define NO_LIST UINT32_MAX
 
+/* Whether the axis is bound to channels. If it vanished (length 0), it is bound to none. */
+static inline bool mskpi_is_bound(const graph_axis *a)
+{
+    return a->view.n == a->length;
+}
+
 /* A node of the union-find forest of ties (ties.c). Paths are not compressed, so the forest
  * also records when two channels were joined and, through the event, by which operator. */
 typedef struct graph_channel {

@@ -239,6 +239,7 @@ static mskp_status attention_bind(mskp_graph *graph, const attention *a)
         if (mskpi_part_name(graph, a->name, "packed", &full)) return mskpi_first_error(graph);
         rows[QUERY] = mskp_concat(graph, full, 3, rows);
         if (!rows[QUERY].id) return mskpi_first_error(graph);
+        graph->steps[rows[QUERY].id] = (graph_step){0}; /* a mere list, which nothing computes */
     }
     mskpi_mark_consumed(graph, in.id);
     if (a->source.id != in.id) mskpi_mark_consumed(graph, a->source.id);

@@ -5,7 +5,8 @@
  * the lengths of these lists and nothing else. MACs, parameters and bytes are sums of terms, each a
  * coefficient times the lengths of some lists: only the terms of the lists that change are computed
  * again, each once. Sums are whole numbers of at most 2^53, so they do not depend on the order. If
- * no demand needs the sums, they are computed once, when somebody asks for the cost.
+ * no demand needs the sums, they are computed once, when somebody asks for the cost. Where a list
+ * has lost its last channel, a branch vanishes (vanish.c), and everything is counted again.
  *
  * Demands are asked in one order: units, MACs, parameters, then the budgets in theirs. The first
  * that does not hold ends the question, so an expensive budget behind it is not measured.
@@ -38,8 +39,8 @@ static mskp_status no_memory(const mskp_graph *graph, mskp_error *err)
  * have become smaller. */
 static void add_change(amounts *a, const cost_term *term, uint64_t change)
 {
-    *(term->param ? &a->params : &a->macs) += change;
-    for (size_t i = 0; term->param && i < a->rule->nbudgets; i++)
+    *(term->is_params ? &a->params : &a->macs) += change;
+    for (size_t i = 0; term->is_params && i < a->rule->nbudgets; i++)
         a->budgets[i].bytes += mskpi_budget_element(&a->budgets[i], term->param) * change;
 }
 
@@ -49,7 +50,7 @@ static void count_terms(amounts *a)
     a->macs = a->params = 0;
     for (size_t i = 0; i < a->rule->nbudgets; i++) a->budgets[i].bytes = 0;
     for (size_t t = 0; t < u->nterms; t++) {
-        a->terms[t].value = mskpi_term_value(&u->terms[t], a->length);
+        a->terms[t].value = mskpi_term_left(&a->gone, &u->terms[t], a->length);
         add_change(a, &u->terms[t], a->terms[t].value);
     }
 }
@@ -64,7 +65,7 @@ static void recount(amounts *a, uint32_t list)
         if (state->stamp == a->changes) continue;
         state->stamp = a->changes;
         const uint64_t before = state->value;
-        state->value = mskpi_term_value(term, a->length);
+        state->value = mskpi_term_left(&a->gone, term, a->length);
         add_change(a, term, state->value - before);
     }
 }
@@ -76,7 +77,7 @@ static mskp_status open_budget(amounts *a, size_t i, mskp_error *err)
     const mskp_budget *budget = &a->rule->budgets[i];
     char label[LABEL_SIZE], value[NUMBER_SIZE];
     const mskp_status status =
-        mskpi_budget_open(&a->budgets[i], a->graph, budget, i, a->length, err);
+        mskpi_budget_open(&a->budgets[i], &a->gone, budget, i, a->length, err);
     if (!status && !(budget->limit > 0))
         return mskpi_fail(err,
                           isnan(budget->limit) ? MSKP_ERROR_BAD_NUMBER : MSKP_ERROR_BAD_ARGUMENT,
@@ -96,6 +97,7 @@ mskp_status mskpi_amounts_open(amounts *a, const mskp_graph *graph, const mskp_r
     a->terms = mskpi_alloc(services, graph->u->nterms, sizeof *a->terms);
     a->budgets = mskpi_alloc(services, rule->nbudgets, sizeof *a->budgets);
     if (!a->length || !a->terms || !a->budgets) return no_memory(graph, err);
+    status = mskpi_vanish_make(&a->gone, graph, err);
     mskpi_list_lengths(graph, NULL, a->length);
     a->follows = rule->max_macs > 0 || rule->max_params > 0;
     for (size_t i = 0; !status && i < rule->nbudgets; i++) status = open_budget(a, i, err);
@@ -111,11 +113,13 @@ void mskpi_amounts_close(amounts *a)
     mskpi_free(services, a->budgets);
     mskpi_free(services, a->length);
     mskpi_free(services, a->terms);
+    mskpi_vanish_free(&a->gone);
 }
 
 void mskpi_amounts_set(amounts *a, const uint8_t *keep)
 {
     mskpi_list_lengths(a->graph, keep, a->length);
+    (void)mskpi_vanish(&a->gone, a->length, NULL); /* a plan refuses what cannot vanish */
     a->removed = 0;
     for (size_t u = 0; u < a->graph->u->n; u++) a->removed += !keep[u];
     if (a->follows) count_terms(a);
@@ -125,13 +129,19 @@ void mskpi_amounts_remove(amounts *a, size_t family, size_t n)
 {
     const unit_table *u = a->graph->u;
     const size_t first = u->incidence_first[family], end = u->incidence_first[family + 1];
+    bool emptied = false;
     for (size_t k = first; k < end; k++) {
-        MSKPI_ASSERT(a->length[u->incidences[k].list] > n * u->incidences[k].times);
-        a->length[u->incidences[k].list] -= n * u->incidences[k].times;
+        size_t *length = &a->length[u->incidences[k].list];
+        MSKPI_ASSERT(*length >= n * u->incidences[k].times);
+        *length -= n * u->incidences[k].times;
+        emptied = emptied || !*length;
     }
     a->removed += n;
     a->changes++;
-    for (size_t k = first; a->follows && k < end; k++) recount(a, u->incidences[k].list);
+    if (emptied) MSKPI_MUST(mskpi_vanish(&a->gone, a->length, NULL));
+    if (emptied && a->follows) count_terms(a); /* what vanishes has terms of other lists, too */
+    for (size_t k = first; a->follows && !emptied && k < end; k++)
+        recount(a, u->incidences[k].list);
 }
 
 mskp_cost mskpi_amounts_cost(amounts *a)
@@ -162,7 +172,7 @@ mskp_status mskpi_amounts_met(amounts *a, bool *met, mskp_error *err)
     mskp_status status = MSKP_OK;
     *met = a->removed >= asked_units(a) && macs_hold(a) && params_hold(a);
     for (size_t i = 0; *met && i < a->rule->nbudgets; i++) {
-        status = mskpi_budget_measure(&a->budgets[i], a->graph, a->length, err);
+        status = mskpi_budget_measure(&a->budgets[i], &a->gone, a->length, err);
         *met = !status && a->budgets[i].value <= a->rule->budgets[i].limit;
     }
     return status;

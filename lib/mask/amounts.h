@@ -9,6 +9,7 @@
 
 #include "describe/graph.h"
 #include "mask/budget.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "units/units.h"
 
@@ -24,6 +25,7 @@ typedef struct amounts {
     size_t removed; /* units */
     uint64_t macs, params;
     budget_state *budgets; /* [rule->nbudgets] */
+    vanishing gone;        /* what has vanished at these lengths */
     term_state *terms;
     uint64_t changes;
     bool follows; /* a demand needs the sums over terms after each change, not only at the end */
@@ -37,7 +39,7 @@ void mskpi_amounts_close(amounts *a);
 
 /* Makes them those of the network under a mask. */
 void mskpi_amounts_set(amounts *a, const uint8_t *keep);
-/* Removes n more units of a family. */
+/* Removes n more units of a family. A list may become empty only if a branch vanishes with it. */
 void mskpi_amounts_remove(amounts *a, size_t family, size_t n);
 /* The costs, also where no demand needed them until now. */
 mskp_cost mskpi_amounts_cost(amounts *a);

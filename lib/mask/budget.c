@@ -82,22 +82,23 @@ uint64_t mskpi_budget_element(const budget_state *b, uint32_t param)
 }
 
 /* b->bytes <- the sum for these lengths, at most BYTES_LIMIT + 1. */
-static void sum_bytes(budget_state *b, const mskp_graph *graph, const size_t *length)
+static void sum_bytes(budget_state *b, const vanishing *gone, const size_t *length)
 {
+    const unit_table *u = gone->graph->u;
     b->bytes = 0;
-    for (size_t t = 0; t < graph->u->nterms && b->bytes <= BYTES_LIMIT; t++) {
-        const cost_term *term = &graph->u->terms[t];
-        if (term->param)
-            b->bytes += bytes_product(mskpi_term_value(term, length),
+    for (size_t t = 0; t < u->nterms && b->bytes <= BYTES_LIMIT; t++) {
+        const cost_term *term = &u->terms[t];
+        if (term->is_params)
+            b->bytes += bytes_product(mskpi_term_left(gone, term, length),
                                       element_bytes(b->budget, term->param));
     }
     if (b->bytes > BYTES_LIMIT) b->bytes = BYTES_LIMIT + 1;
 }
 
-static mskp_status open_bytes(budget_state *b, const mskp_graph *graph, const size_t *length,
+static mskp_status open_bytes(budget_state *b, const vanishing *gone, const size_t *length,
                               mskp_error *err)
 {
-    sum_bytes(b, graph, length);
+    sum_bytes(b, gone, length);
     return b->bytes > BYTES_LIMIT ? too_large(b, err) : MSKP_OK;
 }
 
@@ -174,25 +175,33 @@ static mskp_status make_lifetimes(budget_state *b, const mskp_graph *graph, mskp
     return failed ? no_memory(err) : MSKP_OK;
 }
 
+/* A shift that is left of an operand is a parameter, and no activation. */
+static uint64_t value_bytes(const lifetimes *a, const vanishing *gone, const size_t *length,
+                            uint32_t v)
+{
+    const bool made = mskpi_fate(gone, v) == MSKP_FATE_STAYS;
+    return made ? bytes_product(a->bytes[v], length[gone->graph->values[v].list]) : 0;
+}
+
 /* The most bytes that are alive at once; BYTES_LIMIT + 1 where they are more than BYTES_LIMIT. */
-static uint64_t peak_bytes(const lifetimes *a, const mskp_graph *graph, const size_t *length)
+static uint64_t peak_bytes(const lifetimes *a, const vanishing *gone, const size_t *length)
 {
     uint64_t alive = 0, peak = 0;
-    for (uint32_t v = 1; v <= graph->nvalues; v++) {
-        alive += bytes_product(a->bytes[v], length[graph->values[v].list]);
+    for (uint32_t v = 1; v <= gone->graph->nvalues; v++) {
+        alive += value_bytes(a, gone, length, v);
         if (alive > BYTES_LIMIT) return BYTES_LIMIT + 1;
         if (alive > peak) peak = alive;
         for (size_t i = a->first[v]; i < a->first[v + 1]; i++)
-            alive -= a->bytes[a->freed[i]] * length[graph->values[a->freed[i]].list];
+            alive -= value_bytes(a, gone, length, a->freed[i]);
     }
     return peak;
 }
 
-static mskp_status open_lifetimes(budget_state *b, const mskp_graph *graph, const size_t *length,
+static mskp_status open_lifetimes(budget_state *b, const vanishing *gone, const size_t *length,
                                   mskp_error *err)
 {
-    const mskp_status status = make_lifetimes(b, graph, err);
-    if (!status && peak_bytes(&b->alive, graph, length) > BYTES_LIMIT) return too_large(b, err);
+    const mskp_status status = make_lifetimes(b, gone->graph, err);
+    if (!status && peak_bytes(&b->alive, gone, length) > BYTES_LIMIT) return too_large(b, err);
     return status;
 }
 
@@ -224,25 +233,27 @@ static double mixed(const double *at, size_t step, double share)
     return share > 0 ? at[0] + share * (at[step] - at[0]) : at[0];
 }
 
-static double layer_cost(const mskp_layer_cost *l, const mskp_graph *graph, const size_t *length)
+/* A layer that has vanished, or of which a shift is left, costs nothing. */
+static double layer_cost(const mskp_layer_cost *l, const vanishing *gone, const size_t *length)
 {
     const size_t columns = l->in.id ? l->nin : 1;
+    const size_t out = mskpi_channels_left(gone, length, l->out.id);
+    const size_t in = l->in.id ? mskpi_channels_left(gone, length, l->in.id) : 1;
     size_t row, column = 0;
     double across = 0;
-    const double down =
-        between(l->nout, l->widths_out, length[graph->values[l->out.id].list], &row);
-    if (l->in.id)
-        across = between(l->nin, l->widths_in, length[graph->values[l->in.id].list], &column);
+    if (!out || !in) return 0;
+    const double down = between(l->nout, l->widths_out, out, &row);
+    if (l->in.id) across = between(l->nin, l->widths_in, in, &column);
     const double *at = l->cost + row * columns + column;
     const double first = mixed(at, 1, across);
     return down > 0 ? first + down * (mixed(at + columns, 1, across) - first) : first;
 }
 
-static double table_cost(const mskp_budget *budget, const mskp_graph *graph, const size_t *length)
+static double table_cost(const mskp_budget *budget, const vanishing *gone, const size_t *length)
 {
     double sum = 0;
     for (size_t i = 0; i < budget->nlayers; i++)
-        sum += layer_cost(&budget->layers[i], graph, length);
+        sum += layer_cost(&budget->layers[i], gone, length);
     return sum;
 }
 
@@ -316,15 +327,16 @@ static mskp_status open_callback(budget_state *b, const mskp_graph *graph, mskp_
     return b->channels ? MSKP_OK : no_memory(err);
 }
 
-static const size_t *fill_channels(budget_state *b, const mskp_graph *graph, const size_t *length)
+static const size_t *fill_channels(budget_state *b, const vanishing *gone, const size_t *length)
 {
-    for (size_t v = 0; v < graph->nvalues; v++) b->channels[v] = length[graph->values[v + 1].list];
+    for (uint32_t v = 0; v < gone->graph->nvalues; v++)
+        b->channels[v] = mskpi_channels_left(gone, length, v + 1);
     return b->channels;
 }
 
 /* ---- All kinds ---- */
 
-mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const size_t *length,
+mskp_status mskpi_budget_measure(budget_state *b, const vanishing *gone, const size_t *length,
                                  mskp_error *err)
 {
     const mskp_budget *budget = b->budget;
@@ -332,17 +344,17 @@ mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const
     if (budget->kind == MSKP_BUDGET_BYTES)
         b->value = (double)b->bytes;
     else if (budget->kind == MSKP_BUDGET_ACTIVATIONS)
-        b->value = (double)peak_bytes(&b->alive, graph, length);
+        b->value = (double)peak_bytes(&b->alive, gone, length);
     else if (budget->kind == MSKP_BUDGET_TABLE)
-        b->value = table_cost(budget, graph, length);
+        b->value = table_cost(budget, gone, length);
     else
-        b->value = budget->cost(budget->context, graph, fill_channels(b, graph, length));
+        b->value = budget->cost(budget->context, gone->graph, fill_channels(b, gone, length));
     if (!isnan(b->value)) return MSKP_OK;
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: the cost is NaN",
                       mskpi_budget_label(budget, b->number, label));
 }
 
-mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
+mskp_status mskpi_budget_open(budget_state *b, const vanishing *gone, const mskp_budget *budget,
                               size_t number, const size_t *length, mskp_error *err)
 {
     char label[LABEL_SIZE];
@@ -351,10 +363,10 @@ mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const ms
                           mskpi_budget_label(budget, number, label), (unsigned)budget->kind,
                           (unsigned)MSKP_BUDGET_CALLBACK);
     *b = (budget_state){.budget = budget, .number = number};
-    if (budget->kind == MSKP_BUDGET_BYTES) return open_bytes(b, graph, length, err);
-    if (budget->kind == MSKP_BUDGET_ACTIVATIONS) return open_lifetimes(b, graph, length, err);
-    if (budget->kind == MSKP_BUDGET_TABLE) return check_table(b, graph, err);
-    return open_callback(b, graph, err);
+    if (budget->kind == MSKP_BUDGET_BYTES) return open_bytes(b, gone, length, err);
+    if (budget->kind == MSKP_BUDGET_ACTIVATIONS) return open_lifetimes(b, gone, length, err);
+    if (budget->kind == MSKP_BUDGET_TABLE) return check_table(b, gone->graph, err);
+    return open_callback(b, gone->graph, err);
 }
 
 void mskpi_budget_close(const mskp_graph *graph, budget_state *b)
@@ -370,20 +382,27 @@ mskp_status mskp_budget_measure(const mskp_graph *graph, mskp_mask keep, const m
                                 double *amount, mskp_error *err)
 {
     budget_state b = {.budget = NULL};
+    vanishing gone;
     mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     if (!status) status = MSKPI_GIVEN(err, budget, amount);
+    if (!status) status = mskpi_vanish_make(&gone, graph, err);
     if (status) return status;
     size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);
-    if (!length) return no_memory(err);
-    mskpi_list_lengths(graph, NULL, length);
-    status = mskpi_budget_open(&b, graph, budget, ONLY_BUDGET, length, err);
+    if (length) {
+        mskpi_list_lengths(graph, NULL, length);
+        status = mskpi_budget_open(&b, &gone, budget, ONLY_BUDGET, length, err);
+    } else {
+        status = no_memory(err);
+    }
     if (!status) {
         mskpi_list_lengths(graph, keep.unit, length);
-        if (budget->kind == MSKP_BUDGET_BYTES) sum_bytes(&b, graph, length);
-        status = mskpi_budget_measure(&b, graph, length, err);
+        (void)mskpi_vanish(&gone, length, NULL); /* any mask can be measured, as by mskp_measure */
+        if (budget->kind == MSKP_BUDGET_BYTES) sum_bytes(&b, &gone, length);
+        status = mskpi_budget_measure(&b, &gone, length, err);
     }
     if (!status) *amount = b.value;
     mskpi_budget_close(graph, &b);
     mskpi_free(&graph->services, length);
+    mskpi_vanish_free(&gone);
     return status;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "describe/graph.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/rules.h"
 
@@ -25,18 +26,18 @@ typedef struct budget_state {
     size_t *channels; /* [values] of CALLBACK */
 } budget_state;
 
-/* Checks a budget, and makes what measuring it needs. *b is all 0 before, and `length` holds the
- * lengths of lists in the whole network. mskpi_budget_close frees what was made, also after an
- * error. */
-mskp_status mskpi_budget_open(budget_state *b, const mskp_graph *graph, const mskp_budget *budget,
+/* Checks a budget, and makes what measuring it needs. *b is all 0 before. `gone` is of the whole
+ * network, from which nothing has vanished, and `length` holds the lengths of its lists.
+ * mskpi_budget_close frees what was made, also after an error. */
+mskp_status mskpi_budget_open(budget_state *b, const vanishing *gone, const mskp_budget *budget,
                               size_t number, const size_t *length, mskp_error *err);
 void mskpi_budget_close(const mskp_graph *graph, budget_state *b);
 
 /* The bytes of one element of a parameter, for BYTES; 0 for other kinds. */
 uint64_t mskpi_budget_element(const budget_state *b, uint32_t param);
 
-/* b->value <- the amount for lists of these lengths. Refuses NaN. */
-mskp_status mskpi_budget_measure(budget_state *b, const mskp_graph *graph, const size_t *length,
+/* b->value <- the amount at these lengths, where `gone` has vanished. Refuses NaN. */
+mskp_status mskpi_budget_measure(budget_state *b, const vanishing *gone, const size_t *length,
                                  mskp_error *err);
 
 /* "budgets[1] (latency)"; "budget (latency)" for ONLY_BUDGET. Returns buffer. */

@@ -238,8 +238,7 @@ static mskp_status read_family(reader *r, size_t f)
     if (number != f)
         return mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
                           "line %zu: family %zu where family %zu should be", r->line, number, f);
-    if ((status = expect(r, "at")) ||
-        (status = expect(r, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)))) ||
+    if ((status = expect(r, "at")) || (status = expect(r, mskpi_family_name(r->graph, f))) ||
         (status = read_kept(r, n)))
         return status;
     for (size_t i = 0; i < n; i++) r->keep[unit[i]] = r->kept[i];
@@ -341,12 +340,12 @@ static mskp_status other_lines(const reader *r, bool families)
             return mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
                               "line %zu: another network: %s %zu is %s there, this one has %zu",
                               scan.line, what, id, room, here);
-        const uint32_t v = families ? mskpi_family_value(g, there) : (uint32_t)id;
-        const char *name_here = mskpi_value_name(g, v);
+        const char *name_here =
+            families ? mskpi_family_name(g, there) : mskpi_value_name(g, (uint32_t)id);
         if (families)
             mskp_family_units(g, there, &n);
         else
-            mskp_value_units(g, (mskp_value){v}, &n);
+            mskp_value_units(g, (mskp_value){(uint32_t)id}, &n);
         if (n != n_there || length != strlen(name_here) || memcmp(name, name_here, length) != 0)
             return mskpi_fail(
                 r->err, MSKP_ERROR_OTHER_NETWORK,

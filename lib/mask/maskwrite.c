@@ -118,7 +118,7 @@ static void put_mask(text_writer *w, const void *what)
         mskpi_put(w, "family ");
         mskpi_put_count(w, f);
         mskpi_put(w, " at ");
-        mskpi_put(w, mskpi_value_name(g, mskpi_family_value(g, f)));
+        mskpi_put(w, mskpi_family_name(g, f));
         put_kept(w, m->keep, unit, n);
     }
     for (uint32_t v = 1; v <= g->nvalues; v++) {

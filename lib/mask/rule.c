@@ -106,7 +106,7 @@ static mskp_status check_each_family(const mskp_graph *graph, const mskp_rule *r
     for (size_t f = 0; !status && r->families && f < r->nfamilies; f++) {
         char name[NAME_SIZE], label[NAME_SIZE + 40];
         (void)snprintf(label, sizeof label, "families[%zu] (%s)", f,
-                       mskpi_short(mskpi_value_name(graph, mskpi_family_value(graph, f)), name));
+                       mskpi_short(mskpi_family_name(graph, f), name));
         status = mskpi_check_family_rule("rule: ", label, &r->families[f], err);
     }
     return status;

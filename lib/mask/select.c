@@ -15,6 +15,9 @@
  * it later, too. The walk stops at the first block after which every demand holds. Hence not one
  * block more is removed than is necessary, and a smaller budget removes a superset.
  *
+ * With empty_branches the rest of a family may go in one block, below the floor, if a branch
+ * vanishes with it (vanish.c). The family then collects its units until it has the rest.
+ *
  * A walk costs little more than its sort. The sort is a radix sort of the scores' bits. What is
  * left after a block is counted in amounts.c. Pending units are chained by their places in the
  * order, so they need no memory of their own.
@@ -34,6 +37,7 @@
 #include "mask/amounts.h"
 #include "mask/rule.h"
 #include "mask/select.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "units/units.h"
@@ -126,6 +130,29 @@ static bool block_fits(const walk *w, const family_state *f, size_t n)
     return true;
 }
 
+/* Whether a branch vanishes with the rest of a family, so that the rest can be removed. A list
+ * keeps as many channels as the floor says, or none. */
+static bool rest_fits(walk *w, const family_state *f)
+{
+    const unit_table *u = w->graph->u;
+    const size_t rest = f->limits.size - f->removed;
+    bool fits = f->limits.size <= f->limits.most;
+    for (size_t k = f->first; k < f->end; k++) {
+        const incidence *i = &u->incidences[k];
+        const size_t least =
+            u->lists[i->list].n < f->limits.floor ? u->lists[i->list].n : f->limits.floor;
+        w->left.length[i->list] -= rest * i->times;
+        fits = fits && (!w->left.length[i->list] || w->left.length[i->list] >= least);
+    }
+    fits = fits && !mskpi_vanish(&w->left.gone, w->left.length, NULL);
+    for (size_t k = f->first; k < f->end; k++)
+        w->left.length[u->incidences[k].list] += rest * u->incidences[k].times;
+    if (!fits)
+        MSKPI_MUST(
+            mskpi_vanish(&w->left.gone, w->left.length, NULL)); /* what has vanished so far */
+    return fits;
+}
+
 /* Removes the pending units of a family. */
 static void remove_block(walk *w, family_state *f)
 {
@@ -160,11 +187,13 @@ static bool collect(walk *w, size_t place)
     f->pending++;
     const size_t remainder = f->limits.size % f->limits.round;
     const size_t block = !f->removed && remainder ? remainder : f->limits.round;
-    MSKPI_ASSERT(f->pending <= block);
+    const size_t rest = f->limits.size - f->removed;
+    MSKPI_ASSERT(f->pending <= block || w->rule->empty_branches);
     if (f->pending < block) return false;
-    if (!block_fits(w, f, block)) {
-        f->closed = true; /* for good, because lengths only fall */
-        return false;
+    if (!block_fits(w, f, f->pending)) {
+        if (w->rule->empty_branches && f->pending < rest) return false; /* until it has the rest */
+        f->closed = !w->rule->empty_branches || !rest_fits(w, f);
+        if (f->closed) return false; /* for good, because lengths only fall */
     }
     remove_block(w, f);
     return true;

@@ -94,8 +94,7 @@ static mskp_status measure(scan *s, size_t family, double fraction, double *accu
     if (!isnan(*accuracy)) return MSKP_OK;
     return mskpi_fail(
         s->err, MSKP_ERROR_BAD_NUMBER, "family %zu (%s), fraction %s: the accuracy is NaN", family,
-        mskpi_short(mskpi_value_name(s->graph, mskpi_family_value(s->graph, family)), name),
-        mskpi_number(fraction, value));
+        mskpi_short(mskpi_family_name(s->graph, family), name), mskpi_number(fraction, value));
 }
 
 /* s->keep <- the mask that removes a fraction of a family. *removed <- how many units these are. */

@@ -43,7 +43,8 @@ typedef struct job {
     mskp_tensor *write_back; /* in place: the caller's view, which receives the new shape */
     uint32_t param;
     size_t set;
-    bool idle; /* the tensor stays whole, and where it is */
+    bool idle;  /* the tensor stays whole, and where it is */
+    bool moves; /* there is something to do: the tensor has data, or vanished and is restored */
 } job;
 
 typedef struct cutter {
@@ -123,21 +124,25 @@ static mskp_status make_job(const cutter *c, const mskp_move *move, size_t set, 
     mskp_tensor *from = &move->from.view[p - 1];
     const mskp_tensor *to = move->to.view ? &move->to.view[p - 1] : NULL;
     size_t full[MSKP_MAX_DIMS], small[MSKP_MAX_DIMS];
-    bool whole = true; /* nothing of this parameter is removed */
+    bool whole = true;  /* nothing of this parameter is removed */
+    bool empty = false; /* all of it is, so that there is nothing to move */
     *j = (job){.param = p, .set = set};
     for (uint32_t d = 0; d < info->ndim; d++) {
         full[d] = plan->axes[info->axis + d].length;
         small[d] = mskpi_plan_axis(plan, p, d, &j->kept[d]);
         whole = whole && !j->kept[d];
+        empty = empty || !small[d];
     }
     const size_t *target_shape = c->restore ? full : small;
     mskp_status status =
         mskpi_view(from, name, info->ndim, c->restore ? small : full, &j->from, err);
     if (status) return status;
-    if (!from->data) {
+    if (!from->data || (empty && to)) {
         if (!to || (!to->data && !to->ndim && !to->elements)) return MSKP_OK;
+        j->moves = empty && c->restore && to->data;
         return mskpi_view_in(to, name, "to", info->ndim, target_shape, &j->to, err);
     }
+    j->moves = true;
     if (!to) {
         MSKPI_ASSERT(!c->restore); /* check_moves refuses it */
         mskpi_cut_view(&j->from, small, &j->to);
@@ -243,10 +248,10 @@ static mskp_status make_jobs(cutter *c, size_t sets, const mskp_move *moves, msk
     const size_t params = c->plan->nparams;
     for (size_t s = 0; s < sets; s++)
         for (uint32_t p = 1; p <= params; p++) {
-            /* A job without data is overwritten by the next one. The array has an entry for it. */
+            /* A job that does nothing is overwritten by the next. The array has an entry for it. */
             const mskp_status status = make_job(c, &moves[s], s, p, &c->jobs[c->n], err);
             if (status) return status;
-            c->n += moves[s].from.view[p - 1].data != NULL;
+            c->n += c->jobs[c->n].moves;
         }
     MSKPI_ASSERT(c->n <= sets * params);
     for (uint32_t i = 0; i < c->n; i++) c->order[i] = i;

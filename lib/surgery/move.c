@@ -128,6 +128,7 @@ static void move_tensor(direction how, const tensor_view *whole, const tensor_vi
     mover m = {.bytes = whole->element, .direction = how};
     const ptrdiff_t element = (ptrdiff_t)whole->element;
     uint32_t inner = whole->ndim; /* whole->order[inner] and later axes are in the block */
+    if (!mskpi_elements(part)) return;
     MSKPI_ASSERT(whole->data && part->data && whole->ndim == part->ndim);
     MSKPI_ASSERT(whole->element == part->element);
     for (uint32_t d = 0; d < whole->ndim; d++)

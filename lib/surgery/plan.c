@@ -3,7 +3,8 @@
  *
  * Every axis of a parameter and every value has one of the graph's distinct lists of units. So the
  * plan stores, for each distinct list, the ascending indices whose units stay, and an axis or a
- * value refers to its list. A list of which everything stays is not stored. The plan copies what it
+ * value refers to its list. A list of which everything stays is not stored. What vanishes
+ * (mask/vanish.c) refers to one more list, of which nothing stays. The plan copies what it
  * needs from the graph (shapes and names), so it outlives the graph, and it is immutable
  * except for awaits_constants, so any number of threads can use it.
  *
@@ -19,6 +20,7 @@
 #include "base/view.h"
 #include "describe/graph.h"
 #include "describe/names.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "surgery/smaller.h"
@@ -26,22 +28,6 @@
 #include "units/units.h"
 
 /* ---- the plan ---- */
-
-/* Refuses a mask that leaves a list without channels. Such a list is always that of a value, which
- * the sentence names: an axis has the list of a value, or that of a value's first group, with which
- * the other groups are tied. */
-static mskp_status check_lists(const mskp_graph *g, const size_t *length, mskp_error *err)
-{
-    char room[NAME_SIZE];
-    for (size_t l = 0; l < g->u->nlists; l++) {
-        const unit_list *list = &g->u->lists[l];
-        if (length[l]) continue;
-        MSKPI_ASSERT(list->value);
-        return mskpi_fail(err, MSKP_ERROR_NO_SOLUTION, "%s: the mask keeps 0 of %zu channels",
-                          mskpi_short(mskpi_value_name(g, list->value), room), list->n);
-    }
-    return MSKP_OK;
-}
 
 static mskp_status no_memory(mskp_error *err)
 {
@@ -54,12 +40,13 @@ static mskp_status fill_lists(const mskp_graph *g, const uint8_t *keep, const si
 {
     const unit_table *u = g->u;
     size_t stored = 0;
-    plan->lists = mskpi_alloc(&plan->services, u->nlists, sizeof *plan->lists);
+    plan->lists = mskpi_alloc(&plan->services, u->nlists + 1, sizeof *plan->lists);
     if (!plan->lists) return no_memory(err);
     for (size_t l = 0; l < u->nlists; l++) {
         plan->lists[l] = (kept_list){stored, length[l], u->lists[l].n};
         if (length[l] < u->lists[l].n) stored += length[l];
     }
+    plan->lists[u->nlists] = (kept_list){0, 0, 1}; /* of what vanishes */
     plan->kept = mskpi_alloc(&plan->services, stored, sizeof *plan->kept);
     if (!plan->kept) return no_memory(err);
     for (size_t l = 0; l < u->nlists; l++) {
@@ -73,9 +60,21 @@ static mskp_status fill_lists(const mskp_graph *g, const uint8_t *keep, const si
     return MSKP_OK;
 }
 
+/* Lets everything that vanishes refer to the list of which nothing stays. */
+static void mark_vanished(const vanishing *v, uint32_t no_channels, mskp_plan *plan)
+{
+    for (uint32_t i = 1; i <= plan->nvalues; i++) {
+        plan->fate[i] = (uint8_t)mskpi_fate(v, i);
+        if (plan->fate[i] == MSKP_FATE_VANISHES) plan->values[i].list = no_channels;
+    }
+    for (uint32_t p = 1; p <= plan->nparams; p++)
+        for (uint32_t d = 0; mskpi_param_vanishes(v, p) && d < plan->params[p].ndim; d++)
+            plan->axes[plan->params[p].axis + d].list = no_channels;
+}
+
 /* Fills a plan whose services are set. */
 static mskp_status fill_plan(const mskp_graph *graph, const uint8_t *keep, const size_t *length,
-                             mskp_plan *plan, mskp_error *err)
+                             const vanishing *v, mskp_plan *plan, mskp_error *err)
 {
     const mskp_services *services = &graph->services;
     plan->nparams = graph->nparams;
@@ -87,9 +86,11 @@ static mskp_status fill_plan(const mskp_graph *graph, const uint8_t *keep, const
     plan->axes = mskpi_copy_of(services, graph->axes, graph->naxes, sizeof *graph->axes);
     plan->values =
         mskpi_copy_of(services, graph->values, graph->nvalues + 1, sizeof *graph->values);
+    plan->fate = mskpi_alloc(services, graph->nvalues + 1, sizeof *plan->fate);
     plan->text = mskpi_copy_of(services, graph->text, graph->text_used, 1);
-    if (!plan->keep || !plan->params || !plan->axes || !plan->values || !plan->text)
+    if (!plan->keep || !plan->params || !plan->axes || !plan->values || !plan->fate || !plan->text)
         return no_memory(err);
+    mark_vanished(v, (uint32_t)graph->u->nlists, plan);
     for (size_t u = 0; u < plan->units; u++) plan->keep[u] = keep[u] != 0;
     return fill_lists(graph, keep, length, plan, err);
 }
@@ -104,15 +105,16 @@ mskp_status mskp_plan_create(const mskp_graph *graph, mskp_mask keep, mskp_plan 
     const mskp_services *services = &graph->services;
     mskp_plan *plan = mskpi_alloc(services, 1, sizeof *plan);
     size_t *length = mskpi_alloc(services, graph->u->nlists, sizeof *length);
+    vanishing v = {0};
     if (plan) plan->services = *services;
-    if (!plan || !length) {
-        status = no_memory(err);
-    } else {
+    status = plan && length ? mskpi_vanish_make(&v, graph, err) : no_memory(err);
+    if (!status) {
         mskpi_list_lengths(graph, keep.unit, length);
-        status = check_lists(graph, length, err);
+        status = mskpi_vanish(&v, length, err);
     }
-    if (!status) status = fill_plan(graph, keep.unit, length, plan, err);
-    if (!status && small) status = mskpi_smaller_graph(graph, keep.unit, &made, err);
+    if (!status) status = fill_plan(graph, keep.unit, length, &v, plan, err);
+    if (!status && small) status = mskpi_smaller_graph(graph, keep.unit, &v, &made, err);
+    mskpi_vanish_free(&v);
     mskpi_free(services, length);
     if (status) {
         mskp_plan_destroy(plan);
@@ -130,6 +132,7 @@ void mskp_plan_destroy(mskp_plan *plan)
     mskpi_free(&services, plan->params);
     mskpi_free(&services, plan->axes);
     mskpi_free(&services, plan->values);
+    mskpi_free(&services, plan->fate);
     mskpi_free(&services, plan->lists);
     mskpi_free(&services, plan->kept);
     mskpi_free(&services, plan->keep);
@@ -143,7 +146,7 @@ static const uint32_t *kept_of(const mskp_plan *plan, uint32_t list, size_t *cou
 {
     const kept_list *k = &plan->lists[list];
     *count = k->n;
-    return k->n == k->full ? NULL : plan->kept + k->first;
+    return k->n && k->n == k->full ? NULL : plan->kept + k->first;
 }
 
 size_t mskpi_plan_axis(const mskp_plan *plan, uint32_t param, uint32_t d, const uint32_t **kept)
@@ -174,6 +177,12 @@ const uint32_t *mskp_plan_value_kept(const mskp_plan *plan, mskp_value value, si
     *count = 0;
     if (!plan || !value.id || value.id > plan->nvalues) return NULL;
     return kept_of(plan, plan->values[value.id].list, count);
+}
+
+mskp_fate mskp_plan_fate(const mskp_plan *plan, mskp_value value)
+{
+    if (!plan || !value.id || value.id > plan->nvalues) return MSKP_FATE_STAYS;
+    return (mskp_fate)plan->fate[value.id];
 }
 
 size_t mskp_plan_channels_kept(const mskp_plan *plan, mskp_value value, size_t first, size_t count)
@@ -240,7 +249,7 @@ void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *
     size_t packed = 1, span = 1;
     *small = *full;
     for (uint32_t d = 0; d < full->ndim; d++) {
-        MSKPI_ASSERT(length[d] >= 1 && length[d] <= full->shape[d]);
+        MSKPI_ASSERT(length[d] <= full->shape[d]);
         small->shape[d] = length[d];
         span *= full->shape[d];
     }
@@ -255,12 +264,12 @@ void mskpi_cut_view(const tensor_view *full, const size_t *length, tensor_view *
     for (uint32_t d = 0; d < full->ndim; d++) {
         const size_t step =
             small->stride[d] < 0 ? (size_t)-small->stride[d] : (size_t)small->stride[d];
-        if (length[d] < 2) continue;
+        if (length[d] < 2) continue; /* if one axis has vanished, all have */
         last += step * (length[d] - 1);
         if (small->stride[d] < 0 && small->low)
             small->data += step * (length[d] - 1) * full->element;
     }
-    small->extent = (last + 1) * full->element;
+    small->extent = mskpi_elements(small) ? (last + 1) * full->element : 0;
     MSKPI_ASSERT(small->low == full->low && small->extent <= full->extent);
 }
 

@@ -9,7 +9,7 @@
 #include "mskp/tools.h"
 
 /* The ascending indices that stay of one distinct list: kept[first .. first+n-1] of the plan. If
- * all `full` of them stay, they are not stored. */
+ * all `full` of them stay, and there are some, they are not stored. */
 typedef struct kept_list {
     size_t first, n, full;
 } kept_list;
@@ -19,7 +19,9 @@ struct mskp_plan {
     size_t nparams, nvalues;
     graph_param *params;
     graph_axis *axes;
-    graph_value *values; /* these three are copies from the graph */
+    graph_value *values; /* these three are copies from the graph, but for the lists of what
+                            vanishes */
+    uint8_t *fate;       /* [values + 1] an mskp_fate */
     kept_list *lists;
     uint32_t *kept;
     char *text;

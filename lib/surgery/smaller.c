@@ -13,6 +13,10 @@
  * old order, so unit u becomes the number of kept units below u. Zero tables, places, first
  * channels and numbers of groups in the recorded steps follow, so a second round of pruning
  * works on the smaller graph as on any other. Its units are then made as those of any graph.
+ *
+ * Operators that vanish (mask/vanish.c) keep their steps, but their values have no channels, their
+ * parameters axes of length 0, and their multiply-accumulates count 0. An operand that becomes its
+ * shift is described as the parameter that it now is.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -55,7 +59,7 @@ static size_t count_zeros(const mskp_graph *g)
 static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, mskp_graph *to)
 {
     const list_view view = g->values[v].view;
-    if (!g->values[v].zeros) return;
+    if (!g->values[v].zeros || !to->values[v].view.n) return;
     to->values[v].zeros = to->nzeros + 1;
     for (size_t i = 0; i < view.n; i++)
         if (stays(g, keep, g->listed[view.first + i]))
@@ -145,23 +149,51 @@ static list_view smaller_view(const size_t *before, list_view view)
     return (list_view){before[view.first], before[end] - before[view.first]};
 }
 
-static void copy_views(const mskp_graph *g, const uint8_t *keep, const size_t *before,
-                       mskp_graph *to)
+/* Describes an operand that becomes its shift as a parameter operand (describe/ends.c). */
+static void copy_shift(const mskp_graph *g, uint32_t v, mskp_graph *to)
 {
-    for (size_t v = 1; v <= to->nvalues; v++) {
-        to->values[v].view = smaller_view(before, g->values[v].view);
-        MSKPI_ASSERT(to->values[v].view.n); /* the plan refuses a mask that empties a list */
+    graph_value *copy = &to->values[v];
+    copy->op = "param";
+    copy->nspatial = 0;
+    memset(copy->spatial, 0, sizeof copy->spatial);
+    copy->zero = ZERO_SHIFT;
+    copy->zeros = 0;
+    to->steps[v] = (graph_step){.kind = STEP_PARAM, .params = {g->steps[v].params[1]}};
+}
+
+static void copy_values(const mskp_graph *g, const uint8_t *keep, const vanishing *gone,
+                        const size_t *before, mskp_graph *to)
+{
+    for (uint32_t v = 1; v <= to->nvalues; v++) {
+        list_view *view = &to->values[v].view;
+        *view = smaller_view(before, g->values[v].view);
+        if (mskpi_fate(gone, v) == MSKP_FATE_VANISHES) view->n = 0;
+        MSKPI_ASSERT(view->n || mskpi_fate(gone, v) == MSKP_FATE_VANISHES);
     }
     for (uint32_t v = 1; v <= to->nvalues; v++) {
-        copy_zeros(g, keep, v, to);
-        copy_step(g, keep, before, v, to);
+        const mskp_fate fate = mskpi_fate(gone, v);
+        if (fate == MSKP_FATE_SHIFT) {
+            copy_shift(g, v, to);
+        } else if (fate == MSKP_FATE_STAYS) {
+            copy_zeros(g, keep, v, to);
+            copy_step(g, keep, before, v, to);
+        }
     }
-    for (size_t a = 0; a < to->naxes; a++) {
-        if (!to->axes[a].view.n) continue; /* bound to no channels */
-        to->axes[a].view = smaller_view(before, g->axes[a].view);
-        MSKPI_ASSERT(to->axes[a].view.n);
-        to->axes[a].length = to->axes[a].view.n;
-    }
+    for (size_t m = 0; m < to->nmacs; m++)
+        if (mskpi_fate(gone, to->macs[m].value) != MSKP_FATE_STAYS) to->macs[m].per_element = 0;
+}
+
+static void copy_axes(const vanishing *gone, const size_t *before, mskp_graph *to)
+{
+    for (uint32_t p = 1; p <= to->nparams; p++)
+        for (uint32_t d = 0; d < to->params[p].ndim; d++) {
+            graph_axis *a = &to->axes[to->params[p].axis + d];
+            if (mskpi_param_vanishes(gone, p))
+                *a = (graph_axis){.roles = a->roles, .list = NO_LIST};
+            else if (mskpi_is_bound(a))
+                a->view = smaller_view(before, a->view), a->length = a->view.n;
+            MSKPI_ASSERT(a->length || mskpi_param_vanishes(gone, p));
+        }
 }
 
 static mskp_status no_memory(mskp_error *err)
@@ -201,8 +233,8 @@ static mskp_status copy_arrays(const mskp_graph *g, mskp_graph *to, mskp_error *
     return MSKP_OK;
 }
 
-static mskp_status renumber(const mskp_graph *g, const uint8_t *keep, mskp_graph *to,
-                            mskp_error *err)
+static mskp_status renumber(const mskp_graph *g, const uint8_t *keep, const vanishing *gone,
+                            mskp_graph *to, mskp_error *err)
 {
     const mskp_services *services = &g->services;
     uint32_t *number = mskpi_alloc(services, g->nchannels, sizeof *number);
@@ -213,21 +245,22 @@ static mskp_status renumber(const mskp_graph *g, const uint8_t *keep, mskp_graph
     const bool failed = !number || !before || !to->channels || !to->listed || !to->zeros;
     if (!failed) {
         copy_channels(g, keep, number, before, to);
-        copy_views(g, keep, before, to);
+        copy_values(g, keep, gone, before, to);
+        copy_axes(gone, before, to);
     }
     mskpi_free(services, number);
     mskpi_free(services, before);
     return failed ? no_memory(err) : MSKP_OK;
 }
 
-mskp_status mskpi_smaller_graph(const mskp_graph *g, const uint8_t *keep, mskp_graph **small,
-                                mskp_error *err)
+mskp_status mskpi_smaller_graph(const mskp_graph *g, const uint8_t *keep, const vanishing *v,
+                                mskp_graph **small, mskp_error *err)
 {
     mskp_graph *to = mskpi_alloc(&g->services, 1, sizeof *to);
     if (!to) return no_memory(err);
     to->services = g->services;
     mskp_status status = copy_arrays(g, to, err);
-    if (!status) status = renumber(g, keep, to, err);
+    if (!status) status = renumber(g, keep, v, to, err);
     if (!status) status = mskpi_units_make(to, err);
     if (status) {
         mskp_graph_destroy(to);

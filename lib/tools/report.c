@@ -22,6 +22,7 @@
 #include "constants/constants.h"
 #include "describe/graph.h"
 #include "describe/names.h"
+#include "mask/vanish.h"
 #include "mskp.h"
 #include "mskp/constants.h"
 #include "mskp/tools.h"
@@ -110,6 +111,7 @@ typedef struct report {
     costs *family;             /* [families] */
     size_t *full, *left;       /* [lists] the lengths before and after */
     uint32_t *counted;         /* [terms] 1 + the last family that counted the term */
+    vanishing gone;            /* nothing, under a mask that a plan would refuse */
 } report;
 
 static void put_costs(text_writer *w, const mskp_cost *before, const mskp_cost *after)
@@ -118,16 +120,17 @@ static void put_costs(text_writer *w, const mskp_cost *before, const mskp_cost *
     put_pair(w, "params", before->params, after->params);
 }
 
-/* Puts the width of a list of n units, the indices that stay, and the scores. */
-static void put_list(text_writer *w, const report *r, const uint32_t *unit, size_t n)
+/* Puts the width of a list of n units, the indices that stay, of which there are none if the list
+ * vanishes, and the scores. */
+static void put_list(text_writer *w, const report *r, const uint32_t *unit, size_t n, bool vanishes)
 {
     size_t kept = 0;
     const char *comma = "";
-    for (size_t i = 0; i < n; i++) kept += mskpi_is_kept(r->keep, unit[i]) != 0;
+    for (size_t i = 0; i < n && !vanishes; i++) kept += mskpi_is_kept(r->keep, unit[i]) != 0;
     put_pair(w, "width", (double)n, (double)kept);
     put_key(w, "kept");
     mskpi_put(w, "[");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !vanishes; i++) {
         if (!mskpi_is_kept(r->keep, unit[i])) continue;
         mskpi_put(w, comma);
         mskpi_put_count(w, i);
@@ -150,7 +153,7 @@ static void put_family(text_writer *w, const report *r, size_t f)
     mskpi_put(w, "{\"family\": ");
     mskpi_put_count(w, f);
     put_key(w, "at");
-    put_string(w, mskpi_value_name(r->graph, mskpi_family_value(r->graph, f)));
+    put_string(w, mskpi_family_name(r->graph, f));
     put_costs(w, &r->family[f].before, &r->family[f].after);
     put_key(w, "units");
     for (size_t i = 0; i < n; i++) {
@@ -158,9 +161,11 @@ static void put_family(text_writer *w, const report *r, size_t f)
         mskpi_put_count(w, unit[i]);
     }
     mskpi_put(w, "]");
-    put_list(w, r, unit, n);
+    put_list(w, r, unit, n, false);
     mskpi_put(w, "}");
 }
+
+static const char *const FATE[] = {"stays", "vanishes", "shift"};
 
 static void put_value(text_writer *w, const report *r, uint32_t v)
 {
@@ -175,6 +180,8 @@ static void put_value(text_writer *w, const report *r, uint32_t v)
     put_string(w, info.name);
     put_key(w, "op");
     put_string(w, info.op);
+    put_key(w, "fate");
+    put_string(w, FATE[mskpi_fate(&r->gone, v)]);
     put_key(w, "spatial");
     mskpi_put(w, "[");
     const uint32_t nspatial = mskp_value_shape(r->graph, (mskp_value){v}, NULL, spatial);
@@ -184,7 +191,7 @@ static void put_value(text_writer *w, const report *r, uint32_t v)
     }
     mskpi_put(w, "]");
     put_costs(w, &r->before[v - 1], &r->after[v - 1]);
-    put_list(w, r, unit, n);
+    put_list(w, r, unit, n, mskpi_fate(&r->gone, v) == MSKP_FATE_VANISHES);
     mskpi_put(w, "}");
 }
 
@@ -292,7 +299,7 @@ static void measure_family(const report *r, size_t f)
             if (r->counted[t] == f + 1) continue;
             r->counted[t] = (uint32_t)f + 1;
             const double before = (double)mskpi_term_value(term, r->full);
-            const double after = (double)mskpi_term_value(term, r->left);
+            const double after = (double)mskpi_term_left(&r->gone, term, r->left);
             MSKPI_ASSERT(after <= before);
             *(term->param ? &c->before.params : &c->before.macs) += before;
             *(term->param ? &c->after.params : &c->after.macs) += after;
@@ -310,6 +317,7 @@ static mskp_status measure(report *r, mskp_error *err)
     if (status) return status;
     mskpi_list_lengths(g, NULL, r->full);
     mskpi_list_lengths(g, r->keep, r->left);
+    (void)mskpi_vanish(&r->gone, r->left, NULL);
     for (size_t f = 0; f < g->u->nfamilies; f++) measure_family(r, f);
     return MSKP_OK;
 }
@@ -360,8 +368,8 @@ mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
     if (!r.before || !r.after || !r.family || !r.full || !r.left || !r.counted)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while reporting",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
-    else
-        status = measure(&r, err);
+    if (!status) status = mskpi_vanish_make(&r.gone, graph, err);
+    if (!status) status = measure(&r, err);
     if (!status) status = mskpi_write(put_report, &r, capacity, text, length, err);
     mskpi_free(services, r.before);
     mskpi_free(services, r.after);
@@ -369,5 +377,6 @@ mskp_status mskp_report_json(const mskp_graph *graph, mskp_mask keep,
     mskpi_free(services, r.full);
     mskpi_free(services, r.left);
     mskpi_free(services, r.counted);
+    mskpi_vanish_free(&r.gone);
     return status;
 }

@@ -173,7 +173,7 @@ static mskp_status list_of(list_maker *m, list_view view, uint32_t value, uint32
 mskp_status mskpi_make_lists(mskp_graph *graph, unit_table *u, mskp_error *err)
 {
     const mskp_services *services = &graph->services;
-    list_maker m = {.graph = graph, .u = u, .err = err};
+    list_maker m = {.graph = graph, .u = u, .err = err, .last = {0, SIZE_MAX}};
     mskp_status status = MSKP_OK;
     size_t slots = 16;
     while (slots < 2 * (graph->nvalues + graph->naxes + 1)) slots *= 2;
@@ -186,7 +186,7 @@ mskp_status mskpi_make_lists(mskp_graph *graph, unit_table *u, mskp_error *err)
     for (uint32_t p = 1; !status && p <= graph->nparams; p++)
         for (uint32_t d = 0; !status && d < graph->params[p].ndim; d++) {
             graph_axis *a = &graph->axes[graph->params[p].axis + d];
-            if (a->view.n) status = list_of(&m, a->view, 0, &a->list);
+            if (mskpi_is_bound(a)) status = list_of(&m, a->view, 0, &a->list);
         }
     mskpi_free(services, m.by_view);
     mskpi_free(services, m.by_content);

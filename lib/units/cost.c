@@ -47,7 +47,7 @@ static mskp_cost family_terms(const unit_table *u, size_t family, const size_t *
             if (seen[t] == mark) continue;
             seen[t] = mark;
             const double x = (double)mskpi_term_value(&u->terms[t], length);
-            *(u->terms[t].param ? &cost.params : &cost.macs) += x;
+            *(u->terms[t].is_params ? &cost.params : &cost.macs) += x;
         }
     }
     return cost;

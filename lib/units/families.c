@@ -106,7 +106,7 @@ static mskp_status number_families(const mskp_graph *graph, unit_table *u, const
     if (!number) return mskpi_no_units(graph, err);
     for (size_t i = 0; i < u->n; i++) {
         const uint32_t end = u->family[i];
-        MSKPI_ASSERT(end && end < t->n); /* a unit stands in the list of the value that made it */
+        MSKPI_ASSERT(end < t->n); /* the root: all values of the unit have vanished */
         if (!number[end]) {
             end_of[u->nfamilies] = end;
             number[end] = (uint32_t)++u->nfamilies;

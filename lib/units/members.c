@@ -105,8 +105,7 @@ mskp_status mskpi_make_members(const mskp_graph *graph, unit_table *u, mskp_erro
 /* a * b, or COST_LIMIT + 1 where the product is more than COST_LIMIT. */
 static uint64_t cost_product(uint64_t a, uint64_t b)
 {
-    MSKPI_ASSERT(b > 0); /* no length is 0 */
-    return a > COST_LIMIT / b ? COST_LIMIT + 1 : a * b;
+    return b && a > COST_LIMIT / b ? COST_LIMIT + 1 : a * b;
 }
 
 /* Whether the parameter counts among the network's parameters. Running statistics do not. */
@@ -122,6 +121,7 @@ static bool is_counted(const mskp_graph *graph, const graph_param *p)
 static uint64_t param_term(const mskp_graph *graph, const graph_param *p, cost_term *term)
 {
     uint64_t full = cost_product(term->coefficient, 1);
+    term->param = (uint32_t)(p - graph->params);
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &graph->axes[p->axis + d];
         full = cost_product(full, a->length);
@@ -153,8 +153,8 @@ static mskp_status add_term(const mskp_graph *graph, unit_table *u, const cost_t
     if (*total + full > COST_LIMIT)
         return mskpi_fail(err, MSKP_ERROR_UNSUPPORTED, "%s: with it the network has over 2^53 %s",
                           mskpi_short(mskpi_value_name(graph, term->value), buffer),
-                          term->param ? "parameters" : "multiply-accumulates");
-    MSKPI_ASSERT(term->coefficient <= full);
+                          term->is_params ? "parameters" : "multiply-accumulates");
+    MSKPI_ASSERT(term->coefficient <= full || !full); /* what has vanished costs nothing */
     *total += full;
     u->terms[u->nterms++] = *term;
     return MSKP_OK;
@@ -193,7 +193,7 @@ mskp_status mskpi_make_terms(const mskp_graph *graph, unit_table *u, mskp_error 
     }
     for (size_t i = 1; !status && i <= graph->nparams; i++) {
         const graph_param *p = &graph->params[i];
-        cost_term term = {.coefficient = 1, .value = p->owner, .param = (uint32_t)i};
+        cost_term term = {.coefficient = 1, .value = p->owner, .is_params = true};
         if (!is_counted(graph, p)) continue;
         const uint64_t full = param_term(graph, p, &term);
         status = add_term(graph, u, &term, full, &params, err);

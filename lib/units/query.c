@@ -69,7 +69,7 @@ mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name,
 
 /* ---- Answers ---- */
 
-uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
+const char *mskpi_family_name(const mskp_graph *graph, size_t family)
 {
     const unit_table *u = graph->u;
     uint32_t first = UINT32_MAX;
@@ -78,8 +78,8 @@ uint32_t mskpi_family_value(const mskp_graph *graph, size_t family)
         const uint32_t value = u->lists[u->incidences[i].list].value;
         if (value && value < first) first = value;
     }
-    MSKPI_ASSERT(first <= graph->nvalues); /* a value has the channels that its operator made */
-    return first;
+    MSKPI_ASSERT(first <= graph->nvalues || first == UINT32_MAX);
+    return first <= graph->nvalues ? mskpi_value_name(graph, first) : "-";
 }
 
 mskp_counts mskp_graph_counts(const mskp_graph *graph)
@@ -162,7 +162,7 @@ mskp_status mskp_value_coupling(const mskp_graph *graph, mskp_value handle, mskp
                           handle.id, graph->nvalues);
     const graph_value *v = &graph->values[handle.id];
     const freedom *f = &graph->u->freedom[handle.id];
-    MSKPI_ASSERT(f->units + f->pinned <= v->view.n && f->tied < v->view.n);
+    MSKPI_ASSERT(f->units + f->pinned <= v->view.n && (f->tied < v->view.n || !v->view.n));
     *coupling = (mskp_coupling){.name = mskpi_value_name(graph, handle.id),
                                 .op = v->op ? v->op : graph->text + v->own_op,
                                 .channels = v->view.n,

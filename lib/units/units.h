@@ -24,7 +24,8 @@ typedef struct incidence {
 typedef struct cost_term {
     uint64_t coefficient;
     uint32_t value; /* whose cost it is */
-    uint32_t param; /* the parameter whose elements it counts; 0: it counts multiply-accumulates */
+    uint32_t param; /* a parameter: all axes of it are factors; 0: none */
+    bool is_params; /* the term counts parameters, not multiply-accumulates */
     uint32_t nlists;
     uint32_t lists[MSKP_MAX_DIMS];
 } cost_term;
@@ -81,8 +82,9 @@ mskp_status mskpi_check_scores(const mskp_graph *graph, const char *name, mskp_s
 mskp_status mskpi_check_optional_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
                                       mskp_error *err);
 
-/* The first value with the units of a family, which is the value of the operator that made them. */
-uint32_t mskpi_family_value(const mskp_graph *graph, size_t family);
+/* The name of the first value with the units of a family, which is the value of the operator that
+ * made them; "-" for units that no value has any more, because the values vanished. */
+const char *mskpi_family_name(const mskp_graph *graph, size_t family);
 
 /* The unit of each channel of a value. */
 static inline const uint32_t *mskpi_units_of(const mskp_graph *graph, uint32_t value)

@@ -283,6 +283,98 @@ START_TEST(constants)
 }
 END_TEST
 
+/* ---- Whole branches ---- */
+
+static double training_loss(cn_net *net, const cn_real *images)
+{
+    const uint8_t labels[N] = {0, 1, 2, 3, 4};
+    cn_forward(net, N, images, true);
+    return cn_loss(net, labels, NULL);
+}
+
+/* The gradient of what is left of a block, against differences. */
+static void check_shift_gradient(cn_net *net, const char *name, const cn_real *images)
+{
+    const size_t i = cn_find_param(net, name);
+    ck_assert_uint_ne(i, CN_NONE);
+    const double step = sizeof(cn_real) == 8 ? 1e-5 : 1e-2;
+    for (size_t k = 0; k < net->params[i].count; k += 5) {
+        cn_real *x = &net->params[i].value[k];
+        const cn_real was = *x;
+        training_loss(net, images);
+        cn_backward(net);
+        const double slope = (double)net->params[i].gradient[k];
+        *x = was + (cn_real)step;
+        const double above = training_loss(net, images);
+        *x = was - (cn_real)step;
+        const double below = training_loss(net, images);
+        *x = was;
+        ck_assert_double_lt(fabs((above - below) / (2 * step) - slope),
+                            (sizeof(cn_real) == 8 ? 1e-6 : 2e-2) * (1 + fabs(slope)));
+    }
+}
+
+/* Blocks vanish; what they add stays. The network is what it was, in memory and in a file. */
+START_TEST(branches)
+{
+    static const char *const blocks[][2] = {
+        {"layer1.0.", ""}, {"layer2.0.", ""}, {"layer1.0.", "layer3.0."}};
+    for (size_t c = 0; c < sizeof blocks / sizeof *blocks; c++) {
+        cn_random random = {c + 1};
+        cn_error err = {""};
+        mskp_error error = {0};
+        cn_net *net = make(8);
+        mskp_graph *graph = describe(net);
+        const size_t units = mskp_graph_counts(graph).units, layers = net->layer_count;
+        const mskp_mask keep = {units, malloc(units)};
+        const mskp_tensors values = {net->param_count,
+                                     calloc(net->param_count, sizeof(mskp_tensor))};
+        mskp_constants_report total;
+        mskp_constants *moved = NULL;
+        mskp_plan *plan = NULL;
+        static cn_real images[N * CN_PIXELS];
+        cn_real before[N * 10];
+        char name[CN_NAME_SIZE];
+        size_t taken = 0;
+        ck_assert(keep.unit && values.view);
+        memset(keep.unit, 1, units);
+        for (int b = 0; b < 2; b++) {
+            size_t n;
+            snprintf(name, sizeof name, "%sconv1", blocks[c][b]);
+            if (!*blocks[c][b]) continue;
+            const uint32_t *unit = mskp_value_units(graph, mskp_value_find(graph, name), &n);
+            for (size_t i = 0; i < n; i++) keep.unit[unit[i]] = 0;
+            taken += 4; /* two convolutions, a norm, and relu */
+        }
+        silence(net, graph, units, keep.unit);
+        random_images(&random, images);
+        memcpy(before, cn_forward(net, N, images, false), sizeof before);
+        cn_values(net, values);
+        ck_assert_msg(!mskp_constants_create(graph, keep, NULL, values, &moved, &error) &&
+                          !mskp_constants_total(moved, &total, &error) &&
+                          !mskp_constants_plan(moved, &plan, NULL, &error) &&
+                          cn_prune(net, graph, plan, moved, &err),
+                      "%s %s", error.text, err.text);
+        ck_assert(total.exact && total.folded && !total.carriers);
+        ck_assert_uint_eq(net->layer_count, layers - taken);
+        const cn_real *after = cn_forward(net, N, images, false);
+        for (size_t i = 0; i < N * 10; i++)
+            ck_assert_double_lt(fabs((double)(after[i] - before[i])),
+                                close_enough * (1 + fabs((double)before[i])));
+        check_loaded(net, images, after);
+        snprintf(name, sizeof name, "%sbn2.bias", blocks[c][0]);
+        check_shift_gradient(net, name, images);
+        check_training(net, images);
+        free(keep.unit);
+        free(values.view);
+        mskp_constants_destroy(moved);
+        mskp_plan_destroy(plan);
+        mskp_graph_destroy(graph);
+        cn_destroy(net);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("describe");
@@ -291,6 +383,7 @@ int main(void)
     tcase_add_test(cases, description);
     tcase_add_test(cases, surgery);
     tcase_add_test(cases, constants);
+    tcase_add_test(cases, branches);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

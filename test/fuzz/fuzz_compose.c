@@ -68,9 +68,7 @@ static void compose(rng *r, arena *mem, const mskp_graph *g)
                 mskp_graph_counts(less).units, left);
         const mskp_status then = mskp_plan_create(less, mask_of(left, second), &two, &least, NULL);
         REQUIRE(then == at_end, "two cuts: %d, one: %d", (int)then, (int)at_end);
-    } else {
-        REQUIRE(at_end == status, "the first cut: %d, both at once: %d", (int)status, (int)at_end);
-    }
+    } /* both at once may let an operator vanish that the first mask robs of one input alone */
     if (two && all) {
         require_kept(g, one, two, all);
         require_same_graph(least, at_once);

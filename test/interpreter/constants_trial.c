@@ -1,6 +1,8 @@
 /* Moves constants, and compares the network before and after. */
 #include "constants_trial.h"
 
+#include "vanish.h"
+
 #include "by_id/by_id.h"
 #include <math.h>
 #include <string.h>
@@ -23,6 +25,7 @@ void set_read(const set *s, arena *mem, const net *n, net *to)
         const mskp_tensor v = view_resolve(&s->buf[p].view, q->ndim, q->shape);
         size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
         q->data = arena_get(mem, shape_elements(q->ndim, q->shape), sizeof *q->data);
+        if (!shape_elements(q->ndim, q->shape)) continue;
         do q->data[i++] = view_get(&v, index);
         while (next_index(q->ndim, q->shape, index));
     }
@@ -158,7 +161,12 @@ bool second_round_remove(constants_trial *b)
     const mskp_status status =
         mskp_plan_create(b->graph, mask_of(b->units, b->keep), &plan, NULL, NULL);
     mskp_plan_destroy(plan);
-    return !status;
+    arena mem = {0};
+    const bool modelled = net_vanish(&b->t, b->net, b->graph, b->t.value, b->keep,
+                                     arena_get(&mem, b->net->nodes + 1, 1),
+                                     arena_get(&mem, b->net->params + 1, sizeof(bool)));
+    arena_free(&mem);
+    return !status && modelled;
 }
 
 void second_round_end(constants_trial *b, constants_trial *first)
@@ -246,6 +254,7 @@ static void check_share(const constants_trial *h, size_t node, const mskp_consta
     const net_node *t = &h->net->node[node];
     const net_kept *kept = &h->s.values[node];
     double least = (double)INFINITY;
+    if (!kept->n) return; /* it vanishes, and no weight stays */
     if (t->op != NET_CONV && t->op != NET_LINEAR) return;
     for (size_t i = 0; i < kept->n; i++) {
         const size_t c = kept->index ? kept->index[i] : i;

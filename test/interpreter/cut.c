@@ -25,6 +25,7 @@ static void gather(net *small, size_t p, const net_param *from, const net_kept *
     for (uint32_t d = 0; d < from->ndim; d++) to->shape[d] = axes[d].n;
     to->data = arena_get(small->mem, shape_elements(to->ndim, to->shape), sizeof *to->data);
     size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+    if (!shape_elements(to->ndim, to->shape)) return;
     do {
         size_t at = 0;
         for (uint32_t d = 0; d < from->ndim; d++)
@@ -57,8 +58,31 @@ static void attention_left(net_node *t, net_kept (*axes)[MSKP_MAX_DIMS])
     }
 }
 
+/* The nodes that vanished keep their places, and additions and concatenations go without them. */
+static void add_vanished(net *small, const net_node *t)
+{
+    net_node *to = &small->node[++small->nodes];
+    *to = *t;
+    to->vanished = true;
+    to->channels = 0;
+}
+
+static void drop_vanished(net_node *t, const uint8_t *fate)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->inputs; i++)
+        if (fate[t->in[i]] != MSKP_FATE_VANISHES) t->in[n++] = t->in[i];
+    t->inputs = n;
+}
+
+static net_node shift_left(const net_node *t)
+{
+    const size_t p = t->op == NET_NORM ? t->norm[1] : t->op == NET_ATTENTION ? t->more[7] : t->bias;
+    return (net_node){.op = NET_PARAM, .named = t->named, .weight = p, .shift = true};
+}
+
 net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[MSKP_MAX_DIMS],
-             const char **why)
+             const uint8_t *fate, const char **why)
 {
     net *small = net_make(mem, n->nodes);
     *why = NULL;
@@ -68,6 +92,12 @@ net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[
         net_node t = n->node[k];
         net_kept in = t.inputs ? values[t.in[0]] : (net_kept){0}, out = values[k];
         size_t ci = t.inputs ? n->node[t.in[0]].channels : 0;
+        if (fate && fate[k] == MSKP_FATE_VANISHES) {
+            add_vanished(small, &t);
+            continue;
+        }
+        if (fate && fate[k] == MSKP_FATE_SHIFT) t = shift_left(&t);
+        if (fate) drop_vanished(&t, fate);
         if (t.op == NET_CONV || t.op == NET_TCONV || t.op == NET_NORM) {
             if (t.groups > 1 &&
                 t.grouping == MSKP_GROUPING_AUTO) /* as it was, not as it looks now */
@@ -177,6 +207,7 @@ mskp_cost net_count(const net *n)
     for (size_t k = 1; k <= n->nodes; k++) {
         const net_node *t = &n->node[k];
         size_t taps = 1;
+        if (t->vanished) continue;
         if (t->weight) other[t->weight] = true;
         if (t->bias) other[t->bias] = true;
         for (int j = 0; j < 10; j++)

@@ -473,6 +473,7 @@ double **net_eval(const net *n, arena *mem, double *const *inputs)
     double **values = arena_get(mem, n->nodes + 1, sizeof *values);
     for (size_t k = 1; k <= n->nodes; k++) {
         const net_node *t = &n->node[k], *in = t->inputs ? &n->node[t->in[0]] : NULL;
+        if (t->vanished) continue;
         size_t po = net_positions(t), pi = in ? net_positions(in) : 0;
         double *y = arena_get(mem, t->channels * po, sizeof *y);
         const double *x = in ? values[t->in[0]] : NULL;

@@ -93,6 +93,9 @@ typedef struct net_node {
     bool outside_root;
     double epsilon;   /* of batch norms; 0: 1e-5 */
     double parameter; /* of functions: 0: slope 0.1, alpha 1 */
+    /* what surgery did */
+    bool vanished; /* the value has no channels, and nothing computes it */
+    bool shift;    /* NET_PARAM: what is left of an operand of an addition */
 } net_node;
 
 typedef struct net_param {
@@ -155,10 +158,10 @@ typedef struct net_kept {
     const uint32_t *index;
 } net_kept;
 
-/* After surgery: values by node, axes by parameter. NULL, with a reason, where the lists do not
- * make a network. */
+/* After surgery: values by node, axes by parameter, fates (mskp_fate) by node, or NULL. Returns
+ * NULL, with a reason, where the lists do not make a network. */
 net *net_cut(const net *n, arena *mem, const net_kept *values, net_kept (*axes)[MSKP_MAX_DIMS],
-             const char **why);
+             const uint8_t *fate, const char **why);
 
 /* Multiply-accumulates and parameters of the recipe, counted from its loops. */
 mskp_cost net_count(const net *n);

@@ -1,6 +1,8 @@
 /* Trials: begin, end, sets of tensors, comparison of graphs. */
 #include "trial.h"
 
+#include "vanish.h"
+
 #include "by_id/by_id.h"
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +81,7 @@ void set_numbers(const set *s, const net *n)
         const net_param *q = &n->param[p];
         mskp_tensor v = view_resolve(&s->views[p], q->ndim, q->shape);
         size_t index[MSKP_MAX_DIMS] = {0}, i = 0;
+        if (!shape_elements(q->ndim, q->shape)) continue;
         do view_set(&v, index, q->data[i++]);
         while (next_index(q->ndim, q->shape, index));
     }
@@ -128,9 +131,13 @@ bool set_same(const set *a, const set *b)
 
 /* The indices that the plan keeps of one list, checked against the units of the list. */
 static net_kept kept_list(const uint32_t *index, size_t count, const uint32_t *units, size_t n,
-                          const uint8_t *keep)
+                          const uint8_t *keep, bool vanishes)
 {
     size_t i = 0;
+    if (vanishes) {
+        REQUIRE(!count && (index || !n), "%zu of %zu stay of what vanishes", count, n);
+        return (net_kept){0, index};
+    }
     for (size_t c = 0; c < n; c++) {
         if (units && units[c] != MSKP_PINNED && !keep[units[c]]) continue;
         REQUIRE(i < count && (index ? index[i] : i) == c, "kept index %zu should be %zu", i, c);
@@ -151,12 +158,19 @@ void surgery_begin(surgery *s, trial *t, mskp_graph *graph, const net *n, const 
     REQUIRE(status == MSKP_OK, "plan: %s", err.text);
     s->values = arena_get(&t->mem, n->nodes + 1, sizeof *s->values);
     s->axes = arena_get(&t->mem, n->params + 1, sizeof *s->axes);
+    s->fate = arena_get(&t->mem, n->nodes + 1, 1);
+    s->vanished = arena_get(&t->mem, n->params + 1, sizeof *s->vanished);
+    REQUIRE(net_vanish(t, n, graph, value, keep, s->fate, s->vanished), "a part of an operator");
     for (size_t k = 1; k <= n->nodes; k++) {
         mskp_value v = {(uint32_t)value[k]};
         size_t count, channels;
         const uint32_t *index = mskp_plan_value_kept(s->plan, v, &count);
         const uint32_t *list = mskp_value_units(graph, v, &channels);
-        s->values[k] = kept_list(index, count, list, channels, keep);
+        REQUIRE(mskp_plan_fate(s->plan, v) == s->fate[k], "node %zu: fate %d, %d expected", k,
+                (int)mskp_plan_fate(s->plan, v), s->fate[k]);
+        s->any = s->any || s->fate[k];
+        s->values[k] =
+            kept_list(index, count, list, channels, keep, s->fate[k] == MSKP_FATE_VANISHES);
     }
     for (size_t p = 1; p <= n->params; p++)
         for (uint32_t d = 0; d < n->param[p].ndim; d++) {
@@ -164,9 +178,10 @@ void surgery_begin(surgery *s, trial *t, mskp_graph *graph, const net *n, const 
             size_t count;
             const uint32_t *index = mskp_plan_param_kept(s->plan, q, d, &count);
             const uint32_t *list = mskp_param_units(graph, q, d, NULL, NULL);
-            s->axes[p][d] = kept_list(index, count, list, n->param[p].shape[d], keep);
+            s->axes[p][d] =
+                kept_list(index, count, list, n->param[p].shape[d], keep, s->vanished[p]);
         }
-    s->net = net_cut(n, &t->mem, s->values, s->axes, &why);
+    s->net = net_cut(n, &t->mem, s->values, s->axes, s->fate, &why);
     REQUIRE(s->net, "the smaller recipe does not fit: %s", why);
 }
 

@@ -65,6 +65,9 @@ typedef struct surgery {
     mskp_graph *small;
     net_kept *values;                /* by node, from the plan */
     net_kept (*axes)[MSKP_MAX_DIMS]; /* by parameter, from the plan */
+    uint8_t *fate;                   /* by node, from the model; an mskp_fate */
+    bool *vanished;                  /* by parameter, from the model */
+    bool any;                        /* something vanishes */
     net *net;                        /* the smaller recipe */
 } surgery;
 

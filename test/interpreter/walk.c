@@ -12,6 +12,7 @@
 typedef struct walk {
     trial *t;
     const model *m;
+    const mskp_graph *graph; /* what vanishes is the plan's word: test_branches.c compares it */
     const double *scores;
     const mskp_rule *rule;
     uint8_t *keep;
@@ -55,7 +56,7 @@ size_t round_of(const mskp_rule *rule, size_t family)
 static void walk_begin(walk *w, trial *t, const double *scores, const mskp_rule *rule)
 {
     const model *m = &t->model;
-    *w = (walk){.t = t, .m = m, .scores = scores, .rule = rule};
+    *w = (walk){.t = t, .m = m, .graph = t->graph, .scores = scores, .rule = rule};
     w->keep = arena_get(&w->mem, m->units, 1);
     memset(w->keep, 1, m->units);
     w->order = arena_get(&w->mem, m->units, sizeof *w->order);
@@ -78,8 +79,26 @@ static bool may_leave(const walk *w, uint32_t u)
            !says(w->rule, w->m->family[u]).locked;
 }
 
-/* Would the limits hold without these units too? */
-static bool within_limits(const walk *w, const uint32_t *block, size_t n)
+/* Branches that vanish cost nothing: test_branches.c compares that with the loops. */
+static mskp_cost cost_of(const walk *w)
+{
+    mskp_cost c = {0};
+    if (!w->rule->empty_branches) return model_cost(w->m, w->keep, NULL);
+    REQUIRE_OK(mskp_measure(w->graph, mask_of(w->m->units, w->keep), &c, NULL, NULL));
+    return c;
+}
+
+static bool plan_takes(const walk *w, const uint8_t *keep)
+{
+    mskp_plan *plan = NULL;
+    const mskp_status status =
+        mskp_plan_create(w->graph, mask_of(w->m->units, keep), &plan, NULL, NULL);
+    mskp_plan_destroy(plan);
+    return !status;
+}
+
+/* Would the limits hold without these units too? With `empty`, lists may also lose everything. */
+static bool within_limits(const walk *w, const uint32_t *block, size_t n, bool empty)
 {
     const model *m = w->m;
     const size_t family = m->family[block[0]];
@@ -94,8 +113,10 @@ static bool within_limits(const walk *w, const uint32_t *block, size_t n)
         size_t floor_here = fewest < length ? fewest : length, touched = 0;
         for (size_t c = 0; c < length; c++)
             for (size_t i = 0; i < n; i++) touched += list[c] == block[i];
-        if (touched && model_kept(list, length, keep) < floor_here) good = false;
+        const size_t kept = model_kept(list, length, keep);
+        if (touched && kept < floor_here && (kept || !empty)) good = false;
     }
+    if (good && empty) good = plan_takes(w, keep);
     for (uint32_t u = 0; u < m->units; u++) lost += m->family[u] == family && !keep[u];
     if (rule.max_fraction > 0 &&
         (double)lost > floor(rule.max_fraction * (double)m->family_size[family]))
@@ -116,23 +137,33 @@ static void collect(walk *w, uint32_t u)
     if (lost == 0 && m->family_size[f] % block) block = m->family_size[f] % block;
     w->pending[f][w->waiting[f]++] = u;
     if (w->waiting[f] < block) return;
-    if (!within_limits(w, w->pending[f], w->waiting[f])) {
-        w->closed[f] = true;
-        return;
+    if (!within_limits(w, w->pending[f], w->waiting[f], false)) {
+        const bool empty = w->rule->empty_branches;
+        if (empty && w->waiting[f] + lost < m->family_size[f]) return; /* all or nothing */
+        w->closed[f] = !empty || !within_limits(w, w->pending[f], w->waiting[f], true);
+        if (w->closed[f]) return;
     }
     for (size_t i = 0; i < w->waiting[f]; i++) w->keep[w->pending[f][i]] = 0;
     w->removed += w->waiting[f];
     w->waiting[f] = 0;
 }
 
+static double budget_of(const walk *w, const mskp_budget *b)
+{
+    double amount = 0;
+    if (!w->rule->empty_branches) return slow_budget(w->t, b, w->keep);
+    REQUIRE_OK(mskp_budget_measure(w->graph, mask_of(w->m->units, w->keep), b, &amount, NULL));
+    return amount;
+}
+
 static bool amounts_hold(const walk *w)
 {
-    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    mskp_cost c = cost_of(w);
     const mskp_rule *r = w->rule;
     if (r->max_macs > 0 && c.macs > r->max_macs) return false;
     if (r->max_params > 0 && c.params > r->max_params) return false;
     for (size_t i = 0; i < r->nbudgets; i++)
-        if (slow_budget(w->t, &r->budgets[i], w->keep) > r->budgets[i].limit) return false;
+        if (budget_of(w, &r->budgets[i]) > r->budgets[i].limit) return false;
     return (double)w->removed >= floor(r->remove_fraction * (double)w->m->units);
 }
 
@@ -202,6 +233,7 @@ mskp_rule random_rule(trial *t)
     if (rng_chance(&t->r, 0.5)) r.min_channels = rng_from(&t->r, 1, 4);
     if (rng_chance(&t->r, 0.4)) r.round_to = rng_from(&t->r, 1, 4);
     if (rng_chance(&t->r, 0.3)) r.max_family_fraction = (double)rng_from(&t->r, 1, 8) / 8;
+    if (rng_chance(&t->r, 0.4)) r.empty_branches = (uint32_t)rng_from(&t->r, 1, 9);
     if (rng_chance(&t->r, 0.3)) {
         uint8_t *locked = arena_get(&t->mem, t->units, 1);
         for (size_t u = 0; u < t->units; u++) locked[u] = rng_chance(&t->r, 0.2) ? 9 : 0;
@@ -223,7 +255,7 @@ mskp_rule random_rule(trial *t)
 
 static void require_selection(const walk *w, const mskp_selection *s)
 {
-    mskp_cost c = model_cost(w->m, w->keep, NULL);
+    mskp_cost c = cost_of(w);
     REQUIRE(s->removed == w->removed, "%zu removed, %zu expected", s->removed, w->removed);
     REQUIRE(s->cost.macs == c.macs && s->cost.params == c.params, "cost %.0f %.0f, not %.0f %.0f",
             s->cost.macs, s->cost.params, c.macs, c.params);
@@ -316,7 +348,7 @@ size_t slow_blocks(trial *t, const double *scores, const mskp_rule *rule, size_t
 
 bool slow_amounts_hold(trial *t, const mskp_rule *rule, const uint8_t *keep)
 {
-    walk w = {.t = t, .m = &t->model, .rule = rule, .keep = (uint8_t *)keep};
+    walk w = {.t = t, .m = &t->model, .graph = t->graph, .rule = rule, .keep = (uint8_t *)keep};
     for (size_t u = 0; u < t->units; u++) w.removed += !keep[u];
     return amounts_hold(&w);
 }

@@ -155,7 +155,7 @@ static bool spoil(trial *t, surgery *s, int how, const uint8_t *keep)
         /* Producers alone are not enough: f(0), shifts and broadcasts speak on. */
         uint32_t own = MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT;
         zero_removed(t, keep, own);
-        s->net = net_cut(t->net, &t->mem, s->values, s->axes, &why);
+        s->net = net_cut(t->net, &t->mem, s->values, s->axes, NULL, &why);
         for (size_t u = 0; u < t->units; u++) done |= !keep[u];
         return done;
     }
@@ -168,7 +168,7 @@ static bool spoil(trial *t, surgery *s, int how, const uint8_t *keep)
         x->index = index;
         done = true;
     }
-    s->net = net_cut(t->net, &t->mem, s->values, s->axes, &why);
+    s->net = net_cut(t->net, &t->mem, s->values, s->axes, NULL, &why);
     for (size_t k = 1; s->net && k <= s->net->nodes; k++) {
         net_node *a = &s->net->node[k];
         const net_node *in = &s->net->node[a->in[0]];
@@ -329,7 +329,7 @@ static bool cut_by_model(uint64_t seed, model_fault fault, double *d)
                 axes[p][x] = units ? kept_of(&t.mem, units, n, keep) : (net_kept){n, NULL};
             }
         zero_removed(&t, keep, UINT32_MAX);
-        net *small = net_cut(t.net, &t.mem, values, axes, &why);
+        net *small = net_cut(t.net, &t.mem, values, axes, NULL, &why);
         for (size_t k = 0; small && k < t.net->outputs; k++)
             if (values[t.net->output[k]].index) small = NULL;
         *d = (double)INFINITY;

@@ -303,6 +303,7 @@ static void try_network(uint64_t seed, size_t k)
         REQUIRE(value && item(value, "value")->valuedouble == v, "value %u", v);
         REQUIRE(!strcmp(item(value, "name")->valuestring, info.name), "%s", info.name);
         REQUIRE(!strcmp(item(value, "op")->valuestring, info.op), "%s", info.op);
+        REQUIRE(!strcmp(item(value, "fate")->valuestring, "stays"), "%s vanishes", info.op);
         const cJSON *axis = item(value, "spatial")->child;
         size_t spatial[MSKP_MAX_SPATIAL];
         const uint32_t axes = mskp_value_shape(t.graph, (mskp_value){v}, NULL, spatial);
@@ -472,13 +473,16 @@ START_TEST(the_little_network)
         "\"units\": [0, 1, 2, 3], \"width\": {\"before\": 4, \"after\": 3}, \"kept\": [0, 2, 3], "
         "\"scores\": [0.1, 0, 1e+300, "
         "4.94065645841247e-324]},\n{\"family\": 1, \"at\": \"pad\"",
-        "\"name\": \"r\\\"1\\\\\xc3\xa4\", \"op\": \"relu\", \"spatial\": [4, 4], ",
+        "\"name\": \"r\\\"1\\\\\xc3\xa4\", \"op\": \"relu\", \"fate\": \"stays\", \"spatial\": [4, "
+        "4], ",
         "\"name\": \"p\\ufffd\", \"op\": \"pick\"",
-        "{\"value\": 9, \"name\": \"c3\", \"op\": \"conv\", \"spatial\": [4, 4], \"macs\": "
+        "{\"value\": 9, \"name\": \"c3\", \"op\": \"conv\", \"fate\": \"stays\", \"spatial\": [4, "
+        "4], \"macs\": "
         "{\"before\": 480, \"after\": 256}, \"params\": {\"before\": 30, \"after\": 16}, "
         "\"width\": {\"before\": 5, \"after\": 4}, \"kept\": [0, 1, 3, 4], \"scores\": [null, "
         "null, 1e+15, 123456789, 7]},\n",
-        "{\"value\": 15, \"name\": \"y\", \"op\": \"linear\", \"spatial\": [], ",
+        "{\"value\": 15, \"name\": \"y\", \"op\": \"linear\", \"fate\": \"stays\", \"spatial\": "
+        "[], ",
         "\"kept\": [0, 1, 2], \"scores\": [null, null, null]}]}\n"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         ck_assert_msg(strstr(text, parts[i]) != NULL, "%zu: \"%s\" is not in %s", i, parts[i],

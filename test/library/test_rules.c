@@ -271,7 +271,8 @@ static double measured(const mskp_graph *g, mskp_mask keep, const mskp_budget *b
     return amount;
 }
 
-/* A score over what a block of the unit's family saves, counted by the slow model. */
+/* A score over what a block of the unit's family saves. budgets_measure_what_is_left compares the
+ * amounts with the slow model. */
 START_TEST(scores_per_budget)
 {
     size_t finite = 0, infinite = 0;
@@ -289,7 +290,7 @@ START_TEST(scores_per_budget)
         memset(keep, 1, t.units);
         REQUIRE(!mskp_score_per_budget(t.graph, &b, block, scores_of(t.units, scores), &err), "%s",
                 err.text);
-        const double whole = slow_budget(&t, &b, keep);
+        const double whole = measured(t.graph, mask_of(t.units, keep), &b);
         const uint32_t *family = mskp_unit_families(t.graph, NULL);
         for (size_t u = 0; u < t.units; u++) {
             size_t size;
@@ -297,7 +298,8 @@ START_TEST(scores_per_budget)
             size_t n = block ? block : 1;
             if (n > size) n = size;
             for (size_t i = 0; i < n; i++) keep[unit[i]] = 0;
-            const double saved = (whole - slow_budget(&t, &b, keep)) / (double)n;
+            const double left = measured(t.graph, mask_of(t.units, keep), &b);
+            const double saved = (whole - left) / (double)n;
             for (size_t i = 0; i < n; i++) keep[unit[i]] = 1;
             const double expected = saved > 0 ? given[u] / saved : (double)INFINITY;
             REQUIRE(scores[u] == expected, "kind %d, block %zu, unit %zu: %.17g, not %.17g",

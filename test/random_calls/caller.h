@@ -28,6 +28,8 @@ void require_refusal(user *u, mskp_status status, const mskp_error *err, size_t 
 uint8_t *random_keep(user *u);
 /* Would a list be empty? */
 bool empties(const user *u, const uint8_t *keep);
+/* Whether something vanishes by the plan, which may be NULL. */
+bool lets_vanish(const user *u, const mskp_plan *plan);
 /* Scores of all units, few of them infinite or NaN; a rule with absurd fields now and then. */
 double *any_scores(user *u);
 mskp_rule any_rule(user *u, const uint8_t *locked);

@@ -38,7 +38,7 @@ static void require_value(const mskp_graph *g, uint32_t id, size_t *occurs)
     const mskp_counts c = mskp_graph_counts(g);
     const uint32_t *units = mskp_value_units(g, (mskp_value){id}, &n);
     mskp_value_shape(g, (mskp_value){id}, &channels, spatial);
-    REQUIRE(units && n == channels && n, "value %u: %zu units, %zu channels", id, n, channels);
+    REQUIRE(units && n == channels, "value %u: %zu units, %zu channels", id, n, channels);
     REQUIRE(!mskp_value_coupling(g, (mskp_value){id}, &info, &err), "%s", err.text);
     const size_t *times = times_of(&mem, g, units, n);
     for (size_t u = 0; u < c.units; u++) {

@@ -101,8 +101,9 @@ static mskp_plan *plan_of(user *u, const mskp_constants *c, const uint8_t *kept,
     if (status == MSKP_ERROR_NO_MEMORY) status = mskp_constants_plan(c, &plan, small, &err);
     limited_heap_fail(u->heap, 0);
     if (status == MSKP_ERROR_NO_MEMORY) return NULL;
-    REQUIRE(status == (empties(u, kept) ? MSKP_ERROR_NO_SOLUTION : MSKP_OK), "%d: %s", (int)status,
-            err.text);
+    REQUIRE(status ==
+                (empties(u, kept) && !lets_vanish(u, plan) ? MSKP_ERROR_NO_SOLUTION : MSKP_OK),
+            "%d: %s", (int)status, err.text);
     return plan;
 }
 
@@ -306,7 +307,7 @@ static void require_within(user *u, const mskp_rule *rule, const double *scores,
     REQUIRE((double)removed >= floor(rule->remove_fraction * (double)u->n.units),
             "%zu of %zu units left, remove_fraction is %g", removed, u->n.units,
             rule->remove_fraction);
-    REQUIRE(!empties(u, kept), "an empty list");
+    REQUIRE(rule->empty_branches || !empties(u, kept), "an empty list");
 }
 
 void call_constants_select(user *u)

@@ -61,9 +61,10 @@ bool empties(const user *u, const uint8_t *keep)
 }
 
 static void require_indices(const uint32_t *index, size_t count, const uint32_t *units, size_t n,
-                            const uint8_t *keep)
+                            const uint8_t *keep, bool vanishes)
 {
     size_t at = 0;
+    if (vanishes) n = 0;
     for (size_t i = 0; i < n; i++) {
         if (units && units[i] != MSKP_PINNED && !keep[units[i]]) continue;
         REQUIRE(at < count && (index ? index[at] : at) == i, "index %zu should be %zu", at, i);
@@ -78,6 +79,7 @@ static void require_count(user *u, const mskp_plan *plan, mskp_value v, const ui
     const size_t first = wrong_or(u, rng_below(u->r, n + 1)),
                  count = wrong_or(u, rng_below(u->r, n + 2));
     size_t kept = 0;
+    if (mskp_plan_fate(plan, v) == MSKP_FATE_VANISHES) n = 0;
     for (size_t i = 0; i < n; i++)
         kept += i >= first && i - first < count && (units[i] == MSKP_PINNED || u->keep[units[i]]);
     const size_t said = mskp_plan_channels_kept(plan, v, first, count);
@@ -91,7 +93,9 @@ void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
     for (uint32_t v = 1; v <= u->n.values; v++) {
         const uint32_t *units = mskp_value_units(u->g, (mskp_value){v}, &n);
         const uint32_t *index = mskp_plan_value_kept(plan, (mskp_value){v}, &count);
-        require_indices(index, count, units, n, u->keep);
+        const bool vanishes = mskp_plan_fate(plan, (mskp_value){v}) == MSKP_FATE_VANISHES;
+        REQUIRE(vanishes || count, "value %u stays, without channels", v);
+        require_indices(index, count, units, n, u->keep, vanishes);
         require_count(u, plan, (mskp_value){v}, units, n);
         (void)mskp_value_shape(small, (mskp_value){v}, &n, NULL);
         REQUIRE(n == count, "value %u: %zu channels, %zu planned", v, n, count);
@@ -99,11 +103,13 @@ void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
     for (uint32_t p = 1; p <= u->n.params; p++) {
         const uint32_t ndim = mskp_param_shape(u->g, (mskp_param){p}, shape);
         REQUIRE(mskp_param_shape(small, (mskp_param){p}, is) == ndim, "parameter %u", p);
+        for (uint32_t d = 1; d < ndim; d++)
+            REQUIRE(!is[d] == !is[0], "parameter %u vanishes on some axes", p);
         for (uint32_t d = 0; d < ndim; d++) {
             const uint32_t *units = mskp_param_units(u->g, (mskp_param){p}, d, NULL, NULL);
             const uint32_t *index = mskp_plan_param_kept(plan, (mskp_param){p}, d, &count);
             REQUIRE(count == is[d], "parameter %u: %zu, %zu planned", p, is[d], count);
-            if (units || index) require_indices(index, count, units, shape[d], u->keep);
+            if (units || index) require_indices(index, count, units, shape[d], u->keep, !is[0]);
         }
     }
     REQUIRE_OK(mskp_measure(u->g, mask_of(u->n.units, u->keep), &before, NULL, NULL));
@@ -112,6 +118,13 @@ void require_plan(user *u, const mskp_plan *plan, const mskp_graph *small)
             "%.0f MACs, %.0f parameters under the mask, then %.0f, %.0f", before.macs,
             before.params, after.macs, after.params);
     require_consistent(small);
+}
+
+bool lets_vanish(const user *u, const mskp_plan *plan)
+{
+    for (uint32_t v = 1; v <= u->n.values; v++)
+        if (mskp_plan_fate(plan, (mskp_value){v}) == MSKP_FATE_VANISHES) return true;
+    return false;
 }
 
 mskp_plan *planned(user *u, mskp_graph **small)
@@ -130,9 +143,10 @@ mskp_plan *planned(user *u, mskp_graph **small)
         status = mskp_plan_create(u->g, mask_of(units, u->keep), &plan, small, &err);
     limited_heap_fail(u->heap, 0);
     if (status == MSKP_ERROR_NO_MEMORY) return NULL;
-    const mskp_status due = units != u->n.units   ? MSKP_ERROR_OTHER_NETWORK
-                            : empties(u, u->keep) ? MSKP_ERROR_NO_SOLUTION
-                                                  : MSKP_OK;
+    const bool empty = units == u->n.units && empties(u, u->keep);
+    const mskp_status due = units != u->n.units              ? MSKP_ERROR_OTHER_NETWORK
+                            : empty && !lets_vanish(u, plan) ? MSKP_ERROR_NO_SOLUTION
+                                                             : MSKP_OK;
     REQUIRE(status == due, "status %d, %d expected: %s", (int)status, (int)due, err.text);
     return plan;
 }
@@ -235,6 +249,7 @@ static void require_gathered(user *u, const mskp_plan *plan, uint32_t p, const m
         kept[d] = mskp_plan_param_kept(plan, (mskp_param){p}, d, &less[d]);
     const mskp_tensor before = view_resolve(&u->buf[p].view, ndim, shape);
     const mskp_tensor after = view_resolve(cut, ndim, less);
+    if (!shape_elements(ndim, less)) return;
     do {
         for (uint32_t d = 0; d < ndim; d++) from[d] = kept[d] ? kept[d][index[d]] : index[d];
         const unsigned char *x = was + (view_at(&before, from) - u->buf[p].memory);
@@ -417,6 +432,7 @@ mskp_rule any_rule(user *u, const uint8_t *locked)
     rule.max_params = full.params * fraction(u);
     rule.max_family_fraction = fraction(u);
     rule.min_channels = rng_below(u->r, 3);
+    rule.empty_branches = (uint32_t)rng_below(u->r, 3) / 2;
     if (rng_chance(u->r, 0.2)) rule.round_to = wrong_or(u, 5);
     if (rng_chance(u->r, 0.3)) rule.locked = mask_of(wrong_or(u, u->n.units), locked);
     return rule;
@@ -439,7 +455,7 @@ static void require_chosen(user *u, const uint8_t *keep, const mskp_selection *s
     REQUIRE(cost.macs == s->cost.macs && cost.params == s->cost.params, "costs");
     REQUIRE(!(rule->max_macs > 0) || cost.macs <= rule->max_macs, "MACs");
     REQUIRE(!(rule->max_params > 0) || cost.params <= rule->max_params, "parameters");
-    REQUIRE(!empties(u, keep), "an empty list");
+    REQUIRE(rule->empty_branches || !empties(u, keep), "an empty list");
 }
 
 double *any_scores(user *u)

@@ -6,11 +6,12 @@
 
 /* ---- Maps ---- */
 
-static void require_map(const uint32_t *map, const uint32_t *units, size_t n, const uint8_t *keep)
+static void require_map(const uint32_t *map, const uint32_t *units, size_t n, const uint8_t *keep,
+                        bool vanishes)
 {
     uint32_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        const bool stays = !units || units[i] == MSKP_PINNED || keep[units[i]];
+        const bool stays = vanishes ? false : !units || units[i] == MSKP_PINNED || keep[units[i]];
         REQUIRE(map[i] == (stays ? at : MSKP_REMOVED), "index %zu becomes %u", i, map[i]);
         at += stays;
     }
@@ -32,15 +33,15 @@ static asked ask(user *u, size_t there)
     return a;
 }
 
-static void require_answer(user *u, const asked *a, const uint32_t *units, mskp_status status,
-                           const mskp_error *err)
+static void require_answer(user *u, const asked *a, const uint32_t *units, bool vanishes,
+                           mskp_status status, const mskp_error *err)
 {
     const mskp_status due = !a->there          ? MSKP_ERROR_BAD_ARGUMENT
                             : a->n != a->there ? MSKP_ERROR_BAD_SHAPE
                                                : MSKP_OK;
     REQUIRE(status == due, "%d for %zu of %zu", (int)status, a->n, a->there);
     if (!status) {
-        require_map(a->map, units, a->n, u->keep);
+        require_map(a->map, units, a->n, u->keep, vanishes);
         return;
     }
     require_refusal(u, status, err, u->heap->live);
@@ -58,14 +59,16 @@ void call_maps(user *u)
     const uint32_t *units = mskp_value_units(u->g, v, &channels);
     asked a = ask(u, units ? channels : 0);
     mskp_status status = mskp_plan_value_map(plan, v, a.n, a.map, &err);
-    require_answer(u, &a, units, status, &err);
+    require_answer(u, &a, units, mskp_plan_fate(plan, v) == MSKP_FATE_VANISHES, status, &err);
 
     const mskp_param p = {(uint32_t)wrong_or(u, rng_below(u->r, u->n.params + 1))};
     const uint32_t ndim = mskp_param_shape(u->g, p, shape);
     const uint32_t axis = (uint32_t)wrong_or(u, rng_below(u->r, MSKP_MAX_DIMS));
     a = ask(u, axis < ndim ? shape[axis] : 0);
     status = mskp_plan_param_map(plan, p, axis, a.n, a.map, &err);
-    require_answer(u, &a, mskp_param_units(u->g, p, axis, NULL, NULL), status, &err);
+    size_t count;
+    (void)mskp_plan_param_kept(plan, p, axis, &count);
+    require_answer(u, &a, mskp_param_units(u->g, p, axis, NULL, NULL), !count, status, &err);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(small);
 }
@@ -115,7 +118,7 @@ static mskp_tensor *new_set(user *u, const mskp_graph *g, view_buf *buf)
 }
 
 /* What stayed is what it was, the rest zero. */
-static void require_restored(const user *u, uint32_t p, const mskp_tensor *full)
+static void require_restored(const user *u, uint32_t p, const mskp_tensor *full, bool vanished)
 {
     size_t shape[MSKP_MAX_DIMS], index[MSKP_MAX_DIMS] = {0};
     const uint32_t *units[MSKP_MAX_DIMS];
@@ -126,7 +129,7 @@ static void require_restored(const user *u, uint32_t p, const mskp_tensor *full)
     for (uint32_t d = 0; d < ndim; d++)
         units[d] = mskp_param_units(u->g, (mskp_param){p}, d, NULL, NULL);
     do {
-        bool stays = true;
+        bool stays = !vanished;
         for (uint32_t d = 0; d < ndim; d++) {
             const uint32_t unit = units[d] ? units[d][index[d]] : MSKP_PINNED;
             stays = stays && (unit == MSKP_PINNED || u->keep[unit]);
@@ -159,7 +162,9 @@ void call_restore(user *u)
                 "restore: %d %s", (int)status, err.text);
         for (uint32_t p = 1; p <= u->n.params; p++) {
             if (!u->values[p].data) continue;
-            if (!status) require_restored(u, p, &full[p]);
+            size_t count;
+            (void)mskp_plan_param_kept(plan, (mskp_param){p}, 0, &count);
+            if (!status) require_restored(u, p, &full[p], !count);
             for (size_t i = 0; status && i < buf[p].bytes; i++)
                 REQUIRE(buf[p].memory[i] == 0xA5, "a refused restore wrote");
         }

@@ -62,6 +62,9 @@ static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
         return mskp_pool(graph, l->name, a, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
     case CN_LINEAR:
         return mskp_linear(graph, l->name, a, param_handle(l->weight), param_handle(l->shift));
+    case CN_SHIFT:
+        return mskp_param_operand(graph, l->name, param_handle(l->shift), 0, MSKP_ROLE_SHIFT, 0,
+                                  NULL);
     }
     return (mskp_value){0};
 }
@@ -105,13 +108,19 @@ void cn_momentum(const cn_net *net, mskp_tensors set)
 
 /* ---- surgery ---- */
 
-/* The new widths and paddings of the layers. All other shapes follow from them. */
+/* The new widths and paddings of the layers, and the layers that vanish. All other shapes follow
+ * from them. */
 static void take_widths(const mskp_graph *graph, const mskp_plan *plan, size_t count,
                         cn_layer *layers)
 {
     for (size_t i = 0; i < count; i++) {
         cn_layer *l = &layers[i];
-        if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
+        const mskp_fate fate = mskp_plan_fate(plan, (mskp_value){(uint32_t)i + 1});
+        l->gone = fate == MSKP_FATE_VANISHES;
+        if (fate == MSKP_FATE_SHIFT && l->kind == CN_BATCH_NORM) {
+            l->kind = CN_SHIFT;
+            mskp_plan_param_kept(plan, param_handle(l->shift), 0, &l->channels);
+        } else if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
             mskp_plan_param_kept(plan, param_handle(l->weight), 0, &l->channels);
         } else if (l->kind == CN_PAD_CHANNELS) {
             const mskp_value v = mskp_value_find(graph, l->name);

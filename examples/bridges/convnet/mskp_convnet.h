@@ -42,8 +42,9 @@ void cn_momentum(const cn_net *net, mskp_tensors set);
 
 /*
  * Carries out a plan of this network's graph: moves constants, cuts values and momentum in place,
- * takes over the smaller shapes and paddings, and plans the memory of the network again. A call
- * that fails leaves the network as it was.
+ * takes over the smaller shapes and paddings, takes layers out that vanish, and plans the memory of
+ * the network again. A call that fails leaves the network as it was. If layers were taken out, the
+ * graph after surgery still has their values: describe the network again.
  *   constants   the object that made the plan, which the call applies to the network's values right
  *               before the cut; NULL for a plan of mskp_plan_create. The momentum of values that
  *               constants replaced is stale (cn_sgd_reset).

@@ -56,7 +56,7 @@ typedef struct driver_options {
     size_t epochs[DRIVER_STAGES];
     size_t batch, threads, seed;
     arg_words lock; /* patterns for names of layers and parameters */
-    bool evaluate, help;
+    bool evaluate, help, branches;
 } driver_options;
 
 /* One training step. The driver fills in the upper part, the trainer the lower part. */
@@ -82,6 +82,7 @@ struct trainer {
     double momentum;        /* of the optimizer */
     size_t drawn[2];        /* without --data: how many images are drawn to train, and to test */
     bool whole_batches;     /* a last batch that is not full is left out in training */
+    bool branches;          /* the trainer's bridge can take out branches that vanish */
     bool only_l1;           /* the trainer's bridge adds no other penalty to the gradients */
     void *self;             /* the trainer's own data; the driver never looks at it */
 

@@ -29,7 +29,7 @@ static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
 static const double RATE_OF_TRAINED = 0.02;
 
 /* Which programs have an option. */
-typedef enum has { EVERY, WITH_MODELS, WITH_LOAD } has;
+typedef enum has { EVERY, WITH_MODELS, WITH_LOAD, WITH_BRANCHES } has;
 
 #define AT(field) offsetof(driver_options, field)
 static const struct option {
@@ -62,6 +62,11 @@ static const struct option {
      {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
       "The fraction of the multiply-accumulates to keep, with the carriers of constants counted;\n"
       "with 1 nothing is pruned [0.5]."}},
+    {WITH_BRANCHES,
+     {"branches", NULL, ARG_FLAG, AT(branches), 0, 0,
+      "The mask may remove all channels of a residual branch, which then vanishes, but for what "
+      "it\n"
+      "adds to each channel. Otherwise every layer keeps 2 channels or more."}},
     {EVERY,
      {"lock", "PATTERN", ARG_WORDS, AT(lock), 0, ARG_MOST_WORDS,
       "Remove nothing of what the layers with such a name make. * stands for any text, ? for one\n"
@@ -135,7 +140,9 @@ static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
 {
     size_t n = 0;
     for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++) {
-        if ((o->has == WITH_MODELS && !t->models) || (o->has == WITH_LOAD && !t->load)) continue;
+        if ((o->has == WITH_MODELS && !t->models) || (o->has == WITH_LOAD && !t->load) ||
+            (o->has == WITH_BRANCHES && !t->branches))
+            continue;
         table[n] = o->arg;
         if (o->has == WITH_MODELS) table[n].value = t->models;
         n++;

@@ -78,7 +78,8 @@ static bool select_within_budget(job *j, const mskp_constants_desc *desc)
 {
     const mskp_rule rule = {.max_macs = j->t->options.macs * j->dense.macs,
                             .min_channels = LEAST_CHANNELS,
-                            .locked = j->locked};
+                            .locked = j->locked,
+                            .empty_branches = j->t->options.branches};
     mskp_constants *constants;
     mskp_error err;
     if (mskp_constants_select(j->t->graph, j->scores, &rule, desc, j->t->values, &constants, &err))

@@ -43,6 +43,7 @@ static bool describe(trainer *t)
 static void show(trainer *t)
 {
     program *p = t->self;
+    p->values.n = p->gradients.n = p->momentum.n = p->net->param_count;
     cn_values(p->net, p->values);
     cn_gradients(p->net, p->gradients);
     cn_momentum(p->net, p->momentum);
@@ -123,6 +124,7 @@ static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_repo
     mskp_graph *small = NULL;
     mskp_error err;
     cn_error error;
+    const size_t layers = p->net->layer_count;
     if (mskp_constants_create(p->graph, p->keep, desc, p->values, &constants, &err))
         return trainer_fail(t, "%s", err.text);
     bool good = (!mskp_constants_total(constants, report, &err) &&
@@ -135,6 +137,11 @@ static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_repo
     mskp_graph_destroy(good ? p->graph : small);
     if (!good) return false;
     p->graph = small;
+    if (p->net->layer_count < layers) { /* the smaller graph still has the values that vanished */
+        mskp_graph_destroy(small);
+        p->graph = NULL;
+        if (!describe(t)) return false;
+    }
     show(t);
     /* The momentum of what the constants replaced is stale. */
     if (report->folded + report->merged) cn_sgd_reset(p->net);
@@ -227,6 +234,7 @@ int main(int argc, char **argv)
                  .options = {.epochs = {3, 2, 3, 2}, .seed = 1},
                  .momentum = MOMENTUM,
                  .drawn = {6000, 2000},
+                 .branches = true,
                  .self = &p,
                  .open = open_network,
                  .train = train,

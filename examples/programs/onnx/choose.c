@@ -127,7 +127,8 @@ bool choose_units(job *j)
                             .max_params = o->params > 0 ? params : 0,
                             .min_channels = o->min_channels,
                             .round_to = o->round_to,
-                            .locked = j->locked};
+                            .locked = j->locked,
+                            .empty_branches = o->branches};
     if (!lock_units(j)) return false;
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
     if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");

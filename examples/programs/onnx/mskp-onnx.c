@@ -30,13 +30,28 @@ static bool prepare_zeroed(job *j)
     return model_prepare(&j->m, j->o.zeroed, &j->zeroed, &j->f);
 }
 
+/* Refuses a plan by which branches vanish whose constants would be lost. */
+static bool is_whole(job *j, const mskp_plan *plan)
+{
+    for (uint32_t v = 1; v <= mskp_graph_counts(j->graph).values; v++)
+        if (mskp_plan_fate(plan, (mskp_value){v}) != MSKP_FATE_STAYS)
+            return fail(&j->f, "%.120s: the mask removes all of a branch; this needs --constants",
+                        mskp_value_name(j->graph, (mskp_value){v}));
+    return true;
+}
+
 /* *plan <- what has to be cut. The constants are then in other parameters. */
 static bool plan_cut(job *j, mskp_plan **plan)
 {
     mskp_error err;
-    if (!j->constants)
-        return !mskp_plan_create(j->graph, j->kept, plan, NULL, &err) || refuse(j, &err);
-    if (mskp_constants_plan(j->constants, plan, NULL, &err)) return refuse(j, &err);
+    if (j->constants ? mskp_constants_plan(j->constants, plan, NULL, &err)
+                     : mskp_plan_create(j->graph, j->kept, plan, NULL, &err))
+        return refuse(j, &err);
+    if (!j->constants && !is_whole(j, *plan)) {
+        mskp_plan_destroy(*plan);
+        return false;
+    }
+    if (!j->constants) return true;
     if (!mskp_constants_apply(j->constants, *plan, j->values, &err)) return true;
     mskp_plan_destroy(*plan);
     return refuse(j, &err);

@@ -32,6 +32,10 @@ static const arg OPTIONS[] = {
      "layers keep a multiple of N channels [1]"},
     {"min-channels", "N", ARG_COUNT, AT(min_channels), 1, 65536,
      "no layer keeps fewer than N channels, unless it has fewer [1]"},
+    {"branches", NULL, ARG_FLAG, AT(branches), 0, 0,
+     "a layer may lose all its channels where a residual branch vanishes with it: its nodes go, "
+     "but\n"
+     "for what they add to each channel. It needs --constants."},
     {"keep", "PATTERN", ARG_WORDS, AT(keep), 0, ARG_MOST_WORDS,
      "remove nothing of the tensors with such a name. * stands for any text, ? for any character.\n"
      "The option may be repeated."},
@@ -53,7 +57,7 @@ typedef struct choosing {
     const char *name;
     bool given;
 } choosing;
-enum { CHOOSING_COUNT = 3 };
+enum { CHOOSING_COUNT = 4 };
 
 /* No file may be written that another option reads or writes. */
 static bool check_paths(const options *o, size_t size, char *text)
@@ -74,7 +78,8 @@ static bool check(const options *o, size_t size, char *text)
         (o->macs > 0) + (o->params > 0) + (o->ratio >= 0) + (o->threshold >= 0) + (o->mask != NULL);
     const choosing given[CHOOSING_COUNT] = {{"keep", o->keep.count > 0},
                                             {"round-to", o->round_to > 0},
-                                            {"min-channels", o->min_channels > 0}};
+                                            {"min-channels", o->min_channels > 0},
+                                            {"branches", o->branches}};
     if (!o->files.count) return args_refuse(size, text, "no file is named; see --help");
     if (o->files.count < 2) {
         bool more = demands || o->zeroed || o->save_mask || o->json;
@@ -96,6 +101,10 @@ static bool check(const options *o, size_t size, char *text)
             return args_refuse(size, text,
                                "--mask names the units that are removed, so --%s cannot be given",
                                given[i].name);
+    if (o->branches && o->constants == NO_CONSTANTS)
+        return args_refuse(size, text,
+                           "--branches needs --constants, because what a branch still adds is a "
+                           "constant");
     return check_paths(o, size, text);
 }
 
