@@ -407,8 +407,8 @@ START_TEST(arguments_are_checked)
     bad = good, bad.dtype = (mskp_dtype)77;
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, "maps: 77 is no dtype", NULL, &bad, 3, sum);
     bad = good, bad.ndim = 1;
-    REFUSED(MSKP_ERROR_BAD_SHAPE,
-            _i ? "maps has 1 axes, not 2 to 6" : "maps has 1 axes, not 4", NULL, &bad, 3, sum);
+    REFUSED(MSKP_ERROR_BAD_SHAPE, _i ? "maps has 1 axes, not 2 to 6" : "maps has 1 axes, not 4",
+            NULL, &bad, 3, sum);
     bad = good, bad.ndim = 7;
     REFUSED(MSKP_ERROR_BAD_SHAPE, "maps has 7 axes", NULL, &bad, 3, sum);
     bad = good, bad.shape[3] = 0;
