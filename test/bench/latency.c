@@ -1,0 +1,463 @@
+/*
+ * A budget of time on the small runtime: do scores over time give a faster network than scores over
+ * multiply-accumulates, when both networks have equally many of these?
+ *
+ *     latency [NETWORK.safetensors [STEP [ROUNDS]]]
+ *
+ * Without a file the network is a ResNet-20 whose gammas are random numbers (seed 1). Each operator
+ * of the network is timed alone, on one slice of images, at the widths STEP, 2 STEP ... (2); the
+ * medians make a table of costs. "Convolutions" is a table of convolutions and the linear layer
+ * alone; "all" has norms, activations, additions, padding and pooling as well.
+ *
+ * For each round_to, networks are chosen by the same scores, the mean |gamma| of a unit:
+ *     time    over what the table of all says that a unit saves; at most half of the table's time
+ *     convs   over what the table of convolutions says; as many MACs as `time` has left
+ *     MACs    over the MACs that a unit costs; as many MACs
+ *     score   as they are; as many MACs
+ * All are cut, and classify random images in turn with the dense network, ROUNDS (15) times: one
+ * thread, processor time. Speedups are over the dense network: 1 / the share of MACs that is left,
+ * what the two tables predict, and the median of the rounds. "time" is what the network takes
+ * relative to the network `time` of the same round_to, and "lost" the share of all scores that
+ * left.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h" /* of the runtime: its operators one by one */
+#include "mskp/methods.h"
+#include "mskp/rules.h"
+#include "mskp_convnet.h"
+#include "timing.h"
+
+enum { BATCH = 32, PASSES = 5, ORDERS = 4, NETWORKS = 1 + 4 * ORDERS };
+static const double LEFT = 0.5, SHORTEST = 1e-4; /* seconds that one measurement takes at least */
+static const size_t ROUND_TO[] = {1, 2, 4, 8};
+static const char *const ORDER[ORDERS] = {"time", "convs", "MACs", "score"};
+enum { BY_TIME, BY_CONVOLUTIONS, BY_MACS, BY_SCORE };
+
+/* The costs of layers that do the same on equal shapes. */
+typedef struct table {
+    const cn_layer *layer, *in;
+    size_t nout, nin, *widths_out, *widths_in;
+    double *cost, *samples; /* microseconds per image; samples: [cells][PASSES] */
+} table;
+
+typedef struct network {
+    const char *order;
+    size_t round_to;
+    cn_net *net;
+    double macs, predicted[2], lost; /* of the dense network's, and of all scores */
+    double *seconds;                 /* [rounds] */
+} network;
+
+typedef struct work {
+    const char *path;
+    mskp_graph *graph;
+    cn_net *net; /* the dense one */
+    size_t ntables, step, rounds;
+    table *tables;
+    mskp_budget budget[2]; /* tables: of all operators, of convolutions */
+    mskp_layer_cost *costs[2];
+    double whole[2];
+    mskp_cost macs;
+    mskp_scores gammas, scores;
+    mskp_mask keep;
+    network networks[NETWORKS];
+    size_t nnetworks;
+    cn_real *x, *y, *weights, *scratch, *images;
+    mskp_error err;
+} work;
+
+static bool fail(const char *what, const char *sentence)
+{
+    fprintf(stderr, "latency: %s: %s\n", what, sentence);
+    return false;
+}
+
+/* ---- one operator ---- */
+
+static bool has_weights(const cn_layer *l)
+{
+    return l->kind == CN_CONV || l->kind == CN_LINEAR;
+}
+
+static void run_operator(const work *w, const cn_layer *l, cn_view x, cn_view y)
+{
+    cn_norm norm = {.mean = w->weights, .inverse = w->weights};
+    switch (l->kind) {
+    case CN_INPUT:
+        break;
+    case CN_CONV:
+    case CN_LINEAR:
+        cn_conv_forward(l, x, y, w->weights, l->bias ? w->weights : NULL, w->scratch);
+        break;
+    case CN_BATCH_NORM:
+        cn_norm_forward(x, y, &norm, w->weights, w->weights);
+        break;
+    case CN_RELU:
+        cn_relu_forward(y, y); /* in place, as it runs in the network */
+        break;
+    case CN_ADD:
+        cn_add_forward(y, x, y);
+        break;
+    case CN_PAD_CHANNELS:
+        cn_pad_forward(l, x, y);
+        break;
+    case CN_POOL_MAX:
+    case CN_POOL_AVERAGE:
+        cn_pool_forward(l, x, y);
+        break;
+    case CN_GLOBAL_AVERAGE:
+        cn_global_forward(x, y);
+        break;
+    }
+}
+
+static cn_view view_of(cn_real *data, const cn_layer *l, size_t channels)
+{
+    return (cn_view){data,     channels, l->height,
+                     l->width, CN_SLICE, cn_plane(l->height, l->width, CN_SLICE)};
+}
+
+/* Microseconds per image. */
+static double time_of(const work *w, const table *t, size_t out, size_t in)
+{
+    cn_layer l = *t->layer;
+    l.channels = out;
+    if (l.kind == CN_PAD_CHANNELS) {
+        in = out / 2;
+        l.before = (out - in) / 2;
+        l.after = out - in - l.before;
+    }
+    const cn_view x = view_of(w->x, t->in, in), y = view_of(w->y, &l, out);
+    run_operator(w, &l, x, y);
+    for (size_t n = 1;; n *= 2) {
+        const double start = timing_cpu();
+        for (size_t i = 0; i < n; i++) run_operator(w, &l, x, y);
+        const double took = timing_cpu() - start;
+        if (took >= SHORTEST) return 1e6 * took / (double)(n * CN_SLICE);
+    }
+}
+
+/* ---- the tables ---- */
+
+static bool same(const table *t, const cn_layer *l, const cn_layer *in)
+{
+    const cn_layer *a = t->layer;
+    return a->kind == l->kind && a->channels == l->channels && a->height == l->height &&
+           a->width == l->width && a->bias == l->bias &&
+           !memcmp(a->size, l->size, sizeof a->size) &&
+           !memcmp(a->stride, l->stride, sizeof a->stride) &&
+           !memcmp(a->pad, l->pad, sizeof a->pad) && t->in->channels == in->channels &&
+           t->in->height == in->height && t->in->width == in->width;
+}
+
+/* step, 2 step ... full; full alone if these channels are no units. */
+static size_t *widths(size_t full, size_t step, bool fixed, size_t *n)
+{
+    size_t *made = malloc((full / step + 1) * sizeof *made);
+    *n = 0;
+    for (size_t x = step; made && !fixed && x < full; x += step) made[(*n)++] = x;
+    if (made) made[(*n)++] = full;
+    return made;
+}
+
+static bool make_table(work *w, const cn_layer *l, const cn_layer *in)
+{
+    const cn_net *net = w->net;
+    table *t = &w->tables[w->ntables++];
+    *t = (table){.layer = l, .in = in};
+    t->widths_out = widths(l->channels, w->step, l == &net->layers[net->layer_count - 1], &t->nout);
+    if (has_weights(l))
+        t->widths_in = widths(in->channels, w->step, in == &net->layers[0], &t->nin);
+    const size_t cells = t->nout * (t->nin ? t->nin : 1);
+    t->cost = malloc(cells * sizeof *t->cost);
+    t->samples = malloc(cells * PASSES * sizeof *t->samples);
+    return t->widths_out && (t->widths_in || !has_weights(l)) && t->cost && t->samples;
+}
+
+/* Every cell once, and then all again, so that a slow moment of the machine spoils no median. */
+static void measure_tables(work *w)
+{
+    for (size_t pass = 0; pass < PASSES; pass++)
+        for (size_t k = 0; k < w->ntables; k++) {
+            const table *t = &w->tables[k];
+            const size_t columns = t->nin ? t->nin : 1;
+            for (size_t i = 0; i < t->nout * columns; i++) {
+                const size_t out = t->widths_out[i / columns];
+                const size_t in = t->nin ? t->widths_in[i % columns] : out;
+                t->samples[i * PASSES + pass] = time_of(w, t, out, in);
+            }
+        }
+    for (size_t k = 0; k < w->ntables; k++) {
+        const table *t = &w->tables[k];
+        for (size_t i = 0; i < t->nout * (t->nin ? t->nin : 1); i++)
+            t->cost[i] = timing_median(t->samples + i * PASSES, PASSES);
+    }
+}
+
+static cn_real *numbers(size_t n, uint64_t seed)
+{
+    cn_random random = {seed};
+    cn_real *x = malloc(n * sizeof *x);
+    for (size_t i = 0; x && i < n; i++) x[i] = (cn_real)cn_random_unit(&random);
+    return x;
+}
+
+/* The costs of layer i are those of tables[which[i]]. */
+static bool make_costs(work *w)
+{
+    const cn_net *net = w->net;
+    size_t largest = 1, weights = 1, scratch = 1;
+    w->tables = calloc(net->layer_count, sizeof *w->tables);
+    size_t *which = calloc(net->layer_count, sizeof *which);
+    bool good = w->tables && which;
+    for (size_t i = 1; good && i < net->layer_count; i++) {
+        const cn_layer *l = &net->layers[i], *in = &net->layers[l->in[0]];
+        while (which[i] < w->ntables && !same(&w->tables[which[i]], l, in)) which[i]++;
+        if (which[i] == w->ntables) good = make_table(w, l, in);
+    }
+    for (size_t i = 0; i < net->layer_count; i++) {
+        const cn_layer *l = &net->layers[i];
+        const size_t n = l->channels * cn_plane(l->height, l->width, CN_SLICE);
+        if (n > largest) largest = n;
+        if (has_weights(l) && cn_conv_work(l, &net->layers[l->in[0]]) > scratch)
+            scratch = cn_conv_work(l, &net->layers[l->in[0]]);
+    }
+    for (size_t p = 0; p < net->param_count; p++)
+        if (net->params[p].count > weights) weights = net->params[p].count;
+    w->x = numbers(largest, 1), w->y = numbers(largest, 2);
+    w->weights = numbers(weights, 3), w->scratch = numbers(scratch, 4);
+    if ((good = good && w->x && w->y && w->weights && w->scratch)) measure_tables(w);
+    for (size_t b = 0; good && b < 2; b++) {
+        good = (w->costs[b] = calloc(net->layer_count, sizeof **w->costs)) != NULL;
+        w->budget[b] = (mskp_budget){.kind = MSKP_BUDGET_TABLE, .layers = w->costs[b]};
+        for (size_t i = 1; good && i < net->layer_count; i++) {
+            const cn_layer *l = &net->layers[i];
+            const table *t = &w->tables[which[i]];
+            if (b && !has_weights(l)) continue;
+            mskp_layer_cost *c = &w->costs[b][w->budget[b].nlayers++];
+            *c = (mskp_layer_cost){.out = mskp_value_find(w->graph, l->name),
+                                   .nout = t->nout,
+                                   .widths_out = t->widths_out,
+                                   .cost = t->cost};
+            if (!t->nin) continue;
+            c->in = mskp_value_find(w->graph, net->layers[l->in[0]].name);
+            c->nin = t->nin, c->widths_in = t->widths_in;
+        }
+    }
+    free(which);
+    return good || fail("tables", "no memory");
+}
+
+/* ---- networks ---- */
+
+static cn_net *open_network(const char *path)
+{
+    const cn_options options = {.batch = BATCH, .threads = 1, .seed = 1};
+    cn_error err;
+    cn_random random = {1};
+    cn_net *net = path ? cn_load(path, &options, &err) : cn_resnet(20, 10, &options, &err);
+    if (!net) fail(path ? path : "resnet20", err.text);
+    for (size_t i = 0; net && !path && i < net->layer_count; i++)
+        for (size_t c = 0; net->layers[i].kind == CN_BATCH_NORM && c < net->layers[i].channels; c++)
+            net->params[net->layers[i].weight].value[c] = (cn_real)cn_random_unit(&random);
+    return net;
+}
+
+/* Cuts one more network by w->keep. */
+static bool add_network(work *w, const char *order, size_t round_to)
+{
+    network *n = &w->networks[w->nnetworks++];
+    mskp_plan *plan = NULL;
+    cn_error err;
+    mskp_cost cost;
+    double all = 0;
+    *n = (network){.order = order, .round_to = round_to};
+    n->seconds = malloc(w->rounds * sizeof *n->seconds);
+    n->net = open_network(w->path);
+    if (!n->seconds || !n->net) return fail(order, "no memory");
+    if (mskp_measure(w->graph, w->keep, &cost, NULL, &w->err)) return fail(order, w->err.text);
+    n->macs = cost.macs / w->macs.macs;
+    for (size_t b = 0; b < 2; b++) {
+        double amount;
+        if (mskp_budget_measure(w->graph, w->keep, &w->budget[b], &amount, &w->err))
+            return fail(order, w->err.text);
+        n->predicted[b] = amount / w->whole[b];
+    }
+    for (size_t u = 0; u < w->gammas.n; u++) {
+        all += w->gammas.unit[u];
+        if (!w->keep.unit[u]) n->lost += w->gammas.unit[u];
+    }
+    n->lost /= all;
+    if (mskp_plan_create(w->graph, w->keep, &plan, NULL, &w->err)) return fail(order, w->err.text);
+    const bool good = cn_prune(n->net, w->graph, plan, NULL, &err) || fail(order, err.text);
+    mskp_plan_destroy(plan);
+    return good;
+}
+
+static bool choose(work *w, int order, size_t round_to, double macs)
+{
+    mskp_rule rule = {.round_to = round_to, .min_channels = 2};
+    mskp_budget budget = w->budget[0];
+    const mskp_budget *by = &w->budget[order == BY_CONVOLUTIONS];
+    budget.limit = LEFT * w->whole[0];
+    if (order == BY_TIME)
+        rule.nbudgets = 1, rule.budgets = &budget;
+    else
+        rule.max_macs = macs;
+    memcpy(w->scores.unit, w->gammas.unit, w->scores.n * sizeof *w->scores.unit);
+    mskp_status status = MSKP_OK;
+    if (order == BY_TIME || order == BY_CONVOLUTIONS)
+        status = mskp_score_per_budget(w->graph, by, round_to, w->scores, &w->err);
+    else if (order == BY_MACS)
+        status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, w->scores, &w->err);
+    if (status || mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
+        return fail(ORDER[order], w->err.text);
+    return add_network(w, ORDER[order], round_to);
+}
+
+static bool choose_all(work *w)
+{
+    memset(w->keep.unit, 1, w->keep.n);
+    bool good = add_network(w, "dense", 0);
+    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++) {
+        double macs = 0;
+        for (int order = 0; good && order < ORDERS; order++) {
+            good = choose(w, order, ROUND_TO[r], macs);
+            if (order == BY_TIME) macs = w->networks[w->nnetworks - 1].macs * w->macs.macs;
+        }
+    }
+    return good;
+}
+
+/* ---- the comparison ---- */
+
+static void race(work *w)
+{
+    for (size_t round = 0; round < w->rounds + 1; round++)
+        for (size_t k = 0; k < w->nnetworks; k++) {
+            network *n = &w->networks[k];
+            const double start = timing_cpu();
+            cn_forward(n->net, BATCH, w->images, false);
+            if (round) n->seconds[round - 1] = timing_cpu() - start; /* the first round warms up */
+        }
+}
+
+/* The median of the rounds' ratios. */
+static double ratio(const work *w, const network *a, const network *b, double *memory)
+{
+    for (size_t i = 0; i < w->rounds; i++) memory[i] = a->seconds[i] / b->seconds[i];
+    return timing_median(memory, w->rounds);
+}
+
+static bool print_results(const work *w)
+{
+    double *memory = malloc(w->rounds * sizeof *memory);
+    if (!memory) return fail("results", "no memory");
+    const network *dense = w->networks, *by_time = dense;
+    const char *advice = cn_kernels_advice();
+    if (advice) printf("%s\n", advice);
+    memcpy(memory, dense->seconds, w->rounds * sizeof *memory);
+    printf("dense: %.1f us per image; the table of all says %.1f, of convolutions %.1f\n",
+           1e6 * timing_median(memory, w->rounds) / BATCH, w->whole[0], w->whole[1]);
+    printf("%8s %-6s %6s %6s | %6s %6s %6s %8s | %6s\n", "round_to", "order", "lost", "MACs",
+           "1/MACs", "convs", "all", "measured", "time");
+    for (size_t k = 1; k < w->nnetworks; k++) {
+        const network *n = &w->networks[k];
+        if (n->order == ORDER[BY_TIME]) by_time = n;
+        printf("%8zu %-6s %5.1f%% %5.1f%% | %6.3f %6.3f %6.3f", n->round_to, n->order,
+               100 * n->lost, 100 * n->macs, 1 / n->macs, 1 / n->predicted[1], 1 / n->predicted[0]);
+        printf(" %8.3f |", ratio(w, dense, n, memory));
+        printf(" %6.3f\n", ratio(w, n, by_time, memory));
+    }
+    free(memory);
+    return true;
+}
+
+/* Where the dense network's time goes, per operator and per MAC. */
+static void print_layers(const work *w)
+{
+    const cn_net *net = w->net;
+    printf("%-20s %6s %6s %6s %10s %8s\n", "layer, from the table", "in", "out", "side", "us/image",
+           "ns/kMAC");
+    for (size_t k = 0; k < w->ntables; k++) {
+        const table *t = &w->tables[k];
+        const size_t cells = t->nout * (t->nin ? t->nin : 1);
+        const double cost = t->cost[cells - 1];
+        printf("%-20s %6zu %6zu %6zu %10.2f", t->layer->name, t->in->channels, t->layer->channels,
+               t->layer->height, cost);
+        if (has_weights(t->layer))
+            printf(" %8.1f", 1e6 * cost /
+                                 (double)(t->layer->height * t->layer->width *
+                                          net->params[t->layer->weight].count));
+        printf("\n");
+    }
+}
+
+static void close_work(work *w)
+{
+    for (size_t k = 0; k < w->ntables; k++) {
+        free(w->tables[k].widths_out);
+        free(w->tables[k].widths_in);
+        free(w->tables[k].cost);
+        free(w->tables[k].samples);
+    }
+    for (size_t k = 0; k < w->nnetworks; k++) {
+        cn_destroy(w->networks[k].net);
+        free(w->networks[k].seconds);
+    }
+    void *memory[] = {w->tables,      w->costs[0],  w->costs[1], w->gammas.unit,
+                      w->scores.unit, w->keep.unit, w->x,        w->y,
+                      w->weights,     w->scratch,   w->images};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) free(memory[i]);
+    mskp_graph_destroy(w->graph);
+    cn_destroy(w->net);
+}
+
+static bool prepare(work *w)
+{
+    const mskp_scoring mean = {.reduce = MSKP_REDUCE_MEAN};
+    if (!(w->net = open_network(w->path))) return false;
+    w->graph = mskp_graph_create(NULL);
+    cn_describe(w->net, w->graph);
+    if (mskp_graph_finish(w->graph, &w->err)) return fail("network", w->err.text);
+    const size_t units = mskp_graph_counts(w->graph).units;
+    w->gammas = (mskp_scores){units, calloc(units, sizeof(double))};
+    w->scores = (mskp_scores){units, calloc(units, sizeof(double))};
+    w->keep = (mskp_mask){units, calloc(units, 1)};
+    w->images = numbers(BATCH * CN_PIXELS, 5);
+    const mskp_tensors values = {w->net->param_count,
+                                 calloc(w->net->param_count, sizeof(mskp_tensor))};
+    bool good = w->gammas.unit && w->scores.unit && w->keep.unit && w->images && values.view;
+    if (!good) return fail("network", "no memory");
+    cn_values(w->net, values);
+    good = (!mskp_score(w->graph, &mean, values, w->gammas, &w->err) &&
+            !mskp_measure(w->graph, (mskp_mask){0}, &w->macs, NULL, &w->err)) ||
+           fail("network", w->err.text);
+    free(values.view);
+    good = good && make_costs(w);
+    for (size_t b = 0; good && b < 2; b++)
+        good =
+            !mskp_budget_measure(w->graph, (mskp_mask){0}, &w->budget[b], &w->whole[b], &w->err) ||
+            fail("tables", w->err.text);
+    return good;
+}
+
+int main(int argc, char **argv)
+{
+    work w = {.path = argc > 1 && *argv[1] ? argv[1] : NULL, .step = 2, .rounds = 15};
+    if (argc > 2) w.step = strtoul(argv[2], NULL, 10);
+    if (argc > 3) w.rounds = strtoul(argv[3], NULL, 10);
+    if (!w.step || !w.rounds) return fail("arguments", "STEP and ROUNDS are at least 1"), 2;
+    bool good = prepare(&w) && choose_all(&w);
+    if (good) {
+        race(&w);
+        print_layers(&w);
+        good = print_results(&w);
+    }
+    close_work(&w);
+    return good ? 0 : 1;
+}
