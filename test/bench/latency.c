@@ -2,24 +2,29 @@
  * A budget of time on the small runtime: do scores over time give a faster network than scores over
  * multiply-accumulates, when both networks have equally many of these?
  *
- *     latency [NETWORK.safetensors [STEP [ROUNDS]]]
+ *     latency [NETWORK.safetensors | SEED [STEP [ROUNDS]]]
  *
- * Without a file the network is a ResNet-20 whose gammas are random numbers (seed 1). Each operator
- * of the network is timed alone, on one slice of images, at the widths STEP, 2 STEP ... (2); the
- * medians make a table of costs. "Convolutions" is a table of convolutions and the linear layer
- * alone; "all" has norms, activations, additions, padding and pooling as well.
+ * Without a file the network is a ResNet-20 whose gammas are random numbers (SEED, 1). Each
+ * operator of the network is timed alone, on one slice of images, at the widths STEP, 2 STEP ...
+ * (4); the medians make a table of costs. "Convolutions" is a table of convolutions and the linear
+ * layer alone; "all" has norms, activations, additions, padding and pooling as well.
  *
- * For each round_to, networks are chosen by the same scores, the mean |gamma| of a unit:
- *     time    over what the table of all says that a unit saves; at most half of the table's time
- *     convs   over what the table of convolutions says; as many MACs as `time` has left
- *     MACs    over the MACs that a unit costs; as many MACs
- *     score   as they are; as many MACs
+ * Networks are chosen by the same scores, the sum of a unit's |gamma|, in three orders:
+ *     time    over what the table of all says that a unit saves
+ *     MACs    over the MACs that a unit costs
+ *     score   as they are
+ * For each round_to, one network is chosen by time to half of the time that the table predicts. In
+ * each of two pairs, a network by MACs, or by scores alone, stands beside one by time with equally
+ * many MACs: of the masks for many limits around half, two whose MACs differ by 0.3 % of the dense
+ * network's or, if there are none, least.
+ *
  * All are cut, and classify random images in turn with the dense network, ROUNDS (15) times: one
  * thread, processor time. Speedups are over the dense network: 1 / the share of MACs that is left,
- * what the two tables predict, and the median of the rounds. "time" is what the network takes
- * relative to the network `time` of the same round_to, and "lost" the share of all scores that
- * left.
+ * what the two tables predict, and the median of the rounds. In the second line of a pair, "ratio"
+ * is its time over that of the network by time, as the table of all predicts it and as measured;
+ * "lost" is the share of all scores that left.
  */
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +36,13 @@
 #include "mskp_convnet.h"
 #include "timing.h"
 
-enum { BATCH = 32, PASSES = 5, ORDERS = 4, NETWORKS = 1 + 4 * ORDERS };
-static const double LEFT = 0.5, SHORTEST = 1e-4; /* seconds that one measurement takes at least */
+enum { BATCH = 32, PASSES = 5, NETWORKS = 1 + 4 * 5, LIMITS = 100 };
+static const double LEFT = 0.5;
+static const double EQUAL = 0.003;   /* shares of MACs that differ by less are equal */
+static const double SHORTEST = 1e-4; /* seconds that one measurement takes at least */
 static const size_t ROUND_TO[] = {1, 2, 4, 8};
-static const char *const ORDER[ORDERS] = {"time", "convs", "MACs", "score"};
-enum { BY_TIME, BY_CONVOLUTIONS, BY_MACS, BY_SCORE };
+enum { BY_TIME, BY_MACS, BY_SCORE };
+static const char *const ORDER[] = {"time", "MACs", "score"};
 
 /* The costs of layers that do the same on equal shapes. */
 typedef struct table {
@@ -47,6 +54,7 @@ typedef struct table {
 typedef struct network {
     const char *order;
     size_t round_to;
+    bool paired; /* with the network before it */
     cn_net *net;
     double macs, predicted[2], lost; /* of the dense network's, and of all scores */
     double *seconds;                 /* [rounds] */
@@ -54,6 +62,7 @@ typedef struct network {
 
 typedef struct work {
     const char *path;
+    uint64_t seed;
     mskp_graph *graph;
     cn_net *net; /* the dense one */
     size_t ntables, step, rounds;
@@ -254,11 +263,12 @@ static bool make_costs(work *w)
 
 /* ---- networks ---- */
 
-static cn_net *open_network(const char *path)
+static cn_net *open_network(const work *w)
 {
+    const char *path = w->path;
     const cn_options options = {.batch = BATCH, .threads = 1, .seed = 1};
     cn_error err;
-    cn_random random = {1};
+    cn_random random = {w->seed};
     cn_net *net = path ? cn_load(path, &options, &err) : cn_resnet(20, 10, &options, &err);
     if (!net) fail(path ? path : "resnet20", err.text);
     for (size_t i = 0; net && !path && i < net->layer_count; i++)
@@ -277,7 +287,7 @@ static bool add_network(work *w, const char *order, size_t round_to)
     double all = 0;
     *n = (network){.order = order, .round_to = round_to};
     n->seconds = malloc(w->rounds * sizeof *n->seconds);
-    n->net = open_network(w->path);
+    n->net = open_network(w);
     if (!n->seconds || !n->net) return fail(order, "no memory");
     if (mskp_measure(w->graph, w->keep, &cost, NULL, &w->err)) return fail(order, w->err.text);
     n->macs = cost.macs / w->macs.macs;
@@ -298,38 +308,82 @@ static bool add_network(work *w, const char *order, size_t round_to)
     return good;
 }
 
-static bool choose(work *w, int order, size_t round_to, double macs)
+/* w->scores <- in this order. */
+static bool put_in_order(work *w, int order, size_t round_to)
 {
-    mskp_rule rule = {.round_to = round_to, .min_channels = 2};
-    mskp_budget budget = w->budget[0];
-    const mskp_budget *by = &w->budget[order == BY_CONVOLUTIONS];
-    budget.limit = LEFT * w->whole[0];
-    if (order == BY_TIME)
-        rule.nbudgets = 1, rule.budgets = &budget;
-    else
-        rule.max_macs = macs;
-    memcpy(w->scores.unit, w->gammas.unit, w->scores.n * sizeof *w->scores.unit);
     mskp_status status = MSKP_OK;
-    if (order == BY_TIME || order == BY_CONVOLUTIONS)
-        status = mskp_score_per_budget(w->graph, by, round_to, w->scores, &w->err);
-    else if (order == BY_MACS)
+    memcpy(w->scores.unit, w->gammas.unit, w->scores.n * sizeof *w->scores.unit);
+    if (order == BY_TIME)
+        status = mskp_score_per_budget(w->graph, &w->budget[0], round_to, w->scores, &w->err);
+    if (order == BY_MACS)
         status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, w->scores, &w->err);
-    if (status || mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
-        return fail(ORDER[order], w->err.text);
-    return add_network(w, ORDER[order], round_to);
+    return !status || fail(ORDER[order], w->err.text);
+}
+
+/* w->keep <- by w->scores. limit: a share of the MACs. *macs <- what is left of them */
+static bool select_macs(work *w, size_t round_to, double limit, double *macs)
+{
+    mskp_selection did;
+    const mskp_rule rule = {
+        .round_to = round_to, .min_channels = 2, .max_macs = limit * w->macs.macs};
+    if (mskp_select(w->graph, w->scores, &rule, w->keep, &did, &w->err))
+        return fail("limit of MACs", w->err.text);
+    *macs = did.cost.macs / w->macs.macs;
+    return true;
+}
+
+static double limit_at(size_t i)
+{
+    return LEFT * (1.15 - 0.3 * (double)i / (LIMITS - 1));
+}
+
+/* Two networks with nearly as many MACs. */
+static bool choose_pair(work *w, int other, size_t round_to)
+{
+    const int order[2] = {BY_TIME, other};
+    double macs[2][LIMITS], least = 1;
+    size_t best[2] = {0, 0};
+    bool good = true;
+    for (size_t k = 0; good && k < 2; k++) {
+        good = put_in_order(w, order[k], round_to);
+        for (size_t i = 0; good && i < LIMITS; i++)
+            good = select_macs(w, round_to, limit_at(i), &macs[k][i]);
+    }
+    for (size_t i = 0; good && i < LIMITS; i++)
+        for (size_t j = 0; j < LIMITS; j++) {
+            const double gap = fabs(macs[0][i] - macs[1][j]);
+            const double far = fmax(gap, EQUAL) + 0.1 * fabs(macs[0][i] - LEFT);
+            if (far < least) least = far, best[0] = i, best[1] = j;
+        }
+    for (size_t k = 0; good && k < 2; k++) {
+        double left;
+        good = put_in_order(w, order[k], round_to) &&
+               select_macs(w, round_to, limit_at(best[k]), &left) &&
+               add_network(w, ORDER[order[k]], round_to);
+        w->networks[w->nnetworks - 1].paired = k > 0;
+    }
+    return good;
+}
+
+static bool choose_half(work *w, size_t round_to)
+{
+    mskp_budget budget = w->budget[0];
+    budget.limit = LEFT * w->whole[0];
+    const mskp_rule rule = {
+        .round_to = round_to, .min_channels = 2, .nbudgets = 1, .budgets = &budget};
+    if (!put_in_order(w, BY_TIME, round_to)) return false;
+    if (mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
+        return fail("half of the time", w->err.text);
+    return add_network(w, "time/2", round_to);
 }
 
 static bool choose_all(work *w)
 {
     memset(w->keep.unit, 1, w->keep.n);
     bool good = add_network(w, "dense", 0);
-    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++) {
-        double macs = 0;
-        for (int order = 0; good && order < ORDERS; order++) {
-            good = choose(w, order, ROUND_TO[r], macs);
-            if (order == BY_TIME) macs = w->networks[w->nnetworks - 1].macs * w->macs.macs;
-        }
-    }
+    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++)
+        good = choose_half(w, ROUND_TO[r]) && choose_pair(w, BY_MACS, ROUND_TO[r]) &&
+               choose_pair(w, BY_SCORE, ROUND_TO[r]);
     return good;
 }
 
@@ -357,21 +411,22 @@ static bool print_results(const work *w)
 {
     double *memory = malloc(w->rounds * sizeof *memory);
     if (!memory) return fail("results", "no memory");
-    const network *dense = w->networks, *by_time = dense;
+    const network *dense = w->networks;
     const char *advice = cn_kernels_advice();
     if (advice) printf("%s\n", advice);
     memcpy(memory, dense->seconds, w->rounds * sizeof *memory);
     printf("dense: %.1f us per image; the table of all says %.1f, of convolutions %.1f\n",
            1e6 * timing_median(memory, w->rounds) / BATCH, w->whole[0], w->whole[1]);
-    printf("%8s %-6s %6s %6s | %6s %6s %6s %8s | %6s\n", "round_to", "order", "lost", "MACs",
-           "1/MACs", "convs", "all", "measured", "time");
+    printf("%8s %-6s %6s %6s | %6s %6s %6s %8s | %10s\n", "round_to", "order", "lost", "MACs",
+           "1/MACs", "convs", "all", "measured", "ratio");
     for (size_t k = 1; k < w->nnetworks; k++) {
         const network *n = &w->networks[k];
-        if (n->order == ORDER[BY_TIME]) by_time = n;
         printf("%8zu %-6s %5.1f%% %5.1f%% | %6.3f %6.3f %6.3f", n->round_to, n->order,
                100 * n->lost, 100 * n->macs, 1 / n->macs, 1 / n->predicted[1], 1 / n->predicted[0]);
         printf(" %8.3f |", ratio(w, dense, n, memory));
-        printf(" %6.3f\n", ratio(w, n, by_time, memory));
+        if (n->paired)
+            printf(" %.3f %.3f", n->predicted[0] / n[-1].predicted[0], ratio(w, n, n - 1, memory));
+        printf("\n");
     }
     free(memory);
     return true;
@@ -419,8 +474,7 @@ static void close_work(work *w)
 
 static bool prepare(work *w)
 {
-    const mskp_scoring mean = {.reduce = MSKP_REDUCE_MEAN};
-    if (!(w->net = open_network(w->path))) return false;
+    if (!(w->net = open_network(w))) return false;
     w->graph = mskp_graph_create(NULL);
     cn_describe(w->net, w->graph);
     if (mskp_graph_finish(w->graph, &w->err)) return fail("network", w->err.text);
@@ -434,7 +488,7 @@ static bool prepare(work *w)
     bool good = w->gammas.unit && w->scores.unit && w->keep.unit && w->images && values.view;
     if (!good) return fail("network", "no memory");
     cn_values(w->net, values);
-    good = (!mskp_score(w->graph, &mean, values, w->gammas, &w->err) &&
+    good = (!mskp_score(w->graph, NULL, values, w->gammas, &w->err) &&
             !mskp_measure(w->graph, (mskp_mask){0}, &w->macs, NULL, &w->err)) ||
            fail("network", w->err.text);
     free(values.view);
@@ -448,7 +502,12 @@ static bool prepare(work *w)
 
 int main(int argc, char **argv)
 {
-    work w = {.path = argc > 1 && *argv[1] ? argv[1] : NULL, .step = 2, .rounds = 15};
+    work w = {.seed = 1, .step = 4, .rounds = 15};
+    if (argc > 1) {
+        char *end;
+        w.seed = strtoull(argv[1], &end, 10);
+        if (*end) w.path = argv[1];
+    }
     if (argc > 2) w.step = strtoul(argv[2], NULL, 10);
     if (argc > 3) w.rounds = strtoul(argv[3], NULL, 10);
     if (!w.step || !w.rounds) return fail("arguments", "STEP and ROUNDS are at least 1"), 2;
