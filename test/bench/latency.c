@@ -6,16 +6,18 @@
  *
  * Without a file the network is a ResNet-20 whose gammas are random numbers (SEED, 1). Each
  * operator of the network is timed alone, on one slice of images, at the widths STEP, 2 STEP ...
- * (4); the medians make a table of costs. "Convolutions" is a table of convolutions and the linear
+ * (4), each time beside one and the same convolution; the medians of the ratios make a table of
+ * costs. "Convolutions" is a table of convolutions and the linear
  * layer alone; "all" has norms, activations, additions, padding and pooling as well.
  *
- * Networks are chosen by the same scores, the sum of a unit's |gamma|, in three orders:
- *     time    over what the table of all says that a unit saves
+ * Networks are chosen by the same scores, the sum of a unit's |gamma|, in four orders:
+ *     time    over what the table of all says that a unit saves, of a block of BLOCK units
+ *     step    the same, of a block of round_to units
  *     MACs    over the MACs that a unit costs
  *     score   as they are
- * For each round_to, one network is chosen by time to half of the time that the table predicts. In
- * each of two pairs, a network by MACs, or by scores alone, stands beside one by time with equally
- * many MACs: of the masks for many limits around half, two whose MACs differ by 0.3 % of the dense
+ * For each round_to, each order leaves half of the time that the table predicts (demand "time").
+ * Then come two pairs with equally many MACs, by time and by MACs, and by time and by scores alone:
+ * of the masks for many limits around half, two whose MACs differ by at most 0.3 % of the dense
  * network's or, if there are none, least.
  *
  * All are cut, and classify random images in turn with the dense network, ROUNDS (15) times: one
@@ -36,23 +38,23 @@
 #include "mskp_convnet.h"
 #include "timing.h"
 
-enum { BATCH = 32, PASSES = 5, NETWORKS = 1 + 4 * 5, LIMITS = 100 };
+enum { BATCH = 32, PASSES = 15, NETWORKS = 1 + 3 * 8, LIMITS = 100, BLOCK = 32 };
 static const double LEFT = 0.5;
 static const double EQUAL = 0.003;   /* shares of MACs that differ by less are equal */
 static const double SHORTEST = 1e-4; /* seconds that one measurement takes at least */
-static const size_t ROUND_TO[] = {1, 2, 4, 8};
-enum { BY_TIME, BY_MACS, BY_SCORE };
-static const char *const ORDER[] = {"time", "MACs", "score"};
+static const size_t ROUND_TO[] = {1, 4, 8};
+enum { BY_TIME, BY_STEP, BY_MACS, BY_SCORE, ORDERS };
+static const char *const ORDER[] = {"time", "step", "MACs", "score"};
 
 /* The costs of layers that do the same on equal shapes. */
 typedef struct table {
     const cn_layer *layer, *in;
     size_t nout, nin, *widths_out, *widths_in;
-    double *cost, *samples; /* microseconds per image; samples: [cells][PASSES] */
+    double *cost; /* microseconds per image */
 } table;
 
 typedef struct network {
-    const char *order;
+    const char *order, *demand;
     size_t round_to;
     bool paired; /* with the network before it */
     cn_net *net;
@@ -183,27 +185,44 @@ static bool make_table(work *w, const cn_layer *l, const cn_layer *in)
         t->widths_in = widths(in->channels, w->step, in == &net->layers[0], &t->nin);
     const size_t cells = t->nout * (t->nin ? t->nin : 1);
     t->cost = malloc(cells * sizeof *t->cost);
-    t->samples = malloc(cells * PASSES * sizeof *t->samples);
-    return t->widths_out && (t->widths_in || !has_weights(l)) && t->cost && t->samples;
+    return t->widths_out && (t->widths_in || !has_weights(l)) && t->cost;
 }
 
-/* Every cell once, and then all again, so that a slow moment of the machine spoils no median. */
+/* The last convolution, at its full widths. */
+static const table *reference_of(const work *w)
+{
+    const table *last = w->tables;
+    for (size_t k = 0; k < w->ntables; k++)
+        if (w->tables[k].layer->kind == CN_CONV) last = &w->tables[k];
+    return last;
+}
+
+/* Each cell is timed beside a reference, because the machine's speed changes while other programs
+ * run: the cost is the median of the ratios times what the reference takes. */
 static void measure_tables(work *w)
 {
-    for (size_t pass = 0; pass < PASSES; pass++)
-        for (size_t k = 0; k < w->ntables; k++) {
-            const table *t = &w->tables[k];
-            const size_t columns = t->nin ? t->nin : 1;
-            for (size_t i = 0; i < t->nout * columns; i++) {
-                const size_t out = t->widths_out[i / columns];
-                const size_t in = t->nin ? t->widths_in[i % columns] : out;
-                t->samples[i * PASSES + pass] = time_of(w, t, out, in);
+    const table *r = reference_of(w);
+    double samples[PASSES], references[PASSES], sum = 0;
+    size_t cells = 0;
+    for (size_t k = 0; k < w->ntables; k++) {
+        const table *t = &w->tables[k];
+        const size_t columns = t->nin ? t->nin : 1;
+        for (size_t i = 0; i < t->nout * columns; i++) {
+            const size_t out = t->widths_out[i / columns];
+            const size_t in = t->nin ? t->widths_in[i % columns] : out;
+            for (size_t pass = 0; pass < PASSES; pass++) {
+                references[pass] = time_of(w, r, r->layer->channels, r->in->channels);
+                samples[pass] = time_of(w, t, out, in) / references[pass];
             }
+            t->cost[i] = timing_median(samples, PASSES);
+            sum += timing_median(references, PASSES);
+            cells++;
         }
+    }
     for (size_t k = 0; k < w->ntables; k++) {
         const table *t = &w->tables[k];
         for (size_t i = 0; i < t->nout * (t->nin ? t->nin : 1); i++)
-            t->cost[i] = timing_median(t->samples + i * PASSES, PASSES);
+            t->cost[i] *= sum / (double)cells;
     }
 }
 
@@ -278,14 +297,14 @@ static cn_net *open_network(const work *w)
 }
 
 /* Cuts one more network by w->keep. */
-static bool add_network(work *w, const char *order, size_t round_to)
+static bool add_network(work *w, const char *order, const char *demand, size_t round_to)
 {
     network *n = &w->networks[w->nnetworks++];
     mskp_plan *plan = NULL;
     cn_error err;
     mskp_cost cost;
     double all = 0;
-    *n = (network){.order = order, .round_to = round_to};
+    *n = (network){.order = order, .demand = demand, .round_to = round_to};
     n->seconds = malloc(w->rounds * sizeof *n->seconds);
     n->net = open_network(w);
     if (!n->seconds || !n->net) return fail(order, "no memory");
@@ -313,8 +332,9 @@ static bool put_in_order(work *w, int order, size_t round_to)
 {
     mskp_status status = MSKP_OK;
     memcpy(w->scores.unit, w->gammas.unit, w->scores.n * sizeof *w->scores.unit);
-    if (order == BY_TIME)
-        status = mskp_score_per_budget(w->graph, &w->budget[0], round_to, w->scores, &w->err);
+    if (order == BY_TIME || order == BY_STEP)
+        status = mskp_score_per_budget(w->graph, &w->budget[0], order == BY_TIME ? BLOCK : round_to,
+                                       w->scores, &w->err);
     if (order == BY_MACS)
         status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, w->scores, &w->err);
     return !status || fail(ORDER[order], w->err.text);
@@ -359,31 +379,34 @@ static bool choose_pair(work *w, int other, size_t round_to)
         double left;
         good = put_in_order(w, order[k], round_to) &&
                select_macs(w, round_to, limit_at(best[k]), &left) &&
-               add_network(w, ORDER[order[k]], round_to);
+               add_network(w, ORDER[order[k]], "MACs", round_to);
         w->networks[w->nnetworks - 1].paired = k > 0;
     }
     return good;
 }
 
-static bool choose_half(work *w, size_t round_to)
+static bool choose_half(work *w, int order, size_t round_to)
 {
     mskp_budget budget = w->budget[0];
     budget.limit = LEFT * w->whole[0];
     const mskp_rule rule = {
         .round_to = round_to, .min_channels = 2, .nbudgets = 1, .budgets = &budget};
-    if (!put_in_order(w, BY_TIME, round_to)) return false;
+    if (!put_in_order(w, order, round_to)) return false;
     if (mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
         return fail("half of the time", w->err.text);
-    return add_network(w, "time/2", round_to);
+    return add_network(w, ORDER[order], "time", round_to);
 }
 
 static bool choose_all(work *w)
 {
     memset(w->keep.unit, 1, w->keep.n);
-    bool good = add_network(w, "dense", 0);
-    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++)
-        good = choose_half(w, ROUND_TO[r]) && choose_pair(w, BY_MACS, ROUND_TO[r]) &&
-               choose_pair(w, BY_SCORE, ROUND_TO[r]);
+    bool good = add_network(w, "dense", "", 0);
+    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++) {
+        for (int order = 0; good && order < ORDERS; order++)
+            good = choose_half(w, order, ROUND_TO[r]);
+        good =
+            good && choose_pair(w, BY_MACS, ROUND_TO[r]) && choose_pair(w, BY_SCORE, ROUND_TO[r]);
+    }
     return good;
 }
 
@@ -417,12 +440,13 @@ static bool print_results(const work *w)
     memcpy(memory, dense->seconds, w->rounds * sizeof *memory);
     printf("dense: %.1f us per image; the table of all says %.1f, of convolutions %.1f\n",
            1e6 * timing_median(memory, w->rounds) / BATCH, w->whole[0], w->whole[1]);
-    printf("%8s %-6s %6s %6s | %6s %6s %6s %8s | %10s\n", "round_to", "order", "lost", "MACs",
-           "1/MACs", "convs", "all", "measured", "ratio");
+    printf("%8s %-6s %-6s %6s %6s | %6s %6s %6s %8s | %s\n", "round_to", "demand", "order", "lost",
+           "MACs", "1/MACs", "convs", "all", "measured", "ratio");
     for (size_t k = 1; k < w->nnetworks; k++) {
         const network *n = &w->networks[k];
-        printf("%8zu %-6s %5.1f%% %5.1f%% | %6.3f %6.3f %6.3f", n->round_to, n->order,
-               100 * n->lost, 100 * n->macs, 1 / n->macs, 1 / n->predicted[1], 1 / n->predicted[0]);
+        printf("%8zu %-6s %-6s %5.1f%% %5.1f%% | %6.3f %6.3f %6.3f", n->round_to, n->demand,
+               n->order, 100 * n->lost, 100 * n->macs, 1 / n->macs, 1 / n->predicted[1],
+               1 / n->predicted[0]);
         printf(" %8.3f |", ratio(w, dense, n, memory));
         if (n->paired)
             printf(" %.3f %.3f", n->predicted[0] / n[-1].predicted[0], ratio(w, n, n - 1, memory));
@@ -458,7 +482,6 @@ static void close_work(work *w)
         free(w->tables[k].widths_out);
         free(w->tables[k].widths_in);
         free(w->tables[k].cost);
-        free(w->tables[k].samples);
     }
     for (size_t k = 0; k < w->nnetworks; k++) {
         cn_destroy(w->networks[k].net);
