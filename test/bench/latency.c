@@ -6,9 +6,9 @@
  *
  * Without a file the network is a ResNet-20 whose gammas are random numbers (SEED, 1). Each
  * operator of the network is timed alone, on one slice of images, at the widths STEP, 2 STEP ...
- * (4), each time beside one and the same convolution; the medians of the ratios make a table of
- * costs. "Convolutions" is a table of convolutions and the linear
- * layer alone; "all" has norms, activations, additions, padding and pooling as well.
+ * (4), each time beside one and the same convolution; the medians of PASSES ratios make a table of
+ * costs. "Convolutions" is a table of convolutions and the linear layer alone; "all" has norms,
+ * activations, additions, padding and pooling as well.
  *
  * Networks are chosen by the same scores, the sum of a unit's |gamma|, in four orders:
  *     time    over what the table of all says that a unit saves, of a block of BLOCK units

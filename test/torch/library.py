@@ -1,7 +1,8 @@
 """The library by ctypes, and the networks of test/zoo with torchvision's tensors as their parameters.
 
-For scripts that compare with PyTorch and Torch-Pruning in one process: check-importance, bench/compare-scores and bench/compare-latency. Tensors are passed as
-views of PyTorch's own memory. Loading compiles test/zoo with $CC into a temporary folder and needs BUILD/libmskp.so (make library).
+For scripts that compare with PyTorch, Torch-Pruning and onnxruntime in one process: check-importance, bench/compare-scores and
+bench/compare-latency. Tensors are passed as views of PyTorch's own memory. Loading compiles test/zoo with $CC into a temporary folder and
+needs BUILD/libmskp.so (make library).
 BUILD/libmskp-blas.so is loaded, too, if it is there.
 """
 import ctypes as C
