@@ -195,17 +195,17 @@ static mskp_status weigh_units(weighing *j, mskp_mask keep, mskp_target target, 
 /* The rows of mskp_weighting_kind. */
 static const struct row {
     const char *name;
-    bool any_kind; /* of penalty; otherwise it must be `penalty` */
-    mskp_penalty_kind penalty;
+    mskp_penalty_kind penalty; /* the kind that penalty must have, unless any_kind */
+    bool any_kind;
     bool parameter; /* it takes one */
 } ROW[] = {
-    [MSKP_WEIGHTING_GROUP_LASSO] = {"GROUP_LASSO", false, MSKP_PENALTY_L2, false},
-    [MSKP_WEIGHTING_GROUP_LASSO_SIZE] = {"GROUP_LASSO_SIZE", false, MSKP_PENALTY_L2, false},
-    [MSKP_WEIGHTING_HOYER] = {"HOYER", false, MSKP_PENALTY_L2, false},
-    [MSKP_WEIGHTING_POLARIZATION] = {"POLARIZATION", false, MSKP_PENALTY_L1, true},
-    [MSKP_WEIGHTING_ADAPTIVE] = {"ADAPTIVE", false, MSKP_PENALTY_L2, true},
-    [MSKP_WEIGHTING_MACS] = {"MACS", true, MSKP_PENALTY_L1, false},
-    [MSKP_WEIGHTING_PARAMS] = {"PARAMS", true, MSKP_PENALTY_L1, false},
+    [MSKP_WEIGHTING_GROUP_LASSO] = {"GROUP_LASSO", MSKP_PENALTY_L2, false, false},
+    [MSKP_WEIGHTING_GROUP_LASSO_SIZE] = {"GROUP_LASSO_SIZE", MSKP_PENALTY_L2, false, false},
+    [MSKP_WEIGHTING_HOYER] = {"HOYER", MSKP_PENALTY_L2, false, false},
+    [MSKP_WEIGHTING_POLARIZATION] = {"POLARIZATION", MSKP_PENALTY_L1, false, true},
+    [MSKP_WEIGHTING_ADAPTIVE] = {"ADAPTIVE", MSKP_PENALTY_L2, false, true},
+    [MSKP_WEIGHTING_MACS] = {"MACS", MSKP_PENALTY_L1, true, false},
+    [MSKP_WEIGHTING_PARAMS] = {"PARAMS", MSKP_PENALTY_L1, true, false},
 };
 enum { ROWS = sizeof ROW / sizeof *ROW };
 

@@ -1,7 +1,8 @@
 """The library by ctypes, and the networks of test/zoo with torchvision's tensors as their parameters.
 
-For scripts that compare with PyTorch and Torch-Pruning in one process: check-importance and bench/compare-scores. Tensors are passed as
-views of PyTorch's own memory. Loading compiles test/zoo with $CC into a temporary folder and needs BUILD/libmskp.so (make library).
+For scripts that compare with PyTorch, Torch-Pruning and onnxruntime in one process: check-importance, bench/compare-scores and
+bench/compare-latency. Tensors are passed as views of PyTorch's own memory. Loading compiles test/zoo with $CC into a temporary folder and
+needs BUILD/libmskp.so (make library).
 BUILD/libmskp-blas.so is loaded, too, if it is there.
 """
 import ctypes as C
@@ -21,6 +22,7 @@ ABSOLUTE_SUM, SQUARED_SUM, SUM_OF_ABSOLUTES, SUM_OF_SQUARES = range(4)
 BY_MEAN, BY_MAX, BY_SUM, BY_STANDARD, BY_LAMP, BY_SIZE, BY_MACS, BY_PARAMS = range(8)
 PENALTY_L1, PENALTY_SMOOTH_L1, PENALTY_L2 = range(3)
 REMOVED, ALL, KEPT = range(3)
+POOL_MAX, POOL_GLOBAL_AVERAGE, BUDGET_TABLE = 0, 3, 2
 
 
 class Handle(C.Structure):
@@ -71,6 +73,33 @@ class ConvDesc(C.Structure):
                 ('padding', C.c_int), ('output_pad', C.c_size_t * 3)]
 
 
+class PoolDesc(C.Structure):
+    _fields_ = [('kind', C.c_int), ('ceil_mode', C.c_uint32), ('keeps_constants', C.c_uint32), ('size', C.c_size_t * 3),
+                ('stride', C.c_size_t * 3), ('pad_before', C.c_size_t * 3), ('pad_after', C.c_size_t * 3), ('spatial', C.c_size_t * 3)]
+
+
+class LayerCost(C.Structure):
+    _fields_ = [('out', Handle), ('in_', Handle), ('nout', C.c_size_t), ('nin', C.c_size_t), ('widths_out', C.POINTER(C.c_size_t)),
+                ('widths_in', C.POINTER(C.c_size_t)), ('cost', C.POINTER(C.c_double))]
+
+
+class Budget(C.Structure):
+    _fields_ = [('kind', C.c_int), ('limit', C.c_double), ('name', C.c_char_p), ('element_size', C.c_size_t),
+                ('element_sizes', C.c_void_p), ('nlayers', C.c_size_t), ('layers', C.POINTER(LayerCost)), ('cost', C.c_void_p),
+                ('context', C.c_void_p)]
+
+
+class Rule(C.Structure):
+    _fields_ = [('use_threshold', C.c_uint32), ('threshold', C.c_double), ('remove_family_fraction', C.c_double),
+                ('remove_fraction', C.c_double), ('max_macs', C.c_double), ('max_params', C.c_double), ('min_channels', C.c_size_t),
+                ('round_to', C.c_size_t), ('max_family_fraction', C.c_double), ('locked', Mask), ('nfamilies', C.c_size_t),
+                ('nbudgets', C.c_size_t), ('families', C.c_void_p), ('budgets', C.POINTER(Budget))]
+
+
+class Cost(C.Structure):
+    _fields_ = [('macs', C.c_double), ('params', C.c_double)]
+
+
 class Member(C.Structure):
     _fields_ = [('param', Handle), ('axis', C.c_uint32), ('index', C.c_uint32), ('roles', C.c_uint32)]
 
@@ -89,7 +118,7 @@ def load(build):
                          'mskp_param_name': C.c_char_p, 'mskp_param_shape': C.c_uint32, 'mskp_param_units': C.POINTER(C.c_uint32),
                          'mskp_value_units': C.POINTER(C.c_uint32), 'mskp_unit_families': C.POINTER(C.c_uint32),
                          'mskp_unit_members': C.POINTER(Member), 'mskp_parameter': Handle, 'mskp_input': Handle, 'mskp_conv': Handle,
-                         'mskp_linear': Handle, 'mskp_flatten': Handle, 'mskp_combine': Handle, 'mskp_activation': Handle,
+                         'mskp_linear': Handle, 'mskp_flatten': Handle, 'mskp_pool': Handle, 'mskp_combine': Handle, 'mskp_activation': Handle,
                          'mskp_value_find': Handle}.items():
         getattr(lib, name).restype = result
     lib.mskp_graph_create.argtypes = [C.c_void_p]
@@ -193,6 +222,45 @@ class Graph:
         self.check(self.lib.mskp_score_channels(self.graph, C.c_size_t(len(kept)), array, reduce, self._scores(scores),
                                                 C.byref(self.error)))
         return scores
+
+    def table(self, layers):
+        """A budget of time. layers: [(out, in, widths_out, widths_in, cost)], two values' ids, and cost[len(widths_out)][len(widths_in)]"""
+        np, made, kept = self.np, (LayerCost * len(layers))(), []
+        for l, (out, inp, widths_out, widths_in, cost) in zip(made, layers):
+            arrays = (C.c_size_t * len(widths_out))(*widths_out), (C.c_size_t * len(widths_in))(*widths_in)
+            numbers = np.ascontiguousarray(cost, dtype=np.float64)
+            assert numbers.shape == (len(widths_out), len(widths_in)), numbers.shape
+            l.out, l.in_, l.nout, l.nin, l.widths_out, l.widths_in = Handle(out), Handle(inp), len(widths_out), len(widths_in), *arrays
+            l.cost = numbers.ctypes.data_as(C.POINTER(C.c_double))
+            kept.append((arrays, numbers))
+        budget = Budget(kind=BUDGET_TABLE, nlayers=len(layers), layers=made)
+        budget.kept = made, kept
+        return budget
+
+    def budget(self, budget, keep=None):
+        amount = C.c_double()
+        self.check(self.lib.mskp_budget_measure(self.graph, self._mask(keep), C.byref(budget), C.byref(amount), C.byref(self.error)))
+        return amount.value
+
+    def per_budget(self, budget, block, scores):
+        """In place."""
+        self.check(self.lib.mskp_score_per_budget(self.graph, C.byref(budget), C.c_size_t(block), self._scores(scores),
+                                                  C.byref(self.error)))
+        return scores
+
+    def select(self, scores, budget=None, **rule):
+        """rule: fields of mskp_rule."""
+        keep = self.np.empty(self.units, dtype=self.np.uint8)
+        made = Rule(**rule)
+        if budget is not None:
+            made.nbudgets, made.budgets = 1, C.pointer(budget)
+        self.check(self.lib.mskp_select(self.graph, self._scores(scores), C.byref(made), self._mask(keep), None, C.byref(self.error)))
+        return keep
+
+    def macs(self, keep=None):
+        cost = Cost()
+        self.check(self.lib.mskp_measure(self.graph, self._mask(keep), C.byref(cost), None, C.byref(self.error)))
+        return cost.macs
 
     def penalty(self, kind, target, roles, weight=None, knee=0.0):
         made = Penalty(kind, target, roles, 0, knee, weight.ctypes.data_as(C.POINTER(C.c_double)) if weight is not None else None, None)
