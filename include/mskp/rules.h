@@ -153,23 +153,14 @@ MSKP_EXPERIMENTAL mskp_status mskp_budget_measure(const mskp_graph *graph, mskp_
  * leave first whose removal saves most for what they are worth. A budget alone decides when
  * mskp_select stops, and not which units leave. A score of +infinity stays.
  *   block   how many units of a family are removed for measuring, or all if it has fewer; the
-<<<<<<< HEAD
- *           saving is divided by their number. 0 means 1. Choose round_to of the rule, where times
- *           fall in steps.
+ *           saving is divided by their number. 0 means 1. For measured times choose half a layer or
+ *           more: they fall in steps, and what few units save is a small difference of two times.
  * Savings are those of the whole network. A budget of ACTIVATIONS is MSKP_ERROR_UNSUPPORTED: where
  * a peak does not depend on one family alone, no unit would save anything. Units that save nothing,
  * or less than nothing, score +infinity. Scores are 0 or more; others, and quotients that no double
  * can hold, are MSKP_ERROR_BAD_NUMBER. Errors of mskp_budget_measure are errors of this call. On an
  * error the scores are as they were. For MACs and parameters: mskp_score_normalize in
  * mskp/methods.h.
-=======
- *           saving is divided by their number. 0 means 1. For measured times choose half a layer or
- *           more: they fall in steps, and what few units save is a small difference of two times.
- * Savings are those of the whole network. Units that save nothing, or less than nothing, score
- * +infinity. Scores are 0 or more; others, and quotients that no double can hold, are
- * MSKP_ERROR_BAD_NUMBER. Errors of mskp_budget_measure are errors of this call. On an error the
- * scores are as they were. For MACs and parameters: mskp_score_normalize in mskp/methods.h.
->>>>>>> latency
  */
 MSKP_EXPERIMENTAL mskp_status mskp_score_per_budget(const mskp_graph *graph,
                                                     const mskp_budget *budget, size_t block,
