@@ -87,7 +87,7 @@ typedef enum mskp_normalizer {
  * scores.unit[u] <- the score over what `by` names, family by family; 0 / 0 is 0. A score of
  * +infinity stays, and counts in no mean, largest score or sum. What a unit costs is what the whole
  * network saves if this unit alone is removed, apart from a branch that vanishes with it; the score
- * of a unit that costs nothing becomes +infinity. All scores must be 0 or more, except for STANDARD.
+ * of a unit that costs nothing becomes +infinity. Scores must be 0 or more, except for STANDARD.
  * NaN, -infinity, and a result or a sum that a double cannot hold are MSKP_ERROR_BAD_NUMBER. On an
  * error the scores are as they were.
  */

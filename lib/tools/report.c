@@ -301,8 +301,8 @@ static void measure_family(const report *r, size_t f)
             const double before = (double)mskpi_term_value(term, r->full);
             const double after = (double)mskpi_term_left(&r->gone, term, r->left);
             MSKPI_ASSERT(after <= before);
-            *(term->param ? &c->before.params : &c->before.macs) += before;
-            *(term->param ? &c->after.params : &c->after.macs) += after;
+            *(term->is_params ? &c->before.params : &c->before.macs) += before;
+            *(term->is_params ? &c->after.params : &c->after.macs) += after;
         }
     }
 }
