@@ -121,7 +121,10 @@ START_TEST(refusals_leave_everything)
     mskp_error err;
     mskp_rule good = {.remove_fraction = 0.5};
     trial_begin(&t, test_seed() * 1000000 + 2, NULL, NULL);
-    ck_assert_uint_gt(t.units, 3);
+    for (size_t k = 3; t.units <= 3; k++) { /* some networks have so few */
+        trial_end(&t);
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+    }
     ck_assert_uint_lt(t.units, 512);
     memset(untouched, 0x77, sizeof untouched);
     memcpy(keep, untouched, sizeof keep);
