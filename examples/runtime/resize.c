@@ -65,7 +65,7 @@ bool cn_resize(cn_net *net, const cn_layer *layers, bool (*cut)(void *context, c
     small.engine = NULL;
     small.layers = malloc(net->layer_count * sizeof *small.layers);
     small.params = malloc((net->param_count + 1) * sizeof *small.params);
-    size_t *place = malloc((net->layer_count + net->param_count) * sizeof *place);
+    size_t *place = calloc(net->layer_count + net->param_count, sizeof *place);
     if (!small.layers || !small.params || !place) {
         cn_fail(err, "no memory for a list of %zu layers", net->layer_count);
         goto failed;

@@ -99,6 +99,7 @@ static void run_operator(const work *w, const cn_layer *l, cn_view x, cn_view y)
     cn_norm norm = {.mean = w->weights, .inverse = w->weights};
     switch (l->kind) {
     case CN_INPUT:
+    case CN_SHIFT: /* what is left of a branch, which these networks keep */
         break;
     case CN_CONV:
     case CN_LINEAR:
