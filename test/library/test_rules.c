@@ -276,7 +276,8 @@ static double measured(const mskp_graph *g, mskp_mask keep, const mskp_budget *b
 START_TEST(scores_per_budget)
 {
     size_t finite = 0, infinite = 0;
-    for (size_t k = 0; k < test_count(500); k++) {
+    const size_t count = test_count(500);
+    for (size_t k = 0; k < count; k++) {
         trial t;
         mskp_error err = {0};
         trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
@@ -309,7 +310,8 @@ START_TEST(scores_per_budget)
         }
         trial_end(&t);
     }
-    REQUIRE(finite > 0 && infinite > 0, "%zu finite, %zu infinite", finite, infinite);
+    REQUIRE(count < 100 || (finite > 0 && infinite > 0), "%zu finite, %zu infinite", finite,
+            infinite);
 }
 END_TEST
 

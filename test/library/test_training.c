@@ -59,10 +59,14 @@ static void zero_slopes(training *t)
 /* Adds factor times the gradient of one micro-batch's loss. */
 static void add_slopes(training *t, int part, double factor)
 {
-    for (int i = 0; i < COUNT; i++)
-        t->filter_slope[i] += factor * (t->filter[i] - t->filter_target[part][i]);
-    for (int u = 0; u < UNITS; u++)
-        t->gamma_slope[u] += factor * (t->gamma[u] - t->gamma_target[part][u]);
+    for (int i = 0; i < COUNT; i++) { /* an x87 would add a product with more digits */
+        const double slope = factor * (t->filter[i] - t->filter_target[part][i]);
+        t->filter_slope[i] += slope;
+    }
+    for (int u = 0; u < UNITS; u++) {
+        const double slope = factor * (t->gamma[u] - t->gamma_target[part][u]);
+        t->gamma_slope[u] += slope;
+    }
 }
 
 static void add_penalty(training *t, double strength)

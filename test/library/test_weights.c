@@ -280,8 +280,8 @@ START_TEST(group_prox_is_optimal)
         }
         trial_end(t);
     }
-    REQUIRE(refused > 0 && zeros > 0 && shrunk > 0, "%zu refused, %zu zeros, %zu shrunk", refused,
-            zeros, shrunk);
+    REQUIRE(count < 100 || (refused > 0 && zeros > 0 && shrunk > 0),
+            "%zu refused, %zu zeros, %zu shrunk", refused, zeros, shrunk);
 }
 END_TEST
 
