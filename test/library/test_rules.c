@@ -443,7 +443,7 @@ START_TEST(joint_budgets_hold_and_are_minimal)
                 REQUIRE(keep[u] || !less[u], "unit %zu came back", u);
         trial_end(&t);
     }
-    REQUIRE(solved > test_count(100), "%zu solved", solved);
+    REQUIRE(test_count(1000) < 100 || solved > test_count(100), "%zu solved", solved);
 }
 END_TEST
 
