@@ -122,7 +122,8 @@ START_TEST(bad_batches_change_nothing)
     double wide[3] = {1, 2, 3};
     const mskp_tensor good = {.data = x, .ndim = 2, .shape = {2, 3}};
     mskp_tensor no_data = good, no_axes = good, no_number = good, empty = good, nested = good;
-    mskp_tensor longer = good, longest = good;
+    mskp_tensor longer = good, longest = good, many_axes = good;
+    many_axes.ndim = 7;
     mskp_tensor huge = {.data = wide, .dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {1, 3}};
     no_data.data = NULL, no_axes.ndim = 0, no_number.dtype = MSKP_DTYPE_BYTES_4;
     longer.shape[0] = PTRDIFF_MAX / 16, longest.shape[0] = SIZE_MAX;
@@ -138,6 +139,8 @@ START_TEST(bad_batches_change_nothing)
     } wrong[] = {
         {NULL, 1, 3, MSKP_ERROR_BAD_ARGUMENT, "batch is NULL"},
         {&no_data, 1, 3, MSKP_ERROR_NO_DATA, "the batch has no data"},
+        {&good, 1, 0, MSKP_ERROR_BAD_SHAPE, "3 channels on axis 1, and there is room for 0"},
+        {&many_axes, 0, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of a batch with 7 axes"},
         {&no_axes, 0, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of a batch with 0 axes"},
         {&good, 2, 3, MSKP_ERROR_BAD_SHAPE, "axis 2 of a batch with 2 axes"},
         {&good, 0, 3, MSKP_ERROR_BAD_SHAPE, "2 channels on axis 0, and there is room for 3"},

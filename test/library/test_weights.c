@@ -340,6 +340,8 @@ static const corner corners[] = {
     {{.kind = MSKP_WEIGHTING_POLARIZATION, .parameter = 1}, {2, 2, 9}, {1, 1, 0}},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4}, {-1, 1, 9}, {16, 1, 0}},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4}, {5, 5, 9}, {1, 1, 0}},
+    {{.kind = MSKP_WEIGHTING_ADAPTIVE}, {-1, 1, 9}, {16, 1, 0}},
+    {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = -1}, {-1, 1, 9}, {0.5, 1, 0}},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE, .parameter = 4}, {5, (double)INFINITY, 9}, {1, 0, 0}},
     {{.kind = MSKP_WEIGHTING_MACS}, {0}, {0, 0, 0}}, /* nothing costs MACs */
     {{.kind = MSKP_WEIGHTING_PARAMS}, {0}, {1, 1, 0}},
@@ -385,6 +387,11 @@ static const struct refusal {
     mskp_status status;
     const char *sentence;
 } refusals[] = {
+    {{.kind = MSKP_WEIGHTING_HOYER, .parameter = -2},
+     {.kind = MSKP_PENALTY_L2},
+     {1, 1, 1},
+     MSKP_ERROR_BAD_ARGUMENT,
+     "weights: parameter is -2, and HOYER takes none"},
     {{.kind = (mskp_weighting_kind)7},
      {0},
      {1, 1, 1},
