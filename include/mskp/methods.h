@@ -108,8 +108,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_score_random(const mskp_graph *graph, uint64_
  *   depth    NULL, or receives 1 - (count in the valley) / (count of the smaller of the two peaks
  *            beside it), in (0, 1]. Near 1, no scores are between the groups; a histogram of one
  *            group has chance valleys, whose depth is far from 1 unless its bins hold few scores.
- * MSKP_ERROR_NO_SOLUTION: the counts only rise, only fall, or rise and then fall. Allocates
- * nothing.
+ * MSKP_ERROR_NO_SOLUTION: the counts only rise, only fall, or rise and then fall.
+ * MSKP_ERROR_BAD_NUMBER: a score below 0, or NaN. Allocates nothing.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_valley(mskp_scores scores, size_t bins, double *threshold,
                                           double *depth, mskp_error *err);
@@ -152,7 +152,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_add(const mskp_services *servic
                                                      mskp_error *err);
 
 /* into[c] <- both as one, for each of n channels: statistics of two ranks, or of two runs.
- * Allocates nothing. */
+ * MSKP_ERROR_BAD_NUMBER: numbers that are no statistic (a negative count, more zeros than elements,
+ * NaN), or a sum that no double can hold; then `into` is as it was. Allocates nothing. */
 MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_merge(size_t n, const mskp_channel_stats *from,
                                                        mskp_channel_stats *into, mskp_error *err);
 

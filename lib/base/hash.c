@@ -27,6 +27,12 @@ uint64_t mskpi_mix(uint64_t h, uint64_t x)
     return h ^ h >> 32;
 }
 
+double mskpi_uniform(uint64_t hash)
+{
+    /* Mixed once more, so that each bit of the last number reaches all high bits. */
+    return (double)(mskpi_mix(hash, hash >> 29) >> 11) * 0x1p-53;
+}
+
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17])
 {
     for (int i = 0; i < 16; i++) digits[i] = "0123456789abcdef"[fingerprint >> (60 - 4 * i) & 15];

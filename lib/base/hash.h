@@ -12,6 +12,9 @@ size_t mskpi_hash(const void *bytes, size_t n);
  * in each argument, so a sequence with one other number has another hash for certain. */
 uint64_t mskpi_mix(uint64_t hash, uint64_t number);
 
+/* A number in [0, 1) that a hash decides. */
+double mskpi_uniform(uint64_t hash);
+
 /* Writes a fingerprint as 16 hexadecimal digits, and returns them. */
 const char *mskpi_fingerprint_text(uint64_t fingerprint, char digits[17]);
 

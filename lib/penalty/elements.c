@@ -85,9 +85,8 @@ static int sign_of(double w)
 /* A random number in [0, 1) for the element at logical index i of the sweep's tensor. */
 static double random_of(const penalty_sweep *s, size_t i)
 {
-    uint64_t h = mskpi_mix(mskpi_mix(mskpi_mix(0x9e3779b97f4a7c15u, s->job->low.seed), s->id), i);
-    h = mskpi_mix(h, h >> 29); /* once more, so that each bit of i reaches all high bits */
-    return (double)(h >> 11) * 0x1p-53;
+    const uint64_t seeded = mskpi_mix(0x9e3779b97f4a7c15u, s->job->low.seed);
+    return mskpi_uniform(mskpi_mix(mskpi_mix(seeded, s->id), i));
 }
 
 /* Stores x where `was` is, as mskp_low_precision asks. moves: whether the step is not 0. */

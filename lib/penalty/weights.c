@@ -91,26 +91,6 @@ static double unit_size(const weighing *j, uint32_t unit)
     return (double)size;
 }
 
-/* What a unit costs, of all families. */
-static mskp_status make_prices(weighing *j, mskp_error *err)
-{
-    const mskp_services *services = &j->graph->services;
-    const unit_table *u = j->graph->u;
-    size_t *length = mskpi_alloc(services, u->nlists, sizeof *length);
-    size_t *seen = mskpi_alloc(services, u->nterms, sizeof *seen);
-    const bool failed = !length || !seen;
-    if (!failed) {
-        mskpi_list_lengths(j->graph, NULL, length);
-        for (size_t f = 0; f < u->nfamilies; f++)
-            j->price[f] = mskpi_unit_cost(j->graph, f, length, seen);
-    }
-    mskpi_free(services, length);
-    mskpi_free(services, seen);
-    if (!failed) return MSKP_OK;
-    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while weighing %zu units",
-                      mskp_status_text(MSKP_ERROR_NO_MEMORY), u->n);
-}
-
 static double number_of(const weighing *j, uint32_t unit)
 {
     if (!by_costs(j)) return j->norm[unit];
@@ -179,7 +159,6 @@ static mskp_status weigh_units(weighing *j, mskp_mask keep, mskp_target target, 
             target == MSKP_TARGET_ALL || (keep.unit[u] == 0) == (target == MSKP_TARGET_REMOVED);
         j->counts[u] = targeted && (!j->norm || j->norm[u] < INFINITY);
     }
-    if (!status && by_costs(j)) status = make_prices(j, err);
     if (status) return status;
     add_up(j);
     for (uint32_t u = 0; u < j->graph->u->n; u++) {
@@ -258,7 +237,7 @@ mskp_status mskp_unit_weights(const mskp_graph *graph, mskp_mask keep, const msk
     j.counts = mskpi_alloc(services, weights.n, sizeof *j.counts);
     j.weight = mskpi_alloc(services, weights.n, sizeof *j.weight);
     j.price = mskpi_alloc(services, families, sizeof *j.price);
-    if (!j.counts || !j.weight || !j.price)
+    if (!j.counts || !j.weight || !j.price || (by_costs(&j) && !mskpi_unit_costs(graph, j.price)))
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while weighing %zu units",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), weights.n);
     else

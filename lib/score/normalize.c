@@ -32,8 +32,7 @@ typedef struct normalizing {
     double *scores;      /* [units] the result */
     uint32_t *unit;      /* [units] the family's units with finite scores */
     uint32_t *buffer;    /* [units] for sorting */
-    size_t *length;      /* [lists] */
-    size_t *seen;        /* [terms] */
+    mskp_cost *price;    /* [families] by costs: what a unit costs */
 } normalizing;
 
 static bool by_cost(mskp_normalizer by)
@@ -107,7 +106,7 @@ static void normalize_standard(const normalizing *j, size_t n)
 
 static double unit_price(const normalizing *j, size_t family)
 {
-    const mskp_cost cost = mskpi_unit_cost(j->graph, family, j->length, j->seen);
+    const mskp_cost cost = j->price[family];
     if (j->by == MSKP_NORMALIZER_SIZE) return sqrt(cost.params);
     return j->by == MSKP_NORMALIZER_MACS ? cost.macs : cost.params;
 }
@@ -184,27 +183,26 @@ mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by, ms
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "normalize: by is %u, the last is %d",
                           (unsigned)by, MSKP_NORMALIZER_ENERGY);
     const mskp_services *services = &graph->services;
-    normalizing j = {.graph = graph,
-                     .by = by,
-                     .given = scores.unit,
-                     .scores = mskpi_alloc(services, scores.n, sizeof *j.scores),
-                     .unit = mskpi_alloc(services, scores.n, sizeof *j.unit),
-                     .buffer = mskpi_alloc(services, scores.n, sizeof *j.buffer),
-                     .length = mskpi_alloc(services, graph->u->nlists, sizeof *j.length),
-                     .seen = mskpi_alloc(services, graph->u->nterms, sizeof *j.seen)};
-    if (!j.scores || !j.unit || !j.buffer || !j.length || !j.seen) {
+    normalizing j = {
+        .graph = graph,
+        .by = by,
+        .given = scores.unit,
+        .scores = mskpi_alloc(services, scores.n, sizeof *j.scores),
+        .unit = mskpi_alloc(services, scores.n, sizeof *j.unit),
+        .buffer = mskpi_alloc(services, scores.n, sizeof *j.buffer),
+        .price = mskpi_alloc(services, by_cost(by) ? graph->u->nfamilies : 0, sizeof *j.price)};
+    if (!j.scores || !j.unit || !j.buffer || !j.price ||
+        (by_cost(by) && !mskpi_unit_costs(graph, j.price))) {
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while normalizing %zu scores",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), scores.n);
     } else {
         if (scores.n) memcpy(j.scores, scores.unit, scores.n * sizeof *j.scores);
-        mskpi_list_lengths(graph, NULL, j.length);
         status = normalize(&j, err);
         if (!status && scores.n) memcpy(scores.unit, j.scores, scores.n * sizeof *j.scores);
     }
     mskpi_free(services, j.scores);
     mskpi_free(services, j.unit);
     mskpi_free(services, j.buffer);
-    mskpi_free(services, j.length);
-    mskpi_free(services, j.seen);
+    mskpi_free(services, j.price);
     return status;
 }

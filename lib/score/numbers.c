@@ -27,9 +27,7 @@ mskp_status mskp_score_random(const mskp_graph *graph, uint64_t seed, mskp_score
     const mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (status) return status;
     for (size_t u = 0; u < scores.n; u++) {
-        uint64_t h = mskpi_mix(mskpi_mix(0x9e3779b97f4a7c15u, seed), u);
-        h = mskpi_mix(h, h >> 29); /* once more, so that each bit of u reaches all high bits */
-        scores.unit[u] = (double)(h >> 11) * 0x1p-53;
+        scores.unit[u] = mskpi_uniform(mskpi_mix(mskpi_mix(0x9e3779b97f4a7c15u, seed), u));
     }
     return MSKP_OK;
 }

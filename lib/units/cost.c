@@ -9,6 +9,7 @@
  */
 #include "units/cost.h"
 #include "base/assert.h"
+#include "base/memory.h"
 #include "describe/graph.h"
 #include "mskp.h"
 #include "units/units.h"
@@ -53,7 +54,9 @@ static mskp_cost family_terms(const unit_table *u, size_t family, const size_t *
     return cost;
 }
 
-mskp_cost mskpi_unit_cost(const mskp_graph *graph, size_t family, size_t *length, size_t *seen)
+/* What the network saves if one unit of a family is removed. length: [lists] of the whole network,
+ * changed and restored. seen: [terms], for the marks of family_terms. */
+static mskp_cost unit_cost(const mskp_graph *graph, size_t family, size_t *length, size_t *seen)
 {
     const unit_table *u = graph->u;
     const size_t first = u->incidence_first[family], end = u->incidence_first[family + 1];
@@ -66,4 +69,20 @@ mskp_cost mskpi_unit_cost(const mskp_graph *graph, size_t family, size_t *length
     const mskp_cost left = family_terms(u, family, length, seen, mark + 1);
     for (size_t i = first; i < end; i++) length[u->incidences[i].list] += u->incidences[i].times;
     return (mskp_cost){whole.macs - left.macs, whole.params - left.params};
+}
+
+bool mskpi_unit_costs(const mskp_graph *graph, mskp_cost *cost)
+{
+    const mskp_services *services = &graph->services;
+    size_t *length = mskpi_alloc(services, graph->u->nlists, sizeof *length);
+    size_t *seen = mskpi_alloc(services, graph->u->nterms, sizeof *seen);
+    const bool good = length && seen;
+    if (good) {
+        mskpi_list_lengths(graph, NULL, length);
+        for (size_t f = 0; f < graph->u->nfamilies; f++)
+            cost[f] = unit_cost(graph, f, length, seen);
+    }
+    mskpi_free(services, length);
+    mskpi_free(services, seen);
+    return good;
 }

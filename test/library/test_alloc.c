@@ -798,6 +798,12 @@ static mskp_status call_score_normalize(stage *s, mskp_error *err)
                                 err);
 }
 
+static mskp_status call_score_normalize_by_cost(stage *s, mskp_error *err)
+{
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_PARAMS,
+                                scores_of(s->units, s->out.scores), err);
+}
+
 static mskp_status call_channel_stats(stage *s, mskp_error *err)
 {
     const mskp_tensor batch = {
@@ -1207,6 +1213,7 @@ static const struct {
     {"mskp_score_taylor", call_score_taylor, false, MAKES_NOTHING},
     {"mskp_score_normalize", call_score_normalize, false, MAKES_NOTHING},
     {"mskp_score_channels", call_score_channels, false, MAKES_NOTHING},
+    {"mskp_score_normalize by cost", call_score_normalize_by_cost, false, MAKES_NOTHING},
     {"mskp_score_random", call_score_random, true, MAKES_NOTHING},
     {"mskp_channel_stats_add", call_channel_stats, false, MAKES_NOTHING},
     {"mskp_unit_weights", call_weights, false, MAKES_NOTHING},
