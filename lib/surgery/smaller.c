@@ -188,12 +188,12 @@ static void copy_axes(const vanishing *gone, const size_t *before, mskp_graph *t
     for (uint32_t p = 1; p <= to->nparams; p++)
         for (uint32_t d = 0; d < to->params[p].ndim; d++) {
             graph_axis *a = &to->axes[to->params[p].axis + d];
-            const bool had = a->length; /* if not, the parameter has vanished in an earlier round */
+            if (!a->length) continue; /* The parameter vanished in an earlier round. */
             if (mskpi_param_vanishes(gone, p))
                 *a = (graph_axis){.roles = a->roles, .list = NO_LIST};
             else if (mskpi_is_bound(a))
                 a->view = smaller_view(before, a->view), a->length = a->view.n;
-            MSKPI_ASSERT(a->length || !had || mskpi_param_vanishes(gone, p));
+            MSKPI_ASSERT(a->length || mskpi_param_vanishes(gone, p));
         }
 }
 
