@@ -118,8 +118,8 @@ mskp_status mskp_pruner_gauge(const mskp_pruner *pruner, mskp_tensors values,
     if (!status) status = measure_constants(p, values, &g, err);
     mskpi_free(&p->services, scores);
     if (status) return status;
-    g.needed = t.pull_left ? 2 * g.left.largest / ((double)t.pull_left + 1) : 0;
-    g.ready = !(g.left.largest > READY * p->start) || !g.marked;
+    g.needed = t.pull_left ? g.left.largest / (((double)t.pull_left + 1) / 2) : 0;
+    g.ready = !g.marked || g.left.largest <= READY * p->start;
     *gauges = g;
     return MSKP_OK;
 }

@@ -94,9 +94,13 @@ static mskp_status check_rule(mskp_pruner *p, mskp_error *err)
 {
     const mskp_rule *rule = &p->how.rule;
     const mskp_mask none = {0, NULL};
+    bool good = true;
     mskp_status status = mskp_select(p->first, (mskp_scores){p->units, p->scores}, rule,
                                      mskpi_pruner_keep(p), NULL, err);
     if (!status) status = mskp_measure(p->first, none, &p->dense, NULL, err);
+    if (status) return status;
+    p->amounts = array(p, rule->nbudgets, sizeof *p->amounts, &good);
+    if (!good) return no_memory(err);
     for (size_t i = 0; !status && i < rule->nbudgets; i++)
         status = mskp_budget_measure(p->first, none, &rule->budgets[i], &p->amounts[i], err);
     if (!status && rule->locked.unit) memcpy(p->locked, rule->locked.unit, p->units);
@@ -116,12 +120,12 @@ mskp_status mskp_pruner_create(const mskp_graph *graph, const mskp_pruner_option
     if (!p) return no_memory(err);
     bool good = true;
     *p = (mskp_pruner){.services = graph->services, .how = *options, .first = graph, .units = n};
-    p->amounts = array(p, options->rule.nbudgets, sizeof *p->amounts, &good);
     p->total = array(p, n, 1, &good);
     p->locked = array(p, n, 1, &good);
     p->keep = array(p, n, 1, &good);
     p->before = array(p, n, 1, &good);
     p->work = array(p, n, 1, &good);
+    p->spare = array(p, n, 1, &good);
     p->chosen = array(p, n, sizeof *p->chosen, &good);
     p->scores = array(p, n, sizeof *p->scores, &good);
     p->streak = array(p, n, sizeof *p->streak, &good);
@@ -143,9 +147,9 @@ void mskp_pruner_destroy(mskp_pruner *pruner)
 {
     if (!pruner) return;
     const mskp_services services = pruner->services;
-    void *const arrays[] = {pruner->amounts, pruner->total, pruner->locked, pruner->keep,
-                            pruner->before,  pruner->work,  pruner->chosen, pruner->scores,
-                            pruner->streak,  pruner->order, pruner->buffer};
+    void *const arrays[] = {pruner->amounts, pruner->total,  pruner->locked, pruner->keep,
+                            pruner->before,  pruner->work,   pruner->spare,  pruner->chosen,
+                            pruner->scores,  pruner->streak, pruner->order,  pruner->buffer};
     mskpi_pruner_unplan(pruner);
     mskp_graph_destroy(pruner->own);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) mskpi_free(&services, arrays[i]);
@@ -202,7 +206,7 @@ static mskp_status measure(const mskp_pruner *p, mskp_tensors values, double *la
 /* How far the largest marked element has to move in this step, as said at the head of this file. */
 static double next_move(double largest, uint64_t left)
 {
-    return 2 * largest / ((double)left + 1);
+    return largest / (((double)left + 1) / 2);
 }
 
 /* Compares what the marked elements did with what the pull asked for, and begins a new window. */
@@ -261,8 +265,6 @@ static mskp_status add_term(mskp_pruner *p, const pruner_time *t, double rate, m
     if (status || !adds) return status;
     p->strength = strength;
     p->move = rate * strength * p->response;
-    p->pulled += rate * strength;
-    p->window++;
     return MSKP_OK;
 }
 
@@ -272,9 +274,9 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
     mskp_status status = MSKPI_GIVEN(err, pruner);
     if (!status) status = check_step(pruner, rate, err);
     if (status) return status;
-    mskp_pruner *p = pruner;
+    /* A copy changes, and is taken over when nothing can fail any more. Gradients change last. */
+    mskp_pruner next = *pruner, *const p = &next;
     const pruner_time t = mskpi_pruner_time(p);
-    mskpi_pruner_unplan(p);
     p->strength = p->move = 0;
     if (t.stage == MSKP_PRUNER_STAGE_SPARSE && p->how.pull == MSKP_PULL_GRADIENT) {
         const mskp_penalty penalty = sparse_penalty(p);
@@ -282,14 +284,18 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
                                        p->how.sparse_strength, values, gradients, err);
     } else if (t.stage == MSKP_PRUNER_STAGE_MASKED) {
         const uint64_t done = t.pull - t.pull_left;
+        const bool now = p->how.refresh && t.pull_left && done && !(done % p->how.refresh);
         if (!p->marked)
             status = mskpi_pruner_make_mask(p, values, err);
-        else if (p->how.refresh && p->scored && t.pull_left && done && !(done % p->how.refresh))
+        else if (now && p->scored && !p->stepping) /* once, also if the step is begun again */
             status = mskpi_pruner_refresh(p, values, err);
         if (!status) status = add_term(p, &t, rate, values, gradients, err);
     }
-    p->stepping = !status;
-    return status;
+    if (status) return status;
+    mskpi_pruner_unplan(p);
+    p->stepping = true;
+    *pruner = next;
+    return MSKP_OK;
 }
 
 /* values <- after the pull of this step. */
@@ -319,6 +325,9 @@ static mskp_status pull(mskp_pruner *p, const pruner_time *t, double rate, mskp_
     if (p->how.pull == MSKP_PULL_PROXIMAL) {
         p->move = move;
         p->strength = rate > 0 ? move / rate : 0;
+    } else {
+        p->pulled += rate * p->strength;
+        p->window++;
     }
     return MSKP_OK;
 }
@@ -343,6 +352,7 @@ mskp_status mskp_pruner_after_step(mskp_pruner *pruner, double rate, mskp_tensor
         status = pull(p, &t, rate, values, err);
     }
     if (status) return status;
+    mskpi_pruner_unplan(p);
     p->stepping = false;
     p->step++;
     return MSKP_OK;

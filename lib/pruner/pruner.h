@@ -26,7 +26,9 @@ struct mskp_pruner {
     bool marked; /* there is a mask */
     bool scored; /* the rule selected it, by `chosen` */
     bool again;  /* there was another mask before, in `before` */
-    uint8_t *keep, *before, *work;
+    /* What a call works out lies in `work`, `spare`, `scores` and `order`, until nothing can fail
+     * any more: then these change places with `keep`, `before`, `chosen` and `streak`. */
+    uint8_t *keep, *before, *work, *spare;
     double *chosen, *scores;
     uint32_t *streak, *order, *buffer;
     double start, residue; /* as in mskp_pruner_gauges */

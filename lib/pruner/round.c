@@ -9,8 +9,10 @@
  * in the order of what they are worth now. If the carriers are as foreseen, this gives the same
  * mask. The order is made of ranks, so scores may be of any sign and size.
  *
- * Nothing of a pruner changes before the last call that can fail: masks and scores are made in
- * arrays for work, and a cut is worked out in objects of its own.
+ * Nothing of a pruner changes before the last call that can fail: masks, scores and streaks are
+ * made in arrays for work, which then change places with those that hold, and a cut is worked out
+ * in objects of its own. mskp_pruner_before_step makes a mask for a copy of the pruner, so that
+ * the pruner still has the old one if the step fails after that.
  */
 #include <math.h>
 #include <string.h>
@@ -135,11 +137,29 @@ static mskp_status measure(const mskp_pruner *p, mskp_mask keep, mskp_tensors va
     return mskp_penalty_gauge(mskp_pruner_graph(p), keep, &p->how.penalty, values, gauge, err);
 }
 
+/* Takes over p->scores, and p->order as streaks. */
+static void take_scores(mskp_pruner *p)
+{
+    double *const scores = p->scores;
+    p->scores = p->chosen;
+    p->chosen = scores;
+}
+
+static void take_streaks(mskp_pruner *p)
+{
+    uint32_t *const streak = p->order;
+    p->order = p->streak;
+    p->streak = streak;
+}
+
 /* Takes p->work over as the mask of a new round. */
 static void begin_round(mskp_pruner *p, double largest)
 {
-    memcpy(p->keep, p->work, p->units);
-    memset(p->streak, 0, p->units * sizeof *p->streak);
+    uint8_t *const keep = p->work;
+    p->work = p->keep;
+    p->keep = keep;
+    memset(p->order, 0, p->units * sizeof *p->order);
+    take_streaks(p);
     p->marked = true;
     p->again = false;
     p->start = largest;
@@ -154,7 +174,7 @@ mskp_status mskpi_pruner_make_mask(mskp_pruner *p, mskp_tensors values, mskp_err
     mskp_status status = propose(p, values, err);
     if (!status) status = measure(p, (mskp_mask){p->units, p->work}, values, &gauge, err);
     if (status) return status;
-    memcpy(p->chosen, p->scores, p->units * sizeof *p->chosen);
+    take_scores(p);
     p->scored = true;
     begin_round(p, gauge.largest);
     return MSKP_OK;
@@ -165,11 +185,17 @@ mskp_status mskpi_pruner_refresh(mskp_pruner *p, mskp_tensors values, mskp_error
     const mskp_graph *graph = mskp_pruner_graph(p);
     mskp_status status = propose(p, values, err);
     if (status) return status;
-    memcpy(p->before, p->keep, p->units);
+    uint8_t *const keep = p->spare;
+    memcpy(keep, p->keep, p->units);
+    memcpy(p->order, p->streak, p->units * sizeof *p->order);
     status = mskp_mask_hysteresis(graph, (mskp_mask){p->units, p->work}, p->how.hysteresis,
-                                  p->units, p->streak, mskpi_pruner_keep(p), err);
+                                  p->units, p->order, (mskp_mask){p->units, keep}, err);
     if (status) return status;
-    memcpy(p->chosen, p->scores, p->units * sizeof *p->chosen);
+    p->spare = p->before;
+    p->before = p->keep;
+    p->keep = keep;
+    take_scores(p);
+    take_streaks(p);
     p->again = true;
     return MSKP_OK;
 }
@@ -181,7 +207,7 @@ mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values, mskp_mask
     mskp_status status = MSKPI_GIVEN(err, pruner);
     if (status) return status;
     mskp_pruner *p = pruner;
-    if (mskpi_pruner_time(p).stage != MSKP_PRUNER_STAGE_MASKED || p->marked)
+    if (mskp_pruner_due(p) != MSKP_PRUNER_DUE_MASK)
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: %s at step %llu",
                           p->marked ? "there is a mask already" : "no mask is due",
                           (unsigned long long)p->step);
@@ -234,10 +260,15 @@ static mskp_status rank_again(mskp_pruner *p, mskp_tensors values, mskp_error *e
     return MSKP_OK;
 }
 
-static mskp_status work_out(mskp_pruner *p, mskp_tensors values, mskp_error *err)
+/* In place of what was worked out before. */
+static mskp_status work_out(mskp_pruner *pruner, mskp_tensors values, mskp_error *err)
 {
+    mskp_pruner next = *pruner, *const p = &next;
     const mskp_constants_desc desc = mskpi_pruner_constants(p);
     mskp_status status;
+    p->constants = NULL;
+    p->plan = NULL;
+    p->small = NULL;
     if (!p->marked || p->scored) {
         status =
             p->marked ? rank_again(p, values, err) : mskpi_pruner_score(p, values, p->scores, err);
@@ -247,7 +278,8 @@ static mskp_status work_out(mskp_pruner *p, mskp_tensors values, mskp_error *err
                                        &p->constants, err);
     }
     if (!status) status = mskp_constants_plan(p->constants, &p->plan, &p->small, err);
-    if (status) mskpi_pruner_unplan(p);
+    mskpi_pruner_unplan(status ? p : pruner);
+    if (!status) *pruner = next;
     return status;
 }
 
@@ -260,10 +292,7 @@ mskp_status mskp_pruner_prepare(mskp_pruner *pruner, mskp_tensors values, mskp_p
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
                           "pruner: there is no mask at step %llu, so there is nothing to cut",
                           (unsigned long long)pruner->step);
-    if (!pruner->applied) {
-        mskpi_pruner_unplan(pruner);
-        status = work_out(pruner, values, err);
-    }
+    if (!pruner->applied) status = work_out(pruner, values, err);
     if (status) return status;
     if (plan) *plan = pruner->plan;
     if (constants) *constants = pruner->constants;
@@ -319,6 +348,7 @@ mskp_status mskp_pruner_cut(mskp_pruner *pruner, size_t n, const mskp_move *move
     if (!status && !p->applied) {
         status = mskp_constants_apply(p->constants, p->plan, values, err);
         p->applied = !status;
+        if (status) mskpi_pruner_unplan(p);
     }
     if (!status) status = mskp_plan_cut(p->plan, n, moves, err);
     return status ? status : mskp_pruner_cut_done(p, err);
