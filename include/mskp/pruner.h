@@ -82,6 +82,8 @@ typedef enum mskp_pull {
  *   momentum    of the optimizer, in [0, 1), for an automatic GRADIENT: a gradient moves a weight
  *               by rate / (1 - momentum) of it in the end. 0: the pruner finds this factor by what
  *               the weights do.
+ *   gradient_scale   what the gradients are multiplied by, finite; 0 means 1. -n where they are
+ *               negative sums over n images (darknet); the loss scale where they still have it
  *   fade        nonzero: the task's gradient of marked units fades out over the pull, from whole to
  *               nothing (mskp_penalty_fade)
  *
@@ -116,7 +118,7 @@ typedef struct mskp_pruner_options {
     mskp_penalty penalty;
     mskp_pull pull;
     uint32_t fade;
-    double strength, momentum;
+    double strength, momentum, gradient_scale;
 
     uint64_t steps;
     double wait, sparse, sparse_strength, masked, settle;

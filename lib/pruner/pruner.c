@@ -49,6 +49,9 @@ static mskp_status check_penalty(const mskp_pruner_options *o, mskp_error *err)
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                           "pruner: momentum is %s, not from 0 to below 1",
                           mskpi_number(o->momentum, number));
+    if (!isfinite(o->gradient_scale))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "pruner: gradient_scale is %s, not finite",
+                          mskpi_number(o->gradient_scale, number));
     if (o->penalty.kind != MSKP_PENALTY_L1 && o->pull != MSKP_PULL_DEADLINE && !(o->strength > 0))
         return mskpi_fail(
             err, MSKP_ERROR_UNSUPPORTED,
@@ -179,6 +182,12 @@ static mskp_status check_step(const mskp_pruner *p, double rate, mskp_error *err
     return MSKP_OK;
 }
 
+/* What a strength is multiplied by in the gradients. */
+static double scale_of(const mskp_pruner *p)
+{
+    return p->how.gradient_scale < 0 || p->how.gradient_scale > 0 ? p->how.gradient_scale : 1;
+}
+
 /* The penalty of the sparse stage. */
 static mskp_penalty sparse_penalty(const mskp_pruner *p)
 {
@@ -261,7 +270,8 @@ static mskp_status add_term(mskp_pruner *p, const pruner_time *t, double rate, m
                                        err);
     }
     if (!status && adds)
-        status = mskp_penalty_gradient(graph, keep, penalty, strength, values, gradients, err);
+        status = mskp_penalty_gradient(graph, keep, penalty, strength * scale_of(p), values,
+                                       gradients, err);
     if (status || !adds) return status;
     p->strength = strength;
     p->move = rate * strength * p->response;
@@ -280,8 +290,9 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
     p->strength = p->move = 0;
     if (t.stage == MSKP_PRUNER_STAGE_SPARSE && p->how.pull == MSKP_PULL_GRADIENT) {
         const mskp_penalty penalty = sparse_penalty(p);
-        status = mskp_penalty_gradient(mskp_pruner_graph(p), mskpi_pruner_keep(p), &penalty,
-                                       p->how.sparse_strength, values, gradients, err);
+        status =
+            mskp_penalty_gradient(mskp_pruner_graph(p), mskpi_pruner_keep(p), &penalty,
+                                  p->how.sparse_strength * scale_of(p), values, gradients, err);
     } else if (t.stage == MSKP_PRUNER_STAGE_MASKED) {
         const uint64_t done = t.pull - t.pull_left;
         const bool now = p->how.refresh && t.pull_left && done && !(done % p->how.refresh);

@@ -145,6 +145,45 @@ START_TEST(strengths_are_found)
 }
 END_TEST
 
+/* Gradients that are negative sums over 16 images, as darknet keeps them, move the scales in the
+ * same way, bit for bit: all factors are powers of 2. */
+START_TEST(negative_sums)
+{
+    double left[2][UNITS];
+    for (int k = 0; k < 2; k++) {
+        scales s;
+        scales_begin(&s);
+        mskp_pruner *p = NULL;
+        mskp_error err = {0};
+        const double scale = k ? -16 : 1;
+        const mskp_pruner_options options = {.rule = {.remove_fraction = 0.5},
+                                             .pull = MSKP_PULL_GRADIENT,
+                                             .gradient_scale = k ? scale : 0,
+                                             .sparse_strength = 0.25,
+                                             .steps = 64,
+                                             .sparse = 0.25,
+                                             .masked = 0.5,
+                                             .fade = 1};
+        const mskp_tensors values = {1, &s.value}, gradients = {1, &s.gradient};
+        ck_assert_int_eq(mskp_pruner_create(s.graph, &options, &p, &err), MSKP_OK);
+        for (int step = 0; step < 47; step++) {
+            scales_slopes(&s);
+            for (int u = 0; u < UNITS; u++) s.slope[u] *= scale;
+            ck_assert_msg(!mskp_pruner_before_step(p, 0.125, values, gradients, &err), "%s",
+                          err.text);
+            for (int u = 0; u < UNITS; u++) s.slope[u] /= scale;
+            scales_step(&s, DESCENT, 0.125, step);
+            ck_assert_int_eq(mskp_pruner_after_step(p, 0.125, values, &err), MSKP_OK);
+        }
+        memcpy(left[k], s.gamma, sizeof s.gamma);
+        ck_assert(s.gamma[0] != s.target[0] && fabs(s.gamma[0]) < 0.01);
+        mskp_pruner_destroy(p);
+        mskp_graph_destroy(s.graph);
+    }
+    ck_assert_mem_eq(left[0], left[1], sizeof left[0]);
+}
+END_TEST
+
 /* ---- random networks ---- */
 
 enum { SETS = 4 }; /* values, gradients, targets, momentum */
@@ -597,6 +636,8 @@ START_TEST(options_are_checked)
         {{.rule = half, .steps = 9, .strength = -1}, "pruner: strength is -1, not 0 or more"},
         {{.rule = half, .steps = 9, .sparse_strength = (double)INFINITY},
          "pruner: sparse_strength is inf, not 0 or more"},
+        {{.rule = half, .steps = 9, .gradient_scale = (double)INFINITY},
+         "pruner: gradient_scale is inf, not finite"},
         {{.rule = half, .steps = 9, .momentum = 1}, "pruner: momentum is 1, not from 0 to below 1"},
         {{.rule = half, .steps = 9, .penalty = {.kind = MSKP_PENALTY_L2}},
          "pruner: strength is 0, and an automatic strength is for MSKP_PENALTY_L1; kind 2 needs a "
@@ -631,6 +672,7 @@ int main(void)
     TCase *tcase = tcase_create("pruner");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, strengths_are_found);
+    tcase_add_test(tcase, negative_sums);
     tcase_add_test(tcase, rounds_and_checkpoints);
     tcase_add_test(tcase, damaged_states);
     tcase_add_test(tcase, gauges_count_elements);
