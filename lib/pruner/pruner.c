@@ -52,6 +52,11 @@ static mskp_status check_penalty(const mskp_pruner_options *o, mskp_error *err)
     if (!isfinite(o->gradient_scale))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "pruner: gradient_scale is %s, not finite",
                           mskpi_number(o->gradient_scale, number));
+    const double most = fmax(o->strength, o->sparse_strength);
+    if (!isfinite(most * o->gradient_scale))
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
+                          "pruner: a strength of %s times gradient_scale is not finite",
+                          mskpi_number(most, number));
     if (o->penalty.kind != MSKP_PENALTY_L1 && o->pull != MSKP_PULL_DEADLINE && !(o->strength > 0))
         return mskpi_fail(
             err, MSKP_ERROR_UNSUPPORTED,
@@ -246,7 +251,7 @@ static mskp_status gradient_strength(mskp_pruner *p, const pruner_time *t, doubl
     correct_response(p, t->pull, largest);
     const double move = next_move(largest, t->pull_left);
     *strength = rate > 0 ? move / (rate * p->response) : 0;
-    if (!isfinite(*strength)) *strength = 0; /* at a rate of almost 0 nothing moves */
+    if (!isfinite(*strength * scale_of(p))) *strength = 0; /* at a rate of almost 0 nothing moves */
     return MSKP_OK;
 }
 

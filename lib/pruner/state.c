@@ -4,14 +4,18 @@
  *     mskp pruner 1
  *     network 0123456789abcdef                    the fingerprint of the whole network
  *     options STEPS ROUNDS PULL                   for comparison
- *     step STEP round ROUND mask none             or: given, selected
+ *     step STEP begun 0 round ROUND mask none     begun: between before_step and after_step;
+ *                                                 mask: none, given, selected
  *     pull START RESIDUE RESPONSE SEEN PULLED WINDOW STRENGTH MOVE
  *     cut                                         for each unit of the whole network: was cut, or
- *     unit KEEP BEFORE STREAK SCORE               is there; BEFORE is 0, 1, or - without a mask before
+ *     unit KEEP BEFORE STREAK SCORE               is there; BEFORE is 0, 1, or - in all lines if
+ *                                                 there was no mask before
  *     end 0123456789abcdef                        a hash of all bytes before this line
  *
  * Numbers that are no counts are the 16 hexadecimal digits of a double's bits, so that they come
- * back exactly, in every locale. Nobody edits such a text, so a hash protects it. All that follows
+ * back exactly, in every locale; a NaN has the same digits on every machine. Nobody edits such a
+ * text, so a hash protects it. A text that is taken is one that this pruner would write. All that
+ * follows
  * from these lines and the options is worked out: the smaller graph is made from the whole network
  * and the units that were cut, which gives the same graph as the cuts one after the other.
  *
@@ -48,11 +52,15 @@ static void put_number(text_writer *w, uint64_t n)
     put_word(w, digits + first);
 }
 
+/* The only NaN of a text: machines differ in theirs, and some change one that is loaded. */
+static const uint64_t NAN_BITS = (uint64_t)0x7ff8 << 48;
+
 static void put_double(text_writer *w, double x)
 {
     char digits[17];
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
+    if (isnan(x)) bits = NAN_BITS;
     put_word(w, mskpi_fingerprint_text(bits, digits));
 }
 
@@ -85,6 +93,7 @@ static void put_state(text_writer *w, const void *context)
     put_number(w, (uint64_t)p->how.pull);
     mskpi_put(w, "\nstep");
     put_number(w, p->step);
+    put_word(w, p->stepping ? "begun 1" : "begun 0");
     put_word(w, "round");
     put_number(w, p->round);
     put_word(w, "mask");
@@ -215,6 +224,7 @@ static double take_double(reader *r, char stop)
 {
     const uint64_t bits = take_bits(r, stop);
     double x;
+    if (bits << 1 > (uint64_t)0x7ff << 53 && bits != NAN_BITS) refuse(r, "another number");
     memcpy(&x, &bits, sizeof x);
     return x;
 }
@@ -261,6 +271,8 @@ static void read_state(reader *r, mskp_pruner *p)
 {
     expect(r, "step", ' ');
     p->step = take_number(r, ' ', UINT64_MAX / 2);
+    expect(r, "begun", ' ');
+    p->stepping = take_number(r, ' ', 1);
     expect(r, "round", ' ');
     p->round = (uint32_t)take_number(r, ' ', mskpi_pruner_rounds(p));
     expect(r, "mask", ' ');
@@ -271,6 +283,7 @@ static void read_state(reader *r, mskp_pruner *p)
     p->start = take_double(r, ' ');
     p->residue = take_double(r, ' ');
     p->response = take_double(r, ' ');
+    if (!(p->response > 0 && isfinite(p->response))) refuse(r, "a finite number above 0");
     p->seen = take_double(r, ' ');
     p->pulled = take_double(r, ' ');
     p->window = (uint32_t)take_number(r, ' ', UINT32_MAX);
@@ -290,23 +303,36 @@ static void read_units(reader *r, mskp_pruner *p)
         p->locked[left] = p->locked[i];
         p->keep[left] = take_choice(r, ' ', 2, flags) == 1;
         const size_t before = take_choice(r, ' ', 3, flags);
+        if (left ? p->again != (before != 2) : before != 2 && !p->scored)
+            refuse(r, "another flag");
         p->again = before != 2;
         p->before[left] = before == 1;
         p->streak[left] = (uint32_t)take_number(r, ' ', UINT32_MAX);
-        p->chosen[left++] = take_double(r, '\n');
+        p->chosen[left] = take_double(r, '\n');
+        if (isnan(p->chosen[left++])) refuse(r, "a score");
     }
     p->units = left;
+}
+
+/* Whether the step and the round can have such a mask, and can have cut what was cut. */
+static mskp_status check_state(const mskp_pruner *p, mskp_error *err)
+{
+    const size_t cut = mskp_graph_counts(p->first).units - p->units;
+    if (p->marked && mskpi_pruner_time(p).stage != MSKP_PRUNER_STAGE_MASKED)
+        return mskpi_fail(err, MSKP_ERROR_BAD_TEXT,
+                          "line 4: a mask at step %llu of round %u, where none can be",
+                          (unsigned long long)p->step, p->round);
+    if (cut && !p->round)
+        return mskpi_fail(err, MSKP_ERROR_BAD_TEXT, "%zu of %zu units were cut in 0 cuts", cut,
+                          cut + p->units);
+    return MSKP_OK;
 }
 
 /* Makes the graph of what was not cut. */
 static mskp_status make_graph(mskp_pruner *p, mskp_plan **plan, mskp_error *err)
 {
     const mskp_mask total = {mskp_graph_counts(p->first).units, p->total};
-    if (p->round) return mskp_plan_create(p->first, total, plan, &p->own, err);
-    if (p->units == total.n) return MSKP_OK;
-    return mskpi_fail(err, MSKP_ERROR_BAD_TEXT,
-                      "the pruner's text has no cut, and %zu of %zu units were cut",
-                      total.n - p->units, total.n);
+    return p->round ? mskp_plan_create(p->first, total, plan, &p->own, err) : MSKP_OK;
 }
 
 mskp_status mskp_pruner_read(const mskp_graph *graph, const mskp_pruner_options *options,
@@ -326,11 +352,9 @@ mskp_status mskp_pruner_read(const mskp_graph *graph, const mskp_pruner_options 
     expect(&r, "end", ' ');
     if (take_bits(&r, '\n') != hash) refuse(&r, "the hash of the lines before");
     if (r.at != r.end) refuse(&r, "the end of the text");
-    if (!r.status && !(isfinite(p->response) && p->response > 0)) {
-        r.status =
-            mskpi_fail(err, MSKP_ERROR_BAD_TEXT, "line 5: the response is no number above 0");
-    }
-    status = r.status ? r.status : make_graph(p, &made, err);
+    status = r.status;
+    if (!status) status = check_state(p, err);
+    if (!status) status = make_graph(p, &made, err);
     if (status) {
         mskp_pruner_destroy(p);
         return status;

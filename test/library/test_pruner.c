@@ -638,6 +638,8 @@ START_TEST(options_are_checked)
          "pruner: sparse_strength is inf, not 0 or more"},
         {{.rule = half, .steps = 9, .gradient_scale = (double)INFINITY},
          "pruner: gradient_scale is inf, not finite"},
+        {{.rule = half, .steps = 9, .sparse_strength = 1e300, .gradient_scale = -1e9},
+         "pruner: a strength of 1e+300 times gradient_scale is not finite"},
         {{.rule = half, .steps = 9, .momentum = 1}, "pruner: momentum is 1, not from 0 to below 1"},
         {{.rule = half, .steps = 9, .penalty = {.kind = MSKP_PENALTY_L2}},
          "pruner: strength is 0, and an automatic strength is for MSKP_PENALTY_L1; kind 2 needs a "
