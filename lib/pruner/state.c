@@ -303,8 +303,7 @@ static void read_units(reader *r, mskp_pruner *p)
         p->locked[left] = p->locked[i];
         p->keep[left] = take_choice(r, ' ', 2, flags) == 1;
         const size_t before = take_choice(r, ' ', 3, flags);
-        if (left ? p->again != (before != 2) : before != 2 && !p->scored)
-            refuse(r, "another flag");
+        if (left ? p->again != (before != 2) : before != 2 && !p->scored) refuse(r, "another flag");
         p->again = before != 2;
         p->before[left] = before == 1;
         p->streak[left] = (uint32_t)take_number(r, ' ', UINT32_MAX);

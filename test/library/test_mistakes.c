@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "by_id/by_id.h"
+#include "mskp/pruner.h"
 
 enum { W = 1, GAMMA, FC, PARAMS = FC };
 
@@ -49,6 +50,35 @@ static void set_up(caller *h)
 
 static const uint8_t KEEP[4] = {0, 1, 1, 0};
 
+/* Halves the network: step 0 is of the sparse stage, step 1 is masked, and then a cut is due. */
+static const mskp_pruner_options HALVES = {.rule = {.remove_fraction = 0.5},
+                                           .pull = MSKP_PULL_GRADIENT,
+                                           .steps = 4,
+                                           .sparse = 0.25,
+                                           .sparse_strength = 0.5,
+                                           .masked = 0.25};
+
+/* A pruner before its first step, or before another one. */
+static mskp_pruner *pruner_at(const caller *h, const mskp_pruner_options *options, int step)
+{
+    static float slopes[3][12];
+    mskp_pruner *p = NULL;
+    caller trained = *h; /* another set, so that the caller's stays as it is */
+    mskp_tensor slope[PARAMS + 1] = {{0}};
+    for (int i = 0; i < PARAMS; i++) slope[i + 1].data = slopes[i];
+    trained.values[W].data = trained.w;
+    trained.values[GAMMA].data = trained.gamma;
+    trained.values[FC].data = trained.fc;
+    const mskp_tensors values = set_by_id(PARAMS, trained.values);
+    ck_assert_int_eq(mskp_pruner_create(h->graph, options, &p, NULL), MSKP_OK);
+    for (int i = 0; i < step; i++) {
+        ck_assert_int_eq(mskp_pruner_before_step(p, 0.25, values, set_by_id(PARAMS, slope), NULL),
+                         MSKP_OK);
+        ck_assert_int_eq(mskp_pruner_after_step(p, 0.25, values, NULL), MSKP_OK);
+    }
+    return p;
+}
+
 /* A set that is made for another number of parameters, by every call that takes one. */
 START_TEST(sets_of_another_network)
 {
@@ -59,8 +89,20 @@ START_TEST(sets_of_another_network)
     const double order[4] = {1, 2, 3, 4};
     double scores[4], value;
     const mskp_tensor *v;
+    mskp_pruner_options after = HALVES;
+    mskp_gauge gauge;
+    mskp_pruner_gauges gauges;
     set_up(&h);
     v = h.values;
+    after.pull = MSKP_PULL_PROXIMAL;
+    mskp_pruner *const sparse = pruner_at(&h, &HALVES, 0), *const mask = pruner_at(&h, &HALVES, 1),
+                       *const cut = pruner_at(&h, &HALVES, 2),
+                       *const prox = pruner_at(&h, &after, 0);
+    ck_assert_int_eq(
+        mskp_pruner_before_step(prox, 0.25, set_by_id(PARAMS, v), set_by_id(0, NULL), NULL),
+        MSKP_OK);
+    ck_assert_int_eq(mskp_pruner_due(mask), MSKP_PRUNER_DUE_MASK);
+    ck_assert_int_eq(mskp_pruner_due(cut), MSKP_PRUNER_DUE_CUT);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     ck_assert_int_eq(mskp_constants_create(h.graph, mask_of(4, KEEP), NULL, set_by_id(PARAMS, v),
                                            &constants, NULL),
@@ -87,8 +129,25 @@ START_TEST(sets_of_another_network)
         OTHER(mskp_constants_select(h.graph, scores_of(4, order), &half, NULL, set_by_id(params, v),
                                     &made, &h.err));
         OTHER(mskp_constants_apply(constants, plan, set_by_id(params, v), &h.err));
+        OTHER(mskp_penalty_gauge(h.graph, mask_of(4, KEEP), NULL, set_by_id(params, v), &gauge,
+                                 &h.err));
+        const mskp_tensors wrong = set_by_id(params, v), slopes = set_by_id(params, h.gradients);
+        OTHER(mskp_pruner_before_step(sparse, 0.25, wrong, slopes, &h.err));
+        OTHER(mskp_pruner_before_step(sparse, 0.25, set_by_id(PARAMS, v), slopes, &h.err));
+        OTHER(mskp_pruner_before_step(mask, 0.25, wrong, slopes, &h.err));
+        OTHER(mskp_pruner_before_step(mask, 0.25, set_by_id(PARAMS, v), slopes, &h.err));
+        OTHER(mskp_pruner_after_step(prox, 0.25, wrong, &h.err));
+        OTHER(mskp_pruner_mark(mask, wrong, mask_of(0, NULL), &h.err));
+        OTHER(mskp_pruner_mark(mask, wrong, mask_of(4, KEEP), &h.err));
+        OTHER(mskp_pruner_prepare(cut, wrong, NULL, NULL, &h.err));
+        OTHER(mskp_pruner_cut(cut, 1, &(mskp_move){.from = wrong}, &h.err));
+        OTHER(mskp_pruner_gauge(cut, wrong, &gauges, &h.err));
         ck_assert_ptr_null(made);
     }
+    mskp_pruner_destroy(sparse);
+    mskp_pruner_destroy(mask);
+    mskp_pruner_destroy(cut);
+    mskp_pruner_destroy(prox);
     mskp_constants_destroy(constants);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
@@ -276,6 +335,52 @@ static double no_accuracy(void *context, mskp_mask keep, size_t family, double f
 }
 
 /* The sentence names the argument that is NULL. */
+#define MISSING(call, name)                              \
+    do {                                                 \
+        ck_assert_int_eq(call, MSKP_ERROR_BAD_ARGUMENT); \
+        ck_assert_str_eq(h.err.text, name " is NULL");   \
+    } while (0)
+
+static void pruner_nulls(const caller *given)
+{
+    caller h = *given;
+    const mskp_graph *g = h.graph;
+    const mskp_tensors v = set_by_id(PARAMS, h.values), slopes = set_by_id(PARAMS, h.gradients);
+    const mskp_move move = {.from = v};
+    mskp_pruner *p = pruner_at(given, &HALVES, 2), *none = NULL, *made = NULL;
+    mskp_pruner_gauges gauges;
+    mskp_gauge gauge;
+    size_t n = 0;
+    MISSING(mskp_penalty_gauge(g, mask_of(4, KEEP), NULL, v, NULL, &h.err), "gauge");
+    MISSING(mskp_penalty_gauge(NULL, mask_of(4, KEEP), NULL, v, &gauge, &h.err), "graph");
+    MISSING(mskp_pruner_create(NULL, &HALVES, &made, &h.err), "graph");
+    MISSING(mskp_pruner_create(g, NULL, &made, &h.err), "options");
+    MISSING(mskp_pruner_create(g, &HALVES, NULL, &h.err), "pruner");
+    MISSING(mskp_pruner_before_step(none, 0.25, v, slopes, &h.err), "pruner");
+    MISSING(mskp_pruner_after_step(none, 0.25, v, &h.err), "pruner");
+    MISSING(mskp_pruner_mark(none, v, mask_of(0, NULL), &h.err), "pruner");
+    MISSING(mskp_pruner_cut(none, 1, &move, &h.err), "pruner");
+    MISSING(mskp_pruner_cut(p, 1, NULL, &h.err), "moves");
+    MISSING(mskp_pruner_prepare(none, v, NULL, NULL, &h.err), "pruner");
+    MISSING(mskp_pruner_cut_done(none, &h.err), "pruner");
+    MISSING(mskp_pruner_gauge(none, v, &gauges, &h.err), "pruner");
+    MISSING(mskp_pruner_gauge(p, v, NULL, &h.err), "gauges");
+    MISSING(mskp_pruner_gauge_json(NULL, 0, NULL, &n, &h.err), "gauges");
+    MISSING(mskp_pruner_gauge_json(&gauges, 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_pruner_write(none, 0, NULL, &n, &h.err), "pruner");
+    MISSING(mskp_pruner_write(p, 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_pruner_read(NULL, &HALVES, 0, "", &made, NULL, &h.err), "graph");
+    MISSING(mskp_pruner_read(g, NULL, 0, "", &made, NULL, &h.err), "options");
+    MISSING(mskp_pruner_read(g, &HALVES, 0, NULL, &made, NULL, &h.err), "text");
+    MISSING(mskp_pruner_read(g, &HALVES, 0, "", NULL, NULL, &h.err), "pruner");
+    ck_assert_int_eq(mskp_pruner_due(NULL), MSKP_PRUNER_DUE_NOTHING);
+    ck_assert_ptr_null(mskp_pruner_graph(NULL));
+    ck_assert_ptr_null(mskp_pruner_mask(NULL).unit);
+    ck_assert_ptr_null(made);
+    mskp_pruner_destroy(NULL);
+    mskp_pruner_destroy(p);
+}
+
 START_TEST(nulls_are_named)
 {
     caller h;
@@ -295,11 +400,6 @@ START_TEST(nulls_are_named)
     mskp_tensor *v = h.values;
     ck_assert_int_eq(mskp_plan_create(g, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     ck_assert_int_eq(create_constants(g, 4, KEEP, NULL, PARAMS, v, keep, &c, NULL), MSKP_OK);
-#define MISSING(call, name)                              \
-    do {                                                 \
-        ck_assert_int_eq(call, MSKP_ERROR_BAD_ARGUMENT); \
-        ck_assert_str_eq(h.err.text, name " is NULL");   \
-    } while (0)
     MISSING(mskp_value_coupling(NULL, (mskp_value){1}, &info, &h.err), "graph");
     MISSING(mskp_value_coupling(g, (mskp_value){1}, NULL, &h.err), "coupling");
     MISSING(mskp_param_view(NULL, (mskp_param){1}, NULL, NULL, MSKP_DTYPE_F32, &view, &h.err),
@@ -369,6 +469,7 @@ START_TEST(nulls_are_named)
     MISSING(mskp_gather(NULL, NULL, 0, 2, index, v, &h.err), "from");
     MISSING(mskp_gather(NULL, v, 0, 2, index, NULL, &h.err), "to");
     MISSING(mskp_gather(NULL, v, 0, 2, NULL, v, &h.err), "index");
+    pruner_nulls(&h);
     mskp_plan_destroy(plan);
     mskp_constants_destroy(c);
     mskp_graph_destroy(h.graph);
@@ -393,6 +494,8 @@ typedef struct arrays {
     mskp_plan *plan;
     mskp_graph *small;
     mskp_constants *made;
+    mskp_pruner *pruner;
+    mskp_gauge gauge;
     double value;
     size_t length;
     char text[8];
@@ -459,6 +562,10 @@ WRONG_CALL(prox, mskp_penalty_prox(g, a->wrong, NULL, 1, values, err))
 WRONG_CALL(deadline, mskp_penalty_deadline(g, a->wrong, NULL, 1, values, err))
 WRONG_CALL(zero, mskp_penalty_zero(g, a->wrong, NULL, values, err))
 WRONG_CALL(value, mskp_penalty_value(g, a->wrong, NULL, values, &a->value, err))
+WRONG_CALL(gauge, mskp_penalty_gauge(g, a->wrong, NULL, values, &a->gauge, err))
+WRONG_CALL(pruner_locked,
+           mskp_pruner_create(g, &(mskp_pruner_options){.rule = a->locked, .steps = 1}, &a->pruner,
+                              err))
 WRONG_CALL(plan, mskp_plan_create(g, a->wrong, &a->plan, &a->small, err))
 WRONG_CALL(constants, mskp_constants_create(g, a->wrong, NULL, values, &a->made, err))
 WRONG_CALL(constants_select,
@@ -508,6 +615,8 @@ static const struct {
     {wrong_deadline, "mskp_penalty_deadline", "keep"},
     {wrong_zero, "mskp_penalty_zero", "keep"},
     {wrong_value, "mskp_penalty_value", "keep"},
+    {wrong_gauge, "mskp_penalty_gauge", "keep"},
+    {wrong_pruner_locked, "mskp_pruner_create", "rule: locked"},
     {wrong_plan, "mskp_plan_create", "keep"},
     {wrong_constants, "mskp_constants_create", "keep"},
     {wrong_constants_select, "mskp_constants_select", "scores"},
@@ -585,6 +694,7 @@ START_TEST(arrays_of_the_right_length_are_taken)
     mskp_plan_destroy(a.plan);
     mskp_graph_destroy(a.small);
     mskp_constants_destroy(a.made);
+    mskp_pruner_destroy(a.pruner);
     arrays_close(&a);
 }
 END_TEST
@@ -650,6 +760,31 @@ START_TEST(masks_of_constants_may_be_left_out)
 }
 END_TEST
 
+/* A mask that is given to a pruner, of another number of units, lost, or one that nothing cuts. */
+START_TEST(masks_for_a_pruner)
+{
+    static const uint8_t keep[LONGEST] = {0}, one[LONGEST] = {0, 1, 1, 1};
+    caller h;
+    set_up(&h);
+    mskp_pruner *p = pruner_at(&h, &HALVES, 1);
+    const mskp_tensors values = set_by_id(PARAMS, h.values);
+    REFUSED(&h, mskp_pruner_mark(p, values, mask_of(3, one), &h.err), MSKP_ERROR_OTHER_NETWORK,
+            "keep has 3 units, the graph has 4");
+    REFUSED(&h, mskp_pruner_mark(p, values, (mskp_mask){0, (uint8_t *)one}, &h.err),
+            MSKP_ERROR_OTHER_NETWORK, "keep has 0 units, the graph has 4");
+    REFUSED(&h, mskp_pruner_mark(p, values, (mskp_mask){4, NULL}, &h.err), MSKP_ERROR_BAD_ARGUMENT,
+            "keep is NULL");
+    REFUSED(&h, mskp_pruner_mark(p, values, mask_of(4, keep), &h.err), MSKP_ERROR_NO_SOLUTION,
+            "hidden");
+    ck_assert_int_eq(mskp_pruner_due(p), MSKP_PRUNER_DUE_MASK);
+    ck_assert_ptr_null(mskp_pruner_mask(p).unit);
+    ck_assert_int_eq(mskp_pruner_mark(p, values, mask_of(4, one), &h.err), MSKP_OK);
+    ck_assert_mem_eq(mskp_pruner_mask(p).unit, one, 4);
+    mskp_pruner_destroy(p);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mistakes");
@@ -669,6 +804,7 @@ int main(void)
     tcase_add_test(tests, small_masks_of_another_length);
     tcase_add_test(tests, null_masks_with_a_length);
     tcase_add_test(tests, masks_of_constants_may_be_left_out);
+    tcase_add_test(tests, masks_for_a_pruner);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
