@@ -129,9 +129,11 @@ static mskp_status refuse_operator(const vanishing *v, uint32_t value, uint32_t 
 
 /* ---- Forward ---- */
 
+/* NULL: it has none. The array of all inputs may be NULL then, too. */
 static const uint32_t *inputs_of(const vanishing *v, uint32_t value)
 {
-    return v->graph->step_inputs + v->graph->steps[value].first_input;
+    const graph_step *s = &v->graph->steps[value];
+    return s->ninputs ? v->graph->step_inputs + s->first_input : NULL;
 }
 
 static bool vanishes(const vanishing *v, uint32_t value)

@@ -186,7 +186,8 @@ static void make_sets(user *u)
 {
     u->buf = arena_get(&u->mem, u->n.params + 1, sizeof *u->buf);
     u->values = make_set(u, u->buf);
-    u->others = make_set(u, arena_get(&u->mem, u->n.params + 1, sizeof *u->buf));
+    u->slopes = arena_get(&u->mem, u->n.params + 1, sizeof *u->slopes);
+    u->others = make_set(u, u->slopes);
 }
 
 bool spoil_set(user *u, mskp_tensor *tensors)
@@ -786,6 +787,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     if (rng_chance(r, 0.25)) call_weights(&u);
     if (rng_chance(r, 0.25)) call_statistics(&u);
     if (rng_chance(r, 0.25)) call_rules(&u);
+    if (rng_chance(r, 0.25)) call_pruner(&u);
     arena_free(&u.mem);
 }
 
