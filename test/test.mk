@@ -43,7 +43,7 @@ CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
-REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
+REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
 endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
@@ -208,7 +208,7 @@ bench: $(BENCHES) ## build and run the benchmarks
 ifdef FUZZING
 $(BUILD)/lib/% $(BUILD)/examples/%: override CFLAGS += -fsanitize=fuzzer-no-link
 $(BUILD)/lib/%: override CFLAGS += -fno-sanitize-coverage=trace-cmp
-$(BUILD)/lib/mask/%: override CFLAGS += -fsanitize-coverage=trace-cmp
+$(BUILD)/lib/mask/% $(BUILD)/lib/pruner/%: override CFLAGS += -fsanitize-coverage=trace-cmp
 endif
 
 # Longer inputs are larger networks, which take longer and reach nothing else.

@@ -169,12 +169,14 @@ static void refuse(reader *r, const char *wanted)
                            r->line, mskpi_quote(r->word, strlen(r->word), room), wanted);
 }
 
-/* Takes a word, which ends with a blank, or with a line feed at the end of its line. */
+/* Takes a word, which ends with a blank, or with a line feed at the end of its line. A 0 byte is
+ * neither of them, and in no word. */
 static const char *take(reader *r, char stop)
 {
     size_t n = 0;
     const char *at = r->at;
-    while (at < r->end && *at != ' ' && *at != '\n' && n + 1 < sizeof r->word) r->word[n++] = *at++;
+    while (at < r->end && *at && *at != ' ' && *at != '\n' && n + 1 < sizeof r->word)
+        r->word[n++] = *at++;
     r->word[n] = 0;
     if (at == r->end || *at != stop)
         refuse(r, stop == ' ' ? "a word and a blank" : "a word and the end of the line");
