@@ -104,7 +104,7 @@ static mskp_status check_rule(mskp_pruner *p, mskp_error *err)
     const mskp_mask none = {0, NULL};
     bool good = true;
     mskp_status status = mskp_select(p->first, (mskp_scores){p->units, p->scores}, rule,
-                                     mskpi_pruner_keep(p), NULL, err);
+                                     (mskp_mask){p->units, p->work}, NULL, err);
     if (!status) status = mskp_measure(p->first, none, &p->dense, NULL, err);
     if (status) return status;
     p->amounts = array(p, rule->nbudgets, sizeof *p->amounts, &good);
@@ -145,6 +145,7 @@ mskp_status mskp_pruner_create(const mskp_graph *graph, const mskp_pruner_option
         return status;
     }
     memset(p->total, 1, n);
+    memset(p->keep, 1, n);
     p->start = p->residue = (double)NAN;
     p->response = 1 / (1 - p->how.momentum);
     *pruner = p;

@@ -17,6 +17,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "base/sort.h"
 #include "base/status.h"
@@ -183,14 +184,13 @@ mskp_status mskpi_pruner_make_mask(mskp_pruner *p, mskp_tensors values, mskp_err
 mskp_status mskpi_pruner_refresh(mskp_pruner *p, mskp_tensors values, mskp_error *err)
 {
     const mskp_graph *graph = mskp_pruner_graph(p);
-    mskp_status status = propose(p, values, err);
+    const mskp_status status = propose(p, values, err);
     if (status) return status;
     uint8_t *const keep = p->spare;
     memcpy(keep, p->keep, p->units);
     memcpy(p->order, p->streak, p->units * sizeof *p->order);
-    status = mskp_mask_hysteresis(graph, (mskp_mask){p->units, p->work}, p->how.hysteresis,
-                                  p->units, p->order, (mskp_mask){p->units, keep}, err);
-    if (status) return status;
+    MSKPI_MUST(mskp_mask_hysteresis(graph, (mskp_mask){p->units, p->work}, p->how.hysteresis,
+                                    p->units, p->order, (mskp_mask){p->units, keep}, err));
     p->spare = p->before;
     p->before = p->keep;
     p->keep = keep;
@@ -310,7 +310,7 @@ static size_t renumber(const uint8_t *kept, size_t n, uint8_t *flag)
 
 mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_error *err)
 {
-    mskp_status status = MSKPI_GIVEN(err, pruner);
+    const mskp_status status = MSKPI_GIVEN(err, pruner);
     if (status) return status;
     mskp_pruner *p = pruner;
     if (!p->plan)
@@ -318,10 +318,10 @@ mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_error *err)
                           (unsigned long long)p->step);
     const mskp_mask none = {0, NULL}, kept = {p->units, p->work};
     const mskp_mask total = {mskp_graph_counts(p->first).units, p->total};
-    status = mskp_constants_masks(p->constants, none, none, kept, err);
-    if (!status) status = mskp_mask_compose(p->first, total, kept, total, err);
-    if (status) return status;
+    MSKPI_MUST(mskp_constants_masks(p->constants, none, none, kept, err));
+    MSKPI_MUST(mskp_mask_compose(p->first, total, kept, total, err));
     p->units = renumber(p->work, p->units, p->locked);
+    memset(p->keep, 1, p->units);
     mskp_graph_destroy(p->own);
     p->own = p->small;
     p->small = NULL;

@@ -8,16 +8,15 @@
  *                                                 mask: none, given, selected
  *     pull START RESIDUE RESPONSE SEEN PULLED WINDOW STRENGTH MOVE
  *     cut                                         for each unit of the whole network: was cut, or
- *     unit KEEP BEFORE STREAK SCORE               is there; BEFORE is 0, 1, or - in all lines if
- *                                                 there was no mask before
+ *     unit KEEP BEFORE STREAK SCORE               is there; KEEP is 1 without a mask; BEFORE is
+ *                                                 - in all lines without a mask before
  *     end 0123456789abcdef                        a hash of all bytes before this line
  *
  * Numbers that are no counts are the 16 hexadecimal digits of a double's bits, so that they come
  * back exactly, in every locale; a NaN has the same digits on every machine. Nobody edits such a
  * text, so a hash protects it. A text that is taken is one that this pruner would write. All that
- * follows
- * from these lines and the options is worked out: the smaller graph is made from the whole network
- * and the units that were cut, which gives the same graph as the cuts one after the other.
+ * follows from these lines and the options is worked out: the smaller graph is made from the whole
+ * network and the units that were cut, which gives the same graph as the cuts one after the other.
  *
  * The text may come from anywhere. A reader takes words one by one and never reads at or after the
  * end; the pruner that is being filled is thrown away after the first mistake.
@@ -154,6 +153,7 @@ mskp_status mskp_pruner_write(const mskp_pruner *pruner, size_t capacity, char *
 typedef struct reader {
     const char *at, *end;
     size_t line;
+    bool at_start; /* of the next line */
     mskp_error *err;
     mskp_status status; /* of the first mistake; later words are empty */
     char word[24];      /* the longest word has 20 digits */
@@ -175,13 +175,15 @@ static const char *take(reader *r, char stop)
 {
     size_t n = 0;
     const char *at = r->at;
+    r->line += r->at_start;
+    r->at_start = false;
     while (at < r->end && *at && *at != ' ' && *at != '\n' && n + 1 < sizeof r->word)
         r->word[n++] = *at++;
     r->word[n] = 0;
     if (at == r->end || *at != stop)
         refuse(r, stop == ' ' ? "a word and a blank" : "a word and the end of the line");
     else
-        r->at = at + 1;
+        r->at = at + 1, r->at_start = stop == '\n';
     if (r->status) r->word[0] = 0;
     return r->word;
 }
@@ -189,7 +191,6 @@ static const char *take(reader *r, char stop)
 static void expect(reader *r, const char *word, char stop)
 {
     if (strcmp(take(r, stop), word)) refuse(r, word);
-    if (stop == '\n') r->line++;
 }
 
 static uint64_t take_number(reader *r, char stop, uint64_t most)
@@ -203,7 +204,6 @@ static uint64_t take_number(reader *r, char stop, uint64_t most)
         if (good) n = n * 10 + digit;
     }
     if (!good || n > most) refuse(r, good ? "a smaller number" : "a number");
-    if (stop == '\n') r->line++;
     return n;
 }
 
@@ -218,7 +218,6 @@ static uint64_t take_bits(reader *r, char stop)
         bits = bits << 4 | (uint64_t)(digit - digits);
     }
     if (n != 16 || r->word[n]) refuse(r, "16 hexadecimal digits");
-    if (stop == '\n') r->line++;
     return bits;
 }
 
@@ -238,7 +237,6 @@ static size_t take_choice(reader *r, char stop, size_t n, const char *const *wor
     size_t i = 0;
     while (i < n && strcmp(word, words[i])) i++;
     if (i == n) refuse(r, "another word");
-    if (stop == '\n') r->line++;
     return i;
 }
 
@@ -304,6 +302,7 @@ static void read_units(reader *r, mskp_pruner *p)
         if (!there) continue;
         p->locked[left] = p->locked[i];
         p->keep[left] = take_choice(r, ' ', 2, flags) == 1;
+        if (!p->keep[left] && !p->marked) refuse(r, "another flag");
         const size_t before = take_choice(r, ' ', 3, flags);
         if (left ? p->again != (before != 2) : before != 2 && !p->scored) refuse(r, "another flag");
         p->again = before != 2;
@@ -352,8 +351,10 @@ mskp_status mskp_pruner_read(const mskp_graph *graph, const mskp_pruner_options 
     const uint64_t hash = r.status ? 0 : hash_of(text, (size_t)(r.at - text));
     expect(&r, "end", ' ');
     if (take_bits(&r, '\n') != hash) refuse(&r, "the hash of the lines before");
-    if (r.at != r.end) refuse(&r, "the end of the text");
     status = r.status;
+    if (!status && r.at != r.end)
+        status = mskpi_fail(err, MSKP_ERROR_BAD_TEXT, "line %zu: the text goes on after its end",
+                            r.line + 1);
     if (!status) status = check_state(p, err);
     if (!status) status = make_graph(p, &made, err);
     if (status) {
