@@ -370,6 +370,35 @@ START_TEST(refused_gradients)
 }
 END_TEST
 
+/* So is a set of values that became another one within the step, in each step of a pull and after
+ * it. */
+START_TEST(refused_values)
+{
+    for (int pull = 0; pull < 3; pull++)
+        for (int automatic = 0; automatic < 2; automatic++) {
+            mskp_pruner_options options = HALF;
+            options.pull = (mskp_pull)pull;
+            options.strength = automatic ? 0 : 0.25;
+            options.settle = 0.25;
+            layer l;
+            layer_open(&l, &options);
+            for (int n = 0; n < 8; n++) {
+                ck_assert_int_eq(before(&l, 0.25), MSKP_OK);
+                mskp_tensor wrong = l.value;
+                wrong.elements = UNITS + 1;
+                /* A term of the gradient was added before; nothing is left to do to the values. */
+                if (pull != MSKP_PULL_GRADIENT || n > 5 || (automatic && n == 5))
+                    REFUSED(&l,
+                            mskp_pruner_after_step(l.p, 0.25, (mskp_tensors){1, &wrong}, &l.err),
+                            MSKP_ERROR_BAD_SHAPE,
+                            "gamma (values): the tensor has 5 elements, its shape asks for 4");
+                ck_assert_int_eq(mskp_pruner_after_step(l.p, 0.25, values(&l), NULL), MSKP_OK);
+            }
+            layer_close(&l);
+        }
+}
+END_TEST
+
 START_TEST(rates)
 {
     static const double bad[] = {-0.5, (double)INFINITY, (double)NAN};
@@ -594,6 +623,7 @@ int main(void)
     tcase_add_test(tests, elements_that_are_no_numbers);
     tcase_add_test(tests, gauge_of_no_numbers);
     tcase_add_test(tests, refused_gradients);
+    tcase_add_test(tests, refused_values);
     tcase_add_test(tests, rates);
     tcase_add_test(tests, gradients_at_no_rate);
     tcase_add_test(tests, largest_elements);
