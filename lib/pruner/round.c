@@ -3,8 +3,8 @@
  *
  * A round selects units within its part of the rule, together with the carriers of the constants
  * that are foreseen. When the cut is made the values are others, and with them the constants, so
- * other carriers may be needed. If they cost more, the network would exceed the budget. So units are
- * selected again within the same rule, in this order: all marked units first, in the order in which
+ * other carriers may be needed. If they cost more, the network would exceed the budget. So units
+ * are selected again within the same rule, in this order: all marked units first, in the order in which
  * they were marked, because training has prepared the network for their removal; then the others,
  * in the order of what they are worth now. If the carriers are as foreseen, this gives the same
  * mask. The order is made of ranks, so scores may be of any sign and size.

@@ -6,8 +6,8 @@
  *     options STEPS ROUNDS PULL                   for comparison
  *     step STEP round ROUND mask none             or: given, selected
  *     pull START RESIDUE RESPONSE SEEN PULLED WINDOW STRENGTH MOVE
- *     cut                                         for each unit of the whole network: was cut, or
- *     unit KEEP BEFORE STREAK SCORE               is there; BEFORE is 0, 1, or - without a mask before
+ *     cut                                         for each unit of the whole network: was cut,
+ *     unit KEEP BEFORE STREAK SCORE               or is there; BEFORE: 0, 1, or - for no mask
  *     end 0123456789abcdef                        a hash of all bytes before this line
  *
  * Numbers that are no counts are the 16 hexadecimal digits of a double's bits, so that they come
