@@ -4,8 +4,8 @@
  * A round selects units within its part of the rule, together with the carriers of the constants
  * that are foreseen. When the cut is made the values are others, and with them the constants, so
  * other carriers may be needed. If they cost more, the network would exceed the budget. So units
- * are selected again within the same rule, in this order: all marked units first, in the order in which
- * they were marked, because training has prepared the network for their removal; then the others,
+ * are selected again within the same rule, in this order: all marked units first, in the order in
+ * which they were marked, because training has prepared the network for their removal; then the others,
  * in the order of what they are worth now. If the carriers are as foreseen, this gives the same
  * mask. The order is made of ranks, so scores may be of any sign and size.
  *
@@ -94,8 +94,13 @@ mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, double
     return status;
 }
 
+static mskp_scores work_scores(const mskp_pruner *p)
+{
+    return (mskp_scores){p->units, p->scores};
+}
+
 /* *constants <- what this round's rule selects by the scores. */
-static mskp_status select_units(const mskp_pruner *p, double *scores,
+static mskp_status select_units(const mskp_pruner *p, mskp_scores scores,
                                 const mskp_constants_desc *desc, mskp_tensors values,
                                 mskp_constants **constants, mskp_error *err)
 {
@@ -105,8 +110,8 @@ static mskp_status select_units(const mskp_pruner *p, double *scores,
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s for the budgets of a round",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
     const mskp_rule rule = mskpi_pruner_rule(p, budgets);
-    const mskp_status status = mskp_constants_select(
-        mskp_pruner_graph(p), (mskp_scores){p->units, scores}, &rule, desc, values, constants, err);
+    const mskp_status status =
+        mskp_constants_select(mskp_pruner_graph(p), scores, &rule, desc, values, constants, err);
     mskpi_free(&p->services, budgets);
     return status;
 }
@@ -122,7 +127,7 @@ static mskp_status propose(mskp_pruner *p, mskp_tensors values, mskp_error *err)
     mskp_constants *constants = NULL;
     if (!desc.zeroed) desc.zeroed = mskpi_pruner_roles(p);
     mskp_status status = mskpi_pruner_score(p, values, p->scores, err);
-    if (!status) status = select_units(p, p->scores, &desc, values, &constants, err);
+    if (!status) status = select_units(p, work_scores(p), &desc, values, &constants, err);
     if (!status) status = mskp_constants_masks(constants, work, none, none, err);
     mskp_constants_destroy(constants);
     return status;
@@ -241,7 +246,7 @@ static mskp_status work_out(mskp_pruner *p, mskp_tensors values, mskp_error *err
     if (!p->marked || p->scored) {
         status =
             p->marked ? rank_again(p, values, err) : mskpi_pruner_score(p, values, p->scores, err);
-        if (!status) status = select_units(p, p->scores, &desc, values, &p->constants, err);
+        if (!status) status = select_units(p, work_scores(p), &desc, values, &p->constants, err);
     } else {
         status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
                                        &p->constants, err);
