@@ -5,9 +5,9 @@
  * that are foreseen. When the cut is made the values are others, and with them the constants, so
  * other carriers may be needed. If they cost more, the network would exceed the budget. So units
  * are selected again within the same rule, in this order: all marked units first, in the order in
- * which they were marked, because training has prepared the network for their removal; then the others,
- * in the order of what they are worth now. If the carriers are as foreseen, this gives the same
- * mask. The order is made of ranks, so scores may be of any sign and size.
+ * which they were marked, because training has prepared the network for their removal; then the
+ * others, in the order of what they are worth now. If the carriers are as foreseen, this gives the
+ * same mask. The order is made of ranks, so scores may be of any sign and size.
  *
  * Nothing of a pruner changes before the last call that can fail: masks and scores are made in
  * arrays for work, and a cut is worked out in objects of its own.
@@ -82,21 +82,20 @@ mskp_constants_desc mskpi_pruner_constants(const mskp_pruner *p)
     return desc;
 }
 
-mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, double *scores,
-                               mskp_error *err)
-{
-    const mskp_graph *graph = mskp_pruner_graph(p);
-    const mskp_scores to = {p->units, scores};
-    if (p->how.score) return p->how.score(p->how.context, graph, values, to, err);
-    mskp_status status = mskp_score(graph, &p->how.scoring, values, to, err);
-    if (!status && p->how.use_normalizer)
-        status = mskp_score_normalize(graph, p->how.normalizer, to, err);
-    return status;
-}
-
 static mskp_scores work_scores(const mskp_pruner *p)
 {
     return (mskp_scores){p->units, p->scores};
+}
+
+mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, mskp_scores scores,
+                               mskp_error *err)
+{
+    const mskp_graph *graph = mskp_pruner_graph(p);
+    if (p->how.score) return p->how.score(p->how.context, graph, values, scores, err);
+    mskp_status status = mskp_score(graph, &p->how.scoring, values, scores, err);
+    if (!status && p->how.use_normalizer)
+        status = mskp_score_normalize(graph, p->how.normalizer, scores, err);
+    return status;
 }
 
 /* *constants <- what this round's rule selects by the scores. */
@@ -126,7 +125,7 @@ static mskp_status propose(mskp_pruner *p, mskp_tensors values, mskp_error *err)
     mskp_constants_desc desc = p->how.constants;
     mskp_constants *constants = NULL;
     if (!desc.zeroed) desc.zeroed = mskpi_pruner_roles(p);
-    mskp_status status = mskpi_pruner_score(p, values, p->scores, err);
+    mskp_status status = mskpi_pruner_score(p, values, work_scores(p), err);
     if (!status) status = select_units(p, work_scores(p), &desc, values, &constants, err);
     if (!status) status = mskp_constants_masks(constants, work, none, none, err);
     mskp_constants_destroy(constants);
@@ -228,7 +227,7 @@ static bool comes_first(const void *context, uint32_t a, uint32_t b)
 /* p->scores <- ranks: marked units first. A score of +infinity stays. */
 static mskp_status rank_again(mskp_pruner *p, mskp_tensors values, mskp_error *err)
 {
-    const mskp_status status = mskpi_pruner_score(p, values, p->scores, err);
+    const mskp_status status = mskpi_pruner_score(p, values, work_scores(p), err);
     if (status) return status;
     for (size_t u = 0; u < p->units; u++) p->order[u] = (uint32_t)u;
     mskpi_sort(p->order, p->buffer, p->units, comes_first, p);
@@ -244,8 +243,8 @@ static mskp_status work_out(mskp_pruner *p, mskp_tensors values, mskp_error *err
     const mskp_constants_desc desc = mskpi_pruner_constants(p);
     mskp_status status;
     if (!p->marked || p->scored) {
-        status =
-            p->marked ? rank_again(p, values, err) : mskpi_pruner_score(p, values, p->scores, err);
+        status = p->marked ? rank_again(p, values, err)
+                           : mskpi_pruner_score(p, values, work_scores(p), err);
         if (!status) status = select_units(p, work_scores(p), &desc, values, &p->constants, err);
     } else {
         status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
