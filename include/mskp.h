@@ -398,7 +398,7 @@ typedef enum mskp_magnitude { MSKP_MAGNITUDE_L1 = 0, MSKP_MAGNITUDE_L2 = 1 } msk
 /* clang-format off */
 typedef enum mskp_reduce {
     MSKP_REDUCE_SUM = 0, MSKP_REDUCE_MEAN = 1, MSKP_REDUCE_MAX = 2, MSKP_REDUCE_MIN = 3,
-    MSKP_REDUCE_JOINT = 4, MSKP_REDUCE_VOTE = 5
+    MSKP_REDUCE_JOINT = 4, MSKP_REDUCE_VOTE = 5, MSKP_REDUCE_PRODUCT = 6
 } mskp_reduce;
 /* clang-format on */
 /*
@@ -420,11 +420,11 @@ typedef struct mskp_scoring {
 /*
  * scores.unit[u] <- how much unit u matters. scoring NULL: the sum of |gamma| (network slimming:
  * Liu et al., ICCV 2017). The L1 norm of filters: Li et al., ICLR 2017. A unit of a residual stream
- * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all
- * alike. Only tensors with slices in these roles are read. NaN and infinities in slices of units,
- * and magnitudes that a double cannot hold, are MSKP_ERROR_BAD_NUMBER; slices of pinned channels
- * are not read. A unit without any such slice scores +infinity and is never removed: in a network
- * without batch norm, ask for MSKP_ROLE_FILTER.
+ * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all alike.
+ * Only tensors with slices in these roles are read. NaN and infinities in slices of units, and
+ * magnitudes or scores that a double cannot hold, are MSKP_ERROR_BAD_NUMBER (products near 0 become
+ * 0); slices of pinned channels are not read. A unit without any such slice scores +infinity and is
+ * never removed: in a network without batch norm, ask for MSKP_ROLE_FILTER.
  */
 MSKP_STABLE mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring,
                                    mskp_tensors values, mskp_scores scores, mskp_error *err);

@@ -412,7 +412,7 @@ typedef mskp_status wrong_call(arrays *a, mskp_error *err);
 WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
-WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
+WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, 0, a->wrong_scores, err))
 WRONG_CALL(score_random, mskp_score_random(g, 1, a->wrong_scores, err))
 static const mskp_weighting LASSO;
 static const mskp_penalty L2 = {.kind = MSKP_PENALTY_L2};
