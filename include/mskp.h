@@ -65,7 +65,7 @@
  *              and one sentence. A call that succeeds does not touch *err. err may be NULL.
  *              A call modifies only what its comment names as an output (x <- ..., x += ...).
  *   pointers   A NULL that the comment does not allow is MSKP_ERROR_BAD_ARGUMENT (or BAD_NAME).
- *              Arrays that are passed to one call must not overlap.
+ *              An array that is written must overlap no other; arrays per unit are checked for it.
  *   threads    One thread at a time may describe a graph. Any number of threads may use a finished
  *              graph or a plan at once, each with its own tensors. The library starts no threads.
  *   memory     All memory comes from the caller's allocator (mskp_services). The calls for a
@@ -115,7 +115,7 @@ extern "C" {
     X(MSKP_ERROR_BAD_STATE, 5, "called too early, or too late")                    \
     X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite, or has the wrong sign")   \
     X(MSKP_ERROR_NO_DATA, 7, "a tensor that must be touched has no data")          \
-    X(MSKP_ERROR_OVERLAP, 8, "tensors overlap where they must not")                \
+    X(MSKP_ERROR_OVERLAP, 8, "arrays overlap where they must not")                 \
     X(MSKP_ERROR_NO_SOLUTION, 9, "no mask satisfies the rule")                     \
     X(MSKP_ERROR_OTHER_NETWORK, 10, "made for another network")                    \
     X(MSKP_ERROR_UNSUPPORTED, 11, "this combination is not supported")             \

@@ -92,12 +92,13 @@ typedef enum mskp_normalizer {
  * a family whose range or deviation is 0 become 0. A score of +infinity stays, and counts in no
  * statistic of the family. What a unit costs is what the whole network saves if this unit alone is
  * removed, apart from a branch that vanishes with it; the score of a unit that costs nothing
- * becomes +infinity.
+ * becomes +infinity. So does a score above 0 over a quantile of 0, or one so small that no double
+ * can hold the quotient; where many scores are 0, choose a larger share.
  *   parameter   the share of QUANTILE, in [0, 1], where 0 means 0.5, the (upper) median; the
  *               rounding of decimal numbers is tolerated: 0.29 of 100 is 29. 0 for the others.
- * Scores must be 0 or more, except for STANDARD and RANGE. NaN, -infinity, and a result or a sum
- * that a double cannot hold are MSKP_ERROR_BAD_NUMBER; so is a score above 0 over a quantile of 0,
- * which a larger share may avoid. On an error the scores are as they were.
+ * Scores must be 0 or more, except for STANDARD and RANGE. NaN, -infinity, and any other result, or
+ * a sum, that a double cannot hold are MSKP_ERROR_BAD_NUMBER. On an error the scores are as they
+ * were.
  */
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
                                              double parameter, mskp_scores scores, mskp_error *err);
@@ -161,7 +162,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_add(const mskp_services *servic
 
 /* into[c] <- both as one, for each of n channels: statistics of two ranks, or of two runs.
  * MSKP_ERROR_BAD_NUMBER: numbers that are no statistic (a negative count, more zeros than elements,
- * NaN), or a sum that no double can hold; then `into` is as it was. Allocates nothing. */
+ * NaN), or a sum that no double can hold. MSKP_ERROR_OVERLAP: the arrays share memory. On an error
+ * `into` is as it was. Allocates nothing. */
 MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_merge(size_t n, const mskp_channel_stats *from,
                                                        mskp_channel_stats *into, mskp_error *err);
 

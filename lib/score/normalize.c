@@ -47,6 +47,12 @@ static bool takes_any_sign(mskp_normalizer by)
     return by == MSKP_NORMALIZER_STANDARD || by == MSKP_NORMALIZER_RANGE;
 }
 
+/* Whether a finite score may become +infinity: over a cost or a quantile of 0. */
+static bool may_be_infinite(mskp_normalizer by)
+{
+    return by_cost(by) || by == MSKP_NORMALIZER_QUANTILE;
+}
+
 static bool is_higher(const void *context, uint32_t a, uint32_t b)
 {
     const double *score = context;
@@ -123,12 +129,12 @@ static void normalize_range(const normalizing *j, size_t n)
         j->scores[j->unit[i]] = isfinite(range) ? share(j->given[j->unit[i]] - least, range) : NAN;
 }
 
-/* Sorts the family's units, largest score first. */
+/* Sorts the family's units, largest score first. 0 is +0, so that quotients are +infinity. */
 static double quantile(const normalizing *j, size_t n)
 {
     const size_t place = mskpi_fraction(j->share, n);
     mskpi_sort(j->unit, j->buffer, n, is_higher, j->given);
-    return j->given[j->unit[place < n ? n - 1 - place : 0]];
+    return fabs(j->given[j->unit[place < n ? n - 1 - place : 0]]);
 }
 
 static double unit_price(const normalizing *j, size_t family)
@@ -180,23 +186,6 @@ static mskp_status check_score(const normalizing *j, uint32_t unit, mskp_error *
     return MSKP_OK;
 }
 
-/* The family's n units with finite scores, of which the i-th has a result that is no number. */
-static mskp_status refuse(const normalizing *j, size_t n, size_t i, mskp_error *err)
-{
-    char score[NUMBER_SIZE], whole[NUMBER_SIZE];
-    const uint32_t unit = j->unit[i];
-    if (j->by == MSKP_NORMALIZER_QUANTILE)
-        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
-                          "normalize: unit %u scores %s; no double can hold this over the quantile "
-                          "of its family of %zu, %s",
-                          unit, mskpi_number(j->given[unit], score), n,
-                          mskpi_number(quantile(j, n), whole));
-    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
-                      "normalize: unit %u: no double can hold a sum over its family of %zu, or the "
-                      "quotient",
-                      unit, n);
-}
-
 static mskp_status normalize(const normalizing *j, mskp_error *err)
 {
     mskp_status status = MSKP_OK;
@@ -210,8 +199,11 @@ static mskp_status normalize(const normalizing *j, mskp_error *err)
         if (n) normalize_family(j, f, n);
         for (size_t i = 0; i < n; i++) {
             const double x = j->scores[j->unit[i]];
-            if (isfinite(x) || by_cost(j->by)) continue; /* +infinity: costs nothing */
-            return refuse(j, n, i, err);
+            if (isfinite(x) || may_be_infinite(j->by)) continue;
+            return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
+                              "normalize: unit %u: no double can hold a sum over its family of "
+                              "%zu, or the quotient",
+                              j->unit[i], size);
         }
     }
     return MSKP_OK;

@@ -28,6 +28,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "describe/graph.h"
@@ -369,7 +370,7 @@ static mskp_status finish_unit(const reduction *r, size_t unit, mskp_error *err)
 }
 
 static mskp_status check_numbers(const mskp_graph *graph, const mskp_channel_scores *given,
-                                 mskp_error *err)
+                                 mskp_scores scores, mskp_error *err)
 {
     char room[NAME_SIZE];
     const uint32_t id = given->value.id;
@@ -386,7 +387,9 @@ static mskp_status check_numbers(const mskp_graph *graph, const mskp_channel_sco
         if (isnan(given->channel[i]))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: the number of channel %zu is NaN",
                               name, i);
-    return MSKP_OK;
+    return mskpi_check_apart(mskpi_scores_array("scores", scores),
+                             (call_array){name, given->channel, given->n * sizeof *given->channel},
+                             err);
 }
 
 static mskp_status reduce_channels(const mskp_graph *graph, size_t n,
@@ -421,7 +424,7 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
                           "PRODUCT (%d), not %u",
                           MSKP_REDUCE_MIN, MSKP_REDUCE_PRODUCT, (unsigned)reduce);
     for (size_t k = 0; k < n; k++)
-        if ((status = check_numbers(graph, &given[k], err)) != MSKP_OK) return status;
+        if ((status = check_numbers(graph, &given[k], scores, err)) != MSKP_OK) return status;
     const mskp_services *services = &graph->services;
     r.count = mskpi_alloc(services, scores.n, sizeof *r.count);
     r.infinite = mskpi_alloc(services, scores.n, sizeof *r.infinite);

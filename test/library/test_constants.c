@@ -1126,15 +1126,17 @@ END_TEST
 START_TEST(values_are_checked)
 {
     static const double odd[] = {-(double)NAN, (double)INFINITY, -(double)INFINITY};
-    static const char *const shift_is[] = {"p4: element 0 is NaN", "p4: element 0 is infinity",
-                                           "p4: element 0 is -infinity"};
-    static const char *const weight_is[] = {"p7: element 1,0,0,0 is NaN",
-                                            "p7: element 1,0,0,0 is infinity",
-                                            "p7: element 1,0,0,0 is -infinity"};
+    static const char *const shift_is[] = {"p4 (values): element 0 is NaN",
+                                           "p4 (values): element 0 is infinity",
+                                           "p4 (values): element 0 is -infinity"};
+    static const char *const weight_is[] = {"p7 (values): element 1,0,0,0 is NaN",
+                                            "p7 (values): element 1,0,0,0 is infinity",
+                                            "p7 (values): element 1,0,0,0 is -infinity"};
     constants_trial h;
     prepare(&h, padded, MSKP_DTYPE_F64);
-    static const char *const bias_is[] = {"p8: element 1 is NaN", "p8: element 1 is infinity",
-                                          "p8: element 1 is -infinity"};
+    static const char *const bias_is[] = {"p8 (values): element 1 is NaN",
+                                          "p8 (values): element 1 is infinity",
+                                          "p8 (values): element 1 is -infinity"};
     const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
     const size_t bias = h.net->node[5].bias;
     const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
@@ -1207,8 +1209,8 @@ START_TEST(elements_are_named)
             if (i[1] >= WIDE / 2) continue; /* stays, and is not read */
             const double was = view_get(&v, i);
             view_set(&v, i, (double)NAN);
-            (void)snprintf(sentence, sizeof sentence, "p7: element %zu,%zu,%zu,%zu is NaN", i[0],
-                           i[1], i[2], i[3]);
+            (void)snprintf(sentence, sizeof sentence, "p7 (values): element %zu,%zu,%zu,%zu is NaN",
+                           i[0], i[1], i[2], i[3]);
             REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
                     MSKP_ERROR_BAD_NUMBER, sentence);
             view_set(&v, i, was);

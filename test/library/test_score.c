@@ -260,7 +260,7 @@ START_TEST(scores_that_are_no_numbers)
             const mskp_status status =
                 mskp_score(g, &how, set_by_id(2, values), scores_of(2, scores), &err);
             ck_assert_int_eq(status, MSKP_ERROR_BAD_NUMBER);
-            ck_assert_ptr_nonnull(strstr(err.text, "second: axis 0, index 1"));
+            ck_assert_ptr_nonnull(strstr(err.text, "second (values): element 1 is "));
             ck_assert(scores[0] == 7 && scores[1] == 7);
         }
         /* Each is a number, their sum or product is none. */
