@@ -16,11 +16,11 @@
  *
  * A unit without a slice of the chosen roles scores +infinity, and so it stays.
  *
- * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here; a new
- * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. Scores from values and
- * gradients are in taylor.c. A score that needs pairs of filters (distances, angles) is not made of
- * sums of slices: lib/blas has such scores. A caller that measures such numbers itself passes them
- * to mskp_score_channels.
+ * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here, and
+ * for numbers of channels into add_number and finish_unit; a new magnitude into mskp_magnitude,
+ * slice_magnitude, and `part` in slice.c. Scores from values and gradients are in taylor.c. A score
+ * that needs pairs of filters (distances, angles) is not made of sums of slices: lib/blas has such
+ * scores. A caller that measures such numbers itself passes them to mskp_score_channels.
  */
 #include <math.h>
 #include <stdbool.h>

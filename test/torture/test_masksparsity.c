@@ -1,5 +1,5 @@
-/* masksparsity, whose calls go wrong one after the other; what its users asked of its files; and what
- * --branches leaves of a network. */
+/* masksparsity, whose calls go wrong one after the other; what its users asked of its files; and
+ * what --branches leaves of a network. */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
 #include <fcntl.h>
@@ -203,6 +203,11 @@ static double difference(cn_net *a, cn_net *b, double *largest)
     return most;
 }
 
+#define BRANCH_RUN                                                                          \
+    "--weights", "in.safetensors", "--images", "8", "--test-images", "60", "--batch", "2",  \
+        "--threads", "1", "--epochs", "0,0,1,0", "--penalty", "deadline", "--macs", "0.65", \
+        "--out", "out.safetensors", "--save-masked", "masked.safetensors"
+
 /*
  * Gammas and betas of what is removed reach 0 before the cut, so nothing is lost by it: the network
  * of --out computes what the masked one does, and the program says so, before and after it was
@@ -213,28 +218,7 @@ START_TEST(branches)
 {
     enum { IMAGES = 60 }; /* to test */
     const bool asked = _i == 0;
-    const char *const words[] = {"--branches",
-                                 "--weights",
-                                 "in.safetensors",
-                                 "--images",
-                                 "8",
-                                 "--batch",
-                                 "2",
-                                 "--test-images",
-                                 "60",
-                                 "--threads",
-                                 "1",
-                                 "--epochs",
-                                 "0,0,1,0",
-                                 "--penalty",
-                                 "deadline",
-                                 "--macs",
-                                 "0.65",
-                                 "--out",
-                                 "out.safetensors",
-                                 "--save-masked",
-                                 "masked.safetensors",
-                                 NULL};
+    const char *const words[] = {"--branches", BRANCH_RUN, NULL};
     const char *const again[] = {"--weights", "out.safetensors", "--evaluate", "--threads",
                                  "1",         "--test-images",   "60",         NULL};
     double largest;
