@@ -158,7 +158,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *   elements  how many elements were allocated; 0: unknown. Set it: views that do not fit, or were
  *             cut already, are then refused. Surgery in place corrects it.
  * Penalties, surgery and mskp_constants_apply check ndim and elements of all views, also of those
- * that they do not touch, so a wrong view shows in the first step.
+ * that they do not touch, so a wrong view shows in the first step. Overlaps of data: see each call.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -422,7 +422,7 @@ typedef struct mskp_scoring {
  * Liu et al., ICCV 2017). The L1 norm of filters: Li et al., ICLR 2017. A unit of a residual stream
  * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all alike.
  * Only tensors with slices in these roles are read. NaN and infinities in slices of units, and
- * magnitudes or scores that a double cannot hold, are MSKP_ERROR_BAD_NUMBER (products near 0 become
+ * magnitudes or scores that a double cannot hold, are MSKP_ERROR_BAD_NUMBER (but a tiny product is
  * 0); slices of pinned channels are not read. A unit without any such slice scores +infinity and is
  * never removed: in a network without batch norm, ask for MSKP_ROLE_FILTER.
  */

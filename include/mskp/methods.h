@@ -29,8 +29,9 @@ typedef struct mskp_channel_scores {
  * MEAN, MAX, MIN or PRODUCT; +infinity for units that occur in none of them. For activations,
  * relevance, distances between filters, or anything else that the caller measures because
  * mskp_score, which knows only slices of one set, cannot. Infinities are allowed (but mskp_select
- * refuses -infinity). NaN, and sums and products of finite numbers that are not finite, or of
- * infinities that are not defined (0 x infinity), are MSKP_ERROR_BAD_NUMBER. */
+ * refuses -infinity). NaN, what is not defined (infinity - infinity, 0 x infinity), and sums and
+ * products of finite numbers that a double cannot hold are MSKP_ERROR_BAD_NUMBER; a tiny product is
+ * 0. */
 MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                             const mskp_channel_scores *given, mskp_reduce reduce,
                                             mskp_scores scores, mskp_error *err);
@@ -92,7 +93,7 @@ typedef enum mskp_normalizer {
  * a family whose range or deviation is 0 become 0. A score of +infinity stays, and counts in no
  * statistic of the family. What a unit costs is what the whole network saves if this unit alone is
  * removed, apart from a branch that vanishes with it; the score of a unit that costs nothing
- * becomes +infinity. So does a score above 0 over a quantile of 0, or one so small that no double
+ * becomes +infinity. So does a score above 0 over a quantile that is 0, or so small that no double
  * can hold the quotient; where many scores are 0, choose a larger share.
  *   parameter   the share of QUANTILE, in [0, 1], where 0 means 0.5, the (upper) median; the
  *               rounding of decimal numbers is tolerated: 0.29 of 100 is 29. 0 for the others.
