@@ -285,6 +285,28 @@ START_TEST(scores_that_are_no_numbers)
 }
 END_TEST
 
+/* All elements of a slice are numbers, their sum is none. */
+START_TEST(slices_without_a_sum)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    double w[2][2] = {{1, 2}, {1.5e308, -1.5e308}}, scores[2] = {7, 7};
+    mskp_tensor values[2] = {{0}, {.data = w, .dtype = MSKP_DTYPE_F64}};
+    const mskp_param p = mskp_parameter(g, "w", 2, (size_t[]){2, 2});
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_FILTER, mskp_fresh(g, "v", 2, 0, NULL)), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_PRODUCT; reduce++) {
+        const mskp_scoring how = {.reduce = (mskp_reduce)reduce, .roles = MSKP_ROLE_FILTER};
+        mskp_error err = {0};
+        ck_assert_int_eq(mskp_score(g, &how, set_by_id(1, values), scores_of(2, scores), &err),
+                         MSKP_ERROR_BAD_NUMBER);
+        ck_assert_str_eq(err.text,
+                         "w: axis 0, index 1: no double can hold the sum over the values");
+        ck_assert(scores[0] == 7 && scores[1] == 7);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* ---- Half precision, every pattern ---- */
 
 static mskp_graph *vector_graph(size_t n)
@@ -424,6 +446,8 @@ START_TEST(products)
         {{0x1p-600, 0x1p-470, 1, 1}, 0x1p-1070, ""}, /* a denormal number */
         {{0, 0x1p1000, 0x1p1000, 0x1p1000}, 0, ""},
         {{0x1p600, 0x1p600, 1, 1}, (double)NAN, "no double can hold the product of its 4"},
+        {{0x1p1000, 0x1p1000, 0x1p1000, 2}, (double)NAN, "no double can hold the product of its 4"},
+        {{0x1p-1000, 0x1p-1000, 0x1p-1000, 2}, 0, ""},
         {{infinity, 0x1p-1074, -2, 1}, -infinity, ""},
         {{infinity, -infinity, 0x1p1000, -0x1p1000}, infinity, ""},
         {{-infinity, 0, 1, 1}, (double)NAN, "0 and an infinity among its 4"},
@@ -680,6 +704,7 @@ int main(void)
     tcase_add_loop_test(tcase, long_rows, 0, 16);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, scores_that_are_no_numbers);
+    tcase_add_test(tcase, slices_without_a_sum);
     tcase_add_test(tcase, channel_numbers_are_reduced);
     tcase_add_test(tcase, wrong_channel_numbers_change_nothing);
     tcase_add_test(tcase, threads_do_not_show);
