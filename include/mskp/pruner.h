@@ -62,7 +62,8 @@ typedef enum mskp_pull {
  *   rule        as for mskp_select, with absolute amounts, about the whole network. Arrays that it
  *               names must live as long as the pruner.
  *   scoring     what units are scored by, for mskp_score
- *   use_normalizer, normalizer   nonzero: the scores are then normalized by mskp_score_normalize
+ *   use_normalizer   nonzero: the scores are then normalized by mskp_score_normalize, with
+ *               normalizer and normalizer_parameter
  *   score       NULL, or a function that scores units in place of both, for instance from gradients
  *               that the program has summed up. `graph` is the current graph. It returns MSKP_OK,
  *               or fills *err and returns its status.
@@ -110,6 +111,7 @@ typedef struct mskp_pruner_options {
     mskp_scoring scoring;
     uint32_t use_normalizer;
     mskp_normalizer normalizer;
+    double normalizer_parameter;
     mskp_status (*score)(void *context, const mskp_graph *graph, mskp_tensors values,
                          mskp_scores scores, mskp_error *err);
     void *context;

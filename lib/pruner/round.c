@@ -94,7 +94,8 @@ mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, mskp_s
     if (p->how.score) return p->how.score(p->how.context, graph, values, scores, err);
     mskp_status status = mskp_score(graph, &p->how.scoring, values, scores, err);
     if (!status && p->how.use_normalizer)
-        status = mskp_score_normalize(graph, p->how.normalizer, scores, err);
+        status = mskp_score_normalize(graph, p->how.normalizer, p->how.normalizer_parameter, scores,
+                                      err);
     return status;
 }
 

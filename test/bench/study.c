@@ -154,7 +154,7 @@ static mskp_status score(void *context, const mskp_graph *graph, mskp_tensors va
     mskp_status status =
         mskp_score(graph, kind == BY_GAMMA ? &gamma : &filters, values, scores, err);
     if (!status && kind != BY_GAMMA)
-        status = mskp_score_normalize(graph, MSKP_NORMALIZER_MEAN, scores, err);
+        status = mskp_score_normalize(graph, MSKP_NORMALIZER_MEAN, 0, scores, err);
     if (!status && kind == UNIFORM) places(graph, scores);
     return status;
 }
