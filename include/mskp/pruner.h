@@ -62,7 +62,8 @@ typedef enum mskp_pull {
  *   rule        as for mskp_select, with absolute amounts, about the whole network. Arrays that it
  *               names must live as long as the pruner.
  *   scoring     what units are scored by, for mskp_score
- *   use_normalizer, normalizer   nonzero: the scores are then normalized by mskp_score_normalize
+ *   use_normalizer   nonzero: the scores are then normalized by mskp_score_normalize, with
+ *               normalizer and normalizer_parameter
  *   score       NULL, or a function that scores units in place of both, for instance from gradients
  *               that the program has summed up. `graph` is the current graph. It returns MSKP_OK,
  *               or fills *err and returns its status.
@@ -110,6 +111,7 @@ typedef struct mskp_pruner_options {
     mskp_scoring scoring;
     uint32_t use_normalizer;
     mskp_normalizer normalizer;
+    double normalizer_parameter;
     mskp_status (*score)(void *context, const mskp_graph *graph, mskp_tensors values,
                          mskp_scores scores, mskp_error *err);
     void *context;
@@ -186,7 +188,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_after_step(mskp_pruner *pruner, double
  * mskp_pruner_before_step; it is for those that train on from other values ([MaskSparsity] goes
  * back to the weights before the sparse stage), or that have a mask.
  *   values   what units are scored by, and what constants are foreseen from
- *   keep     {0, NULL}: the mask is selected by the rule. Otherwise the mask, which is cut as it is.
+ *   keep     {0, NULL}: the mask is selected by the rule. Otherwise the mask, which is cut as it
+ *            is.
  * MSKP_ERROR_BAD_STATE: no mask is due.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values,
@@ -199,7 +202,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors
 /*
  * Cuts n sets to the units that stay, and begins the next round, or tuning. The constants of what
  * leaves are moved first. If carriers now cost more than was foreseen, or less, units are selected
- * again within the rule: marked ones first, in their order. Then the network is within every budget.
+ * again within the rule: marked ones first, in their order. So the network is then within every
+ * budget.
  *   moves    as for mskp_plan_cut. moves[0].from are the values; at least one set.
  * All or nothing, with one exception: if mskp_plan_cut refuses a set, the constants have been moved
  * in the values already; the next call goes on from there. Set what the optimizer remembers of

@@ -198,8 +198,8 @@ typedef struct mskp_gauge {
     double largest, mean;
 } mskp_gauge;
 /* *gauge <- how far the targeted slices are from zero: of marked units, on their way there, or of
- * those that stay. Of `penalty`, target, roles and skip_missing count; NULL: gamma of removed units.
- * Allocates nothing. Uses one thread. */
+ * those that stay. Of `penalty`, target, roles and skip_missing count; NULL: gamma of removed
+ * units. Allocates nothing. Uses one thread. */
 MSKP_EXPERIMENTAL mskp_status mskp_penalty_gauge(const mskp_graph *graph, mskp_mask keep,
                                                  const mskp_penalty *penalty, mskp_tensors values,
                                                  mskp_gauge *gauge, mskp_error *err);

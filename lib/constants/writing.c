@@ -74,7 +74,7 @@ static mskp_status look(writer *w, uint32_t param, const char *at)
     const tensor_view *v = &w->views[param];
     const double x = mskpi_load(at, v->dtype);
     const size_t k = w->looked++;
-    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, v, at, w->err);
+    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, "values", v, at, w->err);
     if (w->record) {
         mskp_constants *c = w->record;
         double *more =

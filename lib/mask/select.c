@@ -31,6 +31,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/sort.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -357,6 +358,9 @@ mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_
 {
     mskp_status status = check_call(graph, scores, rule, err);
     if (!status) status = mskpi_check_mask(graph, "keep", keep, err);
+    const call_array written = mskpi_mask_array("keep", keep);
+    if (!status) status = mskpi_check_apart(written, mskpi_scores_array("scores", scores), err);
+    if (!status) status = mskpi_check_apart(written, mskpi_mask_array("locked", rule->locked), err);
     if (status) return status;
     walk w = new_walk(graph, scores, rule);
     status = start_walk(&w, err);

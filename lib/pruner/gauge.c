@@ -39,21 +39,21 @@ static mskp_status measure_costs(const mskp_pruner *p, mskp_pruner_gauges *g, ms
 }
 
 /* How well the scores tell units apart. A histogram without a valley is no error here. */
-static mskp_status measure_scores(const mskp_pruner *p, mskp_tensors values, double *scores,
+static mskp_status measure_scores(const mskp_pruner *p, mskp_tensors values, mskp_scores scores,
                                   mskp_pruner_gauges *g, mskp_error *err)
 {
     double highest = -(double)INFINITY, lowest = (double)INFINITY;
     const mskp_status status = mskpi_pruner_score(p, values, scores, err);
     if (status) return status;
     g->threshold = (double)NAN;
-    if (mskp_valley((mskp_scores){p->units, scores}, 0, &g->threshold, &g->valley, NULL))
+    if (mskp_valley(scores, 0, &g->threshold, &g->valley, NULL))
         g->threshold = (double)NAN, g->valley = 0;
     g->gap = (double)NAN;
     for (size_t u = 0; p->marked && u < p->units; u++)
         if (p->keep[u])
-            lowest = fmin(lowest, scores[u]);
+            lowest = fmin(lowest, scores.unit[u]);
         else
-            highest = fmax(highest, scores[u]);
+            highest = fmax(highest, scores.unit[u]);
     if (g->marked) g->gap = lowest / highest;
     return MSKP_OK;
 }
@@ -106,8 +106,8 @@ mskp_status mskp_pruner_gauge(const mskp_pruner *pruner, mskp_tensors values,
                             .start = p->start,
                             .residue = p->residue,
                             .overlap = p->again ? overlap(p) : (double)NAN};
-    double *scores = mskpi_alloc(&p->services, p->units, sizeof *scores);
-    if (!scores)
+    const mskp_scores scores = {p->units, mskpi_alloc(&p->services, p->units, sizeof(double))};
+    if (!scores.unit)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s for the gauges of a pruner",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
     for (size_t u = 0; p->marked && u < p->units; u++) g.marked += !p->keep[u];
@@ -116,7 +116,7 @@ mskp_status mskp_pruner_gauge(const mskp_pruner *pruner, mskp_tensors values,
     if (!status) status = measure_costs(p, &g, err);
     if (!status) status = measure_scores(p, values, scores, &g, err);
     if (!status) status = measure_constants(p, values, &g, err);
-    mskpi_free(&p->services, scores);
+    mskpi_free(&p->services, scores.unit);
     if (status) return status;
     g.needed = t.pull_left ? g.left.largest / (((double)t.pull_left + 1) / 2) : 0;
     g.ready = !g.marked || g.left.largest <= READY * p->start;

@@ -69,7 +69,7 @@ mskp_mask mskpi_pruner_keep(const mskp_pruner *p);
 /* The rule of this round; limits <- room for the budgets' limits, [nbudgets]. */
 mskp_rule mskpi_pruner_rule(const mskp_pruner *p, mskp_budget *budgets);
 /* scores <- what units are worth now. */
-mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, double *scores,
+mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, mskp_scores scores,
                                mskp_error *err);
 /* The roles that the pull is on. */
 uint32_t mskpi_pruner_roles(const mskp_pruner *p);

@@ -3,11 +3,11 @@
  *
  * A round selects units within its part of the rule, together with the carriers of the constants
  * that are foreseen. When the cut is made the values are others, and with them the constants, so
- * other carriers may be needed. If they cost more, the network would exceed the budget. So units are
- * selected again within the same rule, in this order: all marked units first, in the order in which
- * they were marked, because training has prepared the network for their removal; then the others,
- * in the order of what they are worth now. If the carriers are as foreseen, this gives the same
- * mask. The order is made of ranks, so scores may be of any sign and size.
+ * other carriers may be needed. If they cost more, the network would exceed the budget. So units
+ * are selected again within the same rule, in this order: all marked units first, in the order in
+ * which they were marked, because training has prepared the network for their removal; then the
+ * others, in the order of what they are worth now. If the carriers are as foreseen, this gives the
+ * same mask. The order is made of ranks, so scores may be of any sign and size.
  *
  * Nothing of a pruner changes before the last call that can fail: masks, scores and streaks are
  * made in arrays for work, which then change places with those that hold, and a cut is worked out
@@ -85,20 +85,25 @@ mskp_constants_desc mskpi_pruner_constants(const mskp_pruner *p)
     return desc;
 }
 
-mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, double *scores,
+static mskp_scores work_scores(const mskp_pruner *p)
+{
+    return (mskp_scores){p->units, p->scores};
+}
+
+mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, mskp_scores scores,
                                mskp_error *err)
 {
     const mskp_graph *graph = mskp_pruner_graph(p);
-    const mskp_scores to = {p->units, scores};
-    if (p->how.score) return p->how.score(p->how.context, graph, values, to, err);
-    mskp_status status = mskp_score(graph, &p->how.scoring, values, to, err);
+    if (p->how.score) return p->how.score(p->how.context, graph, values, scores, err);
+    mskp_status status = mskp_score(graph, &p->how.scoring, values, scores, err);
     if (!status && p->how.use_normalizer)
-        status = mskp_score_normalize(graph, p->how.normalizer, to, err);
+        status = mskp_score_normalize(graph, p->how.normalizer, p->how.normalizer_parameter, scores,
+                                      err);
     return status;
 }
 
 /* *constants <- what this round's rule selects by the scores. */
-static mskp_status select_units(const mskp_pruner *p, double *scores,
+static mskp_status select_units(const mskp_pruner *p, mskp_scores scores,
                                 const mskp_constants_desc *desc, mskp_tensors values,
                                 mskp_constants **constants, mskp_error *err)
 {
@@ -108,8 +113,8 @@ static mskp_status select_units(const mskp_pruner *p, double *scores,
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s for the budgets of a round",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
     const mskp_rule rule = mskpi_pruner_rule(p, budgets);
-    const mskp_status status = mskp_constants_select(
-        mskp_pruner_graph(p), (mskp_scores){p->units, scores}, &rule, desc, values, constants, err);
+    const mskp_status status =
+        mskp_constants_select(mskp_pruner_graph(p), scores, &rule, desc, values, constants, err);
     mskpi_free(&p->services, budgets);
     return status;
 }
@@ -124,8 +129,8 @@ static mskp_status propose(mskp_pruner *p, mskp_tensors values, mskp_error *err)
     mskp_constants_desc desc = p->how.constants;
     mskp_constants *constants = NULL;
     if (!desc.zeroed) desc.zeroed = mskpi_pruner_roles(p);
-    mskp_status status = mskpi_pruner_score(p, values, p->scores, err);
-    if (!status) status = select_units(p, p->scores, &desc, values, &constants, err);
+    mskp_status status = mskpi_pruner_score(p, values, work_scores(p), err);
+    if (!status) status = select_units(p, work_scores(p), &desc, values, &constants, err);
     if (!status) status = mskp_constants_masks(constants, work, none, none, err);
     mskp_constants_destroy(constants);
     return status;
@@ -249,7 +254,7 @@ static bool comes_first(const void *context, uint32_t a, uint32_t b)
 /* p->scores <- ranks: marked units first. A score of +infinity stays. */
 static mskp_status rank_again(mskp_pruner *p, mskp_tensors values, mskp_error *err)
 {
-    const mskp_status status = mskpi_pruner_score(p, values, p->scores, err);
+    const mskp_status status = mskpi_pruner_score(p, values, work_scores(p), err);
     if (status) return status;
     for (size_t u = 0; u < p->units; u++) p->order[u] = (uint32_t)u;
     mskpi_sort(p->order, p->buffer, p->units, comes_first, p);
@@ -270,9 +275,9 @@ static mskp_status work_out(mskp_pruner *pruner, mskp_tensors values, mskp_error
     p->plan = NULL;
     p->small = NULL;
     if (!p->marked || p->scored) {
-        status =
-            p->marked ? rank_again(p, values, err) : mskpi_pruner_score(p, values, p->scores, err);
-        if (!status) status = select_units(p, p->scores, &desc, values, &p->constants, err);
+        status = p->marked ? rank_again(p, values, err)
+                           : mskpi_pruner_score(p, values, work_scores(p), err);
+        if (!status) status = select_units(p, work_scores(p), &desc, values, &p->constants, err);
     } else {
         status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
                                        &p->constants, err);

@@ -1152,7 +1152,7 @@ START_TEST(refused_by_the_penalty)
     check_same("nothing happened", before, snapshot(*net), 1);
     backward(net, make_batch(1));
     const Tensors then = snapshot(*net);
-    check_refused("strength is nan", [&] { p->penalty(std::nan("")); });
+    check_refused("strength is NaN", [&] { p->penalty(std::nan("")); });
     Tensor &gradient = net->layers->at<BlockImpl>(0).bn1->weight.mutable_grad();
     const Tensor right = gradient;
     gradient = torch::zeros({3});

@@ -795,13 +795,13 @@ static mskp_status call_score_taylor(stage *s, mskp_error *err)
 /* The pattern that fills the scores is a number above 0. */
 static mskp_status call_score_normalize(stage *s, mskp_error *err)
 {
-    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_LAMP, scores_of(s->units, s->out.scores),
-                                err);
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_LAMP, 0,
+                                scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_normalize_by_cost(stage *s, mskp_error *err)
 {
-    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_PARAMS,
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_PARAMS, 0,
                                 scores_of(s->units, s->out.scores), err);
 }
 
@@ -838,7 +838,7 @@ static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
     const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
                                           {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
-    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN,
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_PRODUCT,
                                scores_of(s->units, s->out.scores), err);
 }
 

@@ -333,7 +333,7 @@ START_TEST(numbers_that_are_none)
     mskp_linear(n.g, NULL, in, weight, bias);
     net_finish(&n);
     net_remove(&n, in, 0);
-    refused(&n, MSKP_ERROR_BAD_NUMBER, "p3: element 0,0 is nan");
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p3 (values): element 0,0 is NaN");
     net_end(&n);
 
     net_begin(&n); /* an operator of the caller's own reads a NaN, and more behind it */
@@ -342,7 +342,7 @@ START_TEST(numbers_that_are_none)
     mskp_bind(n.g, own, 0, MSKP_ROLE_CONSUMER, in);
     net_finish(&n);
     for (size_t i = 0; i < 3; i++) net_remove(&n, in, i);
-    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1: element 0,0 is nan");
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1 (values): element 0,0 is NaN");
     net_end(&n);
 
     net_begin(&n); /* the inputs' weight of a recurrent layer is read before the hidden one */
@@ -354,7 +354,7 @@ START_TEST(numbers_that_are_none)
         &(mskp_recurrent_desc){.kind = MSKP_RECURRENT_RNN, .layers = 1, .params = &params});
     net_finish(&n);
     net_remove(&n, in, 1);
-    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1: element 0,1 is nan");
+    refused(&n, MSKP_ERROR_BAD_NUMBER, "p1 (values): element 0,1 is NaN");
     net_end(&n);
 }
 END_TEST

@@ -491,6 +491,8 @@ typedef struct arrays {
     double scores[2][LONGEST], table[UNITS];
     uint32_t streak[UNITS];
     mskp_family_rule families[UNITS];
+    mskp_cost per_value[LONGEST];
+    mskp_channel_stats stats[LONGEST];
     mskp_plan *plan;
     mskp_graph *small;
     mskp_constants *made;
@@ -515,7 +517,7 @@ typedef mskp_status wrong_call(arrays *a, mskp_error *err);
 WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
-WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
+WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, 0, a->wrong_scores, err))
 WRONG_CALL(score_random, mskp_score_random(g, 1, a->wrong_scores, err))
 static const mskp_weighting LASSO;
 static const mskp_penalty L2 = {.kind = MSKP_PENALTY_L2};
@@ -699,6 +701,125 @@ START_TEST(arrays_of_the_right_length_are_taken)
 }
 END_TEST
 
+/* ---- Arrays that overlap ---- */
+
+/* A mask over the first bytes of another array; and what begins behind an array's first entry. */
+static mskp_mask mask_at(void *at)
+{
+    return (mskp_mask){UNITS, at};
+}
+
+static mskp_mask next_mask(mskp_mask m)
+{
+    return (mskp_mask){m.n, m.unit + 1};
+}
+
+#define SCAN     (&(mskp_sensitivity_desc){1, (double[]){0}, no_accuracy, NULL, NULL})
+#define FAMILIES mskp_graph_counts(g).families
+
+WRONG_CALL(select_over_scores,
+           mskp_select(g, a->right_scores, &a->rule, mask_at(a->scores[0]), NULL, err))
+WRONG_CALL(select_over_locked, mskp_select(g, a->right_scores, &a->locked, a->wrong, NULL, err))
+WRONG_CALL(vote_over_mask, mskp_mask_vote(g, 1, &a->right, 1, next_mask(a->right), err))
+WRONG_CALL(keep_over_proposed,
+           mskp_mask_hysteresis(g, a->right, 2, UNITS, a->streak, a->right, err))
+WRONG_CALL(keep_over_streak,
+           mskp_mask_hysteresis(g, a->wrong, 2, UNITS, a->streak, mask_at(a->streak), err))
+WRONG_CALL(streak_over_proposed,
+           mskp_mask_hysteresis(g, mask_at(a->streak + 1), 2, UNITS, a->streak, a->right, err))
+WRONG_CALL(both_over_keep, mskp_mask_compose(g, a->right, a->removed, next_mask(a->right), err))
+WRONG_CALL(both_over_small,
+           mskp_mask_compose(g, a->right, a->removed, mask_at(a->small_flags + 1), err))
+WRONG_CALL(carriers_over_selected,
+           mskp_constants_masks(a->constants, a->right, next_mask(a->right), a->wrong, err))
+WRONG_CALL(kept_over_carriers,
+           mskp_constants_masks(a->constants, (mskp_mask){0}, a->right, a->right, err))
+WRONG_CALL(kept_over_selected,
+           mskp_constants_masks(a->constants, a->right, (mskp_mask){0}, a->right, err))
+WRONG_CALL(weights_over_norms, mskp_unit_weights(g, a->right, &L2, &LASSO, a->right_scores,
+                                                 (mskp_scores){UNITS, a->scores[0] + 1}, err))
+WRONG_CALL(weights_over_keep, mskp_unit_weights(g, mask_at(a->scores[1] + 1), &L2, &LASSO,
+                                                a->right_scores, a->wrong_scores, err))
+WRONG_CALL(costs_over_keep, mskp_measure(g, mask_at(a->per_value + 1), NULL, a->per_value, err))
+WRONG_CALL(families_over_which, mskp_family_rules_set(g, mask_at(a->families), &a->families[2],
+                                                      FAMILIES, a->families, err))
+WRONG_CALL(table_over_scores,
+           mskp_sensitivity(g, a->right_scores, SCAN, FAMILIES, a->scores[0], err))
+WRONG_CALL(families_over_table,
+           mskp_sensitivity_caps(g, SCAN, (void *)a->families, 0, FAMILIES, a->families, err))
+WRONG_CALL(scores_over_numbers,
+           mskp_score_channels(g, 1,
+                               &(mskp_channel_scores){mskp_value_find(g, "hidden"), UNITS,
+                                                      a->scores[0] + 1},
+                               MSKP_REDUCE_SUM, a->right_scores, err))
+WRONG_CALL(stats_over_stats, mskp_channel_stats_merge(UNITS, a->stats, a->stats + 1, err))
+
+static const struct {
+    wrong_call *call;
+    const char *sentence;
+} overlaps[] = {
+    {wrong_select_over_scores, "keep and scores overlap"},
+    {wrong_select_over_locked, "keep and locked overlap"},
+    {wrong_vote_over_mask, "keep and masks overlap"},
+    {wrong_keep_over_proposed, "keep and proposed overlap"},
+    {wrong_keep_over_streak, "keep and streak overlap"},
+    {wrong_streak_over_proposed, "streak and proposed overlap"},
+    {wrong_both_over_keep, "both and keep overlap"},
+    {wrong_both_over_small, "both and small_keep overlap"},
+    {wrong_carriers_over_selected, "selected and carriers overlap"},
+    {wrong_kept_over_carriers, "carriers and kept overlap"},
+    {wrong_kept_over_selected, "kept and selected overlap"},
+    {wrong_weights_over_norms, "weights and norms overlap"},
+    {wrong_weights_over_keep, "weights and keep overlap"},
+    {wrong_costs_over_keep, "per_value and keep overlap"},
+    {wrong_families_over_which, "families and which overlap"},
+    {wrong_table_over_scores, "table and scores overlap"},
+    {wrong_families_over_table, "families and table overlap"},
+    {wrong_scores_over_numbers, "scores and hidden overlap"},
+    {wrong_stats_over_stats, "into and from overlap"},
+};
+enum { OVERLAPS = sizeof overlaps / sizeof *overlaps };
+
+START_TEST(overlapping_arrays_are_refused)
+{
+    arrays a, before;
+    mskp_error err = {0};
+    arrays_open(&a);
+    a.wrong = a.locked.locked = (mskp_mask){UNITS, a.flags[1]};
+    a.wrong_scores = (mskp_scores){UNITS, a.scores[1]};
+    memcpy(&before, &a, sizeof a);
+    ck_assert_msg(overlaps[_i].call(&a, &err) == MSKP_ERROR_OVERLAP, "not \"%s\"",
+                  overlaps[_i].sentence);
+    ck_assert_int_eq(err.status, MSKP_ERROR_OVERLAP);
+    ck_assert_str_eq(err.text, overlaps[_i].sentence);
+    ck_assert_msg(!memcmp(&before, &a, sizeof a), "%s: something changed", overlaps[_i].sentence);
+    arrays_close(&a);
+}
+END_TEST
+
+/* Arrays that touch, and those that the header lets be the same. */
+START_TEST(arrays_side_by_side_are_taken)
+{
+    uint8_t flags[3 * UNITS];
+    arrays a;
+    arrays_open(&a);
+    const mskp_graph *g = a.h.graph;
+    const mskp_penalty all = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL};
+    memset(flags, 1, sizeof flags);
+    const mskp_mask first = mask_at(flags), second = mask_at(flags + UNITS);
+    const mskp_mask third = mask_at(flags + 2 * (size_t)UNITS), masks[] = {first, second, third};
+    ck_assert_int_eq(mskp_mask_vote(g, 3, masks, 1, second, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_mask_hysteresis(g, first, 2, UNITS, a.streak, second, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_constants_masks(a.constants, first, second, third, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_mask_compose(g, first, (mskp_mask){2, flags + UNITS}, second, NULL),
+                     MSKP_OK);
+    ck_assert_int_eq(
+        mskp_unit_weights(g, (mskp_mask){0}, &all, &LASSO, a.right_scores, a.right_scores, NULL),
+        MSKP_OK);
+    arrays_close(&a);
+}
+END_TEST
+
 /* The small mask has one flag per unit that the first mask keeps, not one per unit of the graph. */
 START_TEST(small_masks_of_another_length)
 {
@@ -801,6 +922,8 @@ int main(void)
     tcase_add_test(tests, nulls_are_named);
     tcase_add_loop_test(tests, arrays_of_another_length_are_named, 0, 3 * WRONG_CALLS);
     tcase_add_loop_test(tests, arrays_of_the_right_length_are_taken, 0, WRONG_CALLS);
+    tcase_add_loop_test(tests, overlapping_arrays_are_refused, 0, OVERLAPS);
+    tcase_add_test(tests, arrays_side_by_side_are_taken);
     tcase_add_test(tests, small_masks_of_another_length);
     tcase_add_test(tests, null_masks_with_a_length);
     tcase_add_test(tests, masks_of_constants_may_be_left_out);

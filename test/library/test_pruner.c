@@ -527,7 +527,7 @@ START_TEST(order_of_calls)
     ck_assert_str_eq(err.text, "pruner: no cut was prepared since step 0");
     ck_assert_int_eq(mskp_pruner_before_step(p, (double)NAN, values, gradients, &err),
                      MSKP_ERROR_BAD_NUMBER);
-    ck_assert_str_eq(err.text, "pruner: rate is nan, not a finite number, 0 or more");
+    ck_assert_str_eq(err.text, "pruner: rate is NaN, not a finite number, 0 or more");
     for (int step = 0; step < 3; step++) {
         ck_assert_int_eq(mskp_pruner_before_step(p, 0.1, values, gradients, &err), MSKP_OK);
         ck_assert_int_eq(mskp_pruner_after_step(p, 0.1, values, &err), MSKP_OK);
@@ -624,7 +624,7 @@ START_TEST(options_are_checked)
         {{.rule = half, .steps = 9, .wait = -0.5}, "pruner: wait is -0.5, outside 0 to 1"},
         {{.rule = half, .steps = 9, .sparse = 2}, "pruner: sparse is 2, outside 0 to 1"},
         {{.rule = half, .steps = 9, .masked = (double)NAN},
-         "pruner: masked is nan, outside 0 to 1"},
+         "pruner: masked is NaN, outside 0 to 1"},
         {{.rule = half, .steps = 9, .settle = 1.5}, "pruner: settle is 1.5, outside 0 to 1"},
         {{.rule = half, .steps = 9, .wait = 0.5, .masked = 0.75},
          "pruner: wait, sparse and masked are 1.25 together, more than 1"},
@@ -635,9 +635,9 @@ START_TEST(options_are_checked)
         {{.rule = half, .steps = 9, .pull = (mskp_pull)3}, "pruner: pull is 3; the last is 2"},
         {{.rule = half, .steps = 9, .strength = -1}, "pruner: strength is -1, not 0 or more"},
         {{.rule = half, .steps = 9, .sparse_strength = (double)INFINITY},
-         "pruner: sparse_strength is inf, not 0 or more"},
+         "pruner: sparse_strength is infinity, not 0 or more"},
         {{.rule = half, .steps = 9, .gradient_scale = (double)INFINITY},
-         "pruner: gradient_scale is inf, not finite"},
+         "pruner: gradient_scale is infinity, not finite"},
         {{.rule = half, .steps = 9, .sparse_strength = 1e300, .gradient_scale = -1e9},
          "pruner: a strength of 1e+300 times gradient_scale is not finite"},
         {{.rule = half, .steps = 9, .momentum = 1}, "pruner: momentum is 1, not from 0 to below 1"},

@@ -315,7 +315,7 @@ START_TEST(elements_that_are_no_numbers)
         for (int i = 0; i < 2; i++) {
             char words[80];
             (void)snprintf(words, sizeof words, "pruner: the largest marked element is %s",
-                           i ? "inf" : "nan");
+                           i ? "infinity" : "NaN");
             if (!k) ck_assert_int_eq(before(&l, 0.25), MSKP_OK);
             const double was = l.gamma[0];
             l.gamma[0] = bad[i];
@@ -402,7 +402,7 @@ END_TEST
 START_TEST(rates)
 {
     static const double bad[] = {-0.5, (double)INFINITY, (double)NAN};
-    static const char *const name[] = {"-0.5", "inf", "nan"};
+    static const char *const name[] = {"-0.5", "infinity", "NaN"};
     layer l;
     layer_open(&l, &HALF);
     for (int i = 0; i < 3; i++) {
@@ -583,7 +583,7 @@ START_TEST(options_at_their_limits)
         {{.steps = ((uint64_t)1 << 53) + 1},
          "pruner: steps is 9007199254740993, outside 1 to 2^53"},
         {{.steps = (uint64_t)1 << 53}, NULL},
-        {{.steps = 9, .strength = (double)INFINITY}, "pruner: strength is inf, not 0 or more"},
+        {{.steps = 9, .strength = (double)INFINITY}, "pruner: strength is infinity, not 0 or more"},
         {{.steps = 9, .sparse_strength = -1}, "pruner: sparse_strength is -1, not 0 or more"},
         {{.steps = 9, .momentum = -0.5}, "pruner: momentum is -0.5, not from 0 to below 1"},
         {{.steps = 9, .momentum = 0.75}, NULL},

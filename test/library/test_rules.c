@@ -673,7 +673,7 @@ START_TEST(mistakes_of_budgets_are_named)
         {TABLE(2), MSKP_ERROR_BAD_ARGUMENT, "widths_out[1] is 3, after 6; they must ascend"},
         {TABLE(3), MSKP_ERROR_BAD_ARGUMENT, "the last of widths_out is 5, a has 6 channels"},
         {TABLE(4), MSKP_ERROR_BAD_ARGUMENT, "layers[0]: cost is NULL"},
-        {TABLE(5), MSKP_ERROR_BAD_NUMBER, "cost[1] is inf"},
+        {TABLE(5), MSKP_ERROR_BAD_NUMBER, "cost[1] is infinity"},
         {TABLE(6), MSKP_ERROR_BAD_ARGUMENT, "nin is 2, but in is {0}"},
         {TABLE(7), MSKP_ERROR_BAD_ARGUMENT, "widths_in are 0"},
         {TABLE(8), MSKP_ERROR_BAD_ARGUMENT, "in is no value"},

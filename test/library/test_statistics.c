@@ -167,7 +167,7 @@ START_TEST(bad_batches_change_nothing)
     x[1][2] = (float)NAN;
     ck_assert_int_eq(mskp_channel_stats_add(NULL, &good, 1, 3, channel, &err),
                      MSKP_ERROR_BAD_NUMBER);
-    ck_assert_str_eq(err.text, "activations: element [1,2] is nan");
+    ck_assert_str_eq(err.text, "activations: element [1,2] is NaN");
     wide[2] = 1e200; /* far from the mean of the others */
     ck_assert_int_eq(mskp_channel_stats_add(NULL, &huge, 1, 3, channel, &err),
                      MSKP_ERROR_BAD_NUMBER);

@@ -7,6 +7,7 @@
 #include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,7 +158,20 @@ START_TEST(a_linear_loss_changes_by_the_score)
 }
 END_TEST
 
-/* One element of each parameter, in one of the two sets, becomes a bad number. */
+/* "p3 (gradients): element 1,0 is NaN" */
+static void bad_element(char *sentence, size_t n, size_t param, const char *of, const net_param *p,
+                        const size_t *index, double x)
+{
+    int at = snprintf(sentence, n, "p%zu (%s): element ", param, of);
+    for (uint32_t d = 0; d < p->ndim; d++)
+        at += snprintf(sentence + at, n - (size_t)at, "%s%zu", d ? "," : "", index[d]);
+    (void)snprintf(sentence + at, n - (size_t)at, " is %s",
+                   isnan(x) ? "NaN"
+                   : x > 0  ? "infinity"
+                            : "-infinity");
+}
+
+/* One element of each parameter, in one of the two sets, becomes a bad number, and is named. */
 START_TEST(bad_numbers_and_missing_data)
 {
     static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
@@ -182,12 +196,17 @@ START_TEST(bad_numbers_and_missing_data)
                 read |= element_axis(&t->model, p, index, u, roles) != MSKP_MAX_DIMS;
             const double good = view_get(&v, index);
             mskp_error err = {0};
-            view_set(&v, index, bad[rng_below(&t->r, 3)]);
+            const double x = bad[rng_below(&t->r, 3)];
+            char sentence[200];
+            view_set(&v, index, x);
             mskp_status status = batch_score(&b, form, roles, scores, &err);
             view_set(&v, index, good);
             REQUIRE(status == (read ? MSKP_ERROR_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
             REQUIRE(!read || !memcmp(scores, before, t->units * sizeof *scores), "scores changed");
+            bad_element(sentence, sizeof sentence, p, s == &b.values ? "values" : "gradients", q,
+                        index, x);
+            REQUIRE(!read || !strcmp(err.text, sentence), "\"%s\", not \"%s\"", err.text, sentence);
             memset(scores, 0, t->units * sizeof *scores);
             refused += read;
             ignored += !read;
@@ -233,14 +252,18 @@ START_TEST(options_are_checked)
             gradients, scores);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, "roles", MSKP_TAYLOR_SQUARED_SUM, 64, values, gradients,
             scores);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "values", MSKP_TAYLOR_SQUARED_SUM, 0, none, gradients, scores);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "gradients", MSKP_TAYLOR_SQUARED_SUM, 0, values, none, scores);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "values is NULL", MSKP_TAYLOR_SQUARED_SUM, 0, none, gradients,
+            scores);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "gradients is NULL", MSKP_TAYLOR_SQUARED_SUM, 0, values, none,
+            scores);
     REFUSED(MSKP_ERROR_OTHER_NETWORK, "scores", MSKP_TAYLOR_SQUARED_SUM, 0, values, gradients,
             scores_of(3, score));
     /* Each product is a number, a square is none. */
     REFUSED(MSKP_ERROR_BAD_NUMBER, "unit 1", MSKP_TAYLOR_SQUARED_SUM, 0, values, gradients, scores);
-    REFUSED(MSKP_ERROR_BAD_NUMBER, "gamma: axis 0, index 1", MSKP_TAYLOR_SUM_OF_SQUARES, 0, values,
-            gradients, scores);
+    REFUSED(
+        MSKP_ERROR_BAD_NUMBER,
+        "gamma: axis 0, index 1: no double can hold the sum over products of values and gradients",
+        MSKP_TAYLOR_SUM_OF_SQUARES, 0, values, gradients, scores);
     static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (int i = 0; i < 3; i++) {
         score[1] = odd[i];

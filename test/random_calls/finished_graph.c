@@ -318,7 +318,7 @@ static bool has_role(const user *u, size_t unit, uint32_t roles)
 static void call_score(user *u)
 {
     mskp_scoring s = {.magnitude = (mskp_magnitude)rng_below(u->r, 2),
-                      .reduce = (mskp_reduce)rng_below(u->r, 6),
+                      .reduce = (mskp_reduce)rng_below(u->r, 7),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
     if (s.reduce != MSKP_REDUCE_VOTE) s.vote_threshold = 0;
@@ -350,9 +350,10 @@ static void call_score_normalize(user *u, double *scores)
     const double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
     const size_t live = u->heap->live;
     endanger(u);
+    const mskp_normalizer by = (mskp_normalizer)rng_below(u->r, MSKP_NORMALIZER_QUANTILE + 2);
+    const double share = by == MSKP_NORMALIZER_QUANTILE ? rng_real(u->r, -0.1, 1.1) : 0;
     const mskp_status status =
-        mskp_score_normalize(u->g, (mskp_normalizer)rng_below(u->r, 9),
-                             scores_of(wrong_or(u, u->n.units), scores), &err);
+        mskp_score_normalize(u->g, by, share, scores_of(wrong_or(u, u->n.units), scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++) {
         REQUIRE(!status || scores[i] == before[i], "normalize: score %zu changed", i);
@@ -403,7 +404,7 @@ static void call_score_channels(user *u)
         given[k] = (mskp_channel_scores){v, channels, numbers};
     }
     endanger(u);
-    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5),
+    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 7),
                                                    scores_of(u->n.units, scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units && !status; i++)

@@ -61,7 +61,8 @@ static bool score(job *j)
     mskp_error err;
     if (!fetch(j->t)) return false;
     if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, &err)) return failed(j, &err);
-    return !filters || !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, j->scores, &err) ||
+    return !filters ||
+           !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, 0, j->scores, &err) ||
            failed(j, &err); /* norms of filters grow with their size */
 }
 
