@@ -170,7 +170,9 @@ MSKP_EXPERIMENTAL mskp_pruner_due_kind mskp_pruner_due(const mskp_pruner *pruner
  *   values, gradients   sets, as for mskp_penalty_gradient. gradients may be {0, NULL} unless this
  *              stage adds to them or scales them.
  * What the stage is, strengths, and what the step adds are the same on all ranks if their values
- * and gradients are. Errors are those of the calls that the stage makes.
+ * and gradients are. Errors are those of the calls that the stage makes. On an error nothing
+ * changes, and a mask that was due is still due. A step that is begun again, because the optimizer
+ * skipped it, counts once.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate,
                                                       mskp_tensors values, mskp_tensors gradients,
@@ -217,8 +219,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_cut(mskp_pruner *pruner, size_t n, con
  * The same in two steps, for programs that carry out surgery themselves (the bridges of
  * examples/bridges do, and tensors on a device). Works out what will be cut, and writes nothing.
  *   plan, constants   receive the plan and the object that made it, which stay the pruner's until
- *                     the next of these calls. Apply the constants, cut by the plan, then call
- *                     mskp_pruner_cut_done. Each may be NULL.
+ *                     the next of these calls that goes well, a step, or mskp_pruner_cut. Apply the
+ *                     constants, cut by the plan, then call mskp_pruner_cut_done. Each may be NULL.
  * A cut need not be due, only a mask be there: so a program can cut early, or look at what a cut
  * would do. Every call works it out anew.
  */
@@ -312,7 +314,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_write(const mskp_pruner *pruner, size_
  *   graph, options   as for mskp_pruner_create: the whole network, also after cuts. The text does
  *                    not hold the options; steps, rounds and the kind of pull are compared.
  *   length, text     which need not end in 0, and may come from anywhere. A damaged text is
- *                    MSKP_ERROR_BAD_TEXT, one of another network MSKP_ERROR_OTHER_NETWORK.
+ *                    MSKP_ERROR_BAD_TEXT, one of another network MSKP_ERROR_OTHER_NETWORK, and one
+ *                    by which nothing can be cut is what mskp_plan_create says of that mask.
  *   plan             receives NULL if nothing was cut; otherwise a plan that cuts sets of the whole
  *                    network to the shapes that they had when the text was written. Make the
  *                    network, cut it by this plan, then load the checkpoint's values into it. Free
