@@ -18,7 +18,7 @@ static mskp_graph *graph; /* one for all inputs */
 
 typedef struct training {
     mskp_pruner *p;
-    double number[SETS][ROOM];
+    _Alignas(8) double number[SETS][ROOM]; /* also where doubles are aligned to 4 */
     mskp_tensor view[SETS][PARAMS];
 } training;
 

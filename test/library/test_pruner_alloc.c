@@ -25,7 +25,7 @@ typedef struct trainee {
     mskp_pruner *p;
     mskp_plan *plan; /* of the last mskp_pruner_prepare */
     struct {
-        double number[SETS][ROOM];
+        _Alignas(8) double number[SETS][ROOM]; /* also where doubles are aligned to 4 */
         mskp_tensor view[SETS][PARAMS + 1];
     } sets;
     /* What the call has made, apart from that. */

@@ -17,7 +17,8 @@ enum { UNITS = 4, TEXT = 2048 };
 typedef struct layer {
     mskp_graph *graph;
     mskp_pruner *p;
-    double gamma[UNITS], slope[UNITS];
+    _Alignas(8) double gamma[UNITS]; /* also where doubles are aligned to 4 */
+    _Alignas(8) double slope[UNITS];
     mskp_tensor value, gradient;
     mskp_error err;
 } layer;
