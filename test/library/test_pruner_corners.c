@@ -574,6 +574,28 @@ START_TEST(masks_that_remove_nothing)
 }
 END_TEST
 
+/* Of three units that two masks mark, both mark one. */
+START_TEST(masks_that_change)
+{
+    static const double numbers[UNITS] = {9, 0.5, 3, 0.25};
+    static const uint8_t first[UNITS] = {0, 0, 1, 1}, second[UNITS] = {1, 0, 1, 0};
+    mskp_pruner_options options = HALF;
+    options.refresh = 1;
+    layer l;
+    layer_open(&l, &options);
+    step(&l, 0.25);
+    ck_assert_mem_eq(mskp_pruner_mask(l.p).unit, first, sizeof first);
+    ck_assert(isnan(gauges(&l).overlap));
+    memcpy(l.gamma, numbers, sizeof numbers);
+    ck_assert_int_eq(before(&l, 0.25), MSKP_OK);
+    ck_assert_mem_eq(mskp_pruner_mask(l.p).unit, second, sizeof second);
+    ck_assert_double_eq(gauges(&l).overlap, 1.0 / 3);
+    ck_assert_double_eq(gauges(&l).left.largest, 0.5);
+    ck_assert_double_eq(gauges(&l).gap, 3 / 0.5);
+    layer_close(&l);
+}
+END_TEST
+
 START_TEST(options_at_their_limits)
 {
     static const mskp_family_rule none = {0};
@@ -633,6 +655,7 @@ int main(void)
     tcase_add_test(tests, plans_within_a_step);
     tcase_add_test(tests, no_mask_before_a_cut);
     tcase_add_test(tests, masks_that_remove_nothing);
+    tcase_add_test(tests, masks_that_change);
     tcase_add_test(tests, options_at_their_limits);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
