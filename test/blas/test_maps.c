@@ -319,6 +319,22 @@ START_TEST(known_norms)
 }
 END_TEST
 
+/* Three orthogonal columns, of lengths 365 (364 and 27 are its numbers), 29 and 15. Each channel has
+ * one number, so without it the column that holds the number is shorter, and the others stay. The
+ * first channel leaves 27, between 15 and 29. A step towards it leads beyond it, to where the
+ * quadratic equation for the next step has a negative linear term. */
+START_TEST(known_steps)
+{
+    double x[4][3] = {{364, 0, 0}, {0, 29, 0}, {0, 0, 15}, {27, 0, 0}}, sum[4] = {0};
+    static const double lost[4] = {365 - 27, 29, 15, 365 - 364};
+    const mskp_tensor maps = {
+        .data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
+    ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(fabs(sum[i] - lost[i]) < 365 * 1e-14, "channel %zu: %.17g", i, sum[i]);
+}
+END_TEST
+
 /* ---- Both ---- */
 
 typedef mskp_status maps_call(const mskp_services *services, const mskp_tensor *maps, size_t n,
@@ -514,6 +530,7 @@ int main(void)
     tcase_add_test(tcase, the_bound_of_a_rank);
     tcase_add_loop_test(tcase, independence_is_a_difference_of_norms, 0, 2);
     tcase_add_test(tcase, known_norms);
+    tcase_add_test(tcase, known_steps);
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, bad_numbers);
     tcase_add_loop_test(tcase, arguments_are_checked, 0, 2);

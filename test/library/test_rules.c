@@ -582,6 +582,38 @@ START_TEST(unknown_operators_by_hand)
 }
 END_TEST
 
+/* image: 1 -> x: 2 -> a: 4 -> relu -> b: 2, and x + b, at 10 positions. Without the channels of a, a
+ * bias is all that is left of b, and a parameter is no activation. */
+START_TEST(branches_by_hand)
+{
+    for (int bias = 0; bias < 2; bias++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param wx = mskp_parameter(g, "x.w", 2, (size_t[]){2, 1});
+        const mskp_param wa = mskp_parameter(g, "a.w", 2, (size_t[]){4, 2});
+        const mskp_param wb = mskp_parameter(g, "b.w", 2, (size_t[]){2, 4});
+        const mskp_param bb = bias ? mskp_parameter(g, "b.b", 1, (size_t[]){2}) : (mskp_param){0};
+        const mskp_value image = mskp_input(g, "image", 1, 1, (size_t[]){10});
+        const mskp_value x = mskp_linear(g, "x", image, wx, (mskp_param){0});
+        const mskp_value a = mskp_linear(g, "a", x, wa, (mskp_param){0});
+        const mskp_value b = mskp_linear(g, "b", mskp_activation(g, "relu", a, NULL), wb, bb);
+        const mskp_value sum = mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, (mskp_value[]){x, b});
+        REQUIRE_OK(mskp_output(g, sum));
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        const mskp_budget peak = {.kind = MSKP_BUDGET_ACTIVATIONS, .element_size = 1};
+        uint8_t keep[4];
+        const mskp_mask mask = mask_of(mskp_graph_counts(g).units, keep);
+        ck_assert_uint_eq(mask.n, 4); /* x and b are pinned */
+        memset(keep, 1, sizeof keep);
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 4 + 4)); /* x, a, relu */
+        keep[1] = 0;
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 3 + 3));
+        memset(keep, 0, sizeof keep);
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 2)); /* x, sum */
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* A sequence of 5 positions with 8 channels, two heads of 3, values of 3: query, key and value have
  * 6 channels at 5 positions each. Separate projections and a packed one need the same. */
 START_TEST(attention_by_hand)
@@ -1192,6 +1224,7 @@ int main(void)
     tcase_add_test(tcase, amounts_by_hand);
     tcase_add_test(tcase, peaks_of_the_literature);
     tcase_add_test(tcase, unknown_operators_by_hand);
+    tcase_add_test(tcase, branches_by_hand);
     tcase_add_test(tcase, attention_by_hand);
     tcase_add_test(tcase, mistakes_of_budgets_are_named);
     tcase_add_test(tcase, mistakes_of_families_are_named);

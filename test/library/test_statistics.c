@@ -122,8 +122,10 @@ START_TEST(bad_batches_change_nothing)
     double wide[3] = {1, 2, 3};
     const mskp_tensor good = {.data = x, .ndim = 2, .shape = {2, 3}};
     mskp_tensor no_data = good, no_axes = good, no_number = good, empty = good, nested = good;
-    mskp_tensor longer = good, longest = good, many_axes = good;
+    mskp_tensor longer = good, longest = good, many_axes = good, many_elements = good;
     many_axes.ndim = 7;
+    many_elements.ndim = 3, many_elements.shape[0] = PTRDIFF_MAX / 64;
+    many_elements.shape[2] = SIZE_MAX;
     mskp_tensor huge = {.data = wide, .dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {1, 3}};
     no_data.data = NULL, no_axes.ndim = 0, no_number.dtype = MSKP_DTYPE_BYTES_4;
     longer.shape[0] = PTRDIFF_MAX / 16, longest.shape[0] = SIZE_MAX;
@@ -147,6 +149,7 @@ START_TEST(bad_batches_change_nothing)
         {&empty, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length 0"},
         {&longer, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 1 of the batch has length 3"},
         {&longest, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length"},
+        {&many_elements, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 2 of the batch has length"},
         {&no_number, 1, 3, MSKP_ERROR_BAD_ARGUMENT, "dtype 18, which holds no numbers"},
         {&nested, 1, 3, MSKP_ERROR_OVERLAP, "does not step over"},
     };
@@ -178,14 +181,17 @@ START_TEST(bad_batches_change_nothing)
     ck_assert_str_eq(err.text, "activations: channel 0: no double can hold the sum of squares");
     ck_assert_mem_eq(channel, before, sizeof before);
     /* What is no statistic. */
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 9; i++) {
         mskp_channel_stats odd[3];
         memcpy(odd, before, sizeof odd);
-        double *field[] = {&odd[1].count,     &odd[1].zeros, &odd[1].mean,    &odd[1].magnitude,
-                           &odd[1].magnitude, &odd[1].count, &odd[1].squares, &odd[1].squares};
-        const double bad[] = {
-            -1, 7, (double)NAN, -1, (double)INFINITY, (double)INFINITY, -1, (double)INFINITY};
-        *field[i] = bad[i];
+        const struct {
+            double *field, number;
+        } bad[] = {{&odd[1].count, -1},         {&odd[1].count, (double)INFINITY},
+                   {&odd[1].zeros, -1},         {&odd[1].zeros, 7},
+                   {&odd[1].mean, (double)NAN}, {&odd[1].magnitude, -1},
+                   {&odd[1].squares, -1},       {&odd[1].magnitude, (double)INFINITY},
+                   {&odd[1].squares, (double)INFINITY}};
+        *bad[i].field = bad[i].number;
         ck_assert_int_eq(mskp_channel_stats_merge(3, odd, channel, &err), MSKP_ERROR_BAD_NUMBER);
         ck_assert_str_eq(err.text, "activations: the numbers of channel 1 are no statistic");
         ck_assert_mem_eq(channel, before, sizeof before);
