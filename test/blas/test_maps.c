@@ -327,8 +327,7 @@ START_TEST(known_steps)
 {
     double x[4][3] = {{364, 0, 0}, {0, 29, 0}, {0, 0, 15}, {27, 0, 0}}, sum[4] = {0};
     static const double lost[4] = {365 - 27, 29, 15, 365 - 364};
-    const mskp_tensor maps = {
-        .data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
+    const mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
     ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
     for (size_t i = 0; i < 4; i++)
         ck_assert_msg(fabs(sum[i] - lost[i]) < 365 * 1e-14, "channel %zu: %.17g", i, sum[i]);

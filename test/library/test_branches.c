@@ -573,11 +573,15 @@ START_TEST(what_is_refused)
     try_emptied(&m, mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, a}), EMPTIED("c1"), NULL, NULL,
                 text);
 
-    m = make_begin(); /* what would be left is broadcast */
-    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
-    b = mskp_pool(m.g, "mean", m.x, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
-    snprintf(text, sizeof text, "%s, so c2 vanishes; join (add) cannot do without it", no_c1);
-    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, a, b), EMPTIED("c1"), NULL, NULL, text);
+    for (int subtract = 0; subtract < 2; subtract++) { /* what would be left is broadcast */
+        m = make_begin();
+        a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+        b = mskp_pool(m.g, "mean", m.x, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+        snprintf(text, sizeof text, "%s, so c2 vanishes; join (%s) cannot do without it", no_c1,
+                 subtract ? "subtract" : "add");
+        const mskp_combine_kind kind = subtract ? MSKP_COMBINE_SUBTRACT : MSKP_COMBINE_ADD;
+        try_emptied(&m, join(&m, kind, b, a), EMPTIED("c1"), NULL, NULL, text);
+    }
 
     m = make_begin(); /* something unknown reads it */
     a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);

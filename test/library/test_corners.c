@@ -659,6 +659,169 @@ START_TEST(interleaved_target)
 }
 END_TEST
 
+/* ---- Branches that vanish ---- */
+
+enum { SCALE = 1, SHIFT, C1, Y, Y_BIAS, HEAD, HEAD_BIAS, C2, C2_BIAS };
+
+/* x: 2, the second of which is 5, and head(y(x) + c2(c1(x))), with 2 channels in c1, and 3 in y and
+ * c2. y[2] reads nothing and is 4. c2 has a bias of 7 if asked. c1 loses its channels. */
+typedef struct branch {
+    mskp_value x, c1, c2, sum;
+} branch;
+
+static branch make_branch(net *n, bool bias)
+{
+    branch b;
+    net_begin(n);
+    b.x = with_constant(n, fresh(n, 2, 0), 2, 1, 5);
+    b.c1 = mskp_linear(n->g, "c1", b.x, filled(n, 1, 2, 2, 0), (mskp_param){0});
+    const mskp_param weight = filled(n, 3, 3, 2, 0);
+    const mskp_value y = mskp_linear(n->g, NULL, b.x, weight, filled(n, 4, 3, 0, 0));
+    const mskp_param head = filled(n, 2, 1, 3, 0), head_bias = filled(n, 0, 1, 0, 0);
+    const mskp_param narrow = filled(n, 1, 3, 2, 0);
+    b.c2 = mskp_linear(n->g, "c2", b.c1, narrow, bias ? filled(n, 7, 3, 0, 0) : (mskp_param){0});
+    b.sum = mskp_combine(n->g, "sum", MSKP_COMBINE_ADD, 2, (mskp_value[]){y, b.c2});
+    mskp_linear(n->g, NULL, b.sum, head, head_bias);
+    net_finish(n);
+    must(head_bias.id == HEAD_BIAS && narrow.id == C2, "ids");
+    numbers(n, weight)[4] = numbers(n, weight)[5] = 0;
+    net_remove(n, b.c1, 0);
+    net_remove(n, b.c1, 1);
+    return b;
+}
+
+/* *n becomes what is left of it, and everything that is left stays. */
+static void cut_to_smaller(net *n)
+{
+    mskp_error err;
+    mskp_plan *plan;
+    mskp_graph *small;
+    must(!mskp_plan_create(n->g, kept(n), &plan, &small, &err), "%s", err.text);
+    must(!mskp_plan_cut(plan, 1, &(mskp_move){n->values, MSKP_INIT}, &err), "%s", err.text);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(n->g);
+    n->g = small;
+    memset(n->keep, 1, sizeof n->keep);
+}
+
+/* Constants in a second round, after a branch has vanished in the first: c2 is its bias, or
+ * nothing. */
+START_TEST(constants_beside_what_vanished)
+{
+    for (int bias = 0; bias < 2; bias++) {
+        net n;
+        mskp_error err;
+        mskp_plan *plan;
+        const branch b = make_branch(&n, bias);
+        cut_to_smaller(&n);
+        size_t channels = 9;
+        mskp_value_shape(n.g, b.c2, &channels, NULL);
+        must(channels == (bias ? 3 : 0), "%zu channels", channels);
+        net_remove(&n, b.x, 1);
+        net_remove(&n, b.sum, 2);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+        must(mskp_constants_consumers(c) == 2, "%zu consumers", mskp_constants_consumers(c));
+        must(reported(c, 0).into.id == Y_BIAS && reported(c, 1).into.id == HEAD_BIAS, "into");
+        must(reported(c, 0).exact && reported(c, 1).exact, "not exact");
+        must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+        must(!mskp_constants_apply(c, plan, n.values, &err), "%s", err.text);
+        for (int o = 0; o < 2; o++)
+            must(n.number[Y_BIAS - 1][o] == 4 + 3 * 5, "%g", n.number[Y_BIAS - 1][o]);
+        must(n.number[HEAD_BIAS - 1][0] == 2 * (4 + (bias ? 7 : 0)), "%g",
+             n.number[HEAD_BIAS - 1][0]);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* A layer of a branch that vanishes shares its bias with one that stays, which takes no fold. */
+START_TEST(bias_shared_with_a_branch)
+{
+    net n;
+    net_begin(&n);
+    const mskp_value x = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+    const mskp_value c1 = mskp_linear(n.g, NULL, x, filled(&n, 1, 2, 2, 0), (mskp_param){0});
+    const mskp_param bias = filled(&n, 0, 3, 0, 0), weight = filled(&n, 3, 3, 2, 0);
+    const mskp_value c2 = mskp_linear(n.g, NULL, c1, filled(&n, 1, 3, 2, 0), bias);
+    const mskp_value y = mskp_linear(n.g, NULL, x, weight, bias);
+    mskp_combine(n.g, NULL, MSKP_COMBINE_ADD, 2, (mskp_value[]){y, c2});
+    net_finish(&n);
+    net_remove(&n, x, 1);
+    net_remove(&n, c1, 0);
+    net_remove(&n, c1, 1);
+    mskp_constants *c = created(&n, MSKP_CONSTANTS_FOLD);
+    size_t found = 0;
+    for (size_t k = 0; k < mskp_constants_consumers(c); k++) {
+        const mskp_constants_report r = reported(c, k);
+        if (r.weight.id != weight.id) continue;
+        must(!r.exact && r.dropped == 1 && !r.into.id, "into %u", r.into.id);
+        must(fabs(r.bound - 3 * 5) < 1e-6, "bound %g", r.bound);
+        must(strstr(r.why, "its bias is shared"), "%s", r.why);
+        found++;
+    }
+    must(found == 1, "%zu consumers with the weight", found);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
+/* What has vanished is restored with zeros. Where it has no data, only the shape of its target
+ * counts; where it has, the data of the small network, which has no elements, may lie anywhere. */
+START_TEST(restoring_what_vanished)
+{
+    net n;
+    mskp_error err;
+    mskp_plan *plan;
+    double back[PARAMS][NUMBERS];
+    mskp_tensor to[PARAMS] = {{0}};
+    make_branch(&n, true);
+    must(!mskp_plan_create(n.g, kept(&n), &plan, NULL, &err), "%s", err.text);
+    must(!mskp_plan_cut(plan, 1, &(mskp_move){n.values, MSKP_INIT}, &err), "%s", err.text);
+    for (size_t p = 0; p < n.params; p++) {
+        for (size_t i = 0; i < NUMBERS; i++) back[p][i] = 99;
+        to[p] = (mskp_tensor){.data = back[p], .dtype = MSKP_DTYPE_F64};
+    }
+    const mskp_move move = {n.values, {n.params, to}};
+    to[C1 - 1] = (mskp_tensor){.dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {2, 3}};
+    must(mskp_plan_restore(plan, 1, &move, &err) == MSKP_ERROR_BAD_SHAPE, "another shape");
+    must(!strcmp(err.text, "p3 (to): axis 1 of the tensor has length 3, 2 is expected"), "%s",
+         err.text);
+    must(back[Y - 1][0] == 99, "something was restored");
+    to[C1 - 1].shape[1] = 2;
+    n.view[C2 - 1].data = &back[Y - 1][2]; /* in the middle of what is written */
+    must(!mskp_plan_restore(plan, 1, &move, &err), "%s", err.text);
+    must(!to[C1 - 1].data && back[C1 - 1][0] == 99, "something without data was restored");
+    for (int i = 0; i < 6; i++) {
+        must(back[C2 - 1][i] == 0 && back[Y - 1][i] == (i < 4 ? 3 : 0), "%g", back[C2 - 1][i]);
+        must(back[C2_BIAS - 1][i] == (i < 3 ? 7 : 99), "%g", back[C2_BIAS - 1][i]);
+    }
+    mskp_plan_destroy(plan);
+
+    /* A second round: before it, too, the weights have no elements. */
+    mskp_graph *small;
+    must(!mskp_plan_create(n.g, kept(&n), &plan, &small, &err), "%s", err.text);
+    mskp_plan_destroy(plan);
+    memset(n.keep, 1, sizeof n.keep);
+    n.keep[1] = 0;
+    must(!mskp_plan_create(small, mask_of(mskp_graph_counts(small).units, n.keep), &plan, NULL,
+                           &err),
+         "%s", err.text);
+    for (size_t p = 0; p < n.params; p++) n.view[p].data = n.number[p];
+    must(!mskp_plan_cut(plan, 1, &(mskp_move){n.values, MSKP_INIT}, &err), "%s", err.text);
+    for (size_t p = 0; p < n.params; p++)
+        to[p] = (mskp_tensor){.data = back[p], .dtype = MSKP_DTYPE_F64};
+    to[C1 - 1].data = &n.number[Y - 1][1]; /* in the middle of what is read */
+    must(!mskp_plan_restore(plan, 1, &move, &err), "%s", err.text);
+    for (int i = 0; i < 6; i++)
+        must(back[Y - 1][i] == (i % 2 || i == 4 ? 0 : 3), "%d: %g", i, back[Y - 1][i]);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    net_end(&n);
+}
+END_TEST
+
 /* ---- Other calls ---- */
 
 START_TEST(handles_and_descriptions)
@@ -827,6 +990,9 @@ int main(void)
     tcase_add_test(tests, interleaved_values);
     tcase_add_test(tests, plans_of_others);
     tcase_add_test(tests, interleaved_target);
+    tcase_add_test(tests, constants_beside_what_vanished);
+    tcase_add_test(tests, bias_shared_with_a_branch);
+    tcase_add_test(tests, restoring_what_vanished);
     tcase_add_test(tests, handles_and_descriptions);
     tcase_add_test(tests, mask_of_another_name);
     tcase_add_test(tests, groups_that_are_not_alike);

@@ -186,10 +186,14 @@ START_TEST(bad_batches_change_nothing)
         memcpy(odd, before, sizeof odd);
         const struct {
             double *field, number;
-        } bad[] = {{&odd[1].count, -1},         {&odd[1].count, (double)INFINITY},
-                   {&odd[1].zeros, -1},         {&odd[1].zeros, 7},
-                   {&odd[1].mean, (double)NAN}, {&odd[1].magnitude, -1},
-                   {&odd[1].squares, -1},       {&odd[1].magnitude, (double)INFINITY},
+        } bad[] = {{&odd[1].count, -1},
+                   {&odd[1].count, (double)INFINITY},
+                   {&odd[1].zeros, -1},
+                   {&odd[1].zeros, 7},
+                   {&odd[1].mean, (double)NAN},
+                   {&odd[1].magnitude, -1},
+                   {&odd[1].squares, -1},
+                   {&odd[1].magnitude, (double)INFINITY},
                    {&odd[1].squares, (double)INFINITY}};
         *bad[i].field = bad[i].number;
         ck_assert_int_eq(mskp_channel_stats_merge(3, odd, channel, &err), MSKP_ERROR_BAD_NUMBER);
