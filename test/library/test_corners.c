@@ -659,6 +659,128 @@ START_TEST(interleaved_target)
 }
 END_TEST
 
+/* A group norm whose second group leaves as a whole keeps its statistics; one of which the second
+ * channel of each group leaves does not. */
+START_TEST(statistics_of_groups)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        net n;
+        net_begin(&n);
+        const mskp_norm_desc norm = {.kind = MSKP_NORM_GROUP,
+                                     .groups = 2,
+                                     .grouping = whole ? MSKP_GROUPING_WHOLE : MSKP_GROUPING_TIED,
+                                     .accept_inexact = !whole,
+                                     .scale = filled(&n, 1, 4, 0, 0),
+                                     .shift = filled(&n, 0, 4, 0, 0)};
+        const mskp_value in = fresh(&n, 4, 0);
+        mskp_norm(n.g, NULL, in, &norm);
+        net_finish(&n);
+        net_remove(&n, in, 3);
+        must(mskp_graph_counts(n.g).units == 2, "%zu units", mskp_graph_counts(n.g).units);
+        mskp_constants *c = created_at_last(&n, MSKP_CONSTANTS_AUTO);
+        must(mskp_constants_consumers(c) == (size_t)!whole, "consumers");
+        if (!whole) {
+            const mskp_constants_report r = reported(c, 0);
+            must(r.live == 2 && !r.exact && isinf(r.bound), "%zu live", r.live);
+        }
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+static double plus_one(double x, const double *parameters)
+{
+    (void)parameters;
+    return x + 1;
+}
+
+/* What a constant of 5 becomes, before a layer with the weight 3 folds it. */
+START_TEST(what_constants_become)
+{
+    enum { INSTANCE, STATISTICS, CALL, NO_CALL, WAYS };
+    static const double expected[WAYS] = {2, (double)NAN, 6, (double)NAN}; /* NAN: no constant */
+    for (int way = 0; way < WAYS; way++) {
+        net n;
+        net_begin(&n);
+        mskp_value in = with_constant(&n, fresh(&n, 2, 0), 2, 1, 5);
+        mskp_norm_desc norm = {.kind = MSKP_NORM_INSTANCE};
+        mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+        if (way <= STATISTICS) norm.shift = filled(&n, 2, 2, 0, 0);
+        if (way == STATISTICS) norm.mean = filled(&n, 1, 2, 0, 0);
+        if (way == STATISTICS) norm.variance = filled(&n, 1, 2, 0, 0);
+        if (way == CALL) custom.function = plus_one;
+        in = way <= STATISTICS ? mskp_norm(n.g, NULL, in, &norm)
+                               : mskp_activation(n.g, NULL, in, &custom);
+        const mskp_param weight = filled(&n, 3, 1, 2, 0), bias = filled(&n, 0, 1, 0, 0);
+        mskp_linear(n.g, NULL, in, weight, bias);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+        must(mskp_constants_consumers(c) == 1, "%zu consumers", mskp_constants_consumers(c));
+        const mskp_constants_report r = reported(c, 0);
+        mskp_error err;
+        mskp_plan *plan;
+        must(r.live == isnan(expected[way]) && r.folded == !isnan(expected[way]), "way %d", way);
+        must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+        must(!mskp_constants_apply(c, plan, n.values, &err), "%s", err.text);
+        must(numbers(&n, bias)[0] == (r.live ? 0 : 3 * expected[way]), "%g", numbers(&n, bias)[0]);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* A convolution over 5 positions, padded with 1, whose taps at a constant of 5 are a, a and b. The
+ * weights of the other channel are so large that no unit is worth a carrier. */
+START_TEST(borders)
+{
+    static const struct {
+        double a, b, folded, bound;
+        const char *why;
+    } cases[] = {
+        {1, 1, 5 * 3, 5 * 1, "the border"},       /* 2 taps at either end, 3 between: a fold */
+        {1, -2, 0, 5 * 2, "dropped: the border"}, /* -1, 0 and 2: a fold would gain nothing */
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        net n;
+        mskp_error err;
+        mskp_plan *plan;
+        net_begin(&n);
+        const mskp_value in = with_constant(&n, fresh(&n, 4, 1), 4, 1, 5);
+        numbers(&n, (mskp_param){1})[3] = 0; /* of the second group, too */
+        numbers(&n, (mskp_param){2})[3] = 5;
+        const mskp_conv_desc conv = {.weight = filled(&n, 1e6, 2, 2, 3),
+                                     .bias = filled(&n, 0, 2, 0, 0),
+                                     .groups = 2,
+                                     .grouping = MSKP_GROUPING_TIED,
+                                     .pad_before = {1},
+                                     .pad_after = {1}};
+        for (int g = 0; g < 2; g++)
+            for (int t = 0; t < 3; t++)
+                numbers(&n, conv.weight)[6 * g + 3 + t] = t < 2 ? cases[k].a : cases[k].b;
+        mskp_conv(n.g, NULL, in, &conv);
+        net_finish(&n);
+        net_remove(&n, in, 1);
+        mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+        must(mskp_constants_consumers(c) == 1, "%zu consumers", mskp_constants_consumers(c));
+        const mskp_constants_report r = reported(c, 0);
+        must(r.folded == (cases[k].folded > 0 ? 2 : 0) && r.folded + r.dropped == 2, "%zu folded",
+             r.folded);
+        must(!r.exact && fabs(r.bound - cases[k].bound) < 1e-6, "bound %g", r.bound);
+        must(!strncmp(r.why, cases[k].why, strlen(cases[k].why)), "%s", r.why);
+        must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+        must(!mskp_constants_apply(c, plan, n.values, &err), "%s", err.text);
+        for (int o = 0; o < 2; o++)
+            must(numbers(&n, conv.bias)[o] == cases[k].folded, "%g", numbers(&n, conv.bias)[o]);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
 /* ---- Branches that vanish ---- */
 
 enum { SCALE = 1, SHIFT, C1, Y, Y_BIAS, HEAD, HEAD_BIAS, C2, C2_BIAS };
@@ -703,6 +825,45 @@ static void cut_to_smaller(net *n)
     n->g = small;
     memset(n->keep, 1, sizeof n->keep);
 }
+
+/* The addition takes what the branch adds, which is 5 + 5 + bias; in channel 0 it is the bias
+ * alone, and channel 2 leaves. */
+START_TEST(ends_of_branches)
+{
+    static const mskp_constants_way ways[] = {MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_DROP};
+    for (int bias = 0; bias < 2; bias++)
+        for (int w = 0; w < 2; w++) {
+            net n;
+            mskp_error err;
+            mskp_plan *plan;
+            const branch b = make_branch(&n, bias);
+            for (int o = 0; o < 2; o++) n.number[C1 - 1][2 * o] = n.number[C2 - 1][o] = 0;
+            net_remove(&n, b.sum, 2);
+            mskp_constants *c = created(&n, ways[w]);
+            mskp_constants_report r = {.live = 99};
+            for (size_t k = 0; k < mskp_constants_consumers(c); k++) {
+                r = reported(c, k);
+                if (r.consumer.id == b.sum.id) break;
+            }
+            const bool written = bias && ways[w] != MSKP_CONSTANTS_DROP;
+            must(r.consumer.id == b.sum.id && r.reads.id == b.c2.id && !r.live, "%zu live", r.live);
+            must(r.folded == written && r.dropped == !written && r.exact == written, "%zu folded",
+                 r.folded);
+            must(r.into.id == (written ? C2_BIAS : 0), "into %u", r.into.id);
+            must(r.bound == (written ? 0 : 10), "bound %g", r.bound);
+            must(written ? !r.why : !!strstr(r.why, bias ? "dropped" : "nothing is left"), "%s",
+                 r.why);
+            must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+            must(!mskp_constants_apply(c, plan, n.values, &err), "%s", err.text);
+            must(!bias || (n.number[C2_BIAS - 1][0] == 7 &&
+                           n.number[C2_BIAS - 1][1] == (written ? 5 + 5 + 7 : 7)),
+                 "%g", n.number[C2_BIAS - 1][1]);
+            mskp_plan_destroy(plan);
+            mskp_constants_destroy(c);
+            net_end(&n);
+        }
+}
+END_TEST
 
 /* Constants in a second round, after a branch has vanished in the first: c2 is its bias, or
  * nothing. */
@@ -990,6 +1151,10 @@ int main(void)
     tcase_add_test(tests, interleaved_values);
     tcase_add_test(tests, plans_of_others);
     tcase_add_test(tests, interleaved_target);
+    tcase_add_test(tests, statistics_of_groups);
+    tcase_add_test(tests, what_constants_become);
+    tcase_add_test(tests, borders);
+    tcase_add_test(tests, ends_of_branches);
     tcase_add_test(tests, constants_beside_what_vanished);
     tcase_add_test(tests, bias_shared_with_a_branch);
     tcase_add_test(tests, restoring_what_vanished);
