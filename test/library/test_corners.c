@@ -499,6 +499,166 @@ START_TEST(selections)
 }
 END_TEST
 
+/* 100 with all channels of the first value, and nothing with fewer. */
+static double all_or_nothing(void *context, const mskp_graph *graph, const size_t *channels)
+{
+    (void)context, (void)graph;
+    return channels[0] < 2 ? 0 : 100;
+}
+
+/* Sentences of rules that cannot hold: the only unit that can go stays to carry its constant. */
+START_TEST(rules_that_carriers_break)
+{
+    const double score[3] = {(double)INFINITY, 1, 3};
+    const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE};
+    const mskp_budget time = {
+        .kind = MSKP_BUDGET_CALLBACK, .limit = 0.5, .cost = all_or_nothing, .name = "time"};
+    const struct {
+        mskp_rule rule;
+        const char *sentence;
+    } cases[] = {
+        {{.remove_fraction = 0.4},
+         "remove_fraction asks for 1 units; too many of the units that can go would stay to carry "
+         "constants"},
+        {{.nbudgets = 1, .budgets = &time},
+         "budgets[0] (time) is 0.5; with the units that stay to carry constants, what is left when "
+         "nothing more can go is 100;"},
+    };
+    net n;
+    two_channels(&n);
+    for (size_t k = 0; k < 2; k++) {
+        mskp_error err;
+        mskp_constants *c = NULL;
+        const mskp_status status = mskp_constants_select(n.g, scores_of(3, score), &cases[k].rule,
+                                                         &merge, n.values, &c, &err);
+        must(status == MSKP_ERROR_NO_SOLUTION && !c, "case %zu: %d", k, (int)status);
+        must(!strncmp(err.text, cases[k].sentence, strlen(cases[k].sentence)), "%s", err.text);
+    }
+    net_end(&n);
+}
+END_TEST
+
+/* count channels with a constant of 5 each, and a padded convolution of them to one channel. */
+static mskp_value carried(net *n, size_t count)
+{
+    const mskp_value in = with_constant(n, fresh(n, count, 1), count, 0, 5);
+    const uint32_t last = (uint32_t)n->params;
+    for (size_t i = 0; i < count; i++) numbers(n, (mskp_param){last - 1})[i] = 0;
+    for (size_t i = 0; i < count; i++) numbers(n, (mskp_param){last})[i] = 5;
+    const mskp_conv_desc conv = {
+        .weight = filled(n, 1, 1, count, 3), .pad_before = {1}, .pad_after = {1}};
+    mskp_conv(n->g, NULL, in, &conv);
+    return in;
+}
+
+/* Two layers of 3 channels, which leave in turn. One of those that leave a layer stays to carry the
+ * constants of the layer, so at least two must leave. 4 channels of 6 stay when two have left each
+ * layer, and 5 when two have left the first: the second is then complete again, and stays as it
+ * is. */
+START_TEST(search_within_carriers)
+{
+    for (size_t channels = 4; channels <= 5; channels++) {
+        net n;
+        mskp_error err;
+        mskp_constants *c = NULL;
+        const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE};
+        const mskp_rule rule = {.max_macs = (double)channels * 5 * 3};
+        double score[8];
+        uint8_t selected[8], carriers[8];
+        size_t left = 0, carry = 0;
+        net_begin(&n);
+        const mskp_value layer[2] = {carried(&n, 3), carried(&n, 3)};
+        net_finish(&n);
+        must(mskp_graph_counts(n.g).units == 8, "%zu units", mskp_graph_counts(n.g).units);
+        for (int u = 0; u < 8; u++) score[u] = (double)INFINITY;
+        for (size_t l = 0; l < 2; l++)
+            for (size_t i = 0; i < 3; i++)
+                score[mskp_value_units(n.g, layer[l], NULL)[i]] = (double)(2 * i + l);
+        must(!mskp_constants_select(n.g, scores_of(8, score), &rule, &merge, n.values, &c, &err),
+             "%s", err.text);
+        must(!mskp_constants_masks(c, mask_of(8, selected), mask_of(8, carriers), (mskp_mask){0},
+                                   &err),
+             "%s", err.text);
+        for (int u = 0; u < 8; u++) left += !selected[u], carry += carriers[u];
+        const size_t layers = channels == 4 ? 2 : 1;
+        must(left == 2 * layers && carry == layers, "%zu left, %zu carry", left, carry);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* Of 6 channels, which leave or stay in pairs, 4 leave by the rule, and one of these stays to carry
+ * the constants. So another one stays: of the others that leave, the one with the highest score,
+ * whether or not the score of the carrier is higher. */
+START_TEST(multiples_with_carriers)
+{
+    for (size_t highest = 0; highest < 4; highest++) {
+        net n;
+        mskp_error err;
+        mskp_constants *c = NULL;
+        const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE};
+        const mskp_rule rule = {.max_macs = 4 * 5 * 3, .round_to = 2};
+        double score[7];
+        uint8_t selected[7], carriers[7];
+        size_t carrier = 7, most = 7;
+        net_begin(&n);
+        const mskp_value layer = carried(&n, 6);
+        net_finish(&n);
+        const uint32_t *unit = mskp_value_units(n.g, layer, NULL);
+        for (int u = 0; u < 7; u++) score[u] = (double)INFINITY;
+        for (size_t i = 0; i < 6; i++) score[unit[i]] = i == highest ? 4.5 : (double)i;
+        score[unit[4]] = 5, score[unit[5]] = 6;
+        must(!mskp_constants_select(n.g, scores_of(7, score), &rule, &merge, n.values, &c, &err),
+             "%s", err.text);
+        must(!mskp_constants_masks(c, mask_of(7, selected), mask_of(7, carriers), (mskp_mask){0},
+                                   &err),
+             "%s", err.text);
+        for (size_t i = 0; i < 4; i++)
+            if (carriers[unit[i]]) carrier = i;
+        must(carrier < 4, "no carrier");
+        for (size_t i = 0; i < 4; i++)
+            if (i != carrier && (most == 7 || score[unit[i]] > score[unit[most]])) most = i;
+        for (size_t i = 0; i < 6; i++)
+            must(selected[unit[i]] == (i >= 4 || i == most) && carriers[unit[i]] == (i == carrier),
+                 "highest %zu, carrier %zu: channel %zu", highest, carrier, i);
+        mskp_constants_destroy(c);
+        net_end(&n);
+    }
+}
+END_TEST
+
+/* A carrier is a unit: a pinned channel that the convolution reads, too, is none, and one that is
+ * broadcast has no part in it. */
+START_TEST(carriers_beside_pinned_channels)
+{
+    net n;
+    mskp_error err;
+    net_begin(&n);
+    const mskp_value in = with_constant(&n, fresh(&n, 2, 1), 2, 1, 5), pinned = fresh(&n, 1, 1);
+    mskp_pin(n.g, pinned);
+    const mskp_value all = mskp_concat(n.g, "all", 2, (mskp_value[]){pinned, in});
+    const mskp_conv_desc conv = {
+        .weight = filled(&n, 1, 2, 3, 3), .pad_before = {1}, .pad_after = {1}};
+    const mskp_value out = mskp_conv(n.g, NULL, all, &conv);
+    mskp_combine(n.g, NULL, MSKP_COMBINE_MULTIPLY, 2, (mskp_value[]){out, pinned});
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    mskp_constants *c = created_at_last(&n, MSKP_CONSTANTS_MERGE);
+    must(mskp_constants_consumers(c) == 1, "%zu consumers", mskp_constants_consumers(c));
+    const mskp_constants_report r = reported(c, 0);
+    must(r.exact && r.merged == 1 && r.carriers == 1, "%zu merged", r.merged);
+    uint8_t carriers[16];
+    const size_t units = mskp_graph_counts(n.g).units;
+    must(!mskp_constants_masks(c, (mskp_mask){0}, mask_of(units, carriers), (mskp_mask){0}, &err),
+         "%s", err.text);
+    for (size_t u = 0; u < units; u++)
+        must(carriers[u] == (u == mskp_value_units(n.g, in, NULL)[1]), "unit %zu", u);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
 /* ---- Applying ---- */
 
 /* Two parameters whose elements alternate in memory share none, so both may be written; if they
@@ -1148,6 +1308,10 @@ int main(void)
     tcase_add_test(tests, gates);
     tcase_add_test(tests, attention_over_fewer_positions);
     tcase_add_test(tests, selections);
+    tcase_add_test(tests, rules_that_carriers_break);
+    tcase_add_test(tests, search_within_carriers);
+    tcase_add_test(tests, multiples_with_carriers);
+    tcase_add_test(tests, carriers_beside_pinned_channels);
     tcase_add_test(tests, interleaved_values);
     tcase_add_test(tests, plans_of_others);
     tcase_add_test(tests, interleaved_target);
