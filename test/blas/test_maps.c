@@ -341,6 +341,21 @@ typedef mskp_status maps_call(const mskp_services *services, const mskp_tensor *
 static maps_call *const calls[] = {mskp_channel_ranks, mskp_channel_independence};
 static const char *const names[] = {"ranks: ", "independence: "};
 
+START_TEST(a_number_that_is_none)
+{
+    double x[2][4] = {{1, 2, 3, 4}, {5, 6, (double)NAN, 8}}, sum[2] = {9, 9};
+    const mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 4, .shape = {1, 2, 2, 2}};
+    for (int k = 0; k < 2; k++) {
+        mskp_error err = {0};
+        char text[64];
+        ck_assert_int_eq(calls[k](NULL, &maps, 2, sum, &err), MSKP_ERROR_BAD_NUMBER);
+        snprintf(text, sizeof text, "%selement 0,1,1,0 of maps is nan", names[k]);
+        ck_assert_str_eq(err.text, text);
+        ck_assert(sum[0] == 9 && sum[1] == 9);
+    }
+}
+END_TEST
+
 /* Numbers whose squares no double can hold, and whose squares vanish. */
 START_TEST(large_and_small_numbers)
 {
@@ -530,6 +545,7 @@ int main(void)
     tcase_add_loop_test(tcase, independence_is_a_difference_of_norms, 0, 2);
     tcase_add_test(tcase, known_norms);
     tcase_add_test(tcase, known_steps);
+    tcase_add_test(tcase, a_number_that_is_none);
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, bad_numbers);
     tcase_add_loop_test(tcase, arguments_are_checked, 0, 2);

@@ -12,6 +12,7 @@
 
 #include "by_id/by_id.h"
 #include "guarded_memory/guarded_memory.h"
+#include "mskp/methods.h"
 
 /* ---- Networks with numbers ---- */
 
@@ -1272,6 +1273,87 @@ START_TEST(penalties)
     must(strstr(err.text, "unit_weight[1]") && strstr(err.text, "times step is more than"), "%s",
          err.text);
     must(numbers(&n, (mskp_param){1})[0] == 1, "something was shrunk");
+    /* A knee of 0 is no knee. */
+    const mskp_penalty smooth = {.kind = MSKP_PENALTY_SMOOTH_L1, .target = MSKP_TARGET_ALL};
+    must(!mskp_penalty_prox(n.g, (mskp_mask){0}, &smooth, 0.25, n.values, &err), "%s", err.text);
+    must(numbers(&n, (mskp_param){1})[0] == 0.75, "%g", numbers(&n, (mskp_param){1})[0]);
+    net_end(&n);
+
+    /* A unit with a row and a column shares their crossing with itself alone. */
+    net_begin(&n);
+    const mskp_value both = fresh(&n, 2, 0);
+    const mskp_param p = filled(&n, 8, 2, 2, 0);
+    mskp_bind(n.g, p, 0, MSKP_ROLE_FILTER, both);
+    mskp_bind(n.g, p, 1, MSKP_ROLE_CONSUMER, both);
+    net_finish(&n);
+    net_remove(&n, both, 0);
+    const double one[2] = {1, 1};
+    mskp_penalty group = {.roles = MSKP_ROLE_FILTER | MSKP_ROLE_CONSUMER,
+                          .target = MSKP_TARGET_REMOVED,
+                          .unit_weight = one};
+    must(!mskp_penalty_group_prox(n.g, kept(&n), &group, 0.25, n.values, &err), "%s", err.text);
+    for (int i = 0; i < 4; i++)
+        must(numbers(&n, p)[i] == (i < 3 ? 6 : 8), "%d: %g", i, numbers(&n, p)[i]);
+    group.target = MSKP_TARGET_ALL;
+    must(mskp_penalty_group_prox(n.g, kept(&n), &group, 0.25, n.values, &err) ==
+             MSKP_ERROR_UNSUPPORTED,
+         "two units that share elements");
+    net_end(&n);
+}
+END_TEST
+
+/* Channels 0 and 3 are one unit. */
+START_TEST(reduced_channels)
+{
+    static const struct {
+        mskp_reduce reduce;
+        double first, last, expected;
+    } cases[] = {{MSKP_REDUCE_MIN, 5, 2, 2}, {MSKP_REDUCE_MIN, 2, 5, 2},
+                 {MSKP_REDUCE_MAX, 5, 2, 5}, {MSKP_REDUCE_MAX, 2, 5, 5},
+                 {MSKP_REDUCE_SUM, 2, 5, 7}, {MSKP_REDUCE_MEAN, 2, 5, 3.5}};
+    mskp_error err;
+    double score[3];
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 3, 0, NULL);
+    const mskp_value w = mskp_pick(g, "w", v, 4, (size_t[]){0, 1, 2, 0});
+    must(!mskp_graph_finish(g, &err), "%s", err.text);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const double channel[4] = {cases[k].first, 11, 12, cases[k].last};
+        const mskp_channel_scores given = {w, 4, channel};
+        must(!mskp_score_channels(g, 1, &given, cases[k].reduce, scores_of(3, score), &err), "%s",
+             err.text);
+        must(score[0] == cases[k].expected && score[1] == 11 && score[2] == 12, "case %zu: %g", k,
+             score[0]);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+START_TEST(weights_of_targets)
+{
+    static const struct {
+        mskp_target target;
+        double first, second;
+    } cases[] = {
+        {MSKP_TARGET_ALL, 0.5, 0.25}, {MSKP_TARGET_KEPT, 0.5, 0}, {MSKP_TARGET_REMOVED, 0, 0.25}};
+    net n;
+    mskp_error err;
+    const double norm[2] = {2, 4};
+    double weight[2];
+    net_begin(&n);
+    const mskp_value v = fresh(&n, 2, 0);
+    mskp_bind(n.g, filled(&n, 1, 2, 0, 0), 0, MSKP_ROLE_SCALE, v);
+    net_finish(&n);
+    net_remove(&n, v, 1);
+    for (size_t k = 0; k < 3; k++) {
+        const mskp_penalty penalty = {.kind = MSKP_PENALTY_L2, .target = cases[k].target};
+        const mskp_weighting lasso = {.kind = MSKP_WEIGHTING_GROUP_LASSO};
+        must(!mskp_unit_weights(n.g, kept(&n), &penalty, &lasso, scores_of(2, norm),
+                                scores_of(2, weight), &err),
+             "%s", err.text);
+        must(weight[0] == cases[k].first && weight[1] == cases[k].second, "%g %g", weight[0],
+             weight[1]);
+    }
     net_end(&n);
 }
 END_TEST
@@ -1327,6 +1409,8 @@ int main(void)
     tcase_add_test(tests, groups_that_are_not_alike);
     tcase_add_test(tests, penalties);
     tcase_add_test(tests, infinite_scores);
+    tcase_add_test(tests, reduced_channels);
+    tcase_add_test(tests, weights_of_targets);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
