@@ -236,6 +236,32 @@ START_TEST(shared_bias)
 }
 END_TEST
 
+/* Two padded convolutions share a bias, to which each would have to add what only some positions
+ * need. */
+START_TEST(shared_bias_at_a_border)
+{
+    net n;
+    net_begin(&n);
+    const mskp_value in = with_constant(&n, fresh(&n, 2, 1), 2, 1, 5);
+    mskp_conv_desc conv = {.bias = filled(&n, 0, 1, 0, 0), .pad_before = {1}, .pad_after = {1}};
+    for (int k = 0; k < 2; k++) {
+        conv.weight = filled(&n, 3, 1, 2, 3);
+        mskp_conv(n.g, NULL, in, &conv);
+    }
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    mskp_constants *c = created(&n, MSKP_CONSTANTS_FOLD);
+    must(mskp_constants_consumers(c) == 2, "%zu consumers", mskp_constants_consumers(c));
+    for (size_t k = 0; k < 2; k++) {
+        const mskp_constants_report r = reported(c, k);
+        must(!r.exact && r.dropped == 1 && !r.into.id, "into %u", r.into.id);
+        must(fabs(r.bound - 5 * 3 * 3) < 1e-6, "bound %g", r.bound);
+    }
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
 /* Two attentions share the packed weight and bias of query, key and value. These read other rows,
  * so each finds consumers of its bias that fold other numbers. */
 START_TEST(shared_packed_bias)
@@ -626,6 +652,62 @@ START_TEST(multiples_with_carriers)
         mskp_constants_destroy(c);
         net_end(&n);
     }
+}
+END_TEST
+
+/* 5 channels keep multiples of 2. When one leaves, it carries its own constant, and the layer is
+ * complete. When three leave, one of these carries, and another one stays to make 4. */
+START_TEST(multiples_of_an_odd_layer)
+{
+    net n;
+    mskp_error err;
+    mskp_constants *c = NULL;
+    const mskp_constants_desc merge = {.way = MSKP_CONSTANTS_MERGE};
+    const mskp_rule rule = {.max_macs = 4 * 5 * 3, .round_to = 2};
+    double score[6] = {1, 2, 3, 4, 5, (double)INFINITY};
+    uint8_t selected[6], carriers[6];
+    size_t stay = 0, carry = 0;
+    net_begin(&n);
+    carried(&n, 5);
+    net_finish(&n);
+    must(!mskp_constants_select(n.g, scores_of(6, score), &rule, &merge, n.values, &c, &err), "%s",
+         err.text);
+    must(!mskp_constants_masks(c, mask_of(6, selected), mask_of(6, carriers), (mskp_mask){0}, &err),
+         "%s", err.text);
+    for (int u = 0; u < 5; u++) stay += selected[u], carry += carriers[u];
+    must(stay == 3 && selected[4] && selected[3] && carry == 1, "%zu stay, %zu carry", stay, carry);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
+static double minus_one(double x, const double *parameters)
+{
+    (void)parameters;
+    return x - 1;
+}
+
+/* A carrier outputs 1, which the function makes 0: no unit can carry, and there is no bias. */
+START_TEST(carriers_that_output_nothing)
+{
+    net n;
+    net_begin(&n);
+    mskp_value in = with_constant(&n, fresh(&n, 2, 1), 2, 1, 5);
+    in = mskp_activation(
+        n.g, NULL, in,
+        &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM, .function = minus_one});
+    const mskp_conv_desc conv = {
+        .weight = filled(&n, 1, 1, 2, 3), .pad_before = {1}, .pad_after = {1}};
+    mskp_conv(n.g, NULL, in, &conv);
+    net_finish(&n);
+    net_remove(&n, in, 1);
+    mskp_constants *c = created(&n, MSKP_CONSTANTS_MERGE);
+    must(mskp_constants_consumers(c) == 1, "%zu consumers", mskp_constants_consumers(c));
+    const mskp_constants_report r = reported(c, 0);
+    must(!r.merged && !r.carriers && r.dropped == 1, "%zu dropped", r.dropped);
+    must(fabs(r.bound - (5 - 1) * 3) < 1e-6, "bound %g", r.bound);
+    mskp_constants_destroy(c);
+    net_end(&n);
 }
 END_TEST
 
@@ -1277,6 +1359,8 @@ START_TEST(penalties)
     const mskp_penalty smooth = {.kind = MSKP_PENALTY_SMOOTH_L1, .target = MSKP_TARGET_ALL};
     must(!mskp_penalty_prox(n.g, (mskp_mask){0}, &smooth, 0.25, n.values, &err), "%s", err.text);
     must(numbers(&n, (mskp_param){1})[0] == 0.75, "%g", numbers(&n, (mskp_param){1})[0]);
+    must(!mskp_penalty_prox(n.g, (mskp_mask){0}, &smooth, 2, n.values, &err), "%s", err.text);
+    must(numbers(&n, (mskp_param){1})[0] == 0, "%g", numbers(&n, (mskp_param){1})[0]);
     net_end(&n);
 
     /* A unit with a row and a column shares their crossing with itself alone. */
@@ -1383,6 +1467,7 @@ int main(void)
     tcase_add_test(tests, norms_side_by_side);
     tcase_add_test(tests, nothing_to_fold_into);
     tcase_add_test(tests, shared_bias);
+    tcase_add_test(tests, shared_bias_at_a_border);
     tcase_add_test(tests, shared_packed_bias);
     tcase_add_test(tests, sums_that_do_not_fit);
     tcase_add_test(tests, sums_that_overflow);
@@ -1393,6 +1478,8 @@ int main(void)
     tcase_add_test(tests, rules_that_carriers_break);
     tcase_add_test(tests, search_within_carriers);
     tcase_add_test(tests, multiples_with_carriers);
+    tcase_add_test(tests, multiples_of_an_odd_layer);
+    tcase_add_test(tests, carriers_that_output_nothing);
     tcase_add_test(tests, carriers_beside_pinned_channels);
     tcase_add_test(tests, interleaved_values);
     tcase_add_test(tests, plans_of_others);

@@ -1260,6 +1260,12 @@ static double count_kept(void *context, mskp_mask keep, size_t family, double fr
     return kept;
 }
 
+static double no_accuracy(void *context, mskp_mask keep, size_t family, double fraction)
+{
+    (void)context, (void)keep, (void)family, (void)fraction;
+    return (double)NAN;
+}
+
 /* The accuracy is the number of units that stay, of 6 in one family. */
 START_TEST(scans_by_hand)
 {
@@ -1293,6 +1299,15 @@ START_TEST(scans_by_hand)
         ck_assert_msg(table[0] == cases[k].expected[0] && table[1] == cases[k].expected[1],
                       "case %zu: %g %g", k, table[0], table[1]);
         ck_assert_msg(calls == cases[k].calls, "case %zu: %zu calls", k, calls);
+    }
+    for (int removed = 0; removed < 2; removed++) { /* of the whole network, or without a part */
+        const double fraction = removed;
+        double table = 7;
+        mskp_error err = {0};
+        const mskp_sensitivity_desc desc = {1, &fraction, no_accuracy, NULL, NULL};
+        ck_assert_int_eq(mskp_sensitivity(h.g, scores_of(6, scores), &desc, 1, &table, &err),
+                         MSKP_ERROR_BAD_NUMBER);
+        ck_assert_msg(strstr(err.text, "the accuracy is NaN") && table == 7, "%s", err.text);
     }
     mskp_graph_destroy(h.g);
 }

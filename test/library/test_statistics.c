@@ -343,6 +343,20 @@ START_TEST(valleys_part_two_groups)
 }
 END_TEST
 
+/* Two scores of 1, one of 10 and two of 100, in three bins: of the two in each peak, one is left in
+ * the valley, whose middle is 10. */
+START_TEST(a_valley_by_hand)
+{
+    const double score[5] = {100, 1, 10, 1, 100};
+    double threshold = 7, depth = 7;
+    ck_assert_int_eq(mskp_valley(scores_of(5, score), 3, &threshold, &depth, NULL), MSKP_OK);
+    ck_assert(fabs(threshold - 10) < 1e-14 && depth == 0.5);
+    threshold = 7;
+    ck_assert_int_eq(mskp_valley(scores_of(5, score), 3, &threshold, NULL, NULL), MSKP_OK);
+    ck_assert(fabs(threshold - 10) < 1e-14);
+}
+END_TEST
+
 START_TEST(wrong_valleys)
 {
     double score[4] = {1, 2, 2, 1}, threshold = 7, depth = 7;
@@ -383,6 +397,7 @@ int main(void)
     tcase_add_test(tcase, random_scores_are_uniform);
     tcase_add_test(tcase, valleys_are_the_most_prominent);
     tcase_add_test(tcase, valleys_part_two_groups);
+    tcase_add_test(tcase, a_valley_by_hand);
     tcase_add_test(tcase, wrong_valleys);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
