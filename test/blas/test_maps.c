@@ -327,10 +327,22 @@ START_TEST(known_steps)
 {
     double x[4][3] = {{364, 0, 0}, {0, 29, 0}, {0, 0, 15}, {27, 0, 0}}, sum[4] = {0};
     static const double lost[4] = {365 - 27, 29, 15, 365 - 364};
-    const mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
+    mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
     ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
     for (size_t i = 0; i < 4; i++)
         ck_assert_msg(fabs(sum[i] - lost[i]) < 365 * 1e-14, "channel %zu: %.17g", i, sum[i]);
+    /* The same as images of 3 by 2, with a column of zeros, that lie apart. */
+    double apart[4][3][5] = {{{0}}};
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < 3; i++) apart[c][i][0] = x[c][i];
+    maps = (mskp_tensor){.data = apart,
+                         .dtype = MSKP_DTYPE_F64,
+                         .ndim = 4,
+                         .shape = {1, 4, 3, 2},
+                         .stride = {60, 15, 5, 2}};
+    ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(fabs(sum[i] - 2 * lost[i]) < 365 * 2e-14, "channel %zu: %.17g", i, sum[i]);
 }
 END_TEST
 

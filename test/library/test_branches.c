@@ -652,6 +652,33 @@ START_TEST(what_is_selected)
 }
 END_TEST
 
+/* A concatenation of 4 channels and of 3, all of which may leave: if 4 are enough. */
+START_TEST(a_floor_of_a_concatenation)
+{
+    for (size_t floor = 3; floor <= 5; floor++) {
+        made m = make_begin();
+        const mskp_value c1 = conv_to(&m, "c1", m.x, 3, false);
+        const mskp_value all = mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, c1});
+        mskp_output(m.g, conv_to(&m, "head", all, 2, true));
+        mskp_error err = {0};
+        ck_assert_msg(!mskp_graph_finish(m.g, &err), "%s", err.text);
+        double score[7];
+        uint8_t keep[7];
+        const mskp_mask mask = mask_of(mskp_graph_counts(m.g).units, keep);
+        ck_assert_uint_eq(mask.n, 7);
+        for (size_t u = 0; u < 7; u++) score[u] = 9;
+        for (size_t i = 0; i < 3; i++) score[mskp_value_units(m.g, c1, NULL)[i]] = 1;
+        const mskp_rule rule = {
+            .use_threshold = 1, .threshold = 5, .empty_branches = 1, .min_channels = floor};
+        ck_assert_msg(!mskp_select(m.g, scores_of(7, score), &rule, mask, NULL, &err), "%s",
+                      err.text);
+        for (size_t u = 0; u < 7; u++)
+            ck_assert_msg(keep[u] == (floor == 5 || score[u] > 5), "floor %zu, unit %zu", floor, u);
+        mskp_graph_destroy(m.g);
+    }
+}
+END_TEST
+
 /* ---- Each allocation fails ---- */
 
 typedef struct failing {
@@ -752,6 +779,7 @@ static Suite *suite(void)
     tcase_add_test(c, what_vanishes);
     tcase_add_test(c, what_is_refused);
     tcase_add_test(c, what_is_selected);
+    tcase_add_test(c, a_floor_of_a_concatenation);
     tcase_add_test(c, allocations_fail);
     suite_add_tcase(s, c);
     return s;

@@ -1108,6 +1108,26 @@ START_TEST(ends_of_branches)
 }
 END_TEST
 
+/* A branch of channels that are not constant writes nothing. */
+START_TEST(a_live_end)
+{
+    net n;
+    const branch b = make_branch(&n, true);
+    mskp_constants *c = created(&n, MSKP_CONSTANTS_AUTO);
+    size_t found = 0;
+    for (size_t k = 0; k < mskp_constants_consumers(c); k++) {
+        const mskp_constants_report r = reported(c, k);
+        if (r.consumer.id != b.sum.id) continue;
+        must(r.live == 3 && !r.folded && !r.dropped && !r.into.id, "%zu live", r.live);
+        must(!r.exact && isinf(r.bound), "bound %g", r.bound);
+        found++;
+    }
+    must(found == 1, "%zu ends", found);
+    mskp_constants_destroy(c);
+    net_end(&n);
+}
+END_TEST
+
 /* Constants in a second round, after a branch has vanished in the first: c2 is its bias, or
  * nothing. */
 START_TEST(constants_beside_what_vanished)
@@ -1439,6 +1459,16 @@ START_TEST(weights_of_targets)
              weight[1]);
     }
     net_end(&n);
+    net_begin(&n); /* no units */
+    mskp_input(n.g, "in", 2, 0, NULL);
+    net_finish(&n);
+    weight[0] = 7;
+    const mskp_penalty all = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL};
+    must(!mskp_unit_weights(n.g, (mskp_mask){0}, &all, &(mskp_weighting){.parameter = 0},
+                            scores_of(0, norm), scores_of(0, weight), &err) &&
+             weight[0] == 7,
+         "%s", err.text);
+    net_end(&n);
 }
 END_TEST
 
@@ -1488,6 +1518,7 @@ int main(void)
     tcase_add_test(tests, what_constants_become);
     tcase_add_test(tests, borders);
     tcase_add_test(tests, ends_of_branches);
+    tcase_add_test(tests, a_live_end);
     tcase_add_test(tests, constants_beside_what_vanished);
     tcase_add_test(tests, bias_shared_with_a_branch);
     tcase_add_test(tests, restoring_what_vanished);

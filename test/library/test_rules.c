@@ -827,6 +827,9 @@ START_TEST(mistakes_of_budgets_are_named)
          MSKP_ERROR_NO_SOLUTION,
          "budgets[0] (activations) is 100, the least that can be had is 192"},
         {TABLE(2), MSKP_ERROR_BAD_ARGUMENT, "ascend"},
+        {{.kind = MSKP_BUDGET_TABLE, .limit = 0.5, .nlayers = 1, .layers = &good},
+         MSKP_ERROR_NO_SOLUTION,
+         "budgets[0] (table) is 0.5, what is left when nothing more can go is 1"},
     };
     const double scores[6] = {1, 2, 3, 4, 5, 6};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
