@@ -319,9 +319,9 @@ START_TEST(known_norms)
 }
 END_TEST
 
-/* Three orthogonal columns, of lengths 365 (364 and 27 are its numbers), 29 and 15. Each channel has
- * one number, so without it the column that holds the number is shorter, and the others stay. The
- * first channel leaves 27, between 15 and 29. A step towards it leads beyond it, to where the
+/* Three orthogonal columns, of lengths 365 (364 and 27 are its numbers), 29 and 15. Each channel
+ * has one number, so without it the column that holds the number is shorter, and the others stay.
+ * The first channel leaves 27, between 15 and 29. A step towards it leads beyond it, to where the
  * quadratic equation for the next step has a negative linear term. */
 START_TEST(known_steps)
 {

@@ -608,8 +608,8 @@ START_TEST(what_is_refused)
 END_TEST
 
 /* c1 is read twice, so its units stand in lists of 3 and of 6 channels, and both lists become
- * empty. c0 leads to nothing else: it vanishes although its units stay. In the smaller network these
- * units stand nowhere, and their family is without a name. */
+ * empty. c0 leads to nothing else: it vanishes although its units stay. In the smaller network
+ * these units stand nowhere, and their family is without a name. */
 START_TEST(what_is_selected)
 {
     made m = make_begin();

@@ -681,8 +681,8 @@ START_TEST(moves_by_hand)
 }
 END_TEST
 
-/* image: 1 -> x: 2 -> a: 4 -> relu -> b: 2, and x + b, at 10 positions. Without the channels of a, a
- * bias is all that is left of b, and a parameter is no activation. */
+/* image: 1 -> x: 2 -> a: 4 -> relu -> b: 2, and x + b, at 10 positions. Without the channels of a,
+ * a bias is all that is left of b, and a parameter is no activation. */
 START_TEST(branches_by_hand)
 {
     for (int bias = 0; bias < 2; bias++) {
