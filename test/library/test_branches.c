@@ -328,6 +328,45 @@ static void try_constants(uint64_t seed, mskp_constants_way way, uint32_t roles,
     constants_trial_end(&h);
 }
 
+/* A second round on a network in which branches have vanished. */
+START_TEST(constants_after_branches)
+{
+    const size_t count = test_count(2000);
+    size_t tried = 0, seen = 0, exact = 0;
+    for (size_t k = 0; k < count; k++) {
+        constants_trial h = {0}, b;
+        trial_begin(&h.t, test_seed() * 1000000 + k, &(net_options){.constants = true}, NULL);
+        constants_trial_open(&h);
+        h.keep = arena_get(&h.t.mem, h.units, 1);
+        memset(h.keep, 1, h.units);
+        if (!empty_families(&h.t, h.graph, h.net, h.keep)) {
+            trial_end(&h.t);
+            continue;
+        }
+        move_constants(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, MSKP_ROLE_SCALE);
+        const bool vanished = h.s.any;
+        second_round_begin(&b, &h);
+        if (second_round_remove(&b)) {
+            move_constants(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO},
+                           MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+            const double d = outputs_off(&b);
+            const bool any = vanished && b.total.folded + b.total.merged > 0;
+            tried += vanished;
+            seen += any;
+            exact += any && b.total.exact;
+            if (b.total.exact) REQUIRE(isnan(d) || d <= 1e-12, "in round two: off by %g", d);
+            round_end(&b);
+        }
+        second_round_end(&b, &h);
+        constants_trial_end(&h);
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("second rounds after branches: %zu, constants seen in %zu, exact in %zu\n", tried,
+               seen, exact);
+    REQUIRE(count < 500 || exact * 40 > count, "%zu, %zu, %zu of %zu", tried, seen, exact, count);
+}
+END_TEST
+
 START_TEST(constants_of_branches)
 {
     const size_t count = test_count(4000);
@@ -776,6 +815,7 @@ static Suite *suite(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, branches_vanish);
     tcase_add_test(c, constants_of_branches);
+    tcase_add_test(c, constants_after_branches);
     tcase_add_test(c, what_vanishes);
     tcase_add_test(c, what_is_refused);
     tcase_add_test(c, what_is_selected);
