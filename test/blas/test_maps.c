@@ -361,7 +361,7 @@ START_TEST(a_number_that_is_none)
         mskp_error err = {0};
         char text[64];
         ck_assert_int_eq(calls[k](NULL, &maps, 2, sum, &err), MSKP_ERROR_BAD_NUMBER);
-        snprintf(text, sizeof text, "%selement 0,1,1,0 of maps is nan", names[k]);
+        snprintf(text, sizeof text, "%selement 0,1,1,0 of maps is NaN", names[k]);
         ck_assert_str_eq(err.text, text);
         ck_assert(sum[0] == 9 && sum[1] == 9);
     }
