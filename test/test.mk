@@ -230,7 +230,7 @@ fuzz-%:
 COVERAGE = build/coverage
 coverage: ## which lines and branches of lib/ its tests reach, compared with test/coverage/untaken
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
-	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=--coverage \
+	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
 	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits
 
@@ -244,7 +244,7 @@ MCDC_MAKE = CK_FORK=no LLVM_PROFILE_FILE='$(CURDIR)/build/mcdc/profile/%2m.profr
 coverage-mcdc: ## which conditions of lib/ its tests show to decide alone (clang-19, llvm-19)
 	+@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
 		rm -rf build/mcdc/lib build/mcdc/profile && mkdir -p build/mcdc && \
-		$(MCDC_MAKE) library 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
+		$(MCDC_MAKE) library $(if $(BLAS),blas) 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
 		test/scripts/report-mcdc build/mcdc $(MCDC_LEAST); \
 	fi
 
