@@ -377,19 +377,36 @@ struct count_macs {
     template <typename INPUT> void operator()(size_t, INPUT &) const
     {
     }
-    template <long N, long R, long C, int SY, int SX, int PY, int PX, typename S, typename E>
-    void operator()(size_t, dlib::add_layer<dlib::con_<N, R, C, SY, SX, PY, PX>, S, E> &l) const
+    template <typename LAYER, typename S, typename E>
+    void operator()(size_t, dlib::add_layer<LAYER, S, E> &l) const
     {
-        const auto &d = l.layer_details();
-        const long weights = static_cast<long>(d.get_layer_params().size()) -
-                             (d.bias_is_disabled() ? 0 : d.num_filters());
-        macs += static_cast<double>(weights) *
-                static_cast<double>(l.get_output().nr() * l.get_output().nc());
+        /* The wrapper also gives outputs that the next layer has overwritten in place. */
+        using layer = dlib::add_layer<LAYER, S, E>;
+        macs += of(l.layer_details(), dlib::dimpl::subnet_wrapper<layer>(l).get_output());
     }
-    template <unsigned long N, dlib::fc_bias_mode M, typename S, typename E>
-    void operator()(size_t, dlib::add_layer<dlib::fc_<N, M>, S, E> &l) const
+
+  private:
+    template <typename LAYER> static double of(const LAYER &, const dlib::tensor &)
     {
-        macs += static_cast<double>(l.layer_details().get_weights().size());
+        return 0;
+    }
+    template <typename LAYER>
+    static double of(const vanishing<LAYER> &l, const dlib::tensor &output)
+    {
+        return l.fate() == MSKP_FATE_STAYS ? of(l.own(), output) : 0;
+    }
+    template <long N, long R, long C, int SY, int SX, int PY, int PX>
+    static double of(const dlib::con_<N, R, C, SY, SX, PY, PX> &l, const dlib::tensor &output)
+    {
+        const long weights = static_cast<long>(l.get_layer_params().size()) -
+                             (l.bias_is_disabled() ? 0 : l.num_filters());
+        return static_cast<double>(weights) * static_cast<double>(output.nr() * output.nc());
+    }
+    template <unsigned long N, dlib::fc_bias_mode M>
+    static double of(const dlib::fc_<N, M> &l, const dlib::tensor &)
+    {
+        return static_cast<double>(l.get_layer_params().size() -
+                                   (l.bias_is_disabled() ? 0 : l.get_num_outputs()));
     }
 };
 
@@ -634,14 +651,14 @@ START_TEST(layers_keep_their_settings)
     con.set_learning_rate_multiplier(0.5);
     con.set_weight_decay_multiplier(0.25);
     dlib::set_all_bn_running_stats_window_sizes(l.net, 17);
-    const std::string rest = unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest;
+    const std::string rest = unpack<norm_state>(dlib::layer<8>(l.net).layer_details().own()).rest;
     l.remove(0.4, 31);
     l.cut_it();
     const auto &small = dlib::layer<9>(l.net).layer_details();
     ck_assert_double_eq(small.get_learning_rate_multiplier(), 0.5);
     ck_assert_double_eq(small.get_weight_decay_multiplier(), 0.25);
     ck_assert(small.bias_is_disabled());
-    ck_assert(unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest == rest);
+    ck_assert(unpack<norm_state>(dlib::layer<8>(l.net).layer_details().own()).rest == rest);
 }
 END_TEST
 
@@ -666,7 +683,7 @@ END_TEST
 START_TEST(unpacking_and_packing_changes_nothing)
 {
     lab<residual_net> l(41);
-    auto &norm = dlib::layer<8>(l.net).layer_details();
+    auto &norm = dlib::layer<8>(l.net).layer_details().own();
     const std::string before = serialized(norm);
     norm_state s = unpack<norm_state>(norm);
     ck_assert_uint_eq(s.running_means.size(), 64);
