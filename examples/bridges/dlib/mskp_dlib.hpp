@@ -61,7 +61,7 @@ struct wiring {
 
     mskp_branches branches() const
     {
-        return {ends.data(), "its layer is not a vanishing<> one, or a function"};
+        return {ends.data(), "its layer is not a vanishing<> one"};
     }
 
     size_t params() const
@@ -82,17 +82,17 @@ struct wiring {
 /* ============================================================================================== */
 
 /*
- * A con_, fc_ or bn_ that can vanish with its residual branch, which dlib's own cannot: they have
- * at least one channel. Once it has vanished, its output has no channels, and dlib's functions and
- * add_prev compute nothing from it. If what is left of the branch is its shift (MSKP_FATE_SHIFT),
- * the parameters are the bias or beta alone, and the output is this vector at each pixel.
+ * A con_, fc_, bn_, pooling or function that can vanish with its residual branch; dlib's own
+ * need at least one channel. Once it has vanished, its output has no channels, and add_prev adds
+ * nothing. If what is left of the branch is its shift (MSKP_FATE_SHIFT), the parameters are the
+ * bias or beta alone, and the output is this vector at each pixel.
  */
 template <typename LAYER> class vanishing : public LAYER
 {
   public:
     using LAYER::LAYER;
     vanishing() = default;
-    /* A network of this type can be made from one that has the same layers without vanishing<>. */
+    /* dlib makes networks from others by this: with such layers from one without. */
     vanishing(const LAYER &layer) : LAYER(layer)
     {
     }
@@ -105,11 +105,11 @@ template <typename LAYER> class vanishing : public LAYER
     {
         return *this;
     }
-
     mskp_fate fate() const
     {
         return what;
     }
+
     /* For cut(). The parameters become a shift of so many channels. */
     void vanish(mskp_fate becomes, long long channels)
     {
@@ -117,36 +117,44 @@ template <typename LAYER> class vanishing : public LAYER
         dynamic_cast<dlib::resizable_tensor &>(this->get_layer_params()).set_size(1, channels);
     }
 
-    template <typename SUBNET> void forward(const SUBNET &sub, dlib::resizable_tensor &output)
+    /* dlib asks which of these functions there are: those that LAYER has. */
+    template <typename SUBNET, typename L = LAYER>
+    auto forward(const SUBNET &sub, dlib::resizable_tensor &output)
+        -> decltype(std::declval<L &>().forward(sub, output))
     {
-        if (what == MSKP_FATE_STAYS) {
-            LAYER::forward(sub, output);
-            return;
-        }
+        if (what == MSKP_FATE_STAYS) return LAYER::forward(sub, output);
         const dlib::tensor &in = sub.get_output(), &shift = this->get_layer_params();
-        const auto [rows, columns] = size(*this, in);
-        output.set_size(in.num_samples(), shift.k(), rows, columns);
+        const pair size = size_of(own(), in, 0);
+        output.set_size(in.num_samples(), shift.k(), size.first, size.second);
+        if (what != MSKP_FATE_SHIFT) return;
         output = 0;
-        if (what == MSKP_FATE_SHIFT) dlib::tt::add(1, output, 1, shift);
+        dlib::tt::add(1, output, 1, shift);
     }
-
-    template <typename SUBNET>
-    void backward(const dlib::tensor &gradient, SUBNET &sub, dlib::tensor &params_grad)
+    template <typename SUBNET, typename L = LAYER>
+    auto backward(const dlib::tensor &gradient, SUBNET &sub, dlib::tensor &params_gradient)
+        -> decltype(std::declval<L &>().backward(gradient, sub, params_gradient))
     {
-        if (what == MSKP_FATE_STAYS) LAYER::backward(gradient, sub, params_grad);
-        if (what == MSKP_FATE_SHIFT) dlib::tt::assign_conv_bias_gradient(params_grad, gradient);
+        if (what == MSKP_FATE_STAYS) LAYER::backward(gradient, sub, params_gradient);
+        if (what == MSKP_FATE_SHIFT) dlib::tt::assign_conv_bias_gradient(params_gradient, gradient);
     }
-
-    /* What solvers ask: the multipliers of a bias, if only that is left. */
-    double get_learning_rate_multiplier() const
+    template <typename SUBNET, typename L = LAYER>
+    auto backward(const dlib::tensor &output, const dlib::tensor &gradient, SUBNET &sub,
+                  dlib::tensor &params_gradient)
+        -> decltype(std::declval<L &>().backward(output, gradient, sub, params_gradient))
     {
-        const double bias = LAYER::get_bias_learning_rate_multiplier();
-        return LAYER::get_learning_rate_multiplier() * (what == MSKP_FATE_SHIFT ? bias : 1);
+        if (what == MSKP_FATE_STAYS) LAYER::backward(output, gradient, sub, params_gradient);
     }
-    double get_weight_decay_multiplier() const
+    template <typename L = LAYER>
+    auto forward_inplace(const dlib::tensor &in, dlib::tensor &output)
+        -> decltype(std::declval<L &>().forward_inplace(in, output))
     {
-        const double bias = LAYER::get_bias_weight_decay_multiplier();
-        return LAYER::get_weight_decay_multiplier() * (what == MSKP_FATE_SHIFT ? bias : 1);
+        if (what == MSKP_FATE_STAYS) LAYER::forward_inplace(in, output);
+    }
+    template <typename L = LAYER, typename... ARGS>
+    auto backward_inplace(ARGS &&...args)
+        -> decltype(std::declval<L &>().backward_inplace(std::forward<ARGS>(args)...))
+    {
+        if (what == MSKP_FATE_STAYS) LAYER::backward_inplace(std::forward<ARGS>(args)...);
     }
 
     friend void serialize(const vanishing &layer, std::ostream &out)
@@ -181,21 +189,24 @@ template <typename LAYER> class vanishing : public LAYER
   private:
     mskp_fate what = MSKP_FATE_STAYS;
 
-    /* Rows and columns of the output. */
+    /* Rows and columns of the output, by those of the input. */
     using pair = std::pair<long long, long long>;
-    template <long N, long NR, long NC, int SY, int SX, int PY, int PX>
-    static pair size(const dlib::con_<N, NR, NC, SY, SX, PY, PX> &l, const dlib::tensor &in)
+    template <typename L>
+    static auto size_of(const L &l, const dlib::tensor &in, int) -> decltype(l.stride_y(), pair())
     {
-        return {1 + (in.nr() + 2 * l.padding_y() - l.nr()) / SY,
-                1 + (in.nc() + 2 * l.padding_x() - l.nc()) / SX};
+        const auto after = [](long long length, long long window, long long stride, long long pad) {
+            return window ? 1 + (length + 2 * pad - window) / stride : 1;
+        };
+        return {after(in.nr(), l.nr(), l.stride_y(), l.padding_y()),
+                after(in.nc(), l.nc(), l.stride_x(), l.padding_x())};
     }
-    template <unsigned long N, dlib::fc_bias_mode MODE>
-    static pair size(const dlib::fc_<N, MODE> &, const dlib::tensor &)
+    template <typename L>
+    static auto size_of(const L &l, const dlib::tensor &, int)
+        -> decltype(l.get_num_outputs(), pair())
     {
         return {1, 1};
     }
-    template <dlib::layer_mode MODE>
-    static pair size(const dlib::bn_<MODE> &, const dlib::tensor &in)
+    template <typename L> static pair size_of(const L &, const dlib::tensor &in, long)
     {
         return {in.nr(), in.nc()};
     }
@@ -279,8 +290,9 @@ class describer
     /* As it is described. */
     size size_of(mskp_value value) const
     {
-        size s{0, {1, 1, 1}};
-        mskp_value_shape(g, value, &s.k, s.spatial);
+        size s{};
+        const uint32_t axes = mskp_value_shape(g, value, &s.k, s.spatial);
+        std::fill(s.spatial + axes, std::end(s.spatial), 1);
         return s;
     }
 
@@ -302,9 +314,8 @@ class describer
     void arrive(mskp_value value)
     {
         const size made = size_of(value);
-        const size_t rows = made.spatial[0] ? made.spatial[0] : 1;
-        const size_t columns = made.spatial[1] ? made.spatial[1] : 1;
-        if (value.id && value.id != NOTHING && (made.k != k || rows != nr || columns != nc))
+        if (value.id && value.id != NOTHING &&
+            (made.k != k || made.spatial[0] != nr || made.spatial[1] != nc))
             throw error(name + ": dlib computes " + std::to_string(k) + " x " + std::to_string(nr) +
                         " x " + std::to_string(nc) + ", which is not what is described");
         last = value;
@@ -416,8 +427,6 @@ class describer
                         double (*custom)(double, const double *) = nullptr)
     {
         mskp_activation_desc d{};
-        can_vanish = true;
-        if (last.id == NOTHING) return last;
         d.kind = kind, d.function = custom, d.parameters[0] = parameter;
         return mskp_activation(g, name.c_str(), last, &d);
     }
@@ -691,9 +700,28 @@ template <typename SOLVER> class masked
     template <typename LAYER>
     const dlib::tensor &step(float rate, const vanishing<LAYER> &l, const dlib::tensor &gradient)
     {
-        return l.fate() == MSKP_FATE_STAYS ? solver(rate, l.own(), gradient)
-                                           : solver(rate, l, gradient);
+        if (l.fate() == MSKP_FATE_STAYS) return solver(rate, l.own(), gradient);
+        return solver(rate, bias_alone<LAYER>{l.own()}, gradient);
     }
+
+    /* A layer that is nothing but a bias. */
+    template <typename LAYER> struct bias_alone {
+        const LAYER &of;
+        const dlib::tensor &get_layer_params() const
+        {
+            return of.get_layer_params();
+        }
+        double get_learning_rate_multiplier() const
+        {
+            return dlib::get_learning_rate_multiplier(of) *
+                   dlib::get_bias_learning_rate_multiplier(of);
+        }
+        double get_weight_decay_multiplier() const
+        {
+            return dlib::get_weight_decay_multiplier(of) *
+                   dlib::get_bias_weight_decay_multiplier(of);
+        }
+    };
 };
 
 /* ============================================================================================== */

@@ -13,9 +13,10 @@ using conv3 =
     dlib::add_layer<mskp_dlib::vanishing<dlib::con_<FILTERS, 3, 3, STRIDE, STRIDE, 1, 1>>, SUBNET>;
 template <typename SUBNET>
 using norm = dlib::add_layer<mskp_dlib::vanishing<dlib::bn_<dlib::CONV_MODE>>, SUBNET>;
+template <typename SUBNET> using relu = dlib::add_layer<mskp_dlib::vanishing<dlib::relu_>, SUBNET>;
 
 template <long FILTERS, int STRIDE, typename SUBNET>
-using two_convs = norm<conv3<FILTERS, 1, dlib::relu<norm<conv3<FILTERS, STRIDE, SUBNET>>>>>;
+using two_convs = norm<conv3<FILTERS, 1, relu<norm<conv3<FILTERS, STRIDE, SUBNET>>>>>;
 
 template <long FILTERS, typename SUBNET>
 using residual = dlib::relu<dlib::add_prev1<two_convs<FILTERS, 1, dlib::tag1<SUBNET>>>>;
@@ -33,22 +34,34 @@ using residual_net = dlib::loss_multiclass_log<dlib::fc<
     10,
     dlib::avg_pool_everything<stages<16, dlib::relu<norm<conv3<16, 2, dlib::input<picture>>>>>>>>;
 
-/* A batch norm's beta makes the bias below it superfluous. dlib::disable_duplicative_biases looks for
- * dlib's own batch norms, so all convolutions are asked. dlib 19.24 then takes the last weights of
- * such a convolution for the biases, so they get the multipliers of the others. */
-template <typename LAYER>
-auto disable_bias_of(LAYER &layer, int) -> decltype(layer.num_filters(), layer.disable_bias())
+/* A batch norm's beta makes the bias below it superfluous. dlib::disable_duplicative_biases knows
+ * dlib's own batch norms only. And where a bias is off, dlib 19.24 takes the last weights for the
+ * biases, so they get the multipliers of the others. */
+template <typename LAYER> constexpr bool is_norm(const LAYER &)
+{
+    return false;
+}
+template <dlib::layer_mode MODE>
+constexpr bool is_norm(const mskp_dlib::vanishing<dlib::bn_<MODE>> &)
+{
+    return true;
+}
+template <typename LAYER> auto disable_bias(LAYER &layer, int) -> decltype(layer.disable_bias())
 {
     layer.disable_bias();
     dlib::set_bias_learning_rate_multiplier(layer, 1);
     dlib::set_bias_weight_decay_multiplier(layer, 1);
 }
-template <typename LAYER> void disable_bias_of(LAYER &, long)
+template <typename LAYER> void disable_bias(LAYER &, long)
 {
 }
 template <typename NET> void disable_biases(NET &net)
 {
-    dlib::visit_computational_layers(net, [](auto &layer) { disable_bias_of(layer, 0); });
+    bool below_norm = false; /* layers come from the output down */
+    dlib::visit_computational_layers(net, [&](auto &layer) {
+        if (below_norm) disable_bias(layer, 0);
+        below_norm = is_norm(layer);
+    });
 }
 
 #endif
