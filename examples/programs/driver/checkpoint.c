@@ -107,8 +107,8 @@ static void put_identity(job *j, FILE *to)
     const trainer *t = j->t;
     const arg *option;
     const uint32_t version = mskp_version();
-    fprintf(to, "program%c%s of mskp %u.%u.%u%c", 0, t->name, version >> 16, version >> 8 & 255,
-            version & 255, 0);
+    fprintf(to, "program%c%s of mskp %u.%u.%u%c", 0, t->name, version / 10000, version / 100 % 100,
+            version % 100, 0);
     for (size_t i = 0; (option = options_deciding(t, i)); i++) {
         fprintf(to, "--%s%c", option->name, 0);
         args_write(to, option, &t->options);

@@ -82,6 +82,7 @@ bool try_mask(job *j)
 {
     const bool good = get_mask(j);
     memset(j->keep.unit, 1, j->keep.n);
+    j->chosen.n = 0;
     j->removed = 0;
     j->selected = j->dense;
     return good;
