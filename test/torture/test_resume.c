@@ -206,7 +206,7 @@ static size_t kill_at_calls(const char *const *line, const char *call, size_t by
 
 START_TEST(killed_at_calls)
 {
-    static const char *const calls[] = {"write", "fsync", "rename", "close"};
+    static const char *const calls[] = {"open", "fstat", "write", "fsync", "rename", "close"};
     result r = good_run(base_words);
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         const size_t by = scale() < 1 ? 5 : 1;
