@@ -3,8 +3,8 @@
 #define COMMON_ARGS_H
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef enum arg_kind {
     ARG_PATH,          /* const char *: points into argv */

@@ -262,10 +262,10 @@ static void list_add(list *l, const char *dtype, size_t size, size_t dims, const
 
 static void list_arrays(const job *j, list *l)
 {
-    strcpy(l->name[l->count], "keep");
+    snprintf(l->name[l->count], NAME_SIZE, "keep");
     list_add(l, "U8", 1, 1, &j->keep.n, j->keep.unit);
     if (!j->chosen.n) return;
-    strcpy(l->name[l->count], "chosen");
+    snprintf(l->name[l->count], NAME_SIZE, "chosen");
     list_add(l, "F64", sizeof(double), 1, &j->chosen.n, j->chosen.unit);
 }
 
@@ -279,9 +279,9 @@ static bool list_set(job *j, list *l, const char *set, const snapshot *s)
         const mskp_tensor *v = &s->view[i];
         const char *name = mskp_param_name(j->t->graph, (mskp_param){(uint32_t)i + 1});
         char *to = l->name[l->count];
-        if (!v->data) continue;
+        if (!v->data || !v->elements) continue;
         if (snprintf(to, NAME_SIZE, "%s.%s", set, name) >= NAME_SIZE)
-            return trainer_fail(j->t, "%.200s: the name %.80s... is too long", // NOLINT
+            return trainer_fail(j->t, "%.200s: the name %.80s... is too long",
                                 j->t->options.checkpoint, name);
         list_add(l, DTYPES[v->dtype], element_size(v->dtype), v->ndim, v->shape, v->data);
     }

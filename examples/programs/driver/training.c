@@ -165,7 +165,7 @@ static bool train_epoch(job *j, const stage *s, double *part)
 
 bool train(job *j, const stage *s)
 {
-    double part, *to = s->accuracy ? s->accuracy : &part;
+    double part = 0, *to = s->accuracy ? s->accuracy : &part;
     if (!j->resumed) {
         j->epoch = (epoch){.started = driver_seconds()};
         if (!checkpoint_write(j)) return false;
