@@ -159,8 +159,8 @@ $(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIM
 # A program whose own calls of these functions go through test/torture/shim.c.
 SHIM := $(call objects,test/torture/shim.c)
 comma := ,
-WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open open64 openat openat64 fstat fstat64 read write \
-	fsync rename close unlink clock_gettime)
+WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open open64 openat openat64 fstat fstat64 read \
+	write fsync rename close unlink clock_gettime)
 
 $(BUILD)/test/torture/masksparsity: $(SHIM) $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) \
 		$(LIBRARY)

@@ -331,7 +331,7 @@ static void stop_at_random(int signal)
     const char *words[TORTURE_WORDS + 1];
     size_t kills = 0, runs = 0, in_phase[STAGES] = {0}, within = 0;
     const char *given = getenv("MSKP_TEST_SEED");
-    cn_random random = {given ? strtoul(given, NULL, 10) : (unsigned long)time(NULL)};
+    cn_random random = {given ? strtoul(given, NULL, 10) : 1};
     printf("seed %llu\n", (unsigned long long)random.state);
     const double start = now();
     result r = good_run(line);
