@@ -3,7 +3,8 @@
 # test/library/test_*.c, test/blas/test_*.c and test/bench/*.c are programs. They are linked with those HELPERS whose
 # headers they include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and
 # for double.
-# test/torture/test_NAME.c runs the program NAME, linked once more, with test/torture/shim.c.
+# test/torture/test_NAME.c runs the program NAME (test_resume.c: masksparsity), linked once more, with
+# test/torture/shim.c.
 # Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
 # `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
 
@@ -50,11 +51,11 @@ BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*
 BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
 BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
 	$(wildcard test/bench/*.c)))
-TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
+TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
@@ -86,8 +87,8 @@ check-library: $(LIBRARY_TESTS)
 check-torch: library ## scores against Torch-Pruning's own (PYTHON with torch, torchvision, torch-pruning; minutes)
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 
-check-torture: $(TORTURE_TEST) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
-	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TEST) $(ONNX_TORTURE)
+check-torture: $(TORTURE_TESTS) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
+	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TESTS) $(ONNX_TORTURE)
 
 # ---- Programs ----
 $(BUILD)/test/%: FLAGS = $(TEST_FLAGS)
@@ -158,15 +159,15 @@ $(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIM
 # A program whose own calls of these functions go through test/torture/shim.c.
 SHIM := $(call objects,test/torture/shim.c)
 comma := ,
-WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open openat fstat read write fsync rename close \
-	unlink clock_gettime)
+WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open open64 openat openat64 fstat fstat64 read \
+	write fsync rename close unlink clock_gettime)
 
 $(BUILD)/test/torture/masksparsity: $(SHIM) $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) \
 		$(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(WRAP) $(RUNTIME_LIBS)
 
-$(TORTURE_TEST): %: %.o $(TORTURE) $(RUNTIME) | $(BUILD)/test/torture/masksparsity
+$(TORTURE_TESTS): %: %.o $(TORTURE) $(RUNTIME) | $(BUILD)/test/torture/masksparsity
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 

@@ -37,6 +37,7 @@ bool pruning_open(job *j)
     if (mskp_mask_match(j->t->graph, lock->count, lock->text, 0, j->locked, &err))
         return trainer_fail(j->t, "--lock: %s", err.text);
     j->now = j->selected = j->dense;
+    j->fingerprint = mskp_fingerprint(j->t->graph);
     return true;
 }
 
