@@ -42,4 +42,10 @@ __attribute__((format(printf, 3, 4)))
 bool args_refuse(size_t size, char *text, const char *format, ...);
 void args_help(size_t n, const arg *table);
 
+/* value <- what the field of *from says, as on the command line, words with commas between them.
+ * False, and "": the option was not given. */
+bool args_show(const arg *option, const void *from, size_t size, char *value);
+/* text <- the first sentence of the help text, in one line and without the default. */
+void args_meaning(const arg *option, size_t size, char *text);
+
 #endif

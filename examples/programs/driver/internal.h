@@ -3,6 +3,7 @@
  *
  *     options.c     the command line
  *     snapshot.c    copies of a set of tensors
+ *     report.c      what the page of --report shows, and the curves at the end
  *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
  *     training.c    epochs, accuracy, speed
  *     stages.c      the phases of training, and what they print
@@ -14,6 +15,7 @@
 #define DRIVER_INTERNAL_H
 
 #include "common/progress.h"
+#include "common/table.h"
 #include "driver.h"
 #include "files.h"
 
@@ -22,6 +24,12 @@
 /* Reads the command line into t->options. */
 bool options_read(trainer *t, int argc, char **argv);
 void options_help(const trainer *t);
+/* *text <- option i as it was read; false: there is no option i. */
+typedef struct option_text {
+    const char *name;
+    char value[400], meaning[240]; /* value: "" if it was not given */
+} option_text;
+bool options_show(const trainer *t, size_t i, option_text *text);
 
 /* ---- snapshot.c ---- */
 
@@ -62,7 +70,7 @@ typedef struct stage {
 /* The files for networks that a job may write. */
 enum { JOB_OUTPUTS = 3 };
 
-/* What the table at the end shows. Index 0: the dense network, 1: the pruned network. */
+/* What the table at the end shows; NaN: it is not known yet. Index 0: the dense network, 1: the pruned network. */
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
     double inference[2], training[2];                               /* images per second */
@@ -79,6 +87,9 @@ typedef struct job {
     progress progress;
     file_output log;       /* open if there is one */
     int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
+    int argc;
+    char **argv;
+    struct report *report; /* NULL: nothing is noted */
     results results;
 
     mskp_mask keep;   /* 0: the unit is marked */
@@ -104,6 +115,34 @@ FILE_FORMAT(2, 3) void say(job *j, const char *format, ...);
  * may read the log so far. */
 FILE_FORMAT(2, 3) void log_text(job *j, const char *format, ...);
 void log_flush(job *j);
+
+/* ---- report.c ---- */
+
+/* When gamma and beta are looked at. */
+typedef enum moment { MOMENT_BASELINE, MOMENT_GLOBAL, MOMENT_CUT, MOMENTS } moment;
+
+/* What an epoch gave. right: of the images that were trained on, NaN if it is not known. */
+typedef struct epoch_result {
+    double loss, right, test;
+} epoch_result;
+
+/* Makes the folder of --report if it is missing: whether a page can be written there should be
+ * known before hours are spent. Without --report only the curves are noted. */
+bool report_open(job *j);
+/* These note something and, once report_open was called, cannot fail: what does not fit into memory
+ * is missing, and report_finish says so. report_epoch also writes the page. */
+void report_line(job *j, const char *text);
+void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e);
+void report_moment(job *j, moment m);
+/* The mask was chosen. */
+void report_mask(job *j);
+/* The mask is final, and so is what becomes of the constants. */
+void report_cut(job *j, const mskp_constants *constants);
+/* Prints the curves, if a terminal can show them, and writes the page. */
+bool report_finish(job *j);
+/* Writes the page of a run that failed, as far as that is possible. */
+void report_failed(job *j);
+void report_free(job *j);
 
 /* ---- pruning.c ---- */
 
@@ -154,6 +193,9 @@ bool measure_speed(job *j, bool training, double *speed);
 
 bool run_stages(job *j);
 void print_table(job *j);
+/* The rows of the table. */
+enum { RESULT_PAIRS = 4, RESULT_PARTS = 6 };
+void result_rows(const job *j, table_pair pairs[RESULT_PAIRS], table_part parts[RESULT_PARTS]);
 /* Tries to choose or read the mask, because a budget that cannot be met, or a file that cannot be
  * read, should be known before hours are spent. */
 bool try_mask(job *j);

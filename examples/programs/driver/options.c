@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/args.h"
+#include "common/page.h"
 #include "files.h"
 #include "internal.h"
 
@@ -106,6 +107,11 @@ static const struct option {
      {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
       "The number of threads, as far as the trainer has any."}},
     {EVERY,
+     {"report", "DIR", ARG_PATH, AT(report), 0, 0,
+      "Write a page for a browser to DIR/index.html: curves, widths, costs, gamma and beta,\n"
+      "constants, speed and results. The folder is made if it is missing. The page is written\n"
+      "again after each epoch."}},
+    {EVERY,
      {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
     {WITH_LOAD,
      {"evaluate", NULL, ARG_FLAG, AT(evaluate), 0, 0,
@@ -150,6 +156,16 @@ static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
     return n;
 }
 
+bool options_show(const trainer *t, size_t i, option_text *text)
+{
+    arg table[OPTION_COUNT];
+    if (i >= options_of(t, table)) return false;
+    text->name = table[i].name;
+    args_show(&table[i], &t->options, sizeof text->value, text->value);
+    args_meaning(&table[i], sizeof text->meaning, text->meaning);
+    return true;
+}
+
 /* What the program did not set. */
 static void fill_in(driver_options *o)
 {
@@ -166,7 +182,7 @@ static void fill_in(driver_options *o)
 static bool check_evaluate(trainer *t)
 {
     const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked, o->report};
     if (!o->weights)
         return trainer_fail(t, "--evaluate classifies with a network, and --weights names none");
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
@@ -181,7 +197,11 @@ static bool check_evaluate(trainer *t)
 static bool check_files(trainer *t)
 {
     const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked};
+    char report[PAGE_PATH];
+    if (o->report && !page_path(o->report, report))
+        return trainer_fail(t, "--report: the name %.80s... is too long", o->report);
+    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked,
+                                   o->report ? report : NULL};
     const char *const inputs[] = {o->weights, o->sparse, o->masked};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {

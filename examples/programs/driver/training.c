@@ -152,6 +152,11 @@ bool train(job *j, const stage *s, double *part)
         show_epoch(j, s, &e, part);
         log_epoch(j, s, &e, *part);
         if (s->form != FORM_NONE) j->results.penalty_share = e.penalty_seconds / e.seconds;
+        const double n = (double)e.images;
+        report_epoch(j, s, i,
+                     &(epoch_result){.loss = e.loss / n,
+                                     .right = e.counted ? (double)e.right / n : (double)NAN,
+                                     .test = *part});
     }
     return s->epochs || accuracy(j, part);
 }
