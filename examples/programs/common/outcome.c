@@ -16,11 +16,14 @@ static bool no_memory(mskp_error *err)
 }
 
 /* Why channels stay, in the words of the graph. */
-static void explain(const mskp_graph *graph, const mskp_coupling *info, char held[OUTCOME_TEXT])
+static void explain(const mskp_graph *graph, mskp_value value, const mskp_coupling *info,
+                    char held[OUTCOME_TEXT])
 {
     mskp_coupling by;
     *held = 0;
-    if (info->pinned && !mskp_value_coupling(graph, info->pinned_by, &by, NULL))
+    if (info->pinned && info->pinned_by.id == value.id)
+        snprintf(held, OUTCOME_TEXT, "%zu stay: output", info->pinned);
+    else if (info->pinned && !mskp_value_coupling(graph, info->pinned_by, &by, NULL))
         snprintf(held, OUTCOME_TEXT, "%zu stay: %.60s of %.120s", info->pinned, by.op, by.name);
     else if (info->units < info->channels && !mskp_value_coupling(graph, info->tied_by, &by, NULL))
         snprintf(held, OUTCOME_TEXT, "tied by %.60s of %.120s", by.op, by.name);
@@ -43,7 +46,7 @@ static bool take_layer(outcome *o, const mskp_graph *graph, mskp_value value, ms
     char name[OUTCOME_TEXT], held[OUTCOME_TEXT];
     if (mskp_value_coupling(graph, value, &info, NULL)) return true;
     snprintf(name, sizeof name, "%.250s", info.name);
-    explain(graph, &info, held);
+    explain(graph, value, &info, held);
     if (words) words->words(words->context, value, &info, name, held);
     l->width[0] = info.channels;
     /* An operator without costs vanished with its branch, whatever the mask says of its channels. */
@@ -176,11 +179,12 @@ static void put_costs(page *p, const mskp_cost cost[2])
 
 void outcome_show_layers(const outcome *o, page *p)
 {
-    static const page_column columns[] = {{"layer", false},     {"channels", true},
-                                          {"after", true},      {"MACs", true},
-                                          {"after", true},      {"left, %", true},
-                                          {"parameters", true}, {"after", true},
-                                          {"left, %", true},    {"what holds channels", false}};
+    static const page_column columns[] = {
+        {"layer", PAGE_NAME},        {"channels", PAGE_NUMBER},
+        {"after", PAGE_NUMBER},      {"MACs", PAGE_NUMBER},
+        {"after", PAGE_NUMBER},      {"left, %", PAGE_NUMBER},
+        {"parameters", PAGE_NUMBER}, {"after", PAGE_NUMBER},
+        {"left, %", PAGE_NUMBER},    {"what holds channels", PAGE_PROSE}};
     mskp_cost rest[2] = {o->cost[0], o->cost[1]};
     if (!o->layers) return;
     show_pictures(o, p);
@@ -225,17 +229,11 @@ static void put_bound(page *p, double bound)
 
 void outcome_show_constants(const outcome *o, page *p)
 {
-    static const page_column columns[] = {{"operator", false},
-                                          {"reads", false},
-                                          {"folded", true},
-                                          {"merged", true},
-                                          {"dropped", true},
-                                          {"live", true},
-                                          {"carriers", true},
-                                          {"into", false},
-                                          {"bound", true},
-                                          {"of scale", true},
-                                          {"why it is not exact", false}};
+    static const page_column columns[] = {
+        {"operator", PAGE_NAME}, {"bound", PAGE_NUMBER},    {"of scale", PAGE_NUMBER},
+        {"folded", PAGE_NUMBER}, {"merged", PAGE_NUMBER},   {"dropped", PAGE_NUMBER},
+        {"live", PAGE_NUMBER},   {"carriers", PAGE_NUMBER}, {"why it is not exact", PAGE_PROSE},
+        {"reads", PAGE_NAME},    {"into", PAGE_NAME}};
     if (!o->constants) return;
     page_say(p, "A channel that is removed can still have a constant output, which the operators "
                 "behind it read. A constant is folded into a bias or a mean, merged into a unit "
@@ -253,13 +251,6 @@ void outcome_show_constants(const outcome *o, page *p)
         const outcome_consumer *c = &o->consumer[i];
         const mskp_constants_report *r = &c->report;
         page_row(p, "%s", c->name);
-        page_cell(p, "%s", c->reads);
-        page_cell(p, "%zu", r->folded);
-        page_cell(p, "%zu", r->merged);
-        page_cell(p, "%zu", r->dropped);
-        page_cell(p, "%zu", r->live);
-        page_cell(p, "%zu", r->carriers);
-        page_cell(p, "%s", c->into);
         if (r->exact) {
             page_cell(p, "exact");
             page_cell(p, "%s", "");
@@ -267,7 +258,14 @@ void outcome_show_constants(const outcome *o, page *p)
             put_bound(p, r->bound);
             put_bound(p, r->share);
         }
+        page_cell(p, "%zu", r->folded);
+        page_cell(p, "%zu", r->merged);
+        page_cell(p, "%zu", r->dropped);
+        page_cell(p, "%zu", r->live);
+        page_cell(p, "%zu", r->carriers);
         page_cell(p, "%s", c->why);
+        page_cell(p, "%s", c->reads);
+        page_cell(p, "%s", c->into);
     }
     page_table_end(p);
 }

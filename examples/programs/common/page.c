@@ -51,12 +51,13 @@ static const char STYLE[] =
     "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
     "caption{text-align:left;padding:0 0 .4rem;color:var(--dim)}\n"
     "caption span{display:block;position:sticky;left:0;max-width:min(46rem,calc(100vw - 2rem))}\n"
-    "th,td{padding:.28rem .9rem .28rem 0;text-align:left;vertical-align:top;font-weight:400;"
+    "th,td{padding:.28rem .85rem .28rem 0;text-align:left;vertical-align:top;font-weight:400;"
     "border-bottom:1px solid var(--line)}\n"
     "thead th{font-weight:600;white-space:nowrap}\n"
     "tbody th{min-width:8rem;max-width:24rem}\n"
     ".n{text-align:right;white-space:nowrap}\n"
-    "td:not(.n){min-width:8rem;max-width:34rem}\n"
+    "td:not(.n){min-width:5rem;max-width:34rem}\n"
+    "td.p{min-width:15rem}\n"
     "pre{margin:1rem 0;padding:.7rem .9rem;background:var(--soft);font:.85rem/1.5 ui-monospace,"
     "Menlo,Consolas,\"DejaVu Sans Mono\",monospace;white-space:pre-wrap;overflow-wrap:anywhere}\n"
     ".pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));"
@@ -237,6 +238,18 @@ void page_say(page *p, const char *format, ...)
     page_put(p, "</p>\n");
 }
 
+void page_list(page *p, size_t n, const char *const *item)
+{
+    if (!n) return;
+    page_put(p, "<ul>\n");
+    for (size_t i = 0; i < n; i++) {
+        page_put(p, "<li>");
+        page_put_text(p, "%s", item[i]);
+        page_put(p, "</li>\n");
+    }
+    page_put(p, "</ul>\n");
+}
+
 void page_lines(page *p, size_t n, const char *const *line)
 {
     if (!n) return;
@@ -306,7 +319,9 @@ void page_facts_end(page *p)
 
 static const char *class_of(const page_column *column)
 {
-    return column->number ? " class=\"n\"" : "";
+    static const char *const classes[] = {
+        [PAGE_NAME] = "", [PAGE_NUMBER] = " class=\"n\"", [PAGE_PROSE] = " class=\"p\""};
+    return classes[column->kind];
 }
 
 void page_table(page *p, const char *caption, size_t n, const page_column *columns)

@@ -24,9 +24,12 @@ typedef struct page_text {
     bool failed; /* there was no memory for all of it */
 } page_text;
 
+/* What the cells of a column hold: a short text, a number, or a sentence. */
+typedef enum page_kind { PAGE_NAME, PAGE_NUMBER, PAGE_PROSE } page_kind;
+
 typedef struct page_column {
     const char *name;
-    bool number; /* aligned to the right */
+    page_kind kind;
 } page_column;
 
 /* All zero: an empty page. The fields are private. */
@@ -61,6 +64,7 @@ void page_begin(page *p, const char *program, const char *title, const char *sta
 /* A section that ends where the next one begins. id: a word for links to it. */
 void page_section(page *p, const char *id, const char *heading);
 FILE_FORMAT(2, 3) void page_say(page *p, const char *format, ...);
+void page_list(page *p, size_t n, const char *const *item);
 /* Lines of text as a program prints or reads them. */
 void page_lines(page *p, size_t n, const char *const *line);
 /* A command as a shell takes it. */

@@ -14,22 +14,17 @@
 #ifndef DRIVER_INTERNAL_H
 #define DRIVER_INTERNAL_H
 
+#include "common/page.h"
 #include "common/progress.h"
 #include "common/table.h"
 #include "driver.h"
-#include "files.h"
 
 /* ---- options.c ---- */
 
 /* Reads the command line into t->options. */
 bool options_read(trainer *t, int argc, char **argv);
 void options_help(const trainer *t);
-/* *text <- option i as it was read; false: there is no option i. */
-typedef struct option_text {
-    const char *name;
-    char value[400], meaning[240]; /* value: "" if it was not given */
-} option_text;
-bool options_show(const trainer *t, size_t i, option_text *text);
+void options_show(const trainer *t, page *p); /* a section of a page */
 
 /* ---- snapshot.c ---- */
 

@@ -2,9 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
-#include "common/page.h"
-#include "files.h"
+#include "common/asked.h"
 #include "internal.h"
 
 /*
@@ -156,14 +154,11 @@ static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
     return n;
 }
 
-bool options_show(const trainer *t, size_t i, option_text *text)
+void options_show(const trainer *t, page *p)
 {
     arg table[OPTION_COUNT];
-    if (i >= options_of(t, table)) return false;
-    text->name = table[i].name;
-    args_show(&table[i], &t->options, sizeof text->value, text->value);
-    args_meaning(&table[i], sizeof text->meaning, text->meaning);
-    return true;
+    const size_t n = options_of(t, table);
+    asked_show(p, n, table, &t->options);
 }
 
 /* What the program did not set. */

@@ -13,7 +13,6 @@
 #include <time.h>
 
 #include "common/outcome.h"
-#include "common/page.h"
 #include "common/spark.h"
 #include "internal.h"
 
@@ -64,7 +63,8 @@ static double element(const mskp_tensor *view, size_t i)
     return (double)NAN;
 }
 
-/* Goes over all vectors in a role, counts their elements, and stores units or values. */
+/* Goes over all vectors in a role, counts their elements that can be removed, and stores units or
+ * values of these. */
 static size_t visit(const job *j, uint32_t role, uint32_t *unit, double *value)
 {
     size_t count = 0;
@@ -74,9 +74,11 @@ static size_t visit(const job *j, uint32_t role, uint32_t *unit, double *value)
         size_t n;
         const uint32_t *units = mskp_param_units(j->t->graph, param, 0, &roles, &n);
         if (!units || !(roles & role) || mskp_param_shape(j->t->graph, param, NULL) != 1) continue;
-        for (size_t i = 0; i < n; i++, count++) {
+        for (size_t i = 0; i < n; i++) {
+            if (units[i] == MSKP_PINNED) continue;
             if (unit) unit[count] = units[i];
             if (value) value[count] = element(mskp_tensor_of(j->t->values, param), i);
+            count++;
         }
     }
     return count;
@@ -240,7 +242,7 @@ void report_free(job *j)
     j->report = NULL;
 }
 
-/* ---- Sections: results, what was asked ---- */
+/* ---- Sections: results ---- */
 
 static void show_facts(const job *j, page *p)
 {
@@ -262,8 +264,9 @@ static void show_facts(const job *j, page *p)
 static void show_results(const job *j, page *p, bool finished)
 {
     static const page_column pair_columns[] = {
-        {"", false}, {"dense", true}, {"pruned", true}, {"ratio", true}};
-    static const page_column part_columns[] = {{"network", false}, {"accuracy, %", true}};
+        {"", PAGE_NAME}, {"dense", PAGE_NUMBER}, {"pruned", PAGE_NUMBER}, {"ratio", PAGE_NUMBER}};
+    static const page_column part_columns[] = {{"network", PAGE_NAME},
+                                               {"accuracy, %", PAGE_NUMBER}};
     table_pair pairs[RESULT_PAIRS];
     table_part parts[RESULT_PARTS];
     page_section(p, "results", finished ? "Results" : "Results so far");
@@ -293,28 +296,13 @@ static void show_results(const job *j, page *p, bool finished)
     page_pictures_end(p);
 }
 
-static void show_options(const job *j, page *p)
-{
-    static const page_column columns[] = {{"option", false}, {"value", false}, {"meaning", false}};
-    option_text text;
-    page_section(p, "asked", "What was asked");
-    page_table(p, "Options, those with a default included", 3, columns);
-    for (size_t i = 0; options_show(j->t, i, &text); i++) {
-        if (!*text.value) continue;
-        page_row(p, "--%s", text.name);
-        page_cell(p, "%s", text.value);
-        page_cell(p, "%s", text.meaning);
-    }
-    page_table_end(p);
-}
-
 /* ---- Sections: training ---- */
 
 static void show_phases(const job *j, page *p)
 {
-    static const page_column columns[] = {{"phase", false},        {"epochs", true},
-                                          {"learning rate", true}, {"penalty", false},
-                                          {"strength", true},      {"test, %", true}};
+    static const page_column columns[] = {{"phase", PAGE_NAME},           {"epochs", PAGE_NUMBER},
+                                          {"learning rate", PAGE_NUMBER}, {"penalty", PAGE_PROSE},
+                                          {"strength", PAGE_NUMBER},      {"test, %", PAGE_NUMBER}};
     const driver_options *o = &j->t->options;
     page_table(p, "Phases: what each trained with, and the accuracy at its end", 6, columns);
     for (size_t i = 0; i < DRIVER_STAGES; i++) {
@@ -358,7 +346,7 @@ static void show_curves(const job *j, page *p)
     }
     show_phases(j, p);
     page_pictures(p);
-    c.title = "Loss on the images of the training, without the penalty";
+    c.title = "Loss without the penalty";
     c.unit = "";
     c.curves = 1;
     c.curve = loss;
@@ -369,7 +357,7 @@ static void show_curves(const job *j, page *p)
     c.curve = right;
     page_chart_add(p, &c);
     if (j->removed && o->epochs[DRIVER_MASKED]) {
-        c.title = "The largest |gamma| and |beta| of marked units";
+        c.title = "Largest |gamma| and |beta| that is marked";
         c.unit = "";
         c.curve = largest;
         page_chart_add(p, &c);
@@ -381,7 +369,7 @@ static void show_curves(const job *j, page *p)
 
 static bool is_marked(const struct report *r, size_t kind, size_t i)
 {
-    return r->keep && r->unit[kind][i] != MSKP_PINNED && !r->keep[r->unit[kind][i]];
+    return r->keep && !r->keep[r->unit[kind][i]];
 }
 
 static const char *const MOMENT_NAMES[MOMENTS] = {"at the baseline", "after the global phase",
@@ -398,8 +386,8 @@ static void show_histogram(const job *j, page *p, size_t kind, size_t m, page_hi
     }
     snprintf(title, sizeof title, "%s %s", KIND_NAMES[kind], MOMENT_NAMES[m]);
     h->title = title;
-    h->name[0] = r->keep ? "units that stay" : "all units";
-    h->name[1] = r->keep ? "marked units" : NULL;
+    h->name[0] = r->keep ? "they stay" : "all";
+    h->name[1] = r->keep ? "marked" : NULL;
     h->count[0] = count[0];
     h->count[1] = count[1];
     page_histogram_add(p, h);
@@ -454,23 +442,26 @@ static void show_size(const job *j, page *p, size_t m, size_t kind, bool marked)
 
 static void show_gamma_beta(const job *j, page *p)
 {
-    static const page_column columns[] = {{"numbers", false}, {"stay", true},   {"median", true},
-                                          {"largest", true},  {"marked", true}, {"median", true},
-                                          {"largest", true}};
+    static const page_column columns[] = {{"numbers", PAGE_NAME},  {"stay", PAGE_NUMBER},
+                                          {"median", PAGE_NUMBER}, {"largest", PAGE_NUMBER},
+                                          {"marked", PAGE_NUMBER}, {"median", PAGE_NUMBER},
+                                          {"largest", PAGE_NUMBER}};
     const struct report *r = j->report;
     bool any = false;
     for (size_t m = 0; m < MOMENTS; m++) any = any || r->value[m][GAMMA];
     if (!any || r->numbers[GAMMA] + r->numbers[BETA] == 0) return;
     page_section(p, "gamma-beta", "Gamma and beta");
-    page_say(p, "Each channel of a batch norm has a scale, gamma, and a shift, beta. %s",
-             r->keep ? "The units are told apart by the mask also at moments before it was chosen. "
-                       "The masked phase begins with the values of the baseline. In the pictures, "
-                       "units that stay are above the axis and marked units below, each half with "
-                       "a scale of its own."
+    page_say(p,
+             "Each channel of a batch norm has a scale, gamma, and a shift, beta. These pictures "
+             "count those of channels that can be removed. %s",
+             r->keep ? "Those of units that stay are above the axis, those of marked units below, "
+                       "each half with a scale of its own. The mask tells them apart also at "
+                       "moments before it was chosen. The masked phase begins with the values of "
+                       "the baseline."
                      : "The mask is not chosen yet.");
     for (size_t k = 0; k < KINDS; k++)
         if (r->numbers[k]) show_kind(j, p, k);
-    page_table(p, "Magnitudes: how many units stay or are marked, the median and the largest",
+    page_table(p, "How many stay and how many are marked, and the median and the largest of each",
                sizeof columns / sizeof *columns, columns);
     for (size_t k = 0; k < KINDS; k++)
         for (size_t m = 0; m < MOMENTS; m++) {
@@ -557,7 +548,7 @@ static bool write_page(job *j, const char *failure, file_error *err)
     char time[40];
     begin_page(j, &p, failure);
     show_results(j, &p, r->closed);
-    show_options(j, &p);
+    options_show(j->t, &p);
     show_curves(j, &p);
     show_layers(j, &p);
     show_gamma_beta(j, &p);
