@@ -177,6 +177,16 @@ static void put_costs(page *p, const mskp_cost cost[2])
     page_cell(p, "%.1f", left_of(cost[0].params, cost[1].params));
 }
 
+/* A row of sums, which has no width. */
+static void put_sums(page *p, const char *name, const mskp_cost cost[2], bool held)
+{
+    page_row(p, "%s", name);
+    page_cell(p, "%s", "");
+    page_cell(p, "%s", "");
+    put_costs(p, cost);
+    if (held) page_cell(p, "%s", "");
+}
+
 void outcome_show_layers(const outcome *o, page *p)
 {
     static const page_column columns[] = {
@@ -185,37 +195,30 @@ void outcome_show_layers(const outcome *o, page *p)
         {"after", PAGE_NUMBER},      {"left, %", PAGE_NUMBER},
         {"parameters", PAGE_NUMBER}, {"after", PAGE_NUMBER},
         {"left, %", PAGE_NUMBER},    {"what holds channels", PAGE_PROSE}};
+    const size_t all = sizeof columns / sizeof *columns;
     mskp_cost rest[2] = {o->cost[0], o->cost[1]};
+    bool held = false; /* without a reason there is no column of reasons */
     if (!o->layers) return;
+    for (size_t i = 0; i < o->layers; i++) held = held || *o->layer[i].held;
     show_pictures(o, p);
     page_table(p,
                "Every operator with multiply-accumulates (MACs), in the order of the network, "
                "before and after",
-               sizeof columns / sizeof *columns, columns);
+               held ? all : all - 1, columns);
     for (size_t i = 0; i < o->layers; i++) {
         const outcome_layer *l = &o->layer[i];
         page_row(p, "%s", l->name);
         page_cell(p, "%zu", l->width[0]);
         page_cell(p, "%zu", l->width[1]);
         put_costs(p, l->cost);
-        page_cell(p, "%s", l->held);
+        if (held) page_cell(p, "%s", l->held);
         for (size_t k = 0; k < 2; k++) {
             rest[k].macs -= l->cost[k].macs;
             rest[k].params -= l->cost[k].params;
         }
     }
-    if (rest[0].params > 0) {
-        page_row(p, "norms and other operators");
-        page_cell(p, "%s", "");
-        page_cell(p, "%s", "");
-        put_costs(p, rest);
-        page_cell(p, "%s", "");
-    }
-    page_row(p, "all");
-    page_cell(p, "%s", "");
-    page_cell(p, "%s", "");
-    put_costs(p, o->cost);
-    page_cell(p, "%s", "");
+    if (rest[0].params > 0) put_sums(p, "norms and other operators", rest, held);
+    put_sums(p, "all", o->cost, held);
     page_table_end(p);
 }
 

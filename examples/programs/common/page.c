@@ -18,7 +18,7 @@
  * shows 3 to 1 or more, in both schemes (WCAG AA). Numbers in pictures are drawn larger on a narrow
  * screen, where the picture is drawn smaller.
  */
-static const char STYLE[] =
+static const char *const STYLE[] = {
     ":root{color-scheme:light dark;--back:#fcfcfb;--text:#1c2024;--dim:#565d65;--line:#d8dbdf;"
     "--soft:#f0f1f3;--edge:#7b838b;--accent:#0a5fa5}\n"
     "@media(prefers-color-scheme:dark){:root{--back:#15181b;--text:#e4e7ea;--dim:#a6adb5;"
@@ -54,12 +54,14 @@ static const char STYLE[] =
     "th,td{padding:.28rem .85rem .28rem 0;text-align:left;vertical-align:top;font-weight:400;"
     "border-bottom:1px solid var(--line)}\n"
     "thead th{font-weight:600;white-space:nowrap}\n"
-    "tbody th{min-width:8rem;max-width:24rem}\n"
+    "tbody th{min-width:7.5rem;max-width:min(24rem,48vw)}\n"
     ".n{text-align:right;white-space:nowrap}\n"
-    "td:not(.n){min-width:5rem;max-width:34rem}\n"
-    "td.p{min-width:15rem}\n"
+    "td{max-width:min(20rem,60vw)}\n"
+    "td.p{min-width:13rem;max-width:34rem}\n"
     "pre{margin:1rem 0;padding:.7rem .9rem;background:var(--soft);font:.85rem/1.5 ui-monospace,"
     "Menlo,Consolas,\"DejaVu Sans Mono\",monospace;white-space:pre-wrap;overflow-wrap:anywhere}\n"
+    /* in two parts, because a compiler need not take longer ones */
+    ,
     ".pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),1fr));"
     "gap:1.6rem 2rem;margin:1.2rem 0;align-items:start}\n"
     "figure{margin:0;min-width:0;max-width:32rem}\n"
@@ -92,7 +94,7 @@ static const char STYLE[] =
     "@media(max-width:30rem){svg text{font-size:14px}body{padding-top:1rem}"
     "h1{font-size:1.4rem}}\n"
     "@media print{nav{display:none}body{max-width:none;padding:0}section,figure{break-inside:"
-    "avoid}}\n";
+    "avoid}}\n"};
 
 /* ---- texts ---- */
 
@@ -203,7 +205,10 @@ void page_begin(page *p, const char *program, const char *title, const char *sta
                "content=\"default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;\"/>\n"
                "<title>");
     add_escaped_format(&p->head, "%s: %s%s", program, title, state ? " (not finished)" : "");
-    add_format(&p->head, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header>\n<p>", STYLE);
+    add_format(&p->head, "</title>\n<style>\n");
+    for (size_t i = 0; i < sizeof STYLE / sizeof *STYLE; i++)
+        add(&p->head, STYLE[i], strlen(STYLE[i]));
+    add_format(&p->head, "</style>\n</head>\n<body>\n<header>\n<p>");
     add_escaped_format(&p->head, "%s", program);
     add_format(&p->head, "</p>\n<h1>");
     add_escaped_format(&p->head, "%s", title);

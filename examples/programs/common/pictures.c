@@ -18,8 +18,9 @@ enum {
 /* Where the plot of a chart, and of a histogram, lies. */
 enum { CHART_TOP = 22, CHART_BOTTOM = 200, CHART_HEIGHT = 240 };
 enum { HISTOGRAM_TOP = 10, HISTOGRAM_BOTTOM = 170, HISTOGRAM_HEIGHT = 195 };
-/* A row of bars, and the most of them; the most points of a curve. */
-enum { ROW = 34, MOST_ROWS = 40, MOST_POINTS = 600 };
+/* The height of a row of bars, the width of the longest bar, and the most rows; the most points of
+ * a curve. */
+enum { ROW = 42, BAR = 285, MOST_ROWS = 40, MOST_POINTS = 600 };
 
 /* ---- numbers and axes ---- */
 
@@ -384,12 +385,12 @@ void page_histogram_add(page *p, const page_histogram *h)
 
 /* ---- bars ---- */
 
-/* The beginning and the end of a name that is too long for so many letters. */
+/* The beginning and the end of a name that is too long for so many letters. The end tells more. */
 static void shorten(const char *name, size_t letters, size_t size, char *text)
 {
     const size_t length = strlen(name);
-    size_t head = letters > 3 ? (letters - 1) / 2 : 1, tail = head;
-    if (length <= letters || length <= head + tail) {
+    size_t head = letters / 4, tail = letters - 1 - head;
+    if (length <= letters) {
         snprintf(text, size, "%s", name);
         return;
     }
@@ -426,23 +427,23 @@ static void describe_bars(page *p, const page_bars *b)
                       text[1]);
 }
 
+/* The name, and below it the bar, with the amounts beside it. */
 static void draw_bar(page *p, const page_bar *bar, double y, double most)
 {
-    char before[24], after[24], amounts[60], name[400];
-    const double scale = (double)WIDTH / (most > 0 ? most : 1);
+    char before[24], after[24], amounts[60], name[4 * WIDTH / LETTER];
+    const double scale = (double)BAR / (most > 0 ? most : 1);
     amount(bar->before, sizeof before, before);
     amount(bar->after, sizeof after, after);
     snprintf(amounts, sizeof amounts, "%s \xe2\x86\x92 %s", before, after);
-    const size_t taken = strlen(amounts) + 1, letters = WIDTH / LETTER;
-    shorten(bar->name, letters > taken + 8 ? letters - taken : 8, sizeof name, name);
-    page_put(p, "<text class=\"name\" x=\"0\" y=\"%.1f\">", y + 13);
+    shorten(bar->name, WIDTH / LETTER, sizeof name, name);
+    page_put(p, "<text class=\"name\" x=\"0\" y=\"%.1f\">", y + 12);
     page_put_text(p, "%s", name);
     page_put(p, "</text>\n");
-    put_label(p, WIDTH, y + 13, "end", amounts);
-    put_box(p, "before", 0.5, y + 18.5, fmax(scale * bar->before - 1, 0), 8);
-    if (bar->after > 0) put_box(p, "fill1", 0, y + 18, scale * bar->after, 9);
+    put_label(p, WIDTH, y + 29, "end", amounts);
+    put_box(p, "before", 0.5, y + 19.5, fmax(scale * bar->before - 1, 0), 9);
+    if (bar->after > 0) put_box(p, "fill1", 0, y + 19, scale * bar->after, 10);
     if (bar->after > bar->before)
-        put_line(p, "axis", scale * bar->before, y + 17, scale * bar->before, y + 28);
+        put_line(p, "axis", scale * bar->before, y + 18, scale * bar->before, y + 30);
 }
 
 static int descending(const void *a, const void *b)
@@ -476,7 +477,7 @@ void page_bars_add(page *p, const page_bars *b)
     begin(p);
     page_put(p, "<b>");
     page_put_text(p, "%s", b->title);
-    if (shown < b->n) page_put_text(p, " (the %zu largest of %zu %s)", shown, b->n, b->what);
+    if (shown < b->n) page_put_text(p, ", the %zu largest of %zu", shown, b->n);
     page_put(p, "</b>");
     key(p, "empty", "before");
     key(p, "full", "after");

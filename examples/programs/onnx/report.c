@@ -38,8 +38,8 @@ static bool hold_pins(job *j)
     bool good = !mskp_measure(j->graph, (mskp_mask){0, NULL}, NULL, costs, &err) || refuse(j, &err);
     const size_t count = good ? list_pins(&j->n, costs, MOST, pins) : 0;
     for (size_t k = 0; good && k < count; k++)
-        good = hold(j, "%.120s pins %zu channels of %zu layers.", pins[k].op, pins[k].channels,
-                    pins[k].layers);
+        good = hold(j, "Pinned by %.120s: %zu channels of %zu layer%s.", pins[k].op,
+                    pins[k].channels, pins[k].layers, pins[k].layers == 1 ? "" : "s");
     free(costs);
     return good;
 }
@@ -141,6 +141,9 @@ bool prepare_report(job *j)
     options_show(&j->o, &p);
     page_section(&p, "layers", "Layers");
     outcome_show_layers(&j->outcome, &p);
+    if (j->dense.params + j->before.others > j->before.all)
+        page_say(&p, "A vector that several nodes share counts once in the results, and here for "
+                     "each of the nodes.");
     page_section(&p, "held", "What stays, and why");
     if (!j->held_count) page_say(&p, "Nothing is pinned or locked.");
     page_list(&p, j->held_count, (const char *const *)j->held);
