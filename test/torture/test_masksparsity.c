@@ -37,10 +37,11 @@ static torture_job job = {
     .name = "masksparsity",
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
-                  "masked.safetensors", "--log", "log.csv"},
+                  "masked.safetensors", "--log", "log.csv", "--report", "."},
     .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
-              "masked.safetensors", "--log", "log.csv"},
+              "masked.safetensors", "--log", "log.csv", "--report", "."},
     .log = "log.csv",
+    .page = "index.html",
 };
 
 START_TEST(memory)

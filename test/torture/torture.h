@@ -22,9 +22,10 @@ typedef struct torture_job {
     void (*make_inputs)(const char *folder);
     const char *old_words[TORTURE_WORDS]; /* the arguments that make the old files */
     const char *words[TORTURE_WORDS];     /* and those that replace them */
-    size_t most;     /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
-    bool quiet;      /* no table */
-    const char *log; /* the name of a file that is written in place, or NULL */
+    size_t most;      /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
+    bool quiet;       /* no table */
+    const char *log;  /* the name of a file that is written in place, or NULL */
+    const char *page; /* of a page that also says of a failure, or NULL: it is always whole */
 } torture_job;
 
 /* Prints a table; returns how many runs went wrong in another way than they should. Memory: calls

@@ -572,20 +572,24 @@ static bool write_page(job *j, const char *failure, file_error *err)
     return good;
 }
 
+/* A resumed run has no numbers for the epochs before. */
 static void print_curves(job *j)
 {
     static const struct {
         size_t curve;
-        const char *name;
-    } curves[] = {{LOSS, "loss"}, {TEST, "test"}};
+        const char *name, *unit;
+    } curves[] = {{LOSS, "loss", ""}, {TEST, "test", " %"}};
     const struct report *r = j->report;
     char text[SPARK_TEXT], line[SPARK_TEXT + 80];
-    if (r->epochs < 2 || !spark_wanted()) return;
-    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+    for (size_t i = 0; i < sizeof curves / sizeof *curves && spark_wanted(); i++) {
         const double *y = r->curve[curves[i].curve];
-        spark_text(r->epochs, y, text);
-        snprintf(line, sizeof line, "%-5s %s  %.4g to %.4g", curves[i].name, text, y[0],
-                 y[r->epochs - 1]);
+        size_t first = 0, end = r->epochs;
+        while (first < end && !isfinite(y[first])) first++;
+        while (first < end && !isfinite(y[end - 1])) end--;
+        if (end - first < 2) continue;
+        spark_text(end - first, y + first, text);
+        snprintf(line, sizeof line, "%-5s %s  %.4g to %.4g%s", curves[i].name, text, y[first],
+                 y[end - 1], curves[i].unit);
         progress_print(&j->progress, false, line);
     }
 }
