@@ -11,7 +11,7 @@
 
 enum {
     WIDTH = 420,
-    LEFT = 48,
+    LEFT = 58,
     RIGHT = 10,
     LETTER = 8
 }; /* a letter is at most so wide on average */
@@ -56,10 +56,19 @@ static double place(const axis *a, double x)
     return a->from + (x - a->low) / (a->high - a->low) * (a->to - a->from);
 }
 
-/* How many digits behind the point tell the ticks apart. */
-static int digits_of(const axis *a)
+/* A tick, with as many digits behind the point as tell the ticks apart. */
+static void tick(const axis *a, double at, const char *unit, size_t size, char *text)
 {
-    return a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
+    const int digits = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
+    const double most = fmax(fabs(a->low), fabs(a->high));
+    if (fabs(at) < a->step / 2) at = 0; /* and no -0 */
+    if (most < 1e5 && digits < 5) {
+        snprintf(text, size, "%.*f%s", digits, at, unit);
+        return;
+    }
+    snprintf(text, size, "%.2g%s", at, unit);
+    char *plus = strchr(text, '+'); /* 1e+20 needs room that there may not be */
+    if (plus) memmove(plus, plus + 1, strlen(plus));
 }
 
 /* Three digits and a letter: 1.18 M. */
@@ -214,8 +223,7 @@ static void draw_axes(page *p, const page_chart *c, const axis *x, const axis *y
     char text[40];
     for (double at = y->low; at <= y->high + y->step / 2; at += y->step) {
         put_line(p, "grid", x->from, place(y, at), x->to, place(y, at));
-        snprintf(text, sizeof text, "%.*f%s", digits_of(y), fabs(at) < y->step / 2 ? 0 : at,
-                 c->unit);
+        tick(y, at, c->unit, sizeof text, text);
         put_label(p, x->from - 6, place(y, at) + 4, "end", text);
     }
     put_line(p, "axis", x->from, y->from, x->to, y->from);
@@ -374,7 +382,7 @@ void page_histogram_add(page *p, const page_histogram *h)
     for (double at = ceil(x.low / x.step - 1e-9) * x.step; at <= x.high + 1e-9 * x.step;
          at += x.step) {
         put_line(p, "grid", place(&x, at), HISTOGRAM_TOP, place(&x, at), HISTOGRAM_BOTTOM);
-        snprintf(text, sizeof text, "%.*f", digits_of(&x), fabs(at) < x.step / 2 ? 0 : at);
+        tick(&x, at, "", sizeof text, text);
         put_label(p, place(&x, at), HISTOGRAM_BOTTOM + 17, "middle", text);
     }
     draw_kind(p, h, 0, middle, middle - HISTOGRAM_TOP);

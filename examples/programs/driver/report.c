@@ -357,7 +357,7 @@ static void show_curves(const job *j, page *p)
     c.curve = right;
     page_chart_add(p, &c);
     if (j->removed && o->epochs[DRIVER_MASKED]) {
-        c.title = "Largest |gamma| and |beta| that is marked";
+        c.title = "Largest marked |gamma| and |beta|";
         c.unit = "";
         c.curve = largest;
         page_chart_add(p, &c);
