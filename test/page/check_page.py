@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a page of --report must be: check_page.py PAGE [--has FILE] [--text TEXT] [--state] [--shots FOLDER]
+"""What a page of --report must be: check_page.py PAGE [options]
 
 The page is well-formed, needs no other file and no network, has no script, and can be read as text:
 headings, tables with captions and scopes, pictures with a title and a description. A headless
@@ -8,9 +8,10 @@ reported on the console, the page is never wider than the window, no text of a p
 too small, or lies on another one, and all contrasts are those of WCAG AA.
 
     --has FILE      every number of this text is in the page, too
-    --text TEXT     and so is this text
+    --text TEXT     and so is this text; may be repeated
     --state         the page is about something that is not finished or that failed
     --shots FOLDER  pictures of the page go there
+    --no-browser    even if there is one
 Prints a line for each fault, and ends with 1 if there is one.
 """
 import argparse
@@ -112,8 +113,9 @@ def check_text(page, text, options):
         fault(f'state: {state}')
     check_tables(root)
     check_pictures(root, ids)
-    if options.text and options.text not in words(root):
-        fault(f'it does not say: {options.text}')
+    for part in options.text:
+        if part not in words(root):
+            fault(f'it does not say: {part}')
     if options.has:
         there = set(re.findall(r'\d+(?:\.\d+)?', words(root.find('body/main'))))
         with open(options.has, encoding='utf-8') as f:
@@ -250,7 +252,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('page')
     parser.add_argument('--has')
-    parser.add_argument('--text')
+    parser.add_argument('--text', action='append', default=[])
     parser.add_argument('--state', action='store_true')
     parser.add_argument('--shots')
     parser.add_argument('--no-browser', action='store_true')
