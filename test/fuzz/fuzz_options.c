@@ -78,7 +78,7 @@ static bool same_number(double a, double b)
 static void require_same(const driver_options *a, const driver_options *b)
 {
     const char *const *p = &a->data, *const *q = &b->data;
-    for (size_t k = 0; k < 8; k++) FUZZ_REQUIRE(p[k] == q[k], "another path");
+    for (size_t k = 0; k < 9; k++) FUZZ_REQUIRE(p[k] == q[k], "another path");
     FUZZ_REQUIRE(same_number(a->macs, b->macs) && same_number(a->strength, b->strength) &&
                      same_number(a->global_strength, b->global_strength) &&
                      same_number(a->rate, b->rate),

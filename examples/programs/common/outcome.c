@@ -49,7 +49,7 @@ static bool take_layer(outcome *o, const mskp_graph *graph, mskp_value value, ms
     explain(graph, value, &info, held);
     if (words) words->words(words->context, value, &info, name, held);
     l->width[0] = info.channels;
-    /* An operator without costs vanished with its branch, whatever the mask says of its channels. */
+    /* An operator that has no costs any more vanished with its branch. */
     if (l->cost[1].macs > 0)
         l->width[1] = width_after(graph, value, kept);
     else
@@ -108,13 +108,17 @@ static bool take_consumers(outcome *o, const mskp_graph *graph, const mskp_const
 bool outcome_take(outcome *o, const mskp_graph *graph, mskp_mask kept,
                   const mskp_constants *constants, const outcome_words *words, mskp_error *err)
 {
+    outcome taken = {0};
+    taken.units[0] = mskp_graph_counts(graph).units;
+    for (size_t u = 0; u < kept.n; u++) taken.units[1] += kept.unit[u] != 0;
+    const bool good = take_layers(&taken, graph, kept, words, err) &&
+                      take_consumers(&taken, graph, constants, err);
     outcome_free(o);
-    o->units[0] = mskp_graph_counts(graph).units;
-    for (size_t u = 0; u < kept.n; u++) o->units[1] += kept.unit[u] != 0;
-    if (take_layers(o, graph, kept, words, err) && take_consumers(o, graph, constants, err))
-        return true;
-    outcome_free(o);
-    return false;
+    if (good)
+        *o = taken;
+    else
+        outcome_free(&taken);
+    return good;
 }
 
 void outcome_free(outcome *o)

@@ -120,7 +120,7 @@ typedef struct page_histogram {
     const size_t *count[2];
 } page_histogram;
 void page_histogram_add(page *p, const page_histogram *h);
-/* low, high and bins, at most PAGE_BINS, for numbers in this range. 0 lies in the middle of a bin. */
+/* low, high and bins, at most PAGE_BINS, for numbers in this range. 0 is the middle of a bin. */
 enum { PAGE_BINS = 48 };
 void page_histogram_range(page_histogram *h, double least, double most);
 /* The bin of a number. */

@@ -221,7 +221,9 @@ static void draw_parts(page *p, const page_chart *c, const axis *x)
 static void draw_axes(page *p, const page_chart *c, const axis *x, const axis *y)
 {
     char text[40];
-    for (double at = y->low; at <= y->high + y->step / 2; at += y->step) {
+    const size_t ticks = (size_t)((y->high - y->low) / y->step + 0.5);
+    for (size_t i = 0; i <= ticks; i++) {
+        const double at = y->low + (double)i * y->step;
         put_line(p, "grid", x->from, place(y, at), x->to, place(y, at));
         tick(y, at, c->unit, sizeof text, text);
         put_label(p, x->from - 6, place(y, at) + 4, "end", text);
@@ -331,10 +333,10 @@ static double edge_of(const page_histogram *h, size_t bin)
 static void describe_kind(page *p, const page_histogram *h, size_t kind)
 {
     const counts c = counts_of(h, kind);
-    size_t first = 0, last = h->bins;
     if (!h->name[kind]) return;
     page_put_text(p, "%s%s: %zu", kind ? " " : "", h->name[kind], c.sum);
     if (c.sum) {
+        size_t first = 0, last = h->bins;
         while (!h->count[kind][first]) first++;
         while (!h->count[kind][last - 1]) last--;
         page_put_text(p, ", from %.3g to %.3g, most of them (%zu) between %.3g and %.3g",
@@ -379,8 +381,9 @@ void page_histogram_add(page *p, const page_histogram *h)
     describe_kind(p, h, 0);
     describe_kind(p, h, 1);
     end_words(p);
-    for (double at = ceil(x.low / x.step - 1e-9) * x.step; at <= x.high + 1e-9 * x.step;
-         at += x.step) {
+    const double first = ceil(x.low / x.step - 1e-9), last = floor(x.high / x.step + 1e-9);
+    for (size_t i = 0; (double)i <= last - first; i++) {
+        const double at = (first + (double)i) * x.step;
         put_line(p, "grid", place(&x, at), HISTOGRAM_TOP, place(&x, at), HISTOGRAM_BOTTOM);
         tick(&x, at, "", sizeof text, text);
         put_label(p, place(&x, at), HISTOGRAM_BOTTOM + 17, "middle", text);

@@ -65,7 +65,8 @@ typedef struct stage {
 /* The files for networks that a job may write. */
 enum { JOB_OUTPUTS = 3 };
 
-/* What the table at the end shows; NaN: it is not known yet. Index 0: the dense network, 1: the pruned network. */
+/* What the table at the end shows; NaN: it is not known yet. Index 0: the dense network, 1: the
+ * pruned network. */
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
     double inference[2], training[2];                               /* images per second */

@@ -1,6 +1,6 @@
 /*
- * What a training shows on a page: what was asked, curves, layers, gamma and beta, constants, speed,
- * results, and the command.
+ * What a training shows on a page: results, what was asked, curves, layers, gamma and beta,
+ * constants, speed, messages, and the command.
  *
  * While the training runs, this file notes numbers: they must be there when the page is written
  * again, and the graph and the values are not what they were once the cut is done. The page is made
@@ -181,7 +181,7 @@ static bool write_page(job *j, const char *failure, file_error *err);
 void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e)
 {
     struct report *r = j->report;
-    file_error err; /* comes again in report_finish */
+    file_error err = {""}; /* comes again in report_finish */
     size_t k = 0;
     while (k < DRIVER_STAGES && strcmp(PHASES[k], s->name) != 0) k++;
     if (!r || k == DRIVER_STAGES) return;
@@ -375,22 +375,22 @@ static bool is_marked(const struct report *r, size_t kind, size_t i)
 static const char *const MOMENT_NAMES[MOMENTS] = {"at the baseline", "after the global phase",
                                                   "before the cut"};
 
-static void show_histogram(const job *j, page *p, size_t kind, size_t m, page_histogram *h)
+static void show_histogram(const job *j, page *p, size_t kind, size_t m, page_histogram h)
 {
     const struct report *r = j->report;
     size_t count[2][PAGE_BINS] = {{0}};
     char title[80];
     for (size_t i = 0; i < r->numbers[kind]; i++) {
         const double x = r->value[m][kind][i];
-        if (isfinite(x)) count[is_marked(r, kind, i)][page_bin(h, x)]++;
+        if (isfinite(x)) count[is_marked(r, kind, i)][page_bin(&h, x)]++;
     }
     snprintf(title, sizeof title, "%s %s", KIND_NAMES[kind], MOMENT_NAMES[m]);
-    h->title = title;
-    h->name[0] = r->keep ? "they stay" : "all";
-    h->name[1] = r->keep ? "marked" : NULL;
-    h->count[0] = count[0];
-    h->count[1] = count[1];
-    page_histogram_add(p, h);
+    h.title = title;
+    h.name[0] = r->keep ? "they stay" : "all";
+    h.name[1] = r->keep ? "marked" : NULL;
+    h.count[0] = count[0];
+    h.count[1] = count[1];
+    page_histogram_add(p, &h);
 }
 
 static void show_kind(const job *j, page *p, size_t kind)
@@ -407,7 +407,7 @@ static void show_kind(const job *j, page *p, size_t kind)
     page_histogram_range(&h, least, most);
     page_pictures(p);
     for (size_t m = 0; m < MOMENTS; m++)
-        if (r->value[m][kind]) show_histogram(j, p, kind, m, &h);
+        if (r->value[m][kind]) show_histogram(j, p, kind, m, h);
     page_pictures_end(p);
 }
 
@@ -607,7 +607,7 @@ bool report_finish(job *j)
 
 void report_failed(job *j)
 {
-    file_error err;
+    file_error err = {""};
     if (!j->report || !j->report->page || !*j->report->path) return;
     j->report->closed = false;
     write_page(j, j->t->error, &err);

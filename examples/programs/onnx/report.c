@@ -22,9 +22,10 @@ FILE_FORMAT(2, 3) static bool hold(job *j, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    char *copy = try_malloc(strlen(text) + 1);
+    const size_t bytes = strlen(text) + 1;
+    char *copy = try_malloc(bytes);
     if (!copy) return fail(&j->f, "no memory for what the report says of the network");
-    j->held[j->held_count++] = strcpy(copy, text);
+    j->held[j->held_count++] = memcpy(copy, text, bytes);
     return true;
 }
 
