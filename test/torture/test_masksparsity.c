@@ -33,12 +33,15 @@ static torture_job job = {
     .name = "masksparsity",
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
-                  "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors"},
+                  "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+                  "--report", "."},
     .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
-              "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors"},
+              "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+              "--report", "."},
     .log = "log.csv",
     .state = "state.safetensors",
     .is_whole = is_whole,
+    .page = "index.html",
 };
 
 START_TEST(memory)

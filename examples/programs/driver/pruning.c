@@ -148,6 +148,7 @@ bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
         return failed(j, &err);
     const bool good = !mskp_constants_masks(constants, none, none, j->work, &err) &&
                       !mskp_measure(graph, j->work, cost, NULL, &err);
+    if (good) report_cut(j, constants);
     mskp_constants_destroy(constants);
     return good || failed(j, &err);
 }
