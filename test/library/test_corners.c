@@ -1434,6 +1434,28 @@ START_TEST(reduced_channels)
 }
 END_TEST
 
+/* -1, 1 and 3 in one family: their range is 4, their mean 1, and their variance (4 + 0 + 4) / 3. */
+START_TEST(scores_of_any_sign)
+{
+    static const double given[3] = {-1, 3, 1}, range[3] = {0, 1, 0.5};
+    mskp_error err;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_fresh(g, "v", 3, 0, NULL);
+    must(!mskp_graph_finish(g, &err), "%s", err.text);
+    for (int standard = 0; standard < 2; standard++) {
+        double score[3];
+        memcpy(score, given, sizeof score);
+        must(!mskp_score_normalize(g, standard ? MSKP_NORMALIZER_STANDARD : MSKP_NORMALIZER_RANGE,
+                                   0, scores_of(3, score), &err),
+             "%s", err.text);
+        for (int u = 0; u < 3; u++)
+            must(fabs(score[u] - (standard ? (given[u] - 1) / sqrt(8.0 / 3) : range[u])) < 1e-15,
+                 "unit %d: %g", u, score[u]);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(weights_of_targets)
 {
     static const struct {
@@ -1529,6 +1551,7 @@ int main(void)
     tcase_add_test(tests, penalties);
     tcase_add_test(tests, infinite_scores);
     tcase_add_test(tests, reduced_channels);
+    tcase_add_test(tests, scores_of_any_sign);
     tcase_add_test(tests, weights_of_targets);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
