@@ -514,9 +514,9 @@ END_TEST
 /*                                     Training goes on                                           */
 /* ============================================================================================== */
 
-/* begin() marks what leaves. One network is cut, between backward() and step(); its twin has the removed units held at zero.
- * Returns the largest relative difference of their losses over 20 steps. forget: the optimizer of
- * the one that is cut loses its state, which must be seen. */
+/* begin() marks what leaves. One network is cut, between backward() and step(); its twin has the
+ * removed units held at zero. * Returns the largest relative difference of their losses over 20
+ * steps. forget: the optimizer of * the one that is cut loses its state, which must be seen. */
 template <class Make, class Begin>
 double continue_both(Make make_network, Begin begin, uint64_t seed, torch::ScalarType type,
                      const MakeOptimizer &make, bool forget)
