@@ -514,9 +514,9 @@ END_TEST
 /*                                     Training goes on                                           */
 /* ============================================================================================== */
 
-/* begin() marks what leaves. One network is cut, between backward() and step(); its twin has the removed units held at zero.
- * Returns the largest relative difference of their losses over 20 steps. forget: the optimizer of
- * the one that is cut loses its state, which must be seen. */
+/* begin() marks what leaves. One network is cut, between backward() and step(); its twin has the
+ * removed units held at zero. Returns the largest relative difference of their losses over 20
+ * steps. forget: the optimizer of the one that is cut loses its state, which must be seen. */
 template <class Make, class Begin>
 double continue_both(Make make_network, Begin begin, uint64_t seed, torch::ScalarType type,
                      const MakeOptimizer &make, bool forget)
@@ -1551,6 +1551,9 @@ START_TEST(other_branches_stay)
     Pruner q(*net);
     const mskp_value x = q.input(8, {SIDE, SIDE});
     check_refused("the branch computes nothing", [&] { q.add(x, net->stem, [&] { return x; }); });
+    Zoo zoo;
+    Pruner z(*zoo);
+    check_refused("norm: add needs a last module", [&] { z.add(x, zoo->norm, [&] { return x; }); });
 }
 END_TEST
 

@@ -556,7 +556,7 @@ template <typename NET> wiring describe(NET &net, const typename NET::input_type
 /* ============================================================================================== */
 
 /* s <- views of a layer's parts in a tensor that is laid out like the layer's parameters: these,
- * their gradient or their momentum. An empty tensor has no parts yet. */
+ * their gradient or their momentum. An empty tensor has no parts yet, or they have vanished. */
 inline void place(const wiring &w, const layer_wires &layer, size_t elements, float *data, set &s)
 {
     mskp_error err;
@@ -567,7 +567,7 @@ inline void place(const wiring &w, const layer_wires &layer, size_t elements, fl
         check(
             mskp_param_view(w.graph.get(), p.param, p.order, nullptr, MSKP_DTYPE_F32, &view, &err),
             err);
-        if (view.elements <= elements - used) view.data = data + used;
+        if (view.elements && view.elements <= elements - used) view.data = data + used;
         used += view.elements;
         if (used > elements) break;
     }

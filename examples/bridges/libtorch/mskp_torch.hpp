@@ -231,6 +231,8 @@ class Pruner
     template <class Module, class Branch>
     mskp_value add(mskp_value other, const torch::nn::ModuleHolder<Module> &last, Branch branch)
     {
+        if (!last->weight.defined())
+            throw error(name_of(last.get()) + ": add needs a last module that has a weight");
         if (vanished(last)) { /* in a file that was loaded */
             if (!last->bias.defined() || !last->bias.numel()) return other;
             return add(other,
