@@ -167,14 +167,6 @@ void mskp_pruner_destroy(mskp_pruner *pruner)
 
 /* ---- steps ---- */
 
-mskp_pruner_due_kind mskp_pruner_due(const mskp_pruner *pruner)
-{
-    if (!pruner) return MSKP_PRUNER_DUE_NOTHING;
-    if (mskpi_pruner_cut_due(pruner)) return MSKP_PRUNER_DUE_CUT;
-    const bool masked = mskpi_pruner_time(pruner).stage == MSKP_PRUNER_STAGE_MASKED;
-    return masked && !pruner->marked ? MSKP_PRUNER_DUE_MASK : MSKP_PRUNER_DUE_NOTHING;
-}
-
 static mskp_status check_step(const mskp_pruner *p, double rate, mskp_error *err)
 {
     char number[NUMBER_SIZE];

@@ -90,3 +90,11 @@ pruner_time mskpi_pruner_time(const mskp_pruner *p)
     }
     return t;
 }
+
+mskp_pruner_due_kind mskp_pruner_due(const mskp_pruner *pruner)
+{
+    if (!pruner) return MSKP_PRUNER_DUE_NOTHING;
+    if (mskpi_pruner_cut_due(pruner)) return MSKP_PRUNER_DUE_CUT;
+    const bool masked = mskpi_pruner_time(pruner).stage == MSKP_PRUNER_STAGE_MASKED;
+    return masked && !pruner->marked ? MSKP_PRUNER_DUE_MASK : MSKP_PRUNER_DUE_NOTHING;
+}
