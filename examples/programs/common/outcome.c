@@ -140,11 +140,6 @@ void outcome_free(outcome *o)
 
 /* ---- showing ---- */
 
-static double left_of(double before, double after)
-{
-    return 100 * (before > 0 ? after / before : 1);
-}
-
 static void show_pictures(const outcome *o, page *p)
 {
     page_bar *bar = calloc(o->layers + 1, sizeof *bar);
@@ -171,14 +166,20 @@ static void show_pictures(const outcome *o, page *p)
     free(bar);
 }
 
+static void put_change(page *p, double before, double after)
+{
+    page_cell(p, "%.0f", before);
+    page_cell(p, "%.0f", after);
+    if (before > 0)
+        page_cell(p, "%.1f", 100 * after / before);
+    else
+        page_cell(p, "%s", "");
+}
+
 static void put_costs(page *p, const mskp_cost cost[2])
 {
-    page_cell(p, "%.0f", cost[0].macs);
-    page_cell(p, "%.0f", cost[1].macs);
-    page_cell(p, "%.1f", left_of(cost[0].macs, cost[1].macs));
-    page_cell(p, "%.0f", cost[0].params);
-    page_cell(p, "%.0f", cost[1].params);
-    page_cell(p, "%.1f", left_of(cost[0].params, cost[1].params));
+    put_change(p, cost[0].macs, cost[1].macs);
+    put_change(p, cost[0].params, cost[1].params);
 }
 
 /* A row of sums, which has no width. */

@@ -91,6 +91,7 @@ static const char *const STYLE[] = {
     ".fill1{fill:var(--accent)}\n"
     ".fill2{fill:var(--edge)}\n"
     ".before{fill:var(--soft);stroke:var(--edge);stroke-width:1}\n"
+    ".notch{stroke:var(--back);stroke-width:2}\n"
     "@media(max-width:30rem){svg text{font-size:14px}body{padding-top:1rem}"
     "h1{font-size:1.4rem}}\n"
     "@media print{nav{display:none}body{max-width:none;padding:0}section,figure{break-inside:"

@@ -454,7 +454,7 @@ static void draw_bar(page *p, const page_bar *bar, double y, double most)
     put_box(p, "before", 0.5, y + 19.5, fmax(scale * bar->before - 1, 0), 9);
     if (bar->after > 0) put_box(p, "fill1", 0, y + 19, scale * bar->after, 10);
     if (bar->after > bar->before)
-        put_line(p, "axis", scale * bar->before, y + 18, scale * bar->before, y + 30);
+        put_line(p, "notch", scale * bar->before, y + 18, scale * bar->before, y + 30);
 }
 
 static int descending(const void *a, const void *b)
