@@ -206,7 +206,8 @@ bool mskpi_constants_keeps(const mskp_constants *c, size_t unit)
 
 bool mskpi_constants_carries(const mskp_constants *c, size_t unit)
 {
-    MSKPI_ASSERT(unit < c->graph->u->n && !(c->keep[unit] && c->carries[unit]));
+    MSKPI_ASSERT(unit < c->graph->u->n);
+    MSKPI_ASSERT(!c->keep[unit] || !c->carries[unit]);
     return c->carries[unit];
 }
 

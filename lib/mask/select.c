@@ -95,13 +95,14 @@ static mskp_status make_order(walk *w, mskp_error *err)
 {
     const mskp_services *services = &w->graph->services;
     const size_t n = w->graph->u->n;
+    const uint8_t *locked = w->rule->locked.unit;
     sort_item *items = mskpi_alloc(services, n, sizeof *items);
     sort_item *buffer = mskpi_alloc(services, n, sizeof *buffer);
     const bool failed = !items || !buffer;
     w->order = items;
     if (!failed) {
         for (uint32_t i = 0; i < n; i++)
-            if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]) &&
+            if (w->scores[i] < INFINITY && (!locked || !locked[i]) &&
                 !w->families[w->graph->u->family[i]].limits.locked)
                 items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
         w->order = mskpi_sort_items(items, buffer, w->norder);

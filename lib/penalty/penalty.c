@@ -192,8 +192,10 @@ static mskp_status check_penalty(const penalty_job *j, mskp_error *err)
                           (unsigned)p->kind, (unsigned)MSKP_PENALTY_L2);
     const mskp_status status = mskpi_check_targets(p, j->keep, err);
     if (status) return status;
-    if (j->kind != DEADLINE && j->kind != FADE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&
-        !(p->knee >= 0 && isfinite(p->knee)))
+    const bool has_knee =
+        j->kind != DEADLINE && j->kind != FADE && p->kind == MSKP_PENALTY_SMOOTH_L1;
+    const bool is_knee = p->knee >= 0 && isfinite(p->knee);
+    if (has_knee && !is_knee)
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, number));
     if (!isfinite(j->amount) || (j->kind != GRADIENT && j->amount < 0))

@@ -248,7 +248,7 @@ mskp_status mskp_unit_weights(const mskp_graph *graph, mskp_mask keep, const msk
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), weights.n);
     else
         status = weigh_units(&j, keep, how.target, err);
-    if (!status && weights.n) memcpy(weights.unit, j.weight, weights.n * sizeof *weights.unit);
+    if (!status) memcpy(weights.unit, j.weight, weights.n * sizeof *weights.unit);
     mskpi_free(services, j.counts);
     mskpi_free(services, j.weight);
     mskpi_free(services, j.price);

@@ -252,8 +252,8 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
             err, MSKP_ERROR_BAD_ARGUMENT,
             "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
             mskpi_number(how->vote_threshold, number), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
-    if (how->reduce == MSKP_REDUCE_VOTE &&
-        !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
+    const bool is_threshold = how->vote_threshold >= 0 && isfinite(how->vote_threshold);
+    if (how->reduce == MSKP_REDUCE_VOTE && !is_threshold)
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                           "scoring: vote_threshold is %s, not 0 or more",
                           mskpi_number(how->vote_threshold, number));

@@ -122,6 +122,44 @@ START_TEST(scores_are_sums_over_elements)
 }
 END_TEST
 
+/* w = (1 2 / 3 4) and g = (1 -1 / 2 1), so the products are (1 -2 / 6 4): the rows have the sums -1
+ * and 10, the columns 7 and 2. */
+START_TEST(sums_by_hand)
+{
+    static const double expected[FORMS][4] = {
+        {1, 10, 7, 2}, {1, 100, 49, 4}, {3, 10, 7, 6}, {1 + 4, 36 + 16, 1 + 36, 4 + 16}};
+    float w[2][2] = {{1, 2}, {3, 4}}, d[2][2] = {{1, -1}, {2, 1}};
+    double wide[2][2] = {{1, -1}, {2, 1}};
+    mskp_tensor values = {.data = w};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param p = mskp_parameter(g, "w", 2, (size_t[]){2, 2});
+    const mskp_value out = mskp_fresh(g, "out", 2, 0, NULL), in = mskp_fresh(g, "in", 2, 0, NULL);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_FILTER, out), MSKP_OK);
+    ck_assert_int_eq(mskp_bind(g, p, 1, MSKP_ROLE_CONSUMER, in), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    float_mode(_i);
+    for (int form = 0; form < FORMS; form++)
+        for (uint32_t k = 0; k < 6; k++) {
+            const uint32_t which = 1 + k / 2;
+            const bool plain = k % 2;
+            mskp_tensor slopes = {.data = plain ? (void *)d : (void *)wide,
+                                  .dtype = plain ? MSKP_DTYPE_F32 : MSKP_DTYPE_F64};
+            const uint32_t roles =
+                (which & 1 ? MSKP_ROLE_FILTER : 0) | (which & 2 ? MSKP_ROLE_CONSUMER : 0);
+            double score[4] = {0};
+            ck_assert_int_eq(
+                mskp_score_taylor(g, (mskp_taylor)form, roles, (mskp_tensors){1, &values},
+                                  (mskp_tensors){1, &slopes}, scores_of(4, score), NULL),
+                MSKP_OK);
+            for (uint32_t u = 0; u < 4; u++)
+                ck_assert_msg(which & 1u << u / 2 ? score[u] == expected[form][u] : isinf(score[u]),
+                              "form %d, roles %u, unit %u: %g", form, roles, u, score[u]);
+        }
+    float_mode(0);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* The loss is linear in the weights, so the first order is all that there is: without a unit, it
  * changes by the unit's score. */
 START_TEST(a_linear_loss_changes_by_the_score)
@@ -297,6 +335,7 @@ int main(void)
     Suite *suite = suite_create("taylor");
     TCase *tcase = tcase_create("taylor");
     tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, sums_by_hand, 0, 2);
     tcase_add_loop_test(tcase, scores_are_sums_over_elements, 0, 2);
     tcase_add_test(tcase, a_linear_loss_changes_by_the_score);
     tcase_add_test(tcase, bad_numbers_and_missing_data);

@@ -166,11 +166,16 @@ void require_consistent(const mskp_graph *graph)
     const mskp_counts c = mskp_graph_counts(graph);
     size_t *occurs = arena_get(&mem, c.units, sizeof *occurs), n;
     size_t *slices = arena_get(&mem, c.units, sizeof *slices);
+    bool vanished = false; /* a value; units of which no value is left stay as numbers */
     require_families(graph);
-    for (uint32_t v = 1; v <= c.values; v++) require_value(graph, v, occurs);
+    for (uint32_t v = 1; v <= c.values; v++) {
+        require_value(graph, v, occurs);
+        (void)mskp_value_units(graph, (mskp_value){v}, &n);
+        vanished = vanished || !n;
+    }
     for (uint32_t p = 1; p <= c.params; p++) require_param(graph, p, slices);
     for (size_t u = 0; u < c.units; u++) {
-        REQUIRE(occurs[u], "unit %zu is in no value", u);
+        REQUIRE(occurs[u] || (vanished && !slices[u]), "unit %zu is in no value", u);
         require_members(graph, u, slices[u]);
     }
     REQUIRE(!mskp_unit_members(graph, c.units, &n) && !n, "a unit too many");

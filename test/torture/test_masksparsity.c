@@ -10,39 +10,38 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "convnet.h"
+#include "torture/narrow.h"
 #include "torture/torture.h"
 
-/* A resnet8 with few channels: a run takes some milliseconds. */
 static void make_inputs(const char *folder)
 {
-    char path[200];
-    cn_layer layers[64];
-    cn_error err = {""};
-    const size_t count = cn_resnet_layers(8, 10, layers, 64);
-    for (size_t i = 0; i < count; i++) {
-        cn_layer *l = &layers[i];
-        if (l->kind == CN_CONV) l->channels /= 8;
-        if (l->kind == CN_PAD_CHANNELS) l->before /= 8, l->after /= 8;
-    }
-    cn_net *net = cn_create("resnet8", count, layers, &(cn_options){.batch = 1, .seed = 1}, &err);
-    ck_assert_msg(net != NULL, "%s", err.text);
-    snprintf(path, sizeof path, "%s/in.safetensors", folder);
-    ck_assert_msg(cn_save(net, path, 0, NULL, &err), "%s", err.text);
-    cn_destroy(net);
+    save_narrow(folder, "in.safetensors", false);
 }
 
 #define SHORT_RUN                                                                         \
     "--weights", "in.safetensors", "--images", "1", "--test-images", "1", "--batch", "1", \
         "--threads", "1", "--epochs", "0,0,0,0"
+static bool is_whole(const char *bytes, size_t size)
+{
+    cn_tensors file;
+    const bool whole = cn_tensors_parse(bytes, size, &file, NULL);
+    cn_tensors_free(&file);
+    return whole;
+}
+
 static torture_job job = {
     .name = "masksparsity",
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
-                  "masked.safetensors", "--log", "log.csv"},
+                  "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+                  "--report", "."},
     .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
-              "masked.safetensors", "--log", "log.csv"},
+              "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+              "--report", "."},
     .log = "log.csv",
+    .state = "state.safetensors",
+    .is_whole = is_whole,
+    .page = "index.html",
 };
 
 START_TEST(memory)

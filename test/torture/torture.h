@@ -3,7 +3,8 @@
  * (shim.c). Afterwards
  *
  *   - every file holds what it held before, or what a good run writes, all of it; and a file that
- *     names another one (OUT.onnx and OUT.onnx.HASH.data) has the one that it names;
+ *     names another one (OUT.onnx and OUT.onnx.HASH.data) has the one that it names; a file that
+ *     a run writes several times is whole;
  *   - the status is 0 only if all files are new; otherwise it is 1, and standard error has one
  *     sentence, which names a file, the output, or the memory (or the allocator);
  *   - no temporary file is there, unless the process was killed by SIGKILL, or unlink failed.
@@ -25,6 +26,10 @@ typedef struct torture_job {
     size_t most;     /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
     bool quiet;      /* no table */
     const char *log; /* the name of a file that is written in place, or NULL */
+    /* The name of a file that a run writes several times, or NULL; and whether it is whole. */
+    const char *state;
+    bool (*is_whole)(const char *bytes, size_t size);
+    const char *page; /* of a page that also says of a failure, or NULL: it is always whole */
 } torture_job;
 
 /* Prints a table; returns how many runs went wrong in another way than they should. Memory: calls

@@ -138,6 +138,64 @@ bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size
     return true;
 }
 
+void args_write_number(FILE *to, double number)
+{
+    char text[40] = "";
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (!(strtod(text, NULL) < number) && !(strtod(text, NULL) > number)) break;
+    }
+    fputs(text, to);
+}
+
+/* The word with this index in "one|two|three". */
+static void write_choice(FILE *to, const char *words, size_t index)
+{
+    for (; index; index--) words += strcspn(words, "|") + 1;
+    fprintf(to, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+void args_write(FILE *to, const arg *option, const void *from)
+{
+    const void *field = (const char *)from + option->offset;
+    const size_t *count = field;
+    const arg_words *words = field;
+    const char *path;
+    double number;
+    bool flag;
+    switch (option->kind) {
+    case ARG_PATH:
+        memcpy(&path, field, sizeof path);
+        if (path) fputs(path, to);
+        break;
+    case ARG_NUMBER:
+        memcpy(&number, field, sizeof number);
+        args_write_number(to, number);
+        break;
+    case ARG_COUNT:
+    case ARG_CHOICE_NUMBER:
+        fprintf(to, "%zu", *count);
+        break;
+    case ARG_COUNTS:
+        for (size_t i = 0; i < (size_t)option->least; i++)
+            fprintf(to, "%s%zu", i ? "," : "", count[i]);
+        break;
+    case ARG_CHOICE:
+        write_choice(to, option->value, *count);
+        break;
+    case ARG_FLAG:
+        memcpy(&flag, field, sizeof flag);
+        if (flag) fputs("set", to);
+        break;
+    case ARG_WORDS:
+        for (size_t i = 0; i < words->count; i++) {
+            if (i) fprintf(to, " --%s ", option->name);
+            fputs(words->text[i], to);
+        }
+        break;
+    }
+}
+
 void args_help(size_t n, const arg *table)
 {
     for (const arg *o = table; o < table + n; o++) {
@@ -150,4 +208,86 @@ void args_help(size_t n, const arg *table)
         putchar('\n');
     }
     printf("Exit status: 0; 1 after an error; 2 if the command line is not valid.\n");
+}
+
+/* ---- back to text ---- */
+
+/* The word of "one|two|three" with this index. */
+static bool show_choice(const char *words, size_t index, size_t size, char *value)
+{
+    for (; index && *words; index--) words += strcspn(words, "|") + (strchr(words, '|') != NULL);
+    snprintf(value, size, "%.*s", (int)strcspn(words, "|"), words);
+    return *value != 0;
+}
+
+/* The word that ends with this number. */
+static bool show_ending(const char *words, size_t number, size_t size, char *value)
+{
+    const char *end;
+    size_t n;
+    while (number && *words) {
+        const size_t length = strcspn(words, "|");
+        if (read_count(words + strcspn(words, "0123456789"), &end, &n) && n == number) {
+            snprintf(value, size, "%.*s", (int)length, words);
+            return true;
+        }
+        words += length + (words[length] != 0);
+    }
+    return false;
+}
+
+static bool show_words(const arg_words *words, size_t size, char *value)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < words->count && used < size; i++)
+        used += (size_t)snprintf(value + used, size - used, "%s%s", i ? ", " : "", words->text[i]);
+    return words->count > 0;
+}
+
+bool args_show(const arg *option, const void *from, size_t size, char *value)
+{
+    const void *at = (const char *)from + option->offset;
+    const size_t *count = at;
+    const double *number = at;
+    size_t used = 0;
+    *value = 0;
+    switch (option->kind) {
+    case ARG_PATH:
+        if (*(const char *const *)at) snprintf(value, size, "%s", *(const char *const *)at);
+        break;
+    case ARG_NUMBER:
+        if (*number >= option->least && *number <= option->most)
+            snprintf(value, size, "%.10g", *number);
+        break;
+    case ARG_COUNT:
+        if ((double)*count >= option->least) snprintf(value, size, "%zu", *count);
+        break;
+    case ARG_COUNTS:
+        for (size_t i = 0; i < (size_t)option->least && used < size; i++)
+            used += (size_t)snprintf(value + used, size - used, "%s%zu", i ? "," : "", count[i]);
+        break;
+    case ARG_CHOICE:
+        return show_choice(option->value, *count, size, value);
+    case ARG_CHOICE_NUMBER:
+        return show_ending(option->value, *count, size, value);
+    case ARG_FLAG:
+        if (*(const bool *)at) snprintf(value, size, "yes");
+        break;
+    case ARG_WORDS:
+        return show_words(at, size, value);
+    }
+    return *value != 0;
+}
+
+void args_meaning(const arg *option, size_t size, char *text)
+{
+    const char *c = option->help ? option->help : "";
+    size_t used = 0;
+    for (; *c && used + 1 < size; c++) {
+        if ((c[0] == '.' && (!c[1] || c[1] == ' ' || c[1] == '\n')) || (c[0] == ' ' && c[1] == '['))
+            break;
+        text[used++] = *c;
+        if (*c == '\n') text[used - 1] = ' ';
+    }
+    text[used] = 0;
 }

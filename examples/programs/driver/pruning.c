@@ -37,6 +37,7 @@ bool pruning_open(job *j)
     if (mskp_mask_match(j->t->graph, lock->count, lock->text, 0, j->locked, &err))
         return trainer_fail(j->t, "--lock: %s", err.text);
     j->now = j->selected = j->dense;
+    j->fingerprint = mskp_fingerprint(j->t->graph);
     return true;
 }
 
@@ -147,6 +148,7 @@ bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
         return failed(j, &err);
     const bool good = !mskp_constants_masks(constants, none, none, j->work, &err) &&
                       !mskp_measure(graph, j->work, cost, NULL, &err);
+    if (good) report_cut(j, constants);
     mskp_constants_destroy(constants);
     return good || failed(j, &err);
 }
