@@ -44,7 +44,7 @@ CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
-REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
+REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
 endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
@@ -209,7 +209,7 @@ bench: $(BENCHES) ## build and run the benchmarks
 ifdef FUZZING
 $(BUILD)/lib/% $(BUILD)/examples/%: override CFLAGS += -fsanitize=fuzzer-no-link
 $(BUILD)/lib/%: override CFLAGS += -fno-sanitize-coverage=trace-cmp
-$(BUILD)/lib/mask/%: override CFLAGS += -fsanitize-coverage=trace-cmp
+$(BUILD)/lib/mask/% $(BUILD)/lib/pruner/%: override CFLAGS += -fsanitize-coverage=trace-cmp
 endif
 
 # Longer inputs are larger networks, which take longer and reach nothing else.
@@ -231,7 +231,7 @@ fuzz-%:
 COVERAGE = build/coverage
 coverage: ## which lines and branches of lib/ its tests reach, compared with test/coverage/untaken
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
-	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=--coverage \
+	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
 	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits
 
@@ -245,7 +245,7 @@ MCDC_MAKE = CK_FORK=no LLVM_PROFILE_FILE='$(CURDIR)/build/mcdc/profile/%2m.profr
 coverage-mcdc: ## which conditions of lib/ its tests show to decide alone (clang-19, llvm-19)
 	+@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
 		rm -rf build/mcdc/lib build/mcdc/profile && mkdir -p build/mcdc && \
-		$(MCDC_MAKE) library 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
+		$(MCDC_MAKE) library $(if $(BLAS),blas) 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
 		test/scripts/report-mcdc build/mcdc $(MCDC_LEAST); \
 	fi
 

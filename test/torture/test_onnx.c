@@ -101,8 +101,9 @@ static void make_inputs(const char *folder)
     free(weights);
 }
 
-#define OUTPUTS \
-    "in.onnx", "out.onnx", "--zeroed", "zero.onnx", "--save-mask", "mask", "--json", "report"
+#define OUTPUTS                                                                                \
+    "in.onnx", "out.onnx", "--zeroed", "zero.onnx", "--save-mask", "mask", "--json", "report", \
+        "--report", "."
 static torture_job job = {.name = "mskp-onnx",
                           .make_inputs = make_inputs,
                           .old_words = {OUTPUTS, "--ratio", "0.25"},

@@ -29,6 +29,7 @@ typedef struct torture_job {
     /* The name of a file that a run writes several times, or NULL; and whether it is whole. */
     const char *state;
     bool (*is_whole)(const char *bytes, size_t size);
+    const char *page; /* of a page that also says of a failure, or NULL: it is always whole */
 } torture_job;
 
 /* Prints a table; returns how many runs went wrong in another way than they should. Memory: calls

@@ -209,3 +209,85 @@ void args_help(size_t n, const arg *table)
     }
     printf("Exit status: 0; 1 after an error; 2 if the command line is not valid.\n");
 }
+
+/* ---- back to text ---- */
+
+/* The word of "one|two|three" with this index. */
+static bool show_choice(const char *words, size_t index, size_t size, char *value)
+{
+    for (; index && *words; index--) words += strcspn(words, "|") + (strchr(words, '|') != NULL);
+    snprintf(value, size, "%.*s", (int)strcspn(words, "|"), words);
+    return *value != 0;
+}
+
+/* The word that ends with this number. */
+static bool show_ending(const char *words, size_t number, size_t size, char *value)
+{
+    const char *end;
+    size_t n;
+    while (number && *words) {
+        const size_t length = strcspn(words, "|");
+        if (read_count(words + strcspn(words, "0123456789"), &end, &n) && n == number) {
+            snprintf(value, size, "%.*s", (int)length, words);
+            return true;
+        }
+        words += length + (words[length] != 0);
+    }
+    return false;
+}
+
+static bool show_words(const arg_words *words, size_t size, char *value)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < words->count && used < size; i++)
+        used += (size_t)snprintf(value + used, size - used, "%s%s", i ? ", " : "", words->text[i]);
+    return words->count > 0;
+}
+
+bool args_show(const arg *option, const void *from, size_t size, char *value)
+{
+    const void *at = (const char *)from + option->offset;
+    const size_t *count = at;
+    const double *number = at;
+    size_t used = 0;
+    *value = 0;
+    switch (option->kind) {
+    case ARG_PATH:
+        if (*(const char *const *)at) snprintf(value, size, "%s", *(const char *const *)at);
+        break;
+    case ARG_NUMBER:
+        if (*number >= option->least && *number <= option->most)
+            snprintf(value, size, "%.10g", *number);
+        break;
+    case ARG_COUNT:
+        if ((double)*count >= option->least) snprintf(value, size, "%zu", *count);
+        break;
+    case ARG_COUNTS:
+        for (size_t i = 0; i < (size_t)option->least && used < size; i++)
+            used += (size_t)snprintf(value + used, size - used, "%s%zu", i ? "," : "", count[i]);
+        break;
+    case ARG_CHOICE:
+        return show_choice(option->value, *count, size, value);
+    case ARG_CHOICE_NUMBER:
+        return show_ending(option->value, *count, size, value);
+    case ARG_FLAG:
+        if (*(const bool *)at) snprintf(value, size, "yes");
+        break;
+    case ARG_WORDS:
+        return show_words(at, size, value);
+    }
+    return *value != 0;
+}
+
+void args_meaning(const arg *option, size_t size, char *text)
+{
+    const char *c = option->help ? option->help : "";
+    size_t used = 0;
+    for (; *c && used + 1 < size; c++) {
+        if ((c[0] == '.' && (!c[1] || c[1] == ' ' || c[1] == '\n')) || (c[0] == ' ' && c[1] == '['))
+            break;
+        text[used++] = *c;
+        if (*c == '\n') text[used - 1] = ' ';
+    }
+    text[used] = 0;
+}

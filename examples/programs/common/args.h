@@ -48,5 +48,10 @@ void args_write_number(FILE *to, double number);
 /* Writes the option's value in *from as args_read reads it: several words with " --name " between
  * them, nothing for a path that was not given or a flag that is not set. */
 void args_write(FILE *to, const arg *option, const void *from);
+/* value <- what the field of *from says, as on the command line, words with commas between them.
+ * False, and "": the option was not given. */
+bool args_show(const arg *option, const void *from, size_t size, char *value);
+/* text <- the first sentence of the help text, in one line and without the default. */
+void args_meaning(const arg *option, size_t size, char *text);
 
 #endif

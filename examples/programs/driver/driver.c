@@ -41,6 +41,7 @@ void say(job *j, const char *format, ...)
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     file_printable(text);
+    report_line(j, text);
     progress_print(&j->progress, false, text);
 }
 
@@ -167,6 +168,7 @@ static bool allocate(job *j)
 
 static void release(job *j)
 {
+    report_free(j);
     pruning_free(j);
     snapshot_free(&j->baseline);
     snapshot_free(&j->values);
@@ -220,19 +222,32 @@ static bool run(job *j)
     j->random = (cn_random){o->seed};
     if (!checkpoint_open(j) ||
         (o->resume ? !checkpoint_read(j) : !try_mask(j) || !readable(j, o->sparse)) ||
-        !writable(j) || !open_log(j))
+        !writable(j) || !open_log(j) || !report_open(j))
         return false;
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", t->model,
         j->dense.params, 1e-6 * j->dense.macs, j->train.count, j->test.count);
     if (!run_stages(j) || !close_log(j)) return false;
     print_table(j);
     say(j, "%.0f seconds in all", seconds() - j->progress.started);
-    return true;
+    return report_finish(j);
 }
 
 int driver_run(trainer *t, int argc, char **argv)
 {
-    job j = {.t = t, .held = {-1, -1, -1, -1}, .results.baseline = (double)NAN};
+    const double unknown = (double)NAN;
+    job j = {.t = t,
+             .held = {-1, -1, -1, -1},
+             .argc = argc,
+             .argv = argv,
+             .results = {unknown,
+                         unknown,
+                         unknown,
+                         unknown,
+                         unknown,
+                         unknown,
+                         {unknown, unknown},
+                         {unknown, unknown},
+                         unknown}};
     file_catch_signals();
     if (!options_read(t, argc, argv)) {
         file_print(stderr, "%s: %s", t->name, t->error);
@@ -246,7 +261,10 @@ int driver_run(trainer *t, int argc, char **argv)
     progress_clear(&j.progress);
     if ((fflush(stdout) || ferror(stdout)) && good) /* for instance if the disk is full */
         good = trainer_fail(t, "the output cannot be written: %s", strerror(errno));
-    if (!good) file_print(stderr, "%s: %s", t->name, t->error);
+    if (!good) {
+        file_print(stderr, "%s: %s", t->name, t->error);
+        report_failed(&j);
+    }
     t->close(t);
     release(&j);
     return good ? 0 : 1;

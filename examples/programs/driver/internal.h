@@ -3,6 +3,7 @@
  *
  *     options.c     the command line
  *     snapshot.c    copies of a set of tensors, and of all values and the optimizer's state
+ *     report.c      what the page of --report shows, and the curves at the end
  *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
  *     checkpoint.c  the state of the job in a file
  *     training.c    epochs, accuracy, speed
@@ -14,9 +15,10 @@
 #ifndef DRIVER_INTERNAL_H
 #define DRIVER_INTERNAL_H
 
+#include "common/page.h"
 #include "common/progress.h"
+#include "common/table.h"
 #include "driver.h"
-#include "files.h"
 
 /* ---- options.c ---- */
 
@@ -25,6 +27,7 @@ bool options_read(trainer *t, int argc, char **argv);
 /* The options that a run must have in common with the one that it goes on with; NULL: no more. */
 const arg *options_deciding(const trainer *t, size_t i);
 void options_help(const trainer *t);
+void options_show(const trainer *t, page *p); /* a section of a page */
 
 /* ---- snapshot.c ---- */
 
@@ -68,7 +71,8 @@ typedef struct stage {
 /* The files for networks that a job may write. */
 enum { JOB_OUTPUTS = 4 };
 
-/* What the table at the end shows. Index 0: the dense network, 1: the pruned network. */
+/* What the table at the end shows; NaN: it is not known yet. Index 0: the dense network, 1: the
+ * pruned network. */
 typedef struct results {
     double baseline, before, no_gamma, no_gamma_beta, after, tuned; /* accuracies on the test set */
     double inference[2], training[2];                               /* images per second */
@@ -98,6 +102,9 @@ typedef struct job {
     char *log_so_far;
     size_t log_size;
     int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
+    int argc;
+    char **argv;
+    struct report *report; /* NULL: nothing is noted */
     results results;
     size_t phase; /* DRIVER_BASELINE ... */
     epoch epoch;  /* of its training */
@@ -137,6 +144,34 @@ bool make_room(job *j);
 bool save_state(job *j);
 bool restore_values(job *j, const snapshot *values);
 bool restore_state(job *j);
+
+/* ---- report.c ---- */
+
+/* When gamma and beta are looked at. */
+typedef enum moment { MOMENT_BASELINE, MOMENT_GLOBAL, MOMENT_CUT, MOMENTS } moment;
+
+/* What an epoch gave. right: of the images that were trained on, NaN if it is not known. */
+typedef struct epoch_result {
+    double loss, right, test;
+} epoch_result;
+
+/* Makes the folder of --report if it is missing: whether a page can be written there should be
+ * known before hours are spent. Without --report only the curves are noted. */
+bool report_open(job *j);
+/* These note something and, once report_open was called, cannot fail: what does not fit into memory
+ * is missing, and report_finish says so. report_epoch also writes the page. */
+void report_line(job *j, const char *text);
+void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e);
+void report_moment(job *j, moment m);
+/* The mask was chosen. */
+void report_mask(job *j);
+/* The mask is final, and so is what becomes of the constants. */
+void report_cut(job *j, const mskp_constants *constants);
+/* Prints the curves, if a terminal can show them, and writes the page. */
+bool report_finish(job *j);
+/* Writes the page of a run that failed, as far as that is possible. */
+void report_failed(job *j);
+void report_free(job *j);
 
 /* ---- pruning.c ---- */
 
@@ -197,6 +232,9 @@ bool measure_speed(job *j, bool training, double *speed);
 
 bool run_stages(job *j);
 void print_table(job *j);
+/* The rows of the table. */
+enum { RESULT_PAIRS = 4, RESULT_PARTS = 6 };
+void result_rows(const job *j, table_pair pairs[RESULT_PAIRS], table_part parts[RESULT_PARTS]);
 /* Tries to choose or read the mask, because a budget that cannot be met, or a file that cannot be
  * read, should be known before hours are spent. */
 bool try_mask(job *j);

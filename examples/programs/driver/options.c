@@ -2,8 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/args.h"
-#include "files.h"
+#include "common/asked.h"
 #include "internal.h"
 
 /*
@@ -107,6 +106,11 @@ static const struct option {
      {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
       "The number of threads, as far as the trainer has any."}},
     {FREE,
+     {"report", "DIR", ARG_PATH, AT(report), 0, 0,
+      "Write a page for a browser to DIR/index.html: curves, widths, costs, gamma and beta,\n"
+      "constants, speed and results. The folder is made if it is missing. The page is written\n"
+      "again after each epoch. After --resume, its curves begin there."}},
+    {FREE,
      {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
     {WITH_CHECKPOINTS | FREE,
      {"checkpoint", "FILE", ARG_PATH, AT(checkpoint), 0, 0,
@@ -166,6 +170,13 @@ static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
     return n;
 }
 
+void options_show(const trainer *t, page *p)
+{
+    arg table[OPTION_COUNT];
+    const size_t n = options_of(t, table);
+    asked_show(p, n, table, &t->options);
+}
+
 /* What the program did not set. */
 static void fill_in(driver_options *o)
 {
@@ -182,7 +193,8 @@ static void fill_in(driver_options *o)
 static bool check_evaluate(trainer *t)
 {
     const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked, o->checkpoint};
+    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
+                                   o->save_masked, o->checkpoint, o->report};
     if (!o->weights)
         return trainer_fail(t, "--evaluate classifies with a network, and --weights names none");
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
@@ -197,7 +209,11 @@ static bool check_evaluate(trainer *t)
 static bool check_files(trainer *t)
 {
     const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked, o->checkpoint};
+    char report[PAGE_PATH];
+    if (o->report && !page_path(o->report, report))
+        return trainer_fail(t, "--report: the name %.80s... is too long", o->report);
+    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
+                                   o->save_masked, o->checkpoint, o->report ? report : NULL};
     const char *const inputs[] = {o->weights, o->sparse, o->masked};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {

@@ -62,7 +62,8 @@ static bool score(job *j)
     mskp_error err;
     if (!fetch(j->t)) return false;
     if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, &err)) return failed(j, &err);
-    return !filters || !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, j->scores, &err) ||
+    return !filters ||
+           !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, 0, j->scores, &err) ||
            failed(j, &err); /* norms of filters grow with their size */
 }
 
@@ -147,6 +148,7 @@ bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
         return failed(j, &err);
     const bool good = !mskp_constants_masks(constants, none, none, j->work, &err) &&
                       !mskp_measure(graph, j->work, cost, NULL, &err);
+    if (good) report_cut(j, constants);
     mskp_constants_destroy(constants);
     return good || failed(j, &err);
 }

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/table.h"
 #include "internal.h"
 #include "mskp/tools.h"
 
@@ -19,7 +18,10 @@ static stage baseline(job *j)
 
 static bool end_baseline(job *j)
 {
-    if (!isnan(j->results.baseline)) say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+    if (!isnan(j->results.baseline)) {
+        say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+        report_moment(j, MOMENT_BASELINE);
+    }
     return fetch(j->t) && snapshot_save(j->t, &j->baseline, j->t->values);
 }
 
@@ -92,7 +94,9 @@ static bool mask(job *j)
 {
     trainer *t = j->t;
     char text[800];
+    if (t->options.epochs[DRIVER_GLOBAL] || t->options.sparse) report_moment(j, MOMENT_GLOBAL);
     if (!get_mask(j)) return false;
+    report_mask(j);
     say(j, "mask: %zu of %zu units are marked, %.1f %% of the MACs stay", j->removed, j->keep.n,
         100 * j->selected.macs / j->dense.macs);
     if (!t->mark(t, j->keep)) return false;
@@ -319,21 +323,30 @@ bool run_stages(job *j)
     return true;
 }
 
-void print_table(job *j)
+void result_rows(const job *j, table_pair pairs[RESULT_PAIRS], table_part parts[RESULT_PARTS])
 {
     const results *r = &j->results;
-    const table_pair pairs[] = {{"parameters", j->dense.params, j->now.params},
-                                {"MACs", j->dense.macs, j->now.macs},
-                                {"images/s, inference", r->inference[0], r->inference[1]},
-                                {"images/s, training", r->training[0], r->training[1]}};
-    const table_part parts[] = {{"baseline", r->baseline},
-                                {"before surgery", r->before},
-                                {"  gamma of the removed zeroed", r->no_gamma},
-                                {"  gamma and beta zeroed", r->no_gamma_beta},
-                                {"right after surgery", r->after},
-                                {"after fine-tuning", r->tuned}};
-    table_print(&j->progress, sizeof pairs / sizeof *pairs, pairs, sizeof parts / sizeof *parts,
-                parts);
-    if (r->penalty_share > 0)
-        say(j, "the penalty's share of a training step: %.4f %%", 100 * r->penalty_share);
+    const table_pair all_pairs[RESULT_PAIRS] = {
+        {"parameters", j->dense.params, j->now.params},
+        {"MACs", j->dense.macs, j->now.macs},
+        {"images/s, inference", r->inference[0], r->inference[1]},
+        {"images/s, training", r->training[0], r->training[1]}};
+    const table_part all_parts[RESULT_PARTS] = {{"baseline", r->baseline},
+                                                {"before surgery", r->before},
+                                                {"  gamma of the removed zeroed", r->no_gamma},
+                                                {"  gamma and beta zeroed", r->no_gamma_beta},
+                                                {"right after surgery", r->after},
+                                                {"after fine-tuning", r->tuned}};
+    memcpy(pairs, all_pairs, sizeof all_pairs);
+    memcpy(parts, all_parts, sizeof all_parts);
+}
+
+void print_table(job *j)
+{
+    table_pair pairs[RESULT_PAIRS];
+    table_part parts[RESULT_PARTS];
+    result_rows(j, pairs, parts);
+    table_print(&j->progress, RESULT_PAIRS, pairs, RESULT_PARTS, parts);
+    if (j->results.penalty_share > 0)
+        say(j, "the penalty's share of a training step: %.4f %%", 100 * j->results.penalty_share);
 }

@@ -159,6 +159,11 @@ static bool train_epoch(job *j, const stage *s, double *part)
     show_epoch(j, s, e, part);
     log_epoch(j, s, e, *part);
     if (s->form != FORM_NONE) j->results.penalty_share = e->penalty_seconds / e->seconds;
+    const double n = (double)e->images;
+    report_epoch(j, s, e->number,
+                 &(epoch_result){.loss = e->loss / n,
+                                 .right = e->counted ? (double)e->right / n : (double)NAN,
+                                 .test = *part});
     *e = (epoch){.number = e->number + 1, .started = driver_seconds()};
     return checkpoint_write(j) && checkpoint_pause(j);
 }

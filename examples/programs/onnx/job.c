@@ -57,6 +57,10 @@ void job_release(job *j)
     model_discard(&j->zeroed);
     file_discard(&j->mask_file);
     file_discard(&j->report_file);
+    file_discard(&j->page_file);
+    outcome_free(&j->outcome);
+    for (size_t i = 0; i < j->held_count; i++) free(j->held[i]);
+    j->held_count = 0;
     mskp_constants_destroy(j->constants);
     net_close(&j->n);
     mskp_graph_destroy(j->graph);

@@ -7,16 +7,18 @@
  *     locks.c      which units stay in any case
  *     choose.c     scores, the rule, and the masks
  *     texts.c      masks and reports as files
+ *     report.c     the page of --report
  */
 #ifndef ONNX_JOB_H
 #define ONNX_JOB_H
 
+#include "common/outcome.h"
 #include "mskp/constants.h"
 #include "mskp/tools.h"
 #include "net.h"
 #include "options.h"
 
-enum { MOST_STUCK = 64 };
+enum { MOST_STUCK = 64, MOST_HELD = 200 };
 
 typedef struct job {
     options o;
@@ -33,7 +35,12 @@ typedef struct job {
     mskp_constants *constants; /* NULL: without --constants */
     /* What is written appears under its name when all of it is complete. */
     model_output pruned, zeroed;
-    file_output mask_file, report_file;
+    file_output mask_file, report_file, page_file;
+    int argc;
+    char **argv;
+    outcome outcome; /* for the page: the network is cut when it is written */
+    char *held[MOST_HELD];
+    size_t held_count;
     size_t stuck[MOST_STUCK]; /* nodes that could not be corrected: all that reaches them stays */
     size_t stuck_count;
     failure f; /* functions that return false leave a sentence here */
@@ -67,5 +74,11 @@ bool read_mask(job *j);
  * names, then shown under their own. */
 bool prepare_texts(job *j);
 bool show_texts(job *j);
+
+/* The page, if the options ask for it. take_report notes what it shows of the network, and must
+ * come before the cut; prepare_report writes it under a temporary name. */
+bool take_report(job *j);
+bool prepare_report(job *j);
+bool show_report(job *j);
 
 #endif

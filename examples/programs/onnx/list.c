@@ -49,42 +49,43 @@ static const char *pinning_op(const net *n, mskp_value value, const mskp_couplin
 }
 
 /* text <- what ties channels to each other: a tensor of the file, or the node that made the tie. */
-static void print_tie(const net *n, mskp_value value, size_t capacity, char *text)
+static void put_tie(const net *n, mskp_value value, size_t capacity, char *text)
 {
     mskp_coupling by;
     const node_proto *node;
     if (mskp_value_coupling(n->graph, value, &by, NULL)) return;
     if (net_tensor(n, by.name))
-        snprintf(text, capacity, "  tied: %.150s", by.name);
+        snprintf(text, capacity, "tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
-        snprintf(text, capacity, "  tied: %.40s of %.100s", text_of(node->op_type),
+        snprintf(text, capacity, "tied: %.40s of %.100s", text_of(node->op_type),
                  text_of(node->output[0]));
+}
+
+void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_t size, char *name,
+                char *why)
+{
+    const node_proto *node = net_tensor(n, info->name) ? NULL : node_of(n, value);
+    snprintf(name, size, "%.120s", node ? text_of(node->output[0]) : info->name);
+    *why = 0;
+    if (info->pinned)
+        snprintf(why, size, "%zu stay: %s", info->pinned, pinning_op(n, value, info));
+    else if (info->units < info->channels)
+        put_tie(n, info->tied_by, size, why);
 }
 
 static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
 {
     mskp_coupling info;
-    char why[200] = "";
+    char name[200], why[200];
     if (mskp_value_coupling(n->graph, value, &info, NULL)) return;
     if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
-    if (info.pinned)
-        snprintf(why, sizeof why, "  %zu stay: %s", info.pinned, pinning_op(n, value, &info));
-    else if (info.units < info.channels)
-        print_tie(n, info.tied_by, sizeof why, why);
-    const node_proto *node = net_tensor(n, info.name) ? NULL : node_of(n, value);
-    file_print(stdout, "%10.3f %10.0f %6zu %6zu  %.120s%s", 1e-6 * cost->macs, cost->params,
-               info.channels, info.units, node ? text_of(node->output[0]) : info.name, why);
+    list_words(n, value, &info, sizeof why, name, why);
+    file_print(stdout, "%10.3f %10.0f %6zu %6zu  %s%s%s", 1e-6 * cost->macs, cost->params,
+               info.channels, info.units, name, *why ? "  " : "", why);
 }
 
-/* For each operator that pins channels of layers with costs: how many channels, of how many
- * layers. */
-static void print_pinning(const net *n, const mskp_cost *costs)
+size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pins)
 {
-    enum { MOST = 32 };
-    struct {
-        const char *op;
-        size_t channels, layers;
-    } pins[MOST] = {{0}};
     size_t count = 0;
     for (uint32_t v = 1; v <= mskp_graph_counts(n->graph).values; v++) {
         mskp_coupling info;
@@ -94,11 +95,19 @@ static void print_pinning(const net *n, const mskp_cost *costs)
         const char *op = pinning_op(n, value, &info);
         size_t k = 0;
         while (k < count && strcmp(pins[k].op, op) != 0) k++;
-        if (k == MOST) continue;
-        if (k == count) pins[count++].op = op;
+        if (k == most) continue;
+        if (k == count) pins[count++] = (list_pin){op, 0, 0};
         pins[k].channels += info.pinned;
         pins[k].layers++;
     }
+    return count;
+}
+
+static void print_pinning(const net *n, const mskp_cost *costs)
+{
+    enum { MOST = 32 };
+    list_pin pins[MOST];
+    const size_t count = list_pins(n, costs, MOST, pins);
     for (size_t k = 0; k < count; k++)
         file_print(stdout, "pinned by %.120s: %zu channels of %zu layers", pins[k].op,
                    pins[k].channels, pins[k].layers);

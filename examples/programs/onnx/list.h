@@ -2,11 +2,25 @@
 #ifndef ONNX_LIST_H
 #define ONNX_LIST_H
 
+#include "mskp/tools.h"
 #include "net.h"
 
 /* Prints a described network whose graph is finished: a line for each layer, which operators pin
  * channels, and which shapes are not known. dense, parameters: of the whole network. False: n->f
  * holds the sentence. */
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters);
+
+/* name <- how the list calls a value of the graph; why <- why channels of it stay, or are tied; ""
+ * if there is no reason. */
+void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_t size, char *name,
+                char *why);
+
+/* An operator that pins channels of layers with costs. */
+typedef struct list_pin {
+    const char *op;
+    size_t channels, layers;
+} list_pin;
+/* Fills in at most `most` of them, and returns how many. costs: of each value. */
+size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pins);
 
 #endif

@@ -108,15 +108,15 @@ static void print_result(const job *j)
 /* The pruned network comes last: who sees it, sees the other files, too. */
 static bool show_files(job *j)
 {
-    return (!j->o.zeroed || model_show(&j->zeroed, &j->f)) && show_texts(j) &&
+    return (!j->o.zeroed || model_show(&j->zeroed, &j->f)) && show_texts(j) && show_report(j) &&
            model_show(&j->pruned, &j->f);
 }
 
 static bool prune(job *j)
 {
     if (!job_allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) ||
-        !had_memory(j) || !prepare_texts(j) || !prepare_zeroed(j) || !cut(j) || !show_files(j) ||
-        !print_constants(j))
+        !had_memory(j) || !prepare_texts(j) || !prepare_zeroed(j) || !take_report(j) || !cut(j) ||
+        !prepare_report(j) || !show_files(j) || !print_constants(j))
         return false;
     print_result(j);
     return true;
@@ -147,6 +147,8 @@ static bool lock_stuck_node(job *j)
 int main(int argc, char **argv)
 {
     static job j;
+    j.argc = argc;
+    j.argv = argv;
     file_catch_signals();
     if (!options_read(argc, argv, &j.o, sizeof j.f.text, j.f.text)) {
         file_print(stderr, "mskp-onnx: %s", j.f.text);

@@ -48,6 +48,10 @@ static const arg OPTIONS[] = {
      "and both compute the same where the constants are moved exactly."},
     {"save-mask", "FILE", ARG_PATH, AT(save_mask), 0, 0, "also write the mask"},
     {"json", "FILE", ARG_PATH, AT(json), 0, 0, "also write a report (docs/report-schema.json)"},
+    {"report", "DIR", ARG_PATH, AT(report), 0, 0,
+     "also write a page for a browser to DIR/index.html: widths and costs of each layer, what "
+     "stays\n"
+     "and why, and constants. The folder is made if it is missing."},
     {"help", NULL, ARG_FLAG, AT(help), 0, 0, "print this text"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
@@ -62,9 +66,12 @@ enum { CHOOSING_COUNT = 4 };
 /* No file may be written that another option reads or writes. */
 static bool check_paths(const options *o, size_t size, char *text)
 {
-    const char *const paths[] = {o->files.text[1], o->zeroed,        o->save_mask,
-                                 o->json,          o->files.text[0], o->mask};
-    enum { WRITTEN = 4, ALL = 6 };
+    char report[PAGE_PATH];
+    if (o->report && !page_path(o->report, report))
+        return args_refuse(size, text, "--report: the name %.80s... is too long", o->report);
+    const char *const paths[] = {o->files.text[1],          o->zeroed,        o->save_mask, o->json,
+                                 o->report ? report : NULL, o->files.text[0], o->mask};
+    enum { WRITTEN = 5, ALL = 7 };
     for (size_t i = 0; i < WRITTEN; i++)
         for (size_t k = i + 1; k < ALL; k++)
             if (paths[i] && paths[k] && !strcmp(paths[i], paths[k]))
@@ -82,7 +89,7 @@ static bool check(const options *o, size_t size, char *text)
                                             {"branches", o->branches}};
     if (!o->files.count) return args_refuse(size, text, "no file is named; see --help");
     if (o->files.count < 2) {
-        bool more = demands || o->zeroed || o->save_mask || o->json;
+        bool more = demands || o->zeroed || o->save_mask || o->json || o->report;
         for (size_t i = 0; i < CHOOSING_COUNT; i++) more |= given[i].given;
         return !more || args_refuse(size, text,
                                     "these options need a file for the pruned network: "
@@ -114,6 +121,11 @@ bool options_read(int argc, char **argv, options *o, size_t size, char *text)
         .ratio = -1, .threshold = -1, .reduce = MSKP_REDUCE_MEAN, .constants = NO_CONSTANTS};
     return args_read(argc, argv, OPTION_COUNT, OPTIONS, o, size, text) &&
            (o->help || check(o, size, text));
+}
+
+void options_show(const options *o, page *p)
+{
+    asked_show(p, OPTION_COUNT, OPTIONS, o);
 }
 
 void options_help(void)

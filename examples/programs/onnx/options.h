@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/args.h"
+#include "common/asked.h"
 
 /* Words of --score, in their order. */
 enum { SCORE_L1, SCORE_L2, SCORE_GAMMA, SCORE_UNIT_L1, SCORE_UNIT_L2 };
@@ -20,7 +20,7 @@ typedef struct options {
     size_t reduce;                 /* an mskp_reduce */
     size_t constants;              /* an mskp_constants_way, or NO_CONSTANTS */
     size_t round_to, min_channels; /* 0: not given */
-    const char *mask, *zeroed, *save_mask, *json;
+    const char *mask, *zeroed, *save_mask, *json, *report;
     bool help, branches;
 } options;
 
@@ -28,5 +28,6 @@ typedef struct options {
 bool options_read(int argc, char **argv, options *o, size_t size, char *text);
 /* Prints what --help asks for. */
 void options_help(void);
+void options_show(const options *o, page *p); /* a section of a page */
 
 #endif
