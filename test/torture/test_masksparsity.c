@@ -44,6 +44,27 @@ static torture_job job = {
     .page = "index.html",
 };
 
+/* A run that is finished but for the file of --out, which --resume writes. */
+static torture_job resumption = {
+    .name = "masksparsity",
+    .make_inputs = make_inputs,
+    .old_words = {SHORT_RUN, "--macs", "0.7", "--log", "log.csv", "--checkpoint",
+                  "state.safetensors"},
+    .words = {SHORT_RUN, "--macs", "0.7", "--log", "log.csv", "--checkpoint", "state.safetensors",
+              "--resume", "--out", "out.safetensors"},
+    .most = 50,
+    .log = "log.csv",
+    .state = "state.safetensors",
+    .is_whole = is_whole,
+};
+
+START_TEST(resuming)
+{
+    ck_assert_uint_eq(torture_memory(&resumption), 0);
+    ck_assert_uint_eq(torture_system(&resumption), 0);
+}
+END_TEST
+
 START_TEST(memory)
 {
     ck_assert_uint_eq(torture_memory(&job), 0);
@@ -254,13 +275,14 @@ int main(int argc, char **argv)
 {
     (void)argc;
     char *program = torture_beside(argv[0], "masksparsity");
-    job.program = program;
+    job.program = resumption.program = program;
     Suite *suite = suite_create("torture of masksparsity");
     TCase *cases = tcase_create("torture");
     tcase_set_timeout(cases, 600);
     tcase_add_loop_test(cases, branches, 0, 2);
     tcase_add_test(cases, outputs);
     tcase_add_test(cases, inputs);
+    tcase_add_test(cases, resuming);
     tcase_add_test(cases, memory);
     tcase_add_test(cases, system_calls);
     suite_add_tcase(suite, cases);
