@@ -109,7 +109,7 @@ int main(void)
     printf("no multiple of 4: axis %u of %s, %zu in all\n", did.unrounded_axis, by, did.unrounded);
     unrounded = by && !strcmp(by, "head") && did.unrounded_axis == 1 ? did.unrounded : 0;
     budget.round_to = 0;
-    if (mskp_score_normalize(g, MSKP_NORMALIZER_MACS, scores, &err) ||
+    if (mskp_score_normalize(g, MSKP_NORMALIZER_MACS, 0, scores, &err) ||
         mskp_select(g, scores, &budget, keep, &did, &err))
         goto failed;
     wrong |= differs("per MAC", keep, &did, "...11111.1.1.1");

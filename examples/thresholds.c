@@ -58,7 +58,7 @@ int main(void)
     printf("the depth of the valley is %g\n", depth);
 
     rule.threshold = 1e-3;
-    if (mskp_score_normalize(g, MSKP_NORMALIZER_ENERGY, scores, &err) ||
+    if (mskp_score_normalize(g, MSKP_NORMALIZER_ENERGY, 0, scores, &err) ||
         mskp_select(g, scores, &rule, keep, NULL, &err))
         goto failed;
     removed[1] = count("energy", rule.threshold, &large[1]);

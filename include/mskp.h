@@ -65,7 +65,7 @@
  *              and one sentence. A call that succeeds does not touch *err. err may be NULL.
  *              A call modifies only what its comment names as an output (x <- ..., x += ...).
  *   pointers   A NULL that the comment does not allow is MSKP_ERROR_BAD_ARGUMENT (or BAD_NAME).
- *              Arrays that are passed to one call must not overlap.
+ *              An array that is written must overlap no other; arrays per unit are checked for it.
  *   threads    One thread at a time may describe a graph. Any number of threads may use a finished
  *              graph or a plan at once, each with its own tensors. The library starts no threads.
  *   memory     All memory comes from the caller's allocator (mskp_services). The calls for a
@@ -115,7 +115,7 @@ extern "C" {
     X(MSKP_ERROR_BAD_STATE, 5, "called too early, or too late")                    \
     X(MSKP_ERROR_BAD_NUMBER, 6, "a number is not finite, or has the wrong sign")   \
     X(MSKP_ERROR_NO_DATA, 7, "a tensor that must be touched has no data")          \
-    X(MSKP_ERROR_OVERLAP, 8, "tensors overlap where they must not")                \
+    X(MSKP_ERROR_OVERLAP, 8, "arrays overlap where they must not")                 \
     X(MSKP_ERROR_NO_SOLUTION, 9, "no mask satisfies the rule")                     \
     X(MSKP_ERROR_OTHER_NETWORK, 10, "made for another network")                    \
     X(MSKP_ERROR_UNSUPPORTED, 11, "this combination is not supported")             \
@@ -158,7 +158,7 @@ typedef enum mskp_dtype { /* F16: IEEE binary16. BF16: bfloat16. BYTES_n can onl
  *   elements  how many elements were allocated; 0: unknown. Set it: views that do not fit, or were
  *             cut already, are then refused. Surgery in place corrects it.
  * Penalties, surgery and mskp_constants_apply check ndim and elements of all views, also of those
- * that they do not touch, so a wrong view shows in the first step.
+ * that they do not touch, so a wrong view shows in the first step. Overlaps of data: see each call.
  */
 typedef struct mskp_tensor {
     void *data;
@@ -398,7 +398,7 @@ typedef enum mskp_magnitude { MSKP_MAGNITUDE_L1 = 0, MSKP_MAGNITUDE_L2 = 1 } msk
 /* clang-format off */
 typedef enum mskp_reduce {
     MSKP_REDUCE_SUM = 0, MSKP_REDUCE_MEAN = 1, MSKP_REDUCE_MAX = 2, MSKP_REDUCE_MIN = 3,
-    MSKP_REDUCE_JOINT = 4, MSKP_REDUCE_VOTE = 5
+    MSKP_REDUCE_JOINT = 4, MSKP_REDUCE_VOTE = 5, MSKP_REDUCE_PRODUCT = 6
 } mskp_reduce;
 /* clang-format on */
 /*
@@ -420,11 +420,11 @@ typedef struct mskp_scoring {
 /*
  * scores.unit[u] <- how much unit u matters. scoring NULL: the sum of |gamma| (network slimming:
  * Liu et al., ICCV 2017). The L1 norm of filters: Li et al., ICLR 2017. A unit of a residual stream
- * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all
- * alike. Only tensors with slices in these roles are read. NaN and infinities in slices of units,
- * and magnitudes that a double cannot hold, are MSKP_ERROR_BAD_NUMBER; slices of pinned channels
- * are not read. A unit without any such slice scores +infinity and is never removed: in a network
- * without batch norm, ask for MSKP_ROLE_FILTER.
+ * has a gamma in each of its batch norms, so a sum favours it; MSKP_REDUCE_MEAN treats all alike.
+ * Only tensors with slices in these roles are read. NaN and infinities in slices of units, and
+ * magnitudes or scores that a double cannot hold, are MSKP_ERROR_BAD_NUMBER (but a tiny product is
+ * 0); slices of pinned channels are not read. A unit without any such slice scores +infinity and is
+ * never removed: in a network without batch norm, ask for MSKP_ROLE_FILTER.
  */
 MSKP_STABLE mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *scoring,
                                    mskp_tensors values, mskp_scores scores, mskp_error *err);

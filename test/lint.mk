@@ -28,7 +28,7 @@ lint-warnings:
 	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/$$c$$o CC=$$c CFLAGS="$$o -Werror" every-object || exit; \
 	done; done
-	@for c in g++ clang++; do for h in mskp.h $(patsubst %,mskp/%.h,operators constants methods tools blas); do \
+	@for c in g++ clang++; do for h in $(patsubst include/%,%,$(wildcard include/*.h include/mskp/*.h)); do \
 		echo "#include <$$h>" | \
 			$$c -std=c++17 $(CXX_WARN) -Werror -Iinclude -fsyntax-only -x c++ - || exit; \
 	done; done

@@ -3,7 +3,8 @@
 # test/library/test_*.c, test/blas/test_*.c and test/bench/*.c are programs. They are linked with those HELPERS whose
 # headers they include. test/runtime/test_*.c and test/bridges/test_convnet.c are programs that are built for float and
 # for double.
-# test/torture/test_NAME.c runs the program NAME, linked once more, with test/torture/shim.c.
+# test/torture/test_NAME.c runs the program NAME (test_resume.c: masksparsity), linked once more, with
+# test/torture/shim.c.
 # Each test/scripts/check-* is one test: exit status 0 passed, 77 skipped. test/fuzz/fuzz_NAME.c is a libFuzzer target:
 # `make check` runs it over test/fuzz/corpus/NAME, and `make fuzz` lets it search.
 
@@ -43,18 +44,18 @@ CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
-REPLAYS := $(filter %/fuzz_mask,$(REPLAYS))
+REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
 endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
 BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
 BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
 	$(wildcard test/bench/*.c)))
-TORTURE_TEST := $(BUILD)/test/torture/test_masksparsity
+TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TEST)
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
@@ -86,8 +87,8 @@ check-library: $(LIBRARY_TESTS)
 check-torch: library ## scores against Torch-Pruning's own (PYTHON with torch, torchvision, torch-pruning; minutes)
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 
-check-torture: $(TORTURE_TEST) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
-	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TEST) $(ONNX_TORTURE)
+check-torture: $(TORTURE_TESTS) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
+	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TESTS) $(ONNX_TORTURE)
 
 # ---- Programs ----
 $(BUILD)/test/%: FLAGS = $(TEST_FLAGS)
@@ -158,15 +159,15 @@ $(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIM
 # A program whose own calls of these functions go through test/torture/shim.c.
 SHIM := $(call objects,test/torture/shim.c)
 comma := ,
-WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open openat fstat read write fsync rename close \
-	unlink clock_gettime)
+WRAP = $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup open open64 openat openat64 fstat fstat64 read \
+	write fsync rename close unlink clock_gettime)
 
 $(BUILD)/test/torture/masksparsity: $(SHIM) $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) \
 		$(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(WRAP) $(RUNTIME_LIBS)
 
-$(TORTURE_TEST): %: %.o $(TORTURE) $(RUNTIME) | $(BUILD)/test/torture/masksparsity
+$(TORTURE_TESTS): %: %.o $(TORTURE) $(RUNTIME) | $(BUILD)/test/torture/masksparsity
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 
@@ -208,7 +209,7 @@ bench: $(BENCHES) ## build and run the benchmarks
 ifdef FUZZING
 $(BUILD)/lib/% $(BUILD)/examples/%: override CFLAGS += -fsanitize=fuzzer-no-link
 $(BUILD)/lib/%: override CFLAGS += -fno-sanitize-coverage=trace-cmp
-$(BUILD)/lib/mask/%: override CFLAGS += -fsanitize-coverage=trace-cmp
+$(BUILD)/lib/mask/% $(BUILD)/lib/pruner/%: override CFLAGS += -fsanitize-coverage=trace-cmp
 endif
 
 # Longer inputs are larger networks, which take longer and reach nothing else.
@@ -230,7 +231,7 @@ fuzz-%:
 COVERAGE = build/coverage
 coverage: ## which lines and branches of lib/ its tests reach, compared with test/coverage/untaken
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
-	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=--coverage \
+	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
 	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits
 
@@ -244,7 +245,7 @@ MCDC_MAKE = CK_FORK=no LLVM_PROFILE_FILE='$(CURDIR)/build/mcdc/profile/%2m.profr
 coverage-mcdc: ## which conditions of lib/ its tests show to decide alone (clang-19, llvm-19)
 	+@if ! command -v $(MCDC_CC) > /dev/null; then echo "skipped: MC/DC needs clang-19 and llvm-19"; else \
 		rm -rf build/mcdc/lib build/mcdc/profile && mkdir -p build/mcdc && \
-		$(MCDC_MAKE) library 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
+		$(MCDC_MAKE) library $(if $(BLAS),blas) 2> build/mcdc/warnings && $(MCDC_MAKE) check-library && \
 		test/scripts/report-mcdc build/mcdc $(MCDC_LEAST); \
 	fi
 

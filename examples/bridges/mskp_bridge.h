@@ -99,36 +99,59 @@ static inline void mskp_surgery_free(mskp_surgery *s)
     memset(s, 0, sizeof *s);
 }
 
-/* Refuses a plan by which branches vanish: a bridge would have to take modules out of the trainer's
- * network. */
-static inline mskp_status mskp_bridge_whole(const mskp_graph *graph, const mskp_plan *plan,
-                                            mskp_error *err)
+/*
+ * Which branches the trainer's network can go without (mskp_fate), as its bridge knows it.
+ *   end      one number per value of the graph: the id of the value that ends the branch in which
+ *            this value lies, so that both go together, if at all; 0: the value has to stay. NULL:
+ *            all values have to stay
+ *   because  ends the sentence that refuses other branches
+ */
+typedef struct mskp_branches {
+    const uint32_t *end;
+    const char *because;
+} mskp_branches;
+
+static inline int mskp_bridge_gone(const mskp_plan *plan, uint32_t id)
 {
-    for (uint32_t v = 1; v <= mskp_graph_counts(graph).values; v++) {
-        const mskp_value value = {v};
-        if (mskp_plan_fate(plan, value) == MSKP_FATE_STAYS) continue;
-        if (err) {
-            err->status = MSKP_ERROR_UNSUPPORTED;
-            snprintf(err->text, sizeof err->text,
-                     "%.80s: the mask removes all of a branch, which this bridge cannot take out",
-                     mskp_value_name(graph, value));
-        }
+    mskp_value value = MSKP_INIT;
+    value.id = id;
+    return mskp_plan_fate(plan, value) != MSKP_FATE_STAYS;
+}
+
+/* Refuses a plan by which something vanishes that has to stay. */
+static inline mskp_status mskp_bridge_check(const mskp_graph *graph, const mskp_plan *plan,
+                                            const mskp_branches *branches, mskp_error *err)
+{
+    const size_t n = mskp_graph_counts(graph).values;
+    mskp_value v = MSKP_INIT;
+    for (v.id = 1; v.id <= n; v.id++) {
+        const uint32_t end = branches->end ? branches->end[v.id - 1] : 0;
+        size_t channels; /* 0: the value has vanished before */
+        mskp_value_units(graph, v, &channels);
+        if (!channels || mskp_bridge_gone(plan, v.id) == (end && mskp_bridge_gone(plan, end)))
+            continue;
+        if (!err) return MSKP_ERROR_UNSUPPORTED;
+        err->status = MSKP_ERROR_UNSUPPORTED;
+        snprintf(err->text, sizeof err->text, "%.80s: the mask removes all of a branch, but %.120s",
+                 mskp_value_name(graph, v), branches->because);
         return MSKP_ERROR_UNSUPPORTED;
     }
     return MSKP_OK;
 }
 
 /* *s <- the surgery that keeps `keep` and the carriers; on failure there is nothing to free.
- * values: all parameters and running statistics. MSKP_ERROR_UNSUPPORTED: a branch would vanish. */
+ * values: all parameters and running statistics. MSKP_ERROR_UNSUPPORTED: a branch would vanish that
+ * has to stay. */
 static inline mskp_status mskp_surgery_plan(mskp_surgery *s, const mskp_graph *graph,
                                             mskp_mask keep, const mskp_constants_desc *desc,
-                                            mskp_tensors values, mskp_error *err)
+                                            mskp_tensors values, const mskp_branches *branches,
+                                            mskp_error *err)
 {
     memset(s, 0, sizeof *s);
     mskp_status status = mskp_constants_create(graph, keep, desc, values, &s->constants, err);
     if (!status) status = mskp_constants_total(s->constants, &s->report, err);
     if (!status) status = mskp_constants_plan(s->constants, &s->plan, &s->small, err);
-    if (!status) status = mskp_bridge_whole(graph, s->plan, err);
+    if (!status) status = mskp_bridge_check(graph, s->plan, branches, err);
     if (status) mskp_surgery_free(s);
     return status;
 }
@@ -249,11 +272,11 @@ class surgery
 {
   public:
     surgery(const mskp_graph *full, const std::vector<uint8_t> &keep,
-            const mskp_constants_desc &desc, const set &values)
+            const mskp_constants_desc &desc, const set &values, const mskp_branches &branches)
         : graph(full)
     {
         mskp_error err;
-        check(mskp_surgery_plan(&s, graph, mask_of(keep), &desc, values, &err), err);
+        check(mskp_surgery_plan(&s, graph, mask_of(keep), &desc, values, &branches, &err), err);
     }
     surgery(const surgery &) = delete;
     surgery &operator=(const surgery &) = delete;

@@ -270,23 +270,45 @@ static struct {
 static const int SIGNALS[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ};
 enum { SIGNAL_COUNT = sizeof SIGNALS / sizeof *SIGNALS };
 
-/* Calls only what a handler may call. The signal comes again when the handler returns, and
- * SA_RESETHAND has made its action the default one. */
-static void remove_temporaries(int signal)
+/* The signal that waits, or 0; and whether signals wait. Any thread may run the handler. */
+static volatile sig_atomic_t waiting, may_wait;
+
+/* Calls only what a handler may call. */
+static void end_by(int number)
 {
     for (int i = 0; i < MOST_OUTPUTS; i++)
         if (temporaries[i].used) unlink(temporaries[i].name);
-    raise(signal);
+    signal(number, SIG_DFL);
+    raise(number); /* comes when the handler returns, because it is blocked until then */
+}
+
+static void on_signal(int number)
+{
+    const bool can_wait = number == SIGHUP || number == SIGINT || number == SIGTERM;
+    if (may_wait && can_wait && !waiting)
+        waiting = number;
+    else
+        end_by(number);
 }
 
 void file_catch_signals(void)
 {
-    struct sigaction now, ours = {.sa_handler = remove_temporaries};
-    ours.sa_flags = (int)SA_RESETHAND;
+    struct sigaction now, ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigfillset(&ours.sa_mask);
     for (int i = 0; i < SIGNAL_COUNT; i++)
         if (!sigaction(SIGNALS[i], NULL, &now) && now.sa_handler == SIG_DFL)
             sigaction(SIGNALS[i], &ours, NULL);
+}
+
+void file_let_signals_wait(bool wait)
+{
+    may_wait = wait;
+    if (!wait && waiting) end_by(waiting);
+}
+
+bool file_signal_waits(void)
+{
+    return waiting;
 }
 
 /* ---- where a file is written ---- */

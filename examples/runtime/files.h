@@ -141,6 +141,14 @@ void file_discard(file_output *out);
 /* For the beginning of main: if a signal ends the process (SIGHUP, SIGINT, SIGTERM and others of
  * this kind, unless they are ignored), temporary files are removed before. */
 void file_catch_signals(void);
+/*
+ * For a program that wants to write its state before a signal ends it. After
+ * file_let_signals_wait(true), the first SIGHUP, SIGINT or SIGTERM only makes file_signal_waits
+ * true; the next one ends the process at once. file_let_signals_wait(false) ends the process if a
+ * signal has waited, as that signal would have.
+ */
+void file_let_signals_wait(bool wait);
+bool file_signal_waits(void);
 
 #ifdef __cplusplus
 }

@@ -26,10 +26,12 @@ typedef struct mskp_channel_scores {
 } mskp_channel_scores;
 
 /* scores.unit[u] <- the numbers of all channels of unit u in the given values, reduced by SUM,
- * MEAN, MAX or MIN; +infinity for units that occur in none of them. For activations, relevance,
- * distances between filters, or anything else that the caller measures because mskp_score, which
- * knows only slices of one set, cannot. Infinities are allowed (but mskp_select refuses -infinity).
- * NaN, and sums that are not finite or not defined, are MSKP_ERROR_BAD_NUMBER. */
+ * MEAN, MAX, MIN or PRODUCT; +infinity for units that occur in none of them. For activations,
+ * relevance, distances between filters, or anything else that the caller measures because
+ * mskp_score, which knows only slices of one set, cannot. Infinities are allowed (but mskp_select
+ * refuses -infinity). NaN, what is not defined (infinity - infinity, 0 x infinity), and sums and
+ * products of finite numbers that a double cannot hold are MSKP_ERROR_BAD_NUMBER; a tiny product is
+ * 0. */
 MSKP_STABLE mskp_status mskp_score_channels(const mskp_graph *graph, size_t n,
                                             const mskp_channel_scores *given, mskp_reduce reduce,
                                             mskp_scores scores, mskp_error *err);
@@ -77,22 +79,30 @@ typedef enum mskp_normalizer {
     MSKP_NORMALIZER_SIZE = 5,     /* the square root of the parameters that the unit costs */
     MSKP_NORMALIZER_MACS = 6,     /* the MACs that the unit costs */
     MSKP_NORMALIZER_PARAMS = 7,   /* the parameters that the unit costs */
-    MSKP_NORMALIZER_ENERGY = 8    /* not a quotient of the score, but the sum of squares of this
+    MSKP_NORMALIZER_ENERGY = 8,   /* not a quotient of the score, but the sum of squares of this
                                      score and all before it, over that of the family. With the rule
                                      threshold = delta: the optimal threshold of Y. Ye et al., arXiv
                                      2003.04566, of |gamma| */
+    MSKP_NORMALIZER_RANGE = 9,    /* its range: (score - smallest) / (largest - smallest) */
+    MSKP_NORMALIZER_QUANTILE = 10 /* its quantile: of n scores in ascending order, the one at place
+                                     floor(parameter x n), counted from 0, or the last one */
 } mskp_normalizer;
 
 /*
- * scores.unit[u] <- the score over what `by` names, family by family; 0 / 0 is 0. A score of
- * +infinity stays, and counts in no mean, largest score or sum. What a unit costs is what the whole
- * network saves if this unit alone is removed, apart from a branch that vanishes with it; the score
- * of a unit that costs nothing becomes +infinity. Scores must be 0 or more, except for STANDARD.
- * NaN, -infinity, and a result or a sum that a double cannot hold are MSKP_ERROR_BAD_NUMBER. On an
- * error the scores are as they were.
+ * scores.unit[u] <- the score over what `by` names, family by family; 0 / 0 is 0, so the scores of
+ * a family whose range or deviation is 0 become 0. A score of +infinity stays, and counts in no
+ * statistic of the family. What a unit costs is what the whole network saves if this unit alone is
+ * removed, apart from a branch that vanishes with it; the score of a unit that costs nothing
+ * becomes +infinity. So does a score above 0 over a quantile that is 0, or so small that no double
+ * can hold the quotient; where many scores are 0, choose a larger share.
+ *   parameter   the share of QUANTILE, in [0, 1], where 0 means 0.5, the (upper) median; the
+ *               rounding of decimal numbers is tolerated: 0.29 of 100 is 29. 0 for the others.
+ * Scores must be 0 or more, except for STANDARD and RANGE. NaN, -infinity, and any other result, or
+ * a sum, that a double cannot hold are MSKP_ERROR_BAD_NUMBER. On an error the scores are as they
+ * were.
  */
 MSKP_STABLE mskp_status mskp_score_normalize(const mskp_graph *graph, mskp_normalizer by,
-                                             mskp_scores scores, mskp_error *err);
+                                             double parameter, mskp_scores scores, mskp_error *err);
 
 /* scores.unit[u] <- a number in [0, 1) that depends on the seed and u alone: a control for other
  * scores. Allocates nothing. */
@@ -153,7 +163,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_add(const mskp_services *servic
 
 /* into[c] <- both as one, for each of n channels: statistics of two ranks, or of two runs.
  * MSKP_ERROR_BAD_NUMBER: numbers that are no statistic (a negative count, more zeros than elements,
- * NaN), or a sum that no double can hold; then `into` is as it was. Allocates nothing. */
+ * NaN), or a sum that no double can hold. MSKP_ERROR_OVERLAP: the arrays share memory. On an error
+ * `into` is as it was. Allocates nothing. */
 MSKP_EXPERIMENTAL mskp_status mskp_channel_stats_merge(size_t n, const mskp_channel_stats *from,
                                                        mskp_channel_stats *into, mskp_error *err);
 

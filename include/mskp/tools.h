@@ -185,6 +185,25 @@ MSKP_STABLE mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask ke
                                            const mskp_penalty *penalty, mskp_tensors values,
                                            double *result, mskp_error *err);
 
+/*
+ *   elements       those of the targeted slices, each once
+ *   zeros          those among them that are 0
+ *   below[k]       those with |w| < 10^-k
+ *   largest, mean  of |w|; 0 if there are no elements. largest is NaN if an element is, and so is
+ *                  mean.
+ */
+#define MSKP_GAUGE_DECADES 8
+typedef struct mskp_gauge {
+    uint64_t elements, zeros, below[MSKP_GAUGE_DECADES];
+    double largest, mean;
+} mskp_gauge;
+/* *gauge <- how far the targeted slices are from zero: of marked units, on their way there, or of
+ * those that stay. Of `penalty`, target, roles and skip_missing count; NULL: gamma of removed
+ * units. Allocates nothing. Uses one thread. */
+MSKP_EXPERIMENTAL mskp_status mskp_penalty_gauge(const mskp_graph *graph, mskp_mask keep,
+                                                 const mskp_penalty *penalty, mskp_tensors values,
+                                                 mskp_gauge *gauge, mskp_error *err);
+
 /* ============================================================================================== */
 /*                                  Penalties in half precision                                   */
 /* ============================================================================================== */

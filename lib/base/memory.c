@@ -72,7 +72,8 @@ void *mskpi_grow(const mskp_services *services, void *array, size_t *capacity, s
     void *memory;
     size_t bytes, wanted;
     const size_t most = MOST_BYTES / size;
-    MSKPI_ASSERT(size > 0 && (array ? used <= *capacity : !used && !*capacity));
+    MSKPI_ASSERT(size > 0 && used <= *capacity);
+    MSKPI_ASSERT(array || !*capacity);
     MSKPI_ASSERT(*capacity <= most && most >= 16);
     if (array && more <= *capacity - used) return array;
     if (more > most - used) return NULL;

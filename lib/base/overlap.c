@@ -1,5 +1,6 @@
 /*
- * Which tensors share memory: a question about two tensors, and one about all pairs of many.
+ * Which tensors share memory: a question about two tensors, and one about all pairs of many. And
+ * whether two arrays of a call do.
  *
  * For many tensors, a sweep goes through the views in ascending order of their lowest addresses. It
  * keeps a list of open views, whose ranges extend beyond the current address. When the sweep comes
@@ -90,6 +91,21 @@ mskp_status mskpi_elements_meet(const mskp_services *services, const tensor_view
     *meet = visit_bytes(b, 0, b->data, &map, true);
     mskpi_free(services, map.bits);
     return MSKP_OK;
+}
+
+/* ---- Two arrays ---- */
+
+mskp_status mskpi_check_apart(call_array written, call_array other, mskp_error *err)
+{
+    const uintptr_t a = (uintptr_t)written.first, b = (uintptr_t)other.first;
+    const bool both = a && b && written.bytes && other.bytes;
+    if (!both || (a <= b ? b - a >= written.bytes : a - b >= other.bytes)) return MSKP_OK;
+    return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s and %s overlap", written.name, other.name);
+}
+
+mskp_status mskpi_check_apart_or_same(call_array written, call_array other, mskp_error *err)
+{
+    return written.first == other.first ? MSKP_OK : mskpi_check_apart(written, other, err);
 }
 
 /* ---- All pairs of many views ---- */

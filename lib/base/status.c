@@ -135,7 +135,7 @@ static void write_point(char *number)
 {
     char *to = number;
     for (const char *c = number; *c; c++) {
-        const bool copied = strchr("0123456789+-einfaINFA", *c) != NULL;
+        const bool copied = strchr("0123456789+-e", *c) != NULL;
         MSKPI_ASSERT(copied || to > number); /* a digit stands before the decimal sign */
         if (copied)
             *to++ = *c;
@@ -149,11 +149,15 @@ static void write_point(char *number)
 static const char *print_number(double x, int least, int most, char buffer[NUMBER_SIZE])
 {
     int digits = least;
+    if (!isfinite(x)) { /* the same words in every C library */
+        snprintf(buffer, NUMBER_SIZE, "%s", isnan(x) ? "NaN" : x < 0 ? "-infinity" : "infinity");
+        return buffer;
+    }
     if (is_same_number(x, floor(x)) && fabs(x) < 1e15) {
         snprintf(buffer, NUMBER_SIZE, "%.0f", x);
         return buffer;
     }
-    do snprintf(buffer, NUMBER_SIZE, "%.*g", digits, isnan(x) ? fabs(x) : x); /* NaN has no sign */
+    do snprintf(buffer, NUMBER_SIZE, "%.*g", digits, x);
     while (digits++ < most && !is_same_number(strtod(buffer, NULL), x));
     write_point(buffer);
     return buffer;

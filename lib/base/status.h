@@ -40,7 +40,8 @@ const char *mskpi_short(const char *name, char buffer[NAME_SIZE]);
  * refuses these first. Returns buffer. */
 const char *mskpi_quote(const char *bytes, size_t n, char buffer[NAME_SIZE]);
 
-/* A number as a sentence shows it, with 9 digits; the same in every locale. Returns buffer. */
+/* A number as a sentence shows it, with 9 digits, or NaN, infinity, -infinity; the same in every
+ * locale. Returns buffer. */
 const char *mskpi_number(double x, char buffer[NUMBER_SIZE]);
 /* A number with as many digits as it takes to read the same number back. Returns buffer. */
 const char *mskpi_exact_number(double x, char buffer[NUMBER_SIZE]);

@@ -90,7 +90,7 @@ static double next_guess(const secular *f, double low, double high, double x)
     const double linear = constant * (below + above) + f->above_slope * above * above +
                           f->below_slope * below * below;
     const double last = below * above * value, square = linear * linear - 4 * constant * last;
-    const double root = square > 0 ? sqrt(square) : 0;
+    const double root = sqrt(fmax(square, 0)); /* it is below 0 by rounding alone */
     const double step = linear > 0 ? 2 * last / (linear + root) : (linear - root) / (2 * constant);
     const double squared = x * x + step;
     return squared > 0 ? x + step / (x + sqrt(squared)) : 0;

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "constants/constants.h"
@@ -205,7 +206,8 @@ bool mskpi_constants_keeps(const mskp_constants *c, size_t unit)
 
 bool mskpi_constants_carries(const mskp_constants *c, size_t unit)
 {
-    MSKPI_ASSERT(unit < c->graph->u->n && !(c->keep[unit] && c->carries[unit]));
+    MSKPI_ASSERT(unit < c->graph->u->n);
+    MSKPI_ASSERT(!c->keep[unit] || !c->carries[unit]);
     return c->carries[unit];
 }
 
@@ -353,6 +355,11 @@ mskp_status mskp_constants_masks(const mskp_constants *constants, mskp_mask sele
     if (!status) status = mskpi_check_optional_mask(constants->graph, "selected", selected, err);
     if (!status) status = mskpi_check_optional_mask(constants->graph, "carriers", carriers, err);
     if (!status) status = mskpi_check_optional_mask(constants->graph, "kept", kept, err);
+    const call_array written[] = {mskpi_mask_array("selected", selected),
+                                  mskpi_mask_array("carriers", carriers),
+                                  mskpi_mask_array("kept", kept)};
+    for (size_t i = 0; !status && i < 3; i++)
+        status = mskpi_check_apart(written[i], written[(i + 1) % 3], err);
     if (status) return status;
     for (size_t u = 0; u < constants->graph->u->n; u++) {
         if (selected.unit) selected.unit[u] = constants->keep[u];

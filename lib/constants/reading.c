@@ -63,7 +63,7 @@ double mskpi_walk_element(walker *w, uint32_t param, const char *at)
     MSKPI_ASSERT(w->viewed[param] && at >= v->low && at < v->low + v->extent);
     const double x = mskpi_load(at, v->dtype);
     if (isfinite(x)) return x;
-    if (!w->status) w->status = mskpi_refuse_number(w->graph, param, v, at, w->err);
+    if (!w->status) w->status = mskpi_refuse_number(w->graph, param, "values", v, at, w->err);
     return 0;
 }
 

@@ -75,7 +75,7 @@ static double mix(walker *w, const walk_weight *x, const tap_classes *t, const d
     memset(sums, 0, x->form.taps * sizeof *sums);
     for (size_t i = first; i < first + in && !w->status; i++) {
         if (k[i] == 0 || !mskpi_load_taps(w, x, o, i, taps)) continue;
-        if (isnan(k[i]) || !(mskpi_is_uniform(t) || most)) return LIVE;
+        if (isnan(k[i]) || (!most && !mskpi_is_uniform(t))) return LIVE;
         for (size_t j = 0; j < x->form.taps; j++) sums[j] += k[i] * taps[j];
     }
     return at_most_positions(x, t, sums) + mskpi_walk_vector(w, x->bias, o + x->form.first_row, 0);

@@ -74,7 +74,7 @@ static mskp_status look(writer *w, uint32_t param, const char *at)
     const tensor_view *v = &w->views[param];
     const double x = mskpi_load(at, v->dtype);
     const size_t k = w->looked++;
-    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, v, at, w->err);
+    if (!isfinite(x)) return mskpi_refuse_number(w->c->graph, param, "values", v, at, w->err);
     if (w->record) {
         mskp_constants *c = w->record;
         double *more =
@@ -217,7 +217,7 @@ static mskp_status write_column(writer *w, const consumer *x, const consumer_gro
 static mskp_status write_output(writer *w, const consumer *x, const consumer_group *g, size_t o)
 {
     if (g->way == WAY_MERGE) return write_column(w, x, g, o);
-    if (g->way != WAY_FOLD || !x->writes || !(x->folded[o] < 0 || x->folded[o] > 0)) return MSKP_OK;
+    if (g->way != WAY_FOLD || !x->writes || !(fabs(x->folded[o]) > 0)) return MSKP_OK;
     if (x->target == FOLD_BIAS) return add_to(w, x->bias, o + x->form.first_row, x->folded[o]);
     return x->target == FOLD_MEANS ? write_means(w, x, o) : MSKP_OK;
 }

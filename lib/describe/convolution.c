@@ -60,9 +60,10 @@ static mskp_status conv_weight(mskp_graph *graph, const conv_plan *c)
 static mskp_status conv_padding(mskp_graph *graph, const conv_plan *c)
 {
     const unsigned padding = (unsigned)c->desc->padding;
-    if (padding <= MSKP_PADDING_EXTENDED && !(c->transposed && padding)) return MSKP_OK;
-    return mskpi_refuse(graph, c->label, MSKP_ERROR_BAD_ARGUMENT, "padding %u, there are %d%s",
-                        padding, c->transposed ? 1 : 2, c->transposed ? " when transposed" : "");
+    const unsigned kinds = c->transposed ? 1 : MSKP_PADDING_EXTENDED + 1;
+    if (padding < kinds) return MSKP_OK;
+    return mskpi_refuse(graph, c->label, MSKP_ERROR_BAD_ARGUMENT, "padding %u, there are %u%s",
+                        padding, kinds, c->transposed ? " when transposed" : "");
 }
 
 static mskp_status conv_channels(mskp_graph *graph, conv_plan *c)

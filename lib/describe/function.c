@@ -86,7 +86,7 @@ static mskp_status check_function(mskp_graph *graph, const char *label,
             return mskpi_refuse(graph, label, MSKP_ERROR_BAD_NUMBER,
                                 "parameters[%zu] is %s, not a finite number", i,
                                 mskpi_number(x, number));
-        if (!custom && x != 0 && !(has_one && i == 0))
+        if (!custom && x != 0 && (!has_one || i > 0))
             return mskpi_refuse(
                 graph, label, MSKP_ERROR_BAD_ARGUMENT,
                 "parameters[%zu] is %s, but a function of this kind does not read it", i,

@@ -55,7 +55,7 @@ static mskp_status check_norm(mskp_graph *graph, const char *label, const mskp_n
     if (desc->groups > 1 && channels % desc->groups)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_SHAPE,
                             "%zu channels do not make %zu groups", channels, desc->groups);
-    if (!(desc->epsilon >= 0 && desc->epsilon <= 1) || desc->epsilon_outside_root > 1)
+    if (!(desc->epsilon >= 0) || !(desc->epsilon <= 1) || desc->epsilon_outside_root > 1)
         return mskpi_refuse(graph, label, MSKP_ERROR_BAD_ARGUMENT,
                             "epsilon %s (0 to 1 is possible), epsilon_outside_root %u",
                             mskpi_number(desc->epsilon, number), desc->epsilon_outside_root);

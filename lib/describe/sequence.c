@@ -265,10 +265,12 @@ static mskp_status attention_macs(mskp_graph *graph, const attention *a)
     if (!mskpi_product_fits(t, m, &pairs))
         return mskpi_refuse(graph, a->label, MSKP_ERROR_BAD_SHAPE,
                             "%zu by %zu positions are too many", t, m);
-    for (size_t i = 0; i < PROJECTIONS; i++)
-        if (a->part[i].weight.id && mskp_add_macs(graph, a->part[OUTPUT].makes, a->part[i].weight,
-                                                  i == KEY || i == VALUE ? m : t))
+    for (size_t i = 0; i < PROJECTIONS; i++) {
+        const mskp_param weight = a->part[i].weight;
+        const size_t positions = i == KEY || i == VALUE ? m : t;
+        if (weight.id && mskp_add_macs(graph, a->part[OUTPUT].makes, weight, positions))
             return mskpi_first_error(graph);
+    }
     if (mskp_add_macs(graph, a->part[QUERY].makes, (mskp_param){0}, pairs) ||
         mskp_add_macs(graph, a->result, (mskp_param){0}, pairs))
         return mskpi_first_error(graph);

@@ -23,6 +23,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "describe/graph.h"
@@ -162,6 +163,12 @@ mskp_status mskp_mask_compose(const mskp_graph *first, mskp_mask keep, mskp_mask
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
                           "small_keep has %zu units, keep keeps %zu of %zu", small_keep.n, left,
                           keep.n);
+    const call_array written = mskpi_mask_array("both", both);
+    status = mskpi_check_apart_or_same(written, mskpi_mask_array("keep", keep), err);
+    if (!status)
+        status =
+            mskpi_check_apart_or_same(written, mskpi_mask_array("small_keep", small_keep), err);
+    if (status) return status;
     /* The loop runs from the end, because `both` may be one of the masks: what is still to be read
      * of either mask then lies below what is written. */
     for (size_t u = keep.n; u-- > 0;) both.unit[u] = keep.unit[u] && small_keep.unit[--left];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "describe/names.h"
@@ -147,6 +148,9 @@ mskp_status mskp_family_rules_set(const mskp_graph *graph, mskp_mask which,
     if (!status) status = MSKPI_GIVEN(err, rule);
     if (!status) status = mskpi_check_families(graph, n, families, err);
     if (!status) status = mskpi_check_family_rule("rule", "", rule, err);
+    if (!status)
+        status = mskpi_check_apart((call_array){"families", families, n * sizeof *families},
+                                   mskpi_mask_array("which", which), err);
     for (size_t u = 0; !status && u < which.n; u++) {
         mskp_family_rule *f = families + graph->u->family[u];
         if (!which.unit[u]) continue;

@@ -8,6 +8,7 @@
  */
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mask/vanish.h"
@@ -20,6 +21,10 @@ mskp_status mskp_measure(const mskp_graph *graph, mskp_mask keep, mskp_cost *tot
 {
     mskp_status status = mskpi_check_optional_mask(graph, "keep", keep, err);
     vanishing gone;
+    if (!status)
+        status = mskpi_check_apart(
+            (call_array){"per_value", per_value, graph->nvalues * sizeof *per_value},
+            mskpi_mask_array("keep", keep), err);
     if (!status) status = mskpi_vanish_make(&gone, graph, err);
     if (status) return status;
     size_t *length = mskpi_alloc(&graph->services, graph->u->nlists, sizeof *length);

@@ -142,9 +142,10 @@ mskp_status mskpi_check_rule(const mskp_graph *graph, const mskp_rule *r, mskp_e
 
 mskp_status mskpi_check_selectable(mskp_scores scores, mskp_error *err)
 {
+    char number[NUMBER_SIZE];
     for (size_t u = 0; u < scores.n; u++)
         if (isnan(scores.unit[u]) || scores.unit[u] == -INFINITY)
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
-                              isnan(scores.unit[u]) ? "NaN" : "-infinity");
+                              mskpi_number(scores.unit[u], number));
     return MSKP_OK;
 }

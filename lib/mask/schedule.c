@@ -17,7 +17,7 @@ static double at_time(mskp_schedule schedule, double from, double to, double t)
 double mskp_schedule_at(mskp_schedule schedule, double from, double to, uint64_t round,
                         uint64_t rounds)
 {
-    if (!(from >= 0 && from <= 1) || !(to >= 0 && to <= 1) ||
+    if (!(from >= 0) || !(from <= 1) || !(to >= 0) || !(to <= 1) ||
         (unsigned)schedule > MSKP_SCHEDULE_EXPONENTIAL)
         return NAN;
     if (round >= rounds) return to;

@@ -31,6 +31,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/sort.h"
 #include "base/status.h"
 #include "describe/graph.h"
@@ -94,13 +95,14 @@ static mskp_status make_order(walk *w, mskp_error *err)
 {
     const mskp_services *services = &w->graph->services;
     const size_t n = w->graph->u->n;
+    const uint8_t *locked = w->rule->locked.unit;
     sort_item *items = mskpi_alloc(services, n, sizeof *items);
     sort_item *buffer = mskpi_alloc(services, n, sizeof *buffer);
     const bool failed = !items || !buffer;
     w->order = items;
     if (!failed) {
         for (uint32_t i = 0; i < n; i++)
-            if (w->scores[i] < INFINITY && !(w->rule->locked.unit && w->rule->locked.unit[i]) &&
+            if (w->scores[i] < INFINITY && (!locked || !locked[i]) &&
                 !w->families[w->graph->u->family[i]].limits.locked)
                 items[w->norder++] = (sort_item){key_of(w->scores[i]), i, w->graph->u->family[i]};
         w->order = mskpi_sort_items(items, buffer, w->norder);
@@ -357,6 +359,9 @@ mskp_status mskp_select(const mskp_graph *graph, mskp_scores scores, const mskp_
 {
     mskp_status status = check_call(graph, scores, rule, err);
     if (!status) status = mskpi_check_mask(graph, "keep", keep, err);
+    const call_array written = mskpi_mask_array("keep", keep);
+    if (!status) status = mskpi_check_apart(written, mskpi_scores_array("scores", scores), err);
+    if (!status) status = mskpi_check_apart(written, mskpi_mask_array("locked", rule->locked), err);
     if (status) return status;
     walk w = new_walk(graph, scores, rule);
     status = start_walk(&w, err);

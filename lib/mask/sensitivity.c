@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "describe/names.h"
@@ -159,6 +160,9 @@ mskp_status mskp_sensitivity(const mskp_graph *graph, mskp_scores scores,
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status) status = check_scan(graph, desc, n, table, err);
     if (!status) status = check_limits(graph, scores, desc, err);
+    if (!status)
+        status = mskpi_check_apart((call_array){"table", table, n * sizeof *table},
+                                   mskpi_scores_array("scores", scores), err);
     if (status) return status;
     const mskp_services *services = &graph->services;
     s.families = mskpi_alloc(services, graph->u->nfamilies, sizeof *s.families);
@@ -189,6 +193,10 @@ mskp_status mskp_sensitivity_caps(const mskp_graph *graph, const mskp_sensitivit
     if (!status) status = mskpi_check_families(graph, n, families, err);
     if (!status)
         status = check_scan(graph, desc, desc ? mskpi_product(n, desc->nfractions) : 0, table, err);
+    if (!status)
+        status = mskpi_check_apart(
+            (call_array){"families", families, n * sizeof *families},
+            (call_array){"table", table, n * desc->nfractions * sizeof *table}, err);
     if (status) return status;
     if (isnan(least)) return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "least is NaN");
     for (size_t f = 0; f < n; f++) {

@@ -129,9 +129,11 @@ static mskp_status refuse_operator(const vanishing *v, uint32_t value, uint32_t 
 
 /* ---- Forward ---- */
 
+/* NULL: it has none. The array of all inputs may be NULL then, too. */
 static const uint32_t *inputs_of(const vanishing *v, uint32_t value)
 {
-    return v->graph->step_inputs + v->graph->steps[value].first_input;
+    const graph_step *s = &v->graph->steps[value];
+    return s->ninputs ? v->graph->step_inputs + s->first_input : NULL;
 }
 
 static bool vanishes(const vanishing *v, uint32_t value)
@@ -186,8 +188,11 @@ static uint32_t shift_of(const vanishing *v, uint32_t value)
     const uint32_t p = s->params[1];
     const bool adds = s->kind == STEP_NORM || s->kind == STEP_CONV || s->kind == STEP_TRANSPOSED ||
                       s->kind == STEP_LINEAR;
-    if (!adds || !p || v->uses[p] != 1 || g->params[p].ndim != 1) return 0;
-    return g->axes[g->params[p].axis].list == g->values[value].list ? p : 0;
+    if (!adds || !p || v->uses[p] != 1) return 0;
+    /* Only packed projections use parts of a bias, and there are three of them. */
+    MSKPI_ASSERT(g->params[p].ndim == 1);
+    MSKPI_ASSERT(g->axes[g->params[p].axis].list == g->values[value].list);
+    return p;
 }
 
 static void keep_shifts(vanishing *v, const size_t *length, uint32_t value)

@@ -2,8 +2,9 @@
  * Masks made of masks: votes, and changes that have to last.
  *
  * Both look at each unit by itself, and read the unit's flags before they write one. So the result
- * may be one of the masks that are read.
+ * of a vote may be one of the masks that are read.
  */
+#include "base/overlap.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mskp.h"
@@ -11,11 +12,15 @@
 #include "units/units.h"
 
 static mskp_status check_masks(const mskp_graph *graph, size_t n, const mskp_mask *masks,
-                               mskp_error *err)
+                               mskp_mask keep, mskp_error *err)
 {
     mskp_status status = MSKPI_GIVEN(err, masks);
-    for (size_t i = 0; !status && i < n; i++)
+    for (size_t i = 0; !status && i < n; i++) {
         status = mskpi_check_mask(graph, "masks", masks[i], err);
+        if (!status)
+            status = mskpi_check_apart_or_same(mskpi_mask_array("keep", keep),
+                                               mskpi_mask_array("masks", masks[i]), err);
+    }
     return status;
 }
 
@@ -23,7 +28,7 @@ mskp_status mskp_mask_vote(const mskp_graph *graph, size_t n, const mskp_mask *m
                            mskp_mask keep, mskp_error *err)
 {
     mskp_status status = mskpi_check_mask(graph, "keep", keep, err);
-    if (!status) status = check_masks(graph, n, masks, err);
+    if (!status) status = check_masks(graph, n, masks, keep, err);
     if (status) return status;
     if (!votes || votes > n)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "votes is %zu, outside 1 to %zu", votes, n);
@@ -42,6 +47,12 @@ mskp_status mskp_mask_hysteresis(const mskp_graph *graph, mskp_mask proposed, ui
     if (!status) status = mskpi_check_mask(graph, "keep", keep, err);
     if (!status) status = MSKPI_GIVEN(err, streak);
     if (!status) status = mskpi_check_units(graph, "streak", n, err);
+    const call_array flags = mskpi_mask_array("proposed", proposed);
+    const call_array counters = {"streak", streak, n * sizeof *streak};
+    const call_array in_force = mskpi_mask_array("keep", keep);
+    if (!status) status = mskpi_check_apart(in_force, flags, err);
+    if (!status) status = mskpi_check_apart(in_force, counters, err);
+    if (!status) status = mskpi_check_apart(counters, flags, err);
     for (size_t u = 0; !status && u < n; u++) {
         const bool stays = keep.unit[u] != 0, differs = (proposed.unit[u] != 0) != stays;
         const bool lasts = differs && (rounds < 2 || streak[u] >= rounds - 1);

@@ -127,6 +127,17 @@ static void do_carefully(const penalty_sweep *s, char *value, char *second, doub
     }
 }
 
+static void measure(mskp_gauge *g, double w)
+{
+    static const double LIMIT[MSKP_GAUGE_DECADES] = {1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7};
+    const double a = fabs(w);
+    g->elements++;
+    g->zeros += a <= 0;
+    for (size_t k = 0; k < MSKP_GAUGE_DECADES && a < LIMIT[k]; k++) g->below[k]++;
+    if (!(a <= g->largest)) g->largest = isnan(g->largest) ? g->largest : a;
+    g->mean += a;
+}
+
 void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double factor, size_t first,
                     size_t n)
 {
@@ -159,6 +170,9 @@ void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double fa
             mskpi_store(value, dtype, amount > 0 ? from * amount : 0.0);
             if (second) second += step_2;
         }
+        return;
+    case MEASURE:
+        for (size_t i = 0; i < n; i++, value += step) measure(&j->gauge, mskpi_load(value, dtype));
         return;
     default: /* VALUE */
         for (size_t i = 0; i < n; i++, value += step)

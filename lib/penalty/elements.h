@@ -13,7 +13,8 @@ typedef enum job_kind {
     SHRINK,   /* value <- the proximal map */
     DEADLINE, /* value <- (the start value, if there is one, otherwise value) * amount */
     FADE,     /* value <- value * max(0, 1 - amount * weight) */
-    VALUE     /* sum += R */
+    VALUE,    /* sum += R */
+    MEASURE   /* *gauge <- with the elements counted; its mean is their sum */
 } job_kind;
 
 typedef struct penalty_job {
@@ -30,6 +31,7 @@ typedef struct penalty_job {
     bool apart;                  /* refuse elements of two targeted units */
     mskp_tensors values, second; /* second: gradients of GRADIENT, start values of DEADLINE */
     double sum;                  /* the result of VALUE */
+    mskp_gauge gauge;            /* that of MEASURE */
 } penalty_job;
 
 /* The sweep over one tensor and, where the job has two sets, over that of the second. */

@@ -38,6 +38,11 @@
 #include "units/set.h"
 #include "units/units.h"
 
+static bool only_reads(job_kind kind)
+{
+    return kind == VALUE || kind == MEASURE;
+}
+
 static bool is_targeted(const penalty_job *j, uint32_t unit)
 {
     if (unit == MSKP_PINNED) return false;
@@ -187,8 +192,10 @@ static mskp_status check_penalty(const penalty_job *j, mskp_error *err)
                           (unsigned)p->kind, (unsigned)MSKP_PENALTY_L2);
     const mskp_status status = mskpi_check_targets(p, j->keep, err);
     if (status) return status;
-    if (j->kind != DEADLINE && j->kind != FADE && p->kind == MSKP_PENALTY_SMOOTH_L1 &&
-        !(p->knee >= 0 && isfinite(p->knee)))
+    const bool has_knee =
+        j->kind != DEADLINE && j->kind != FADE && p->kind == MSKP_PENALTY_SMOOTH_L1;
+    const bool is_knee = p->knee >= 0 && isfinite(p->knee);
+    if (has_knee && !is_knee)
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "penalty: knee is %s, not 0 or more",
                           mskpi_number(p->knee, number));
     if (!isfinite(j->amount) || (j->kind != GRADIENT && j->amount < 0))
@@ -272,8 +279,8 @@ static mskp_status check_low_precision(penalty_job *j, mskp_error *err)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "penalty: rounding is %u; the last one is %u", (unsigned)low->rounding,
                           (unsigned)MSKP_ROUNDING_STOCHASTIC);
-    j->careful =
-        j->kind != VALUE && (low->rounding == MSKP_ROUNDING_STOCHASTIC || low->asked || low->lost);
+    j->careful = !only_reads(j->kind) &&
+                 (low->rounding == MSKP_ROUNDING_STOCHASTIC || low->asked || low->lost);
     if (!deadline) return MSKP_OK;
     const double left = (double)j->steps_left;
     j->second = low->start;
@@ -313,7 +320,7 @@ static mskp_status run(penalty_job *j, mskp_mask keep, const mskp_penalty *penal
 {
     const mskp_status status = check(j, keep, penalty, err);
     if (status) return status;
-    if (j->kind != VALUE && !j->low.asked && !j->low.lost)
+    if (!only_reads(j->kind) && !j->low.asked && !j->low.lost)
         mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
     else /* a sum has one order, that of the parameters; the caller's counters have one writer */
         for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
@@ -405,4 +412,20 @@ mskp_status mskp_penalty_value(const mskp_graph *graph, mskp_mask keep, const ms
     if (!status) status = run(&j, keep, penalty, err);
     if (!status) *result = j.sum;
     return status;
+}
+
+mskp_status mskp_penalty_gauge(const mskp_graph *graph, mskp_mask keep, const mskp_penalty *penalty,
+                               mskp_tensors values, mskp_gauge *gauge, mskp_error *err)
+{
+    penalty_job j = {.graph = graph,
+                     .keep = keep.unit,
+                     .kind = MEASURE,
+                     .amount_name = "amount",
+                     .values = values};
+    mskp_status status = MSKPI_GIVEN(err, gauge);
+    if (!status) status = run(&j, keep, penalty, err);
+    if (status) return status;
+    if (j.gauge.elements) j.gauge.mean /= (double)j.gauge.elements;
+    *gauge = j.gauge;
+    return MSKP_OK;
 }

@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "describe/graph.h"
 #include "mskp.h"
@@ -212,7 +213,12 @@ static mskp_status check(const weighing *j, mskp_mask keep, const mskp_penalty *
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "weights: parameter is %s, and %s takes none",
                           mskpi_number(j->parameter, number), row->name);
-    if (!by_costs(j)) return mskpi_check_scores(j->graph, "norms", norms, err);
+    const call_array written = mskpi_scores_array("weights", weights);
+    status = mskpi_check_apart(written, mskpi_mask_array("keep", keep), err);
+    if (!status && !by_costs(j)) status = mskpi_check_scores(j->graph, "norms", norms, err);
+    if (!status)
+        status = mskpi_check_apart_or_same(written, mskpi_scores_array("norms", norms), err);
+    if (status || !by_costs(j)) return status;
     if (norms.n || norms.unit)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "weights: %s takes no norms, and %zu are given", row->name, norms.n);
@@ -242,7 +248,7 @@ mskp_status mskp_unit_weights(const mskp_graph *graph, mskp_mask keep, const msk
                             mskp_status_text(MSKP_ERROR_NO_MEMORY), weights.n);
     else
         status = weigh_units(&j, keep, how.target, err);
-    if (!status && weights.n) memcpy(weights.unit, j.weight, weights.n * sizeof *weights.unit);
+    if (!status) memcpy(weights.unit, j.weight, weights.n * sizeof *weights.unit);
     mskpi_free(services, j.counts);
     mskpi_free(services, j.weight);
     mskpi_free(services, j.price);

@@ -17,6 +17,7 @@
 
 #include "base/element.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "mskp.h"
@@ -111,7 +112,10 @@ static mskp_status merge_all(size_t n, const mskp_channel_stats *from, mskp_chan
 mskp_status mskp_channel_stats_merge(size_t n, const mskp_channel_stats *from,
                                      mskp_channel_stats *into, mskp_error *err)
 {
-    const mskp_status status = n ? MSKPI_GIVEN(err, from, into) : MSKP_OK;
+    mskp_status status = n ? MSKPI_GIVEN(err, from, into) : MSKP_OK;
+    if (!status)
+        status = mskpi_check_apart((call_array){"into", into, n * sizeof *into},
+                                   (call_array){"from", from, n * sizeof *from}, err);
     return status ? status : merge_all(n, from, into, err);
 }
 

@@ -16,11 +16,11 @@
  *
  * A unit without a slice of the chosen roles scores +infinity, and so it stays.
  *
- * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here; a new
- * magnitude into mskp_magnitude, slice_magnitude, and `part` in slice.c. Scores from values and
- * gradients are in taylor.c. A score that needs pairs of filters (distances, angles) is not made of
- * sums of slices: lib/blas has such scores. A caller that measures such numbers itself passes them
- * to mskp_score_channels.
+ * A new kind of reduction goes into mskp_reduce (mskp.h), check_scoring, and score_unit here, and
+ * for numbers of channels into add_number and finish_unit; a new magnitude into mskp_magnitude,
+ * slice_magnitude, and `part` in slice.c. Scores from values and gradients are in taylor.c. A score
+ * that needs pairs of filters (distances, angles) is not made of sums of slices: lib/blas has such
+ * scores. A caller that measures such numbers itself passes them to mskp_score_channels.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -28,6 +28,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/overlap.h"
 #include "base/status.h"
 #include "base/view.h"
 #include "describe/graph.h"
@@ -48,6 +49,29 @@ typedef struct scoring {
 
 /* Units are scored in chunks, so that each call of a caller's thread has some work. */
 #define CHUNK 256
+
+/* fraction * 2^exponent: a product that leaves the range of a double, if at all, only at its end,
+ * so the order of its factors does not matter. */
+typedef struct product {
+    double fraction; /* 0, or its magnitude is in [0.5, 1) */
+    int64_t exponent;
+} product;
+
+static void multiply(product *p, double x)
+{
+    int exponent, shift;
+    const double fraction = frexp(x, &exponent);
+    p->fraction = frexp(p->fraction * fraction, &shift);
+    p->exponent += exponent + shift;
+}
+
+/* Infinite where no double can hold it. */
+static double product_value(const product *p)
+{
+    enum { BEYOND = 2000 }; /* of the exponents of doubles, in both directions */
+    const int64_t e = p->exponent < -BEYOND ? -BEYOND : p->exponent > BEYOND ? BEYOND : p->exponent;
+    return ldexp(p->fraction, (int)e);
+}
 
 static bool is_scored(const scoring *job, const mskp_member *m)
 {
@@ -97,6 +121,7 @@ static double score_unit(const scoring *job, uint32_t unit)
     const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
     const mskp_reduce reduce = job->how.reduce;
     double all = reduce == MSKP_REDUCE_MIN ? INFINITY : 0;
+    product factors = {.fraction = 1};
     for (size_t i = 0; i < n; i++) {
         if (!is_scored(job, &m[i])) continue;
         nslices++;
@@ -109,10 +134,13 @@ static double score_unit(const scoring *job, uint32_t unit)
             all = x > all ? x : all;
         else if (reduce == MSKP_REDUCE_MIN)
             all = x < all ? x : all;
+        else if (reduce == MSKP_REDUCE_PRODUCT)
+            multiply(&factors, x);
         else
             all += x;
     }
     if (!nslices) return INFINITY;
+    if (reduce == MSKP_REDUCE_PRODUCT) all = product_value(&factors);
     if (reduce == MSKP_REDUCE_MEAN) all /= (double)nslices;
     if (reduce == MSKP_REDUCE_JOINT && job->how.magnitude == MSKP_MAGNITUDE_L2) all = sqrt(all);
     if (reduce == MSKP_REDUCE_VOTE) {
@@ -214,9 +242,9 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
     if ((unsigned)how->magnitude > MSKP_MAGNITUDE_L2)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "scoring: magnitude is %u, the last is %d",
                           (unsigned)how->magnitude, MSKP_MAGNITUDE_L2);
-    if ((unsigned)how->reduce > MSKP_REDUCE_VOTE)
+    if ((unsigned)how->reduce > MSKP_REDUCE_PRODUCT)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "scoring: reduce is %u, the last is %d",
-                          (unsigned)how->reduce, MSKP_REDUCE_VOTE);
+                          (unsigned)how->reduce, MSKP_REDUCE_PRODUCT);
     const mskp_status status = mskpi_check_roles(err, "scoring: roles", how->roles);
     if (status) return status;
     if (how->reduce != MSKP_REDUCE_VOTE && how->vote_threshold != 0)
@@ -224,8 +252,8 @@ static mskp_status check_scoring(const mskp_scoring *how, mskp_error *err)
             err, MSKP_ERROR_BAD_ARGUMENT,
             "scoring: vote_threshold is %s, but reduce is %u, not MSKP_REDUCE_VOTE (%d)",
             mskpi_number(how->vote_threshold, number), (unsigned)how->reduce, MSKP_REDUCE_VOTE);
-    if (how->reduce == MSKP_REDUCE_VOTE &&
-        !(how->vote_threshold >= 0 && isfinite(how->vote_threshold)))
+    const bool is_threshold = how->vote_threshold >= 0 && isfinite(how->vote_threshold);
+    if (how->reduce == MSKP_REDUCE_VOTE && !is_threshold)
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                           "scoring: vote_threshold is %s, not 0 or more",
                           mskpi_number(how->vote_threshold, number));
@@ -279,14 +307,15 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
 
 /* ---- mskp_score_channels ---- */
 
-/* The reduction of channels' numbers to units. Infinities are counted apart from sums, so
- * their order does not matter. */
+/* The reduction of channels' numbers to units. Infinities are counted apart from sums and products,
+ * so their order does not matter. */
 typedef struct reduction {
     mskp_reduce reduce;
     bool sums;         /* SUM or MEAN */
     size_t *count;     /* [units] numbers so far */
     uint8_t *infinite; /* [units] UPWARD and DOWNWARD: the signs of the infinities among them */
     double *reduced;   /* [units] of the finite ones where sums, otherwise of all */
+    product *factors;  /* [units] for PRODUCT, where an infinity has the factor 1 or -1 */
 } reduction;
 
 enum { UPWARD = 1, DOWNWARD = 2 };
@@ -294,17 +323,22 @@ enum { UPWARD = 1, DOWNWARD = 2 };
 static void add_number(const reduction *r, uint32_t unit, double x)
 {
     double *score = &r->reduced[unit];
+    const bool first = !r->count[unit]++;
     MSKPI_ASSERT(!isnan(x));
     if (isinf(x)) r->infinite[unit] |= x > 0 ? UPWARD : DOWNWARD;
     if (r->sums && isinf(x)) x = 0;
-    if (!r->count[unit]++)
+    if (r->reduce == MSKP_REDUCE_PRODUCT) {
+        if (first) r->factors[unit].fraction = 1;
+        multiply(&r->factors[unit], isinf(x) ? copysign(1, x) : x);
+    } else if (first) {
         *score = x;
-    else if (r->reduce == MSKP_REDUCE_MAX)
+    } else if (r->reduce == MSKP_REDUCE_MAX) {
         *score = x > *score ? x : *score;
-    else if (r->reduce == MSKP_REDUCE_MIN)
+    } else if (r->reduce == MSKP_REDUCE_MIN) {
         *score = x < *score ? x : *score;
-    else
+    } else {
         *score += x;
+    }
 }
 
 /* Ends the reduction of one unit. */
@@ -313,21 +347,30 @@ static mskp_status finish_unit(const reduction *r, size_t unit, mskp_error *err)
     double *score = &r->reduced[unit];
     const size_t count = r->count[unit];
     const uint8_t infinite = r->infinite[unit];
+    const bool multiplies = r->reduce == MSKP_REDUCE_PRODUCT;
+    const char *what = NULL;
     if (!count)
         *score = INFINITY;
     else if (r->reduce == MSKP_REDUCE_MEAN)
         *score /= (double)count;
-    const bool both = r->sums && infinite == (UPWARD | DOWNWARD);
-    if (both || (count && !infinite && isinf(*score)))
-        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %zu: %s its %zu numbers", unit,
-                          both ? "infinities of both signs among" : "no double can hold the sum of",
+    else if (multiplies)
+        *score = product_value(&r->factors[unit]);
+    if (r->sums && infinite == (UPWARD | DOWNWARD))
+        what = "infinities of both signs among";
+    else if (multiplies && infinite && r->factors[unit].fraction == 0)
+        what = "0 and an infinity among";
+    else if (count && !infinite && isinf(*score))
+        what = multiplies ? "no double can hold the product of" : "no double can hold the sum of";
+    if (what)
+        return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %zu: %s its %zu numbers", unit, what,
                           count);
     if (r->sums && infinite) *score = infinite == UPWARD ? INFINITY : -INFINITY;
+    if (multiplies && infinite) *score = copysign(INFINITY, r->factors[unit].fraction);
     return MSKP_OK;
 }
 
 static mskp_status check_numbers(const mskp_graph *graph, const mskp_channel_scores *given,
-                                 mskp_error *err)
+                                 mskp_scores scores, mskp_error *err)
 {
     char room[NAME_SIZE];
     const uint32_t id = given->value.id;
@@ -344,7 +387,9 @@ static mskp_status check_numbers(const mskp_graph *graph, const mskp_channel_sco
         if (isnan(given->channel[i]))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: the number of channel %zu is NaN",
                               name, i);
-    return MSKP_OK;
+    return mskpi_check_apart(mskpi_scores_array("scores", scores),
+                             (call_array){name, given->channel, given->n * sizeof *given->channel},
+                             err);
 }
 
 static mskp_status reduce_channels(const mskp_graph *graph, size_t n,
@@ -373,18 +418,20 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
     mskp_status status = mskpi_check_scores(graph, "scores", scores, err);
     if (!status && n) status = MSKPI_GIVEN(err, given);
     if (status) return status;
-    if ((unsigned)reduce > MSKP_REDUCE_MIN)
-        return mskpi_fail(
-            err, MSKP_ERROR_BAD_ARGUMENT,
-            "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d), not %u",
-            MSKP_REDUCE_MIN, (unsigned)reduce);
+    if ((unsigned)reduce > MSKP_REDUCE_MIN && reduce != MSKP_REDUCE_PRODUCT)
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "numbers of channels are reduced by SUM, MEAN, MAX or MIN (0 to %d) or "
+                          "PRODUCT (%d), not %u",
+                          MSKP_REDUCE_MIN, MSKP_REDUCE_PRODUCT, (unsigned)reduce);
     for (size_t k = 0; k < n; k++)
-        if ((status = check_numbers(graph, &given[k], err)) != MSKP_OK) return status;
+        if ((status = check_numbers(graph, &given[k], scores, err)) != MSKP_OK) return status;
     const mskp_services *services = &graph->services;
     r.count = mskpi_alloc(services, scores.n, sizeof *r.count);
     r.infinite = mskpi_alloc(services, scores.n, sizeof *r.infinite);
     r.reduced = mskpi_alloc(services, scores.n, sizeof *r.reduced);
-    if (!r.count || !r.infinite || !r.reduced)
+    r.factors =
+        mskpi_alloc(services, reduce == MSKP_REDUCE_PRODUCT ? scores.n : 0, sizeof *r.factors);
+    if (!r.count || !r.infinite || !r.reduced || !r.factors)
         status = no_memory(scores.n, err);
     else
         status = reduce_channels(graph, n, given, &r, err);
@@ -392,5 +439,6 @@ mskp_status mskp_score_channels(const mskp_graph *graph, size_t n, const mskp_ch
     mskpi_free(services, r.count);
     mskpi_free(services, r.infinite);
     mskpi_free(services, r.reduced);
+    mskpi_free(services, r.factors);
     return status;
 }

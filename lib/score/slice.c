@@ -368,7 +368,9 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term
     tensor_view *views = mskpi_alloc(services, 2 * (graph->nparams + 1), sizeof *views);
     uint8_t *crossing = mskpi_alloc(services, graph->nparams + 1, sizeof *crossing);
     uint32_t *seen = mskpi_alloc(services, graph->u->n, sizeof *seen);
-    *out = (slice_sums){.first = mskpi_alloc(services, graph->naxes, sizeof *out->first)};
+    *out = (slice_sums){.first = mskpi_alloc(services, graph->naxes, sizeof *out->first),
+                        .values = values,
+                        .gradients = is_product(term) ? gradients : (mskp_tensors){0}};
     if (views && crossing && seen && out->first) {
         const size_t n = place_sums(graph, roles, crossing, seen, out->first);
         out->sums = mskpi_alloc(services, n, sizeof *out->sums);
@@ -400,18 +402,48 @@ double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_
     return s->sums[s->first[p->axis + m->axis] + m->index];
 }
 
+/* Returns the address of the first element that is not finite, NULL if there is none, among those
+ * below `at`, whose indices on the axes before d and on the axis `fixed` are chosen. */
+static const char *find_bad(const tensor_view *v, const char *at, uint32_t d, uint32_t fixed)
+{
+    while (d == fixed) d++;
+    if (d >= v->ndim) return isfinite(mskpi_load(at, v->dtype)) ? NULL : at;
+    const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
+    for (size_t i = 0; i < v->shape[d]; i++, at += step) {
+        const char *bad = find_bad(v, at, d + 1, fixed);
+        if (bad) return bad;
+    }
+    return NULL;
+}
+
+/* Fails if an element of a slice is not finite, and names it and its set. */
+static mskp_status check_slice(const mskp_graph *graph, mskp_tensors set, const char *name,
+                               const mskp_member *m, mskp_error *err)
+{
+    tensor_view v;
+    if (!set.view) return MSKP_OK;
+    MSKPI_MUST(mskpi_number_view(graph, m->param.id, name, set, &v, NULL)); /* as for the sums */
+    const char *first = v.data + v.stride[m->axis] * (ptrdiff_t)(m->index * v.element);
+    const char *bad = find_bad(&v, first, 0, m->axis);
+    return bad ? mskpi_refuse_number(graph, m->param.id, name, &v, bad, err) : MSKP_OK;
+}
+
 mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,
                              uint32_t unit, mskp_error *err)
 {
     size_t n;
     char room[NAME_SIZE];
     const mskp_member *m = mskp_unit_members(graph, unit, &n);
-    for (size_t i = 0; i < n; i++)
-        if ((m[i].roles & roles) && !isfinite(mskpi_slice_sum(graph, s, &m[i])))
-            return mskpi_fail(
-                err, MSKP_ERROR_BAD_NUMBER,
-                "%s: axis %u, index %u: an element is not finite, or their sum is not",
-                mskpi_short(mskpi_param_name(graph, m[i].param.id), room), m[i].axis, m[i].index);
+    for (size_t i = 0; i < n; i++) {
+        if (!(m[i].roles & roles) || isfinite(mskpi_slice_sum(graph, s, &m[i]))) continue;
+        mskp_status status = check_slice(graph, s->values, "values", &m[i], err);
+        if (!status) status = check_slice(graph, s->gradients, "gradients", &m[i], err);
+        if (status) return status;
+        return mskpi_fail(
+            err, MSKP_ERROR_BAD_NUMBER, "%s: axis %u, index %u: no double can hold the sum over %s",
+            mskpi_short(mskpi_param_name(graph, m[i].param.id), room), m[i].axis, m[i].index,
+            s->gradients.view ? "products of values and gradients" : "the values");
+    }
     return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "unit %u: the score is not finite", unit);
 }
 

@@ -13,6 +13,7 @@
 typedef struct slice_sums {
     size_t *first; /* [axes] where the sums of an axis begin; NO_SUMS: the axis has none */
     double *sums;
+    mskp_tensors values, gradients; /* what was summed; {0, NULL}: no gradients */
 } slice_sums;
 #define NO_SUMS SIZE_MAX
 
@@ -32,7 +33,8 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term
                              mskp_error *err);
 /* The sum of a unit's slice, which is in one of the roles. */
 double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m);
-/* Fails for a unit whose score is not finite, and names the slice that made it so, if one did. */
+/* Fails for a unit whose score is not finite, and names the element that made it so, or the slice,
+ * if one did. The tensors that were summed must still be there. */
 mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,
                              uint32_t unit, mskp_error *err);
 void mskpi_slice_sums_free(const mskp_services *services, slice_sums *s);

@@ -59,7 +59,8 @@ static size_t count_zeros(const mskp_graph *g)
 static void copy_zeros(const mskp_graph *g, const uint8_t *keep, uint32_t v, mskp_graph *to)
 {
     const list_view view = g->values[v].view;
-    if (!g->values[v].zeros || !to->values[v].view.n) return;
+    if (!g->values[v].zeros) return;
+    MSKPI_ASSERT(to->values[v].view.n > 0); /* a value that stays has channels */
     to->values[v].zeros = to->nzeros + 1;
     for (size_t i = 0; i < view.n; i++)
         if (stays(g, keep, g->listed[view.first + i]))

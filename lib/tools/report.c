@@ -325,6 +325,7 @@ static mskp_status measure(report *r, mskp_error *err)
 static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
                                  const mskp_report_options *options, mskp_error *err)
 {
+    char number[NUMBER_SIZE];
     const size_t units = graph->u->n;
     if (options->scores.unit && options->scores.n != units)
         return mskpi_fail(err, MSKP_ERROR_OTHER_NETWORK,
@@ -342,7 +343,7 @@ static mskp_status check_options(const mskp_graph *graph, const uint8_t *keep,
     for (size_t u = 0; options->scores.unit && u < units; u++)
         if (!(options->scores.unit[u] > -(double)INFINITY))
             return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "the score of unit %zu is %s", u,
-                              isnan(options->scores.unit[u]) ? "NaN" : "-infinity");
+                              mskpi_number(options->scores.unit[u], number));
     return MSKP_OK;
 }
 

@@ -82,12 +82,12 @@ mskp_status mskp_param_view(const mskp_graph *graph, mskp_param param, const uin
     return MSKP_OK;
 }
 
-mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t id, const tensor_view *v,
-                                const char *at, mskp_error *err)
+mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t id, const char *set,
+                                const tensor_view *v, const char *at, mskp_error *err)
 {
-    char name[NAME_SIZE], index[INDEX_SIZE], number[32];
-    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s: element %s is %s",
-                      mskpi_short(mskpi_param_name(graph, id), name),
+    char name[NAME_SIZE], index[INDEX_SIZE], number[NUMBER_SIZE];
+    return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "%s (%s): element %s is %s",
+                      mskpi_short(mskpi_param_name(graph, id), name), set,
                       mskpi_index_text(v, at, index),
                       mskpi_number(mskpi_load(at, v->dtype), number));
 }

@@ -17,8 +17,9 @@ mskp_status mskpi_check_tensor(const mskp_graph *graph, uint32_t param, const ch
 mskp_status mskpi_number_view(const mskp_graph *graph, uint32_t param, const char *set,
                               mskp_tensors tensors, tensor_view *view, mskp_error *err);
 
-/* Refuses the number at address `at`, which is not finite: "bn1.bias: element 3 is nan". */
-mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t param, const tensor_view *v,
-                                const char *at, mskp_error *err);
+/* Refuses the number at address `at`, which is not finite: "bn1.bias (values): element 3 is NaN".
+ */
+mskp_status mskpi_refuse_number(const mskp_graph *graph, uint32_t param, const char *set,
+                                const tensor_view *v, const char *at, mskp_error *err);
 
 #endif

@@ -54,7 +54,7 @@ static bool norm(work *w, mskp_magnitude magnitude, mskp_reduce reduce, uint32_t
 
 static bool by(work *w, mskp_normalizer normalizer)
 {
-    return !mskp_score_normalize(w->graph, normalizer, w->scores, &w->err);
+    return !mskp_score_normalize(w->graph, normalizer, 0, w->scores, &w->err);
 }
 
 static void draw(work *w, size_t n)

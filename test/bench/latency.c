@@ -337,7 +337,7 @@ static bool put_in_order(work *w, int order, size_t round_to)
         status = mskp_score_per_budget(w->graph, &w->budget[0], order == BY_TIME ? BLOCK : round_to,
                                        w->scores, &w->err);
     if (order == BY_MACS)
-        status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, w->scores, &w->err);
+        status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, 0, w->scores, &w->err);
     return !status || fail(ORDER[order], w->err.text);
 }
 

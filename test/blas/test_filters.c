@@ -362,6 +362,27 @@ START_TEST(pinned_filters)
 }
 END_TEST
 
+/* Units without a filter: +infinity. */
+START_TEST(units_without_filters)
+{
+    double w[2][2] = {{3, 4}, {6, 8}}, score[3];
+    mskp_tensor view[2] = {{.data = w, .dtype = MSKP_DTYPE_F64}, {0}};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param weight = mskp_parameter(g, "weight", 2, (size_t[]){2, 2});
+    const mskp_param scale = mskp_parameter(g, "scale", 1, (size_t[]){1});
+    const mskp_value filters = mskp_fresh(g, "v", 2, 0, NULL),
+                     none = mskp_fresh(g, "w", 1, 0, NULL);
+    ck_assert_int_eq(mskp_bind(g, weight, 0, MSKP_ROLE_FILTER, filters), MSKP_OK);
+    ck_assert_int_eq(mskp_bind(g, scale, 0, MSKP_ROLE_SCALE, none), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_score_filters(NULL, g, MSKP_RESEMBLANCE_DISTANCE, MSKP_REDUCE_SUM,
+                                        (mskp_tensors){2, view}, scores_of(3, score), NULL),
+                     MSKP_OK);
+    ck_assert(score[0] == 5 && score[1] == 5 && isinf(score[2]));
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* One filter, filters of zeros, and opposite ones. */
 START_TEST(cosines_at_the_ends)
 {
@@ -560,6 +581,7 @@ int main(void)
     tcase_add_loop_test(tcase, large_weights, 0, 6);
     tcase_add_test(tcase, near_filters);
     tcase_add_test(tcase, pinned_filters);
+    tcase_add_test(tcase, units_without_filters);
     tcase_add_test(tcase, cosines_at_the_ends);
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, arguments_are_checked);

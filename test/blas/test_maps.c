@@ -319,12 +319,54 @@ START_TEST(known_norms)
 }
 END_TEST
 
+/* Three orthogonal columns, of lengths 365 (364 and 27 are its numbers), 29 and 15. Each channel
+ * has one number, so without it the column that holds the number is shorter, and the others stay.
+ * The first channel leaves 27, between 15 and 29. A step towards it leads beyond it, to where the
+ * quadratic equation for the next step has a negative linear term. */
+START_TEST(known_steps)
+{
+    double x[4][3] = {{364, 0, 0}, {0, 29, 0}, {0, 0, 15}, {27, 0, 0}}, sum[4] = {0};
+    static const double lost[4] = {365 - 27, 29, 15, 365 - 364};
+    mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 3, .shape = {1, 4, 3}};
+    ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(fabs(sum[i] - lost[i]) < 365 * 1e-14, "channel %zu: %.17g", i, sum[i]);
+    /* The same as images of 3 by 2, with a column of zeros, that lie apart. */
+    double apart[4][3][5] = {{{0}}};
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < 3; i++) apart[c][i][0] = x[c][i];
+    maps = (mskp_tensor){.data = apart,
+                         .dtype = MSKP_DTYPE_F64,
+                         .ndim = 4,
+                         .shape = {1, 4, 3, 2},
+                         .stride = {60, 15, 5, 2}};
+    ck_assert_int_eq(mskp_channel_independence(NULL, &maps, 4, sum, NULL), MSKP_OK);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_msg(fabs(sum[i] - 2 * lost[i]) < 365 * 2e-14, "channel %zu: %.17g", i, sum[i]);
+}
+END_TEST
+
 /* ---- Both ---- */
 
 typedef mskp_status maps_call(const mskp_services *services, const mskp_tensor *maps, size_t n,
                               double *channel, mskp_error *err);
 static maps_call *const calls[] = {mskp_channel_ranks, mskp_channel_independence};
 static const char *const names[] = {"ranks: ", "independence: "};
+
+START_TEST(a_number_that_is_none)
+{
+    double x[2][4] = {{1, 2, 3, 4}, {5, 6, (double)NAN, 8}}, sum[2] = {9, 9};
+    const mskp_tensor maps = {.data = x, .dtype = MSKP_DTYPE_F64, .ndim = 4, .shape = {1, 2, 2, 2}};
+    for (int k = 0; k < 2; k++) {
+        mskp_error err = {0};
+        char text[64];
+        ck_assert_int_eq(calls[k](NULL, &maps, 2, sum, &err), MSKP_ERROR_BAD_NUMBER);
+        snprintf(text, sizeof text, "%selement 0,1,1,0 of maps is NaN", names[k]);
+        ck_assert_str_eq(err.text, text);
+        ck_assert(sum[0] == 9 && sum[1] == 9);
+    }
+}
+END_TEST
 
 /* Numbers whose squares no double can hold, and whose squares vanish. */
 START_TEST(large_and_small_numbers)
@@ -514,6 +556,8 @@ int main(void)
     tcase_add_test(tcase, the_bound_of_a_rank);
     tcase_add_loop_test(tcase, independence_is_a_difference_of_norms, 0, 2);
     tcase_add_test(tcase, known_norms);
+    tcase_add_test(tcase, known_steps);
+    tcase_add_test(tcase, a_number_that_is_none);
     tcase_add_test(tcase, large_and_small_numbers);
     tcase_add_test(tcase, bad_numbers);
     tcase_add_loop_test(tcase, arguments_are_checked, 0, 2);

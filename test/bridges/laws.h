@@ -42,7 +42,7 @@ size_t law_penalty_landed(const mskp_graph *graph, mskp_mask keep, uint32_t role
 /*
  * Each tensor of small_set holds exactly the elements of `before` (copies of the full network's
  * set) that the mask keeps, in order. full is the network's graph before surgery. The same tensors
- * have no data before and after.
+ * have no data before and after. Parameters that vanished are passed over.
  */
 void law_cut_exact(const mskp_graph *full, mskp_mask keep, float *const *before,
                    const mskp_graph *small, mskp_tensors small_set);

@@ -1392,6 +1392,29 @@ START_TEST(a_cut_that_fails_leaves_the_network_alone)
 }
 END_TEST
 
+/* darknet could not add what is left of a residual branch. */
+START_TEST(branches_do_not_vanish)
+{
+    subject s;
+    mskp_error err = {0};
+    const mskp_rule rule = {.remove_fraction = 0.5, .empty_branches = 1};
+    open_file(&s, RESNET, 1);
+    size_t n;
+    const uint32_t *unit =
+        mskp_value_units(s.d.graph, mskp_value_find(s.d.graph, "layer1.conv"), &n);
+    ck_assert_uint_eq(n, 12);
+    for (size_t i = 0; i < n; i++) s.d.keep.unit[unit[i]] = 0;
+    memcpy(s.keep.unit, s.d.keep.unit, s.keep.n);
+    drop_constants(&s);
+    check_failure(&s, s.cfg, in_folder("pruned.cfg"), MSKP_ERROR_UNSUPPORTED,
+                  "layer1.conv: the mask removes all of a branch, but darknet has no layer");
+    ck_assert_int_eq(mskp_darknet_select(&s.d, NULL, &rule, NULL, &err), MSKP_ERROR_UNSUPPORTED);
+    ck_assert_msg(strstr(err.text, "empty_branches: darknet has no layer") != NULL, "%s", err.text);
+    ck_assert_mem_eq(s.keep.unit, s.d.keep.unit, s.keep.n);
+    close_subject(&s);
+}
+END_TEST
+
 START_TEST(the_hook_reports_what_it_cannot_return)
 {
     subject s;
@@ -1463,6 +1486,7 @@ int main(void)
     tcase_add_test(t, layers_that_a_file_would_not_bring_back_are_refused);
     tcase_add_test(t, networks_without_training_are_not_hooked);
     tcase_add_test(t, a_cut_that_fails_leaves_the_network_alone);
+    tcase_add_test(t, branches_do_not_vanish);
     tcase_add_test(t, the_hook_reports_what_it_cannot_return);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);

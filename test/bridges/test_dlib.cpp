@@ -73,6 +73,69 @@ using opaque_net = dlib::loss_multiclass_log<dlib::fc<
     5, dlib::avg_pool_everything<dlib::relu<dlib::bn_con<dlib::con<
            8, 3, 3, 1, 1, dlib::mult_prev3<again<dlib::tag3<again<dlib::input<picture>>>>>>>>>>>;
 
+/* Residual branches that can vanish: they end in a norm, or in a bias; one lies within another, and
+ * two are of vectors. SIZE is that of the windows. */
+template <long SIZE, long N, typename SUBNET>
+using window =
+    dlib::add_layer<vanishing<dlib::con_<N, SIZE, SIZE, 1, 1, SIZE / 2, SIZE / 2>>, SUBNET>;
+template <unsigned long N, typename SUBNET>
+using vector = dlib::add_layer<vanishing<dlib::fc_<N, dlib::FC_HAS_BIAS>>, SUBNET>;
+template <typename SUBNET>
+using vector_norm = dlib::add_layer<vanishing<dlib::bn_<dlib::FC_MODE>>, SUBNET>;
+template <typename SUBNET, typename... FUNCTIONS> struct functions {
+    using type = SUBNET;
+};
+template <typename SUBNET, typename F, typename... FUNCTIONS>
+struct functions<SUBNET, F, FUNCTIONS...> {
+    using type = dlib::add_layer<vanishing<F>, typename functions<SUBNET, FUNCTIONS...>::type>;
+};
+/* Of each element; 0 for 0. */
+template <typename SUBNET>
+using many_functions =
+    typename functions<SUBNET, dlib::mish_, dlib::gelu_, dlib::silu_, dlib::htan_,
+                       dlib::leaky_relu_, dlib::elu_, dlib::clipped_relu_, dlib::multiply_>::type;
+template <typename SUBNET>
+using smaller = dlib::add_layer<vanishing<dlib::max_pool_<2, 2, 2, 2>>, SUBNET>;
+
+template <long SIZE, typename SUBNET>
+using in_norm = dlib::relu<
+    dlib::add_prev1<norm<window<SIZE, 6, relu<norm<window<SIZE, 8, dlib::tag1<SUBNET>>>>>>>>;
+template <long SIZE, typename SUBNET>
+using in_bias = dlib::relu<
+    dlib::add_prev2<window<SIZE, 6, many_functions<window<SIZE, 7, dlib::tag2<SUBNET>>>>>>;
+template <long SIZE, typename SUBNET>
+using within = relu<dlib::add_prev3<norm<window<SIZE, 5, dlib::tag3<window<SIZE, 5, SUBNET>>>>>>;
+template <long SIZE, typename SUBNET>
+using nested = dlib::relu<dlib::add_prev4<norm<window<SIZE, 6, within<SIZE, dlib::tag4<SUBNET>>>>>>;
+template <typename SUBNET>
+using halved = dlib::relu<dlib::add_prev8<dlib::max_pool<
+    2, 2, 2, 2,
+    dlib::skip7<dlib::tag8<norm<window<1, 6, smaller<relu<window<1, 7, dlib::tag7<SUBNET>>>>>>>>>>>;
+template <typename SUBNET>
+using of_vectors = dlib::relu<dlib::add_prev6<vector_norm<
+    vector<6, relu<vector<4, dlib::tag6<dlib::relu<dlib::add_prev5<
+                                 vector<6, many_functions<vector<5, dlib::tag5<SUBNET>>>>>>>>>>>>>;
+template <long SIZE>
+using branches_net = dlib::loss_multiclass_log<dlib::fc<
+    5,
+    of_vectors<dlib::avg_pool_everything<nested<
+        SIZE, halved<in_bias<SIZE, in_norm<SIZE, dlib::relu<dlib::con<
+                                                     6, 3, 3, 1, 1, dlib::input<picture>>>>>>>>>>>;
+
+/* One branch, of dlib's own layers and of others. */
+template <template <typename> class RELU, template <typename> class NORM, typename FIRST,
+          typename SECOND>
+using one_branch = dlib::loss_multiclass_log<dlib::fc<
+    5, dlib::relu<dlib::add_prev1<NORM<dlib::add_layer<
+           SECOND, RELU<dlib::add_layer<
+                       FIRST, dlib::tag1<dlib::con<6, 3, 3, 1, 1, dlib::input<picture>>>>>>>>>>>;
+using first = dlib::con_<7, 3, 3, 1, 1, 1, 1>;
+using second = dlib::con_<6, 3, 3, 1, 1, 1, 1>;
+using plain_net = one_branch<dlib::relu, dlib::bn_con, first, second>;
+using without_relu = one_branch<dlib::relu, norm, vanishing<first>, vanishing<second>>;
+using without_norm = one_branch<relu, dlib::bn_con, vanishing<first>, vanishing<second>>;
+using whole_net = one_branch<relu, norm, vanishing<first>, vanishing<second>>;
+
 picture example(long side = SIDE)
 {
     picture p;
@@ -377,19 +440,36 @@ struct count_macs {
     template <typename INPUT> void operator()(size_t, INPUT &) const
     {
     }
-    template <long N, long R, long C, int SY, int SX, int PY, int PX, typename S, typename E>
-    void operator()(size_t, dlib::add_layer<dlib::con_<N, R, C, SY, SX, PY, PX>, S, E> &l) const
+    template <typename LAYER, typename S, typename E>
+    void operator()(size_t, dlib::add_layer<LAYER, S, E> &l) const
     {
-        const auto &d = l.layer_details();
-        const long weights = static_cast<long>(d.get_layer_params().size()) -
-                             (d.bias_is_disabled() ? 0 : d.num_filters());
-        macs += static_cast<double>(weights) *
-                static_cast<double>(l.get_output().nr() * l.get_output().nc());
+        /* The wrapper also gives outputs that the next layer has overwritten in place. */
+        using layer = dlib::add_layer<LAYER, S, E>;
+        macs += of(l.layer_details(), dlib::dimpl::subnet_wrapper<layer>(l).get_output());
     }
-    template <unsigned long N, dlib::fc_bias_mode M, typename S, typename E>
-    void operator()(size_t, dlib::add_layer<dlib::fc_<N, M>, S, E> &l) const
+
+  private:
+    template <typename LAYER> static double of(const LAYER &, const dlib::tensor &)
     {
-        macs += static_cast<double>(l.layer_details().get_weights().size());
+        return 0;
+    }
+    template <typename LAYER>
+    static double of(const vanishing<LAYER> &l, const dlib::tensor &output)
+    {
+        return l.fate() == MSKP_FATE_STAYS ? of(l.own(), output) : 0;
+    }
+    template <long N, long R, long C, int SY, int SX, int PY, int PX>
+    static double of(const dlib::con_<N, R, C, SY, SX, PY, PX> &l, const dlib::tensor &output)
+    {
+        const long weights = static_cast<long>(l.get_layer_params().size()) -
+                             (l.bias_is_disabled() ? 0 : l.num_filters());
+        return static_cast<double>(weights) * static_cast<double>(output.nr() * output.nc());
+    }
+    template <unsigned long N, dlib::fc_bias_mode M>
+    static double of(const dlib::fc_<N, M> &l, const dlib::tensor &)
+    {
+        return static_cast<double>(l.get_layer_params().size() -
+                                   (l.bias_is_disabled() ? 0 : l.get_num_outputs()));
     }
 };
 
@@ -430,7 +510,7 @@ template <typename NET> void compare(const char *what, lab<NET> &x, lab<NET> &y)
         for (size_t i = 0; i < x.wires.params(); i++) {
             const mskp_param param{static_cast<uint32_t>(i) + 1};
             ck_assert(!p[i] == !q[i]);
-            if (p[i])
+            if (p[i] && law_elements(x.graph(), param))
                 law_close((std::string(what) + ", " + mskp_param_name(x.graph(), param)).c_str(),
                           law_elements(x.graph(), param), p[i], q[i], ROUNDING);
         }
@@ -625,6 +705,226 @@ START_TEST(two_rounds)
 }
 END_TEST
 
+/* ---- whole branches ---- */
+
+/* Empties families that a seed draws, where the library allows it, and removes about this part of
+ * all other units. */
+void empty_some(mskp_graph *graph, double part, uint64_t seed, std::vector<uint8_t> &keep)
+{
+    std::mt19937_64 random(seed);
+    const mskp_counts n = mskp_graph_counts(graph);
+    keep.assign(n.units, 1);
+    if (part > 0) law_random_mask(graph, part, seed, mask_of(keep));
+    for (uint32_t f = 0; f < n.families; f++) {
+        const std::vector<uint8_t> before = keep;
+        mskp_plan *plan = nullptr;
+        if (random() % 2) continue;
+        for (size_t u = 0; u < n.units; u++)
+            if (mskp_unit_families(graph, nullptr)[u] == f) keep[u] = 0;
+        if (mskp_plan_create(graph, mask_of(keep), &plan, nullptr, nullptr)) keep = before;
+        mskp_plan_destroy(plan);
+    }
+}
+
+/* How many layers do not compute any more. */
+template <typename LAYER> size_t gone(const LAYER &)
+{
+    return 0;
+}
+template <typename LAYER> size_t gone(const vanishing<LAYER> &l)
+{
+    return l.fate() != MSKP_FATE_STAYS;
+}
+template <typename NET> size_t count_gone(NET &net)
+{
+    size_t n = 0;
+    dlib::visit_computational_layers(net, [&](auto &l) { n += gone(l); });
+    return n;
+}
+
+/* Zeros in what leaves, then the cut; twice, so that the second one meets what has vanished. */
+START_TEST(branches_vanish)
+{
+    const auto seed = static_cast<unsigned>(_i) + 1;
+    lab<branches_net<3>> l(seed);
+    size_t before = 0;
+    double shown = 0;
+    for (uint64_t round = 0; round < 2; round++) {
+        mskp_cost promised;
+        double macs = 0;
+        empty_some(l.graph(), 0.3, seed + 100 * round, l.term.keep);
+        ck_assert_int_eq(mskp_measure(l.graph(), mask_of(l.term.keep), &promised, nullptr, nullptr),
+                         MSKP_OK);
+        const std::vector<float> whole = l.outputs(seed);
+        zero_removed(l);
+        const std::vector<float> zeroed = l.outputs(seed);
+        const mskp_constants_report total = l.cut_it(way(MSKP_CONSTANTS_AUTO));
+        const std::vector<float> small = l.outputs(seed);
+        ck_assert_msg(total.exact, "seed %u: %s", seed, total.why);
+        law_close("zeroed and cut", zeroed.size(), zeroed.data(), small.data(), ROUNDING);
+        shown = std::max(shown, largest(whole, small));
+        ck_assert_msg(count_gone(l.net) >= before + 2 * !round, "seed %u: no branch vanished",
+                      seed);
+        before = count_gone(l.net);
+        dlib::visit_layers(l.net, count_macs{macs});
+        ck_assert_double_eq(macs, promised.macs);
+        ck_assert_double_eq(static_cast<double>(dlib::count_parameters(l.net)), promised.params);
+        same_from_file(l, seed);
+        l.term.keep.assign(mskp_graph_counts(l.graph()).units, 1);
+        l.term.strength = STRENGTH;
+        l.step(seed);
+    }
+    ck_assert_msg(shown > 100 * ROUNDING, "seed %u: what was cut did nothing", seed);
+}
+END_TEST
+
+template <typename LAYER>
+auto has_bias(const LAYER &layer, int) -> decltype(layer.bias_is_disabled())
+{
+    return !layer.bias_is_disabled();
+}
+template <typename LAYER> bool has_bias(const LAYER &, long)
+{
+    return true;
+}
+
+/* Each cut is that of the elements, and training goes on as that of the network whose channels stay
+ * at zero. Biases have rates of their own, which what is left of a branch must keep. */
+START_TEST(training_goes_on_without_branches)
+{
+    const auto seed = static_cast<unsigned>(_i) + 1;
+    /* Without biases below norms: the mean of equal numbers is rounded, and divided by 0.003. */
+    lab<branches_net<3>> full(seed, false);
+    dlib::visit_computational_layers(full.net, [](auto &layer) {
+        if (!has_bias(layer, 0)) return;
+        dlib::set_bias_learning_rate_multiplier(layer, 0.5);
+        dlib::set_bias_weight_decay_multiplier(layer, 2);
+    });
+    empty_some(full.graph(), 0.3, seed, full.term.keep);
+    lab<branches_net<3>> zeroed(full), small(full);
+    small.cut_it();
+    exact_sets(full, small);
+    ck_assert_uint_gt(count_gone(small.net), 1);
+    small.term.keep.assign(mskp_graph_counts(small.graph()).units, 1);
+    for (unsigned step = 0; step < 3; step++) {
+        zero_removed(zeroed);
+        const double a = zeroed.step(seed + step), b = small.step(seed + step);
+        ck_assert_msg(std::fabs(a - b) <= ROUNDING, "seed %u, step %u: losses %g and %g", seed,
+                      step, a, b);
+    }
+    zeroed.cut_it();
+    compare("after three steps", zeroed, small);
+}
+END_TEST
+
+/* What a branch adds while its channels are constants is moved into what is left of it. Windows of
+ * one pixel have no border, so this is exact. */
+START_TEST(what_a_branch_adds_stays)
+{
+    const auto seed = static_cast<unsigned>(_i) + 1;
+    lab<branches_net<1>> full(seed);
+    empty_some(full.graph(), 0, seed, full.term.keep);
+    full.make_constant(seed);
+    lab<branches_net<1>> without(full);
+    const std::vector<float> before = full.outputs(seed);
+    ck_assert(!without.cut_it(way(MSKP_CONSTANTS_DROP)).exact);
+    const std::vector<float> dropped = without.outputs(seed);
+    for (const auto which : {MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_FOLD}) {
+        lab<branches_net<1>> small(full);
+        const mskp_constants_report total = small.cut_it(way(which));
+        const std::vector<float> carried = small.outputs(seed);
+        ck_assert_msg(total.exact, "seed %u: %s", seed, total.why);
+        law_carried("branches", &total, before.size(), before.data(), carried.data(),
+                    dropped.data(), ROUNDING);
+        ck_assert_uint_gt(count_gone(small.net), 1);
+        same_from_file(small, seed);
+    }
+}
+END_TEST
+
+template <typename NET> void empty_branch(lab<NET> &l)
+{
+    size_t n = 0;
+    const mskp_value within = mskp_value_find(l.graph(), "7.con");
+    const uint32_t *unit = mskp_value_units(l.graph(), within, &n);
+    ck_assert_uint_eq(n, 7);
+    for (size_t i = 0; i < n; i++) l.term.keep[unit[i]] = 0;
+}
+
+/* dlib's own layers cannot vanish: select() and cut() say so, and nothing changes. */
+template <typename NET> void refused_branch(const char *words)
+{
+    lab<NET> l(81, true, 8);
+    empty_branch(l);
+    mskp_rule rule{};
+    mskp_scoring filters{};
+    filters.roles = MSKP_ROLE_FILTER;
+    rule.remove_fraction = 0.9, rule.empty_branches = 1;
+    const std::string before = l.bytes(),
+                      texts[] = {thrown([&] {
+                                     cut(l.wires, l.net, l.solvers, l.term.keep,
+                                         way(MSKP_CONSTANTS_DROP));
+                                 }),
+                                 thrown([&] { select(l.wires, l.net, rule, filters); })};
+    for (const std::string &text : texts)
+        ck_assert_msg(text.find(words) != std::string::npos, "%s", text.c_str());
+    ck_assert(l.bytes() == before);
+}
+
+START_TEST(other_branches_stay)
+{
+    refused_branch<plain_net>("7.con: the mask removes all of a branch");
+    refused_branch<without_relu>("6.relu: the mask removes all of a branch");
+    refused_branch<without_norm>("4.bn_con: the mask removes all of a branch");
+}
+END_TEST
+
+/* A network is given such layers by dlib's own conversion. */
+START_TEST(layers_are_made_from_others)
+{
+    lab<plain_net> plain(91, true, 8);
+    lab<whole_net> l(92, true, 8);
+    l.net = whole_net(plain.net);
+    l.begin();
+    ck_assert(l.outputs(1) == plain.outputs(1));
+    empty_branch(l);
+    l.cut_it();
+    ck_assert_uint_eq(count_gone(l.net), 4);
+    std::ostringstream text;
+    text << l.net;
+    ck_assert(text.str().find("(only its shift is left)") != std::string::npos);
+}
+END_TEST
+
+/* With empty_branches a branch goes where it is worth least, and the budget holds. */
+START_TEST(a_rule_may_empty_branches)
+{
+    lab<residual_net> l(static_cast<unsigned>(_i));
+    mskp_cost dense, cost;
+    mskp_selection selection;
+    mskp_rule rule{};
+    mskp_scoring mean{};
+    mean.reduce = MSKP_REDUCE_MEAN;
+    ck_assert_int_eq(mskp_measure(l.graph(), {}, &dense, nullptr, nullptr), MSKP_OK);
+    rule.max_macs = 0.5 * dense.macs, rule.empty_branches = 1;
+    {
+        size_t n;
+        const set s = values(l.wires, l.net);
+        const mskp_param gamma = mskp_param_find(l.graph(), "30.bn_con.gamma");
+        ck_assert_uint_ne(gamma.id, 0);
+        mskp_param_units(l.graph(), gamma, 0, nullptr, &n);
+        for (size_t i = 0; i < n; i++) static_cast<float *>(s.of(gamma).data)[i] *= 1e-3F;
+    }
+    l.term.keep = select(l.wires, l.net, rule, mean, &selection);
+    cut(l.wires, l.net, l.solvers, l.term.keep);
+    ck_assert_int_eq(mskp_measure(l.graph(), {}, &cost, nullptr, nullptr), MSKP_OK);
+    ck_assert_double_le(cost.macs, rule.max_macs);
+    ck_assert_double_eq(cost.macs, selection.cost.macs);
+    ck_assert_double_eq(cost.params, selection.cost.params);
+    ck_assert_uint_gt(count_gone(l.net), 0);
+}
+END_TEST
+
 /* The settings of a layer are not lost: rates, decay, the count of updates behind the
  * statistics. */
 START_TEST(layers_keep_their_settings)
@@ -634,14 +934,14 @@ START_TEST(layers_keep_their_settings)
     con.set_learning_rate_multiplier(0.5);
     con.set_weight_decay_multiplier(0.25);
     dlib::set_all_bn_running_stats_window_sizes(l.net, 17);
-    const std::string rest = unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest;
+    const std::string rest = unpack<norm_state>(dlib::layer<8>(l.net).layer_details().own()).rest;
     l.remove(0.4, 31);
     l.cut_it();
     const auto &small = dlib::layer<9>(l.net).layer_details();
     ck_assert_double_eq(small.get_learning_rate_multiplier(), 0.5);
     ck_assert_double_eq(small.get_weight_decay_multiplier(), 0.25);
     ck_assert(small.bias_is_disabled());
-    ck_assert(unpack<norm_state>(dlib::layer<8>(l.net).layer_details()).rest == rest);
+    ck_assert(unpack<norm_state>(dlib::layer<8>(l.net).layer_details().own()).rest == rest);
 }
 END_TEST
 
@@ -666,7 +966,7 @@ END_TEST
 START_TEST(unpacking_and_packing_changes_nothing)
 {
     lab<residual_net> l(41);
-    auto &norm = dlib::layer<8>(l.net).layer_details();
+    auto &norm = dlib::layer<8>(l.net).layer_details().own();
     const std::string before = serialized(norm);
     norm_state s = unpack<norm_state>(norm);
     ck_assert_uint_eq(s.running_means.size(), 64);
@@ -774,6 +1074,12 @@ Suite *suite(void)
     tcase_add_loop_test(t, what_constants_replaced_has_no_momentum, 0, 2);
     tcase_add_loop_test(t, the_budget_includes_the_carriers, 0, 3);
     tcase_add_test(t, two_rounds);
+    tcase_add_loop_test(t, branches_vanish, 0, 8);
+    tcase_add_loop_test(t, training_goes_on_without_branches, 0, 8);
+    tcase_add_loop_test(t, what_a_branch_adds_stays, 0, 8);
+    tcase_add_test(t, other_branches_stay);
+    tcase_add_test(t, layers_are_made_from_others);
+    tcase_add_loop_test(t, a_rule_may_empty_branches, 0, 3);
     tcase_add_test(t, layers_keep_their_settings);
     tcase_add_test(t, without_biases_all_weights_are_trained);
     tcase_add_test(t, unpacking_and_packing_changes_nothing);

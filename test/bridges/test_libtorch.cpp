@@ -43,16 +43,22 @@ constexpr uint32_t SEED_MIX = 77;
 /* ============================================================================================== */
 
 /* No number keeps its default, because a gamma of 1 or a beta of 0 would hide mistakes. */
+template <class Norm> void randomize_norm(Norm *bn)
+{
+    if (!bn) return;
+    bn->weight.uniform_(0.5, 1.5).mul_(torch::randn_like(bn->weight).sign());
+    bn->bias.normal_(0, 0.3);
+    bn->running_mean.normal_(0, 0.1);
+    bn->running_var.uniform_(0.5, 1.5);
+}
+
 void randomize(torch::nn::Module &net)
 {
     const torch::NoGradGuard no_grad;
-    for (const auto &m : net.modules(false))
-        if (auto *bn = m->as<torch::nn::BatchNorm2d>()) {
-            bn->weight.uniform_(0.5, 1.5).mul_(torch::randn_like(bn->weight).sign());
-            bn->bias.normal_(0, 0.3);
-            bn->running_mean.normal_(0, 0.1);
-            bn->running_var.uniform_(0.5, 1.5);
-        }
+    for (const auto &m : net.modules(false)) {
+        randomize_norm(m->as<torch::nn::BatchNorm1d>());
+        randomize_norm(m->as<torch::nn::BatchNorm2d>());
+    }
 }
 
 ResNet make_net(uint64_t seed)
@@ -88,7 +94,7 @@ Batch make_batch(uint64_t seed, torch::ScalarType type = torch::kFloat)
             torch::randint(10, {BATCH}, torch::kLong)};
 }
 
-Tensor backward(ResNet &net, const Batch &b)
+template <class Net> Tensor backward(Net &net, const Batch &b)
 {
     net->train();
     Tensor loss = torch::nn::functional::cross_entropy(net->forward(b.images), b.labels);
@@ -96,7 +102,7 @@ Tensor backward(ResNet &net, const Batch &b)
     return loss;
 }
 
-Tensor evaluate(ResNet &net, const Tensor &images)
+template <class Net> Tensor evaluate(Net &net, const Tensor &images)
 {
     const torch::NoGradGuard no_grad;
     net->eval();
@@ -508,12 +514,14 @@ END_TEST
 /*                                     Training goes on                                           */
 /* ============================================================================================== */
 
-/* One network is cut, between backward() and step(); its twin has the removed units held at zero.
- * Returns the largest relative difference of their losses over 20 steps. forget: the optimizer of
- * the one that is cut loses its state, which must be seen. */
-double continue_both(uint64_t seed, torch::ScalarType type, const MakeOptimizer &make, bool forget)
+/* begin() marks what leaves. One network is cut, between backward() and step(); its twin has the
+ * removed units held at zero. Returns the largest relative difference of their losses over 20
+ * steps. forget: the optimizer of the one that is cut loses its state, which must be seen. */
+template <class Make, class Begin>
+double continue_both(Make make_network, Begin begin, uint64_t seed, torch::ScalarType type,
+                     const MakeOptimizer &make, bool forget)
 {
-    ResNet nets[] = {make_net(seed), make_net(seed)};
+    decltype(make_network(seed)) nets[] = {make_network(seed), make_network(seed)};
     std::unique_ptr<Pruner> pruners[2];
     Optimizer optimizers[2];
     double worst = 0;
@@ -526,7 +534,7 @@ double continue_both(uint64_t seed, torch::ScalarType type, const MakeOptimizer 
             backward(nets[i], make_batch(step, type));
             if (step < 2) optimizers[i]->step(); /* the last gradient is still to be used */
         }
-        mark_random(*pruners[i], seed);
+        begin(*pruners[i]);
         zero_all(*pruners[i], *optimizers[i]);
     }
     pruners[0]->cut({*optimizers[0]});
@@ -537,7 +545,8 @@ double continue_both(uint64_t seed, torch::ScalarType type, const MakeOptimizer 
             optimizers[i]->step();
             if (i) zero_all(*pruners[i], *optimizers[i]);
             optimizers[i]->zero_grad();
-            loss[i] = backward(nets[i], make_batch(step, type)).item<double>();
+            const Tensor now = backward(nets[i], make_batch(step, type));
+            loss[i] = now.item<double>();
         }
         worst = std::max(worst, std::abs(loss[0] - loss[1]) / std::abs(loss[1]));
         ck_assert(std::isfinite(loss[0]) && std::isfinite(loss[1]));
@@ -554,12 +563,13 @@ START_TEST(training_goes_on)
 {
     const MakeOptimizer kinds[] = {sgd, adam, adamw};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        const double apart = continue_both(seed, torch::kDouble, kinds[_i], false);
+        const auto begin = [&](Pruner &p) { mark_random(p, seed); };
+        const double apart = continue_both(make_net, begin, seed, torch::kDouble, kinds[_i], false);
         ck_assert_msg(apart <= 1e-9, "seed %d: the losses differ by %g", (int)seed, apart);
-        const double single = continue_both(seed, torch::kFloat, kinds[_i], false);
+        const double single = continue_both(make_net, begin, seed, torch::kFloat, kinds[_i], false);
         ck_assert_msg(single <= 1e-4, "seed %d: the losses differ by %g", (int)seed, single);
         if (seed > 1) continue;
-        const double lost = continue_both(seed, torch::kDouble, kinds[_i], true);
+        const double lost = continue_both(make_net, begin, seed, torch::kDouble, kinds[_i], true);
         ck_assert_msg(lost > 1e-3, "seed %d: lost state makes only %g", (int)seed, lost);
     }
 }
@@ -1096,6 +1106,458 @@ START_TEST(other_networks)
 END_TEST
 
 /* ============================================================================================== */
+/*                                       Whole branches                                           */
+/* ============================================================================================== */
+
+torch::nn::Conv2d make_layer(const torch::nn::Conv2d &, int64_t in, int64_t out, int64_t size,
+                             bool bias)
+{
+    using Options = torch::nn::Conv2dOptions;
+    return torch::nn::Conv2d(Options(in, out, size).padding(size / 2).bias(bias));
+}
+torch::nn::Linear make_layer(const torch::nn::Linear &, int64_t in, int64_t out, int64_t, bool bias)
+{
+    return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(bias));
+}
+mskp_value describe_layer(Pruner &p, const torch::nn::Conv2d &layer, mskp_value x)
+{
+    return p.conv(layer, x);
+}
+mskp_value describe_layer(Pruner &p, const torch::nn::Linear &layer, mskp_value x)
+{
+    return p.linear(layer, x);
+}
+
+/* How a branch ends: in a norm, or in a layer with or without a bias. */
+enum Ending { IN_NORM, IN_BIAS, IN_NOTHING, ENDINGS };
+
+/* A residual block of two layers. known: its description says that the branch may vanish. */
+template <class Layer, class Norm> struct BranchImpl : torch::nn::Module {
+    BranchImpl(Ending how, int64_t width, int64_t size, bool known) : ending(how), is_known(known)
+    {
+        first = register_module("first", make_layer(first, width, width + 2, size, how == IN_BIAS));
+        inside = register_module("inside", Norm(width + 2));
+        second = register_module("second",
+                                 make_layer(second, width + 2, width, size, how != IN_NOTHING));
+        outer = register_module("outer", Norm(width));
+    }
+
+    Tensor branch(Tensor x)
+    {
+        x = first(ending == IN_NOTHING ? outer(x).relu() : x);
+        x = second(ending == IN_BIAS ? x.relu() : inside(x).relu());
+        return ending == IN_NORM ? outer(x) : x;
+    }
+
+    Tensor forward(const Tensor &x)
+    {
+        const auto compute = [&] { return branch(x); };
+        return ending == IN_NORM ? mskp::add(x, outer, compute).relu()
+                                 : mskp::add(x, second, compute).relu();
+    }
+
+    mskp_value describe_branch(Pruner &p, mskp_value x)
+    {
+        x = describe_layer(p, first, ending == IN_NOTHING ? p.relu(p.norm(outer, x)) : x);
+        x = describe_layer(p, second, p.relu(ending == IN_BIAS ? x : p.norm(inside, x)));
+        return ending == IN_NORM ? p.norm(outer, x) : x;
+    }
+
+    mskp_value describe(Pruner &p, mskp_value x)
+    {
+        const auto compute = [&] { return describe_branch(p, x); };
+        if (!is_known) return p.relu(p.add(x, compute()));
+        return p.relu(ending == IN_NORM ? p.add(x, outer, compute) : p.add(x, second, compute));
+    }
+
+    /* All is empty, except what the branch still adds. Norms that nothing computes stay. */
+    void check_gone(const char *what) const
+    {
+        const Tensor shift = ending == IN_NORM ? outer->bias : second->bias;
+        int64_t numbers = first->weight.numel() + second->weight.numel();
+        if (ending != IN_BIAS) numbers += inside->weight.numel() + inside->running_var.numel();
+        if (ending != IN_BIAS) numbers += outer->weight.numel() + outer->running_mean.numel();
+        if (ending == IN_NOTHING) numbers += outer->bias.numel();
+        if (ending == IN_BIAS) numbers += first->bias.numel();
+        if (ending == IN_NORM) numbers += second->bias.numel();
+        ck_assert_msg(numbers == 0, "%s: %d numbers are left of %s", what, (int)numbers,
+                      name().c_str());
+        ck_assert(ending == IN_NOTHING ? !shift.defined() : shift.numel() > 0);
+        const auto copy = std::dynamic_pointer_cast<typename Layer::ContainedType>(first->clone());
+        ck_assert(copy->weight.numel() == 0);
+    }
+
+    Ending ending;
+    bool is_known;
+    Layer first = nullptr, second = nullptr;
+    Norm inside = nullptr, outer = nullptr;
+};
+using ImageBranchImpl = BranchImpl<torch::nn::Conv2d, torch::nn::BatchNorm2d>;
+using VectorBranchImpl = BranchImpl<torch::nn::Linear, torch::nn::BatchNorm1d>;
+TORCH_MODULE(ImageBranch);
+TORCH_MODULE(VectorBranch);
+
+/* Branches of images and of vectors, each with every ending, in an order that the seed draws. size:
+ * of the windows. */
+struct BranchesImpl : torch::nn::Module {
+    BranchesImpl(int64_t size, bool known, const std::vector<int64_t> &order)
+    {
+        stem = register_module("stem", make_layer(stem, 3, 8, 3, true));
+        for (size_t i = 0; i < ENDINGS; i++) {
+            images->push_back(ImageBranch(static_cast<Ending>(order[i]), 8, size, known));
+            vectors->push_back(VectorBranch(static_cast<Ending>(order[i]), 8, size, known));
+        }
+        register_module("images", images);
+        register_module("vectors", vectors);
+        head = register_module("head", torch::nn::Linear(8, 10));
+    }
+
+    Tensor forward(const Tensor &x)
+    {
+        return head(vectors->forward(images->forward(stem(x).relu()).mean({2, 3})));
+    }
+
+    mskp_value describe(Pruner &p, mskp_value x)
+    {
+        x = p.relu(p.conv(stem, x));
+        for (size_t i = 0; i < ENDINGS; i++) x = images->at<ImageBranchImpl>(i).describe(p, x);
+        x = p.flatten(p.global_average(x));
+        for (size_t i = 0; i < ENDINGS; i++) x = vectors->at<VectorBranchImpl>(i).describe(p, x);
+        return p.linear(head, x);
+    }
+
+    double macs() const
+    {
+        int64_t n = stem->weight.numel() * SIDE * SIDE + head->weight.numel();
+        for (const auto &m : images->modules(false))
+            if (const auto *c = m->as<torch::nn::Conv2d>()) n += c->weight.numel() * SIDE * SIDE;
+        for (const auto &m : vectors->modules(false))
+            if (const auto *l = m->as<torch::nn::Linear>()) n += l->weight.numel();
+        return static_cast<double>(n);
+    }
+
+    torch::nn::Conv2d stem = nullptr;
+    torch::nn::Sequential images, vectors;
+    torch::nn::Linear head = nullptr;
+};
+TORCH_MODULE(Branches);
+
+Branches make_branches(uint64_t seed, int64_t size = 3, bool known = true)
+{
+    torch::manual_seed(seed);
+    const Tensor order = torch::randperm(ENDINGS, torch::kLong);
+    Branches net(
+        size, known,
+        std::vector<int64_t>(order.data_ptr<int64_t>(), order.data_ptr<int64_t>() + ENDINGS));
+    randomize(*net);
+    return net;
+}
+
+void describe_any(Pruner &p, Branches &net)
+{
+    p.finish({net->describe(p, p.input(3, {SIDE, SIDE}))});
+}
+
+std::unique_ptr<Pruner> describe(Branches &net)
+{
+    auto p = std::make_unique<Pruner>(*net);
+    describe_any(*p, net);
+    return p;
+}
+
+std::string branch_name(size_t i)
+{
+    return (i < ENDINGS ? "images." : "vectors.") + std::to_string(i % ENDINGS);
+}
+
+/* Bits of the branches, images first. */
+constexpr size_t ALL_BRANCHES = (1U << 2 * ENDINGS) - 1;
+
+/* Some branches, but not all; each with every ending over the seeds. */
+size_t draw_branches(uint64_t seed)
+{
+    return 1 + (seed * 23 + 11) % (ALL_BRANCHES - 1);
+}
+
+/* The branches whose last layer has a norm or a bias. */
+size_t with_shift(const Branches &net)
+{
+    size_t bits = 0;
+    for (size_t i = 0; i < ENDINGS; i++) {
+        bits |= size_t{net->images->at<ImageBranchImpl>(i).ending != IN_NOTHING} << i;
+        bits |= size_t{net->vectors->at<VectorBranchImpl>(i).ending != IN_NOTHING} << (ENDINGS + i);
+    }
+    return bits;
+}
+
+/* Empties these branches, and removes about this part of all other units. */
+void mark_branches(Pruner &p, uint64_t seed, size_t which, double part)
+{
+    std::vector<uint8_t> keep(p.keep().size(), 1);
+    if (part > 0) law_random_mask(p.graph(), part, seed, mask_of(keep));
+    for (size_t i = 0; i < 2 * ENDINGS; i++) {
+        size_t n = 0;
+        if (!(which >> i & 1)) continue;
+        const mskp_value first = mskp_value_find(p.graph(), (branch_name(i) + ".first").c_str());
+        const uint32_t *unit = mskp_value_units(p.graph(), first, &n);
+        ck_assert_uint_gt(n, 0);
+        for (size_t k = 0; k < n; k++) keep[unit[k]] = 0;
+    }
+    p.mark(keep);
+}
+
+/* These branches and no others have vanished. */
+void check_branches(const char *what, const Pruner &p, const Branches &net, size_t gone)
+{
+    const auto check = [&](size_t i, const auto &branch) {
+        const bool expected = gone >> i & 1;
+        ck_assert_msg(mskp::vanished(branch.first) == expected, "%s: %s", what,
+                      branch_name(i).c_str());
+        if (expected) branch.check_gone(what);
+    };
+    for (size_t i = 0; i < ENDINGS; i++) {
+        check(i, net->images->at<ImageBranchImpl>(i));
+        check(ENDINGS + i, net->vectors->at<VectorBranchImpl>(i));
+    }
+    ck_assert_double_eq(p.cost().macs, net->macs());
+}
+
+/* State and gradients have the shapes of the parameters. */
+void check_shapes(const torch::nn::Module &net, torch::optim::Optimizer &optimizer)
+{
+    for (const Tensor &t : net.parameters()) {
+        const auto s = optimizer.state().find(c10::guts::to_string(t.unsafeGetTensorImpl()));
+        if (t.grad().defined()) ck_assert(t.grad().sizes() == t.sizes());
+        if (s == optimizer.state().end()) continue;
+        for (const Tensor *k : mskp::state_tensors(*s->second))
+            ck_assert(!k->defined() || k->sizes() == t.sizes());
+    }
+}
+
+/* Zeros in what leaves, then the cut; and once more, where some branches have vanished already. In
+ * every second network the tensors are elsewhere. */
+START_TEST(branches_vanish)
+{
+    const auto seed = static_cast<uint64_t>(_i) + 1;
+    const std::string what = "seed " + std::to_string(seed);
+    const size_t first = draw_branches(seed);
+    const Here here[] = {[](const Tensor &t) { return t.is_cpu(); }, HERE[0]};
+    Branches net = make_branches(seed);
+    const auto p = describe(net);
+    const Optimizer optimizer = adam(net->parameters());
+    const Batch batch = make_batch(seed);
+    backward(net, batch), optimizer->step();
+    for (const size_t which : {first, ALL_BRANCHES & ~first}) {
+        mskp_cost promised;
+        mark_branches(*p, seed, which, 0.3);
+        ck_assert(!mskp_measure(p->graph(), mask_of(p->keep()), &promised, nullptr, nullptr));
+        const Tensor whole = evaluate(net, batch.images);
+        zero_removed(*p, p->values());
+        const Tensor zeroed = evaluate(net, batch.images);
+        p->here = here[_i % 2];
+        const mskp_constants_report total = p->cut({*optimizer});
+        p->here = here[0];
+        const Tensor small = evaluate(net, batch.images);
+        ck_assert_msg(total.exact, "%s: %s", what.c_str(), total.why);
+        /* sums of at most 90 products in another order, through 14 layers */
+        law_close(what.c_str(), static_cast<size_t>(small.numel()), zeroed.data_ptr<float>(),
+                  small.data_ptr<float>(), 1e-5);
+        ck_assert_msg((whole - small).abs().max().item<float>() > 1e-2F, "%s: nothing was shown",
+                      what.c_str());
+        check_branches(what.c_str(), *p, net, which == first ? first : ALL_BRANCHES);
+        ck_assert_double_eq(p->cost().macs, promised.macs);
+        ck_assert_double_eq(p->cost().params, promised.params);
+        check_shapes(*net, *optimizer);
+        optimizer->zero_grad();
+        backward(net, batch);
+        if (which == first) mark_random(*p, seed), check_landed(*p, GAMMA_BETA, 1e-3);
+        optimizer->step();
+    }
+}
+END_TEST
+
+/* While the channels of a branch are constants, the branch adds constants. They are moved into its
+ * shift, if it has one. Windows of one pixel have no border, so this is exact. */
+START_TEST(what_a_branch_adds_stays)
+{
+    const auto seed = static_cast<uint64_t>(_i) + 1;
+    const Batch batch = make_batch(seed);
+    for (const bool all : {false, true}) {
+        Tensor dropped;
+        for (const auto way : {MSKP_CONSTANTS_DROP, MSKP_CONSTANTS_AUTO, MSKP_CONSTANTS_FOLD}) {
+            Branches net = make_branches(seed, 1);
+            const auto p = describe(net);
+            const size_t which = all ? ALL_BRANCHES : draw_branches(seed) & with_shift(net);
+            mark_branches(*p, seed, which, 0);
+            law_make_constant(p->graph(), mask_of(p->keep()), seed, p->values());
+            const Tensor before = evaluate(net, batch.images);
+            p->constants = {}, p->constants.way = way;
+            const mskp_constants_report total = p->cut();
+            const Tensor after = evaluate(net, batch.images);
+            const std::string what =
+                "seed " + std::to_string(seed) + ", way " + std::to_string(way);
+            check_branches(what.c_str(), *p, net, which);
+            if (way == MSKP_CONSTANTS_DROP) {
+                dropped = after;
+                continue;
+            }
+            const int exact = law_carried(what.c_str(), &total, static_cast<size_t>(before.numel()),
+                                          before.data_ptr<float>(), after.data_ptr<float>(),
+                                          dropped.data_ptr<float>(), 1e-5);
+            ck_assert_msg(exact == !all, "%s: %s", what.c_str(), total.why ? total.why : "exact");
+        }
+    }
+}
+END_TEST
+
+/* As training_goes_on: a branch of zeros in training adds what is left of it after the cut. */
+START_TEST(training_goes_on_without_branches)
+{
+    const MakeOptimizer kinds[] = {sgd, adam, adamw};
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        const auto begin = [&](Pruner &p) {
+            mark_branches(p, seed, draw_branches(seed), 0.3);
+            drop_constants(p); /* those of running means, which training does not use */
+        };
+        const auto make_any = [](uint64_t any) { return make_branches(any); };
+        const double apart = continue_both(make_any, begin, seed, torch::kDouble, kinds[_i], false);
+        ck_assert_msg(apart <= 1e-9, "seed %d: the losses differ by %g", (int)seed, apart);
+        if (seed > 1) continue;
+        const double lost = continue_both(make_any, begin, seed, torch::kDouble, kinds[_i], true);
+        ck_assert_msg(lost > 1e-3, "seed %d: lost state makes only %g", (int)seed, lost);
+    }
+}
+END_TEST
+
+/* A file says what has vanished. The network that reads it is described without it. */
+START_TEST(the_loader_reads_what_is_left)
+{
+    const auto seed = static_cast<uint64_t>(_i) + 1;
+    const size_t which = draw_branches(seed);
+    const Batch batch = make_batch(seed);
+    Branches net = make_branches(seed), loaded = make_branches(seed);
+    const auto p = describe(net);
+    mark_branches(*p, seed, which, 0.3);
+    p->cut();
+    std::stringstream file;
+    torch::save(net, file);
+    torch::load(loaded, file);
+    ck_assert(evaluate(loaded, batch.images).equal(evaluate(net, batch.images)));
+    const auto q = describe(loaded);
+    check_branches("loaded", *q, loaded, which);
+    ck_assert_double_eq(q->cost().params, p->cost().params);
+
+    const Optimizer optimizer = sgd(net->parameters()), other = sgd(loaded->parameters());
+    mark_branches(*p, seed, ALL_BRANCHES & ~which, 0);
+    mark_branches(*q, seed, ALL_BRANCHES & ~which, 0);
+    for (uint64_t step = 0; step < 2; step++) {
+        optimizer->zero_grad(), other->zero_grad();
+        backward(net, batch), backward(loaded, batch);
+        if (!step) p->penalty(1e-3), q->penalty(1e-3);
+        optimizer->step(), other->step();
+        if (!step) p->cut({*optimizer}), q->cut({*other});
+    }
+    check_branches("loaded", *q, loaded, ALL_BRANCHES);
+    for (const Tensor &t : loaded->parameters()) t.mutable_grad().reset();
+    for (const Tensor &t : net->parameters()) t.mutable_grad().reset();
+    check_same("after two more steps", snapshot(*net), snapshot(*loaded), seed);
+}
+END_TEST
+
+/* With empty_branches, branches go where they are worth least, and the budget holds. */
+START_TEST(a_rule_may_empty_branches)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        ResNet net(1, std::array<int64_t, 3>{8, 16, 32});
+        randomize(*net);
+        const auto p = describe(net);
+        mskp_rule rule{};
+        mskp_scoring how{};
+        rule.max_macs = 0.6 * p->cost().macs, rule.empty_branches = 1;
+        how.reduce = MSKP_REDUCE_MEAN;
+        BlockImpl &block = net->layers->at<BlockImpl>(seed % 3);
+        {
+            const torch::NoGradGuard no_grad;
+            block.bn1->weight.mul_(1e-3);
+        }
+        const mskp_selection promised = p->select(rule, how);
+        p->cut();
+        ck_assert(mskp::vanished(block.conv1) && mskp::vanished(block.bn2));
+        ck_assert(block.bn2->bias.numel() > 0);
+        ck_assert_double_le(p->cost().macs, rule.max_macs);
+        ck_assert_double_eq(p->cost().macs, promised.cost.macs);
+        ck_assert_double_eq(p->cost().macs, count_macs(net));
+        ck_assert_double_eq(p->cost().params, count_parameters(net));
+        ck_assert(evaluate(net, make_batch(seed).images).isfinite().all().item<bool>());
+    }
+}
+END_TEST
+
+/* Describes another module as the last one of its branch, or uses the last one elsewhere, too. */
+struct WrongImpl : torch::nn::Module {
+    explicit WrongImpl(bool is_shared) : shares(is_shared)
+    {
+        first = register_module("first", make_layer(first, 4, 4, 1, true));
+        second = register_module("second", make_layer(second, 4, 4, 1, true));
+        norm = register_module("norm", torch::nn::BatchNorm2d(4));
+        third = register_module("third", make_layer(third, 4, 4, 1, true));
+    }
+
+    mskp_value describe(Pruner &p, mskp_value x)
+    {
+        const auto branch = [&] { return p.norm(norm, p.conv(second, p.relu(p.conv(first, x)))); };
+        x = shares ? p.norm(norm, p.add(x, norm, branch)) : p.add(x, second, branch);
+        return p.conv(third, x);
+    }
+
+    bool shares;
+    torch::nn::Conv2d first = nullptr, second = nullptr, third = nullptr;
+    torch::nn::BatchNorm2d norm = nullptr;
+};
+TORCH_MODULE(Wrong);
+
+/* What forward() could not do without is refused, by select() already, and nothing changes. */
+START_TEST(other_branches_stay)
+{
+    Branches net = make_branches(1, 3, false);
+    const auto p = describe(net);
+    const Optimizer optimizer = sgd(net->parameters());
+    backward(net, make_batch(1)), optimizer->step();
+    mark_branches(*p, 1, 1, 0.3);
+    const std::vector<uint8_t> keep = p->keep();
+    const Tensors before = snapshot(*net, optimizer.get());
+    check_refused("only one that is described by add(other, last, branch)",
+                  [&] { p->cut({*optimizer}); });
+    mskp_rule rule{};
+    rule.remove_fraction = 0.65, rule.empty_branches = 1;
+    check_refused("only one that is described by add(other, last, branch)",
+                  [&] { p->select(rule); });
+    ck_assert(p->keep() == keep);
+    check_same("after a refusal", before, snapshot(*net, optimizer.get()), 1);
+    for (const bool shares : {false, true}) {
+        Wrong wrong(shares);
+        Pruner q(*wrong);
+        q.finish({wrong->describe(q, q.input(4, {SIDE, SIDE}))});
+        std::vector<uint8_t> none(q.keep().size(), 1);
+        size_t n = 0;
+        const uint32_t *unit = mskp_value_units(q.graph(), mskp_value_find(q.graph(), "first"), &n);
+        for (size_t i = 0; i < n; i++) none[unit[i]] = 0;
+        q.mark(none);
+        const Tensors all = snapshot(*wrong);
+        check_refused(shares ? "norm.weight is not the weight" : "second.weight is not the weight",
+                      [&] { q.cut(); });
+        check_same("after a refusal", all, snapshot(*wrong), 1);
+    }
+    Pruner q(*net);
+    const mskp_value x = q.input(8, {SIDE, SIDE});
+    check_refused("the branch computes nothing", [&] { q.add(x, net->stem, [&] { return x; }); });
+    Zoo zoo;
+    Pruner z(*zoo);
+    check_refused("norm: add needs a last module", [&] { z.add(x, zoo->norm, [&] { return x; }); });
+}
+END_TEST
+
+/* ============================================================================================== */
 /*                                        What goes wrong                                         */
 /* ============================================================================================== */
 
@@ -1152,7 +1614,7 @@ START_TEST(refused_by_the_penalty)
     check_same("nothing happened", before, snapshot(*net), 1);
     backward(net, make_batch(1));
     const Tensors then = snapshot(*net);
-    check_refused("strength is nan", [&] { p->penalty(std::nan("")); });
+    check_refused("strength is NaN", [&] { p->penalty(std::nan("")); });
     Tensor &gradient = net->layers->at<BlockImpl>(0).bn1->weight.mutable_grad();
     const Tensor right = gradient;
     gradient = torch::zeros({3});
@@ -1246,6 +1708,10 @@ int main()
          other_networks, groups_follow, constants_survive_the_cut,
          what_constants_replaced_has_no_momentum, the_budget_includes_the_carriers,
          an_average_is_cut_like_the_network});
+    add(suite, "branches",
+        {branches_vanish, what_a_branch_adds_stays, the_loader_reads_what_is_left}, 2 * SEEDS);
+    add(suite, "training without branches", {training_goes_on_without_branches}, 3);
+    add(suite, "rules and branches", {a_rule_may_empty_branches, other_branches_stay});
     add(suite, "sets", {every_set_is_cut}, 5);
     add(suite, "training", {training_goes_on}, 3);
     add(suite, "elsewhere", {elsewhere_is_the_same}, 4);

@@ -6,8 +6,10 @@
  *     a table       one option of each kind that common/args.h has
  *
  * A line that is refused has a sentence. One that is taken has every number within its bounds, and
- * gives the same when it is read once more; in the table also with "--name=value" for two words.
+ * gives the same when it is read once more; in the table also with "--name=value" for two words,
+ * and from what args_write says of it.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <string.h>
 
@@ -88,7 +90,7 @@ static void require_same(const driver_options *a, const driver_options *b)
     FUZZ_REQUIRE(a->model == b->model && a->images == b->images && a->penalty == b->penalty &&
                      a->on == b->on && a->mask == b->mask && a->constants == b->constants &&
                      a->batch == b->batch && a->threads == b->threads && a->seed == b->seed &&
-                     a->evaluate == b->evaluate && a->help == b->help,
+                     a->evaluate == b->evaluate && a->help == b->help && a->resume == b->resume,
                  "another choice");
 }
 
@@ -98,6 +100,7 @@ static void read_driver(line *l, uint8_t how)
                              .models = how & 2 ? "resnet8|resnet20" : NULL,
                              .options = {.epochs = {3, 2, 2, 1}},
                              .only_l1 = (how & 4) != 0,
+                             .checkpoints = (how & 16) != 0,
                              .load = how & 8 ? no_file : NULL};
     trainer t = program, again = program;
     const bool good = options_read(&t, l->n, l->word);
@@ -109,6 +112,8 @@ static void read_driver(line *l, uint8_t how)
     else
         require_sense(&t.options);
     if (!program.models) FUZZ_REQUIRE(!t.options.model, "a model");
+    if (!program.checkpoints)
+        FUZZ_REQUIRE(!t.options.checkpoint && !t.options.resume, "a checkpoint");
     if (!program.load)
         FUZZ_REQUIRE(!t.options.weights && !t.options.masked && !t.options.save_masked, "a file");
 }
@@ -174,6 +179,34 @@ static bool same_words(const arg_words *a, const arg_words *b)
     return same;
 }
 
+/* What args_write says of all fields but the words is read as the same. */
+static void require_written(const all_kinds *a)
+{
+    char texts[KINDS][2 * LONGEST + 400], other[400] = "", *words[KINDS + 2] = {(char *)"program"};
+    all_kinds b = nothing();
+    int n = 1;
+    for (size_t k = 0; k < KINDS; k++) {
+        const arg *option = &TABLE[k];
+        char value[2 * LONGEST + 300] = "";
+        FILE *to = fmemopen(value, sizeof value, "w");
+        FUZZ_REQUIRE(to, "no stream");
+        if (option->kind != ARG_WORDS) args_write(to, option, a);
+        fclose(to);
+        if (option->kind == ARG_FLAG ? a->flag : *value != 0) {
+            const char *end = option->kind == ARG_CHOICE_NUMBER ? "net" : "";
+            const bool flag = option->kind == ARG_FLAG;
+            (void)snprintf(texts[k], sizeof texts[k], flag ? "--%s" : "--%s=%s%s", option->name,
+                           end, value);
+            words[n++] = texts[k];
+        }
+    }
+    FUZZ_REQUIRE(args_read(n, words, KINDS, TABLE, &b, sizeof other, other), other);
+    FUZZ_REQUIRE(same_text(a->path, b.path) && a->number <= b.number && a->number >= b.number &&
+                     a->count == b.count && a->choice == b.choice && a->ending == b.ending &&
+                     a->flag == b.flag && !memcmp(a->counts, b.counts, sizeof a->counts),
+                 "what is written is something else");
+}
+
 static void read_table(line *l)
 {
     char text[400] = "", other[400] = "";
@@ -184,6 +217,7 @@ static void read_table(line *l)
         require_sentence(text, sizeof text);
         return;
     }
+    require_written(&a);
     line *j = joined(l);
     FUZZ_REQUIRE(args_read(j->n, j->word, KINDS, TABLE, &b, sizeof other, other), other);
     FUZZ_REQUIRE(within(a.number, -2, 1e3) && within((double)a.count, 2, 1e6), "bounds");

@@ -719,6 +719,7 @@ typedef struct stage {
         mskp_selection selection;
         mskp_cost total, per_value[64];
         mskp_coupling info;
+        mskp_gauge gauge;
         mskp_plan *plan;
         mskp_graph *small;
         mskp_tensor values[MOST_PARAMS], gradients[MOST_PARAMS], to[MOST_PARAMS];
@@ -794,13 +795,13 @@ static mskp_status call_score_taylor(stage *s, mskp_error *err)
 /* The pattern that fills the scores is a number above 0. */
 static mskp_status call_score_normalize(stage *s, mskp_error *err)
 {
-    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_LAMP, scores_of(s->units, s->out.scores),
-                                err);
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_LAMP, 0,
+                                scores_of(s->units, s->out.scores), err);
 }
 
 static mskp_status call_score_normalize_by_cost(stage *s, mskp_error *err)
 {
-    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_PARAMS,
+    return mskp_score_normalize(s->graph, MSKP_NORMALIZER_PARAMS, 0,
                                 scores_of(s->units, s->out.scores), err);
 }
 
@@ -837,7 +838,7 @@ static mskp_status call_score_channels(stage *s, mskp_error *err)
 {
     const mskp_channel_scores given[2] = {{mskp_value_find(s->graph, "sum"), WIDTH, s->numbers},
                                           {mskp_value_find(s->graph, "second"), WIDTH, s->numbers}};
-    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_MEAN,
+    return mskp_score_channels(s->graph, 2, given, MSKP_REDUCE_PRODUCT,
                                scores_of(s->units, s->out.scores), err);
 }
 
@@ -1126,6 +1127,13 @@ static mskp_status call_zero(stage *s, mskp_error *err)
                              set_by_id(mskp_graph_counts(s->graph).params, s->out.values), err);
 }
 
+static mskp_status call_gauge(stage *s, mskp_error *err)
+{
+    const mskp_penalty penalty = {.roles = MSKP_ROLES_UNIT, .target = MSKP_TARGET_KEPT};
+    return mskp_penalty_gauge(s->graph, mask_of(s->units, s->keep), &penalty,
+                              set_by_id(s->params, s->out.values), &s->out.gauge, err);
+}
+
 static mskp_status call_param_view(stage *s, mskp_error *err)
 {
     return mskp_param_view(s->graph, (mskp_param){1}, (uint32_t[]){2, 0, 3, 1}, s->out.pool,
@@ -1251,6 +1259,7 @@ static const struct {
     {"mskp_penalty_group_prox", call_group_prox, true, MAKES_NOTHING},
     {"mskp_penalty_zero", call_zero, true, MAKES_NOTHING},
     {"mskp_penalty_value", call_value, true, MAKES_NOTHING},
+    {"mskp_penalty_gauge", call_gauge, true, MAKES_NOTHING},
     {"mskp_param_view", call_param_view, true, MAKES_NOTHING},
     {"mskp_constants_create", call_constants, false, MAKES_CONSTANTS},
     {"mskp_constants_select", call_constants_select, false, MAKES_CONSTANTS},

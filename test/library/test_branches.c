@@ -328,6 +328,45 @@ static void try_constants(uint64_t seed, mskp_constants_way way, uint32_t roles,
     constants_trial_end(&h);
 }
 
+/* A second round on a network in which branches have vanished. */
+START_TEST(constants_after_branches)
+{
+    const size_t count = test_count(2000);
+    size_t tried = 0, seen = 0, exact = 0;
+    for (size_t k = 0; k < count; k++) {
+        constants_trial h = {0}, b;
+        trial_begin(&h.t, test_seed() * 1000000 + k, &(net_options){.constants = true}, NULL);
+        constants_trial_open(&h);
+        h.keep = arena_get(&h.t.mem, h.units, 1);
+        memset(h.keep, 1, h.units);
+        if (!empty_families(&h.t, h.graph, h.net, h.keep)) {
+            trial_end(&h.t);
+            continue;
+        }
+        move_constants(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, MSKP_ROLE_SCALE);
+        const bool vanished = h.s.any;
+        second_round_begin(&b, &h);
+        if (second_round_remove(&b)) {
+            move_constants(&b, &(mskp_constants_desc){.way = MSKP_CONSTANTS_AUTO},
+                           MSKP_ROLE_SCALE | MSKP_ROLE_FILTER);
+            const double d = outputs_off(&b);
+            const bool any = vanished && b.total.folded + b.total.merged > 0;
+            tried += vanished;
+            seen += any;
+            exact += any && b.total.exact;
+            if (b.total.exact) REQUIRE(isnan(d) || d <= 1e-12, "in round two: off by %g", d);
+            round_end(&b);
+        }
+        second_round_end(&b, &h);
+        constants_trial_end(&h);
+    }
+    if (getenv("MSKP_TEST_VERBOSE"))
+        printf("second rounds after branches: %zu, constants seen in %zu, exact in %zu\n", tried,
+               seen, exact);
+    REQUIRE(count < 500 || exact * 40 > count, "%zu, %zu, %zu of %zu", tried, seen, exact, count);
+}
+END_TEST
+
 START_TEST(constants_of_branches)
 {
     const size_t count = test_count(4000);
@@ -517,6 +556,22 @@ START_TEST(what_vanishes)
                 NAMES("c1", "c2", "scaled", "gamma", "join"), FATES(gone, gone, gone, gone, stays),
                 NULL);
 
+    /* Three operands, of which two stay. */
+    m = make_begin();
+    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+    a = mskp_combine(m.g, "join", MSKP_COMBINE_ADD, 3,
+                     (mskp_value[]){m.x, a, conv_to(&m, "d", m.x, 4, false)});
+    try_emptied(&m, a, EMPTIED("c1"), NAMES("c1", "c2", "d", "join"),
+                FATES(gone, shift, stays, stays), NULL);
+
+    /* What nothing reads any more, but something unknown may read, stays. */
+    m = make_begin();
+    a = conv_to(&m, "c1", m.x, 3, true);
+    mskp_pin(m.g, a);
+    a = conv_to(&m, "c3", conv_to(&m, "c2", a, 2, true), 4, true);
+    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c2"),
+                NAMES("c1", "c2", "c3", "join"), FATES(stays, gone, shift, stays), NULL);
+
     /* A concatenation goes without what has no channels. */
     m = make_begin();
     a = mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, conv_to(&m, "c1", m.x, 3, false)});
@@ -573,17 +628,93 @@ START_TEST(what_is_refused)
     try_emptied(&m, mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, a}), EMPTIED("c1"), NULL, NULL,
                 text);
 
-    m = make_begin(); /* what would be left is broadcast */
-    a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
-    b = mskp_pool(m.g, "mean", m.x, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
-    snprintf(text, sizeof text, "%s, so c2 vanishes; join (add) cannot do without it", no_c1);
-    try_emptied(&m, join(&m, MSKP_COMBINE_ADD, a, b), EMPTIED("c1"), NULL, NULL, text);
+    for (int subtract = 0; subtract < 2; subtract++) { /* what would be left is broadcast */
+        m = make_begin();
+        a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
+        b = mskp_pool(m.g, "mean", m.x, &(mskp_pool_desc){.kind = MSKP_POOL_GLOBAL_AVERAGE});
+        snprintf(text, sizeof text, "%s, so c2 vanishes; join (%s) cannot do without it", no_c1,
+                 subtract ? "subtract" : "add");
+        const mskp_combine_kind kind = subtract ? MSKP_COMBINE_SUBTRACT : MSKP_COMBINE_ADD;
+        try_emptied(&m, join(&m, kind, b, a), EMPTIED("c1"), NULL, NULL, text);
+    }
 
     m = make_begin(); /* something unknown reads it */
     a = conv_to(&m, "c2", conv_to(&m, "c1", m.x, 3, true), 4, true);
     mskp_pin(m.g, a);
     snprintf(text, sizeof text, "%s, and c2, which must stay, depends on nothing else", no_c1);
     try_emptied(&m, join(&m, MSKP_COMBINE_ADD, m.x, a), EMPTIED("c1"), NULL, NULL, text);
+}
+END_TEST
+
+/* c1 is read twice, so its units stand in lists of 3 and of 6 channels, and both lists become
+ * empty. c0 leads to nothing else: it vanishes although its units stay. In the smaller network
+ * these units stand nowhere, and their family is without a name. */
+START_TEST(what_is_selected)
+{
+    made m = make_begin();
+    const mskp_value c0 = conv_to(&m, "c0", m.x, 2, false);
+    const mskp_value c1 = conv_to(&m, "c1", c0, 3, false);
+    mskp_value a = conv_to(&m, "c2", mskp_concat(m.g, "twice", 2, (mskp_value[]){c1, c1}), 4, true);
+    a = join(&m, MSKP_COMBINE_ADD, m.x, a);
+    mskp_output(m.g, conv_to(&m, "head", a, 2, true));
+    mskp_error err = {0};
+    ck_assert_msg(!mskp_graph_finish(m.g, &err), "%s", err.text);
+    double score[9];
+    uint8_t keep[9];
+    const mskp_mask mask = mask_of(mskp_graph_counts(m.g).units, keep);
+    ck_assert_uint_eq(mask.n, 4 + 2 + 3);
+    for (size_t u = 0; u < 9; u++) score[u] = 9;
+    for (size_t i = 0; i < 3; i++) score[mskp_value_units(m.g, c1, NULL)[i]] = 1;
+    const mskp_rule rule = {.use_threshold = 1, .threshold = 5, .empty_branches = 1};
+    ck_assert_msg(!mskp_select(m.g, scores_of(9, score), &rule, mask, NULL, &err), "%s", err.text);
+    for (size_t u = 0; u < 9; u++) ck_assert_int_eq(keep[u], score[u] > 5);
+
+    mskp_plan *plan;
+    mskp_graph *small;
+    char text[4000];
+    size_t length;
+    ck_assert_msg(!mskp_plan_create(m.g, mask, &plan, &small, &err), "%s", err.text);
+    ck_assert_uint_eq(mskp_graph_counts(small).units, 4 + 2);
+    ck_assert_int_eq(mskp_plan_fate(plan, c0), MSKP_FATE_VANISHES);
+    memset(keep, 1, sizeof keep);
+    keep[mskp_value_units(small, m.x, NULL)[0]] = 0;
+    ck_assert_msg(!mskp_mask_write(small, mask_of(6, keep), sizeof text, text, &length, &err), "%s",
+                  err.text);
+    ck_assert_msg(strstr(text, "family 0 at x keep") && strstr(text, "family 1 at - keep"), "%s",
+                  text);
+    uint8_t read[6] = {7, 7, 7, 7, 7, 7};
+    ck_assert_msg(!mskp_mask_read(small, length, text, mask_of(6, read), &err), "%s", err.text);
+    ck_assert_mem_eq(read, keep, 6);
+    mskp_plan_destroy(plan);
+    mskp_graph_destroy(small);
+    mskp_graph_destroy(m.g);
+}
+END_TEST
+
+/* A concatenation of 4 channels and of 3, all of which may leave: if 4 are enough. */
+START_TEST(a_floor_of_a_concatenation)
+{
+    for (size_t floor = 3; floor <= 5; floor++) {
+        made m = make_begin();
+        const mskp_value c1 = conv_to(&m, "c1", m.x, 3, false);
+        const mskp_value all = mskp_concat(m.g, "join", 2, (mskp_value[]){m.x, c1});
+        mskp_output(m.g, conv_to(&m, "head", all, 2, true));
+        mskp_error err = {0};
+        ck_assert_msg(!mskp_graph_finish(m.g, &err), "%s", err.text);
+        double score[7];
+        uint8_t keep[7];
+        const mskp_mask mask = mask_of(mskp_graph_counts(m.g).units, keep);
+        ck_assert_uint_eq(mask.n, 7);
+        for (size_t u = 0; u < 7; u++) score[u] = 9;
+        for (size_t i = 0; i < 3; i++) score[mskp_value_units(m.g, c1, NULL)[i]] = 1;
+        const mskp_rule rule = {
+            .use_threshold = 1, .threshold = 5, .empty_branches = 1, .min_channels = floor};
+        ck_assert_msg(!mskp_select(m.g, scores_of(7, score), &rule, mask, NULL, &err), "%s",
+                      err.text);
+        for (size_t u = 0; u < 7; u++)
+            ck_assert_msg(keep[u] == (floor == 5 || score[u] > 5), "floor %zu, unit %zu", floor, u);
+        mskp_graph_destroy(m.g);
+    }
 }
 END_TEST
 
@@ -684,8 +815,11 @@ static Suite *suite(void)
     tcase_set_timeout(c, 0);
     tcase_add_test(c, branches_vanish);
     tcase_add_test(c, constants_of_branches);
+    tcase_add_test(c, constants_after_branches);
     tcase_add_test(c, what_vanishes);
     tcase_add_test(c, what_is_refused);
+    tcase_add_test(c, what_is_selected);
+    tcase_add_test(c, a_floor_of_a_concatenation);
     tcase_add_test(c, allocations_fail);
     suite_add_tcase(s, c);
     return s;

@@ -1126,14 +1126,17 @@ END_TEST
 START_TEST(values_are_checked)
 {
     static const double odd[] = {-(double)NAN, (double)INFINITY, -(double)INFINITY};
-    static const char *const shift_is[] = {"p4: element 0 is nan", "p4: element 0 is inf",
-                                           "p4: element 0 is -inf"};
-    static const char *const weight_is[] = {
-        "p7: element 1,0,0,0 is nan", "p7: element 1,0,0,0 is inf", "p7: element 1,0,0,0 is -inf"};
+    static const char *const shift_is[] = {"p4 (values): element 0 is NaN",
+                                           "p4 (values): element 0 is infinity",
+                                           "p4 (values): element 0 is -infinity"};
+    static const char *const weight_is[] = {"p7 (values): element 1,0,0,0 is NaN",
+                                            "p7 (values): element 1,0,0,0 is infinity",
+                                            "p7 (values): element 1,0,0,0 is -infinity"};
     constants_trial h;
     prepare(&h, padded, MSKP_DTYPE_F64);
-    static const char *const bias_is[] = {"p8: element 1 is nan", "p8: element 1 is inf",
-                                          "p8: element 1 is -inf"};
+    static const char *const bias_is[] = {"p8 (values): element 1 is NaN",
+                                          "p8 (values): element 1 is infinity",
+                                          "p8 (values): element 1 is -infinity"};
     const size_t shift = h.net->node[3].norm[1], weight = h.net->node[5].weight;
     const size_t bias = h.net->node[5].bias;
     const uint32_t *units = mskp_value_units(h.graph, (mskp_value){(uint32_t)h.t.value[4]}, NULL);
@@ -1206,8 +1209,8 @@ START_TEST(elements_are_named)
             if (i[1] >= WIDE / 2) continue; /* stays, and is not read */
             const double was = view_get(&v, i);
             view_set(&v, i, (double)NAN);
-            (void)snprintf(sentence, sizeof sentence, "p7: element %zu,%zu,%zu,%zu is nan", i[0],
-                           i[1], i[2], i[3]);
+            (void)snprintf(sentence, sizeof sentence, "p7 (values): element %zu,%zu,%zu,%zu is NaN",
+                           i[0], i[1], i[2], i[3]);
             REFUSED(&h, create(&h, &(mskp_constants_desc){.way = MSKP_CONSTANTS_FOLD}, err),
                     MSKP_ERROR_BAD_NUMBER, sentence);
             view_set(&v, i, was);
@@ -1306,7 +1309,7 @@ START_TEST(what_was_trained_on_is_refused)
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, name);
             REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_STATE, numbers);
             put(&h, written, i, (double)NAN);
-            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_NUMBER, "is nan");
+            REFUSED(&h, apply(&h, c, &h.values, err), MSKP_ERROR_BAD_NUMBER, "is NaN");
             put(&h, written, i, was);
         }
         /* Zeroed by the caller, as was asked for; and a norm that stays. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "by_id/by_id.h"
+#include "mskp/pruner.h"
 
 enum { W = 1, GAMMA, FC, PARAMS = FC };
 
@@ -49,6 +50,35 @@ static void set_up(caller *h)
 
 static const uint8_t KEEP[4] = {0, 1, 1, 0};
 
+/* Halves the network: step 0 is of the sparse stage, step 1 is masked, and then a cut is due. */
+static const mskp_pruner_options HALVES = {.rule = {.remove_fraction = 0.5},
+                                           .pull = MSKP_PULL_GRADIENT,
+                                           .steps = 4,
+                                           .sparse = 0.25,
+                                           .sparse_strength = 0.5,
+                                           .masked = 0.25};
+
+/* A pruner before its first step, or before another one. */
+static mskp_pruner *pruner_at(const caller *h, const mskp_pruner_options *options, int step)
+{
+    static float slopes[3][12];
+    mskp_pruner *p = NULL;
+    caller trained = *h; /* another set, so that the caller's stays as it is */
+    mskp_tensor slope[PARAMS + 1] = {{0}};
+    for (int i = 0; i < PARAMS; i++) slope[i + 1].data = slopes[i];
+    trained.values[W].data = trained.w;
+    trained.values[GAMMA].data = trained.gamma;
+    trained.values[FC].data = trained.fc;
+    const mskp_tensors values = set_by_id(PARAMS, trained.values);
+    ck_assert_int_eq(mskp_pruner_create(h->graph, options, &p, NULL), MSKP_OK);
+    for (int i = 0; i < step; i++) {
+        ck_assert_int_eq(mskp_pruner_before_step(p, 0.25, values, set_by_id(PARAMS, slope), NULL),
+                         MSKP_OK);
+        ck_assert_int_eq(mskp_pruner_after_step(p, 0.25, values, NULL), MSKP_OK);
+    }
+    return p;
+}
+
 /* A set that is made for another number of parameters, by every call that takes one. */
 START_TEST(sets_of_another_network)
 {
@@ -59,8 +89,20 @@ START_TEST(sets_of_another_network)
     const double order[4] = {1, 2, 3, 4};
     double scores[4], value;
     const mskp_tensor *v;
+    mskp_pruner_options after = HALVES;
+    mskp_gauge gauge;
+    mskp_pruner_gauges gauges;
     set_up(&h);
     v = h.values;
+    after.pull = MSKP_PULL_PROXIMAL;
+    mskp_pruner *const sparse = pruner_at(&h, &HALVES, 0), *const mask = pruner_at(&h, &HALVES, 1),
+                       *const cut = pruner_at(&h, &HALVES, 2),
+                       *const prox = pruner_at(&h, &after, 0);
+    ck_assert_int_eq(
+        mskp_pruner_before_step(prox, 0.25, set_by_id(PARAMS, v), set_by_id(0, NULL), NULL),
+        MSKP_OK);
+    ck_assert_int_eq(mskp_pruner_due(mask), MSKP_PRUNER_DUE_MASK);
+    ck_assert_int_eq(mskp_pruner_due(cut), MSKP_PRUNER_DUE_CUT);
     ck_assert_int_eq(mskp_plan_create(h.graph, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     ck_assert_int_eq(mskp_constants_create(h.graph, mask_of(4, KEEP), NULL, set_by_id(PARAMS, v),
                                            &constants, NULL),
@@ -87,8 +129,25 @@ START_TEST(sets_of_another_network)
         OTHER(mskp_constants_select(h.graph, scores_of(4, order), &half, NULL, set_by_id(params, v),
                                     &made, &h.err));
         OTHER(mskp_constants_apply(constants, plan, set_by_id(params, v), &h.err));
+        OTHER(mskp_penalty_gauge(h.graph, mask_of(4, KEEP), NULL, set_by_id(params, v), &gauge,
+                                 &h.err));
+        const mskp_tensors wrong = set_by_id(params, v), slopes = set_by_id(params, h.gradients);
+        OTHER(mskp_pruner_before_step(sparse, 0.25, wrong, slopes, &h.err));
+        OTHER(mskp_pruner_before_step(sparse, 0.25, set_by_id(PARAMS, v), slopes, &h.err));
+        OTHER(mskp_pruner_before_step(mask, 0.25, wrong, slopes, &h.err));
+        OTHER(mskp_pruner_before_step(mask, 0.25, set_by_id(PARAMS, v), slopes, &h.err));
+        OTHER(mskp_pruner_after_step(prox, 0.25, wrong, &h.err));
+        OTHER(mskp_pruner_mark(mask, wrong, mask_of(0, NULL), &h.err));
+        OTHER(mskp_pruner_mark(mask, wrong, mask_of(4, KEEP), &h.err));
+        OTHER(mskp_pruner_prepare(cut, wrong, NULL, NULL, &h.err));
+        OTHER(mskp_pruner_cut(cut, 1, &(mskp_move){.from = wrong}, &h.err));
+        OTHER(mskp_pruner_gauge(cut, wrong, &gauges, &h.err));
         ck_assert_ptr_null(made);
     }
+    mskp_pruner_destroy(sparse);
+    mskp_pruner_destroy(mask);
+    mskp_pruner_destroy(cut);
+    mskp_pruner_destroy(prox);
     mskp_constants_destroy(constants);
     mskp_plan_destroy(plan);
     mskp_graph_destroy(h.graph);
@@ -276,6 +335,52 @@ static double no_accuracy(void *context, mskp_mask keep, size_t family, double f
 }
 
 /* The sentence names the argument that is NULL. */
+#define MISSING(call, name)                              \
+    do {                                                 \
+        ck_assert_int_eq(call, MSKP_ERROR_BAD_ARGUMENT); \
+        ck_assert_str_eq(h.err.text, name " is NULL");   \
+    } while (0)
+
+static void pruner_nulls(const caller *given)
+{
+    caller h = *given;
+    const mskp_graph *g = h.graph;
+    const mskp_tensors v = set_by_id(PARAMS, h.values), slopes = set_by_id(PARAMS, h.gradients);
+    const mskp_move move = {.from = v};
+    mskp_pruner *p = pruner_at(given, &HALVES, 2), *none = NULL, *made = NULL;
+    mskp_pruner_gauges gauges;
+    mskp_gauge gauge;
+    size_t n = 0;
+    MISSING(mskp_penalty_gauge(g, mask_of(4, KEEP), NULL, v, NULL, &h.err), "gauge");
+    MISSING(mskp_penalty_gauge(NULL, mask_of(4, KEEP), NULL, v, &gauge, &h.err), "graph");
+    MISSING(mskp_pruner_create(NULL, &HALVES, &made, &h.err), "graph");
+    MISSING(mskp_pruner_create(g, NULL, &made, &h.err), "options");
+    MISSING(mskp_pruner_create(g, &HALVES, NULL, &h.err), "pruner");
+    MISSING(mskp_pruner_before_step(none, 0.25, v, slopes, &h.err), "pruner");
+    MISSING(mskp_pruner_after_step(none, 0.25, v, &h.err), "pruner");
+    MISSING(mskp_pruner_mark(none, v, mask_of(0, NULL), &h.err), "pruner");
+    MISSING(mskp_pruner_cut(none, 1, &move, &h.err), "pruner");
+    MISSING(mskp_pruner_cut(p, 1, NULL, &h.err), "moves");
+    MISSING(mskp_pruner_prepare(none, v, NULL, NULL, &h.err), "pruner");
+    MISSING(mskp_pruner_cut_done(none, &h.err), "pruner");
+    MISSING(mskp_pruner_gauge(none, v, &gauges, &h.err), "pruner");
+    MISSING(mskp_pruner_gauge(p, v, NULL, &h.err), "gauges");
+    MISSING(mskp_pruner_gauge_json(NULL, 0, NULL, &n, &h.err), "gauges");
+    MISSING(mskp_pruner_gauge_json(&gauges, 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_pruner_write(none, 0, NULL, &n, &h.err), "pruner");
+    MISSING(mskp_pruner_write(p, 0, NULL, NULL, &h.err), "length");
+    MISSING(mskp_pruner_read(NULL, &HALVES, 0, "", &made, NULL, &h.err), "graph");
+    MISSING(mskp_pruner_read(g, NULL, 0, "", &made, NULL, &h.err), "options");
+    MISSING(mskp_pruner_read(g, &HALVES, 0, NULL, &made, NULL, &h.err), "text");
+    MISSING(mskp_pruner_read(g, &HALVES, 0, "", NULL, NULL, &h.err), "pruner");
+    ck_assert_int_eq(mskp_pruner_due(NULL), MSKP_PRUNER_DUE_NOTHING);
+    ck_assert_ptr_null(mskp_pruner_graph(NULL));
+    ck_assert_ptr_null(mskp_pruner_mask(NULL).unit);
+    ck_assert_ptr_null(made);
+    mskp_pruner_destroy(NULL);
+    mskp_pruner_destroy(p);
+}
+
 START_TEST(nulls_are_named)
 {
     caller h;
@@ -295,11 +400,6 @@ START_TEST(nulls_are_named)
     mskp_tensor *v = h.values;
     ck_assert_int_eq(mskp_plan_create(g, mask_of(4, KEEP), &plan, NULL, NULL), MSKP_OK);
     ck_assert_int_eq(create_constants(g, 4, KEEP, NULL, PARAMS, v, keep, &c, NULL), MSKP_OK);
-#define MISSING(call, name)                              \
-    do {                                                 \
-        ck_assert_int_eq(call, MSKP_ERROR_BAD_ARGUMENT); \
-        ck_assert_str_eq(h.err.text, name " is NULL");   \
-    } while (0)
     MISSING(mskp_value_coupling(NULL, (mskp_value){1}, &info, &h.err), "graph");
     MISSING(mskp_value_coupling(g, (mskp_value){1}, NULL, &h.err), "coupling");
     MISSING(mskp_param_view(NULL, (mskp_param){1}, NULL, NULL, MSKP_DTYPE_F32, &view, &h.err),
@@ -369,6 +469,7 @@ START_TEST(nulls_are_named)
     MISSING(mskp_gather(NULL, NULL, 0, 2, index, v, &h.err), "from");
     MISSING(mskp_gather(NULL, v, 0, 2, index, NULL, &h.err), "to");
     MISSING(mskp_gather(NULL, v, 0, 2, NULL, v, &h.err), "index");
+    pruner_nulls(&h);
     mskp_plan_destroy(plan);
     mskp_constants_destroy(c);
     mskp_graph_destroy(h.graph);
@@ -390,9 +491,13 @@ typedef struct arrays {
     double scores[2][LONGEST], table[UNITS];
     uint32_t streak[UNITS];
     mskp_family_rule families[UNITS];
+    mskp_cost per_value[LONGEST];
+    mskp_channel_stats stats[LONGEST];
     mskp_plan *plan;
     mskp_graph *small;
     mskp_constants *made;
+    mskp_pruner *pruner;
+    mskp_gauge gauge;
     double value;
     size_t length;
     char text[8];
@@ -412,7 +517,7 @@ typedef mskp_status wrong_call(arrays *a, mskp_error *err);
 WRONG_CALL(score, mskp_score(g, NULL, values, a->wrong_scores, err))
 WRONG_CALL(score_taylor, mskp_score_taylor(g, MSKP_TAYLOR_SQUARED_SUM, 0, values,
                                            set_by_id(PARAMS, a->h.gradients), a->wrong_scores, err))
-WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, a->wrong_scores, err))
+WRONG_CALL(score_normalize, mskp_score_normalize(g, MSKP_NORMALIZER_MEAN, 0, a->wrong_scores, err))
 WRONG_CALL(score_random, mskp_score_random(g, 1, a->wrong_scores, err))
 static const mskp_weighting LASSO;
 static const mskp_penalty L2 = {.kind = MSKP_PENALTY_L2};
@@ -459,6 +564,10 @@ WRONG_CALL(prox, mskp_penalty_prox(g, a->wrong, NULL, 1, values, err))
 WRONG_CALL(deadline, mskp_penalty_deadline(g, a->wrong, NULL, 1, values, err))
 WRONG_CALL(zero, mskp_penalty_zero(g, a->wrong, NULL, values, err))
 WRONG_CALL(value, mskp_penalty_value(g, a->wrong, NULL, values, &a->value, err))
+WRONG_CALL(gauge, mskp_penalty_gauge(g, a->wrong, NULL, values, &a->gauge, err))
+WRONG_CALL(pruner_locked,
+           mskp_pruner_create(g, &(mskp_pruner_options){.rule = a->locked, .steps = 1}, &a->pruner,
+                              err))
 WRONG_CALL(plan, mskp_plan_create(g, a->wrong, &a->plan, &a->small, err))
 WRONG_CALL(constants, mskp_constants_create(g, a->wrong, NULL, values, &a->made, err))
 WRONG_CALL(constants_select,
@@ -508,6 +617,8 @@ static const struct {
     {wrong_deadline, "mskp_penalty_deadline", "keep"},
     {wrong_zero, "mskp_penalty_zero", "keep"},
     {wrong_value, "mskp_penalty_value", "keep"},
+    {wrong_gauge, "mskp_penalty_gauge", "keep"},
+    {wrong_pruner_locked, "mskp_pruner_create", "rule: locked"},
     {wrong_plan, "mskp_plan_create", "keep"},
     {wrong_constants, "mskp_constants_create", "keep"},
     {wrong_constants_select, "mskp_constants_select", "scores"},
@@ -585,6 +696,126 @@ START_TEST(arrays_of_the_right_length_are_taken)
     mskp_plan_destroy(a.plan);
     mskp_graph_destroy(a.small);
     mskp_constants_destroy(a.made);
+    mskp_pruner_destroy(a.pruner);
+    arrays_close(&a);
+}
+END_TEST
+
+/* ---- Arrays that overlap ---- */
+
+/* A mask over the first bytes of another array; and what begins behind an array's first entry. */
+static mskp_mask mask_at(void *at)
+{
+    return (mskp_mask){UNITS, at};
+}
+
+static mskp_mask next_mask(mskp_mask m)
+{
+    return (mskp_mask){m.n, m.unit + 1};
+}
+
+#define SCAN     (&(mskp_sensitivity_desc){1, (double[]){0}, no_accuracy, NULL, NULL})
+#define FAMILIES mskp_graph_counts(g).families
+
+WRONG_CALL(select_over_scores,
+           mskp_select(g, a->right_scores, &a->rule, mask_at(a->scores[0]), NULL, err))
+WRONG_CALL(select_over_locked, mskp_select(g, a->right_scores, &a->locked, a->wrong, NULL, err))
+WRONG_CALL(vote_over_mask, mskp_mask_vote(g, 1, &a->right, 1, next_mask(a->right), err))
+WRONG_CALL(keep_over_proposed,
+           mskp_mask_hysteresis(g, a->right, 2, UNITS, a->streak, a->right, err))
+WRONG_CALL(keep_over_streak,
+           mskp_mask_hysteresis(g, a->wrong, 2, UNITS, a->streak, mask_at(a->streak), err))
+WRONG_CALL(streak_over_proposed,
+           mskp_mask_hysteresis(g, mask_at(a->streak + 1), 2, UNITS, a->streak, a->right, err))
+WRONG_CALL(both_over_keep, mskp_mask_compose(g, a->right, a->removed, next_mask(a->right), err))
+WRONG_CALL(both_over_small,
+           mskp_mask_compose(g, a->right, a->removed, mask_at(a->small_flags + 1), err))
+WRONG_CALL(carriers_over_selected,
+           mskp_constants_masks(a->constants, a->right, next_mask(a->right), a->wrong, err))
+WRONG_CALL(kept_over_carriers,
+           mskp_constants_masks(a->constants, (mskp_mask){0}, a->right, a->right, err))
+WRONG_CALL(kept_over_selected,
+           mskp_constants_masks(a->constants, a->right, (mskp_mask){0}, a->right, err))
+WRONG_CALL(weights_over_norms, mskp_unit_weights(g, a->right, &L2, &LASSO, a->right_scores,
+                                                 (mskp_scores){UNITS, a->scores[0] + 1}, err))
+WRONG_CALL(weights_over_keep, mskp_unit_weights(g, mask_at(a->scores[1] + 1), &L2, &LASSO,
+                                                a->right_scores, a->wrong_scores, err))
+WRONG_CALL(costs_over_keep, mskp_measure(g, mask_at(a->per_value + 1), NULL, a->per_value, err))
+WRONG_CALL(families_over_which, mskp_family_rules_set(g, mask_at(a->families), &a->families[2],
+                                                      FAMILIES, a->families, err))
+WRONG_CALL(table_over_scores,
+           mskp_sensitivity(g, a->right_scores, SCAN, FAMILIES, a->scores[0], err))
+WRONG_CALL(families_over_table,
+           mskp_sensitivity_caps(g, SCAN, (void *)a->families, 0, FAMILIES, a->families, err))
+WRONG_CALL(scores_over_numbers,
+           mskp_score_channels(g, 1,
+                               &(mskp_channel_scores){mskp_value_find(g, "hidden"), UNITS,
+                                                      a->scores[0] + 1},
+                               MSKP_REDUCE_SUM, a->right_scores, err))
+WRONG_CALL(stats_over_stats, mskp_channel_stats_merge(UNITS, a->stats, a->stats + 1, err))
+
+static const struct {
+    wrong_call *call;
+    const char *sentence;
+} overlaps[] = {
+    {wrong_select_over_scores, "keep and scores overlap"},
+    {wrong_select_over_locked, "keep and locked overlap"},
+    {wrong_vote_over_mask, "keep and masks overlap"},
+    {wrong_keep_over_proposed, "keep and proposed overlap"},
+    {wrong_keep_over_streak, "keep and streak overlap"},
+    {wrong_streak_over_proposed, "streak and proposed overlap"},
+    {wrong_both_over_keep, "both and keep overlap"},
+    {wrong_both_over_small, "both and small_keep overlap"},
+    {wrong_carriers_over_selected, "selected and carriers overlap"},
+    {wrong_kept_over_carriers, "carriers and kept overlap"},
+    {wrong_kept_over_selected, "kept and selected overlap"},
+    {wrong_weights_over_norms, "weights and norms overlap"},
+    {wrong_weights_over_keep, "weights and keep overlap"},
+    {wrong_costs_over_keep, "per_value and keep overlap"},
+    {wrong_families_over_which, "families and which overlap"},
+    {wrong_table_over_scores, "table and scores overlap"},
+    {wrong_families_over_table, "families and table overlap"},
+    {wrong_scores_over_numbers, "scores and hidden overlap"},
+    {wrong_stats_over_stats, "into and from overlap"},
+};
+enum { OVERLAPS = sizeof overlaps / sizeof *overlaps };
+
+START_TEST(overlapping_arrays_are_refused)
+{
+    arrays a, before;
+    mskp_error err = {0};
+    arrays_open(&a);
+    a.wrong = a.locked.locked = (mskp_mask){UNITS, a.flags[1]};
+    a.wrong_scores = (mskp_scores){UNITS, a.scores[1]};
+    memcpy(&before, &a, sizeof a);
+    ck_assert_msg(overlaps[_i].call(&a, &err) == MSKP_ERROR_OVERLAP, "not \"%s\"",
+                  overlaps[_i].sentence);
+    ck_assert_int_eq(err.status, MSKP_ERROR_OVERLAP);
+    ck_assert_str_eq(err.text, overlaps[_i].sentence);
+    ck_assert_msg(!memcmp(&before, &a, sizeof a), "%s: something changed", overlaps[_i].sentence);
+    arrays_close(&a);
+}
+END_TEST
+
+/* Arrays that touch, and those that the header lets be the same. */
+START_TEST(arrays_side_by_side_are_taken)
+{
+    uint8_t flags[3 * UNITS];
+    arrays a;
+    arrays_open(&a);
+    const mskp_graph *g = a.h.graph;
+    const mskp_penalty all = {.kind = MSKP_PENALTY_L2, .target = MSKP_TARGET_ALL};
+    memset(flags, 1, sizeof flags);
+    const mskp_mask first = mask_at(flags), second = mask_at(flags + UNITS);
+    const mskp_mask third = mask_at(flags + 2 * (size_t)UNITS), masks[] = {first, second, third};
+    ck_assert_int_eq(mskp_mask_vote(g, 3, masks, 1, second, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_mask_hysteresis(g, first, 2, UNITS, a.streak, second, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_constants_masks(a.constants, first, second, third, NULL), MSKP_OK);
+    ck_assert_int_eq(mskp_mask_compose(g, first, (mskp_mask){2, flags + UNITS}, second, NULL),
+                     MSKP_OK);
+    ck_assert_int_eq(
+        mskp_unit_weights(g, (mskp_mask){0}, &all, &LASSO, a.right_scores, a.right_scores, NULL),
+        MSKP_OK);
     arrays_close(&a);
 }
 END_TEST
@@ -650,6 +881,31 @@ START_TEST(masks_of_constants_may_be_left_out)
 }
 END_TEST
 
+/* A mask that is given to a pruner, of another number of units, lost, or one that nothing cuts. */
+START_TEST(masks_for_a_pruner)
+{
+    static const uint8_t keep[LONGEST] = {0}, one[LONGEST] = {0, 1, 1, 1};
+    caller h;
+    set_up(&h);
+    mskp_pruner *p = pruner_at(&h, &HALVES, 1);
+    const mskp_tensors values = set_by_id(PARAMS, h.values);
+    REFUSED(&h, mskp_pruner_mark(p, values, mask_of(3, one), &h.err), MSKP_ERROR_OTHER_NETWORK,
+            "keep has 3 units, the graph has 4");
+    REFUSED(&h, mskp_pruner_mark(p, values, (mskp_mask){0, (uint8_t *)one}, &h.err),
+            MSKP_ERROR_OTHER_NETWORK, "keep has 0 units, the graph has 4");
+    REFUSED(&h, mskp_pruner_mark(p, values, (mskp_mask){4, NULL}, &h.err), MSKP_ERROR_BAD_ARGUMENT,
+            "keep is NULL");
+    REFUSED(&h, mskp_pruner_mark(p, values, mask_of(4, keep), &h.err), MSKP_ERROR_NO_SOLUTION,
+            "hidden");
+    ck_assert_int_eq(mskp_pruner_due(p), MSKP_PRUNER_DUE_MASK);
+    ck_assert_ptr_null(mskp_pruner_mask(p).unit);
+    ck_assert_int_eq(mskp_pruner_mark(p, values, mask_of(4, one), &h.err), MSKP_OK);
+    ck_assert_mem_eq(mskp_pruner_mask(p).unit, one, 4);
+    mskp_pruner_destroy(p);
+    mskp_graph_destroy(h.graph);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mistakes");
@@ -666,9 +922,12 @@ int main(void)
     tcase_add_test(tests, nulls_are_named);
     tcase_add_loop_test(tests, arrays_of_another_length_are_named, 0, 3 * WRONG_CALLS);
     tcase_add_loop_test(tests, arrays_of_the_right_length_are_taken, 0, WRONG_CALLS);
+    tcase_add_loop_test(tests, overlapping_arrays_are_refused, 0, OVERLAPS);
+    tcase_add_test(tests, arrays_side_by_side_are_taken);
     tcase_add_test(tests, small_masks_of_another_length);
     tcase_add_test(tests, null_masks_with_a_length);
     tcase_add_test(tests, masks_of_constants_may_be_left_out);
+    tcase_add_test(tests, masks_for_a_pruner);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = MSKP_NORMALIZER_ENERGY + 1 };
+enum { WAYS = MSKP_NORMALIZER_QUANTILE + 1 };
 
 /* What the network saves without one unit, by counting the network twice. */
 static mskp_cost price_of(const trial *t, uint32_t unit)
@@ -33,11 +33,19 @@ static double quotient(double x, double y)
     return x == 0 ? 0 : x / y;
 }
 
-static double brute_normal(const trial *t, mskp_normalizer by, const double *score, uint32_t unit)
+static bool takes_any_sign(int by)
+{
+    return by == MSKP_NORMALIZER_STANDARD || by == MSKP_NORMALIZER_RANGE;
+}
+
+/* percent: the share of a quantile. */
+static double brute_normal(const trial *t, mskp_normalizer by, size_t percent, const double *score,
+                           uint32_t unit)
 {
     const uint32_t *family = mskp_unit_families(t->graph, NULL);
     const double x = score[unit];
-    double sum = 0, most = 0, after = 0, squares = 0, energy = 0, before = 0;
+    double sum = 0, most = -(double)INFINITY, least = (double)INFINITY, after = 0, squares = 0;
+    double energy = 0, before = 0, at_place = 0;
     size_t n = 0;
     if (isinf(x)) return x;
     for (uint32_t u = 0; u < t->units; u++) {
@@ -46,6 +54,7 @@ static double brute_normal(const trial *t, mskp_normalizer by, const double *sco
         n++;
         sum += y;
         most = fmax(most, y);
+        least = fmin(least, y);
         energy += y * y;
         if (y > x || (y == x && u >= unit)) after += y;
         if (y < x || (y == x && u <= unit)) before += y * y;
@@ -54,19 +63,38 @@ static double brute_normal(const trial *t, mskp_normalizer by, const double *sco
     for (uint32_t u = 0; u < t->units; u++)
         if (family[u] == family[unit] && !isinf(score[u])) squares += pow(score[u] - mean, 2);
     if (by == MSKP_NORMALIZER_ENERGY) return quotient(before, energy);
+    for (uint32_t u = 0; u < t->units; u++) { /* the score that is at a place, ties included */
+        const size_t place = percent * n / 100 < n ? percent * n / 100 : n - 1;
+        size_t below = 0, equal = 0;
+        if (family[u] != family[unit] || isinf(score[u])) continue;
+        for (uint32_t w = 0; w < t->units; w++) {
+            if (family[w] != family[unit]) continue;
+            below += score[w] < score[u] ? 1 : 0;
+            equal += score[w] == score[u] ? 1 : 0;
+        }
+        if (below <= place && place < below + equal) at_place = score[u];
+    }
     const mskp_cost price = price_of(t, unit);
-    const double over[MSKP_NORMALIZER_ENERGY] = {
-        mean,       most,        sum, sqrt(squares / (double)n), after, sqrt(price.params),
-        price.macs, price.params};
+    const double over[] = {mean,       most,
+                           sum,        sqrt(squares / (double)n),
+                           after,      sqrt(price.params),
+                           price.macs, price.params,
+                           0,          most - least,
+                           at_place};
     if (costs((int)by) && over[by] == 0) return (double)INFINITY;
-    return quotient(by == MSKP_NORMALIZER_STANDARD ? x - mean : x, over[by]);
+    const double from = by == MSKP_NORMALIZER_STANDARD ? mean
+                        : by == MSKP_NORMALIZER_RANGE  ? least
+                                                       : 0;
+    return quotient(x - from, over[by]);
 }
 
-/* Whole numbers, so that sums are exact; some are equal, some 0, some infinite. */
+/* Whole numbers, so that sums are exact; some are equal, some 0, some infinite. Sometimes all are
+ * equal, or most are 0. */
 static void draw_scores(trial *t, double *score, bool negative)
 {
+    const size_t range = rng_chance(&t->r, 0.7) ? 9 : 1 + rng_below(&t->r, 2);
     for (size_t u = 0; u < t->units; u++) {
-        score[u] = (double)rng_below(&t->r, 9);
+        score[u] = (double)rng_below(&t->r, range);
         if (negative && rng_chance(&t->r, 0.5)) score[u] = -score[u];
         if (rng_chance(&t->r, 0.1)) score[u] = (double)INFINITY;
     }
@@ -74,7 +102,7 @@ static void draw_scores(trial *t, double *score, bool negative)
 
 START_TEST(normalized_as_the_header_says)
 {
-    size_t finite = 0, infinite = 0;
+    size_t finite = 0, infinite = 0, by_zero = 0, ties[WAYS] = {0};
     const size_t count = test_count(400);
     for (size_t k = 0; k < count; k++) {
         trial t;
@@ -83,24 +111,29 @@ START_TEST(normalized_as_the_header_says)
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         for (int by = 0; by < WAYS; by++) {
             mskp_error err = {0};
-            draw_scores(&t, given, by == MSKP_NORMALIZER_STANDARD);
+            const size_t percent = by == MSKP_NORMALIZER_QUANTILE ? rng_below(&t.r, 101) : 0;
+            draw_scores(&t, given, takes_any_sign(by));
             memcpy(scores, given, t.units * sizeof *scores);
-            REQUIRE(!mskp_score_normalize(t.graph, (mskp_normalizer)by, scores_of(t.units, scores),
-                                          &err),
-                    "%s", err.text);
+            REQUIRE(!mskp_score_normalize(t.graph, (mskp_normalizer)by, (double)percent / 100,
+                                          scores_of(t.units, scores), &err),
+                    "by %d: %s", by, err.text);
             for (uint32_t u = 0; u < t.units; u++) {
-                const double expected = brute_normal(&t, (mskp_normalizer)by, given, u);
-                REQUIRE(scores[u] == expected ||
-                            fabs(scores[u] - expected) <= 1e-13 * fabs(expected) + 1e-15,
-                        "by %d, unit %u, %g: %.17g, not %.17g", by, u, given[u], scores[u],
-                        expected);
-                finite += isfinite(expected) ? 1 : 0;
-                infinite += isinf(expected) ? 1 : 0;
+                const double x =
+                    brute_normal(&t, (mskp_normalizer)by, percent ? percent : 50, given, u);
+                REQUIRE(scores[u] == x || fabs(scores[u] - x) <= 1e-13 * fabs(x) + 1e-15,
+                        "by %d (%zu %%), unit %u, %g: %.17g, not %.17g", by, percent, u, given[u],
+                        scores[u], x);
+                finite += isfinite(x) ? 1 : 0;
+                infinite += isinf(x) ? 1 : 0;
+                by_zero += isfinite(given[u]) && isinf(x) && !costs(by);
+                for (uint32_t w = 0; w < u; w++) ties[by] += isfinite(x) && given[u] == given[w];
             }
         }
         trial_end(&t);
     }
     REQUIRE(finite > count && infinite > count, "%zu finite, %zu infinite", finite, infinite);
+    REQUIRE(by_zero > count / 10, "%zu scores over a quantile of 0", by_zero);
+    for (int by = 0; by < WAYS; by++) REQUIRE(ties[by] > count, "by %d: %zu ties", by, ties[by]);
 }
 END_TEST
 
@@ -118,12 +151,13 @@ START_TEST(order_and_scale)
         for (int by = 0; by < WAYS; by++) {
             draw_scores(&t, given, false);
             for (size_t u = 0; u < t.units; u++) {
+                if (by == MSKP_NORMALIZER_QUANTILE) given[u]++; /* no quantile is 0 */
                 scores[u] = given[u];
                 scaled[u] = 4 * given[u];
             }
-            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by,
+            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by, 0,
                                             scores_of(t.units, scores), NULL));
-            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by,
+            ck_assert(!mskp_score_normalize(t.graph, (mskp_normalizer)by, 0,
                                             scores_of(t.units, scaled), NULL));
             const double factor = costs(by) ? 4 : 1;
             for (uint32_t u = 0; u < t.units; u++) {
@@ -152,34 +186,68 @@ START_TEST(options_are_checked)
     static const struct {
         double score;
         mskp_normalizer by;
+        double parameter;
         mskp_status status;
         const char *word;
     } wrong[] = {
-        {1, (mskp_normalizer)9, MSKP_ERROR_BAD_ARGUMENT, "by is 9, the last is 8"},
-        {(double)NAN, MSKP_NORMALIZER_MEAN, MSKP_ERROR_BAD_NUMBER, "unit 1 scores nan"},
-        {-(double)INFINITY, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -inf"},
-        {-1, MSKP_NORMALIZER_LAMP, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -1"},
-        {1.5e308, MSKP_NORMALIZER_STANDARD, MSKP_ERROR_BAD_NUMBER, "family of 2"},
-        {1, MSKP_NORMALIZER_ENERGY, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+        {1, (mskp_normalizer)11, 0, MSKP_ERROR_BAD_ARGUMENT, "by is 11, the last is 10"},
+        {(double)NAN, MSKP_NORMALIZER_MEAN, 0, MSKP_ERROR_BAD_NUMBER, "unit 1 scores NaN"},
+        {-(double)INFINITY, MSKP_NORMALIZER_STANDARD, 0, MSKP_ERROR_BAD_NUMBER,
+         "unit 1 scores -infinity"},
+        {-(double)INFINITY, MSKP_NORMALIZER_RANGE, 0, MSKP_ERROR_BAD_NUMBER,
+         "unit 1 scores -infinity"},
+        {-1, MSKP_NORMALIZER_LAMP, 0, MSKP_ERROR_BAD_NUMBER,
+         "unit 1 scores -1; only MSKP_NORMALIZER_STANDARD and _RANGE take"},
+        {-1, MSKP_NORMALIZER_QUANTILE, 0, MSKP_ERROR_BAD_NUMBER, "unit 1 scores -1"},
+        {1.5e308, MSKP_NORMALIZER_STANDARD, 0, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+        {-1.5e308, MSKP_NORMALIZER_RANGE, 0, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+        {1, MSKP_NORMALIZER_ENERGY, 0, MSKP_ERROR_BAD_NUMBER, "family of 2"},
+        {1, MSKP_NORMALIZER_QUANTILE, 1.5, MSKP_ERROR_BAD_ARGUMENT,
+         "parameter is 1.5, outside 0 to 1"},
+        {1, MSKP_NORMALIZER_QUANTILE, -0.5, MSKP_ERROR_BAD_ARGUMENT, "parameter is -0.5, outside"},
+        {1, MSKP_NORMALIZER_QUANTILE, (double)NAN, MSKP_ERROR_BAD_NUMBER, "parameter is NaN"},
+        {1, MSKP_NORMALIZER_MAX, 0.5, MSKP_ERROR_BAD_ARGUMENT,
+         "parameter is 0.5, but by is 1, not MSKP_NORMALIZER_QUANTILE (10)"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         double score[2] = {big, wrong[i].score};
         mskp_error err = {0};
-        ck_assert_int_eq(mskp_score_normalize(g, wrong[i].by, scores_of(2, score), &err),
-                         wrong[i].status);
+        ck_assert_int_eq(
+            mskp_score_normalize(g, wrong[i].by, wrong[i].parameter, scores_of(2, score), &err),
+            wrong[i].status);
         ck_assert_msg(strstr(err.text, wrong[i].word) != NULL, "%s", err.text);
         ck_assert(score[0] == big);
         ck_assert(isnan(wrong[i].score) || score[1] == wrong[i].score);
     }
     /* A family of equal scores. */
     double score[2] = {3, 3};
-    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_STANDARD, scores_of(2, score), NULL));
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_STANDARD, 0, scores_of(2, score), NULL));
     ck_assert(score[0] == 0 && score[1] == 0);
-    for (int by = 0; by <= MSKP_NORMALIZER_LAMP; by++)
-        ck_assert(!mskp_score_normalize(g, (mskp_normalizer)by, scores_of(2, score), NULL));
+    score[0] = score[1] = -3;
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_RANGE, 0, scores_of(2, score), NULL));
     ck_assert(score[0] == 0 && score[1] == 0);
+    for (int by = 0; by < WAYS; by++)
+        if (!costs(by))
+            ck_assert(!mskp_score_normalize(g, (mskp_normalizer)by, 0, scores_of(2, score), NULL));
+    ck_assert(score[0] == 0 && score[1] == 0);
+    /* The quantile of an even number of scores, and the largest share. */
+    for (int i = 0; i < 2; i++) {
+        score[0] = 8, score[1] = 2;
+        ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_QUANTILE, i, scores_of(2, score), NULL));
+        ck_assert(score[0] == 1 && score[1] == 0.25);
+    }
+    score[0] = 8, score[1] = 2;
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_QUANTILE, 0.4, scores_of(2, score), NULL));
+    ck_assert(score[0] == 4 && score[1] == 1);
+    const double almost_0[] = {0, -0.0, 0x1p-1074};
+    for (size_t i = 0; i < 3; i++) {
+        score[0] = 8, score[1] = almost_0[i];
+        ck_assert(
+            !mskp_score_normalize(g, MSKP_NORMALIZER_QUANTILE, 0.4, scores_of(2, score), NULL));
+        ck_assert(isinf(score[0]) && score[0] > 0 && score[1] == (i == 2 ? 1 : 0));
+    }
     /* A scale costs no MACs. */
-    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_MACS, scores_of(2, score), NULL));
+    ck_assert(!mskp_score_normalize(g, MSKP_NORMALIZER_MACS, 0, scores_of(2, score), NULL));
     ck_assert(isinf(score[0]) && isinf(score[1]));
     mskp_graph_destroy(g);
 }

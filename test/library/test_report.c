@@ -1,11 +1,12 @@
 /*
- * The report, read by another library: it fits docs/report-schema.json, and agrees with the
- * functions of the header say.
+ * The report, read by another library: it fits docs/report-schema.json, and agrees with what the
+ * functions of the header say. The same for the line of a pruner's gauges.
  */
 #define _POSIX_C_SOURCE 200809L
 
 #include "interpreter/elements.h"
 #include "interpreter/trial.h"
+#include "mskp/pruner.h"
 #include "small_network/small_network.h"
 
 #include "by_id/by_id.h"
@@ -451,6 +452,124 @@ START_TEST(it_says_what_the_functions_say)
 }
 END_TEST
 
+/* ---- A pruner's gauges ---- */
+
+/* Any bits; every other one is a fraction. */
+static double any_double(rng *r)
+{
+    const uint64_t bits = rng_next(r);
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return rng_chance(r, 0.5) ? rng_real(r, -1, 1) : x;
+}
+
+static void any_gauge(rng *r, mskp_gauge *g)
+{
+    *g = (mskp_gauge){.elements = rng_next(r) >> rng_from(r, 11, 63), .mean = any_double(r)};
+    g->zeros = rng_next(r) >> 11;
+    g->largest = rng_chance(r, 0.2) ? (double)NAN : any_double(r);
+    for (size_t k = 0; k < MSKP_GAUGE_DECADES; k++) g->below[k] = rng_next(r) >> 11;
+}
+
+static void require_field(const cJSON *json, const char *name, double expected)
+{
+    const cJSON *found = item(json, name);
+    REQUIRE(found, "%s is missing", name);
+    if (isfinite(expected))
+        REQUIRE(cJSON_IsNumber(found) && !memcmp(&found->valuedouble, &expected, sizeof expected),
+                "%s is %.17g, not %.17g", name, found->valuedouble, expected);
+    else
+        REQUIRE(cJSON_IsNull(found), "%s of %g is not null", name, expected);
+}
+
+static void require_gauge(const cJSON *json, const mskp_gauge *g)
+{
+    require_field(json, "elements", (double)g->elements);
+    require_field(json, "zeros", (double)g->zeros);
+    require_field(json, "largest", g->largest);
+    require_field(json, "mean", g->mean);
+    REQUIRE(cJSON_GetArraySize(item(json, "below")) == MSKP_GAUGE_DECADES, "decades");
+    for (int k = 0; k < MSKP_GAUGE_DECADES; k++)
+        REQUIRE(cJSON_GetArrayItem(item(json, "below"), k)->valuedouble == (double)g->below[k],
+                "decade %d", k);
+    REQUIRE(cJSON_GetArraySize(json) == 5, "%d items", cJSON_GetArraySize(json));
+}
+
+/* Whole numbers up to 2^53 and all fractions come back as they are, and nothing else is there. */
+START_TEST(gauges_of_a_pruner)
+{
+    static const char *const stages[] = {"wait", "sparse", "masked", "tune", "unknown"};
+    for (size_t k = 0; k < test_count(2000); k++) {
+        rng r = rng_make(test_seed() * 1000000 + k);
+        mskp_pruner_gauges g = {.stage = (mskp_pruner_stage)rng_below(&r, 5),
+                                .step = rng_next(&r) >> 11,
+                                .steps_left = rng_next(&r) >> rng_from(&r, 11, 63),
+                                .round = (uint32_t)rng_next(&r),
+                                .rounds = (uint32_t)rng_next(&r),
+                                .units = (size_t)rng_next(&r) >> 11,
+                                .marked = rng_below(&r, 99),
+                                .exact = rng_chance(&r, 0.5),
+                                .ready = rng_chance(&r, 0.5) ? 7 : 0};
+        const struct {
+            const char *name;
+            double *x;
+        } numbers[] = {
+            {"macs", &g.macs},
+            {"params", &g.params},
+            {"macs_after", &g.macs_after},
+            {"params_after", &g.params_after},
+            {"strength", &g.strength},
+            {"move", &g.move},
+            {"needed", &g.needed},
+            {"start", &g.start},
+            {"residue", &g.residue},
+            {"threshold", &g.threshold},
+            {"valley", &g.valley},
+            {"gap", &g.gap},
+            {"overlap", &g.overlap},
+            {"bound", &g.bound},
+            {"share", &g.share},
+        };
+        enum { NUMBERS = sizeof numbers / sizeof *numbers };
+        char text[3000];
+        size_t length = 0, again = 0;
+        for (size_t i = 0; i < NUMBERS; i++)
+            *numbers[i].x = rng_chance(&r, 0.1)   ? (double)NAN
+                            : rng_chance(&r, 0.1) ? -(double)INFINITY
+                                                  : any_double(&r);
+        any_gauge(&r, &g.left);
+        any_gauge(&r, &g.kept);
+        REQUIRE_OK(mskp_pruner_gauge_json(&g, 0, NULL, &length, NULL));
+        REQUIRE(length < sizeof text, "%zu bytes", length);
+        memset(text, 0x5A, sizeof text);
+        REQUIRE(mskp_pruner_gauge_json(&g, length, text, &again, NULL) == MSKP_ERROR_BAD_ARGUMENT &&
+                    again == length && text[0] == 0x5A,
+                "no room for the 0");
+        REQUIRE_OK(mskp_pruner_gauge_json(&g, length + 1, text, &again, NULL));
+        REQUIRE(again == length && strlen(text) == length, "%zu bytes, not %zu", again, length);
+        REQUIRE(!strchr(text, '\n') && text[length + 1] == 0x5A, "more than one line");
+        cJSON *json = cJSON_Parse(text);
+        REQUIRE(json, "it is not JSON: %s", text);
+        require_text(json, "stage", stages[g.stage]);
+        require_field(json, "step", (double)g.step);
+        require_field(json, "steps_left", (double)g.steps_left);
+        require_field(json, "round", g.round);
+        require_field(json, "rounds", g.rounds);
+        require_field(json, "units", (double)g.units);
+        require_field(json, "marked", (double)g.marked);
+        for (size_t i = 0; i < NUMBERS; i++) require_field(json, numbers[i].name, *numbers[i].x);
+        require_gauge(item(json, "left"), &g.left);
+        require_gauge(item(json, "kept"), &g.kept);
+        REQUIRE(cJSON_IsBool(item(json, "exact")) && cJSON_IsTrue(item(json, "exact")) == !!g.exact,
+                "exact");
+        REQUIRE(cJSON_IsBool(item(json, "ready")) && cJSON_IsTrue(item(json, "ready")) == !!g.ready,
+                "ready");
+        REQUIRE(cJSON_GetArraySize(json) == 7 + NUMBERS + 4, "%d items", cJSON_GetArraySize(json));
+        cJSON_Delete(json);
+    }
+}
+END_TEST
+
 /* ---- By hand ---- */
 
 START_TEST(the_little_network)
@@ -655,6 +774,7 @@ int main(void)
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, it_says_what_the_functions_say);
     tcase_add_test(tcase, it_says_what_becomes_of_constants);
+    tcase_add_test(tcase, gauges_of_a_pruner);
     tcase_add_test(tcase, the_little_network);
     tcase_add_test(tcase, names_become_utf8);
     tcase_add_loop_test(tcase, in_every_locale, 0, 2);

@@ -92,6 +92,38 @@ START_TEST(patterns_mean_what_the_header_says)
 }
 END_TEST
 
+START_TEST(patterns_by_hand)
+{
+    static const struct {
+        const char *pattern, *name;
+        bool fits;
+    } cases[] = {
+        {"a?c", "abc", true},     {"a?c", "ac", false},    {"a*c", "ac", true},
+        {"\\*", "*", true},       {"\\*", "b", false},     {"\\?", "?", true},
+        {"a\\", "a\\", true},     {"[b-d]", "b", true},    {"[b-d]", "d", true},
+        {"[b-d]", "a", false},    {"[b-d]", "e", false},   {"[!b-d]", "a", true},
+        {"[^b-d]", "c", false},   {"[]a]", "]", true},     {"[!]a]", "b", true},
+        {"[!]a]", "]", false},    {"[a-]", "-", true},     {"[a-]", "b", false},
+        {"[\\]]", "]", true},     {"[\\]]", "\\", false},  {"[\\!a]", "!", true},
+        {"[+-\\-]", ",", true},   {"[+-\\-]", ".", false}, {"[b", "[b", true},
+        {"[b", "b", false},       {"[b-", "[b-", true},    {"[\\", "[\\", true},
+        {"[b-\\", "[b-\\", true}, {"[b-\\", "c", false},   {"[!", "[!", true},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        uint8_t flag = 7;
+        mskp_graph *g = mskp_graph_create(NULL);
+        (void)mskp_fresh(g, cases[k].name, 1, 0, NULL);
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        const mskp_status status =
+            mskp_mask_match(g, 1, &cases[k].pattern, 0, mask_of(1, &flag), NULL);
+        ck_assert_msg(status == (cases[k].fits ? MSKP_OK : MSKP_ERROR_BAD_NAME) &&
+                          flag == (cases[k].fits ? 1 : 7),
+                      "%s, %s: %d", cases[k].pattern, cases[k].name, (int)status);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* A matcher that tries every place of every star would never end here. */
 START_TEST(many_stars_take_no_time)
 {
@@ -320,6 +352,46 @@ static double tiny_cost(void *context, const mskp_graph *graph, const size_t *ch
     (void)graph;
     return *(const double *)context * (double)channels[0];
 }
+
+static double of_first(void *context, const mskp_graph *graph, const size_t *channels)
+{
+    (void)graph;
+    return ((const double *)context)[channels[0]];
+}
+
+/* The first of two units saves what the cost falls by; a cost that does not fall saves nothing. */
+START_TEST(prices_by_hand)
+{
+    static const struct {
+        double cost[3];
+        size_t block;
+        double score[2], expected[2];
+    } cases[] = {
+        {{1, 3, 7}, 0, {1, 6}, {0.25, 1.5}},
+        {{1, 3, 7}, 2, {1, 6}, {1 / 3.0, 2}},
+        {{1, 3, 7}, 9, {0, 6}, {0, 2}},
+        {{1, 3, 7}, 1, {8, (double)INFINITY}, {2, (double)INFINITY}},
+        {{7, 7, 7}, 1, {1, 2}, {(double)INFINITY, (double)INFINITY}},
+        {{9, 8, 7}, 1, {1, 2}, {(double)INFINITY, (double)INFINITY}},
+    };
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(g, "v", 2, 0, NULL);
+    const mskp_param p = mskp_parameter(g, "gamma", 1, (size_t[]){2});
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        double score[2] = {cases[k].score[0], cases[k].score[1]}, cost[3];
+        memcpy(cost, cases[k].cost, sizeof cost);
+        const mskp_budget b = {.kind = MSKP_BUDGET_CALLBACK, .cost = of_first, .context = cost};
+        mskp_error err = {0};
+        REQUIRE(!mskp_score_per_budget(g, &b, cases[k].block, scores_of(2, score), &err), "%s",
+                err.text);
+        ck_assert_msg(score[0] == cases[k].expected[0] && score[1] == cases[k].expected[1],
+                      "case %zu: %g %g", k, score[0], score[1]);
+    }
+    mskp_graph_destroy(g);
+}
+END_TEST
 
 START_TEST(mistakes_of_scores_per_budget)
 {
@@ -582,6 +654,73 @@ START_TEST(unknown_operators_by_hand)
 }
 END_TEST
 
+/* y reads x, which is there to the end, and has 4 channels as x does. Nothing reads what is made
+ * of y: if it only moves channels, it is not made. */
+START_TEST(moves_by_hand)
+{
+    enum { SLICE, PICK, UNFLATTEN, SHUFFLE, CONCAT, FRESH, ACTIVATION, CASES };
+    for (int k = 0; k < CASES; k++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_value x = mskp_input(g, "x", 4, k != UNFLATTEN, (size_t[]){1});
+        REQUIRE_OK(mskp_pin(g, x));
+        const mskp_value y = mskp_activation(g, "y", x, NULL);
+        if (k == SLICE) mskp_slice(g, "z", y, 0, 4);
+        if (k == PICK) mskp_pick(g, "z", y, 4, (size_t[]){3, 2, 1, 0});
+        if (k == UNFLATTEN) mskp_unflatten(g, "z", y, 1, (size_t[]){2}, 0);
+        if (k == SHUFFLE) mskp_pixel_shuffle(g, "z", y, 2, MSKP_SHUFFLE_CHANNEL_MAJOR);
+        if (k == CONCAT) mskp_concat(g, "z", 1, &y);
+        if (k == FRESH) mskp_fresh(g, "z", 4, 1, (size_t[]){1});
+        if (k == ACTIVATION) mskp_activation(g, "z", y, NULL);
+        mskp_error err = {0};
+        ck_assert_msg(!mskp_graph_finish(g, &err), "%d: %s", k, err.text);
+        const mskp_budget b = {.kind = MSKP_BUDGET_ACTIVATIONS, .element_size = 1};
+        ck_assert_msg(measured(g, (mskp_mask){0}, &b) == (k == ACTIVATION ? 12 : 8), "%d: %g", k,
+                      measured(g, (mskp_mask){0}, &b));
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+/* image: 1 -> x: 2 -> a: 4 -> relu -> b: 2, and x + b, at 10 positions. Without the channels of a,
+ * a bias is all that is left of b, and a parameter is no activation. */
+START_TEST(branches_by_hand)
+{
+    for (int bias = 0; bias < 2; bias++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param wx = mskp_parameter(g, "x.w", 2, (size_t[]){2, 1});
+        const mskp_param wa = mskp_parameter(g, "a.w", 2, (size_t[]){4, 2});
+        const mskp_param wb = mskp_parameter(g, "b.w", 2, (size_t[]){2, 4});
+        const mskp_param bb = bias ? mskp_parameter(g, "b.b", 1, (size_t[]){2}) : (mskp_param){0};
+        const mskp_value image = mskp_input(g, "image", 1, 1, (size_t[]){10});
+        const mskp_value x = mskp_linear(g, "x", image, wx, (mskp_param){0});
+        const mskp_value a = mskp_linear(g, "a", x, wa, (mskp_param){0});
+        const mskp_value b = mskp_linear(g, "b", mskp_activation(g, "relu", a, NULL), wb, bb);
+        const mskp_value sum = mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2, (mskp_value[]){x, b});
+        REQUIRE_OK(mskp_output(g, sum));
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        const mskp_budget peak = {.kind = MSKP_BUDGET_ACTIVATIONS, .element_size = 1};
+        uint8_t keep[4];
+        const mskp_mask mask = mask_of(mskp_graph_counts(g).units, keep);
+        ck_assert_uint_eq(mask.n, 4); /* x and b are pinned */
+        memset(keep, 1, sizeof keep);
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 4 + 4)); /* x, a, relu */
+        keep[1] = 0;
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 3 + 3));
+        memset(keep, 0, sizeof keep);
+        ck_assert_double_eq(measured(g, mask, &peak), 10 * (2 + 2)); /* x, sum */
+        /* What has vanished takes no time, nor does what reads it. */
+        const size_t four = 4, two = 2;
+        const double one = 1;
+        const mskp_layer_cost layers[2] = {{a, x, 1, 1, &four, &two, &one},
+                                           {x, a, 1, 1, &two, &four, &one}};
+        const mskp_budget time = {.kind = MSKP_BUDGET_TABLE, .nlayers = 2, .layers = layers};
+        ck_assert_double_eq(measured(g, (mskp_mask){0}, &time), 2);
+        ck_assert_double_eq(measured(g, mask, &time), 0);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* A sequence of 5 positions with 8 channels, two heads of 3, values of 3: query, key and value have
  * 6 channels at 5 positions each. Separate projections and a packed one need the same. */
 START_TEST(attention_by_hand)
@@ -673,7 +812,7 @@ START_TEST(mistakes_of_budgets_are_named)
         {TABLE(2), MSKP_ERROR_BAD_ARGUMENT, "widths_out[1] is 3, after 6; they must ascend"},
         {TABLE(3), MSKP_ERROR_BAD_ARGUMENT, "the last of widths_out is 5, a has 6 channels"},
         {TABLE(4), MSKP_ERROR_BAD_ARGUMENT, "layers[0]: cost is NULL"},
-        {TABLE(5), MSKP_ERROR_BAD_NUMBER, "cost[1] is inf"},
+        {TABLE(5), MSKP_ERROR_BAD_NUMBER, "cost[1] is infinity"},
         {TABLE(6), MSKP_ERROR_BAD_ARGUMENT, "nin is 2, but in is {0}"},
         {TABLE(7), MSKP_ERROR_BAD_ARGUMENT, "widths_in are 0"},
         {TABLE(8), MSKP_ERROR_BAD_ARGUMENT, "in is no value"},
@@ -688,6 +827,9 @@ START_TEST(mistakes_of_budgets_are_named)
          MSKP_ERROR_NO_SOLUTION,
          "budgets[0] (activations) is 100, the least that can be had is 192"},
         {TABLE(2), MSKP_ERROR_BAD_ARGUMENT, "ascend"},
+        {{.kind = MSKP_BUDGET_TABLE, .limit = 0.5, .nlayers = 1, .layers = &good},
+         MSKP_ERROR_NO_SOLUTION,
+         "budgets[0] (table) is 0.5, what is left when nothing more can go is 1"},
     };
     const double scores[6] = {1, 2, 3, 4, 5, 6};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -725,6 +867,21 @@ START_TEST(mistakes_of_budgets_are_named)
                          "is 100.333333") != NULL,
                   "%s", err.text);
     ck_assert_uint_eq(calls, 6);
+    /* The second of two; a limit of time may be a fraction. */
+    const mskp_budget two[2] = {{.kind = MSKP_BUDGET_BYTES, .limit = 60},
+                                {.kind = MSKP_BUDGET_CALLBACK,
+                                 .limit = 0.5,
+                                 .cost = a_third,
+                                 .context = &calls,
+                                 .name = "time"}};
+    ck_assert_int_eq(mskp_select(h.g, scores_of(6, scores),
+                                 &(mskp_rule){.nbudgets = 2, .budgets = two}, mask_of(6, keep),
+                                 NULL, &err),
+                     MSKP_ERROR_NO_SOLUTION);
+    ck_assert_msg(!strncmp(err.text,
+                           "budgets[1] (time) is 0.5, what is left when nothing more can go is 100",
+                           70),
+                  "%s", err.text);
     ck_assert_int_eq(mskp_select(h.g, scores_of(6, scores), &(mskp_rule){.nbudgets = 1},
                                  mask_of(6, keep), NULL, &err),
                      MSKP_ERROR_BAD_ARGUMENT);
@@ -1097,6 +1254,68 @@ START_TEST(scans_and_caps)
 }
 END_TEST
 
+static double count_kept(void *context, mskp_mask keep, size_t family, double fraction)
+{
+    double kept = 0;
+    (void)family, (void)fraction;
+    ++*(size_t *)context;
+    for (size_t u = 0; u < keep.n; u++) kept += keep.unit[u];
+    return kept;
+}
+
+static double no_accuracy(void *context, mskp_mask keep, size_t family, double fraction)
+{
+    (void)context, (void)keep, (void)family, (void)fraction;
+    return (double)NAN;
+}
+
+/* The accuracy is the number of units that stay, of 6 in one family. */
+START_TEST(scans_by_hand)
+{
+    static const struct {
+        double fraction[2];
+        mskp_family_rule family;
+        size_t round_to; /* of the whole rule */
+        double expected[2];
+        size_t calls;
+    } cases[] = {
+        {{0.25, 0.5}, {.locked = 0}, 0, {5, 3}, 2},
+        {{0, 0.5}, {.locked = 0}, 0, {6, 3}, 2},
+        {{0.5, 0.55}, {.locked = 0}, 0, {3, 3}, 1},         /* 3.3 of 6 are 3 */
+        {{0.25, 0.5}, {.max_fraction = 0.4}, 0, {5, 4}, 2}, /* 2.4 are 2 */
+        {{0.25, 0.5}, {.locked = 1}, 0, {6, 6}, 1},
+        {{0.4, 0.8}, {.remove_fraction = 1}, 0, {4, 2}, 2}, /* a demand does not count */
+        {{0.4, 0.8}, {.round_to = 3}, 2, {6, 3}, 2},
+        {{0.4, 0.8}, {.locked = 0}, 2, {4, 2}, 2},
+    };
+    by_hand h = make_by_hand();
+    const double scores[6] = {1, 2, 3, 4, 5, 6};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        size_t calls = 0;
+        double table[2];
+        mskp_error err = {0};
+        mskp_family_rule own = cases[k].family;
+        const mskp_rule limits = {.nfamilies = 1, .families = &own, .round_to = cases[k].round_to};
+        const mskp_sensitivity_desc desc = {2, cases[k].fraction, count_kept, &calls, &limits};
+        ck_assert_msg(!mskp_sensitivity(h.g, scores_of(6, scores), &desc, 2, table, &err), "%s",
+                      err.text);
+        ck_assert_msg(table[0] == cases[k].expected[0] && table[1] == cases[k].expected[1],
+                      "case %zu: %g %g", k, table[0], table[1]);
+        ck_assert_msg(calls == cases[k].calls, "case %zu: %zu calls", k, calls);
+    }
+    for (int removed = 0; removed < 2; removed++) { /* of the whole network, or without a part */
+        const double fraction = removed;
+        double table = 7;
+        mskp_error err = {0};
+        const mskp_sensitivity_desc desc = {1, &fraction, no_accuracy, NULL, NULL};
+        ck_assert_int_eq(mskp_sensitivity(h.g, scores_of(6, scores), &desc, 1, &table, &err),
+                         MSKP_ERROR_BAD_NUMBER);
+        ck_assert_msg(strstr(err.text, "the accuracy is NaN") && table == 7, "%s", err.text);
+    }
+    mskp_graph_destroy(h.g);
+}
+END_TEST
+
 START_TEST(mistakes_of_scans_are_named)
 {
     by_hand h = make_by_hand();
@@ -1180,18 +1399,22 @@ int main(void)
     TCase *tcase = tcase_create("rules");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, patterns_mean_what_the_header_says);
+    tcase_add_test(tcase, patterns_by_hand);
     tcase_add_test(tcase, many_stars_take_no_time);
     tcase_add_test(tcase, names_mark_their_units);
     tcase_add_test(tcase, fields_are_set_one_by_one);
     tcase_add_test(tcase, families_keep_to_their_rules);
     tcase_add_test(tcase, budgets_measure_what_is_left);
     tcase_add_test(tcase, scores_per_budget);
+    tcase_add_test(tcase, prices_by_hand);
     tcase_add_test(tcase, mistakes_of_scores_per_budget);
     tcase_add_test(tcase, joint_budgets_hold_and_are_minimal);
     tcase_add_test(tcase, callbacks_are_called_seldom);
     tcase_add_test(tcase, amounts_by_hand);
     tcase_add_test(tcase, peaks_of_the_literature);
     tcase_add_test(tcase, unknown_operators_by_hand);
+    tcase_add_test(tcase, moves_by_hand);
+    tcase_add_test(tcase, branches_by_hand);
     tcase_add_test(tcase, attention_by_hand);
     tcase_add_test(tcase, mistakes_of_budgets_are_named);
     tcase_add_test(tcase, mistakes_of_families_are_named);
@@ -1200,6 +1423,7 @@ int main(void)
     tcase_add_test(tcase, hysteresis_waits);
     tcase_add_test(tcase, schedules_follow_their_formulas);
     tcase_add_test(tcase, scans_and_caps);
+    tcase_add_test(tcase, scans_by_hand);
     tcase_add_test(tcase, mistakes_of_scans_are_named);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -14,7 +14,7 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
 {
     uint32_t roles = how->roles ? how->roles : MSKP_ROLE_SCALE;
     const model *m = &t->model;
-    double sum = 0, most = 0, least = (double)INFINITY, joint = 0;
+    double sum = 0, most = 0, least = (double)INFINITY, joint = 0, product = 1;
     size_t slices = 0;
     for (size_t p = 1; p <= m->params; p++)
         for (uint32_t d = 0; d < m->param[p].ndim; d++)
@@ -33,6 +33,7 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
                 sum += norm;
                 most = fmax(most, norm);
                 least = fmin(least, norm);
+                product *= norm;
                 slices++;
             }
     if (slices == 0) return (double)INFINITY;
@@ -45,18 +46,21 @@ static double brute_score(const trial *t, const mskp_scoring *how, uint32_t unit
         return most;
     case MSKP_REDUCE_MIN:
         return least;
+    case MSKP_REDUCE_PRODUCT:
+        return product;
     default:
         return how->magnitude == MSKP_MAGNITUDE_L1 ? joint : sqrt(joint);
     }
 }
 
-/* Sums of roots depend on their order in the last bits; all else is exact. */
+/* Products, and sums of roots, depend on their order in the last bits; all else is exact. */
 static bool close_enough(const mskp_scoring *how, double got, double expected)
 {
     bool roots = how->magnitude == MSKP_MAGNITUDE_L2 &&
                  (how->reduce == MSKP_REDUCE_SUM || how->reduce == MSKP_REDUCE_MEAN);
     if (got == expected) return true;
-    return roots && fabs(got - expected) <= 1e-14 * expected;
+    return (roots || how->reduce == MSKP_REDUCE_PRODUCT) &&
+           fabs(got - expected) <= 1e-14 * expected;
 }
 
 static const uint32_t role_sets[] = {0,
@@ -71,7 +75,9 @@ enum { ROLE_SETS = sizeof role_sets / sizeof *role_sets };
 
 START_TEST(scores_are_sums_over_elements)
 {
-    size_t finite = 0, count = test_count(1000);
+    static const mskp_reduce reduces[] = {MSKP_REDUCE_SUM, MSKP_REDUCE_MEAN,  MSKP_REDUCE_MAX,
+                                          MSKP_REDUCE_MIN, MSKP_REDUCE_JOINT, MSKP_REDUCE_PRODUCT};
+    size_t finite = 0, products = 0, count = test_count(1000);
     float_mode(_i);
     for (size_t k = 0; k < count; k++) {
         trial t;
@@ -81,7 +87,7 @@ START_TEST(scores_are_sums_over_elements)
         double *scores = arena_get(&t.mem, t.units, sizeof *scores);
         for (int j = 0; j < 4; j++) {
             mskp_scoring how = {.magnitude = (mskp_magnitude)rng_below(&t.r, 2),
-                                .reduce = (mskp_reduce)rng_below(&t.r, 5),
+                                .reduce = reduces[rng_below(&t.r, 6)],
                                 .roles = role_sets[rng_below(&t.r, ROLE_SETS)]};
             bool plain = j == 3;
             if (plain) how = (mskp_scoring){0};
@@ -102,12 +108,14 @@ START_TEST(scores_are_sums_over_elements)
                         "norm %d, reduce %d, roles %u, unit %u: %.17g, not %.17g",
                         (int)how.magnitude, (int)how.reduce, how.roles, u, scores[u], expected);
                 finite += isfinite(expected) ? 1 : 0;
+                products += how.reduce == MSKP_REDUCE_PRODUCT && isfinite(expected) && expected > 0;
             }
         }
         trial_end(&t);
     }
     float_mode(0);
-    REQUIRE(finite > count, "%zu finite scores only", finite);
+    REQUIRE(finite > count && products > count / 4, "%zu finite scores, %zu products only", finite,
+            products);
 }
 END_TEST
 
@@ -192,7 +200,7 @@ START_TEST(options_are_checked)
     set values = set_make(&t.mem, &t.r, t.net, MSKP_DTYPE_F32, VIEW_PACKED);
     set_numbers(&values, t.net);
     const mskp_scoring wrong[] = {{.magnitude = (mskp_magnitude)2},
-                                  {.reduce = (mskp_reduce)6},
+                                  {.reduce = (mskp_reduce)7},
                                   {.roles = 64},
                                   {.vote_threshold = 0.5},
                                   {.reduce = MSKP_REDUCE_JOINT, .vote_threshold = (double)NAN},
@@ -241,7 +249,7 @@ START_TEST(scores_that_are_no_numbers)
                              {.data = gamma[1], .dtype = MSKP_DTYPE_F64}};
     const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     double scores[2] = {7, 7};
-    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_VOTE; reduce++) {
+    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_PRODUCT; reduce++) {
         const mskp_scoring how = {.reduce = (mskp_reduce)reduce,
                                   .vote_threshold = reduce == MSKP_REDUCE_VOTE ? 0.5 : 0};
         mskp_error err = {0};
@@ -252,15 +260,15 @@ START_TEST(scores_that_are_no_numbers)
             const mskp_status status =
                 mskp_score(g, &how, set_by_id(2, values), scores_of(2, scores), &err);
             ck_assert_int_eq(status, MSKP_ERROR_BAD_NUMBER);
-            ck_assert_ptr_nonnull(strstr(err.text, "second: axis 0, index 1"));
+            ck_assert_ptr_nonnull(strstr(err.text, "second (values): element 1 is "));
             ck_assert(scores[0] == 7 && scores[1] == 7);
         }
-        /* Each is a number, their sum is none. */
+        /* Each is a number, their sum or product is none. */
         gamma[0][1] = gamma[1][1] = 1.5e308;
         const mskp_status status =
             mskp_score(g, &how, set_by_id(2, values), scores_of(2, scores), &err);
-        const int sums =
-            reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN || reduce == MSKP_REDUCE_JOINT;
+        const int sums = reduce == MSKP_REDUCE_SUM || reduce == MSKP_REDUCE_MEAN ||
+                         reduce == MSKP_REDUCE_JOINT || reduce == MSKP_REDUCE_PRODUCT;
         ck_assert_int_eq(status, sums ? MSKP_ERROR_BAD_NUMBER : MSKP_OK);
         if (sums) ck_assert_ptr_nonnull(strstr(err.text, "unit 1"));
         ck_assert(scores[1] == (double)(sums ? 7 : 1.5e308));
@@ -273,6 +281,28 @@ START_TEST(scores_that_are_no_numbers)
     ck_assert_ptr_nonnull(strstr(err.text, "second (values): 9 is no dtype"));
     values[2].dtype = MSKP_DTYPE_F64;
     ck_assert(scores[0] == 7 && scores[1] == 7);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
+/* All elements of a slice are numbers, their sum is none. */
+START_TEST(slices_without_a_sum)
+{
+    mskp_graph *g = mskp_graph_create(NULL);
+    double w[2][2] = {{1, 2}, {1.5e308, -1.5e308}}, scores[2] = {7, 7};
+    mskp_tensor values[2] = {{0}, {.data = w, .dtype = MSKP_DTYPE_F64}};
+    const mskp_param p = mskp_parameter(g, "w", 2, (size_t[]){2, 2});
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_FILTER, mskp_fresh(g, "v", 2, 0, NULL)), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_PRODUCT; reduce++) {
+        const mskp_scoring how = {.reduce = (mskp_reduce)reduce, .roles = MSKP_ROLE_FILTER};
+        mskp_error err = {0};
+        ck_assert_int_eq(mskp_score(g, &how, set_by_id(1, values), scores_of(2, scores), &err),
+                         MSKP_ERROR_BAD_NUMBER);
+        ck_assert_str_eq(err.text,
+                         "w: axis 0, index 1: no double can hold the sum over the values");
+        ck_assert(scores[0] == 7 && scores[1] == 7);
+    }
     mskp_graph_destroy(g);
 }
 END_TEST
@@ -361,6 +391,88 @@ START_TEST(infinities_of_both_signs)
 }
 END_TEST
 
+/* ---- Products ---- */
+
+/* One unit with four gammas, and four numbers for its channel. */
+typedef struct four {
+    mskp_graph *graph;
+    double gamma[4];
+    mskp_tensor values[5];
+    mskp_channel_scores given[4];
+    double by_norms, by_numbers;
+    mskp_error err;
+} four;
+
+static void four_begin(four *f)
+{
+    char name[] = "gamma0";
+    memset(f, 0, sizeof *f);
+    f->graph = mskp_graph_create(NULL);
+    const mskp_value v = mskp_fresh(f->graph, "v", 1, 0, NULL);
+    for (size_t i = 0; i < 4; i++, name[5]++) {
+        const mskp_param p = mskp_parameter(f->graph, name, 1, (size_t[]){1});
+        ck_assert_int_eq(mskp_bind(f->graph, p, 0, MSKP_ROLE_SCALE, v), MSKP_OK);
+        f->values[i + 1] = (mskp_tensor){.data = &f->gamma[i], .dtype = MSKP_DTYPE_F64};
+        f->given[i] = (mskp_channel_scores){v, 1, &f->gamma[i]};
+    }
+    ck_assert_int_eq(mskp_graph_finish(f->graph, NULL), MSKP_OK);
+}
+
+/* The factors, beginning with number `first`. The magnitudes of gammas are multiplied if `norms`,
+ * otherwise the numbers as they are. */
+static mskp_status four_score(four *f, const double factor[4], size_t first, bool norms)
+{
+    const mskp_scoring how = {.reduce = MSKP_REDUCE_PRODUCT};
+    for (size_t i = 0; i < 4; i++) f->gamma[i] = factor[(first + i) % 4];
+    f->by_norms = f->by_numbers = 7;
+    if (norms)
+        return mskp_score(f->graph, &how, set_by_id(4, f->values), scores_of(1, &f->by_norms),
+                          &f->err);
+    return mskp_score_channels(f->graph, 4, f->given, MSKP_REDUCE_PRODUCT,
+                               scores_of(1, &f->by_numbers), &f->err);
+}
+
+/* In any order, also where the product of some factors leaves the range of a double. */
+START_TEST(products)
+{
+    const double infinity = (double)INFINITY;
+    const struct {
+        double factor[4], product; /* powers of 2, so products are exact; NaN: none */
+        const char *words;
+    } cases[] = {
+        {{0x1p-900, 0x1p-900, -0x1p1000, 0x1p1000}, -0x1p200, ""},
+        {{0x1p-1074, 0x1p-1074, 0x1p1023, 0x1p1023}, 0x1p-102, ""},
+        {{0x1p-900, 0x1p-900, 1, -1}, -0.0, ""},
+        {{0x1p-600, 0x1p-470, 1, 1}, 0x1p-1070, ""}, /* a denormal number */
+        {{0, 0x1p1000, 0x1p1000, 0x1p1000}, 0, ""},
+        {{0x1p600, 0x1p600, 1, 1}, (double)NAN, "no double can hold the product of its 4"},
+        {{0x1p1000, 0x1p1000, 0x1p1000, 2}, (double)NAN, "no double can hold the product of its 4"},
+        {{0x1p-1000, 0x1p-1000, 0x1p-1000, 2}, 0, ""},
+        {{infinity, 0x1p-1074, -2, 1}, -infinity, ""},
+        {{infinity, -infinity, 0x1p1000, -0x1p1000}, infinity, ""},
+        {{-infinity, 0, 1, 1}, (double)NAN, "0 and an infinity among its 4"},
+    };
+    four f;
+    four_begin(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t first = 0; first < 4; first++) {
+            const double expected = cases[i].product;
+            bool finite = isfinite(expected);
+            for (size_t k = 0; k < 4; k++) finite = finite && isfinite(cases[i].factor[k]);
+            mskp_status status = four_score(&f, cases[i].factor, first, false);
+            ck_assert_int_eq(status, isnan(expected) ? MSKP_ERROR_BAD_NUMBER : MSKP_OK);
+            ck_assert_msg(f.by_numbers == (isnan(expected) ? 7 : expected), "%zu: %g, not %g", i,
+                          f.by_numbers, expected);
+            if (status) ck_assert_msg(strstr(f.err.text, cases[i].words) != NULL, "%s", f.err.text);
+            status = four_score(&f, cases[i].factor, first, true);
+            ck_assert_int_eq(status, finite ? MSKP_OK : MSKP_ERROR_BAD_NUMBER);
+            ck_assert_msg(f.by_norms == (finite ? fabs(expected) : 7), "%zu: %g, not %g", i,
+                          f.by_norms, fabs(expected));
+        }
+    mskp_graph_destroy(f.graph);
+}
+END_TEST
+
 /* ---- Rows longer than what is summed at once ---- */
 
 /* Whole numbers, so that sums are exact in any order. */
@@ -444,7 +556,7 @@ static void own_numbers_begin(own_numbers *o, size_t k)
 /* One unit's numbers, by the words of the header. */
 static double slow_reduce(const own_numbers *o, mskp_reduce reduce, uint32_t unit)
 {
-    double sum = 0, most = -(double)INFINITY, least = (double)INFINITY;
+    double sum = 0, most = -(double)INFINITY, least = (double)INFINITY, product = 1;
     size_t seen = 0;
     for (size_t j = 0; j < o->n; j++)
         for (size_t i = 0; i < o->given[j].n; i++) {
@@ -452,13 +564,15 @@ static double slow_reduce(const own_numbers *o, mskp_reduce reduce, uint32_t uni
             sum += o->given[j].channel[i];
             most = fmax(most, o->given[j].channel[i]);
             least = fmin(least, o->given[j].channel[i]);
+            product *= o->given[j].channel[i];
             seen++;
         }
     if (!seen) return (double)INFINITY;
-    return reduce == MSKP_REDUCE_SUM    ? sum
-           : reduce == MSKP_REDUCE_MEAN ? sum / (double)seen
-           : reduce == MSKP_REDUCE_MAX  ? most
-                                        : least;
+    return reduce == MSKP_REDUCE_SUM       ? sum
+           : reduce == MSKP_REDUCE_MEAN    ? sum / (double)seen
+           : reduce == MSKP_REDUCE_MAX     ? most
+           : reduce == MSKP_REDUCE_PRODUCT ? product
+                                           : least;
 }
 
 START_TEST(channel_numbers_are_reduced)
@@ -467,13 +581,16 @@ START_TEST(channel_numbers_are_reduced)
         own_numbers o;
         own_numbers_begin(&o, k);
         const mskp_scores scores = scores_of(o.t.units, o.scores);
-        for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_MIN; reduce++) {
+        for (int reduce = MSKP_REDUCE_SUM; reduce <= MSKP_REDUCE_PRODUCT; reduce++) {
+            if (reduce == MSKP_REDUCE_JOINT || reduce == MSKP_REDUCE_VOTE) continue;
             REQUIRE_OK(
                 mskp_score_channels(o.t.graph, o.n, o.given, (mskp_reduce)reduce, scores, NULL));
             for (uint32_t u = 0; u < o.t.units; u++) {
                 const double expected = slow_reduce(&o, (mskp_reduce)reduce, u);
-                REQUIRE(o.scores[u] == expected, "reduce %d, unit %u: %g, not %g", reduce, u,
-                        o.scores[u], expected);
+                const bool product = reduce == MSKP_REDUCE_PRODUCT;
+                REQUIRE(o.scores[u] == expected ||
+                            (product && fabs(o.scores[u] - expected) <= 1e-14 * fabs(expected)),
+                        "reduce %d, unit %u: %g, not %g", reduce, u, o.scores[u], expected);
             }
         }
         REQUIRE_OK(mskp_score_channels(o.t.graph, 0, NULL, MSKP_REDUCE_SUM, scores, NULL));
@@ -533,6 +650,8 @@ START_TEST(wrong_channel_numbers_change_nothing)
             {"no numbers", {g.value, g.n, NULL}, sum, scores, bad, "channel is NULL"},
             {"no scores", g, sum, missing, bad, "scores is NULL"},
             {"a joint norm", g, MSKP_REDUCE_JOINT, scores, MSKP_OK, ""},
+            {"a vote", g, MSKP_REDUCE_VOTE, scores, bad, "or PRODUCT (6), not 5"},
+            {"no reduction", g, (mskp_reduce)7, scores, bad, "not 7"},
             {"another length", g, sum, longer, MSKP_ERROR_OTHER_NETWORK, ""},
         };
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) require_refused(&o, &cases[i]);
@@ -552,7 +671,7 @@ START_TEST(threads_do_not_show)
         set values = set_make(&a.mem, &a.r, a.net, MSKP_DTYPE_F32, VIEW_STYLES);
         set_numbers(&values, a.net);
         double *x = arena_get(&a.mem, a.units, sizeof *x), *y = arena_get(&a.mem, a.units, 8);
-        for (int reduce = 0; reduce <= MSKP_REDUCE_VOTE; reduce++) {
+        for (int reduce = 0; reduce <= MSKP_REDUCE_PRODUCT; reduce++) {
             mskp_scoring how = {.magnitude = MSKP_MAGNITUDE_L2,
                                 .reduce = (mskp_reduce)reduce,
                                 .roles = MSKP_ROLES_UNIT,
@@ -581,9 +700,11 @@ int main(void)
     tcase_add_loop_test(tcase, bad_numbers_and_missing_data, 0, 2);
     tcase_add_loop_test(tcase, half_precision_is_decoded, 0, 4);
     tcase_add_test(tcase, infinities_of_both_signs);
+    tcase_add_test(tcase, products);
     tcase_add_loop_test(tcase, long_rows, 0, 16);
     tcase_add_test(tcase, options_are_checked);
     tcase_add_test(tcase, scores_that_are_no_numbers);
+    tcase_add_test(tcase, slices_without_a_sum);
     tcase_add_test(tcase, channel_numbers_are_reduced);
     tcase_add_test(tcase, wrong_channel_numbers_change_nothing);
     tcase_add_test(tcase, threads_do_not_show);

@@ -122,8 +122,10 @@ START_TEST(bad_batches_change_nothing)
     double wide[3] = {1, 2, 3};
     const mskp_tensor good = {.data = x, .ndim = 2, .shape = {2, 3}};
     mskp_tensor no_data = good, no_axes = good, no_number = good, empty = good, nested = good;
-    mskp_tensor longer = good, longest = good, many_axes = good;
+    mskp_tensor longer = good, longest = good, many_axes = good, many_elements = good;
     many_axes.ndim = 7;
+    many_elements.ndim = 3, many_elements.shape[0] = PTRDIFF_MAX / 64;
+    many_elements.shape[2] = SIZE_MAX;
     mskp_tensor huge = {.data = wide, .dtype = MSKP_DTYPE_F64, .ndim = 2, .shape = {1, 3}};
     no_data.data = NULL, no_axes.ndim = 0, no_number.dtype = MSKP_DTYPE_BYTES_4;
     longer.shape[0] = PTRDIFF_MAX / 16, longest.shape[0] = SIZE_MAX;
@@ -147,6 +149,7 @@ START_TEST(bad_batches_change_nothing)
         {&empty, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length 0"},
         {&longer, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 1 of the batch has length 3"},
         {&longest, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 0 of the batch has length"},
+        {&many_elements, 1, 3, MSKP_ERROR_BAD_SHAPE, "axis 2 of the batch has length"},
         {&no_number, 1, 3, MSKP_ERROR_BAD_ARGUMENT, "dtype 18, which holds no numbers"},
         {&nested, 1, 3, MSKP_ERROR_OVERLAP, "does not step over"},
     };
@@ -167,7 +170,7 @@ START_TEST(bad_batches_change_nothing)
     x[1][2] = (float)NAN;
     ck_assert_int_eq(mskp_channel_stats_add(NULL, &good, 1, 3, channel, &err),
                      MSKP_ERROR_BAD_NUMBER);
-    ck_assert_str_eq(err.text, "activations: element [1,2] is nan");
+    ck_assert_str_eq(err.text, "activations: element [1,2] is NaN");
     wide[2] = 1e200; /* far from the mean of the others */
     ck_assert_int_eq(mskp_channel_stats_add(NULL, &huge, 1, 3, channel, &err),
                      MSKP_ERROR_BAD_NUMBER);
@@ -178,14 +181,21 @@ START_TEST(bad_batches_change_nothing)
     ck_assert_str_eq(err.text, "activations: channel 0: no double can hold the sum of squares");
     ck_assert_mem_eq(channel, before, sizeof before);
     /* What is no statistic. */
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 9; i++) {
         mskp_channel_stats odd[3];
         memcpy(odd, before, sizeof odd);
-        double *field[] = {&odd[1].count,     &odd[1].zeros, &odd[1].mean,    &odd[1].magnitude,
-                           &odd[1].magnitude, &odd[1].count, &odd[1].squares, &odd[1].squares};
-        const double bad[] = {
-            -1, 7, (double)NAN, -1, (double)INFINITY, (double)INFINITY, -1, (double)INFINITY};
-        *field[i] = bad[i];
+        const struct {
+            double *field, number;
+        } bad[] = {{&odd[1].count, -1},
+                   {&odd[1].count, (double)INFINITY},
+                   {&odd[1].zeros, -1},
+                   {&odd[1].zeros, 7},
+                   {&odd[1].mean, (double)NAN},
+                   {&odd[1].magnitude, -1},
+                   {&odd[1].squares, -1},
+                   {&odd[1].magnitude, (double)INFINITY},
+                   {&odd[1].squares, (double)INFINITY}};
+        *bad[i].field = bad[i].number;
         ck_assert_int_eq(mskp_channel_stats_merge(3, odd, channel, &err), MSKP_ERROR_BAD_NUMBER);
         ck_assert_str_eq(err.text, "activations: the numbers of channel 1 are no statistic");
         ck_assert_mem_eq(channel, before, sizeof before);
@@ -333,6 +343,20 @@ START_TEST(valleys_part_two_groups)
 }
 END_TEST
 
+/* Two scores of 1, one of 10 and two of 100, in three bins: of the two in each peak, one is left in
+ * the valley, whose middle is 10. */
+START_TEST(a_valley_by_hand)
+{
+    const double score[5] = {100, 1, 10, 1, 100};
+    double threshold = 7, depth = 7;
+    ck_assert_int_eq(mskp_valley(scores_of(5, score), 3, &threshold, &depth, NULL), MSKP_OK);
+    ck_assert(fabs(threshold - 10) < 1e-14 && depth == 0.5);
+    threshold = 7;
+    ck_assert_int_eq(mskp_valley(scores_of(5, score), 3, &threshold, NULL, NULL), MSKP_OK);
+    ck_assert(fabs(threshold - 10) < 1e-14);
+}
+END_TEST
+
 START_TEST(wrong_valleys)
 {
     double score[4] = {1, 2, 2, 1}, threshold = 7, depth = 7;
@@ -373,6 +397,7 @@ int main(void)
     tcase_add_test(tcase, random_scores_are_uniform);
     tcase_add_test(tcase, valleys_are_the_most_prominent);
     tcase_add_test(tcase, valleys_part_two_groups);
+    tcase_add_test(tcase, a_valley_by_hand);
     tcase_add_test(tcase, wrong_valleys);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

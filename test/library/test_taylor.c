@@ -7,6 +7,7 @@
 #include "by_id/by_id.h"
 #include <check.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,44 @@ START_TEST(scores_are_sums_over_elements)
 }
 END_TEST
 
+/* w = (1 2 / 3 4) and g = (1 -1 / 2 1), so the products are (1 -2 / 6 4): the rows have the sums -1
+ * and 10, the columns 7 and 2. */
+START_TEST(sums_by_hand)
+{
+    static const double expected[FORMS][4] = {
+        {1, 10, 7, 2}, {1, 100, 49, 4}, {3, 10, 7, 6}, {1 + 4, 36 + 16, 1 + 36, 4 + 16}};
+    float w[2][2] = {{1, 2}, {3, 4}}, d[2][2] = {{1, -1}, {2, 1}};
+    double wide[2][2] = {{1, -1}, {2, 1}};
+    mskp_tensor values = {.data = w};
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_param p = mskp_parameter(g, "w", 2, (size_t[]){2, 2});
+    const mskp_value out = mskp_fresh(g, "out", 2, 0, NULL), in = mskp_fresh(g, "in", 2, 0, NULL);
+    ck_assert_int_eq(mskp_bind(g, p, 0, MSKP_ROLE_FILTER, out), MSKP_OK);
+    ck_assert_int_eq(mskp_bind(g, p, 1, MSKP_ROLE_CONSUMER, in), MSKP_OK);
+    ck_assert_int_eq(mskp_graph_finish(g, NULL), MSKP_OK);
+    float_mode(_i);
+    for (int form = 0; form < FORMS; form++)
+        for (uint32_t k = 0; k < 6; k++) {
+            const uint32_t which = 1 + k / 2;
+            const bool plain = k % 2;
+            mskp_tensor slopes = {.data = plain ? (void *)d : (void *)wide,
+                                  .dtype = plain ? MSKP_DTYPE_F32 : MSKP_DTYPE_F64};
+            const uint32_t roles =
+                (which & 1 ? MSKP_ROLE_FILTER : 0) | (which & 2 ? MSKP_ROLE_CONSUMER : 0);
+            double score[4] = {0};
+            ck_assert_int_eq(
+                mskp_score_taylor(g, (mskp_taylor)form, roles, (mskp_tensors){1, &values},
+                                  (mskp_tensors){1, &slopes}, scores_of(4, score), NULL),
+                MSKP_OK);
+            for (uint32_t u = 0; u < 4; u++)
+                ck_assert_msg(which & 1u << u / 2 ? score[u] == expected[form][u] : isinf(score[u]),
+                              "form %d, roles %u, unit %u: %g", form, roles, u, score[u]);
+        }
+    float_mode(0);
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 /* The loss is linear in the weights, so the first order is all that there is: without a unit, it
  * changes by the unit's score. */
 START_TEST(a_linear_loss_changes_by_the_score)
@@ -157,7 +196,20 @@ START_TEST(a_linear_loss_changes_by_the_score)
 }
 END_TEST
 
-/* One element of each parameter, in one of the two sets, becomes a bad number. */
+/* "p3 (gradients): element 1,0 is NaN" */
+static void bad_element(char *sentence, size_t n, size_t param, const char *of, const net_param *p,
+                        const size_t *index, double x)
+{
+    int at = snprintf(sentence, n, "p%zu (%s): element ", param, of);
+    for (uint32_t d = 0; d < p->ndim; d++)
+        at += snprintf(sentence + at, n - (size_t)at, "%s%zu", d ? "," : "", index[d]);
+    (void)snprintf(sentence + at, n - (size_t)at, " is %s",
+                   isnan(x) ? "NaN"
+                   : x > 0  ? "infinity"
+                            : "-infinity");
+}
+
+/* One element of each parameter, in one of the two sets, becomes a bad number, and is named. */
 START_TEST(bad_numbers_and_missing_data)
 {
     static const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
@@ -182,12 +234,17 @@ START_TEST(bad_numbers_and_missing_data)
                 read |= element_axis(&t->model, p, index, u, roles) != MSKP_MAX_DIMS;
             const double good = view_get(&v, index);
             mskp_error err = {0};
-            view_set(&v, index, bad[rng_below(&t->r, 3)]);
+            const double x = bad[rng_below(&t->r, 3)];
+            char sentence[200];
+            view_set(&v, index, x);
             mskp_status status = batch_score(&b, form, roles, scores, &err);
             view_set(&v, index, good);
             REQUIRE(status == (read ? MSKP_ERROR_BAD_NUMBER : MSKP_OK), "parameter %zu: %s", p,
                     mskp_status_text(status));
             REQUIRE(!read || !memcmp(scores, before, t->units * sizeof *scores), "scores changed");
+            bad_element(sentence, sizeof sentence, p, s == &b.values ? "values" : "gradients", q,
+                        index, x);
+            REQUIRE(!read || !strcmp(err.text, sentence), "\"%s\", not \"%s\"", err.text, sentence);
             memset(scores, 0, t->units * sizeof *scores);
             refused += read;
             ignored += !read;
@@ -233,14 +290,18 @@ START_TEST(options_are_checked)
             gradients, scores);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, "roles", MSKP_TAYLOR_SQUARED_SUM, 64, values, gradients,
             scores);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "values", MSKP_TAYLOR_SQUARED_SUM, 0, none, gradients, scores);
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "gradients", MSKP_TAYLOR_SQUARED_SUM, 0, values, none, scores);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "values is NULL", MSKP_TAYLOR_SQUARED_SUM, 0, none, gradients,
+            scores);
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "gradients is NULL", MSKP_TAYLOR_SQUARED_SUM, 0, values, none,
+            scores);
     REFUSED(MSKP_ERROR_OTHER_NETWORK, "scores", MSKP_TAYLOR_SQUARED_SUM, 0, values, gradients,
             scores_of(3, score));
     /* Each product is a number, a square is none. */
     REFUSED(MSKP_ERROR_BAD_NUMBER, "unit 1", MSKP_TAYLOR_SQUARED_SUM, 0, values, gradients, scores);
-    REFUSED(MSKP_ERROR_BAD_NUMBER, "gamma: axis 0, index 1", MSKP_TAYLOR_SUM_OF_SQUARES, 0, values,
-            gradients, scores);
+    REFUSED(
+        MSKP_ERROR_BAD_NUMBER,
+        "gamma: axis 0, index 1: no double can hold the sum over products of values and gradients",
+        MSKP_TAYLOR_SUM_OF_SQUARES, 0, values, gradients, scores);
     static const double odd[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
     for (int i = 0; i < 3; i++) {
         score[1] = odd[i];
@@ -274,6 +335,7 @@ int main(void)
     Suite *suite = suite_create("taylor");
     TCase *tcase = tcase_create("taylor");
     tcase_set_timeout(tcase, 600);
+    tcase_add_loop_test(tcase, sums_by_hand, 0, 2);
     tcase_add_loop_test(tcase, scores_are_sums_over_elements, 0, 2);
     tcase_add_test(tcase, a_linear_loss_changes_by_the_score);
     tcase_add_test(tcase, bad_numbers_and_missing_data);

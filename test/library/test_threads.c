@@ -127,13 +127,13 @@ static void scores_and_mask(job *j, const set *values, double *scores, uint8_t *
 {
     const mskp_graph *g = j->graph;
     const size_t units = mskp_graph_counts(g).units;
-    static const mskp_reduce reduces[] = {MSKP_REDUCE_SUM, MSKP_REDUCE_MEAN,  MSKP_REDUCE_MAX,
-                                          MSKP_REDUCE_MIN, MSKP_REDUCE_JOINT, MSKP_REDUCE_VOTE};
-    for (size_t i = 0; i < 12; i++) {
-        const mskp_scoring scoring = {.magnitude = i < 6 ? MSKP_MAGNITUDE_L1 : MSKP_MAGNITUDE_L2,
-                                      .reduce = reduces[i % 6],
-                                      .roles = i % 6 == 5 ? 0 : MSKP_ROLES_UNIT,
-                                      .vote_threshold = i % 6 == 5 ? 0.25 : 0};
+    for (int i = 0; i < 2 * (MSKP_REDUCE_PRODUCT + 1); i++) {
+        const mskp_reduce reduce = (mskp_reduce)(i / 2);
+        const bool votes = reduce == MSKP_REDUCE_VOTE;
+        const mskp_scoring scoring = {.magnitude = i % 2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
+                                      .reduce = reduce,
+                                      .roles = votes ? 0 : MSKP_ROLES_UNIT,
+                                      .vote_threshold = votes ? 0.25 : 0};
         went_well(j, mskp_score(g, &scoring, set_by_id(mskp_graph_counts(g).params, values->views),
                                 scores_of(units, scores), &j->err));
         add(j, scores, units * sizeof *scores);

@@ -406,7 +406,7 @@ static const struct refusal {
      {.kind = MSKP_PENALTY_L2},
      {1, 1, 1},
      MSKP_ERROR_BAD_NUMBER,
-     "weights: parameter is nan, not finite"},
+     "weights: parameter is NaN, not finite"},
     {{.kind = MSKP_WEIGHTING_MACS},
      {0},
      {1, 1, 1},
@@ -421,12 +421,12 @@ static const struct refusal {
      {.kind = MSKP_PENALTY_L2},
      {1, 1, (double)NAN},
      MSKP_ERROR_BAD_NUMBER,
-     "weights: the norm of unit 2 is nan, not 0 or more"},
+     "weights: the norm of unit 2 is NaN, not 0 or more"},
     {{.kind = MSKP_WEIGHTING_ADAPTIVE},
      {.kind = MSKP_PENALTY_L2},
      {1, -(double)INFINITY, 1},
      MSKP_ERROR_BAD_NUMBER,
-     "weights: the norm of unit 1 is -inf, not a number"},
+     "weights: the norm of unit 1 is -infinity, not a number"},
     {{.kind = MSKP_WEIGHTING_HOYER},
      {.kind = MSKP_PENALTY_L2},
      {1e-200, 1e-200, 1},
@@ -523,7 +523,7 @@ START_TEST(negative_weights_are_for_gradients)
     weight[0] = (double)INFINITY;
     ck_assert_int_eq(mskp_penalty_gradient(g, (mskp_mask){0}, &p, 1, values, gradients, &err),
                      MSKP_ERROR_BAD_NUMBER);
-    ck_assert_str_eq(err.text, "penalty: unit_weight[0] is inf, not finite");
+    ck_assert_str_eq(err.text, "penalty: unit_weight[0] is infinity, not finite");
     weight[0] = 1;
     ck_assert_int_eq(mskp_penalty_fade(g, (mskp_mask){0}, &p, -1, values, &err),
                      MSKP_ERROR_BAD_NUMBER);

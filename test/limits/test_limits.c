@@ -321,6 +321,52 @@ START_TEST(positions)
 }
 END_TEST
 
+/* A channel of 5, a transposed convolution of it with the taps 1 and 2 and a bias of 1, and an
+ * addition. All of the branch vanishes. Where each position is looked at, most see both taps, and
+ * at the borders one tap is missing. Above the limit the bound is the sum of all magnitudes. */
+START_TEST(positions_of_a_branch)
+{
+    for (size_t in = MOST_POSITIONS - 1; in <= MOST_POSITIONS; in++) {
+        const size_t one[2] = {1, 1}, taps[3] = {1, 1, 2};
+        float number[6][2] = {{1}, {0}, {5}, {1, 2}, {1}, {1, 1}};
+        mskp_tensor view[6] = {{0}};
+        mskp_error err;
+        mskp_plan *plan;
+        mskp_constants *c;
+        mskp_constants_report report;
+        mskp_graph *g = new_graph();
+        for (int p = 0; p < 6; p++) view[p].data = number[p];
+        const mskp_value x = mskp_input(g, "x", 1, 1, &in);
+        mskp_conv_desc point = {.weight = mskp_parameter(g, "c1", 3, (size_t[]){1, 1, 1})};
+        const mskp_norm_desc norm = {.scale = mskp_parameter(g, "scale", 1, one),
+                                     .shift = mskp_parameter(g, "shift", 1, one)};
+        const mskp_conv_desc conv = {.weight = mskp_parameter(g, "weight", 3, taps),
+                                     .bias = mskp_parameter(g, "bias", 1, one)};
+        const mskp_conv_desc beside = {.weight = mskp_parameter(g, "beside", 3, taps)};
+        mskp_value v = mskp_norm(g, "norm", mskp_conv(g, "c1", x, &point), &norm);
+        v = mskp_conv_transposed(g, "conv", v, &conv);
+        v = mskp_combine(g, "sum", MSKP_COMBINE_ADD, 2,
+                         (mskp_value[]){mskp_conv_transposed(g, "beside", x, &beside), v});
+        mskp_output(g, v);
+        must(!mskp_graph_finish(g, &err), "%s", err.text);
+        must(mskp_graph_counts(g).units == 1, "%zu units", mskp_graph_counts(g).units);
+        uint8_t keep[1] = {0};
+        const mskp_tensors set = {6, view};
+        must(!mskp_constants_create(g, mask_of(1, keep), NULL, set, &c, &err), "%s", err.text);
+        must(mskp_constants_consumers(c) == 2, "%zu consumers", mskp_constants_consumers(c));
+        must(!mskp_constants_consumer(c, 0, &report, &err), "%s", err.text);
+        const double bound = in < MOST_POSITIONS ? 5 * 3 - 5 * 1 : 5 * 3;
+        must(!report.exact && fabs(report.bound - bound) < 1e-6, "bound %g", report.bound);
+        must(!mskp_constants_plan(c, &plan, NULL, &err), "%s", err.text);
+        must(!mskp_constants_apply(c, plan, set, &err), "%s", err.text);
+        must(number[4][0] == 5 * 3 + 1, "bias %g", (double)number[4][0]);
+        mskp_plan_destroy(plan);
+        mskp_constants_destroy(c);
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
 /* More taps than a block of memory may hold numbers. */
 START_TEST(taps)
 {
@@ -379,6 +425,7 @@ int main(void)
     tcase_add_test(tests, families);
     tcase_add_test(tests, memory);
     tcase_add_test(tests, positions);
+    tcase_add_test(tests, positions_of_a_branch);
     tcase_add_test(tests, taps);
     tcase_add_test(tests, sets);
     suite_add_tcase(suite, tests);

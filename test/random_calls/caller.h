@@ -13,7 +13,7 @@ typedef struct user {
     arena mem;
     uint8_t *keep;
     mskp_tensor *values, *others; /* two sets; those that are not too large */
-    view_buf *buf;                /* where values lie */
+    view_buf *buf, *slopes;       /* where values lie, and the others */
     bool reports;                 /* their text is read on networks of every size */
 } user;
 
@@ -33,6 +33,8 @@ bool lets_vanish(const user *u, const mskp_plan *plan);
 /* Scores of all units, few of them infinite or NaN; a rule with absurd fields now and then. */
 double *any_scores(user *u);
 mskp_rule any_rule(user *u, const uint8_t *locked);
+/* Adds budgets, and rules of families now and then. */
+void widen_rule(user *u, mskp_rule *rule);
 /* By u->keep. NULL: refused, as it should be. */
 mskp_plan *planned(user *u, mskp_graph **small);
 
@@ -58,5 +60,6 @@ void call_restore(user *u);
 void call_compose(user *u);
 void call_maps(user *u);
 void call_rules(user *u);
+void call_pruner(user *u);
 
 #endif

@@ -186,7 +186,8 @@ static void make_sets(user *u)
 {
     u->buf = arena_get(&u->mem, u->n.params + 1, sizeof *u->buf);
     u->values = make_set(u, u->buf);
-    u->others = make_set(u, arena_get(&u->mem, u->n.params + 1, sizeof *u->buf));
+    u->slopes = arena_get(&u->mem, u->n.params + 1, sizeof *u->slopes);
+    u->others = make_set(u, u->slopes);
 }
 
 bool spoil_set(user *u, mskp_tensor *tensors)
@@ -317,7 +318,7 @@ static bool has_role(const user *u, size_t unit, uint32_t roles)
 static void call_score(user *u)
 {
     mskp_scoring s = {.magnitude = (mskp_magnitude)rng_below(u->r, 2),
-                      .reduce = (mskp_reduce)rng_below(u->r, 6),
+                      .reduce = (mskp_reduce)rng_below(u->r, 7),
                       .roles = (uint32_t)rng_below(u->r, 16),
                       .vote_threshold = (double)rng_below(u->r, 4)};
     if (s.reduce != MSKP_REDUCE_VOTE) s.vote_threshold = 0;
@@ -349,9 +350,10 @@ static void call_score_normalize(user *u, double *scores)
     const double *before = arena_copy(&u->mem, scores, u->n.units, sizeof *scores);
     const size_t live = u->heap->live;
     endanger(u);
+    const mskp_normalizer by = (mskp_normalizer)rng_below(u->r, MSKP_NORMALIZER_QUANTILE + 2);
+    const double share = by == MSKP_NORMALIZER_QUANTILE ? rng_real(u->r, -0.1, 1.1) : 0;
     const mskp_status status =
-        mskp_score_normalize(u->g, (mskp_normalizer)rng_below(u->r, 9),
-                             scores_of(wrong_or(u, u->n.units), scores), &err);
+        mskp_score_normalize(u->g, by, share, scores_of(wrong_or(u, u->n.units), scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++) {
         REQUIRE(!status || scores[i] == before[i], "normalize: score %zu changed", i);
@@ -402,7 +404,7 @@ static void call_score_channels(user *u)
         given[k] = (mskp_channel_scores){v, channels, numbers};
     }
     endanger(u);
-    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 5),
+    const mskp_status status = mskp_score_channels(u->g, n, given, (mskp_reduce)rng_below(u->r, 7),
                                                    scores_of(u->n.units, scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units && !status; i++)
@@ -786,6 +788,7 @@ void calls_finished(rng *r, limited_heap *p, const mskp_graph *graph)
     if (rng_chance(r, 0.25)) call_weights(&u);
     if (rng_chance(r, 0.25)) call_statistics(&u);
     if (rng_chance(r, 0.25)) call_rules(&u);
+    if (rng_chance(r, 0.25)) call_pruner(&u);
     arena_free(&u.mem);
 }
 

@@ -563,6 +563,47 @@ START_TEST(signals)
 }
 END_TEST
 
+/* What a child does that lets signals wait: 0: the signal comes before; 1: it comes twice; 2: once,
+ * and the child goes on to its end; 3: once, and then no signal shall wait any longer. */
+static int waiting_child(int number, int how)
+{
+    int status;
+    const pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        file_output one;
+        file_error err;
+        signal(number, SIG_DFL);
+        file_catch_signals();
+        if (!file_create(&one, out_path, &err)) _exit(1);
+        file_let_signals_wait(how != 0);
+        if (file_signal_waits()) _exit(2);
+        raise(number);
+        if (!file_signal_waits()) _exit(3);
+        if (how == 1) raise(number);
+        if (how == 3) file_let_signals_wait(false);
+        file_discard(&one);
+        _exit(file_signal_waits() ? 4 : 5);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_uint_eq(count_files(), 0);
+    return status;
+}
+
+START_TEST(signals_that_wait)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int how = 0; how < 4; how++) {
+            const int status = waiting_child(numbers[i], how);
+            if (how == 2 && numbers[i] != SIGQUIT)
+                ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 4);
+            else
+                ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == numbers[i]);
+        }
+}
+END_TEST
+
 /* As if the disk were full in the middle of the file. */
 START_TEST(disk_full)
 {
@@ -607,6 +648,7 @@ int main(void)
     tcase_add_test(cases, devices);
     tcase_add_test(cases, log_in_place);
     tcase_add_test(cases, signals);
+    tcase_add_test(cases, signals_that_wait);
     tcase_add_test(cases, one_file_of_two_names);
     tcase_add_test(cases, disk_full);
     suite_add_tcase(suite, cases);

@@ -17,9 +17,9 @@ MAX_DIMS, PINNED = 6, 2**32 - 1
 FILTER, CONSUMER, SCALE, SHIFT = 1, 2, 4, 8
 UNIT = FILTER | CONSUMER | SCALE | SHIFT
 L1, L2 = 0, 1
-SUM, MEAN, MAX, MIN, JOINT, VOTE = range(6)
+SUM, MEAN, MAX, MIN, JOINT, VOTE, PRODUCT = range(7)
 ABSOLUTE_SUM, SQUARED_SUM, SUM_OF_ABSOLUTES, SUM_OF_SQUARES = range(4)
-BY_MEAN, BY_MAX, BY_SUM, BY_STANDARD, BY_LAMP, BY_SIZE, BY_MACS, BY_PARAMS = range(8)
+BY_MEAN, BY_MAX, BY_SUM, BY_STANDARD, BY_LAMP, BY_SIZE, BY_MACS, BY_PARAMS, BY_ENERGY, BY_RANGE, BY_QUANTILE = range(11)
 PENALTY_L1, PENALTY_SMOOTH_L1, PENALTY_L2 = range(3)
 REMOVED, ALL, KEPT = range(3)
 POOL_MAX, POOL_GLOBAL_AVERAGE, BUDGET_TABLE = 0, 3, 2
@@ -203,9 +203,9 @@ class Graph:
         self.check(self.lib.blas.mskp_score_filters(None, self.graph, 0, reduce, values, self._scores(scores), C.byref(self.error)))
         return scores
 
-    def normalize(self, by, scores):
+    def normalize(self, by, scores, parameter=0.0):
         """In place."""
-        self.check(self.lib.mskp_score_normalize(self.graph, by, self._scores(scores), C.byref(self.error)))
+        self.check(self.lib.mskp_score_normalize(self.graph, by, C.c_double(parameter), self._scores(scores), C.byref(self.error)))
         return scores
 
     def value_units(self, value):

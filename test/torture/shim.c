@@ -143,6 +143,12 @@ int __wrap_fstat(int file, struct stat *is)
     return wrong(CALL_FSTAT) ? failed(EIO) : __real_fstat(file, is);
 }
 
+/* What glibc's headers call them where _FILE_OFFSET_BITS is 64. */
+#define SAME(name, other, parameters) int __wrap_##name parameters __attribute__((alias(#other)))
+SAME(open64, __wrap_open, (const char *, int, ...));
+SAME(openat64, __wrap_openat, (int, const char *, int, ...));
+SAME(fstat64, __wrap_fstat, (int, struct stat *));
+
 ssize_t __wrap_read(int file, void *to, size_t size)
 {
     if (!wrong(CALL_READ)) return __real_read(file, to, size);

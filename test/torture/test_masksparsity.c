@@ -1,46 +1,46 @@
-/* masksparsity, whose calls go wrong one after the other; and what its users asked of its files. */
+/* masksparsity, whose calls go wrong one after the other; what its users asked of its files; and
+ * what --branches leaves of a network. */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "convnet.h"
+#include "torture/narrow.h"
 #include "torture/torture.h"
 
-/* A resnet8 with few channels: a run takes some milliseconds. */
 static void make_inputs(const char *folder)
 {
-    char path[200];
-    cn_layer layers[64];
-    cn_error err = {""};
-    const size_t count = cn_resnet_layers(8, 10, layers, 64);
-    for (size_t i = 0; i < count; i++) {
-        cn_layer *l = &layers[i];
-        if (l->kind == CN_CONV) l->channels /= 8;
-        if (l->kind == CN_PAD_CHANNELS) l->before /= 8, l->after /= 8;
-    }
-    cn_net *net = cn_create("resnet8", count, layers, &(cn_options){.batch = 1, .seed = 1}, &err);
-    ck_assert_msg(net != NULL, "%s", err.text);
-    snprintf(path, sizeof path, "%s/in.safetensors", folder);
-    ck_assert_msg(cn_save(net, path, 0, NULL, &err), "%s", err.text);
-    cn_destroy(net);
+    save_narrow(folder, "in.safetensors", false);
 }
 
 #define SHORT_RUN                                                                         \
     "--weights", "in.safetensors", "--images", "1", "--test-images", "1", "--batch", "1", \
         "--threads", "1", "--epochs", "0,0,0,0"
+static bool is_whole(const char *bytes, size_t size)
+{
+    cn_tensors file;
+    const bool whole = cn_tensors_parse(bytes, size, &file, NULL);
+    cn_tensors_free(&file);
+    return whole;
+}
+
 static torture_job job = {
     .name = "masksparsity",
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
-                  "masked.safetensors", "--log", "log.csv", "--report", "."},
+                  "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+                  "--report", "."},
     .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
-              "masked.safetensors", "--log", "log.csv", "--report", "."},
+              "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
+              "--report", "."},
     .log = "log.csv",
+    .state = "state.safetensors",
+    .is_whole = is_whole,
     .page = "index.html",
 };
 
@@ -117,6 +117,139 @@ START_TEST(inputs)
 }
 END_TEST
 
+/* ---- Whole branches ---- */
+
+/* What the program wrote to standard output, in a file of the folder. To be freed. */
+static char *run_and_read(const char *folder, const char *const *words)
+{
+    char path[200];
+    torture_end end;
+    size_t size;
+    snprintf(path, sizeof path, "%s/said", folder);
+    torture_run(&job, words, folder, NULL, path, &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    char *bytes = torture_load(folder, "said", &size);
+    ck_assert_ptr_nonnull(bytes);
+    char *text = malloc(size + 1);
+    ck_assert_ptr_nonnull(text);
+    memcpy(text, bytes, size);
+    text[size] = 0;
+    free(bytes);
+    return text;
+}
+
+/* The number behind these words of the text. */
+static double number_after(const char *text, const char *words)
+{
+    double number;
+    const char *at = strstr(text, words);
+    ck_assert_msg(at != NULL, "no \"%s\" in: %s", words, text);
+    ck_assert_msg(sscanf(at + strlen(words), "%lf", &number) == 1, "no number at: %.60s", at);
+    return number;
+}
+
+static cn_net *load(const char *folder, const char *name)
+{
+    char path[200];
+    cn_error err = {""};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    cn_net *net = cn_load(path, &(cn_options){.batch = 4, .seed = 1}, &err);
+    ck_assert_msg(net != NULL, "%s", err.text);
+    return net;
+}
+
+static size_t count_layers(const cn_net *net, cn_kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < net->layer_count; i++) n += net->layers[i].kind == kind;
+    return n;
+}
+
+/* Writes in.safetensors, in which a branch adds something to each channel: no beta is 0. */
+static void make_shifted(const char *folder)
+{
+    char path[200];
+    cn_error err = {""};
+    make_inputs(folder);
+    cn_net *net = load(folder, "in.safetensors");
+    for (size_t p = 0; p < net->param_count; p++) {
+        const cn_param *param = &net->params[p];
+        if (!strstr(param->name, "bn") || !strstr(param->name, ".bias")) continue;
+        for (size_t i = 0; i < param->count; i++) param->value[i] = (cn_real)(i % 2 ? -0.5 : 0.75);
+    }
+    snprintf(path, sizeof path, "%s/in.safetensors", folder);
+    ck_assert_msg(cn_save(net, path, 0, NULL, &err), "%s", err.text);
+    cn_destroy(net);
+}
+
+/* The largest difference of the outputs of two networks, and the largest output. */
+static double difference(cn_net *a, cn_net *b, double *largest)
+{
+    enum { IMAGES = 4, CLASSES = 10 };
+    cn_real images[IMAGES * CN_PIXELS], first[IMAGES * CLASSES];
+    cn_random random = {1};
+    double most = *largest = 0;
+    for (size_t i = 0; i < IMAGES * CN_PIXELS; i++) images[i] = (cn_real)cn_random_normal(&random);
+    const cn_real *logits = cn_forward(a, IMAGES, images, false);
+    ck_assert_ptr_nonnull(logits);
+    memcpy(first, logits, sizeof first);
+    logits = cn_forward(b, IMAGES, images, false);
+    ck_assert_ptr_nonnull(logits);
+    for (size_t i = 0; i < IMAGES * CLASSES; i++) {
+        most = fmax(most, fabs((double)first[i] - (double)logits[i]));
+        *largest = fmax(*largest, fabs((double)logits[i]));
+    }
+    return most;
+}
+
+#define BRANCH_RUN                                                                          \
+    "--weights", "in.safetensors", "--images", "8", "--test-images", "60", "--batch", "2",  \
+        "--threads", "1", "--epochs", "0,0,1,0", "--penalty", "deadline", "--macs", "0.65", \
+        "--out", "out.safetensors", "--save-masked", "masked.safetensors"
+
+/*
+ * Gammas and betas of what is removed reach 0 before the cut, so nothing is lost by it: the network
+ * of --out computes what the masked one does, and the program says so, before and after it was
+ * written. With --branches a block is missing in it, but for what it adds to each channel; without,
+ * no layer is.
+ */
+START_TEST(branches)
+{
+    enum { IMAGES = 60 }; /* to test */
+    const bool asked = _i == 0;
+    const char *const words[] = {"--branches", BRANCH_RUN, NULL};
+    const char *const again[] = {"--weights", "out.safetensors", "--evaluate", "--threads",
+                                 "1",         "--test-images",   "60",         NULL};
+    double largest;
+    char *folder = torture_folder();
+    make_shifted(folder);
+    char *said = run_and_read(folder, words + !asked), *evaluated = run_and_read(folder, again);
+    cn_net *dense = load(folder, "in.safetensors"), *masked = load(folder, "masked.safetensors");
+    cn_net *cut = load(folder, "out.safetensors");
+
+    const size_t all = count_layers(dense, CN_CONV), left = count_layers(cut, CN_CONV);
+    ck_assert_uint_eq(count_layers(masked, CN_CONV), all);
+    ck_assert_uint_eq(count_layers(masked, CN_SHIFT), 0);
+    ck_assert_msg(asked ? left < all : left == all, "%zu of %zu convolutions", left, all);
+    ck_assert_uint_eq(count_layers(cut, CN_SHIFT), (all - left) / 2); /* one for each block */
+    const double off = difference(masked, cut, &largest);
+    ck_assert_msg(largest > 0.1 && off <= 1e-5 * largest, "%g of %g", off, largest);
+    ck_assert_double_le(number_after(said, "surgery itself: largest difference of outputs "), 1e-5);
+    const double before = number_after(said, "surgery: test "),
+                 after = number_after(said, "before, ");
+    const double right = number_after(evaluated, "top-1: ");
+    ck_assert_msg(fabs(before - after) < 0.01 && fabs(after - 100 * right / IMAGES) < 0.01,
+                  "%g %% before, %g %% after, %g of %d right", before, after, right, IMAGES);
+
+    cn_destroy(dense);
+    cn_destroy(masked);
+    cn_destroy(cut);
+    free(said);
+    free(evaluated);
+    torture_remove(folder);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -125,6 +258,7 @@ int main(int argc, char **argv)
     Suite *suite = suite_create("torture of masksparsity");
     TCase *cases = tcase_create("torture");
     tcase_set_timeout(cases, 600);
+    tcase_add_loop_test(cases, branches, 0, 2);
     tcase_add_test(cases, outputs);
     tcase_add_test(cases, inputs);
     tcase_add_test(cases, memory);

@@ -3,7 +3,8 @@
  * (shim.c). Afterwards
  *
  *   - every file holds what it held before, or what a good run writes, all of it; and a file that
- *     names another one (OUT.onnx and OUT.onnx.HASH.data) has the one that it names;
+ *     names another one (OUT.onnx and OUT.onnx.HASH.data) has the one that it names; a file that
+ *     a run writes several times is whole;
  *   - the status is 0 only if all files are new; otherwise it is 1, and standard error has one
  *     sentence, which names a file, the output, or the memory (or the allocator);
  *   - no temporary file is there, unless the process was killed by SIGKILL, or unlink failed.
@@ -22,9 +23,12 @@ typedef struct torture_job {
     void (*make_inputs)(const char *folder);
     const char *old_words[TORTURE_WORDS]; /* the arguments that make the old files */
     const char *words[TORTURE_WORDS];     /* and those that replace them */
-    size_t most;      /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
-    bool quiet;       /* no table */
-    const char *log;  /* the name of a file that is written in place, or NULL */
+    size_t most;     /* of the calls of one function, times MSKP_TEST_SCALE; 0: 100 */
+    bool quiet;      /* no table */
+    const char *log; /* the name of a file that is written in place, or NULL */
+    /* The name of a file that a run writes several times, or NULL; and whether it is whole. */
+    const char *state;
+    bool (*is_whole)(const char *bytes, size_t size);
     const char *page; /* of a page that also says of a failure, or NULL: it is always whole */
 } torture_job;
 

@@ -349,9 +349,15 @@ mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err
     return MSKP_OK;
 }
 
+/* What is left of a branch is a vector, which is added to each pixel. */
+static const mskp_branches BRANCHES = {
+    .because = "darknet has no layer that could add what is left of it"};
+
 mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, const mskp_rule *rule,
                                 mskp_selection *selection, mskp_error *err)
 {
+    if (rule && rule->empty_branches)
+        return refuse(err, MSKP_ERROR_UNSUPPORTED, "empty_branches: %s", BRANCHES.because);
     return mskp_bridge_select(d->graph, scoring, rule, &d->constants, d->sets[MSKP_DARKNET_VALUES],
                               d->keep, selection, err);
 }
@@ -624,7 +630,7 @@ mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *prune
     mskp_tensors sets[MSKP_DARKNET_SETS] = {{0}};
     network *net = NULL;
     mskp_status status = mskp_surgery_plan(&surgery, d->graph, d->keep, &d->constants,
-                                           d->sets[MSKP_DARKNET_VALUES], err);
+                                           d->sets[MSKP_DARKNET_VALUES], &BRANCHES, err);
     if (!status) status = cut(d, &surgery, cfg, pruned_cfg, sets, &net, err);
     if (status) {
         if (net) discard(net);

@@ -62,7 +62,8 @@ mskp_status mskp_darknet_describe(mskp_darknet *d, network *net, mskp_error *err
 mskp_status mskp_darknet_hook(mskp_darknet *d, mskp_error *err);
 
 /* d->keep <- the units that stay within the rule, with the carriers of constants counted. scoring
- * and selection may be NULL; selection receives the number of removed units and the cost. */
+ * and selection may be NULL; selection receives the number of removed units and the cost.
+ * MSKP_ERROR_UNSUPPORTED: empty_branches, because branches cannot vanish in darknet. */
 mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, const mskp_rule *rule,
                                 mskp_selection *selection, mskp_error *err);
 
@@ -72,6 +73,7 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
  * belongs to weights that constants replaced is cleared in momentum and moments. d->net stays where
  * it is, and so does all that it holds besides layers (seen, t, learning rate ...); pointers to its
  * old layers become invalid. Afterwards the graph is the smaller one, and keep is all 1.
+ * MSKP_ERROR_UNSUPPORTED: the mask removes all of a residual branch.
  */
 mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *pruned_cfg,
                              mskp_error *err);

@@ -6,6 +6,7 @@
  *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, {dlib::sgd(), &p});
  *     net.update_parameters(solvers, rate);        or a dnn_trainer with such a solver
  *     cut(w, net, solvers, p.keep);                widths, values, running statistics, momentum
+ *     add_layer<vanishing<con_<...>>, SUBNET>      a layer that can go with its residual branch
  *
  * The file needs ../mskp_bridge.h. A call that cannot do its work throws a std::exception with a
  * sentence, and leaves everything as it was.
@@ -47,6 +48,7 @@ struct part {
 struct layer_wires {
     std::string name;
     std::vector<part> parts;
+    mskp_value made{};
     mskp_param mean{}, variance{}; /* of a batch norm: private tensors of their own */
     const dlib::tensor *tensor = nullptr;
 };
@@ -55,6 +57,12 @@ struct layer_wires {
 struct wiring {
     mskp::graph_handle graph;
     std::vector<layer_wires> layers;
+    std::vector<uint32_t> ends{}; /* the value itself if its layer can vanish, else 0 */
+
+    mskp_branches branches() const
+    {
+        return {ends.data(), "its layer is not a vanishing<> one"};
+    }
 
     size_t params() const
     {
@@ -66,6 +74,141 @@ struct wiring {
     {
         dlib::visit_layer_parameters(net,
                                      [&](size_t c, dlib::tensor &t) { layers[c].tensor = &t; });
+    }
+};
+
+/* ============================================================================================== */
+/*                                   Layers that can vanish                                       */
+/* ============================================================================================== */
+
+/*
+ * A con_, fc_, bn_, pooling or function that can vanish with its residual branch; dlib's own
+ * need at least one channel. Once it has vanished, its output has no channels, and add_prev adds
+ * nothing. If what is left of the branch is its shift (MSKP_FATE_SHIFT), the parameters are the
+ * bias or beta alone, and the output is this vector at each pixel.
+ */
+template <typename LAYER> class vanishing : public LAYER
+{
+  public:
+    using LAYER::LAYER;
+    vanishing() = default;
+    /* dlib makes networks from others by this: with such layers from one without. */
+    vanishing(const LAYER &layer) : LAYER(layer)
+    {
+    }
+
+    const LAYER &own() const
+    {
+        return *this;
+    }
+    LAYER &own()
+    {
+        return *this;
+    }
+    mskp_fate fate() const
+    {
+        return what;
+    }
+
+    /* For cut(). The parameters become a shift of so many channels. */
+    void vanish(mskp_fate becomes, long long channels)
+    {
+        what = becomes;
+        dynamic_cast<dlib::resizable_tensor &>(this->get_layer_params()).set_size(1, channels);
+    }
+
+    /* dlib asks which of these functions there are: those that LAYER has. */
+    template <typename SUBNET, typename L = LAYER>
+    auto forward(const SUBNET &sub, dlib::resizable_tensor &output)
+        -> decltype(std::declval<L &>().forward(sub, output))
+    {
+        if (what == MSKP_FATE_STAYS) return LAYER::forward(sub, output);
+        const dlib::tensor &in = sub.get_output(), &shift = this->get_layer_params();
+        const pair size = size_of(own(), in, 0);
+        output.set_size(in.num_samples(), shift.k(), size.first, size.second);
+        if (what != MSKP_FATE_SHIFT) return;
+        output = 0;
+        dlib::tt::add(1, output, 1, shift);
+    }
+    template <typename SUBNET, typename L = LAYER>
+    auto backward(const dlib::tensor &gradient, SUBNET &sub, dlib::tensor &params_gradient)
+        -> decltype(std::declval<L &>().backward(gradient, sub, params_gradient))
+    {
+        if (what == MSKP_FATE_STAYS) LAYER::backward(gradient, sub, params_gradient);
+        if (what == MSKP_FATE_SHIFT) dlib::tt::assign_conv_bias_gradient(params_gradient, gradient);
+    }
+    template <typename SUBNET, typename L = LAYER>
+    auto backward(const dlib::tensor &output, const dlib::tensor &gradient, SUBNET &sub,
+                  dlib::tensor &params_gradient)
+        -> decltype(std::declval<L &>().backward(output, gradient, sub, params_gradient))
+    {
+        if (what == MSKP_FATE_STAYS) LAYER::backward(output, gradient, sub, params_gradient);
+    }
+    template <typename L = LAYER>
+    auto forward_inplace(const dlib::tensor &in, dlib::tensor &output)
+        -> decltype(std::declval<L &>().forward_inplace(in, output))
+    {
+        if (what == MSKP_FATE_STAYS) LAYER::forward_inplace(in, output);
+    }
+    template <typename L = LAYER, typename... ARGS>
+    auto backward_inplace(ARGS &&...args)
+        -> decltype(std::declval<L &>().backward_inplace(std::forward<ARGS>(args)...))
+    {
+        if (what == MSKP_FATE_STAYS) LAYER::backward_inplace(std::forward<ARGS>(args)...);
+    }
+
+    friend void serialize(const vanishing &layer, std::ostream &out)
+    {
+        using dlib::serialize;
+        serialize("mskp_vanishing", out);
+        serialize(static_cast<int>(layer.what), out);
+        serialize(layer.own(), out);
+    }
+    friend void deserialize(vanishing &layer, std::istream &in)
+    {
+        using dlib::deserialize;
+        std::string word;
+        int fate = 0;
+        deserialize(word, in);
+        if (word != "mskp_vanishing")
+            throw dlib::serialization_error("'" + word + "' found where vanishing<> was expected");
+        deserialize(fate, in);
+        deserialize(layer.own(), in);
+        layer.what = static_cast<mskp_fate>(fate);
+    }
+    friend std::ostream &operator<<(std::ostream &out, const vanishing &layer)
+    {
+        static const char *const words[] = {"", " (vanished)", " (only its shift is left)"};
+        return out << layer.own() << words[layer.what];
+    }
+    friend void to_xml(const vanishing &layer, std::ostream &out)
+    {
+        to_xml(layer.own(), out);
+    }
+
+  private:
+    mskp_fate what = MSKP_FATE_STAYS;
+
+    /* Rows and columns of the output, by those of the input. */
+    using pair = std::pair<long long, long long>;
+    template <typename L>
+    static auto size_of(const L &l, const dlib::tensor &in, int) -> decltype(l.stride_y(), pair())
+    {
+        const auto after = [](long long length, long long window, long long stride, long long pad) {
+            return window ? 1 + (length + 2 * pad - window) / stride : 1;
+        };
+        return {after(in.nr(), l.nr(), l.stride_y(), l.padding_y()),
+                after(in.nc(), l.nc(), l.stride_x(), l.padding_x())};
+    }
+    template <typename L>
+    static auto size_of(const L &l, const dlib::tensor &, int)
+        -> decltype(l.get_num_outputs(), pair())
+    {
+        return {1, 1};
+    }
+    template <typename L> static pair size_of(const L &, const dlib::tensor &in, long)
+    {
+        return {in.nr(), in.nc()};
     }
 };
 
@@ -101,7 +244,12 @@ class describer
         name = std::to_string(i) + "." + word; /* the numbers of `cout << net` */
         layer = &w.layers[--next];
         layer->name = name;
+        can_vanish = false;
         arrive(op(l.layer_details()));
+        layer->made = last;
+        /* Values are numbered in the order in which they are made. */
+        for (uint32_t v; mskp_value_name(g, {v = static_cast<uint32_t>(w.ends.size()) + 1});)
+            w.ends.push_back(can_vanish ? v : 0);
     }
 
     template <unsigned long ID, typename SUBNET, typename E>
@@ -126,9 +274,14 @@ class describer
     mskp_graph *g;
     size_t next;
     layer_wires *layer = nullptr;
+    bool can_vanish = false; /* the layer can */
     std::string word, name;
     size_t k = 0, nr = 0, nc = 0;             /* of this layer's output, as dlib computed it */
     std::map<unsigned long, mskp_value> tags; /* the nearest of each number */
+    std::vector<uint32_t> shifts;             /* values at one pixel, which belong to all */
+
+    /* Of a layer that has vanished. It has no meaning for the library. */
+    static constexpr uint32_t NOTHING = UINT32_MAX;
 
     struct size {
         size_t k, spatial[MSKP_MAX_SPATIAL];
@@ -137,8 +290,9 @@ class describer
     /* As it is described. */
     size size_of(mskp_value value) const
     {
-        size s{0, {1, 1, 1}};
-        mskp_value_shape(g, value, &s.k, s.spatial);
+        size s{};
+        const uint32_t axes = mskp_value_shape(g, value, &s.k, s.spatial);
+        std::fill(s.spatial + axes, std::end(s.spatial), 1);
         return s;
     }
 
@@ -160,9 +314,8 @@ class describer
     void arrive(mskp_value value)
     {
         const size made = size_of(value);
-        const size_t rows = made.spatial[0] ? made.spatial[0] : 1;
-        const size_t columns = made.spatial[1] ? made.spatial[1] : 1;
-        if (value.id && (made.k != k || rows != nr || columns != nc))
+        if (value.id && value.id != NOTHING &&
+            (made.k != k || made.spatial[0] != nr || made.spatial[1] != nc))
             throw error(name + ": dlib computes " + std::to_string(k) + " x " + std::to_string(nr) +
                         " x " + std::to_string(nc) + ", which is not what is described");
         last = value;
@@ -189,6 +342,18 @@ class describer
     {
         layer->parts.push_back({declare(what, shape), order});
         return layer->parts.back().param;
+    }
+
+    template <typename LAYER> mskp_value op(const vanishing<LAYER> &l)
+    {
+        can_vanish = true;
+        if (l.fate() == MSKP_FATE_STAYS) return op(l.own());
+        if (l.fate() == MSKP_FATE_VANISHES) return {NOTHING};
+        nr = nc = 1;
+        const mskp_value shift = mskp_param_operand(g, name.c_str(), add_part("shift", {k}), 0,
+                                                    MSKP_ROLE_SHIFT, 0, nullptr);
+        shifts.push_back(shift.id);
+        return shift;
     }
 
     template <long N, long NR, long NC, int SY, int SX, int PY, int PX>
@@ -244,6 +409,9 @@ class describer
      * channels keep their order. */
     template <template <typename> class TAG> mskp_value op(const dlib::add_prev_<TAG> &)
     {
+        can_vanish = true;
+        if (last.id == NOTHING) return tagged<TAG>();
+        if (tagged<TAG>().id == NOTHING) return last;
         const mskp_value both[2] = {padded(last), padded(tagged<TAG>())};
         return mskp_combine(g, name.c_str(), MSKP_COMBINE_ADD, 2, both);
     }
@@ -357,6 +525,7 @@ class describer
     mskp_value padded(mskp_value v)
     {
         const size s = size_of(v);
+        if (std::count(shifts.begin(), shifts.end(), v.id)) return v;
         if (s.k < k) v = mskp_pad_channels(g, nullptr, v, 0, k - s.k);
         const bool smaller = s.spatial[0] < nr || s.spatial[1] < nc;
         return smaller ? resized(nullptr, MSKP_POOL_RESIZE, v, false) : v; /* the rest is 0 */
@@ -367,7 +536,7 @@ class describer
  * pass. A single input changes no statistics: dlib takes it for inference. */
 template <typename NET> wiring describe(NET &net, const typename NET::input_type &example)
 {
-    wiring w{mskp::graph_handle(mskp_graph_create(nullptr)), {}};
+    wiring w{mskp::graph_handle(mskp_graph_create(nullptr)), {}, {}};
     mskp_error err;
     dlib::resizable_tensor x;
     if (!w.graph) throw std::bad_alloc();
@@ -387,7 +556,7 @@ template <typename NET> wiring describe(NET &net, const typename NET::input_type
 /* ============================================================================================== */
 
 /* s <- views of a layer's parts in a tensor that is laid out like the layer's parameters: these,
- * their gradient or their momentum. An empty tensor has no parts yet. */
+ * their gradient or their momentum. An empty tensor has no parts yet, or they have vanished. */
 inline void place(const wiring &w, const layer_wires &layer, size_t elements, float *data, set &s)
 {
     mskp_error err;
@@ -398,7 +567,7 @@ inline void place(const wiring &w, const layer_wires &layer, size_t elements, fl
         check(
             mskp_param_view(w.graph.get(), p.param, p.order, nullptr, MSKP_DTYPE_F32, &view, &err),
             err);
-        if (view.elements <= elements - used) view.data = data + used;
+        if (view.elements && view.elements <= elements - used) view.data = data + used;
         used += view.elements;
         if (used > elements) break;
     }
@@ -493,15 +662,15 @@ template <typename SOLVER> class masked
     template <typename LAYER>
     const dlib::tensor &operator()(float rate, const LAYER &l, const dlib::tensor &gradient)
     {
-        if (!term || term->strength == 0) return solver(rate, l, gradient);
+        if (!term || term->strength == 0) return step(rate, l, gradient);
         const layer_wires &layer = term->layer_of(l.get_layer_params());
-        if (!term->reaches(layer)) return solver(rate, l, gradient);
+        if (!term->reaches(layer)) return step(rate, l, gradient);
         const auto start = std::chrono::steady_clock::now();
         sum = gradient; /* which the solver does not own */
         term->add(layer, l.get_layer_params(), sum);
         term->seconds +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        return solver(rate, l, sum);
+        return step(rate, l, sum);
     }
 
     /* As dnn_trainer asks of its solvers. */
@@ -521,6 +690,38 @@ template <typename SOLVER> class masked
   private:
     penalty *term = nullptr;
     dlib::resizable_tensor sum;
+
+    /* dlib's solvers know layers by their types. */
+    template <typename LAYER>
+    const dlib::tensor &step(float rate, const LAYER &l, const dlib::tensor &gradient)
+    {
+        return solver(rate, l, gradient);
+    }
+    template <typename LAYER>
+    const dlib::tensor &step(float rate, const vanishing<LAYER> &l, const dlib::tensor &gradient)
+    {
+        if (l.fate() == MSKP_FATE_STAYS) return solver(rate, l.own(), gradient);
+        return solver(rate, bias_alone<LAYER>{l.own()}, gradient);
+    }
+
+    /* A layer that is nothing but a bias. */
+    template <typename LAYER> struct bias_alone {
+        const LAYER &of;
+        const dlib::tensor &get_layer_params() const
+        {
+            return of.get_layer_params();
+        }
+        double get_learning_rate_multiplier() const
+        {
+            return dlib::get_learning_rate_multiplier(of) *
+                   dlib::get_bias_learning_rate_multiplier(of);
+        }
+        double get_weight_decay_multiplier() const
+        {
+            return dlib::get_weight_decay_multiplier(of) *
+                   dlib::get_bias_weight_decay_multiplier(of);
+        }
+    };
 };
 
 /* ============================================================================================== */
@@ -609,6 +810,11 @@ template <typename NET> class all_values
     {
         if (!w.layers[c].parts.empty()) place(w, w.layers[c], l.get_layer_params(), views);
     }
+    template <typename LAYER> void see(const wiring &w, size_t c, vanishing<LAYER> &l)
+    {
+        if (l.fate() == MSKP_FATE_STAYS) return see(w, c, l.own());
+        if (!w.layers[c].parts.empty()) place(w, w.layers[c], l.get_layer_params(), views);
+    }
     template <dlib::layer_mode MODE> void see(const wiring &w, size_t c, dlib::bn_<MODE> &l)
     {
         const layer_wires &layer = w.layers[c];
@@ -623,6 +829,10 @@ template <typename NET> class all_values
 
     template <typename LAYER> void pack_one(size_t, LAYER &)
     {
+    }
+    template <typename LAYER> void pack_one(size_t c, vanishing<LAYER> &l)
+    {
+        pack_one(c, l.own());
     }
     template <dlib::layer_mode MODE> void pack_one(size_t c, dlib::bn_<MODE> &l)
     {
@@ -665,7 +875,7 @@ template <typename SOLVER> class all_momentum
 class narrower
 {
   public:
-    explicit narrower(const wiring &small) : w(small)
+    narrower(const wiring &small, const mskp_plan *how) : w(small), plan(how)
     {
     }
 
@@ -677,9 +887,23 @@ class narrower
         mskp_param_shape(w.graph.get(), layer.parts[0].param, shape);
         resize(l, shape);
     }
+    template <typename LAYER> void operator()(vanishing<LAYER> &l)
+    {
+        const layer_wires &layer = w.layers[next];
+        mskp_fate fate = mskp_plan_fate(plan, layer.made);
+        if (fate == MSKP_FATE_STAYS) fate = l.fate(); /* as earlier cuts left it */
+        if (fate == MSKP_FATE_STAYS) return (*this)(l.own());
+        size_t shape[MSKP_MAX_DIMS] = {0};
+        if (fate == MSKP_FATE_SHIFT)
+            mskp_param_shape(w.graph.get(), layer.parts.back().param, shape);
+        empty(l.own());
+        l.vanish(fate, static_cast<long long>(shape[0]));
+        next++;
+    }
 
   private:
     const wiring &w;
+    const mskp_plan *plan;
     size_t next = 0;
 
     /* All that a layer's setup asks of the layer below. */
@@ -731,6 +955,15 @@ class narrower
         s.invstds = 0;
         pack(s, l);
     }
+    template <typename LAYER> static void empty(LAYER &l)
+    {
+        drop_params(l);
+    }
+    template <dlib::layer_mode MODE> static void empty(dlib::bn_<MODE> &l)
+    {
+        const size_t none[1] = {0};
+        resize(l, none);
+    }
     template <typename LAYER> static void resize(LAYER &, const size_t *)
     {
     }
@@ -749,6 +982,8 @@ std::vector<uint8_t> select(const wiring &w, NET &net, const mskp_rule &rule,
     check(mskp_bridge_select(w.graph.get(), &scoring, &rule, &constants, values.views,
                              mskp::mask_of(keep), selection, &err),
           err);
+    if (rule.empty_branches)
+        mskp::surgery(w.graph.get(), keep, constants, values.views, w.branches());
     return keep;
 }
 
@@ -769,11 +1004,11 @@ mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solv
     NET full_net = net, small_net = net;
     all_values<NET> full(w, full_net);
     const all_momentum<SOLVER> full_momentum(w, full_net, solvers);
-    mskp::surgery surgery(w.graph.get(), keep, constants, full.views);
-    wiring small{surgery.take_small(), w.layers};
+    mskp::surgery surgery(w.graph.get(), keep, constants, full.views, w.branches());
+    wiring small{surgery.take_small(), w.layers, w.ends};
     std::vector<masked<SOLVER>> small_solvers = solvers;
     small_net.clean(); /* outputs and gradients of the old widths */
-    dlib::visit_computational_layers(small_net, narrower(small));
+    dlib::visit_computational_layers(small_net, narrower(small, surgery.plan()));
     all_values<NET> values(small, small_net);
     all_momentum<SOLVER> momentum(small, small_net, small_solvers);
     surgery.cut({{full.views, values.views}, {full_momentum.views, momentum.views}});

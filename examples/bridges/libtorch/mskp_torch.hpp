@@ -8,6 +8,7 @@
  *     pruner.cut({opt});                                  // training goes on
  *
  * Each module gets a describe() beside its forward(), of the same shape: values instead of tensors.
+ * Where an addition is written as add(other, last, branch) in both, the branch may vanish.
  * Operators without a function here are described with mskp's own calls on pruner.graph(). The file
  * needs ../mskp_bridge.h.
  *
@@ -83,6 +84,31 @@ inline mskp_dtype dtype_of(const torch::Tensor &tensor)
     }
 }
 
+/* Whether a module has no channels any more, because a cut removed its branch. Its parameters are
+ * then empty, in files, too. */
+template <class Module> bool vanished(const torch::nn::ModuleHolder<Module> &module)
+{
+    return module->weight.defined() && !module->weight.numel();
+}
+
+/*
+ * other + branch(), for forward(), where a cut may remove the branch: then what is left of it, the
+ * bias of its last module, is added alone. The module is one with a weight (a convolution, norm or
+ * linear layer). Pruner::add describes the same.
+ */
+template <class Module, class Branch>
+torch::Tensor add(const torch::Tensor &other, const torch::nn::ModuleHolder<Module> &last,
+                  Branch branch)
+{
+    if (!vanished(last)) return other + branch();
+    const torch::Tensor &shift = last->bias;
+    if (!shift.defined() || !shift.numel()) return other;
+    std::vector<int64_t> shape(static_cast<size_t>(other.dim()), 1);
+    const int64_t after = last->weight.dim() - 2; /* axes after the channels; -1: of a norm */
+    shape[after < 0 ? 1 : static_cast<size_t>(other.dim() - 1 - after)] = shift.numel();
+    return other + shift.view(shape);
+}
+
 class Pruner
 {
   public:
@@ -145,6 +171,7 @@ class Pruner
         const mskp_value out = transposed ? mskp_conv_transposed(graph(), name, in, &d)
                                           : mskp_conv(graph(), name, in, &d);
         follow([=](const mskp_graph *now) {
+            if (vanished(holder)) return; /* no options are valid without channels */
             const int64_t from = channels(now, in), to = channels(now, out);
             m->options.in_channels(from).out_channels(to).groups((transposed ? to : from) /
                                                                  m->weight.size(1));
@@ -163,7 +190,9 @@ class Pruner
         d.mean = param(m->running_mean), d.variance = param(m->running_var);
         d.epsilon = m->options.eps();
         const mskp_value out = mskp_norm(graph(), name, in, &d);
-        follow([=](const mskp_graph *now) { m->options.num_features(channels(now, out)); });
+        follow([=](const mskp_graph *now) {
+            if (!vanished(holder)) m->options.num_features(channels(now, out));
+        });
         return out;
     }
 
@@ -173,6 +202,7 @@ class Pruner
         const char *name = name_module(m.get());
         const mskp_value out = mskp_linear(graph(), name, in, param(m->weight), param(m->bias));
         follow([=](const mskp_graph *now) {
+            if (vanished(holder)) return;
             m->options.in_features(channels(now, in)).out_features(channels(now, out));
         });
         return out;
@@ -194,6 +224,29 @@ class Pruner
     {
         const mskp_value both[] = {a, b};
         return mskp_combine(graph(), nullptr, MSKP_COMBINE_ADD, 2, both);
+    }
+
+    /* As mskp::add in forward(), of the same shape. Only such branches can vanish: a mask that
+     * empties another one is refused. */
+    template <class Module, class Branch>
+    mskp_value add(mskp_value other, const torch::nn::ModuleHolder<Module> &last, Branch branch)
+    {
+        if (!last->weight.defined())
+            throw error(name_of(last.get()) + ": add needs a last module that has a weight");
+        if (vanished(last)) { /* in a file that was loaded */
+            if (!last->bias.defined() || !last->bias.numel()) return other;
+            return add(other,
+                       mskp_param_operand(graph(), name_module(last.get()), param(last->bias), 0,
+                                          MSKP_ROLE_SHIFT, 0, nullptr));
+        }
+        Leaving b{};
+        b.before = count_values();
+        b.end = branch();
+        b.after = count_values();
+        if (b.end.id && b.end.id <= b.before) throw error("add: the branch computes nothing");
+        b.weight = param(last->weight), b.bias = param(last->bias);
+        branches_.push_back(b);
+        return add(other, b.end);
     }
 
     mskp_value global_average(mskp_value in)
@@ -263,6 +316,10 @@ class Pruner
         check(mskp_graph_finish(graph(), &err), err);
         tensors_.resize(mskp_graph_counts(graph()).params);
         check_tensors();
+        ends_.assign(mskp_graph_counts(graph()).values, 0);
+        for (const Leaving &b : branches_) /* an inner branch comes before its outer one */
+            for (uint32_t v = b.before; v < b.after; v++)
+                if (!ends_[v]) ends_[v] = b.end.id;
         for (const auto &f : followers_) f(graph()); /* torch::load does not correct options */
         mark(std::vector<uint8_t>(mskp_graph_counts(graph()).units, 1));
     }
@@ -292,6 +349,8 @@ class Pruner
         check(mskp_bridge_select(graph(), &how, &rule, &constants, values.from, mask_of(keep),
                                  &selection, &err),
               err);
+        if (rule.empty_branches)
+            check_branches(surgery(graph(), keep, constants, values.from, leaving()));
         mark(std::move(keep));
         return selection;
     }
@@ -384,7 +443,8 @@ class Pruner
         check_tensors();
         std::vector<Pieces> sets = collect(optimizers);
         for (Pieces &s : sets) fetch(s, &s == sets.data()); /* constants move in copies of values */
-        surgery work(graph(), keep_, constants, sets[0].from);
+        surgery work(graph(), keep_, constants, sets[0].from, leaving());
+        check_branches(work);
         graph_handle small = work.take_small();
         std::vector<mskp_move> moves;
         for (Pieces &s : sets) {
@@ -409,6 +469,14 @@ class Pruner
     }
 
   private:
+    /* A branch that may vanish, which add() described: values before + 1 ... after, and the
+     * parameters of its last module. */
+    struct Leaving {
+        uint32_t before, after;
+        mskp_value end;
+        mskp_param weight, bias;
+    };
+
     struct Pad {
         torch::Tensor counts;
         mskp_value in, out;
@@ -464,6 +532,13 @@ class Pruner
     }
 
     /* ---- describing ---- */
+
+    /* Values are numbered in the order in which they are made. */
+    uint32_t count_values()
+    {
+        while (mskp_value_name(graph(), {values_ + 1})) values_++;
+        return values_;
+    }
 
     template <class Options> static void set_padding(mskp_conv_desc &d, const Options &options)
     {
@@ -568,6 +643,31 @@ class Pruner
     }
 
     /* ---- surgery ---- */
+
+    mskp_branches leaving() const
+    {
+        return {ends_.data(), "only one that is described by add(other, last, branch) can vanish"};
+    }
+
+    bool is_left(const surgery &work, mskp_param param) const
+    {
+        size_t shape[MSKP_MAX_DIMS];
+        return param.id && mskp_param_shape(work.small(), param, shape) && shape[0];
+    }
+
+    /* Refuses a branch that vanishes without its last module, or leaves more than its bias:
+     * forward() asks this module. */
+    void check_branches(const surgery &work) const
+    {
+        for (const Leaving &b : branches_) {
+            const mskp_fate fate = mskp_plan_fate(work.plan(), b.end);
+            if (fate != MSKP_FATE_STAYS &&
+                (is_left(work, b.weight) || is_left(work, b.bias) != (fate == MSKP_FATE_SHIFT)))
+                throw error(std::string(mskp_value_name(graph(), b.end)) +
+                            ": the mask removes all of a branch, but " + name_of(b.weight.id - 1) +
+                            " is not the weight of its last module, or is used elsewhere");
+        }
+    }
 
     Pieces all_values()
     {
@@ -681,6 +781,9 @@ class Pruner
     std::unordered_set<const void *> described_;          /* modules */
     std::vector<torch::Tensor> tensors_;                  /* one per parameter of the graph */
     std::vector<Pad> pads_;
+    std::vector<Leaving> branches_;
+    std::vector<uint32_t> ends_; /* for each value, of the innermost branch; 0: it has to stay */
+    uint32_t values_ = 0;
     std::vector<std::function<void(const mskp_graph *)>> followers_;
     std::vector<uint8_t> keep_;
     std::vector<torch::Tensor> masks_; /* of tensors that are not here */

@@ -138,6 +138,64 @@ bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size
     return true;
 }
 
+void args_write_number(FILE *to, double number)
+{
+    char text[40] = "";
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (!(strtod(text, NULL) < number) && !(strtod(text, NULL) > number)) break;
+    }
+    fputs(text, to);
+}
+
+/* The word with this index in "one|two|three". */
+static void write_choice(FILE *to, const char *words, size_t index)
+{
+    for (; index; index--) words += strcspn(words, "|") + 1;
+    fprintf(to, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+void args_write(FILE *to, const arg *option, const void *from)
+{
+    const void *field = (const char *)from + option->offset;
+    const size_t *count = field;
+    const arg_words *words = field;
+    const char *path;
+    double number;
+    bool flag;
+    switch (option->kind) {
+    case ARG_PATH:
+        memcpy(&path, field, sizeof path);
+        if (path) fputs(path, to);
+        break;
+    case ARG_NUMBER:
+        memcpy(&number, field, sizeof number);
+        args_write_number(to, number);
+        break;
+    case ARG_COUNT:
+    case ARG_CHOICE_NUMBER:
+        fprintf(to, "%zu", *count);
+        break;
+    case ARG_COUNTS:
+        for (size_t i = 0; i < (size_t)option->least; i++)
+            fprintf(to, "%s%zu", i ? "," : "", count[i]);
+        break;
+    case ARG_CHOICE:
+        write_choice(to, option->value, *count);
+        break;
+    case ARG_FLAG:
+        memcpy(&flag, field, sizeof flag);
+        if (flag) fputs("set", to);
+        break;
+    case ARG_WORDS:
+        for (size_t i = 0; i < words->count; i++) {
+            if (i) fprintf(to, " --%s ", option->name);
+            fputs(words->text[i], to);
+        }
+        break;
+    }
+}
+
 void args_help(size_t n, const arg *table)
 {
     for (const arg *o = table; o < table + n; o++) {

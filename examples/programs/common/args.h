@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef enum arg_kind {
     ARG_PATH,          /* const char *: points into argv */
@@ -42,6 +43,11 @@ __attribute__((format(printf, 3, 4)))
 bool args_refuse(size_t size, char *text, const char *format, ...);
 void args_help(size_t n, const arg *table);
 
+/* Writes a number with as many digits as it takes to read the same number again. */
+void args_write_number(FILE *to, double number);
+/* Writes the option's value in *from as args_read reads it: several words with " --name " between
+ * them, nothing for a path that was not given or a flag that is not set. */
+void args_write(FILE *to, const arg *option, const void *from);
 /* value <- what the field of *from says, as on the command line, words with commas between them.
  * False, and "": the option was not given. */
 bool args_show(const arg *option, const void *from, size_t size, char *value);

@@ -51,7 +51,7 @@ void say(job *j, const char *format, ...)
 static bool writable(job *j)
 {
     const driver_options *o = &j->t->options;
-    const char *const paths[JOB_OUTPUTS] = {o->out, o->save_sparse, o->save_masked};
+    const char *const paths[JOB_OUTPUTS] = {o->out, o->save_sparse, o->save_masked, o->checkpoint};
     file_error err;
     for (size_t i = 0; i < JOB_OUTPUTS; i++)
         if (paths[i] && !file_check(paths[i], &j->held[i], &err))
@@ -80,12 +80,20 @@ static bool open_log(job *j)
 {
     const char *path = j->t->options.log;
     file_error err;
-    if (!path) return true;
-    if (!file_create_log(&j->log, path, &err))
+    if (path && !file_create_log(&j->log, path, &err))
         return trainer_fail(j->t, "%.200s: %s", path, err.text);
-    log_text(j, "stage,epoch,rate,loss,train_accuracy,test_accuracy,penalty,"
-                "largest_marked_gamma,seconds\n");
-    return file_flush(&j->log, &err) || trainer_fail(j->t, "%.200s: %s", path, err.text);
+    if (!j->resumed)
+        log_text(j, "stage,epoch,rate,loss,train_accuracy,test_accuracy,penalty,"
+                    "largest_marked_gamma,seconds\n");
+    else if (path)
+        file_put(&j->log, j->log_so_far, j->log_size);
+    return !path || file_flush(&j->log, &err) || trainer_fail(j->t, "%.200s: %s", path, err.text);
+}
+
+void log_put(job *j, const char *text, size_t length)
+{
+    if (j->log.open) file_put(&j->log, text, length);
+    if (j->log_copy) fwrite(text, 1, length, j->log_copy);
 }
 
 void log_text(job *j, const char *format, ...)
@@ -95,8 +103,7 @@ void log_text(job *j, const char *format, ...)
     va_start(list, format);
     const int length = vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    if (j->log.open && length > 0 && (size_t)length < sizeof text)
-        file_put(&j->log, text, (size_t)length);
+    if (length > 0 && (size_t)length < sizeof text) log_put(j, text, (size_t)length);
 }
 
 void log_flush(job *j)
@@ -156,8 +163,7 @@ static bool allocate(job *j)
     j->order = malloc(order * sizeof *j->order);
     if (!j->images || !j->outputs || !j->labels || !j->order)
         return trainer_fail(t, "no memory for batches of %zu images", batch);
-    return pruning_open(j) && snapshot_make(t, t->values, &j->baseline) &&
-           snapshot_make(t, t->values, &j->values) && snapshot_make(t, t->state, &j->state);
+    return pruning_open(j) && snapshot_make(t, t->values, &j->baseline) && make_room(j);
 }
 
 static void release(job *j)
@@ -174,6 +180,7 @@ static void release(job *j)
     cn_data_free(&j->train);
     cn_data_free(&j->test);
     file_discard(&j->log);
+    checkpoint_close(j);
     for (size_t i = 0; i < JOB_OUTPUTS; i++)
         if (j->held[i] >= 0) close(j->held[i]);
 }
@@ -212,9 +219,11 @@ static bool run(job *j)
     if (advice) say(j, "note: %s", advice);
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
-    if (!try_mask(j) || !readable(j, o->sparse) || !writable(j) || !open_log(j) || !report_open(j))
-        return false;
     j->random = (cn_random){o->seed};
+    if (!checkpoint_open(j) ||
+        (o->resume ? !checkpoint_read(j) : !try_mask(j) || !readable(j, o->sparse)) ||
+        !writable(j) || !open_log(j) || !report_open(j))
+        return false;
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", t->model,
         j->dense.params, 1e-6 * j->dense.macs, j->train.count, j->test.count);
     if (!run_stages(j) || !close_log(j)) return false;
@@ -227,7 +236,7 @@ int driver_run(trainer *t, int argc, char **argv)
 {
     const double unknown = (double)NAN;
     job j = {.t = t,
-             .held = {-1, -1, -1},
+             .held = {-1, -1, -1, -1},
              .argc = argc,
              .argv = argv,
              .results = {unknown,

@@ -47,6 +47,7 @@ enum { DRIVER_MASK_GLOBAL, DRIVER_MASK_FILTERS };
 typedef struct driver_options {
     /* paths; NULL: not given */
     const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log, *report;
+    const char *checkpoint;
     size_t model;       /* the number that the word of --model ends with; 0: not given */
     size_t images;      /* train on the first so many images only; 0: on all */
     size_t test_images; /* the same for the test */
@@ -56,7 +57,7 @@ typedef struct driver_options {
     size_t epochs[DRIVER_STAGES];
     size_t batch, threads, seed;
     arg_words lock; /* patterns for names of layers and parameters */
-    bool evaluate, help, branches;
+    bool evaluate, help, branches, resume;
 } driver_options;
 
 /* One training step. The driver fills in the upper part, the trainer the lower part. */
@@ -84,6 +85,7 @@ struct trainer {
     bool whole_batches;     /* a last batch that is not full is left out in training */
     bool branches;          /* the trainer's bridge can take out branches that vanish */
     bool only_l1;           /* the trainer's bridge adds no other penalty to the gradients */
+    bool checkpoints;       /* nothing but `values` and `state` decides what `train` does */
     void *self;             /* the trainer's own data; the driver never looks at it */
 
     /* Functions return true; or false, after they wrote a sentence with trainer_fail. */

@@ -2,9 +2,10 @@
  * What the files of the driver share. They depend on each other in this order:
  *
  *     options.c     the command line
- *     snapshot.c    copies of a set of tensors
+ *     snapshot.c    copies of a set of tensors, and of all values and the optimizer's state
  *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
  *     report.c      what the page of --report shows, and the curves at the end
+ *     checkpoint.c  the state of the job in a file
  *     training.c    epochs, accuracy, speed
  *     stages.c      the phases of training, and what they print
  *     driver.c      files, memory, main
@@ -23,10 +24,14 @@
 
 /* Reads the command line into t->options. */
 bool options_read(trainer *t, int argc, char **argv);
+/* The options that a run must have in common with the one that it goes on with; NULL: no more. */
+const arg *options_deciding(const trainer *t, size_t i);
 void options_help(const trainer *t);
 void options_show(const trainer *t, page *p); /* a section of a page */
 
 /* ---- snapshot.c ---- */
+
+size_t element_size(mskp_dtype dtype);
 
 /* A packed copy of the tensors of a set. A snapshot that is all zero is empty. */
 typedef struct snapshot {
@@ -60,10 +65,11 @@ typedef struct stage {
     form form;
     double strength;
     mskp_penalty penalty;
+    double *accuracy; /* <- the one at the end; NULL: it is not needed */
 } stage;
 
 /* The files for networks that a job may write. */
-enum { JOB_OUTPUTS = 3 };
+enum { JOB_OUTPUTS = 4 };
 
 /* What the table at the end shows; NaN: it is not known yet. Index 0: the dense network, 1: the
  * pruned network. */
@@ -73,6 +79,16 @@ typedef struct results {
     double penalty_share; /* of a training step, in the last phase with a penalty */
 } results;
 
+/* An epoch, as far as it has come. */
+typedef struct epoch {
+    size_t number, steps; /* from 0; and how many are done */
+    cn_random drawn_from; /* the order of the images is drawn from this state */
+    size_t images, right;
+    bool counted; /* the trainer says how many images were classified correctly */
+    double loss, started, seconds, penalty_seconds;
+} epoch;
+
+/* Whatever decides what a job does from here on is in its fields, and has a row in checkpoint.c. */
 typedef struct job {
     trainer *t;
     cn_data train, test;
@@ -81,14 +97,21 @@ typedef struct job {
     size_t *order; /* indices of images */
     cn_random random;
     progress progress;
-    file_output log;       /* open if there is one */
+    file_output log; /* open if there is one */
+    FILE *log_copy;  /* writes the same text to log_so_far; NULL: without --checkpoint */
+    char *log_so_far;
+    size_t log_size;
     int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
     int argc;
     char **argv;
     struct report *report; /* NULL: nothing is noted */
     results results;
+    size_t phase; /* DRIVER_BASELINE ... */
+    epoch epoch;  /* of its training */
+    bool resumed; /* the phase and the epoch are those of a checkpoint, and go on */
+    uint64_t fingerprint, images_hash; /* of the whole network, and of all images and labels */
 
-    mskp_mask keep;   /* 0: the unit is marked */
+    mskp_mask keep;   /* 0: the unit is marked; after the cut: it is gone */
     mskp_mask work;   /* a work array, and so are the scores */
     mskp_mask locked; /* units that --lock names stay */
     mskp_scores scores;
@@ -110,7 +133,17 @@ FILE_FORMAT(2, 3) void say(job *j, const char *format, ...);
 /* Adds to the log, if there is one. A failure is kept until the log is closed. log_flush: others
  * may read the log so far. */
 FILE_FORMAT(2, 3) void log_text(job *j, const char *format, ...);
+void log_put(job *j, const char *text, size_t length);
 void log_flush(job *j);
+
+/* ---- snapshot.c, of the job ---- */
+
+/* Makes room for all values and the state of the optimizer, as large as they are now. */
+bool make_room(job *j);
+/* Saves and restores all values, and the state of the optimizer if the trainer shows it. */
+bool save_state(job *j);
+bool restore_values(job *j, const snapshot *values);
+bool restore_state(job *j);
 
 /* ---- pruning.c ---- */
 
@@ -168,6 +201,20 @@ bool report_finish(job *j);
 void report_failed(job *j);
 void report_free(job *j);
 
+/* ---- checkpoint.c ---- */
+
+/* Without --checkpoint, all of these do nothing. */
+
+/* Comes after the data are read, and before the log is opened. */
+bool checkpoint_open(job *j);
+void checkpoint_close(job *j);
+/* Writes the state as it is now, between two steps. */
+bool checkpoint_write(job *j);
+/* If a signal waits (files.h): writes a checkpoint, and ends the program by the signal. */
+bool checkpoint_pause(job *j);
+/* The job goes on where the file says. */
+bool checkpoint_read(job *j);
+
 /* ---- training.c ---- */
 
 size_t steps_per_epoch(const job *j);
@@ -177,12 +224,8 @@ bool infer_first(job *j, size_t n);
 bool count_right(job *j, size_t *right);
 /* The same as a part of all, in [0, 1]. */
 bool accuracy(job *j, double *part);
-/* Trains for a phase; *part <- the accuracy at its end. */
-bool train(job *j, const stage *s, double *part);
-/* Saves and restores all values, and the state of the optimizer if the trainer shows it. */
-bool save_state(job *j);
-bool restore_values(job *j, const snapshot *values);
-bool restore_state(job *j);
+/* Trains for a phase, from j->epoch on if the job was resumed there. */
+bool train(job *j, const stage *s);
 /* Images per second: the median of some repetitions, each a whole number of batches. Measuring
  * training changes the network's state; the caller restores it. */
 bool measure_speed(job *j, bool training, double *speed);

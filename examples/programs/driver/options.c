@@ -27,19 +27,20 @@ static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
 /* The first learning rate for a network that is trained already. */
 static const double RATE_OF_TRAINED = 0.02;
 
-/* Which programs have an option. */
-typedef enum has { EVERY, WITH_MODELS, WITH_LOAD, WITH_BRANCHES } has;
+/* Which programs have an option; and FREE: it decides no figure, so that a run may go on with
+ * another value. */
+enum { EVERY, WITH_MODELS = 1, WITH_LOAD = 2, WITH_BRANCHES = 4, WITH_CHECKPOINTS = 8, FREE = 16 };
 
 #define AT(field) offsetof(driver_options, field)
 static const struct option {
-    has has;
+    unsigned has;
     arg arg;
 } OPTIONS[] = {
-    {WITH_MODELS,
+    {WITH_MODELS | FREE,
      {"model", NULL, ARG_CHOICE_NUMBER, AT(model), 0, 0,
       "The network to train. By default it is the first of these, or the network that the file\n"
       "of --weights holds."}},
-    {EVERY,
+    {FREE,
      {"data", "DIR", ARG_PATH, AT(data), 0, 0,
       "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
       "of shapes; they are the same for every --seed."}},
@@ -53,7 +54,7 @@ static const struct option {
      {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
       "Start from this network, a safetensors file, which may be pruned already. BASE is then 0\n"
       "by default (with --masked, too)."}},
-    {EVERY,
+    {FREE,
      {"out", "FILE", ARG_PATH, AT(out), 0, 0,
       "Write the pruned network to this file. A file that is there stays until the new one is\n"
       "complete; so it is with every other file that holds a network."}},
@@ -101,17 +102,27 @@ static const struct option {
     {EVERY,
      {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15,
       "Determines the first weights and the order of the images."}},
-    {EVERY,
+    {FREE,
      {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
       "The number of threads, as far as the trainer has any."}},
-    {EVERY,
+    {FREE,
      {"report", "DIR", ARG_PATH, AT(report), 0, 0,
       "Write a page for a browser to DIR/index.html: curves, widths, costs, gamma and beta,\n"
       "constants, speed and results. The folder is made if it is missing. The page is written\n"
-      "again after each epoch."}},
-    {EVERY,
+      "again after each epoch. After --resume, its curves begin there."}},
+    {FREE,
      {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
-    {WITH_LOAD,
+    {WITH_CHECKPOINTS | FREE,
+     {"checkpoint", "FILE", ARG_PATH, AT(checkpoint), 0, 0,
+      "Write all that --resume needs to this file: when a phase begins, at the end of each epoch,\n"
+      "and when SIGHUP, SIGINT or SIGTERM ends the program, which then finishes the step first. A\n"
+      "second signal ends it at once."}},
+    {WITH_CHECKPOINTS | FREE,
+     {"resume", NULL, ARG_FLAG, AT(resume), 0, 0,
+      "Go on from the file of --checkpoint. All other options must be those of the run that wrote\n"
+      "it, except for --threads, the place of --data, and the names of files that are written.\n"
+      "The figures are then those of a run that was never stopped, but for times."}},
+    {WITH_LOAD | FREE,
      {"evaluate", NULL, ARG_FLAG, AT(evaluate), 0, 0,
       "Only classify the test images with the network of --weights, for instance one that --out\n"
       "wrote."}},
@@ -122,12 +133,12 @@ static const struct option {
     {EVERY,
      {"global-strength", "S", ARG_NUMBER, AT(global_strength), 0, 1e6,
       "The strength of the L1 term on every gamma in the global phase [0.002]."}},
-    {WITH_LOAD,
+    {WITH_LOAD | FREE,
      {"save-sparse", "FILE", ARG_PATH, AT(save_sparse), 0, 0,
       "Write the network after the global phase to this file."}},
     {WITH_LOAD,
      {"sparse", "FILE", ARG_PATH, AT(sparse), 0, 0, "Read that network instead of training it."}},
-    {WITH_LOAD,
+    {WITH_LOAD | FREE,
      {"save-masked", "FILE", ARG_PATH, AT(save_masked), 0, 0,
       "Write the network after the masked phase, before surgery, and its mask to this file."}},
     {WITH_LOAD,
@@ -135,20 +146,25 @@ static const struct option {
       "Read that network and its mask instead of training it, for instance to cut one network in\n"
       "several ways. --macs, --mask, --lock and the penalty are then those of the run that wrote\n"
       "it, and carriers stay in addition to its mask."}},
-    {EVERY, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
+    {FREE, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
+
+static bool is_of(const trainer *t, const struct option *o)
+{
+    return (!(o->has & WITH_MODELS) || t->models) && (!(o->has & WITH_LOAD) || t->load) &&
+           (!(o->has & WITH_BRANCHES) || t->branches) &&
+           (!(o->has & WITH_CHECKPOINTS) || t->checkpoints);
+}
 
 /* table <- the options of this program; returns how many there are. */
 static size_t options_of(const trainer *t, arg table[OPTION_COUNT])
 {
     size_t n = 0;
     for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++) {
-        if ((o->has == WITH_MODELS && !t->models) || (o->has == WITH_LOAD && !t->load) ||
-            (o->has == WITH_BRANCHES && !t->branches))
-            continue;
+        if (!is_of(t, o)) continue;
         table[n] = o->arg;
-        if (o->has == WITH_MODELS) table[n].value = t->models;
+        if (o->has & WITH_MODELS) table[n].value = t->models;
         n++;
     }
     return n;
@@ -177,7 +193,8 @@ static void fill_in(driver_options *o)
 static bool check_evaluate(trainer *t)
 {
     const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked, o->report};
+    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
+                                   o->save_masked, o->checkpoint, o->report};
     if (!o->weights)
         return trainer_fail(t, "--evaluate classifies with a network, and --weights names none");
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
@@ -195,8 +212,8 @@ static bool check_files(trainer *t)
     char report[PAGE_PATH];
     if (o->report && !page_path(o->report, report))
         return trainer_fail(t, "--report: the name %.80s... is too long", o->report);
-    const char *const outputs[] = {o->out, o->log, o->save_sparse, o->save_masked,
-                                   o->report ? report : NULL};
+    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
+                                   o->save_masked, o->checkpoint, o->report ? report : NULL};
     const char *const inputs[] = {o->weights, o->sparse, o->masked};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {
@@ -228,6 +245,8 @@ static bool check_sense(trainer *t)
                             "--penalty smooth-l1 and l2 are not supported: the bridge of %s adds "
                             "only L1 to the gradients",
                             t->name);
+    if (o->resume && !o->checkpoint)
+        return trainer_fail(t, "--resume goes on from a file, and --checkpoint names none");
     if (o->masked && o->save_masked)
         return trainer_fail(t, "--save-masked would only write what --masked reads");
     if (o->masked && o->sparse)
@@ -259,6 +278,13 @@ bool options_read(trainer *t, int argc, char **argv)
     if (!check_sense(t)) return false;
     if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
     return true;
+}
+
+const arg *options_deciding(const trainer *t, size_t i)
+{
+    for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++)
+        if (is_of(t, o) && !(o->has & FREE) && !i--) return &o->arg;
+    return NULL;
 }
 
 void options_help(const trainer *t)

@@ -37,6 +37,7 @@ bool pruning_open(job *j)
     if (mskp_mask_match(j->t->graph, lock->count, lock->text, 0, j->locked, &err))
         return trainer_fail(j->t, "--lock: %s", err.text);
     j->now = j->selected = j->dense;
+    j->fingerprint = mskp_fingerprint(j->t->graph);
     return true;
 }
 
@@ -61,7 +62,8 @@ static bool score(job *j)
     mskp_error err;
     if (!fetch(j->t)) return false;
     if (mskp_score(j->t->graph, &scoring, j->t->values, j->scores, &err)) return failed(j, &err);
-    return !filters || !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, j->scores, &err) ||
+    return !filters ||
+           !mskp_score_normalize(j->t->graph, MSKP_NORMALIZER_MEAN, 0, j->scores, &err) ||
            failed(j, &err); /* norms of filters grow with their size */
 }
 

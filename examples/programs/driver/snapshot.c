@@ -3,7 +3,7 @@
 #include "internal.h"
 #include "mskp/tools.h"
 
-static size_t element_size(mskp_dtype dtype)
+size_t element_size(mskp_dtype dtype)
 {
     switch (dtype) {
     case MSKP_DTYPE_F64:
@@ -81,4 +81,33 @@ void snapshot_free(snapshot *s)
     free(s->memory);
     free(s->index);
     *s = (snapshot){0};
+}
+
+/* ---- of the job ---- */
+
+bool make_room(job *j)
+{
+    trainer *t = j->t;
+    snapshot_free(&j->values);
+    snapshot_free(&j->state);
+    return snapshot_make(t, t->values, &j->values) && snapshot_make(t, t->state, &j->state);
+}
+
+bool save_state(job *j)
+{
+    trainer *t = j->t;
+    return fetch(t) && snapshot_save(t, &j->values, t->values) &&
+           snapshot_save(t, &j->state, t->state);
+}
+
+bool restore_values(job *j, const snapshot *values)
+{
+    return snapshot_restore(j->t, values, j->t->values) && store(j->t);
+}
+
+bool restore_state(job *j)
+{
+    trainer *t = j->t;
+    return restore_values(j, &j->values) &&
+           (t->state.n ? snapshot_restore(t, &j->state, t->state) : t->reset(t));
 }

@@ -5,17 +5,23 @@
 #include "internal.h"
 #include "mskp/tools.h"
 
-static bool baseline(job *j)
+static stage baseline(job *j)
 {
     const driver_options *o = &j->t->options;
-    const stage s = {.name = "baseline", .epochs = o->epochs[DRIVER_BASELINE], .rate = o->rate};
-    if (o->masked && !o->weights && !s.epochs) {
-        j->results.baseline = (double)NAN; /* there was none */
-    } else {
-        if (!train(j, &s, &j->results.baseline)) return false;
+    const size_t epochs = o->epochs[DRIVER_BASELINE];
+    const bool none = o->masked && !o->weights && !epochs;
+    return (stage){.name = "baseline",
+                   .epochs = epochs,
+                   .rate = o->rate,
+                   .accuracy = none ? NULL : &j->results.baseline};
+}
+
+static bool end_baseline(job *j)
+{
+    if (!isnan(j->results.baseline)) {
         say(j, "baseline: test %.2f %%", 100 * j->results.baseline);
+        report_moment(j, MOMENT_BASELINE);
     }
-    if (!isnan(j->results.baseline)) report_moment(j, MOMENT_BASELINE);
     return fetch(j->t) && snapshot_save(j->t, &j->baseline, j->t->values);
 }
 
@@ -38,25 +44,34 @@ static bool save_with_mask(job *j, const char *path)
 
 /* ---- the mask ---- */
 
-/* Makes every gamma sparse, only to see which of them the network can do without. */
-static bool global_sparsity(job *j)
+static bool begin_global(job *j)
 {
     trainer *t = j->t;
     const driver_options *o = &t->options;
-    const stage s = {.name = "global",
-                     .epochs = o->epochs[DRIVER_GLOBAL],
-                     .rate = o->rate,
-                     .form = FORM_GRADIENT,
-                     .strength = o->global_strength,
-                     .penalty = {.target = MSKP_TARGET_ALL, .roles = MSKP_ROLE_SCALE}};
-    double part;
     if (o->masked) return true;
     if (o->sparse) return t->load(t, o->sparse);
     if (!t->reset(t)) return false;
-    if (!s.epochs) return true;
+    if (!o->epochs[DRIVER_GLOBAL]) return true;
     /* Some trainers know only penalties on marked units. For these, all units are marked. */
-    for (size_t u = 0; u < j->work.n; u++) j->work.unit[u] = 0;
-    return t->mark(t, j->work) && train(j, &s, &part) && save(j, o->save_sparse);
+    memset(j->keep.unit, 0, j->keep.n);
+    return t->mark(t, j->keep);
+}
+
+/* Makes every gamma sparse, only to see which of them the network can do without. */
+static stage global_sparsity(job *j)
+{
+    const driver_options *o = &j->t->options;
+    return (stage){.name = "global",
+                   .epochs = o->epochs[DRIVER_GLOBAL],
+                   .rate = o->rate,
+                   .form = FORM_GRADIENT,
+                   .strength = o->global_strength,
+                   .penalty = {.target = MSKP_TARGET_ALL, .roles = MSKP_ROLE_SCALE}};
+}
+
+static bool end_global(job *j)
+{
+    return save(j, j->t->options.save_sparse);
 }
 
 static bool get_mask(job *j)
@@ -68,6 +83,8 @@ static bool get_mask(job *j)
 bool try_mask(job *j)
 {
     const bool good = get_mask(j);
+    memset(j->keep.unit, 1, j->keep.n);
+    j->chosen.n = 0;
     j->removed = 0;
     j->selected = j->dense;
     return good;
@@ -131,25 +148,35 @@ static void print_reach(job *j, const stage *s)
     }
 }
 
-static bool masked_sparsity(job *j)
+static stage masked_sparsity(job *j)
 {
-    trainer *t = j->t;
-    const driver_options *o = &t->options;
+    const driver_options *o = &j->t->options;
     stage s = {.name = "masked",
                .epochs = o->epochs[DRIVER_MASKED],
                .rate = o->rate,
                .form = PENALTIES[o->penalty].form,
                .strength = o->strength,
-               .penalty = {.kind = PENALTIES[o->penalty].kind, .roles = pruning_roles(o)}};
+               .penalty = {.kind = PENALTIES[o->penalty].kind, .roles = pruning_roles(o)},
+               .accuracy = &j->results.before};
     /* Smooth within one step of 0, where L1 only makes gamma jump from side to side. */
-    s.penalty.knee = s.rate * o->strength / (1 - t->momentum);
+    s.penalty.knee = s.rate * o->strength / (1 - j->t->momentum);
     if (!j->removed) s.form = FORM_NONE;
-    if (o->masked) {
-        if (!t->load(t, o->masked) || !accuracy(j, &j->results.before)) return false;
-    } else {
-        print_reach(j, &s);
-        if (!train(j, &s, &j->results.before) || !save_with_mask(j, o->save_masked)) return false;
-    }
+    return s;
+}
+
+static bool begin_masked(job *j)
+{
+    const char *path = j->t->options.masked;
+    if (!mask(j)) return false;
+    if (path) return j->t->load(j->t, path);
+    const stage s = masked_sparsity(j);
+    print_reach(j, &s);
+    return true;
+}
+
+static bool end_masked(job *j)
+{
+    if (!save_with_mask(j, j->t->options.save_masked)) return false;
     if (j->removed)
         say(j, "marked: the largest |gamma| is %.2g, the largest |beta| %.2g",
             pruning_largest_marked(j, MSKP_ROLE_SCALE), pruning_largest_marked(j, MSKP_ROLE_SHIFT));
@@ -216,6 +243,7 @@ static bool cut_and_compare(job *j)
     good = good && restore_values(j, &j->values) && t->cut(t, &desc, &report);
     if (good) {
         j->cut = true;
+        memcpy(j->keep.unit, j->work.unit, j->keep.n); /* pruning_foresee: with the carriers */
         good = !mskp_measure(t->graph, (mskp_mask){0}, &j->now, NULL, &err) ||
                trainer_fail(t, "%s", err.text);
     }
@@ -251,28 +279,48 @@ static bool surgery(job *j)
         !accuracy_without(j, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, &r->no_gamma_beta) ||
         !cut_and_compare(j) || !accuracy(j, &r->after))
         return false;
-    snapshot_free(&j->values);
-    snapshot_free(&j->state);
-    if (!snapshot_make(j->t, j->t->values, &j->values) ||
-        !snapshot_make(j->t, j->t->state, &j->state) || !measure_speeds(j, 1))
-        return false;
+    if (!make_room(j) || !measure_speeds(j, 1)) return false;
     say(j, "surgery: test %.2f %% before, %.2f %% right after", 100 * r->before, 100 * r->after);
     return true;
 }
 
-static bool tune(job *j)
+static stage tuning(job *j)
 {
     const driver_options *o = &j->t->options;
     const bool masked = o->epochs[DRIVER_MASKED] || o->masked;
-    const stage s = {
-        .name = "tuning", .epochs = o->epochs[DRIVER_TUNE], .rate = masked ? o->rate / 2 : o->rate};
-    return train(j, &s, &j->results.tuned) && save(j, o->out);
+    return (stage){.name = "tuning",
+                   .epochs = o->epochs[DRIVER_TUNE],
+                   .rate = masked ? o->rate / 2 : o->rate,
+                   .accuracy = &j->results.tuned};
 }
+
+static bool end_tuning(job *j)
+{
+    return save(j, j->t->options.out);
+}
+
+/* A phase has a training in its middle. A job that is resumed goes on in one of the trainings, and
+ * what comes before this training has been done. */
+static const struct {
+    bool (*begin)(job *j); /* NULL: nothing */
+    stage (*training)(job *j);
+    bool (*end)(job *j);
+} PHASES[] = {[DRIVER_BASELINE] = {NULL, baseline, end_baseline},
+              [DRIVER_GLOBAL] = {begin_global, global_sparsity, end_global},
+              [DRIVER_MASKED] = {begin_masked, masked_sparsity, end_masked},
+              [DRIVER_TUNE] = {surgery, tuning, end_tuning}};
 
 bool run_stages(job *j)
 {
-    return baseline(j) && global_sparsity(j) && mask(j) && masked_sparsity(j) && surgery(j) &&
-           tune(j);
+    for (; j->phase < DRIVER_STAGES; j->phase++) {
+        if (!j->resumed && PHASES[j->phase].begin && !PHASES[j->phase].begin(j)) return false;
+        const stage s = PHASES[j->phase].training(j);
+        if (j->resumed)
+            say(j, "resumed: %s, after %zu of %zu epochs and %zu of %zu steps", s.name,
+                j->epoch.number, s.epochs, j->epoch.steps, steps_per_epoch(j));
+        if (!train(j, &s) || !PHASES[j->phase].end(j)) return false;
+    }
+    return true;
 }
 
 void result_rows(const job *j, table_pair pairs[RESULT_PAIRS], table_part parts[RESULT_PARTS])

@@ -55,6 +55,7 @@ bool count_right(job *j, size_t *right)
         if (!j->t->infer(j->t, n, j->images, j->outputs)) return false;
         for (size_t i = 0; i < n; i++)
             *right += predicted(classes, j->outputs + i * classes) == j->labels[i];
+        if (!checkpoint_pause(j)) return false;
     }
     count_work(j, (double)j->test.count);
     return true;
@@ -69,12 +70,6 @@ bool accuracy(job *j, double *part)
 }
 
 /* ---- epochs ---- */
-
-typedef struct epoch {
-    size_t number, images, right;
-    bool counted; /* the trainer says how many images were classified correctly */
-    double loss, started, seconds, penalty_seconds;
-} epoch;
 
 static void show_epoch(job *j, const stage *s, const epoch *e, const double *test)
 {
@@ -103,12 +98,14 @@ static void log_epoch(job *j, const stage *s, const epoch *e, double test)
     log_flush(j);
 }
 
-static bool train_batch(job *j, const stage *s, size_t number, epoch *e)
+static bool train_batch(job *j, const stage *s)
 {
     trainer *t = j->t;
+    epoch *e = &j->epoch;
     const size_t per_epoch = steps_per_epoch(j), steps = s->epochs * per_epoch;
+    const size_t number = e->number * per_epoch + e->steps;
     const size_t deadline = steps - (size_t)((double)steps * AFTER_DEADLINE);
-    const size_t batch = t->options.batch, at = number % per_epoch * batch;
+    const size_t batch = t->options.batch, at = e->steps * batch;
     const size_t left = j->train.count - at;
     driver_step step = {.n = left < batch ? left : batch,
                         .images = j->images,
@@ -133,54 +130,61 @@ static bool train_batch(job *j, const stage *s, size_t number, epoch *e)
     e->counted = step.right != SIZE_MAX;
     e->right += step.right;
     e->images += step.n;
+    e->steps++;
     count_work(j, 3 * (double)step.n);
     return true;
 }
 
-bool train(job *j, const stage *s, double *part)
+/* The order of the images. An epoch that goes on draws it once more. */
+static void draw_order(job *j, epoch *e)
 {
+    if (!e->steps) e->drawn_from = j->random;
+    cn_random random = e->drawn_from;
+    for (size_t k = 0; k < j->train.count; k++) j->order[k] = k;
+    cn_shuffle(&random, j->train.count, j->order);
+    if (!e->steps) j->random = random;
+}
+
+static bool train_epoch(job *j, const stage *s, double *part)
+{
+    epoch *e = &j->epoch;
     const size_t per_epoch = steps_per_epoch(j);
-    for (size_t i = 0; i < s->epochs; i++) {
-        epoch e = {.number = i, .started = driver_seconds()};
-        for (size_t k = 0; k < j->train.count; k++) j->order[k] = k;
-        cn_shuffle(&j->random, j->train.count, j->order);
-        for (size_t k = 0; k < per_epoch; k++) {
-            if (!train_batch(j, s, i * per_epoch + k, &e)) return false;
-            show_epoch(j, s, &e, NULL);
-        }
-        if (!accuracy(j, part)) return false;
-        show_epoch(j, s, &e, part);
-        log_epoch(j, s, &e, *part);
-        if (s->form != FORM_NONE) j->results.penalty_share = e.penalty_seconds / e.seconds;
-        const double n = (double)e.images;
-        report_epoch(j, s, i,
-                     &(epoch_result){.loss = e.loss / n,
-                                     .right = e.counted ? (double)e.right / n : (double)NAN,
-                                     .test = *part});
+    draw_order(j, e);
+    while (e->steps < per_epoch) {
+        if (!train_batch(j, s)) return false;
+        show_epoch(j, s, e, NULL);
+        if (!checkpoint_pause(j)) return false;
     }
-    return s->epochs || accuracy(j, part);
+    if (!accuracy(j, part)) return false;
+    show_epoch(j, s, e, part);
+    log_epoch(j, s, e, *part);
+    if (s->form != FORM_NONE) j->results.penalty_share = e->penalty_seconds / e->seconds;
+    const double n = (double)e->images;
+    report_epoch(j, s, e->number,
+                 &(epoch_result){.loss = e->loss / n,
+                                 .right = e->counted ? (double)e->right / n : (double)NAN,
+                                 .test = *part});
+    *e = (epoch){.number = e->number + 1, .started = driver_seconds()};
+    return checkpoint_write(j) && checkpoint_pause(j);
 }
 
-/* ---- state and speed ---- */
-
-bool save_state(job *j)
+bool train(job *j, const stage *s)
 {
-    trainer *t = j->t;
-    return fetch(t) && snapshot_save(t, &j->values, t->values) &&
-           snapshot_save(t, &j->state, t->state);
+    double part = 0, *to = s->accuracy ? s->accuracy : &part;
+    if (!j->resumed) {
+        j->epoch = (epoch){.started = driver_seconds()};
+        if (!checkpoint_write(j)) return false;
+    }
+    j->resumed = false;
+    file_let_signals_wait(j->t->options.checkpoint);
+    while (j->epoch.number < s->epochs)
+        if (!train_epoch(j, s, to)) return false;
+    if (!s->epochs && s->accuracy && !accuracy(j, to)) return false;
+    file_let_signals_wait(false);
+    return true;
 }
 
-bool restore_values(job *j, const snapshot *values)
-{
-    return snapshot_restore(j->t, values, j->t->values) && store(j->t);
-}
-
-bool restore_state(job *j)
-{
-    trainer *t = j->t;
-    return restore_values(j, &j->values) &&
-           (t->state.n ? snapshot_restore(t, &j->state, t->state) : t->reset(t));
-}
+/* ---- speed ---- */
 
 static int ascending(const void *a, const void *b)
 {

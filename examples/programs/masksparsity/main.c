@@ -235,6 +235,7 @@ int main(int argc, char **argv)
                  .momentum = MOMENTUM,
                  .drawn = {6000, 2000},
                  .branches = true,
+                 .checkpoints = true,
                  .self = &p,
                  .open = open_network,
                  .train = train,

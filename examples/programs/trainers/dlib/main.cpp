@@ -162,7 +162,7 @@ int main(int argc, char **argv)
     t.name = "dlib", t.self = &p;
     t.drawn[0] = 4000, t.drawn[1] = 1000;
     t.momentum = static_cast<double>(MOMENTUM);
-    t.whole_batches = t.only_l1 = true;
+    t.whole_batches = t.only_l1 = t.branches = true;
     t.open = open, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
     t.cut = cut_network, t.save = save, t.close = close, t.fetch = fetch, t.store = store;
     return driver_run(&t, argc, argv);

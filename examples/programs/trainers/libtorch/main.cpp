@@ -167,7 +167,7 @@ int main(int argc, char **argv)
     t.name = "libtorch";
     t.drawn[0] = 4000, t.drawn[1] = 1000;
     t.momentum = MOMENTUM;
-    t.whole_batches = t.only_l1 = true;
+    t.whole_batches = t.only_l1 = t.branches = true;
     t.open = open_network, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
     t.cut = cut, t.save = save, t.close = close_network;
     return driver_run(&t, argc, argv);

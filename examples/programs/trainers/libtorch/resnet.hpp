@@ -1,6 +1,7 @@
 /*
  * resnet.hpp - the ResNets for CIFAR (He et al., CVPR 2016) as ordinary modules. For mskp each has
- * a describe() beside its forward(), and the shortcut keeps its numbers of channels in a buffer.
+ * a describe() beside its forward(), the shortcut keeps its numbers of channels in a buffer, and a
+ * block's branch may vanish.
  */
 #ifndef RESNET_HPP
 #define RESNET_HPP
@@ -57,16 +58,16 @@ struct BlockImpl : torch::nn::Module {
 
     torch::Tensor forward(const torch::Tensor &x)
     {
-        torch::Tensor y = bn1(conv1(x)).relu();
-        y = bn2(conv2(y));
-        return (y + (shortcut ? shortcut(x) : x)).relu();
+        const torch::Tensor other = shortcut ? shortcut(x) : x;
+        return mskp::add(other, bn2, [&] { return bn2(conv2(bn1(conv1(x)).relu())); }).relu();
     }
 
     mskp_value describe(mskp::Pruner &p, mskp_value x)
     {
-        mskp_value y = p.relu(p.norm(bn1, p.conv(conv1, x)));
-        y = p.norm(bn2, p.conv(conv2, y));
-        return p.relu(p.add(y, shortcut ? shortcut->describe(p, x) : x));
+        const mskp_value other = shortcut ? shortcut->describe(p, x) : x;
+        return p.relu(p.add(other, bn2, [&] {
+            return p.norm(bn2, p.conv(conv2, p.relu(p.norm(bn1, p.conv(conv1, x)))));
+        }));
     }
 
     torch::nn::Conv2d conv1;
