@@ -3,8 +3,8 @@
  *
  *     options.c     the command line
  *     snapshot.c    copies of a set of tensors, and of all values and the optimizer's state
- *     report.c      what the page of --report shows, and the curves at the end
  *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
+ *     report.c      what the page of --report shows, and the curves at the end
  *     checkpoint.c  the state of the job in a file
  *     training.c    epochs, accuracy, speed
  *     stages.c      the phases of training, and what they print
@@ -145,6 +145,34 @@ bool save_state(job *j);
 bool restore_values(job *j, const snapshot *values);
 bool restore_state(job *j);
 
+/* ---- pruning.c ---- */
+
+/* The slices that the penalty is on. The gamma of removed units counts as 0 in any case. */
+uint32_t pruning_roles(const driver_options *o);
+/* Allocates masks and scores, and measures the network. */
+bool pruning_open(job *j);
+void pruning_free(job *j);
+/* j->keep <- the units that stay within the budget, with carriers counted. */
+bool pruning_select(job *j);
+/* The same right before surgery. *more: how many units are marked now that were not. */
+bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more);
+/* *cost <- the cost of the network that the cut will leave, with its carriers. `see` is called with
+ * what becomes of the constants. */
+bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost,
+                     void (*see)(job *j, const mskp_constants *constants));
+/* The mask as text, to be freed by the caller; NULL: no memory. And the mask from such a text. */
+char *pruning_mask_text(const job *j);
+bool pruning_read_mask(job *j, const char *path);
+/* The penalty after the optimizer's step, for forms that are not a gradient. steps_left: until the
+ * deadline. */
+bool pruning_after_step(job *j, const stage *s, double rate, size_t steps_left);
+/* Sets slices (MSKP_ROLE_*) of the marked units to zero. */
+bool pruning_zero_marked(job *j, uint32_t roles);
+/* The largest number in such slices; NaN if it cannot be told. */
+double pruning_largest_marked(job *j, uint32_t roles);
+/* The penalty's part of the loss. */
+double pruning_loss(const job *j, const stage *s);
+
 /* ---- report.c ---- */
 
 /* When gamma and beta are looked at. */
@@ -172,32 +200,6 @@ bool report_finish(job *j);
 /* Writes the page of a run that failed, as far as that is possible. */
 void report_failed(job *j);
 void report_free(job *j);
-
-/* ---- pruning.c ---- */
-
-/* The slices that the penalty is on. The gamma of removed units counts as 0 in any case. */
-uint32_t pruning_roles(const driver_options *o);
-/* Allocates masks and scores, and measures the network. */
-bool pruning_open(job *j);
-void pruning_free(job *j);
-/* j->keep <- the units that stay within the budget, with carriers counted. */
-bool pruning_select(job *j);
-/* The same right before surgery. *more: how many units are marked now that were not. */
-bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more);
-/* *cost <- the cost of the network that the cut will leave, with its carriers. */
-bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost);
-/* The mask as text, to be freed by the caller; NULL: no memory. And the mask from such a text. */
-char *pruning_mask_text(const job *j);
-bool pruning_read_mask(job *j, const char *path);
-/* The penalty after the optimizer's step, for forms that are not a gradient. steps_left: until the
- * deadline. */
-bool pruning_after_step(job *j, const stage *s, double rate, size_t steps_left);
-/* Sets slices (MSKP_ROLE_*) of the marked units to zero. */
-bool pruning_zero_marked(job *j, uint32_t roles);
-/* The largest number in such slices; NaN if it cannot be told. */
-double pruning_largest_marked(job *j, uint32_t roles);
-/* The penalty's part of the loss. */
-double pruning_loss(const job *j, const stage *s);
 
 /* ---- checkpoint.c ---- */
 

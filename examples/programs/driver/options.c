@@ -109,7 +109,8 @@ static const struct option {
      {"report", "DIR", ARG_PATH, AT(report), 0, 0,
       "Write a page for a browser to DIR/index.html: curves, widths, costs, gamma and beta,\n"
       "constants, speed and results. The folder is made if it is missing. The page is written\n"
-      "again after each epoch. After --resume, its curves begin there."}},
+      "again after each epoch. After --resume, its curves also show the\n"
+      "epochs before."}},
     {FREE,
      {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
     {WITH_CHECKPOINTS | FREE,

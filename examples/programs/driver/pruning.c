@@ -137,7 +137,8 @@ bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more)
     return true;
 }
 
-bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
+bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost,
+                     void (*see)(job *j, const mskp_constants *constants))
 {
     const mskp_graph *graph = j->t->graph;
     const mskp_mask none = {0, NULL};
@@ -148,7 +149,7 @@ bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost)
         return failed(j, &err);
     const bool good = !mskp_constants_masks(constants, none, none, j->work, &err) &&
                       !mskp_measure(graph, j->work, cost, NULL, &err);
-    if (good) report_cut(j, constants);
+    if (good) see(j, constants);
     mskp_constants_destroy(constants);
     return good || failed(j, &err);
 }

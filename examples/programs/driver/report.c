@@ -127,6 +127,53 @@ static bool open_page(job *j)
     return true;
 }
 
+/* A number of a line of the log, of which *text is the rest; NaN if there is none. */
+static double next_number(const char **text)
+{
+    char *end;
+    const double x = strtod(*text, &end);
+    const bool any = end != *text;
+    *text += strcspn(*text, ",\n");
+    if (**text == ',') ++*text;
+    return any ? x : (double)NAN;
+}
+
+/* The epochs before a run was resumed are in the log that the checkpoint has. */
+static void take_log_line(struct report *r, const driver_options *o, const char *text)
+{
+    size_t k = 0;
+    const size_t length = strcspn(text, ",\n");
+    while (k < DRIVER_STAGES &&
+           (strlen(PHASES[k]) != length || memcmp(PHASES[k], text, length) != 0))
+        k++;
+    if (k == DRIVER_STAGES || text[length] != ',') return;
+    text += length + 1;
+    const double number = next_number(&text);
+    if (!(number >= 1 && number <= (double)o->epochs[k])) return;
+    phase *p = &r->phases[k];
+    const double rate = next_number(&text);
+    *p = (phase){.done = (size_t)number,
+                 .rate = p->done ? p->rate : rate, /* of the first epoch */
+                 .penalty = "before the run was resumed"};
+    const size_t at = first_epoch(o, k) + p->done - 1;
+    r->curve[LOSS][at] = next_number(&text);
+    r->curve[RIGHT][at] = 100 * next_number(&text);
+    p->test = next_number(&text);
+    r->curve[TEST][at] = 100 * p->test;
+    next_number(&text);
+    r->curve[LARGEST_GAMMA][at] = next_number(&text);
+}
+
+static void take_log(const job *j)
+{
+    const char *line = j->log_so_far;
+    while (line && *line) {
+        take_log_line(j->report, &j->t->options, line);
+        line = strchr(line, '\n');
+        if (line) line++;
+    }
+}
+
 bool report_open(job *j)
 {
     const driver_options *o = &j->t->options;
@@ -139,7 +186,10 @@ bool report_open(job *j)
         if (!r->curve[c]) return trainer_fail(j->t, "no memory for %zu epochs", r->epochs);
         for (size_t i = 0; i < r->epochs; i++) r->curve[c][i] = (double)NAN;
     }
-    return !o->report || open_page(j);
+    if (j->resumed) take_log(j);
+    if (o->report && !open_page(j)) return false;
+    if (j->resumed && j->removed && !j->cut) report_mask(j);
+    return true;
 }
 
 void report_line(job *j, const char *text)
@@ -249,7 +299,7 @@ static void show_facts(const job *j, page *p)
     const results *r = &j->results;
     const mskp_cost *left = j->cut ? &j->now : &j->selected;
     page_facts(p);
-    if (j->report->outcome.layers) {
+    if (j->report->outcome.layers || j->cut) {
         page_fact(p, "MACs left", "%.1f %%", 100 * left->macs / j->dense.macs);
         page_fact(p, "parameters left", "%.1f %%", 100 * left->params / j->dense.params);
     }
@@ -480,7 +530,10 @@ static void show_layers(const job *j, page *p)
     const outcome *o = &j->report->outcome;
     page_section(p, "layers", "Layers");
     if (!o->layers) {
-        page_say(p, "The mask is not chosen yet.");
+        page_say(p, "%s",
+                 j->cut ? "The cut was made before the run was resumed, so the layers before it "
+                          "are not known here."
+                        : "The mask is not chosen yet.");
         return;
     }
     page_say(p,

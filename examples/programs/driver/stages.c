@@ -235,7 +235,7 @@ static bool cut_and_compare(job *j)
     mskp_constants_report report = {.exact = 1};
     mskp_cost foreseen;
     mskp_error err;
-    if (!pruning_foresee(j, &desc, &foreseen)) return false;
+    if (!pruning_foresee(j, &desc, &foreseen, report_cut)) return false;
     float *before = malloc(count * sizeof *before);
     if (!before) return trainer_fail(t, "no memory for %zu outputs", count);
     bool good = pruning_zero_marked(j, MSKP_ROLE_SCALE) && infer_first(j, n);
