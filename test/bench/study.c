@@ -5,10 +5,10 @@
  *     study CIFAR NETWORK.safetensors RESULTS.csv EPOCHS SEED KEEP RATE [METHOD ...]
  *
  * CIFAR is a folder with CIFAR-10's binary files (make cifar), NETWORK a trained ResNet. Each
- * method starts from NETWORK, trains for EPOCHS in all, from the learning rate RATE along one cosine to 0,
- * and ends with at most the share KEEP of the multiply-accumulates, carriers included. What differs
- * is what it scores, what it drives to zero and for how long: the table METHODS. Those whose name
- * begins with "cut" remove channels in the first step.
+ * method starts from NETWORK and trains for EPOCHS in all, from the learning rate RATE along one
+ * cosine to 0. It ends with at most the share KEEP of the multiply-accumulates, carriers included.
+ * What differs is what a method scores, what it drives to zero and for how long: the table METHODS.
+ * Those whose name begins with "cut" remove channels in the first step.
  *
  * The last 5000 training images are held out, to choose RATE by; 45,000 are trained on. SGD with
  * momentum 0.9 (Nesterov), decay 1e-4, batches of 128. Writes one line per run to RESULTS: method,
