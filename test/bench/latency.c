@@ -15,8 +15,9 @@
  *     MACs     over the MACs that a unit saves
  *     time     over the time that it saves, by the table of all
  *     time^k   times MACs^(k-1), over time^k: units whose MACs are slow leave sooner
- *     best     of time^1 to time^8 and MACs, each at once and in 4 rounds, the one whose network has
- *              the least time per MAC by the table, of those that lose no more scores than "score"
+ *     best     of scores alone, and of time^k with k from 0 (per MAC) to 8, each at once and in 4
+ *              rounds, the one whose network has the least time per MAC by the table of all, of
+ *              those that lose no more scores than scores alone
  * What a unit saves is found for a block of BLOCK units of its family. Each of the 4 rounds removes
  * as much, and finds anew what a unit saves, as for the smaller network.
  *
@@ -38,7 +39,6 @@
 #include <string.h>
 
 #include "internal.h" /* of the runtime: its operators one by one */
-#include "mskp/methods.h"
 #include "mskp/rules.h"
 #include "mskp_convnet.h"
 #include "timing.h"
@@ -351,9 +351,10 @@ static bool add_network(work *w, const char *order, const char *demand, size_t r
     return good;
 }
 
-/* time[f], macs[f] <- what one of the family's units in w->keep saves, of BLOCK units, or of all but
- * one; 0 if there is only one. For the dense network mskp_score_per_budget and MSKP_NORMALIZER_MACS
- * divide by such numbers: of scores that are all 1 they make 1 / time and 1 / MACs. */
+/* time[f], macs[f] <- what one of the family's units in w->keep saves, of BLOCK units, or of all
+ * but one; 0 if there is only one. For the dense network mskp_score_per_budget and
+ * MSKP_NORMALIZER_MACS divide by such numbers: of scores that are all 1 they make 1 / time and
+ * 1 / MACs. */
 static bool find_prices(work *w, double *time, double *macs)
 {
     double whole, left;
@@ -361,7 +362,7 @@ static bool find_prices(work *w, double *time, double *macs)
     mskp_status status = mskp_budget_measure(w->graph, w->keep, &w->budget[0], &whole, &w->err);
     if (!status) status = mskp_measure(w->graph, w->keep, &cost, NULL, &w->err);
     for (size_t f = 0; !status && f < mskp_graph_counts(w->graph).families; f++) {
-        size_t size, stay = 0, n = 0, gone[BLOCK];
+        size_t size, stay = 0, n = 0, gone[BLOCK] = {0};
         const uint32_t *unit = mskp_family_units(w->graph, f, &size);
         for (size_t i = 0; i < size; i++) stay += w->keep.unit[unit[i]];
         for (size_t i = 0; i < size && n < BLOCK && n + 1 < stay; i++)
