@@ -10,21 +10,27 @@
  * costs. "Convolutions" is a table of convolutions and the linear layer alone; "all" has norms,
  * activations, additions, padding and pooling as well.
  *
- * Networks are chosen by the same scores, the sum of a unit's |gamma|, in four orders:
- *     time    over what the table of all says that a unit saves, of a block of BLOCK units
- *     step    the same, of a block of round_to units
- *     MACs    over the MACs that a unit costs
- *     score   as they are
- * For each round_to, each order leaves half of the time that the table predicts (demand "time").
- * Then come two pairs with equally many MACs, by time and by MACs, and by time and by scores alone:
- * of the masks for many limits around half, two whose MACs differ by at most 0.3 % of the dense
- * network's or, if there are none, least.
+ * Networks are chosen by the same scores, the sum of a unit's |gamma|, in these orders:
+ *     score    as they are
+ *     MACs     over the MACs that a unit saves
+ *     time     over the time that it saves, by the table of all
+ *     time^k   times MACs^(k-1), over time^k: units whose MACs are slow leave sooner
+ *     best     of scores alone, and of time^k with k from 0 (per MAC) to 8, each at once and in 4
+ *              rounds, the one whose network has the least time per MAC by the table of all, of
+ *              those that lose no more scores than scores alone
+ * What a unit saves is found for a block of BLOCK units of its family. Each of the 4 rounds removes
+ * as much, and finds anew what a unit saves, as for the smaller network.
+ *
+ * For each round_to, the first three leave half of the time that the table predicts (demand
+ * "time"). Then come pairs with equally many MACs, by scores alone and by each order of time, and
+ * by MACs and by each of them: of the masks for many limits around half, two whose MACs differ by
+ * at most 0.3 % of the dense network's or, if there are none, least.
  *
  * All are cut, and classify random images in turn with the dense network, ROUNDS (15) times: one
  * thread, processor time. Speedups are over the dense network: 1 / the share of MACs that is left,
  * what the two tables predict, and the median of the rounds. In the second line of a pair, "ratio"
- * is its time over that of the network by time, as the table of all predicts it and as measured;
- * "lost" is the share of all scores that left.
+ * is how many times as fast as the first network it is, as the table of all predicts it and as
+ * measured; "lost" is the share of all scores that left.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -33,18 +39,29 @@
 #include <string.h>
 
 #include "internal.h" /* of the runtime: its operators one by one */
-#include "mskp/methods.h"
 #include "mskp/rules.h"
 #include "mskp_convnet.h"
 #include "timing.h"
 
-enum { BATCH = 32, PASSES = 15, NETWORKS = 1 + 3 * 8, LIMITS = 100, BLOCK = 32 };
+enum { BATCH = 32, PASSES = 15, LIMITS = 60, BLOCK = 32 };
 static const double LEFT = 0.5;
 static const double EQUAL = 0.003;   /* shares of MACs that differ by less are equal */
 static const double SHORTEST = 1e-4; /* seconds that one measurement takes at least */
 static const size_t ROUND_TO[] = {1, 4, 8};
-enum { BY_TIME, BY_STEP, BY_MACS, BY_SCORE, ORDERS };
-static const char *const ORDER[] = {"time", "step", "MACs", "score"};
+
+/* An order of removal: by scores alone, or by score * MACs^(power - 1) / time^power. */
+typedef struct ranking {
+    const char *name;
+    bool priced;
+    double power;
+    size_t rounds; /* what a unit saves is found anew in each; 0: the best of several */
+} ranking;
+static const ranking SCORE = {"score", false, 0, 1}, MACS = {"MACs", true, 0, 1};
+static const ranking TIMES[] = {{"time", true, 1, 1},
+                                {"time^3", true, 3, 1},
+                                {"time^6", true, 6, 1},
+                                {.name = "best", .rounds = 0}};
+enum { ORDERS = sizeof TIMES / sizeof *TIMES, NETWORKS = 1 + 3 * (3 + 4 * ORDERS) };
 
 /* The costs of layers that do the same on equal shapes. */
 typedef struct table {
@@ -74,7 +91,7 @@ typedef struct work {
     double whole[2];
     mskp_cost macs;
     mskp_scores gammas, scores;
-    mskp_mask keep;
+    mskp_mask keep, best;
     network networks[NETWORKS];
     size_t nnetworks;
     cn_real *x, *y, *weights, *scratch, *images;
@@ -297,6 +314,17 @@ static cn_net *open_network(const work *w)
     return net;
 }
 
+/* The share of all scores that has left w->keep. */
+static double lost_of(const work *w)
+{
+    double all = 0, lost = 0;
+    for (size_t u = 0; u < w->gammas.n; u++) {
+        all += w->gammas.unit[u];
+        if (!w->keep.unit[u]) lost += w->gammas.unit[u];
+    }
+    return lost / all;
+}
+
 /* Cuts one more network by w->keep. */
 static bool add_network(work *w, const char *order, const char *demand, size_t round_to)
 {
@@ -304,7 +332,6 @@ static bool add_network(work *w, const char *order, const char *demand, size_t r
     mskp_plan *plan = NULL;
     cn_error err;
     mskp_cost cost;
-    double all = 0;
     *n = (network){.order = order, .demand = demand, .round_to = round_to};
     n->seconds = malloc(w->rounds * sizeof *n->seconds);
     n->net = open_network(w);
@@ -317,39 +344,104 @@ static bool add_network(work *w, const char *order, const char *demand, size_t r
             return fail(order, w->err.text);
         n->predicted[b] = amount / w->whole[b];
     }
-    for (size_t u = 0; u < w->gammas.n; u++) {
-        all += w->gammas.unit[u];
-        if (!w->keep.unit[u]) n->lost += w->gammas.unit[u];
-    }
-    n->lost /= all;
+    n->lost = lost_of(w);
     if (mskp_plan_create(w->graph, w->keep, &plan, NULL, &w->err)) return fail(order, w->err.text);
     const bool good = cn_prune(n->net, w->graph, plan, NULL, &err) || fail(order, err.text);
     mskp_plan_destroy(plan);
     return good;
 }
 
-/* w->scores <- in this order. */
-static bool put_in_order(work *w, int order, size_t round_to)
+/* time[f], macs[f] <- what one of the family's units in w->keep saves, of BLOCK units, or of all
+ * but one; 0 if there is only one. For the dense network mskp_score_per_budget and
+ * MSKP_NORMALIZER_MACS divide by such numbers: of scores that are all 1 they make 1 / time and
+ * 1 / MACs. */
+static bool find_prices(work *w, double *time, double *macs)
 {
-    mskp_status status = MSKP_OK;
-    memcpy(w->scores.unit, w->gammas.unit, w->scores.n * sizeof *w->scores.unit);
-    if (order == BY_TIME || order == BY_STEP)
-        status = mskp_score_per_budget(w->graph, &w->budget[0], order == BY_TIME ? BLOCK : round_to,
-                                       w->scores, &w->err);
-    if (order == BY_MACS)
-        status = mskp_score_normalize(w->graph, MSKP_NORMALIZER_MACS, 0, w->scores, &w->err);
-    return !status || fail(ORDER[order], w->err.text);
+    double whole, left;
+    mskp_cost cost, less;
+    mskp_status status = mskp_budget_measure(w->graph, w->keep, &w->budget[0], &whole, &w->err);
+    if (!status) status = mskp_measure(w->graph, w->keep, &cost, NULL, &w->err);
+    for (size_t f = 0; !status && f < mskp_graph_counts(w->graph).families; f++) {
+        size_t size, stay = 0, n = 0, gone[BLOCK] = {0};
+        const uint32_t *unit = mskp_family_units(w->graph, f, &size);
+        for (size_t i = 0; i < size; i++) stay += w->keep.unit[unit[i]];
+        for (size_t i = 0; i < size && n < BLOCK && n + 1 < stay; i++)
+            if (w->keep.unit[unit[i]]) w->keep.unit[gone[n++] = unit[i]] = 0;
+        status = mskp_budget_measure(w->graph, w->keep, &w->budget[0], &left, &w->err);
+        if (!status) status = mskp_measure(w->graph, w->keep, &less, NULL, &w->err);
+        for (size_t i = 0; i < n; i++) w->keep.unit[gone[i]] = 1;
+        time[f] = n ? (whole - left) / (double)n : 0;
+        macs[f] = n ? (cost.macs - less.macs) / (double)n : 0;
+    }
+    return !status || fail("prices", w->err.text);
 }
 
-/* w->keep <- by w->scores. limit: a share of the MACs. *macs <- what is left of them */
-static bool select_macs(work *w, size_t round_to, double limit, double *macs)
+/* w->scores <- in this order, for the units in w->keep; 0 for those that have left. */
+static bool put_in_order(work *w, const ranking *by)
 {
-    mskp_selection did;
-    const mskp_rule rule = {
-        .round_to = round_to, .min_channels = 2, .max_macs = limit * w->macs.macs};
-    if (mskp_select(w->graph, w->scores, &rule, w->keep, &did, &w->err))
-        return fail("limit of MACs", w->err.text);
-    *macs = did.cost.macs / w->macs.macs;
+    const size_t families = mskp_graph_counts(w->graph).families;
+    const uint32_t *family = mskp_unit_families(w->graph, NULL);
+    double *time = malloc(families * sizeof *time), *macs = malloc(families * sizeof *macs);
+    const bool good = time && macs && find_prices(w, time, macs);
+    for (size_t u = 0; good && u < w->scores.n; u++) {
+        const double t = time[family[u]], m = macs[family[u]];
+        double x = w->gammas.unit[u];
+        if (by->priced) x = t > 0 && m > 0 ? x / m * pow(m / t, by->power) : INFINITY;
+        w->scores.unit[u] = w->keep.unit[u] ? x : 0;
+    }
+    free(time);
+    free(macs);
+    return good;
+}
+
+/* w->keep <- by this order, at most `limit` of the time or of the MACs; each round gives up the
+ * same number of them. */
+static bool choose_in(work *w, const ranking *by, bool time, size_t round_to, double limit)
+{
+    memset(w->keep.unit, 1, w->keep.n);
+    for (size_t round = 1; round <= by->rounds; round++) {
+        const double left = 1 - (1 - limit) * (double)round / (double)by->rounds;
+        mskp_budget budget = w->budget[0];
+        mskp_rule rule = {.round_to = round_to, .min_channels = 2};
+        budget.limit = left * w->whole[0];
+        if (time)
+            rule.nbudgets = 1, rule.budgets = &budget;
+        else
+            rule.max_macs = left * w->macs.macs;
+        if (!put_in_order(w, by)) return false;
+        if (mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
+            return fail(by->name, w->err.text);
+    }
+    return true;
+}
+
+/* What w->keep has lost of all scores, and *pace <- its time per MAC, by the table. */
+static bool look(work *w, double *lost, double *pace)
+{
+    double amount = 0;
+    mskp_cost cost;
+    if (mskp_budget_measure(w->graph, w->keep, &w->budget[0], &amount, &w->err) ||
+        mskp_measure(w->graph, w->keep, &cost, NULL, &w->err))
+        return fail("best", w->err.text);
+    *pace = amount / cost.macs;
+    *lost = lost_of(w);
+    return true;
+}
+
+static bool choose(work *w, const ranking *by, bool time, size_t round_to, double limit)
+{
+    if (by->rounds) return choose_in(w, by, time, round_to, limit);
+    double most, lost, least, pace;
+    if (!choose_in(w, &SCORE, time, round_to, limit) || !look(w, &most, &least)) return false;
+    memcpy(w->best.unit, w->keep.unit, w->keep.n);
+    for (size_t k = 0; k < 2 * 9; k++) {
+        const ranking one = {"best", true, (double)(k / 2), k % 2 ? 4 : 1};
+        if (!choose_in(w, &one, time, round_to, limit) || !look(w, &lost, &pace)) return false;
+        if (lost > most || pace >= least) continue;
+        least = pace;
+        memcpy(w->best.unit, w->keep.unit, w->keep.n);
+    }
+    memcpy(w->keep.unit, w->best.unit, w->keep.n);
     return true;
 }
 
@@ -358,56 +450,61 @@ static double limit_at(size_t i)
     return LEFT * (1.15 - 0.3 * (double)i / (LIMITS - 1));
 }
 
-/* Two networks with nearly as many MACs. */
-static bool choose_pair(work *w, int other, size_t round_to)
+/* masks[i] <- the share of the MACs that is left with limit_at(i) */
+static bool try_limits(work *w, const ranking *by, size_t round_to, double *masks)
 {
-    const int order[2] = {BY_TIME, other};
-    double macs[2][LIMITS], least = 1;
-    size_t best[2] = {0, 0};
-    bool good = true;
-    for (size_t k = 0; good && k < 2; k++) {
-        good = put_in_order(w, order[k], round_to);
-        for (size_t i = 0; good && i < LIMITS; i++)
-            good = select_macs(w, round_to, limit_at(i), &macs[k][i]);
+    for (size_t i = 0; i < LIMITS; i++) {
+        mskp_cost cost;
+        if (!choose(w, by, false, round_to, limit_at(i))) return false;
+        if (mskp_measure(w->graph, w->keep, &cost, NULL, &w->err)) return fail("MACs", w->err.text);
+        masks[i] = cost.macs / w->macs.macs;
     }
-    for (size_t i = 0; good && i < LIMITS; i++)
-        for (size_t j = 0; j < LIMITS; j++) {
-            const double gap = fabs(macs[0][i] - macs[1][j]);
-            const double far = fmax(gap, EQUAL) + 0.1 * fabs(macs[0][i] - LEFT);
-            if (far < least) least = far, best[0] = i, best[1] = j;
-        }
-    for (size_t k = 0; good && k < 2; k++) {
-        double left;
-        good = put_in_order(w, order[k], round_to) &&
-               select_macs(w, round_to, limit_at(best[k]), &left) &&
-               add_network(w, ORDER[order[k]], "MACs", round_to);
-        w->networks[w->nnetworks - 1].paired = k > 0;
-    }
-    return good;
+    return true;
 }
 
-static bool choose_half(work *w, int order, size_t round_to)
+/* Two networks with nearly as many MACs, the second by time. */
+static bool choose_pair(work *w, const ranking *first, const double *masks_first,
+                        const ranking *second, const double *masks_second, size_t round_to)
 {
-    mskp_budget budget = w->budget[0];
-    budget.limit = LEFT * w->whole[0];
-    const mskp_rule rule = {
-        .round_to = round_to, .min_channels = 2, .nbudgets = 1, .budgets = &budget};
-    if (!put_in_order(w, order, round_to)) return false;
-    if (mskp_select(w->graph, w->scores, &rule, w->keep, NULL, &w->err))
-        return fail("half of the time", w->err.text);
-    return add_network(w, ORDER[order], "time", round_to);
+    double least = 1;
+    size_t best[2] = {0, 0};
+    for (size_t i = 0; i < LIMITS; i++)
+        for (size_t j = 0; j < LIMITS; j++) {
+            const double gap = fabs(masks_first[i] - masks_second[j]);
+            const double far = fmax(gap, EQUAL) + 0.1 * fabs(masks_first[i] - LEFT);
+            if (far < least) least = far, best[0] = i, best[1] = j;
+        }
+    if (!choose(w, first, false, round_to, limit_at(best[0])) ||
+        !add_network(w, first->name, "MACs", round_to) ||
+        !choose(w, second, false, round_to, limit_at(best[1])) ||
+        !add_network(w, second->name, "MACs", round_to))
+        return false;
+    w->networks[w->nnetworks - 1].paired = true;
+    return true;
+}
+
+static bool choose_for(work *w, size_t round_to)
+{
+    const ranking *halved[] = {&SCORE, &MACS, &TIMES[0]};
+    for (size_t k = 0; k < 3; k++)
+        if (!choose(w, halved[k], true, round_to, LEFT) ||
+            !add_network(w, halved[k]->name, "time", round_to))
+            return false;
+    double score[LIMITS], macs[LIMITS], times[LIMITS];
+    bool good = try_limits(w, &SCORE, round_to, score) && try_limits(w, &MACS, round_to, macs);
+    for (size_t k = 0; good && k < ORDERS; k++)
+        good = try_limits(w, &TIMES[k], round_to, times) &&
+               choose_pair(w, &SCORE, score, &TIMES[k], times, round_to) &&
+               choose_pair(w, &MACS, macs, &TIMES[k], times, round_to);
+    return good;
 }
 
 static bool choose_all(work *w)
 {
     memset(w->keep.unit, 1, w->keep.n);
     bool good = add_network(w, "dense", "", 0);
-    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++) {
-        for (int order = 0; good && order < ORDERS; order++)
-            good = choose_half(w, order, ROUND_TO[r]);
-        good =
-            good && choose_pair(w, BY_MACS, ROUND_TO[r]) && choose_pair(w, BY_SCORE, ROUND_TO[r]);
-    }
+    for (size_t r = 0; good && r < sizeof ROUND_TO / sizeof *ROUND_TO; r++)
+        good = choose_for(w, ROUND_TO[r]);
     return good;
 }
 
@@ -450,7 +547,7 @@ static bool print_results(const work *w)
                1 / n->predicted[0]);
         printf(" %8.3f |", ratio(w, dense, n, memory));
         if (n->paired)
-            printf(" %.3f %.3f", n->predicted[0] / n[-1].predicted[0], ratio(w, n, n - 1, memory));
+            printf(" %.3f %.3f", n[-1].predicted[0] / n->predicted[0], ratio(w, n - 1, n, memory));
         printf("\n");
     }
     free(memory);
@@ -488,9 +585,9 @@ static void close_work(work *w)
         cn_destroy(w->networks[k].net);
         free(w->networks[k].seconds);
     }
-    void *memory[] = {w->tables,      w->costs[0],  w->costs[1], w->gammas.unit,
-                      w->scores.unit, w->keep.unit, w->x,        w->y,
-                      w->weights,     w->scratch,   w->images};
+    void *memory[] = {w->tables,      w->costs[0],  w->costs[1],  w->gammas.unit,
+                      w->scores.unit, w->keep.unit, w->best.unit, w->x,
+                      w->y,           w->weights,   w->scratch,   w->images};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) free(memory[i]);
     mskp_graph_destroy(w->graph);
     cn_destroy(w->net);
@@ -506,10 +603,12 @@ static bool prepare(work *w)
     w->gammas = (mskp_scores){units, calloc(units, sizeof(double))};
     w->scores = (mskp_scores){units, calloc(units, sizeof(double))};
     w->keep = (mskp_mask){units, calloc(units, 1)};
+    w->best = (mskp_mask){units, calloc(units, 1)};
     w->images = numbers(BATCH * CN_PIXELS, 5);
     const mskp_tensors values = {w->net->param_count,
                                  calloc(w->net->param_count, sizeof(mskp_tensor))};
-    bool good = w->gammas.unit && w->scores.unit && w->keep.unit && w->images && values.view;
+    bool good = w->gammas.unit && w->scores.unit && w->keep.unit && w->best.unit && w->images &&
+                values.view;
     if (!good) return fail("network", "no memory");
     cn_values(w->net, values);
     good = (!mskp_score(w->graph, NULL, values, w->gammas, &w->err) &&

@@ -92,8 +92,8 @@ class Budget(C.Structure):
 class Rule(C.Structure):
     _fields_ = [('use_threshold', C.c_uint32), ('threshold', C.c_double), ('remove_family_fraction', C.c_double),
                 ('remove_fraction', C.c_double), ('max_macs', C.c_double), ('max_params', C.c_double), ('min_channels', C.c_size_t),
-                ('round_to', C.c_size_t), ('max_family_fraction', C.c_double), ('locked', Mask), ('nfamilies', C.c_size_t),
-                ('nbudgets', C.c_size_t), ('families', C.c_void_p), ('budgets', C.POINTER(Budget))]
+                ('round_to', C.c_size_t), ('max_family_fraction', C.c_double), ('locked', Mask), ('empty_branches', C.c_uint32),
+                ('nfamilies', C.c_size_t), ('nbudgets', C.c_size_t), ('families', C.c_void_p), ('budgets', C.POINTER(Budget))]
 
 
 class Cost(C.Structure):
