@@ -1493,9 +1493,12 @@ START_TEST(a_rule_may_empty_branches)
 }
 END_TEST
 
-/* Describes another module as the last one of its branch, or uses the last one elsewhere, too. */
+/* What is wrong with a description: another module than the last one is named; the last one is used
+ * elsewhere, too; or an addition within the branch is not described like that of the branch. */
+enum Mistake { OTHER_MODULE, SHARED_MODULE, WITHIN, MISTAKES };
+
 struct WrongImpl : torch::nn::Module {
-    explicit WrongImpl(bool is_shared) : shares(is_shared)
+    explicit WrongImpl(Mistake what) : mistake(what)
     {
         first = register_module("first", make_layer(first, 4, 4, 1, true));
         second = register_module("second", make_layer(second, 4, 4, 1, true));
@@ -1505,12 +1508,17 @@ struct WrongImpl : torch::nn::Module {
 
     mskp_value describe(Pruner &p, mskp_value x)
     {
-        const auto branch = [&] { return p.norm(norm, p.conv(second, p.relu(p.conv(first, x)))); };
-        x = shares ? p.norm(norm, p.add(x, norm, branch)) : p.add(x, second, branch);
+        const auto branch = [&] {
+            const mskp_value y = p.conv(second, p.relu(p.conv(first, x)));
+            return p.norm(norm, mistake == WITHIN ? p.conv(third, p.add(x, y)) : y);
+        };
+        if (mistake == WITHIN) return p.add(x, norm, branch);
+        x = mistake == OTHER_MODULE ? p.add(x, second, branch)
+                                    : p.norm(norm, p.add(x, norm, branch));
         return p.conv(third, x);
     }
 
-    bool shares;
+    Mistake mistake;
     torch::nn::Conv2d first = nullptr, second = nullptr, third = nullptr;
     torch::nn::BatchNorm2d norm = nullptr;
 };
@@ -1534,8 +1542,11 @@ START_TEST(other_branches_stay)
                   [&] { p->select(rule); });
     ck_assert(p->keep() == keep);
     check_same("after a refusal", before, snapshot(*net, optimizer.get()), 1);
-    for (const bool shares : {false, true}) {
-        Wrong wrong(shares);
+    const char *const words[MISTAKES] = {"second.weight is not the weight",
+                                         "norm.weight is not the weight",
+                                         "first: the mask removes all of a branch, but only one"};
+    for (size_t m = 0; m < MISTAKES; m++) {
+        Wrong wrong(static_cast<Mistake>(m));
         Pruner q(*wrong);
         q.finish({wrong->describe(q, q.input(4, {SIDE, SIDE}))});
         std::vector<uint8_t> none(q.keep().size(), 1);
@@ -1544,8 +1555,7 @@ START_TEST(other_branches_stay)
         for (size_t i = 0; i < n; i++) none[unit[i]] = 0;
         q.mark(none);
         const Tensors all = snapshot(*wrong);
-        check_refused(shares ? "norm.weight is not the weight" : "second.weight is not the weight",
-                      [&] { q.cut(); });
+        check_refused(words[m], [&] { q.cut(); });
         check_same("after a refusal", all, snapshot(*wrong), 1);
     }
     Pruner q(*net);
