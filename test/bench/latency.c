@@ -352,9 +352,9 @@ static bool add_network(work *w, const char *order, const char *demand, size_t r
 }
 
 /* time[f], macs[f] <- what one of the family's units in w->keep saves, of BLOCK units, or of all
- * but one; 0 if there is only one. For the dense network mskp_score_per_budget and
- * MSKP_NORMALIZER_MACS divide by such numbers: of scores that are all 1 they make 1 / time and
- * 1 / MACs. */
+ * but one; 0 if there is only one. MSKP_NORMALIZER_MACS divides by the MACs, and
+ * mskp_score_per_budget by the time if the family has more than BLOCK units; in a smaller family it
+ * removes all units, and with them what the smallest widths of the table cost. */
 static bool find_prices(work *w, double *time, double *macs)
 {
     double whole, left;
