@@ -207,13 +207,12 @@ bool pruning_zero_marked(job *j, uint32_t roles)
 
 double pruning_largest_marked(job *j, uint32_t roles)
 {
-    const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MAX, .roles = roles};
-    double largest = 0;
-    if (!fetch(j->t) || mskp_score(j->t->graph, &scoring, j->t->values, j->scores, NULL))
+    const mskp_penalty marked = {.roles = roles};
+    mskp_gauge gauge;
+    if (!fetch(j->t) ||
+        mskp_penalty_gauge(j->t->graph, j->keep, &marked, j->t->values, &gauge, NULL))
         return NAN;
-    for (size_t u = 0; u < j->keep.n; u++)
-        if (!j->keep.unit[u] && j->scores.unit[u] > largest) largest = j->scores.unit[u];
-    return largest;
+    return gauge.largest;
 }
 
 double pruning_loss(const job *j, const stage *s)
