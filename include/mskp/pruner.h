@@ -236,8 +236,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_err
 /* The graph of the network as it is now: the caller's until the first cut, then one that the pruner
  * frees at the next cut or at its end. NULL for NULL. */
 MSKP_EXPERIMENTAL const mskp_graph *mskp_pruner_graph(const mskp_pruner *pruner);
-/* The mask of this round over the units of that graph; {0, NULL} if there is none. The flags are
- * the pruner's: do not change them. They stay until the next mask or cut. */
+/* The mask of this round over the units of that graph; {0, NULL} if there is none, and for NULL. The
+ * flags are the pruner's: do not change them. They stay until the next mask or cut. */
 MSKP_EXPERIMENTAL mskp_mask mskp_pruner_mask(const mskp_pruner *pruner);
 
 /* ============================================================================================== */

@@ -587,7 +587,11 @@ START_TEST(early_cut)
         .rule = {.remove_fraction = 0.5}, .steps = 8, .masked = 1, .rounds = 2};
     for (int u = 0; u < UNITS; u++) keep[u] = u != 3;
     ck_assert_int_eq(mskp_pruner_create(s.graph, &options, &p, &err), MSKP_OK);
+    ck_assert(!mskp_pruner_mask(NULL).unit && !mskp_pruner_mask(NULL).n);
+    ck_assert(!mskp_pruner_mask(p).unit && !mskp_pruner_mask(p).n);
     ck_assert_int_eq(mskp_pruner_mark(p, values, mask_of(UNITS, keep), &err), MSKP_OK);
+    ck_assert_uint_eq(mskp_pruner_mask(p).n, UNITS);
+    ck_assert_mem_eq(mskp_pruner_mask(p).unit, keep, UNITS);
     ck_assert_int_eq(mskp_pruner_before_step(p, 0.1, values, gradients, &err), MSKP_OK);
     ck_assert_int_eq(mskp_pruner_after_step(p, 0.1, values, &err), MSKP_OK);
     ck_assert_int_eq(mskp_pruner_prepare(p, values, &plan, &constants, &err), MSKP_OK);
