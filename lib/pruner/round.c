@@ -36,7 +36,8 @@ mskp_mask mskpi_pruner_keep(const mskp_pruner *p)
 
 mskp_mask mskp_pruner_mask(const mskp_pruner *pruner)
 {
-    return pruner && pruner->marked ? mskpi_pruner_keep(pruner) : (mskp_mask){0, NULL};
+    if (!pruner || !pruner->marked) return (mskp_mask){0, NULL};
+    return mskpi_pruner_keep(pruner);
 }
 
 uint32_t mskpi_pruner_roles(const mskp_pruner *p)
