@@ -6,18 +6,19 @@
  * training loop:
  *
  *     static mskp_pruner_options options;              // zeros are defaults
+ *     mskp_measure(graph, all, &cost, NULL, &err);     // all: {0, NULL}, the whole network
  *     options.rule.max_macs = 0.5 * cost.macs;
  *     options.steps = 10000, options.masked = 0.3;     // 3000 steps to bring channels to zero
  *     mskp_pruner *p = NULL;
  *     mskp_pruner_create(graph, &options, &p, &err);
  *     for (step = 0; step < 10000; step++) {
- *         if (mskp_pruner_due(p) == MSKP_PRUNER_DUE_CUT) // the channels are at zero
- *             mskp_pruner_cut(p, 3, sets, &err);         // values, gradients, momentum
+ *         while (mskp_pruner_due(p) == MSKP_PRUNER_DUE_CUT) // the channels are at zero
+ *             mskp_pruner_cut(p, 3, sets, &err);            // values, gradients, momentum
  *         ...                                            // forward, backward
  *         mskp_pruner_before_step(p, rate, values, gradients, &err);
  *         ...                                            // the optimizer's step
  *         mskp_pruner_after_step(p, rate, values, &err);
- *     }
+ *     } // and once more the cut, if the masked stage is the last one; each call can fail
  *
  * The steps fall into stages, in this order, with the masked stage in as many rounds as are asked:
  *
@@ -79,10 +80,12 @@ typedef enum mskp_pull {
  *   strength    0: automatic. In each step the pruner measures the largest marked element, and
  *               chooses the strength that takes it to zero in the steps that are left, at the rate
  *               of this step. So no schedule of rates and no pull of the loss keeps marked units
- *               from zero. For the kind L1. Otherwise the strength of the penalty, which is yours.
+ *               from zero. For the kind L1. Otherwise the strength of the penalty, which is yours;
+ *               then only the steps of `settle` set marked elements to zero.
  *   momentum    of the optimizer, in [0, 1), for an automatic GRADIENT: a gradient moves a weight
  *               by rate / (1 - momentum) of it in the end. 0: the pruner finds this factor by what
- *               the weights do.
+ *               the weights do. Momentum answers late, so the last step takes away more than with
+ *               the other pulls: see `residue` in the gauges.
  *   gradient_scale   what the gradients are multiplied by, finite; 0 means 1. -n where they are
  *               negative sums over n images (darknet); the loss scale where they still have it
  *   fade        nonzero: the task's gradient of marked units fades out over the pull, from whole to
@@ -91,7 +94,8 @@ typedef enum mskp_pull {
  * When:
  *   steps       of the optimizer, all together; required, at most 2^53
  *   wait, sparse, masked   the shares of the steps that these stages take, each in [0, 1], together
- *               at most 1; the rest is for tuning. masked 0: units are cut as they are.
+ *               at most 1; the rest is for tuning. masked 0: units are cut as they are, and there
+ *               is no mask before mskp_pruner_prepare or mskp_pruner_cut selects them.
  *   sparse_strength   of the penalty on all units in the sparse stage, 0 or more: L1, on the roles
  *               of `scoring`; after the step, or with MSKP_PULL_GRADIENT in the gradient
  *   settle      the share of the masked stage, at its end, in which marked units are already zero
@@ -135,9 +139,10 @@ typedef struct mskp_pruner mskp_pruner;
 /*
  * *pruner <- a pruner of a finished graph, before its first step. Free it with mskp_pruner_destroy.
  * The options are copied. The graph must outlive the pruner, and so must what the options point to.
- * A rule that mskp_select refuses is refused here, before hours of training: also with
- * MSKP_ERROR_NO_SOLUTION, if its limits forbid the last round's demands (carriers of constants may
- * still break a budget later).
+ * Options that a call of a round would refuse are refused here, before hours of training: also with
+ * MSKP_ERROR_NO_SOLUTION, if the limits of the rule forbid the last round's demands (carriers of
+ * constants may still break a budget later), and if no parameter has a slice in the roles of the
+ * scoring or the penalty.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_create(const mskp_graph *graph,
                                                  const mskp_pruner_options *options,
@@ -179,9 +184,10 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_before_step(mskp_pruner *pruner, doubl
                                                       mskp_error *err);
 
 /* values <- after the proximal map or the deadline of this step, after the optimizer's step. Counts
- * the step. In the last step of a pull with an automatic strength, and until the end of the round,
- * the marked slices become exactly 0. rate, values: as above. On an error the step is not counted.
- * MSKP_ERROR_BAD_STATE: mskp_pruner_before_step was not called for this step. */
+ * the step. In the last step of a deadline, and of a pull with an automatic strength, the marked
+ * slices become exactly 0, and so they do in each step of `settle`. rate, values: as above. On an
+ * error the step is not counted. MSKP_ERROR_BAD_STATE: mskp_pruner_before_step was not called for
+ * this step. */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_after_step(mskp_pruner *pruner, double rate,
                                                      mskp_tensors values, mskp_error *err);
 
@@ -208,8 +214,9 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors
  * budget.
  *   moves    as for mskp_plan_cut. moves[0].from are the values; at least one set.
  * All or nothing, with one exception: if mskp_plan_cut refuses a set, the constants have been moved
- * in the values already; the next call goes on from there. Set what the optimizer remembers of
- * carriers, and of biases and means that received constants, to zero (mskp_constants_apply).
+ * in the values already; the next call goes on from there. What the optimizer remembers of
+ * carriers, and of biases and means that received constants, is stale: see mskp_constants_apply.
+ * Which they are is said by the object that mskp_pruner_prepare hands out; call it before the cut.
  * MSKP_ERROR_BAD_STATE: no cut is due.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_cut(mskp_pruner *pruner, size_t n, const mskp_move *moves,
@@ -236,8 +243,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_err
 /* The graph of the network as it is now: the caller's until the first cut, then one that the pruner
  * frees at the next cut or at its end. NULL for NULL. */
 MSKP_EXPERIMENTAL const mskp_graph *mskp_pruner_graph(const mskp_pruner *pruner);
-/* The mask of this round over the units of that graph; {0, NULL} if there is none, and for NULL. The
- * flags are the pruner's: do not change them. They stay until the next mask or cut. */
+/* The mask of this round over the units of that graph; {0, NULL} if there is none, and for NULL.
+ * The flags are the pruner's: do not change them. They stay until the next mask or cut. */
 MSKP_EXPERIMENTAL mskp_mask mskp_pruner_mask(const mskp_pruner *pruner);
 
 /* ============================================================================================== */
@@ -263,15 +270,18 @@ typedef enum mskp_pruner_stage {
  *                      GRADIENT over 1 - momentum
  *   needed             by how much the largest marked element has to move in the next step
  *   left, kept         of marked units in the penalty's roles, and of those that stay
- *   start              left.largest when the mask was made; residue: what it was right before the
- *                      last step of the pull set it to 0 (NaN: not yet)
+ *   start              left.largest when the mask was made; residue: what it was right before a
+ *                      step set it to 0 (NaN: not yet)
  *   threshold, valley  the deepest valley of a histogram of the units' scores, and its depth: how
  *                      well scores tell units apart (mskp_valley); NaN and 0: none
- *   gap                the smallest score of units that stay over the largest of marked ones
- *   overlap            marked in this mask and in the one before it, over marked in one of the two;
- *                      NaN without two masks
- *   exact, bound, share   of mskp_constants_total, for a cut now: 1, 0, 0 if there is no mask
- *   ready              nonzero: marked elements are below 1e-3 of `start`, or nothing is marked
+ *   gap                the smallest score of units that stay over the largest of marked ones;
+ *                      infinite where these are 0
+ *   overlap            marked in this mask and in the one before it in this round (`refresh`), over
+ *                      marked in one of the two; NaN without two masks
+ *   exact              nonzero: a cut now changes no output: left.largest is 0, and no constant is
+ *                      lost, or there is no mask
+ *   bound, share       of mskp_constants_total, with marked elements taken for 0; 0 without a mask
+ *   ready              nonzero: marked elements are at most 1e-3 of `start`, or nothing is marked
  */
 typedef struct mskp_pruner_gauges {
     mskp_pruner_stage stage;

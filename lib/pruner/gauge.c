@@ -72,7 +72,8 @@ static mskp_status measure_constants(const mskp_pruner *p, mskp_tensors values,
     if (!status && constants) status = mskp_constants_total(constants, &total, err);
     mskp_constants_destroy(constants);
     if (status) return status;
-    g->exact = total.exact;
+    /* The object takes what the pull is on for zero. */
+    g->exact = total.exact && !(g->left.largest > 0);
     g->bound = total.bound;
     g->share = total.share;
     return MSKP_OK;
@@ -119,7 +120,7 @@ mskp_status mskp_pruner_gauge(const mskp_pruner *pruner, mskp_tensors values,
     mskpi_free(&p->services, scores.unit);
     if (status) return status;
     g.needed = t.pull_left ? g.left.largest / (((double)t.pull_left + 1) / 2) : 0;
-    g.ready = !g.marked || g.left.largest <= READY * p->start;
+    g.ready = !g.marked || (g.left.elements && g.left.largest <= READY * p->start);
     *gauges = g;
     return MSKP_OK;
 }

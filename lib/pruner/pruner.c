@@ -96,6 +96,59 @@ static mskp_status no_memory(mskp_error *err)
                       mskp_status_text(MSKP_ERROR_NO_MEMORY));
 }
 
+/* Whether a parameter has a slice in one of these roles. */
+static mskp_status check_slices(const mskp_graph *graph, const char *what, uint32_t roles,
+                                mskp_error *err)
+{
+    const size_t params = mskp_graph_counts(graph).params;
+    for (uint32_t id = 1; id <= params; id++)
+        if (mskp_param_roles(graph, (mskp_param){id}) & roles) return MSKP_OK;
+    return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                      "pruner: %s has the roles 0x%x, and none of the %zu parameters has a slice "
+                      "in one of them",
+                      what, (unsigned)roles, params);
+}
+
+/* Makes the calls of a round once, without data and with a mask that removes nothing: options that
+ * one of them refuses are known now. A call that gets so far that it misses data refuses none. */
+static mskp_status try_calls(mskp_pruner *p, mskp_tensors none, mskp_error *err)
+{
+    const mskp_pruner_options *o = &p->how;
+    const mskp_graph *graph = p->first;
+    const mskp_scores scores = {p->units, p->scores};
+    const mskp_mask all = {p->units, p->keep};
+    mskp_gauge gauge;
+    mskp_constants *constants = NULL;
+    mskp_status status = mskp_penalty_gauge(graph, all, &o->penalty, none, &gauge, err);
+    if (!status && o->masked > 0)
+        status = check_slices(graph, "the penalty", mskpi_pruner_roles(p), err);
+    if (!status && !o->score) {
+        const uint32_t roles = o->scoring.roles ? o->scoring.roles : MSKP_ROLE_SCALE;
+        status = mskp_score(graph, &o->scoring, none, scores, err);
+        if (!status || status == MSKP_ERROR_NO_DATA)
+            status = check_slices(graph, "scoring", roles, err);
+        memset(p->scores, 0, p->units * sizeof *p->scores);
+    }
+    if (!status && !o->score && o->use_normalizer)
+        status = mskp_score_normalize(graph, o->normalizer, o->normalizer_parameter, scores, err);
+    memset(p->scores, 0, p->units * sizeof *p->scores);
+    if (!status) status = mskp_constants_create(graph, all, &o->constants, none, &constants, err);
+    mskp_constants_destroy(constants);
+    return status == MSKP_ERROR_NO_DATA ? MSKP_OK : status;
+}
+
+static mskp_status check_calls(mskp_pruner *p, mskp_error *err)
+{
+    const size_t params = mskp_graph_counts(p->first).params;
+    const mskp_tensors none = {params, mskpi_alloc(&p->services, params, sizeof *none.view)};
+    mskp_error refused; /* *err stays as it is if none is */
+    if (!none.view) return no_memory(err);
+    const mskp_status status = try_calls(p, none, &refused);
+    mskpi_free(&p->services, none.view);
+    if (status && err) *err = refused;
+    return status;
+}
+
 /* Asks for the last round's demands with scores that are all equal: a rule that is not valid, or
  * that no mask satisfies, is known now. Measures what budgets are about. */
 static mskp_status check_rule(mskp_pruner *p, mskp_error *err)
@@ -139,13 +192,13 @@ mskp_status mskp_pruner_create(const mskp_graph *graph, const mskp_pruner_option
     p->streak = array(p, n, sizeof *p->streak, &good);
     p->order = array(p, n, sizeof *p->order, &good);
     p->buffer = array(p, n, sizeof *p->buffer, &good);
-    status = good ? check_rule(p, err) : no_memory(err);
+    if (good) memset(p->total, 1, n), memset(p->keep, 1, n);
+    status = good ? check_calls(p, err) : no_memory(err);
+    if (!status) status = check_rule(p, err);
     if (status) {
         mskp_pruner_destroy(p);
         return status;
     }
-    memset(p->total, 1, n);
-    memset(p->keep, 1, n);
     p->start = p->residue = (double)NAN;
     p->response = 1 / (1 - p->how.momentum);
     *pruner = p;
@@ -167,9 +220,11 @@ void mskp_pruner_destroy(mskp_pruner *pruner)
 
 /* ---- steps ---- */
 
-static mskp_status check_step(const mskp_pruner *p, double rate, mskp_error *err)
+static mskp_status check_step(const mskp_pruner *p, double rate, mskp_tensors values,
+                              mskp_error *err)
 {
     char number[NUMBER_SIZE];
+    const size_t params = mskp_graph_counts(p->first).params;
     if (!(rate >= 0 && isfinite(rate)))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER,
                           "pruner: rate is %s, not a finite number, 0 or more",
@@ -177,6 +232,11 @@ static mskp_status check_step(const mskp_pruner *p, double rate, mskp_error *err
     if (mskpi_pruner_cut_due(p))
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: a cut is due at step %llu",
                           (unsigned long long)p->step);
+    if (!values.view || values.n != params)
+        return mskpi_fail(err, values.view ? MSKP_ERROR_OTHER_NETWORK : MSKP_ERROR_BAD_ARGUMENT,
+                          values.view ? "values: made for %zu parameters, the network has %zu"
+                                      : "values is NULL, with %zu views; the network has %zu",
+                          values.n, params);
     return MSKP_OK;
 }
 
@@ -280,7 +340,7 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
                                     mskp_tensors gradients, mskp_error *err)
 {
     mskp_status status = MSKPI_GIVEN(err, pruner);
-    if (!status) status = check_step(pruner, rate, err);
+    if (!status) status = check_step(pruner, rate, values, err);
     if (status) return status;
     /* A copy changes, and is taken over when nothing can fail any more. Gradients change last. */
     mskp_pruner next = *pruner, *const p = &next;
@@ -315,23 +375,25 @@ static mskp_status pull(mskp_pruner *p, const pruner_time *t, double rate, mskp_
     const mskp_mask keep = mskpi_pruner_keep(p);
     const mskp_penalty *penalty = &p->how.penalty;
     const bool automatic = !(p->how.strength > 0);
+    const bool deadline = p->how.pull == MSKP_PULL_DEADLINE;
+    const bool proximal = p->how.pull == MSKP_PULL_PROXIMAL;
+    const bool zeroes = !t->pull_left || (t->pull_left == 1 && (automatic || deadline));
+    const bool first = zeroes && isnan(p->residue); /* what it takes away is shown */
     double largest = 0, move = rate * p->how.strength;
-    if (!t->pull_left) return mskp_penalty_zero(graph, keep, penalty, values, err);
-    if (p->how.pull == MSKP_PULL_DEADLINE)
-        return mskp_penalty_deadline(graph, keep, penalty, t->pull_left - 1, values, err);
     mskp_status status = MSKP_OK;
-    if (automatic && (p->how.pull == MSKP_PULL_PROXIMAL || t->pull_left == 1)) {
-        status = measure(p, values, &largest, err);
-        move = next_move(largest, t->pull_left);
-    }
+    if (first || (automatic && proximal && !zeroes)) status = measure(p, values, &largest, err);
+    if (automatic) move = zeroes ? largest : next_move(largest, t->pull_left);
     if (status) return status;
-    if (automatic && t->pull_left == 1)
+    if (zeroes)
         status = mskp_penalty_zero(graph, keep, penalty, values, err);
-    else if (p->how.pull == MSKP_PULL_PROXIMAL)
+    else if (deadline)
+        status = mskp_penalty_deadline(graph, keep, penalty, t->pull_left - 1, values, err);
+    else if (proximal)
         status = mskp_penalty_prox(graph, keep, penalty, move, values, err);
     if (status) return status;
-    if (automatic && t->pull_left == 1) p->residue = largest;
-    if (p->how.pull == MSKP_PULL_PROXIMAL) {
+    if (first) p->residue = largest;
+    if (!t->pull_left || deadline) return MSKP_OK;
+    if (proximal) {
         p->move = move;
         p->strength = rate > 0 ? move / rate : 0;
     } else {
@@ -345,7 +407,7 @@ mskp_status mskp_pruner_after_step(mskp_pruner *pruner, double rate, mskp_tensor
                                    mskp_error *err)
 {
     mskp_status status = MSKPI_GIVEN(err, pruner);
-    if (!status) status = check_step(pruner, rate, err);
+    if (!status) status = check_step(pruner, rate, values, err);
     if (status) return status;
     mskp_pruner *p = pruner;
     const pruner_time t = mskpi_pruner_time(p);

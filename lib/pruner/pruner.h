@@ -45,7 +45,8 @@ struct mskp_pruner {
     mskp_constants *constants;
     mskp_plan *plan;
     mskp_graph *small;
-    bool applied; /* the constants were moved, and the cut is still to be done */
+    bool applied;  /* the constants were moved, and the cut is still to be done */
+    bool prepared; /* the caller has the plan */
 };
 
 /* ---- stages.c: when ---- */

@@ -240,7 +240,7 @@ void mskpi_pruner_unplan(mskp_pruner *p)
     p->plan = NULL;
     p->small = NULL;
     p->constants = NULL;
-    p->applied = false;
+    p->applied = p->prepared = false;
 }
 
 static bool comes_first(const void *context, uint32_t a, uint32_t b)
@@ -275,6 +275,7 @@ static mskp_status work_out(mskp_pruner *pruner, mskp_tensors values, mskp_error
     p->constants = NULL;
     p->plan = NULL;
     p->small = NULL;
+    p->prepared = false;
     if (!p->marked || p->scored) {
         status = p->marked ? rank_again(p, values, err)
                            : mskpi_pruner_score(p, values, work_scores(p), err);
@@ -300,6 +301,7 @@ mskp_status mskp_pruner_prepare(mskp_pruner *pruner, mskp_tensors values, mskp_p
                           (unsigned long long)pruner->step);
     if (!pruner->applied) status = work_out(pruner, values, err);
     if (status) return status;
+    pruner->prepared = true;
     if (plan) *plan = pruner->plan;
     if (constants) *constants = pruner->constants;
     return MSKP_OK;
@@ -314,14 +316,10 @@ static size_t renumber(const uint8_t *kept, size_t n, uint8_t *flag)
     return left;
 }
 
-mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_error *err)
+/* The network has been cut by p->plan. */
+static void begin_next(mskp_pruner *p)
 {
-    const mskp_status status = MSKPI_GIVEN(err, pruner);
-    if (status) return status;
-    mskp_pruner *p = pruner;
-    if (!p->plan)
-        return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: no cut was prepared since step %llu",
-                          (unsigned long long)p->step);
+    mskp_error *const err = NULL;
     const mskp_mask none = {0, NULL}, kept = {p->units, p->work};
     const mskp_mask total = {mskp_graph_counts(p->first).units, p->total};
     MSKPI_MUST(mskp_constants_masks(p->constants, none, none, kept, err));
@@ -335,6 +333,16 @@ mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_error *err)
     p->round++;
     p->marked = p->scored = p->again = p->stepping = false;
     p->strength = p->move = 0;
+}
+
+mskp_status mskp_pruner_cut_done(mskp_pruner *pruner, mskp_error *err)
+{
+    const mskp_status status = MSKPI_GIVEN(err, pruner);
+    if (status) return status;
+    if (!pruner->prepared)
+        return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: no cut was prepared since step %llu",
+                          (unsigned long long)pruner->step);
+    begin_next(pruner);
     return MSKP_OK;
 }
 
@@ -350,12 +358,13 @@ mskp_status mskp_pruner_cut(mskp_pruner *pruner, size_t n, const mskp_move *move
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: no cut is due at step %llu",
                           (unsigned long long)p->step);
     const mskp_tensors values = moves[0].from;
-    status = mskp_pruner_prepare(p, values, NULL, NULL, err);
+    if (!p->applied) status = work_out(p, values, err);
     if (!status && !p->applied) {
         status = mskp_constants_apply(p->constants, p->plan, values, err);
         p->applied = !status;
         if (status) mskpi_pruner_unplan(p);
     }
     if (!status) status = mskp_plan_cut(p->plan, n, moves, err);
-    return status ? status : mskp_pruner_cut_done(p, err);
+    if (!status) begin_next(p);
+    return status;
 }

@@ -107,6 +107,7 @@ static double train_scales(optimizer how, rates schedule, mskp_pull pull, bool t
     ck_assert_int_eq(mskp_pruner_due(p), MSKP_PRUNER_DUE_CUT);
     mskp_pruner_gauges g;
     ck_assert_int_eq(mskp_pruner_gauge(p, values, &g, &err), MSKP_OK);
+    ck_assert_msg(g.residue >= 0 && g.residue < 2 * g.start, "residue %g", g.residue);
     ck_assert_msg(g.ready && g.marked == UNITS / 2 && g.left.largest == 0 && g.left.zeros == 6 &&
                       g.exact && g.start == fabs(s.target[UNITS / 2 - 1]),
                   "%d %zu %g %g", (int)g.ready, g.marked, g.left.largest, g.start);
@@ -251,7 +252,10 @@ static bool training_begin(training *w, uint64_t seed)
         .hysteresis = (uint32_t)rng_below(r, 3)};
     mskp_error err = {0};
     const mskp_status status = mskp_pruner_create(w->t.graph, &w->options, &w->p, &err);
-    REQUIRE(!status || (status == MSKP_ERROR_NO_SOLUTION && !w->p), "%s", err.text);
+    /* Some networks have no gamma. */
+    REQUIRE(!status ||
+                ((status == MSKP_ERROR_NO_SOLUTION || strstr(err.text, "has a slice")) && !w->p),
+            "%s", err.text);
     return !status;
 }
 
@@ -564,6 +568,7 @@ START_TEST(cut_in_two_attempts)
     mskp_move moves[2] = {{.from = values}, {.from = {1, &wrong}}};
     ck_assert_int_eq(mskp_pruner_cut(p, 2, moves, &err), MSKP_ERROR_OVERLAP);
     ck_assert_int_eq(mskp_pruner_write(p, 0, NULL, &length, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_pruner_cut_done(p, &err), MSKP_ERROR_BAD_STATE);
     moves[1].from.view = &good;
     ck_assert_msg(!mskp_pruner_cut(p, 2, moves, &err), "%s", err.text);
     ck_assert_uint_eq(good.shape[0], 9);
@@ -594,6 +599,9 @@ START_TEST(early_cut)
     ck_assert_mem_eq(mskp_pruner_mask(p).unit, keep, UNITS);
     ck_assert_int_eq(mskp_pruner_before_step(p, 0.1, values, gradients, &err), MSKP_OK);
     ck_assert_int_eq(mskp_pruner_after_step(p, 0.1, values, &err), MSKP_OK);
+    mskp_pruner_gauges mid;
+    ck_assert_int_eq(mskp_pruner_gauge(p, values, &mid, &err), MSKP_OK);
+    ck_assert(mid.left.largest > 0 && !mid.exact && !mid.ready && isnan(mid.residue));
     ck_assert_int_eq(mskp_pruner_prepare(p, values, &plan, &constants, &err), MSKP_OK);
     ck_assert_int_eq(mskp_constants_apply(constants, plan, values, &err), MSKP_OK);
     const mskp_move move = {.from = values};
@@ -657,8 +665,34 @@ START_TEST(options_are_checked)
         {{.rule = {.remove_family_fraction = 0.5}, .steps = 9, .rounds = 2},
          "pruner: 2 rounds, and a rule with remove_family_fraction, which is about one mask"},
     };
+    /* What the calls of a round would refuse hours later. */
+    const struct {
+        mskp_pruner_options options;
+        const char *words;
+    } LATER[] = {
+        {{.scoring = {.reduce = (mskp_reduce)77}}, "reduce is 77"},
+        {{.scoring = {.roles = 999}}, "scoring: roles is"},
+        {{.scoring = {.roles = MSKP_ROLE_FILTER}}, "scoring has the roles 0x1, and none of the 1"},
+        {{.penalty = {.kind = (mskp_penalty_kind)9}, .strength = 1}, "kind is 9"},
+        {{.penalty = {.roles = 512}}, "penalty: roles is"},
+        {{.penalty = {.roles = MSKP_ROLE_SHIFT}}, "the penalty has the roles 0x8, and none"},
+        {{.constants = {.way = (mskp_constants_way)5}}, "way is 5"},
+        {{.constants = {.merge_above = 1}}, "merge_above is 1"},
+        {{.use_normalizer = 1, .normalizer = (mskp_normalizer)99}, "99"},
+        {{.use_normalizer = 1, .normalizer_parameter = (double)NAN}, "NaN"},
+    };
     scales s;
     scales_begin(&s);
+    for (size_t i = 0; i < sizeof LATER / sizeof *LATER; i++) {
+        mskp_pruner *p = NULL;
+        mskp_error err = {0};
+        mskp_pruner_options options = LATER[i].options;
+        options.rule = half;
+        options.steps = 9;
+        options.masked = 0.5;
+        ck_assert_msg(mskp_pruner_create(s.graph, &options, &p, &err) && !p, "case %zu", i);
+        ck_assert_msg(strstr(err.text, LATER[i].words), "case %zu: %s", i, err.text);
+    }
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         mskp_pruner *p = NULL;
         mskp_error err = {0};
