@@ -370,8 +370,10 @@ bool checkpoint_pause(job *j)
     if (!checkpoint_write(j)) return false;
     say(j, "interrupted: %.200s has the state, and --resume goes on from it",
         j->t->options.checkpoint);
-    file_let_signals_wait(false);
-    return trainer_fail(j->t, "interrupted"); /* the signal has ended the process */
+    trainer_fail(j->t, "interrupted; --resume goes on from %.200s", j->t->options.checkpoint);
+    report_failed(j);
+    file_let_signals_wait(false); /* the signal ends the process */
+    return false;
 }
 
 /* ---- reading ---- */
