@@ -132,7 +132,7 @@ START_TEST(normalized_as_the_header_says)
         trial_end(&t);
     }
     REQUIRE(finite > count && infinite > count, "%zu finite, %zu infinite", finite, infinite);
-    REQUIRE(by_zero > count / 10, "%zu scores over a quantile of 0", by_zero);
+    REQUIRE(count < 100 || by_zero > count / 10, "%zu scores over a quantile of 0", by_zero);
     for (int by = 0; by < WAYS; by++) REQUIRE(ties[by] > count, "by %d: %zu ties", by, ties[by]);
 }
 END_TEST
