@@ -7,14 +7,9 @@
  *     step STEP begun 0 round ROUND mask none     begun: between before_step and after_step;
  *                                                 mask: none, given, selected
  *     pull START RESIDUE RESPONSE SEEN PULLED WINDOW STRENGTH MOVE
-<<<<<<< HEAD
- *     cut                                         for each unit of the whole network: was cut, or
- *     unit KEEP BEFORE STREAK SCORE               is there; KEEP is 1 without a mask; BEFORE is
- *                                                 - in all lines without a mask before
-=======
  *     cut                                         for each unit of the whole network: was cut,
- *     unit KEEP BEFORE STREAK SCORE               or is there; BEFORE: 0, 1, or - for no mask
->>>>>>> pruner18
+ *     unit KEEP BEFORE STREAK SCORE               or is there; KEEP is 1 without a mask; BEFORE is
+ *                                                 - in all lines without a mask before
  *     end 0123456789abcdef                        a hash of all bytes before this line
  *
  * Numbers that are no counts are the 16 hexadecimal digits of a double's bits, so that they come
