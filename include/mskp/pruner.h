@@ -69,8 +69,9 @@ typedef enum mskp_pull {
  *               that the program has summed up. `graph` is the current graph. It returns MSKP_OK,
  *               or fills *err and returns its status.
  *   context     passed to it
- *   constants   what becomes of the constants of removed channels; `zeroed` has a default: the
- *               roles of the penalty
+ *   constants   what becomes of the constants of removed channels. zeroed 0: the roles of the
+ *               penalty while a mask is selected, and at the cut these without MSKP_ROLE_SHIFT, so
+ *               that what is left of a shift is moved rather than lost
  *
  * How it goes:
  *   penalty     roles, kind, knee, skip_missing and low_precision count; the target must be

@@ -6,6 +6,7 @@
  * second call gets a writer that appends to the caller's memory. No memory is allocated for the
  * text, and there is no second function that could count wrongly.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -25,13 +26,19 @@ void mskpi_put(text_writer *w, const char *string)
     mskpi_put_bytes(w, string, strlen(string));
 }
 
-void mskpi_put_count(text_writer *w, size_t n)
+void mskpi_put_count(text_writer *w, uint64_t n)
 {
     char digits[3 * sizeof n];
     size_t first = sizeof digits;
     do digits[--first] = (char)('0' + n % 10);
     while (n /= 10);
     mskpi_put_bytes(w, digits + first, sizeof digits - first);
+}
+
+void mskpi_put_json(text_writer *w, double x)
+{
+    char number[NUMBER_SIZE];
+    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, number) : "null");
 }
 
 mskp_status mskpi_write(void (*put)(text_writer *w, const void *context), const void *context,

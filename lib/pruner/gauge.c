@@ -18,7 +18,7 @@ static mskp_status measure_slices(const mskp_pruner *p, mskp_tensors values, msk
     const mskp_mask keep = mskpi_pruner_keep(p);
     mskp_penalty penalty = p->how.penalty;
     mskp_status status = MSKP_OK;
-    if (p->marked) status = mskp_penalty_gauge(graph, keep, &penalty, values, &g->left, err);
+    if (p->marked) status = mskpi_pruner_measure(p, keep, values, &g->left, err);
     penalty.target = p->marked ? MSKP_TARGET_KEPT : MSKP_TARGET_ALL;
     if (!status) status = mskp_penalty_gauge(graph, keep, &penalty, values, &g->kept, err);
     return status;
@@ -119,7 +119,7 @@ mskp_status mskp_pruner_gauge(const mskp_pruner *pruner, mskp_tensors values,
     if (!status) status = measure_constants(p, values, &g, err);
     mskpi_free(&p->services, scores.unit);
     if (status) return status;
-    g.needed = t.pull_left ? g.left.largest / (((double)t.pull_left + 1) / 2) : 0;
+    g.needed = t.pull_left ? mskpi_pruner_move(g.left.largest, t.pull_left) : 0;
     g.ready = !g.marked || (g.left.elements && g.left.largest <= READY * p->start);
     *gauges = g;
     return MSKP_OK;
@@ -136,24 +136,22 @@ static void put_key(text_writer *w, const char *key)
 
 static void put_number(text_writer *w, const char *key, double x)
 {
-    char number[NUMBER_SIZE];
     put_key(w, key);
-    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, number) : "null");
+    mskpi_put_json(w, x);
 }
 
 static void put_gauge(text_writer *w, const char *key, const mskp_gauge *g)
 {
-    char number[NUMBER_SIZE];
     put_key(w, key);
     mskpi_put(w, "{\"elements\": ");
-    mskpi_put(w, mskpi_exact_number((double)g->elements, number));
+    mskpi_put_count(w, g->elements);
     put_number(w, "zeros", (double)g->zeros);
     put_number(w, "largest", g->largest);
     put_number(w, "mean", g->mean);
     put_key(w, "below");
     for (size_t k = 0; k < MSKP_GAUGE_DECADES; k++) {
         mskpi_put(w, k ? ", " : "[");
-        mskpi_put(w, mskpi_exact_number((double)g->below[k], number));
+        mskpi_put_count(w, g->below[k]);
     }
     mskpi_put(w, "]}");
 }

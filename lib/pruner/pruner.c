@@ -260,20 +260,13 @@ static mskp_status measure(const mskp_pruner *p, mskp_tensors values, double *la
 {
     char number[NUMBER_SIZE];
     mskp_gauge gauge;
-    const mskp_status status = mskp_penalty_gauge(mskp_pruner_graph(p), mskpi_pruner_keep(p),
-                                                  &p->how.penalty, values, &gauge, err);
+    const mskp_status status = mskpi_pruner_measure(p, mskpi_pruner_keep(p), values, &gauge, err);
     if (status) return status;
     if (!isfinite(gauge.largest))
         return mskpi_fail(err, MSKP_ERROR_BAD_NUMBER, "pruner: the largest marked element is %s",
                           mskpi_number(gauge.largest, number));
     *largest = gauge.largest;
     return MSKP_OK;
-}
-
-/* How far the largest marked element has to move in this step, as said at the head of this file. */
-static double next_move(double largest, uint64_t left)
-{
-    return largest / (((double)left + 1) / 2);
 }
 
 /* Compares what the marked elements did with what the pull asked for, and begins a new window. */
@@ -302,7 +295,7 @@ static mskp_status gradient_strength(mskp_pruner *p, const pruner_time *t, doubl
     const mskp_status status = measure(p, values, &largest, err);
     if (status) return status;
     correct_response(p, t->pull, largest);
-    const double move = next_move(largest, t->pull_left);
+    const double move = mskpi_pruner_move(largest, t->pull_left);
     *strength = rate > 0 ? move / (rate * p->response) : 0;
     if (!isfinite(*strength * scale_of(p))) *strength = 0; /* at a rate of almost 0 nothing moves */
     return MSKP_OK;
@@ -382,7 +375,7 @@ static mskp_status pull(mskp_pruner *p, const pruner_time *t, double rate, mskp_
     double largest = 0, move = rate * p->how.strength;
     mskp_status status = MSKP_OK;
     if (first || (automatic && proximal && !zeroes)) status = measure(p, values, &largest, err);
-    if (automatic) move = zeroes ? largest : next_move(largest, t->pull_left);
+    if (automatic) move = zeroes ? largest : mskpi_pruner_move(largest, t->pull_left);
     if (status) return status;
     if (zeroes)
         status = mskp_penalty_zero(graph, keep, penalty, values, err);

@@ -63,15 +63,19 @@ pruner_time mskpi_pruner_time(const mskp_pruner *p);
 uint32_t mskpi_pruner_rounds(const mskp_pruner *p);
 /* Whether the steps of this round are over. */
 bool mskpi_pruner_cut_due(const mskp_pruner *p);
+/* How far an automatic strength moves the largest marked element in a step: a parabola to zero, as
+ * said at the head of pruner.c. left: steps of the pull, this one included. */
+double mskpi_pruner_move(double largest, uint64_t left);
 
 /* ---- round.c: masks and cuts ---- */
 
 mskp_mask mskpi_pruner_keep(const mskp_pruner *p);
-/* The rule of this round; limits <- room for the budgets' limits, [nbudgets]. */
-mskp_rule mskpi_pruner_rule(const mskp_pruner *p, mskp_budget *budgets);
 /* scores <- what units are worth now. */
 mskp_status mskpi_pruner_score(const mskp_pruner *p, mskp_tensors values, mskp_scores scores,
                                mskp_error *err);
+/* *gauge <- how far from zero the penalty's slices of the units are that `keep` removes. */
+mskp_status mskpi_pruner_measure(const mskp_pruner *p, mskp_mask keep, mskp_tensors values,
+                                 mskp_gauge *gauge, mskp_error *err);
 /* The roles that the pull is on. */
 uint32_t mskpi_pruner_roles(const mskp_pruner *p);
 mskp_status mskpi_pruner_make_mask(mskp_pruner *p, mskp_tensors values, mskp_error *err);

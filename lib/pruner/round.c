@@ -53,7 +53,8 @@ static double limit_of(double all, double limit, double f)
     return limit < all ? all - f * (all - limit) : limit;
 }
 
-mskp_rule mskpi_pruner_rule(const mskp_pruner *p, mskp_budget *budgets)
+/* The rule of this round. budgets: room for its budgets, with the limits of the round. */
+static mskp_rule rule_of(const mskp_pruner *p, mskp_budget *budgets)
 {
     mskp_rule rule = p->how.rule;
     const uint32_t rounds = mskpi_pruner_rounds(p);
@@ -113,7 +114,7 @@ static mskp_status select_units(const mskp_pruner *p, mskp_scores scores,
     if (!budgets)
         return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s for the budgets of a round",
                           mskp_status_text(MSKP_ERROR_NO_MEMORY));
-    const mskp_rule rule = mskpi_pruner_rule(p, budgets);
+    const mskp_rule rule = rule_of(p, budgets);
     const mskp_status status =
         mskp_constants_select(mskp_pruner_graph(p), scores, &rule, desc, values, constants, err);
     mskpi_free(&p->services, budgets);
@@ -137,14 +138,13 @@ static mskp_status propose(mskp_pruner *p, mskp_tensors values, mskp_error *err)
     return status;
 }
 
-/* How far marked units are from zero. */
-static mskp_status measure(const mskp_pruner *p, mskp_mask keep, mskp_tensors values,
-                           mskp_gauge *gauge, mskp_error *err)
+mskp_status mskpi_pruner_measure(const mskp_pruner *p, mskp_mask keep, mskp_tensors values,
+                                 mskp_gauge *gauge, mskp_error *err)
 {
     return mskp_penalty_gauge(mskp_pruner_graph(p), keep, &p->how.penalty, values, gauge, err);
 }
 
-/* Takes over p->scores, and p->order as streaks. */
+/* p->scores become the scores of the mask, and p->order its streaks. */
 static void take_scores(mskp_pruner *p)
 {
     double *const scores = p->scores;
@@ -179,7 +179,8 @@ mskp_status mskpi_pruner_make_mask(mskp_pruner *p, mskp_tensors values, mskp_err
 {
     mskp_gauge gauge;
     mskp_status status = propose(p, values, err);
-    if (!status) status = measure(p, (mskp_mask){p->units, p->work}, values, &gauge, err);
+    if (!status)
+        status = mskpi_pruner_measure(p, (mskp_mask){p->units, p->work}, values, &gauge, err);
     if (status) return status;
     take_scores(p);
     p->scored = true;
@@ -222,7 +223,7 @@ mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values, mskp_mask
     mskp_plan *plan = NULL;
     status = mskp_plan_create(mskp_pruner_graph(p), keep, &plan, NULL, err);
     mskp_plan_destroy(plan);
-    if (!status) status = measure(p, keep, values, &gauge, err);
+    if (!status) status = mskpi_pruner_measure(p, keep, values, &gauge, err);
     if (status) return status;
     for (size_t u = 0; u < p->units; u++) p->work[u] = keep.unit[u] != 0;
     p->scored = false;

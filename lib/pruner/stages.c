@@ -98,3 +98,8 @@ mskp_pruner_due_kind mskp_pruner_due(const mskp_pruner *pruner)
     const bool masked = mskpi_pruner_time(pruner).stage == MSKP_PRUNER_STAGE_MASKED;
     return masked && !pruner->marked ? MSKP_PRUNER_DUE_MASK : MSKP_PRUNER_DUE_NOTHING;
 }
+
+double mskpi_pruner_move(double largest, uint64_t left)
+{
+    return largest / (((double)left + 1) / 2);
+}

@@ -40,15 +40,10 @@ static void put_word(text_writer *w, const char *word)
     mskpi_put(w, word);
 }
 
-/* Steps have up to 53 bits, also where a size_t has 32. */
 static void put_number(text_writer *w, uint64_t n)
 {
-    char digits[21];
-    size_t first = sizeof digits - 1;
-    digits[first] = 0;
-    do digits[--first] = (char)('0' + n % 10);
-    while (n /= 10);
-    put_word(w, digits + first);
+    mskpi_put(w, " ");
+    mskpi_put_count(w, n);
 }
 
 /* The only NaN of a text: machines differ in theirs, and some change one that is loaded. */

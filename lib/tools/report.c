@@ -70,12 +70,6 @@ static void put_string(text_writer *w, const char *string)
     mskpi_put(w, "\"");
 }
 
-static void put_number(text_writer *w, double x)
-{
-    char number[32];
-    mskpi_put(w, isfinite(x) ? mskpi_exact_number(x, number) : "null");
-}
-
 /* Puts the name of a member, whose value must follow. */
 static void put_key(text_writer *w, const char *key)
 {
@@ -88,9 +82,9 @@ static void put_pair(text_writer *w, const char *key, double before, double afte
 {
     put_key(w, key);
     mskpi_put(w, "{\"before\": ");
-    put_number(w, before);
+    mskpi_put_json(w, before);
     mskpi_put(w, ", \"after\": ");
-    put_number(w, after);
+    mskpi_put_json(w, after);
     mskpi_put(w, "}");
 }
 
@@ -141,7 +135,7 @@ static void put_list(text_writer *w, const report *r, const uint32_t *unit, size
     put_key(w, "scores");
     for (size_t i = 0; i < n; i++) {
         mskpi_put(w, i ? ", " : "[");
-        put_number(w, unit[i] == MSKP_PINNED ? (double)INFINITY : r->scores[unit[i]]);
+        mskpi_put_json(w, unit[i] == MSKP_PINNED ? (double)INFINITY : r->scores[unit[i]]);
     }
     mskpi_put(w, "]");
 }
@@ -234,9 +228,9 @@ static void put_consumer(text_writer *w, const report *r, size_t i)
     put_key(w, "exact");
     mskpi_put(w, x.exact ? "true" : "false");
     put_key(w, "bound");
-    put_number(w, x.bound);
+    mskpi_put_json(w, x.bound);
     put_key(w, "share");
-    put_number(w, x.share);
+    mskpi_put_json(w, x.share);
     put_text(w, "why", x.why);
     mskpi_put(w, "}");
 }

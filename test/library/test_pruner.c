@@ -374,7 +374,6 @@ START_TEST(rounds_and_checkpoints)
         rng r = rng_make(seed + 77);
         bool going = made;
         for (uint64_t step = 0; going && step < a.options.steps; step++) {
-            const mskp_mask mask = mskp_pruner_mask(a.p);
             going = go_on(&a, step);
             if (rng_chance(&r, 0.2)) {
                 size_t length;
@@ -407,7 +406,6 @@ START_TEST(rounds_and_checkpoints)
                         left.largest);
                 pulls += left.elements > 0;
             }
-            (void)mask;
         }
         stopped += made && !going;
         cuts += a.cuts;
