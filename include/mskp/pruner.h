@@ -136,7 +136,7 @@ typedef struct mskp_pruner_options {
     uint32_t hysteresis;
 } mskp_pruner_options;
 
-typedef struct mskp_pruner mskp_pruner;
+typedef struct mskp_pruner mskp_pruner; /* a pruning that goes on */
 
 /*
  * *pruner <- a pruner of a finished graph, before its first step. Free it with mskp_pruner_destroy.
@@ -253,6 +253,7 @@ MSKP_EXPERIMENTAL mskp_mask mskp_pruner_mask(const mskp_pruner *pruner);
 /*                                          Gauges                                                */
 /* ============================================================================================== */
 
+/* The head of this file says what they are. */
 typedef enum mskp_pruner_stage {
     MSKP_PRUNER_STAGE_WAIT = 0,
     MSKP_PRUNER_STAGE_SPARSE = 1,
