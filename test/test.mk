@@ -51,8 +51,8 @@ endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
 BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
-BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
-	$(wildcard test/bench/*.c)))
+BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),\
+	$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)

@@ -26,7 +26,7 @@
  * the strength times the sum of the learning rates over (1 - momentum): how far a term of L1 moves
  * a gamma that the loss does not hold.
  *
- *   dense         nothing is removed
+ *   dense         nothing is removed; its line has a keep of 1, so that other KEEPs find it
  *   scratch       the shape that cut-filters gives, from random weights, for all EPOCHS: Z. Liu,
  *                 M. Sun, T. Zhou, G. Huang, T. Darrell, "Rethinking the Value of Network Pruning",
  *                 ICLR 2019
@@ -513,7 +513,8 @@ int main(int argc, char **argv)
         char key[120], line[256];
         result r = {.cuts = 0};
         find(name, &w.method, &taught);
-        snprintf(key, sizeof key, "%s,%zu,%zu,%g,%g,", name, epochs, seed, keep, w.rate);
+        snprintf(key, sizeof key, "%s,%zu,%zu,%g,%g,", name, epochs, seed,
+                 w.method->whole ? 1 : keep, w.rate);
         if (training_has_line(argv[3], key)) continue;
         const double start = timing_cpu();
         good = run(&w, argv[2], seed, keep, taught, &r);
