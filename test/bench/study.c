@@ -36,7 +36,9 @@
  *                 then the cut by gamma. Their threshold is one of gamma; here the MACs decide how
  *                 many go.
  *   growing       GReg-1: the term of terms.h on marked filters, to the end of the stage. Their
- *                 rate is 0.001, and their strength grows for 100,000 steps.
+ *                 rate is 0.001, and their strength grows for 100,000 steps. A batch norm undoes
+ *                 the scale of the filters before it, so their channels are not silent until the
+ *                 filters are almost 0, which they need not be at the cut.
  *   group         DepGraph: the term of terms.h on all units, then the cut by its norm I over the
  *                 mean of the family. The strength is 5e-4, the default of the authors' program.
  *   polarization  the term of terms.h on all gammas, then the cut by gamma. It reaches as far as
