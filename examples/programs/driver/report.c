@@ -211,21 +211,6 @@ void report_line(job *j, const char *text)
         r->failed = true;
 }
 
-static void describe_penalty(const stage *s, size_t size, char *text)
-{
-    static const char *const kinds[] = {
-        [MSKP_PENALTY_L1] = "L1", [MSKP_PENALTY_SMOOTH_L1] = "smooth L1", [MSKP_PENALTY_L2] = "L2"};
-    const char *kind = s->form == FORM_PROXIMAL   ? "soft threshold"
-                       : s->form == FORM_DEADLINE ? "deadline"
-                                                  : kinds[s->penalty.kind];
-    const char *on = s->penalty.roles & MSKP_ROLE_SHIFT ? "gamma and beta" : "gamma";
-    if (s->form == FORM_NONE)
-        snprintf(text, size, "none");
-    else
-        snprintf(text, size, "%s on %s of %s units", kind, on,
-                 s->penalty.target == MSKP_TARGET_ALL ? "all" : "marked");
-}
-
 static bool write_page(job *j, const char *failure, file_error *err);
 
 void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e)
@@ -240,9 +225,10 @@ void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e)
     r->curve[LOSS][at] = e->loss;
     r->curve[TEST][at] = 100 * e->test;
     r->curve[RIGHT][at] = 100 * e->right;
-    r->phases[k] = (phase){number + 1, s->rate, s->strength, e->test, ""};
+    phase *p = &r->phases[k];
+    *p = (phase){.done = number + 1, .rate = s->rate, .test = e->test};
+    p->strength = pruning_describe(j, k, sizeof p->penalty, p->penalty);
     if (!r->page) return;
-    describe_penalty(s, sizeof r->phases[k].penalty, r->phases[k].penalty);
     if (j->removed && !j->cut) {
         r->curve[LARGEST_GAMMA][at] = pruning_largest_marked(j, MSKP_ROLE_SCALE);
         r->curve[LARGEST_BETA][at] = pruning_largest_marked(j, MSKP_ROLE_SHIFT);
@@ -267,13 +253,9 @@ void report_mask(job *j)
 
 void report_cut(job *j, const mskp_constants *constants)
 {
-    const mskp_mask none = {0, NULL};
     if (!j->report || !j->report->page) return;
     report_moment(j, MOMENT_CUT);
-    if (mskp_constants_masks(constants, none, none, j->work, NULL))
-        j->report->failed = true;
-    else
-        take_outcome(j, j->work, constants);
+    take_outcome(j, j->kept, constants);
 }
 
 void report_free(job *j)
