@@ -17,6 +17,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "internal.h"
 #include "mskp/tools.h"
@@ -45,6 +46,18 @@ static uint64_t hash_data(uint64_t h, const cn_data *data)
 {
     h = hash(h, data->pixels, data->count * CN_PIXELS);
     return hash(h, data->labels, data->count);
+}
+
+bool checkpoint_check(job *j)
+{
+    const driver_options *o = &j->t->options;
+    struct stat is;
+    return !o->checkpoint || o->resume || stat(o->checkpoint, &is) || !S_ISREG(is.st_mode) ||
+           !is.st_size ||
+           trainer_fail(j->t,
+                        "%.200s: this file is there already; --resume goes on from a checkpoint, "
+                        "and a new run needs another name",
+                        o->checkpoint);
 }
 
 bool checkpoint_open(job *j)

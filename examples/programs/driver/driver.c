@@ -214,7 +214,7 @@ static bool run(job *j)
     trainer *t = j->t;
     const driver_options *o = &t->options;
     const char *advice = cn_kernels_advice();
-    if (!t->open(t) || !open_data(j) || !allocate(j)) return false;
+    if (!checkpoint_check(j) || !t->open(t) || !open_data(j) || !allocate(j)) return false;
     if (advice) say(j, "note: %s", advice);
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);

@@ -215,6 +215,8 @@ void report_free(job *j);
 
 /* Without --checkpoint, all of these do nothing. */
 
+/* A file that is there is only replaced by the run that goes on from it. */
+bool checkpoint_check(job *j);
 /* Comes after the data are read, and before the log is opened. */
 bool checkpoint_open(job *j);
 void checkpoint_close(job *j);

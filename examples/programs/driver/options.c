@@ -116,7 +116,7 @@ static const struct option {
      {"checkpoint", "FILE", ARG_PATH, AT(checkpoint), 0, 0,
       "Write all that --resume needs to this file: when a phase begins, at the end of each epoch,\n"
       "and when SIGHUP, SIGINT or SIGTERM ends the program, which then finishes the step first. A\n"
-      "second signal ends it at once."}},
+      "second signal ends it at once. A file that is there is only replaced with --resume."}},
     {WITH_CHECKPOINTS | FREE,
      {"resume", NULL, ARG_FLAG, AT(resume), 0, 0,
       "Go on from the file of --checkpoint. All other options must be those of the run that wrote\n"
