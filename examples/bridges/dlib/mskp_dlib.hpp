@@ -4,6 +4,7 @@
  *     wiring w = describe(net, example);           any network, without listing its layers
  *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, dlib::sgd());
  *     mskp_pruner_create(w.graph.get(), &options, &p, &err);
+ *     mskp_pruner_mark(p, all_values<NET>(w, net).views, {0, nullptr}, &err);     when it is due
  *     net.compute_parameter_gradients(images, labels);
  *     mskp_pruner_before_step(p, rate, values(w, net), gradients(w, net), &err);
  *     net.update_parameters(solvers, rate);
