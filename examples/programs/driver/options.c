@@ -86,7 +86,7 @@ static const struct option {
      {"strength", "S", ARG_NUMBER, AT(strength), 0, 1e6,
       "The strength of the penalty. With 0 it is automatic: each step measures what is left of "
       "the\n"
-      "marked channels, and chooses the strength that moves them to 0 in 3/4 of the masked phase.\n"
+      "marked channels, and chooses the strength that moves them to 0 in 1/4 of the masked phase.\n"
       "smooth-l1 and l2 need a number, for instance 0.05 and 1; none and deadline have no "
       "strength\n"
       "[0]."}},

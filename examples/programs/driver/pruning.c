@@ -15,9 +15,10 @@
 /* So that no layer collapses. */
 static const size_t LEAST_CHANNELS = 2;
 /* The fraction of the masked phase that is left when the marked units are at 0, so that other
- * channels can take over. At the very end of the phase the learning rate is 0, and what is lost
- * last would be missed. A fixed strength acts until the end. */
-static const double SETTLE = 0.25;
+ * channels can take over: after a deadline, and after automatic strengths, for which 0.25 and 0.5
+ * lose more (docs/results.md). At the very end of the phase the learning rate is 0, and what is
+ * lost last would be missed. A fixed strength acts until the end. */
+static const double AFTER_DEADLINE = 0.25, AFTER_AUTOMATIC = 0.75;
 
 static const struct {
     mskp_pull pull;
@@ -84,7 +85,9 @@ static mskp_pruner_options options_of(const job *j)
         .sparse = (double)sparse / steps,
         .sparse_strength = o->global_strength * (pull == MSKP_PULL_GRADIENT ? 1 : gain),
         .masked = (double)masked / steps,
-        .settle = o->strength > 0 ? 0 : SETTLE};
+        .settle = o->strength > 0              ? 0
+                  : pull == MSKP_PULL_DEADLINE ? AFTER_DEADLINE
+                                               : AFTER_AUTOMATIC};
 }
 
 bool pruning_open(job *j)
