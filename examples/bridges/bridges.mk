@@ -38,7 +38,7 @@ OTHER_OBJECTS += $(BRIDGE_OBJECTS)
 bridges: $(BRIDGE_PROGRAMS) ## the trainers of BRIDGES with mskp (darknet libtorch dlib), installing what they need
 
 check-bridges: $(BRIDGE_TESTS) $(BRIDGE_PROGRAMS) ## and their tests
-	@$(RUN_TESTS) $(BRIDGE_TESTS)
+	@$(RUN_TESTS) $(BRIDGE_TESTS) test/bridges/check-trainers
 
 bridge-objects: $(BRIDGE_OBJECTS)
 

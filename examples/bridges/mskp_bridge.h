@@ -7,6 +7,7 @@
  *
  *     mskp_bridge_select     scores units and selects them; the carriers of constants are counted
  *     mskp_surgery_plan      works out the constants and the plan, and writes nothing
+ *     mskp_surgery_of        takes those that a pruner worked out
  *     mskp_surgery_cut       moves the constants, cuts all sets, and clears stale optimizer state
  *     mskp_surgery_free
  */
@@ -19,6 +20,7 @@
 
 #include "mskp.h"
 #include "mskp/constants.h"
+#include "mskp/pruner.h"
 #include "mskp/tools.h"
 
 static inline mskp_status mskp_bridge_no_memory(size_t units, mskp_error *err)
@@ -83,18 +85,20 @@ static inline mskp_status mskp_bridge_select(const mskp_graph *graph, const mskp
 }
 
 /* A surgery that is planned. report: what becomes of the constants, summed over all consumers. A
- * caller that takes over `small` sets it to NULL. */
+ * caller that takes over `small` sets it to NULL. own, own_plan: what is freed with it. */
 typedef struct mskp_surgery {
-    mskp_constants *constants;
+    const mskp_constants *constants;
     mskp_plan *plan;
     mskp_graph *small;
     mskp_constants_report report;
+    mskp_constants *own;
+    mskp_plan *own_plan;
 } mskp_surgery;
 
 static inline void mskp_surgery_free(mskp_surgery *s)
 {
-    mskp_constants_destroy(s->constants);
-    mskp_plan_destroy(s->plan);
+    mskp_constants_destroy(s->own);
+    mskp_plan_destroy(s->own_plan);
     mskp_graph_destroy(s->small);
     memset(s, 0, sizeof *s);
 }
@@ -148,10 +152,34 @@ static inline mskp_status mskp_surgery_plan(mskp_surgery *s, const mskp_graph *g
                                             mskp_error *err)
 {
     memset(s, 0, sizeof *s);
-    mskp_status status = mskp_constants_create(graph, keep, desc, values, &s->constants, err);
-    if (!status) status = mskp_constants_total(s->constants, &s->report, err);
-    if (!status) status = mskp_constants_plan(s->constants, &s->plan, &s->small, err);
-    if (!status) status = mskp_bridge_check(graph, s->plan, branches, err);
+    mskp_status status = mskp_constants_create(graph, keep, desc, values, &s->own, err);
+    if (!status) status = mskp_constants_total(s->own, &s->report, err);
+    if (!status) status = mskp_constants_plan(s->own, &s->own_plan, &s->small, err);
+    if (!status) status = mskp_bridge_check(graph, s->own_plan, branches, err);
+    s->constants = s->own;
+    s->plan = s->own_plan;
+    if (status) mskp_surgery_free(s);
+    return status;
+}
+
+/* The same with the plan and the constants of mskp_pruner_prepare, which stay the pruner's. Once
+ * the network is cut, call mskp_pruner_cut_done. The pruner needs the graph that it was made for
+ * as long as it lives, so a bridge keeps it. */
+static inline mskp_status mskp_surgery_of(mskp_surgery *s, const mskp_graph *graph, mskp_plan *plan,
+                                          const mskp_constants *constants,
+                                          const mskp_branches *branches, mskp_error *err)
+{
+    const mskp_mask none = MSKP_INIT;
+    mskp_mask kept = mskp_bridge_mask(graph);
+    mskp_status status = kept.unit ? MSKP_OK : mskp_bridge_no_memory(kept.n, err);
+    memset(s, 0, sizeof *s);
+    s->constants = constants;
+    s->plan = plan;
+    if (!status) status = mskp_constants_total(constants, &s->report, err);
+    if (!status) status = mskp_constants_masks(constants, none, none, kept, err);
+    if (!status) status = mskp_bridge_check(graph, plan, branches, err);
+    if (!status) status = mskp_plan_create(graph, kept, &s->own_plan, &s->small, err);
+    free(kept.unit);
     if (status) mskp_surgery_free(s);
     return status;
 }
@@ -277,6 +305,13 @@ class surgery
     {
         mskp_error err;
         check(mskp_surgery_plan(&s, graph, mask_of(keep), &desc, values, &branches, &err), err);
+    }
+    surgery(const mskp_graph *full, mskp_plan *plan, const mskp_constants *constants,
+            const mskp_branches &branches)
+        : graph(full)
+    {
+        mskp_error err;
+        check(mskp_surgery_of(&s, graph, plan, constants, &branches, &err), err);
     }
     surgery(const surgery &) = delete;
     surgery &operator=(const surgery &) = delete;

@@ -96,7 +96,8 @@ typedef enum mskp_pull {
  *   steps       of the optimizer, all together; required, at most 2^53
  *   wait, sparse, masked   the shares of the steps that these stages take, each in [0, 1], together
  *               at most 1; the rest is for tuning. masked 0: units are cut as they are, and there
- *               is no mask before mskp_pruner_prepare or mskp_pruner_cut selects them.
+ *               is no mask, unless mskp_pruner_mark makes one, before mskp_pruner_prepare or
+ *               mskp_pruner_cut selects them.
  *   sparse_strength   of the penalty on all units in the sparse stage, above 0 if there is one: L1,
  *               on the roles of `scoring`; after the step, or with MSKP_PULL_GRADIENT in the
  *               gradient
@@ -200,7 +201,8 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_after_step(mskp_pruner *pruner, double
  *   values   what units are scored by, and what constants are foreseen from
  *   keep     {0, NULL}: the mask is selected by the rule. Otherwise the mask, which is cut as it
  *            is.
- * MSKP_ERROR_BAD_STATE: no mask is due.
+ * A cut that is due without a mask (`masked` 0) takes one, too; what mskp_pruner_prepare worked out
+ * before is then void. MSKP_ERROR_BAD_STATE: no mask is due, and no such cut.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values,
                                                mskp_mask keep, mskp_error *err);

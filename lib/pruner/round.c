@@ -214,11 +214,17 @@ mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values, mskp_mask
     mskp_status status = MSKPI_GIVEN(err, pruner);
     if (status) return status;
     mskp_pruner *p = pruner;
-    if (mskp_pruner_due(p) != MSKP_PRUNER_DUE_MASK)
+    if (p->marked || p->applied || mskp_pruner_due(p) == MSKP_PRUNER_DUE_NOTHING)
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE, "pruner: %s at step %llu",
-                          p->marked ? "there is a mask already" : "no mask is due",
+                          p->marked    ? "there is a mask already"
+                          : p->applied ? "the cut was begun and is not complete"
+                                       : "no mask is due",
                           (unsigned long long)p->step);
-    if (!keep.unit && !keep.n) return mskpi_pruner_make_mask(p, values, err);
+    if (!keep.unit && !keep.n) {
+        status = mskpi_pruner_make_mask(p, values, err);
+        if (!status) mskpi_pruner_unplan(p);
+        return status;
+    }
     /* The plan refuses a mask that cannot be cut now, and not at the end of the round. */
     mskp_plan *plan = NULL;
     status = mskp_plan_create(mskp_pruner_graph(p), keep, &plan, NULL, err);
@@ -226,6 +232,7 @@ mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors values, mskp_mask
     if (!status) status = mskpi_pruner_measure(p, keep, values, &gauge, err);
     if (status) return status;
     for (size_t u = 0; u < p->units; u++) p->work[u] = keep.unit[u] != 0;
+    mskpi_pruner_unplan(p);
     p->scored = false;
     begin_round(p, gauge.largest);
     return MSKP_OK;

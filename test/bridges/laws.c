@@ -158,6 +158,41 @@ void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, m
 
 /* ---- the penalty ---- */
 
+double law_largest(const mskp_graph *graph, mskp_mask keep, mskp_tensors values, size_t *count)
+{
+    double largest = 0;
+    *count = 0;
+    for (size_t p = 0; p < values.n; p++) {
+        uint32_t roles;
+        const mskp_tensor *t = &values.view[p];
+        const uint32_t *unit = mskp_param_units(graph, param_at(p), 0, &roles, NULL);
+        if (!unit || !(roles & (MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)) || !t->data) continue;
+        for (walk w = walk_start(graph, param_at(p), t); w.more; walk_on(&w)) {
+            const uint32_t u = unit[w.index[0]];
+            if (u == MSKP_PINNED || keep.unit[u]) continue;
+            largest = fmax(largest, fabs((double)*element(&w, t)));
+            ++*count;
+        }
+    }
+    return largest;
+}
+
+mskp_pruner_options law_options(const mskp_graph *graph, uint64_t steps, double momentum)
+{
+    mskp_cost dense;
+    mskp_error err = {0};
+    ck_assert_msg(!mskp_measure(graph, (mskp_mask){0}, &dense, NULL, &err), "%s", err.text);
+    return (mskp_pruner_options){
+        .rule = {.max_macs = 0.6 * dense.macs, .min_channels = 1},
+        .scoring = {.reduce = MSKP_REDUCE_MEAN},
+        .penalty = {.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, .skip_missing = 1},
+        .pull = MSKP_PULL_GRADIENT,
+        .momentum = momentum,
+        .steps = steps,
+        .masked = 1,
+        .rounds = 2};
+}
+
 /* In how many different removed units does this element lie, by slices of these roles? */
 static size_t units_at(const mskp_graph *graph, mskp_mask keep, uint32_t roles, mskp_param param,
                        const walk *w)

@@ -8,7 +8,7 @@
 #define TEST_BRIDGES_LAWS_H
 
 #include "mskp.h"
-#include "mskp/constants.h"
+#include "mskp/pruner.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,6 +38,13 @@ void law_make_constant(const mskp_graph *graph, mskp_mask keep, uint64_t seed, m
 size_t law_penalty_landed(const mskp_graph *graph, mskp_mask keep, uint32_t roles, double alpha,
                           mskp_tensors values, float *const *values_before, mskp_tensors gradients,
                           float *const *gradients_before);
+
+/* The largest |gamma| or |beta| of removed units. *count <- how many there are. */
+double law_largest(const mskp_graph *graph, mskp_mask keep, mskp_tensors values, size_t *count);
+
+/* What the tests of pruners have in common: 60 % of the MACs stay, gamma and beta go to zero through
+ * the gradient, and there are two rounds. The strength is automatic. */
+mskp_pruner_options law_options(const mskp_graph *graph, uint64_t steps, double momentum);
 
 /*
  * Each tensor of small_set holds exactly the elements of `before` (copies of the full network's

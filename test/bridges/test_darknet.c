@@ -1176,6 +1176,124 @@ START_TEST(twice_is_fine)
 }
 END_TEST
 
+/* ---- pruners ---- */
+
+static void begin_pruner(subject *s, const mskp_pruner_options *options)
+{
+    mskp_error err = {0};
+    ck_assert_msg(!mskp_pruner_create(s->d.graph, options, &s->d.pruner, &err), "%s", err.text);
+}
+
+static void end_pruner(subject *s)
+{
+    mskp_pruner_destroy(s->d.pruner);
+    s->d.pruner = NULL;
+}
+
+static void pruner_step(subject *s)
+{
+    mskp_error err = {0};
+    *s->net->seen = 0;
+    for (int i = 0; i < s->net->subdivisions; i++) train_network_datum(s->net);
+    ck_assert_msg(!s->d.error.status, "%s", s->d.error.text);
+    ck_assert_msg(!mskp_pruner_after_step(s->d.pruner, (double)s->net->learning_rate,
+                                          s->d.sets[VALUES], &err),
+                  "%s", err.text);
+}
+
+static void cut_by_pruner(subject *s, int round)
+{
+    mskp_error err = {0};
+    mskp_plan *plan;
+    const mskp_constants *constants;
+    char name[2][16];
+    snprintf(name[0], sizeof name[0], "round%d.cfg", round);
+    snprintf(name[1], sizeof name[1], "round%d.cfg", round + 1);
+    const char *from = round ? strdup(in_folder(name[0])) : strdup(s->cfg);
+    quiet(true);
+    const bool good =
+        !mskp_pruner_prepare(s->d.pruner, s->d.sets[VALUES], &plan, &constants, &err) &&
+        !mskp_darknet_prune(&s->d, plan, constants, from, in_folder(name[1]), &err) &&
+        !mskp_pruner_cut_done(s->d.pruner, &err);
+    quiet(false);
+    ck_assert_msg(good, "%s", err.text);
+    free((char *)from);
+}
+
+/* The strength is found in each step, also where a step has several batches: what is marked is
+ * exactly 0 when the cut is due, so the cut changes no output, in two rounds. Then training goes
+ * on. */
+START_TEST(a_pruner_takes_marked_units_to_zero)
+{
+    subject s;
+    size_t n, m, count;
+    open_text(&s,
+              CFG("[net]\n", _i ? "batch=6\nsubdivisions=3\n" : "batch=2\n",
+                  "width=8\nheight=8\nchannels=3\n", CONV(8, 3, 1, relu), CONV(8, 3, 1, leaky),
+                  "[shortcut]\nfrom=-2\nactivation=relu\n", CONV(12, 3, 2, relu), CLASSES),
+              3);
+    s.net->learning_rate = 0.01F;
+    mskp_pruner_options options = law_options(s.d.graph, 120, (double)s.net->momentum);
+    options.gradient_scale = mskp_darknet_scale(&s.d);
+    const double allowed = options.rule.max_macs;
+    begin_pruner(&s, &options);
+    for (int round = 0; round < 2; round++) {
+        while (mskp_pruner_due(s.d.pruner) != MSKP_PRUNER_DUE_CUT) pruner_step(&s);
+        const double left =
+            law_largest(s.d.graph, mskp_pruner_mask(s.d.pruner), s.d.sets[VALUES], &count);
+        ck_assert_uint_gt(count, 0);
+        ck_assert_msg(!(left > 0), "round %d: %g is left", round, left);
+        float *before = copy_logits(s.net, &n);
+        cut_by_pruner(&s, round);
+        law_close("a round", n, before, logits(s.net, &m), ROUNDING);
+        free(before);
+        ck_assert_uint_eq(s.d.keep.n, mskp_graph_counts(mskp_pruner_graph(s.d.pruner)).units);
+    }
+    mskp_cost cost;
+    ck_assert_int_eq(mskp_measure(s.d.graph, (mskp_mask){0}, &cost, NULL, NULL), MSKP_OK);
+    ck_assert_msg(cost.macs <= allowed, "%g MACs, allowed are %g", cost.macs, allowed);
+    pruner_step(&s);
+    end_pruner(&s);
+    close_subject(&s);
+}
+END_TEST
+
+/* A strength of the program's own moves every value as the penalty by hand does, to the bit. */
+START_TEST(a_fixed_strength_is_the_penalty_by_hand)
+{
+    float **values[2];
+    subject s;
+    for (int by_hand = 0; by_hand < 2; by_hand++) {
+        open_file(&s, WIDTHS, 4);
+        draw_mask(&s, 6);
+        mskp_pruner_options options = law_options(s.d.graph, 10, 0.9);
+        options.gradient_scale = mskp_darknet_scale(&s.d);
+        options.strength = 0.02;
+        options.rounds = 1;
+        begin_pruner(&s, &options);
+        mskp_pruner *p = s.d.pruner;
+        ck_assert_int_eq(mskp_pruner_mark(p, s.d.sets[VALUES], s.keep, NULL), MSKP_OK);
+        if (by_hand) {
+            end_pruner(&s);
+            s.d.strength = 0.02;
+        }
+        for (int step = 0; step < 5; step++)
+            if (by_hand)
+                train_network_datum(s.net);
+            else
+                pruner_step(&s);
+        values[by_hand] = law_copy(s.d.graph, s.d.sets[VALUES]);
+        if (by_hand) ck_assert(same_set(&s, VALUES, values[0]));
+        if (!by_hand) end_pruner(&s);
+        if (by_hand) {
+            law_free(s.d.graph, values[0]);
+            law_free(s.d.graph, values[1]);
+        }
+        close_subject(&s);
+    }
+}
+END_TEST
+
 /* ---- surgery: the .cfg ---- */
 
 /* %d: where the kept counts go. */
@@ -1481,6 +1599,8 @@ int main(void)
     tcase_add_test(t, the_output_is_that_of_the_new_layers);
     tcase_add_test(t, moments_are_cut_too);
     tcase_add_test(t, twice_is_fine);
+    tcase_add_loop_test(t, a_pruner_takes_marked_units_to_zero, 0, 2);
+    tcase_add_test(t, a_fixed_strength_is_the_penalty_by_hand);
     tcase_add_test(t, only_the_counts_of_a_cfg_change);
     tcase_add_test(t, stages_of_the_example_keep_their_indexes);
     tcase_add_test(t, layers_that_a_file_would_not_bring_back_are_refused);

@@ -705,6 +705,107 @@ START_TEST(two_rounds)
 }
 END_TEST
 
+/* ---- pruners ---- */
+
+struct pruner_end {
+    void operator()(mskp_pruner *p) const
+    {
+        mskp_pruner_destroy(p);
+    }
+};
+using pruner_handle = std::unique_ptr<mskp_pruner, pruner_end>;
+
+template <typename NET> pruner_handle prune(lab<NET> &l, const mskp_pruner_options &options)
+{
+    mskp_error err;
+    mskp_pruner *p = nullptr;
+    mskp::check(mskp_pruner_create(l.graph(), &options, &p, &err), err);
+    return pruner_handle(p);
+}
+
+template <typename NET> void prune_step(lab<NET> &l, mskp_pruner *p, unsigned seed)
+{
+    mskp_error err;
+    l.net.compute_parameter_gradients(images(seed, BATCH, l.side), LABELS.begin());
+    if (mskp_pruner_due(p) == MSKP_PRUNER_DUE_MASK) {
+        const all_values<NET> all(l.wires, l.net);
+        mskp::check(mskp_pruner_mark(p, all.views, {}, &err), err);
+    }
+    mskp::check(
+        mskp_pruner_before_step(p, RATE, values(l.wires, l.net), gradients(l.wires, l.net), &err),
+        err);
+    l.net.update_parameters(l.solvers, RATE);
+    mskp::check(mskp_pruner_after_step(p, RATE, values(l.wires, l.net), &err), err);
+}
+
+/* The strength is found in each step: what is marked is exactly 0 when the cut is due, so the cut
+ * changes no output, in two rounds. Then training goes on. */
+START_TEST(a_pruner_takes_marked_units_to_zero)
+{
+    lab<residual_net> l(static_cast<unsigned>(31 + _i), _i % 2 == 0);
+    const mskp_pruner_options options = law_options(l.graph(), 60, double{MOMENTUM});
+    const pruner_handle p = prune(l, options);
+    unsigned seed = 0;
+    for (int round = 0; round < 2; round++) {
+        while (mskp_pruner_due(p.get()) != MSKP_PRUNER_DUE_CUT) prune_step(l, p.get(), seed++);
+        size_t count = 0;
+        const double left =
+            law_largest(l.graph(), mskp_pruner_mask(p.get()), values(l.wires, l.net), &count);
+        ck_assert_uint_gt(count, 0);
+        ck_assert_msg(!(left > 0), "round %d: %g is left", round, left);
+        const std::vector<float> a = l.outputs(4);
+        if (round)
+            cut(l.wires, l.net, l.solvers, p.get());
+        else {
+            mskp_error err;
+            mskp_plan *plan;
+            const mskp_constants *constants;
+            const all_values<residual_net> all(l.wires, l.net);
+            mskp::check(mskp_pruner_prepare(p.get(), all.views, &plan, &constants, &err), err);
+            cut(l.wires, l.net, l.solvers, plan, constants);
+            mskp::check(mskp_pruner_cut_done(p.get(), &err), err);
+        }
+        const std::vector<float> b = l.outputs(4);
+        law_close("a round", a.size(), a.data(), b.data(), ROUNDING);
+    }
+    mskp_cost cost;
+    ck_assert_int_eq(mskp_measure(l.graph(), {}, &cost, nullptr, nullptr), MSKP_OK);
+    ck_assert_msg(cost.macs <= options.rule.max_macs, "%g MACs", cost.macs);
+    l.term.keep.assign(mskp_graph_counts(l.graph()).units, 1);
+    prune_step(l, p.get(), seed);
+}
+END_TEST
+
+/* A strength of the program's own moves every value as the penalty in the solver does. */
+START_TEST(a_fixed_strength_is_the_penalty_by_hand)
+{
+    lab<residual_net> by_hand(40);
+    by_hand.remove(0.4, 8);
+    lab<residual_net> l(by_hand);
+    mskp_pruner_options options = law_options(l.graph(), 10, double{MOMENTUM});
+    options.strength = STRENGTH, options.rounds = 1;
+    const pruner_handle p = prune(l, options);
+    mskp_error err;
+    const set v = values(l.wires, l.net);
+    mskp::check(mskp_pruner_mark(p.get(), v, mask_of(l.term.keep), &err), err);
+    by_hand.term.strength = STRENGTH;
+    for (unsigned step = 0; step < 5; step++) {
+        by_hand.step(step);
+        prune_step(l, p.get(), step);
+    }
+    float **a = law_copy(l.graph(), values(l.wires, l.net));
+    float **b = law_copy(l.graph(), values(l.wires, by_hand.net));
+    for (size_t i = 0; i < l.wires.params(); i++) {
+        const mskp_param param{static_cast<uint32_t>(i) + 1};
+        const size_t bytes = law_elements(l.graph(), param) * sizeof(float);
+        ck_assert_msg(!a[i] || !std::memcmp(a[i], b[i], bytes), "%s",
+                      mskp_param_name(l.graph(), param));
+    }
+    law_free(l.graph(), a);
+    law_free(l.graph(), b);
+}
+END_TEST
+
 /* ---- whole branches ---- */
 
 /* Empties families that a seed draws, where the library allows it, and removes about this part of
@@ -1074,6 +1175,8 @@ Suite *suite(void)
     tcase_add_loop_test(t, what_constants_replaced_has_no_momentum, 0, 2);
     tcase_add_loop_test(t, the_budget_includes_the_carriers, 0, 3);
     tcase_add_test(t, two_rounds);
+    tcase_add_loop_test(t, a_pruner_takes_marked_units_to_zero, 0, 3);
+    tcase_add_test(t, a_fixed_strength_is_the_penalty_by_hand);
     tcase_add_loop_test(t, branches_vanish, 0, 8);
     tcase_add_loop_test(t, training_goes_on_without_branches, 0, 8);
     tcase_add_loop_test(t, what_a_branch_adds_stays, 0, 8);

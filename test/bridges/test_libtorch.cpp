@@ -716,6 +716,125 @@ START_TEST(elsewhere_is_the_same)
 }
 END_TEST
 
+/* ============================================================================================== */
+/*                                          Pruners                                               */
+/* ============================================================================================== */
+
+struct PrunerEnd {
+    void operator()(mskp_pruner *p) const
+    {
+        mskp_pruner_destroy(p);
+    }
+};
+using PrunerHandle = std::unique_ptr<mskp_pruner, PrunerEnd>;
+
+PrunerHandle prune(const Pruner &p, const mskp_pruner_options &options)
+{
+    mskp_error err;
+    mskp_pruner *pruner = nullptr;
+    mskp::check(mskp_pruner_create(p.graph(), &options, &pruner, &err), err);
+    return PrunerHandle(pruner);
+}
+
+void prune_step(ResNet &net, Pruner &p, torch::optim::Optimizer &optimizer, mskp_pruner *pruner,
+                double rate, uint64_t seed)
+{
+    optimizer.zero_grad();
+    backward(net, make_batch(seed));
+    p.before_step(pruner, rate);
+    optimizer.step();
+    p.after_step(pruner, rate);
+}
+
+/* The strength is found in each step, under SGD through the gradient and under Adam after the step:
+ * what is marked is exactly 0 when the cut is due, so the cut changes no output, in two rounds. All
+ * is the same to the bit where tensors are elsewhere. Then training goes on. */
+START_TEST(a_pruner_takes_marked_units_to_zero)
+{
+    const bool by_gradient = _i % 2 == 0;
+    const double rate = by_gradient ? 0.01 : 1e-3;
+    std::vector<Tensors> results;
+    for (size_t k = 0; k < 1 + sizeof HERE / sizeof *HERE; k++) {
+        ResNet net = make_net(static_cast<uint64_t>(_i));
+        const auto p = describe(net);
+        const Optimizer optimizer = by_gradient ? sgd(net->parameters()) : adam(net->parameters());
+        if (k) p->here = HERE[k - 1];
+        mskp_pruner_options options = law_options(p->graph(), 40, 0.9);
+        if (!by_gradient) options.pull = MSKP_PULL_PROXIMAL;
+        const PrunerHandle pruner = prune(*p, options);
+        const Batch batch = make_batch(99);
+        uint64_t seed = 0;
+        for (int round = 0; round < 2; round++) {
+            while (mskp_pruner_due(pruner.get()) != MSKP_PRUNER_DUE_CUT)
+                prune_step(net, *p, *optimizer, pruner.get(), rate, seed++);
+            size_t count = 0;
+            const Here here = p->here;
+            p->here = [](const Tensor &) { return true; };
+            const double left =
+                law_largest(p->graph(), mskp_pruner_mask(pruner.get()), p->values(), &count);
+            p->here = here;
+            ck_assert_uint_gt(count, 0);
+            ck_assert_msg(!(left > 0), "round %d: %g is left", round, left);
+            const Tensor before = evaluate(net, batch.images);
+            p->cut(pruner.get(), {*optimizer});
+            const Tensor after = evaluate(net, batch.images);
+            law_close("a round", static_cast<size_t>(before.numel()), before.data_ptr<float>(),
+                      after.data_ptr<float>(), 1e-5);
+        }
+        ck_assert_msg(p->cost().macs <= options.rule.max_macs, "%g MACs", p->cost().macs);
+        prune_step(net, *p, *optimizer, pruner.get(), rate, seed);
+        results.push_back(snapshot(*net, optimizer.get()));
+        check_same("elsewhere", results[0], results[k], static_cast<uint64_t>(_i));
+    }
+}
+END_TEST
+
+/* A strength of the program's own moves every value as penalty() does; and a cut by a plan that the
+ * program prepared is the cut by the pruner. */
+START_TEST(a_fixed_strength_is_the_penalty_by_hand)
+{
+    Tensors results[2], small[2];
+    for (size_t by_hand = 0; by_hand < 2; by_hand++) {
+        ResNet net = make_net(5);
+        const auto p = describe(net);
+        const Optimizer optimizer = sgd(net->parameters());
+        mskp_pruner_options options = law_options(p->graph(), 5, 0.9);
+        options.strength = 0.02, options.rounds = 1;
+        const PrunerHandle pruner = prune(*p, options);
+        mskp_error err;
+        mark_random(*p, 5);
+        const auto values = p->values();
+        mskp::check(mskp_pruner_mark(pruner.get(), values, mask_of(p->keep()), &err), err);
+        for (uint64_t step = 0; step < 5; step++) {
+            if (!by_hand) {
+                prune_step(net, *p, *optimizer, pruner.get(), 0.01, step);
+                continue;
+            }
+            optimizer->zero_grad();
+            backward(net, make_batch(step));
+            p->penalty(0.02);
+            optimizer->step();
+        }
+        results[by_hand] = snapshot(*net, optimizer.get());
+        mskp_plan *plan = nullptr;
+        const mskp_constants *constants = nullptr;
+        mskp::check(mskp_pruner_prepare(pruner.get(), p->values(), &plan, &constants, &err), err);
+        if (by_hand)
+            p->cut({*optimizer});
+        else
+            p->cut(plan, constants, {*optimizer});
+        mskp::check(mskp_pruner_cut_done(pruner.get(), &err), err);
+        small[by_hand] = snapshot(*net, optimizer.get());
+    }
+    check_same("by hand", results[0], results[1], 5);
+    check_same("cut by hand", small[0], small[1], 5);
+}
+END_TEST
+
+/* ============================================================================================== */
+/*                                       Half precision                                           */
+/* ============================================================================================== */
+
 /* A penalty of a 64th of the distance between two bfloat16 gradients arrives in the mean of many
  * steps. Rounded to nearest it is lost, and counted. */
 START_TEST(small_penalties_reach_coarse_gradients)
@@ -1725,6 +1844,8 @@ int main()
     add(suite, "sets", {every_set_is_cut}, 5);
     add(suite, "training", {training_goes_on}, 3);
     add(suite, "elsewhere", {elsewhere_is_the_same}, 4);
+    add(suite, "pruners", {a_pruner_takes_marked_units_to_zero}, 4);
+    add(suite, "fixed strengths", {a_fixed_strength_is_the_penalty_by_hand});
     add(suite, "half", {small_penalties_reach_coarse_gradients}, 1);
     add(suite, "mistakes", {refused_while_describing, refused_by_the_penalty, refused_by_the_cut});
     SRunner *runner = srunner_create(suite);

@@ -67,9 +67,12 @@ static void require_sense(const driver_options *o)
     FUZZ_REQUIRE(o->batch && o->threads, "batch, threads");
     FUZZ_REQUIRE(o->rate > 0 && isfinite(o->rate), "rate");
     FUZZ_REQUIRE(o->help || (isfinite(o->strength) && o->strength >= 0), "strength");
+    FUZZ_REQUIRE(o->help || o->strength > 0 ||
+                     (o->penalty != DRIVER_PENALTY_L2 && o->penalty != DRIVER_PENALTY_SMOOTH_L1),
+                 "a penalty without a strength");
     FUZZ_REQUIRE(isfinite(o->global_strength) && o->global_strength >= 0, "global strength");
     for (size_t k = 0; k < DRIVER_STAGES && !o->help; k++)
-        FUZZ_REQUIRE(o->epochs[k] <= 1000000, "epochs");
+        FUZZ_REQUIRE(o->epochs[k] <= o->asked[k] && o->asked[k] <= 1000000, "epochs");
 }
 
 static bool same_number(double a, double b)
@@ -99,7 +102,6 @@ static void read_driver(line *l, uint8_t how)
     const trainer program = {.name = "program",
                              .models = how & 2 ? "resnet8|resnet20" : NULL,
                              .options = {.epochs = {3, 2, 2, 1}},
-                             .only_l1 = (how & 4) != 0,
                              .checkpoints = (how & 16) != 0,
                              .load = how & 8 ? no_file : NULL};
     trainer t = program, again = program;

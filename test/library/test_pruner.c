@@ -569,6 +569,8 @@ START_TEST(cut_in_two_attempts)
     mskp_move moves[2] = {{.from = values}, {.from = {1, &wrong}}};
     ck_assert_int_eq(mskp_pruner_cut(p, 2, moves, &err), MSKP_ERROR_OVERLAP);
     ck_assert_int_eq(mskp_pruner_write(p, 0, NULL, &length, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_pruner_mark(p, values, mask_of(0, NULL), &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_str_eq(err.text, "pruner: the cut was begun and is not complete at step 0");
     ck_assert_int_eq(mskp_pruner_cut_done(p, &err), MSKP_ERROR_BAD_STATE);
     moves[1].from.view = &good;
     ck_assert_msg(!mskp_pruner_cut(p, 2, moves, &err), "%s", err.text);

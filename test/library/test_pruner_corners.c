@@ -596,18 +596,49 @@ START_TEST(plans_within_a_step)
 }
 END_TEST
 
-/* Without a masked stage no mask is due, not even while a cut is. */
-START_TEST(no_mask_before_a_cut)
+/* Without a masked stage no mask is due, but a cut that is due takes one: a given one, or one that
+ * is selected by other values than those that are cut. What was prepared before is void. */
+START_TEST(masks_of_a_cut)
 {
-    static const uint8_t keep[UNITS] = {1, 1, 0, 1};
+    static const uint8_t given[UNITS] = {1, 1, 0, 1};
+    static const double other[UNITS] = {0.25, 3, 2, 0.5};
     mskp_pruner_options options = HALF;
     options.masked = 0;
-    layer l;
-    layer_open(&l, &options);
-    ck_assert_int_eq(mskp_pruner_due(l.p), MSKP_PRUNER_DUE_CUT);
-    REFUSED(&l, mskp_pruner_mark(l.p, values(&l), mask_of(UNITS, keep), &l.err),
-            MSKP_ERROR_BAD_STATE, "pruner: no mask is due at step 0");
-    layer_close(&l);
+    for (int selected = 0; selected < 2; selected++) {
+        layer l;
+        double gamma[UNITS];
+        char text[TEXT];
+        mskp_plan *plan = NULL;
+        mskp_pruner *again = NULL;
+        layer_open(&l, &options);
+        memcpy(gamma, l.gamma, sizeof gamma);
+        ck_assert_int_eq(mskp_pruner_due(l.p), MSKP_PRUNER_DUE_CUT);
+        ck_assert_int_eq(mskp_pruner_prepare(l.p, values(&l), NULL, NULL, NULL), MSKP_OK);
+        if (selected) memcpy(l.gamma, other, sizeof other);
+        ck_assert_int_eq(mskp_pruner_mark(l.p, values(&l),
+                                          selected ? mask_of(0, NULL) : mask_of(UNITS, given),
+                                          NULL),
+                         MSKP_OK);
+        memcpy(l.gamma, gamma, sizeof gamma);
+        REFUSED(&l, mskp_pruner_cut_done(l.p, &l.err), MSKP_ERROR_BAD_STATE,
+                "pruner: no cut was prepared since step 0");
+        REFUSED(&l, mskp_pruner_mark(l.p, values(&l), mask_of(UNITS, given), &l.err),
+                MSKP_ERROR_BAD_STATE, "pruner: there is a mask already at step 0");
+        for (int u = 0; u < UNITS; u++)
+            ck_assert_uint_eq(mskp_pruner_mask(l.p).unit[u],
+                              selected ? other[u] > 1 : given[u] != 0);
+        /* The state of such a cut is written and read. */
+        write_text(&l, text);
+        ck_assert_int_eq(
+            mskp_pruner_read(l.graph, &options, strlen(text), text, &again, NULL, NULL), MSKP_OK);
+        ck_assert_mem_eq(mskp_pruner_mask(again).unit, mskp_pruner_mask(l.p).unit, UNITS);
+        mskp_pruner_destroy(again);
+        ck_assert_int_eq(mskp_pruner_prepare(l.p, values(&l), &plan, NULL, NULL), MSKP_OK);
+        ck_assert_uint_eq(mskp_graph_counts(mskp_pruner_graph(l.p)).units, UNITS);
+        ck_assert_int_eq(mskp_pruner_cut_done(l.p, NULL), MSKP_OK);
+        ck_assert_uint_eq(mskp_graph_counts(mskp_pruner_graph(l.p)).units, selected ? 2 : 3);
+        layer_close(&l);
+    }
 }
 END_TEST
 
@@ -719,7 +750,7 @@ int main(void)
     tcase_add_test(tests, steps_that_are_begun_twice);
     tcase_add_test(tests, given_masks_stay);
     tcase_add_test(tests, plans_within_a_step);
-    tcase_add_test(tests, no_mask_before_a_cut);
+    tcase_add_test(tests, masks_of_a_cut);
     tcase_add_test(tests, masks_that_remove_nothing);
     tcase_add_test(tests, masks_that_change);
     tcase_add_test(tests, options_at_their_limits);

@@ -214,7 +214,8 @@ static void call_step(use *c)
 static void call_mark(use *c)
 {
     user *u = c->u;
-    const bool due = mskp_pruner_due(c->p) == MSKP_PRUNER_DUE_MASK;
+    const bool due = mskp_pruner_due(c->p) == MSKP_PRUNER_DUE_MASK ||
+                     (mskp_pruner_due(c->p) == MSKP_PRUNER_DUE_CUT && !mskp_pruner_mask(c->p).unit);
     const snapshot s = remember(c);
     mskp_error err = {0};
     mskp_mask keep = {0, NULL};

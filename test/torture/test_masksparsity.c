@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "torture/narrow.h"
@@ -33,8 +34,7 @@ static torture_job job = {
     .name = "masksparsity",
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
-                  "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
-                  "--report", "."},
+                  "masked.safetensors", "--log", "log.csv", "--report", "."},
     .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
               "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
               "--report", "."},
@@ -271,6 +271,108 @@ START_TEST(branches)
 }
 END_TEST
 
+/* ---- Strengths ---- */
+
+#define STRENGTH_RUN                                                                               \
+    "--weights", "in.safetensors", "--images", "12", "--test-images", "20", "--batch", "2",        \
+        "--threads", "1", "--epochs", "0,0,2,0", "--constants", "drop", "--macs", "0.65", "--out", \
+        "out.safetensors", "--save-masked", "masked.safetensors"
+
+/* How many gammas and betas of a network are exactly 0, and how many are missing in the other. */
+static void count_zeros(const cn_net *masked, const cn_net *cut, size_t *zeros, size_t *missing)
+{
+    *zeros = *missing = 0;
+    ck_assert_uint_eq(masked->param_count, cut->param_count);
+    for (size_t p = 0; p < masked->param_count; p++) {
+        const cn_param *param = &masked->params[p];
+        if (!strstr(param->name, "bn") ||
+            !(strstr(param->name, ".weight") || strstr(param->name, ".bias")))
+            continue;
+        for (size_t i = 0; i < param->count; i++) *zeros += !(fabs((double)param->value[i]) > 0);
+        *missing += param->count - cut->params[p].count;
+    }
+}
+
+/* With an automatic strength, by the gradient and after the step, gamma and beta of what leaves are
+ * exactly 0 at the end of the masked phase, and all others are not. So nothing is lost by a cut
+ * that drops constants. With a fixed strength they are small, but no zeros. */
+START_TEST(strengths)
+{
+    static const struct {
+        const char *penalty, *strength;
+        bool automatic;
+    } hows[] = {{"l1", "0", true},      {"prox", "0", true},          {"l1", "0.05", false},
+                {"prox", "0.5", false}, {"smooth-l1", "0.05", false}, {"l2", "1", false}};
+    for (size_t i = 0; i < sizeof hows / sizeof *hows; i++) {
+        const char *const words[] = {STRENGTH_RUN, "--penalty",      hows[i].penalty,
+                                     "--strength", hows[i].strength, NULL};
+        size_t zeros, missing;
+        double largest;
+        char *folder = torture_folder();
+        make_shifted(folder);
+        free(run_and_read(folder, words));
+        cn_net *masked = load(folder, "masked.safetensors"), *cut = load(folder, "out.safetensors");
+        count_zeros(masked, cut, &zeros, &missing);
+        ck_assert_uint_gt(missing, 0);
+        ck_assert_msg(hows[i].automatic ? zeros == missing : zeros < missing,
+                      "--penalty %s --strength %s: %zu zeros, %zu gammas and betas leave",
+                      hows[i].penalty, hows[i].strength, zeros, missing);
+        const double off = difference(masked, cut, &largest);
+        ck_assert_msg(largest > 0.1 && (off <= 1e-5 * largest) == hows[i].automatic,
+                      "--penalty %s --strength %s: %g of %g", hows[i].penalty, hows[i].strength,
+                      off, largest);
+        cn_destroy(masked);
+        cn_destroy(cut);
+        torture_remove(folder);
+    }
+}
+END_TEST
+
+/* ---- Sentences ---- */
+
+static void require_sentence(const char *folder, int status, const char *sentence,
+                             const char *const *words)
+{
+    torture_end end;
+    torture_run(&job, words, folder, NULL, "/dev/null", &end);
+    ck_assert_msg(WIFEXITED(end.status) && WEXITSTATUS(end.status) == status, "%#x: %s",
+                  (unsigned)end.status, end.text);
+    ck_assert_str_eq(end.text, sentence);
+}
+
+START_TEST(refusals)
+{
+    size_t size;
+    char *folder = torture_folder();
+    make_inputs(folder);
+    for (size_t i = 0; i < 2; i++)
+        require_sentence(
+            folder, 2,
+            "masksparsity: --penalty smooth-l1 and l2 need --strength: an automatic strength is "
+            "for l1 and prox\n",
+            (const char *const[]){SHORT_RUN, "--penalty", i ? "l2" : "smooth-l1", NULL});
+    require_sentence(
+        folder, 2,
+        "masksparsity: --strength 1 has no effect: --penalty none and deadline have "
+        "no strength\n",
+        (const char *const[]){SHORT_RUN, "--penalty", "deadline", "--strength", "1", NULL});
+    /* A file of another run is no place for a checkpoint. An empty one is. */
+    torture_save(folder, "state", "something", 9);
+    require_sentence(folder, 1,
+                     "masksparsity: state: this file is there already; --resume goes on from a "
+                     "checkpoint, and a new run needs another name\n",
+                     (const char *const[]){SHORT_RUN, "--checkpoint", "state", NULL});
+    char *bytes = torture_load(folder, "state", &size);
+    ck_assert(size == 9 && !memcmp(bytes, "something", 9));
+    free(bytes);
+    torture_save(folder, "state", "", 0);
+    require_sentence(
+        folder, 0, "",
+        (const char *const[]){SHORT_RUN, "--macs", "0.7", "--checkpoint", "state", NULL});
+    torture_remove(folder);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -280,6 +382,8 @@ int main(int argc, char **argv)
     TCase *cases = tcase_create("torture");
     tcase_set_timeout(cases, 600);
     tcase_add_loop_test(cases, branches, 0, 2);
+    tcase_add_test(cases, strengths);
+    tcase_add_test(cases, refusals);
     tcase_add_test(cases, outputs);
     tcase_add_test(cases, inputs);
     tcase_add_test(cases, resuming);

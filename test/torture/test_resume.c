@@ -228,7 +228,8 @@ static const char *const options[][TORTURE_WORDS] = {
     {RUN, "--macs", "0.7", "--epochs", "1,0,1,1", "--mask", "filters", "--penalty", "prox"},
     {RUN, "--macs", "0.7", "--epochs", "1,1,2,1", "--penalty", "deadline", "--on", "gamma"},
     {RUN, "--macs", "0.8", "--epochs", "0,1,1,0", "--lock", "layer1.*", "--lock", "conv1",
-     "--penalty", "smooth-l1", "--constants", "fold"},
+     "--penalty", "smooth-l1", "--strength", "0.05", "--constants", "fold"},
+    {RUN, "--macs", "0.7", "--epochs", "0,1,1,1", "--penalty", "l2", "--strength", "1"},
     {RUN, "--macs", "1", "--epochs", "1,1,1,1"},
     {RUN, "--macs", "0.7", "--epochs", "0,0,1,1", "--sparse", "sparse.safetensors"},
     {RUN, "--masked", "masked.safetensors", "--epochs", "0,0,0,2"},
@@ -447,7 +448,17 @@ START_TEST(other_options)
     static const char *const other_epochs[] = {BASE, "--epochs", "2,1,2,3", NULL};
     static const char *const other_lock[] = {BASE, "--lock", "layer1.*", "--lock", "conv1", NULL};
     static const char *const other_penalty[] = {BASE, "--penalty", "prox", NULL};
+    /* What decides on --epochs is named before them, and they are those of the command line. */
+    static const char *const masked[] = {
+        RUN, "--macs", "0.7", "--epochs", "2,1,2,2", "--masked", "masked.safetensors", NULL};
+    static const char *const filters[TORTURE_WORDS] = {RUN,       "--macs",   "0.7",    "--mask",
+                                                       "filters", "--epochs", "0,1,1,1"};
+    static const char *const other_filters[] = {RUN,       "--macs",   "0.7",     "--mask",
+                                                "filters", "--epochs", "0,1,1,2", NULL};
+    torture_end end;
     finish_base();
+    require_refusal(masked, "masksparsity: state: --masked is not given in the checkpoint, but "
+                            "masked.safetensors here\n");
     require_refusal(other_macs,
                     "masksparsity: state: --macs is 0.7 in the checkpoint, but 0.3 here\n");
     require_refusal(other_seed, "masksparsity: state: --seed is 1 in the checkpoint, but 5 here\n");
@@ -465,6 +476,12 @@ START_TEST(other_options)
     save_narrow(folder, "state", false);
     save_narrow(folder, "in.safetensors", false);
     require_refusal(base_words, "masksparsity: state: it is no checkpoint of masksparsity\n");
+    clear();
+    go_on(filters, NULL, &end);
+    ck_assert_msg(!end.status, "%s", end.text);
+    require_refusal(other_filters,
+                    "masksparsity: state: --epochs is 0,1,1,1 in the checkpoint, but "
+                    "0,1,1,2 here\n");
 }
 END_TEST
 

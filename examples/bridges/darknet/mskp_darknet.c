@@ -364,6 +364,11 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
 
 /* ---- penalty ---- */
 
+double mskp_darknet_scale(const mskp_darknet *d)
+{
+    return -(double)d->net->batch * (double)d->net->subdivisions;
+}
+
 /* All hooked networks. darknet's hook has no pointer of the caller's, and receives its layer by
  * value, so the bridge finds its own data by the layer's output array. One thread at a time
  * may hook and train. */
@@ -373,15 +378,18 @@ static void update_with_penalty(layer l, update_args args)
 {
     mskp_darknet *d = hooked;
     while (d->net->layers[d->first].output != l.output) d = d->next;
-    if (d->strength != 0) {
+    if (d->pruner || d->strength != 0) {
         const double start = what_time_is_it_now();
+        const mskp_tensors values = d->sets[MSKP_DARKNET_VALUES];
+        const mskp_tensors updates = d->sets[MSKP_DARKNET_UPDATES];
         mskp_error err;
         /* Updates are negative, and summed over args.batch images: update divides by it. */
-        if (mskp_penalty_gradient(d->graph, d->keep, &d->penalty, -d->strength * args.batch,
-                                  d->sets[MSKP_DARKNET_VALUES], d->sets[MSKP_DARKNET_UPDATES],
-                                  &err) &&
-            !d->error.status)
-            d->error = err;
+        const mskp_status status =
+            d->pruner ? mskp_pruner_before_step(d->pruner, (double)args.learning_rate, values,
+                                                updates, &err)
+                      : mskp_penalty_gradient(d->graph, d->keep, &d->penalty,
+                                              -d->strength * args.batch, values, updates, &err);
+        if (status && !d->error.status) d->error = err;
         d->seconds += what_time_is_it_now() - start;
     }
     d->update(l, args);
@@ -623,38 +631,57 @@ static mskp_status cut(mskp_darknet *d, mskp_surgery *surgery, const char *cfg,
     return fill_new(d, surgery, sets, err);
 }
 
+/* Carries out a surgery, which it frees. */
+static mskp_status carry_out(mskp_darknet *d, mskp_surgery *surgery, const char *cfg,
+                             const char *pruned_cfg, mskp_error *err)
+{
+    mskp_tensors sets[MSKP_DARKNET_SETS] = {{0}};
+    network *net = NULL;
+    const mskp_status status = cut(d, surgery, cfg, pruned_cfg, sets, &net, err);
+    if (status) {
+        if (net) discard(net);
+        free_sets(sets);
+        mskp_surgery_free(surgery);
+        return status;
+    }
+    take_layers(d->net, net);
+    if (surgery->own || d->whole) /* not the graph that a pruner was made for */
+        mskp_graph_destroy(d->graph);
+    else
+        d->whole = d->graph;
+    free_sets(d->sets);
+    d->graph = surgery->small;
+    surgery->small = NULL;
+    memcpy(d->sets, sets, sizeof sets);
+    d->keep.n = mskp_graph_counts(d->graph).units;
+    memset(d->keep.unit, 1, d->keep.n);
+    d->report = surgery->report;
+    mskp_surgery_free(surgery);
+    return MSKP_OK;
+}
+
 mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *pruned_cfg,
                              mskp_error *err)
 {
     mskp_surgery surgery;
-    mskp_tensors sets[MSKP_DARKNET_SETS] = {{0}};
-    network *net = NULL;
-    mskp_status status = mskp_surgery_plan(&surgery, d->graph, d->keep, &d->constants,
-                                           d->sets[MSKP_DARKNET_VALUES], &BRANCHES, err);
-    if (!status) status = cut(d, &surgery, cfg, pruned_cfg, sets, &net, err);
-    if (status) {
-        if (net) discard(net);
-        free_sets(sets);
-        mskp_surgery_free(&surgery);
-        return status;
-    }
-    take_layers(d->net, net);
-    mskp_graph_destroy(d->graph);
-    free_sets(d->sets);
-    d->graph = surgery.small;
-    surgery.small = NULL;
-    memcpy(d->sets, sets, sizeof sets);
-    d->keep.n = mskp_graph_counts(d->graph).units;
-    memset(d->keep.unit, 1, d->keep.n);
-    d->report = surgery.report;
-    mskp_surgery_free(&surgery);
-    return MSKP_OK;
+    const mskp_status status = mskp_surgery_plan(&surgery, d->graph, d->keep, &d->constants,
+                                                 d->sets[MSKP_DARKNET_VALUES], &BRANCHES, err);
+    return status ? status : carry_out(d, &surgery, cfg, pruned_cfg, err);
+}
+
+mskp_status mskp_darknet_prune(mskp_darknet *d, mskp_plan *plan, const mskp_constants *constants,
+                               const char *cfg, const char *pruned_cfg, mskp_error *err)
+{
+    mskp_surgery surgery;
+    const mskp_status status = mskp_surgery_of(&surgery, d->graph, plan, constants, &BRANCHES, err);
+    return status ? status : carry_out(d, &surgery, cfg, pruned_cfg, err);
 }
 
 void mskp_darknet_free(mskp_darknet *d)
 {
     unhook(d);
     mskp_graph_destroy(d->graph);
+    mskp_graph_destroy(d->whole);
     free_sets(d->sets);
     free(d->keep.unit);
     *d = (mskp_darknet){.first = -1};

@@ -1,8 +1,12 @@
 /*
  * mskp_darknet.h - mskp for darknet: describes a network, penalizes it while it trains, and cuts it
  *
- *     parse_network_cfg -> mskp_darknet_describe -> mskp_darknet_hook -> mskp_darknet_select
- *                       -> [ train_network_datum ]* -> mskp_darknet_cut -> [ train_network_datum ]*
+ *     parse_network_cfg -> mskp_darknet_describe -> mskp_darknet_hook -> mskp_pruner_create
+ *                       -> [ train_network_datum, mskp_pruner_after_step ]* -> mskp_darknet_prune
+ *
+ * or by hand, with a mask and a strength of the program's own:
+ *
+ *     ... -> mskp_darknet_select -> [ train_network_datum ]* -> mskp_darknet_cut
  *
  * Between these calls a program may call the library itself (mskp_measure, mskp_mask_write ...)
  * with the graph, the sets and the mask below. The file needs ../mskp_bridge.h.
@@ -30,14 +34,19 @@ enum {
 typedef struct mskp_darknet {
     network *net; /* the caller's */
     mskp_graph *graph;
+    mskp_graph *whole; /* the graph before the first cut of a pruner; NULL: there was none */
     mskp_tensors sets[MSKP_DARKNET_SETS];
-    mskp_mask keep; /* at first all 1 */
 
-    /* The penalty: at first on gamma and beta, and off, because strength is 0. */
+    /* NULL, or the caller's: before each optimizer step its mskp_pruner_before_step is called. Its
+     * gradient_scale must be mskp_darknet_scale. */
+    mskp_pruner *pruner;
+
+    /* By hand. The penalty: at first on gamma and beta, and off, because strength is 0. */
+    mskp_mask keep; /* at first all 1 */
     mskp_penalty penalty;
     double strength;
-    double seconds;   /* the time that the penalty has taken so far */
-    mskp_error error; /* darknet's hooks cannot fail: the first error of the penalty */
+    double seconds;   /* the time that the pruner or the penalty has taken so far */
+    mskp_error error; /* darknet's hooks cannot fail: the first error in one */
 
     /* What becomes of constants. At first MSKP_CONSTANTS_AUTO, where gamma counts as 0. */
     mskp_constants_desc constants;
@@ -77,6 +86,16 @@ mskp_status mskp_darknet_select(mskp_darknet *d, const mskp_scoring *scoring, co
  */
 mskp_status mskp_darknet_cut(mskp_darknet *d, const char *cfg, const char *pruned_cfg,
                              mskp_error *err);
+
+/* What darknet's updates are multiplied by, compared with the gradients of a mean over the images:
+ * for mskp_pruner_options.gradient_scale. */
+double mskp_darknet_scale(const mskp_darknet *d);
+
+/* The same with the plan and the constants of mskp_pruner_prepare. Afterwards call
+ * mskp_pruner_cut_done. The pruner's first graph, which is d->graph before its first cut, stays in
+ * d->whole until mskp_darknet_free. So there is one pruner for each mskp_darknet_describe. */
+mskp_status mskp_darknet_prune(mskp_darknet *d, mskp_plan *plan, const mskp_constants *constants,
+                               const char *cfg, const char *pruned_cfg, mskp_error *err);
 
 /* Call it before free_network. A struct that is all zero is left alone. */
 void mskp_darknet_free(mskp_darknet *d);

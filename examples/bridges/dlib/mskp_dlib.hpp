@@ -2,10 +2,22 @@
  * mskp_dlib.hpp - channel pruning for the networks of dlib 19.24
  *
  *     wiring w = describe(net, example);           any network, without listing its layers
+ *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, dlib::sgd());
+ *     mskp_pruner_create(w.graph.get(), &options, &p, &err);
+ *     mskp_pruner_mark(p, all_values<NET>(w, net).views, {0, nullptr}, &err);     when it is due
+ *     net.compute_parameter_gradients(images, labels);
+ *     mskp_pruner_before_step(p, rate, values(w, net), gradients(w, net), &err);
+ *     net.update_parameters(solvers, rate);
+ *     mskp_pruner_after_step(p, rate, values(w, net), &err);
+ *     cut(w, net, solvers, p);                     widths, values, running statistics, momentum
+ *
+ * or by hand, with a mask and a strength of your own, and then in a dnn_trainer, too:
+ *
  *     penalty p{&w, select(w, net, rule), 0.05};   which units stay, and the strength
  *     std::vector<masked<dlib::sgd>> solvers(NET::num_computational_layers, {dlib::sgd(), &p});
  *     net.update_parameters(solvers, rate);        or a dnn_trainer with such a solver
- *     cut(w, net, solvers, p.keep);                widths, values, running statistics, momentum
+ *     cut(w, net, solvers, p.keep);
+ *
  *     add_layer<vanishing<con_<...>>, SUBNET>      a layer that can go with its residual branch
  *
  * The file needs ../mskp_bridge.h. A call that cannot do its work throws a std::exception with a
@@ -58,6 +70,7 @@ struct wiring {
     mskp::graph_handle graph;
     std::vector<layer_wires> layers;
     std::vector<uint32_t> ends{}; /* the value itself if its layer can vanish, else 0 */
+    std::vector<mskp::graph_handle> earlier{}; /* before cuts: a mskp_pruner needs its first one */
 
     mskp_branches branches() const
     {
@@ -653,7 +666,7 @@ template <typename SOLVER> class masked
 {
   public:
     masked() = default;
-    masked(const SOLVER &own, penalty *shared) : solver(own), term(shared)
+    masked(const SOLVER &own, penalty *shared = nullptr) : solver(own), term(shared)
     {
     }
 
@@ -987,6 +1000,37 @@ std::vector<uint8_t> select(const wiring &w, NET &net, const mskp_rule &rule,
     return keep;
 }
 
+/* What all cuts do. make(values) plans the surgery. */
+template <typename NET, typename SOLVER, typename MAKE>
+mskp_constants_report carry_out(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,
+                                MAKE make)
+{
+    if (solvers.size() != NET::num_computational_layers)
+        throw error(std::to_string(solvers.size()) + " solvers for " +
+                    std::to_string(NET::num_computational_layers) + " layers");
+    NET full_net = net, small_net = net;
+    all_values<NET> full(w, full_net);
+    const all_momentum<SOLVER> full_momentum(w, full_net, solvers);
+    mskp::surgery surgery = make(full.views);
+    wiring small{surgery.take_small(), w.layers, w.ends};
+    std::vector<masked<SOLVER>> small_solvers = solvers;
+    small_net.clean(); /* outputs and gradients of the old widths */
+    dlib::visit_computational_layers(small_net, narrower(small, surgery.plan()));
+    all_values<NET> values(small, small_net);
+    all_momentum<SOLVER> momentum(small, small_net, small_solvers);
+    surgery.cut({{full.views, values.views}, {full_momentum.views, momentum.views}});
+    values.pack_up(small_net);
+    momentum.pack_up(small_solvers);
+    w.earlier.reserve(w.earlier.size() + 1);
+    net = std::move(small_net);
+    solvers.swap(small_solvers);
+    small.earlier.swap(w.earlier);
+    small.earlier.push_back(std::move(w.graph));
+    w = std::move(small);
+    w.locate(net);
+    return surgery.report();
+}
+
 /*
  * Moves the constants of removed channels, cuts the network and the momentum of its solvers, and
  * replaces w by the description of the smaller network, whose units are those that were kept. What
@@ -998,27 +1042,35 @@ mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solv
                           const std::vector<uint8_t> &keep,
                           const mskp_constants_desc &constants = mskp_bridge_constants())
 {
-    if (solvers.size() != NET::num_computational_layers)
-        throw error(std::to_string(solvers.size()) + " solvers for " +
-                    std::to_string(NET::num_computational_layers) + " layers");
-    NET full_net = net, small_net = net;
-    all_values<NET> full(w, full_net);
-    const all_momentum<SOLVER> full_momentum(w, full_net, solvers);
-    mskp::surgery surgery(w.graph.get(), keep, constants, full.views, w.branches());
-    wiring small{surgery.take_small(), w.layers, w.ends};
-    std::vector<masked<SOLVER>> small_solvers = solvers;
-    small_net.clean(); /* outputs and gradients of the old widths */
-    dlib::visit_computational_layers(small_net, narrower(small, surgery.plan()));
-    all_values<NET> values(small, small_net);
-    all_momentum<SOLVER> momentum(small, small_net, small_solvers);
-    surgery.cut({{full.views, values.views}, {full_momentum.views, momentum.views}});
-    values.pack_up(small_net);
-    momentum.pack_up(small_solvers);
-    net = std::move(small_net);
-    solvers.swap(small_solvers);
-    w = std::move(small);
-    w.locate(net);
-    return surgery.report();
+    return carry_out(w, net, solvers, [&](const set &values) {
+        return mskp::surgery(w.graph.get(), keep, constants, values, w.branches());
+    });
+}
+
+/* The same by the plan and the constants of mskp_pruner_prepare, for a pruner of w.graph. Values
+ * with running statistics are in all_values. Afterwards call mskp_pruner_cut_done. */
+template <typename NET, typename SOLVER>
+mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers,
+                          mskp_plan *plan, const mskp_constants *constants)
+{
+    return carry_out(w, net, solvers, [&](const set &) {
+        return mskp::surgery(w.graph.get(), plan, constants, w.branches());
+    });
+}
+
+/* The same with these two calls. */
+template <typename NET, typename SOLVER>
+mskp_constants_report cut(wiring &w, NET &net, std::vector<masked<SOLVER>> &solvers, mskp_pruner *p)
+{
+    mskp_error err;
+    const mskp_constants_report report = carry_out(w, net, solvers, [&](const set &values) {
+        mskp_plan *plan = nullptr;
+        const mskp_constants *constants = nullptr;
+        check(mskp_pruner_prepare(p, values, &plan, &constants, &err), err);
+        return mskp::surgery(w.graph.get(), plan, constants, w.branches());
+    });
+    check(mskp_pruner_cut_done(p, &err), err);
+    return report;
 }
 
 } // namespace mskp_dlib

@@ -3,6 +3,12 @@
  *
  *     mskp::Pruner pruner(*net);                          // takes names from what is registered
  *     pruner.finish({net->describe(pruner, pruner.input(3, {32, 32}))});
+ *     mskp_pruner_create(pruner.graph(), &options, &p, &err);
+ *     loss.backward(), pruner.before_step(p, rate), opt.step(), pruner.after_step(p, rate);
+ *     pruner.cut(p, {opt});                               // when it is due; training goes on
+ *
+ * or by hand, with a mask and a strength of your own:
+ *
  *     pruner.select(rule);                                // marks which units are removed
  *     loss.backward(), pruner.penalty(s), opt.step();     // each step
  *     pruner.cut({opt});                                  // training goes on
@@ -405,6 +411,21 @@ class Pruner
                 tensors_[i].mutable_grad().add_(tensors_[i].sign().mul_(masks_[i]), strength);
     }
 
+    /* Right before and right after optimizer.step(): what p, a pruner of graph(), does in a step.
+     * Tensors that are not here are copied to memory and back, but only those with slices in these
+     * roles, which must be all that p's penalty and scoring are about. Give the penalty of p
+     * skip_missing if parameters are frozen, and a rounding if gradients are in half precision. */
+    void before_step(mskp_pruner *p, double rate,
+                     uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
+    {
+        step(p, rate, roles, true);
+    }
+
+    void after_step(mskp_pruner *p, double rate, uint32_t roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT)
+    {
+        step(p, rate, roles, false);
+    }
+
     /* A set of views of(tensor), one for each parameter. An undefined tensor, and one that is not
      * here, gives a view without data. */
     template <class Of> mskp::set views(Of of) const
@@ -428,6 +449,8 @@ class Pruner
     /*                                           Surgery                                          */
     /* ========================================================================================== */
 
+    using Optimizers = std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>>;
+
     /*
      * Moves the constants of removed channels, and cuts parameters, buffers, gradients and the
      * state of all optimizers that know a parameter of the network; name each of them. What belongs
@@ -436,36 +459,35 @@ class Pruner
      * names, handles and optimizers see the new data. Afterwards no unit is marked. Returns what
      * became of the constants.
      */
-    mskp_constants_report
-    cut(std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>> optimizers = {})
+    mskp_constants_report cut(Optimizers optimizers = {})
     {
-        const torch::NoGradGuard no_grad;
-        check_tensors();
-        std::vector<Pieces> sets = collect(optimizers);
-        for (Pieces &s : sets) fetch(s, &s == sets.data()); /* constants move in copies of values */
-        surgery work(graph(), keep_, constants, sets[0].from, leaving());
-        check_branches(work);
-        graph_handle small = work.take_small();
-        std::vector<mskp_move> moves;
-        for (Pieces &s : sets) {
-            make_small(small.get(), s);
-            moves.push_back({s.from, s.to});
-        }
-        work.cut(moves);
-        for (Pieces &s : sets) send_back(s);
-        const std::vector<torch::Tensor> counts = count_pads(work.plan());
-        std::vector<uint8_t> keep(mskp_graph_counts(small.get()).units, 1);
+        return carry_out(optimizers, [&](const mskp::set &values) {
+            return surgery(graph(), keep_, constants, values, leaving());
+        });
+    }
 
-        /* From here on nothing can fail. */
-        for (size_t i = 0; i < tensors_.size(); i++) replace(tensors_[i], sets[0].tensor[i]);
-        for (size_t s = 1; s < sets.size(); s++)
-            for (size_t i = 0; i < tensors_.size(); i++)
-                if (sets[s].place[i]) *sets[s].place[i] = sets[s].tensor[i];
-        for (size_t i = 0; i < pads_.size(); i++) pads_[i].counts.set_data(counts[i]);
-        graph_ = std::move(small);
-        for (const auto &f : followers_) f(graph());
-        mark(std::move(keep));
-        return work.report();
+    /* The same by the plan and the constants of mskp_pruner_prepare, for a pruner of graph().
+     * Afterwards call mskp_pruner_cut_done. */
+    mskp_constants_report cut(mskp_plan *plan, const mskp_constants *moved,
+                              Optimizers optimizers = {})
+    {
+        return carry_out(optimizers, [&](const mskp::set &) {
+            return surgery(graph(), plan, moved, leaving());
+        });
+    }
+
+    /* The same with these two calls, wherever the tensors are. */
+    mskp_constants_report cut(mskp_pruner *p, Optimizers optimizers = {})
+    {
+        mskp_error err;
+        const mskp_constants_report report = carry_out(optimizers, [&](const mskp::set &values) {
+            mskp_plan *plan = nullptr;
+            const mskp_constants *moved = nullptr;
+            check(mskp_pruner_prepare(p, values, &plan, &moved, &err), err);
+            return surgery(graph(), plan, moved, leaving());
+        });
+        check(mskp_pruner_cut_done(p, &err), err);
+        return report;
     }
 
   private:
@@ -642,7 +664,62 @@ class Pruner
         mask_roles_ = how.roles;
     }
 
+    void step(mskp_pruner *p, double rate, uint32_t roles, bool before)
+    {
+        const torch::NoGradGuard no_grad;
+        mskp_error err;
+        const bool all = mskp_pruner_due(p) == MSKP_PRUNER_DUE_MASK; /* scores and constants */
+        Pieces values(tensors_.size()), gradients(tensors_.size());
+        for (size_t i = 0; i < tensors_.size(); i++) {
+            const bool pulled = has_role(i, roles);
+            if (all || pulled) values.place[i] = &tensors_[i];
+            if (before && pulled && tensors_[i].grad().defined())
+                gradients.place[i] = &tensors_[i].mutable_grad();
+        }
+        fetch(values, false), fetch(gradients, false);
+        check(before ? mskp_pruner_before_step(p, rate, values.from, gradients.from, &err)
+                     : mskp_pruner_after_step(p, rate, values.from, &err),
+              err);
+        Pieces &changed = before ? gradients : values;
+        for (size_t i = 0; i < tensors_.size(); i++)
+            if (changed.place[i] && !here(*changed.place[i]))
+                changed.place[i]->copy_(changed.whole[i]);
+    }
+
     /* ---- surgery ---- */
+
+    template <class Make> mskp_constants_report carry_out(Optimizers optimizers, Make make)
+    {
+        const torch::NoGradGuard no_grad;
+        check_tensors();
+        std::vector<Pieces> sets = collect(optimizers);
+        for (Pieces &s : sets) fetch(s, &s == sets.data()); /* constants move in copies of values */
+        surgery work = make(sets[0].from);
+        check_branches(work);
+        graph_handle small = work.take_small();
+        std::vector<mskp_move> moves;
+        for (Pieces &s : sets) {
+            make_small(small.get(), s);
+            moves.push_back({s.from, s.to});
+        }
+        work.cut(moves);
+        for (Pieces &s : sets) send_back(s);
+        const std::vector<torch::Tensor> counts = count_pads(work.plan());
+        std::vector<uint8_t> keep(mskp_graph_counts(small.get()).units, 1);
+        earlier_.reserve(earlier_.size() + 1);
+
+        /* From here on nothing can fail. */
+        for (size_t i = 0; i < tensors_.size(); i++) replace(tensors_[i], sets[0].tensor[i]);
+        for (size_t s = 1; s < sets.size(); s++)
+            for (size_t i = 0; i < tensors_.size(); i++)
+                if (sets[s].place[i]) *sets[s].place[i] = sets[s].tensor[i];
+        for (size_t i = 0; i < pads_.size(); i++) pads_[i].counts.set_data(counts[i]);
+        earlier_.push_back(std::move(graph_));
+        graph_ = std::move(small);
+        for (const auto &f : followers_) f(graph());
+        mark(std::move(keep));
+        return work.report();
+    }
 
     mskp_branches leaving() const
     {
@@ -677,8 +754,7 @@ class Pruner
     }
 
     /* Values, gradients, then up to three tensors of state of each optimizer. */
-    std::vector<Pieces>
-    collect(std::initializer_list<std::reference_wrapper<torch::optim::Optimizer>> optimizers)
+    std::vector<Pieces> collect(Optimizers optimizers)
     {
         enum { STATES = 3 };
         const size_t n = tensors_.size();
@@ -777,6 +853,7 @@ class Pruner
     }
 
     graph_handle graph_;
+    std::vector<graph_handle> earlier_; /* before cuts: a mskp_pruner needs its first graph */
     std::unordered_map<const void *, std::string> names_; /* of modules and tensors */
     std::unordered_set<const void *> described_;          /* modules */
     std::vector<torch::Tensor> tensors_;                  /* one per parameter of the graph */

@@ -3,20 +3,21 @@
  *
  * The file says everything once. Its metadata are
  *   - what must be the same when the job goes on (put_identity): written, and compared;
- *   - numbers of the job (FIELDS), and the log: written, and read back;
+ *   - numbers of the job (FIELDS), the log and the state of the pruner: written, and read back;
  *   - a checksum over all of this and the tensors, because most bits of a tensor could change
  *     without being noticed.
- * Its tensors are arrays of the job (list_arrays, list_sets): one list for both directions.
+ * Its tensors are sets of the job (list_sets): one list for both directions.
  *
  * The network is not described in the file. It is made by the trainer as at the beginning, and if
- * the job has cut it, it is cut once more: `keep` says which units are left, and the values, which
- * decide on constants and carriers, are read afterwards.
+ * the job has cut it, it is cut once more, by the plan that the pruner's state gives. The values
+ * are read afterwards.
  *
  * What comes between the trainings of two phases is not in the file, but done again (stages.c).
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "internal.h"
 #include "mskp/tools.h"
@@ -45,6 +46,18 @@ static uint64_t hash_data(uint64_t h, const cn_data *data)
 {
     h = hash(h, data->pixels, data->count * CN_PIXELS);
     return hash(h, data->labels, data->count);
+}
+
+bool checkpoint_check(job *j)
+{
+    const driver_options *o = &j->t->options;
+    struct stat is;
+    return !o->checkpoint || o->resume || stat(o->checkpoint, &is) || !S_ISREG(is.st_mode) ||
+           !is.st_size ||
+           trainer_fail(j->t,
+                        "%.200s: this file is there already; --resume goes on from a checkpoint, "
+                        "and a new run needs another name",
+                        o->checkpoint);
 }
 
 bool checkpoint_open(job *j)
@@ -142,7 +155,6 @@ static const struct field {
               {"progress.started", CLOCK, AT(progress.started)},
               {"progress.done", NUMBER, AT(progress.done)},
               {"removed", COUNT, AT(removed)},
-              {"scored", COUNT, AT(chosen.n)},
               {"cut", FLAG, AT(cut)},
               {"selected.macs", NUMBER, AT(selected.macs)},
               {"selected.params", NUMBER, AT(selected.params)},
@@ -236,7 +248,7 @@ typedef struct list {
 
 static bool list_make(job *j, list *l)
 {
-    *l = (list){.room = 2 + 3 * mskp_graph_counts(j->t->graph).params};
+    *l = (list){.room = 3 * mskp_graph_counts(j->t->graph).params};
     l->tensor = calloc(l->room, sizeof *l->tensor);
     l->memory = calloc(l->room, sizeof *l->memory);
     l->name = calloc(l->room, sizeof *l->name);
@@ -258,15 +270,6 @@ static void list_add(list *l, const char *dtype, size_t size, size_t dims, const
     for (size_t d = 0; d < dims; d++) t->count *= t->shape[d] = shape[d];
     t->bytes = t->count * size;
     t->data = l->memory[l->count++] = memory;
-}
-
-static void list_arrays(const job *j, list *l)
-{
-    snprintf(l->name[l->count], NAME_SIZE, "keep");
-    list_add(l, "U8", 1, 1, &j->keep.n, j->keep.unit);
-    if (!j->chosen.n) return;
-    snprintf(l->name[l->count], NAME_SIZE, "chosen");
-    list_add(l, "F64", sizeof(double), 1, &j->chosen.n, j->chosen.unit);
 }
 
 static bool list_set(job *j, list *l, const char *set, const snapshot *s)
@@ -349,16 +352,19 @@ bool checkpoint_write(job *j)
     list l = {0};
     pairs meta = {0};
     if (!j->t->options.checkpoint) return true;
-    bool good = save_state(j) && pairs_open(j, &meta) && list_make(j, &l);
+    char *pruner = pruning_text(j);
+    bool good =
+        (pruner || no_memory(j)) && save_state(j) && pairs_open(j, &meta) && list_make(j, &l);
     if (good) {
-        list_arrays(j, &l);
         put_identity(j, meta.to);
         for (size_t i = 0; i < FIELD_COUNT; i++) put_field(j, &FIELDS[i], meta.to);
         const bool whole = !fflush(j->log_copy) && !ferror(j->log_copy);
         fprintf(meta.to, "log%c%.*s%c", 0, (int)j->log_size, j->log_so_far, 0);
+        fprintf(meta.to, "pruner%c%s%c", 0, pruner, 0);
         good = (whole || no_memory(j)) && list_sets(j, &l) && pairs_close(j, &meta, 1) &&
                write_file(j, &l, &meta);
     }
+    free(pruner);
     list_free(&l);
     pairs_free(&meta);
     return good;
@@ -427,9 +433,6 @@ static bool get_fields(job *j, const cn_tensors *file)
     if (j->phase >= DRIVER_STAGES || j->cut != (j->phase == DRIVER_TUNE))
         return trainer_fail(j->t, "%.200s: phase is %zu of %d, and cut is %d", path, j->phase,
                             DRIVER_STAGES, j->cut);
-    if (j->chosen.n && j->chosen.n != j->scores.n)
-        return trainer_fail(j->t, "%.200s: it has %zu scores, but there are %zu units", path,
-                            j->chosen.n, j->scores.n);
     const char *log = cn_tensors_meta(file, "log");
     if (log) fputs(log, j->log_copy);
     return (!fflush(j->log_copy) && !ferror(j->log_copy)) || no_memory(j);
@@ -442,10 +445,10 @@ static bool same_shape(const cn_tensor *a, const cn_tensor *b)
     return same;
 }
 
-/* The arrays of the list from `first` on <- the file. */
-static bool get_tensors(job *j, const cn_tensors *file, const list *l, size_t first)
+/* The tensors of the list <- the file. */
+static bool get_tensors(job *j, const cn_tensors *file, const list *l)
 {
-    for (size_t i = first; i < l->count; i++) {
+    for (size_t i = 0; i < l->count; i++) {
         const cn_tensor *theirs = cn_tensors_find(file, l->tensor[i].name);
         if (!theirs || !same_shape(theirs, &l->tensor[i]))
             return trainer_fail(j->t, "%.200s: %.100s %s", j->t->options.checkpoint, l->name[i],
@@ -455,17 +458,20 @@ static bool get_tensors(job *j, const cn_tensors *file, const list *l, size_t fi
     return true;
 }
 
-/* The network <- as small as it was. */
-static bool mark_and_cut(job *j)
+/* The pruner <- as it was, and the network <- as small as it was. */
+static bool get_pruner(job *j, const cn_tensors *file)
 {
     trainer *t = j->t;
-    const mskp_constants_desc none = {.way = MSKP_CONSTANTS_DROP};
-    mskp_constants_report report;
-    for (size_t u = 0; u < j->keep.n; u++)
-        if (j->keep.unit[u] > 1)
-            return trainer_fail(t, "%.200s: keep is %u for unit %zu", t->options.checkpoint,
-                                j->keep.unit[u], u);
-    return t->mark(t, j->keep) && (!j->cut || (t->cut(t, &none, &report) && make_room(j)));
+    const char *text = cn_tensors_meta(file, "pruner");
+    mskp_plan *plan = NULL;
+    if (!text) return trainer_fail(t, "%.200s: it has no pruner", t->options.checkpoint);
+    if (!pruning_begin(j, text, &plan)) return false;
+    const bool good =
+        (!j->cut == !plan || trainer_fail(t, "%.200s: cut is %d, but the pruner says %d",
+                                          t->options.checkpoint, j->cut, plan != NULL)) &&
+        (!plan || (t->cut(t, plan, NULL) && make_room(j)));
+    mskp_plan_destroy(plan);
+    return good;
 }
 
 bool checkpoint_read(job *j)
@@ -476,15 +482,10 @@ bool checkpoint_read(job *j)
     if (!cn_tensors_read(j->t->options.checkpoint, &file, &error))
         return trainer_fail(j->t, "%s", error.text);
     bool good = check_whole(j, &file) && compare_identity(j, &file) && get_fields(j, &file) &&
-                list_make(j, &l);
-    if (good) {
-        list_arrays(j, &l);
-        const size_t arrays = l.count;
-        good = get_tensors(j, &file, &l, 0) && mark_and_cut(j) && list_sets(j, &l) &&
-               get_tensors(j, &file, &l, arrays);
-        reorder(&l);
-        good = good && restore_state(j);
-    }
+                get_pruner(j, &file) && list_make(j, &l) && list_sets(j, &l) &&
+                get_tensors(j, &file, &l);
+    reorder(&l);
+    good = good && restore_state(j);
     cn_tensors_free(&file);
     list_free(&l);
     if (!good) return false;

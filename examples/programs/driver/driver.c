@@ -169,7 +169,6 @@ static bool allocate(job *j)
 static void release(job *j)
 {
     report_free(j);
-    pruning_free(j);
     snapshot_free(&j->baseline);
     snapshot_free(&j->values);
     snapshot_free(&j->state);
@@ -215,13 +214,14 @@ static bool run(job *j)
     trainer *t = j->t;
     const driver_options *o = &t->options;
     const char *advice = cn_kernels_advice();
-    if (!t->open(t) || !open_data(j) || !allocate(j)) return false;
+    if (!checkpoint_check(j) || !t->open(t) || !open_data(j) || !allocate(j)) return false;
     if (advice) say(j, "note: %s", advice);
     progress_start(&j->progress, work_ahead(j));
     if (o->evaluate) return evaluate(j);
     j->random = (cn_random){o->seed};
     if (!checkpoint_open(j) ||
-        (o->resume ? !checkpoint_read(j) : !try_mask(j) || !readable(j, o->sparse)) ||
+        (o->resume ? !checkpoint_read(j)
+                   : !pruning_try(j) || !pruning_begin(j, NULL, NULL) || !readable(j, o->sparse)) ||
         !writable(j) || !open_log(j) || !report_open(j))
         return false;
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", t->model,
@@ -265,6 +265,7 @@ int driver_run(trainer *t, int argc, char **argv)
         file_print(stderr, "%s: %s", t->name, t->error);
         report_failed(&j);
     }
+    pruning_free(&j); /* the graph is the trainer's */
     t->close(t);
     release(&j);
     return good ? 0 : 1;

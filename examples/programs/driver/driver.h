@@ -4,9 +4,9 @@
  *     baseline -> global sparsity -> mask -> masked training -> surgery -> tuning
  *
  * These are the phases of [MaskSparsity] (see mskp.h). driver_run reads the command line, runs the
- * phases, and prints progress and a table. It makes all calls of mskp that are the same for every
- * trainer: it scores and selects units, chooses the penalty of each step, shows what the cut will
- * cost, and selects again before the cut, within the same budget.
+ * phases, and prints progress and a table. Masks, strengths and the selection within the budget
+ * are a pruner's (mskp/pruner.h), which the driver makes, asks for its gauges, and saves in
+ * checkpoints.
  *
  * A program fills in a `trainer` and calls driver_run. Its functions do what only the trainer can
  * do. Surgery is one of these functions, because a trainer must make its smaller tensors before it
@@ -22,7 +22,7 @@
 #include "common/args.h"
 #include "convnet.h"
 #include "mskp.h"
-#include "mskp/constants.h"
+#include "mskp/pruner.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,10 +51,11 @@ typedef struct driver_options {
     size_t model;       /* the number that the word of --model ends with; 0: not given */
     size_t images;      /* train on the first so many images only; 0: on all */
     size_t test_images; /* the same for the test */
-    double macs, strength, global_strength, rate;
+    double macs, strength, global_strength, rate; /* strength 0: automatic */
     size_t penalty, on, mask;
-    size_t constants; /* an mskp_constants_way */
-    size_t epochs[DRIVER_STAGES];
+    size_t constants;             /* an mskp_constants_way */
+    size_t asked[DRIVER_STAGES];  /* epochs of the phases, as the command line has them */
+    size_t epochs[DRIVER_STAGES]; /* those that are trained */
     size_t batch, threads, seed;
     arg_words lock; /* patterns for names of layers and parameters */
     bool evaluate, help, branches, resume;
@@ -66,12 +67,11 @@ typedef struct driver_step {
     const float *images; /* n x 3 x 32 x 32, normalized */
     const uint8_t *labels;
     double rate;
-    const mskp_penalty *penalty; /* added to the gradients of the marked units */
-    double strength;             /* of the penalty; 0: there is none in this step */
+    mskp_pruner *pruner; /* to be called around the optimizer's step; NULL: in this step, none is */
 
     double loss;            /* mean over the n images */
     size_t right;           /* images that were classified correctly; unchanged if unknown */
-    double penalty_seconds; /* the time that the penalty took; unchanged if none */
+    double penalty_seconds; /* += the time that the pruner took */
 } driver_step;
 
 typedef struct trainer trainer;
@@ -81,10 +81,10 @@ struct trainer {
     const char *models;     /* the words of --model, "resnet8|resnet20"; NULL: no such option */
     driver_options options; /* the program's defaults; afterwards what the command line asks for */
     double momentum;        /* of the optimizer */
+    double gradient_scale;  /* as in mskp_pruner_options; `open` may set it */
     size_t drawn[2];        /* without --data: how many images are drawn to train, and to test */
     bool whole_batches;     /* a last batch that is not full is left out in training */
     bool branches;          /* the trainer's bridge can take out branches that vanish */
-    bool only_l1;           /* the trainer's bridge adds no other penalty to the gradients */
     bool checkpoints;       /* nothing but `values` and `state` decides what `train` does */
     void *self;             /* the trainer's own data; the driver never looks at it */
 
@@ -92,17 +92,15 @@ struct trainer {
 
     /* Makes or loads the network and describes it. */
     bool (*open)(trainer *t);
-    /* One step: forward, backward, penalty, update. */
+    /* One step: forward, backward, driver_before, update, driver_after. */
     bool (*train)(trainer *t, driver_step *step);
     /* outputs[n][classes] <- the outputs of n <= options.batch images in evaluation mode. */
     bool (*infer)(trainer *t, size_t n, const float *images, float *outputs);
-    /* Marks the units whose flag is 0: the penalty is about these units, and `cut` removes them.
-     * The mask is the driver's and stays where it is until the next call. */
-    bool (*mark)(trainer *t, mskp_mask keep);
     /* Sets the state of the optimizer to zero. */
     bool (*reset)(trainer *t);
-    /* Surgery: moves the constants of the marked units and removes them, but for carriers. */
-    bool (*cut)(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report);
+    /* Surgery: moves the constants and cuts by the plan. constants may be NULL if there is `load`:
+     * then none are moved. The graph that was there before stays until `close`. */
+    bool (*cut)(trainer *t, mskp_plan *plan, const mskp_constants *constants);
     /* Writes the network to a file that is replaced when the new one is complete, for instance by
      * driver_write; mask: NULL, or a text to be stored with it (only if there is `load`). */
     bool (*save)(trainer *t, const char *path, const char *mask);
@@ -119,8 +117,8 @@ struct trainer {
      * values, and store after it changed some. */
     bool (*fetch)(trainer *t);
     bool (*store)(trainer *t);
-    /* Optional. text <- line i about the widths that the marks leave; false: there is no line i. */
-    bool (*widths)(trainer *t, size_t i, size_t size, char *text);
+    /* Optional. text <- line i about the widths that a mask leaves; false: there is no line i. */
+    bool (*widths)(trainer *t, mskp_mask keep, size_t i, size_t size, char *text);
 
     /* ---- What `open` fills in, and `cut` brings up to date ---- */
     const char *model; /* the name of the network */
@@ -135,6 +133,10 @@ struct trainer {
 /* Runs the program. Returns the exit status of main: 0; 1 after an error; 2 for a command line that
  * cannot be carried out. */
 int driver_run(trainer *t, int argc, char **argv);
+
+/* Right before and right after the optimizer's step: what the pruner of the step does then. */
+bool driver_before(trainer *t, driver_step *step, mskp_tensors values, mskp_tensors gradients);
+bool driver_after(trainer *t, driver_step *step, mskp_tensors values);
 
 /* Writes a sentence into t->error; returns false. */
 #if defined(__GNUC__)

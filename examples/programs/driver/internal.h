@@ -3,7 +3,7 @@
  *
  *     options.c     the command line
  *     snapshot.c    copies of a set of tensors, and of all values and the optimizer's state
- *     pruning.c     scores, masks, penalties: all calls of mskp but those of surgery
+ *     pruning.c     the pruner: all calls of mskp but those of surgery
  *     report.c      what the page of --report shows, and the curves at the end
  *     checkpoint.c  the state of the job in a file
  *     training.c    epochs, accuracy, speed
@@ -49,22 +49,12 @@ void snapshot_free(snapshot *s);
 
 /* ---- The job ---- */
 
-/* How a penalty reaches the weights. */
-typedef enum form {
-    FORM_NONE,
-    FORM_GRADIENT, /* it is added to the gradients before the optimizer's step */
-    FORM_PROXIMAL, /* a soft threshold after each step */
-    FORM_DEADLINE, /* a straight line to exactly 0 */
-} form;
-
 /* A phase of training. */
 typedef struct stage {
     const char *name;
     size_t epochs;
-    double rate; /* the first learning rate */
-    form form;
-    double strength;
-    mskp_penalty penalty;
+    double rate;      /* the first learning rate */
+    bool pruned;      /* the pruner takes part in its steps */
     double *accuracy; /* <- the one at the end; NULL: it is not needed */
 } stage;
 
@@ -111,15 +101,15 @@ typedef struct job {
     bool resumed; /* the phase and the epoch are those of a checkpoint, and go on */
     uint64_t fingerprint, images_hash; /* of the whole network, and of all images and labels */
 
-    mskp_mask keep;   /* 0: the unit is marked; after the cut: it is gone */
-    mskp_mask work;   /* a work array, and so are the scores */
-    mskp_mask locked; /* units that --lock names stay */
-    mskp_scores scores;
-    mskp_scores chosen; /* the scores by which the mask was chosen; n is 0 if it was read */
-    size_t removed;     /* marked units; 0 before there is a mask */
-    bool cut;           /* the marked units are gone */
-    mskp_cost dense;    /* of the whole network */
-    mskp_cost selected; /* of the network without the marked units */
+    mskp_pruner *pruner;       /* counts the steps of the global and the masked phase */
+    mskp_pruner_gauges gauges; /* at the end of the last epoch that it took part in */
+    mskp_mask keep;            /* 0: the unit is marked; after the cut: it is gone */
+    mskp_mask kept;            /* the same, but carriers stay; once the cut is planned */
+    mskp_mask locked;          /* units that --lock names stay */
+    size_t removed;            /* marked units; 0 before there is a mask */
+    bool cut;                  /* the marked units are gone */
+    mskp_cost dense;           /* of the whole network */
+    mskp_cost selected;        /* of the network without the marked units */
     mskp_cost now;
     snapshot baseline, values, state;
 } job;
@@ -149,29 +139,49 @@ bool restore_state(job *j);
 
 /* The slices that the penalty is on. The gamma of removed units counts as 0 in any case. */
 uint32_t pruning_roles(const driver_options *o);
-/* Allocates masks and scores, and measures the network. */
+/* Whether a penalty is asked for whose strength the pruner finds. */
+bool pruning_is_automatic(const driver_options *o);
+/* Measures the network, and finds what --lock names. */
 bool pruning_open(job *j);
 void pruning_free(job *j);
-/* j->keep <- the units that stay within the budget, with carriers counted. */
-bool pruning_select(job *j);
-/* The same right before surgery. *more: how many units are marked now that were not. */
-bool pruning_select_again(job *j, const mskp_constants_desc *desc, size_t *more);
-/* *cost <- the cost of the network that the cut will leave, with its carriers. `see` is called with
- * what becomes of the constants. */
-bool pruning_foresee(job *j, const mskp_constants_desc *desc, mskp_cost *cost,
-                     void (*see)(job *j, const mskp_constants *constants));
-/* The mask as text, to be freed by the caller; NULL: no memory. And the mask from such a text. */
+/* Makes the pruner; with a text, as it was when it wrote it. *plan <- what was cut, or NULL. */
+bool pruning_begin(job *j, const char *text, mskp_plan **plan);
+/* Tries to choose or read the mask, because a budget that cannot be met, or a file that cannot be
+ * read, should be known before hours are spent. */
+bool pruning_try(job *j);
+/* The mask is chosen from the values as they are, or read, and j->keep receives it. */
+bool pruning_mark(job *j);
+/* j->gauges <- how far the pruner is, and in `text` a sentence about it. */
+bool pruning_gauge(job *j, size_t size, char *text);
+
+/* A cut that is planned: the masks j->keep and j->kept are those of this cut.
+ *   more   how many units are marked now that were not before */
+typedef struct planned {
+    mskp_plan *plan;
+    const mskp_constants *constants;
+    mskp_constants_report report;
+    mskp_cost cost;
+    size_t more;
+} planned;
+bool pruning_prepare(job *j, planned *p);
+/* The trainer cuts by the plan. */
+bool pruning_cut(job *j, const planned *p);
+
+/* These return NULL without memory; the caller frees the text. */
 char *pruning_mask_text(const job *j);
-bool pruning_read_mask(job *j, const char *path);
-/* The penalty after the optimizer's step, for forms that are not a gradient. steps_left: until the
- * deadline. */
-bool pruning_after_step(job *j, const stage *s, double rate, size_t steps_left);
+char *pruning_text(const job *j); /* the state of the pruner */
+
 /* Sets slices (MSKP_ROLE_*) of the marked units to zero. */
 bool pruning_zero_marked(job *j, uint32_t roles);
 /* The largest number in such slices; NaN if it cannot be told. */
 double pruning_largest_marked(job *j, uint32_t roles);
-/* The penalty's part of the loss. */
-double pruning_loss(const job *j, const stage *s);
+/* The penalty's part of the loss, with the strength of the last step. */
+double pruning_loss(const job *j);
+/* What units are pulled by in a phase, for a reader. Returns the strength; 0: none, or it is found
+ * in each step. */
+double pruning_describe(const job *j, size_t phase, size_t size, char *text);
+/* Says how far the penalty can move weights in the masked phase, and how far it has to. */
+void pruning_print_reach(job *j, const stage *s);
 
 /* ---- report.c ---- */
 
@@ -205,6 +215,8 @@ void report_free(job *j);
 
 /* Without --checkpoint, all of these do nothing. */
 
+/* A file that is there is only replaced by the run that goes on from it. */
+bool checkpoint_check(job *j);
 /* Comes after the data are read, and before the log is opened. */
 bool checkpoint_open(job *j);
 void checkpoint_close(job *j);
@@ -237,8 +249,5 @@ void print_table(job *j);
 /* The rows of the table. */
 enum { RESULT_PAIRS = 4, RESULT_PARTS = 6 };
 void result_rows(const job *j, table_pair pairs[RESULT_PAIRS], table_part parts[RESULT_PARTS]);
-/* Tries to choose or read the mask, because a budget that cannot be met, or a file that cannot be
- * read, should be known before hours are spent. */
-bool try_mask(job *j);
 
 #endif

@@ -11,25 +11,20 @@
  * to move, and no unit stays as a carrier. docs/results.md shows what dropped constants cost.
  */
 static const driver_options DEFAULTS = {.macs = 0.5,
-                                        .strength = NAN,
                                         .global_strength = 0.002,
                                         .penalty = DRIVER_PENALTY_L1,
                                         .on = DRIVER_ON_GAMMA_BETA,
                                         .batch = 64,
                                         .threads = 2,
                                         .seed = 1};
-/* Momentum does not multiply prox, so 0.5 moves a weight as far as 0.05 does for l1. */
-static const double STRENGTHS[] = {[DRIVER_PENALTY_L1] = 0.05,
-                                   [DRIVER_PENALTY_SMOOTH_L1] = 0.05,
-                                   [DRIVER_PENALTY_L2] = 1,
-                                   [DRIVER_PENALTY_PROX] = 0.5,
-                                   [DRIVER_PENALTY_DEADLINE] = 0};
 /* The first learning rate for a network that is trained already. */
 static const double RATE_OF_TRAINED = 0.02;
 
 /* Which programs have an option; and FREE: it decides no figure, so that a run may go on with
  * another value. */
 enum { EVERY, WITH_MODELS = 1, WITH_LOAD = 2, WITH_BRANCHES = 4, WITH_CHECKPOINTS = 8, FREE = 16 };
+/* Its default depends on other options, so that these are compared first. */
+enum { DERIVED = 32 };
 
 #define AT(field) offsetof(driver_options, field)
 static const struct option {
@@ -89,12 +84,16 @@ static const struct option {
       "loses them, as other programs do [auto]."}},
     {EVERY,
      {"strength", "S", ARG_NUMBER, AT(strength), 0, 1e6,
-      "The strength of the penalty [l1 and smooth-l1: 0.05, l2: 1, prox: 0.5]. A deadline has\n"
-      "none."}},
-    {EVERY,
-     {"epochs", "BASE,GLOBAL,MASKED,TUNE", ARG_COUNTS, AT(epochs), DRIVER_STAGES, 100000,
+      "The strength of the penalty. With 0 it is automatic: each step measures what is left of "
+      "the\n"
+      "marked channels, and chooses the strength that moves them to 0 in 1/4 of the masked phase.\n"
+      "smooth-l1 and l2 need a number, for instance 0.05 and 1; none and deadline have no "
+      "strength\n"
+      "[0]."}},
+    {DERIVED,
+     {"epochs", "BASE,GLOBAL,MASKED,TUNE", ARG_COUNTS, AT(asked), DRIVER_STAGES, 100000,
       "The epochs of the phases. With GLOBAL 0 the gammas of the baseline give the mask."}},
-    {EVERY,
+    {DERIVED,
      {"lr", "LR", ARG_NUMBER, AT(rate), 1e-9, 100,
       "The first learning rate of each phase, in which it falls to 0 along a cosine. TUNE starts\n"
       "from LR/2, or from LR if MASKED is 0 without --masked [with --weights: 0.02]."}},
@@ -117,7 +116,7 @@ static const struct option {
      {"checkpoint", "FILE", ARG_PATH, AT(checkpoint), 0, 0,
       "Write all that --resume needs to this file: when a phase begins, at the end of each epoch,\n"
       "and when SIGHUP, SIGINT or SIGTERM ends the program, which then finishes the step first. A\n"
-      "second signal ends it at once."}},
+      "second signal ends it at once. A file that is there is only replaced with --resume."}},
     {WITH_CHECKPOINTS | FREE,
      {"resume", NULL, ARG_FLAG, AT(resume), 0, 0,
       "Go on from the file of --checkpoint. All other options must be those of the run that wrote\n"
@@ -133,7 +132,9 @@ static const struct option {
       "of the baseline's filters, without a global phase [global]."}},
     {EVERY,
      {"global-strength", "S", ARG_NUMBER, AT(global_strength), 0, 1e6,
-      "The strength of the L1 term on every gamma in the global phase [0.002]."}},
+      "The strength of the L1 term on every gamma in the global phase. With prox and deadline it "
+      "is\n"
+      "a soft threshold after each step, which moves gamma as far [0.002]."}},
     {WITH_LOAD | FREE,
      {"save-sparse", "FILE", ARG_PATH, AT(save_sparse), 0, 0,
       "Write the network after the global phase to this file."}},
@@ -188,7 +189,7 @@ static void fill_in(driver_options *o)
     o->global_strength = DEFAULTS.global_strength;
     o->penalty = DEFAULTS.penalty;
     o->on = DEFAULTS.on;
-    o->strength = NAN;
+    o->strength = 0;
 }
 
 static bool check_evaluate(trainer *t)
@@ -235,17 +236,16 @@ static bool check_sense(trainer *t)
     const driver_options *o = &t->options;
     if (o->save_sparse && !o->epochs[DRIVER_GLOBAL])
         return trainer_fail(t, "--save-sparse needs a global phase, and GLOBAL is 0");
-    if (!isnan(o->strength) &&
+    if (o->strength > 0 &&
         (o->penalty == DRIVER_PENALTY_NONE || o->penalty == DRIVER_PENALTY_DEADLINE))
         return trainer_fail(t,
                             "--strength %g has no effect: --penalty none and deadline have no "
                             "strength",
                             o->strength);
-    if (t->only_l1 && (o->penalty == DRIVER_PENALTY_SMOOTH_L1 || o->penalty == DRIVER_PENALTY_L2))
-        return trainer_fail(t,
-                            "--penalty smooth-l1 and l2 are not supported: the bridge of %s adds "
-                            "only L1 to the gradients",
-                            t->name);
+    if (!(o->strength > 0) &&
+        (o->penalty == DRIVER_PENALTY_SMOOTH_L1 || o->penalty == DRIVER_PENALTY_L2))
+        return trainer_fail(t, "--penalty smooth-l1 and l2 need --strength: an automatic strength "
+                               "is for l1 and prox");
     if (o->resume && !o->checkpoint)
         return trainer_fail(t, "--resume goes on from a file, and --checkpoint names none");
     if (o->masked && o->save_masked)
@@ -263,28 +263,30 @@ bool options_read(trainer *t, int argc, char **argv)
     arg table[OPTION_COUNT];
     const size_t n = options_of(t, table);
     const size_t base = o->epochs[DRIVER_BASELINE];
+    memcpy(o->asked, o->epochs, sizeof o->asked);
     const double rate = o->rate > 0 ? o->rate : 0.1;
     fill_in(o);
-    o->epochs[DRIVER_BASELINE] = SIZE_MAX; /* until the command line says otherwise */
+    o->asked[DRIVER_BASELINE] = SIZE_MAX; /* until the command line says otherwise */
     o->rate = NAN;
     const bool good = args_read(argc, argv, n, table, o, sizeof t->error, t->error);
-    if (o->epochs[DRIVER_BASELINE] == SIZE_MAX)
-        o->epochs[DRIVER_BASELINE] = (o->weights || o->masked) && !o->help ? 0 : base;
+    if (o->asked[DRIVER_BASELINE] == SIZE_MAX)
+        o->asked[DRIVER_BASELINE] = (o->weights || o->masked) && !o->help ? 0 : base;
+    memcpy(o->epochs, o->asked, sizeof o->epochs);
     if (isnan(o->rate)) o->rate = o->weights && !o->help ? RATE_OF_TRAINED : rate;
     if (!good || o->help) return good;
     if (o->evaluate && !check_evaluate(t)) return false;
     if (o->mask == DRIVER_MASK_FILTERS || o->sparse || o->masked || o->macs >= 1)
         o->epochs[DRIVER_GLOBAL] = 0;
     if (o->masked) o->epochs[DRIVER_MASKED] = 0;
-    if (!check_sense(t)) return false;
-    if (isnan(o->strength)) o->strength = STRENGTHS[o->penalty];
-    return true;
+    return check_sense(t);
 }
 
 const arg *options_deciding(const trainer *t, size_t i)
 {
-    for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++)
-        if (is_of(t, o) && !(o->has & FREE) && !i--) return &o->arg;
+    for (unsigned derived = 0; derived <= DERIVED; derived += DERIVED)
+        for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++)
+            if (is_of(t, o) && !(o->has & FREE) && (o->has & DERIVED) == derived && !i--)
+                return &o->arg;
     return NULL;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/outcome.h"
 #include "common/spark.h"
@@ -49,6 +50,9 @@ struct report {
     size_t lines, room;
     char **line;
 };
+
+/* How the sentences begin that are on a page until its run has come to its end. */
+static const char *const UNFINISHED[] = {"This run failed", "This run is not finished"};
 
 /* ---- Numbers of the network ---- */
 
@@ -174,6 +178,35 @@ static void take_log(const job *j)
     }
 }
 
+/* Whether the page is there, and is the one of a run that came to its end. */
+static bool is_finished(const char *path)
+{
+    static const size_t most = (size_t)1 << 28;
+    char *bytes = NULL;
+    size_t size;
+    file_error err;
+    if (access(path, F_OK) || !file_read(path, most, &bytes, &size, &err)) return false;
+    bool finished = size > 0;
+    for (size_t i = 0; i < sizeof UNFINISHED / sizeof *UNFINISHED; i++) {
+        const size_t n = strlen(UNFINISHED[i]);
+        for (size_t at = 0; finished && at + n <= size; at++)
+            finished = memcmp(bytes + at, UNFINISHED[i], n) != 0;
+    }
+    free(bytes);
+    return finished;
+}
+
+/* A resumed run that has nothing left to train knows less than the page of the run before. */
+static void keep_page(job *j)
+{
+    struct report *r = j->report;
+    if (!j->resumed || j->phase != DRIVER_TUNE ||
+        j->epoch.number < j->t->options.epochs[DRIVER_TUNE] || !is_finished(r->path))
+        return;
+    say(j, "%.200s: it stays as it is, because the run was finished before", r->path);
+    r->page = false;
+}
+
 bool report_open(job *j)
 {
     const driver_options *o = &j->t->options;
@@ -188,6 +221,7 @@ bool report_open(job *j)
     }
     if (j->resumed) take_log(j);
     if (o->report && !open_page(j)) return false;
+    if (o->report) keep_page(j);
     if (j->resumed && j->removed && !j->cut) report_mask(j);
     return true;
 }
@@ -211,21 +245,6 @@ void report_line(job *j, const char *text)
         r->failed = true;
 }
 
-static void describe_penalty(const stage *s, size_t size, char *text)
-{
-    static const char *const kinds[] = {
-        [MSKP_PENALTY_L1] = "L1", [MSKP_PENALTY_SMOOTH_L1] = "smooth L1", [MSKP_PENALTY_L2] = "L2"};
-    const char *kind = s->form == FORM_PROXIMAL   ? "soft threshold"
-                       : s->form == FORM_DEADLINE ? "deadline"
-                                                  : kinds[s->penalty.kind];
-    const char *on = s->penalty.roles & MSKP_ROLE_SHIFT ? "gamma and beta" : "gamma";
-    if (s->form == FORM_NONE)
-        snprintf(text, size, "none");
-    else
-        snprintf(text, size, "%s on %s of %s units", kind, on,
-                 s->penalty.target == MSKP_TARGET_ALL ? "all" : "marked");
-}
-
 static bool write_page(job *j, const char *failure, file_error *err);
 
 void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e)
@@ -240,9 +259,10 @@ void report_epoch(job *j, const stage *s, size_t number, const epoch_result *e)
     r->curve[LOSS][at] = e->loss;
     r->curve[TEST][at] = 100 * e->test;
     r->curve[RIGHT][at] = 100 * e->right;
-    r->phases[k] = (phase){number + 1, s->rate, s->strength, e->test, ""};
+    phase *p = &r->phases[k];
+    *p = (phase){.done = number + 1, .rate = s->rate, .test = e->test};
+    p->strength = pruning_describe(j, k, sizeof p->penalty, p->penalty);
     if (!r->page) return;
-    describe_penalty(s, sizeof r->phases[k].penalty, r->phases[k].penalty);
     if (j->removed && !j->cut) {
         r->curve[LARGEST_GAMMA][at] = pruning_largest_marked(j, MSKP_ROLE_SCALE);
         r->curve[LARGEST_BETA][at] = pruning_largest_marked(j, MSKP_ROLE_SHIFT);
@@ -267,13 +287,9 @@ void report_mask(job *j)
 
 void report_cut(job *j, const mskp_constants *constants)
 {
-    const mskp_mask none = {0, NULL};
     if (!j->report || !j->report->page) return;
     report_moment(j, MOMENT_CUT);
-    if (mskp_constants_masks(constants, none, none, j->work, NULL))
-        j->report->failed = true;
-    else
-        take_outcome(j, j->work, constants);
+    take_outcome(j, j->kept, constants);
 }
 
 void report_free(job *j)
@@ -584,13 +600,13 @@ static void begin_page(const job *j, page *p, const char *failure)
     snprintf(title, sizeof title, "%.60s, pruned to %g %% of its multiply-accumulates", j->t->model,
              100 * o->macs);
     if (failure)
-        snprintf(state, sizeof state, "This run failed after %zu of %zu epochs: %.500s", done,
+        snprintf(state, sizeof state, "%s after %zu of %zu epochs: %.500s", UNFINISHED[0], done,
                  j->report->epochs, failure);
     else
         snprintf(state, sizeof state,
-                 "This run is not finished: %zu of %zu epochs are done. The page is written again "
+                 "%s: %zu of %zu epochs are done. The page is written again "
                  "after each epoch; load it again to see more.",
-                 done, j->report->epochs);
+                 UNFINISHED[1], done, j->report->epochs);
     page_begin(p, j->t->name, title, j->report->closed ? NULL : state);
 }
 

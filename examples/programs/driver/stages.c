@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "internal.h"
-#include "mskp/tools.h"
 
 static stage baseline(job *j)
 {
@@ -49,24 +48,15 @@ static bool begin_global(job *j)
     trainer *t = j->t;
     const driver_options *o = &t->options;
     if (o->masked) return true;
-    if (o->sparse) return t->load(t, o->sparse);
-    if (!t->reset(t)) return false;
-    if (!o->epochs[DRIVER_GLOBAL]) return true;
-    /* Some trainers know only penalties on marked units. For these, all units are marked. */
-    memset(j->keep.unit, 0, j->keep.n);
-    return t->mark(t, j->keep);
+    return o->sparse ? t->load(t, o->sparse) : t->reset(t);
 }
 
 /* Makes every gamma sparse, only to see which of them the network can do without. */
 static stage global_sparsity(job *j)
 {
     const driver_options *o = &j->t->options;
-    return (stage){.name = "global",
-                   .epochs = o->epochs[DRIVER_GLOBAL],
-                   .rate = o->rate,
-                   .form = FORM_GRADIENT,
-                   .strength = o->global_strength,
-                   .penalty = {.target = MSKP_TARGET_ALL, .roles = MSKP_ROLE_SCALE}};
+    return (stage){
+        .name = "global", .epochs = o->epochs[DRIVER_GLOBAL], .rate = o->rate, .pruned = true};
 }
 
 static bool end_global(job *j)
@@ -74,94 +64,30 @@ static bool end_global(job *j)
     return save(j, j->t->options.save_sparse);
 }
 
-static bool get_mask(job *j)
-{
-    const char *path = j->t->options.masked;
-    return path ? pruning_read_mask(j, path) : pruning_select(j);
-}
-
-bool try_mask(job *j)
-{
-    const bool good = get_mask(j);
-    memset(j->keep.unit, 1, j->keep.n);
-    j->chosen.n = 0;
-    j->removed = 0;
-    j->selected = j->dense;
-    return good;
-}
-
 static bool mask(job *j)
 {
     trainer *t = j->t;
     char text[800];
     if (t->options.epochs[DRIVER_GLOBAL] || t->options.sparse) report_moment(j, MOMENT_GLOBAL);
-    if (!get_mask(j)) return false;
+    if (!pruning_mark(j)) return false;
     report_mask(j);
     say(j, "mask: %zu of %zu units are marked, %.1f %% of the MACs stay", j->removed, j->keep.n,
         100 * j->selected.macs / j->dense.macs);
-    if (!t->mark(t, j->keep)) return false;
-    for (size_t i = 0; j->removed && t->widths && t->widths(t, i, sizeof text, text); i++)
+    for (size_t i = 0; j->removed && t->widths && t->widths(t, j->keep, i, sizeof text, text); i++)
         say(j, "  %s", text);
     return restore_values(j, &j->baseline) && t->reset(t);
 }
 
 /* ---- masked training ---- */
 
-static const struct {
-    form form;
-    mskp_penalty_kind kind;
-} PENALTIES[] = {[DRIVER_PENALTY_NONE] = {FORM_NONE, MSKP_PENALTY_L1},
-                 [DRIVER_PENALTY_L1] = {FORM_GRADIENT, MSKP_PENALTY_L1},
-                 [DRIVER_PENALTY_SMOOTH_L1] = {FORM_GRADIENT, MSKP_PENALTY_SMOOTH_L1},
-                 [DRIVER_PENALTY_L2] = {FORM_GRADIENT, MSKP_PENALTY_L2},
-                 [DRIVER_PENALTY_PROX] = {FORM_PROXIMAL, MSKP_PENALTY_L1},
-                 [DRIVER_PENALTY_DEADLINE] = {FORM_DEADLINE, MSKP_PENALTY_L1}};
-
-/*
- * How far can the penalty move a weight in this schedule, and how far does it have to? The answer
- * is printed before the epochs are spent. The loss may pull the other way, so a reach of just the
- * weight's size can be too little.
- */
-static void print_reach(job *j, const stage *s)
-{
-    const double momentum = j->t->momentum;
-    const size_t steps = s->epochs * steps_per_epoch(j);
-    const char *what = s->penalty.roles & MSKP_ROLE_SHIFT ? "|gamma| or |beta|" : "|gamma|";
-    const char *formula = s->form == FORM_PROXIMAL ? "s * sum(lr)" : "s / (1 - momentum) * sum(lr)";
-    const double largest = pruning_largest_marked(j, s->penalty.roles);
-    double reach = 0;
-    if (s->form == FORM_NONE) return;
-    for (size_t i = 0; i < steps; i++) reach += s->strength * cn_rate_cosine(s->rate, i, steps);
-    if (s->form != FORM_PROXIMAL) reach /= 1 - momentum;
-    if (s->form == FORM_DEADLINE) {
-        say(j, "reach: a deadline reaches 0; the largest marked %s is %.3g", what, largest);
-        if (!steps) say(j, "warning: the masked phase has no steps, so nothing moves");
-    } else if (s->penalty.kind == MSKP_PENALTY_L2) {
-        say(j, "reach: L2 shrinks the largest marked %s, %.3g, to exp(-%s) = %.3g of it, not to 0",
-            what, largest, formula, exp(-reach));
-    } else {
-        say(j, "reach: %s = %.3g; the largest marked %s is %.3g", formula, reach, what, largest);
-        if (reach < largest)
-            say(j, "warning: the penalty cannot move these weights to 0, so the cut will cost "
-                   "accuracy; "
-                   "raise --strength, --lr or the epochs");
-    }
-}
-
 static stage masked_sparsity(job *j)
 {
     const driver_options *o = &j->t->options;
-    stage s = {.name = "masked",
-               .epochs = o->epochs[DRIVER_MASKED],
-               .rate = o->rate,
-               .form = PENALTIES[o->penalty].form,
-               .strength = o->strength,
-               .penalty = {.kind = PENALTIES[o->penalty].kind, .roles = pruning_roles(o)},
-               .accuracy = &j->results.before};
-    /* Smooth within one step of 0, where L1 only makes gamma jump from side to side. */
-    s.penalty.knee = s.rate * o->strength / (1 - j->t->momentum);
-    if (!j->removed) s.form = FORM_NONE;
-    return s;
+    return (stage){.name = "masked",
+                   .epochs = o->epochs[DRIVER_MASKED],
+                   .rate = o->rate,
+                   .pruned = j->removed && o->penalty != DRIVER_PENALTY_NONE,
+                   .accuracy = &j->results.before};
 }
 
 static bool begin_masked(job *j)
@@ -170,7 +96,7 @@ static bool begin_masked(job *j)
     if (!mask(j)) return false;
     if (path) return j->t->load(j->t, path);
     const stage s = masked_sparsity(j);
-    print_reach(j, &s);
+    pruning_print_reach(j, &s);
     return true;
 }
 
@@ -184,24 +110,6 @@ static bool end_masked(job *j)
 }
 
 /* ---- surgery ---- */
-
-/* At the cut, gamma counts as 0, and beta as it is. */
-static mskp_constants_desc constants_of(const job *j)
-{
-    return (mskp_constants_desc){.way = (mskp_constants_way)j->t->options.constants,
-                                 .zeroed = MSKP_ROLE_SCALE};
-}
-
-static bool mark_again(job *j)
-{
-    const mskp_constants_desc desc = constants_of(j);
-    size_t more;
-    if (!pruning_select_again(j, &desc, &more)) return false;
-    if (more)
-        say(j, "budget: the carriers cost more than was foreseen, so %zu more unit%s removed", more,
-            more == 1 ? " is" : "s are");
-    return j->t->mark(j->t, j->keep);
-}
 
 /* The accuracy with these slices of the marked units at 0. The network stays as it is. */
 static bool accuracy_without(job *j, uint32_t roles, double *part)
@@ -225,29 +133,20 @@ static void print_constants(job *j, const mskp_constants_report *r)
 
 /* The removed units have gamma 0. If their constants are moved exactly, the cut must change nothing
  * but the order of some sums. */
-static bool cut_and_compare(job *j)
+static bool cut_and_compare(job *j, const planned *p)
 {
     trainer *t = j->t;
     const size_t batch = t->options.batch, n = j->test.count < batch ? j->test.count : batch;
     const size_t count = n * t->classes;
-    const mskp_constants_desc desc = constants_of(j);
+    const mskp_constants_report report = p->report;
+    const mskp_cost foreseen = p->cost;
     double difference = 0, scale = 1;
-    mskp_constants_report report = {.exact = 1};
-    mskp_cost foreseen;
-    mskp_error err;
-    if (!pruning_foresee(j, &desc, &foreseen, report_cut)) return false;
+    report_cut(j, p->constants);
     float *before = malloc(count * sizeof *before);
     if (!before) return trainer_fail(t, "no memory for %zu outputs", count);
     bool good = pruning_zero_marked(j, MSKP_ROLE_SCALE) && infer_first(j, n);
     for (size_t i = 0; good && i < count; i++) before[i] = j->outputs[i];
-    good = good && restore_values(j, &j->values) && t->cut(t, &desc, &report);
-    if (good) {
-        j->cut = true;
-        memcpy(j->keep.unit, j->work.unit, j->keep.n); /* pruning_foresee: with the carriers */
-        good = !mskp_measure(t->graph, (mskp_mask){0}, &j->now, NULL, &err) ||
-               trainer_fail(t, "%s", err.text);
-    }
-    good = good && infer_first(j, n);
+    good = good && restore_values(j, &j->values) && pruning_cut(j, p) && infer_first(j, n);
     for (size_t i = 0; good && i < count; i++) {
         difference = fmax(difference, fabs((double)before[i] - (double)j->outputs[i]));
         scale = fmax(scale, fabs((double)before[i]));
@@ -274,10 +173,14 @@ static bool measure_speeds(job *j, size_t which)
 static bool surgery(job *j)
 {
     results *r = &j->results;
-    if (!mark_again(j) || !measure_speeds(j, 0) ||
-        !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
+    planned p;
+    if (!pruning_prepare(j, &p)) return false;
+    if (p.more)
+        say(j, "budget: the carriers cost more than was foreseen, so %zu more unit%s removed",
+            p.more, p.more == 1 ? " is" : "s are");
+    if (!measure_speeds(j, 0) || !accuracy_without(j, MSKP_ROLE_SCALE, &r->no_gamma) ||
         !accuracy_without(j, MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, &r->no_gamma_beta) ||
-        !cut_and_compare(j) || !accuracy(j, &r->after))
+        !cut_and_compare(j, &p) || !accuracy(j, &r->after))
         return false;
     if (!make_room(j) || !measure_speeds(j, 1)) return false;
     say(j, "surgery: test %.2f %% before, %.2f %% right after", 100 * r->before, 100 * r->after);

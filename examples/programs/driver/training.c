@@ -3,11 +3,6 @@
 
 #include "internal.h"
 
-/* The fraction of the masked phase that is left after a deadline, so that other channels can take
- * over. At the very end of the phase the learning rate is 0, and what is lost last would be
- * missed. */
-static const double AFTER_DEADLINE = 0.25;
-
 size_t steps_per_epoch(const job *j)
 {
     const size_t batch = j->t->options.batch;
@@ -18,6 +13,35 @@ size_t steps_per_epoch(const job *j)
 static void count_work(job *j, double images)
 {
     j->progress.done += images * j->now.macs / j->dense.macs;
+}
+
+/* ---- the pruner ---- */
+
+/* Counts the time, and takes over a sentence. */
+static bool end_call(trainer *t, driver_step *step, double start, mskp_status status,
+                     const mskp_error *err)
+{
+    step->penalty_seconds += driver_seconds() - start;
+    return !status || trainer_fail(t, "%s", err->text);
+}
+
+bool driver_before(trainer *t, driver_step *step, mskp_tensors values, mskp_tensors gradients)
+{
+    const double start = driver_seconds();
+    mskp_error err;
+    return !step->pruner ||
+           end_call(t, step, start,
+                    mskp_pruner_before_step(step->pruner, step->rate, values, gradients, &err),
+                    &err);
+}
+
+bool driver_after(trainer *t, driver_step *step, mskp_tensors values)
+{
+    const double start = driver_seconds();
+    mskp_error err;
+    return !step->pruner ||
+           end_call(t, step, start, mskp_pruner_after_step(step->pruner, step->rate, values, &err),
+                    &err);
 }
 
 /* ---- the test set ---- */
@@ -92,7 +116,7 @@ static void log_epoch(job *j, const stage *s, const epoch *e, double test)
     const double rate = cn_rate_cosine(s->rate, e->number, s->epochs); /* the epoch's first */
     log_text(j, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
     if (e->counted) log_text(j, "%.6g", (double)e->right / n);
-    log_text(j, ",%.6g,%.6g,", test, pruning_loss(j, s));
+    log_text(j, ",%.6g,%.6g,", test, pruning_loss(j));
     if (j->removed && !j->cut) log_text(j, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
     log_text(j, ",%.3f\n", driver_seconds() - e->started);
     log_flush(j);
@@ -104,28 +128,23 @@ static bool train_batch(job *j, const stage *s)
     epoch *e = &j->epoch;
     const size_t per_epoch = steps_per_epoch(j), steps = s->epochs * per_epoch;
     const size_t number = e->number * per_epoch + e->steps;
-    const size_t deadline = steps - (size_t)((double)steps * AFTER_DEADLINE);
     const size_t batch = t->options.batch, at = e->steps * batch;
     const size_t left = j->train.count - at;
     driver_step step = {.n = left < batch ? left : batch,
                         .images = j->images,
                         .labels = j->labels,
                         .rate = cn_rate_cosine(s->rate, number, steps),
-                        .penalty = &s->penalty,
-                        .strength = s->form == FORM_GRADIENT ? s->strength : 0,
+                        .pruner = s->pruned ? j->pruner : NULL,
                         .right = SIZE_MAX};
     cn_draw(&j->train, step.n, j->order + at, &j->random, j->images, j->labels);
     const double start = driver_seconds();
-    if (!t->train(t, &step)) return false;
+    const bool good = t->train(t, &step);
     if (!isfinite(step.loss))
         return trainer_fail(t, "%s, epoch %zu: the loss is not finite; try a lower --lr", s->name,
                             e->number + 1);
-    const double trained = driver_seconds();
-    if (!pruning_after_step(j, s, step.rate, number + 1 < deadline ? deadline - 1 - number : 0))
-        return false;
-    const double end = driver_seconds();
-    e->seconds += end - start;
-    e->penalty_seconds += step.penalty_seconds + end - trained;
+    if (!good) return false;
+    e->seconds += driver_seconds() - start;
+    e->penalty_seconds += step.penalty_seconds;
     e->loss += step.loss * (double)step.n;
     e->counted = step.right != SIZE_MAX;
     e->right += step.right;
@@ -157,8 +176,13 @@ static bool train_epoch(job *j, const stage *s, double *part)
     }
     if (!accuracy(j, part)) return false;
     show_epoch(j, s, e, part);
+    if (j->phase == DRIVER_MASKED && s->pruned) {
+        char text[300];
+        if (!pruning_gauge(j, sizeof text, text)) return false;
+        say(j, "%s", text);
+    }
     log_epoch(j, s, e, *part);
-    if (s->form != FORM_NONE) j->results.penalty_share = e->penalty_seconds / e->seconds;
+    if (s->pruned) j->results.penalty_share = e->penalty_seconds / e->seconds;
     const double n = (double)e->images;
     report_epoch(j, s, e->number,
                  &(epoch_result){.loss = e->loss / n,
@@ -197,14 +221,13 @@ bool measure_speed(job *j, bool training, double *speed)
     enum { REPETITIONS = 7 };
     trainer *t = j->t;
     const size_t n = t->options.batch;
-    const mskp_penalty none = {0};
     double speeds[REPETITIONS];
     draw_tests(j, 0, n);
     for (size_t i = 0; i < REPETITIONS + 1; i++) { /* the first repetition warms up */
         const double start = driver_seconds();
         size_t batches = 0;
         do {
-            driver_step step = {.n = n, .images = j->images, .labels = j->labels, .penalty = &none};
+            driver_step step = {.n = n, .images = j->images, .labels = j->labels};
             if (training ? !t->train(t, &step) : !t->infer(t, n, j->images, j->outputs))
                 return false;
             batches++;

@@ -18,9 +18,8 @@ static const char MASK_KEY[] = "mskp.mask";
 
 typedef struct program {
     cn_net *net;
-    mskp_graph *graph;
+    mskp_graph *graph, *whole; /* as the network is; as it was before the cut */
     mskp_tensors values, gradients, momentum;
-    mskp_mask keep;
 } program;
 
 static bool describe(trainer *t)
@@ -82,19 +81,12 @@ static bool open_network(trainer *t)
 static bool train(trainer *t, driver_step *step)
 {
     program *p = t->self;
-    mskp_error err;
     cn_forward(p->net, step->n, step->images, true);
     step->loss = cn_loss(p->net, step->labels, &step->right);
     cn_backward(p->net);
-    if (step->strength > 0) {
-        const double start = driver_seconds();
-        if (mskp_penalty_gradient(p->graph, p->keep, step->penalty, step->strength, p->values,
-                                  p->gradients, &err))
-            return trainer_fail(t, "%s", err.text);
-        step->penalty_seconds = driver_seconds() - start;
-    }
+    if (!driver_before(t, step, p->values, p->gradients)) return false;
     cn_sgd_step(p->net, &(cn_sgd){step->rate, MOMENTUM, DECAY, true});
-    return true;
+    return driver_after(t, step, p->values);
 }
 
 static bool infer(trainer *t, size_t n, const float *images, float *outputs)
@@ -104,47 +96,28 @@ static bool infer(trainer *t, size_t n, const float *images, float *outputs)
     return true;
 }
 
-static bool mark(trainer *t, mskp_mask keep)
-{
-    ((program *)t->self)->keep = keep;
-    return true;
-}
-
 static bool reset(trainer *t)
 {
     cn_sgd_reset(((program *)t->self)->net);
     return true;
 }
 
-static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
+static bool cut(trainer *t, mskp_plan *plan, const mskp_constants *constants)
 {
     program *p = t->self;
-    mskp_constants *constants;
-    mskp_plan *plan = NULL;
-    mskp_graph *small = NULL;
+    mskp_constants_report report = {0};
     mskp_error err;
     cn_error error;
-    const size_t layers = p->net->layer_count;
-    if (mskp_constants_create(p->graph, p->keep, desc, p->values, &constants, &err))
+    if (constants && mskp_constants_total(constants, &report, &err))
         return trainer_fail(t, "%s", err.text);
-    bool good = (!mskp_constants_total(constants, report, &err) &&
-                 !mskp_constants_plan(constants, &plan, &small, &err)) ||
-                trainer_fail(t, "%s", err.text);
-    good = good && (cn_prune(p->net, p->graph, plan, constants, &error) ||
-                    trainer_fail(t, "%s", error.text));
-    mskp_constants_destroy(constants);
-    mskp_plan_destroy(plan);
-    mskp_graph_destroy(good ? p->graph : small);
-    if (!good) return false;
-    p->graph = small;
-    if (p->net->layer_count < layers) { /* the smaller graph still has the values that vanished */
-        mskp_graph_destroy(small);
-        p->graph = NULL;
-        if (!describe(t)) return false;
-    }
-    show(t);
+    if (!cn_prune(p->net, p->graph, plan, constants, &error))
+        return trainer_fail(t, "%s", error.text);
     /* The momentum of what the constants replaced is stale. */
-    if (report->folded + report->merged) cn_sgd_reset(p->net);
+    if (report.folded + report.merged) cn_sgd_reset(p->net);
+    p->whole = p->graph;
+    p->graph = NULL;
+    if (!describe(t)) return false;
+    show(t);
     return true;
 }
 
@@ -190,17 +163,17 @@ static char *read_mask(trainer *t, const char *path)
 
 /* ---- what the mask leaves ---- */
 
-static size_t channels_kept(const program *p, const char *layer)
+static size_t channels_kept(const program *p, mskp_mask keep, const char *layer)
 {
     size_t n = 0, kept = 0;
     const uint32_t *unit = mskp_value_units(p->graph, mskp_value_find(p->graph, layer), &n);
-    for (size_t i = 0; i < n; i++) kept += unit[i] == MSKP_PINNED || p->keep.unit[unit[i]];
+    for (size_t i = 0; i < n; i++) kept += unit[i] == MSKP_PINNED || keep.unit[unit[i]];
     return kept;
 }
 
 /* Stage i of the ResNet, layer1 ...: its stream, which the second convolutions write, and the
  * channels inside its blocks, which the first ones write. */
-static bool widths(trainer *t, size_t i, size_t size, char *text)
+static bool widths(trainer *t, mskp_mask keep, size_t i, size_t size, char *text)
 {
     const program *p = t->self;
     char stage[24], inside[600] = "", stream[60] = "";
@@ -208,7 +181,7 @@ static bool widths(trainer *t, size_t i, size_t size, char *text)
     for (size_t k = 0; k < p->net->layer_count; k++) {
         const cn_layer *l = &p->net->layers[k];
         if (l->kind != CN_CONV || strncmp(l->name, stage, strlen(stage)) != 0) continue;
-        const size_t kept = channels_kept(p, l->name), used = strlen(inside);
+        const size_t kept = channels_kept(p, keep, l->name), used = strlen(inside);
         if (strstr(l->name, ".conv1"))
             snprintf(inside + used, sizeof inside - used, " %zu/%zu", kept, l->channels);
         else
@@ -222,6 +195,7 @@ static void close_network(trainer *t)
 {
     program *p = t->self;
     mskp_graph_destroy(p->graph);
+    mskp_graph_destroy(p->whole);
     free(p->values.view);
     cn_destroy(p->net);
 }
@@ -240,7 +214,6 @@ int main(int argc, char **argv)
                  .open = open_network,
                  .train = train,
                  .infer = infer,
-                 .mark = mark,
                  .reset = reset,
                  .cut = cut,
                  .save = save,

@@ -64,11 +64,12 @@ static bool open_network(trainer *t)
     t->model = "darknet";
     t->classes = (size_t)p->net->outputs;
     t->momentum = (double)p->net->momentum;
+    t->gradient_scale = mskp_darknet_scale(&p->mskp);
     show(t);
     return true;
 }
 
-/* The bridge adds the penalty before the update, which darknet does after the last subdivision. */
+/* The bridge calls the pruner before the update, which darknet does after the last subdivision. */
 static bool train(trainer *t, driver_step *step)
 {
     program *p = t->self;
@@ -76,8 +77,7 @@ static bool train(trainer *t, driver_step *step)
     const size_t part = (size_t)net->batch, classes = (size_t)net->truths;
     const double before = p->mskp.seconds;
     net->learning_rate = (float)step->rate;
-    p->mskp.penalty = *step->penalty;
-    p->mskp.strength = step->strength;
+    p->mskp.pruner = step->pruner;
     for (size_t at = 0; at < step->n; at += part) {
         memcpy(net->input, step->images + at * CN_PIXELS, part * CN_PIXELS * sizeof *net->input);
         memset(net->truth, 0, part * classes * sizeof *net->truth);
@@ -85,7 +85,8 @@ static bool train(trainer *t, driver_step *step)
         step->loss += (double)train_network_datum(net) / (double)step->n;
     }
     step->penalty_seconds = p->mskp.seconds - before;
-    return !p->mskp.error.status || trainer_fail(t, "%s", p->mskp.error.text);
+    if (p->mskp.error.status) return trainer_fail(t, "%s", p->mskp.error.text);
+    return driver_after(t, step, t->values);
 }
 
 static bool infer(trainer *t, size_t n, const float *images, float *outputs)
@@ -100,12 +101,6 @@ static bool infer(trainer *t, size_t n, const float *images, float *outputs)
         memcpy(outputs + at * classes, out, part * classes * sizeof *out);
     }
     set_batch_network(net, (int)most);
-    return true;
-}
-
-static bool mark(trainer *t, mskp_mask keep)
-{
-    memcpy(((program *)t->self)->mskp.keep.unit, keep.unit, keep.n);
     return true;
 }
 
@@ -155,34 +150,29 @@ static bool create_cfg(trainer *t)
     return good;
 }
 
-static bool cut_to(trainer *t, const char *pruned_cfg)
-{
-    program *p = t->self;
-    mskp_error err;
-    return !mskp_darknet_cut(&p->mskp, p->cfg, pruned_cfg, &err) || trainer_fail(t, "%s", err.text);
-}
-
 /* Without --out, nobody needs the pruned .cfg. */
-static bool cut_only(trainer *t)
+static bool name_temporary(trainer *t, size_t size, char *name)
 {
-    char name[] = "/tmp/mskp_darknet_XXXXXX";
+    snprintf(name, size, "/tmp/mskp_darknet_XXXXXX");
     const int file = mkstemp(name);
     if (file < 0) return trainer_fail(t, "%s: it cannot be made: %s", name, strerror(errno));
     close(file);
-    const bool good = cut_to(t, name);
-    unlink(name);
-    return good;
+    return true;
 }
 
-static bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
+static bool cut(trainer *t, mskp_plan *plan, const mskp_constants *constants)
 {
     program *p = t->self;
-    p->mskp.constants = *desc;
-    if (t->options.out ? !create_cfg(t) || !cut_to(t, p->pruned_cfg.name) : !cut_only(t))
-        return false;
-    *report = p->mskp.report;
+    const bool out = t->options.out != NULL;
+    char name[40];
+    mskp_error err;
+    if (out ? !create_cfg(t) : !name_temporary(t, sizeof name, name)) return false;
+    const bool good = !mskp_darknet_prune(&p->mskp, plan, constants, p->cfg,
+                                          out ? p->pruned_cfg.name : name, &err) ||
+                      trainer_fail(t, "%s", err.text);
+    if (!out) unlink(name);
     show(t);
-    return true;
+    return good;
 }
 
 /* The bytes of a whole file: darknet's writer does not notice if the disk is full. */
@@ -242,7 +232,6 @@ int main(int argc, char **argv)
                  .open = open_network,
                  .train = train,
                  .infer = infer,
-                 .mark = mark,
                  .reset = reset,
                  .cut = cut,
                  .save = save,

@@ -26,7 +26,6 @@ const float DECAY = 1e-4F, MOMENTUM = 0.9F;
 struct program {
     residual_net net;
     mskp_dlib::wiring wires;
-    mskp_dlib::penalty term{&wires, {}, 0};
     std::vector<solver> solvers;
     std::unique_ptr<mskp_dlib::all_values<residual_net>> values;
     dlib::resizable_tensor images;
@@ -68,7 +67,7 @@ bool reset(trainer *t)
 {
     return guarded(t, [](program &p) {
         p.solvers.assign(residual_net::num_computational_layers,
-                         solver(dlib::sgd(DECAY, MOMENTUM), &p.term));
+                         solver(dlib::sgd(DECAY, MOMENTUM)));
     });
 }
 
@@ -91,16 +90,20 @@ bool open(trainer *t)
 
 bool train(trainer *t, driver_step *step)
 {
-    return guarded(t, [&](program &p) {
-        const std::vector<unsigned long> labels(step->labels, step->labels + step->n);
-        p.load(step->n, step->images);
-        step->loss = p.net.compute_parameter_gradients(p.images, labels.begin());
-        p.term.roles = step->penalty->roles;
-        p.term.strength = step->strength;
-        p.term.seconds = 0;
-        p.net.update_parameters(p.solvers, step->rate);
-        step->penalty_seconds = p.term.seconds;
-    });
+    bool good = true;
+    return guarded(t,
+                   [&](program &p) {
+                       const std::vector<unsigned long> labels(step->labels,
+                                                               step->labels + step->n);
+                       p.load(step->n, step->images);
+                       step->loss = p.net.compute_parameter_gradients(p.images, labels.begin());
+                       good = driver_before(t, step, mskp_dlib::values(p.wires, p.net),
+                                            mskp_dlib::gradients(p.wires, p.net));
+                       if (!good) return;
+                       p.net.update_parameters(p.solvers, step->rate);
+                       good = driver_after(t, step, mskp_dlib::values(p.wires, p.net));
+                   }) &&
+           good;
 }
 
 /* One by one, because dlib's batch norm takes a batch for training. */
@@ -115,17 +118,11 @@ bool infer(trainer *t, size_t n, const float *images, float *outputs)
     });
 }
 
-bool mark(trainer *t, mskp_mask keep)
+bool cut_network(trainer *t, mskp_plan *plan, const mskp_constants *constants)
 {
-    return guarded(t, [&](program &p) { p.term.keep.assign(keep.unit, keep.unit + keep.n); });
-}
-
-bool cut_network(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
-{
-    return guarded(t,
-                   [&](program &p) {
-                       *report = mskp_dlib::cut(p.wires, p.net, p.solvers, p.term.keep, *desc);
-                   }) &&
+    return guarded(
+               t,
+               [&](program &p) { mskp_dlib::cut(p.wires, p.net, p.solvers, plan, constants); }) &&
            fetch(t);
 }
 
@@ -162,8 +159,8 @@ int main(int argc, char **argv)
     t.name = "dlib", t.self = &p;
     t.drawn[0] = 4000, t.drawn[1] = 1000;
     t.momentum = static_cast<double>(MOMENTUM);
-    t.whole_batches = t.only_l1 = t.branches = true;
-    t.open = open, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
+    t.whole_batches = t.branches = true;
+    t.open = open, t.train = train, t.infer = infer, t.reset = reset;
     t.cut = cut_network, t.save = save, t.close = close, t.fetch = fetch, t.store = store;
     return driver_run(&t, argc, argv);
 }

@@ -84,24 +84,27 @@ bool open_network(trainer *t)
 
 bool train(trainer *t, driver_step *step)
 {
-    return guarded(t, [=] {
-        Program &p = program(t);
-        const auto labels = torch::from_blob(const_cast<uint8_t *>(step->labels),
-                                             {static_cast<int64_t>(step->n)}, torch::kByte);
-        p.net->train();
-        p.optimizer.param_groups()[0].options().set_lr(step->rate);
-        p.optimizer.zero_grad();
-        const auto logits = p.net->forward(batch(step->n, step->images));
-        const auto loss = torch::nn::functional::cross_entropy(logits, labels.to(torch::kLong));
-        loss.backward();
-        if (step->strength > 0) {
-            const double start = driver_seconds();
-            p.pruner.penalty(step->strength, step->penalty->roles);
-            step->penalty_seconds = driver_seconds() - start;
-        }
-        p.optimizer.step();
-        step->loss = loss.item<double>();
-    });
+    bool good = true;
+    return guarded(t,
+                   [=, &good] {
+                       Program &p = program(t);
+                       const auto labels =
+                           torch::from_blob(const_cast<uint8_t *>(step->labels),
+                                            {static_cast<int64_t>(step->n)}, torch::kByte);
+                       p.net->train();
+                       p.optimizer.param_groups()[0].options().set_lr(step->rate);
+                       p.optimizer.zero_grad();
+                       const auto logits = p.net->forward(batch(step->n, step->images));
+                       const auto loss =
+                           torch::nn::functional::cross_entropy(logits, labels.to(torch::kLong));
+                       loss.backward();
+                       step->loss = loss.item<double>();
+                       good = driver_before(t, step, p.pruner.values(), p.pruner.gradients());
+                       if (!good) return;
+                       p.optimizer.step();
+                       good = driver_after(t, step, p.pruner.values());
+                   }) &&
+           good;
 }
 
 bool infer(trainer *t, size_t n, const float *images, float *outputs)
@@ -115,23 +118,16 @@ bool infer(trainer *t, size_t n, const float *images, float *outputs)
     });
 }
 
-bool mark(trainer *t, mskp_mask keep)
-{
-    return guarded(
-        t, [=] { program(t).pruner.mark(std::vector<uint8_t>(keep.unit, keep.unit + keep.n)); });
-}
-
 bool reset(trainer *t)
 {
     return guarded(t, [=] { program(t).optimizer.state().clear(); });
 }
 
-bool cut(trainer *t, const mskp_constants_desc *desc, mskp_constants_report *report)
+bool cut(trainer *t, mskp_plan *plan, const mskp_constants *constants)
 {
     return guarded(t, [=] {
         Program &p = program(t);
-        p.pruner.constants = *desc;
-        *report = p.pruner.cut({p.optimizer});
+        p.pruner.cut(plan, constants, {p.optimizer});
         p.show(t);
     });
 }
@@ -167,8 +163,8 @@ int main(int argc, char **argv)
     t.name = "libtorch";
     t.drawn[0] = 4000, t.drawn[1] = 1000;
     t.momentum = MOMENTUM;
-    t.whole_batches = t.only_l1 = t.branches = true;
-    t.open = open_network, t.train = train, t.infer = infer, t.mark = mark, t.reset = reset;
+    t.whole_batches = t.branches = true;
+    t.open = open_network, t.train = train, t.infer = infer, t.reset = reset;
     t.cut = cut, t.save = save, t.close = close_network;
     return driver_run(&t, argc, argv);
 }
