@@ -31,7 +31,7 @@
 #include "units/units.h"
 
 /* An index of a stripe with more elements than this is a run of its own. */
-enum { LONGEST_STRIPE_INDEX = 32, WHOLE_LINES = 16 };
+enum { LONGEST_STRIPE_INDEX = 32 };
 
 /* Elements of a piece, and into how many pieces a tensor is divided at most. */
 enum { PIECE = 1 << 16, MOST_PIECES = 64 };
@@ -214,8 +214,7 @@ static void fill_room(walk *w, size_t from, size_t to)
     stripe_room *r = w->room;
     const penalty_job *j = w->job;
     const sweep_axis *a = &w->sweep->axis[w->sweep->stripe];
-    /* Whole cache lines, so that the next part begins with one, too. */
-    const size_t most = PART / a->inner / WHOLE_LINES * WHOLE_LINES;
+    const size_t most = PART / a->inner;
     w->from = from;
     w->count = to - from < most ? to - from : most;
     r->n = w->count * a->inner;
@@ -284,7 +283,7 @@ static void follow(walk *w, part next)
     const bool reads = next.second || next.stripe || w->job->amount > 0;
     const size_t bytes = reads ? next.n * w->sweep->element[w->piece->set] : 0;
     for (size_t at = 0; at < bytes; at += LINE) {
-        FETCH(next.value + at, !next.second);
+        FETCH(next.value + at, 0);
         if (next.second) FETCH(next.second + at, 1);
     }
     change_part(w, &w->next);

@@ -1,20 +1,25 @@
 /*
- * What a penalty costs, beside a loop of the host: penalty [ROUNDS [NETWORK [ROLES]]].
+ * What a penalty costs, beside loops of the host: penalty [ROUNDS [NETWORK [ROLES]]].
  *
  * Half of the units of a network of test/zoo (ResNet-50) leave, chosen at random. Each call of a
- * penalty is timed in turn with a vectorized loop of the host over as many elements, which lie one
- * after the other: `g += a sign(w)` for a gradient (three streams), `w *= a` for what changes
- * values (two), and `w = 0` (one). Each round gives the ratio of the two times. Printed are the
- * medians of both times and of the ratio, with the least and the largest ratio of all rounds.
+ * penalty is timed in turn with two vectorized loops of the host that read and write as many
+ * streams: `g += a sign(w)` for a gradient (three), `w *= a` for what changes values (two), and
+ * `w = 0` (one). The first goes over the same memory: all cache lines (64 bytes) that hold a
+ * targeted element. So much has to come from memory, however few of its elements are targeted. The
+ * second goes over as many elements as are targeted, one after the other, as if they lay like that.
+ * Printed are medians over the rounds:
  *
- *   elements  of the targeted slices, each once
- *   GB/s      bytes of these elements that are read and written, over the time
- *   ratio     the host's time over the penalty's. 1: the penalty is as fast as the host's loop
- *   lines     the same, where the bytes are those of all cache lines (64 bytes) that hold such
- *             elements: so much has to come from memory, however few of them a line holds
- *   threads   the time with one thread over that with two (the host's parallel_for)
+ *   ms        of the prepared call (mskp_prepared_*); processor time of one thread
+ *   simple    ms of the call that works everything out anew (mskp_penalty_*)
+ *   GB/s      bytes of the targeted elements that are read and written, over that time
+ *   host      the same of the first loop, over the bytes of its lines
+ *   lines     the first loop's time over the call's, with the least and the largest of all rounds.
+ *             1: the penalty is as fast as the host's loop
+ *   packed    the second loop's time over the call's
+ *   threads   the time with one thread over that with two (the host's parallel_for), by the clock on
+ *             the wall
  *
- * Elements that lie in the caches (gamma alone) are timed with whatever the call costs besides.
+ * gamma alone lies in the caches, so that what the call costs besides is most of its time.
  */
 #include <math.h>
 #include <stdio.h>
@@ -39,16 +44,25 @@ static const struct roles {
     uint32_t roles;
 } ROLES[] = {{"gamma", MSKP_ROLE_SCALE}, {"filters", MSKP_ROLE_FILTER}, {"units", MSKP_ROLES_UNIT}};
 
+/* Elements from one place of a set on. */
+typedef struct span {
+    size_t first, n;
+} span;
+
 typedef struct bench {
     mskp_graph *graph, *threaded; /* the second with two threads */
     size_t params, units, elements;
     uint8_t *keep;
     mskp_dtype dtype;
     bool channels_last;
-    char *memory[2]; /* values, gradients */
+    void *block[2];
+    char *memory[2]; /* values, gradients: in the blocks, from the beginning of a line on */
     mskp_tensor *set[2];
-    double touched, lines; /* elements; bytes of their cache lines */
-    double seconds[2][MOST_ROUNDS], ratio[MOST_ROUNDS];
+    double touched; /* elements */
+    span *spans;    /* of cache lines with such elements */
+    size_t nspans;
+    double lines; /* the elements of these */
+    double seconds[4][MOST_ROUNDS], ratio[2][MOST_ROUNDS];
     mskp_error err;
 } bench;
 
@@ -104,20 +118,26 @@ WIDE static void host_scale_f64(size_t n, double *restrict w, double a)
     for (size_t i = 0; i < n; i++) w[i] *= a;
 }
 
-static void host(bench *b, int form, size_t n)
+static size_t element_size(const bench *b)
 {
-    void *w = b->memory[0], *g = b->memory[1];
+    return b->dtype == MSKP_DTYPE_F32 ? sizeof(float) : sizeof(double);
+}
+
+static void host(bench *b, int form, span at)
+{
+    const size_t size = element_size(b);
+    void *w = b->memory[0] + at.first * size, *g = b->memory[1] + at.first * size;
     const bool f32 = b->dtype == MSKP_DTYPE_F32;
     if (form == ZERO)
-        memset(w, 0, n * (f32 ? sizeof(float) : sizeof(double)));
+        memset(w, 0, at.n * size);
     else if (form == GRADIENT && f32)
-        host_gradient_f32(n, w, g, 1e-4F);
+        host_gradient_f32(at.n, w, g, 1e-4F);
     else if (form == GRADIENT)
-        host_gradient_f64(n, w, g, 1e-4);
+        host_gradient_f64(at.n, w, g, 1e-4);
     else if (f32)
-        host_scale_f32(n, w, 0.9999F);
+        host_scale_f32(at.n, w, 0.9999F);
     else
-        host_scale_f64(n, w, 0.9999);
+        host_scale_f64(at.n, w, 0.9999);
 }
 
 /* ---- the sets ---- */
@@ -134,7 +154,7 @@ static uint32_t shape_of(const bench *b, uint32_t p, size_t shape[MSKP_MAX_DIMS]
 static void make_sets(bench *b)
 {
     static const uint32_t LAST[] = {0, 2, 3, 1};
-    const size_t size = b->dtype == MSKP_DTYPE_F32 ? sizeof(float) : sizeof(double);
+    const size_t size = element_size(b);
     for (int s = 0; s < 2; s++) {
         size_t at = 0;
         for (uint32_t p = 1; p <= b->params; p++) {
@@ -161,35 +181,50 @@ static void fill(bench *b)
         }
 }
 
-/* The targeted elements of the roles, and the bytes of the cache lines that hold them. */
-static void count(bench *b, uint32_t roles)
+/* Marks the targeted elements of one parameter. */
+static void mark(bench *b, uint32_t p, uint32_t roles, uint8_t *marks)
 {
-    b->touched = b->lines = 0;
-    for (uint32_t p = 1; p <= b->params; p++) {
-        size_t shape[MSKP_MAX_DIMS], n, at[MSKP_MAX_DIMS] = {0}, lines = 0;
-        const uint32_t ndim = shape_of(b, p, shape, &n);
-        const uint32_t *unit[MSKP_MAX_DIMS];
-        const size_t size = b->dtype == MSKP_DTYPE_F32 ? sizeof(float) : sizeof(double);
-        uint8_t *seen = room(n * size / LINE + 1, 1);
-        for (uint32_t d = 0; d < ndim; d++) {
-            uint32_t axis_roles = 0;
-            unit[d] = mskp_param_units(b->graph, (mskp_param){p}, d, &axis_roles, NULL);
-            if (!(axis_roles & roles)) unit[d] = NULL;
-        }
-        for (size_t i = 0; i < n; i++) {
-            bool targeted = false;
-            size_t offset = 0;
-            for (uint32_t d = 0; d < ndim; d++) {
-                targeted |= unit[d] && unit[d][at[d]] != MSKP_PINNED && !b->keep[unit[d][at[d]]];
-                offset += at[d] * (size_t)b->set[0][p].stride[d];
-            }
-            b->touched += targeted;
-            if (targeted && !seen[offset * size / LINE]) seen[offset * size / LINE] = 1, lines++;
-            for (uint32_t d = ndim; d-- > 0 && ++at[d] == shape[d];) at[d] = 0;
-        }
-        b->lines += LINE * (double)lines;
-        free(seen);
+    size_t shape[MSKP_MAX_DIMS], n, at[MSKP_MAX_DIMS] = {0};
+    const uint32_t ndim = shape_of(b, p, shape, &n), *unit[MSKP_MAX_DIMS];
+    const size_t first = (size_t)((char *)b->set[0][p].data - b->memory[0]) / element_size(b);
+    for (uint32_t d = 0; d < ndim; d++) {
+        uint32_t axis_roles = 0;
+        unit[d] = mskp_param_units(b->graph, (mskp_param){p}, d, &axis_roles, NULL);
+        if (!(axis_roles & roles)) unit[d] = NULL;
     }
+    for (size_t i = 0; i < n; i++) {
+        bool targeted = false;
+        size_t offset = first;
+        for (uint32_t d = 0; d < ndim; d++) {
+            targeted |= unit[d] && unit[d][at[d]] != MSKP_PINNED && !b->keep[unit[d][at[d]]];
+            offset += at[d] * (size_t)b->set[0][p].stride[d];
+        }
+        marks[offset] = targeted;
+        for (uint32_t d = ndim; d-- > 0 && ++at[d] == shape[d];) at[d] = 0;
+    }
+}
+
+/* Finds the spans of cache lines that hold targeted elements of these roles. */
+static void find_spans(bench *b, uint32_t roles)
+{
+    const size_t line = LINE / element_size(b);
+    uint8_t *marks = room(b->elements + line, 1);
+    for (uint32_t p = 1; p <= b->params; p++) mark(b, p, roles, marks);
+    b->touched = b->lines = 0;
+    b->nspans = 0;
+    for (size_t i = 0; i < b->elements; i += line) {
+        size_t count = 0;
+        for (size_t k = 0; k < line; k++) count += marks[i + k];
+        if (!count) continue;
+        span *last = b->nspans ? &b->spans[b->nspans - 1] : NULL;
+        if (last && last->first + last->n == i)
+            last->n += line;
+        else
+            b->spans[b->nspans++] = (span){i, line};
+        b->touched += (double)count;
+        b->lines += (double)line;
+    }
+    free(marks);
 }
 
 /* ---- what is measured ---- */
@@ -218,48 +253,88 @@ static void penalize(bench *b, const mskp_graph *graph, int form, const mskp_pen
     }
 }
 
+static void penalize_prepared(bench *b, const mskp_prepared *how, int form)
+{
+    const mskp_tensors values = set_by_id(b->params, b->set[0]);
+    const mskp_tensors gradients = set_by_id(b->params, b->set[1]);
+    switch (form) {
+    case GRADIENT:
+        need(b, mskp_prepared_gradient(how, 1e-4, values, gradients, &b->err));
+        return;
+    case PROX:
+        need(b, mskp_prepared_prox(how, 1e-9, values, &b->err));
+        return;
+    case FADE:
+        need(b, mskp_prepared_fade(how, 1e-6, gradients, &b->err));
+        return;
+    default:
+        need(b, mskp_prepared_deadline(how, form == ZERO ? 0 : 1000000, values, &b->err));
+        return;
+    }
+}
+
+static mskp_prepared *prepare(bench *b, const mskp_graph *graph, const mskp_penalty *how)
+{
+    mskp_prepared *prepared = NULL;
+    need(b, mskp_prepared_create(graph, mask_of(b->units, b->keep), how,
+                                 set_by_id(b->params, b->set[0]), set_by_id(b->params, b->set[1]),
+                                 &prepared, &b->err));
+    return prepared;
+}
+
 static void measure(bench *b, size_t rounds, int form, const mskp_penalty *how)
 {
-    const double size = b->dtype == MSKP_DTYPE_F32 ? sizeof(float) : sizeof(double);
+    const double streams = STREAMS[form] * (double)element_size(b);
     /* What takes microseconds is repeated. */
     const size_t times = b->touched < 1e6 ? 100 : 1;
-    double threaded[MOST_ROUNDS], alone[MOST_ROUNDS];
+    double threaded[MOST_ROUNDS], middle[4];
+    mskp_prepared *one = prepare(b, b->graph, how), *two = prepare(b, b->threaded, how);
     for (size_t r = 0; r <= rounds; r++) { /* the first one warms up */
-        double start[5] = {timing_now()};
-        for (size_t k = 0; k < times; k++) host(b, form, (size_t)b->touched);
-        start[1] = timing_now();
+        double start[5] = {timing_cpu()};
+        for (size_t k = 0; k < times; k++)
+            for (size_t i = 0; i < b->nspans; i++) host(b, form, b->spans[i]);
+        start[1] = timing_cpu();
+        for (size_t k = 0; k < times; k++) host(b, form, (span){0, (size_t)b->touched});
+        start[2] = timing_cpu();
+        for (size_t k = 0; k < times; k++) penalize_prepared(b, one, form);
+        start[3] = timing_cpu();
         for (size_t k = 0; k < times; k++) penalize(b, b->graph, form, how);
-        start[2] = timing_now();
-        if (times == 1) penalize(b, b->threaded, form, how);
-        start[3] = timing_now();
+        start[4] = timing_cpu();
+        const double wall = timing_now();
+        penalize_prepared(b, one, form);
+        const double half = timing_now();
+        penalize_prepared(b, two, form);
+        const double end = timing_now();
         if (!r) continue;
-        b->seconds[0][r - 1] = (start[1] - start[0]) / (double)times;
-        b->seconds[1][r - 1] = alone[r - 1] = (start[2] - start[1]) / (double)times;
-        threaded[r - 1] = alone[r - 1] / (start[3] - start[2]);
-        b->ratio[r - 1] = b->seconds[0][r - 1] / b->seconds[1][r - 1];
+        for (int k = 0; k < 4; k++)
+            b->seconds[k][r - 1] = (start[k + 1] - start[k]) / (double)times;
+        for (int k = 0; k < 2; k++)
+            b->ratio[k][r - 1] = b->seconds[k][r - 1] / b->seconds[2][r - 1];
+        threaded[r - 1] = (half - wall) / (end - half);
     }
-    const double ours = timing_median(b->seconds[1], rounds);
-    const double theirs = timing_median(b->seconds[0], rounds);
-    const double ratio = timing_median(b->ratio, rounds), bytes = STREAMS[form] * size * b->touched;
-    printf("%-9s %-9s %10.3f %8.2f %8.2f %6.2f %6.2f %6.2f-%.2f", FORM[form],
-           form <= PROX ? KIND[how->kind] : "", 1e3 * ours, bytes / ours / 1e9,
-           bytes / theirs / 1e9, ratio, ratio * b->lines / (size * b->touched), b->ratio[0],
-           b->ratio[rounds - 1]);
-    if (times == 1) printf(" %6.2f", timing_median(threaded, rounds));
+    for (int k = 0; k < 4; k++) middle[k] = timing_median(b->seconds[k], rounds);
+    const double lines = timing_median(b->ratio[0], rounds);
+    printf("%-9s %-9s %9.4f %9.4f %7.2f %7.2f %6.2f %6.2f-%.2f %6.2f", FORM[form],
+           form <= PROX ? KIND[how->kind] : "", 1e3 * middle[2], 1e3 * middle[3],
+           1e-9 * streams * b->touched / middle[2], 1e-9 * streams * b->lines / middle[0], lines,
+           b->ratio[0][0], b->ratio[0][rounds - 1], timing_median(b->ratio[1], rounds));
+    if (times == 1) printf(" %7.2f", timing_median(threaded, rounds));
     printf("\n");
     fflush(stdout);
+    mskp_prepared_destroy(one);
+    mskp_prepared_destroy(two);
 }
 
 static void run(bench *b, size_t rounds, const struct roles *roles)
 {
     make_sets(b);
-    count(b, roles->roles);
+    find_spans(b, roles->roles);
     fill(b);
-    printf("\n%s, %s, %s: %.0f elements\n", roles->name,
+    printf("\n%s, %s, %s: %.0f elements in %zu spans of cache lines\n", roles->name,
            b->channels_last ? "channels last" : "packed",
-           b->dtype == MSKP_DTYPE_F32 ? "float" : "double", b->touched);
-    printf("%-9s %-9s %10s %8s %8s %6s %6s %11s %8s\n", "", "", "ms", "GB/s", "host", "ratio",
-           "lines", "spread", "threads");
+           b->dtype == MSKP_DTYPE_F32 ? "float" : "double", b->touched, b->nspans);
+    printf("%-9s %-9s %9s %9s %7s %7s %6s %11s %6s %7s\n", "", "", "ms", "simple", "GB/s", "host",
+           "lines", "spread", "packed", "threads");
     for (int form = 0; form < FORMS; form++)
         for (int kind = 0; kind < (form <= PROX ? 3 : 1); kind++)
             measure(b, rounds, form,
@@ -304,9 +379,11 @@ int main(int argc, char **argv)
         b->elements += (n + LINE - 1) / LINE * LINE;
     }
     for (int s = 0; s < 2; s++) {
-        b->memory[s] = room(b->elements + LINE, sizeof(double));
+        b->block[s] = room(b->elements * sizeof(double) + LINE, 1);
+        b->memory[s] = (char *)b->block[s] + (LINE - (uintptr_t)b->block[s] % LINE) % LINE;
         b->set[s] = room(b->params + 1, sizeof(mskp_tensor));
     }
+    b->spans = room(b->elements / 8, sizeof *b->spans);
     for (size_t k = 0; k < sizeof ROLES / sizeof *ROLES; k++)
         for (int variant = 0; variant < 4; variant++) {
             if (argc > 3 && strcmp(argv[3], ROLES[k].name)) continue;
@@ -314,10 +391,11 @@ int main(int argc, char **argv)
             b->channels_last = variant & 2;
             run(b, rounds, &ROLES[k]);
         }
-    for (int s = 0; s < 2; s++) free(b->memory[s]), free(b->set[s]);
+    for (int s = 0; s < 2; s++) free(b->block[s]), free(b->set[s]);
     mskp_graph_destroy(b->graph);
     mskp_graph_destroy(b->threaded);
     cn_pool_destroy(pool);
+    free(b->spans);
     free(b->keep);
     free(b);
     return 0;
