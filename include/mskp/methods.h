@@ -276,7 +276,7 @@ typedef struct mskp_prepared mskp_prepared;
  *   values          the set that the calls will be about
  *   gradients       the set of the gradients, or {0, NULL}: there will be no gradients
  * Everything is checked as in mskp_penalty_gradient (without gradients: as in mskp_penalty_gauge).
- * No pointer to data is kept: each call takes the sets anew, and their tensors may have moved. Their
+ * No pointer to data is kept: each call takes the sets anew, and their tensors may have moved. The
  * views must be those that were prepared, apart from data: after surgery, or when a tensor that had
  * no data has some, the calls are MSKP_ERROR_BAD_STATE with a sentence that names the tensor, and
  * the penalty must be prepared again. The graph must live as long as the object.

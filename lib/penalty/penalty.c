@@ -12,10 +12,10 @@
  * parameters (the value of R, and counts of steps) is computed by one thread, in one order.
  *
  * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), check_penalty here, and
- * slope, prox and penalty_of in elements.c; and, with a vector_operation of
- * its own, into operation_of here and `changed` in vectors.c. A penalty that needs a norm per unit (group lasso) is
- * no sum over elements; weights.c makes unit weights of the norms, with which a kind here computes
- * its gradient.
+ * slope, prox and penalty_of in elements.c; and, with a vector_operation of its own, into
+ * operation_of here and `changed` in vectors.c. A penalty that needs a norm per unit (group lasso)
+ * is no sum over elements; weights.c makes unit weights of the norms, with which a kind here
+ * computes its gradient.
  */
 #include <math.h>
 #include <stdbool.h>

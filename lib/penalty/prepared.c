@@ -12,6 +12,7 @@
  * of memory in both is one in each.
  */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -133,42 +134,32 @@ mskp_status mskp_prepared_create(const mskp_graph *graph, mskp_mask keep,
 
 /* ---- calls ---- */
 
-/* The first field that differs from what was prepared, in words. */
+/* Names the first field that differs from what was prepared. */
 static mskp_status refuse_view(const mskp_prepared *p, uint32_t id, uint32_t k,
                                const mskp_tensor *t, mskp_error *err)
 {
-    char room[NAME_SIZE];
+    char room[NAME_SIZE], axis[32] = "";
     const mskp_tensor *was = &p->layout[k][id - 1];
-    const char *name = mskpi_short(mskpi_param_name(p->graph, id), room), *what = NULL;
-    long long now = 0, then = 0;
-    uint32_t axis = MSKP_MAX_DIMS;
-    for (uint32_t d = MSKP_MAX_DIMS; d-- > 0;)
-        if (t->shape[d] != was->shape[d])
-            what = "length", axis = d, now = (long long)t->shape[d],
-            then = (long long)was->shape[d];
-        else if (t->stride[d] != was->stride[d])
-            what = "stride", axis = d, now = t->stride[d], then = was->stride[d];
-    if (what)
-        return mskpi_fail(
-            err, MSKP_ERROR_BAD_STATE,
-            "%s (%s): axis %u has a %s of %lld, and the penalty was prepared for %lld", name,
-            SET[k], axis, what, now, then);
-    if (!t->data != !was->data)
-        return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
-                          "%s (%s): it has %s data, and the penalty was prepared %s it", name,
-                          SET[k], t->data ? "some" : "no", t->data ? "without" : "with");
-    const bool dtype = t->dtype != was->dtype, ndim = t->ndim != was->ndim;
+    const char *name = mskpi_short(mskpi_param_name(p->graph, id), room), *what = "data";
+    long long now = t->data != NULL, then = was->data != NULL;
+    if (t->ndim != was->ndim)
+        what = "ndim", now = t->ndim, then = was->ndim;
+    else if (t->dtype != was->dtype)
+        what = "dtype", now = t->dtype, then = was->dtype;
+    else if (t->elements != was->elements)
+        what = "number of elements", now = (long long)t->elements, then = (long long)was->elements;
+    else
+        for (uint32_t d = 0; d < MSKP_MAX_DIMS && !axis[0]; d++) {
+            if (t->shape[d] == was->shape[d] && t->stride[d] == was->stride[d]) continue;
+            const bool length = t->shape[d] != was->shape[d];
+            what = length ? "length" : "stride";
+            now = length ? (long long)t->shape[d] : t->stride[d];
+            then = length ? (long long)was->shape[d] : was->stride[d];
+            snprintf(axis, sizeof axis, " of axis %u", d);
+        }
     return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
-                      "%s (%s): its %s is %zu, and the penalty was prepared for %zu", name, SET[k],
-                      dtype  ? "dtype"
-                      : ndim ? "ndim"
-                             : "number of elements",
-                      dtype  ? (size_t)t->dtype
-                      : ndim ? t->ndim
-                             : t->elements,
-                      dtype  ? (size_t)was->dtype
-                      : ndim ? was->ndim
-                             : was->elements);
+                      "%s (%s): the %s%s is %s%lld; the penalty was prepared for %lld", name,
+                      SET[k], what, axis, !strcmp(what, "data") ? "there or not: " : "", now, then);
 }
 
 /* All fields but the first, data, are compared as one piece of memory: there is none between them.

@@ -148,7 +148,8 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
 /* clang-format off */
 #define LOOP(target, set, operation, format, shape)                                                \
     target static void set##_##operation##_##format##_##shape(                                     \
-        size_t n, void *to, const void *from, const double *amount, const int32_t *mask, double knee) \
+        size_t n, void *to, const void *from, const double *amount, const int32_t *mask,           \
+        double knee)                                                                               \
     {                                                                                              \
         enum { float_format = 0, double_format = 1, run_shape = 0, stripe_shape = 1 };             \
         loop(operation, format##_format, shape##_shape, n, to, from, amount, mask, knee);          \

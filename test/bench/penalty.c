@@ -16,8 +16,8 @@
  *   lines     the first loop's time over the call's, with the least and the largest of all rounds.
  *             1: the penalty is as fast as the host's loop
  *   packed    the second loop's time over the call's
- *   threads   the time with one thread over that with two (the host's parallel_for), by the clock on
- *             the wall
+ *   threads   the prepared call's time with one thread over that with two (the host's
+ *             parallel_for), by the clock on the wall
  *
  * gamma alone lies in the caches, so that what the call costs besides is most of its time.
  */
