@@ -14,6 +14,10 @@
  *           few elements long. So all of them are computed, each with an amount of its own, and a
  *           mask leaves those that no unit owns as they were.
  *
+ * Both are changed in parts of at most PART elements, each after the next part was asked for from
+ * memory (`follow`): the slices of removed units lie apart, and what the processor fetches by itself
+ * begins anew with each of them.
+ *
  * The amounts of a stripe are the same for all other indices of the tensor, except for the factor
  * of the unit that owns the whole stripe. So they are written into a room on the stack once for
  * each PART elements, and the sweep over the outer axes goes inside of this loop.
@@ -277,10 +281,16 @@ static void change_part(walk *w, const part *p)
     }
 }
 
+/* Whether a run is only written: its old elements need not come from memory. */
+static bool only_writes(const penalty_job *j)
+{
+    return j->kind == DEADLINE && !(j->amount > 0);
+}
+
 /* Changes the part that is on its way from memory, after the next one has been sent for. */
 static void follow(walk *w, part next)
 {
-    const bool reads = next.second || next.stripe || w->job->amount > 0;
+    const bool reads = next.stripe || !only_writes(w->job);
     const size_t bytes = reads ? next.n * w->sweep->element[w->piece->set] : 0;
     for (size_t at = 0; at < bytes; at += LINE) {
         FETCH(next.value + at, 0);
@@ -295,12 +305,13 @@ static void change_run(walk *w, char *value, char *second, double factor, size_t
 {
     const penalty_sweep *s = w->sweep;
     const uint32_t set = w->piece->set;
-    for (size_t at = 0; w->loops && at < n; at += PART) {
+    const size_t most = only_writes(w->job) ? n : PART;
+    for (size_t at = 0; w->loops && at < n; at += most) {
         const size_t bytes = at * s->element[set];
         follow(w, (part){.value = value + bytes,
                          .second = second ? second + bytes : NULL,
                          .factor = factor,
-                         .n = n - at < PART ? n - at : PART,
+                         .n = n - at < most ? n - at : most,
                          .unit = MSKP_PINNED});
     }
     if (w->loops) return;
