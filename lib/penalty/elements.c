@@ -82,21 +82,22 @@ static int sign_of(double w)
            (1 - 2 * (int)(bits >> 63)); /* no branch: signs are hard to predict */
 }
 
-/* A random number in [0, 1) for the element at logical index i of the sweep's tensor. */
-static double random_of(const penalty_sweep *s, size_t i)
+/* A random number in [0, 1) for the element at logical index i of a parameter's tensor. */
+static double random_of(const penalty_job *j, uint32_t id, size_t i)
 {
-    const uint64_t seeded = mskpi_mix(0x9e3779b97f4a7c15u, s->job->low.seed);
-    return mskpi_uniform(mskpi_mix(mskpi_mix(seeded, s->id), i));
+    const uint64_t seeded = mskpi_mix(0x9e3779b97f4a7c15u, j->low.seed);
+    return mskpi_uniform(mskpi_mix(mskpi_mix(seeded, id), i));
 }
 
-/* Stores x where `was` is, as mskp_low_precision asks. moves: whether the step is not 0. */
-static void store_step(const penalty_sweep *s, char *to, mskp_dtype dtype, double was, double x,
-                       bool moves, size_t i)
+/* Stores x where `was` is, as mskp_low_precision asks. moves: whether the step is not 0. random:
+ * the element's random number. */
+static void store_step(const penalty_job *j, char *to, mskp_dtype dtype, double was, double x,
+                       bool moves, double random)
 {
-    const mskp_low_precision *low = &s->job->low;
+    const mskp_low_precision *low = &j->low;
     const bool half = dtype == MSKP_DTYPE_F16 || dtype == MSKP_DTYPE_BF16;
     if (half && low->rounding == MSKP_ROUNDING_STOCHASTIC)
-        mskpi_store_random(to, dtype, x, random_of(s, i));
+        mskpi_store_random(to, dtype, x, random);
     else
         mskpi_store(to, dtype, x);
     if (!moves || !isfinite(was) || !isfinite(x)) return;
@@ -106,24 +107,23 @@ static void store_step(const penalty_sweep *s, char *to, mskp_dtype dtype, doubl
 }
 
 /* mskpi_penalize, for a job whose stores are rounded at random, or counted. */
-static void do_carefully(const penalty_sweep *s, char *value, char *second, double amount,
-                         size_t first, size_t n)
+static void do_carefully(const penalty_job *j, const element_run *run, double amount)
 {
-    const penalty_job *j = s->job;
-    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
-    for (size_t i = 0; i < n; i++, value += s->step) {
-        const double w = mskpi_load(value, dtype);
+    char *value = run->value, *second = run->second;
+    for (size_t i = 0; i < run->n; i++, value += run->step) {
+        const double w = mskpi_load(value, run->dtype);
+        const double random = j->low.rounding ? random_of(j, run->id, run->first + i) : 0;
         if (j->kind == GRADIENT) {
-            const double g = mskpi_load(second, dtype_2);
+            const double g = mskpi_load(second, run->dtype_2);
             const double step = amount * slope(&j->how, w, sign_of(w));
-            store_step(s, second, dtype_2, g, g + step, step < 0 || step > 0, first + i);
+            store_step(j, second, run->dtype_2, g, g + step, step < 0 || step > 0, random);
         } else {
-            const double from = second ? mskpi_load(second, dtype_2) : w;
+            const double from = second ? mskpi_load(second, run->dtype_2) : w;
             const double x =
                 j->kind == SHRINK ? prox(&j->how, w, amount) : (amount > 0 ? from * amount : 0.0);
-            store_step(s, value, dtype, w, x, x < w || x > w, first + i);
+            store_step(j, value, run->dtype, w, x, x < w || x > w, random);
         }
-        if (second) second += s->step_2;
+        if (second) second += run->step_2;
     }
 }
 
@@ -138,18 +138,16 @@ static void measure(mskp_gauge *g, double w)
     g->mean += a;
 }
 
-void mskpi_penalize(const penalty_sweep *s, char *value, char *second, double factor, size_t first,
-                    size_t n)
+void mskpi_penalize(penalty_job *j, const element_run *run, double factor)
 {
-    penalty_job *j = s->job;
-    const mskp_dtype dtype = s->value.dtype, dtype_2 = s->second.dtype;
-    const ptrdiff_t step = s->step, step_2 = s->step_2;
-    const double amount = j->kind == DEADLINE ? j->amount
-                          : j->kind == FADE   ? fmax(0, 1 - j->amount * factor)
-                                              : j->amount * factor;
+    const mskp_dtype dtype = run->dtype, dtype_2 = run->dtype_2;
+    const ptrdiff_t step = run->step, step_2 = run->step_2;
+    const size_t n = run->n;
+    const double amount = mskpi_amount(j, factor);
+    char *value = run->value, *second = run->second;
     MSKPI_ASSERT((second != NULL) == (mskpi_second_name(j) != NULL));
     if (j->careful) {
-        do_carefully(s, value, second, amount, first, n);
+        do_carefully(j, run, amount);
         return;
     }
     switch (j->kind) {

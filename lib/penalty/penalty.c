@@ -1,25 +1,21 @@
 /*
  * Penalties: in each training step, the slices of the targeted units are pulled towards zero.
  *
- * Every tensor that holds such a slice is swept once. The sweep goes down the axes recursively. On
- * the way it collects the targeted units that the current element lies in, each once, and the sum
- * of their weights: an element in two units counts for both, and an element where two slices of one
- * unit cross counts once. A subtree without a targeted unit is skipped as soon as no axis below it
- * is targeted. Where the rest of the axes is one run of memory, the recursion ends in a loop over
- * the run; neighbouring indices with the same weight are joined into one longer run, so the
- * gamma of a batch norm is not a loop of single elements.
+ * Every tensor that holds such a slice is swept once (sweep.c). The calls are the same sweep with
+ * another job_kind for the elements (mskp_penalty_zero is a deadline with no step left,
+ * mskp_penalty_group_prox a fade whose units share no elements). elements.c does what a job does to
+ * one element of any format; vectors.c does the same to adjacent floats or doubles.
  *
- * The calls are the same sweep with another job_kind for the elements (mskp_penalty_zero is a
- * deadline with no step left, mskp_penalty_group_prox a fade whose units share no elements);
- * elements.c does what a job does to one element. Everything is
- * checked before the first element changes, and nothing allocates. The work is divided by
- * parameter, so the result does not depend on the number of threads; only what is summed over
- * parameters (the value of R, and counts of steps) is computed by one thread.
+ * Everything is checked before the first element changes, and nothing allocates. The work is
+ * divided by parameter, and large tensors into pieces of their first axis, both by sizes alone. An
+ * element's result does not depend on others, so it does not depend on threads; what is summed over
+ * parameters (the value of R, and counts of steps) is computed by one thread, in one order.
  *
  * A new kind of penalty per element goes into mskp_penalty_kind (mskp.h), check_penalty here, and
- * slope, prox and penalty_of in elements.c. A penalty that needs a norm per unit (group lasso) is
- * no sum over elements; weights.c makes unit weights of the norms, with which a kind here computes
- * its gradient.
+ * slope, prox and penalty_of in elements.c; and, with a vector_operation of its own, into
+ * operation_of here and `changed` in vectors.c. A penalty that needs a norm per unit (group lasso)
+ * is no sum over elements; weights.c makes unit weights of the norms, with which a kind here
+ * computes its gradient.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -35,86 +31,23 @@
 #include "mskp/tools.h"
 #include "penalty/elements.h"
 #include "penalty/penalty.h"
+#include "penalty/sweep.h"
 #include "units/set.h"
 #include "units/units.h"
 
-static bool only_reads(job_kind kind)
+/* ---- what is swept ---- */
+
+static bool is_missing(const penalty_job *j, uint32_t id)
 {
-    return kind == VALUE || kind == MEASURE;
+    return j->how.skip_missing &&
+           (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->second.view[id - 1].data));
 }
 
-static bool is_targeted(const penalty_job *j, uint32_t unit)
-{
-    if (unit == MSKP_PINNED) return false;
-    if (j->how.target == MSKP_TARGET_ALL) return true;
-    MSKPI_ASSERT(j->keep && unit < j->graph->u->n);
-    return (j->keep[unit] == 0) == (j->how.target == MSKP_TARGET_REMOVED);
-}
-
-/* ---- one tensor ---- */
-
-/* Adds the unit at index i of axis d to the nchosen units that were chosen on the axes before, if
- * it is targeted and not among them. Adds its weight to *factor. Returns the number of chosen
- * units. */
-static uint32_t choose(penalty_sweep *s, uint32_t d, size_t i, uint32_t nchosen, double *factor)
-{
-    if (!s->unit[d] || !is_targeted(s->job, s->unit[d][i])) return nchosen;
-    MSKPI_ASSERT(nchosen <= d); /* each axis adds one unit at most */
-    const uint32_t unit = s->unit[d][i];
-    for (uint32_t k = 0; k < nchosen; k++)
-        if (s->chosen[k] == unit) return nchosen;
-    s->chosen[nchosen] = unit;
-    const double weight = s->job->how.unit_weight ? s->job->how.unit_weight[unit] : 1;
-    *factor = s->job->kind == FADE ? fmax(*factor, weight) : *factor + weight;
-    return nchosen + 1;
-}
-
-/* Sweeps everything below the indices that were chosen on the axes before d, whose first element is
- * at `value` and has the logical index `first`. factor: the sum of the weights of the nchosen units
- * so far. */
-static void sweep_axis(penalty_sweep *s, char *value, char *second, uint32_t d, uint32_t nchosen,
-                       double factor, size_t first)
-{
-    MSKPI_ASSERT(d <= s->ndim && nchosen <= d);
-    if (s->no_target[d]) {
-        if (!nchosen) return;
-        if (s->run[d]) {
-            mskpi_penalize(s, value, second, factor, first, s->inner[d]);
-            return;
-        }
-    }
-    MSKPI_ASSERT(d < s->ndim); /* at ndim nothing is targeted any more, and one element is a run */
-    const ptrdiff_t step = s->value.stride[d] * (ptrdiff_t)s->value.element;
-    const ptrdiff_t step_2 = second ? s->second.stride[d] * (ptrdiff_t)s->second.element : 0;
-    const bool joins =
-        s->no_target[d + 1] && s->run[d]; /* neighbours with one factor are one run */
-    for (size_t i = 0, n; i < s->value.shape[d]; i += n) {
-        double f = factor;
-        const uint32_t chosen = choose(s, d, i, nchosen, &f);
-        for (n = 1; joins && i + n < s->value.shape[d]; n++) {
-            double other = factor;
-            if (choose(s, d, i + n, nchosen, &other) != chosen || other != f) break;
-        }
-        if (!joins)
-            sweep_axis(s, value, second, d + 1, chosen, f, first);
-        else if (chosen)
-            mskpi_penalize(s, value, second, f, first, n * s->inner[d + 1]);
-        value += step * (ptrdiff_t)n;
-        first += n * s->inner[d + 1];
-        if (second) second += step_2 * (ptrdiff_t)n;
-    }
-}
-
-/* Whether a parameter has a targeted slice, and is not to be skipped. unit[d] <- the units of axis
- * d if it has a targeted slice, otherwise NULL. */
-static bool has_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
+bool mskpi_penalty_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[MSKP_MAX_DIMS])
 {
     const mskp_graph *g = j->graph;
     const graph_param *p = &g->params[id];
     bool any = false;
-    if (j->how.skip_missing &&
-        (!j->values.view[id - 1].data || (j->kind == GRADIENT && !j->second.view[id - 1].data)))
-        return false;
     for (uint32_t d = 0; d < p->ndim; d++) {
         const graph_axis *a = &g->axes[p->axis + d];
         unit[d] = NULL;
@@ -122,7 +55,7 @@ static bool has_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[
         const uint32_t *list = g->u->list_units + g->u->lists[a->list].first;
         size_t i = 0;
         MSKPI_ASSERT(g->u->lists[a->list].n == a->length);
-        while (i < a->length && !is_targeted(j, list[i])) i++;
+        while (i < a->length && !mskpi_is_target(j, list[i])) i++;
         if (i == a->length) continue;
         unit[d] = list;
         any = true;
@@ -130,28 +63,84 @@ static bool has_targets(const penalty_job *j, uint32_t id, const uint32_t *unit[
     return any;
 }
 
-static void sweep_param(void *context, size_t i)
+size_t mskpi_penalty_pieces(const mskp_graph *graph, uint32_t id)
 {
-    penalty_job *j = context;
-    const uint32_t id = (uint32_t)i + 1;
+    const graph_param *p = &graph->params[id];
+    size_t elements = 1;
+    for (uint32_t d = 0; d < p->ndim; d++) elements *= graph->axes[p->axis + d].length;
+    return mskpi_sweep_pieces(elements);
+}
+
+/* Sweeps one piece of a parameter's tensor. */
+static void sweep_param(penalty_job *j, uint32_t id, size_t piece, size_t pieces, stripe_room *room)
+{
     const char *second = mskpi_second_name(j);
-    penalty_sweep s = {.job = j, .id = id, .ndim = j->graph->params[id].ndim};
-    if (!has_targets(j, id, s.unit)) return;
-    MSKPI_MUST(mskpi_number_view(j->graph, id, j->values_name, j->values, &s.value, NULL));
-    if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &s.second, NULL));
-    MSKPI_ASSERT(s.value.ndim == s.ndim);
-    const tensor_view *views[] = {&s.value, &s.second};
-    mskpi_runs(views, second ? 2 : 1, s.ndim, s.run);
-    s.step = mskpi_run_step(&s.value, 0) * (ptrdiff_t)s.value.element;
-    if (second) s.step_2 = mskpi_run_step(&s.second, 0) * (ptrdiff_t)s.second.element;
-    MSKPI_ASSERT(s.run[s.ndim]);
-    s.inner[s.ndim] = 1;
-    s.no_target[s.ndim] = true;
-    for (uint32_t d = s.ndim; d-- > 0;) {
-        s.inner[d] = s.inner[d + 1] * s.value.shape[d];
-        s.no_target[d] = s.no_target[d + 1] && !s.unit[d];
+    const uint32_t *unit[MSKP_MAX_DIMS];
+    tensor_view view[2];
+    penalty_sweep s;
+    if (is_missing(j, id) || !mskpi_penalty_targets(j, id, unit)) return;
+    MSKPI_MUST(mskpi_number_view(j->graph, id, j->values_name, j->values, &view[0], NULL));
+    if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &view[1], NULL));
+    mskpi_sweep_make(&s, id, (const tensor_view *const[]){&view[0], &view[1]}, second ? 2 : 1, unit,
+                     mskpi_any_order(j));
+    mskpi_sweep(&s,
+                &(sweep_piece){.job = j,
+                               .value = view[0].data,
+                               .second = second ? view[1].data : NULL,
+                               .piece = piece,
+                               .pieces = pieces},
+                room);
+}
+
+/* Piece i / params of parameter i % params. Pieces that few tensors have come last. */
+static void sweep_piece_of(void *context, size_t i)
+{
+    stripe_room room;
+    penalty_job *j = context;
+    const uint32_t id = (uint32_t)(i % j->graph->nparams) + 1;
+    const size_t piece = i / j->graph->nparams, pieces = mskpi_penalty_pieces(j->graph, id);
+    room.same = 0;
+    if (piece < pieces) sweep_param(j, id, piece, pieces, &room);
+}
+
+/* Sweeps each tensor as a whole. */
+static void sweep_all(penalty_job *j)
+{
+    stripe_room room;
+    room.same = 0;
+    for (uint32_t id = 1; id <= j->graph->nparams; id++) sweep_param(j, id, 0, 1, &room);
+}
+
+bool mskpi_penalty_divides(const penalty_job *j)
+{
+    return j->graph->services.parallel_for && !mskpi_only_reads(j->kind) && !j->low.asked &&
+           !j->low.lost;
+}
+
+/* The vector loops of a job; NULL: it has none. */
+static vector_operation operation_of(const penalty_job *j)
+{
+    const mskp_penalty_kind kind = j->how.kind;
+    const bool curved = kind == MSKP_PENALTY_SMOOTH_L1 && j->how.knee > 0;
+    switch (j->kind) {
+    case GRADIENT:
+        return kind == MSKP_PENALTY_L2 ? ADD_L2 : curved ? ADD_SMOOTH_L1 : ADD_L1;
+    case SHRINK:
+        return kind == MSKP_PENALTY_L2 ? SHRINK_L2 : curved ? SHRINK_SMOOTH_L1 : SHRINK_L1;
+    case DEADLINE:
+        return j->amount > 0 ? SCALE : CLEAR;
+    default:
+        return SCALE;
     }
-    sweep_axis(&s, s.value.data, second ? s.second.data : NULL, 0, 0, 0, 0);
+}
+
+void mskpi_penalty_choose_loops(penalty_job *j)
+{
+    const bool copies = j->kind == DEADLINE && mskpi_second_name(j); /* from other values */
+    for (int doubles = 0; doubles < 2; doubles++)
+        j->loops[doubles] = mskpi_any_order(j) && !copies
+                                ? mskpi_vector_loops(operation_of(j), doubles != 0)
+                                : NULL;
 }
 
 /* ---- the calls ---- */
@@ -233,7 +222,7 @@ static mskp_status check_apart(const penalty_job *j, uint32_t id,
     for (uint32_t d = 0; d < p->ndim; d++)
         for (size_t i = 0; unit[d] && i < j->graph->axes[p->axis + d].length; i++) {
             const uint32_t u = unit[d][i];
-            if (!is_targeted(j, u)) continue;
+            if (!mskpi_is_target(j, u)) continue;
             if (first == MSKP_PINNED) axis = d, first = u;
             if (axis == d && u != first) other = u;
             const uint32_t crossed = u != first ? first : other;
@@ -247,15 +236,17 @@ static mskp_status check_apart(const penalty_job *j, uint32_t id,
     return MSKP_OK;
 }
 
-/* Checks the tensors that the call will read and write. */
-static mskp_status check_targets(const penalty_job *j, mskp_error *err)
+/* Checks the tensors that the call will read and write, and finds out how many pieces they have. */
+static mskp_status check_targets(penalty_job *j, mskp_error *err)
 {
     char room[NAME_SIZE];
     const char *second = mskpi_second_name(j);
     for (uint32_t id = 1; id <= j->graph->nparams; id++) {
         const uint32_t *unit[MSKP_MAX_DIMS];
         tensor_view view;
-        if (!has_targets(j, id, unit)) continue;
+        if (is_missing(j, id) || !mskpi_penalty_targets(j, id, unit)) continue;
+        const size_t pieces = mskpi_penalty_pieces(j->graph, id);
+        if (pieces > j->pieces) j->pieces = pieces;
         if (second && j->values.view[id - 1].data &&
             j->values.view[id - 1].data == j->second.view[id - 1].data)
             return mskpi_fail(err, MSKP_ERROR_OVERLAP, "%s: values and %s are the same memory",
@@ -279,7 +270,7 @@ static mskp_status check_low_precision(penalty_job *j, mskp_error *err)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "penalty: rounding is %u; the last one is %u", (unsigned)low->rounding,
                           (unsigned)MSKP_ROUNDING_STOCHASTIC);
-    j->careful = !only_reads(j->kind) &&
+    j->careful = !mskpi_only_reads(j->kind) &&
                  (low->rounding == MSKP_ROUNDING_STOCHASTIC || low->asked || low->lost);
     if (!deadline) return MSKP_OK;
     const double left = (double)j->steps_left;
@@ -298,32 +289,40 @@ static mskp_status check_low_precision(penalty_job *j, mskp_error *err)
     return MSKP_OK;
 }
 
-static mskp_status check(penalty_job *j, mskp_mask keep, const mskp_penalty *given, mskp_error *err)
+mskp_status mskpi_penalty_check_how(penalty_job *j, mskp_error *err)
 {
-    mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
-    if (status) return status;
-    if (given) j->how = *given;
     if (!j->values_name) j->values_name = "values";
     const size_t params = j->graph->nparams;
-    status = check_penalty(j, err);
+    mskp_status status = check_penalty(j, err);
     if (!status) status = check_low_precision(j, err);
     if (!status) status = mskpi_check_set(j->values, j->values_name, params, err);
     if (!status && mskpi_second_name(j))
         status = mskpi_check_set(j->second, mskpi_second_name(j), params, err);
     if (!status && j->kind != DEADLINE) status = check_weights(j, err);
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
+    return status;
+}
+
+mskp_status mskpi_penalty_check(penalty_job *j, mskp_mask keep, const mskp_penalty *given,
+                                mskp_error *err)
+{
+    mskp_status status = mskpi_check_optional_mask(j->graph, "keep", keep, err);
+    if (status) return status;
+    if (given) j->how = *given;
+    status = mskpi_penalty_check_how(j, err);
     if (!status) status = check_views(j, err);
     return status ? status : check_targets(j, err);
 }
 
 static mskp_status run(penalty_job *j, mskp_mask keep, const mskp_penalty *penalty, mskp_error *err)
 {
-    const mskp_status status = check(j, keep, penalty, err);
+    const mskp_status status = mskpi_penalty_check(j, keep, penalty, err);
     if (status) return status;
-    if (!only_reads(j->kind) && !j->low.asked && !j->low.lost)
-        mskpi_parallel(&j->graph->services, j->graph->nparams, sweep_param, j);
-    else /* a sum has one order, that of the parameters; the caller's counters have one writer */
-        for (size_t i = 0; i < j->graph->nparams; i++) sweep_param(j, i);
+    mskpi_penalty_choose_loops(j);
+    if (mskpi_penalty_divides(j))
+        mskpi_parallel(&j->graph->services, j->graph->nparams * j->pieces, sweep_piece_of, j);
+    else
+        sweep_all(j);
     return MSKP_OK;
 }
 

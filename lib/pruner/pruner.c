@@ -192,6 +192,7 @@ mskp_status mskp_pruner_create(const mskp_graph *graph, const mskp_pruner_option
     p->streak = array(p, n, sizeof *p->streak, &good);
     p->order = array(p, n, sizeof *p->order, &good);
     p->buffer = array(p, n, sizeof *p->buffer, &good);
+    good = mskpi_pruner_penalty_make(p) && good;
     if (good) memset(p->total, 1, n), memset(p->keep, 1, n);
     status = good ? check_calls(p, err) : no_memory(err);
     if (!status) status = check_rule(p, err);
@@ -213,6 +214,7 @@ void mskp_pruner_destroy(mskp_pruner *pruner)
                             pruner->before,  pruner->work,   pruner->spare,  pruner->chosen,
                             pruner->scores,  pruner->streak, pruner->order,  pruner->buffer};
     mskpi_pruner_unplan(pruner);
+    mskpi_pruner_penalty_free(pruner);
     mskp_graph_destroy(pruner->own);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) mskpi_free(&services, arrays[i]);
     mskpi_free(&services, pruner);
@@ -305,9 +307,6 @@ static mskp_status gradient_strength(mskp_pruner *p, const pruner_time *t, doubl
 static mskp_status add_term(mskp_pruner *p, const pruner_time *t, double rate, mskp_tensors values,
                             mskp_tensors gradients, mskp_error *err)
 {
-    const mskp_graph *graph = mskp_pruner_graph(p);
-    const mskp_mask keep = mskpi_pruner_keep(p);
-    const mskp_penalty *penalty = &p->how.penalty;
     const bool adds = p->how.pull == MSKP_PULL_GRADIENT && t->pull_left;
     double strength = 0;
     mskp_status status = MSKP_OK;
@@ -315,13 +314,13 @@ static mskp_status add_term(mskp_pruner *p, const pruner_time *t, double rate, m
     if (!status && p->how.fade) {
         const double done = (double)(t->pull - t->pull_left + 1) / (double)(t->pull + 1);
         /* The term's errors must come before the gradients change; a strength of 0 checks. */
-        if (adds) status = mskp_penalty_gradient(graph, keep, penalty, 0, values, gradients, err);
+        if (adds) status = mskpi_pruner_penalize(p, CALL_GRADIENT, 0, 0, values, gradients, err);
         if (!status)
-            status = mskp_penalty_fade(graph, keep, penalty, t->pull_left > 1 ? done : 1, gradients,
-                                       err);
+            status = mskpi_pruner_penalize(p, CALL_FADE, t->pull_left > 1 ? done : 1, 0, values,
+                                           gradients, err);
     }
     if (!status && adds)
-        status = mskp_penalty_gradient(graph, keep, penalty, strength * scale_of(p), values,
+        status = mskpi_pruner_penalize(p, CALL_GRADIENT, strength * scale_of(p), 0, values,
                                        gradients, err);
     if (status || !adds) return status;
     p->strength = strength;
@@ -364,9 +363,7 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
 static mskp_status pull(mskp_pruner *p, const pruner_time *t, double rate, mskp_tensors values,
                         mskp_error *err)
 {
-    const mskp_graph *graph = mskp_pruner_graph(p);
-    const mskp_mask keep = mskpi_pruner_keep(p);
-    const mskp_penalty *penalty = &p->how.penalty;
+    const mskp_tensors none = {0, NULL};
     const bool automatic = !(p->how.strength > 0);
     const bool deadline = p->how.pull == MSKP_PULL_DEADLINE;
     const bool proximal = p->how.pull == MSKP_PULL_PROXIMAL;
@@ -378,11 +375,11 @@ static mskp_status pull(mskp_pruner *p, const pruner_time *t, double rate, mskp_
     if (automatic) move = zeroes ? largest : mskpi_pruner_move(largest, t->pull_left);
     if (status) return status;
     if (zeroes)
-        status = mskp_penalty_zero(graph, keep, penalty, values, err);
+        status = mskpi_pruner_penalize(p, CALL_DEADLINE, 0, 0, values, none, err);
     else if (deadline)
-        status = mskp_penalty_deadline(graph, keep, penalty, t->pull_left - 1, values, err);
+        status = mskpi_pruner_penalize(p, CALL_DEADLINE, 0, t->pull_left - 1, values, none, err);
     else if (proximal)
-        status = mskp_penalty_prox(graph, keep, penalty, move, values, err);
+        status = mskpi_pruner_penalize(p, CALL_PROX, move, 0, values, none, err);
     if (status) return status;
     if (first) p->residue = largest;
     if (!t->pull_left || deadline) return MSKP_OK;

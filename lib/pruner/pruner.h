@@ -4,7 +4,17 @@
 
 #include <stdbool.h>
 
+#include "mskp/methods.h"
 #include "mskp/pruner.h"
+
+/* The penalty of the masked stage, prepared for a mask and the views of a step. It is no part of
+ * the pruner's state: when it does not fit any more it is made anew. Copies of a pruner share it.
+ */
+typedef struct pruner_penalty {
+    mskp_prepared *prepared; /* NULL: not made yet */
+    bool adds;               /* it was made with gradients */
+    uint8_t *keep;           /* [units] the mask that it is about */
+} pruner_penalty;
 
 struct mskp_pruner {
     mskp_services services; /* those of the graph */
@@ -32,6 +42,8 @@ struct mskp_pruner {
     double *chosen, *scores;
     uint32_t *streak, *order, *buffer;
     double start, residue; /* as in mskp_pruner_gauges */
+
+    pruner_penalty *penalty;
 
     /* ---- The strength ---- */
     double strength, move; /* of the last step */
@@ -66,6 +78,24 @@ bool mskpi_pruner_cut_due(const mskp_pruner *p);
 /* How far an automatic strength moves the largest marked element in a step: a parabola to zero, as
  * said at the head of pruner.c. left: steps of the pull, this one included. */
 double mskpi_pruner_move(double largest, uint64_t left);
+
+/* ---- pull.c: the calls of a masked step ---- */
+
+bool mskpi_pruner_penalty_make(mskp_pruner *p);
+void mskpi_pruner_penalty_free(mskp_pruner *p);
+/* Forgets what was prepared: the graph goes. */
+static inline void mskpi_pruner_penalty_forget(mskp_pruner *p)
+{
+    mskp_prepared_destroy(p->penalty->prepared);
+    p->penalty->prepared = NULL;
+}
+
+typedef enum pruner_call { CALL_GRADIENT, CALL_FADE, CALL_PROX, CALL_DEADLINE } pruner_call;
+/* The prepared call, with its strength, amount or step; or with the steps that are left. gradients:
+ * {0, NULL} where the call has none. */
+mskp_status mskpi_pruner_penalize(mskp_pruner *p, pruner_call call, double amount,
+                                  uint64_t steps_left, mskp_tensors values, mskp_tensors gradients,
+                                  mskp_error *err);
 
 /* ---- round.c: masks and cuts ---- */
 

@@ -334,6 +334,7 @@ static void begin_next(mskp_pruner *p)
     MSKPI_MUST(mskp_mask_compose(p->first, total, kept, total, err));
     p->units = renumber(p->work, p->units, p->locked);
     memset(p->keep, 1, p->units);
+    mskpi_pruner_penalty_forget(p);
     mskp_graph_destroy(p->own);
     p->own = p->small;
     p->small = NULL;

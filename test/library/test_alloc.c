@@ -1090,6 +1090,23 @@ static mskp_status call_fade(stage *s, mskp_error *err)
                              set_by_id(mskp_graph_counts(s->graph).params, s->out.gradients), err);
 }
 
+/* Makes the object, and uses it: the calls of a step allocate nothing. */
+static mskp_status call_prepared(stage *s, mskp_error *err)
+{
+    const size_t params = mskp_graph_counts(s->graph).params;
+    const mskp_tensors values = set_by_id(params, s->out.values);
+    const mskp_tensors gradients = set_by_id(params, s->out.gradients);
+    mskp_prepared *prepared = NULL;
+    mskp_status status = mskp_prepared_create(s->graph, mask_of(s->units, s->keep), NULL, values,
+                                              gradients, &prepared, err);
+    if (!status) status = mskp_prepared_fade(prepared, 0.5, gradients, err);
+    if (!status) status = mskp_prepared_gradient(prepared, 1, values, gradients, err);
+    if (!status) status = mskp_prepared_prox(prepared, 1, values, err);
+    if (!status) status = mskp_prepared_deadline(prepared, 3, values, err);
+    mskp_prepared_destroy(prepared);
+    return status;
+}
+
 static mskp_status call_group_prox(stage *s, mskp_error *err)
 {
     const mskp_penalty penalty = {.roles = MSKP_ROLE_SCALE, .unit_weight = s->scores};
@@ -1256,6 +1273,7 @@ static const struct {
     {"mskp_penalty_prox", call_shrink, true, MAKES_NOTHING},
     {"mskp_penalty_deadline", call_deadline, true, MAKES_NOTHING},
     {"mskp_penalty_fade", call_fade, true, MAKES_NOTHING},
+    {"mskp_prepared_create", call_prepared, false, MAKES_NOTHING},
     {"mskp_penalty_group_prox", call_group_prox, true, MAKES_NOTHING},
     {"mskp_penalty_zero", call_zero, true, MAKES_NOTHING},
     {"mskp_penalty_value", call_value, true, MAKES_NOTHING},

@@ -529,6 +529,16 @@ WRONG_CALL(weights_norms,
 WRONG_CALL(weights_out,
            mskp_unit_weights(g, a->right, &L2, &LASSO, a->right_scores, a->wrong_scores, err))
 WRONG_CALL(fade, mskp_penalty_fade(g, a->wrong, NULL, 1, values, err))
+static mskp_status prepare_once(const mskp_graph *g, mskp_mask keep, mskp_tensors values,
+                                mskp_error *err)
+{
+    mskp_prepared *prepared = NULL;
+    const mskp_status status =
+        mskp_prepared_create(g, keep, NULL, values, (mskp_tensors){0}, &prepared, err);
+    mskp_prepared_destroy(prepared);
+    return status;
+}
+WRONG_CALL(prepared, prepare_once(g, a->wrong, values, err))
 WRONG_CALL(group_prox, mskp_penalty_group_prox(g, a->wrong, &WEIGHED, 1, values, err))
 WRONG_CALL(score_channels, mskp_score_channels(g, 0, NULL, MSKP_REDUCE_SUM, a->wrong_scores, err))
 WRONG_CALL(select, mskp_select(g, a->wrong_scores, &a->rule, a->right, NULL, err))
@@ -591,6 +601,7 @@ static const struct {
     {wrong_weights_norms, "mskp_unit_weights", "norms"},
     {wrong_weights_out, "mskp_unit_weights", "weights"},
     {wrong_fade, "mskp_penalty_fade", "keep"},
+    {wrong_prepared, "mskp_prepared_create", "keep"},
     {wrong_group_prox, "mskp_penalty_group_prox", "keep"},
     {wrong_select, "mskp_select", "scores"},
     {wrong_select_keep, "mskp_select", "keep"},

@@ -657,6 +657,18 @@ static void call_weights(user *u)
                    : mskp_penalty_group_prox(u->g, mask_of(u->n.units, u->keep), &p, 0.25,
                                              set_by_id(u->n.params, tensors), &err);
     REQUIRE(u->heap->asked == asked, "a penalty allocates");
+    if (fades && !status && u->n.units % 2) { /* the same once more, prepared: it changes nothing */
+        mskp_prepared *prepared = NULL;
+        const mskp_tensors again = set_by_id(u->n.params, tensors);
+        const size_t held = u->heap->live;
+        endanger(u);
+        const mskp_status made = mskp_prepared_create(u->g, mask_of(u->n.units, u->keep), &p, again,
+                                                      (mskp_tensors){0}, &prepared, &err);
+        limited_heap_fail(u->heap, 0);
+        if (!made) REQUIRE_OK(mskp_prepared_fade(prepared, 0, again, NULL));
+        if (made) require_refusal(u, made, &err, held);
+        mskp_prepared_destroy(prepared);
+    }
     REQUIRE(!wrong || status, "a wrong set was taken");
     if (status) {
         require_sentence(status, &err);

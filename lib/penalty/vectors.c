@@ -1,0 +1,228 @@
+/*
+ * Penalties over adjacent floats or doubles, in the shape that compilers turn into vectors.
+ *
+ * Results are those of elements.c, bit for bit: the same operations in double precision in the same
+ * order, and one rounding. What differs is the shape, because a compiler makes vectors of a loop
+ * only if nothing in its body branches and no call is left:
+ *
+ *   - the dtype, the kind and the form are chosen before the loop, by constants of inlined code;
+ *   - a choice is made between two numbers that are both there already;
+ *   - formats are converted by the processor, which is right where it keeps denormal numbers and
+ *     rounds to nearest. elements.c reads them by their bits and serves every other mode.
+ *
+ * A slope or proximal map becomes such a choice through one function, clip(w, t), which is w within
+ * -t and t, and otherwise the nearer of these:
+ *
+ *     L1         slope: sign(w)               proximal map: w - clip(w, step)
+ *     smooth L1  slope: clip(w, knee) / knee  (t / t is exactly 1)
+ *
+ * |w| - step with the sign of w, which elements.c computes, and w - (step with the sign of w) round
+ * to the same number, and w - w is +0. NaN is kept by all of them.
+ *
+ * Floats are bound by memory only if 4 or 8 doubles are computed at a time: converted, divided and
+ * converted back. So on x86-64 the same loops are compiled for AVX2 and AVX-512, too, and one table
+ * of each is chosen by what the processor has. SSE2 and NEON come with their baselines.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "penalty/vectors.h"
+
+/* gcc takes floating-point exceptions into account, and so makes no vectors of a loop with choices,
+ * unless it is told that nobody asks for them. At -O2 it makes none of loops whose length is not
+ * known. Outside of ISO mode it would contract x + a * w into one instruction that rounds once,
+ * where the processor has such an instruction; clang would, too. */
+#if defined __clang__
+#pragma STDC FP_CONTRACT OFF
+#elif defined __GNUC__
+#pragma GCC optimize("no-trapping-math", "fp-contract=off", "tree-loop-vectorize", \
+                     "vect-cost-model=dynamic")
+#endif
+
+#if defined __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
+INLINE double clip(double w, double limit)
+{
+    return fabs(w) < limit ? w : copysign(limit, w);
+}
+
+/* Less than the smallest denormal number is 0 alone; NaN has the sign of its bit. In floats, four
+ * comparisons are made where doubles have two. */
+INLINE double sign_of_float(float w)
+{
+    return (double)(fabsf(w) < 0x1p-149F ? 0.0F : copysignf(1.0F, w));
+}
+
+INLINE double sign_of_double(double w)
+{
+    return fabs(w) < 0x1p-1074 ? 0.0 : copysign(1.0, w);
+}
+
+/* What becomes of x with the value w, whose sign is given. */
+INLINE double changed(vector_operation operation, double x, double w, double sign, double amount,
+                      double knee)
+{
+    switch (operation) {
+    case ADD_L1:
+        return x + amount * sign;
+    case ADD_SMOOTH_L1:
+        return x + amount * (clip(w, knee) / knee);
+    case ADD_L2:
+        return x + amount * w;
+    case SHRINK_L1:
+        return x - clip(x, amount);
+    case SHRINK_SMOOTH_L1:
+        return fabs(x) <= knee + amount ? x * (knee / (knee + amount)) : x - copysign(amount, x);
+    case SHRINK_L2:
+        return x / (1 + amount);
+    case SCALE:
+        return amount > 0 ? x * amount : 0.0;
+    default: /* CLEAR */
+        return 0.0;
+    }
+}
+
+/* A choice between bits, so that no number passes through a register that would change it. */
+INLINE void put_float(float *to, double x, int32_t mask)
+{
+    const float rounded = (float)x;
+    uint32_t was, now;
+    memcpy(&was, to, sizeof was);
+    memcpy(&now, &rounded, sizeof now);
+    now = (now & (uint32_t)mask) | (was & ~(uint32_t)mask);
+    memcpy(to, &now, sizeof now);
+}
+
+INLINE void put_double(double *to, double x, int32_t mask)
+{
+    uint64_t was, now;
+    const uint64_t wide = (uint64_t)(int64_t)mask;
+    memcpy(&was, to, sizeof was);
+    memcpy(&now, &x, sizeof now);
+    now = (now & wide) | (was & ~wide);
+    memcpy(to, &now, sizeof now);
+}
+
+/* The body of all loops: operation, format and shape are constants where it is inlined, so that one
+ * of the four loops is left, without a branch. restrict: otherwise a check of overlaps would come
+ * before each loop. */
+INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n, void *to,
+                 const void *from, const double *amounts, const int32_t *masks, double knee)
+{
+    const bool adds = operation <= ADD_L2;
+    const double *restrict amount = amounts, first = *amounts;
+    const int32_t *restrict mask = masks;
+    if (doubles) {
+        double *restrict x = to;
+        const double *restrict w = from;
+        for (size_t i = 0; i < n; i++) {
+            const double value = adds ? w[i] : 0;
+            const double y = changed(operation, x[i], value, sign_of_double(value),
+                                     stripe ? amount[i] : first, knee);
+            if (stripe)
+                put_double(&x[i], y, mask[i]);
+            else
+                x[i] = y;
+        }
+    } else {
+        float *restrict x = to;
+        const float *restrict w = from;
+        for (size_t i = 0; i < n; i++) {
+            const float value = adds ? w[i] : 0;
+            const double y = changed(operation, (double)x[i], (double)value, sign_of_float(value),
+                                     stripe ? amount[i] : first, knee);
+            if (stripe)
+                put_float(&x[i], y, mask[i]);
+            else
+                x[i] = (float)y;
+        }
+    }
+}
+
+/* ---- the loops of one instruction set ---- */
+
+/* clang-format off */
+#define LOOP(target, set, operation, format, shape)                                                \
+    target static void set##_##operation##_##format##_##shape(                                     \
+        size_t n, void *to, const void *from, const double *amount, const int32_t *mask,           \
+        double knee)                                                                               \
+    {                                                                                              \
+        enum { float_format = 0, double_format = 1, run_shape = 0, stripe_shape = 1 };             \
+        loop(operation, format##_format, shape##_shape, n, to, from, amount, mask, knee);          \
+    }
+#define LOOPS(target, set, operation)                                                              \
+    LOOP(target, set, operation, float, run)                                                       \
+    LOOP(target, set, operation, float, stripe)                                                    \
+    LOOP(target, set, operation, double, run)                                                      \
+    LOOP(target, set, operation, double, stripe)
+#define ENTRY(set, operation, format)                                                              \
+    [operation] = {set##_##operation##_##format##_run, set##_##operation##_##format##_stripe}
+#define ENTRIES(set, format)                                                                       \
+    {ENTRY(set, ADD_L1, format), ENTRY(set, ADD_SMOOTH_L1, format), ENTRY(set, ADD_L2, format),    \
+     ENTRY(set, SHRINK_L1, format), ENTRY(set, SHRINK_SMOOTH_L1, format),                          \
+     ENTRY(set, SHRINK_L2, format), ENTRY(set, SCALE, format), ENTRY(set, CLEAR, format)}
+#define TABLE(target, set)                                                                         \
+    LOOPS(target, set, ADD_L1)                                                                     \
+    LOOPS(target, set, ADD_SMOOTH_L1)                                                              \
+    LOOPS(target, set, ADD_L2)                                                                     \
+    LOOPS(target, set, SHRINK_L1)                                                                  \
+    LOOPS(target, set, SHRINK_SMOOTH_L1)                                                           \
+    LOOPS(target, set, SHRINK_L2)                                                                  \
+    LOOPS(target, set, SCALE)                                                                      \
+    LOOPS(target, set, CLEAR)                                                                      \
+    static const vector_loops set##_loops[2][VECTOR_OPERATIONS] = {ENTRIES(set, float),            \
+                                                                   ENTRIES(set, double)};
+/* clang-format on */
+
+TABLE(, baseline)
+#if defined __GNUC__ && defined __x86_64__
+TABLE(__attribute__((target("avx2"))), avx2)
+TABLE(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), avx512)
+#endif
+
+/* ---- the choice ---- */
+
+enum { NONE, BASELINE, AVX2, AVX512 };
+
+/* The last instruction set that may be used. The build of a test lets an environment variable say,
+ * so that one machine goes through all of them. */
+#ifdef MSKP_TEST_VECTORS
+#include <stdlib.h>
+static int last_set(void)
+{
+    const char *number = getenv("MSKP_TEST_VECTORS");
+    return number ? atoi(number) : AVX512;
+}
+#else
+static int last_set(void)
+{
+    return AVX512;
+}
+#endif
+
+const vector_loops *mskpi_vector_loops(vector_operation operation, bool doubles)
+{
+    const int last = last_set();
+    if (last == NONE) return NULL;
+#if defined __GNUC__ && defined __x86_64__
+    if (last >= AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return &avx512_loops[doubles][operation];
+    if (last >= AVX2 && __builtin_cpu_supports("avx2")) return &avx2_loops[doubles][operation];
+#endif
+    return &baseline_loops[doubles][operation];
+}
+
+bool mskpi_usual_arithmetic(void)
+{
+    /* volatile: computed here and now, in the mode of this thread */
+    const volatile float least_normal = 0x1p-126F, least = 0x1p-149F;
+    const volatile double half = 0.5, up = 1 + 0x1.8p-24, down = 1 + 0x1p-25;
+    const volatile float below = least_normal * (float)half;
+    const volatile float rounded_up = (float)up, rounded_down = (float)down;
+    return below > 0 && (double)least > 0 && rounded_up > 1 && rounded_down <= 1;
+}
