@@ -146,6 +146,7 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } tests[] = {{"scores", test_scores},
+                 {"votes", test_votes},
                  {"incomplete", test_incomplete},
                  {"join", test_join},
                  {"same", test_same},

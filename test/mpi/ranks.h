@@ -30,6 +30,7 @@ typedef struct pieces {
 pieces pieces_draw(trial *t, const set *values);
 
 void test_scores(void);
+void test_votes(void);
 void test_incomplete(void);
 void test_join(void);
 void test_same(void);

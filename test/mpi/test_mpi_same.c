@@ -142,13 +142,13 @@ void test_sum(void)
         mskp_status status =
             mskp_mpi_sum(&all_ranks, mine(all, parts, where, part), part, n, sum, &err);
         require_same_answer(status, &err);
-        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d", status);
+        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d: %s", status, err.text);
         for (size_t i = 0; i < n; i++) REQUIRE(sum[i] == 7, "the sum was written");
         all[0][bad] = 3e38F;
         const float *large[2] = {all[0], all[0]};
         status = mskp_mpi_sum(&all_ranks, 2, large, n, sum, &err);
         require_same_answer(status, &err);
-        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d", status);
+        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d: %s", status, err.text);
         for (size_t i = 0; i < n; i++) REQUIRE(sum[i] == 7, "the sum was written");
     }
 }

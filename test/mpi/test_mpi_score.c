@@ -119,6 +119,45 @@ void test_scores(void)
             s.finite, s.refused, s.removed, s.ties, split);
 }
 
+/* Two families whose units are in the same axes, and of which one is also in a slice: each has its
+ * own number of votes. Of the first four units, one norm marks two and the other the other two, so
+ * one vote is enough; of the last four, both mark the same two, so two votes are needed. */
+void test_votes(void)
+{
+    const double one[8] = {.1, .2, 3, 4, .3, .4, 5, 6}, two[8] = {7, 8, .1, .2, .2, .1, 9, 9};
+    const size_t image[2] = {8, 8}, w[4] = {8, 3, 1, 1}, last[4] = {2, 8, 1, 1}, eight = 8;
+    mskp_graph *g = mskp_graph_create(NULL);
+    mskp_value in = mskp_input(g, "image", 3, 2, image), branch[2];
+    mskp_tensor view[5] = {{0}};
+    double scores[8];
+    mskp_error err = {0};
+    for (int i = 0; i < 2; i++) {
+        mskp_conv_desc conv = {.weight = mskp_parameter(g, i ? "conv2" : "conv1", 4, w)};
+        const mskp_value v = mskp_conv(g, NULL, in, &conv);
+        mskp_norm_desc norm = {.scale = mskp_parameter(g, i ? "bn2" : "bn1", 1, &eight)};
+        branch[i] = mskp_norm(g, NULL, v, &norm);
+        view[2 * i + 1] =
+            (mskp_tensor){.data = (void *)(uintptr_t)(i ? two : one), .dtype = MSKP_DTYPE_F64};
+    }
+    const mskp_value sum = mskp_combine(g, NULL, MSKP_COMBINE_ADD, 2, branch);
+    mskp_slice(g, "half", sum, 0, 4);
+    mskp_conv_desc conv = {.weight = mskp_parameter(g, "last", 4, last)};
+    mskp_output(g, mskp_conv(g, NULL, sum, &conv));
+    REQUIRE_OK(mskp_graph_finish(g, NULL));
+    REQUIRE(mskp_graph_counts(g).units == 8 && mskp_graph_counts(g).families == 2, "%zu families",
+            mskp_graph_counts(g).families);
+    const mskp_scoring how = {.reduce = MSKP_REDUCE_VOTE, .vote_threshold = 0.5};
+    const mskp_status status = mskp_mpi_score(&all_ranks, g, &how, NULL, (mskp_tensors){5, view},
+                                              scores_of(8, scores), &err);
+    require_same_answer(status, &err);
+    REQUIRE(!status, "%s", err.text);
+    for (int u = 0; u < 8; u++) {
+        const double expected = u < 4 ? fmin(one[u], two[u]) : fmax(one[u], two[u]);
+        REQUIRE(scores[u] == expected, "unit %d: %g, not %g", u, scores[u], expected);
+    }
+    mskp_graph_destroy(g);
+}
+
 /* Rows that are missing, or on two ranks in part. */
 void test_incomplete(void)
 {

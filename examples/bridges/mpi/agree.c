@@ -164,6 +164,8 @@ mskp_status mskpmpi_agree(mskp_mpi *mpi, mskp_status local, mskp_error *error)
 
 /* A record: the number of the function, its fields, zeros. */
 enum { RECORD = 1 + MOST_FIELDS };
+/* In place of a rank. MPICH 4.0 compares MPI_UINT64_T as signed numbers. */
+static const uint64_t NOBODY = INT64_MAX;
 
 static const char *const NAME[CALLS] = {"nothing",       "mskp_mpi_agree",  "mskp_mpi_score",
                                         "mskp_mpi_join", "mskp_mpi_select", "mskp_mpi_same",
@@ -223,11 +225,11 @@ mskp_status mskpmpi_enter(mskp_mpi *mpi, call_id id, size_t n, const call_field 
     uint64_t mine[RECORD] = {id}, least[2 * RECORD + 1];
     for (size_t i = 0; !local && i < n; i++) mine[1 + i] = field[i].number;
     for (size_t i = 0; i < RECORD; i++) least[2 * i] = mine[i], least[2 * i + 1] = ~mine[i];
-    least[2 * RECORD] = local ? (uint64_t)mpi->rank : UINT64_MAX;
+    least[2 * RECORD] = local ? (uint64_t)mpi->rank : NOBODY;
     const mskp_status status =
         mskpmpi_reduce(mpi, 2 * RECORD + 1, least, MPI_UINT64_T, MPI_MIN, error);
     if (status) return status;
-    if (least[2 * RECORD] != UINT64_MAX) return mskpmpi_spread(mpi, (int)least[2 * RECORD], error);
+    if (least[2 * RECORD] != NOBODY) return mskpmpi_spread(mpi, (int)least[2 * RECORD], error);
     bool same = true;
     for (size_t i = 0; i < RECORD; i++) same &= least[2 * i] == ~least[2 * i + 1];
     return same ? MSKP_OK : name_difference(mpi, mine, field, error);

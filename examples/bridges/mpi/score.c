@@ -28,7 +28,9 @@
  */
 #include "shards.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The role of every axis in both graphs. */
@@ -68,12 +70,12 @@ static void bind_slices(here *h, const uint32_t *unit, size_t n, mskp_value all,
 /* Declares the rows of a parameter that this rank sums up. */
 static void declare_rows(const sharding *s, const shard *p, uint32_t id, here *h, mskp_value all)
 {
-    char name[300];
+    char room[ROWS_NAME];
     size_t shape[MSKP_MAX_DIMS];
     const mskp_mpi_rows rows = p->summed;
     memcpy(shape, p->shape, sizeof shape);
     shape[0] = rows.count;
-    mskpmpi_rows_name(s, id, rows, sizeof name, name);
+    const char *name = mskpmpi_rows_name(s, id, rows, room);
     const mskp_param param = mskp_parameter(h->graph, name, p->ndim, shape);
     for (uint32_t d = 0; d < p->ndim; d++)
         if (p->chosen & 1U << d)
@@ -154,7 +156,7 @@ static mskp_value list_of(everywhere *e, mskp_value all, size_t n, const uint32_
 static void declare_sums(const sharding *s, uint32_t id, everywhere *e, mskp_value all)
 {
     const shard *p = &s->shard[id - 1];
-    char name[300];
+    char name[60];
     mskp_param param = {0};
     if (p->crosses) {
         param = mskp_parameter(e->graph, mskp_param_name(s->graph, (mskp_param){id}), p->ndim,
@@ -172,7 +174,7 @@ static void declare_sums(const sharding *s, uint32_t id, everywhere *e, mskp_val
         const mskp_value list = list_of(e, all, n, unit, s->units);
         if (chosen && p->crosses) mskp_bind(e->graph, param, d, ROLE, list);
         if (!chosen || p->crosses) continue;
-        mskpmpi_rows_name(s, id, (mskp_mpi_rows){d, SIZE_MAX}, sizeof name, name);
+        (void)snprintf(name, sizeof name, "sums#%" PRIu32 ".%" PRIu32, id, d);
         mskp_bind(e->graph, mskp_parameter(e->graph, name, 1, &n), 0, ROLE, list);
         e->view[e->params] = (mskp_tensor){.data = s->sums + p->first[d], .dtype = MSKP_DTYPE_F64};
         e->ones[e->params++] = (mskp_tensor){.data = e->one, .dtype = MSKP_DTYPE_F64};

@@ -18,20 +18,20 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LONG = 100 };                 /* characters of a name that is shown with rows */
 enum { FIRST, COUNT, DTYPE, ENTRY }; /* what a rank says of a parameter */
 
-void mskpmpi_rows_name(const sharding *s, uint32_t id, mskp_mpi_rows rows, size_t capacity,
-                       char *text)
+const char *mskpmpi_rows_name(const sharding *s, uint32_t id, mskp_mpi_rows rows,
+                              char text[ROWS_NAME])
 {
     const char *name = mskp_param_name(s->graph, (mskp_param){id});
     const shard *p = &s->shard[id - 1];
-    if (rows.count == SIZE_MAX)
-        (void)snprintf(text, capacity, "%.200s#%" PRIu32 ".%zu", name, id, rows.first);
-    else if (rows.count == p->shape[0])
-        (void)snprintf(text, capacity, "%s", name);
-    else
-        (void)snprintf(text, capacity, "%.200s[%zu:%zu]", name, rows.first,
-                       rows.first + rows.count);
+    char number[16] = ""; /* so that names that are cut off stay different */
+    if (rows.count == p->shape[0]) return name;
+    if (strlen(name) > LONG) (void)snprintf(number, sizeof number, "...%" PRIu32, id);
+    (void)snprintf(text, ROWS_NAME, "%.*s%s[%zu:%zu]", LONG, name, number, rows.first,
+                   rows.first + rows.count);
+    return text;
 }
 
 /* ---- what is known without communication ---- */
@@ -62,7 +62,7 @@ static void find_slices(sharding *s, uint32_t id, uint32_t *seen)
 static mskp_status check_piece(sharding *s, uint32_t id, mskp_mpi_rows rows, mskp_error *error)
 {
     shard *p = &s->shard[id - 1];
-    char name[100];
+    char room[ROWS_NAME];
     size_t shape[MSKP_MAX_DIMS];
     memcpy(shape, p->shape, sizeof shape);
     if (rows.first > shape[0] || rows.count > shape[0] - rows.first)
@@ -71,14 +71,15 @@ static mskp_status check_piece(sharding *s, uint32_t id, mskp_mpi_rows rows, msk
             mskp_param_name(s->graph, (mskp_param){id}), rows.count, rows.first, shape[0]);
     if (!p->chosen || !rows.count) return MSKP_OK;
     shape[0] = rows.count;
-    mskpmpi_rows_name(s, id, rows, sizeof name, name);
+    const char *name = mskpmpi_rows_name(s, id, rows, room);
     if (!s->pieces.view[id - 1].data)
-        return mskpmpi_fail(error, MSKP_ERROR_NO_DATA, "%s has no data", name);
+        return mskpmpi_fail(error, MSKP_ERROR_NO_DATA, "%.120s has no data", name);
     const mskp_status status =
         mskpmpi_view(&s->pieces.view[id - 1], name, p->ndim, shape, &p->piece, error);
     if (!status && p->piece.dtype > MSKP_DTYPE_BF16)
-        return mskpmpi_fail(error, MSKP_ERROR_UNSUPPORTED, "%s has dtype %u, which has no numbers",
-                            name, (unsigned)p->piece.dtype);
+        return mskpmpi_fail(error, MSKP_ERROR_UNSUPPORTED,
+                            "%.120s has dtype %u, which has no numbers", name,
+                            (unsigned)p->piece.dtype);
     return status;
 }
 

@@ -46,9 +46,10 @@ mskp_status mskpmpi_shards_place(sharding *s, mskp_error *error);
 mskp_status mskpmpi_shards_move(sharding *s, mskp_error *error);
 void mskpmpi_shards_close(sharding *s);
 
-/* text <- "conv1.weight[4:8]", the name of some rows of a parameter, or its name alone if they are
- * all. With count SIZE_MAX: "conv1.weight#1", for sums on axis rows.first. */
-void mskpmpi_rows_name(const sharding *s, uint32_t id, mskp_mpi_rows rows, size_t capacity,
-                       char *text);
+/* The name of some rows of a parameter, "conv1.weight[4:8]", in `text`; or the parameter's own name
+ * if they are all. */
+enum { ROWS_NAME = 200 };
+const char *mskpmpi_rows_name(const sharding *s, uint32_t id, mskp_mpi_rows rows,
+                              char text[ROWS_NAME]);
 
 #endif
