@@ -3,8 +3,8 @@
  *
  * mskp_plan_cut checks everything before the first byte moves, but on one rank; another rank may
  * have no memory for its checks. So each rank first cuts into memory of this call, which leaves its
- * tensors as they were. If all ranks have succeeded, each copies the small tensors to where a cut in
- * place would leave them. These copies cannot fail.
+ * tensors as they were. If all ranks have succeeded, each copies the small tensors to where a cut
+ * in place would leave them. These copies cannot fail.
  */
 #include "internal.h"
 

@@ -16,16 +16,18 @@ MPI_TEST := $(call objects,$(wildcard test/mpi/*.c))
 MPI_OBJECTS := $(MPI_BRIDGE) $(MPI_PROGRAM) $(MPI_TEST)
 OTHER_OBJECTS += $(MPI_OBJECTS)
 
-.PHONY: mpi check-mpi mpi-objects mpi-tests
+.PHONY: mpi check-mpi mpi-objects mpi-tests lint-mpi
 
+mpi check-mpi: | $(filter setup-mpi,$(MAKECMDGOALS))
 mpi: $(BUILD)/trainers/mpi ## the training program over ranks (MPI; make setup-mpi installs it)
 
 check-mpi: ## tests over 1 to 4 ranks, skipped without MPI
 	@if command -v $(MPICC) $(MPIRUN) > /dev/null; then \
 		$(MAKE) --no-print-directory mpi-tests && \
-		MPIRUN='$(MPIRUN)' test/mpi/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi; \
+		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi; \
 	else \
 		echo "skipped: check-mpi needs $(MPICC) and $(MPIRUN), which make setup-mpi installs"; \
+		echo "0 passed, 0 failed, 1 skipped"; \
 	fi
 
 mpi-tests: $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi
@@ -44,3 +46,12 @@ $(BUILD)/trainers/mpi: $(MPI_PROGRAM) $(MPI_BRIDGE) $(CONVNET_BRIDGE) $(COMMON) 
 $(BUILD)/test/mpi/test_mpi: $(MPI_TEST) $(MPI_BRIDGE) $(BUILD)/libtest_interpreter.a $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(MPI_LIBS) $(TEST_LIBS)
+
+# Both compilers at -O0 and at -O3, and clang-tidy. This is no part of lint, because it needs an MPI.
+lint-mpi:
+	@for c in gcc clang; do for o in -O0 -O3; do \
+		$(MAKE) --no-print-directory BUILD=build/lint/mpi-$$c$$o CC=$$c CFLAGS="$$o -Werror" mpi-objects || exit; \
+	done; done
+	@printf '%s\n' $(wildcard examples/bridges/mpi/*.c examples/programs/mpi/*.c) | \
+		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Iexamples/bridges \
+		-Iexamples/bridges/mpi $(EXAMPLE_FLAGS) $(MPI_FLAGS)

@@ -93,7 +93,7 @@ typedef struct mskp_mpi_rows {
  *     other axes are asked (filters of transposed convolutions, MSKP_ROLE_CONSUMER), its rows are
  *     sent to one rank, parameter by parameter to the rank with the least so far. Where two slices
  *     of a unit cross (mskp_scoring), the whole parameter is sent to all ranks.
- *   - 24 bytes for each parameter, on each rank, and about 200 bytes to check the call.
+ *   - 24 bytes for each parameter, on each rank, and less than 200 bytes to check the call.
  * Errors are those of mskp_score; a parameter that is not whole is MSKP_ERROR_NO_DATA.
  * MSKP_ERROR_UNSUPPORTED: rows that must be sent and have 2 GiB or more each.
  */
@@ -110,9 +110,10 @@ mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here
 
 /*
  * mskp_select on every rank, and a check that scores and rules are the same, so masks are, too.
- * Every rank selects by itself, so about 200 bytes are sent, whatever the number of units. Scores
- * that differ are MSKP_ERROR_BAD_NUMBER, with the rank and the first unit. Callbacks of budgets are
- * not compared; a mask that a callback made different is MSKP_ERROR_BAD_STATE.
+ * Every rank selects by itself, so less than 200 bytes are sent, whatever the number of units.
+ * Scores that differ are MSKP_ERROR_BAD_NUMBER, with the rank and the first unit. Callbacks of
+ * budgets are not compared; a mask that a callback made different is MSKP_ERROR_BAD_STATE.
+ * On MSKP_ERROR_NO_SOLUTION *selection, which may be NULL, is what mskp_select says.
  */
 mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores scores,
                             const mskp_rule *rule, mskp_mask keep, mskp_selection *selection,

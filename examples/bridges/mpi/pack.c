@@ -69,8 +69,8 @@ static uint32_t run_of(const whole_view *v, size_t *run)
     return axes;
 }
 
-/* Calls memcpy for each run of neighbouring elements. */
-static void copy(const whole_view *v, size_t first, size_t n, char *packed, bool back)
+/* Copies each run of neighbouring elements: to `to`, or, where that is NULL, from `from`. */
+static void copy(const whole_view *v, size_t first, size_t n, const char *from, char *to)
 {
     size_t run;
     const uint32_t outer = v->ndim - run_of(v, &run);
@@ -83,11 +83,14 @@ static void copy(const whole_view *v, size_t first, size_t n, char *packed, bool
         }
         const size_t left = run - first % run, some = n < left ? n : left;
         char *place = v->data + at * (ptrdiff_t)v->element;
-        if (back)
-            memcpy(place, packed, some * v->element);
-        else
-            memcpy(packed, place, some * v->element);
-        packed += some * v->element;
+        const size_t bytes = some * v->element;
+        if (to) {
+            memcpy(to, place, bytes);
+            to += bytes;
+        } else {
+            memcpy(place, from, bytes);
+            from += bytes;
+        }
         first += some;
         n -= some;
     }
@@ -95,10 +98,10 @@ static void copy(const whole_view *v, size_t first, size_t n, char *packed, bool
 
 void mskpmpi_pack(const whole_view *v, size_t first, size_t n, void *packed)
 {
-    copy(v, first, n, packed, false);
+    copy(v, first, n, NULL, packed);
 }
 
 void mskpmpi_unpack(const whole_view *v, size_t first, size_t n, const void *packed)
 {
-    copy(v, first, n, (char *)(uintptr_t)packed, true); /* only read */
+    copy(v, first, n, packed, NULL);
 }

@@ -13,8 +13,8 @@
  *                    mskp_penalty_gradient, once, on every rank; the optimizer's step
  *     after each phase
  *                    mskp_mpi_same: are the ranks still equal?
- *     once           mskp_mpi_score, mskp_mpi_select; later the cut, of a copy of the network, which
- *                    replaces the network when all ranks have succeeded
+ *     once           mskp_mpi_score, mskp_mpi_select; later the cut, of a copy of the network,
+ *                    which replaces the network when all ranks have succeeded
  *
  * With --average the gradients are added up as floats by MPI, as trainers do. Masks are still equal
  * on all ranks, but the weights depend in their last bits, and then in all, on the number of ranks.
@@ -69,7 +69,8 @@ typedef struct program {
     uint8_t *labels;
     size_t *order;    /* the images of a step */
     cn_random random; /* the same on all ranks */
-    size_t step, right, seen;
+    size_t seen;      /* parts of this phase */
+    uint64_t sent;    /* bytes that --average has sent */
     double loss;
 } program;
 
@@ -126,7 +127,7 @@ static bool open_parts(program *p)
     p->sum = malloc(p->numbers * sizeof *p->sum);
     p->images = malloc(o->images * CN_PIXELS * sizeof *p->images);
     p->labels = malloc(o->images);
-    p->order = malloc(o->parts * o->images * sizeof *p->order);
+    p->order = malloc((o->parts * o->images + 1) * sizeof *p->order);
     for (size_t k = 0; p->part && k < p->mine; k++)
         if (!(p->part[k] = malloc(p->numbers * sizeof **p->part)))
             return fail(p, "no memory for gradients");
@@ -181,6 +182,7 @@ static bool add_up(program *p)
         for (size_t k = 0; k < p->mine; k++)
             for (size_t i = 0; i < p->numbers; i++) p->sum[i] += p->part[k][i];
         MPI_Allreduce(MPI_IN_PLACE, p->sum, (int)p->numbers, MPI_FLOAT, MPI_SUM, p->mpi.comm);
+        p->sent += p->numbers * sizeof *p->sum;
     }
     for (size_t i = 0; i < p->numbers; i++) p->sum[i] /= share;
     return true;
@@ -195,13 +197,11 @@ static bool train(program *p)
     const uint64_t augment = cn_random_bits(&p->random);
     exchange(p, p->sum, false);
     for (size_t k = (size_t)p->mpi.rank; k < o->parts; k += ranks) {
-        size_t right;
         cn_random random = {augment + k};
         reset_statistics(p);
         cn_draw(&p->data, o->images, p->order + k * o->images, &random, p->images, p->labels);
         cn_forward(p->net, o->images, p->images, true);
-        p->loss += cn_loss(p->net, p->labels, &right);
-        p->right += right;
+        p->loss += cn_loss(p->net, p->labels, NULL);
         p->seen++;
         cn_backward(p->net);
         exchange(p, p->part[at++], false);
@@ -216,7 +216,6 @@ static bool train(program *p)
             return false;
     }
     cn_sgd_step(p->net, &(cn_sgd){o->rate, 0.9, 1e-4, true});
-    p->step++;
     return true;
 }
 
@@ -240,14 +239,14 @@ static bool evaluate(program *p, double *accuracy)
 static bool phase(program *p, const char *name)
 {
     const double start = MPI_Wtime();
-    const uint64_t bytes = p->mpi.bytes;
+    const uint64_t bytes = p->mpi.bytes + p->sent;
     double sums[2], accuracy;
     p->loss = 0;
-    p->right = p->seen = 0;
+    p->seen = 0;
     for (size_t i = 0; i < p->o.steps; i++)
         if (!train(p)) return false;
     const double seconds = MPI_Wtime() - start;
-    const double sent = (double)(p->mpi.bytes - bytes) / (double)p->o.steps;
+    const double sent = (double)(p->mpi.bytes + p->sent - bytes) / (double)p->o.steps;
     if (mskp_mpi_same(&p->mpi, p->graph, p->keep, p->values, &p->err) || !evaluate(p, &accuracy))
         return false;
     sums[0] = p->loss;
@@ -271,12 +270,15 @@ static bool select_units(program *p)
     bool good = together(p, (p->keep.unit && scores.unit) || fail(p, "no memory for a mask"));
     good = good && !mskp_measure(p->graph, (mskp_mask){0}, &cost, NULL, &p->err);
     if (good) rule.max_macs = p->o.macs * cost.macs;
+    const uint64_t bytes = p->mpi.bytes;
     good = good && !mskp_mpi_score(&p->mpi, p->graph, &scoring, NULL, p->values, scores, &p->err) &&
            !mskp_mpi_select(&p->mpi, p->graph, scores, &rule, p->keep, &selection, &p->err);
     free(scores.unit);
     if (good && !p->mpi.rank)
-        printf("%zu of %zu units are marked, %.1f %% of the MACs stay\n", selection.removed,
-               p->keep.n, 100 * selection.cost.macs / cost.macs);
+        printf("%zu of %zu units are marked, %.1f %% of the MACs stay; %" PRIu64
+               " bytes were sent\n",
+               selection.removed, p->keep.n, 100 * selection.cost.macs / cost.macs,
+               p->mpi.bytes - bytes);
     return good;
 }
 
