@@ -153,7 +153,8 @@ int main(int argc, char **argv)
                  {"sum", test_sum},
                  {"cut", test_cut},
                  {"disagreement", test_disagreement},
-                 {"failures", test_failures}};
+                 {"failures", test_failures},
+                 {"size", test_size}};
     const mskp_services services = heap_services();
     mskp_error err;
     alarm(LIMIT);
@@ -162,7 +163,7 @@ int main(int argc, char **argv)
     const char *only = argc > 1 ? argv[1] : "";
     if (!strcmp(only, "die")) die();
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-        if (*only && strcmp(only, tests[i].name) != 0) continue;
+        if (*only ? strcmp(only, tests[i].name) != 0 : tests[i].run == test_size) continue;
         const double start = MPI_Wtime();
         tests[i].run();
         MPI_Barrier(MPI_COMM_WORLD);

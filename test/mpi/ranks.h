@@ -38,5 +38,6 @@ void test_sum(void);
 void test_cut(void);
 void test_disagreement(void);
 void test_failures(void);
+void test_size(void); /* by name alone */
 
 #endif
