@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LIMIT = 240 };
+enum { LIMIT = 280 };
 
 mskp_mpi all_ranks;
 failing_heap heap;
@@ -152,6 +152,7 @@ int main(int argc, char **argv)
                  {"same", test_same},
                  {"sum", test_sum},
                  {"cut", test_cut},
+                 {"shard plan", test_shard_plan},
                  {"disagreement", test_disagreement},
                  {"failures", test_failures},
                  {"size", test_size}};

@@ -12,7 +12,8 @@ typedef struct stage {
     pieces p;
     double *scores, *in;
     uint8_t *keep, *here;
-    mskp_plan *plan;
+    mskp_plan *plan, *made;
+    mskp_mpi_rows *small;
     mskp_move move;
     mskp_scoring how;
     mskp_rule rule;
@@ -21,10 +22,10 @@ typedef struct stage {
     mskp_mpi mpi; /* where a call has room of its own, of this test alone */
 } stage;
 
-enum { SCORE, JOIN, SELECT, SAME, SUM, CUT, AGREE, FUNCTIONS };
-static const char *const NAMES[] = {"mskp_mpi_score", "mskp_mpi_join", "mskp_mpi_select",
-                                    "mskp_mpi_same",  "mskp_mpi_sum",  "mskp_mpi_cut",
-                                    "mskp_mpi_agree"};
+enum { SCORE, JOIN, SELECT, SAME, PLAN, SUM, CUT, AGREE, FUNCTIONS };
+static const char *const NAMES[] = {"mskp_mpi_score", "mskp_mpi_join",       "mskp_mpi_select",
+                                    "mskp_mpi_same",  "mskp_mpi_shard_plan", "mskp_mpi_sum",
+                                    "mskp_mpi_cut",   "mskp_mpi_agree"};
 
 static mskp_status call(stage *s, int function)
 {
@@ -43,6 +44,11 @@ static mskp_status call(stage *s, int function)
     case SAME:
         return mskp_mpi_same(&s->mpi, s->t.graph, mask_of(units, s->here),
                              set_by_id(params, s->values.views), &s->err);
+    case PLAN:
+        mskp_plan_destroy(s->made);
+        s->made = NULL;
+        return mskp_mpi_shard_plan(&s->mpi, s->t.graph, mask_of(units, s->here), s->p.rows,
+                                   s->small, &s->made, &s->err);
     case SUM:
         return mskp_mpi_sum(&s->mpi, 1, &part, 40, s->sum, &s->err);
     case CUT:
@@ -64,6 +70,7 @@ static void stage_open(stage *s, uint64_t seed, const net_options *options)
     s->in = arena_get(&s->t.mem, units, sizeof *s->in);
     s->keep = arena_get(&s->t.mem, units, 1);
     s->here = arena_get(&s->t.mem, units, 1);
+    s->small = arena_get(&s->t.mem, s->t.net->params, sizeof *s->small);
     for (size_t u = 0; u < units; u++)
         s->scores[u] = s->in[u] = rng_real(&s->t.r, 0, 1), s->keep[u] = s->here[u] = 1;
     s->how = (mskp_scoring){.roles = MSKP_ROLES_UNIT, .magnitude = (mskp_magnitude)(seed % 2)};
@@ -81,6 +88,7 @@ static void stage_close(stage *s)
 {
     mskp_mpi_close(&s->mpi);
     mskp_plan_destroy(s->plan);
+    mskp_plan_destroy(s->made);
     trial_end(&s->t);
 }
 
@@ -95,6 +103,7 @@ static uint64_t state_of(const stage *s)
     } parts[] = {{s->scores, units * sizeof *s->scores},
                  {s->keep, units},
                  {s->sum, sizeof s->sum},
+                 {s->small, s->t.net->params * sizeof *s->small},
                  {s->values.views, (s->t.net->params + 1) * sizeof *s->values.views}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (size_t k = 0; k < parts[i].n; k++)
@@ -219,8 +228,10 @@ void test_disagreement(void)
                               : call(&s, f);
             const mskp_error err = s.err;
             const mskp_mpi mpi = s.mpi;
+            mskp_plan *made = s.made;
             s = kept;
             s.mpi = mpi;
+            s.made = made;
             require_same_answer(status, &err);
             REQUIRE(status || (!s.t.units && f != CUT), "%s accepted NULL", NAMES[f]);
             REQUIRE(state_of(&s) == before || !status, "something changed");

@@ -169,7 +169,7 @@ static const uint64_t NOBODY = INT64_MAX;
 
 static const char *const NAME[CALLS] = {"nothing",       "mskp_mpi_agree",  "mskp_mpi_score",
                                         "mskp_mpi_join", "mskp_mpi_select", "mskp_mpi_same",
-                                        "mskp_mpi_sum",  "mskp_mpi_cut"};
+                                        "mskp_mpi_sum",  "mskp_mpi_cut",    "mskp_mpi_shard_plan"};
 
 static double real_of(uint64_t bits)
 {

@@ -38,6 +38,7 @@ typedef enum call_id {
     CALL_SAME,
     CALL_SUM,
     CALL_CUT,
+    CALL_PLAN,
     CALLS
 } call_id;
 

@@ -22,7 +22,7 @@ mpi check-mpi: | $(filter setup-mpi,$(MAKECMDGOALS))
 mpi: $(BUILD)/trainers/mpi ## the training program over ranks (MPI; make setup-mpi installs it)
 
 check-mpi: ## tests over 1 to 4 ranks, skipped without MPI
-	@if command -v $(MPICC) $(MPIRUN) > /dev/null; then \
+	@if command -v $(MPICC) > /dev/null && command -v $(firstword $(MPIRUN)) > /dev/null; then \
 		$(MAKE) --no-print-directory mpi-tests && \
 		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi; \
 	else \

@@ -11,6 +11,7 @@
  *     mskp_mpi_same      checks that network, mask and values are the same on all ranks
  *     mskp_mpi_sum       sums of gradients that do not depend on the number of ranks
  *     mskp_mpi_cut       surgery on all ranks or on none
+ *     mskp_mpi_shard_plan   the plan by which a rank cuts the rows that it has
  *     mskp_mpi_agree     makes the failure of one rank the failure of all
  *
  * Rules for every function that takes a mskp_mpi:
@@ -152,6 +153,20 @@ mskp_status mskp_mpi_sum(mskp_mpi *mpi, size_t parts, const float *const *part, 
  * differ between ranks. Needs the memory of the smaller sets until the call returns. */
 mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const mskp_move *moves,
                          mskp_error *err);
+
+/*
+ * *plan <- what has to be cut of the rows that this rank has, for mskp_mpi_cut or any function that
+ * takes a plan; free it with mskp_plan_destroy. small[p] <- which rows of the small parameter this
+ * rank has afterwards. Rows stay on their rank, so ranks may have unequally many afterwards.
+ *   rows   one entry per parameter; NULL: all rows of every parameter
+ *   small  one entry per parameter; may be rows
+ * The sets to cut have one view per parameter, of this rank's rows. Where small[p].count is 0,
+ * because nothing was here or nothing is left, the view must be {0}. What the plan says of values
+ * means nothing. For the small network, call mskp_plan_create on every rank.
+ */
+mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
+                                const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
+                                mskp_error *err);
 
 #ifdef __cplusplus
 }
