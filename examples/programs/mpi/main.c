@@ -17,7 +17,8 @@
  *                    which replaces the network when all ranks have succeeded
  *
  * With --average the gradients are added up as floats by MPI, as trainers do. Masks are still equal
- * on all ranks, but the weights depend in their last bits, and then in all, on the number of ranks.
+ * on all ranks, but weights and masks depend on the number of ranks: first in the last bits of the
+ * weights, and after some steps in all.
  */
 #include <inttypes.h>
 #include <stddef.h>
