@@ -2,8 +2,8 @@
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
 # it builds: lib/library.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
-# examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files
-# need no edit of any of them.
+# examples/bridges/mpi/mpi.mk, examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and
+# test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
@@ -81,6 +81,7 @@ include lib/library.mk
 include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk
+include examples/bridges/mpi/mpi.mk
 include examples/programs/onnx/onnx.mk
 include test/test.mk
 include test/lint.mk

@@ -10,8 +10,10 @@ PACKAGES_libtorch = g++ libtorch-dev
 PACKAGES_dlib = g++ libdlib-dev libjpeg-dev
 # And what mskp-onnx needs besides; `make onnx` installs it.
 PACKAGES_onnx = libprotobuf-c-dev protobuf-c-compiler libonnx-dev
+# And what mskp over MPI needs besides; `make setup-mpi` installs it.
+PACKAGES_mpi = libopenmpi-dev openmpi-bin
 
-.PHONY: setup setup-bridges setup-onnx
+.PHONY: setup setup-bridges setup-onnx setup-mpi
 
 # Installs what is missing of these packages, else says what is needed.
 define install_missing
@@ -46,3 +48,6 @@ setup-bridges: $(filter setup,$(MAKECMDGOALS))
 
 setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter bridges check-bridges,$(MAKECMDGOALS)),setup-bridges)
 	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)
+
+setup-mpi: $(filter setup,$(MAKECMDGOALS)) ## install what is missing for mpi and check-mpi (Open MPI)
+	$(call install_missing,$(PACKAGES) $(PACKAGES_mpi),an MPI with mpicc and mpirun, such as Open MPI or MPICH)

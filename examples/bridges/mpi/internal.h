@@ -1,0 +1,107 @@
+/* What the files of this folder share. */
+#ifndef MSKP_MPI_INTERNAL_H
+#define MSKP_MPI_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "mskp_mpi.h"
+
+/* ---- Ranks: agree.c ---- */
+
+/* *error <- the status and the sentence. Returns the status. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+mskp_status
+mskpmpi_fail(mskp_error *error, mskp_status status, const char *format, ...);
+
+/* Memory for n things of this size, zeroed; never NULL for n 0, unless there is none. */
+void *mskpmpi_get(const mskp_mpi *mpi, size_t n, size_t size);
+void mskpmpi_free(const mskp_mpi *mpi, void *memory);
+mskp_status mskpmpi_no_memory(mskp_error *error, const char *what, size_t n);
+
+/* Collective operations of any length. They fail only where the program's error handler lets MPI
+ * return; ranks may then disagree. reduce works in place. */
+mskp_status mskpmpi_reduce(mskp_mpi *mpi, size_t n, void *data, MPI_Datatype type, MPI_Op op,
+                           mskp_error *error);
+mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error);
+mskp_status mskpmpi_gather_all(mskp_mpi *mpi, int bytes, const void *mine, void *all,
+                               mskp_error *error);
+mskp_status mskpmpi_returned(int code, const char *function, mskp_error *error);
+
+/* The functions of mskp_mpi.h; the numbers are sent. */
+typedef enum call_id {
+    CALL_AGREE = 1,
+    CALL_SCORE,
+    CALL_JOIN,
+    CALL_SELECT,
+    CALL_SAME,
+    CALL_SUM,
+    CALL_CUT,
+    CALL_PLAN,
+    CALLS
+} call_id;
+
+/* A number that has to be the same on all ranks. text ends the sentence "rank 1: ..." of a
+ * difference: "TEXT 3, on rank 0 it is 4", or, for numbers that mean nothing, TEXT alone. */
+typedef enum field_kind { FIELD_COUNT, FIELD_REAL, FIELD_HASH } field_kind;
+typedef struct call_field {
+    const char *text;
+    field_kind kind;
+    mskp_status status; /* of a difference */
+    uint64_t number;
+} call_field;
+enum { MOST_FIELDS = 6 };
+
+/* The first thing that every function does: one all-reduce, after which all ranks go on, or return
+ * the same error. local: what this rank found wrong by itself, with its sentence in *error. */
+mskp_status mskpmpi_enter(mskp_mpi *mpi, call_id id, size_t n, const call_field *field,
+                          mskp_status local, mskp_error *error);
+/* The same between two steps of a function, where all ranks are known to be in it. */
+mskp_status mskpmpi_agree(mskp_mpi *mpi, mskp_status local, mskp_error *error);
+/* All ranks <- the error of one, with its rank in the sentence. Returns its status. */
+mskp_status mskpmpi_spread(mskp_mpi *mpi, int root, mskp_error *error);
+/* Copies an error to the caller's, which may be NULL. Returns its status. */
+mskp_status mskpmpi_return(mskp_status status, const mskp_error *error, mskp_error *err);
+
+uint64_t mskpmpi_bits(double x);
+
+/* ---- Tensors: pack.c ---- */
+
+/* A view with all its strides, in elements. */
+typedef struct whole_view {
+    char *data;
+    size_t element; /* bytes; 0: no such dtype */
+    mskp_dtype dtype;
+    uint32_t ndim;
+    size_t shape[MSKP_MAX_DIMS], elements;
+    ptrdiff_t stride[MSKP_MAX_DIMS];
+} whole_view;
+
+/* *out <- the view of a tensor that must have this shape. */
+mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
+                         const size_t *shape, whole_view *out, mskp_error *error);
+/* Copies n elements from the view, the first of them number `first` in logical order, and back. */
+void mskpmpi_pack(const whole_view *v, size_t first, size_t n, void *packed);
+void mskpmpi_unpack(const whole_view *v, size_t first, size_t n, const void *packed);
+
+/* ---- Differences: same.c ---- */
+
+#define HASH_START UINT64_C(0x9e3779b97f4a7c15)
+uint64_t mskpmpi_hash(uint64_t hash, const void *bytes, size_t n);
+
+/* An array that has to be the same on all ranks, and differs. */
+typedef struct compared {
+    const void *context;
+    size_t n, size; /* elements, and bytes of each */
+    mskp_status status;
+    void (*read)(const void *context, size_t first, size_t n, void *packed);
+    /* text <- the name of element i, and what it is: "keep[3] is 0" in two parts. */
+    void (*name)(const void *context, size_t i, size_t capacity, char *text);
+    void (*number)(const void *context, const void *element, size_t capacity, char *text);
+} compared;
+/* Fails on all ranks, and names a rank and the first element that differs. hash: of this rank's
+ * array, not the same on all ranks. Collective. */
+mskp_status mskpmpi_differs(mskp_mpi *mpi, const compared *array, uint64_t hash, mskp_error *error);
+
+#endif

@@ -1,0 +1,174 @@
+/*
+ * mskp_mpi.h - mskp over the ranks of an MPI program
+ *
+ * Copy this folder into a program that trains over MPI. The library knows nothing of ranks, and
+ * these files call its public functions alone. They use collective operations of MPI alone, so any
+ * MPI 3 will do.
+ *
+ *     mskp_mpi_score     scores of values that are spread over ranks, by parameter or by rows
+ *     mskp_mpi_join      scores that each rank has measured for some of the units
+ *     mskp_mpi_select    one mask on all ranks
+ *     mskp_mpi_same      checks that network, mask and values are the same on all ranks
+ *     mskp_mpi_sum       sums of gradients that do not depend on the number of ranks
+ *     mskp_mpi_cut       surgery on all ranks or on none
+ *     mskp_mpi_shard_plan   the plan by which a rank cuts the rows that it has
+ *     mskp_mpi_agree     makes the failure of one rank the failure of all
+ *
+ * Rules for every function that takes a mskp_mpi:
+ *   collective   All ranks call it, in the same order. Ranks that call different functions of this
+ *                header, for different networks or with different options, get an error that names
+ *                the first such rank, and nobody waits. A rank that makes no call at all lets the
+ *                others wait, as with every collective operation.
+ *   errors       All ranks return the same status, and the same sentence in *err, which begins with
+ *                the rank that failed. The outputs of all ranks are then as they were.
+ *   results      All ranks get the same result. It does not depend on the number of ranks, bit for
+ *                bit, and the sentences say where that is impossible.
+ *   memory       comes from mskp_mpi.services.
+ * err may be NULL. A mskp_mpi that is NULL is MSKP_ERROR_BAD_ARGUMENT on this rank alone.
+ */
+#ifndef MSKP_MPI_H
+#define MSKP_MPI_H
+
+#include <mpi.h>
+
+#include "mskp.h"
+#include "mskp/rules.h"
+#include "mskp/tools.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * The ranks of a program. The fields may be read.
+ *   comm       a duplicate of the program's communicator, so messages of these functions and of the
+ *              program never meet
+ *   services   where memory comes from; threads are used for the sums of scores
+ *   calls, bytes   collective operations so far, and what this rank has put into them. What an
+ *              operation sends over the network depends on the implementation of MPI: an all-reduce
+ *              of n bytes usually sends 2 n (ranks - 1) / ranks from each rank.
+ */
+typedef struct mskp_mpi {
+    MPI_Comm comm;
+    int rank, ranks;
+    mskp_services services;
+    uint64_t calls, bytes;
+    void *room; /* of mskp_mpi_sum, kept from call to call */
+    size_t room_bytes;
+} mskp_mpi;
+
+/* *mpi <- these ranks. services: copied, or NULL (malloc, no threads). Collective. */
+mskp_status mskp_mpi_open(MPI_Comm comm, const mskp_services *services, mskp_mpi *mpi,
+                          mskp_error *err);
+/* Frees what mskp_mpi_open made; mpi may be NULL, or all zero. Collective. */
+void mskp_mpi_close(mskp_mpi *mpi);
+
+/* Returns MSKP_OK if all ranks pass MSKP_OK. Otherwise all return the status of the lowest rank
+ * that failed, and *err <- its sentence. For calls of the program's own that can fail on one rank:
+ * pass what the call returned, and the same err, which may not be NULL where status is not 0. */
+mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err);
+
+/* ---- Shards --------------------------------------------------------------------------------- */
+
+/*
+ * Which rows of a parameter a rank has: indices first .. first + count - 1 of axis 0; count 0:
+ * none. Each row of a parameter that is read must be on some rank. Any two ranks have the same rows
+ * of a parameter, which must then be equal (mskp_mpi_same), or no row in common.
+ */
+typedef struct mskp_mpi_rows {
+    size_t first, count;
+} mskp_mpi_rows;
+
+/*
+ * scores.unit[u] <- what mskp_score would give if one rank had all values, bit for bit, on every
+ * rank.
+ *   rows     one entry per parameter; NULL: every rank has all of every parameter, and they share
+ *            the work
+ *   pieces   one view per parameter: the rows that this rank has. The shape is that of the
+ *            parameter, but for axis 0, which has length rows[p].count.
+ * Sums of floating-point numbers depend on their order, so sums of ranks are not added up. Each
+ * slice is summed on one rank, by the library, and the sums of slices are sent:
+ *   - 8 bytes for each slice in the scoring's roles: with gamma alone, 8 bytes for each batch norm
+ *     that a unit has. All reductions, also MSKP_REDUCE_VOTE, are then made on every rank.
+ *   - Slices on axis 0 are rows, so a parameter whose rows are spread needs nothing else. Where
+ *     other axes are asked (filters of transposed convolutions, MSKP_ROLE_CONSUMER), its rows are
+ *     sent to one rank, parameter by parameter to the rank with the least so far. Where two slices
+ *     of a unit cross (mskp_scoring), the whole parameter is sent to all ranks.
+ *   - 24 bytes for each parameter, on each rank, and less than 200 bytes to check the call.
+ * Errors are those of mskp_score; a parameter that is not whole is MSKP_ERROR_NO_DATA.
+ * MSKP_ERROR_UNSUPPORTED: rows that must be sent and have 2 GiB or more each.
+ */
+mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_scoring *scoring,
+                           const mskp_mpi_rows *rows, mskp_tensors pieces, mskp_scores scores,
+                           mskp_error *err);
+
+/* scores.unit[u] <- the score of unit u on the lowest rank whose flag here.unit[u] is not 0; 12
+ * bytes for each unit. A unit that no rank has is MSKP_ERROR_NO_DATA. */
+mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here,
+                          mskp_scores scores, mskp_error *err);
+
+/* ---- One mask, one network ------------------------------------------------------------------ */
+
+/*
+ * mskp_select on every rank, and a check that scores and rules are the same, so masks are, too.
+ * Every rank selects by itself, so less than 200 bytes are sent, whatever the number of units.
+ * Scores that differ are MSKP_ERROR_BAD_NUMBER, with the rank and the first unit. Callbacks of
+ * budgets are not compared; a mask that a callback made different is MSKP_ERROR_BAD_STATE.
+ * On MSKP_ERROR_NO_SOLUTION *selection, which may be NULL, is what mskp_select says.
+ */
+mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores scores,
+                            const mskp_rule *rule, mskp_mask keep, mskp_selection *selection,
+                            mskp_error *err);
+
+/*
+ * Checks that the network (its fingerprint), the mask and all elements of the values are the same
+ * on all ranks, bit for bit. keep {0, NULL}: no mask; views without data count as the same if all
+ * ranks have none. Sends 16 bytes for each parameter, and 16 for the mask.
+ *   A network that differs is MSKP_ERROR_OTHER_NETWORK. A mask or an element that differs is
+ * MSKP_ERROR_BAD_STATE, and the sentence names a rank, the unit or the element with its unit, and
+ * both numbers. The rank is the lowest that differs from what most ranks have; with two ranks, the
+ * second.
+ */
+mskp_status mskp_mpi_same(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
+                          mskp_tensors values, mskp_error *err);
+
+/* ---- Training ------------------------------------------------------------------------------- */
+
+/*
+ * sum[i] <- the sum of part[k][i] over all parts of all ranks, n numbers each. A rank may have any
+ * number of parts, also none. The result depends on the parts alone, bit for bit, and not on their
+ * order or on which rank has which: numbers are added as 64-bit integers, whose unit is chosen for
+ * each 1024 neighbouring numbers by the largest of them in all parts. With P parts, the unit is
+ * 2^-61 P of a power of two above the largest number, or less; smaller numbers are rounded to it.
+ *   sum may be one of this rank's parts, and overlaps no part otherwise. NaN and infinities are
+ * MSKP_ERROR_BAD_NUMBER, and so is a sum that no float can hold. Sends 8 bytes for each number, and
+ * allocates if n is larger than in all calls before.
+ */
+mskp_status mskp_mpi_sum(mskp_mpi *mpi, size_t parts, const float *const *part, size_t n,
+                         float *sum, mskp_error *err);
+
+/* mskp_plan_cut on every rank, or on none: all ranks cut, into memory of this call where a move is
+ * in place, and only if all of them have succeeded are tensors and views of `from` changed. A `to`
+ * of the caller's is written in any case. Each rank's plan cuts what that rank has, so plans may
+ * differ between ranks. Needs the memory of the smaller sets until the call returns. */
+mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const mskp_move *moves,
+                         mskp_error *err);
+
+/*
+ * *plan <- what has to be cut of the rows that this rank has, for mskp_mpi_cut or any function that
+ * takes a plan; free it with mskp_plan_destroy. small[p] <- which rows of the small parameter this
+ * rank has afterwards. Rows stay on their rank, so ranks may have unequally many afterwards.
+ *   rows   one entry per parameter; NULL: all rows of every parameter
+ *   small  one entry per parameter; may be rows
+ * The sets to cut have one view per parameter, of this rank's rows. Where small[p].count is 0,
+ * because nothing was here or nothing is left, the view must be {0}. What the plan says of values
+ * means nothing. For the small network, call mskp_plan_create on every rank.
+ */
+mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
+                                const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
+                                mskp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* MSKP_MPI_H */

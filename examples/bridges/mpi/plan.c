@@ -1,0 +1,157 @@
+/*
+ * The plan by which a rank cuts the rows that it has.
+ *
+ * A plan of the whole network says which rows stay, and how many come before those of this rank.
+ * The plan of the pieces is that of another graph: the same units, and the same parameters with the
+ * rows that are here. A parameter of which nothing is here, or of which nothing stays here, is a
+ * single element in that graph, because a plan leaves no axis without indices unless a branch
+ * vanishes; its view is {0}, which surgery passes over.
+ */
+#include "internal.h"
+#include "mskp/operators.h"
+
+#include <string.h>
+
+typedef struct planning {
+    mskp_mpi *mpi;
+    const mskp_graph *graph;
+    size_t params, units;
+    mskp_mpi_rows *here, *left; /* [params] rows of this rank, and what stays of them */
+    size_t *index;              /* [longest axis] */
+    mskp_plan *whole, *plan;
+    mskp_graph *pieces;
+} planning;
+
+static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const mskp_mpi_rows *small,
+                              mskp_plan *const *plan, mskp_error *error)
+{
+    const mskp_counts counts = mskp_graph_counts(graph);
+    if (!graph || !mskp_fingerprint(graph))
+        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
+    if (keep.n != counts.units || (keep.n && !keep.unit))
+        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu",
+                            keep.unit ? keep.n : 0, counts.units);
+    if (!plan || (counts.params && !small))
+        return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "small or plan is NULL");
+    return MSKP_OK;
+}
+
+/* What stays of the rows of one parameter. All axes of one that vanishes have length 0. */
+static mskp_mpi_rows what_stays(const planning *p, uint32_t id, mskp_mpi_rows rows)
+{
+    mskp_mpi_rows left = {0, 0};
+    size_t count;
+    const uint32_t *kept = mskp_plan_param_kept(p->whole, (mskp_param){id}, 0, &count);
+    if (!kept) return count ? rows : left;
+    for (size_t i = 0; i < count; i++) {
+        left.first += kept[i] < rows.first;
+        left.count += kept[i] >= rows.first && kept[i] < rows.first + rows.count;
+    }
+    if (!left.count) left.first = 0;
+    return left;
+}
+
+static mskp_status find_rows(planning *p, const mskp_mpi_rows *rows, size_t *longest,
+                             mskp_error *error)
+{
+    for (uint32_t id = 1; id <= p->params; id++) {
+        size_t shape[MSKP_MAX_DIMS];
+        const uint32_t ndim = mskp_param_shape(p->graph, (mskp_param){id}, shape);
+        const mskp_mpi_rows r = rows ? rows[id - 1] : (mskp_mpi_rows){0, shape[0]};
+        if (r.first > shape[0] || r.count > shape[0] - r.first)
+            return mskpmpi_fail(error, MSKP_ERROR_BAD_SHAPE,
+                                "%.80s: %zu rows from row %zu on, the parameter has %zu",
+                                mskp_param_name(p->graph, (mskp_param){id}), r.count, r.first,
+                                shape[0]);
+        p->here[id - 1] = r;
+        if (r.count) p->left[id - 1] = what_stays(p, id, r);
+        for (uint32_t d = 0; d < ndim; d++)
+            if (shape[d] > *longest) *longest = shape[d];
+    }
+    return MSKP_OK;
+}
+
+/* Declares the rows of a parameter in the graph of the pieces. */
+static void declare(planning *p, uint32_t id, mskp_value all, mskp_value pinned)
+{
+    size_t shape[MSKP_MAX_DIMS];
+    const char *name = mskp_param_name(p->graph, (mskp_param){id});
+    const uint32_t ndim = mskp_param_shape(p->graph, (mskp_param){id}, shape);
+    const mskp_mpi_rows rows = p->here[id - 1];
+    shape[0] = rows.count;
+    if (!p->left[id - 1].count) {
+        mskp_attach(p->pieces, mskp_parameter(p->pieces, name, 1, &(size_t){1}), pinned);
+        return;
+    }
+    const mskp_param param = mskp_parameter(p->pieces, name, ndim, shape);
+    bool bound = false;
+    for (uint32_t d = 0; d < ndim; d++) {
+        const uint32_t *unit = mskp_param_units(p->graph, (mskp_param){id}, d, NULL, NULL);
+        const size_t first = d ? 0 : rows.first;
+        if (!unit) continue;
+        for (size_t i = 0; i < shape[d]; i++)
+            p->index[i] = unit[first + i] == MSKP_PINNED ? p->units : unit[first + i];
+        mskp_bind(p->pieces, param, d, MSKP_ROLE_OTHER,
+                  mskp_pick(p->pieces, NULL, all, shape[d], p->index));
+        bound = true;
+    }
+    if (!bound) mskp_attach(p->pieces, param, pinned);
+}
+
+static mskp_status make_plan(planning *p, mskp_mask keep, const mskp_mpi_rows *rows,
+                             mskp_error *error)
+{
+    size_t longest = 1;
+    const mskp_counts counts = mskp_graph_counts(p->graph);
+    p->params = counts.params;
+    p->units = counts.units;
+    p->here = mskpmpi_get(p->mpi, p->params, sizeof *p->here);
+    p->left = mskpmpi_get(p->mpi, p->params, sizeof *p->left);
+    p->pieces = mskp_graph_create(&p->mpi->services);
+    if (!p->here || !p->left || !p->pieces)
+        return mskpmpi_no_memory(error, "parameters", p->params);
+    mskp_status status = mskp_plan_create(p->graph, keep, &p->whole, NULL, error);
+    if (!status) status = find_rows(p, rows, &longest, error);
+    if (status) return status;
+    p->index = mskpmpi_get(p->mpi, longest, sizeof *p->index);
+    if (!p->index) return mskpmpi_no_memory(error, "rows", longest);
+    const mskp_value all = mskp_fresh(p->pieces, NULL, p->units + 1, 0, NULL);
+    const mskp_value pinned = mskp_pick(p->pieces, NULL, all, 1, &p->units);
+    mskp_pin(p->pieces, pinned);
+    for (uint32_t id = 1; id <= p->params; id++) declare(p, id, all, pinned);
+    status = mskp_graph_finish(p->pieces, error);
+    return status ? status : mskp_plan_create(p->pieces, keep, &p->plan, NULL, error);
+}
+
+mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
+                                const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
+                                mskp_error *err)
+{
+    mskp_error error = {0};
+    planning p = {.mpi = mpi, .graph = graph};
+    if (!mpi) {
+        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
+        return mskpmpi_return(error.status, &error, err);
+    }
+    mskp_status status = check_plan(graph, keep, small, plan, &error);
+    if (!status) status = make_plan(&p, keep, rows, &error);
+    uint64_t hash = HASH_START;
+    for (size_t u = 0; !status && u < keep.n; u++)
+        hash = mskpmpi_hash(hash, &(unsigned char){keep.unit[u] != 0}, 1);
+    const call_field field[] = {{"the network's fingerprint is", FIELD_COUNT,
+                                 MSKP_ERROR_OTHER_NETWORK, status ? 0 : mskp_fingerprint(graph)},
+                                {"flags of keep", FIELD_HASH, MSKP_ERROR_BAD_ARGUMENT, hash}};
+    status = mskpmpi_enter(mpi, CALL_PLAN, 2, field, status, &error);
+    if (!status) {
+        if (p.params) memcpy(small, p.left, p.params * sizeof *small);
+        *plan = p.plan;
+        p.plan = NULL;
+    }
+    mskp_plan_destroy(p.whole);
+    mskp_plan_destroy(p.plan);
+    mskp_graph_destroy(p.pieces);
+    mskpmpi_free(mpi, p.here);
+    mskpmpi_free(mpi, p.left);
+    mskpmpi_free(mpi, p.index);
+    return mskpmpi_return(status, &error, err);
+}

@@ -1,0 +1,305 @@
+/* Differences are named; sums do not depend on who adds; surgery on all ranks. */
+#include "ranks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- mskp_mpi_same ---- */
+
+/* Changes the last bit of one element. */
+static void change(const trial *t, const set *values, size_t p, const size_t *index)
+{
+    const net_param *q = &t->net->param[p];
+    const mskp_tensor v = view_resolve(&values->views[p], q->ndim, q->shape);
+    view_at(&v, index)[0] ^= 1;
+}
+
+static void require_named(const char *text, const char *part)
+{
+    REQUIRE(strstr(text, part), "\"%s\" does not say \"%s\"", text, part);
+}
+
+void test_same(void)
+{
+    const size_t count = test_count(200);
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_error err = {0};
+        char text[300];
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        const set values = exact_set(&t, t.net);
+        const mskp_tensors views = set_by_id(t.net->params, values.views);
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        for (size_t u = 0; u < t.units; u++) keep[u] = rng_chance(&t.r, 0.5);
+        const int odd = (int)rng_below(&t.r, (size_t)all_ranks.ranks);
+        const bool here = all_ranks.rank == odd;
+        /* Of two ranks, the second is said to differ. */
+        const int named = all_ranks.ranks == 2 ? 1 : odd;
+        mskp_status status =
+            mskp_mpi_same(&all_ranks, t.graph, mask_of(t.units, keep), views, &err);
+        require_same_answer(status, &err);
+        REQUIRE(!status, "%s", err.text);
+
+        const size_t p = rng_from(&t.r, 1, t.net->params);
+        const net_param *q = &t.net->param[p];
+        size_t index[MSKP_MAX_DIMS];
+        for (uint32_t d = 0; d < q->ndim; d++) index[d] = rng_below(&t.r, q->shape[d]);
+        if (here) change(&t, &values, p, index);
+        status = mskp_mpi_same(&all_ranks, t.graph, mask_of(t.units, keep), views, &err);
+        require_same_answer(status, &err);
+        REQUIRE(status == (all_ranks.ranks > 1 ? MSKP_ERROR_BAD_STATE : MSKP_OK), "%d", status);
+        if (status) {
+            int used = snprintf(text, sizeof text, "rank %d: %s", named,
+                                mskp_param_name(t.graph, (mskp_param){(uint32_t)p}));
+            for (uint32_t d = 0; d < q->ndim; d++)
+                used += snprintf(text + used, sizeof text - (size_t)used, "[%zu]", index[d]);
+            require_named(err.text, text);
+        }
+        if (here) change(&t, &values, p, index);
+
+        const size_t unit = t.units ? rng_below(&t.r, t.units) : 0;
+        if (t.units && here) keep[unit] = !keep[unit];
+        status = mskp_mpi_same(&all_ranks, t.graph, mask_of(t.units, keep), views, &err);
+        require_same_answer(status, &err);
+        REQUIRE(status == (all_ranks.ranks > 1 && t.units ? MSKP_ERROR_BAD_STATE : MSKP_OK), "%d",
+                status);
+        (void)snprintf(text, sizeof text, "rank %d: keep of unit %zu is", named, unit);
+        if (status) require_named(err.text, text);
+        trial_end(&t);
+    }
+}
+
+/* ---- mskp_mpi_sum ---- */
+
+enum { MOST_PARTS = 7, MOST_NUMBERS = 3000 };
+
+/* This rank's parts, if part k is on rank where[k]. */
+static size_t mine(float (*all)[MOST_NUMBERS], size_t parts, const int *where, const float **part)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < parts; k++)
+        if (where[k] == all_ranks.rank) part[n++] = all[k];
+    return n;
+}
+
+/* *sum + *rest += x, where *rest is what was rounded off (Knuth's TwoSum). */
+static void add(double *sum, double *rest, double x)
+{
+    const double a = *sum, s = a + x, b = s - a;
+    *sum = s;
+    *rest += (a - (s - b)) + (x - b);
+}
+
+void test_sum(void)
+{
+    static float all[MOST_PARTS][MOST_NUMBERS], first[MOST_NUMBERS], sum[MOST_NUMBERS];
+    const size_t count = test_count(200);
+    for (size_t k = 0; k < count; k++) {
+        rng r = rng_make(trial_seed = test_seed() * 1000000 + k);
+        const size_t parts = rng_from(&r, 1, MOST_PARTS), n = rng_below(&r, MOST_NUMBERS + 1);
+        const bool whole = rng_chance(&r, 0.3); /* numbers whose sums are exact */
+        const int spread = (int)rng_below(&r, 60);
+        int where[MOST_PARTS];
+        const float *part[MOST_PARTS];
+        mskp_error err = {0};
+        for (size_t j = 0; j < parts; j++)
+            for (size_t i = 0; i < n; i++)
+                all[j][i] = whole ? (float)rng_below(&r, 1000) - 500
+                                  : (float)ldexp(rng_real(&r, -1, 1),
+                                                 -(int)rng_below(&r, (size_t)spread + 1));
+        for (int turn = 0; turn < 3; turn++) {
+            for (size_t j = 0; j < parts; j++)
+                where[j] = turn ? (int)rng_below(&r, (size_t)all_ranks.ranks) : 0;
+            const size_t mines = mine(all, parts, where, part);
+            const mskp_status status =
+                mskp_mpi_sum(&all_ranks, mines, part, n, turn ? sum : first, &err);
+            require_same_answer(status, &err);
+            REQUIRE(!status, "%s", err.text);
+            REQUIRE(!turn || !memcmp(sum, first, n * sizeof *sum), "the sum depends on ranks");
+        }
+        require_same_bytes("the sum", n * sizeof *first, first);
+        double most = 0;
+        for (size_t i = 0; i < n; i++) {
+            double exact = 0, rest = 0; /* together as exact as 106 bits */
+            for (size_t at = i; i % 1024 == 0 && at < n && at < i + 1024; at++)
+                for (size_t j = 0; j < parts; j++)
+                    most = fmax(at == i && !j ? 0 : most, fabs((double)all[j][at]));
+            for (size_t j = 0; j < parts; j++) add(&exact, &rest, (double)all[j][i]);
+            const double error = fabs((double)first[i] - exact - rest);
+            /* Each part is rounded by half a unit of at most 2^-60 parts x the largest. */
+            const double bound = (double)(parts * parts) * ldexp(most, -60);
+            REQUIRE(!whole || (double)first[i] == exact, "%g, not %g", (double)first[i], exact);
+            REQUIRE(error <= bound + ldexp(fabs(exact), -24) + 0x1p-149,
+                    "number %zu: %.9g, not %.17g", i, (double)first[i], exact);
+        }
+        if (!n) continue;
+        /* What is no number is refused, and the sum stays. */
+        const size_t bad = rng_below(&r, n);
+        for (size_t i = 0; i < n; i++) sum[i] = 7;
+        all[0][bad] = rng_chance(&r, 0.5) ? (float)NAN : (float)INFINITY;
+        mskp_status status =
+            mskp_mpi_sum(&all_ranks, mine(all, parts, where, part), part, n, sum, &err);
+        require_same_answer(status, &err);
+        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d: %s", status, err.text);
+        for (size_t i = 0; i < n; i++) REQUIRE(sum[i] == 7, "the sum was written");
+        all[0][bad] = 3e38F;
+        const float *large[2] = {all[0], all[0]};
+        status = mskp_mpi_sum(&all_ranks, 2, large, n, sum, &err);
+        require_same_answer(status, &err);
+        REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d: %s", status, err.text);
+        for (size_t i = 0; i < n; i++) REQUIRE(sum[i] == 7, "the sum was written");
+    }
+}
+
+/* ---- mskp_mpi_cut ---- */
+
+void test_cut(void)
+{
+    const size_t count = test_count(200);
+    size_t removed = 0;
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_plan *plan = NULL;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        for (size_t u = 0; u < t.units; u++) scores[u] = rng_real(&t.r, 0, 1);
+        const mskp_rule rule = {.use_threshold = 1, .threshold = rng_real(&t.r, 0, 1)};
+        mskp_selection selection = {0};
+        REQUIRE_OK(mskp_select(t.graph, scores_of(t.units, scores), &rule, mask_of(t.units, keep),
+                               &selection, NULL));
+        removed += selection.removed;
+        REQUIRE_OK(mskp_plan_create(t.graph, mask_of(t.units, keep), &plan, NULL, NULL));
+        /* Two sets in place, of which each rank has its own kinds of views. */
+        rng own = rng_make(rng_next(&t.r) + (uint64_t)all_ranks.rank);
+        set one[2], two[2];
+        mskp_move moves[2], expected[2];
+        for (int i = 0; i < 2; i++) {
+            one[i] =
+                set_make(&t.mem, &own, t.net, i ? MSKP_DTYPE_BYTES_2 : MSKP_DTYPE_F32, VIEW_STYLES);
+            set_pattern(&one[i], t.net, 5);
+            for (size_t p = 1; p <= t.net->params; p++)
+                if (rng_chance(&own, 0.1)) one[i].views[p].data = NULL;
+            two[i] = set_copy(&t.mem, &one[i]);
+            moves[i] = (mskp_move){.from = set_by_id(t.net->params, one[i].views)};
+            expected[i] = (mskp_move){.from = set_by_id(t.net->params, two[i].views)};
+        }
+        /* A move that is wrong on one rank: nothing happens on any. */
+        const int odd = (int)rng_below(&t.r, (size_t)all_ranks.ranks);
+        const set before[2] = {set_copy(&t.mem, &one[0]), set_copy(&t.mem, &one[1])};
+        if (all_ranks.rank == odd) moves[1].from.n--;
+        mskp_status status = mskp_mpi_cut(&all_ranks, plan, 2, moves, &err);
+        require_same_answer(status, &err);
+        REQUIRE(status != MSKP_OK, "a set of another network was cut");
+        for (int i = 0; i < 2; i++) REQUIRE(set_same(&one[i], &before[i]), "set %d was changed", i);
+        if (all_ranks.rank == odd) moves[1].from.n++;
+        status = mskp_mpi_cut(&all_ranks, plan, 2, moves, &err);
+        require_same_answer(status, &err);
+        REQUIRE(!status, "%s", err.text);
+        REQUIRE_OK(mskp_plan_cut(plan, 2, expected, NULL));
+        for (int i = 0; i < 2; i++)
+            for (size_t p = 1; p <= t.net->params; p++) {
+                const mskp_tensor *a = &one[i].views[p], *b = &two[i].views[p];
+                size_t index[MSKP_MAX_DIMS] = {0};
+                REQUIRE(!a->data == !b->data && a->ndim == b->ndim && a->elements == b->elements &&
+                            !memcmp(a->shape, b->shape, sizeof a->shape) &&
+                            !memcmp(a->stride, b->stride, sizeof a->stride),
+                        "set %d, parameter %zu: another view", i, p);
+                if (!a->data) continue;
+                /* The same place in memory of its own. */
+                REQUIRE((unsigned char *)a->data - one[i].buf[p].memory ==
+                            (unsigned char *)b->data - two[i].buf[p].memory,
+                        "set %d, parameter %zu: another place", i, p);
+                const mskp_tensor va = view_resolve(a, a->ndim, a->shape);
+                const mskp_tensor vb = view_resolve(b, b->ndim, b->shape);
+                if (shape_elements(a->ndim, a->shape)) do
+                        REQUIRE(
+                            !memcmp(view_at(&va, index), view_at(&vb, index), dtype_size(a->dtype)),
+                            "set %d, parameter %zu: another element", i, p);
+                    while (next_index(a->ndim, a->shape, index));
+            }
+        mskp_plan_destroy(plan);
+        trial_end(&t);
+    }
+    REQUIRE(count < 100 || removed > count, "%zu units removed only", removed);
+}
+
+/* ---- mskp_mpi_shard_plan ---- */
+
+/* Requires that a cut piece is what the cut whole has in its rows. */
+static void require_rows(const mskp_tensor *piece, const mskp_tensor *whole, mskp_mpi_rows rows,
+                         size_t p)
+{
+    size_t at[MSKP_MAX_DIMS] = {0};
+    REQUIRE(piece->ndim == whole->ndim && piece->shape[0] == rows.count &&
+                !memcmp(piece->shape + 1, whole->shape + 1, (whole->ndim - 1) * sizeof *at),
+            "parameter %zu: another shape", p);
+    const mskp_tensor a = view_resolve(piece, piece->ndim, piece->shape);
+    const mskp_tensor b = view_resolve(whole, whole->ndim, whole->shape);
+    do {
+        size_t from[MSKP_MAX_DIMS];
+        memcpy(from, at, sizeof from);
+        from[0] += rows.first;
+        REQUIRE(!memcmp(view_at(&a, at), view_at(&b, from), dtype_size(a.dtype)),
+                "parameter %zu: another element", p);
+    } while (next_index(piece->ndim, piece->shape, at));
+}
+
+void test_shard_plan(void)
+{
+    const size_t count = test_count(200);
+    size_t compared_pieces = 0, emptied = 0;
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_plan *whole = NULL, *plan = NULL;
+        mskp_error err = {0};
+        trial_begin(&t, test_seed() * 1000000 + k, &(net_options){.residual = k % 4 == 1}, NULL);
+        const size_t params = t.net->params;
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        for (size_t u = 0; u < t.units; u++) scores[u] = rng_real(&t.r, 0, 1);
+        const mskp_rule rule = {
+            .use_threshold = 1, .threshold = rng_real(&t.r, 0, 1), .empty_branches = k % 2};
+        REQUIRE_OK(mskp_select(t.graph, scores_of(t.units, scores), &rule, mask_of(t.units, keep),
+                               NULL, NULL));
+        set values = exact_set(&t, t.net);
+        const pieces p = pieces_draw(&t, &values);
+        mskp_mpi_rows *small = arena_get(&t.mem, params, sizeof *small);
+        REQUIRE_OK(mskp_plan_create(t.graph, mask_of(t.units, keep), &whole, NULL, NULL));
+        mskp_status status = mskp_mpi_shard_plan(&all_ranks, t.graph, mask_of(t.units, keep),
+                                                 p.rows, small, &plan, &err);
+        require_same_answer(status, &err);
+        REQUIRE(!status, "%s", err.text);
+        for (size_t i = 1; i <= params; i++) {
+            emptied += p.rows[i - 1].count && !small[i - 1].count;
+            if (!small[i - 1].count) p.views[i] = (mskp_tensor){.data = NULL};
+        }
+        const mskp_move move = {.from = set_by_id(params, p.views)};
+        status = mskp_mpi_cut(&all_ranks, plan, 1, &move, &err);
+        require_same_answer(status, &err);
+        REQUIRE(!status, "%s", err.text);
+        REQUIRE_OK(
+            mskp_plan_cut(whole, 1, &(mskp_move){.from = set_by_id(params, values.views)}, NULL));
+        for (size_t i = 1; i <= params; i++) {
+            /* All ranks together have every row. */
+            const mskp_tensor *v = &values.views[i];
+            const size_t length = v->shape[0];
+            uint8_t *rows = arena_get(&t.mem, length + 1, 1);
+            for (size_t r = 0; r < small[i - 1].count; r++) rows[small[i - 1].first + r] = 1;
+            MPI_Allreduce(MPI_IN_PLACE, rows, (int)length, MPI_UINT8_T, MPI_MAX, MPI_COMM_WORLD);
+            for (size_t r = 0; r < length; r++)
+                REQUIRE(rows[r], "parameter %zu: row %zu of %zu is nowhere", i, r, length);
+            if (!small[i - 1].count) continue;
+            require_rows(&p.views[i], v, small[i - 1], i);
+            compared_pieces++;
+        }
+        mskp_plan_destroy(whole);
+        mskp_plan_destroy(plan);
+        trial_end(&t);
+    }
+    REQUIRE(count < 100 || all_ranks.ranks == 1 || (compared_pieces > count && emptied),
+            "%zu pieces, %zu emptied", compared_pieces, emptied);
+}
