@@ -6,6 +6,7 @@
 
 #include "mskp.h"
 #include "mskp/tools.h"
+#include "score/kernel.h"
 
 /* The sums over all slices of some roles. The sum of index i on axis a (an index into graph->axes)
  * is sums[first[a] + i]. An element of two slices of one unit counts for the lower axis alone. The
@@ -16,15 +17,6 @@ typedef struct slice_sums {
     mskp_tensors values, gradients; /* what was summed; {0, NULL}: no gradients */
 } slice_sums;
 #define NO_SUMS SIZE_MAX
-
-/* What is summed: of elements w of the values, and, in products, g of a second set. */
-typedef enum slice_term {
-    SLICE_MAGNITUDES,         /* |w| */
-    SLICE_SQUARES,            /* w^2 */
-    SLICE_PRODUCT,            /* w g; this and what follows are the products */
-    SLICE_PRODUCT_MAGNITUDES, /* |w g| */
-    SLICE_PRODUCT_SQUARES     /* (w g)^2 */
-} slice_term;
 
 /* *out <- the sums. `gradients`, the second set, is read for products alone. The caller's threads
  * share the work. Free the result with mskpi_slice_sums_free. */

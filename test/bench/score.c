@@ -3,15 +3,14 @@
  *
  * For each dtype, layout and set of roles, and for each magnitude, reduction and Taylor form: the
  * time of one call, the bytes of the tensors that it reads over this time, and the ratio to a
- * vectorized sum of the host over the same bytes. Sum and call take turns, and the ratio is the
- * median of the ratios of neighbours; its quartiles stand behind it. The last two columns are the
- * speedup of a parallel_for with two threads over one thread, of the call and of the host's sum.
+ * vectorized sum of the host over the same bytes (read). Sum and call take turns. Times are medians
+ * of the processor's time, and the ratio is the median of the ratios of neighbours, with its
+ * quartiles; "best" is the ratio of the fastest sum to the fastest call.
  *
- *   read   the host's sum, on one thread: what the machine can do
- *   L2 joint, ...   mskp_score; Taylor forms read two sets
+ * The last two columns are what two threads gain, of the call and of the host's sum: the least time
+ * by the wall clock on one thread, over that on two. They need a machine with two free processors.
  *
- * "all" in place of a name stands for all. Timing is by the wall clock, on a machine that should
- * have nothing else to do; a lower quartile far below the median says that it had.
+ * Taylor forms read two sets. "all" in place of a name stands for all.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -252,53 +251,70 @@ static reading parts_of(const bench *b, size_t sets, size_t size)
     return r;
 }
 
-static double time_read(bench *b, reading *r)
+/* Seconds by the wall clock, and of the processor. */
+typedef struct taken {
+    double wall, cpu;
+} taken;
+
+static taken now(void)
 {
-    const double begin = timing_now();
-    parallel_for(&b->loop, r->n, read_part, r);
-    const double end = timing_now();
-    b->sum += atomic_load(&r->sum);
-    return end - begin;
+    return (taken){timing_now(), timing_cpu()};
 }
 
-static double time_call(bench *b)
+static taken since(taken begin)
+{
+    const taken end = now();
+    return (taken){end.wall - begin.wall, end.cpu - begin.cpu};
+}
+
+static taken time_read(bench *b, reading *r)
+{
+    const taken begin = now();
+    parallel_for(&b->loop, r->n, read_part, r);
+    const taken t = since(begin);
+    b->sum += atomic_load(&r->sum);
+    return t;
+}
+
+static taken time_call(bench *b)
 {
     const mskp_tensors values = set_by_id(b->params, b->set[0]);
     const mskp_scores scores = scores_of(b->units, b->scores);
     if (b->taylor >= 0) memset(b->scores, 0, b->units * sizeof *b->scores);
-    const double begin = timing_now();
+    const taken begin = now();
     if (b->taylor < 0)
         need(b, mskp_score(b->graph, &b->how, values, scores, &b->err));
     else
         need(b, mskp_score_taylor(b->graph, (mskp_taylor)b->taylor, b->roles, values,
                                   set_by_id(b->params, b->set[1]), scores, &b->err));
-    return timing_now() - begin;
+    return since(begin);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
+/* Medians of the processor's time, quartiles of the ratio, and the least time by the wall clock. */
 typedef struct figures {
-    double read, call, ratio, quartile[2];
+    double read, call, ratio[3], best, least_read, least_call;
 } figures;
 
 static figures measure(bench *b, reading *r)
 {
     double read[MOST_ROUNDS], call[MOST_ROUNDS], ratio[MOST_ROUNDS];
+    figures f = {.least_read = 1e9, .least_call = 1e9};
     time_call(b);
     for (size_t i = 0; i < b->rounds; i++) {
-        read[i] = time_read(b, r);
-        call[i] = time_call(b);
-        ratio[i] = read[i] / call[i];
+        const taken t = time_read(b, r), u = time_call(b);
+        read[i] = t.cpu;
+        call[i] = u.cpu;
+        ratio[i] = t.cpu / u.cpu;
+        if (t.wall < f.least_read) f.least_read = t.wall;
+        if (u.wall < f.least_call) f.least_call = u.wall;
     }
-    qsort(ratio, b->rounds, sizeof *ratio, ascending);
-    return (figures){timing_median(read, b->rounds),
-                     timing_median(call, b->rounds),
-                     ratio[b->rounds / 2],
-                     {ratio[b->rounds / 4], ratio[b->rounds - 1 - b->rounds / 4]}};
+    f.read = timing_median(read, b->rounds); /* and they are sorted */
+    f.call = timing_median(call, b->rounds);
+    f.best = read[0] / call[0];
+    f.ratio[1] = timing_median(ratio, b->rounds);
+    f.ratio[0] = ratio[b->rounds / 4];
+    f.ratio[2] = ratio[b->rounds - 1 - b->rounds / 4];
+    return f;
 }
 
 static void report(bench *b, const char *name, reading *r)
@@ -307,9 +323,10 @@ static void report(bench *b, const char *name, reading *r)
     start(&b->loop);
     const figures two = measure(b, r);
     stop(&b->loop);
-    printf("%-22s %9.1f %9.1f %8.2f %6.2f  %4.2f-%4.2f %8.2f %6.2f\n", name, 1e6 * one.read,
-           1e6 * one.call, (double)r->bytes / one.call / 1e9, one.ratio, one.quartile[0],
-           one.quartile[1], one.call / two.call, one.read / two.read);
+    printf("%-18s %9.1f %9.1f %8.2f %6.2f  %4.2f-%4.2f %6.2f %8.2f %6.2f\n", name, 1e6 * one.read,
+           1e6 * one.call, (double)r->bytes / one.call / 1e9, one.ratio[1], one.ratio[0],
+           one.ratio[2], one.best, one.least_call / two.least_call,
+           one.least_read / two.least_read);
     fflush(stdout);
 }
 
@@ -318,8 +335,8 @@ static void run_roles(bench *b, const kind *k)
     static const char *const reduces[] = {"sum", "mean", "max", "min", "joint", "vote", "product"};
     static const char *const forms[] = {"|sum|", "sum^2", "sum of ||", "sum of ^2"};
     char name[64];
-    printf("%-22s %9s %9s %8s %6s  %9s %8s %6s\n", "", "read, us", "call, us", "GB/s", "ratio",
-           "quartiles", "2 thr.", "read");
+    printf("%-18s %9s %9s %8s %6s  %9s %6s %8s %6s\n", "", "read, us", "call, us", "GB/s", "ratio",
+           "quartiles", "best", "2 thr.", "read");
     reading one = parts_of(b, 1, k->size), both = parts_of(b, 2, k->size);
     b->taylor = -1;
     for (int magnitude = MSKP_MAGNITUDE_L1; magnitude <= MSKP_MAGNITUDE_L2; magnitude++)
