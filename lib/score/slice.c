@@ -230,6 +230,28 @@ static bool sum_all(summing *job)
 
 /* ---- Which slices ---- */
 
+static bool has_units(const uint32_t *unit, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (unit[i] != MSKP_PINNED) return true;
+    return false;
+}
+
+/* Writes down that the units have slices in parameter `id`. */
+static void see(const uint32_t *unit, size_t n, uint32_t id, uint32_t *seen)
+{
+    for (size_t i = 0; i < n; i++)
+        if (unit[i] != MSKP_PINNED) seen[unit[i]] = id;
+}
+
+/* Whether one of the units does. */
+static bool is_seen(const uint32_t *unit, size_t n, uint32_t id, const uint32_t *seen)
+{
+    for (size_t i = 0; i < n; i++)
+        if (unit[i] != MSKP_PINNED && seen[unit[i]] == id) return true;
+    return false;
+}
+
 /*
  * first[] <- where the sums of each axis begin, NO_SUMS for an axis without units in these roles.
  * crossing[] <- 1 for the parameters in which two slices of one unit cross. Returns how many sums
@@ -239,22 +261,20 @@ static size_t place_sums(const mskp_graph *g, uint32_t roles, uint8_t *crossing,
                          size_t *first)
 {
     size_t n = 0;
-    for (uint32_t id = 1; id <= g->nparams; id++)
+    for (uint32_t id = 1; id <= g->nparams; id++) {
+        bool chosen = false;
         for (uint32_t d = 0; d < g->params[id].ndim; d++) {
             const graph_axis *a = &g->axes[g->params[id].axis + d];
             const uint32_t *unit = chosen_units(g, a, roles);
-            bool any = false;
+            const bool any = unit && has_units(unit, a->length);
             MSKPI_ASSERT(!unit || g->u->lists[a->list].n == a->length);
-            for (size_t i = 0; unit && i < a->length; i++) {
-                if (unit[i] == MSKP_PINNED) continue;
-                any = true;
-                if (seen[unit[i]] == id) crossing[id] = 1;
-            }
-            for (size_t i = 0; any && i < a->length; i++)
-                if (unit[i] != MSKP_PINNED) seen[unit[i]] = id;
+            if (any && chosen) crossing[id] = crossing[id] || is_seen(unit, a->length, id, seen);
+            if (any && d + 1 < g->params[id].ndim) see(unit, a->length, id, seen);
+            chosen = chosen || any;
             first[g->params[id].axis + d] = any ? n : NO_SUMS;
             if (any) n = mskpi_sum(n, a->length);
         }
+    }
     return n;
 }
 
@@ -312,14 +332,6 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term
     mskpi_free(services, seen);
     if (status) mskpi_slice_sums_free(services, out);
     return status;
-}
-
-double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m)
-{
-    const graph_param *p = &graph->params[m->param.id];
-    MSKPI_ASSERT(m->axis < p->ndim && m->index < graph->axes[p->axis + m->axis].length);
-    MSKPI_ASSERT(s->first[p->axis + m->axis] != NO_SUMS); /* a unit has a slice there */
-    return s->sums[s->first[p->axis + m->axis] + m->index];
 }
 
 /* Returns the address of the first element that is not finite, NULL if there is none, among those

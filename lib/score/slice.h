@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "base/assert.h"
+#include "describe/graph.h"
 #include "mskp.h"
 #include "mskp/tools.h"
 #include "score/kernel.h"
@@ -24,7 +26,14 @@ mskp_status mskpi_slice_sums(const mskp_graph *graph, uint32_t roles, slice_term
                              mskp_tensors values, mskp_tensors gradients, slice_sums *out,
                              mskp_error *err);
 /* The sum of a unit's slice, which is in one of the roles. */
-double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s, const mskp_member *m);
+static inline double mskpi_slice_sum(const mskp_graph *graph, const slice_sums *s,
+                                     const mskp_member *m)
+{
+    const graph_param *p = &graph->params[m->param.id];
+    MSKPI_ASSERT(m->axis < p->ndim && m->index < graph->axes[p->axis + m->axis].length);
+    MSKPI_ASSERT(s->first[p->axis + m->axis] != NO_SUMS); /* a unit has a slice there */
+    return s->sums[s->first[p->axis + m->axis] + m->index];
+}
 /* Fails for a unit whose score is not finite, and names the element that made it so, or the slice,
  * if one did. The tensors that were summed must still be there. */
 mskp_status mskpi_refuse_sum(const mskp_graph *graph, const slice_sums *s, uint32_t roles,

@@ -210,7 +210,7 @@ static reading reading_of(const sweep *s, const kernels *k, size_t number)
     uint8_t runs[MSKP_MAX_DIMS + 1];
     bool floats = keeps_denormals();
     mskpi_runs(s->of.view, j.sets, s->of.view[0]->ndim, runs);
-    j.in_one = runs[column_axis(s)] && s->taps == j.t.taps;
+    j.in_one = runs[column_axis(s)] && s->taps > 1 && s->taps == j.t.taps;
     for (size_t i = 0; i < j.sets; i++)
         j.in_one = j.in_one && mskpi_run_step(s->of.view[i], column_axis(s)) == 1;
     for (size_t i = 0; i < j.sets; i++) {
@@ -239,7 +239,7 @@ static const void *numbers(const reader *r, const char *from, size_t n, double *
 static void ask_for(const char *from, size_t bytes)
 {
 #ifdef __GNUC__
-    for (size_t b = 0; b < bytes; b += LINE) __builtin_prefetch(from + b, 0, 2);
+    for (size_t b = 0; b < bytes; b += LINE) __builtin_prefetch(from + b);
 #else
     (void)from;
     (void)bytes;

@@ -1,5 +1,5 @@
 /*
- * How fast scores read their tensors: score [ROUNDS [NETWORK [DTYPE [LAYOUT [ROLES]]]]].
+ * How fast scores read their tensors: score [ROUNDS [NETWORK [DTYPE [LAYOUT [ROLES [NAME]]]]]].
  *
  * For each dtype, layout and set of roles, and for each magnitude, reduction and Taylor form: the
  * time of one call, the bytes of the tensors that it reads over this time, and the ratio to a
@@ -114,7 +114,8 @@ typedef struct bench {
     char *memory[SETS];
     mskp_tensor *set[SETS];
     uint32_t roles;
-    int taylor; /* -1: mskp_score with this */
+    const char *name; /* of what is measured; "all" */
+    int taylor;       /* -1: mskp_score with this */
     mskp_scoring how;
     size_t sum; /* so that no loop is left out */
     mskp_error err;
@@ -319,10 +320,14 @@ static figures measure(bench *b, reading *r)
 
 static void report(bench *b, const char *name, reading *r)
 {
+    if (strcmp(b->name, "all") && strcmp(b->name, name)) return;
     const figures one = measure(b, r);
-    start(&b->loop);
-    const figures two = measure(b, r);
-    stop(&b->loop);
+    figures two = one;
+    if (!getenv("ONE")) {
+        start(&b->loop);
+        two = measure(b, r);
+        stop(&b->loop);
+    }
     printf("%-18s %9.1f %9.1f %8.2f %6.2f  %4.2f-%4.2f %6.2f %8.2f %6.2f\n", name, 1e6 * one.read,
            1e6 * one.call, (double)r->bytes / one.call / 1e9, one.ratio[1], one.ratio[0],
            one.ratio[2], one.best, one.least_call / two.least_call,
@@ -364,7 +369,8 @@ static bool chosen(int argc, char **argv, int i, const char *name)
 
 int main(int argc, char **argv)
 {
-    bench b = {.rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 7};
+    bench b = {.rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 7,
+               .name = argc > 6 ? argv[6] : "all"};
     const char *network = argc > 2 ? argv[2] : "resnet50";
     mskp_services services = {.context = &b.loop, .parallel_for = parallel_for};
     if (b.rounds < 1 || b.rounds > MOST_ROUNDS) b.rounds = 7;
