@@ -1,10 +1,10 @@
 /*
  * The inner loops of sums over slices.
  *
- * Each loop is written once, in plain C, and compiled several times: for the machine that the whole
- * library is compiled for, and, by gcc and clang on x86-64, for processors with wider vectors. A
- * lane of a vector does what the plain loop does to one element, so the bits are the same.
- * mskpi_kernels chooses by what the processor says of itself.
+ * Each loop is written in plain C, and compiled twice: for the machine that the whole library is
+ * compiled for, and, by gcc and clang on x86-64, for processors with AVX2. A lane of a vector does
+ * what the plain loop does to one element, so the bits are the same. kernel_avx512.c has the same
+ * loops once more. mskpi_kernels chooses by what the processor says of itself.
  *
  * A build with -DMSKP_TEST_KERNELS, which is the tests' alone, leaves out the kernels that the
  * environment variable MSKP_TEST_WITHOUT_KERNELS names ("avx512 avx2").
@@ -146,33 +146,25 @@ INLINE void load_halves(const uint16_t *restrict from, size_t n, double *restric
         type##_MAGNITUDES_##machine, type##_SQUARES_##machine, type##_PRODUCT_##machine, \
             type##_PRODUCT_MAGNITUDES_##machine, type##_PRODUCT_SQUARES_##machine        \
     }
-#define KERNELS(machine, target)                                       \
-    ADD(machine, target, MAGNITUDES)                                   \
-    ADD(machine, target, SQUARES)                                      \
-    ADD(machine, target, PRODUCT)                                      \
-    ADD(machine, target, PRODUCT_MAGNITUDES)                           \
-    ADD(machine, target, PRODUCT_SQUARES)                              \
-    LOAD(machine, target, floats)                                      \
-    LOAD(machine, target, halves)                                      \
-    LOAD(machine, target, bfloats)                                     \
-    static const kernels kernels_##machine = {#machine,                \
-                                              TERMS(floats, machine),  \
-                                              TERMS(doubles, machine), \
-                                              load_floats_##machine,   \
-                                              load_halves_##machine,   \
-                                              load_bfloats_##machine};
-
-/* On Windows gcc does not align the stack for wide vectors. */
-#if defined __GNUC__ && defined __x86_64__ && !defined _WIN32
-#define WIDE 1
-#else
-#define WIDE 0
-#endif
+#define KERNELS(machine, target)                                                  \
+    ADD(machine, target, MAGNITUDES)                                              \
+    ADD(machine, target, SQUARES)                                                 \
+    ADD(machine, target, PRODUCT)                                                 \
+    ADD(machine, target, PRODUCT_MAGNITUDES)                                      \
+    ADD(machine, target, PRODUCT_SQUARES)                                         \
+    LOAD(machine, target, floats)                                                 \
+    LOAD(machine, target, halves)                                                 \
+    LOAD(machine, target, bfloats)                                                \
+    static const kernels kernels_##machine = {                                    \
+        #machine,                                                                 \
+        {[DOUBLES] = TERMS(doubles, machine), [FLOATS] = TERMS(floats, machine)}, \
+        {[FLOATS] = load_floats_##machine,                                        \
+         [HALVES] = load_halves_##machine,                                        \
+         [BFLOATS] = load_bfloats_##machine}};
 
 KERNELS(plain, )
-#if WIDE
+#if KERNELS_WIDE
 KERNELS(avx2, __attribute__((target("avx2"))))
-KERNELS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))))
 
 #ifdef MSKP_TEST_KERNELS
 #include <stdlib.h>
@@ -188,12 +180,13 @@ static bool is_allowed(const kernels *k)
 static bool has_avx512(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("f16c");
 }
 
 const kernels *mskpi_kernels(void)
 {
-    if (has_avx512() && is_allowed(&kernels_avx512)) return &kernels_avx512;
+    if (has_avx512() && is_allowed(&mskpi_kernels_avx512)) return &mskpi_kernels_avx512;
     if (__builtin_cpu_supports("avx2") && is_allowed(&kernels_avx2)) return &kernels_avx2;
     return &kernels_plain;
 }

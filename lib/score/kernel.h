@@ -26,22 +26,36 @@ static inline double mskpi_term(double w, double g, slice_term term)
 /* So many partial sums go side by side. */
 enum { LANES = 8 };
 
+/* The formats of elements; kernels know those of one format at a time. */
+typedef enum kernel_format { DOUBLES, FLOATS, HALVES, BFLOATS } kernel_format;
+enum { FORMATS = BFLOATS + 1 };
+
 /*
- * Adds the terms of n numbers: that of number k to sum[k % period], in the order of k, and to
- * place[k]. The numbers are floats or doubles; `g` is read for products alone. `period` is a
- * multiple of LANES. No two of the arrays overlap.
+ * Adds the terms of n elements that lie side by side: that of element k to sum[k % period], in the
+ * order of k, and to place[k]. `g` is read for products alone. `period` is a multiple of LANES. No
+ * two of the arrays overlap.
  */
 typedef void kernel_add(const void *w, const void *g, size_t n, double *sum, size_t period,
                         double *place);
 /* to[0 .. n-1] <- n elements that lie side by side. */
 typedef void kernel_load(const void *from, size_t n, double *to);
 
+/* Of floats and bfloats, they may take denormal ones for 0, if the caller's floating-point mode
+ * does. */
 typedef struct kernels {
     const char *name;
-    kernel_add *add_floats[SLICE_TERMS], *add_doubles[SLICE_TERMS];
-    /* The first and the third may take denormal floats for 0, if the caller's mode does. */
-    kernel_load *load_floats, *load_halves, *load_bfloats;
+    kernel_add *add[FORMATS][SLICE_TERMS]; /* NULL: there is none, halves and bfloats are loaded */
+    kernel_load *load[FORMATS];            /* NULL for DOUBLES */
 } kernels;
+
+/* Whether there are kernels for processors with wider vectors than the library is compiled for. On
+ * Windows gcc does not align the stack for them. */
+#if defined __GNUC__ && defined __x86_64__ && !defined _WIN32
+#define KERNELS_WIDE 1
+extern const kernels mskpi_kernels_avx512;
+#else
+#define KERNELS_WIDE 0
+#endif
 
 /* Those for this processor. All give the same bits. */
 const kernels *mskpi_kernels(void);

@@ -147,6 +147,7 @@ typedef struct reader {
     kernel_load *load;   /* how n elements are read; NULL: the kernels read them, */
     bool one_by_one;     /* or, if this is true, mskpi_load does */
     mskp_dtype dtype;
+    kernel_format format;
     size_t ahead; /* memory is asked for so many rows before it is read; 0: never */
 } reader;
 
@@ -171,17 +172,12 @@ static ptrdiff_t bytes_of(const tensor_view *v, uint32_t d)
     return v->stride[d] * (ptrdiff_t)v->element;
 }
 
-/* How elements that lie side by side are read, where the kernels add up floats or doubles. */
-static void choose_load(reader *r, bool floats, const kernels *k)
+static kernel_format format_of(mskp_dtype dtype)
 {
-    if (r->dtype == MSKP_DTYPE_F16)
-        r->load = k->load_halves;
-    else if (r->dtype != MSKP_DTYPE_F64 && !keeps_denormals())
-        r->one_by_one = true;
-    else if (r->dtype == MSKP_DTYPE_BF16)
-        r->load = k->load_bfloats;
-    else if (r->dtype == MSKP_DTYPE_F32 && !floats)
-        r->load = k->load_floats;
+    return dtype == MSKP_DTYPE_F64   ? DOUBLES
+           : dtype == MSKP_DTYPE_F32 ? FLOATS
+           : dtype == MSKP_DTYPE_F16 ? HALVES
+                                     : BFLOATS;
 }
 
 static void place_reader(reader *r, const tensor_view *v, const reading *j)
@@ -190,6 +186,7 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
     const uint32_t c = column_axis(j->s);
     const size_t width = t->columns * t->taps * v->element;
     r->dtype = v->dtype;
+    r->format = format_of(v->dtype);
     r->row = c ? bytes_of(v, 0) : 0;
     r->next = j->in_one ? (ptrdiff_t)v->element : bytes_of(v, c);
     r->at =
@@ -200,7 +197,9 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
         for (uint32_t d = v->ndim; d-- > 2; rest /= v->shape[d])
             r->tap[i] += bytes_of(v, d) * (ptrdiff_t)(rest % v->shape[d]);
     }
-    r->one_by_one = r->next != (ptrdiff_t)v->element && v->shape[c] > 1;
+    /* A mode in which denormal floats are 0 must not change what is read. */
+    r->one_by_one = (r->next != (ptrdiff_t)v->element && v->shape[c] > 1) ||
+                    ((r->format == FLOATS || r->format == BFLOATS) && !keeps_denormals());
     r->ahead = r->one_by_one ? 0 : pieces(AHEAD, width);
 }
 
@@ -208,18 +207,19 @@ static reading reading_of(const sweep *s, const kernels *k, size_t number)
 {
     reading j = {.s = s, .t = tile_of(s, number), .sets = s->of.view[1] ? 2 : 1};
     uint8_t runs[MSKP_MAX_DIMS + 1];
-    bool floats = keeps_denormals();
+    kernel_format format = format_of(s->of.view[0]->dtype); /* what the kernels read */
     mskpi_runs(s->of.view, j.sets, s->of.view[0]->ndim, runs);
     j.in_one = runs[column_axis(s)] && s->taps > 1 && s->taps == j.t.taps;
     for (size_t i = 0; i < j.sets; i++)
         j.in_one = j.in_one && mskpi_run_step(s->of.view[i], column_axis(s)) == 1;
     for (size_t i = 0; i < j.sets; i++) {
         place_reader(&j.set[i], s->of.view[i], &j);
-        floats = floats && s->of.view[i]->dtype == MSKP_DTYPE_F32 && !j.set[i].one_by_one;
+        if (j.set[i].one_by_one || j.set[i].format != format || !k->add[format][s->of.term])
+            format = DOUBLES;
     }
     for (size_t i = 0; i < j.sets; i++)
-        if (!j.set[i].one_by_one) choose_load(&j.set[i], floats, k);
-    j.add = (floats ? k->add_floats : k->add_doubles)[s->of.term];
+        if (j.set[i].format != format) j.set[i].load = k->load[j.set[i].format];
+    j.add = k->add[format][s->of.term];
     return j;
 }
 
