@@ -79,13 +79,20 @@ INLINE void add_lanes(const void *w, const void *g, size_t n, double *sum, doubl
     _mm512_storeu_pd(sum, lane);
 }
 
+/* Stores with a mask of lanes are kept out of the loop: what is loaded soon after from their address
+ * has to wait until they have left for the cache. */
 INLINE void add_period(const void *w, const void *g, size_t n, double *sum, size_t period,
                        double *place, slice_term term, kernel_format format)
 {
+    size_t j = 0;
     double *to = sum;
-    for (size_t j = 0; j < n; j += LANES, to += LANES) {
+    for (; j + LANES <= n; j += LANES) {
+        const __m512d x = add_vector(w, g, j, place, term, format, ALL);
+        _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), x));
+        to = to + LANES < sum + period ? to + LANES : sum;
+    }
+    if (j < n) {
         const __mmask8 lanes = lanes_of(n - j);
-        if (to == sum + period) to = sum;
         const __m512d x = add_vector(w, g, j, place, term, format, lanes);
         _mm512_mask_storeu_pd(to, lanes, _mm512_add_pd(_mm512_maskz_loadu_pd(lanes, to), x));
     }
