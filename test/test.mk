@@ -42,6 +42,7 @@ REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
+KERNELS_TEST := $(BUILD)/test/kernels/test_kernels
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
 REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
@@ -53,12 +54,12 @@ BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsu
 	$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
-LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(KERNELS_TEST) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
-TEST_SOURCES := $(foreach f,library limits fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
+TEST_SOURCES := $(foreach f,library limits kernels fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
 EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
 	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
@@ -138,6 +139,20 @@ $(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(STAND_IN:%=$(BUILD)/l
 		$(BUILD)/limits/libmskp.a
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
+
+# The library with kernels that an environment variable leaves out (lib/score/kernel.c).
+CHOOSING_KERNELS := $(BUILD)/kernels/lib/score/kernel.o
+OTHER_OBJECTS += $(CHOOSING_KERNELS)
+$(BUILD)/kernels/lib/%: FLAGS = $(LIB_FLAGS) -DMSKP_TEST_KERNELS
+
+$(BUILD)/kernels/%.o: %.c $(BUILD)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
+$(KERNELS_TEST): %: %.o $(CHOOSING_KERNELS) $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
 # The runtime is tested without the library: it must not need it.
 $(RUNTIME_TESTS): %: %.o $(RUNTIME)
