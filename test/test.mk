@@ -144,6 +144,7 @@ $(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(STAND_IN:%=$(BUILD)/l
 CHOOSING_KERNELS := $(BUILD)/kernels/lib/score/kernel.o
 OTHER_OBJECTS += $(CHOOSING_KERNELS)
 $(BUILD)/kernels/lib/%: FLAGS = $(LIB_FLAGS) -DMSKP_TEST_KERNELS
+$(BUILD)/kernels/lib/%.o: override CFLAGS += $(MEASURE)
 
 $(BUILD)/kernels/%.o: %.c $(BUILD)/flags
 	$(call say,CC)
@@ -248,7 +249,8 @@ coverage: ## which lines and branches of lib/ its tests reach, compared with tes
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
 	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
-	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits
+	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits \
+		$(COVERAGE)/kernels
 
 # MC/DC: each condition of a decision was seen to decide it alone. It needs clang 19 and its LLVM. The library is always
 # compiled anew, because clang says which decisions it does not measure.

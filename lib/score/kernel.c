@@ -179,15 +179,15 @@ static bool is_allowed(const kernels *k)
 
 static bool has_avx512(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("f16c");
+    return (__builtin_cpu_supports("avx512f") != 0) & (__builtin_cpu_supports("avx512bw") != 0) &
+           (__builtin_cpu_supports("avx512dq") != 0) & (__builtin_cpu_supports("avx512vl") != 0) &
+           (__builtin_cpu_supports("f16c") != 0);
 }
 
 const kernels *mskpi_kernels(void)
 {
-    if (has_avx512() && is_allowed(&mskpi_kernels_avx512)) return &mskpi_kernels_avx512;
-    if (__builtin_cpu_supports("avx2") && is_allowed(&kernels_avx2)) return &kernels_avx2;
+    if (has_avx512() & is_allowed(&mskpi_kernels_avx512)) return &mskpi_kernels_avx512;
+    if ((__builtin_cpu_supports("avx2") != 0) & is_allowed(&kernels_avx2)) return &kernels_avx2;
     return &kernels_plain;
 }
 #else

@@ -229,6 +229,10 @@ START_TEST(scores_are_promised_to_the_last_bit)
     const mskp_services threads = {.parallel_for = parallel_for};
     const size_t count = test_count(400);
     size_t compared = 0;
+    if (FLT_EVAL_METHOD != 0) { /* as on i386, where sums are wider than double at times */
+        puts("skipped: this machine does not compute in double");
+        return;
+    }
     for (size_t k = 0; k < count; k++) {
         rng r = rng_make(test_seed() * 1000000 + k);
         tensor t = {0};
