@@ -64,8 +64,8 @@ bool mskpi_is_number(mskp_dtype dtype)
            dtype == MSKP_DTYPE_BF16;
 }
 
-/* binary16: a sign bit, 5 bits of exponent with bias 15, 10 bits of mantissa. A float's exponent has
- * bias 127, and its 13 further bits of mantissa are 0. Infinities and NaN have all bits of the
+/* binary16: a sign bit, 5 bits of exponent with bias 15, 10 bits of mantissa. A float's exponent
+ * has bias 127, and its 13 further bits of mantissa are 0. Infinities and NaN have all bits of the
  * exponent in both formats. */
 static double half_to_double(uint16_t h)
 {

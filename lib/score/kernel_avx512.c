@@ -79,8 +79,8 @@ INLINE void add_lanes(const void *w, const void *g, size_t n, double *sum, doubl
     _mm512_storeu_pd(sum, lane);
 }
 
-/* Stores with a mask of lanes are kept out of the loop: what is loaded soon after from their address
- * has to wait until they have left for the cache. */
+/* Stores with a mask of lanes are kept out of the loop: what is loaded soon after from their
+ * address has to wait until they have left for the cache. */
 INLINE void add_period(const void *w, const void *g, size_t n, double *sum, size_t period,
                        double *place, slice_term term, kernel_format format)
 {

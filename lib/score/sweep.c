@@ -155,7 +155,7 @@ typedef struct reading {
     const sweep *s;
     tile t;
     reader set[2];
-    size_t sets;
+    bool two_sets;
     bool in_one; /* the elements of a row are read in one go, else tap by tap */
     kernel_add *add;
 } reading;
@@ -205,19 +205,20 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
 
 static reading reading_of(const sweep *s, const kernels *k, size_t number)
 {
-    reading j = {.s = s, .t = tile_of(s, number), .sets = s->of.view[1] ? 2 : 1};
+    reading j = {.s = s, .t = tile_of(s, number), .two_sets = s->of.view[1] != NULL};
     uint8_t runs[MSKP_MAX_DIMS + 1];
     kernel_format format = format_of(s->of.view[0]->dtype); /* what the kernels read */
-    mskpi_runs(s->of.view, j.sets, s->of.view[0]->ndim, runs);
+    const size_t sets = j.two_sets ? 2 : 1;
+    mskpi_runs(s->of.view, sets, s->of.view[0]->ndim, runs);
     j.in_one = runs[column_axis(s)] && s->taps > 1 && s->taps == j.t.taps;
-    for (size_t i = 0; i < j.sets; i++)
+    for (size_t i = 0; i < sets; i++)
         j.in_one = j.in_one && mskpi_run_step(s->of.view[i], column_axis(s)) == 1;
-    for (size_t i = 0; i < j.sets; i++) {
+    for (size_t i = 0; i < sets; i++) {
         place_reader(&j.set[i], s->of.view[i], &j);
         if (j.set[i].one_by_one || j.set[i].format != format || !k->add[format][s->of.term])
             format = DOUBLES;
     }
-    for (size_t i = 0; i < j.sets; i++)
+    for (size_t i = 0; i < sets; i++)
         if (j.set[i].format != format) j.set[i].load = k->load[j.set[i].format];
     j.add = k->add[format][s->of.term];
     return j;
@@ -252,7 +253,7 @@ static void add_elements(const reading *j, size_t i, const ptrdiff_t from[2], si
 {
     _Alignas(LINE) double buffer[2][CHUNK];
     const void *x[2] = {NULL, NULL};
-    for (size_t k = 0; k < j->sets; k++) {
+    for (size_t k = 0; k < (j->two_sets ? 2 : 1); k++) {
         const reader *r = &j->set[k];
         const char *at = r->at + r->row * (ptrdiff_t)i + from[k];
         if (r->ahead && i + r->ahead < j->t.rows)

@@ -41,7 +41,7 @@ static size_t size_of(mskp_dtype dtype)
     return dtype == MSKP_DTYPE_F64 ? 8 : dtype == MSKP_DTYPE_F32 ? 4 : 2;
 }
 
-/* A finite number of a format, often a denormal one or -0. Writes it, and returns it as a double. */
+/* Writes a finite number of a format, often a denormal one or -0, and returns it as a double. */
 static double put(char *to, mskp_dtype dtype, rng *r)
 {
     const bool denormal = rng_below(r, 8) == 0, zero = rng_below(r, 16) == 0;
