@@ -45,6 +45,7 @@ RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 VECTORS_TEST := $(BUILD)/test/vectors/test_vectors
+KERNELS_TEST := $(BUILD)/test/kernels/test_kernels
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
 REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
@@ -56,12 +57,12 @@ BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,
 	$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
-LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TEST) $(REPLAYS) $(BLAS_TESTS)
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TEST) $(KERNELS_TEST) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
-TEST_SOURCES := $(foreach f,library limits vectors fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
+TEST_SOURCES := $(foreach f,library limits vectors kernels fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
 EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
 	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
@@ -154,7 +155,22 @@ $(BUILD)/vectors/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE)
 
+# The library with kernels that an environment variable leaves out (lib/score/kernel.c).
+CHOOSING_KERNELS := $(BUILD)/kernels/lib/score/kernel.o
+OTHER_OBJECTS += $(CHOOSING_KERNELS)
+$(BUILD)/kernels/lib/%: FLAGS = $(LIB_FLAGS) -DMSKP_TEST_KERNELS
+$(BUILD)/kernels/lib/%.o: override CFLAGS += $(MEASURE)
+
+$(BUILD)/kernels/%.o: %.c $(BUILD)/flags
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE)
+
 $(VECTORS_TEST): %: %.o $(VECTORS_OBJECT) $(HELPER_LIBRARIES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
+$(KERNELS_TEST): %: %.o $(CHOOSING_KERNELS) $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
@@ -253,7 +269,8 @@ coverage: ## which lines and branches of lib/ its tests reach, compared with tes
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
 	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
-	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits $(COVERAGE)/vectors
+	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits \
+		$(COVERAGE)/vectors $(COVERAGE)/kernels
 
 # MC/DC: each condition of a decision was seen to decide it alone. It needs clang 19 and its LLVM. The library is always
 # compiled anew, because clang says which decisions it does not measure.

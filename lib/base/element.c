@@ -64,19 +64,19 @@ bool mskpi_is_number(mskp_dtype dtype)
            dtype == MSKP_DTYPE_BF16;
 }
 
-/* binary16: a sign bit, 5 bits of exponent with bias 15, 10 bits of mantissa. */
+/* binary16: a sign bit, 5 bits of exponent with bias 15, 10 bits of mantissa. A float's exponent
+ * has bias 127, and its 13 further bits of mantissa are 0. Infinities and NaN have all bits of the
+ * exponent in both formats. */
 static double half_to_double(uint16_t h)
 {
-    const int exponent = (h >> 10) & 31;
-    const double mantissa = (double)(h & 1023);
-    double x;
-    if (exponent == 31)
-        x = mantissa != 0 ? (double)NAN : (double)INFINITY;
-    else if (exponent)
-        x = ldexp(1024 + mantissa, exponent - 25);
-    else
-        x = mantissa * 0x1p-24;
-    return h & 0x8000 ? -x : x;
+    const uint32_t size = h & 0x7fff;
+    uint32_t bits = (size << 13) + (112u << 23);
+    float f;
+    if (size < 0x400) return (h & 0x8000 ? -1 : 1) * ((double)size * 0x1p-24);
+    if (size >= 0x7c00) bits += 112u << 23;
+    bits |= (uint32_t)(h & 0x8000) << 16;
+    memcpy(&f, &bits, sizeof f);
+    return (double)f;
 }
 
 /* Rounds y >= 0 to nearest with ties to even, or, with `random` in [0, 1), up with a probability of

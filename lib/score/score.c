@@ -43,8 +43,11 @@ typedef struct scoring {
     const mskp_graph *graph;
     mskp_scoring how;
     slice_sums slices;
-    uint32_t *vote; /* [families] v, for MSKP_REDUCE_VOTE alone */
     double *scores; /* [units] */
+    /* For MSKP_REDUCE_VOTE alone: */
+    uint32_t *vote;     /* [families] v */
+    size_t most_slices; /* of a unit */
+    double *room;       /* [chunks][most_slices] the magnitudes of a unit */
 } scoring;
 
 /* Units are scored in chunks, so that each call of a caller's thread has some work. */
@@ -57,11 +60,24 @@ typedef struct product {
     int64_t exponent;
 } product;
 
+/* frexp, without a call for the numbers that nearly all products are made of. */
+static inline double split(double x, int *exponent)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const int field = (int)(bits >> 52 & 0x7ff);
+    if (field == 0 || field == 0x7ff) return frexp(x, exponent);
+    *exponent = field - 1022;
+    bits = (bits & ~((uint64_t)0x7ff << 52)) | (uint64_t)1022 << 52;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static void multiply(product *p, double x)
 {
     int exponent, shift;
-    const double fraction = frexp(x, &exponent);
-    p->fraction = frexp(p->fraction * fraction, &shift);
+    const double fraction = split(x, &exponent);
+    p->fraction = split(p->fraction * fraction, &shift);
     p->exponent += exponent + shift;
 }
 
@@ -90,31 +106,59 @@ static double slice_magnitude(const scoring *job, const mskp_member *m)
     return job->how.magnitude == MSKP_MAGNITUDE_L2 ? sqrt(sum) : sum;
 }
 
-/* Returns the k-th smallest magnitude, counted from 1, of a unit's slices, of which there are at
- * least k. The loop climbs through the different magnitudes, so nothing is sorted or stored. A
- * magnitude that is not finite is returned at once, because it is an error whatever k is. */
-static double kth_magnitude(const scoring *job, const mskp_member *m, size_t n, size_t k)
+/* to[] <- the magnitudes of a unit's scored slices. Returns how many there are. */
+static size_t magnitudes(const scoring *job, uint32_t unit, double *to)
 {
-    double found = -1; /* magnitudes are not negative */
-    MSKPI_ASSERT(k > 0);
-    for (size_t taken = 0; taken < k;) {
-        double next = INFINITY;
-        size_t same = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (!is_scored(job, &m[i])) continue;
-            const double x = slice_magnitude(job, &m[i]);
-            if (!isfinite(x)) return x;
-            if (x > found && x < next) next = x, same = 0;
-            if (x == next) same++;
-        }
-        MSKPI_ASSERT(same > 0); /* fewer than k magnitudes were taken, so one is left */
-        found = next;
-        taken += same;
-    }
+    size_t n, found = 0;
+    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
+    for (size_t i = 0; i < n; i++)
+        if (is_scored(job, &m[i])) to[found++] = slice_magnitude(job, &m[i]);
     return found;
 }
 
-/* Returns NaN if the score is not finite. */
+/*
+ * Returns the k-th smallest of n >= k magnitudes, counted from 1. A magnitude that is not finite is
+ * returned at once, because it is an error whatever k is. Each turn divides the range that the
+ * result lies in by one of its magnitudes: what is less goes below it, and what is equal or greater
+ * above. The order of x changes.
+ */
+static double kth_magnitude(double *x, size_t n, size_t k)
+{
+    size_t first = 0, last = n - 1;
+    MSKPI_ASSERT(k >= 1 && k <= n);
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return x[i];
+    while (first < last) {
+        const double middle = x[first + (last - first) / 2];
+        size_t i = first, j = last;
+        for (;;) {
+            while (x[i] < middle) i++;
+            while (x[j] > middle) j--;
+            if (i >= j) break;
+            const double less = x[j];
+            x[j--] = x[i];
+            x[i++] = less;
+        }
+        const size_t split_at = i > j ? i : i + 1; /* x[i] is `middle` if i is j */
+        if (k - 1 < split_at)
+            last = split_at - 1;
+        else
+            first = split_at;
+    }
+    return x[first];
+}
+
+/* The score by vote, from as many votes as the unit's family needs. room: [most_slices]. */
+static double score_by_vote(const scoring *job, uint32_t unit, double *room)
+{
+    const size_t n = magnitudes(job, unit, room);
+    const uint32_t v = job->vote[job->graph->u->family[unit]];
+    if (!n) return INFINITY;
+    const double score = kth_magnitude(room, n, v);
+    return isfinite(score) ? score : NAN;
+}
+
+/* The score by any other reduction. Returns NaN if it is not finite. */
 static double score_unit(const scoring *job, uint32_t unit)
 {
     size_t n, nslices = 0;
@@ -125,7 +169,6 @@ static double score_unit(const scoring *job, uint32_t unit)
     for (size_t i = 0; i < n; i++) {
         if (!is_scored(job, &m[i])) continue;
         nslices++;
-        if (reduce == MSKP_REDUCE_VOTE) continue;
         const double x =
             reduce == MSKP_REDUCE_JOINT ? slice_sum(job, &m[i]) : slice_magnitude(job, &m[i]);
         if (!isfinite(x)) return NAN;
@@ -143,11 +186,6 @@ static double score_unit(const scoring *job, uint32_t unit)
     if (reduce == MSKP_REDUCE_PRODUCT) all = product_value(&factors);
     if (reduce == MSKP_REDUCE_MEAN) all /= (double)nslices;
     if (reduce == MSKP_REDUCE_JOINT && job->how.magnitude == MSKP_MAGNITUDE_L2) all = sqrt(all);
-    if (reduce == MSKP_REDUCE_VOTE) {
-        const uint32_t v = job->vote[job->graph->u->family[unit]];
-        MSKPI_ASSERT(v >= 1 && v <= nslices);
-        all = kth_magnitude(job, m, n, v);
-    }
     return isfinite(all) ? all : NAN;
 }
 
@@ -157,7 +195,10 @@ static void score_chunk(void *context, size_t chunk)
     const size_t start = chunk * CHUNK, n = job->graph->u->n;
     const size_t end = start + CHUNK < n ? start + CHUNK : n;
     MSKPI_ASSERT(start < n);
-    for (size_t u = start; u < end; u++) job->scores[u] = score_unit(job, (uint32_t)u);
+    for (size_t u = start; u < end; u++)
+        job->scores[u] = job->how.reduce == MSKP_REDUCE_VOTE
+                             ? score_by_vote(job, (uint32_t)u, job->room + chunk * job->most_slices)
+                             : score_unit(job, (uint32_t)u);
 }
 
 /* ---- the vote ---- */
@@ -166,15 +207,13 @@ static void score_chunk(void *context, size_t chunk)
  * Returns the unit's votes; *slices <- how many slices are scored. */
 static size_t count_marks(const scoring *job, uint32_t unit, size_t *marks, size_t *slices)
 {
-    size_t n, votes = 0, k = 0;
-    const mskp_member *m = mskp_unit_members(job->graph, unit, &n);
-    for (size_t i = 0; i < n; i++) {
-        if (!is_scored(job, &m[i])) continue;
-        const bool marked = slice_magnitude(job, &m[i]) <= job->how.vote_threshold;
-        marks[k++] += marked;
+    size_t votes = 0;
+    *slices = magnitudes(job, unit, job->room);
+    for (size_t k = 0; k < *slices; k++) {
+        const bool marked = job->room[k] <= job->how.vote_threshold;
+        marks[k] += marked;
         votes += marked;
     }
-    *slices = k;
     return votes;
 }
 
@@ -204,7 +243,7 @@ static uint32_t family_vote(const scoring *job, size_t family, size_t *marks, si
     return 1;
 }
 
-static size_t most_members(const unit_table *u)
+static size_t most_slices(const unit_table *u)
 {
     size_t most = 1;
     for (size_t i = 0; i < u->n; i++) {
@@ -217,11 +256,13 @@ static size_t most_members(const unit_table *u)
 static mskp_status count_votes(scoring *job, mskp_error *err)
 {
     const mskp_graph *g = job->graph;
-    const size_t most = most_members(g->u);
+    const size_t most = job->most_slices = most_slices(g->u);
+    const size_t chunks = (g->u->n + CHUNK - 1) / CHUNK;
+    job->room = mskpi_alloc(&g->services, mskpi_product(most, chunks), sizeof *job->room);
     size_t *marks = mskpi_alloc(&g->services, most, sizeof *marks);
     size_t *tally = mskpi_alloc(&g->services, most + 1, sizeof *tally);
     mskp_status status = MSKP_OK;
-    if (!marks || !tally)
+    if (!marks || !tally || !job->room)
         status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while counting votes",
                             mskp_status_text(MSKP_ERROR_NO_MEMORY));
     for (size_t f = 0; !status && f < g->u->nfamilies; f++) {
@@ -301,6 +342,7 @@ mskp_status mskp_score(const mskp_graph *graph, const mskp_scoring *given, mskp_
     if (!status && scores.n) memcpy(scores.unit, job.scores, scores.n * sizeof *scores.unit);
     mskpi_slice_sums_free(&graph->services, &job.slices);
     mskpi_free(&graph->services, job.vote);
+    mskpi_free(&graph->services, job.room);
     mskpi_free(&graph->services, job.scores);
     return status;
 }

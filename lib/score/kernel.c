@@ -1,0 +1,198 @@
+/*
+ * The inner loops of sums over slices.
+ *
+ * Each loop is written in plain C, and compiled twice: for the machine that the whole library is
+ * compiled for, and, by gcc and clang on x86-64, for processors with AVX2. A lane of a vector does
+ * what the plain loop does to one element, so the bits are the same. kernel_avx512.c has the same
+ * loops once more. mskpi_kernels chooses by what the processor says of itself.
+ *
+ * A build with -DMSKP_TEST_KERNELS, which is the tests' alone, leaves out the kernels that the
+ * environment variable MSKP_TEST_WITHOUT_KERNELS names ("avx512 avx2").
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "score/kernel.h"
+
+/* A loop is compiled for the machine of the function that it is put into. */
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
+/* ---- Adding ---- */
+
+/* Number k of an array of floats or doubles. */
+INLINE double number(const void *x, size_t k, bool floats)
+{
+    return floats ? (double)((const float *)x)[k] : ((const double *)x)[k];
+}
+
+/* LANES sums, which the compiler keeps in registers: they are local, so no store to a place can be
+ * taken for one to them. A lane's sums follow one another only every LANES elements, which hides
+ * the time that an addition takes. */
+INLINE void add_lanes(const void *restrict w, const void *restrict g, size_t n,
+                      double *restrict sum, double *restrict place, slice_term term, bool floats)
+{
+    double lane[LANES];
+    size_t j = 0;
+    memcpy(lane, sum, sizeof lane);
+    for (; j + LANES <= n; j += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            const double y = term >= SLICE_PRODUCT ? number(g, j + k, floats) : 0;
+            const double x = mskpi_term(number(w, j + k, floats), y, term);
+            place[j + k] += x;
+            lane[k] += x;
+        }
+    for (size_t k = 0; j + k < n; k++) {
+        const double y = term >= SLICE_PRODUCT ? number(g, j + k, floats) : 0;
+        const double x = mskpi_term(number(w, j + k, floats), y, term);
+        place[j + k] += x;
+        lane[k] += x;
+    }
+    memcpy(sum, lane, sizeof lane);
+}
+
+/* More sums than registers: they stay in the nearest cache, as the places do. Element k of a period
+ * meets sum k and place k, so all three go side by side and no element is moved within a vector. */
+INLINE void add_period(const void *restrict w, const void *restrict g, size_t n,
+                       double *restrict sum, size_t period, double *restrict place, slice_term term,
+                       bool floats)
+{
+    for (size_t j = 0; j < n; j += period) {
+        const size_t m = n - j < period ? n - j : period;
+        for (size_t k = 0; k < m; k++) {
+            const double y = term >= SLICE_PRODUCT ? number(g, j + k, floats) : 0;
+            const double x = mskpi_term(number(w, j + k, floats), y, term);
+            place[j + k] += x;
+            sum[k] += x;
+        }
+    }
+}
+
+INLINE void add(const void *w, const void *g, size_t n, double *sum, size_t period, double *place,
+                slice_term term, bool floats)
+{
+    MSKPI_ASSERT(period > 0 && period % LANES == 0);
+    if (period == LANES)
+        add_lanes(w, g, n, sum, place, term, floats);
+    else
+        add_period(w, g, n, sum, period, place, term, floats);
+}
+
+/* ---- Reading ---- */
+
+INLINE double of_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return (double)f;
+}
+
+INLINE void load_floats(const float *restrict from, size_t n, double *restrict to)
+{
+    for (size_t k = 0; k < n; k++) to[k] = (double)from[k];
+}
+
+/* The bits of a bfloat are the upper half of a float's. */
+INLINE void load_bfloats(const uint16_t *restrict from, size_t n, double *restrict to)
+{
+    for (size_t k = 0; k < n; k++) to[k] = of_bits((uint32_t)from[k] << 16);
+}
+
+/*
+ * The exponent and mantissa of a half are those of a float whose exponent is less by 112. A
+ * denormal half is a multiple of 2^-24. Each element goes both ways, and a mask chooses: with a
+ * branch the compiler would make no vectors, and weights in halves are often denormal. No
+ * intermediate number is denormal, so the result does not depend on the floating-point mode.
+ */
+INLINE void load_halves(const uint16_t *restrict from, size_t n, double *restrict to)
+{
+    for (size_t k = 0; k < n; k++) {
+        const uint32_t h = from[k], size = h & 0x7fff;
+        const uint32_t is_small = 0u - (uint32_t)(size < 0x400);
+        const uint32_t no_number = 0u - (uint32_t)(size >= 0x7c00); /* infinities and NaN */
+        const uint32_t normal = (size << 13) + (112u << 23) + (no_number & 112u << 23);
+        const float small = (float)(int32_t)size * 0x1p-24F;
+        uint32_t bits;
+        memcpy(&bits, &small, sizeof bits);
+        to[k] = of_bits(((normal & ~is_small) | (bits & is_small)) | (h & 0x8000) << 16);
+    }
+}
+
+/* ---- The kernels of one machine ---- */
+
+#define ADD(machine, target, term)                                                           \
+    target static void floats_##term##_##machine(const void *w, const void *g, size_t n,     \
+                                                 double *sum, size_t period, double *place)  \
+    {                                                                                        \
+        add(w, g, n, sum, period, place, SLICE_##term, true);                                \
+    }                                                                                        \
+    target static void doubles_##term##_##machine(const void *w, const void *g, size_t n,    \
+                                                  double *sum, size_t period, double *place) \
+    {                                                                                        \
+        add(w, g, n, sum, period, place, SLICE_##term, false);                               \
+    }
+#define LOAD(machine, target, format)                                                    \
+    target static void load_##format##_##machine(const void *from, size_t n, double *to) \
+    {                                                                                    \
+        load_##format(from, n, to);                                                      \
+    }
+#define TERMS(type, machine)                                                             \
+    {                                                                                    \
+        type##_MAGNITUDES_##machine, type##_SQUARES_##machine, type##_PRODUCT_##machine, \
+            type##_PRODUCT_MAGNITUDES_##machine, type##_PRODUCT_SQUARES_##machine        \
+    }
+#define KERNELS(machine, target)                                                  \
+    ADD(machine, target, MAGNITUDES)                                              \
+    ADD(machine, target, SQUARES)                                                 \
+    ADD(machine, target, PRODUCT)                                                 \
+    ADD(machine, target, PRODUCT_MAGNITUDES)                                      \
+    ADD(machine, target, PRODUCT_SQUARES)                                         \
+    LOAD(machine, target, floats)                                                 \
+    LOAD(machine, target, halves)                                                 \
+    LOAD(machine, target, bfloats)                                                \
+    static const kernels kernels_##machine = {                                    \
+        #machine,                                                                 \
+        {[DOUBLES] = TERMS(doubles, machine), [FLOATS] = TERMS(floats, machine)}, \
+        {[FLOATS] = load_floats_##machine,                                        \
+         [HALVES] = load_halves_##machine,                                        \
+         [BFLOATS] = load_bfloats_##machine}};
+
+KERNELS(plain, )
+#if KERNELS_WIDE
+KERNELS(avx2, __attribute__((target("avx2"))))
+
+#ifdef MSKP_TEST_KERNELS
+#include <stdlib.h>
+static bool is_allowed(const kernels *k)
+{
+    const char *without = getenv("MSKP_TEST_WITHOUT_KERNELS");
+    return !without || !strstr(without, k->name);
+}
+#else
+#define is_allowed(k) true
+#endif
+
+/* F16C, which kernel_avx512.c also uses and clang 14 cannot ask for, is older than AVX-512. */
+static bool has_avx512(void)
+{
+    return (__builtin_cpu_supports("avx512f") != 0) & (__builtin_cpu_supports("avx512bw") != 0) &
+           (__builtin_cpu_supports("avx512dq") != 0) & (__builtin_cpu_supports("avx512vl") != 0);
+}
+
+const kernels *mskpi_kernels(void)
+{
+    if (has_avx512() & is_allowed(&mskpi_kernels_avx512)) return &mskpi_kernels_avx512;
+    if ((__builtin_cpu_supports("avx2") != 0) & is_allowed(&kernels_avx2)) return &kernels_avx2;
+    return &kernels_plain;
+}
+#else
+const kernels *mskpi_kernels(void)
+{
+    return &kernels_plain;
+}
+#endif
