@@ -25,6 +25,10 @@
  * The inverse writes each byte of the whole once: it clears up to the end of a stretch of items
  * that fits a cache, and then puts the items in. Everything between two items of a tensor without
  * gaps was removed, so the stretch can begin where the one before ended.
+ *
+ * What is written is a sequence of bytes (for the inverse, with its zeros) unless the target has
+ * gaps or another order. Where more is written than caches hold, the sequence is put together in a
+ * buffer and goes to memory past the caches (sink.c).
  */
 #include <stdbool.h>
 #include <string.h>
@@ -32,6 +36,7 @@
 #include "base/assert.h"
 #include "mskp.h"
 #include "surgery/move.h"
+#include "surgery/sink.h"
 
 #if defined __GNUC__
 #define PREFETCH(address) __builtin_prefetch(address)
@@ -40,8 +45,7 @@
 #endif
 
 enum {
-    LINE = 64,         /* bytes of a cache line */
-    AHEAD = 8192,      /* how far prefetching is ahead, in bytes that are prefetched */
+    AHEAD = 16384,     /* how far prefetching is ahead, in bytes that are prefetched */
     STRETCH = 2048,    /* about the bytes of items that are moved between two prefetches */
     LONG_ITEM = 256,   /* from this many bytes on, an item is a row */
     LONG_FETCH = 4096, /* a longer item is prefetched by the processor from here on */
@@ -96,14 +100,16 @@ typedef struct ahead {
     size_t offset; /* in its row */
 } ahead;
 
-/* Prefetches the next `bytes` bytes of the rows, of each of which m->fetched count. */
+/* Prefetches the next `bytes` bytes of the rows, of each of which m->fetched count, and at most so
+ * many. */
 static void fetch(const mover *m, ahead *a, size_t bytes)
 {
     const ptrdiff_t first = whole_at(&m->row, 0);
+    if (bytes > m->fetched) bytes = m->fetched;
     while (a->rows && bytes) {
         const char *from = a->at.whole + first + a->offset;
         const size_t left = m->fetched - a->offset, n = bytes < left ? bytes : left;
-        for (size_t b = 0; b < n; b += LINE) PREFETCH(from + b);
+        for (size_t b = 0; b < n; b += MSKPI_LINE) PREFETCH(from + b);
         a->offset += n;
         bytes -= n;
         if (a->offset < m->fetched) continue;
@@ -166,19 +172,28 @@ static inline size_t run_length(const uint32_t *kept, size_t n)
     return length;
 }
 
-/* Moves GROUP items, of sizes up to 8 bytes all at a time. */
-static inline void move_group(direction how, char *whole, char *part, const uint32_t *kept,
-                              size_t bytes)
+/* The place of index k, where `whole` is that of index `first`. */
+static inline char *place(char *whole, uint32_t k, uint32_t first, size_t bytes)
 {
-    if (bytes <= 8) {
+    return whole + (ptrdiff_t)bytes * ((ptrdiff_t)k - (ptrdiff_t)first);
+}
+
+/* Moves GROUP items, of sizes up to 8 bytes all at a time. `whole` is the place of index `first`,
+ * and `part` that of the group. */
+static inline void move_group(direction how, char *whole, uint32_t first, char *part,
+                              const uint32_t *kept, size_t bytes)
+{
+    if (bytes > 8) {
+        for (size_t i = 0; i < GROUP; i++)
+            move_item(how, place(whole, kept[i], first, bytes), part + bytes * i, bytes);
+    } else {
         char item[GROUP][8];
         for (size_t i = 0; i < GROUP; i++)
-            memcpy(item[i], how == GATHER ? whole + bytes * kept[i] : part + bytes * i, bytes);
+            memcpy(item[i], how == GATHER ? place(whole, kept[i], first, bytes) : part + bytes * i,
+                   bytes);
         for (size_t i = 0; i < GROUP; i++)
-            memcpy(how == GATHER ? part + bytes * i : whole + bytes * kept[i], item[i], bytes);
-    } else {
-        for (size_t i = 0; i < GROUP; i++)
-            move_item(how, whole + bytes * kept[i], part + bytes * i, bytes);
+            memcpy(how == GATHER ? part + bytes * i : place(whole, kept[i], first, bytes), item[i],
+                   bytes);
     }
 }
 
@@ -186,60 +201,65 @@ static inline void move_group(direction how, char *whole, char *part, const uint
 static inline void move_packed(direction how, char *whole, char *part, const uint32_t *kept,
                                size_t n, size_t bytes)
 {
+    const uint32_t first = kept[0];
     while (n >= GROUP) {
         size_t length = run_length(kept, n);
         if (length) {
-            move_item(how, whole + bytes * kept[0], part, bytes * length);
+            move_item(how, place(whole, kept[0], first, bytes), part, bytes * length);
         } else {
             length = GROUP;
-            move_group(how, whole, part, kept, bytes);
+            move_group(how, whole, first, part, kept, bytes);
         }
         kept += length;
         part += bytes * length;
         n -= length;
     }
-    for (size_t i = 0; i < n; i++) move_item(how, whole + bytes * kept[i], part + bytes * i, bytes);
+    for (size_t i = 0; i < n; i++)
+        move_item(how, place(whole, kept[i], first, bytes), part + bytes * i, bytes);
 }
 
-/* Moves the items of a row from step t on. */
-static inline void move_items(const mover *m, direction how, const cursor *c, size_t t, size_t n,
-                              size_t bytes)
+/* Moves the n > 0 items of a row from step t on. `whole` and `part` are the places of the first. */
+static inline void move_items(const mover *m, direction how, size_t t, size_t n, char *whole,
+                              char *part, size_t bytes)
 {
     const move_axis *a = &m->row;
+    const ptrdiff_t first = whole_at(a, t);
     if (how != CLEAR && a->kept && a->whole == (ptrdiff_t)bytes && a->part == (ptrdiff_t)bytes)
-        move_packed(how, c->whole, c->part + bytes * t, a->kept + t, n, bytes);
+        move_packed(how, whole, part, a->kept + t, n, bytes);
     else
-        for (size_t end = t + n; t < end; t++)
-            move_item(how, c->whole + whole_at(a, t), c->part + a->part * (ptrdiff_t)t, bytes);
+        for (size_t i = 0; i < n; i++)
+            move_item(how, whole + (whole_at(a, t + i) - first), part + a->part * (ptrdiff_t)i,
+                      bytes);
 }
 
 /* The sizes of single elements, and of kernels of 3 x 3 elements of 2, 4 and 8 bytes. */
-static inline void move_sized(const mover *m, direction how, const cursor *c, size_t t, size_t n)
+static inline void move_sized(const mover *m, direction how, size_t t, size_t n, char *whole,
+                              char *part)
 {
     switch (m->bytes) {
     case 1:
-        move_items(m, how, c, t, n, 1);
+        move_items(m, how, t, n, whole, part, 1);
         break;
     case 2:
-        move_items(m, how, c, t, n, 2);
+        move_items(m, how, t, n, whole, part, 2);
         break;
     case 4:
-        move_items(m, how, c, t, n, 4);
+        move_items(m, how, t, n, whole, part, 4);
         break;
     case 8:
-        move_items(m, how, c, t, n, 8);
+        move_items(m, how, t, n, whole, part, 8);
         break;
     case 18:
-        move_items(m, how, c, t, n, 18);
+        move_items(m, how, t, n, whole, part, 18);
         break;
     case 36:
-        move_items(m, how, c, t, n, 36);
+        move_items(m, how, t, n, whole, part, 36);
         break;
     case 72:
-        move_items(m, how, c, t, n, 72);
+        move_items(m, how, t, n, whole, part, 72);
         break;
     default:
-        move_items(m, how, c, t, n, m->bytes);
+        move_items(m, how, t, n, whole, part, m->bytes);
     }
 }
 
@@ -253,33 +273,54 @@ static inline size_t bytes_between(const mover *m, size_t t, size_t end)
     return (size_t)(to - whole_at(&m->row, t));
 }
 
-/* Items between two prefetches, or two clearings. */
-static size_t stretch(const mover *m)
+/* The end of the stretch of items that begins with step t. At most STRETCH bytes of the whole,
+ * unless that is one item; a multiple of GROUP where possible. */
+static size_t stretch_end(const mover *m, size_t t)
 {
-    const size_t n = STRETCH / m->bytes / GROUP * GROUP;
-    return n ? n : m->bytes >= LONG_ITEM ? 1 : GROUP;
+    size_t n = STRETCH / m->bytes / GROUP * GROUP;
+    n = n ? n : m->bytes >= STRETCH / GROUP ? 1 : GROUP;
+    if (n > m->row.n - t) n = m->row.n - t;
+    while (n > 1 && whole_at(&m->row, t + n - 1) - whole_at(&m->row, t) >
+                        (ptrdiff_t)STRETCH - (ptrdiff_t)m->bytes)
+        n /= 2;
+    return t + n;
 }
 
 void mskpi_gather(const mover *m, size_t first, size_t n)
 {
-    const size_t most = m->rows ? stretch(m) : 0;
+    const bool streams = MSKPI_STREAMS && m->streams && m->sequence;
+    char buffer[STRETCH];
     cursor c;
     ahead a = {.rows = 0};
+    sink s;
     MSKPI_ASSERT(first <= m->rows && n <= m->rows - first);
     if (!n) return;
     seek(m, first, &c);
+    if (streams) mskpi_sink_open(&s, c.part, true);
     if (m->fetched) {
         a = (ahead){.at = c, .rows = n};
-        fetch(m, &a, AHEAD);
+        for (size_t b = 0; b < AHEAD; b += m->fetched) fetch(m, &a, AHEAD - b);
     }
     for (; n > 0; n--, advance(m, &c))
-        for (size_t t = 0; t < m->row.n; t += most) {
-            const size_t end = m->row.n - t < most ? m->row.n : t + most;
-            if (a.rows) fetch(m, &a, m->row.n > 1 ? bytes_between(m, t, end) : m->fetched);
-            move_sized(m, GATHER, &c, t, end - t);
+        for (size_t t = 0, end; t < m->row.n; t = end) {
+            end = stretch_end(m, t);
+            if (a.rows) fetch(m, &a, bytes_between(m, t, end));
+            char *whole = c.whole + whole_at(&m->row, t);
+            if (!streams) {
+                move_sized(m, GATHER, t, end - t, whole, c.part + m->row.part * (ptrdiff_t)t);
+            } else if (end - t == 1) {
+                mskpi_sink_put(&s, whole, m->bytes);
+            } else {
+                move_sized(m, GATHER, t, end - t, whole, buffer);
+                mskpi_sink_put(&s, buffer, m->bytes * (end - t));
+            }
         }
+    if (streams) mskpi_sink_close(&s);
 }
 
+/* ---- The inverse ---- */
+
+/* Sets the elements of a view with gaps to 0. */
 static void clear(const tensor_view *v)
 {
     const uint32_t *const all[MSKP_MAX_DIMS] = {NULL};
@@ -288,37 +329,56 @@ static void clear(const tensor_view *v)
     mskpi_mover_make(v, v, all, &m);
     if (m.rows) seek(&m, 0, &c);
     for (size_t row = 0; row < m.rows; row++, advance(&m, &c))
-        move_sized(&m, CLEAR, &c, 0, m.row.n);
+        move_sized(&m, CLEAR, 0, m.row.n, c.whole + whole_at(&m.row, 0), c.part);
 }
 
-/* Clears up to `to`. Returns the end of what is cleared. */
-static char *clear_up_to(char *done, char *to)
+static void scatter(const mover *m)
 {
-    MSKPI_ASSERT(done <= to);
-    memset(done, 0, (size_t)(to - done));
-    return to;
+    cursor c;
+    if (m->rows) seek(m, 0, &c);
+    for (size_t row = 0; row < m->rows; row++, advance(m, &c))
+        move_sized(m, SCATTER, 0, m->row.n, c.whole + whole_at(&m->row, 0), c.part);
 }
 
 void mskpi_restore(const mover *m, const tensor_view *whole, size_t first, size_t n)
 {
-    const size_t most = m->rows ? stretch(m) : 0;
+    const bool last = first + n == m->rows;
     cursor c = {.whole = m->low};
+    sink s;
     MSKPI_ASSERT(first <= m->rows && n <= m->rows - first);
     MSKPI_ASSERT(m->dense || n == m->rows);
-    if (!m->dense) clear(whole);
+    if (!m->dense) {
+        clear(whole);
+        scatter(m);
+        return;
+    }
     if (n) seek(m, first, &c);
-    char *done = first ? c.whole + whole_at(&m->row, 0) : m->low;
-    const bool last = first + n == m->rows;
+    const char *done = first ? c.whole + whole_at(&m->row, 0) : m->low;
+    mskpi_sink_open(&s, m->low + (done - m->low), m->streams);
     for (; n > 0; n--, advance(m, &c))
-        for (size_t t = 0; t < m->row.n; t += most) {
-            const size_t end = m->row.n - t < most ? m->row.n : t + most;
-            char *item = c.whole + whole_at(&m->row, end - 1);
-            if (m->dense) done = clear_up_to(done, most == 1 ? item : item + m->bytes);
-            move_sized(m, SCATTER, &c, t, end - t);
-            if (m->dense) done = item + m->bytes;
+        for (size_t t = 0, end; t < m->row.n; t = end) {
+            char buffer[STRETCH];
+            end = stretch_end(m, t);
+            const char *from = c.whole + whole_at(&m->row, t);
+            char *part = c.part + m->row.part * (ptrdiff_t)t;
+            const size_t bytes =
+                m->bytes + (size_t)(whole_at(&m->row, end - 1) - whole_at(&m->row, t));
+            mskpi_sink_zeros(&s, (size_t)(from - done));
+            done = from + bytes;
+            if (end - t == 1) {
+                mskpi_sink_put(&s, part, bytes);
+                continue;
+            }
+            memset(buffer, 0, bytes);
+            move_sized(m, SCATTER, t, end - t, buffer, part);
+            mskpi_sink_put(&s, buffer, bytes);
         }
-    if (m->dense) (void)clear_up_to(done, last ? m->high : c.whole + whole_at(&m->row, 0));
+    const char *to = last ? m->high : c.whole + whole_at(&m->row, 0);
+    mskpi_sink_zeros(&s, (size_t)(to - done));
+    mskpi_sink_close(&s);
 }
+
+/* ---- Pieces ---- */
 
 size_t mskpi_gather_at_once(const mover *m, size_t first, size_t piece)
 {
@@ -361,13 +421,24 @@ static move_axis axis_of(const tensor_view *whole, const tensor_view *part, uint
     return a;
 }
 
+/* Whether the rows of the part follow each other without a gap. */
+static bool is_sequence(const mover *m)
+{
+    size_t next = m->bytes;
+    if (m->row.n > 1 && m->row.part != (ptrdiff_t)next) return false;
+    next *= m->row.n;
+    for (uint32_t k = m->nouter; k-- > 0; next *= m->outer[k].n)
+        if (m->outer[k].n > 1 && m->outer[k].part != (ptrdiff_t)next) return false;
+    return true;
+}
+
 /* Which bytes of each row to prefetch: none where most lines hold nothing that moves. */
 static size_t fetched_of(const mover *m)
 {
     const size_t span = bytes_between(m, 0, m->row.n);
     if (m->rows == 1 && span <= AHEAD) return 0;
     if (m->row.n == 1) return span < LONG_FETCH ? span : LONG_FETCH;
-    return span / (2 * LINE) <= m->row.n ? span : 0;
+    return span / (2 * MSKPI_LINE) <= m->row.n ? span : 0;
 }
 
 void mskpi_mover_make(const tensor_view *whole, const tensor_view *part,
@@ -404,4 +475,5 @@ void mskpi_mover_make(const tensor_view *whole, const tensor_view *part,
     m->rows = 1;
     for (uint32_t k = 0; k < m->nouter; k++) m->rows *= m->outer[k].n;
     m->fetched = fetched_of(m);
+    m->sequence = is_sequence(m);
 }
