@@ -70,7 +70,6 @@ typedef struct cutter {
     uint32_t *order;  /* [n] jobs by source address */
     uint32_t *buffer; /* [n] for sorting */
     bool serial;      /* some target lies on another tensor's source */
-    size_t written;   /* bytes of all targets that are written */
     piece *pieces;    /* of one wave */
     size_t npieces;
 } cutter;
@@ -230,7 +229,6 @@ static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error 
 static void make_mover(const cutter *c, const job *j, mover *m)
 {
     mskpi_mover_make(c->restore ? &j->to : &j->from, c->restore ? &j->from : &j->to, j->kept, m);
-    m->streams = c->written > MSKPI_CACHED;
 }
 
 static void do_piece(void *context, size_t i)
@@ -313,7 +311,6 @@ static mskp_status divide_jobs(cutter *c, size_t sets, mskp_error *err)
         job *j = &c->jobs[i];
         mover m;
         if (j->idle) continue;
-        c->written += j->to.extent;
         make_mover(c, j, &m);
         j->rows = m.rows ? m.rows : c->restore; /* without rows there is still what is cleared */
         if (!j->rows) continue;

@@ -26,9 +26,9 @@
  * that fits a cache, and then puts the items in. Everything between two items of a tensor without
  * gaps was removed, so the stretch can begin where the one before ended.
  *
- * What is written is a sequence of bytes (for the inverse, with its zeros) unless the target has
- * gaps or another order. Where more is written than caches hold, the sequence is put together in a
- * buffer and goes to memory past the caches (sink.c).
+ * Streaming stores past the caches were tried for what is written, and measured slower: the
+ * sequence of bytes has to be put together in a buffer first, which costs more than the lines that
+ * then need not be read.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -36,7 +36,6 @@
 #include "base/assert.h"
 #include "mskp.h"
 #include "surgery/move.h"
-#include "surgery/sink.h"
 
 #if defined __GNUC__
 #define PREFETCH(address) __builtin_prefetch(address)
@@ -45,7 +44,8 @@
 #endif
 
 enum {
-    AHEAD = 16384,     /* how far prefetching is ahead, in bytes that are prefetched */
+    LINE = 64,         /* bytes of a cache line */
+    AHEAD = 8192,      /* how far prefetching is ahead, in bytes that are prefetched */
     STRETCH = 2048,    /* about the bytes of items that are moved between two prefetches */
     LONG_ITEM = 256,   /* from this many bytes on, an item is a row */
     LONG_FETCH = 4096, /* a longer item is prefetched by the processor from here on */
@@ -109,7 +109,7 @@ static void fetch(const mover *m, ahead *a, size_t bytes)
     while (a->rows && bytes) {
         const char *from = a->at.whole + first + a->offset;
         const size_t left = m->fetched - a->offset, n = bytes < left ? bytes : left;
-        for (size_t b = 0; b < n; b += MSKPI_LINE) PREFETCH(from + b);
+        for (size_t b = 0; b < n; b += LINE) PREFETCH(from + b);
         a->offset += n;
         bytes -= n;
         if (a->offset < m->fetched) continue;
@@ -288,15 +288,11 @@ static size_t stretch_end(const mover *m, size_t t)
 
 void mskpi_gather(const mover *m, size_t first, size_t n)
 {
-    const bool streams = MSKPI_STREAMS && m->streams && m->sequence;
-    char buffer[STRETCH];
     cursor c;
     ahead a = {.rows = 0};
-    sink s;
     MSKPI_ASSERT(first <= m->rows && n <= m->rows - first);
     if (!n) return;
     seek(m, first, &c);
-    if (streams) mskpi_sink_open(&s, c.part, true);
     if (m->fetched) {
         a = (ahead){.at = c, .rows = n};
         for (size_t b = 0; b < AHEAD; b += m->fetched) fetch(m, &a, AHEAD - b);
@@ -305,17 +301,9 @@ void mskpi_gather(const mover *m, size_t first, size_t n)
         for (size_t t = 0, end; t < m->row.n; t = end) {
             end = stretch_end(m, t);
             if (a.rows) fetch(m, &a, bytes_between(m, t, end));
-            char *whole = c.whole + whole_at(&m->row, t);
-            if (!streams) {
-                move_sized(m, GATHER, t, end - t, whole, c.part + m->row.part * (ptrdiff_t)t);
-            } else if (end - t == 1) {
-                mskpi_sink_put(&s, whole, m->bytes);
-            } else {
-                move_sized(m, GATHER, t, end - t, whole, buffer);
-                mskpi_sink_put(&s, buffer, m->bytes * (end - t));
-            }
+            move_sized(m, GATHER, t, end - t, c.whole + whole_at(&m->row, t),
+                       c.part + m->row.part * (ptrdiff_t)t);
         }
-    if (streams) mskpi_sink_close(&s);
 }
 
 /* ---- The inverse ---- */
@@ -340,11 +328,16 @@ static void scatter(const mover *m)
         move_sized(m, SCATTER, 0, m->row.n, c.whole + whole_at(&m->row, 0), c.part);
 }
 
+static void clear_up_to(char *done, char *to)
+{
+    MSKPI_ASSERT(done <= to);
+    memset(done, 0, (size_t)(to - done));
+}
+
 void mskpi_restore(const mover *m, const tensor_view *whole, size_t first, size_t n)
 {
     const bool last = first + n == m->rows;
     cursor c = {.whole = m->low};
-    sink s;
     MSKPI_ASSERT(first <= m->rows && n <= m->rows - first);
     MSKPI_ASSERT(m->dense || n == m->rows);
     if (!m->dense) {
@@ -353,29 +346,17 @@ void mskpi_restore(const mover *m, const tensor_view *whole, size_t first, size_
         return;
     }
     if (n) seek(m, first, &c);
-    const char *done = first ? c.whole + whole_at(&m->row, 0) : m->low;
-    mskpi_sink_open(&s, m->low + (done - m->low), m->streams);
+    char *done = first ? c.whole + whole_at(&m->row, 0) : m->low;
     for (; n > 0; n--, advance(m, &c))
         for (size_t t = 0, end; t < m->row.n; t = end) {
-            char buffer[STRETCH];
             end = stretch_end(m, t);
-            const char *from = c.whole + whole_at(&m->row, t);
-            char *part = c.part + m->row.part * (ptrdiff_t)t;
-            const size_t bytes =
-                m->bytes + (size_t)(whole_at(&m->row, end - 1) - whole_at(&m->row, t));
-            mskpi_sink_zeros(&s, (size_t)(from - done));
-            done = from + bytes;
-            if (end - t == 1) {
-                mskpi_sink_put(&s, part, bytes);
-                continue;
-            }
-            memset(buffer, 0, bytes);
-            move_sized(m, SCATTER, t, end - t, buffer, part);
-            mskpi_sink_put(&s, buffer, bytes);
+            char *item = c.whole + whole_at(&m->row, end - 1);
+            clear_up_to(done, end - t == 1 ? item : item + m->bytes);
+            move_sized(m, SCATTER, t, end - t, c.whole + whole_at(&m->row, t),
+                       c.part + m->row.part * (ptrdiff_t)t);
+            done = item + m->bytes;
         }
-    const char *to = last ? m->high : c.whole + whole_at(&m->row, 0);
-    mskpi_sink_zeros(&s, (size_t)(to - done));
-    mskpi_sink_close(&s);
+    clear_up_to(done, last ? m->high : c.whole + whole_at(&m->row, 0));
 }
 
 /* ---- Pieces ---- */
@@ -421,24 +402,13 @@ static move_axis axis_of(const tensor_view *whole, const tensor_view *part, uint
     return a;
 }
 
-/* Whether the rows of the part follow each other without a gap. */
-static bool is_sequence(const mover *m)
-{
-    size_t next = m->bytes;
-    if (m->row.n > 1 && m->row.part != (ptrdiff_t)next) return false;
-    next *= m->row.n;
-    for (uint32_t k = m->nouter; k-- > 0; next *= m->outer[k].n)
-        if (m->outer[k].n > 1 && m->outer[k].part != (ptrdiff_t)next) return false;
-    return true;
-}
-
 /* Which bytes of each row to prefetch: none where most lines hold nothing that moves. */
 static size_t fetched_of(const mover *m)
 {
     const size_t span = bytes_between(m, 0, m->row.n);
     if (m->rows == 1 && span <= AHEAD) return 0;
     if (m->row.n == 1) return span < LONG_FETCH ? span : LONG_FETCH;
-    return span / (2 * MSKPI_LINE) <= m->row.n ? span : 0;
+    return span / (2 * LINE) <= m->row.n ? span : 0;
 }
 
 void mskpi_mover_make(const tensor_view *whole, const tensor_view *part,
@@ -475,5 +445,4 @@ void mskpi_mover_make(const tensor_view *whole, const tensor_view *part,
     m->rows = 1;
     for (uint32_t k = 0; k < m->nouter; k++) m->rows *= m->outer[k].n;
     m->fetched = fetched_of(m);
-    m->sequence = is_sequence(m);
 }

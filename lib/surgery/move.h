@@ -6,9 +6,6 @@
 
 #include "base/view.h"
 
-/* What a call may write that is still in a cache when the caller comes to use it. */
-#define MSKPI_CACHED ((size_t)8 << 20)
-
 /* The loop over one axis, in ascending order of the addresses in the whole tensor. Step t < n
  * visits place whole * kept[next * t] of the whole, or whole * t where all indices stay. */
 typedef struct move_axis {
@@ -30,15 +27,12 @@ typedef struct mover {
     char *low, *high;   /* the address range of the whole */
     size_t fetched;     /* bytes of each row that are prefetched */
     bool dense;         /* the whole has no gaps */
-    bool sequence;      /* the rows of the part follow each other without a gap */
-    bool streams;       /* what is written passes the caches */
 } mover;
 
 /*
  * *m <- the moves between a whole tensor and its part: part[i, j, ...] is whole[kept[0][i],
  * kept[1][j], ...], where kept[d] NULL means all of axis d. Both views have data, the same ndim and
- * the same element size. The lists must outlive *m. Set m->streams if all that a call writes is more
- * than MSKPI_CACHED bytes.
+ * the same element size. The lists must outlive *m.
  */
 void mskpi_mover_make(const tensor_view *whole, const tensor_view *part,
                       const uint32_t *const kept[MSKP_MAX_DIMS], mover *m);

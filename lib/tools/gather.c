@@ -78,7 +78,6 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
     MSKPI_ASSERT(source.element == target.element); /* the dtypes are the same */
     kept[axis] = index;
     mskpi_mover_make(&source, &target, kept, &moves);
-    moves.streams = target.extent > MSKPI_CACHED;
     mskpi_gather(&moves, 0, moves.rows);
     return MSKP_OK;
 }

@@ -1,10 +1,10 @@
 /*
  * Surgery beside memcpy, on the networks of test/zoo: surgery [ROUNDS [NETWORK]].
  *
- * First a line per network with the stages from description to cut, in ms (medians; floats, packed,
- * half of all units leave at random). Then tables for layouts and dtypes, and for two masks: a
- * random half of the units, so that kept parts are single elements or kernels; and the first half
- * of each family, so that they are as long as the layout lets them be.
+ * First a line per network with the stages from description to cut, in ms (medians of processor
+ * time; floats, packed, half of all units leave at random). Then tables for layouts and dtypes, and
+ * for two masks: a random half of the units, so that kept parts are single elements or kernels; and
+ * the first half of each family, so that they are as long as the layout lets them be.
  *
  *   memcpy     one call for each tensor, all tensors of the set, to a second set
  *   in place   mskp_plan_cut without a target; tensors that stay whole are not moved
@@ -17,9 +17,11 @@
  * source that holds an element which is moved, once, and each line of a target that holds one that
  * is written, once. (Of apply: each line that holds an element which becomes 0, read and written.)
  * This much has to pass between memory and processor, so the share of memcpy is what can be 1.
- * All works run in turn in each round. Times are medians, `low` and `high` the shares of the
- * slowest and the fastest round. `x2` is the median time divided by that with a parallel_for of two
- * threads; of memcpy, with one tensor for each call of work. The sets begin on lines of their own.
+ * All works run in turn in each round. Times are medians of processor time, which other work on the
+ * machine disturbs least; `low` and `high` are the shares of the slowest and the fastest round.
+ * `x2` compares wall times, whose medians say nothing on a machine that is busy: that of one thread
+ * divided by that with a parallel_for of two; for memcpy, with one tensor for each call of work.
+ * Tensors begin on lines of their own.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -106,7 +108,7 @@ typedef struct bench {
     char *memory[2];
     mskp_tensor *full[2], *small[2], *scratch; /* full[k] and small[k] lie in memory[k] */
     double moved[WORKS];
-    double seconds[WORKS][3][MOST_ROUNDS];
+    double seconds[WORKS][3][MOST_ROUNDS]; /* processor time; wall time of 1 and of 2 threads */
     double stage[STAGES][MOST_ROUNDS];
     mskp_error err;
 } bench;
@@ -326,25 +328,27 @@ static void measure(bench *b, size_t rounds)
         for (int w = 0; w < WORKS; w++)
             for (int threads = 1; threads <= 2; threads++) {
                 if (w == APPLY && !b->constants[1]) continue;
-                const double start = timing_now();
+                const double start = timing_now(), used = timing_cpu();
                 work(b, w, threads);
+                if (threads == 1) b->seconds[w][0][r ? r - 1 : 0] = timing_cpu() - used;
                 b->seconds[w][threads][r ? r - 1 : 0] = timing_now() - start;
             }
 }
 
 static void report(bench *b, const char *title, size_t rounds)
 {
-    const double copied = b->moved[MEMCPY] / timing_median(b->seconds[MEMCPY][1], rounds);
+    const double copied = b->moved[MEMCPY] / timing_median(b->seconds[MEMCPY][0], rounds);
     printf("\n%s\n%-10s %8s %8s %8s %8s %8s %8s\n", title, "", "ms", "GB/s", "/memcpy", "low",
            "high", "x2");
     for (int w = 0; w < WORKS; w++) {
-        double *one = b->seconds[w][1];
+        double *one = b->seconds[w][0];
         if (w == APPLY && !b->constants[1]) continue;
         const double time = timing_median(one, rounds); /* sorts */
         const double rate = b->moved[w] / time;
         printf("%-10s %8.3f %8.2f %8.2f %8.2f %8.2f %8.2f\n", work_names[w], 1e3 * time,
                1e-9 * rate, rate / copied, b->moved[w] / one[rounds - 1] / copied,
-               b->moved[w] / one[0] / copied, time / timing_median(b->seconds[w][2], rounds));
+               b->moved[w] / one[0] / copied,
+               timing_median(b->seconds[w][1], rounds) / timing_median(b->seconds[w][2], rounds));
     }
     fflush(stdout);
 }
@@ -361,26 +365,26 @@ static void run_stages(bench *b, const char *name, double *seconds)
     mskp_plan *plan;
     mskp_graph *small;
     double at[STAGES + 1];
-    at[DESCRIBE] = timing_now();
+    at[DESCRIBE] = timing_cpu();
     mskp_graph *graph = zoo_make(name, NULL);
-    at[UNITS] = timing_now();
+    at[UNITS] = timing_cpu();
     need(b, graph ? mskp_graph_finish(graph, &b->err) : MSKP_ERROR_NO_MEMORY);
-    at[SCORE] = timing_now();
+    at[SCORE] = timing_cpu();
     const mskp_tensors values = set_by_id(b->params, b->full[0]);
     need(b, mskp_score(graph, &scoring, values, scores_of(b->units, b->scores), &b->err));
-    at[SELECT] = timing_now();
+    at[SELECT] = timing_cpu();
     need(b, mskp_select(graph, scores_of(b->units, b->scores), &(mskp_rule){.remove_fraction = 0.5},
                         mask_of(b->units, b->keep), &selection, &b->err));
     choose(b, false); /* scores of random numbers would empty whole layers */
-    at[CONSTANTS] = timing_now();
+    at[CONSTANTS] = timing_cpu();
     need(b, mskp_constants_create(graph, mask_of(b->units, b->keep), NULL, values, &constants,
                                   &b->err));
-    at[PLAN] = timing_now();
+    at[PLAN] = timing_cpu();
     need(b, mskp_plan_create(graph, mask_of(b->units, b->keep), &plan, &small, &b->err));
-    at[CUT] = timing_now();
+    at[CUT] = timing_cpu();
     memcpy(b->scratch, b->full[0], (b->params + 1) * sizeof *b->scratch);
     need(b, cut_by_id(plan, b->params, 1, &(move_by_id){b->scratch, NULL}, &b->err));
-    at[STAGES] = timing_now();
+    at[STAGES] = timing_cpu();
     for (int s = 0; s < STAGES; s++) seconds[s] = at[s + 1] - at[s];
     mskp_constants_destroy(constants);
     mskp_plan_destroy(plan);

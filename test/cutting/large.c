@@ -1,7 +1,7 @@
 /*
  * Cuts and restored sets of tensors of megabytes, against a loop over single elements. Such tensors
- * are divided among threads, and what is written passes the caches: those of the other tests are
- * too small for either. Whole memory images are compared.
+ * are divided into pieces and prefetched in long rows: those of the other tests are too small for
+ * either. Whole memory images are compared.
  */
 #include "surgery.h"
 
