@@ -1,30 +1,39 @@
 /*
  * Hashes of bytes, for tables in memory, and of numbers, for the fingerprint of a network.
  *
- * mskpi_hash is FNV-1a: for each byte, an exclusive or and a multiplication by a prime. Its low
- * bits depend on few bits of the input, and the tables index by low bits, so high bits are
- * folded into them at the end.
+ * mskpi_hash takes eight bytes at a time, in the machine's own byte order, because its tables live
+ * in memory alone: for each eight an exclusive or, a multiplication by an odd constant, and an
+ * exclusive or with the upper half. The tables index by low bits, and these depend on all bits of
+ * the input after that. The length is hashed first, so bytes of 0 at the end count, too.
  *
  * The fingerprint of a network must be the same on every machine. mskpi_mix therefore hashes
  * numbers and not their bytes, in 64-bit arithmetic, so neither byte order nor the width of
  * size_t matters. Each of its steps can be undone: an exclusive or with the number, a
  * multiplication by an odd constant, an exclusive or with the upper half.
  */
+#include <string.h>
+
 #include "base/hash.h"
 #include "mskp.h"
-
-size_t mskpi_hash(const void *bytes, size_t n)
-{
-    const unsigned char *b = bytes;
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < n; i++) h = (h ^ b[i]) * UINT64_C(1099511628211);
-    return (size_t)(h ^ (h >> 29));
-}
 
 uint64_t mskpi_mix(uint64_t h, uint64_t x)
 {
     h = (h ^ x) * UINT64_C(0xbf58476d1ce4e5b9);
     return h ^ h >> 32;
+}
+
+size_t mskpi_hash(const void *bytes, size_t n)
+{
+    const unsigned char *b = bytes;
+    uint64_t h = mskpi_mix(0, n), x;
+    for (; n >= sizeof x; n -= sizeof x, b += sizeof x) {
+        memcpy(&x, b, sizeof x);
+        h = mskpi_mix(h, x);
+    }
+    x = 0;
+    memcpy(&x, b, n);
+    h = mskpi_mix(h, x);
+    return (size_t)(h ^ (h >> 29));
 }
 
 double mskpi_uniform(uint64_t hash)

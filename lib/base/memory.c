@@ -51,14 +51,21 @@ void mskpi_services_init(mskp_services *to, const mskp_services *from)
     }
 }
 
+/* Returns memory whose bytes from `used` on are 0. calloc may know which pages are 0 without
+ * touching them, and arrays that grow are never filled to the end. */
+static void *allocate_zeros(const mskp_services *services, size_t bytes, size_t used)
+{
+    if (services->allocate == default_allocate) return calloc(1, bytes);
+    char *memory = services->allocate(services->context, bytes);
+    if (memory) memset(memory + used, 0, bytes - used);
+    return memory;
+}
+
 void *mskpi_alloc(const mskp_services *services, size_t n, size_t size)
 {
     MSKPI_ASSERT(size > 0); /* allocate is promised that bytes is never 0 */
     if (n > MOST_BYTES / size) return NULL;
-    const size_t bytes = (n ? n : 1) * size;
-    void *memory = services->allocate(services->context, bytes);
-    if (memory) memset(memory, 0, bytes);
-    return memory;
+    return allocate_zeros(services, (n ? n : 1) * size, 0);
 }
 
 void mskpi_free(const mskp_services *services, void *memory)
@@ -82,10 +89,9 @@ void *mskpi_grow(const mskp_services *services, void *array, size_t *capacity, s
     if (wanted > most) wanted = most;
     MSKPI_ASSERT(wanted >= used + more && wanted > *capacity);
     bytes = wanted * size;
-    memory = services->allocate(services->context, bytes);
+    memory = allocate_zeros(services, bytes, used * size);
     if (!memory) return NULL;
     if (used) memcpy(memory, array, used * size);
-    memset((char *)memory + used * size, 0, bytes - used * size);
     mskpi_free(services, array);
     *capacity = wanted;
     return memory;

@@ -1,13 +1,14 @@
 /*
  * The writer, which moves constants into tensors in three passes.
  *
- * All passes visit the same elements in the same order: write_units visits the slices of removed
- * units, write_consumer the biases, means and columns that take sums. The first pass looks at the
- * numbers to which something is added or that a column replaces. When the object is made, they are
- * recorded. When it is applied, they are compared with the record, so values to which it was
- * applied already, or that were trained further, are refused. The second pass checks that every
- * result fits the dtype of its tensor, and the third writes. So either everything is written or
- * nothing. When the object is made, only the first two passes run.
+ * All passes visit the same elements in the same order: the biases, means and columns that take
+ * sums (write_consumer). Slices of removed units that become 0 or 1 (slices.c) are only written, in
+ * the third pass and before the sums. The first pass looks at the numbers to which something is
+ * added or that a column replaces. When the object is made, they are recorded. When it is applied,
+ * they are compared with the record, so values to which it was applied already, or that were
+ * trained further, are refused. The second pass checks that every result fits the dtype of its
+ * tensor, and the third writes. So either everything is written or nothing. When the object is
+ * made, only the first two passes run.
  *
  * Elements that become 0 or 1 are not compared, because a program may set them to zero by itself.
  */
@@ -24,6 +25,7 @@
 #include "constants/constants.h"
 #include "constants/consumers.h"
 #include "constants/reading.h"
+#include "constants/slices.h"
 #include "describe/graph.h"
 #include "describe/names.h"
 #include "describe/step.h"
@@ -51,6 +53,7 @@ typedef struct writer {
     size_t mismatch;        /* 1 + the number of the first that is not as recorded; 0: none */
     uint32_t mismatch_param;
     const char *mismatch_at;
+    slices slices;
     pass pass;
     mskp_error *err;
 } writer;
@@ -139,50 +142,12 @@ static mskp_status add_to(writer *w, uint32_t param, size_t i, double x)
     return put_in_vector(w, param, i, true, x);
 }
 
-/* Sets everything below `at` to x. The indices on the axes before d, and on the axis `fixed`, are
- * chosen. */
-static void fill(const tensor_view *v, char *at, uint32_t d, uint32_t fixed, double x)
+/* Makes the views of all parameters of which slices become 0 or 1. */
+static mskp_status view_slices(writer *w)
 {
-    while (d == fixed) d++;
-    if (d >= v->ndim) {
-        mskpi_store(at, v->dtype, x);
-        return;
-    }
-    const ptrdiff_t step = v->stride[d] * (ptrdiff_t)v->element;
-    for (size_t i = 0; i < v->shape[d]; i++, at += step) fill(v, at, d + 1, fixed, x);
-}
-
-static mskp_status fill_slice(writer *w, const mskp_member *m, double x)
-{
-    const uint32_t param = m->param.id;
-    const mskp_status status = view_param(w, param);
-    if (status || w->pass != WRITE) return status;
-    const tensor_view *v = &w->views[param];
-    fill(v, v->data + v->stride[m->axis] * (ptrdiff_t)(m->index * v->element), 0, m->axis, x);
-    return MSKP_OK;
-}
-
-/*
- * Writes what does not depend on sums: the filters, scales and consumer weights of carriers become
- * 0, their biases and shifts 1, and the zeroed roles of the other removed units 0. All ones come
- * before all zeros, so an element that a slice of ones and a slice of zeros share becomes 0.
- */
-static mskp_status write_units(writer *w)
-{
-    const mskp_constants *c = w->c;
-    const unit_table *u = c->graph->u;
-    const uint32_t off = MSKP_ROLE_FILTER | MSKP_ROLE_SCALE | MSKP_ROLE_CONSUMER;
     mskp_status status = MSKP_OK;
-    for (int x = 1; x >= 0; x--)
-        for (size_t n = 0; n < u->n; n++) {
-            if (c->keep[n]) continue;
-            for (size_t k = u->member_first[n]; !status && k < u->member_first[n + 1]; k++) {
-                const mskp_member *m = &u->members[k];
-                const bool one = c->carries[n] && !(m->roles & off) && (m->roles & MSKP_ROLE_SHIFT);
-                const bool zero = !one && (m->roles & (c->carries[n] ? off : c->desc.zeroed));
-                if (x ? one : zero) status = fill_slice(w, m, x);
-            }
-        }
+    for (uint32_t p = 1; !status && p <= w->c->graph->nparams; p++)
+        if (mskpi_slices_change(w->c, p)) status = view_param(w, p);
     return status;
 }
 
@@ -202,7 +167,7 @@ static mskp_status write_means(writer *w, const consumer *x, size_t o)
 static mskp_status write_column(writer *w, const consumer *x, const consumer_group *g, size_t o)
 {
     const mskp_constants *c = w->c;
-    MSKPI_ASSERT(w->written[x->weight]); /* by write_units: the carrier has a column in it */
+    MSKPI_ASSERT(w->written[x->weight]); /* by view_slices: the carrier has a column in it */
     const tensor_view *v = &w->views[x->weight];
     const double m = c->carrier_output[c->first[x->reads] + g->column];
     MSKPI_ASSERT(m != 0 && isfinite(m));
@@ -247,7 +212,8 @@ static mskp_status write_consumer(writer *w, const consumer *x)
 static mskp_status run_pass(writer *w, pass next)
 {
     w->pass = next;
-    mskp_status status = write_units(w);
+    mskp_status status = next == LOOK ? view_slices(w) : MSKP_OK;
+    if (next == WRITE) mskpi_slices_write(&w->slices, w->views);
     for (size_t k = 0; k < w->c->consumers.n && !status; k++)
         status = write_consumer(w, &w->c->consumers.all[k]);
     return status;
@@ -340,7 +306,9 @@ mskp_status mskpi_apply_constants(const mskp_constants *c, mskp_tensors values, 
     if (!status) status = check_tensors(&w);
     if (!status) status = check_mismatch(&w);
     if (!status) status = run_pass(&w, FIT);
+    if (!status) status = mskpi_slices_make(c, w.written, w.views, &w.slices, err);
     if (!status) MSKPI_MUST(run_pass(&w, WRITE));
+    mskpi_slices_free(&w.slices);
     free_writer(&w);
     return status;
 }

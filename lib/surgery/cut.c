@@ -16,7 +16,15 @@
  * target may lie on the source of an earlier job, which is read before, but not on that of a later
  * one, nor on another target or on a tensor that is not moved. mskpi_overlaps finds all pairs whose
  * ranges meet by a sweep over the addresses, and check_pair decides about each pair. Jobs run one
- * after the other if a target lies on another job's source, and on the caller's threads otherwise.
+ * after the other if a target lies on another job's source.
+ *
+ * Otherwise they run on the caller's threads, in pieces of PIECE bytes, so that no thread waits for
+ * one large tensor. In place, a piece would overwrite what earlier rows still have to be read for.
+ * So the pieces come in waves: a wave takes, of each tensor, as many rows as have their targets
+ * below the sources of the whole wave. Such targets lie where everything was read in the waves
+ * before, and the pieces of a wave may run in any order. If a tensor becomes r times as long, each
+ * wave can be 1/r times as long as all waves before it; so there are few. Pieces depend on shapes
+ * and addresses, and not on the threads.
  *
  * The inverse exchanges source and target. It writes to higher addresses, so no order of moves
  * would save a source that lies in a target, and nothing may overlap.
@@ -45,7 +53,14 @@ typedef struct job {
     size_t set;
     bool idle;  /* the tensor stays whole, and where it is */
     bool moves; /* there is something to do: the tensor has data, or vanished and is restored */
+    size_t rows, done, piece; /* of the mover: all, those of waves before, in a piece of work */
 } job;
+
+/* Rows of a job that are one piece of work. */
+typedef struct piece {
+    const job *job;
+    size_t first, n;
+} piece;
 
 typedef struct cutter {
     const mskp_plan *plan;
@@ -55,7 +70,11 @@ typedef struct cutter {
     uint32_t *order;  /* [n] jobs by source address */
     uint32_t *buffer; /* [n] for sorting */
     bool serial;      /* some target lies on another tensor's source */
+    piece *pieces;    /* of one wave */
+    size_t npieces;
 } cutter;
+
+enum { PIECE = 1 << 18 }; /* bytes of the larger tensor */
 
 static const char *name_of(const mskp_plan *plan, const job *j, char room[NAME_SIZE])
 {
@@ -207,16 +226,21 @@ static mskp_status check_pair(void *context, uint32_t a, uint32_t b, mskp_error 
                       b % 2 ? "" : ", which is still needed");
 }
 
-static void do_job(void *context, size_t i)
+static void make_mover(const cutter *c, const job *j, mover *m)
+{
+    mskpi_mover_make(c->restore ? &j->to : &j->from, c->restore ? &j->from : &j->to, j->kept, m);
+}
+
+static void do_piece(void *context, size_t i)
 {
     const cutter *c = context;
-    const job *j = &c->jobs[c->order[i]];
-    if (c->restore) {
-        mskpi_clear(&j->to);
-        mskpi_scatter(&j->to, &j->from, j->kept);
-    } else if (!j->idle) {
-        mskpi_gather(&j->to, &j->from, j->kept);
-    }
+    const piece *p = &c->pieces[i];
+    mover m;
+    make_mover(c, p->job, &m);
+    if (c->restore)
+        mskpi_restore(&m, &p->job->to, p->first, m.rows ? p->n : 0);
+    else
+        mskpi_gather(&m, p->first, p->n);
 }
 
 static mskp_status check_moves(const cutter *c, size_t sets, const mskp_move *moves,
@@ -272,12 +296,61 @@ static void shrink_absent(const mskp_plan *plan, mskp_tensors set)
     }
 }
 
+static mskp_status no_memory(size_t sets, mskp_error *err)
+{
+    return mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while checking %zu sets",
+                      mskp_status_text(MSKP_ERROR_NO_MEMORY), sets);
+}
+
+/* Divides the jobs, and makes room for the pieces of any wave. */
+static mskp_status divide_jobs(cutter *c, size_t sets, mskp_error *err)
+{
+    const mskp_services *services = &c->plan->services;
+    size_t most = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        job *j = &c->jobs[i];
+        mover m;
+        if (j->idle) continue;
+        make_mover(c, j, &m);
+        j->rows = m.rows ? m.rows : c->restore; /* without rows there is still what is cleared */
+        if (!j->rows) continue;
+        const size_t row = (size_t)(m.high - m.low) / j->rows;
+        const bool divides = !c->serial && services->parallel_for && (m.dense || !c->restore);
+        j->piece = !divides ? j->rows : row < PIECE ? PIECE / (row ? row : 1) : 1;
+        most += j->rows / j->piece + 1;
+    }
+    c->pieces = mskpi_alloc(services, most, sizeof *c->pieces);
+    return c->pieces ? MSKP_OK : no_memory(sets, err);
+}
+
+/* Makes the pieces of the next wave. Returns whether there are any. */
+static bool next_wave(cutter *c)
+{
+    c->npieces = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        job *j = &c->jobs[c->order[i]];
+        if (j->done == j->rows) continue;
+        size_t end = j->rows;
+        if (!c->restore && mskpi_ranges_meet(&j->from, &j->to)) {
+            mover m;
+            make_mover(c, j, &m);
+            end = j->done + mskpi_gather_at_once(&m, j->done, j->piece);
+        }
+        for (size_t n; j->done < end; j->done += n) {
+            n = end - j->done < j->piece ? end - j->done : j->piece;
+            c->pieces[c->npieces++] = (piece){j, j->done, n};
+        }
+    }
+    return c->npieces > 0;
+}
+
 static void do_jobs(cutter *c, size_t sets, const mskp_move *moves)
 {
-    if (c->serial)
-        for (size_t i = 0; i < c->n; i++) do_job(c, i);
-    else
-        mskpi_parallel(&c->plan->services, c->n, do_job, c);
+    while (next_wave(c))
+        if (c->serial)
+            for (size_t i = 0; i < c->npieces; i++) do_piece(c, i);
+        else
+            mskpi_parallel(&c->plan->services, c->npieces, do_piece, c);
     for (size_t i = 0; i < c->n; i++)
         if (c->jobs[i].write_back) mskpi_describe_view(&c->jobs[i].to, c->jobs[i].write_back);
     for (size_t s = 0; s < sets; s++)
@@ -294,14 +367,15 @@ static mskp_status move_sets(cutter c, size_t sets, const mskp_move *moves, mskp
     c.order = mskpi_alloc(services, most, sizeof *c.order);
     c.buffer = mskpi_alloc(services, most, sizeof *c.buffer);
     if (!c.jobs || !c.order || !c.buffer)
-        status = mskpi_fail(err, MSKP_ERROR_NO_MEMORY, "%s while checking %zu sets",
-                            mskp_status_text(MSKP_ERROR_NO_MEMORY), sets);
+        status = no_memory(sets, err);
     else
         status = make_jobs(&c, sets, moves, err);
+    if (!status) status = divide_jobs(&c, sets, err);
     if (!status) do_jobs(&c, sets, moves);
     mskpi_free(services, c.jobs);
     mskpi_free(services, c.order);
     mskpi_free(services, c.buffer);
+    mskpi_free(services, c.pieces);
     return status;
 }
 

@@ -59,6 +59,7 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
 {
     mskp_services services;
     tensor_view source, target;
+    mover moves;
     const uint32_t *kept[MSKP_MAX_DIMS] = {NULL};
     size_t shape[MSKP_MAX_DIMS];
     bool hit = false;
@@ -76,6 +77,7 @@ mskp_status mskp_gather(const mskp_services *given, const mskp_tensor *from, uin
     if (hit) return mskpi_fail(err, MSKP_ERROR_OVERLAP, "gather: from and to overlap");
     MSKPI_ASSERT(source.element == target.element); /* the dtypes are the same */
     kept[axis] = index;
-    mskpi_gather(&target, &source, kept);
+    mskpi_mover_make(&source, &target, kept, &moves);
+    mskpi_gather(&moves, 0, moves.rows);
     return MSKP_OK;
 }

@@ -13,10 +13,14 @@
  * of the earlier paths. A walk stops where earlier paths entered a node by an edge that is no
  * younger: from there on they have noted edges that are at least as old. Each channel then counts
  * for the operator that joined it, and the operator with the most joins is reported.
+ *
+ * All of this depends on the list of channels alone. A norm and a function share their input's
+ * list, so their answer is that of their input.
  */
 #include "base/assert.h"
 #include "base/memory.h"
 #include "describe/graph.h"
+#include "describe/step.h"
 #include "describe/ties.h"
 #include "mskp.h"
 #include "mskp/tools.h"
@@ -98,6 +102,15 @@ static void trace_value(tracer *t, uint32_t value, freedom *f)
     most_joins(t, noperators, f);
 }
 
+/* Returns an earlier value that has the same list of channels in the same place; 0: none is known. */
+static uint32_t same_before(const mskp_graph *g, uint32_t value)
+{
+    const graph_step *s = &g->steps[value];
+    const uint32_t in = s->ninputs ? g->step_inputs[s->first_input] : 0;
+    const list_view *a = &g->values[in].view, *b = &g->values[value].view;
+    return in < value && a->first == b->first && a->n == b->n ? in : 0;
+}
+
 mskp_status mskpi_make_freedom(const mskp_graph *graph, unit_table *u, mskp_error *err)
 {
     const mskp_services *services = &graph->services;
@@ -111,7 +124,13 @@ mskp_status mskpi_make_freedom(const mskp_graph *graph, unit_table *u, mskp_erro
     u->freedom = mskpi_alloc(services, graph->nvalues + 1, sizeof *u->freedom);
     if (!t.entered || !t.oldest || !t.joins || !t.operators || !u->freedom)
         status = mskpi_no_units(graph, err);
-    for (uint32_t v = 1; !status && v <= graph->nvalues; v++) trace_value(&t, v, &u->freedom[v]);
+    for (uint32_t v = 1; !status && v <= graph->nvalues; v++) {
+        const uint32_t same = same_before(graph, v);
+        if (same)
+            u->freedom[v] = u->freedom[same];
+        else
+            trace_value(&t, v, &u->freedom[v]);
+    }
     mskpi_free(services, t.entered);
     mskpi_free(services, t.oldest);
     mskpi_free(services, t.joins);

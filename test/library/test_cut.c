@@ -542,6 +542,7 @@ int main(void)
     tcase_add_test(tests, one_stride_that_is_ignored);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, arena_cases());
+    suite_add_tcase(suite, large_cases());
     suite_add_tcase(suite, refusal_cases());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
