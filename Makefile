@@ -1,7 +1,7 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
-# it builds: lib/library.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
+# it builds: lib/library.mk, lib/install.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
 # examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files
 # need no edit of any of them.
 
@@ -35,6 +35,10 @@ includedir = $(prefix)/include
 datarootdir = $(prefix)/share
 docdir = $(datarootdir)/doc/mskp
 pkgconfigdir = $(libdir)/pkgconfig
+cmakedir = $(libdir)/cmake/mskp
+mandir = $(datarootdir)/man
+# With RELOCATABLE=1, the files of pkg-config say where the tree is relative to their own place.
+RELOCATABLE ?=
 
 # An OpenBLAS that is older than the processor takes kernels that any processor can run, several times slower. What is
 # run from here is told which to take.
@@ -78,6 +82,7 @@ OTHER_OBJECTS :=
 
 include test/setup.mk
 include lib/library.mk
+include lib/install.mk
 include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk

@@ -3,7 +3,7 @@
 # These are needed for all, demo and check, and LINT_PACKAGES only for lint, installcheck and valgrind.
 # `make setup LINT_PACKAGES=` leaves the latter out.
 PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
-LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind
+LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind cmake meson mandoc
 # And what each of the BRIDGES needs besides; `make bridges` installs it.
 PACKAGES_darknet = darknet
 PACKAGES_libtorch = g++ libtorch-dev
