@@ -16,7 +16,8 @@ from_to = $(shell case '$(1)|$(2)' in ('$(prefix)'/*'|$(prefix)'/*) realpath -ms
 # For pkg-config, blanks have a backslash (two for sed).
 pc_folder = $(subst $(blank),\\$(blank),$(subst $(prefix)/,$${prefix}/,$(1)))
 blank := $(subst ,, )
-PC_PREFIX = $(if $(RELOCATABLE),$${pcfiledir}/$(shell realpath -ms --relative-to='$(pkgconfigdir)' '$(prefix)'),$(prefix))
+from_pc = $(shell realpath -ms --relative-to='$(pkgconfigdir)' '$(prefix)')
+PC_PREFIX = $(if $(RELOCATABLE),$${pcfiledir}/$(from_pc),$(prefix))
 fill_pc = sed -e 's|@prefix@|$(call pc_folder,$(PC_PREFIX))|' -e 's|@libdir@|$(call pc_folder,$(libdir))|' \
 	-e 's|@includedir@|$(call pc_folder,$(includedir))|' -e 's|@version@|$(VERSION)|'
 fill_cmake = sed -e 's|@version@|$(VERSION)|g' -e 's|@pointer@|$(POINTER_BYTES)|' \
@@ -68,7 +69,8 @@ install-library: library ## the library alone
 PAGES := LICENSE $(filter-out %/architecture.md,$(wildcard docs/*.md docs/*.svg docs/*.json)) \
 	$(wildcard $(foreach e,c h cpp hpp cfg md,examples/*.$e examples/*/*.$e examples/*/*/*.$e examples/*/*/*/*.$e))
 # Deepest first.
-PAGE_FOLDERS = $(shell printf '%s\n' $(sort $(filter-out ./,$(dir $(PAGES))) examples/programs/ examples/programs/trainers/) | sort -r)
+PAGE_FOLDERS = $(shell printf '%s\n' $(sort $(filter-out ./,$(dir $(PAGES))) examples/programs/ \
+	examples/programs/trainers/) | sort -r)
 
 install-docs:
 	for folder in $(PAGE_FOLDERS); do $(INSTALL) -d '$(DESTDIR)$(docdir)'/"$$folder" || exit; done

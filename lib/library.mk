@@ -23,7 +23,7 @@ FULL_VERSION = libmskp.so.$(VERSION)
 LINK_NAME = $(BUILD)/libmskp.so
 EVERY_OBJECT += $(LIB_OBJECTS)
 
-.PHONY: library
+.PHONY: library amalgamation
 
 # For Windows, a DLL beside its import library.
 ifneq ($(findstring mingw,$(TARGET)),)
@@ -50,3 +50,21 @@ $(BUILD)/libmskp.dll.a: $(SHARED) ;
 
 $(BUILD)/libmskp.so: $(SHARED)
 	$(Q)ln -sf $(SONAME) $@
+
+# ---- The library as two files ----
+AMALGAMATION = $(BUILD)/amalgamation
+
+amalgamation: $(AMALGAMATION)/mskp.h $(AMALGAMATION)/mskp.c ## the library as two files, build/amalgamation/mskp.[hc]
+
+$(AMALGAMATION)/mskp.h: $(HEADERS)
+$(AMALGAMATION)/mskp.c: $(LIB_SOURCES)
+$(AMALGAMATION)/mskp.h $(AMALGAMATION)/mskp.c: LICENSE lib/amalgamate.awk $(wildcard lib/*/*.h) $(BUILD)/sources
+	$(call say,GEN)
+	@mkdir -p $(@D)
+	$(Q)LC_ALL=C awk -v part=$(@F) -v version=$(VERSION) -f lib/amalgamate.awk LICENSE \
+		$(sort $(filter include/% %.c,$^)) > $@
+
+# The rule for sources in folders of the tree does not see it.
+$(AMALGAMATION)/mskp.o: $(AMALGAMATION)/mskp.c $(AMALGAMATION)/mskp.h $(BUILD)/flags
+	$(call say,CC)
+	$(Q)$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -139,6 +139,11 @@ $(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(STAND_IN:%=$(BUILD)/l
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 
+# One program with the library as two files; test/scripts/install-amalgamation runs it.
+$(AMALGAMATION)/test_laws: $(BUILD)/test/library/test_laws.o $(HELPER_LIBRARIES) $(AMALGAMATION)/mskp.o
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
 # The runtime is tested without the library: it must not need it.
 $(RUNTIME_TESTS): %: %.o $(RUNTIME)
 	$(call say,LINK)
