@@ -2,8 +2,8 @@
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
 # it builds: lib/library.mk, lib/install.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
-# examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files
-# need no edit of any of them.
+# examples/programs/onnx/onnx.mk, examples/programs/programs.mk, and test/test.mk, test/lint.mk, test/machines.mk and
+# test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
@@ -87,6 +87,7 @@ include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk
 include examples/programs/onnx/onnx.mk
+include examples/programs/programs.mk
 include test/test.mk
 include test/lint.mk
 include test/machines.mk
@@ -94,10 +95,11 @@ include test/machines.mk
 all: library $(EXAMPLES) $(MASKSPARSITY) ## the libraries (static and shared) and the examples
 every-object: $(EVERY_OBJECT)
 
-# Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
-$(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(MEASURE) $(LDFLAGS)
-$(BUILD)/cxxflags: STAMP = $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
-$(BUILD)/sources: STAMP = $(EVERY_OBJECT)
+# Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes. The
+# flags are taken here (:=), because a target that adds to CFLAGS hands that on to all that it needs.
+$(BUILD)/flags: STAMP := $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(MEASURE) $(LDFLAGS)
+$(BUILD)/cxxflags: STAMP := $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
+$(BUILD)/sources: STAMP := $(EVERY_OBJECT)
 $(BUILD)/flags $(BUILD)/cxxflags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(STAMP))' | cmp -s - $@ || echo '$(subst ','\'',$(STAMP))' > $@
