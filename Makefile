@@ -1,9 +1,9 @@
 # mskp - GNU make. `make help` lists the targets; everything that is built goes to $(BUILD).
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
-# it builds: lib/library.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
-# examples/bridges/mpi/mpi.mk, examples/programs/onnx/onnx.mk, and test/test.mk, test/lint.mk, test/machines.mk and
-# test/setup.mk. New source files need no edit of any of them.
+# it builds: lib/library.mk, lib/install.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
+# examples/bridges/mpi/mpi.mk, examples/programs/onnx/onnx.mk, examples/programs/programs.mk, docs/packaging/packaging.mk,
+# and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.
@@ -35,6 +35,10 @@ includedir = $(prefix)/include
 datarootdir = $(prefix)/share
 docdir = $(datarootdir)/doc/mskp
 pkgconfigdir = $(libdir)/pkgconfig
+cmakedir = $(libdir)/cmake/mskp
+mandir = $(datarootdir)/man
+# With RELOCATABLE=1, the files of pkg-config say where the tree is relative to their own place.
+RELOCATABLE ?=
 
 # An OpenBLAS that is older than the processor takes kernels that any processor can run, several times slower. What is
 # run from here is told which to take.
@@ -78,22 +82,26 @@ OTHER_OBJECTS :=
 
 include test/setup.mk
 include lib/library.mk
+include lib/install.mk
 include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk
 include examples/bridges/mpi/mpi.mk
 include examples/programs/onnx/onnx.mk
+include examples/programs/programs.mk
 include test/test.mk
 include test/lint.mk
 include test/machines.mk
+include docs/packaging/packaging.mk
 
 all: library $(EXAMPLES) $(MASKSPARSITY) ## the libraries (static and shared) and the examples
 every-object: $(EVERY_OBJECT)
 
-# Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes.
-$(BUILD)/flags: STAMP = $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(MEASURE) $(LDFLAGS)
-$(BUILD)/cxxflags: STAMP = $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
-$(BUILD)/sources: STAMP = $(EVERY_OBJECT)
+# Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes. The
+# flags are taken here (:=), because a target that adds to CFLAGS hands that on to all that it needs.
+$(BUILD)/flags: STAMP := $(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) $(MEASURE) $(LDFLAGS)
+$(BUILD)/cxxflags: STAMP := $(CXX) $(CXX_DIALECT) $(CXX_WARN) $(CPPFLAGS) $(CXXFLAGS) $(LDFLAGS)
+$(BUILD)/sources: STAMP := $(EVERY_OBJECT)
 $(BUILD)/flags $(BUILD)/cxxflags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(STAMP))' | cmp -s - $@ || echo '$(subst ','\'',$(STAMP))' > $@

@@ -1,5 +1,5 @@
-# The library, static and shared, and its installation. lib/*.c and lib/*/*.c are its sources, except for lib/blas,
-# which is a library of its own (lib/blas/blas.mk).
+# The library, static and shared. lib/*.c and lib/*/*.c are its sources, except for lib/blas, which is a library of its
+# own (lib/blas/blas.mk). lib/install.mk installs the library.
 
 # The soname counts incompatible changes; the version is written in the header alone.
 SONAME = libmskp.so.1
@@ -23,7 +23,7 @@ FULL_VERSION = libmskp.so.$(VERSION)
 LINK_NAME = $(BUILD)/libmskp.so
 EVERY_OBJECT += $(LIB_OBJECTS)
 
-.PHONY: library install uninstall installcheck
+.PHONY: library amalgamation
 
 # For Windows, a DLL beside its import library.
 ifneq ($(findstring mingw,$(TARGET)),)
@@ -51,48 +51,20 @@ $(BUILD)/libmskp.dll.a: $(SHARED) ;
 $(BUILD)/libmskp.so: $(SHARED)
 	$(Q)ln -sf $(SONAME) $@
 
-# ---- Installation ----
-# Relative to ${prefix} wherever the folders are below it, so that the tree can be moved (pkg-config --define-prefix).
-below = $(subst $(prefix)/,$${prefix}/,$(1))
-fill_template = sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(call below,$(libdir))|' -e 's|@version@|$(VERSION)|' \
-	-e 's|@includedir@|$(call below,$(includedir))|'
-INSTALLED_DOCS = LICENSE $(addprefix docs/,changes.md glossary.md guide.md mask-file.md methods.md report-schema.json \
-	training-step.md)
+# ---- The library as two files ----
+AMALGAMATION = $(BUILD)/amalgamation
 
-define install_shared
-$(INSTALL) -m 644 $(SHARED) '$(DESTDIR)$(libdir)/$(FULL_VERSION)'
-ln -sf $(FULL_VERSION) '$(DESTDIR)$(libdir)/$(SONAME)'
-ln -sf $(SONAME) '$(DESTDIR)$(libdir)/libmskp.so'
-endef
-INSTALLED_SHARED = '$(DESTDIR)$(libdir)/$(FULL_VERSION)' '$(DESTDIR)$(libdir)/$(SONAME)' \
-	'$(DESTDIR)$(libdir)/libmskp.so'
-ifneq ($(findstring mingw,$(TARGET)),)
-define install_shared
-$(INSTALL) -d '$(DESTDIR)$(bindir)'
-$(INSTALL) -m 755 $(SHARED) '$(DESTDIR)$(bindir)'
-$(INSTALL) -m 644 $(LINK_NAME) '$(DESTDIR)$(libdir)'
-endef
-INSTALLED_SHARED = '$(DESTDIR)$(bindir)/$(notdir $(SHARED))' '$(DESTDIR)$(libdir)/$(notdir $(LINK_NAME))'
-endif
+amalgamation: $(AMALGAMATION)/mskp.h $(AMALGAMATION)/mskp.c ## the library as two files, build/amalgamation/mskp.[hc]
 
-install: library ## install under DESTDIR; prefix, libdir, includedir, docdir as usual
-	$(INSTALL) -d '$(DESTDIR)$(includedir)/mskp' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(docdir)'
-	for header in $(HEADERS:include/%=%); do \
-		$(INSTALL) -m 644 "include/$$header" '$(DESTDIR)$(includedir)'/"$$header" || exit; \
-	done
-	$(INSTALL) -m 644 $(LIBRARY) '$(DESTDIR)$(libdir)/libmskp.a'
-	$(install_shared)
-	$(fill_template) -e 's|@libs@|$(LIB_LIBS)|' mskp.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp.pc'
-	$(INSTALL) -m 644 $(INSTALLED_DOCS) '$(DESTDIR)$(docdir)'
+$(AMALGAMATION)/mskp.h: $(HEADERS)
+$(AMALGAMATION)/mskp.c: $(LIB_SOURCES)
+$(AMALGAMATION)/mskp.h $(AMALGAMATION)/mskp.c: LICENSE lib/amalgamate.awk $(wildcard lib/*/*.h) $(BUILD)/sources
+	$(call say,GEN)
+	@mkdir -p $(@D)
+	$(Q)LC_ALL=C awk -v part=$(@F) -v version=$(VERSION) -f lib/amalgamate.awk LICENSE \
+		$(sort $(filter include/% %.c,$^)) > $@
 
-uninstall: ## remove what install wrote
-	rm -f $(HEADERS:include/%='$(DESTDIR)$(includedir)/%') \
-		'$(DESTDIR)$(libdir)/libmskp.a' '$(DESTDIR)$(pkgconfigdir)/mskp.pc' \
-		$(INSTALLED_SHARED) \
-		$(patsubst %,'$(DESTDIR)$(docdir)/%',$(notdir $(INSTALLED_DOCS)))
-	for folder in '$(DESTDIR)$(docdir)' '$(DESTDIR)$(includedir)/mskp'; do \
-		if [ -d "$$folder" ]; then rmdir --ignore-fail-on-non-empty "$$folder"; fi; \
-	done
-
-installcheck: library ## install to a temporary place and build the consumers from there
-	@$(RUN_TESTS) test/scripts/install-*
+# The rule for sources in folders of the tree does not see it.
+$(AMALGAMATION)/mskp.o: $(AMALGAMATION)/mskp.c $(AMALGAMATION)/mskp.h $(BUILD)/flags
+	$(call say,CC)
+	$(Q)$(CC) $(DIALECT) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

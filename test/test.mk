@@ -174,6 +174,11 @@ $(KERNELS_TEST): %: %.o $(CHOOSING_KERNELS) $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
+# One program with the library as two files; test/scripts/install-amalgamation runs it.
+$(AMALGAMATION)/test_laws: $(BUILD)/test/library/test_laws.o $(HELPER_LIBRARIES) $(AMALGAMATION)/mskp.o
+	$(call say,LINK)
+	$(Q)$(LINK_TEST) $(TEST_LIBS)
+
 # The runtime is tested without the library: it must not need it.
 $(RUNTIME_TESTS): %: %.o $(RUNTIME)
 	$(call say,LINK)

@@ -44,16 +44,20 @@ $(BUILD)/libmskp-blas.so: $(BLAS_SHARED)
 	$(Q)ln -sf $(BLAS_SONAME) $@
 
 install-blas: blas
-	$(INSTALL) -d '$(DESTDIR)$(includedir)/mskp' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)'
+	$(INSTALL) -d '$(DESTDIR)$(includedir)/mskp' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)' \
+		'$(DESTDIR)$(cmakedir)'
 	$(INSTALL) -m 644 $(BLAS_HEADER) '$(DESTDIR)$(includedir)/mskp'
 	$(INSTALL) -m 644 $(BLAS_LIBRARY) '$(DESTDIR)$(libdir)'
 	$(INSTALL) -m 644 $(BLAS_SHARED) '$(DESTDIR)$(libdir)/$(BLAS_FULL_VERSION)'
 	ln -sf $(BLAS_FULL_VERSION) '$(DESTDIR)$(libdir)/$(BLAS_SONAME)'
 	ln -sf $(BLAS_SONAME) '$(DESTDIR)$(libdir)/libmskp-blas.so'
-	$(fill_template) -e "s|@libs@|$(BLAS_LIBS) $(LIB_LIBS)|" \
+	$(fill_pc) -e "s|@libs@|$(BLAS_LIBS) $(LIB_LIBS)|" \
 		lib/blas/mskp-blas.pc.in > '$(DESTDIR)$(pkgconfigdir)/mskp-blas.pc'
+	sed -e "s|@libs@|$$(echo $(BLAS_LIBS) $(LIB_LIBS) | tr ' ' ';')|" -e 's|@shared@|$(BLAS_FULL_VERSION)|' \
+		-e 's|@soname@|$(BLAS_SONAME)|' lib/blas/mskp-blas.cmake.in > '$(DESTDIR)$(cmakedir)/mskp-blas.cmake'
 
 uninstall-blas:
 	rm -f '$(DESTDIR)$(includedir)/mskp/blas.h' '$(DESTDIR)$(libdir)/libmskp-blas.a' \
 		'$(DESTDIR)$(libdir)/$(BLAS_FULL_VERSION)' '$(DESTDIR)$(libdir)/$(BLAS_SONAME)' \
-		'$(DESTDIR)$(libdir)/libmskp-blas.so' '$(DESTDIR)$(pkgconfigdir)/mskp-blas.pc'
+		'$(DESTDIR)$(libdir)/libmskp-blas.so' '$(DESTDIR)$(pkgconfigdir)/mskp-blas.pc' \
+		'$(DESTDIR)$(cmakedir)/mskp-blas.cmake'
