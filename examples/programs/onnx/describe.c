@@ -405,36 +405,6 @@ static bool has_graphs(const node_proto *node)
     return false;
 }
 
-/* Multiply-accumulates of a node for the whole batch; 0: none, or not known. */
-static uint64_t whole_cost(const net *n, const node_proto *node)
-{
-    const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1),
-                 *y = net_output(n, node, 0);
-    if (!a || !b || !y || !a->sized || !b->sized || !y->sized || !a->dims.rank) return 0;
-    const size_t last = a->dims.rank - 1, kernel = b->dims.rank;
-    const tensor *base = is_op(node, "ConvTranspose") ? a : y;
-    size_t each = 0;
-    if (is_op(node, "MatMul")) each = a->dims.dim[last];
-    if (is_op(node, "Gemm")) each = a->dims.dim[attribute_int(node, "transA", 0) ? 0 : last];
-    if (is_op(node, "Conv") || is_op(node, "ConvTranspose"))
-        each = kernel > 1 ? product_of(&b->dims, 1, kernel) : 0;
-    const size_t all = product_of(&base->dims, 0, base->dims.rank), most = (size_t)1 << 52;
-    return each <= most / all ? (uint64_t)all * each : 0;
-}
-
-/* Adds the cost, for a batch of one, of a node whose channels all stay to the value that it
- * makes. */
-static void add_cost(net *n, const node_proto *node)
-{
-    const tensor *y = net_output(n, node, 0);
-    const uint64_t all = whole_cost(n, node), cost = all % n->batch ? all : all / n->batch;
-    if (!cost || !y->pinned) return;
-    const size_t channels = y->axis < y->dims.rank ? y->dims.dim[y->axis] : 1;
-    const mskp_value one =
-        cost % channels ? opaque(n, NULL, node->op_type, 0, NULL, NULL, NO_AXIS) : y->value;
-    mskp_add_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
-}
-
 /* Pins everything that the node reads, and everything that it makes unless these are known
  * numbers. */
 static void describe_unknown(net *n, const node_proto *node)
@@ -471,7 +441,15 @@ static bool all_sized(const net *n, const node_proto *node)
         if (t && !t->sized) return false;
     }
     const tensor *y = net_output(n, node, 0);
-    return y && y->sized;
+    return y && y->sized && !y->stated;
+}
+
+/* Whether the node is a Cast to the type that its operand has already. */
+static bool casts_to_same(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    return (is_op(node, "Cast") || is_op(node, "CastLike")) && x && y && x->type &&
+           x->type == y->type;
 }
 
 /* Handles a node that only gives data of the file another name or order: Identity, Transpose ... */
@@ -479,7 +457,8 @@ static bool describe_alias(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     tensor *y = net_output(n, node, 0);
-    const bool moves = is_op(node, "Transpose"), same = is_op(node, "Identity");
+    const bool moves = is_op(node, "Transpose");
+    const bool same = is_op(node, "Identity") || casts_to_same(n, node);
     const bool shapes = is_op(node, "Reshape") || is_op(node, "Unsqueeze") ||
                         is_op(node, "Squeeze") || is_op(node, "Flatten") || is_op(node, "Expand");
     if (!x || !x->data || !y || !y->sized || !(moves || same || shapes)) return false;

@@ -76,25 +76,26 @@ static bool axis_stays(const tensor *x, const tensor *y)
            (x->axis < y->dims.rank && x->dims.dim[x->axis] == y->dims.dim[x->axis]);
 }
 
-/* Whether a Resize scales this axis. A factor other than 1 may leave the length as it is, because
- * lengths are rounded down. */
-static bool scales(const net *n, const node_proto *node, size_t axis)
+/* Whether constants stay what they are: all ways of interpolating do that, but for one that fills
+ * the outside with a number of its own. */
+static bool resize_keeps(const node_proto *node)
 {
-    const size_t operand = is_op(node, "Upsample") || n->m->opset < 11 ? 1 : 2;
-    tensor *t = net_input(n, node, operand);
-    const numbers *s = t ? known_numbers(n, t) : NULL;
-    if (s && s->count)
-        return !s->real || axis >= s->count || s->real[axis] < 1 || s->real[axis] > 1;
-    return operand == 1 || !net_input(n, node, 3);
+    return strcmp(attribute_text(node, "coordinate_transformation_mode", "half_pixel"), "?") != 0;
 }
 
 bool describe_resize(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const char *where = attribute_text(node, "coordinate_transformation_mode", "half_pixel");
-    if (!is_flow(x) || x->axis >= x->dims.rank || !axis_stays(x, y) || scales(n, node, x->axis))
+    resizing r;
+    if (!is_flow(x) || x->axis >= x->dims.rank || !axis_stays(x, y) ||
+        !node_resizing(n, node, &x->dims, &r) || r.scaled[x->axis])
         return false;
-    return other_positions(n, node, 0, x->axis, strcmp(where, "?") != 0);
+    return other_positions(n, node, 0, x->axis, resize_keeps(node));
+}
+
+bool zero_resize(net *n, const node_proto *node)
+{
+    return zero_same(n, node) && resize_keeps(node);
 }
 
 bool describe_depth_to_space(net *n, const node_proto *node)
@@ -211,7 +212,7 @@ bool follows_slice(const net *n, const node_proto *node, size_t k)
     slicing s;
     if (!k || !is_flow(x) || x->pinned || !node_slicing(n, node, &x->dims, &s)) return false;
     for (size_t i = 0; i < x->dims.rank; i++)
-        if (i != x->axis && (s.start[i] || s.step[i] != 1 || s.count[i] != x->dims.dim[i]))
+        if (i != x->axis && (s.open[i] || s.start[i] || s.step[i] != 1 || s.count[i] != x->dims.dim[i]))
             return false;
     return true;
 }
@@ -231,6 +232,7 @@ bool describe_slice(net *n, const node_proto *node)
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     slicing s;
     if (!is_flow(x) || !node_slicing(n, node, &x->dims, &s)) return false;
+    if (x->axis < x->dims.rank && s.open[x->axis]) return false;
     if (axis_stays(x, y)) {
         if (x->axis < x->dims.rank && s.step[x->axis] < 0)
             return false; /* channels in reverse order */

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "list.h"
+
 bool refuse(job *j, const mskp_error *err)
 {
     return fail(&j->f, "%s", err->text);
@@ -34,6 +36,7 @@ bool job_open(job *j)
     j->counts = mskp_graph_counts(j->graph);
     if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
     j->before = count_parameters(&j->n, false);
+    if (!list_uncounted(&j->n, sizeof j->uncounted, j->uncounted)) *j->uncounted = 0;
     return had_memory(j);
 }
 

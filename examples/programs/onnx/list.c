@@ -135,6 +135,18 @@ static void print_unknown(const net *n)
                    count, g->n_node, text_of(first->output[0]), text_of(first->op_type));
 }
 
+bool list_uncounted(const net *n, size_t size, char *text)
+{
+    const node_proto *first = n->uncounted.first;
+    if (!first) return false;
+    snprintf(text, size,
+             "%zu operators with %.0f parameters, whose costs are not known; the first is %.80s "
+             "(%.40s)",
+             n->uncounted.nodes, n->uncounted.parameters,
+             first->n_output ? text_of(first->output[0]) : "", text_of(first->op_type));
+    return true;
+}
+
 bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
 {
     const mskp_counts counts = mskp_graph_counts(n->graph);
@@ -153,6 +165,9 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
         printf("%.0f parameters belong to no layer above, and stay\n", parameters->others);
     printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n", counts.units,
            counts.families, parameters->all, dense->macs);
+    char without[300];
+    if (list_uncounted(n, sizeof without, without))
+        file_print(stdout, "MACs are without those of %s", without);
     free(costs);
     return true;
 }

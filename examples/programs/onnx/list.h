@@ -15,6 +15,10 @@ bool list_network(const net *n, const mskp_cost *dense, const file_parameters *p
 void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_t size, char *name,
                 char *why);
 
+/* text <- which multiply-accumulates are not in any figure, as the end of a sentence; false: all
+ * are. */
+bool list_uncounted(const net *n, size_t size, char *text);
+
 /* An operator that pins channels of layers with costs. */
 typedef struct list_pin {
     const char *op;

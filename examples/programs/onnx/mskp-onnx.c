@@ -102,6 +102,7 @@ static void print_result(const job *j)
            percent(j->left.macs, j->dense.macs));
     printf("%-12s %14.0f %14.0f  %.1f %%\n", "parameters", j->before.all, j->after.all,
            percent(j->after.all, j->before.all));
+    if (*j->uncounted) file_print(stdout, "MACs are without those of %s", j->uncounted);
     if (left == j->counts.units) printf("nothing is removed\n");
 }
 

@@ -11,6 +11,8 @@ static const arg OPTIONS[] = {
     {"", NULL, ARG_WORDS, AT(files), 0, 2, NULL},
     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
      "leave at most this part of the multiply-accumulates"},
+    {"count-known", NULL, ARG_FLAG, AT(count_known), 0, 0,
+     "let --macs be of the operators whose cost is known, if that of others is not"},
     {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1,
      "leave at most this part of the parameters"},
     {"ratio", "R", ARG_NUMBER, AT(ratio), 0, 1, "remove this part of the units of each layer"},
@@ -112,6 +114,8 @@ static bool check(const options *o, size_t size, char *text)
         return args_refuse(size, text,
                            "--branches needs --constants, because what a branch still adds is a "
                            "constant");
+    if (o->count_known && !(o->macs > 0))
+        return args_refuse(size, text, "--count-known says of what --macs is, which is not given");
     return check_paths(o, size, text);
 }
 

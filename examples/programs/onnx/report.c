@@ -116,6 +116,7 @@ static void show_results(const job *j, page *p)
     put_change(p, "MACs", j->dense.macs, j->left.macs);
     put_change(p, "parameters", j->before.all, j->after.all);
     page_table_end(p);
+    if (*j->uncounted) page_say(p, "MACs are without those of %s.", j->uncounted);
 }
 
 static void show_constants(const job *j, page *p)

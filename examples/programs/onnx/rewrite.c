@@ -476,14 +476,16 @@ bool correct_sizes(writer *r)
     if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
         return true;
     int64_t list[MAX_RANK];
-    for (size_t i = 0; i < want.rank; i++) {
-        if (want.varies[i])
-            return correct_parts(r, 3, &want) ||
+    size_t axis[MAX_RANK];
+    const size_t count = resized_axes(r->at, want.rank, axis);
+    for (size_t i = 0; i < count; i++) {
+        if (want.varies[axis[i]])
+            return (count == want.rank && correct_parts(r, 3, &want)) ||
                    fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
-        list[i] = (int64_t)want.dim[i];
+        list[i] = (int64_t)want.dim[axis[i]];
     }
-    return set_numbers(r, 3, want.rank, list);
+    return set_numbers(r, 3, count, list);
 }
 
 bool correct_groups(writer *r)
@@ -523,11 +525,12 @@ static bool check_outputs(writer *r)
         char a[160], b[160];
         dims want;
         if (!was || (!is_flow(was) && !was->uses) || !expected(r, was, &want)) continue;
-        if (now->sized && is_same(&now->dims, &want)) continue;
+        const bool inferred = now->sized && (was->stated || !now->stated);
+        if (inferred && is_same(&now->dims, &want)) continue;
         shape_text(&want, a, sizeof a);
         shape_text(&now->dims, b, sizeof b);
         return fail(r->was->f, "%s (%s) would be %s, and must be %s", was->name, r->at->op_type,
-                    now->sized ? b : "of unknown shape", a);
+                    inferred ? b : "of unknown shape", a);
     }
     return true;
 }
