@@ -118,6 +118,22 @@ void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
     t->axis = axis;
 }
 
+/* Remembers why a value is pinned. op is the op_type of a node, by whose address the list finds the
+ * node, or a word of this program. */
+static mskp_value because(net *n, mskp_value value, const char *op)
+{
+    if (value.id > n->reason_capacity) {
+        const size_t capacity = 2 * (size_t)value.id + 64;
+        const char **more = try_realloc(n->reasons, capacity * sizeof *more);
+        if (!more) return value;
+        memset(more + n->reason_capacity, 0, (capacity - n->reason_capacity) * sizeof *more);
+        n->reasons = more;
+        n->reason_capacity = capacity;
+    }
+    if (value.id) n->reasons[value.id - 1] = op;
+    return value;
+}
+
 static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
                          const mskp_value *in, const dims *d, size_t axis)
 {
@@ -130,15 +146,16 @@ static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs
                                    .channels = d && axis < d->rank ? d->dim[axis] : 1,
                                    .nspatial = ns,
                                    .spatial = spatial};
-    return mskp_opaque(n->graph, name, &desc);
+    return because(n, mskp_opaque(n->graph, name, &desc), op);
 }
 
 mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
                       const size_t *spatial)
 {
+    char buffer[MSKP_MAX_OP + 1];
     const mskp_opaque_desc desc = {
-        .op = op, .channels = channels, .nspatial = nspatial, .spatial = spatial};
-    return mskp_opaque(n->graph, NULL, &desc);
+        .op = word(op, buffer), .channels = channels, .nspatial = nspatial, .spatial = spatial};
+    return because(n, mskp_opaque(n->graph, NULL, &desc), op);
 }
 
 void set_pinned(net *n, tensor *t, const char *op)

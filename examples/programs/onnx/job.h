@@ -40,7 +40,7 @@ typedef struct job {
     int argc;
     char **argv;
     char uncounted[300]; /* for the page, too: which MACs no figure has; "": none */
-    outcome outcome; /* for the page: the network is cut when it is written */
+    outcome outcome;     /* for the page: the network is cut when it is written */
     char *held[MOST_HELD];
     size_t held_count;
     size_t stuck[MOST_STUCK]; /* nodes that could not be corrected: all that reaches them stays */
@@ -72,7 +72,7 @@ bool lock_units(job *j);
 typedef struct unfinite {
     mskp_tensors values;
     uint8_t *unit;
-    size_t units; /* how many these are */
+    size_t units;      /* how many these are */
     const char *first; /* the first parameter of theirs */
     void **copies;
 } unfinite;

@@ -23,7 +23,7 @@ typedef Onnx__TensorProto tensor_proto;
 /* One sentence about what went wrong. Functions that take a failure return false when they have
  * written it. */
 typedef struct failure {
-    char text[400];
+    char text[800];
 } failure;
 
 bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
