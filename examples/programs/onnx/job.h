@@ -18,6 +18,7 @@
 #include "mskp/tools.h"
 #include "net.h"
 #include "options.h"
+#include "precompute.h"
 
 enum { MOST_STUCK = 64, MOST_HELD = 200 };
 
@@ -29,6 +30,7 @@ typedef struct job {
     mskp_counts counts;
     mskp_cost dense, left; /* costs of the network, and of what `kept` leaves of it */
     file_parameters before, after;
+    precomputed stored; /* tensors that were computed from parameters */
     mskp_tensors values;
     mskp_scores scores;
     mskp_mask locked;          /* 1: the unit stays in any case */

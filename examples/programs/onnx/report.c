@@ -67,6 +67,12 @@ static bool hold_locks(job *j)
         good = hold(j, "%.60s (%.200s) could not be corrected, so what reaches this node stays.",
                     node->op_type ? node->op_type : "A node", output);
     }
+    if (good && j->stored.tensors)
+        good =
+            hold(j,
+                 "%zu tensors that %zu nodes computed from parameters are stored in their place, "
+                 "the first is %s.",
+                 j->stored.tensors, j->stored.nodes, j->stored.first);
     if (good && j->before.others > 0)
         good = hold(j, "%.0f parameters belong to no layer, and stay.", j->before.others);
     return good;
