@@ -5,7 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "files.h"
 #include "job.h"
+#include "list.h"
 
 /* ---- Scores ---- */
 
@@ -34,17 +36,21 @@ static bool any_finite(mskp_scores scores)
     return false;
 }
 
-static bool score(job *j)
+/* By the words of --score. */
+static const uint32_t ROLES[] = {MSKP_ROLE_FILTER, MSKP_ROLE_FILTER, MSKP_ROLE_SCALE,
+                                 MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
+
+static bool score(job *j, const unfinite *u)
 {
-    static const uint32_t ROLES[] = {MSKP_ROLE_FILTER, MSKP_ROLE_FILTER, MSKP_ROLE_SCALE,
-                                     MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
     const options *o = &j->o;
     const bool l2 = o->score == SCORE_L2 || o->score == SCORE_UNIT_L2;
     const mskp_scoring how = {.magnitude = l2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
                               .reduce = (mskp_reduce)o->reduce,
                               .roles = ROLES[o->score]};
     mskp_error err;
-    if (mskp_score(j->graph, &how, j->values, j->scores, &err)) return refuse(j, &err);
+    if (mskp_score(j->graph, &how, u->values, j->scores, &err)) return refuse(j, &err);
+    for (size_t k = 0; k < j->scores.n; k++)
+        if (u->unit[k]) j->scores.unit[k] = HUGE_VAL;
     if (o->score == SCORE_GAMMA)
         return any_finite(j->scores) ||
                fail(&j->f, "--score gamma: no unit has a batch norm. Perhaps the batch norms were "
@@ -92,14 +98,14 @@ static bool refuse_rule(job *j, const mskp_error *err)
     return refuse(j, err);
 }
 
-static bool select_by_rule(job *j, const mskp_rule *rule)
+static bool select_by_rule(job *j, const mskp_rule *rule, const unfinite *u)
 {
     const mskp_constants_desc desc = constants_desc(&j->o);
     mskp_error err;
     const mskp_status status = j->o.constants == NO_CONSTANTS
                                    ? mskp_select(j->graph, j->scores, rule, j->selected, NULL, &err)
                                    : mskp_constants_select(j->graph, j->scores, rule, &desc,
-                                                           j->values, &j->constants, &err);
+                                                           u->values, &j->constants, &err);
     return status ? refuse_rule(j, &err) : take_masks(j);
 }
 
@@ -113,6 +119,35 @@ static bool keeps_locked(job *j)
                         "with each other and summed over",
                         u);
     return true;
+}
+
+/* Scores are of finite weights. A unit with another weight in a slice that is read stays: with
+ * --constants all of its slices are. */
+static bool choose_by_scores(job *j, const mskp_rule *rule)
+{
+    const uint32_t roles = j->o.constants == NO_CONSTANTS ? ROLES[j->o.score] : UINT32_MAX;
+    const bool all = !(rule->use_threshold || rule->remove_family_fraction > 0 ||
+                       rule->max_macs > 0 || rule->max_params > 0);
+    unfinite u;
+    bool good = unfinite_open(j, roles, &u) && score(j, &u);
+    if (good && u.units)
+        file_print(stdout, "%zu units stay because weights are not finite, the first in %.120s",
+                   u.units, u.first);
+    if (good && !all) good = select_by_rule(j, rule, &u);
+    unfinite_close(&u);
+    if (!good || !all) return good;
+    memset(j->selected.unit, 1, j->selected.n); /* --ratio 0, which the rule takes for no demand */
+    return take_selected(j);
+}
+
+/* A part of the multiply-accumulates that are known is no part of the network's. */
+static bool is_counted(job *j)
+{
+    if (!(j->o.macs > 0) || j->o.count_known || !*j->uncounted) return true;
+    return fail(&j->f,
+                "--macs: MACs are without those of %s. With --count-known, --macs is of the "
+                "others",
+                j->uncounted);
 }
 
 bool choose_units(job *j)
@@ -129,17 +164,16 @@ bool choose_units(job *j)
                             .round_to = o->round_to,
                             .locked = j->locked,
                             .empty_branches = o->branches};
-    if (!lock_units(j)) return false;
+    if (!is_counted(j) || !lock_units(j)) return false;
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
-    if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
+    if (!j->counts.units) {
+        char why[LIST_TEXT];
+        return list_reason(&j->n, sizeof why, why) &&
+               fail(&j->f, "nothing can be removed from this network: %s", why);
+    }
     if (o->params > 0 && !(params > 0))
         return fail(&j->f,
                     "--params %g: %.0f of %.0f parameters belong to no layer that can be cut",
                     o->params, j->before.all - j->dense.params, j->before.all);
-    if (!score(j)) return false;
-    if (rule.use_threshold || rule.remove_family_fraction > 0 || rule.max_macs > 0 ||
-        rule.max_params > 0)
-        return select_by_rule(j, &rule);
-    memset(j->selected.unit, 1, j->selected.n); /* --ratio 0, which the rule takes for no demand */
-    return take_selected(j);
+    return choose_by_scores(j, &rule);
 }

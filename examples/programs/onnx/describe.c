@@ -118,6 +118,22 @@ void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
     t->axis = axis;
 }
 
+/* Remembers why a value is pinned. op is the op_type of a node, by whose address the list finds the
+ * node, or a word of this program. */
+static mskp_value because(net *n, mskp_value value, const char *op)
+{
+    if (value.id > n->reason_capacity) {
+        const size_t capacity = 2 * (size_t)value.id + 64;
+        const char **more = try_realloc(n->reasons, capacity * sizeof *more);
+        if (!more) return value;
+        memset(more + n->reason_capacity, 0, (capacity - n->reason_capacity) * sizeof *more);
+        n->reasons = more;
+        n->reason_capacity = capacity;
+    }
+    if (value.id) n->reasons[value.id - 1] = op;
+    return value;
+}
+
 static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
                          const mskp_value *in, const dims *d, size_t axis)
 {
@@ -130,15 +146,16 @@ static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs
                                    .channels = d && axis < d->rank ? d->dim[axis] : 1,
                                    .nspatial = ns,
                                    .spatial = spatial};
-    return mskp_opaque(n->graph, name, &desc);
+    return because(n, mskp_opaque(n->graph, name, &desc), op);
 }
 
 mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
                       const size_t *spatial)
 {
+    char buffer[MSKP_MAX_OP + 1];
     const mskp_opaque_desc desc = {
-        .op = op, .channels = channels, .nspatial = nspatial, .spatial = spatial};
-    return mskp_opaque(n->graph, NULL, &desc);
+        .op = word(op, buffer), .channels = channels, .nspatial = nspatial, .spatial = spatial};
+    return because(n, mskp_opaque(n->graph, NULL, &desc), op);
 }
 
 void set_pinned(net *n, tensor *t, const char *op)
@@ -235,6 +252,8 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     char name[400];
     const int used = snprintf(name, sizeof name, "%.300s/%zu/%zu", t->name, n->node, k);
     if (used < 0 || (size_t)used >= sizeof name || net_tensor(n, name)) return NULL;
+    if (t->type && t->type != t->data->data_type)
+        return NULL; /* the copy would be of another type */
     w->original = try_malloc(strlen(node->input[k]) + 1);
     if (!w->original) return NULL;
     memcpy(w->original, node->input[k], strlen(node->input[k]) + 1);
@@ -405,36 +424,6 @@ static bool has_graphs(const node_proto *node)
     return false;
 }
 
-/* Multiply-accumulates of a node for the whole batch; 0: none, or not known. */
-static uint64_t whole_cost(const net *n, const node_proto *node)
-{
-    const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1),
-                 *y = net_output(n, node, 0);
-    if (!a || !b || !y || !a->sized || !b->sized || !y->sized || !a->dims.rank) return 0;
-    const size_t last = a->dims.rank - 1, kernel = b->dims.rank;
-    const tensor *base = is_op(node, "ConvTranspose") ? a : y;
-    size_t each = 0;
-    if (is_op(node, "MatMul")) each = a->dims.dim[last];
-    if (is_op(node, "Gemm")) each = a->dims.dim[attribute_int(node, "transA", 0) ? 0 : last];
-    if (is_op(node, "Conv") || is_op(node, "ConvTranspose"))
-        each = kernel > 1 ? product_of(&b->dims, 1, kernel) : 0;
-    const size_t all = product_of(&base->dims, 0, base->dims.rank), most = (size_t)1 << 52;
-    return each <= most / all ? (uint64_t)all * each : 0;
-}
-
-/* Adds the cost, for a batch of one, of a node whose channels all stay to the value that it
- * makes. */
-static void add_cost(net *n, const node_proto *node)
-{
-    const tensor *y = net_output(n, node, 0);
-    const uint64_t all = whole_cost(n, node), cost = all % n->batch ? all : all / n->batch;
-    if (!cost || !y->pinned) return;
-    const size_t channels = y->axis < y->dims.rank ? y->dims.dim[y->axis] : 1;
-    const mskp_value one =
-        cost % channels ? opaque(n, NULL, node->op_type, 0, NULL, NULL, NO_AXIS) : y->value;
-    mskp_add_macs(n->graph, one, (mskp_param){0}, cost % channels ? cost : cost / channels);
-}
-
 /* Pins everything that the node reads, and everything that it makes unless these are known
  * numbers. */
 static void describe_unknown(net *n, const node_proto *node)
@@ -471,15 +460,28 @@ static bool all_sized(const net *n, const node_proto *node)
         if (t && !t->sized) return false;
     }
     const tensor *y = net_output(n, node, 0);
-    return y && y->sized;
+    return y && y->sized && !y->stated;
 }
 
-/* Handles a node that only gives data of the file another name or order: Identity, Transpose ... */
-static bool describe_alias(net *n, const node_proto *node)
+static bool is_real_type(int32_t type)
+{
+    return type && is_real(&(tensor_proto){.data_type = type});
+}
+
+/* Whether the node is a Cast from real numbers to real numbers. */
+static bool casts_reals(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    return (is_op(node, "Cast") || is_op(node, "CastLike")) && x && y && is_real_type(x->type) &&
+           is_real_type(y->type);
+}
+
+bool net_alias(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     tensor *y = net_output(n, node, 0);
-    const bool moves = is_op(node, "Transpose"), same = is_op(node, "Identity");
+    const bool moves = is_op(node, "Transpose");
+    const bool same = is_op(node, "Identity") || casts_reals(n, node);
     const bool shapes = is_op(node, "Reshape") || is_op(node, "Unsqueeze") ||
                         is_op(node, "Squeeze") || is_op(node, "Flatten") || is_op(node, "Expand");
     if (!x || !x->data || !y || !y->sized || !(moves || same || shapes)) return false;
@@ -528,18 +530,57 @@ static void pin_open(net *n, const node_proto *node)
     }
 }
 
+/* Data that are repeated along an open length (learned queries, for each image) are computed with
+ * while the network runs. They flow from here on, with their channels on the last axis, or on the
+ * axis of an image. */
+static void let_flow(net *n, const node_proto *node, size_t k)
+{
+    tensor *t = net_input(n, node, k);
+    size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
+    bool open = false;
+    if (!t || !t->data || !t->sized || !t->dims.rank) return;
+    const size_t axis = t->dims.rank > 3 ? 1 : t->dims.rank - 1;
+    for (size_t i = 0; i < t->dims.rank; i++) {
+        open |= t->dims.varies[i] != 0;
+        if (t->from[i] == NO_AXIS || (t->dims.dim[i] == 1 && i != axis)) continue;
+        if (i == axis) which = count;
+        axes[count++] = i;
+    }
+    if (!open || t->from[axis] == NO_AXIS || count > MSKP_MAX_DIMS) return;
+    const mskp_param param = take_param(n, node, k, count, axes);
+    if (!param.id) return;
+    pin_axes(n, t, param, UINT32_C(1) << which);
+    const uint32_t ns = layout(n, &t->dims, axis, spatial);
+    t->value = mskp_param_operand(n->graph, value_name(t), param, (uint32_t)which, MSKP_ROLE_FILTER,
+                                  ns, spatial);
+    t->axis = axis;
+    t->data = NULL;
+    t->root = (size_t)(t - n->tensors);
+    t->zeroable = true;
+}
+
+/* Whether a node that nothing flows into may have a description. */
+static bool reads_data(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    return (is_op(node, "Gather") || is_op(node, "Slice")) && x && x->data && y && y->sized &&
+           is_real(x->data);
+}
+
 static void describe_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
     handler *h = kind ? kind->describe : NULL;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
-    if (describe_alias(n, node)) return;
+    if (net_alias(n, node)) return;
     if (y && y->known && !has_graphs(node)) { /* arithmetic on shapes */
         lock_inputs(n, node);
         return;
     }
-    if (!reads_flow(n, node) && !has_graphs(node) && !is_op(node, "Gather")) {
+    if (!reads_flow(n, node) && !reads_data(n, node) && h && all_sized(n, node))
+        for (size_t k = 0; k < node->n_input; k++) let_flow(n, node, k);
+    if (!reads_flow(n, node) && !has_graphs(node) && !reads_data(n, node)) {
         lock_inputs(n, node);
         pin_computed_with(n, node);
         for (size_t k = 0; k < node->n_output; k++) {

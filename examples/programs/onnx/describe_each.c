@@ -99,6 +99,10 @@ static double f_threshold(double x, const double *p)
 {
     return x > p[0] ? x : 0;
 }
+static double f_swish(double x, const double *p)
+{
+    return x / (1 + exp(-p[0] * x));
+}
 static double f_plus(double x, const double *p)
 {
     return x + p[0];
@@ -161,6 +165,7 @@ static const function FUNCTIONS[] = {
     {"Softplus", MSKP_ACTIVATION_CUSTOM, f_softplus, {{0}}},
     {"Softsign", MSKP_ACTIVATION_CUSTOM, f_softsign, {{0}}},
     {"Sqrt", MSKP_ACTIVATION_CUSTOM, f_sqrt, {{0}}},
+    {"Swish", MSKP_ACTIVATION_CUSTOM, f_swish, {{"alpha", 1}}},
     {"Tanh", MSKP_ACTIVATION_TANH, NULL, {{0}}},
     {"ThresholdedRelu", MSKP_ACTIVATION_CUSTOM, f_threshold, {{"alpha", 1}}}};
 
@@ -270,6 +275,9 @@ bool describe_identity(net *n, const node_proto *node)
             to != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16)
             desc.kind = MSKP_ACTIVATION_CUSTOM;
     }
+    const tensor *y = net_output(n, node, 0);
+    if (is_op(node, "CastLike") && !(y->type && y->type == net_input(n, node, 0)->type))
+        desc.kind = MSKP_ACTIVATION_CUSTOM; /* perhaps to whole numbers */
     if (mask && mask->uses) return false;
     return activate(n, node, &desc);
 }

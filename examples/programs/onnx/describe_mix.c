@@ -99,14 +99,17 @@ bool describe_instance_norm(net *n, const node_proto *node)
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_INSTANCE}, 1);
 }
 
-/* Before opset 21, scale and bias have a number for each group, not for each channel. */
+/* Whole groups may be removed, with their statistics. If there is one group, its channels stay.
+ * Before opset 21 the operator has one scale for each group; runtimes refuse that form. */
 bool describe_group_norm(net *n, const node_proto *node)
 {
-    if (n->m->opset < 21) return false;
-    return norm(n, node,
-                &(mskp_norm_desc){.kind = MSKP_NORM_GROUP,
-                                  .groups = (size_t)attribute_int(node, "num_groups", 1)},
-                1);
+    const tensor *x = net_input(n, node, 0);
+    const int64_t groups = attribute_int(node, "num_groups", 1);
+    mskp_norm_desc desc = {.kind = MSKP_NORM_GROUP, .grouping = MSKP_GROUPING_WHOLE};
+    if (n->m->opset < 21 || x->dims.rank < 2 || groups < 2 || x->dims.dim[1] % (size_t)groups)
+        return false;
+    desc.groups = (size_t)groups;
+    return norm(n, node, &desc, 1);
 }
 
 bool describe_layer_norm(net *n, const node_proto *node)

@@ -3,11 +3,12 @@
  *
  * For each operator, operators.c names a function that makes the shapes of the outputs from the
  * shapes of the inputs. A length that the model leaves open is computed with the number that the
- * caller gave, and is marked as varying: 1 for a length that depends on open lengths in some way,
- * from 2 on for one particular open length. If all inputs are known numbers, fold_node computes
- * the outputs. Numbers that come from the Shape of a tensor are remembered as following its axes,
- * because they change when the tensor is cut.
+ * caller gave, and is marked as varying: from 2 on for one particular length, of an input or of the
+ * tensor that first has it; 1 for a number that depends on open lengths in some way. If all inputs
+ * are known numbers, fold_node computes the outputs. Numbers that come from the Shape of a tensor
+ * are remembered as following its axes, because they change when the tensor is cut.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,18 +30,6 @@ void set_axis(dims *out, size_t k, size_t length, uint8_t varies)
 void copy_axis(dims *out, size_t k, const dims *in, size_t i)
 {
     set_axis(out, k, in->dim[i], in->varies[i]);
-}
-
-/* Whether no length is 0, and the number of elements cannot overflow sums and products in this
- * program. */
-static bool is_sound(const dims *d)
-{
-    size_t left = (size_t)1 << 44;
-    for (size_t k = 0; k < d->rank; k++) {
-        if (!d->dim[k] || d->dim[k] > left) return false;
-        left /= d->dim[k];
-    }
-    return true;
 }
 
 /* `varies` of a length that is made of two lengths. */
@@ -102,7 +91,7 @@ bool infer_broadcast(net *n, const node_proto *node, dims *out)
 
 bool infer_conv(net *n, const node_proto *node, dims *out)
 {
-    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1);
+    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, is_op(node, "QLinearConv") ? 3 : 1);
     window v;
     if (!x || !w || x->rank != w->rank || x->rank < 3 || !node_window(node, x, w->dim + 2, &v))
         return false;
@@ -150,27 +139,13 @@ bool infer_global_pool(net *n, const node_proto *node, dims *out)
     return true;
 }
 
-/* Lengths of a Resize, from its scales or its sizes. */
 bool infer_resize(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
-    const bool upsample = is_op(node, "Upsample");
-    tensor *scale = net_input(n, node, upsample || n->m->opset < 11 ? 1 : 2);
-    tensor *size = upsample || n->m->opset < 11 ? NULL : net_input(n, node, 3);
-    const numbers *s = scale ? known_numbers(n, scale) : NULL;
-    const numbers *z = size ? known_numbers(n, size) : NULL;
-    if (!x || node_attribute(node, "axes") || node_attribute(node, "keep_aspect_ratio_policy"))
-        return false;
-    *out = *x;
-    for (size_t k = 0; k < x->rank; k++) {
-        if (z && z->whole && z->count == x->rank && z->whole[k] > 0 && z->whole[k] < INT32_MAX)
-            set_axis(out, k, (size_t)z->whole[k], z->varies ? z->varies[k] : 0);
-        else if (!z && s && s->real && s->count == x->rank && s->real[k] > 0 && s->real[k] < 1e6)
-            out->dim[k] = (size_t)((float)x->dim[k] *
-                                   (float)s->real[k]); /* in single precision, as runtimes do */
-        else
-            return false;
-    }
+    resizing r;
+    if (!x || !node_resizing(n, node, x, &r)) return false;
+    out->rank = x->rank;
+    for (size_t k = 0; k < x->rank; k++) set_axis(out, k, r.out[k], r.varies[k]);
     return true;
 }
 
@@ -214,7 +189,8 @@ bool infer_gemm(net *n, const node_proto *node, dims *out)
 
 bool infer_matmul(net *n, const node_proto *node, dims *out)
 {
-    const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, 1);
+    const dims *a = in_dims(n, node, 0),
+               *b = in_dims(n, node, is_op(node, "QLinearMatMul") ? 3 : 1);
     if (!a || !b || a->rank < 2 || b->rank < 2 || a->dim[a->rank - 1] != b->dim[b->rank - 2])
         return false;
     dims batch_b = *b;
@@ -445,7 +421,10 @@ bool infer_slice(net *n, const node_proto *node, dims *out)
     slicing s;
     if (!x || !node_slicing(n, node, x, &s)) return false;
     *out = *x;
-    for (size_t k = 0; k < x->rank; k++) out->dim[k] = s.count[k];
+    for (size_t k = 0; k < x->rank; k++) {
+        out->dim[k] = s.count[k];
+        if (s.open[k]) out->varies[k] = s.varies[k];
+    }
     return true;
 }
 
@@ -466,15 +445,16 @@ bool infer_gather(net *n, const node_proto *node, dims *out)
 bool infer_pad(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
-    int64_t before[MAX_RANK], after[MAX_RANK];
-    if (!x || !node_pads(n, node, x->rank, before, after)) return false;
+    padding p;
+    if (!x || !node_pads(n, node, x->rank, &p)) return false;
     *out = *x;
     for (size_t k = 0; k < x->rank; k++) {
         const int64_t length = (int64_t)x->dim[k];
-        if (before[k] < -length || after[k] < -length || before[k] > INT32_MAX ||
-            after[k] > INT32_MAX || length + before[k] + after[k] < 1)
+        if (p.before[k] < -length || p.after[k] < -length || p.before[k] > INT32_MAX ||
+            p.after[k] > INT32_MAX || length + p.before[k] + p.after[k] < 1)
             return false;
-        out->dim[k] = (size_t)(length + before[k] + after[k]);
+        if (p.open[k]) out->varies[k] = 1;
+        out->dim[k] = (size_t)(length + p.before[k] + p.after[k]);
     }
     return true;
 }
@@ -511,6 +491,33 @@ bool infer_norm(net *n, const node_proto *node, dims *out)
     const dims *x = in_dims(n, node, 0);
     if (!x || node->n_output != 1) return false;
     *out = *x;
+    return true;
+}
+
+/* One number of a Range. False: it is not known. */
+static bool range_number(const net *n, const node_proto *node, size_t k, double *x, uint8_t *varies)
+{
+    tensor *t = net_input(n, node, k);
+    const numbers *s = t ? known_numbers(n, t) : NULL;
+    if (!s || s->count != 1) return false;
+    *x = s->real ? s->real[0] : (double)s->whole[0];
+    *varies = s->varies ? s->varies[0] : 0;
+    return true;
+}
+
+/* A Range up to an open length is as long. */
+bool infer_range(net *n, const node_proto *node, dims *out)
+{
+    double x[3];
+    uint8_t varies[3];
+    for (size_t k = 0; k < 3; k++)
+        if (!range_number(n, node, k, &x[k], &varies[k])) return false;
+    const double length = ceil((x[1] - x[0]) / x[2]);
+    if (!(length >= 1) || length > INT32_MAX) return false;
+    const bool whole =
+        !varies[0] && !varies[2] && !(x[0] < 0) && !(x[0] > 0) && !(x[2] < 1) && !(x[2] > 1);
+    *out = (dims){.rank = 1};
+    set_axis(out, 0, (size_t)length, whole ? varies[1] : varies[0] || varies[1] || varies[2]);
     return true;
 }
 
@@ -562,6 +569,7 @@ static void picked_axes(const net *n, const node_proto *node, const numbers *con
 static void take_numbers(tensor *t, const numbers *k)
 {
     t->known = t->sized = true;
+    t->released = false;
     t->numbers = *k;
     t->dims = (dims){.rank = k->shape.rank};
     memcpy(t->dims.dim, k->shape.dim, sizeof t->dims.dim);
@@ -662,7 +670,7 @@ static void forget(const net *n, const node_proto *node)
         tensor *t = net_output(n, node, k);
         if (!t || t->data) continue;
         numbers_free(&t->numbers);
-        t->known = false;
+        t->known = t->released = false;
         t->follow_count = t->shape_of = 0;
     }
 }
@@ -689,6 +697,64 @@ static void forget_names(const net *n, const node_proto *node, dims *d)
         if (d->varies[k] > 1 && !is_given(n, node, d->dim[k], d->varies[k])) d->varies[k] = 1;
 }
 
+/* The number that names a length of this tensor which is computed from open lengths: other axes
+ * with the same number are as long. After the cut, numbers are those from before. 1: there are too
+ * many lengths. */
+static uint8_t name_length(net *n, const tensor *t, size_t axis)
+{
+    const tensor *before = n->before ? net_tensor(n->before, t->name) : NULL;
+    if (n->before)
+        return before && axis < before->dims.rank && before->dims.varies[axis]
+                   ? before->dims.varies[axis]
+                   : 1;
+    return n->last_length < UINT8_MAX ? ++n->last_length : 1;
+}
+
+/* The first output has the type of the first operand, but for a few operators. */
+static void infer_type(const net *n, const node_proto *node)
+{
+    static const struct {
+        const char *op;
+        size_t operand; /* that has the type; SIZE_MAX: no operand has */
+    } OTHERS[] = {
+        {"CastLike", 1},
+        {"Where", 1},
+        {"DequantizeLinear", 1},
+        {"OneHot", 2},
+        {"Cast", SIZE_MAX},
+        {"And", SIZE_MAX},
+        {"ArgMax", SIZE_MAX},
+        {"ArgMin", SIZE_MAX},
+        {"Bernoulli", SIZE_MAX},
+        {"ConstantOfShape", SIZE_MAX},
+        {"ConvInteger", SIZE_MAX},
+        {"Equal", SIZE_MAX},
+        {"Greater", SIZE_MAX},
+        {"GreaterOrEqual", SIZE_MAX},
+        {"IsInf", SIZE_MAX},
+        {"IsNaN", SIZE_MAX},
+        {"Less", SIZE_MAX},
+        {"LessOrEqual", SIZE_MAX},
+        {"MatMulInteger", SIZE_MAX},
+        {"Or", SIZE_MAX},
+        {"QLinearConv", SIZE_MAX},
+        {"QLinearMatMul", SIZE_MAX},
+        {"QuantizeLinear", SIZE_MAX},
+        {"RandomNormalLike", SIZE_MAX},
+        {"RandomUniformLike", SIZE_MAX},
+        {"Xor", SIZE_MAX},
+    };
+    tensor *y = net_output(n, node, 0);
+    const op_kind *kind = find_op_kind(node);
+    size_t operand = 0;
+    if (!y || y->type || y->data || !kind || !kind->infer) return;
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
+        if (is_op(node, OTHERS[i].op)) operand = OTHERS[i].operand;
+    const tensor *x = operand < SIZE_MAX ? net_input(n, node, operand) : NULL;
+    if (x) y->type = x->type;
+    if (is_op(node, "Cast")) y->type = (int32_t)attribute_int(node, "to", 0);
+}
+
 bool infer_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
@@ -699,18 +765,39 @@ bool infer_node(net *n, const node_proto *node)
     const bool known = r && r(n, node, out);
     for (size_t k = 0; r && k < node->n_output; k++) {
         tensor *t = net_output(n, node, k);
-        if (!t) continue;
+        if (!t || (!known && t->stated)) continue; /* then the file says it */
         if (known) forget_names(n, node, &out[k]);
+        for (size_t i = 0; known && i < out[k].rank; i++)
+            if (out[k].varies[i] == 1) out[k].varies[i] = name_length(n, t, i);
         t->sized = known && is_sound(&out[k]);
+        t->stated = false;
         t->dims = out[k];
     }
     free(out);
+    infer_type(n, node);
     return infer_lengths(n, node) && infer_numbers(n, node);
+}
+
+void release_numbers(net *n, const node_proto *node)
+{
+    enum { MANY = 1 << 14 }; /* shorter lists may be read again: indices of a Gather, for example */
+    for (size_t k = 0; k < node->n_input; k++) {
+        tensor *t = net_input(n, node, k);
+        if (!t || !t->known || t->numbers.count <= MANY || t->consumer != n->node + 1) continue;
+        t->varied = false;
+        for (size_t i = 0; t->numbers.varies && i < t->numbers.count; i++)
+            t->varied |= t->numbers.varies[i] != 0;
+        numbers_free(&t->numbers);
+        t->released = true;
+    }
 }
 
 bool infer_network(net *n)
 {
-    for (size_t i = 0; i < n->m->graph->n_node; i++)
-        if (!infer_node(n, n->m->graph->node[i])) return false;
+    for (n->node = 0; n->node < n->m->graph->n_node; n->node++) {
+        const node_proto *node = n->m->graph->node[n->node];
+        if (!infer_node(n, node)) return false;
+        release_numbers(n, node);
+    }
     return true;
 }

@@ -164,3 +164,57 @@ bool infer_grid_sample(net *n, const node_proto *node, dims *out)
     for (size_t k = 2; k < x->rank; k++) copy_axis(out, k, grid, k - 1);
     return true;
 }
+
+/* ---- Attention, deformed convolutions, one-hot vectors ---- */
+
+/* Outputs: the result, then the keys and values that a next call would read. Those are not known if
+ * there are earlier ones. */
+bool infer_attention(net *n, const node_proto *node, dims *out)
+{
+    const dims *q = in_dims(n, node, 0), *k = in_dims(n, node, 1), *v = in_dims(n, node, 2);
+    const int64_t heads = attribute_int(node, "q_num_heads", 0);
+    const int64_t groups = attribute_int(node, "kv_num_heads", 0);
+    if (!q || !k || !v || q->rank != k->rank || q->rank != v->rank || node->n_output != 1)
+        return false;
+    *out = *q;
+    if (q->rank == 4) {
+        copy_axis(out, 3, v, 3);
+        return true;
+    }
+    if (q->rank != 3 || heads < 1 || groups < 1 || heads > 65536 || v->dim[2] % (size_t)groups)
+        return false;
+    set_axis(out, 2, v->dim[2] / (size_t)groups * (size_t)heads, v->varies[2]);
+    return true;
+}
+
+bool infer_deform_conv(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0), *w = in_dims(n, node, 1), *offset = in_dims(n, node, 2);
+    if (!x || !w || !offset || x->rank < 3 || w->rank != x->rank || offset->rank != x->rank)
+        return false;
+    *out = *x;
+    copy_axis(out, 1, w, 0);
+    for (size_t k = 2; k < x->rank; k++) copy_axis(out, k, offset, k);
+    return true;
+}
+
+bool infer_one_hot(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 1);
+    const numbers *depth = t ? known_numbers(n, t) : NULL;
+    size_t axis;
+    if (!x || !depth || depth->count != 1 || x->rank == MAX_RANK ||
+        !to_axis(attribute_int(node, "axis", -1), x->rank + 1, &axis))
+        return false;
+    const double length = depth->whole ? (double)depth->whole[0] : depth->real[0];
+    if (!(length >= 1) || length > INT32_MAX) return false;
+    *out = (dims){.rank = x->rank + 1};
+    for (size_t k = 0; k < out->rank; k++) {
+        if (k == axis)
+            set_axis(out, k, (size_t)length, depth->varies ? depth->varies[0] : 0);
+        else
+            copy_axis(out, k, x, k - (k > axis));
+    }
+    return true;
+}

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "list.h"
+
 bool refuse(job *j, const mskp_error *err)
 {
     return fail(&j->f, "%s", err->text);
@@ -27,13 +29,14 @@ bool job_open(job *j)
     j->graph = mskp_graph_create(NULL);
     if (!j->graph) return fail(&j->f, "no memory for a graph");
     if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
-        !net_open(&j->n, &j->m, j->graph, &l, &j->f) || !infer_network(&j->n) ||
-        !describe_network(&j->n))
+        !precompute(&j->m, &l, &j->stored, &j->f) || !net_open(&j->n, &j->m, j->graph, &l, &j->f) ||
+        !infer_network(&j->n) || !describe_network(&j->n))
         return false;
     if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
     j->counts = mskp_graph_counts(j->graph);
     if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
     j->before = count_parameters(&j->n, false);
+    if (!list_uncounted(&j->n, sizeof j->uncounted, j->uncounted)) *j->uncounted = 0;
     return had_memory(j);
 }
 

@@ -6,6 +6,7 @@
  *     job.c        the network in memory
  *     locks.c      which units stay in any case
  *     choose.c     scores, the rule, and the masks
+ *     unfinite.c   weights that are infinite or no numbers
  *     texts.c      masks and reports as files
  *     report.c     the page of --report
  */
@@ -17,6 +18,7 @@
 #include "mskp/tools.h"
 #include "net.h"
 #include "options.h"
+#include "precompute.h"
 
 enum { MOST_STUCK = 64, MOST_HELD = 200 };
 
@@ -28,6 +30,7 @@ typedef struct job {
     mskp_counts counts;
     mskp_cost dense, left; /* costs of the network, and of what `kept` leaves of it */
     file_parameters before, after;
+    precomputed stored; /* tensors that were computed from parameters */
     mskp_tensors values;
     mskp_scores scores;
     mskp_mask locked;          /* 1: the unit stays in any case */
@@ -38,7 +41,8 @@ typedef struct job {
     file_output mask_file, report_file, page_file;
     int argc;
     char **argv;
-    outcome outcome; /* for the page: the network is cut when it is written */
+    char uncounted[300]; /* for the page, too: which MACs no figure has; "": none */
+    outcome outcome;     /* for the page: the network is cut when it is written */
     char *held[MOST_HELD];
     size_t held_count;
     size_t stuck[MOST_STUCK]; /* nodes that could not be corrected: all that reaches them stays */
@@ -64,6 +68,18 @@ lengths job_lengths(const job *j);
 
 /* locked <- the units that the options, the network or earlier attempts require to stay. */
 bool lock_units(job *j);
+
+/* values: those of the job, but 0 for each number that is not finite. unit[u]: 1 where a slice of
+ * the unit in these roles has such a number. */
+typedef struct unfinite {
+    mskp_tensors values;
+    uint8_t *unit;
+    size_t units;      /* how many these are */
+    const char *first; /* the first parameter of theirs */
+    void **copies;
+} unfinite;
+bool unfinite_open(job *j, uint32_t roles, unfinite *u);
+void unfinite_close(unfinite *u);
 
 /* selected, kept, constants, left <- what the options ask for. */
 bool choose_units(job *j);

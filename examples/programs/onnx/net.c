@@ -4,6 +4,7 @@
  */
 #include "net.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,16 @@ size_t product_of(const dims *d, size_t first, size_t last)
     return p;
 }
 
+bool is_sound(const dims *d)
+{
+    size_t left = (size_t)1 << 44;
+    for (size_t k = 0; k < d->rank; k++) {
+        if (!d->dim[k] || d->dim[k] > left) return false;
+        left /= d->dim[k];
+    }
+    return true;
+}
+
 /* ---- Attributes ---- */
 
 int64_t attribute_int(const node_proto *node, const char *name, int64_t otherwise)
@@ -80,10 +91,31 @@ double attribute_float(const node_proto *node, const char *name, double otherwis
 
 const char *attribute_text(const node_proto *node, const char *name, const char *otherwise)
 {
-    static const char *const KNOWN[] = {"NOTSET",  "SAME_UPPER", "SAME_LOWER", "VALID",  "constant",
-                                        "reflect", "edge",       "wrap",       "DCR",    "CRD",
-                                        "none",    "tanh",       "nearest",    "linear", "cubic",
-                                        "crop",    "half_pixel"};
+    static const char *const KNOWN[] = {"NOTSET",
+                                        "SAME_UPPER",
+                                        "SAME_LOWER",
+                                        "VALID",
+                                        "constant",
+                                        "reflect",
+                                        "edge",
+                                        "wrap",
+                                        "DCR",
+                                        "CRD",
+                                        "none",
+                                        "tanh",
+                                        "nearest",
+                                        "linear",
+                                        "cubic",
+                                        "crop",
+                                        "half_pixel",
+                                        "pytorch_half_pixel",
+                                        "half_pixel_symmetric",
+                                        "asymmetric",
+                                        "align_corners",
+                                        "tf_half_pixel_for_nn",
+                                        "stretch",
+                                        "not_larger",
+                                        "not_smaller"};
     const attribute_proto *a = node_attribute(node, name);
     if (!a || !a->has_s) return otherwise;
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
@@ -219,23 +251,23 @@ bool node_transposed(const node_proto *node, const dims *in, const size_t *kerne
     return true;
 }
 
-bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before[MAX_RANK],
-               int64_t after[MAX_RANK])
+bool node_pads(const net *n, const node_proto *node, size_t rank, padding *p)
 {
     const attribute_proto *a = node_attribute(node, "pads");
-    const numbers *k = n->m->opset >= 11 ? fixed_numbers(n, net_input(n, node, 1)) : NULL;
+    tensor *widths = n->m->opset >= 11 ? net_input(n, node, 1) : NULL;
+    const numbers *k = widths ? known_numbers(n, widths) : NULL;
     const numbers *axes = net_input(n, node, 3) ? fixed_numbers(n, net_input(n, node, 3)) : NULL;
     const size_t count = k ? k->count : a ? a->n_ints : 0;
     const int64_t *pads = k ? k->whole : a ? a->ints : NULL;
     const size_t listed = axes ? axes->count : rank;
-    memset(before, 0, MAX_RANK * sizeof *before);
-    memset(after, 0, MAX_RANK * sizeof *after);
+    *p = (padding){.open = {false}};
     if (!pads || count != 2 * listed || (net_input(n, node, 3) && !axes)) return false;
     for (size_t i = 0; i < listed; i++) {
         size_t axis = i;
         if (axes && !to_axis(axes->whole[i], rank, &axis)) return false;
-        before[axis] = pads[i];
-        after[axis] = pads[listed + i];
+        p->before[axis] = pads[i];
+        p->after[axis] = pads[listed + i];
+        p->open[axis] = k && k->varies && (k->varies[i] || k->varies[listed + i]);
     }
     return true;
 }
@@ -263,28 +295,127 @@ static bool slice_axis(slicing *s, size_t axis, size_t length, int64_t start, in
     return true;
 }
 
-bool node_slicing(const net *n, const node_proto *node, const dims *in, slicing *s)
+/* `varies` of a slice's length whose start or end is not fixed. A slice from 0 up to an open length
+ * has this length; any other one depends on it in some way. */
+static uint8_t slice_varies(const numbers *start, const numbers *end, size_t i, const slicing *s,
+                            size_t axis)
+{
+    const bool whole = !(start->varies && start->varies[i]) && !s->start[axis] &&
+                       s->step[axis] == 1 && end->whole[i] == (int64_t)s->count[axis];
+    return whole && end->varies ? end->varies[i] : 1;
+}
+
+/* The lists of a Slice: starts, ends, axes, steps. Axes and steps must be fixed. */
+static bool slice_lists(const net *n, const node_proto *node, const numbers *x[4],
+                        const int64_t *list[4], size_t count[4])
 {
     static const char *const NAMES[] = {"starts", "ends", "axes", "steps"};
-    const int64_t *list[4] = {0};
-    size_t count[4] = {0};
     for (size_t k = 0; k < 4; k++) {
         const attribute_proto *a = n->m->opset < 10 ? node_attribute(node, NAMES[k]) : NULL;
         tensor *t = n->m->opset >= 10 ? net_input(n, node, k + 1) : NULL;
-        const numbers *x = t ? fixed_numbers(n, t) : NULL;
-        if (t && !x) return false;
-        list[k] = x ? x->whole : a ? a->ints : NULL;
-        count[k] = x ? x->count : a ? a->n_ints : 0;
+        x[k] = !t ? NULL : k < 2 ? known_numbers(n, t) : fixed_numbers(n, t);
+        if (t && (!x[k] || !x[k]->whole)) return false;
+        list[k] = x[k] ? x[k]->whole : a ? a->ints : NULL;
+        count[k] = x[k] ? x[k]->count : a ? a->n_ints : 0;
     }
-    if (!list[0] || !list[1] || count[0] != count[1] || (list[2] && count[2] != count[0]) ||
-        (list[3] && count[3] != count[0]))
-        return false;
+    return list[0] && list[1] && count[0] == count[1] && (!list[2] || count[2] == count[0]) &&
+           (!list[3] || count[3] == count[0]);
+}
+
+bool node_slicing(const net *n, const node_proto *node, const dims *in, slicing *s)
+{
+    const numbers *x[4];
+    const int64_t *list[4];
+    size_t count[4];
+    *s = (slicing){.open = {false}};
+    if (!slice_lists(n, node, x, list, count)) return false;
     for (size_t i = 0; i < in->rank; i++) slice_axis(s, i, in->dim[i], 0, INT64_MAX, 1);
     for (size_t i = 0; i < count[0]; i++) {
         size_t axis;
         if (!to_axis(list[2] ? list[2][i] : (int64_t)i, in->rank, &axis)) return false;
         if (!slice_axis(s, axis, in->dim[axis], list[0][i], list[1][i], list[3] ? list[3][i] : 1))
             return false;
+        for (size_t k = 0; k < 2; k++) s->open[axis] |= x[k] && x[k]->varies && x[k]->varies[i];
+        if (s->open[axis]) s->varies[axis] = slice_varies(x[0], x[1], i, s, axis);
+    }
+    return true;
+}
+
+/* ---- Resizing ---- */
+
+size_t resized_axes(const node_proto *node, size_t rank, size_t axis[MAX_RANK])
+{
+    const attribute_proto *a = node_attribute(node, "axes");
+    const size_t count = a ? a->n_ints : rank;
+    bool seen[MAX_RANK] = {false};
+    for (size_t i = 0; i < count; i++) {
+        axis[i] = i;
+        if (count > rank || (a && !to_axis(a->ints[i], rank, &axis[i])) || seen[axis[i]]) return 0;
+        seen[axis[i]] = true;
+    }
+    return count;
+}
+
+/* Entry i of the factors; 0: not known. */
+static double factor_at(const numbers *s, const attribute_proto *a, size_t i)
+{
+    const double x = s ? (s->real ? s->real[i] : 0) : (double)a->floats[i];
+    return x > 0 && x < 1e6 ? x : 0;
+}
+
+/* Sizes are limits, and all axes have the factor of the one that reaches its limit first ("not
+ * larger") or last. */
+static void keep_aspect(const dims *in, size_t count, const size_t *axis, bool larger, resizing *r)
+{
+    float factor = 0;
+    bool open = false;
+    for (size_t i = 0; i < count; i++) {
+        const float f = (float)r->out[axis[i]] / (float)in->dim[axis[i]];
+        if (!i || (larger ? f > factor : f < factor)) factor = f;
+        open |= r->varies[axis[i]] || in->varies[axis[i]];
+    }
+    for (size_t i = 0; i < count; i++) {
+        r->out[axis[i]] = (size_t)(factor * (float)in->dim[axis[i]] + 0.5f);
+        r->varies[axis[i]] = open;
+        r->scaled[axis[i]] = factor < 1 || factor > 1;
+    }
+}
+
+bool node_resizing(const net *n, const node_proto *node, const dims *in, resizing *r)
+{
+    const bool first = is_op(node, "Upsample") || n->m->opset < 11; /* factors are operand 1 */
+    const attribute_proto *a = n->m->opset < 9 ? node_attribute(node, "scales") : NULL;
+    const char *policy = attribute_text(node, "keep_aspect_ratio_policy", "stretch");
+    tensor *factors = net_input(n, node, first ? 1 : 2);
+    tensor *sizes = first ? NULL : net_input(n, node, 3);
+    const numbers *s = factors ? known_numbers(n, factors) : NULL;
+    const numbers *z = sizes ? known_numbers(n, sizes) : NULL;
+    size_t axis[MAX_RANK];
+    const size_t count = resized_axes(node, in->rank, axis);
+    const bool by_size = z && z->whole && z->count == count;
+    const bool by_factor = !sizes && (s ? s->count : a ? a->n_floats : 0) == count;
+    if (!count || (!by_size && !by_factor)) return false;
+    *r = (resizing){.scaled = {false}};
+    for (size_t k = 0; k < in->rank; k++) {
+        r->out[k] = in->dim[k];
+        r->varies[k] = in->varies[k];
+    }
+    for (size_t i = 0; i < count; i++) {
+        const size_t k = axis[i];
+        const double factor = by_factor ? factor_at(s, a, i) : 0;
+        if (by_size ? z->whole[i] < 1 || z->whole[i] >= INT32_MAX : !(factor > 0)) return false;
+        if (by_size) {
+            r->out[k] = (size_t)z->whole[i];
+            r->varies[k] = z->varies ? z->varies[i] : 0;
+            r->scaled[k] = r->out[k] != in->dim[k];
+        } else { /* in single precision, as runtimes do */
+            r->out[k] = (size_t)((float)in->dim[k] * (float)factor);
+            r->scaled[k] = factor < 1 || factor > 1;
+        }
+    }
+    if (by_size && strcmp(policy, "stretch") != 0) {
+        if (!strcmp(policy, "?")) return false;
+        keep_aspect(in, count, axis, !strcmp(policy, "not_smaller"), r);
     }
     return true;
 }
@@ -339,7 +470,7 @@ bool is_real(const tensor_proto *data)
 const numbers *known_numbers(const net *n, tensor *t)
 {
     enum { FEW = 64 }; /* longer lists of real numbers are weights */
-    if (t->known) return &t->numbers;
+    if (t->known) return t->released ? NULL : &t->numbers;
     if (!t->data) return NULL;
     const size_t count = tensor_elements(t->data);
     const bool real = is_real(t->data);
@@ -353,6 +484,7 @@ const numbers *known_numbers(const net *n, tensor *t)
 
 static void take_data(tensor_proto *data, tensor *t)
 {
+    t->type = data->data_type;
     if (data->n_dims > MAX_RANK) return; /* the tensor then counts as not known */
     t->data = data;
     t->sized = true;
@@ -367,6 +499,17 @@ static void take_data(tensor_proto *data, tensor *t)
 
 typedef Onnx__TensorShapeProto__Dimension dimension;
 
+/* An open length of an input. Lengths with the same name are one length; a length without a name is
+ * one of its own. */
+struct opening {
+    const dimension *at;
+    const char *name;  /* NULL: none */
+    const char *input; /* the input and the axis where it stands first */
+    size_t axis;
+    bool first;    /* somewhere it is the first length of an input */
+    size_t length; /* 0: not given */
+};
+
 /* Whether the text "name=7" gives this open length. */
 static bool is_about(const char *text, const char *name)
 {
@@ -374,20 +517,30 @@ static bool is_about(const char *text, const char *name)
     return used && !strncmp(text, name, used) && text[used] == '=';
 }
 
-static bool open_length(const lengths *l, const char *name, size_t *length)
+/* Whether the text is "input:axis=7", by which a length is given that has no name. */
+static bool is_place(const char *text, const char *input, size_t axis)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (is_about(l->text[i], name)) {
-            *length = (size_t)strtoull(strrchr(l->text[i], '=') + 1, NULL, 10);
-            return true;
-        }
-    return false;
+    char place[32];
+    const size_t used = strlen(input);
+    snprintf(place, sizeof place, ":%zu=", axis);
+    return !strncmp(text, input, used) && !strncmp(text + used, place, strlen(place));
+}
+
+static bool gives(const char *text, const opening *o)
+{
+    return is_about(text, o->name) || is_place(text, o->input, o->axis);
 }
 
 static const char *open_name(const dimension *x)
 {
-    return x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ? x->dim_param
-                                                                                 : NULL;
+    const bool named = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+    return named && x->dim_param && *x->dim_param ? x->dim_param : NULL;
+}
+
+static bool is_number(const dimension *x)
+{
+    return x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+           x->dim_value > 0;
 }
 
 static const Onnx__TensorShapeProto *stated(const Onnx__ValueInfoProto *v)
@@ -398,19 +551,53 @@ static const Onnx__TensorShapeProto *stated(const Onnx__ValueInfoProto *v)
                : NULL;
 }
 
-static bool is_open(const graph_proto *g, const char *text)
+static int32_t stated_type(const Onnx__ValueInfoProto *v)
 {
-    for (size_t i = 0; i < g->n_input; i++) {
-        const Onnx__TensorShapeProto *s = stated(g->input[i]);
-        for (size_t k = 0; s && k < s->n_dim; k++)
-            if (is_about(text, open_name(s->dim[k]))) return true;
-    }
-    return false;
+    const Onnx__TypeProto *type = v->type;
+    return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && type->tensor_type
+               ? type->tensor_type->elem_type
+               : 0;
 }
 
-/* Each text must be "name=number", with the name of an open length, at most one text for each
- * name. */
-static bool check_lengths(const net *n, const lengths *l)
+/* The open length that stands here; NULL: a length with another name. */
+static opening *find_opening(const net *n, const dimension *x)
+{
+    const char *name = open_name(x);
+    for (size_t i = 0; i < n->opening_count; i++) {
+        opening *o = &n->openings[i];
+        if (name ? o->name && !strcmp(o->name, name) : o->at == x) return o;
+    }
+    return NULL;
+}
+
+/* Collects the open lengths of inputs that are no initializers. */
+static bool find_openings(net *n)
+{
+    const graph_proto *g = n->m->graph;
+    size_t most = 0;
+    for (size_t i = 0; i < g->n_input; i++)
+        most += stated(g->input[i]) ? stated(g->input[i])->n_dim : 0;
+    n->openings = try_calloc(most + 1, sizeof *n->openings);
+    if (!n->openings) return fail(n->f, "no memory for %zu lengths", most);
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TensorShapeProto *s = stated(g->input[i]);
+        if (!s || !g->input[i]->name || net_tensor(n, g->input[i]->name)) continue;
+        for (size_t k = 0; k < s->n_dim; k++) {
+            if (is_number(s->dim[k])) continue;
+            opening *o = find_opening(n, s->dim[k]);
+            if (!o) {
+                o = &n->openings[n->opening_count++];
+                *o = (opening){s->dim[k], open_name(s->dim[k]), g->input[i]->name, k, false, 0};
+            }
+            o->first |= !k;
+        }
+    }
+    return true;
+}
+
+/* Reads what gives lengths. Each text must be "name=number" or "input:axis=number", at most one for
+ * each open length. The first length of an input is 1 if no text gives it. */
+static bool give_lengths(net *n, const lengths *l)
 {
     for (size_t i = 0; i < l->count; i++) {
         const char *text = l->text[i], *equals = strrchr(text, '=');
@@ -419,58 +606,66 @@ static bool check_lengths(const net *n, const lengths *l)
         if (!x || x >= UINT32_MAX || *end || equals[1] < '0' || equals[1] > '9')
             return fail(n->f, "--length %s: NAME=NUMBER is expected, with a number from 1 on",
                         text);
-        if (!is_open(n->m->graph, text))
+        opening *o = n->openings;
+        while (o < n->openings + n->opening_count && !gives(text, o)) o++;
+        if (o == n->openings + n->opening_count)
             return fail(n->f, "--length %s: no input has an open length of that name", text);
         for (size_t k = 0; k < i; k++)
-            if (!strncmp(l->text[k], text, (size_t)(equals - text) + 1))
+            if (gives(l->text[k], o))
                 return fail(n->f, "--length %s: %s was given before", text, l->text[k]);
+        o->length = (size_t)x;
     }
+    for (size_t i = 0; i < n->opening_count; i++)
+        if (!n->openings[i].length && n->openings[i].first) n->openings[i].length = 1;
     return true;
 }
 
-/* The number of an open length, from 2 on. Lengths with the same name have the same number; a
- * length without a name has its own. 1: the length is not that of an input, or there are too
- * many. */
-static uint8_t number_of(const graph_proto *g, const dimension *x)
+/* Refuses a network with open lengths that are not given, and lists them. */
+static bool all_given(const net *n)
 {
-    const char *name = open_name(x);
-    unsigned number = 2;
-    for (size_t i = 0; i < g->n_input; i++) {
-        const Onnx__TensorShapeProto *s = stated(g->input[i]);
-        for (size_t k = 0; s && k < s->n_dim; k++, number++) {
-            const char *other = open_name(s->dim[k]);
-            if (number > UINT8_MAX) return 1;
-            if (name && *name ? other && !strcmp(name, other) : s->dim[k] == x)
-                return (uint8_t)number;
-        }
+    char list[300] = "";
+    size_t used = 0, missing = 0, shown = 0;
+    for (size_t i = 0; i < n->opening_count; i++) {
+        const opening *o = &n->openings[i];
+        char one[120];
+        if (o->length) continue;
+        if (o->name)
+            snprintf(one, sizeof one, "%s%.60s=N (axis %zu of %.30s)", missing ? ", " : "", o->name,
+                     o->axis, o->input);
+        else
+            snprintf(one, sizeof one, "%s%.60s:%zu=N", missing ? ", " : "", o->input, o->axis);
+        missing++;
+        if (used + strlen(one) >= sizeof list) continue;
+        memcpy(list + used, one, strlen(one) + 1);
+        used += strlen(one);
+        shown++;
     }
-    return 1;
+    char more[40] = "";
+    if (shown < missing) snprintf(more, sizeof more, ", and %zu others", missing - shown);
+    return !missing ||
+           fail(n->f, "lengths of inputs are open; give each by --length: %s%s", list, more);
 }
 
-/* *d <- the shape that the file states. The first length of an input, if open, is taken for 1.
- * False: a length is not known; *open is the first such axis. */
-static bool stated_shape(const graph_proto *g, const Onnx__ValueInfoProto *v, const lengths *l,
-                         bool input, dims *d, size_t *open)
+/* The number by which `varies` names an open length; 1: there are too many. */
+static uint8_t number_of(const net *n, const opening *o)
+{
+    const size_t number = 2 + (size_t)(o - n->openings);
+    return number > UINT8_MAX ? 1 : (uint8_t)number;
+}
+
+/* *d <- the shape that the file states. False: it states none, or a length that is not known. */
+static bool stated_shape(const net *n, const Onnx__ValueInfoProto *v, dims *d)
 {
     const Onnx__TensorShapeProto *s = stated(v);
-    *open = MAX_RANK;
     if (!s || s->n_dim > MAX_RANK) return false;
     *d = (dims){.rank = s->n_dim};
     for (size_t k = 0; k < s->n_dim; k++) {
-        const dimension *x = s->dim[k];
-        const bool number = x->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
-                            x->dim_value > 0;
-        const char *name = open_name(x);
-        *open = k;
-        d->varies[k] = number ? 0 : number_of(g, x);
-        if (number)
-            d->dim[k] = (size_t)x->dim_value;
-        else if (!open_length(l, name, &d->dim[k])) {
-            if (!input || k) return false;
-            d->dim[k] = 1;
-        }
+        const opening *o = is_number(s->dim[k]) ? NULL : find_opening(n, s->dim[k]);
+        if (!is_number(s->dim[k]) && (!o || !o->length)) return false;
+        d->dim[k] = o ? o->length : (size_t)s->dim[k]->dim_value;
+        d->varies[k] = o ? number_of(n, o) : 0;
     }
-    return true;
+    return is_sound(d);
 }
 
 tensor *net_adopt(net *n, tensor_proto *data)
@@ -480,18 +675,14 @@ tensor *net_adopt(net *n, tensor_proto *data)
     return t;
 }
 
-static bool add_input(net *n, const Onnx__ValueInfoProto *v, const lengths *l)
+static bool add_input(net *n, const Onnx__ValueInfoProto *v)
 {
-    size_t open;
-    tensor *t;
-    if (!v->name || !*v->name) return fail(n->f, "an input of the graph has no name");
     if (net_tensor(n, v->name))
         return true; /* an initializer that a caller of the network may replace */
-    t = add_tensor(n, v->name);
-    t->sized = stated_shape(n->m->graph, v, l, true, &t->dims, &open);
-    if (t->sized || open == MAX_RANK) return true;
-    return fail(n->f, "input %s: the length of axis %zu is open; give it by --length NAME=LENGTH",
-                v->name, open);
+    tensor *t = add_tensor(n, v->name);
+    t->sized = stated_shape(n, v, &t->dims);
+    t->type = stated_type(v);
+    return true;
 }
 
 static bool add_initializers(net *n)
@@ -557,15 +748,15 @@ static bool add_node(net *n, const node_proto *node, size_t at)
     return true;
 }
 
-static void state_shapes(net *n, const lengths *l)
+static void state_shapes(net *n)
 {
     const graph_proto *g = n->m->graph;
     for (size_t i = 0; i < g->n_value_info + g->n_output; i++) {
         const Onnx__ValueInfoProto *v =
             i < g->n_value_info ? g->value_info[i] : g->output[i - g->n_value_info];
         tensor *t = net_tensor(n, v->name);
-        size_t open;
-        if (t && !t->sized) t->sized = stated_shape(g, v, l, false, &t->dims, &open);
+        if (t && !t->type) t->type = stated_type(v);
+        if (t && !t->sized && !t->stated) t->stated = t->sized = stated_shape(n, v, &t->dims);
     }
 }
 
@@ -600,7 +791,7 @@ static void find_batch(net *n)
 /* Operators of older opsets broadcast in another way; newer opsets may define anything. */
 static bool check_opset(const net *n)
 {
-    enum { FIRST = 7, LAST = 24 };
+    enum { FIRST = 7, LAST = 26 };
     const model *m = n->m;
     bool wanted = false;
     for (size_t i = 0; i < m->graph->n_node; i++)
@@ -615,10 +806,14 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
 {
     const graph_proto *g = m->graph;
     *n = (net){.m = m, .graph = graph, .f = f};
-    if (!check_opset(n) || !check_lengths(n, l) || !allocate(n) || !add_initializers(n))
+    for (size_t i = 0; i < g->n_input; i++)
+        if (!g->input[i]->name || !*g->input[i]->name)
+            return fail(f, "an input of the graph has no name");
+    if (!check_opset(n) || !model_sort(m, f) || !allocate(n) || !add_initializers(n) ||
+        !find_openings(n) || !give_lengths(n, l) || !all_given(n))
         return false;
     for (size_t i = 0; i < g->n_input; i++)
-        if (!add_input(n, g->input[i], l)) return false;
+        if (!add_input(n, g->input[i])) return false;
     for (size_t i = 0; i < g->n_node; i++)
         if (!add_node(n, g->node[i], i)) return false;
     for (size_t i = 0; i < g->n_output; i++) {
@@ -627,7 +822,9 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
         t->uses++;
         t->consumer = 0;
     }
-    state_shapes(n, l);
+    state_shapes(n);
+    n->last_length =
+        (uint8_t)(1 + (n->opening_count < UINT8_MAX - 1 ? n->opening_count : UINT8_MAX - 1));
     find_batch(n);
     return true;
 }
@@ -648,6 +845,8 @@ void net_close(net *n)
     free(n->weights);
     free(n->shuffles);
     free(n->contracted);
+    free(n->openings);
+    free(n->reasons);
     free(n->done);
     *n = (net){0};
 }

@@ -23,6 +23,10 @@ typedef struct dims {
     uint8_t varies[MAX_RANK];
 } dims;
 
+/* Whether no length is 0, and the number of elements cannot overflow sums and products in this
+ * program. */
+bool is_sound(const dims *d);
+
 /* The product of the lengths of axes first .. last-1. */
 size_t product_of(const dims *d, size_t first, size_t last);
 
@@ -36,11 +40,16 @@ typedef struct followed {
 typedef struct tensor {
     const char *name;
     bool sized;       /* the shape is known */
+    bool stated;      /* ... from the file alone: it could not be inferred */
     bool known;       /* the numbers are known before the network runs */
+    bool released;    /* ... and not kept, because they are many */
+    bool varied;      /* one of the released numbers followed an open length */
     bool shared;      /* this is another name of a tensor that something else reads */
+    bool uncounted;   /* a node whose cost is not known reads the data (of the root) */
     bool zeroable;    /* each channel is zero, once all slices of its unit are */
     mskp_value value; /* what flows in the tensor; {0}: nothing does */
     dims dims;
+    int32_t type; /* a TensorProto.DataType of ONNX; 0: not known */
     /* The known numbers, and the tensors whose lengths they follow. */
     numbers numbers;
     followed *follows;
@@ -84,6 +93,7 @@ typedef struct removed {
 enum { DONE = 1, DONE_WITHIN = 2 };
 
 typedef struct net net;
+typedef struct opening opening;
 
 /* A channel shuffle, whose last node becomes a Gather if its groups lose different channels. */
 typedef struct shuffle {
@@ -104,7 +114,18 @@ struct net {
     size_t shuffle_count;
     mskp_value *contracted; /* channels of two tensors that are multiplied and summed over */
     size_t contracted_count;
-    uint8_t *done;  /* [nodes] 0, DONE or DONE_WITHIN */
+    uint8_t *done;        /* [nodes] 0, DONE or DONE_WITHIN */
+    const char **reasons; /* by value id - 1: why the value is pinned; NULL: see its operator */
+    size_t reason_capacity;
+    struct opening *openings; /* open lengths of inputs */
+    size_t opening_count;
+    uint8_t last_length;      /* the last number that names a length, see `varies` */
+    const struct net *before; /* the network before the cut; NULL: this is the one */
+    struct {
+        size_t nodes; /* nodes that multiply, and whose costs are not known */
+        double parameters;
+        const node_proto *first;
+    } uncounted;
     uint64_t taken; /* inputs (bits) of the current node whose data need not be pinned */
     /* Messages that were removed from the model. They stay in memory, because names of tensors
      * point into them. */
@@ -116,7 +137,8 @@ struct net {
     failure *f;
 };
 
-/* Numbers for open lengths, as "name=7". The first length of an input is otherwise taken for 1. */
+/* Numbers for open lengths, as "name=7" or, for lengths without a name, "input:axis=7". A length
+ * that is the first one of an input is otherwise taken for 1. */
 typedef struct lengths {
     size_t count;
     const char *const *text;
@@ -179,19 +201,37 @@ bool node_window(const node_proto *node, const dims *in, const size_t *kernel, w
 typedef struct slicing {
     int64_t start[MAX_RANK], step[MAX_RANK];
     size_t count[MAX_RANK];
+    bool open[MAX_RANK];      /* where the slice begins or ends follows an open length */
+    uint8_t varies[MAX_RANK]; /* of its length then, as in `dims` */
 } slicing;
 bool node_slicing(const net *n, const node_proto *node, const dims *in, slicing *s);
 /* The lengths of the parts of a Split. */
 bool node_parts(const net *n, const node_proto *node, size_t length, size_t parts, size_t *widths);
-/* The widths of a Pad before and after each axis. */
-bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before[MAX_RANK],
-               int64_t after[MAX_RANK]);
+/* A Resize or Upsample: the length of each axis of the result, and whether the axis is scaled. A
+ * factor other than 1 may leave a length as it is, because lengths are rounded. */
+typedef struct resizing {
+    size_t out[MAX_RANK];
+    uint8_t varies[MAX_RANK];
+    bool scaled[MAX_RANK];
+} resizing;
+bool node_resizing(const net *n, const node_proto *node, const dims *in, resizing *r);
+/* axis[i] <- the axis of entry i in a Resize's list of sizes or scales. Returns the number of
+ * entries; 0: the list of axes is wrong. */
+size_t resized_axes(const node_proto *node, size_t rank, size_t axis[MAX_RANK]);
+/* The widths of a Pad before and after each axis, and whether they follow open lengths. */
+typedef struct padding {
+    int64_t before[MAX_RANK], after[MAX_RANK];
+    bool open[MAX_RANK];
+} padding;
+bool node_pads(const net *n, const node_proto *node, size_t rank, padding *p);
 
 /* ---- the stages ---- */
 
 /* Infers shapes and numbers of the outputs of one node, of all nodes. What cannot be known stays
  * unknown. False: no memory. */
 bool infer_node(net *n, const node_proto *node);
+/* Gives back long lists of numbers that no node behind the current one reads. */
+void release_numbers(net *n, const node_proto *node);
 bool infer_network(net *n);
 /* The opset from which on a reduction has its axes as an input. */
 size_t reduce_since(const node_proto *node);

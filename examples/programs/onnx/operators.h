@@ -17,7 +17,7 @@ rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool,
     infer_constant_of_shape, infer_tile, infer_concat, infer_split, infer_slice, infer_gather,
     infer_pad, infer_reduce, infer_norm;
 rule infer_recurrent, infer_einsum, infer_arg, infer_top, infer_gather_elements, infer_gather_nd,
-    infer_grid_sample;
+    infer_grid_sample, infer_attention, infer_deform_conv, infer_one_hot, infer_range;
 
 /* Describes a node. False: the node cannot be described, and everything that it reads is pinned.
  * (Ties that were made before do no harm.) */
@@ -37,8 +37,8 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
 typedef struct writer writer;
 typedef bool correction(writer *r);
 
-correction correct_expand, correct_gather, correct_groups, correct_pad, correct_reshape,
-    correct_sizes, correct_slice, correct_split;
+correction correct_expand, correct_gather, correct_groups, correct_group_norm, correct_pad,
+    correct_reshape, correct_sizes, correct_slice, correct_split;
 
 /* Whether operand k may be numbers that follow a width, because the node can be corrected, or
  * because the shape of its result states the same width. */
@@ -50,7 +50,8 @@ follower follows_shape, follows_sizes, follows_slice;
  * zero. */
 typedef bool zero_test(net *n, const node_proto *node);
 
-zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad;
+zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad,
+    zero_resize;
 
 /*
  * What the program knows about one operator.

@@ -21,7 +21,7 @@ typedef struct options {
     size_t constants;              /* an mskp_constants_way, or NO_CONSTANTS */
     size_t round_to, min_channels; /* 0: not given */
     const char *mask, *zeroed, *save_mask, *json, *report;
-    bool help, branches;
+    bool help, branches, count_known;
 } options;
 
 /* Reads and checks the command line. False: `text` holds a sentence about what is wrong with it. */

@@ -342,6 +342,10 @@ bool correct_slice(writer *r)
     if (node_slicing(&r->now, r->at, &x_now->dims, &now) && (size_t)now.start[axis] == before &&
         now.count[axis] == count)
         return true;
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (was.open[k])
+            return fail(r->was->f, "%s: it cuts at an open length and at a width that is cut",
+                        r->at->output[0]);
     const bool old = r->was->m->opset < 10;
     const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
     return correct_list(r, 1, "starts", old, index, (int64_t)before) &&
@@ -453,15 +457,15 @@ static bool correct_shuffle(writer *r, const shuffle *s)
 bool correct_pad(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
-    int64_t before[MAX_RANK], after[MAX_RANK];
+    padding p;
     if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank ||
-        !node_pads(r->was, r->at, x->dims.rank, before, after))
+        !node_pads(r->was, r->at, x->dims.rank, &p))
         return true;
     const size_t axis = x->axis;
-    if (!before[axis] && !after[axis]) return true;
-    const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)before[axis]);
+    if (!p.before[axis] && !p.after[axis]) return true;
+    const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)p.before[axis]);
     const size_t a = mskp_plan_channels_kept(
-        r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis], (size_t)after[axis]);
+        r->plan, y->value, (size_t)p.before[axis] + x->dims.dim[axis], (size_t)p.after[axis]);
     const bool old = r->was->m->opset < 11;
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
     tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
@@ -476,14 +480,16 @@ bool correct_sizes(writer *r)
     if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
         return true;
     int64_t list[MAX_RANK];
-    for (size_t i = 0; i < want.rank; i++) {
-        if (want.varies[i])
-            return correct_parts(r, 3, &want) ||
+    size_t axis[MAX_RANK];
+    const size_t count = resized_axes(r->at, want.rank, axis);
+    for (size_t i = 0; i < count; i++) {
+        if (want.varies[axis[i]])
+            return (count == want.rank && correct_parts(r, 3, &want)) ||
                    fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
-        list[i] = (int64_t)want.dim[i];
+        list[i] = (int64_t)want.dim[axis[i]];
     }
-    return set_numbers(r, 3, want.rank, list);
+    return set_numbers(r, 3, count, list);
 }
 
 bool correct_groups(writer *r)
@@ -494,6 +500,16 @@ bool correct_groups(writer *r)
     if (!a || a->i <= 1 || !x || !w || !expected(r, was_output(r, 0), &y)) return true;
     a->i = is_op(r->at, "Conv") ? (int64_t)(x->dims.dim[1] / w->dims.dim[1])
                                 : (int64_t)(y.dim[1] / w->dims.dim[1]);
+    return true;
+}
+
+/* Groups are as wide as before. */
+bool correct_group_norm(writer *r)
+{
+    const tensor *x = net_input(&r->now, r->at, 0), *was = net_input(r->was, r->at, 0);
+    attribute_proto *a = (attribute_proto *)node_attribute(r->at, "num_groups");
+    if (!a || a->i < 1 || !x || !x->sized || !was->sized || x->dims.rank < 2) return true;
+    a->i = (int64_t)(x->dims.dim[1] / (was->dims.dim[1] / (size_t)a->i));
     return true;
 }
 
@@ -523,11 +539,12 @@ static bool check_outputs(writer *r)
         char a[160], b[160];
         dims want;
         if (!was || (!is_flow(was) && !was->uses) || !expected(r, was, &want)) continue;
-        if (now->sized && is_same(&now->dims, &want)) continue;
+        const bool inferred = now->sized && (was->stated || !now->stated);
+        if (inferred && is_same(&now->dims, &want)) continue;
         shape_text(&want, a, sizeof a);
         shape_text(&now->dims, b, sizeof b);
         return fail(r->was->f, "%s (%s) would be %s, and must be %s", was->name, r->at->op_type,
-                    now->sized ? b : "of unknown shape", a);
+                    inferred ? b : "of unknown shape", a);
     }
     return true;
 }
@@ -545,6 +562,7 @@ static bool rewrite_nodes(writer *r)
             r->was->stuck = i + 1;
             return false;
         }
+        release_numbers(&r->now, r->at);
     }
     return true;
 }
@@ -740,7 +758,9 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r) || !take_branches(&r)) return false;
-    bool good = net_open(&r.now, n->m, NULL, l, n->f) && rewrite_nodes(&r);
+    bool good = net_open(&r.now, n->m, NULL, l, n->f);
+    r.now.before = n;
+    good = good && rewrite_nodes(&r);
     if (good) state_shapes(&r);
     net_close(&r.now);
     return good && remove_unused(&r, l) && are_taken_out(&r);
