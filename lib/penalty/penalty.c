@@ -1,7 +1,7 @@
 /*
  * Penalties: in each training step, the slices of the targeted units are pulled towards zero.
  *
- * Every tensor that holds such a slice is swept once (sweep.c). The calls are the same sweep with
+ * Every tensor that holds such a slice is swept once (visit.c). The calls are the same sweep with
  * another job_kind for the elements (mskp_penalty_zero is a deadline with no step left,
  * mskp_penalty_group_prox a fade whose units share no elements). elements.c does what a job does to
  * one element of any format; vectors.c does the same to adjacent floats or doubles.
@@ -31,7 +31,7 @@
 #include "mskp/tools.h"
 #include "penalty/elements.h"
 #include "penalty/penalty.h"
-#include "penalty/sweep.h"
+#include "penalty/visit.h"
 #include "units/set.h"
 #include "units/units.h"
 
@@ -68,7 +68,7 @@ size_t mskpi_penalty_pieces(const mskp_graph *graph, uint32_t id)
     const graph_param *p = &graph->params[id];
     size_t elements = 1;
     for (uint32_t d = 0; d < p->ndim; d++) elements *= graph->axes[p->axis + d].length;
-    return mskpi_sweep_pieces(elements);
+    return mskpi_visit_pieces(elements);
 }
 
 /* Sweeps one piece of a parameter's tensor. */
@@ -81,9 +81,9 @@ static void sweep_param(penalty_job *j, uint32_t id, size_t piece, size_t pieces
     if (is_missing(j, id) || !mskpi_penalty_targets(j, id, unit)) return;
     MSKPI_MUST(mskpi_number_view(j->graph, id, j->values_name, j->values, &view[0], NULL));
     if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &view[1], NULL));
-    mskpi_sweep_make(&s, id, (const tensor_view *const[]){&view[0], &view[1]}, second ? 2 : 1, unit,
+    mskpi_visit_make(&s, id, (const tensor_view *const[]){&view[0], &view[1]}, second ? 2 : 1, unit,
                      mskpi_any_order(j));
-    mskpi_sweep(&s,
+    mskpi_visit(&s,
                 &(sweep_piece){.job = j,
                                .value = view[0].data,
                                .second = second ? view[1].data : NULL,

@@ -25,7 +25,7 @@
 #include "mskp.h"
 #include "mskp/methods.h"
 #include "penalty/penalty.h"
-#include "penalty/sweep.h"
+#include "penalty/visit.h"
 #include "units/units.h"
 
 struct mskp_prepared {
@@ -64,7 +64,7 @@ static void make_sweeps(mskp_prepared *p, const penalty_job *j, const mskp_tenso
         if (!mskpi_penalty_targets(j, id, unit)) continue;
         for (uint32_t k = 0; k < p->sets; k++)
             MSKPI_MUST(mskpi_view(&set[k].view[id - 1], "", ndim, shape, &view[k], NULL));
-        mskpi_sweep_make(&p->sweeps[p->nsweeps++], id,
+        mskpi_visit_make(&p->sweeps[p->nsweeps++], id,
                          (const tensor_view *const[]){&view[0], &view[1]}, p->sets, unit,
                          any_order);
         if (pieces > p->pieces) p->pieces = pieces;
@@ -201,7 +201,7 @@ static void sweep_one(prepared_call *c, const penalty_sweep *s, size_t piece, si
     char *value = data_of(j->values, s->id);
     char *second = mskpi_second_name(j) ? data_of(j->second, s->id) : NULL;
     if (!value || (mskpi_second_name(j) && !second)) return; /* skip_missing */
-    mskpi_sweep(s,
+    mskpi_visit(s,
                 &(sweep_piece){.job = j,
                                .targets = c->prepared->targets,
                                .set = c->set,

@@ -42,8 +42,8 @@ size_t law_penalty_landed(const mskp_graph *graph, mskp_mask keep, uint32_t role
 /* The largest |gamma| or |beta| of removed units. *count <- how many there are. */
 double law_largest(const mskp_graph *graph, mskp_mask keep, mskp_tensors values, size_t *count);
 
-/* What the tests of pruners have in common: 60 % of the MACs stay, gamma and beta go to zero through
- * the gradient, and there are two rounds. The strength is automatic. */
+/* What the tests of pruners have in common: 60 % of the MACs stay, gamma and beta go to zero
+ * through the gradient, and there are two rounds. The strength is automatic. */
 mskp_pruner_options law_options(const mskp_graph *graph, uint64_t steps, double momentum);
 
 /*

@@ -31,7 +31,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "penalty/sweep.h"
+#include "penalty/visit.h"
 #include "units/units.h"
 
 /* An index of a stripe with more elements than this is a run of its own. */
@@ -57,7 +57,7 @@ bool mskpi_is_target(const penalty_job *j, uint32_t unit)
     return (j->keep[unit] == 0) == (j->how.target == MSKP_TARGET_REMOVED);
 }
 
-size_t mskpi_sweep_pieces(size_t elements)
+size_t mskpi_visit_pieces(size_t elements)
 {
     const size_t pieces = elements / PIECE;
     return pieces < 1 ? 1 : pieces > MOST_PIECES ? MOST_PIECES : pieces;
@@ -113,7 +113,7 @@ static void order_axes(const tensor_view *v, bool of_memory, uint32_t order[MSKP
     MSKPI_ASSERT(n == v->ndim);
 }
 
-void mskpi_sweep_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
+void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
                       const uint32_t *const unit[MSKP_MAX_DIMS], bool any_order)
 {
     penalty_sweep *s = sweep;
@@ -395,7 +395,7 @@ static const vector_loops *loops_for(const penalty_sweep *s, const sweep_piece *
     return mskpi_usual_arithmetic() ? loops : NULL;
 }
 
-void mskpi_sweep(const penalty_sweep *sweep, const sweep_piece *piece, stripe_room *room)
+void mskpi_visit(const penalty_sweep *sweep, const sweep_piece *piece, stripe_room *room)
 {
     const size_t length = sweep->axis[0].length, share = length / piece->pieces;
     const size_t rest = length % piece->pieces, k = piece->piece;

@@ -1,6 +1,6 @@
 /* The sweep over the targeted elements of one tensor. */
-#ifndef MSKP_PENALTY_SWEEP_H
-#define MSKP_PENALTY_SWEEP_H
+#ifndef MSKP_PENALTY_VISIT_H
+#define MSKP_PENALTY_VISIT_H
 
 #include <stdbool.h>
 
@@ -51,11 +51,11 @@ typedef struct stripe_room {
 /* *sweep <- how to sweep the tensor of a parameter, which has n views: the job's value, and what
  * mskpi_second_name names. unit[d]: the units of axis d if the axis has a targeted slice, otherwise
  * NULL. any_order: the elements need not be visited in their logical order. */
-void mskpi_sweep_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
+void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
                       const uint32_t *const unit[MSKP_MAX_DIMS], bool any_order);
 
 /* How a tensor is divided for threads: by pieces of the first axis. */
-size_t mskpi_sweep_pieces(size_t elements);
+size_t mskpi_visit_pieces(size_t elements);
 
 /* Does the job for piece number `piece` of `pieces`. value, second: of the job's sets; second is
  * NULL where mskpi_second_name is. set: that of `value`, 0 or 1. targets: NULL, or -1 for each
@@ -67,7 +67,7 @@ typedef struct sweep_piece {
     char *value, *second;
     size_t piece, pieces;
 } sweep_piece;
-void mskpi_sweep(const penalty_sweep *sweep, const sweep_piece *piece, stripe_room *room);
+void mskpi_visit(const penalty_sweep *sweep, const sweep_piece *piece, stripe_room *room);
 
 /* Whether a unit is one of the job's targets. */
 bool mskpi_is_target(const penalty_job *j, uint32_t unit);
