@@ -13,7 +13,6 @@
 #include <mskp/methods.h>
 #include <mskp/operators.h> /* mskp_fresh, mskp_bind */
 #include <stdio.h>
-#include <string.h>
 
 enum { UNITS = 8, STEPS = 60, DEADLINE = 10, SETS = 2 };
 static const double rate = 0.05;
@@ -68,8 +67,9 @@ int main(void)
     for (int u = 0; u < UNITS; u++)
         wrong |= keep.unit[u] ? !(scale[0][u] > 0.9f) : scale[0][u] < 0 || scale[0][u] > 0;
     if (wrong) fprintf(stderr, "prepared: a scale is not where the penalty should bring it\n");
-    if (memcmp(scale[0], scale[1], sizeof scale[0]) != 0)
-        wrong = 1, fprintf(stderr, "prepared: the simple calls give other scales\n");
+    for (int u = 0; u < UNITS; u++)
+        if (scale[0][u] < scale[1][u] || scale[0][u] > scale[1][u])
+            wrong = 1, fprintf(stderr, "prepared: the simple calls give another scale %d\n", u);
 
     const mskp_move move = {.from = {1, &view[0]}};
     if (mskp_plan_create(g, keep, &plan, NULL, &err) || mskp_plan_cut(plan, 1, &move, &err))

@@ -81,8 +81,7 @@ static void sweep_param(penalty_job *j, uint32_t id, size_t piece, size_t pieces
     if (is_missing(j, id) || !mskpi_penalty_targets(j, id, unit)) return;
     MSKPI_MUST(mskpi_number_view(j->graph, id, j->values_name, j->values, &view[0], NULL));
     if (second) MSKPI_MUST(mskpi_number_view(j->graph, id, second, j->second, &view[1], NULL));
-    mskpi_visit_make(&s, id, (const tensor_view *const[]){&view[0], &view[1]}, second ? 2 : 1, unit,
-                     mskpi_any_order(j));
+    mskpi_visit_make(&s, id, &view[0], second ? &view[1] : NULL, unit, mskpi_any_order(j));
     mskpi_visit(&s,
                 &(sweep_piece){.job = j,
                                .value = view[0].data,

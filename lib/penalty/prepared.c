@@ -64,9 +64,8 @@ static void make_sweeps(mskp_prepared *p, const penalty_job *j, const mskp_tenso
         if (!mskpi_penalty_targets(j, id, unit)) continue;
         for (uint32_t k = 0; k < p->sets; k++)
             MSKPI_MUST(mskpi_view(&set[k].view[id - 1], "", ndim, shape, &view[k], NULL));
-        mskpi_visit_make(&p->sweeps[p->nsweeps++], id,
-                         (const tensor_view *const[]){&view[0], &view[1]}, p->sets, unit,
-                         any_order);
+        mskpi_visit_make(&p->sweeps[p->nsweeps++], id, &view[0], p->sets > 1 ? &view[1] : NULL,
+                         unit, any_order);
         if (pieces > p->pieces) p->pieces = pieces;
     }
     for (size_t i = 0; i < entries_of(g); i++)

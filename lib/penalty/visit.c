@@ -15,8 +15,8 @@
  *           mask leaves those that no unit owns as they were.
  *
  * Both are changed in parts of at most PART elements, each after the next part was asked for from
- * memory (`follow`): the slices of removed units lie apart, and what the processor fetches by itself
- * begins anew with each of them.
+ * memory (`follow`): the slices of removed units lie apart, and what the processor fetches by
+ * itself begins anew with each of them.
  *
  * The amounts of a stripe are the same for all other indices of the tensor, except for the factor
  * of the unit that owns the whole stripe. So they are written into a room on the stack once for
@@ -113,16 +113,18 @@ static void order_axes(const tensor_view *v, bool of_memory, uint32_t order[MSKP
     MSKPI_ASSERT(n == v->ndim);
 }
 
-void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
-                      const uint32_t *const unit[MSKP_MAX_DIMS], bool any_order)
+void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *value,
+                      const tensor_view *second, const uint32_t *const unit[MSKP_MAX_DIMS],
+                      bool any_order)
 {
+    const tensor_view *const views[] = {value, second};
+    const size_t n = second ? 2 : 1;
     penalty_sweep *s = sweep;
     uint32_t order[MSKP_MAX_DIMS], targeted = 0;
     ptrdiff_t next[2] = {0, 0}; /* the step that would continue the run; 0: any would */
-    MSKPI_ASSERT(n >= 1 && n <= 2);
-    for (uint32_t d = 0; d < views[0]->ndim; d++) targeted += unit[d] != NULL;
-    order_axes(views[0], any_order && targeted <= 2, order);
-    *s = (penalty_sweep){.id = id, .naxes = views[0]->ndim};
+    for (uint32_t d = 0; d < value->ndim; d++) targeted += unit[d] != NULL;
+    order_axes(value, any_order && targeted <= 2, order);
+    *s = (penalty_sweep){.id = id, .naxes = value->ndim};
     s->axis[s->naxes] = (sweep_axis){.length = 1, .inner = 1, .is_run = true, .no_target = true};
     for (size_t k = 0; k < n; k++) {
         s->dtype[k] = views[k]->dtype;
@@ -133,7 +135,7 @@ void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *cons
         const uint32_t d = order[a];
         const sweep_axis *within = &s->axis[a + 1];
         sweep_axis *axis = &s->axis[a];
-        axis->length = views[0]->shape[d];
+        axis->length = value->shape[d];
         axis->inner = within->length * within->inner;
         axis->unit = unit[d];
         axis->no_target = within->no_target && !unit[d];

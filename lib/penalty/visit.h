@@ -48,11 +48,12 @@ typedef struct stripe_room {
     int32_t all[PART];    /* -1 */
 } stripe_room;
 
-/* *sweep <- how to sweep the tensor of a parameter, which has n views: the job's value, and what
- * mskpi_second_name names. unit[d]: the units of axis d if the axis has a targeted slice, otherwise
- * NULL. any_order: the elements need not be visited in their logical order. */
-void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *const *views, size_t n,
-                      const uint32_t *const unit[MSKP_MAX_DIMS], bool any_order);
+/* *sweep <- how to sweep the tensor of a parameter. value, second: its views in the job's sets;
+ * second NULL: there is one set. unit[d]: the units of axis d if the axis has a targeted slice,
+ * otherwise NULL. any_order: the elements need not be visited in their logical order. */
+void mskpi_visit_make(penalty_sweep *sweep, uint32_t id, const tensor_view *value,
+                      const tensor_view *second, const uint32_t *const unit[MSKP_MAX_DIMS],
+                      bool any_order);
 
 /* How a tensor is divided for threads: by pieces of the first axis. */
 size_t mskpi_visit_pieces(size_t elements);
