@@ -147,8 +147,10 @@ typedef struct reader {
     kernel_load *load;   /* how n elements are read; NULL: the kernels read them, */
     bool one_by_one;     /* or, if this is true, mskpi_load does */
     mskp_dtype dtype;
+    size_t element; /* bytes */
     kernel_format format;
-    size_t ahead; /* memory is asked for so many rows before it is read; 0: never */
+    ptrdiff_t width; /* bytes of a row, if it is longer than AHEAD and has no gaps; else 0 */
+    size_t ahead;    /* memory is asked for so many rows before it is read; 0: never */
 } reader;
 
 typedef struct reading {
@@ -186,6 +188,7 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
     const uint32_t c = column_axis(j->s);
     const size_t width = t->columns * t->taps * v->element;
     r->dtype = v->dtype;
+    r->element = v->element;
     r->format = format_of(v->dtype);
     r->row = c ? bytes_of(v, 0) : 0;
     r->next = j->in_one ? (ptrdiff_t)v->element : bytes_of(v, c);
@@ -201,6 +204,8 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
     r->one_by_one = (r->next != (ptrdiff_t)v->element && v->shape[c] > 1) ||
                     ((r->format == FLOATS || r->format == BFLOATS) && !keeps_denormals());
     r->ahead = r->one_by_one ? 0 : pieces(AHEAD, width);
+    if (r->ahead == 1 && (t->taps == 1 || j->in_one || r->row == (ptrdiff_t)width))
+        r->width = (ptrdiff_t)width;
 }
 
 static reading reading_of(const sweep *s, const kernels *k, size_t number)
@@ -235,8 +240,9 @@ static const void *numbers(const reader *r, const char *from, size_t n, double *
     return r->one_by_one || r->load ? buffer : (const void *)from;
 }
 
-/* Asks for memory that is read later. Processors do so themselves where one address follows the
- * other, but not far enough ahead while sums are added to places. */
+/* Asks for memory that is read AHEAD bytes later: further on in the row, or in a row that follows.
+ * Processors do so themselves where one address follows the other, but not far enough ahead while
+ * sums are added to places. */
 static void ask_for(const char *from, size_t bytes)
 {
 #ifdef __GNUC__
@@ -256,8 +262,11 @@ static void add_elements(const reading *j, size_t i, const ptrdiff_t from[2], si
     for (size_t k = 0; k < (j->two_sets ? 2 : 1); k++) {
         const reader *r = &j->set[k];
         const char *at = r->at + r->row * (ptrdiff_t)i + from[k];
-        if (r->ahead && i + r->ahead < j->t.rows)
-            ask_for(at + r->row * (ptrdiff_t)r->ahead, n * j->s->of.view[k]->element);
+        const ptrdiff_t row = r->row * (ptrdiff_t)r->ahead;
+        if (r->width && from[k] + AHEAD < r->width)
+            ask_for(at + AHEAD, n * r->element);
+        else if (r->ahead && i + r->ahead < j->t.rows)
+            ask_for(at + row + (r->width ? AHEAD - r->width : 0), n * r->element);
         x[k] = numbers(r, at, n, buffer[k]);
     }
     j->add(x[0], x[1], n, sum, period, place);

@@ -9,6 +9,7 @@
  *
  * The last two columns are what two threads gain, of the call and of the host's sum: the least time
  * by the wall clock on one thread, over that on two. They need a machine with two free processors.
+ * With the environment variable ONE set, they are left out.
  *
  * Taylor forms read two sets. "all" in place of a name stands for all.
  */
