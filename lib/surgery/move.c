@@ -22,9 +22,9 @@
  * and moves as one block (run_length). The indices are compared for each row anew, because a
  * comparison for each eight costs less than a table of runs would take in memory.
  *
- * The inverse writes each byte of the whole once: it clears up to the end of a stretch of items
- * that fits a cache, and then puts the items in. Everything between two items of a tensor without
- * gaps was removed, so the stretch can begin where the one before ended.
+ * The inverse goes over the whole once: it clears up to the end of a stretch of items, and puts the
+ * items in while the stretch is still in a cache. Everything between two items of a tensor without
+ * gaps was removed, so a stretch can begin where the one before ended.
  *
  * Streaming stores past the caches were tried for what is written, and measured slower: the
  * sequence of bytes has to be put together in a buffer first, which costs more than the lines that

@@ -102,7 +102,7 @@ static void trace_value(tracer *t, uint32_t value, freedom *f)
     most_joins(t, noperators, f);
 }
 
-/* Returns an earlier value that has the same list of channels in the same place; 0: none is known. */
+/* Returns an earlier value with the same list of channels in the same place; 0: none is known. */
 static uint32_t same_before(const mskp_graph *g, uint32_t value)
 {
     const graph_step *s = &g->steps[value];

@@ -36,7 +36,7 @@ void must_be_refused(mskp_status status, mskp_status expected, const mskp_error 
 unsigned char *copy_of(guarded g);
 void must_hold(guarded g, const unsigned char *image, const char *what);
 
-/* Further tests of test_cut: which overlaps are allowed; large tensors; what is refused, and how. */
+/* Further tests of test_cut: which overlaps are allowed; large tensors; what is refused, how. */
 TCase *arena_cases(void);
 TCase *large_cases(void);
 TCase *refusal_cases(void);
