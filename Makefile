@@ -76,7 +76,7 @@ EVERY_OBJECT :=
 OTHER_OBJECTS :=
 
 .DEFAULT_GOAL := all
-.PHONY: all every-object clean help FORCE
+.PHONY: all every-object docs clean help FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -126,6 +126,9 @@ $(BUILD)/%.a: $(BUILD)/sources
 	$(Q)$(AR) qcs $@ $(filter %.o,$^)
 
 -include $(EVERY_OBJECT:.o=.d) $(OTHER_OBJECTS:.o=.d)
+
+docs: ## the reference of the API as HTML, in build/docs/html (needs doxygen)
+	@docs/api/build '$(BUILD)/docs'
 
 clean: ## remove build/
 	rm -rf build

@@ -125,9 +125,9 @@ typedef enum mskp_status {
 #define MSKP_X(name, value, text) name = value,
     MSKP_STATUS_TABLE(MSKP_X)
 #undef MSKP_X
-} mskp_status;
+} mskp_status; /* what a call returns; mskp_status_text has the texts */
 
-typedef struct mskp_error {
+typedef struct mskp_error { /* what a call that failed leaves in *err */
     mskp_status status;
     char text[252]; /* a sentence that names the thing and, where two numbers disagree, both */
 } mskp_error;
@@ -177,7 +177,7 @@ typedef struct mskp_tensors {
 } mskp_tensors;
 
 /* ---- 1. Describe the network ---------------------------------------------------------------- */
-typedef struct mskp_graph mskp_graph;
+typedef struct mskp_graph mskp_graph; /* a network: names, shapes, what is tied to what */
 
 /* A parameter: a named tensor of the network. Ids count from 1 in the order of declaration. */
 typedef struct mskp_param {
@@ -561,7 +561,7 @@ MSKP_STABLE mskp_status mskp_penalty_deadline(const mskp_graph *graph, mskp_mask
                                               mskp_tensors values, mskp_error *err);
 
 /* ---- 6. Surgery (before it mskp/constants.h, unless beta is zero, too) ---------------------- */
-typedef struct mskp_plan mskp_plan;
+typedef struct mskp_plan mskp_plan; /* for each axis, the indices that stay */
 
 /*
  * *plan <- what has to be cut. A mask may leave a value without channels only if an addition or a

@@ -34,7 +34,7 @@ lint-warnings:
 	done; done
 
 lint-shell:
-	@shellcheck .ci/run test/scripts/*
+	@shellcheck .ci/run docs/api/build test/scripts/*
 
 # Both compilers at -O0. This is no part of lint, because it needs the packages of the trainers.
 lint-bridges:

@@ -1,9 +1,9 @@
 # Packages of Debian and Ubuntu: which each part needs, and their installation.
 
-# These are needed for all, demo and check, and LINT_PACKAGES only for lint, installcheck and valgrind.
+# These are needed for all, demo and check, and LINT_PACKAGES only for lint, installcheck, valgrind and docs.
 # `make setup LINT_PACKAGES=` leaves the latter out.
 PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
-LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind cmake meson mandoc
+LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind cmake meson mandoc doxygen
 # And what each of the BRIDGES needs besides; `make bridges` installs it.
 PACKAGES_darknet = darknet
 PACKAGES_libtorch = g++ libtorch-dev

@@ -36,6 +36,8 @@ TEST_LIBS = -pthread -lm
 endif
 HELPER_LIBRARIES := $(HELPERS:%=$(BUILD)/libtest_%.a)
 BENCH_TIMING := $(BUILD)/test/bench/timing.o
+# What those share that train: images, steps, and the penalties of other papers.
+BENCH_TRAINING := $(BUILD)/test/bench/training.o $(BUILD)/test/bench/terms.o
 
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/library/test_*.c))
 REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
@@ -49,8 +51,8 @@ endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
 BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
-BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),$(patsubst %.c,$(BUILD)/%,\
-	$(wildcard test/bench/*.c)))
+BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),\
+	$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(REPLAYS) $(BLAS_TESTS)
@@ -184,6 +186,7 @@ $(ONNX_TORTURE): %: %.o $(TORTURE) $(ONNX_HELPERS) | $(BUILD)/test/torture/mskp-
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)
 
+$(BUILD)/test/bench/study $(BUILD)/test/bench/once: $(BENCH_TRAINING)
 $(BENCHES): %: %.o $(BENCH_TIMING) $(HELPER_LIBRARIES) $(CONVNET_BRIDGE) $(RUNTIME) \
 		$(if $(BLAS),$(BLAS_LIBRARY)) $(LIBRARY)
 	$(call say,LINK)

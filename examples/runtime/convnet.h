@@ -42,6 +42,8 @@ typedef float cn_real;
 #define CN_NAME_SIZE 96
 #define CN_NONE      SIZE_MAX /* no layer, no parameter */
 
+#define CN_MOST_CLASSES 256
+
 typedef struct cn_error {
     char text[256];
 } cn_error;
@@ -176,6 +178,26 @@ const cn_real *cn_forward(cn_net *net, size_t n, const cn_real *images, bool tra
  * starts from is left in the network.
  */
 double cn_loss(cn_net *net, const uint8_t *labels, size_t *right);
+
+/*
+ * Knowledge distillation: a network also learns the logits of another one, the teacher.
+ *   teacher       its logits for these images, n x classes: what cn_forward of the teacher
+ *                 returned. They are read during the call.
+ *   temperature   T, above 0: logits are divided by T, so that classes of small probability count
+ *   share         of the teacher in the loss, in [0, 1]
+ */
+typedef struct cn_distillation {
+    const cn_real *teacher;
+    double temperature, share;
+} cn_distillation;
+/*
+ * As cn_loss, with the loss (1 - share) * cn_loss + share * T^2 * H. H is the mean cross entropy of
+ * softmax(logits / T) against softmax(teacher / T), and T^2 makes up for the 1 / T^2 by which its
+ * gradients are smaller: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural
+ * Network", arXiv 1503.02531, section 2.
+ */
+double cn_loss_distilled(cn_net *net, const uint8_t *labels, const cn_distillation *from,
+                         size_t *right);
 
 /* Gradients of that loss, written (not added) to every trained parameter. After a cn_forward in
  * training mode. */

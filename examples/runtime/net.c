@@ -188,10 +188,10 @@ bool cn_infer(size_t count, cn_layer *layers, cn_error *err)
                            l->height, l->width);
     }
     const cn_layer *last = &layers[count - 1];
-    if (last->height != 1 || last->width != 1 || last->channels > 256)
-        return cn_fail(
-            err, "%s: the last layer must be at most 256 classes x 1 x 1, not %zu x %zu x %zu",
-            last->name, last->channels, last->height, last->width);
+    if (last->height != 1 || last->width != 1 || last->channels > CN_MOST_CLASSES)
+        return cn_fail(err,
+                       "%s: the last layer must be at most %d classes x 1 x 1, not %zu x %zu x %zu",
+                       last->name, CN_MOST_CLASSES, last->channels, last->height, last->width);
     return true;
 }
 

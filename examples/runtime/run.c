@@ -194,26 +194,55 @@ static size_t best(const cn_real *row, size_t classes)
     return best;
 }
 
+/* probability <- softmax(row / temperature). Returns the logarithm of the sum of its exponentials,
+ * so -log(probability[c]) is the result less row[c] / temperature. */
+static double softmax(const cn_real *row, size_t classes, double temperature, double *probability)
+{
+    const double top = (double)row[best(row, classes)];
+    double sum = 0;
+    for (size_t c = 0; c < classes; c++)
+        sum += probability[c] = exp(((double)row[c] - top) / temperature);
+    for (size_t c = 0; c < classes; c++) probability[c] /= sum;
+    return log(sum) + top / temperature;
+}
+
 double cn_loss(cn_net *net, const uint8_t *labels, size_t *right)
 {
     const cn_engine *e = net->engine;
     const size_t classes = net->classes;
-    double loss = 0;
+    double loss = 0, p[CN_MOST_CLASSES];
     if (right) *right = 0;
     for (size_t i = 0; i < e->images; i++) {
         const cn_real *row = e->logits + i * classes;
         cn_real *gradient = e->logits_gradient + i * classes;
-        const size_t most = best(row, classes);
-        double sum = 0;
-        for (size_t c = 0; c < classes; c++) sum += exp((double)row[c] - (double)row[most]);
-        for (size_t c = 0; c < classes; c++) {
-            const double p = exp((double)row[c] - (double)row[most]) / sum;
-            gradient[c] = (cn_real)((p - (c == labels[i])) / (double)e->images);
-        }
-        loss += log(sum) + (double)row[most] - (double)row[labels[i]];
-        if (right) *right += most == labels[i];
+        loss += softmax(row, classes, 1, p) - (double)row[labels[i]];
+        for (size_t c = 0; c < classes; c++)
+            gradient[c] = (cn_real)((p[c] - (c == labels[i])) / (double)e->images);
+        if (right) *right += best(row, classes) == labels[i];
     }
     return loss / (double)e->images;
+}
+
+double cn_loss_distilled(cn_net *net, const uint8_t *labels, const cn_distillation *from,
+                         size_t *right)
+{
+    const cn_engine *e = net->engine;
+    const size_t classes = net->classes;
+    const double t = from->temperature, share = from->share;
+    const double hard = cn_loss(net, labels, right);
+    double soft = 0, p[CN_MOST_CLASSES], q[CN_MOST_CLASSES];
+    for (size_t i = 0; i < e->images; i++) {
+        const cn_real *row = e->logits + i * classes;
+        cn_real *gradient = e->logits_gradient + i * classes;
+        const double all = softmax(row, classes, t, p);
+        softmax(from->teacher + i * classes, classes, t, q);
+        for (size_t c = 0; c < classes; c++) {
+            soft += q[c] * (all - (double)row[c] / t);
+            gradient[c] = (cn_real)((1 - share) * (double)gradient[c] +
+                                    share * t * (p[c] - q[c]) / (double)e->images);
+        }
+    }
+    return (1 - share) * hard + share * t * t * soft / (double)e->images;
 }
 
 void cn_predictions(const cn_net *net, uint8_t *predictions)

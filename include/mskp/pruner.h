@@ -97,8 +97,9 @@ typedef enum mskp_pull {
  *   wait, sparse, masked   the shares of the steps that these stages take, each in [0, 1], together
  *               at most 1; the rest is for tuning. masked 0: units are cut as they are, and there
  *               is no mask before mskp_pruner_prepare or mskp_pruner_cut selects them.
- *   sparse_strength   of the penalty on all units in the sparse stage, 0 or more: L1, on the roles
- *               of `scoring`; after the step, or with MSKP_PULL_GRADIENT in the gradient
+ *   sparse_strength   of the penalty on all units in the sparse stage, above 0 if there is one: L1,
+ *               on the roles of `scoring`; after the step, or with MSKP_PULL_GRADIENT in the
+ *               gradient
  *   settle      the share of the masked stage, at its end, in which marked units are already zero
  *               and are held there, so that others can take over their work
  *   rounds      in how many rounds the masked stage is divided; 0 means 1. After each round is a
@@ -135,7 +136,7 @@ typedef struct mskp_pruner_options {
     uint32_t hysteresis;
 } mskp_pruner_options;
 
-typedef struct mskp_pruner mskp_pruner;
+typedef struct mskp_pruner mskp_pruner; /* a pruning that goes on */
 
 /*
  * *pruner <- a pruner of a finished graph, before its first step. Free it with mskp_pruner_destroy.
@@ -252,6 +253,7 @@ MSKP_EXPERIMENTAL mskp_mask mskp_pruner_mask(const mskp_pruner *pruner);
 /*                                          Gauges                                                */
 /* ============================================================================================== */
 
+/* The head of this file says what they are. */
 typedef enum mskp_pruner_stage {
     MSKP_PRUNER_STAGE_WAIT = 0,
     MSKP_PRUNER_STAGE_SPARSE = 1,
@@ -324,9 +326,10 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_write(const mskp_pruner *pruner, size_
  * the interruption, provided that values, gradients and rates are.
  *   graph, options   as for mskp_pruner_create: the whole network, also after cuts. The text does
  *                    not hold the options; steps, rounds and the kind of pull are compared.
- *   length, text     which need not end in 0, and may come from anywhere. A damaged text is
- *                    MSKP_ERROR_BAD_TEXT, one of another network MSKP_ERROR_OTHER_NETWORK, and one
- *                    by which nothing can be cut is what mskp_plan_create says of that mask.
+ *   length, text     which need not end in 0, and may come from anywhere. Lines may end in CR LF,
+ *                    and the last one in nothing. A damaged text is MSKP_ERROR_BAD_TEXT, one of
+ *                    another network MSKP_ERROR_OTHER_NETWORK, and one by which nothing can be cut
+ *                    is what mskp_plan_create says of that mask.
  *   plan             receives NULL if nothing was cut; otherwise a plan that cuts sets of the whole
  *                    network to the shapes that they had when the text was written. Make the
  *                    network, cut it by this plan, then load the checkpoint's values into it. Free

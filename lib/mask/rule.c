@@ -39,14 +39,24 @@ family_limits mskpi_family_limits(const mskp_graph *graph, const mskp_rule *rule
                            .locked = own->locked != 0};
 }
 
-bool mskpi_has_limits(const mskp_graph *graph, const mskp_rule *rule)
+const char *mskpi_limits_text(const mskp_graph *graph, const mskp_rule *rule,
+                              char buffer[LIMITS_SIZE])
 {
-    bool any = false;
+    bool floor = false, round = false, most = false;
     for (size_t f = 0; f < graph->u->nfamilies; f++) {
         const family_limits l = mskpi_family_limits(graph, rule, f);
-        any |= l.floor > 1 || l.round > 1 || l.most < l.size;
+        floor |= l.floor > 1;
+        round |= l.round > 1;
+        most |= l.most < l.size;
     }
-    return any || rule->max_family_fraction > 0;
+    if (floor || round || most)
+        (void)snprintf(buffer, LIMITS_SIZE, "; others are held back by%s%s%s%s%s",
+                       floor ? " min_channels" : "", floor && (round || most) ? "," : "",
+                       round ? " round_to" : "", round && most ? "," : "",
+                       most ? " the largest fraction of a family" : "");
+    else
+        buffer[0] = 0;
+    return buffer;
 }
 
 bool mskpi_names_units(const mskp_graph *graph, const mskp_rule *rule)

@@ -19,8 +19,11 @@ typedef struct family_limits {
 } family_limits;
 family_limits mskpi_family_limits(const mskp_graph *graph, const mskp_rule *rule, size_t family);
 
-/* Whether the rule holds back units that are neither locked nor score +infinity. */
-bool mskpi_has_limits(const mskp_graph *graph, const mskp_rule *rule);
+/* The end of a sentence: what of the rule holds back units that are neither locked nor score
+ * +infinity. Empty if nothing does. */
+enum { LIMITS_SIZE = 96 };
+const char *mskpi_limits_text(const mskp_graph *graph, const mskp_rule *rule,
+                              char buffer[LIMITS_SIZE]);
 /* Whether the rule names units: by a threshold, or by a fraction of a family. */
 bool mskpi_names_units(const mskp_graph *graph, const mskp_rule *rule);
 

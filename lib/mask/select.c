@@ -254,8 +254,8 @@ static mskp_status walk_to_end(walk *w, mskp_error *err)
 static mskp_status no_solution(const walk *w, mskp_error *err)
 {
     const size_t n = w->graph->u->n, never = n - w->norder;
-    const char *held =
-        mskpi_has_limits(w->graph, w->rule) ? "; limits of the rule hold others back" : "";
+    char limits[LIMITS_SIZE];
+    const char *held = mskpi_limits_text(w->graph, w->rule, limits);
     const unmet_demand d = mskpi_amounts_unmet(&w->left);
     char asked[NUMBER_SIZE], possible[NUMBER_SIZE];
     if (d.units)

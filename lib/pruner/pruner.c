@@ -172,8 +172,8 @@ mskp_status mskp_pruner_create(const mskp_graph *graph, const mskp_pruner_option
                                mskp_pruner **pruner, mskp_error *err)
 {
     mskp_status status = MSKPI_GIVEN(err, graph, options, pruner);
-    if (!status) status = mskpi_pruner_check_times(options, err);
     if (!status) status = check_penalty(options, err);
+    if (!status) status = mskpi_pruner_check_times(options, err);
     if (!status) status = check_rounds(options, err);
     if (status) return status;
     const size_t n = mskp_graph_counts(graph).units;

@@ -31,7 +31,7 @@ static mskp_status check_share(const char *name, double share, mskp_error *err)
 
 mskp_status mskpi_pruner_check_times(const mskp_pruner_options *how, mskp_error *err)
 {
-    char number[NUMBER_SIZE];
+    char number[NUMBER_SIZE], strength[NUMBER_SIZE];
     if (!how->steps || how->steps > MOST)
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT, "pruner: steps is %llu, outside 1 to 2^53",
                           (unsigned long long)how->steps);
@@ -45,6 +45,12 @@ mskp_status mskpi_pruner_check_times(const mskp_pruner_options *how, mskp_error 
         return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
                           "pruner: wait, sparse and masked are %s together, more than 1",
                           mskpi_number(sum, number));
+    if (how->sparse > 0 && !(how->sparse_strength > 0))
+        return mskpi_fail(err, MSKP_ERROR_BAD_ARGUMENT,
+                          "pruner: sparse is %s and sparse_strength is %s; a stage without a "
+                          "penalty is `wait`",
+                          mskpi_number(how->sparse, number),
+                          mskpi_number(how->sparse_strength, strength));
     return MSKP_OK;
 }
 

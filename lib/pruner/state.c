@@ -14,7 +14,8 @@
  *
  * Numbers that are no counts are the 16 hexadecimal digits of a double's bits, so that they come
  * back exactly, in every locale; a NaN has the same digits on every machine. Nobody edits such a
- * text, so a hash protects it. A text that is taken is one that this pruner would write. All that
+ * text, so a hash protects it. Programs do move it between systems: lines may end in CR LF, and the
+ * last one in nothing. Otherwise a text that is taken is one that this pruner would write. All that
  * follows from these lines and the options is worked out: the smaller graph is made from the whole
  * network and the units that were cut, which gives the same graph as the cuts one after the other.
  *
@@ -105,10 +106,12 @@ static void put_state(text_writer *w, const void *context)
     put_units(w, p);
 }
 
+/* Carriage returns do not count. In a text that is taken, they stand before line feeds only. */
 static uint64_t hash_of(const char *text, size_t n)
 {
     uint64_t h = 1;
-    for (size_t i = 0; i < n; i++) h = mskpi_mix(h, (unsigned char)text[i]);
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != '\r') h = mskpi_mix(h, (unsigned char)text[i]);
     return h;
 }
 
@@ -160,25 +163,31 @@ static void refuse(reader *r, const char *wanted)
     if (r->status) return;
     for (char *c = r->word; *c; c++)
         if (*c < ' ' || *c > '~') *c = '?';
-    r->status = mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where %s should be",
-                           r->line, mskpi_quote(r->word, strlen(r->word), room), wanted);
+    if (r->at == r->end && !*r->word)
+        r->status = mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT,
+                               "line %zu: the text ends where %s should be", r->line, wanted);
+    else
+        r->status = mskpi_fail(r->err, MSKP_ERROR_BAD_TEXT, "line %zu: \"%s\" where %s should be",
+                               r->line, mskpi_quote(r->word, strlen(r->word), room), wanted);
 }
 
-/* Takes a word, which ends with a blank, or with a line feed at the end of its line. A 0 byte is
- * neither of them, and in no word. */
+/* Takes a word, which ends with a blank; or, where `stop` is a line feed, with the line or the
+ * text. A 0 byte ends nothing, and is in no word. */
 static const char *take(reader *r, char stop)
 {
     size_t n = 0;
     const char *at = r->at;
     r->line += r->at_start;
     r->at_start = false;
-    while (at < r->end && *at && *at != ' ' && *at != '\n' && n + 1 < sizeof r->word)
+    while (at < r->end && *at && *at != ' ' && *at != '\r' && *at != '\n' && n + 1 < sizeof r->word)
         r->word[n++] = *at++;
     r->word[n] = 0;
-    if (at == r->end || *at != stop)
+    const bool last = stop == '\n' && at == r->end;
+    if (stop == '\n' && r->end - at > 1 && *at == '\r') at++;
+    if (!last && (at == r->end || *at != stop))
         refuse(r, stop == ' ' ? "a word and a blank" : "a word and the end of the line");
     else
-        r->at = at + 1, r->at_start = stop == '\n';
+        r->at = last ? at : at + 1, r->at_start = stop == '\n';
     if (r->status) r->word[0] = 0;
     return r->word;
 }
@@ -235,6 +244,15 @@ static size_t take_choice(reader *r, char stop, size_t n, const char *const *wor
     return i;
 }
 
+/* How many units the text is about, if all of its lines are there. */
+static size_t count_units(const reader *r)
+{
+    size_t lines = 0;
+    for (const char *c = r->at; c < r->end; c++)
+        lines += (c == r->at || c[-1] == '\n') && (*c == 'c' || *c == 'u');
+    return lines;
+}
+
 static void read_head(reader *r, mskp_pruner *p)
 {
     expect(r, "mskp", ' ');
@@ -244,10 +262,12 @@ static void read_head(reader *r, mskp_pruner *p)
     const uint64_t fingerprint = take_bits(r, '\n'), own = mskp_fingerprint(p->first);
     if (!r->status && fingerprint != own) {
         char theirs[17], ours[17];
-        r->status = mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
-                               "the pruner's text is of the network %s, the graph is %s",
-                               mskpi_fingerprint_text(fingerprint, theirs),
-                               mskpi_fingerprint_text(own, ours));
+        r->status =
+            mskpi_fail(r->err, MSKP_ERROR_OTHER_NETWORK,
+                       "the pruner's text is of a network of %zu units (%s), the graph has "
+                       "%zu (%s)",
+                       count_units(r), mskpi_fingerprint_text(fingerprint, theirs),
+                       mskp_graph_counts(p->first).units, mskpi_fingerprint_text(own, ours));
     }
     expect(r, "options", ' ');
     const uint64_t steps = take_number(r, ' ', UINT64_MAX);

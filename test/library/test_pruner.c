@@ -432,7 +432,8 @@ END_TEST
 
 /* ---- texts ---- */
 
-/* Any other byte at any place of a state is refused, and so is each beginning of it. */
+/* Any other byte at any place of a state is refused, and so is each beginning of it, but for the
+ * one that lacks the last line feed alone. */
 START_TEST(damaged_states)
 {
     training w;
@@ -446,7 +447,9 @@ START_TEST(damaged_states)
         mskp_pruner *p = NULL;
         mskp_error err = {0};
         const char was = text[i];
-        REQUIRE(mskp_pruner_read(w.t.graph, &w.options, i, text, &p, NULL, &err) && !p, "%zu", i);
+        if (i + 1 < length)
+            REQUIRE(mskp_pruner_read(w.t.graph, &w.options, i, text, &p, NULL, &err) && !p, "%zu",
+                    i);
         text[i] = (char)(was ^ (1 << (i % 7)));
         REQUIRE(mskp_pruner_read(w.t.graph, &w.options, length, text, &p, NULL, &err) && !p,
                 "byte %zu", i);

@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,61 @@ START_TEST(ends_of_texts)
                      MSKP_ERROR_BAD_TEXT);
     ck_assert_str_eq(l.err.text, "line 4: \"step\" where a word and a blank should be");
     ck_assert_ptr_null(q);
+    layer_close(&l);
+}
+END_TEST
+
+/* Another system ends lines in CR LF, and an editor leaves out the last line feed. Any other part
+ * of a text is refused. */
+START_TEST(texts_that_were_moved)
+{
+    layer l;
+    char text[TEXT], moved[2 * TEXT], again[TEXT];
+    size_t length = 0;
+    mskp_pruner *q = NULL;
+    layer_open(&l, &HALF);
+    step(&l, 0.25);
+    write_text(&l, text);
+    for (const char *c = text; *c; c++) {
+        if (*c == '\n') moved[length++] = '\r';
+        moved[length++] = *c;
+    }
+    for (size_t n = 0; n <= length; n++) {
+        const bool whole = n == length || n == length - 2; /* without CR LF */
+        const mskp_status status = mskp_pruner_read(l.graph, &HALF, n, moved, &q, NULL, &l.err);
+        ck_assert_msg((status == MSKP_OK) == whole, "%zu of %zu bytes: %s", n, length, l.err.text);
+        if (status) continue;
+        write_text(&(layer){.p = q}, again);
+        ck_assert_str_eq(again, text);
+        mskp_pruner_destroy(q);
+        q = NULL;
+    }
+    for (size_t n = 0; n < strlen(text); n++) {
+        const bool whole = n == strlen(text) - 1;
+        const mskp_status status = mskp_pruner_read(l.graph, &HALF, n, text, &q, NULL, &l.err);
+        ck_assert_msg((status == MSKP_OK) == whole, "%zu of %zu bytes: %s", n, strlen(text),
+                      l.err.text);
+        if (!status) mskp_pruner_destroy(q);
+        q = NULL;
+    }
+    ck_assert_int_eq(mskp_pruner_read(l.graph, &HALF, 12, text, &q, NULL, &l.err),
+                     MSKP_ERROR_BAD_TEXT);
+    ck_assert_str_eq(l.err.text, "line 1: the text ends where 1 should be");
+    replace(text, "network ", "network f");
+    ck_assert_int_eq(mskp_pruner_read(l.graph, &HALF, strlen(text), text, &q, NULL, &l.err),
+                     MSKP_ERROR_BAD_TEXT);
+    replace(text, "network f", "network ");
+    *strstr(text, "\noptions") = 0;
+    char *digit = text + strlen(text) - 1, own[17];
+    *digit = *digit == '0' ? '1' : '0';
+    text[strlen(text)] = '\n';
+    char sentence[200];
+    snprintf(sentence, sizeof sentence,
+             "the pruner's text is of a network of 4 units (%.16s), the graph has 4 (%s)",
+             strstr(text, "network ") + 8, mskpi_fingerprint_text(mskp_fingerprint(l.graph), own));
+    ck_assert_int_eq(mskp_pruner_read(l.graph, &HALF, strlen(text), text, &q, NULL, &l.err),
+                     MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_str_eq(l.err.text, sentence);
     layer_close(&l);
 }
 END_TEST
@@ -616,7 +672,16 @@ START_TEST(options_at_their_limits)
         {{.rule = {.nfamilies = 1, .families = &none}, .steps = 9, .rounds = 1}, NULL},
         {{.rule = {.nbudgets = SIZE_MAX}, .steps = 9},
          "rule: budgets is NULL, and nbudgets is %zu"},
-        {{.steps = 9, .wait = 0.1, .sparse = 0.2, .masked = 0.7}, NULL},
+        {{.steps = 9, .wait = 0.1, .sparse = 0.2, .sparse_strength = 1, .masked = 0.7}, NULL},
+        {{.steps = 9, .sparse = 0.25, .masked = 0.5},
+         "pruner: sparse is 0.25 and sparse_strength is 0; a stage without a penalty is `wait`"},
+        {{.rule = {.max_params = 1, .min_channels = 3}, .steps = 9},
+         "max_params is 1 (it is absolute, not a fraction), the least that can be had is 3 (0 of 4 "
+         "units are locked or score +infinity; others are held back by min_channels)"},
+        {{.rule = {.max_params = 1, .round_to = 2, .max_family_fraction = 0.5}, .steps = 9},
+         "max_params is 1 (it is absolute, not a fraction), the least that can be had is 2 (0 of 4 "
+         "units are locked or score +infinity; others are held back by round_to, the largest "
+         "fraction of a family)"},
     };
     layer l;
     layer_open(&l, &HALF);
@@ -641,6 +706,7 @@ int main(void)
     TCase *tests = tcase_create("pruner_corners");
     tcase_add_test(tests, texts_that_were_edited);
     tcase_add_test(tests, ends_of_texts);
+    tcase_add_test(tests, texts_that_were_moved);
     tcase_add_test(tests, texts_of_other_stages);
     tcase_add_test(tests, text_within_a_step);
     tcase_add_test(tests, elements_that_are_no_numbers);

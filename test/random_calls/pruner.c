@@ -67,7 +67,7 @@ static mskp_pruner_options any_options(user *u)
         .steps = rng_from(u->r, 1, 12),
         .wait = any_part(u) / 4,
         .sparse = any_part(u) / 2,
-        .sparse_strength = (double)rng_below(u->r, 3) / 4,
+        .sparse_strength = rng_chance(u->r, 0.9) ? (double)rng_from(u->r, 1, 3) / 4 : 0,
         .masked = any_part(u),
         .settle = any_part(u),
         .rounds = (uint32_t)rng_below(u->r, 4),

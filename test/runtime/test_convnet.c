@@ -42,8 +42,15 @@ static cn_real *random_images(cn_random *random, const cn_net *net, size_t n, ui
 
 /* ---- gradients ---- */
 
+/* from NULL: cn_loss. */
+static double loss_of(cn_net *net, const uint8_t *labels, const cn_distillation *from)
+{
+    return from ? cn_loss_distilled(net, labels, from, NULL) : cn_loss(net, labels, NULL);
+}
+
 /* Central differences of the loss for some elements of every parameter. */
-static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint64_t seed)
+static void check_gradients_of(size_t count, const cn_layer *layers, size_t n, uint64_t seed,
+                               const cn_distillation *from)
 {
     if (!exact) return; /* differences in float would show nothing */
     const size_t samples = scale() < 1 ? 2 : 12;
@@ -55,7 +62,7 @@ static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint
         for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
             net->params[i].value[k] += (cn_real)(0.3 * cn_random_normal(&random));
     cn_forward(net, n, images, true);
-    cn_loss(net, labels, NULL);
+    loss_of(net, labels, from);
     cn_backward(net);
     double size = 1e-2; /* a bias before batch norm has gradient 0, and quotients as noisy as its
                             neighbours' */
@@ -72,7 +79,7 @@ static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint
             for (int side = 0; side < 2; side++) {
                 p->value[k] = old + (cn_real)(side ? h : -h);
                 cn_forward(net, n, images, true);
-                loss[side] = cn_loss(net, labels, NULL);
+                loss[side] = loss_of(net, labels, from);
             }
             p->value[k] = old;
             const double slope = (loss[1] - loss[0]) / (2 * h);
@@ -87,6 +94,11 @@ static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint
     }
     free(images);
     cn_destroy(net);
+}
+
+static void check_gradients(size_t count, const cn_layer *layers, size_t n, uint64_t seed)
+{
+    check_gradients_of(count, layers, n, seed, NULL);
 }
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
@@ -265,6 +277,86 @@ START_TEST(gradient_random)
         const size_t count = random_network(&random, layers);
         check_gradients(count, layers, 1 + cn_random_below(&random, 20), seed);
     }
+}
+END_TEST
+
+/* ---- distillation ---- */
+
+static const cn_layer DISTILLED[] = {
+    {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 4},
+    {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
+    {.kind = CN_BATCH_NORM, .name = "b", .in = {1}},
+    {.kind = CN_RELU, .name = "c", .in = {2}},
+    {.kind = CN_GLOBAL_AVERAGE, .name = "d", .in = {3}},
+    {.kind = CN_LINEAR, .name = "e", .in = {4}, .channels = 5, .bias = true},
+};
+
+START_TEST(gradient_distilled)
+{
+    cn_random random = {5};
+    cn_real teacher[20 * 5];
+    for (size_t i = 0; i < COUNT(teacher); i++)
+        teacher[i] = (cn_real)(3 * cn_random_normal(&random));
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        const cn_distillation from = {teacher, 0.5 + 6 * cn_random_unit(&random),
+                                      (double)(seed % 5) / 4};
+        check_gradients_of(COUNT(DISTILLED), DISTILLED, 4 + cn_random_below(&random, 17), seed,
+                           &from);
+    }
+}
+END_TEST
+
+static double largest_gradient(const cn_net *net)
+{
+    double largest = 0;
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; net->params[i].trained && k < net->params[i].count; k++)
+            largest = fmax(largest, fabs((double)net->params[i].gradient[k]));
+    return largest;
+}
+
+/* Cases in which the loss is known: of no share it is cn_loss; of a teacher that is sure of the
+ * labels it is cn_loss at temperature 1, whatever the share; and from its own logits a network has
+ * nothing to learn. */
+START_TEST(distillation)
+{
+    enum { N = 9, CLASSES = 5 };
+    const double tolerance = exact ? 1e-13 : 1e-5;
+    cn_random random = {8};
+    uint8_t labels[N];
+    cn_real sure[N * CLASSES] = {0}, own[N * CLASSES];
+    size_t right, taught;
+    cn_net *net = make(COUNT(DISTILLED), DISTILLED, N, 1);
+    cn_real *images = random_images(&random, net, N, labels);
+    memcpy(own, cn_forward(net, N, images, true), sizeof own);
+    const double plain = cn_loss(net, labels, &right);
+    cn_backward(net);
+    const double size = largest_gradient(net);
+    ck_assert_double_gt(size, 0.01);
+    for (size_t i = 0; i < N; i++) sure[i * CLASSES + labels[i]] = 1000;
+
+    ck_assert(cn_loss_distilled(net, labels, &(cn_distillation){own, 3, 0}, &taught) == plain);
+    ck_assert_uint_eq(taught, right);
+    ck_assert_double_eq_tol(cn_loss_distilled(net, labels, &(cn_distillation){sure, 1, 0.7}, NULL),
+                            plain, tolerance);
+    cn_backward(net);
+    ck_assert_double_eq_tol(largest_gradient(net), size, tolerance);
+
+    double entropy = 0; /* of the own probabilities at temperature 2 */
+    for (size_t i = 0; i < N; i++) {
+        double sum = 0;
+        for (size_t c = 0; c < CLASSES; c++) sum += exp((double)own[i * CLASSES + c] / 2);
+        for (size_t c = 0; c < CLASSES; c++) {
+            const double p = exp((double)own[i * CLASSES + c] / 2) / sum;
+            entropy -= p * log(p) / N;
+        }
+    }
+    ck_assert_double_eq_tol(cn_loss_distilled(net, labels, &(cn_distillation){own, 2, 1}, NULL),
+                            4 * entropy, tolerance);
+    cn_backward(net);
+    ck_assert_double_lt(largest_gradient(net), tolerance * size);
+    free(images);
+    cn_destroy(net);
 }
 END_TEST
 
@@ -656,6 +748,8 @@ int main(void)
     tcase_add_test(cases, gradient_add);
     tcase_add_test(cases, gradient_pool);
     tcase_add_test(cases, gradient_random);
+    tcase_add_test(cases, gradient_distilled);
+    tcase_add_test(cases, distillation);
     tcase_add_test(cases, threads_agree);
     tcase_add_test(cases, batches_agree);
     tcase_add_test(cases, networks);
