@@ -64,13 +64,14 @@ install-library: library ## the library alone
 	done
 
 # ---- Pages ----
-# They keep their places, so that the links between them are right. Headers are linked to where they are installed.
-# architecture.md is for those who have the sources.
-PAGES := LICENSE $(filter-out %/architecture.md,$(wildcard docs/*.md docs/*.svg docs/*.json)) \
+# They keep their places, so that the links between them are right. Headers are linked to where they are installed, and
+# blas.h is no link where it is not installed.
+PAGES := LICENSE README.md test/README.md $(wildcard docs/*.md docs/*.svg docs/*.json) \
 	$(wildcard $(foreach e,c h cpp hpp cfg md,examples/*.$e examples/*/*.$e examples/*/*/*.$e examples/*/*/*/*.$e))
 # Deepest first.
 PAGE_FOLDERS = $(shell printf '%s\n' $(sort $(filter-out ./,$(dir $(PAGES))) examples/programs/ \
 	examples/programs/trainers/) | sort -r)
+NO_BLAS_HEADER = 's|\[\([^]]*\)\]([^()]*/mskp/blas\.h)|\1|g'
 
 install-docs:
 	for folder in $(PAGE_FOLDERS); do $(INSTALL) -d '$(DESTDIR)$(docdir)'/"$$folder" || exit; done
@@ -79,7 +80,8 @@ install-docs:
 	done
 	for page in $(filter %.md,$(PAGES)); do \
 		headers=$$(realpath -ms --relative-to='$(docdir)'/"$$(dirname "$$page")" '$(includedir)') && \
-		sed "s|](\(\.\./\)*include/|]($$headers/|g" "$$page" > '$(DESTDIR)$(docdir)'/"$$page" || exit; \
+		sed -e "s|](\(\.\./\)*include/|]($$headers/|g" $(if $(BLAS),,-e $(NO_BLAS_HEADER)) "$$page" \
+			> '$(DESTDIR)$(docdir)'/"$$page" || exit; \
 	done
 
 # ---- And back ----
