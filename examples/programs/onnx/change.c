@@ -3,6 +3,7 @@
  * come from malloc, because protobuf-c frees them with free.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,4 +165,67 @@ tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name, size_t
     if (tensor_set_raw(copy, data, tensor_bytes(t), &f)) return add(m, copy);
     discard(copy);
     return NULL;
+}
+
+/* ---- numbers as data ---- */
+
+/* The bits of a number that a format with so many bits of exponent and mantissa can hold. */
+static uint16_t narrow_bits(double x, int exponent_bits, int mantissa_bits)
+{
+    const int bias = (1 << (exponent_bits - 1)) - 1, most = (1 << exponent_bits) - 1;
+    const unsigned sign = signbit(x) ? 1u << (exponent_bits + mantissa_bits) : 0;
+    int exponent = 0;
+    x = fabs(x);
+    if (isnan(x)) return (uint16_t)(sign | (unsigned)most << mantissa_bits | 1u);
+    if (isinf(x)) return (uint16_t)(sign | (unsigned)most << mantissa_bits);
+    if (!(x > 0)) return (uint16_t)sign;
+    (void)frexp(x, &exponent); /* x is in [2^(exponent - 1), 2^exponent) */
+    int field = exponent - 1 + bias;
+    if (field < 1) field = 0;
+    const double unit = ldexp(1, (field ? field : 1) - bias - mantissa_bits);
+    const unsigned mantissa = (unsigned)(x / unit) & ((1u << mantissa_bits) - 1);
+    return (uint16_t)(sign | (unsigned)field << mantissa_bits | mantissa);
+}
+
+static void put_number(int32_t type, double x, size_t i, void *to)
+{
+    switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
+        ((float *)to)[i] = (float)x;
+        break;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
+        ((double *)to)[i] = x;
+        break;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
+        ((uint16_t *)to)[i] = narrow_bits(x, 5, 10);
+        break;
+    default:
+        ((uint16_t *)to)[i] = narrow_bits(x, 8, 7);
+        break;
+    }
+}
+
+tensor_proto *model_add_reals(model *m, const char *name, int32_t type, size_t ndim,
+                              const size_t *dim, const double *values)
+{
+    const size_t size = type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE  ? 8
+                        : type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ? 4
+                                                                       : 2;
+    tensor_proto *t = new_tensor(name, type, ndim);
+    if (!t) return NULL;
+    for (size_t k = 0; k < ndim; k++) t->dims[k] = (int64_t)dim[k];
+    const size_t count = tensor_elements(t);
+    t->raw_data.data = try_malloc(count * size);
+    if (!t->raw_data.data) {
+        discard(t);
+        return NULL;
+    }
+    t->raw_data.len = count * size;
+    t->has_raw_data = true;
+    for (size_t i = 0; i < count; i++) put_number(type, values[i], i, t->raw_data.data);
+    if (m->external) { /* as the data of the others */
+        t->has_data_location = true;
+        t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    }
+    return add(m, t);
 }

@@ -7,6 +7,7 @@
 
 #include "files.h"
 #include "job.h"
+#include "list.h"
 
 /* ---- Scores ---- */
 
@@ -143,8 +144,9 @@ static bool choose_by_scores(job *j, const mskp_rule *rule)
 static bool is_counted(job *j)
 {
     if (!(j->o.macs > 0) || j->o.count_known || !*j->uncounted) return true;
-    return fail(&j->f, "--macs: MACs are without those of %s. With --count-known, --macs is of the "
-                       "others",
+    return fail(&j->f,
+                "--macs: MACs are without those of %s. With --count-known, --macs is of the "
+                "others",
                 j->uncounted);
 }
 
@@ -164,7 +166,11 @@ bool choose_units(job *j)
                             .empty_branches = o->branches};
     if (!is_counted(j) || !lock_units(j)) return false;
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
-    if (!j->counts.units) return fail(&j->f, "nothing can be removed from this network");
+    if (!j->counts.units) {
+        char why[LIST_TEXT];
+        return list_reason(&j->n, sizeof why, why) &&
+               fail(&j->f, "nothing can be removed from this network: %s", why);
+    }
     if (o->params > 0 && !(params > 0))
         return fail(&j->f,
                     "--params %g: %.0f of %.0f parameters belong to no layer that can be cut",

@@ -118,6 +118,22 @@ void set_flow(net *n, tensor *t, mskp_value value, size_t axis)
     t->axis = axis;
 }
 
+/* Remembers why a value is pinned. op is the op_type of a node, by whose address the list finds the
+ * node, or a word of this program. */
+static mskp_value because(net *n, mskp_value value, const char *op)
+{
+    if (value.id > n->reason_capacity) {
+        const size_t capacity = 2 * (size_t)value.id + 64;
+        const char **more = try_realloc(n->reasons, capacity * sizeof *more);
+        if (!more) return value;
+        memset(more + n->reason_capacity, 0, (capacity - n->reason_capacity) * sizeof *more);
+        n->reasons = more;
+        n->reason_capacity = capacity;
+    }
+    if (value.id) n->reasons[value.id - 1] = op;
+    return value;
+}
+
 static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs,
                          const mskp_value *in, const dims *d, size_t axis)
 {
@@ -130,15 +146,16 @@ static mskp_value opaque(net *n, const char *name, const char *op, size_t inputs
                                    .channels = d && axis < d->rank ? d->dim[axis] : 1,
                                    .nspatial = ns,
                                    .spatial = spatial};
-    return mskp_opaque(n->graph, name, &desc);
+    return because(n, mskp_opaque(n->graph, name, &desc), op);
 }
 
 mskp_value new_pinned(net *n, const char *op, size_t channels, uint32_t nspatial,
                       const size_t *spatial)
 {
+    char buffer[MSKP_MAX_OP + 1];
     const mskp_opaque_desc desc = {
-        .op = op, .channels = channels, .nspatial = nspatial, .spatial = spatial};
-    return mskp_opaque(n->graph, NULL, &desc);
+        .op = word(op, buffer), .channels = channels, .nspatial = nspatial, .spatial = spatial};
+    return because(n, mskp_opaque(n->graph, NULL, &desc), op);
 }
 
 void set_pinned(net *n, tensor *t, const char *op)
@@ -235,6 +252,8 @@ static tensor_proto *own_copy(net *n, const tensor *t, const node_proto *node, s
     char name[400];
     const int used = snprintf(name, sizeof name, "%.300s/%zu/%zu", t->name, n->node, k);
     if (used < 0 || (size_t)used >= sizeof name || net_tensor(n, name)) return NULL;
+    if (t->type && t->type != t->data->data_type)
+        return NULL; /* the copy would be of another type */
     w->original = try_malloc(strlen(node->input[k]) + 1);
     if (!w->original) return NULL;
     memcpy(w->original, node->input[k], strlen(node->input[k]) + 1);
@@ -444,21 +463,25 @@ static bool all_sized(const net *n, const node_proto *node)
     return y && y->sized && !y->stated;
 }
 
-/* Whether the node is a Cast to the type that its operand has already. */
-static bool casts_to_same(const net *n, const node_proto *node)
+static bool is_real_type(int32_t type)
 {
-    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    return (is_op(node, "Cast") || is_op(node, "CastLike")) && x && y && x->type &&
-           x->type == y->type;
+    return type && is_real(&(tensor_proto){.data_type = type});
 }
 
-/* Handles a node that only gives data of the file another name or order: Identity, Transpose ... */
-static bool describe_alias(net *n, const node_proto *node)
+/* Whether the node is a Cast from real numbers to real numbers. */
+static bool casts_reals(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    return (is_op(node, "Cast") || is_op(node, "CastLike")) && x && y && is_real_type(x->type) &&
+           is_real_type(y->type);
+}
+
+bool net_alias(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     tensor *y = net_output(n, node, 0);
     const bool moves = is_op(node, "Transpose");
-    const bool same = is_op(node, "Identity") || casts_to_same(n, node);
+    const bool same = is_op(node, "Identity") || casts_reals(n, node);
     const bool shapes = is_op(node, "Reshape") || is_op(node, "Unsqueeze") ||
                         is_op(node, "Squeeze") || is_op(node, "Flatten") || is_op(node, "Expand");
     if (!x || !x->data || !y || !y->sized || !(moves || same || shapes)) return false;
@@ -513,7 +536,7 @@ static void describe_node(net *n, const node_proto *node)
     handler *h = kind ? kind->describe : NULL;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
-    if (describe_alias(n, node)) return;
+    if (net_alias(n, node)) return;
     if (y && y->known && !has_graphs(node)) { /* arithmetic on shapes */
         lock_inputs(n, node);
         return;

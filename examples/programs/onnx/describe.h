@@ -59,6 +59,9 @@ bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_p
 bool is_zeroable(const tensor *t);
 /* Whether something else reads the data, by this name or by one from which it was made. */
 bool is_shared(const tensor *t);
+/* Handles a node that only gives data of the file another name or order: Identity, Transpose ...
+ * False: the node is none. */
+bool net_alias(net *n, const node_proto *node);
 /* Adds the cost, for a batch of one, of a node that is not described to the value that it makes, or
  * notes that this cost is not known. */
 void add_cost(net *n, const node_proto *node);

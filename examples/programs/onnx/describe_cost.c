@@ -100,10 +100,10 @@ static uint64_t einsum_cost(const net *n, const node_proto *node)
 static uint64_t attention_cost(const net *n, const node_proto *node)
 {
     const dims *q = in_shape(n, node, 0), *k = in_shape(n, node, 1), *v = in_shape(n, node, 2);
-    if (!q || !k || !v || q->rank != k->rank || v->rank != k->rank || net_input(n, node, 4)) return 0;
+    if (!q || !k || !v || q->rank != k->rank || v->rank != k->rank || net_input(n, node, 4))
+        return 0;
     const uint64_t keys = k->dim[k->rank - 2];
-    if (q->rank == 4)
-        return times(product_of(q, 0, 3), times(keys, q->dim[3] + v->dim[3]));
+    if (q->rank == 4) return times(product_of(q, 0, 3), times(keys, q->dim[3] + v->dim[3]));
     const int64_t heads = attribute_int(node, "q_num_heads", 0);
     const int64_t groups = attribute_int(node, "kv_num_heads", 0);
     if (q->rank != 3 || heads < 1 || groups < 1) return 0;
@@ -122,22 +122,31 @@ static const struct {
     const char *op;
     cost_rule *cost;
 } MULTIPLYING[] = {
-    {"Attention", attention_cost},   {"CausalConvWithState", never_known},
-    {"Conv", conv_cost},             {"ConvInteger", conv_cost},
-    {"ConvTranspose", conv_cost},    {"DeformConv", conv_cost},
-    {"Einsum", einsum_cost},         {"GRU", recurrent_cost},
-    {"Gemm", gemm_cost},             {"LSTM", recurrent_cost},
-    {"LinearAttention", never_known}, {"MatMul", matmul_cost},
-    {"MatMulInteger", matmul_cost},  {"QLinearConv", conv_cost},
-    {"QLinearMatMul", matmul_cost},  {"RNN", recurrent_cost},
+    {"Attention", attention_cost},
+    {"CausalConvWithState", never_known},
+    {"Conv", conv_cost},
+    {"ConvInteger", conv_cost},
+    {"ConvTranspose", conv_cost},
+    {"DeformConv", conv_cost},
+    {"Einsum", einsum_cost},
+    {"GRU", recurrent_cost},
+    {"Gemm", gemm_cost},
+    {"LSTM", recurrent_cost},
+    {"LinearAttention", never_known},
+    {"MatMul", matmul_cost},
+    {"MatMulInteger", matmul_cost},
+    {"QLinearConv", conv_cost},
+    {"QLinearMatMul", matmul_cost},
+    {"RNN", recurrent_cost},
 };
 
 /* NULL: the operator does not multiply. */
 static cost_rule *cost_of(const node_proto *node)
 {
     for (size_t i = 0; i < sizeof MULTIPLYING / sizeof *MULTIPLYING; i++)
-        if (is_op(node, MULTIPLYING[i].op)) return MULTIPLYING[i].cost;
-    return is_op(node, node->op_type ? node->op_type : "") ? NULL : never_known;
+        if (is_op(node, MULTIPLYING[i].op)) return node->n_input > 1 ? MULTIPLYING[i].cost : NULL;
+    return is_op(node, node->op_type ? node->op_type : "") ? NULL
+                                                           : never_known; /* of another domain */
 }
 
 /* ---- Costs that are not known ---- */

@@ -212,7 +212,8 @@ bool follows_slice(const net *n, const node_proto *node, size_t k)
     slicing s;
     if (!k || !is_flow(x) || x->pinned || !node_slicing(n, node, &x->dims, &s)) return false;
     for (size_t i = 0; i < x->dims.rank; i++)
-        if (i != x->axis && (s.open[i] || s.start[i] || s.step[i] != 1 || s.count[i] != x->dims.dim[i]))
+        if (i != x->axis &&
+            (s.open[i] || s.start[i] || s.step[i] != 1 || s.count[i] != x->dims.dim[i]))
             return false;
     return true;
 }

@@ -85,9 +85,41 @@ static bool is_outermost(const dims *d, size_t first, size_t end)
     return true;
 }
 
+/* Whether an open length N of x stands right before the group, and has length 1. */
+static bool comes_first(const dims *x, size_t first, uint8_t varies)
+{
+    while (first && x->dim[first - 1] == 1 && !x->varies[first - 1]) first--;
+    return first && varies > 1 && x->varies[first - 1] == varies && x->dim[first - 1] == 1;
+}
+
+/* The product of the axes that come before the first open one of the group; *end <- that one. */
+static size_t fixed_part(const dims *d, size_t first, size_t last, size_t *end)
+{
+    for (*end = first; *end < last && !d->varies[*end]; ++*end)
+        ;
+    return product_of(d, first, *end);
+}
+
+/* Whether the group begins with axes of fixed lengths that have the channels on both sides, and the
+ * product of those on one side divides the product of those on the other one. Whatever the other
+ * axes of the group are, each index of the side with the larger product then belongs to one index of
+ * the other side: [C, H, W] and [G, C / G * H * W], for example. *axes <- how many axes of y these
+ * are. */
+static bool begins_fixed(const dims *x, size_t axis, const dims *y, const group *g, size_t *axes)
+{
+    size_t end_x, end_y, first_y = g->first_y;
+    while (first_y < g->end_y && y->dim[first_y] == 1 && !y->varies[first_y]) first_y++;
+    if (first_y < g->end_y && y->varies[first_y] && comes_first(x, g->first_x, y->varies[first_y]))
+        first_y++;
+    const size_t all_x = fixed_part(x, g->first_x, g->end_x, &end_x);
+    const size_t all_y = fixed_part(y, first_y, g->end_y, &end_y);
+    *axes = end_y;
+    return axis < end_x && all_x > 1 && all_y > 1 && (all_x % all_y == 0 || all_y % all_x == 0);
+}
+
 /* Whether the group is regrouped in the same way for every value of an open length N. This is so if
- * the group does not contain N, or if N comes first on both sides. (N may be an axis of x before
- * the group.) */
+ * the group does not contain N, if N comes first on both sides (N may be an axis of x before the
+ * group), or if N comes behind the channels. */
 static bool is_same_for_all(const dims *x, const dims *y, const group *g)
 {
     const size_t in = open_axes(x, g->first_x, g->end_x), out = open_axes(y, g->first_y, g->end_y);
@@ -143,15 +175,28 @@ static size_t choose(const net *n, const tensor *y, const group *g)
     return first;
 }
 
+static size_t common_divisor(size_t a, size_t b)
+{
+    while (b) {
+        const size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 /* Makes new channels on `axis` of y. Each is tied to the channels of x of all elements of the group
- * that become part of it. */
+ * that become part of it. Elements come in runs that stay together on both sides, and one element of
+ * each run is enough. */
 static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
 {
-    const size_t inner = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t behind_x = product_of(&x->dims, x->axis + 1, g->end_x);
+    const size_t behind_y = product_of(&y->dims, axis + 1, g->end_y);
+    const size_t run = common_divisor(behind_x, behind_y);
+    const size_t inner = behind_x / run, after = behind_y / run;
     const size_t channels = x->dims.dim[x->axis];
-    const size_t all = product_of(&x->dims, g->first_x, g->end_x);
-    const size_t length = y->dims.dim[axis], after = product_of(&y->dims, axis + 1, g->end_y);
-    const size_t before = all / length / after;
+    const size_t all = product_of(&x->dims, g->first_x, g->end_x) / run;
+    const size_t length = y->dims.dim[axis], before = all / length / after;
     size_t spatial[MSKP_MAX_SPATIAL];
     if (all > 4 * MOST_CHANNELS) return (mskp_value){0};
     size_t *at = try_malloc(length * sizeof *at);
@@ -266,19 +311,20 @@ bool describe_reshape(net *n, const node_proto *node)
         set_pinned(n, y, x->pinned ? x->pinned : node->op_type);
         return true;
     }
-    if (!find_group(&x->dims, x->axis, &y->dims, &g) || !is_same_for_all(&x->dims, &y->dims, &g))
-        return false;
-    size_t long_x = 0, long_y = 0, axis = NO_AXIS;
+    if (!find_group(&x->dims, x->axis, &y->dims, &g)) return false;
+    const bool same = is_same_for_all(&x->dims, &y->dims, &g);
+    size_t long_x = 0, long_y = 0, axis = NO_AXIS, fixed = 0;
+    if (!same && !begins_fixed(&x->dims, x->axis, &y->dims, &g, &fixed)) return false;
     for (size_t k = g.first_x; k < g.end_x; k++) long_x += x->dims.dim[k] != 1;
     for (size_t k = g.first_y; k < g.end_y; k++) {
         if (y->dims.dim[k] == 1) continue;
         long_y++;
         axis = k;
     }
-    if (long_x == 1 && long_y == 1) return moved(n, x, y, axis);
-    if (long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
+    if (same && long_x == 1 && long_y == 1) return moved(n, x, y, axis);
+    if (same && long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
     if (long_y > 1) axis = choose(n, y, &g);
-    if (axis == NO_AXIS) return false;
+    if (axis == NO_AXIS || (!same && axis >= fixed)) return false;
     const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
     if (!value.id) return false;
     set_flow(n, y, value, axis);

@@ -94,6 +94,13 @@ bool fold_truncate(int32_t type, double x, int64_t *to)
 
 /* ---- numbers ---- */
 
+static size_t limit = FOLD_LIMIT;
+
+void fold_allow(size_t elements)
+{
+    limit = elements;
+}
+
 size_t shape_count(const shape *s)
 {
     size_t count = 1;
@@ -132,7 +139,7 @@ static bool is_sound(const shape *s)
     if (s->rank > MAX_RANK) return false;
     for (size_t d = 0; d < s->rank; d++)
         if (s->dim[d] > PTRDIFF_MAX) return false;
-    return shape_count(s) <= FOLD_LIMIT;
+    return shape_count(s) <= limit;
 }
 
 bool fold_new(numbers *to, int32_t type, const shape *s, bool varies)
@@ -168,7 +175,7 @@ bool fold_varies(const numbers *n)
 
 void fold_strides(const shape *s, ptrdiff_t stride[MAX_RANK])
 {
-    ptrdiff_t step = shape_count(s) <= FOLD_LIMIT && shape_count(s);
+    ptrdiff_t step = shape_count(s) <= limit && shape_count(s);
     for (size_t d = s->rank; d--; step *= step ? (ptrdiff_t)s->dim[d] : 1) stride[d] = step;
 }
 
@@ -208,7 +215,7 @@ bool numbers_of_tensor(model *m, tensor_proto *t, numbers *to)
     shape s = {.rank = t->n_dims};
     failure ignored;
     *to = (numbers){0};
-    if (s.rank > MAX_RANK || tensor_elements(t) > FOLD_LIMIT) return false;
+    if (s.rank > MAX_RANK || tensor_elements(t) > limit) return false;
     for (size_t d = 0; d < s.rank; d++) s.dim[d] = (size_t)t->dims[d];
     bool ok = fold_new(to, t->data_type, &s, false);
     if (ok && to->real)
@@ -432,7 +439,13 @@ static const fold_operator *find_operator(const node_proto *node)
     if (node->domain && *node->domain && strcmp(node->domain, "ai.onnx") != 0) return NULL;
     op = fold_find(operators, sizeof operators / sizeof operators[0], node->op_type);
     if (!op) op = fold_math(node->op_type);
+    if (!op) op = fold_layer(node->op_type);
     return op ? op : fold_move(node->op_type);
+}
+
+bool fold_knows(const node_proto *node)
+{
+    return find_operator(node) != NULL;
 }
 
 static bool is_complete(const numbers *n)

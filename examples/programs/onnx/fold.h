@@ -8,8 +8,9 @@
 #include "model.h"
 
 enum { MAX_RANK = 8 };
-/* Tensors with more elements are not computed. */
+/* Tensors with more elements are not computed, unless fold_allow sets another limit. */
 #define FOLD_LIMIT ((size_t)1 << 20)
+void fold_allow(size_t elements);
 
 typedef struct shape {
     size_t rank;
@@ -44,6 +45,9 @@ bool numbers_of_tensor(model *m, tensor_proto *t, numbers *to);
  * which knows shapes also of tensors whose numbers are not known. */
 bool fold_node(model *m, const node_proto *node, size_t n, const numbers *const *inputs,
                size_t n_outputs, numbers *outputs);
+
+/* Whether the operator is one of those that fold_node computes. */
+bool fold_knows(const node_proto *node);
 
 /* *out <- the shape to which both are broadcast. False: the shapes do not fit. */
 bool shape_broadcast(const shape *a, const shape *b, shape *out);

@@ -1,6 +1,7 @@
 /*
  * What the files of fold.h share: fold.c (numbers, attributes, fold_node), fold_math.c (operators
- * that compute) and fold_move.c (operators that move elements).
+ * that compute element by element, and sums), fold_layer.c (products of matrices, norms, softmax)
+ * and fold_move.c (operators that move elements).
  */
 #ifndef ONNX_FOLD_INNER_H
 #define ONNX_FOLD_INNER_H
@@ -49,10 +50,11 @@ typedef struct fold_operator {
     bool truth;        /* the result is BOOL */
 } fold_operator;
 
-/* The operator in a table, in the table of fold_math.c, in that of fold_move.c. NULL: it is not
+/* The operator in a table, in the table of fold_math.c, fold_layer.c, fold_move.c. NULL: it is not
  * there. */
 const fold_operator *fold_find(const fold_operator *table, size_t n, const char *name);
 const fold_operator *fold_math(const char *name);
+const fold_operator *fold_layer(const char *name);
 const fold_operator *fold_move(const char *name);
 
 /* ---- types ---- */

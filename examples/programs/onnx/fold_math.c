@@ -87,6 +87,12 @@ WHOLE(less_equal, a <= b)
 WHOLE(greater, a > b)
 WHOLE(greater_equal, a >= b)
 
+static int64_t whole_clamp(int64_t a, int64_t least, int64_t most)
+{
+    const int64_t up = a < least ? least : a;
+    return up > most ? most : up;
+}
+
 static bool whole_neg(int64_t a, int64_t *to)
 {
     return whole_sub(0, a, to);
@@ -144,6 +150,76 @@ static double real_sign(double a)
     return isnan(a) ? a : (a > 0) - (a < 0);
 }
 
+static double leaky_relu(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x < 0 ? alpha * x : x;
+}
+
+static double elu(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x < 0 ? alpha * expm1(x) : x;
+}
+
+static double celu(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x < 0 ? alpha * expm1(x / alpha) : x;
+}
+
+static double thresholded(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x > alpha ? x : 0;
+}
+
+static double hard_sigmoid(double x, double alpha, double beta)
+{
+    return fmin(fmax(alpha * x + beta, 0), 1);
+}
+
+static double swish(double x, double alpha, double beta)
+{
+    (void)beta;
+    return x / (1 + exp(-alpha * x));
+}
+
+static double selu(double x, double alpha, double gamma)
+{
+    return gamma * (x > 0 ? x : alpha * expm1(x));
+}
+
+static double real_relu(double a)
+{
+    return isnan(a) || a > 0 ? a : 0;
+}
+
+static double real_sigmoid(double a)
+{
+    return 1 / (1 + exp(-a));
+}
+
+static double real_softplus(double a)
+{
+    return a > 0 ? a + log1p(exp(-a)) : log1p(exp(a));
+}
+
+static double real_softsign(double a)
+{
+    return a / (1 + fabs(a));
+}
+
+static double real_hard_swish(double a)
+{
+    return a * fmin(fmax(a / 6 + 0.5, 0), 1);
+}
+
+static double real_mish(double a)
+{
+    return a * tanh(real_softplus(a));
+}
+
 /* ---- element by element ---- */
 
 static bool put_whole(numbers *to, size_t i, int64_t x)
@@ -196,6 +272,10 @@ static bool combine(const call *c, const numbers *a, const numbers *b, numbers *
 {
     numbers both[2];
     if (a->type != b->type || !fold_is(a->type, c->op->types)) return false;
+    if (a->shape.rank == b->shape.rank &&
+        !memcmp(a->shape.dim, b->shape.dim, a->shape.rank * sizeof *a->shape.dim))
+        return fold_new(to, c->op->truth ? T_BOOL : a->type, &a->shape, a->varies || b->varies) &&
+               apply(c->op, a, b, to);
     if (!broadcast_both(c, (const numbers *const[]){a, b}, both)) return false;
     const bool ok = fold_new(to, c->op->truth ? T_BOOL : a->type, &both[0].shape,
                              both[0].varies || both[1].varies) &&
@@ -327,6 +407,101 @@ static bool run_cast(const call *c)
     return true;
 }
 
+/* A Cast to the type of the second operand, whose numbers do not matter. */
+static bool run_cast_like(const call *c)
+{
+    const numbers *in = c->in[0];
+    numbers *out = &c->out[0];
+    if (!fold_new(out, c->in[1]->type, &in->shape, in->varies)) return false;
+    if (in->varies) memcpy(out->varies, in->varies, in->count);
+    for (size_t i = 0; i < in->count; i++)
+        if (!cast_element(in, i, out)) return false;
+    return true;
+}
+
+/* One limit of a Clip: an operand from opset 11 on, an attribute before; *real, *whole are left as
+ * they are if there is none. */
+static bool clip_limit(const call *c, size_t k, const char *name, double *real, int64_t *whole)
+{
+    const numbers *given = c->opset >= 11 ? fold_input(c, k) : NULL;
+    if (c->opset < 11) return fold_float(c, name, *real, real);
+    if (!given) return true;
+    if (given->count != 1 || given->type != c->in[0]->type || fold_varies(given)) return false;
+    if (given->real)
+        *real = given->real[0];
+    else
+        *whole = given->whole[0];
+    return true;
+}
+
+/* If the limits are the wrong way round, the upper one holds. */
+static bool run_clip(const call *c)
+{
+    const numbers *in = c->in[0];
+    numbers *out = &c->out[0];
+    double low = -(double)INFINITY, high = (double)INFINITY;
+    int64_t least = INT64_MIN, most = INT64_MAX;
+    if (!fold_is(in->type, c->opset < 12 ? REALS : NUMERIC) ||
+        !clip_limit(c, 1, "min", &low, &least) || !clip_limit(c, 2, "max", &high, &most) ||
+        !fold_copy(in, &in->shape, out))
+        return false;
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->real && !isnan(out->real[i]))
+            out->real[i] = fmin(fmax(out->real[i], low), high);
+        else if (out->whole)
+            out->whole[i] = whole_clamp(out->whole[i], least, most);
+    }
+    return !isnan(low) && !isnan(high);
+}
+
+/* A function with a parameter or two: LeakyRelu, Elu ... */
+static bool run_with_alpha(const call *c)
+{
+    static const struct {
+        const char *name;
+        double (*f)(double x, double alpha, double beta);
+        double alpha;
+        const char *second;
+        double beta;
+    } table[] = {
+        {"LeakyRelu", leaky_relu, 0.01, "beta", 0},
+        {"Elu", elu, 1, "beta", 0},
+        {"Celu", celu, 1, "beta", 0},
+        {"ThresholdedRelu", thresholded, 1, "beta", 0},
+        {"HardSigmoid", hard_sigmoid, 0.2, "beta", 0.5},
+        {"Swish", swish, 1, "beta", 0},
+        {"Selu", selu, 1.67326319217681884765625, "gamma", 1.05070102214813232421875},
+    };
+    const numbers *in = c->in[0];
+    numbers *out = &c->out[0];
+    double alpha = 0, beta = 0;
+    size_t k = 0;
+    while (strcmp(table[k].name, c->op->name) != 0) k++;
+    if (!fold_is(in->type, REALS) || !fold_float(c, "alpha", table[k].alpha, &alpha) ||
+        !fold_float(c, table[k].second, table[k].beta, &beta) || !fold_copy(in, &in->shape, out))
+        return false;
+    for (size_t i = 0; i < out->count; i++)
+        out->real[i] = fold_round(out->type, table[k].f(in->real[i], alpha, beta));
+    return true;
+}
+
+static bool run_gelu(const call *c)
+{
+    const numbers *in = c->in[0];
+    numbers *out = &c->out[0];
+    const bool plain = fold_text(c, "approximate", "none");
+    const double root = sqrt(2), slope = sqrt(2 / acos(-1.0));
+    if (!fold_is(in->type, REALS) || (!plain && !fold_text(c, "approximate", "tanh")) ||
+        !fold_copy(in, &in->shape, out))
+        return false;
+    for (size_t i = 0; i < out->count; i++) {
+        const double x = in->real[i];
+        const double y = plain ? erf(x / root) : tanh(slope * (x + 0.044715 * x * x * x));
+        out->real[i] = fold_round(out->type, 0.5 * x * (1 + y));
+    }
+    return true;
+}
+
 /* Only the numbers that were chosen decide whether the result varies, unless the condition
  * varies. */
 static bool where(const numbers *condition, const numbers *yes, const numbers *no, numbers *to)
@@ -393,7 +568,23 @@ static bool run_range(const call *c)
 
 /* ---- sums and the like ---- */
 
-enum { PLAIN, MEAN, LEAST, MOST };
+enum { PLAIN, MEAN, LEAST, MOST, ROOT, LOGARITHM };
+
+/* What is added up: of each element. */
+static double sum_size(double sum, double x)
+{
+    return sum + fabs(x);
+}
+
+static double sum_square(double sum, double x)
+{
+    return sum + x * x;
+}
+
+static double sum_exp(double sum, double x)
+{
+    return sum + exp(x);
+}
 
 static const struct reduction {
     const char *name;
@@ -407,6 +598,11 @@ static const struct reduction {
     {"ReduceMean", 18, MEAN, 0, 0},
     {"ReduceMin", 18, LEAST, INT64_MAX, (double)INFINITY},
     {"ReduceMax", 18, MOST, INT64_MIN, -(double)INFINITY},
+    {"ReduceL1", 18, PLAIN, 0, 0},
+    {"ReduceL2", 18, ROOT, 0, 0},
+    {"ReduceSumSquare", 18, PLAIN, 0, 0},
+    {"ReduceLogSum", 18, LOGARITHM, 0, 0},
+    {"ReduceLogSumExp", 18, LOGARITHM, 0, 0},
 };
 
 static const struct reduction *find_reduction(const char *name)
@@ -447,11 +643,14 @@ static bool accumulate(const call *c, walk *w, numbers *out)
 
 /* False if a sum or product does not fit into its type: implementations disagree about the
  * result. */
-static bool finish(size_t divisor, numbers *out)
+static bool finish(int kind, size_t divisor, numbers *out)
 {
     for (size_t i = 0; i < out->count; i++) {
+        const double x = out->real ? out->real[i] / (double)divisor : 0;
         if (out->real)
-            out->real[i] = fold_round(out->type, out->real[i] / (double)divisor);
+            out->real[i] = fold_round(out->type, kind == ROOT        ? sqrt(x)
+                                                 : kind == LOGARITHM ? log(x)
+                                                                     : x);
         else
             out->whole[i] /= (int64_t)divisor;
         if (out->whole && !fold_fits(out->type, out->whole[i])) return false;
@@ -463,13 +662,14 @@ static bool reduce(const call *c, const struct reduction *r, walk *w, numbers *o
 {
     const size_t each = out->count ? c->in[0]->count / out->count : 1;
     const size_t divisor = r->kind == MEAN ? each : 1;
-    if (!divisor || (!each && r->kind != PLAIN)) return false;
+    if (!divisor || (!each && (r->kind == MEAN || r->kind == LEAST || r->kind == MOST)))
+        return false;
     for (size_t i = 0; i < out->count; i++)
         if (out->real)
             out->real[i] = r->real_start;
         else
             out->whole[i] = r->start;
-    return accumulate(c, w, out) && finish(divisor, out);
+    return accumulate(c, w, out) && finish(r->kind, divisor, out);
 }
 
 static bool run_reduce(const call *c)
@@ -577,6 +777,11 @@ static bool run_cumsum(const call *c)
                     .real = real_##suffix                                       \
     }
 
+#define SUMS(name, function)                                              \
+    {                                                                     \
+        name, 1, 2, .run = run_reduce, .types = REALS, .real = (function) \
+    }
+
 static const fold_operator operators[] = {
     BINARY("Add", NUMERIC, 7, add),
     BINARY("Sub", NUMERIC, 7, sub),
@@ -616,7 +821,39 @@ static const fold_operator operators[] = {
     REDUCE("ReduceMean", NUMERIC, add),
     REDUCE("ReduceMin", ANY, min),
     REDUCE("ReduceMax", ANY, max),
+    SUMS("ReduceL1", sum_size),
+    SUMS("ReduceL2", sum_square),
+    SUMS("ReduceSumSquare", sum_square),
+    SUMS("ReduceLogSum", real_add),
+    SUMS("ReduceLogSumExp", sum_exp),
     {"CumSum", 2, 2, .run = run_cumsum},
+    UNARY("Acos", acos),
+    UNARY("Acosh", acosh),
+    UNARY("Asin", asin),
+    UNARY("Asinh", asinh),
+    UNARY("Atan", atan),
+    UNARY("Atanh", atanh),
+    UNARY("Cosh", cosh),
+    UNARY("Erf", erf),
+    UNARY("HardSwish", real_hard_swish),
+    UNARY("Mish", real_mish),
+    UNARY("Relu", real_relu),
+    UNARY("Sigmoid", real_sigmoid),
+    UNARY("Sinh", sinh),
+    UNARY("Softplus", real_softplus),
+    UNARY("Softsign", real_softsign),
+    UNARY("Tan", tan),
+    UNARY("Tanh", tanh),
+    {"Celu", 1, 1, .run = run_with_alpha},
+    {"Elu", 1, 1, .run = run_with_alpha},
+    {"HardSigmoid", 1, 1, .run = run_with_alpha},
+    {"LeakyRelu", 1, 1, .run = run_with_alpha},
+    {"Selu", 1, 1, .run = run_with_alpha},
+    {"Swish", 1, 1, .run = run_with_alpha},
+    {"ThresholdedRelu", 1, 1, .run = run_with_alpha},
+    {"Gelu", 1, 1, .run = run_gelu},
+    {"Clip", 1, 3, .run = run_clip},
+    {"CastLike", 2, 2, .run = run_cast_like},
 };
 
 const fold_operator *fold_math(const char *name)

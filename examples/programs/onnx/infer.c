@@ -189,7 +189,8 @@ bool infer_gemm(net *n, const node_proto *node, dims *out)
 
 bool infer_matmul(net *n, const node_proto *node, dims *out)
 {
-    const dims *a = in_dims(n, node, 0), *b = in_dims(n, node, is_op(node, "QLinearMatMul") ? 3 : 1);
+    const dims *a = in_dims(n, node, 0),
+               *b = in_dims(n, node, is_op(node, "QLinearMatMul") ? 3 : 1);
     if (!a || !b || a->rank < 2 || b->rank < 2 || a->dim[a->rank - 1] != b->dim[b->rank - 2])
         return false;
     dims batch_b = *b;
@@ -512,8 +513,8 @@ bool infer_range(net *n, const node_proto *node, dims *out)
         if (!range_number(n, node, k, &x[k], &varies[k])) return false;
     const double length = ceil((x[1] - x[0]) / x[2]);
     if (!(length >= 1) || length > INT32_MAX) return false;
-    const bool whole = !varies[0] && !varies[2] && !(x[0] < 0) && !(x[0] > 0) && !(x[2] < 1) &&
-                       !(x[2] > 1);
+    const bool whole =
+        !varies[0] && !varies[2] && !(x[0] < 0) && !(x[0] > 0) && !(x[2] < 1) && !(x[2] > 1);
     *out = (dims){.rank = 1};
     set_axis(out, 0, (size_t)length, whole ? varies[1] : varies[0] || varies[1] || varies[2]);
     return true;
@@ -567,6 +568,7 @@ static void picked_axes(const net *n, const node_proto *node, const numbers *con
 static void take_numbers(tensor *t, const numbers *k)
 {
     t->known = t->sized = true;
+    t->released = false;
     t->numbers = *k;
     t->dims = (dims){.rank = k->shape.rank};
     memcpy(t->dims.dim, k->shape.dim, sizeof t->dims.dim);
@@ -667,7 +669,7 @@ static void forget(const net *n, const node_proto *node)
         tensor *t = net_output(n, node, k);
         if (!t || t->data) continue;
         numbers_free(&t->numbers);
-        t->known = false;
+        t->known = t->released = false;
         t->follow_count = t->shape_of = 0;
     }
 }
@@ -701,14 +703,32 @@ static void infer_type(const net *n, const node_proto *node)
         const char *op;
         size_t operand; /* that has the type; SIZE_MAX: no operand has */
     } OTHERS[] = {
-        {"CastLike", 1}, {"Where", 1}, {"DequantizeLinear", 1}, {"OneHot", 2}, {"Cast", SIZE_MAX},
-        {"And", SIZE_MAX}, {"ArgMax", SIZE_MAX}, {"ArgMin", SIZE_MAX}, {"Bernoulli", SIZE_MAX},
-        {"ConstantOfShape", SIZE_MAX}, {"ConvInteger", SIZE_MAX}, {"Equal", SIZE_MAX},
-        {"Greater", SIZE_MAX}, {"GreaterOrEqual", SIZE_MAX}, {"IsInf", SIZE_MAX},
-        {"IsNaN", SIZE_MAX}, {"Less", SIZE_MAX}, {"LessOrEqual", SIZE_MAX},
-        {"MatMulInteger", SIZE_MAX}, {"Or", SIZE_MAX}, {"QLinearConv", SIZE_MAX},
-        {"QLinearMatMul", SIZE_MAX}, {"QuantizeLinear", SIZE_MAX}, {"RandomNormalLike", SIZE_MAX},
-        {"RandomUniformLike", SIZE_MAX}, {"Xor", SIZE_MAX},
+        {"CastLike", 1},
+        {"Where", 1},
+        {"DequantizeLinear", 1},
+        {"OneHot", 2},
+        {"Cast", SIZE_MAX},
+        {"And", SIZE_MAX},
+        {"ArgMax", SIZE_MAX},
+        {"ArgMin", SIZE_MAX},
+        {"Bernoulli", SIZE_MAX},
+        {"ConstantOfShape", SIZE_MAX},
+        {"ConvInteger", SIZE_MAX},
+        {"Equal", SIZE_MAX},
+        {"Greater", SIZE_MAX},
+        {"GreaterOrEqual", SIZE_MAX},
+        {"IsInf", SIZE_MAX},
+        {"IsNaN", SIZE_MAX},
+        {"Less", SIZE_MAX},
+        {"LessOrEqual", SIZE_MAX},
+        {"MatMulInteger", SIZE_MAX},
+        {"Or", SIZE_MAX},
+        {"QLinearConv", SIZE_MAX},
+        {"QLinearMatMul", SIZE_MAX},
+        {"QuantizeLinear", SIZE_MAX},
+        {"RandomNormalLike", SIZE_MAX},
+        {"RandomUniformLike", SIZE_MAX},
+        {"Xor", SIZE_MAX},
     };
     tensor *y = net_output(n, node, 0);
     const op_kind *kind = find_op_kind(node);
@@ -742,9 +762,23 @@ bool infer_node(net *n, const node_proto *node)
     return infer_lengths(n, node) && infer_numbers(n, node);
 }
 
+void release_numbers(net *n, const node_proto *node)
+{
+    enum { MANY = 1 << 14 }; /* shorter lists may be read again: indices of a Gather, for example */
+    for (size_t k = 0; k < node->n_input; k++) {
+        tensor *t = net_input(n, node, k);
+        if (!t || !t->known || t->numbers.count <= MANY || t->consumer != n->node + 1) continue;
+        numbers_free(&t->numbers);
+        t->released = true;
+    }
+}
+
 bool infer_network(net *n)
 {
-    for (size_t i = 0; i < n->m->graph->n_node; i++)
-        if (!infer_node(n, n->m->graph->node[i])) return false;
+    for (n->node = 0; n->node < n->m->graph->n_node; n->node++) {
+        const node_proto *node = n->m->graph->node[n->node];
+        if (!infer_node(n, node)) return false;
+        release_numbers(n, node);
+    }
     return true;
 }

@@ -29,8 +29,8 @@ bool job_open(job *j)
     j->graph = mskp_graph_create(NULL);
     if (!j->graph) return fail(&j->f, "no memory for a graph");
     if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
-        !net_open(&j->n, &j->m, j->graph, &l, &j->f) || !infer_network(&j->n) ||
-        !describe_network(&j->n))
+        !precompute(&j->m, &l, &j->stored, &j->f) || !net_open(&j->n, &j->m, j->graph, &l, &j->f) ||
+        !infer_network(&j->n) || !describe_network(&j->n))
         return false;
     if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
     j->counts = mskp_graph_counts(j->graph);

@@ -18,6 +18,7 @@
 #include "mskp/tools.h"
 #include "net.h"
 #include "options.h"
+#include "precompute.h"
 
 enum { MOST_STUCK = 64, MOST_HELD = 200 };
 
@@ -29,6 +30,7 @@ typedef struct job {
     mskp_counts counts;
     mskp_cost dense, left; /* costs of the network, and of what `kept` leaves of it */
     file_parameters before, after;
+    precomputed stored; /* tensors that were computed from parameters */
     mskp_tensors values;
     mskp_scores scores;
     mskp_mask locked;          /* 1: the unit stays in any case */
@@ -40,7 +42,7 @@ typedef struct job {
     int argc;
     char **argv;
     char uncounted[300]; /* for the page, too: which MACs no figure has; "": none */
-    outcome outcome; /* for the page: the network is cut when it is written */
+    outcome outcome;     /* for the page: the network is cut when it is written */
     char *held[MOST_HELD];
     size_t held_count;
     size_t stuck[MOST_STUCK]; /* nodes that could not be corrected: all that reaches them stays */
@@ -72,7 +74,7 @@ bool lock_units(job *j);
 typedef struct unfinite {
     mskp_tensors values;
     uint8_t *unit;
-    size_t units; /* how many these are */
+    size_t units;      /* how many these are */
     const char *first; /* the first parameter of theirs */
     void **copies;
 } unfinite;

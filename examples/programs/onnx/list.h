@@ -19,12 +19,20 @@ void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_
  * are. */
 bool list_uncounted(const net *n, size_t size, char *text);
 
-/* An operator that pins channels of layers with costs. */
+enum { LIST_NODES = 3, LIST_TEXT = 700 };
+
+/* An operator, or another reason, that pins channels of layers with costs. */
 typedef struct list_pin {
     const char *op;
     size_t channels, layers;
+    size_t nodes; /* how many nodes do so; the first of them are in node[] */
+    const node_proto *node[LIST_NODES];
 } list_pin;
 /* Fills in at most `most` of them, and returns how many. costs: of each value. */
 size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pins);
+/* text <- what pins, how much, by which nodes, and what can be done about it. */
+void list_pin_text(const list_pin *pin, size_t size, char *text);
+/* text <- why nothing can be removed from a network without units. False: n->f holds a sentence. */
+bool list_reason(const net *n, size_t size, char *text);
 
 #endif

@@ -23,7 +23,7 @@ typedef Onnx__TensorProto tensor_proto;
 /* One sentence about what went wrong. Functions that take a failure return false when they have
  * written it. */
 typedef struct failure {
-    char text[400];
+    char text[800];
 } failure;
 
 bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -104,6 +104,9 @@ bool model_sort(model *m, failure *f);
  * graph. Its name must be new. NULL: no memory. */
 tensor_proto *model_add_integers(model *m, const char *name, size_t ndim, const size_t *shape,
                                  const int64_t *values);
+/* The same of type FLOAT, DOUBLE, FLOAT16 or BFLOAT16, which can hold the numbers as they are. */
+tensor_proto *model_add_reals(model *m, const char *name, int32_t type, size_t ndim,
+                              const size_t *dim, const double *values);
 /* Adds an initializer that is a copy of t with another name and another shape of as many elements.
  * NULL: no memory, or no data. */
 tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name, size_t rank,

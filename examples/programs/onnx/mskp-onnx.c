@@ -113,22 +113,38 @@ static bool show_files(job *j)
            model_show(&j->pruned, &j->f);
 }
 
+static void print_stored(const job *j)
+{
+    const precomputed *p = &j->stored;
+    if (p->tensors)
+        file_print(stdout,
+                   "%zu tensors that %zu nodes computed from parameters are stored in their place, "
+                   "the first is %s",
+                   p->tensors, p->nodes, p->first);
+}
+
 static bool prune(job *j)
 {
     if (!job_allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) ||
         !had_memory(j) || !prepare_texts(j) || !prepare_zeroed(j) || !take_report(j) || !cut(j) ||
         !prepare_report(j) || !show_files(j) || !print_constants(j))
         return false;
+    print_stored(j);
     print_result(j);
     return true;
 }
 
 /* ---- Attempts ---- */
 
+static bool list(job *j)
+{
+    print_stored(j);
+    return list_network(&j->n, &j->dense, &j->before);
+}
+
 static bool attempt(job *j)
 {
-    return job_open(j) &&
-           (j->o.files.count > 1 ? prune(j) : list_network(&j->n, &j->dense, &j->before));
+    return job_open(j) && (j->o.files.count > 1 ? prune(j) : list(j));
 }
 
 /* Did the attempt fail at a node that could not be corrected? Then another attempt is worth while,

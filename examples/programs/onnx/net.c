@@ -91,12 +91,30 @@ double attribute_float(const node_proto *node, const char *name, double otherwis
 
 const char *attribute_text(const node_proto *node, const char *name, const char *otherwise)
 {
-    static const char *const KNOWN[] = {"NOTSET",  "SAME_UPPER", "SAME_LOWER", "VALID",  "constant",
-                                        "reflect", "edge",       "wrap",       "DCR",    "CRD",
-                                        "none",    "tanh",       "nearest",    "linear", "cubic",
-                                        "crop",    "half_pixel", "pytorch_half_pixel",
-                                        "half_pixel_symmetric",  "asymmetric", "align_corners",
-                                        "tf_half_pixel_for_nn",  "stretch", "not_larger",
+    static const char *const KNOWN[] = {"NOTSET",
+                                        "SAME_UPPER",
+                                        "SAME_LOWER",
+                                        "VALID",
+                                        "constant",
+                                        "reflect",
+                                        "edge",
+                                        "wrap",
+                                        "DCR",
+                                        "CRD",
+                                        "none",
+                                        "tanh",
+                                        "nearest",
+                                        "linear",
+                                        "cubic",
+                                        "crop",
+                                        "half_pixel",
+                                        "pytorch_half_pixel",
+                                        "half_pixel_symmetric",
+                                        "asymmetric",
+                                        "align_corners",
+                                        "tf_half_pixel_for_nn",
+                                        "stretch",
+                                        "not_larger",
                                         "not_smaller"};
     const attribute_proto *a = node_attribute(node, name);
     if (!a || !a->has_s) return otherwise;
@@ -452,7 +470,7 @@ bool is_real(const tensor_proto *data)
 const numbers *known_numbers(const net *n, tensor *t)
 {
     enum { FEW = 64 }; /* longer lists of real numbers are weights */
-    if (t->known) return &t->numbers;
+    if (t->known) return t->released ? NULL : &t->numbers;
     if (!t->data) return NULL;
     const size_t count = tensor_elements(t->data);
     const bool real = is_real(t->data);
@@ -557,7 +575,8 @@ static bool find_openings(net *n)
 {
     const graph_proto *g = n->m->graph;
     size_t most = 0;
-    for (size_t i = 0; i < g->n_input; i++) most += stated(g->input[i]) ? stated(g->input[i])->n_dim : 0;
+    for (size_t i = 0; i < g->n_input; i++)
+        most += stated(g->input[i]) ? stated(g->input[i])->n_dim : 0;
     n->openings = try_calloc(most + 1, sizeof *n->openings);
     if (!n->openings) return fail(n->f, "no memory for %zu lengths", most);
     for (size_t i = 0; i < g->n_input; i++) {
@@ -623,8 +642,8 @@ static bool all_given(const net *n)
     }
     char more[40] = "";
     if (shown < missing) snprintf(more, sizeof more, ", and %zu others", missing - shown);
-    return !missing || fail(n->f, "lengths of inputs are open; give each by --length: %s%s", list,
-                            more);
+    return !missing ||
+           fail(n->f, "lengths of inputs are open; give each by --length: %s%s", list, more);
 }
 
 /* The number by which `varies` names an open length; 1: there are too many. */
@@ -790,8 +809,8 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
     for (size_t i = 0; i < g->n_input; i++)
         if (!g->input[i]->name || !*g->input[i]->name)
             return fail(f, "an input of the graph has no name");
-    if (!check_opset(n) || !model_sort(m, f) || !allocate(n) || !add_initializers(n) || !find_openings(n) ||
-        !give_lengths(n, l) || !all_given(n))
+    if (!check_opset(n) || !model_sort(m, f) || !allocate(n) || !add_initializers(n) ||
+        !find_openings(n) || !give_lengths(n, l) || !all_given(n))
         return false;
     for (size_t i = 0; i < g->n_input; i++)
         if (!add_input(n, g->input[i])) return false;
@@ -825,6 +844,7 @@ void net_close(net *n)
     free(n->shuffles);
     free(n->contracted);
     free(n->openings);
+    free(n->reasons);
     free(n->done);
     *n = (net){0};
 }

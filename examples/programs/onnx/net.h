@@ -42,6 +42,7 @@ typedef struct tensor {
     bool sized;       /* the shape is known */
     bool stated;      /* ... from the file alone: it could not be inferred */
     bool known;       /* the numbers are known before the network runs */
+    bool released;    /* ... and not kept, because they are many */
     bool shared;      /* this is another name of a tensor that something else reads */
     bool uncounted;   /* a node whose cost is not known reads the data (of the root) */
     bool zeroable;    /* each channel is zero, once all slices of its unit are */
@@ -112,7 +113,9 @@ struct net {
     size_t shuffle_count;
     mskp_value *contracted; /* channels of two tensors that are multiplied and summed over */
     size_t contracted_count;
-    uint8_t *done;  /* [nodes] 0, DONE or DONE_WITHIN */
+    uint8_t *done;        /* [nodes] 0, DONE or DONE_WITHIN */
+    const char **reasons; /* by value id - 1: why the value is pinned; NULL: see its operator */
+    size_t reason_capacity;
     struct opening *openings; /* open lengths of inputs */
     size_t opening_count;
     struct {
@@ -221,6 +224,8 @@ bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before
 /* Infers shapes and numbers of the outputs of one node, of all nodes. What cannot be known stays
  * unknown. False: no memory. */
 bool infer_node(net *n, const node_proto *node);
+/* Gives back long lists of numbers that no node behind the current one reads. */
+void release_numbers(net *n, const node_proto *node);
 bool infer_network(net *n);
 /* The opset from which on a reduction has its axes as an input. */
 size_t reduce_since(const node_proto *node);

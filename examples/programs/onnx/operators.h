@@ -37,8 +37,8 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
 typedef struct writer writer;
 typedef bool correction(writer *r);
 
-correction correct_expand, correct_gather, correct_groups, correct_pad, correct_reshape,
-    correct_sizes, correct_slice, correct_split;
+correction correct_expand, correct_gather, correct_groups, correct_group_norm, correct_pad,
+    correct_reshape, correct_sizes, correct_slice, correct_split;
 
 /* Whether operand k may be numbers that follow a width, because the node can be corrected, or
  * because the shape of its result states the same width. */

@@ -16,7 +16,7 @@ static void words(void *context, mskp_value value, const mskp_coupling *info,
 
 FILE_FORMAT(2, 3) static bool hold(job *j, const char *format, ...)
 {
-    char text[400];
+    char text[LIST_TEXT + 20];
     va_list list;
     if (j->held_count == MOST_HELD) return true;
     va_start(list, format);
@@ -29,6 +29,13 @@ FILE_FORMAT(2, 3) static bool hold(job *j, const char *format, ...)
     return true;
 }
 
+static bool hold_pin(job *j, const list_pin *pin)
+{
+    char text[LIST_TEXT];
+    list_pin_text(pin, sizeof text, text);
+    return hold(j, "Pinned by %s.", text);
+}
+
 static bool hold_pins(job *j)
 {
     enum { MOST = 32 };
@@ -38,9 +45,7 @@ static bool hold_pins(job *j)
     if (!costs) return fail(&j->f, "no memory for the costs of %zu values", j->counts.values);
     bool good = !mskp_measure(j->graph, (mskp_mask){0, NULL}, NULL, costs, &err) || refuse(j, &err);
     const size_t count = good ? list_pins(&j->n, costs, MOST, pins) : 0;
-    for (size_t k = 0; good && k < count; k++)
-        good = hold(j, "Pinned by %.120s: %zu channels of %zu layer%s.", pins[k].op,
-                    pins[k].channels, pins[k].layers, pins[k].layers == 1 ? "" : "s");
+    for (size_t k = 0; good && k < count; k++) good = hold_pin(j, &pins[k]);
     free(costs);
     return good;
 }
@@ -62,6 +67,12 @@ static bool hold_locks(job *j)
         good = hold(j, "%.60s (%.200s) could not be corrected, so what reaches this node stays.",
                     node->op_type ? node->op_type : "A node", output);
     }
+    if (good && j->stored.tensors)
+        good =
+            hold(j,
+                 "%zu tensors that %zu nodes computed from parameters are stored in their place, "
+                 "the first is %s.",
+                 j->stored.tensors, j->stored.nodes, j->stored.first);
     if (good && j->before.others > 0)
         good = hold(j, "%.0f parameters belong to no layer, and stay.", j->before.others);
     return good;

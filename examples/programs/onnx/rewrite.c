@@ -499,6 +499,16 @@ bool correct_groups(writer *r)
     return true;
 }
 
+/* Groups are as wide as before. */
+bool correct_group_norm(writer *r)
+{
+    const tensor *x = net_input(&r->now, r->at, 0), *was = net_input(r->was, r->at, 0);
+    attribute_proto *a = (attribute_proto *)node_attribute(r->at, "num_groups");
+    if (!a || a->i < 1 || !x || !x->sized || !was->sized || x->dims.rank < 2) return true;
+    a->i = (int64_t)(x->dims.dim[1] / (was->dims.dim[1] / (size_t)a->i));
+    return true;
+}
+
 static bool correct(writer *r, size_t index)
 {
     const node_proto *node = r->at;
@@ -548,6 +558,7 @@ static bool rewrite_nodes(writer *r)
             r->was->stuck = i + 1;
             return false;
         }
+        release_numbers(&r->now, r->at);
     }
     return true;
 }
