@@ -530,6 +530,43 @@ static void pin_open(net *n, const node_proto *node)
     }
 }
 
+/* Data that are repeated along an open length (learned queries, for each image) are computed with
+ * while the network runs. They flow from here on, with their channels on the last axis, or on the
+ * axis of an image. */
+static void let_flow(net *n, const node_proto *node, size_t k)
+{
+    tensor *t = net_input(n, node, k);
+    size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
+    bool open = false;
+    if (!t || !t->data || !t->sized || !t->dims.rank) return;
+    const size_t axis = t->dims.rank > 3 ? 1 : t->dims.rank - 1;
+    for (size_t i = 0; i < t->dims.rank; i++) {
+        open |= t->dims.varies[i] != 0;
+        if (t->from[i] == NO_AXIS || (t->dims.dim[i] == 1 && i != axis)) continue;
+        if (i == axis) which = count;
+        axes[count++] = i;
+    }
+    if (!open || t->from[axis] == NO_AXIS || count > MSKP_MAX_DIMS) return;
+    const mskp_param param = take_param(n, node, k, count, axes);
+    if (!param.id) return;
+    pin_axes(n, t, param, UINT32_C(1) << which);
+    const uint32_t ns = layout(n, &t->dims, axis, spatial);
+    t->value = mskp_param_operand(n->graph, value_name(t), param, (uint32_t)which, MSKP_ROLE_FILTER,
+                                  ns, spatial);
+    t->axis = axis;
+    t->data = NULL;
+    t->root = (size_t)(t - n->tensors);
+    t->zeroable = true;
+}
+
+/* Whether a node that nothing flows into may have a description. */
+static bool reads_data(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
+    return (is_op(node, "Gather") || is_op(node, "Slice")) && x && x->data && y && y->sized &&
+           is_real(x->data);
+}
+
 static void describe_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
@@ -541,7 +578,9 @@ static void describe_node(net *n, const node_proto *node)
         lock_inputs(n, node);
         return;
     }
-    if (!reads_flow(n, node) && !has_graphs(node) && !is_op(node, "Gather")) {
+    if (!reads_flow(n, node) && !reads_data(n, node) && h && all_sized(n, node))
+        for (size_t k = 0; k < node->n_input; k++) let_flow(n, node, k);
+    if (!reads_flow(n, node) && !has_graphs(node) && !reads_data(n, node)) {
         lock_inputs(n, node);
         pin_computed_with(n, node);
         for (size_t k = 0; k < node->n_output; k++) {

@@ -228,11 +228,47 @@ bool follows_sizes(const net *n, const node_proto *node, size_t k)
     return k == 3 && is_flow(net_input(n, node, 0));
 }
 
+/* Reads data of the file along an axis that is cut at an open length, or by indices that flow. The
+ * channels are on the last one of the other axes, which is `axis` of the data and `to` of the
+ * result. */
+static bool describe_part(net *n, const node_proto *node, size_t axis, size_t to)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
+    for (size_t k = 0; k < x->dims.rank; k++) {
+        if (x->from[k] == NO_AXIS || (x->dims.dim[k] == 1 && k != axis)) continue;
+        if (k == axis) which = count;
+        axes[count++] = k;
+    }
+    if (x->from[axis] == NO_AXIS || count > MSKP_MAX_DIMS || !is_real(x->data)) return false;
+    const mskp_param param = take_param(n, node, 0, count, axes);
+    if (!param.id) return false;
+    pin_axes(n, x, param, UINT32_C(1) << which);
+    const uint32_t ns = layout(n, &x->dims, axis, spatial);
+    const mskp_value all =
+        mskp_param_operand(n->graph, NULL, param, (uint32_t)which, MSKP_ROLE_FILTER, ns, spatial);
+    set_flow(n, y, resize_positions(n, all, &y->dims, to, true), to);
+    return true;
+}
+
+static bool describe_open_slice(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    slicing s;
+    if (!x || !x->data || !node_slicing(n, node, &x->dims, &s)) return false;
+    for (size_t k = x->dims.rank; k-- > 0;)
+        if (!s.open[k] && s.count[k] == x->dims.dim[k] && s.step[k] == 1 && s.count[k] > 1)
+            return describe_part(n, node, k, k);
+    return false;
+}
+
 bool describe_slice(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     slicing s;
-    if (!is_flow(x) || !node_slicing(n, node, &x->dims, &s)) return false;
+    if (!is_flow(x)) return describe_open_slice(n, node);
+    if (!node_slicing(n, node, &x->dims, &s)) return false;
     if (x->axis < x->dims.rank && s.open[x->axis]) return false;
     if (axis_stays(x, y)) {
         if (x->axis < x->dims.rank && s.step[x->axis] < 0)
@@ -241,7 +277,7 @@ bool describe_slice(net *n, const node_proto *node)
     }
     if (s.step[x->axis] != 1) return false;
     for (size_t k = 0; k < x->dims.rank; k++)
-        if (k != x->axis && y->dims.dim[k] != x->dims.dim[k])
+        if (s.open[k] || (k != x->axis && y->dims.dim[k] != x->dims.dim[k]))
             return false; /* channels and positions at once */
     return slice_channels(n, x, y, (size_t)s.start[x->axis]);
 }
@@ -268,6 +304,13 @@ bool describe_gather(net *n, const node_proto *node)
     size_t axis;
     if (!x || !at) return false;
     if (is_flow(at) && !at->pinned) return false;
+    if (!is_flow(x) && x->data && to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis) &&
+        (axis || x->dims.rank != 2)) {
+        size_t k = x->dims.rank;
+        while (k-- > 0 && (k == axis || x->dims.dim[k] == 1))
+            ;
+        return k < x->dims.rank && describe_part(n, node, k, k < axis ? k : k + at->dims.rank - 1);
+    }
     if (!is_flow(x)) return describe_embedding(n, node);
     if (!to_axis(attribute_int(node, "axis", 0), x->dims.rank, &axis)) return false;
     if (x->pinned) {
@@ -305,18 +348,20 @@ static bool pads_zeros(const net *n, const node_proto *node)
 bool describe_pad(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    int64_t before[MAX_RANK], after[MAX_RANK];
+    padding p;
     const bool constant = !strcmp(attribute_text(node, "mode", "constant"), "constant");
     const bool zeros = pads_zeros(n, node);
-    if (!is_flow(x) || !node_pads(n, node, x->dims.rank, before, after)) return false;
+    if (!is_flow(x) || !node_pads(n, node, x->dims.rank, &p)) return false;
     mskp_value value = x->value;
     const size_t axis = x->axis;
-    if (axis < x->dims.rank && (before[axis] || after[axis])) {
-        if (!constant || !zeros || before[axis] < 0 || after[axis] < 0 || x->pinned ||
+    bool open = false; /* pads of channels are corrected, and those of open lengths cannot be */
+    for (size_t k = 0; k < x->dims.rank; k++) open |= p.open[k];
+    if (axis < x->dims.rank && (p.before[axis] || p.after[axis] || p.open[axis])) {
+        if (!constant || !zeros || open || p.before[axis] < 0 || p.after[axis] < 0 || x->pinned ||
             y->dims.dim[axis] > MOST_CHANNELS)
             return false;
-        value = mskp_pad_channels(n->graph, value_name(y), value, (size_t)before[axis],
-                                  (size_t)after[axis]);
+        value = mskp_pad_channels(n->graph, value_name(y), value, (size_t)p.before[axis],
+                                  (size_t)p.after[axis]);
     }
     leave_data(n, 2);
     if (constant && !zeros) { /* a constant that is not 0 is added around zeros */

@@ -227,12 +227,33 @@ static bool put_whole(numbers *to, size_t i, int64_t x)
     return fold_wrap(to->type, x, &to->whole[i]);
 }
 
+/* Whether element i is an open length. Such a number is 1 or more. */
+static bool is_length(const numbers *n, size_t i)
+{
+    return n->varies && n->varies[i] > 1 && (n->real ? n->real[i] >= 1 : n->whole[i] >= 1);
+}
+
+/* Whether element i is a number below 1 that is always the same. */
+static bool is_below(const numbers *n, size_t i)
+{
+    return !(n->varies && n->varies[i]) && (n->real ? n->real[i] < 1 : n->whole[i] < 1);
+}
+
+/* `varies` of what is made of two numbers. Whether a length is equal to, or larger than, a number
+ * below 1 is the same for every length: Where(shape == -1, ...) states the shape. */
+static uint8_t both_vary(const fold_operator *op, const numbers *a, const numbers *b, size_t i)
+{
+    if (op->truth && ((is_length(a, i) && is_below(b, i)) || (is_length(b, i) && is_below(a, i))))
+        return 0;
+    return (a->varies && a->varies[i]) || (b->varies && b->varies[i]);
+}
+
 /* Computes an operator on operands of the same shape. */
 static bool apply(const fold_operator *op, const numbers *a, const numbers *b, numbers *to)
 {
     for (size_t i = 0; i < to->count; i++) {
         int64_t whole = 0;
-        if (to->varies) to->varies[i] = (a->varies && a->varies[i]) || (b->varies && b->varies[i]);
+        if (to->varies) to->varies[i] = both_vary(op, a, b, i);
         if (a->whole) {
             if (!op->whole(a->whole[i], b->whole[i], &whole) || !put_whole(to, i, whole))
                 return false;

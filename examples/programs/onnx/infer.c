@@ -445,15 +445,16 @@ bool infer_gather(net *n, const node_proto *node, dims *out)
 bool infer_pad(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
-    int64_t before[MAX_RANK], after[MAX_RANK];
-    if (!x || !node_pads(n, node, x->rank, before, after)) return false;
+    padding p;
+    if (!x || !node_pads(n, node, x->rank, &p)) return false;
     *out = *x;
     for (size_t k = 0; k < x->rank; k++) {
         const int64_t length = (int64_t)x->dim[k];
-        if (before[k] < -length || after[k] < -length || before[k] > INT32_MAX ||
-            after[k] > INT32_MAX || length + before[k] + after[k] < 1)
+        if (p.before[k] < -length || p.after[k] < -length || p.before[k] > INT32_MAX ||
+            p.after[k] > INT32_MAX || length + p.before[k] + p.after[k] < 1)
             return false;
-        out->dim[k] = (size_t)(length + before[k] + after[k]);
+        if (p.open[k]) out->varies[k] = 1;
+        out->dim[k] = (size_t)(length + p.before[k] + p.after[k]);
     }
     return true;
 }

@@ -251,23 +251,23 @@ bool node_transposed(const node_proto *node, const dims *in, const size_t *kerne
     return true;
 }
 
-bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before[MAX_RANK],
-               int64_t after[MAX_RANK])
+bool node_pads(const net *n, const node_proto *node, size_t rank, padding *p)
 {
     const attribute_proto *a = node_attribute(node, "pads");
-    const numbers *k = n->m->opset >= 11 ? fixed_numbers(n, net_input(n, node, 1)) : NULL;
+    tensor *widths = n->m->opset >= 11 ? net_input(n, node, 1) : NULL;
+    const numbers *k = widths ? known_numbers(n, widths) : NULL;
     const numbers *axes = net_input(n, node, 3) ? fixed_numbers(n, net_input(n, node, 3)) : NULL;
     const size_t count = k ? k->count : a ? a->n_ints : 0;
     const int64_t *pads = k ? k->whole : a ? a->ints : NULL;
     const size_t listed = axes ? axes->count : rank;
-    memset(before, 0, MAX_RANK * sizeof *before);
-    memset(after, 0, MAX_RANK * sizeof *after);
+    *p = (padding){.open = {false}};
     if (!pads || count != 2 * listed || (net_input(n, node, 3) && !axes)) return false;
     for (size_t i = 0; i < listed; i++) {
         size_t axis = i;
         if (axes && !to_axis(axes->whole[i], rank, &axis)) return false;
-        before[axis] = pads[i];
-        after[axis] = pads[listed + i];
+        p->before[axis] = pads[i];
+        p->after[axis] = pads[listed + i];
+        p->open[axis] = k && k->varies && (k->varies[i] || k->varies[listed + i]);
     }
     return true;
 }

@@ -215,9 +215,12 @@ bool node_resizing(const net *n, const node_proto *node, const dims *in, resizin
 /* axis[i] <- the axis of entry i in a Resize's list of sizes or scales. Returns the number of
  * entries; 0: the list of axes is wrong. */
 size_t resized_axes(const node_proto *node, size_t rank, size_t axis[MAX_RANK]);
-/* The widths of a Pad before and after each axis. */
-bool node_pads(const net *n, const node_proto *node, size_t rank, int64_t before[MAX_RANK],
-               int64_t after[MAX_RANK]);
+/* The widths of a Pad before and after each axis, and whether they follow open lengths. */
+typedef struct padding {
+    int64_t before[MAX_RANK], after[MAX_RANK];
+    bool open[MAX_RANK];
+} padding;
+bool node_pads(const net *n, const node_proto *node, size_t rank, padding *p);
 
 /* ---- the stages ---- */
 

@@ -342,6 +342,10 @@ bool correct_slice(writer *r)
     if (node_slicing(&r->now, r->at, &x_now->dims, &now) && (size_t)now.start[axis] == before &&
         now.count[axis] == count)
         return true;
+    for (size_t k = 0; k < x->dims.rank; k++)
+        if (was.open[k])
+            return fail(r->was->f, "%s: it cuts at an open length and at a width that is cut",
+                        r->at->output[0]);
     const bool old = r->was->m->opset < 10;
     const size_t index = axis_index(r, 3, old, axis, x->dims.rank);
     return correct_list(r, 1, "starts", old, index, (int64_t)before) &&
@@ -453,15 +457,15 @@ static bool correct_shuffle(writer *r, const shuffle *s)
 bool correct_pad(writer *r)
 {
     const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
-    int64_t before[MAX_RANK], after[MAX_RANK];
+    padding p;
     if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank ||
-        !node_pads(r->was, r->at, x->dims.rank, before, after))
+        !node_pads(r->was, r->at, x->dims.rank, &p))
         return true;
     const size_t axis = x->axis;
-    if (!before[axis] && !after[axis]) return true;
-    const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)before[axis]);
+    if (!p.before[axis] && !p.after[axis]) return true;
+    const size_t b = mskp_plan_channels_kept(r->plan, y->value, 0, (size_t)p.before[axis]);
     const size_t a = mskp_plan_channels_kept(
-        r->plan, y->value, (size_t)before[axis] + x->dims.dim[axis], (size_t)after[axis]);
+        r->plan, y->value, (size_t)p.before[axis] + x->dims.dim[axis], (size_t)p.after[axis]);
     const bool old = r->was->m->opset < 11;
     const size_t index = old ? axis : axis_index(r, 3, false, axis, x->dims.rank);
     tensor *axes = old ? NULL : net_input(&r->now, r->at, 3);
