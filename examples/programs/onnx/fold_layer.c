@@ -164,24 +164,32 @@ static void batch_statistics(const numbers *in, size_t channels, size_t k, doubl
 }
 
 /* In training mode (networks that standardize their weights are exported so), the statistics are
- * those of the input, and only the first output is computed. */
+ * those of the input, and the other outputs are the running ones. */
 static bool run_batch_norm(const call *c)
 {
     const numbers *in = c->in[0];
     numbers *out = &c->out[0];
-    double epsilon = 0;
+    double epsilon = 0, momentum = 0;
     bool training = false, spatial = true;
-    if (in->shape.rank < 2 || c->n_out != 1 || !fold_float(c, "epsilon", 1e-5f, &epsilon) ||
+    if (in->shape.rank < 2 || !fold_float(c, "epsilon", 1e-5f, &epsilon) ||
         !fold_flag(c, "training_mode", false, &training) ||
-        !fold_flag(c, "spatial", true, &spatial) || !spatial || (training && c->opset < 14))
+        !fold_flag(c, "spatial", true, &spatial) || !fold_float(c, "momentum", 0.9f, &momentum) ||
+        !spatial || (training && c->opset < 14) || c->n_out != (training ? 3 : 1))
         return false;
     const size_t channels = in->shape.dim[1], each = part(&in->shape, 2, in->shape.rank);
     for (size_t k = 1; k < 5; k++)
         if (!is_vector(c->in[k], channels)) return false;
     if (!in->count || !new_real(c, out)) return false;
+    for (size_t k = 1; k < c->n_out; k++)
+        if (!fold_copy(c->in[2 + k], &c->in[2 + k]->shape, &c->out[k])) return false;
     for (size_t k = 0; k < channels; k++) {
         double mean = c->in[3]->real[k], variance = c->in[4]->real[k];
-        if (training) batch_statistics(in, channels, k, &mean, &variance);
+        if (training) {
+            const double old_mean = momentum * mean, old_variance = momentum * variance;
+            batch_statistics(in, channels, k, &mean, &variance);
+            c->out[1].real[k] = fold_round(out->type, old_mean + (1 - momentum) * mean);
+            c->out[2].real[k] = fold_round(out->type, old_variance + (1 - momentum) * variance);
+        }
         const double scale = c->in[1]->real[k] / sqrt(variance + epsilon);
         for (size_t i = 0; i < in->shape.dim[0] * each; i++) {
             const size_t at = (i / each * channels + k) * each + i % each;
@@ -331,6 +339,7 @@ static bool run_one_hot(const call *c)
     if (!fold_new(out, values->type, &s, false)) return false;
     const lines l = lines_of(&s, axis, axis + 1);
     for (size_t k = 0; k < in->count; k++) {
+        if (c->opset < 11 && in->whole[k] < 0) return false;
         const int64_t n = depth->whole[0], at = in->whole[k] < 0 ? in->whole[k] + n : in->whole[k];
         for (size_t i = 0; i < l.length; i++)
             fold_put(out, place(&l, k, i), values, (int64_t)i == at);
