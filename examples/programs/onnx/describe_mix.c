@@ -99,54 +99,17 @@ bool describe_instance_norm(net *n, const node_proto *node)
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_INSTANCE}, 1);
 }
 
-/* A vector with a number for each group, as a value with the channels of the norm. */
-static mskp_value of_groups(net *n, mskp_param param, const tensor *y, size_t groups, uint32_t role)
-{
-    const size_t channels = y->dims.dim[1], each = channels / groups,
-                 one[MSKP_MAX_SPATIAL] = {1, 1, 1};
-    size_t *group = try_malloc((channels + 1) * sizeof *group);
-    if (!group) return (mskp_value){0};
-    for (size_t c = 0; c < channels; c++) group[c] = c / each;
-    const uint32_t ns = is_image(n, &y->dims, 1) ? (uint32_t)y->dims.rank - 2 : 0;
-    const mskp_value few = mskp_param_operand(n->graph, NULL, param, 0, role, ns, one);
-    const mskp_value all = mskp_pick(n->graph, NULL, few, channels, group);
-    free(group);
-    return all;
-}
-
-/* Before opset 21, scale and bias have a number for each group. */
-static bool norm_by_group(net *n, const node_proto *node, size_t groups)
-{
-    tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const mskp_value in = is_flow(x) ? channels_on(n, x, 1) : (mskp_value){0};
-    mskp_norm_desc desc = {
-        .kind = MSKP_NORM_GROUP, .grouping = MSKP_GROUPING_WHOLE, .groups = groups};
-    mskp_param scale, shift;
-    desc.epsilon = fmin(fmax(attribute_float(node, "epsilon", 1e-5f), 1e-300), 1);
-    if (!in.id || !is_image(n, &y->dims, 1) || !take_vector(n, node, 1, groups, &scale) ||
-        !take_vector(n, node, 2, groups, &shift) || !scale.id || !shift.id)
-        return false;
-    const mskp_value normed = mskp_norm(n->graph, NULL, fit(n, in, &x->dims, 1), &desc);
-    const mskp_value scaled[] = {normed, of_groups(n, scale, y, groups, MSKP_ROLE_SCALE)};
-    const mskp_value product = mskp_combine(n->graph, NULL, MSKP_COMBINE_MULTIPLY, 2, scaled);
-    const mskp_value shifted[] = {product, of_groups(n, shift, y, groups, MSKP_ROLE_SHIFT)};
-    set_flow(n, y, mskp_combine(n->graph, value_name(y), MSKP_COMBINE_ADD, 2, shifted), 1);
-    y->pinned = x->pinned;
-    return true;
-}
-
-/* Whole groups may be removed, with their statistics. If there is one group, its channels stay. */
+/* Whole groups may be removed, with their statistics. If there is one group, its channels stay.
+ * Before opset 21 the operator has one scale for each group; runtimes refuse that form. */
 bool describe_group_norm(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     const int64_t groups = attribute_int(node, "num_groups", 1);
-    if (x->dims.rank < 2 || groups < 1 || x->dims.dim[1] % (size_t)groups ||
-        !(attribute_float(node, "epsilon", 1e-5f) > 0))
+    mskp_norm_desc desc = {.kind = MSKP_NORM_GROUP, .grouping = MSKP_GROUPING_WHOLE};
+    if (n->m->opset < 21 || x->dims.rank < 2 || groups < 2 || x->dims.dim[1] % (size_t)groups)
         return false;
-    mskp_norm_desc desc = {
-        .kind = MSKP_NORM_GROUP, .grouping = MSKP_GROUPING_WHOLE, .groups = (size_t)groups};
-    if (groups == 1) return false;
-    return n->m->opset < 21 ? norm_by_group(n, node, desc.groups) : norm(n, node, &desc, 1);
+    desc.groups = (size_t)groups;
+    return norm(n, node, &desc, 1);
 }
 
 bool describe_layer_norm(net *n, const node_proto *node)
