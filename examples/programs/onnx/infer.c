@@ -3,8 +3,8 @@
  *
  * For each operator, operators.c names a function that makes the shapes of the outputs from the
  * shapes of the inputs. A length that the model leaves open is computed with the number that the
- * caller gave, and is marked as varying: 1 for a length that depends on open lengths in some way,
- * from 2 on for one particular open length. If all inputs are known numbers, fold_node computes
+ * caller gave, and is marked as varying: from 2 on for one particular length, of an input or of the
+ * tensor that first has it; 1 for a number that depends on open lengths in some way. If all inputs are known numbers, fold_node computes
  * the outputs. Numbers that come from the Shape of a tensor are remembered as following its axes,
  * because they change when the tensor is cut.
  */
@@ -697,6 +697,19 @@ static void forget_names(const net *n, const node_proto *node, dims *d)
         if (d->varies[k] > 1 && !is_given(n, node, d->dim[k], d->varies[k])) d->varies[k] = 1;
 }
 
+/* The number that names a length of this tensor which is computed from open lengths: other axes with
+ * the same number are as long. After the cut, numbers are those from before. 1: there are too many
+ * lengths. */
+static uint8_t name_length(net *n, const tensor *t, size_t axis)
+{
+    const tensor *before = n->before ? net_tensor(n->before, t->name) : NULL;
+    if (n->before)
+        return before && axis < before->dims.rank && before->dims.varies[axis]
+                   ? before->dims.varies[axis]
+                   : 1;
+    return n->last_length < UINT8_MAX ? ++n->last_length : 1;
+}
+
 /* The first output has the type of the first operand, but for a few operators. */
 static void infer_type(const net *n, const node_proto *node)
 {
@@ -754,6 +767,8 @@ bool infer_node(net *n, const node_proto *node)
         tensor *t = net_output(n, node, k);
         if (!t || (!known && t->stated)) continue; /* then the file says it */
         if (known) forget_names(n, node, &out[k]);
+        for (size_t i = 0; known && i < out[k].rank; i++)
+            if (out[k].varies[i] == 1) out[k].varies[i] = name_length(n, t, i);
         t->sized = known && is_sound(&out[k]);
         t->stated = false;
         t->dims = out[k];

@@ -823,6 +823,8 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
         t->consumer = 0;
     }
     state_shapes(n);
+    n->last_length =
+        (uint8_t)(1 + (n->opening_count < UINT8_MAX - 1 ? n->opening_count : UINT8_MAX - 1));
     find_batch(n);
     return true;
 }

@@ -118,6 +118,8 @@ struct net {
     size_t reason_capacity;
     struct opening *openings; /* open lengths of inputs */
     size_t opening_count;
+    uint8_t last_length;      /* the last number that names a length, see `varies` */
+    const struct net *before; /* the network before the cut; NULL: this is the one */
     struct {
         size_t nodes; /* nodes that multiply, and whose costs are not known */
         double parameters;

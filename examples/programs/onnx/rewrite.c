@@ -758,7 +758,9 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r) || !take_branches(&r)) return false;
-    bool good = net_open(&r.now, n->m, NULL, l, n->f) && rewrite_nodes(&r);
+    bool good = net_open(&r.now, n->m, NULL, l, n->f);
+    r.now.before = n;
+    good = good && rewrite_nodes(&r);
     if (good) state_shapes(&r);
     net_close(&r.now);
     return good && remove_unused(&r, l) && are_taken_out(&r);
