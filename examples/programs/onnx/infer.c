@@ -784,6 +784,9 @@ void release_numbers(net *n, const node_proto *node)
     for (size_t k = 0; k < node->n_input; k++) {
         tensor *t = net_input(n, node, k);
         if (!t || !t->known || t->numbers.count <= MANY || t->consumer != n->node + 1) continue;
+        t->varied = false;
+        for (size_t i = 0; t->numbers.varies && i < t->numbers.count; i++)
+            t->varied |= t->numbers.varies[i] != 0;
         numbers_free(&t->numbers);
         t->released = true;
     }

@@ -43,6 +43,7 @@ typedef struct tensor {
     bool stated;      /* ... from the file alone: it could not be inferred */
     bool known;       /* the numbers are known before the network runs */
     bool released;    /* ... and not kept, because they are many */
+    bool varied;      /* one of the released numbers followed an open length */
     bool shared;      /* this is another name of a tensor that something else reads */
     bool uncounted;   /* a node whose cost is not known reads the data (of the root) */
     bool zeroable;    /* each channel is zero, once all slices of its unit are */

@@ -10,7 +10,7 @@
  *
  * A constant is left as it is where the cut can go back to the parameter itself: behind operators
  * that only give data another name or order (net_alias), and for rows of a table by index, which
- * are described as an embedding.
+ * are described as an embedding. So is one that is much larger than what it is computed from.
  */
 #include "precompute.h"
 
@@ -38,7 +38,7 @@ typedef struct work {
     size_t *uses;     /* [tensors] as in `tensor`, while nodes are taken out */
     char **names;     /* [tensors] of new initializers */
     size_t tensors;   /* without those that are added */
-    size_t most;      /* elements of a tensor that is computed */
+    double *sources;  /* [tensors] elements of the data from which it is computed */
     bool quantized;
     removed *gone;
     size_t gone_count;
@@ -67,7 +67,9 @@ static void find_data(work *w)
     const graph_proto *g = w->n.m->graph;
     for (size_t i = 0; i < w->n.tensor_count; i++) {
         const tensor *t = &w->n.tensors[i];
-        if (t->data && !is_input(w->n.m, t->name)) w->state[i] = CONSTANT | PLAIN;
+        if (!t->data || is_input(w->n.m, t->name)) continue;
+        w->state[i] = CONSTANT | PLAIN;
+        w->sources[i] = (double)tensor_elements(t->data);
     }
     for (size_t i = 0; i < g->n_node; i++)
         w->quantized |=
@@ -75,12 +77,12 @@ static void find_data(work *w)
 }
 
 /* Whether these are numbers that are the same in every run, and after every cut. */
-static bool is_fixed(const work *w, tensor *t)
+static bool is_fixed(const tensor *t)
 {
-    const numbers *k = t->follow_count ? NULL : known_numbers(&w->n, t);
-    for (size_t i = 0; k && k->varies && i < k->count; i++)
-        if (k->varies[i]) return false;
-    return k != NULL;
+    if (!t->known || t->follow_count || (t->released && t->varied)) return false;
+    for (size_t i = 0; !t->released && t->numbers.varies && i < t->numbers.count; i++)
+        if (t->numbers.varies[i]) return false;
+    return true;
 }
 
 static bool has_graph(const node_proto *node)
@@ -93,10 +95,10 @@ static bool has_graph(const node_proto *node)
 /* Whether the tensor has numbers that state something, such as a shape, and no weights. */
 static bool is_statement(const tensor *t)
 {
-    return t->known && (t->released || t->numbers.whole || t->numbers.count < 2);
+    return t->known && !t->released && (t->numbers.whole || t->numbers.count < 2);
 }
 
-/* Whether the node makes constants from parameters. */
+/* Whether the node makes constants from parameters, or numbers that were released. */
 static bool makes_constants(work *w, const node_proto *node)
 {
     bool any = false, known = true;
@@ -108,12 +110,13 @@ static bool makes_constants(work *w, const node_proto *node)
         if (!t) return false;
         if (w->state[index_of(w, t)] & CONSTANT)
             any = true;
-        else if (!is_fixed(w, t))
+        else if (!is_fixed(t) || t->released)
             return false;
     }
     for (size_t k = 0; k < node->n_output; k++) {
         const tensor *t = net_output(&w->n, node, k);
         known = known && (!t || is_statement(t));
+        any = any || (t && t->released && is_fixed(t));
     }
     return any && !known;
 }
@@ -147,9 +150,16 @@ static void find_constants(work *w)
         if (!makes_constants(w, node)) continue;
         w->is_made[w->n.node] = 1;
         const uint8_t state = state_of(w, node);
+        double sources = 0;
+        for (size_t k = 0; k < node->n_input; k++) {
+            const tensor *t = net_input(&w->n, node, k);
+            if (t) sources += w->sources[index_of(w, t)];
+        }
         for (size_t k = 0; k < node->n_output; k++) {
             const tensor *t = net_output(&w->n, node, k);
-            if (t && !is_statement(t)) w->state[index_of(w, t)] = state;
+            if (!t || is_statement(t)) continue;
+            w->state[index_of(w, t)] = state;
+            w->sources[index_of(w, t)] = sources;
         }
     }
 }
@@ -162,6 +172,14 @@ static bool states_only(const node_proto *node, size_t k)
     return k && (is_op(node, "Resize") || is_op(node, "Upsample") || is_op(node, "Pad"));
 }
 
+/* Whether the tensor is not much larger than what it is computed from. */
+static bool is_worth_it(const work *w, const tensor *t)
+{
+    enum { SMALL = 1 << 16 };
+    const double elements = t->sized ? (double)product_of(&t->dims, 0, t->dims.rank) : 0;
+    return t->sized && (elements <= SMALL || elements <= 2 * w->sources[index_of(w, t)]);
+}
+
 static void find_wanted(work *w)
 {
     const graph_proto *g = w->n.m->graph;
@@ -169,7 +187,8 @@ static void find_wanted(work *w)
         for (size_t k = 0; !w->is_made[i] && k < g->node[i]->n_input; k++) {
             const tensor *t = net_input(&w->n, g->node[i], k);
             uint8_t *state = t ? &w->state[index_of(w, t)] : NULL;
-            if (state && *state == CONSTANT && !states_only(g->node[i], k))
+            if (state && *state == CONSTANT && !states_only(g->node[i], k) &&
+                w->sources[index_of(w, t)] > 0 && is_worth_it(w, t))
                 *state |= WANTED | NEEDED;
         }
     for (size_t i = g->n_node; i-- > 0;) {
@@ -345,12 +364,13 @@ static bool allocate(work *w)
     w->tensors = tensors;
     w->state = try_calloc(tensors + 1, 1);
     w->is_made = try_calloc(nodes + 1, 1);
+    w->sources = try_calloc(tensors + 1, sizeof *w->sources);
     w->value = try_calloc(tensors + 1, sizeof *w->value);
     w->readers = try_calloc(tensors + 1, sizeof *w->readers);
     w->uses = try_calloc(tensors + 1, sizeof *w->uses);
     w->names = try_calloc(tensors + 1, sizeof *w->names);
     for (size_t i = 0; w->uses && i < tensors; i++) w->uses[i] = w->n.tensors[i].uses;
-    return w->state && w->is_made && w->value && w->readers && w->uses && w->names;
+    return w->state && w->is_made && w->sources && w->value && w->readers && w->uses && w->names;
 }
 
 static void close(work *w)
@@ -361,6 +381,7 @@ static void close(work *w)
     }
     free(w->state);
     free(w->is_made);
+    free(w->sources);
     free(w->value);
     free(w->readers);
     free(w->uses);
