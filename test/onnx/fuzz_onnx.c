@@ -1,7 +1,8 @@
 /*
- * Reads any bytes as a file of mskp-onnx: describes the network, cuts it by a mask that is made of
- * the last bytes, and writes it to /dev/null. Whatever is refused must have a sentence. After the
- * cut, the model is described again, and its cost must be what the mask leaves.
+ * Reads any bytes as a file of mskp-onnx: computes what follows from parameters, describes the
+ * network, cuts it by a mask that is made of the last bytes, and writes it to /dev/null. Whatever is
+ * refused must have a sentence. After the cut, the model is described again, and its cost must be
+ * what the mask leaves.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 #include "fuzz/fuzz.h"
 #include "mskp/tools.h"
-#include "net.h"
+#include "precompute.h"
 
 static void refused(const failure *f)
 {
@@ -75,7 +76,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     failure f = {""};
     mskp_graph *graph = mskp_graph_create(NULL);
     FUZZ_REQUIRE(graph, "no memory");
-    if (!model_parse(&m, data, size, &f) || !describe(&n, &m, graph, &f))
+    const lengths none = {0};
+    precomputed stored;
+    if (!model_parse(&m, data, size, &f) || !precompute(&m, &none, &stored, &f) ||
+        !describe(&n, &m, graph, &f))
         refused(&f);
     else
         cut(&m, &n, graph, data, size);

@@ -196,9 +196,10 @@ static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group 
     const size_t inner = behind_x / run, after = behind_y / run;
     const size_t channels = x->dims.dim[x->axis];
     const size_t all = product_of(&x->dims, g->first_x, g->end_x) / run;
-    const size_t length = y->dims.dim[axis], before = all / length / after;
+    const size_t length = y->dims.dim[axis], each = length * after;
+    const size_t before = each ? all / each : 0;
     size_t spatial[MSKP_MAX_SPATIAL];
-    if (all > 4 * MOST_CHANNELS) return (mskp_value){0};
+    if (!before || !inner || all > 4 * MOST_CHANNELS) return (mskp_value){0};
     size_t *at = try_malloc(length * sizeof *at);
     if (!at) return (mskp_value){0};
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
