@@ -1,8 +1,8 @@
 /*
  * Reads any bytes as a file of mskp-onnx: computes what follows from parameters, describes the
- * network, cuts it by a mask that is made of the last bytes, and writes it to /dev/null. Whatever is
- * refused must have a sentence. After the cut, the model is described again, and its cost must be
- * what the mask leaves.
+ * network, cuts it by a mask that is made of the last bytes, and writes it to /dev/null. Whatever
+ * is refused must have a sentence. After the cut, the model is described again, and its cost must
+ * be what the mask leaves.
  */
 #include <stdio.h>
 #include <stdlib.h>

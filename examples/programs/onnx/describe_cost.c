@@ -3,10 +3,10 @@
  *
  * A budget is a part of the whole network, so the multiply-accumulates of a node whose channels all
  * stay count, too: they are added to the value of its result. That needs the shapes of what the
- * node reads and makes. Where a node multiplies and its cost is not known (a shape is not known, the
- * operator is of another domain, or it stands in a graph within a node), the network remembers how
- * many such nodes there are, and how many parameters they read, so that no figure is taken for one
- * of the whole network.
+ * node reads and makes. Where a node multiplies and its cost is not known (a shape is not known,
+ * the operator is of another domain, or it stands in a graph within a node), the network remembers
+ * how many such nodes there are, and how many parameters they read, so that no figure is taken for
+ * one of the whole network.
  */
 #include <string.h>
 

@@ -102,9 +102,9 @@ static size_t fixed_part(const dims *d, size_t first, size_t last, size_t *end)
 
 /* Whether the group begins with axes of fixed lengths that have the channels on both sides, and the
  * product of those on one side divides the product of those on the other one. Whatever the other
- * axes of the group are, each index of the side with the larger product then belongs to one index of
- * the other side: [C, H, W] and [G, C / G * H * W], for example. *axes <- how many axes of y these
- * are. */
+ * axes of the group are, each index of the side with the larger product then belongs to one index
+ * of the other side: [C, H, W] and [G, C / G * H * W], for example. *axes <- how many axes of y
+ * these are. */
 static bool begins_fixed(const dims *x, size_t axis, const dims *y, const group *g, size_t *axes)
 {
     size_t end_x, end_y, first_y = g->first_y;
@@ -186,8 +186,8 @@ static size_t common_divisor(size_t a, size_t b)
 }
 
 /* Makes new channels on `axis` of y. Each is tied to the channels of x of all elements of the group
- * that become part of it. Elements come in runs that stay together on both sides, and one element of
- * each run is enough. */
+ * that become part of it. Elements come in runs that stay together on both sides, and one element
+ * of each run is enough. */
 static mskp_value regroup(net *n, const tensor *x, const tensor *y, const group *g, size_t axis)
 {
     const size_t behind_x = product_of(&x->dims, x->axis + 1, g->end_x);

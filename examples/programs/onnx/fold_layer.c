@@ -1,8 +1,8 @@
 /*
  * Operators on known numbers that networks have as layers: products of matrices, softmax, norms,
- * one-hot vectors, and the numbers behind quantized weights. The table at the end has a row for each
- * operator. Sums are in double precision; the result is then rounded to the type of the output.
- * Numbers that vary are not computed with.
+ * one-hot vectors, and the numbers behind quantized weights. The table at the end has a row for
+ * each operator. Sums are in double precision; the result is then rounded to the type of the
+ * output. Numbers that vary are not computed with.
  */
 #include "fold_inner.h"
 

@@ -4,9 +4,9 @@
  * For each operator, operators.c names a function that makes the shapes of the outputs from the
  * shapes of the inputs. A length that the model leaves open is computed with the number that the
  * caller gave, and is marked as varying: from 2 on for one particular length, of an input or of the
- * tensor that first has it; 1 for a number that depends on open lengths in some way. If all inputs are known numbers, fold_node computes
- * the outputs. Numbers that come from the Shape of a tensor are remembered as following its axes,
- * because they change when the tensor is cut.
+ * tensor that first has it; 1 for a number that depends on open lengths in some way. If all inputs
+ * are known numbers, fold_node computes the outputs. Numbers that come from the Shape of a tensor
+ * are remembered as following its axes, because they change when the tensor is cut.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -697,9 +697,9 @@ static void forget_names(const net *n, const node_proto *node, dims *d)
         if (d->varies[k] > 1 && !is_given(n, node, d->dim[k], d->varies[k])) d->varies[k] = 1;
 }
 
-/* The number that names a length of this tensor which is computed from open lengths: other axes with
- * the same number are as long. After the cut, numbers are those from before. 1: there are too many
- * lengths. */
+/* The number that names a length of this tensor which is computed from open lengths: other axes
+ * with the same number are as long. After the cut, numbers are those from before. 1: there are too
+ * many lengths. */
 static uint8_t name_length(net *n, const tensor *t, size_t axis)
 {
     const tensor *before = n->before ? net_tensor(n->before, t->name) : NULL;

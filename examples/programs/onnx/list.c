@@ -223,8 +223,8 @@ static void print_pinning(const net *n, const mskp_cost *costs)
     }
 }
 
-/* How many nodes make a tensor whose shape is not known, so that they cannot be described; *first <-
- * the first of them. */
+/* How many nodes make a tensor whose shape is not known, so that they cannot be described; *first
+ * <- the first of them. */
 static size_t count_unknown(const net *n, const node_proto **first)
 {
     const graph_proto *g = n->m->graph;

@@ -96,8 +96,8 @@ bool tensor_same(model *m, tensor_proto *a, tensor_proto *b);
 bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f);
 bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure *f);
 
-/* Puts the nodes of the graph into an order in which each stands behind those that it reads. Without
- * such an order, nodes stay as they are. False: no memory. */
+/* Puts the nodes of the graph into an order in which each stands behind those that it reads.
+ * Without such an order, nodes stay as they are. False: no memory. */
 bool model_sort(model *m, failure *f);
 
 /* Adds an initializer of type INT64; before version 4 of the format it is also an input of the

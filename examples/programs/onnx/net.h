@@ -137,8 +137,8 @@ struct net {
     failure *f;
 };
 
-/* Numbers for open lengths, as "name=7" or, for lengths without a name, "input:axis=7". A length that
- * is the first one of an input is otherwise taken for 1. */
+/* Numbers for open lengths, as "name=7" or, for lengths without a name, "input:axis=7". A length
+ * that is the first one of an input is otherwise taken for 1. */
 typedef struct lengths {
     size_t count;
     const char *const *text;
