@@ -12,7 +12,8 @@ static const arg OPTIONS[] = {
     {"macs", "KEEP", ARG_NUMBER, AT(macs), 1e-6, 1,
      "leave at most this part of the multiply-accumulates"},
     {"count-known", NULL, ARG_FLAG, AT(count_known), 0, 0,
-     "let --macs be of the operators whose cost is known, if that of others is not"},
+     "let --macs be a part of what the operators cost whose cost is known, if that of others is\n"
+     "not. Without this option --macs is then refused."},
     {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1,
      "leave at most this part of the parameters"},
     {"ratio", "R", ARG_NUMBER, AT(ratio), 0, 1, "remove this part of the units of each layer"},
@@ -42,8 +43,8 @@ static const arg OPTIONS[] = {
      "remove nothing of the tensors with such a name. * stands for any text, ? for any character.\n"
      "The option may be repeated."},
     {"length", "NAME=N", ARG_WORDS, AT(lengths), 0, ARG_MOST_WORDS,
-     "compute with N for a length of an input that the model leaves open. The option may be\n"
-     "repeated."},
+     "compute with N for a length of an input that the model leaves open. A length without a name\n"
+     "is given as INPUT:AXIS=N. The option may be repeated."},
     {"zeroed", "FILE", ARG_PATH, AT(zeroed), 0, 0,
      "also write the network in its full shape, with zeros for everything that is removed. This\n"
      "network computes what OUT computes. With --constants only filters and scales become zero,\n"
