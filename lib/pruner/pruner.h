@@ -8,12 +8,11 @@
 #include "mskp/pruner.h"
 
 /* The penalty of the masked stage, prepared for a mask and the views of a step. It is no part of
- * the pruner's state: when it does not fit any more it is made anew. Copies of a pruner share it.
- */
+ * the pruner's state. Copies of a pruner share it. */
 typedef struct pruner_penalty {
-    mskp_prepared *prepared; /* NULL: not made yet */
-    bool adds;               /* it was made with gradients */
-    uint8_t *keep;           /* [units] the mask that it is about */
+    mskp_prepared *prepared; /* NULL: there is none */
+    bool tried;              /* it was made for `keep`, or there was no memory for it */
+    uint8_t *keep;           /* [units] */
 } pruner_penalty;
 
 struct mskp_pruner {
@@ -88,11 +87,14 @@ static inline void mskpi_pruner_penalty_forget(mskp_pruner *p)
 {
     mskp_prepared_destroy(p->penalty->prepared);
     p->penalty->prepared = NULL;
+    p->penalty->tried = false;
 }
+/* Prepares the penalty of the mask, unless it is prepared. */
+void mskpi_pruner_penalty_prepare(mskp_pruner *p, mskp_tensors values, mskp_tensors gradients);
 
 typedef enum pruner_call { CALL_GRADIENT, CALL_FADE, CALL_PROX, CALL_DEADLINE } pruner_call;
-/* The prepared call, with its strength, amount or step; or with the steps that are left. gradients:
- * {0, NULL} where the call has none. */
+/* The call, with its strength, amount or step; or with the steps that are left. It allocates
+ * nothing. gradients: {0, NULL} where the call has none. */
 mskp_status mskpi_pruner_penalize(mskp_pruner *p, pruner_call call, double amount,
                                   uint64_t steps_left, mskp_tensors values, mskp_tensors gradients,
                                   mskp_error *err);
