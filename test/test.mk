@@ -44,8 +44,7 @@ REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
-VECTORS_TEST := $(BUILD)/test/vectors/test_vectors
-KERNELS_TEST := $(BUILD)/test/kernels/test_kernels
+VECTORS_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/vectors/test_*.c))
 ifneq ($(STAND_IN),)
 TESTS := $(filter-out %/test_report,$(TESTS))
 REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
@@ -57,12 +56,12 @@ BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,
 	$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
-LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TEST) $(KERNELS_TEST) $(REPLAYS) $(BLAS_TESTS)
+LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TESTS) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
 	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
-TEST_SOURCES := $(foreach f,library limits vectors kernels fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
+TEST_SOURCES := $(foreach f,library limits vectors fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
 EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
 	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
@@ -143,34 +142,19 @@ $(LIMITS_TEST): %: %.o $(BUILD)/libtest_guarded_memory.a $(STAND_IN:%=$(BUILD)/l
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
 
-# One object of the library once more, in which an environment variable says how wide its loops may be, and the program
-# that goes through all of them.
-VECTORS_OBJECT := $(BUILD)/vectors/lib/penalty/vectors.o
-OTHER_OBJECTS += $(VECTORS_OBJECT)
-$(VECTORS_OBJECT): FLAGS = $(LIB_FLAGS) -DMSKP_TEST_VECTORS
-$(VECTORS_OBJECT): override CFLAGS += $(MEASURE)
+# One object of the library once more, in which an environment variable says how wide loops may be, and the programs
+# that go through all widths.
+CHOOSING_PROCESSOR := $(BUILD)/vectors/lib/base/processor.o
+OTHER_OBJECTS += $(CHOOSING_PROCESSOR)
+$(CHOOSING_PROCESSOR): FLAGS = $(LIB_FLAGS) -DMSKP_TEST_PROCESSOR
+$(CHOOSING_PROCESSOR): override CFLAGS += $(MEASURE)
 
 $(BUILD)/vectors/%.o: %.c $(BUILD)/flags
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE)
 
-# The library with kernels that an environment variable leaves out (lib/score/kernel.c).
-CHOOSING_KERNELS := $(BUILD)/kernels/lib/score/kernel.o
-OTHER_OBJECTS += $(CHOOSING_KERNELS)
-$(BUILD)/kernels/lib/%: FLAGS = $(LIB_FLAGS) -DMSKP_TEST_KERNELS
-$(BUILD)/kernels/lib/%.o: override CFLAGS += $(MEASURE)
-
-$(BUILD)/kernels/%.o: %.c $(BUILD)/flags
-	$(call say,CC)
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE)
-
-$(VECTORS_TEST): %: %.o $(VECTORS_OBJECT) $(HELPER_LIBRARIES) $(LIBRARY)
-	$(call say,LINK)
-	$(Q)$(LINK_TEST) $(TEST_LIBS)
-
-$(KERNELS_TEST): %: %.o $(CHOOSING_KERNELS) $(HELPER_LIBRARIES) $(LIBRARY)
+$(VECTORS_TESTS): %: %.o $(CHOOSING_PROCESSOR) $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
@@ -274,8 +258,7 @@ coverage: ## which lines and branches of lib/ its tests reach, compared with tes
 	@if [ -d $(COVERAGE) ]; then find $(COVERAGE) -name '*.gcda' -delete; fi
 	$(MAKE) --no-print-directory BUILD=$(COVERAGE) CFLAGS="-O2 -g" LDFLAGS=-fprofile-arcs \
 		MEASURE="-O0 --coverage -fprofile-update=atomic" check-library
-	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits \
-		$(COVERAGE)/vectors $(COVERAGE)/kernels
+	@GCOV='$(GCOV)' test/scripts/compare-branches test/coverage/untaken $(COVERAGE) $(COVERAGE)/limits $(COVERAGE)/vectors
 
 # MC/DC: each condition of a decision was seen to decide it alone. It needs clang 19 and its LLVM. The library is always
 # compiled anew, because clang says which decisions it does not measure.

@@ -26,6 +26,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "penalty/vectors.h"
 
 /* gcc takes floating-point exceptions into account, and so makes no vectors of a loop with choices,
@@ -179,42 +180,24 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
 /* clang-format on */
 
 TABLE(, baseline)
-#if defined __GNUC__ && defined __x86_64__
+#if PROCESSOR_WIDE
 TABLE(__attribute__((target("avx2"))), avx2)
 TABLE(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), avx512)
 #endif
 
 /* ---- the choice ---- */
 
-enum { NONE, BASELINE, AVX2, AVX512 };
-
-/* The last instruction set that may be used. The build of a test lets an environment variable say,
- * so that one machine goes through all of them. */
-#ifdef MSKP_TEST_VECTORS
-#include <stdlib.h>
-static int last_set(void)
-{
-    const char *number = getenv("MSKP_TEST_VECTORS");
-    return number ? atoi(number) : AVX512;
-}
-#else
-static int last_set(void)
-{
-    return AVX512;
-}
-#endif
-
 const vector_loops *mskpi_vector_loops(vector_operation operation, bool doubles)
 {
-    const int last = last_set();
-    if (last == NONE) return NULL;
-#if defined __GNUC__ && defined __x86_64__
-    if (last >= AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return &avx512_loops[doubles][operation];
-    if (last >= AVX2 && __builtin_cpu_supports("avx2")) return &avx2_loops[doubles][operation];
+    static const vector_loops(*const loops[])[VECTOR_OPERATIONS] = {
+        [PROCESSOR_BASELINE] = baseline_loops,
+#if PROCESSOR_WIDE
+        [PROCESSOR_AVX2] = avx2_loops,
+        [PROCESSOR_AVX512] = avx512_loops,
 #endif
-    return &baseline_loops[doubles][operation];
+    };
+    const processor_set set = mskpi_processor();
+    return set == PROCESSOR_PLAIN ? NULL : &loops[set][doubles][operation];
 }
 
 bool mskpi_usual_arithmetic(void)

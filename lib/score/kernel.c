@@ -4,16 +4,14 @@
  * Each loop is written in plain C, and compiled twice: for the machine that the whole library is
  * compiled for, and, by gcc and clang on x86-64, for processors with AVX2. A lane of a vector does
  * what the plain loop does to one element, so the bits are the same. kernel_avx512.c has the same
- * loops once more. mskpi_kernels chooses by what the processor says of itself.
- *
- * A build with -DMSKP_TEST_KERNELS, which is the tests' alone, leaves out the kernels that the
- * environment variable MSKP_TEST_WITHOUT_KERNELS names ("avx512 avx2").
+ * loops once more. mskpi_kernels chooses by what the processor can run.
  */
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/processor.h"
 #include "score/kernel.h"
 
 /* A loop is compiled for the machine of the function that it is put into. */
@@ -156,43 +154,25 @@ INLINE void load_halves(const uint16_t *restrict from, size_t n, double *restric
     LOAD(machine, target, halves)                                                 \
     LOAD(machine, target, bfloats)                                                \
     static const kernels kernels_##machine = {                                    \
-        #machine,                                                                 \
         {[DOUBLES] = TERMS(doubles, machine), [FLOATS] = TERMS(floats, machine)}, \
         {[FLOATS] = load_floats_##machine,                                        \
          [HALVES] = load_halves_##machine,                                        \
          [BFLOATS] = load_bfloats_##machine}};
 
 KERNELS(plain, )
-#if KERNELS_WIDE
+#if PROCESSOR_WIDE
 KERNELS(avx2, __attribute__((target("avx2"))))
-
-#ifdef MSKP_TEST_KERNELS
-#include <stdlib.h>
-static bool is_allowed(const kernels *k)
-{
-    const char *without = getenv("MSKP_TEST_WITHOUT_KERNELS");
-    return !without || !strstr(without, k->name);
-}
-#else
-#define is_allowed(k) true
 #endif
-
-/* F16C, which kernel_avx512.c also uses and clang 14 cannot ask for, is older than AVX-512. */
-static bool has_avx512(void)
-{
-    return (__builtin_cpu_supports("avx512f") != 0) & (__builtin_cpu_supports("avx512bw") != 0) &
-           (__builtin_cpu_supports("avx512dq") != 0) & (__builtin_cpu_supports("avx512vl") != 0);
-}
 
 const kernels *mskpi_kernels(void)
 {
-    if (has_avx512() & is_allowed(&mskpi_kernels_avx512)) return &mskpi_kernels_avx512;
-    if ((__builtin_cpu_supports("avx2") != 0) & is_allowed(&kernels_avx2)) return &kernels_avx2;
-    return &kernels_plain;
-}
-#else
-const kernels *mskpi_kernels(void)
-{
-    return &kernels_plain;
-}
+    static const kernels *const all[] = {
+        [PROCESSOR_PLAIN] = &kernels_plain,
+        [PROCESSOR_BASELINE] = &kernels_plain,
+#if PROCESSOR_WIDE
+        [PROCESSOR_AVX2] = &kernels_avx2,
+        [PROCESSOR_AVX512] = &mskpi_kernels_avx512,
 #endif
+    };
+    return all[mskpi_processor()];
+}

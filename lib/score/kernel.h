@@ -43,19 +43,11 @@ typedef void kernel_load(const void *from, size_t n, double *to);
 /* Of floats and bfloats, they may take denormal ones for 0, if the caller's floating-point mode
  * does. */
 typedef struct kernels {
-    const char *name;
     kernel_add *add[FORMATS][SLICE_TERMS]; /* NULL: there is none, halves and bfloats are loaded */
     kernel_load *load[FORMATS];            /* NULL for DOUBLES */
 } kernels;
 
-/* Whether there are kernels for processors with wider vectors than the library is compiled for. On
- * Windows gcc does not align the stack for them. */
-#if defined __GNUC__ && defined __x86_64__ && !defined _WIN32
-#define KERNELS_WIDE 1
-extern const kernels mskpi_kernels_avx512;
-#else
-#define KERNELS_WIDE 0
-#endif
+extern const kernels mskpi_kernels_avx512; /* if PROCESSOR_WIDE */
 
 /* Those for this processor. All give the same bits. */
 const kernels *mskpi_kernels(void);

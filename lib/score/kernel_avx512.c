@@ -8,14 +8,16 @@
  * order, so the bits are the same. What is left at the end of an array is one more vector, whose
  * other lanes are 0: sums begin with +0 and are never -0, so adding 0 changes none of them.
  */
+#include "base/processor.h"
 #include "score/kernel.h"
 
-#if KERNELS_WIDE
+#if PROCESSOR_WIDE
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+/* F16C is older than AVX-512, and clang 14 cannot ask for it. */
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,f16c")))
 #define INLINE TARGET static inline __attribute__((always_inline))
 
@@ -131,7 +133,6 @@ FORMAT(HALVES)
 FORMAT(BFLOATS)
 
 const kernels mskpi_kernels_avx512 = {
-    "avx512",
     {TERMS(DOUBLES), TERMS(FLOATS), TERMS(HALVES), TERMS(BFLOATS)},
     {load_DOUBLES, load_FLOATS, load_HALVES, load_BFLOATS}};
 #else

@@ -2,10 +2,10 @@
  * Penalties by vector loops and by prepared objects, against the loops of lib/penalty/elements.c
  * and the simple calls: the same bytes in all tensors and between their elements.
  *
- * test.mk builds lib/penalty/vectors.c once more for this program, so that MSKP_TEST_VECTORS says
- * how far the loops may go: 0 none, 1 those of the baseline, 2 AVX2, 3 AVX-512 (what the processor
- * does not have is passed over). The networks are wider than those of test/interpreter, so that
- * vectors, their rests, several stripes of one row and several pieces of one tensor occur.
+ * MSKP_TEST_PROCESSOR says how far the loops may go (test.mk): 0 none, 1 those of the baseline, 2
+ * AVX2, 3 AVX-512. What the processor does not have is passed over. The networks are wider than
+ * those of test/interpreter, so that vectors, their rests, several stripes of one row and several
+ * pieces of one tensor occur.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <check.h>
@@ -230,7 +230,7 @@ static mskp_status penalize_prepared(const work *w, const mskp_prepared *p, int 
 
 static void allow(int level)
 {
-    REQUIRE(setenv("MSKP_TEST_VECTORS", (const char[]){(char)('0' + level), 0}, 1) == 0,
+    REQUIRE(setenv("MSKP_TEST_PROCESSOR", (const char[]){(char)('0' + level), 0}, 1) == 0,
             "no environment");
 }
 

@@ -2,11 +2,10 @@
 /*
  * The order of sums over slices, in every kernel that this processor can run.
  *
- * test.mk links this program with a lib/score/kernel.c that an environment variable tells what to
- * leave out. The sums that the head of lib/score/sweep.c promises are worked out here once more,
- * from the words alone, by one number after the other in logical order. Scores must be these to
- * the last bit: in all shapes of tiles, formats and strides, with denormal numbers and -0, in both
- * floating-point modes, and with a parallel_for of the caller.
+ * MSKP_TEST_PROCESSOR says which (test.mk). The sums that the head of lib/score/sweep.c promises
+ * are worked out here once more, from the words alone, by one number after the other in logical
+ * order. Scores must be these to the last bit: in all shapes of tiles, formats and strides, with
+ * denormal numbers and -0, in both floating-point modes, and with a parallel_for of the caller.
  */
 #include <float.h>
 #include <math.h>
@@ -20,8 +19,8 @@
 #include "by_id/by_id.h"
 #include <check.h>
 
-static const char *const without[] = {"", "avx512", "avx512 avx2"};
-enum { MACHINES = sizeof without / sizeof *without, MOST_UNITS = 20000 };
+static const char *const widest[] = {"3", "2", "1", "0"}; /* processor_set */
+enum { MACHINES = sizeof widest / sizeof *widest, MOST_UNITS = 20000 };
 
 /* The terms: 0 |w|, 1 w^2; from 2 on those of mskp_taylor, of which each score is one sum. */
 enum { TERMS = 2 + 4 };
@@ -254,7 +253,7 @@ START_TEST(scores_are_promised_to_the_last_bit)
         const int term = (int)rng_below(&r, TERMS);
         for (int machine = 0; machine < MACHINES; machine++)
             for (int mode = 0; mode < 2; mode++) {
-                setenv("MSKP_TEST_WITHOUT_KERNELS", without[machine], 1);
+                setenv("MSKP_TEST_PROCESSOR", widest[machine], 1);
                 memset(score, 0, sizeof score);
                 const mskp_scoring how = {.magnitude = (mskp_magnitude)(term == 1),
                                           .reduce = MSKP_REDUCE_JOINT,
@@ -279,9 +278,9 @@ START_TEST(scores_are_promised_to_the_last_bit)
                         if (term - 2 == MSKP_TAYLOR_SQUARED_SUM) x *= x;
                         if (term > 1) x = fabs(x);
                         ck_assert_msg(memcmp(&x, &score[unit[i]], sizeof x) == 0,
-                                      "network %zu, without \"%s\", mode %d, term %d, axis %u, "
+                                      "network %zu, set %s, mode %d, term %d, axis %u, "
                                       "index %zu of %zu: %a, not %a",
-                                      k, without[machine], mode, term, d, i, n, score[unit[i]], x);
+                                      k, widest[machine], mode, term, d, i, n, score[unit[i]], x);
                         compared++;
                     }
                 }
@@ -313,7 +312,7 @@ START_TEST(what_is_no_number_is_refused)
             for (int what = 0; what < 3; what++) {
                 char sentence[80];
                 mskp_error err = {0};
-                setenv("MSKP_TEST_WITHOUT_KERNELS", without[machine], 1);
+                setenv("MSKP_TEST_PROCESSOR", widest[machine], 1);
                 for (size_t i = 0; i < 3 * 17; i++) w[i] = (float)i;
                 w[e] = what == 0 ? NAN : what == 1 ? INFINITY : -INFINITY;
                 ck_assert_int_eq(
