@@ -194,6 +194,7 @@ function declarations(file,   i, braces, parens, word, last, named, in_enum, poi
 }
 
 function own(file, name) {
+    if (name ~ /^_/) return # the compiler's: _Static_assert, __attribute__
     if (name ~ /^(mskpi?_|MSKPI?_)/ || name == "" || (file, name) in owns) return
     owns[file, name] = 1
     names[file] = names[file] " " name

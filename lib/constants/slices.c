@@ -26,14 +26,6 @@
 
 enum { PIECE = 1 << 18 };
 
-/* What becomes of the slices of one axis. */
-typedef struct slice_axis {
-    const uint8_t *state;  /* [length] a content; NULL: no slice changes */
-    const uint32_t *zeros; /* the indices of slices that become 0, ascending */
-    size_t nzeros;
-    bool ones; /* some slices become 1 */
-} slice_axis;
-
 /* One tensor that is written. */
 typedef struct slice_job {
     const tensor_view *v;
@@ -42,13 +34,8 @@ typedef struct slice_job {
     uint32_t levels;                 /* the axes from here on have no marks */
 } slice_job;
 
-typedef struct slice_piece {
-    uint32_t param;
-    size_t first, end; /* on the outermost axis */
-} slice_piece;
-
 typedef struct slice_work {
-    const slices *s;
+    const slice_changes *s;
     const tensor_view *views;
 } slice_work;
 
@@ -75,11 +62,11 @@ bool mskpi_slices_change(const mskp_constants *c, uint32_t param)
 }
 
 mskp_status mskpi_slices_make(const mskp_constants *c, const uint8_t *written,
-                              const tensor_view *views, slices *s, mskp_error *err)
+                              const tensor_view *views, slice_changes *s, mskp_error *err)
 {
     const mskp_graph *g = c->graph;
     size_t lengths = 0, pieces = 0;
-    *s = (slices){.c = c};
+    *s = (slice_changes){.c = c};
     for (uint32_t p = 1; p <= g->nparams; p++) {
         if (!written[p]) continue;
         for (uint32_t d = 0; d < views[p].ndim; d++)
@@ -120,7 +107,7 @@ mskp_status mskpi_slices_make(const mskp_constants *c, const uint8_t *written,
     return MSKP_OK;
 }
 
-void mskpi_slices_free(slices *s)
+void mskpi_slices_free(slice_changes *s)
 {
     if (!s->c) return;
     mskpi_free(&s->c->services, s->axis);
@@ -229,7 +216,7 @@ static void write_piece(void *context, size_t i)
     write_level(&j, 0, v->data, false, p->first, p->end);
 }
 
-void mskpi_slices_write(const slices *s, const tensor_view *views)
+void mskpi_slices_write(const slice_changes *s, const tensor_view *views)
 {
     slice_work w = {s, views};
     mskpi_parallel(&s->c->services, s->npieces, write_piece, &w);

@@ -53,7 +53,7 @@ typedef struct writer {
     size_t mismatch;        /* 1 + the number of the first that is not as recorded; 0: none */
     uint32_t mismatch_param;
     const char *mismatch_at;
-    slices slices;
+    slice_changes slices;
     pass pass;
     mskp_error *err;
 } writer;

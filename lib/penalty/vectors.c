@@ -112,10 +112,10 @@ INLINE void put_double(double *to, double x, int32_t mask)
  * of the four loops is left, without a branch. restrict: otherwise a check of overlaps would come
  * before each loop. */
 INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n, void *to,
-                 const void *from, const double *amounts, const int32_t *masks, double knee)
+                 const void *from, const double *given, const int32_t *masks, double knee)
 {
     const bool adds = operation <= ADD_L2;
-    const double *restrict amount = amounts, first = *amounts;
+    const double *restrict amount = given, first = *given;
     const int32_t *restrict mask = masks;
     if (doubles) {
         double *restrict x = to;
@@ -146,9 +146,11 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
 
 /* ---- the loops of one instruction set ---- */
 
+/* Names that are put together begin with mskpi_, because lib/amalgamate.awk cannot change them. */
+
 /* clang-format off */
 #define LOOP(target, set, operation, format, shape)                                                \
-    target static void set##_##operation##_##format##_##shape(                                     \
+    target static void mskpi_##set##_##operation##_##format##_##shape(                             \
         size_t n, void *to, const void *from, const double *amount, const int32_t *mask,           \
         double knee)                                                                               \
     {                                                                                              \
@@ -161,7 +163,8 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
     LOOP(target, set, operation, double, run)                                                      \
     LOOP(target, set, operation, double, stripe)
 #define ENTRY(set, operation, format)                                                              \
-    [operation] = {set##_##operation##_##format##_run, set##_##operation##_##format##_stripe}
+    [operation] = {mskpi_##set##_##operation##_##format##_run,                                     \
+                   mskpi_##set##_##operation##_##format##_stripe}
 #define ENTRIES(set, format)                                                                       \
     {ENTRY(set, ADD_L1, format), ENTRY(set, ADD_SMOOTH_L1, format), ENTRY(set, ADD_L2, format),    \
      ENTRY(set, SHRINK_L1, format), ENTRY(set, SHRINK_SMOOTH_L1, format),                          \
@@ -175,8 +178,8 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
     LOOPS(target, set, SHRINK_L2)                                                                  \
     LOOPS(target, set, SCALE)                                                                      \
     LOOPS(target, set, CLEAR)                                                                      \
-    static const vector_loops set##_loops[2][VECTOR_OPERATIONS] = {ENTRIES(set, float),            \
-                                                                   ENTRIES(set, double)};
+    static const vector_loops mskpi_##set##_loops[2][VECTOR_OPERATIONS] = {                        \
+        ENTRIES(set, float), ENTRIES(set, double)};
 /* clang-format on */
 
 TABLE(, baseline)
@@ -190,10 +193,10 @@ TABLE(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), avx512)
 const vector_loops *mskpi_vector_loops(vector_operation operation, bool doubles)
 {
     static const vector_loops(*const loops[])[VECTOR_OPERATIONS] = {
-        [PROCESSOR_BASELINE] = baseline_loops,
+        [PROCESSOR_BASELINE] = mskpi_baseline_loops,
 #if PROCESSOR_WIDE
-        [PROCESSOR_AVX2] = avx2_loops,
-        [PROCESSOR_AVX512] = avx512_loops,
+        [PROCESSOR_AVX2] = mskpi_avx2_loops,
+        [PROCESSOR_AVX512] = mskpi_avx512_loops,
 #endif
     };
     const processor_set set = mskpi_processor();

@@ -123,41 +123,46 @@ INLINE void load_halves(const uint16_t *restrict from, size_t n, double *restric
 
 /* ---- The kernels of one machine ---- */
 
-#define ADD(machine, target, term)                                                           \
-    target static void floats_##term##_##machine(const void *w, const void *g, size_t n,     \
-                                                 double *sum, size_t period, double *place)  \
-    {                                                                                        \
-        add(w, g, n, sum, period, place, SLICE_##term, true);                                \
-    }                                                                                        \
-    target static void doubles_##term##_##machine(const void *w, const void *g, size_t n,    \
-                                                  double *sum, size_t period, double *place) \
-    {                                                                                        \
-        add(w, g, n, sum, period, place, SLICE_##term, false);                               \
+/* Names are put together from whole names alone, which lib/amalgamate.awk may change, and begin
+ * with mskpi_, because the script cannot change what is put together. */
+#define ADD(machine, target, term)                                                                 \
+    target static void mskpi_floats_##term##_##machine(const void *w, const void *g, size_t n,     \
+                                                       double *sum, size_t period, double *place)  \
+    {                                                                                              \
+        add(w, g, n, sum, period, place, term, true);                                              \
+    }                                                                                              \
+    target static void mskpi_doubles_##term##_##machine(const void *w, const void *g, size_t n,    \
+                                                        double *sum, size_t period, double *place) \
+    {                                                                                              \
+        add(w, g, n, sum, period, place, term, false);                                             \
     }
-#define LOAD(machine, target, format)                                                    \
-    target static void load_##format##_##machine(const void *from, size_t n, double *to) \
-    {                                                                                    \
-        load_##format(from, n, to);                                                      \
+#define LOAD(machine, target, load)                                             \
+    target static void load##_##machine(const void *from, size_t n, double *to) \
+    {                                                                           \
+        load(from, n, to);                                                      \
     }
-#define TERMS(type, machine)                                                             \
-    {                                                                                    \
-        type##_MAGNITUDES_##machine, type##_SQUARES_##machine, type##_PRODUCT_##machine, \
-            type##_PRODUCT_MAGNITUDES_##machine, type##_PRODUCT_SQUARES_##machine        \
+#define TERM(type, machine, term) [term] = mskpi_##type##_##term##_##machine
+#define TERMS(type, machine)                                                                   \
+    {                                                                                          \
+        TERM(type, machine, SLICE_MAGNITUDES), TERM(type, machine, SLICE_SQUARES),             \
+            TERM(type, machine, SLICE_PRODUCT), TERM(type, machine, SLICE_PRODUCT_MAGNITUDES), \
+            TERM(type, machine, SLICE_PRODUCT_SQUARES)                                         \
     }
+#define LOADER(load, machine) load##_##machine
 #define KERNELS(machine, target)                                                  \
-    ADD(machine, target, MAGNITUDES)                                              \
-    ADD(machine, target, SQUARES)                                                 \
-    ADD(machine, target, PRODUCT)                                                 \
-    ADD(machine, target, PRODUCT_MAGNITUDES)                                      \
-    ADD(machine, target, PRODUCT_SQUARES)                                         \
-    LOAD(machine, target, floats)                                                 \
-    LOAD(machine, target, halves)                                                 \
-    LOAD(machine, target, bfloats)                                                \
-    static const kernels kernels_##machine = {                                    \
+    ADD(machine, target, SLICE_MAGNITUDES)                                        \
+    ADD(machine, target, SLICE_SQUARES)                                           \
+    ADD(machine, target, SLICE_PRODUCT)                                           \
+    ADD(machine, target, SLICE_PRODUCT_MAGNITUDES)                                \
+    ADD(machine, target, SLICE_PRODUCT_SQUARES)                                   \
+    LOAD(machine, target, load_floats)                                            \
+    LOAD(machine, target, load_halves)                                            \
+    LOAD(machine, target, load_bfloats)                                           \
+    static const kernels mskpi_kernels_##machine = {                              \
         {[DOUBLES] = TERMS(doubles, machine), [FLOATS] = TERMS(floats, machine)}, \
-        {[FLOATS] = load_floats_##machine,                                        \
-         [HALVES] = load_halves_##machine,                                        \
-         [BFLOATS] = load_bfloats_##machine}};
+        {[FLOATS] = LOADER(load_floats, machine),                                 \
+         [HALVES] = LOADER(load_halves, machine),                                 \
+         [BFLOATS] = LOADER(load_bfloats, machine)}};
 
 KERNELS(plain, )
 #if PROCESSOR_WIDE
@@ -167,10 +172,10 @@ KERNELS(avx2, __attribute__((target("avx2"))))
 const kernels *mskpi_kernels(void)
 {
     static const kernels *const all[] = {
-        [PROCESSOR_PLAIN] = &kernels_plain,
-        [PROCESSOR_BASELINE] = &kernels_plain,
+        [PROCESSOR_PLAIN] = &mskpi_kernels_plain,
+        [PROCESSOR_BASELINE] = &mskpi_kernels_plain,
 #if PROCESSOR_WIDE
-        [PROCESSOR_AVX2] = &kernels_avx2,
+        [PROCESSOR_AVX2] = &mskpi_kernels_avx2,
         [PROCESSOR_AVX512] = &mskpi_kernels_avx512,
 #endif
     };

@@ -102,30 +102,33 @@ INLINE void add_period(const void *w, const void *g, size_t n, double *sum, size
 
 /* ---- All of them ---- */
 
-#define ADD(format, term)                                                                         \
-    TARGET static void add_##format##_##term(const void *w, const void *g, size_t n, double *sum, \
-                                             size_t period, double *place)                        \
-    {                                                                                             \
-        if (period == LANES)                                                                      \
-            add_lanes(w, g, n, sum, place, SLICE_##term, format);                                 \
-        else                                                                                      \
-            add_period(w, g, n, sum, period, place, SLICE_##term, format);                        \
+/* Names are put together from whole names alone, which lib/amalgamate.awk may change, and begin
+ * with mskpi_, because the script cannot change what is put together. */
+#define ADD(format, term)                                                                     \
+    TARGET static void mskpi_add_##format##_##term(const void *w, const void *g, size_t n,    \
+                                                   double *sum, size_t period, double *place) \
+    {                                                                                         \
+        if (period == LANES)                                                                  \
+            add_lanes(w, g, n, sum, place, term, format);                                     \
+        else                                                                                  \
+            add_period(w, g, n, sum, period, place, term, format);                            \
     }
-#define FORMAT(format)                                                       \
-    ADD(format, MAGNITUDES)                                                  \
-    ADD(format, SQUARES)                                                     \
-    ADD(format, PRODUCT)                                                     \
-    ADD(format, PRODUCT_MAGNITUDES)                                          \
-    ADD(format, PRODUCT_SQUARES)                                             \
-    TARGET static void load_##format(const void *from, size_t n, double *to) \
-    {                                                                        \
-        load(from, n, to, format);                                           \
-    }
-#define TERMS(format)                                                              \
+#define FORMAT(format)                                                             \
+    ADD(format, SLICE_MAGNITUDES)                                                  \
+    ADD(format, SLICE_SQUARES)                                                     \
+    ADD(format, SLICE_PRODUCT)                                                     \
+    ADD(format, SLICE_PRODUCT_MAGNITUDES)                                          \
+    ADD(format, SLICE_PRODUCT_SQUARES)                                             \
+    TARGET static void mskpi_load_##format(const void *from, size_t n, double *to) \
     {                                                                              \
-        add_##format##_MAGNITUDES, add_##format##_SQUARES, add_##format##_PRODUCT, \
-            add_##format##_PRODUCT_MAGNITUDES, add_##format##_PRODUCT_SQUARES      \
+        load(from, n, to, format);                                                 \
     }
+#define TERM(format, term) [term] = mskpi_add_##format##_##term
+#define TERMS(format)                                                                \
+    [format] = {TERM(format, SLICE_MAGNITUDES), TERM(format, SLICE_SQUARES),         \
+                TERM(format, SLICE_PRODUCT), TERM(format, SLICE_PRODUCT_MAGNITUDES), \
+                TERM(format, SLICE_PRODUCT_SQUARES)}
+#define LOADER(format) [format] = mskpi_load_##format
 
 FORMAT(DOUBLES)
 FORMAT(FLOATS)
@@ -134,7 +137,7 @@ FORMAT(BFLOATS)
 
 const kernels mskpi_kernels_avx512 = {
     {TERMS(DOUBLES), TERMS(FLOATS), TERMS(HALVES), TERMS(BFLOATS)},
-    {load_DOUBLES, load_FLOATS, load_HALVES, load_BFLOATS}};
+    {LOADER(DOUBLES), LOADER(FLOATS), LOADER(HALVES), LOADER(BFLOATS)}};
 #else
 /* A file of C must not be empty. */
 typedef int no_kernels;
