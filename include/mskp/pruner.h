@@ -215,7 +215,9 @@ MSKP_EXPERIMENTAL mskp_status mskp_pruner_mark(mskp_pruner *pruner, mskp_tensors
  * Cuts n sets to the units that stay, and begins the next round, or tuning. The constants of what
  * leaves are moved first. If carriers now cost more than was foreseen, or less, units are selected
  * again within the rule: marked ones first, in their order. So the network is then within every
- * budget.
+ * budget; but units may leave that were not marked, and the output changes (`unmarked` in the
+ * gauges). A penalty on MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT leaves no constant behind a relu, and so
+ * no carrier.
  *   moves    as for mskp_plan_cut. moves[0].from are the values; at least one set.
  * All or nothing, with one exception: if mskp_plan_cut refuses a set, the constants have been moved
  * in the values already; the next call goes on from there. What the optimizer remembers of
@@ -283,9 +285,12 @@ typedef enum mskp_pruner_stage {
  *                      infinite where these are 0
  *   overlap            marked in this mask and in the one before it in this round (`refresh`), over
  *                      marked in one of the two; NaN without two masks
- *   exact              nonzero: a cut now changes no output: left.largest is 0, and no constant is
- *                      lost, or there is no mask
- *   bound, share       of mskp_constants_total, with marked elements taken for 0; 0 without a mask
+ *   exact              nonzero: a cut now changes no output: left.largest is 0, no constant is lost,
+ *                      and unmarked is 0; or there is no mask
+ *   unmarked           units that a cut now would remove although they are not marked, because
+ *                      carriers cost more than was foreseen; they were never driven to zero
+ *   bound, share       of mskp_constants_total for a cut now, with marked elements taken for 0; 0
+ *                      without a mask. bound is infinite if unmarked is not 0.
  *   ready              nonzero: marked elements are at most 1e-3 of `start`, or nothing is marked
  */
 typedef struct mskp_pruner_gauges {
@@ -299,6 +304,7 @@ typedef struct mskp_pruner_gauges {
     double start, residue;
     double threshold, valley, gap, overlap;
     uint32_t exact;
+    size_t unmarked;
     double bound, share;
     uint32_t ready;
 } mskp_pruner_gauges;

@@ -58,23 +58,31 @@ static mskp_status measure_scores(const mskp_pruner *p, mskp_tensors values, msk
     return MSKP_OK;
 }
 
-/* What a cut would do now. */
+/* What a cut would do now. Where the rule and the carriers leave no way, the cut will be refused;
+ * the figures are then those of the mask as it is. */
 static mskp_status measure_constants(const mskp_pruner *p, mskp_tensors values,
                                      mskp_pruner_gauges *g, mskp_error *err)
 {
     const mskp_constants_desc desc = mskpi_pruner_constants(p);
     mskp_constants_report total = {.exact = 1};
     mskp_constants *constants = NULL;
+    mskp_error refused;
     mskp_status status = MSKP_OK;
-    if (p->marked)
-        status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
-                                       &constants, err);
-    if (!status && constants) status = mskp_constants_total(constants, &total, err);
-    mskp_constants_destroy(constants);
+    bool possible = true;
+    if (p->marked) {
+        status = mskpi_pruner_foresee(p, values, &constants, &g->unmarked, &refused);
+        possible = status != MSKP_ERROR_NO_SOLUTION;
+        if (!possible)
+            status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc,
+                                           values, &constants, &refused);
+        if (!status) status = mskp_constants_total(constants, &total, &refused);
+        mskp_constants_destroy(constants);
+        if (status && err) *err = refused;
+    }
     if (status) return status;
-    /* The object takes what the pull is on for zero. */
-    g->exact = total.exact && !(g->left.largest > 0);
-    g->bound = total.bound;
+    /* The object takes what the pull is on for zero, in all units that leave. */
+    g->exact = possible && total.exact && !(g->left.largest > 0) && !g->unmarked;
+    g->bound = g->unmarked ? (double)INFINITY : total.bound;
     g->share = total.share;
     return MSKP_OK;
 }
@@ -193,6 +201,7 @@ static void put_gauges(text_writer *w, const void *context)
     put_number(w, "overlap", g->overlap);
     put_key(w, "exact");
     mskpi_put(w, g->exact ? "true" : "false");
+    put_number(w, "unmarked", (double)g->unmarked);
     put_number(w, "bound", g->bound);
     put_number(w, "share", g->share);
     put_key(w, "ready");

@@ -114,6 +114,10 @@ mskp_status mskpi_pruner_make_mask(mskp_pruner *p, mskp_tensors values, mskp_err
 /* Chooses the mask anew within a round. */
 mskp_status mskpi_pruner_refresh(mskp_pruner *p, mskp_tensors values, mskp_error *err);
 /* The desc of the constants of a cut. */
+/* *constants <- what a cut with the mask of the round would do now; *unmarked <- how many units
+ * would leave that the mask does not mark. Changes nothing. */
+mskp_status mskpi_pruner_foresee(const mskp_pruner *pruner, mskp_tensors values,
+                                 mskp_constants **constants, size_t *unmarked, mskp_error *err);
 mskp_constants_desc mskpi_pruner_constants(const mskp_pruner *p);
 /* Forgets what mskp_pruner_prepare worked out. */
 void mskpi_pruner_unplan(mskp_pruner *p);

@@ -274,24 +274,56 @@ static mskp_status rank_again(mskp_pruner *p, mskp_tensors values, mskp_error *e
     return MSKP_OK;
 }
 
+/* *constants <- what leaves in a cut now, and where its constants go: the mask that was given, or
+ * what the rule selects. Uses p->scores, p->order and p->buffer. */
+static mskp_status choose(mskp_pruner *p, mskp_tensors values, mskp_constants **constants,
+                          mskp_error *err)
+{
+    const mskp_constants_desc desc = mskpi_pruner_constants(p);
+    if (p->marked && !p->scored)
+        return mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
+                                     constants, err);
+    const mskp_status status =
+        p->marked ? rank_again(p, values, err) : mskpi_pruner_score(p, values, work_scores(p), err);
+    return status ? status : select_units(p, work_scores(p), &desc, values, constants, err);
+}
+
+mskp_status mskpi_pruner_foresee(const mskp_pruner *pruner, mskp_tensors values,
+                                 mskp_constants **constants, size_t *unmarked, mskp_error *err)
+{
+    const mskp_services *services = &pruner->services;
+    const size_t n = pruner->units;
+    const mskp_mask none = {0, NULL}, selected = {n, mskpi_alloc(services, n, 1)};
+    mskp_pruner copy = *pruner;
+    mskp_error refused; /* *err stays as it is where there is another way */
+    copy.scores = mskpi_alloc(services, n, sizeof *copy.scores);
+    copy.order = mskpi_alloc(services, n, sizeof *copy.order);
+    copy.buffer = mskpi_alloc(services, n, sizeof *copy.buffer);
+    mskp_status status = MSKP_OK;
+    if (!selected.unit || !copy.scores || !copy.order || !copy.buffer)
+        status = mskpi_fail(&refused, MSKP_ERROR_NO_MEMORY, "%s for the gauges of a pruner",
+                            mskp_status_text(MSKP_ERROR_NO_MEMORY));
+    if (!status) status = choose(&copy, values, constants, &refused);
+    *unmarked = 0;
+    if (!status) status = mskp_constants_masks(*constants, selected, none, none, &refused);
+    for (size_t u = 0; !status && u < n; u++) *unmarked += pruner->keep[u] && !selected.unit[u];
+    mskpi_free(services, copy.buffer);
+    mskpi_free(services, copy.order);
+    mskpi_free(services, copy.scores);
+    mskpi_free(services, selected.unit);
+    if (status && err) *err = refused;
+    return status;
+}
+
 /* In place of what was worked out before. */
 static mskp_status work_out(mskp_pruner *pruner, mskp_tensors values, mskp_error *err)
 {
     mskp_pruner next = *pruner, *const p = &next;
-    const mskp_constants_desc desc = mskpi_pruner_constants(p);
-    mskp_status status;
     p->constants = NULL;
     p->plan = NULL;
     p->small = NULL;
     p->prepared = false;
-    if (!p->marked || p->scored) {
-        status = p->marked ? rank_again(p, values, err)
-                           : mskpi_pruner_score(p, values, work_scores(p), err);
-        if (!status) status = select_units(p, work_scores(p), &desc, values, &p->constants, err);
-    } else {
-        status = mskp_constants_create(mskp_pruner_graph(p), mskpi_pruner_keep(p), &desc, values,
-                                       &p->constants, err);
-    }
+    mskp_status status = choose(p, values, &p->constants, err);
     if (!status) status = mskp_constants_plan(p->constants, &p->plan, &p->small, err);
     mskpi_pruner_unplan(status ? p : pruner);
     if (!status) *pruner = next;

@@ -197,7 +197,7 @@ typedef struct training {
     mskp_pruner_options options;
     mskp_pruner *p;
     mskp_cost dense;
-    size_t cuts;
+    size_t cuts, surprises; /* cuts for which units would have to leave that were not marked */
 } training;
 
 static mskp_tensors set_of(const training *w, int which)
@@ -326,6 +326,34 @@ static void require_budgets(const training *w)
             units, w->t.units, w->cuts);
 }
 
+/* What the gauges say of a cut now, against the cut that is worked out. */
+static void require_foresight(training *w)
+{
+    mskp_error err = {0};
+    mskp_pruner_gauges g;
+    const mskp_constants *constants = NULL;
+    mskp_constants_report total;
+    const mskp_mask mask = mskp_pruner_mask(w->p), none = mask_of(0, NULL);
+    uint8_t *selected = arena_get(&w->t.mem, w->t.units, 1);
+    size_t unmarked = 0;
+    if (!mask.n) return;
+    REQUIRE(!mskp_pruner_gauge(w->p, set_of(w, 0), &g, &err), "gauge: %s", err.text);
+    const mskp_status status = mskp_pruner_prepare(w->p, set_of(w, 0), NULL, &constants, &err);
+    REQUIRE(!status || status == MSKP_ERROR_NO_SOLUTION, "prepare: %s", err.text);
+    REQUIRE(!status || !g.exact, "exact, and the cut is refused: %s", err.text);
+    if (status) return;
+    REQUIRE_OK(mskp_constants_masks(constants, mask_of(mask.n, selected), none, none, NULL));
+    REQUIRE_OK(mskp_constants_total(constants, &total, NULL));
+    for (size_t u = 0; u < mask.n; u++) unmarked += mask.unit[u] && !selected[u];
+    REQUIRE(g.unmarked == unmarked, "%zu units would leave unmarked, the cut removes %zu",
+            g.unmarked, unmarked);
+    REQUIRE(!g.exact == !(total.exact && !unmarked && !(g.left.largest > 0)), "exact is %u",
+            g.exact);
+    REQUIRE(unmarked ? isinf(g.bound) : !(g.bound < total.bound || g.bound > total.bound),
+            "the bound is %g, of the cut %g", g.bound, total.bound);
+    w->surprises += unmarked > 0;
+}
+
 /* One step, or a cut before it. false: carriers broke a budget, and training ends. */
 static bool go_on(training *w, uint64_t step)
 {
@@ -334,6 +362,7 @@ static bool go_on(training *w, uint64_t step)
     while (mskp_pruner_due(w->p) == MSKP_PRUNER_DUE_CUT) {
         mskp_move moves[SETS];
         for (int k = 0; k < SETS; k++) moves[k] = (mskp_move){.from = set_of(w, k)};
+        require_foresight(w);
         const mskp_status status = mskp_pruner_cut(w->p, SETS, moves, &err);
         REQUIRE(!status || status == MSKP_ERROR_NO_SOLUTION, "cut: %s", err.text);
         if (status) return false;
@@ -364,7 +393,8 @@ static char *text_of(const mskp_pruner *p, arena *mem, size_t *length)
 START_TEST(rounds_and_checkpoints)
 {
     const size_t count = test_count(400);
-    size_t refused = 0, stopped = 0, cuts = 0, interrupted = 0, shrunk = 0, pulls = 0;
+    size_t refused = 0, stopped = 0, cuts = 0, interrupted = 0, shrunk = 0, pulls = 0,
+           surprises = 0;
     for (size_t k = 0; k < count; k++) {
         training a, b;
         const uint64_t seed = test_seed() * 1000000 + k;
@@ -409,6 +439,7 @@ START_TEST(rounds_and_checkpoints)
         }
         stopped += made && !going;
         cuts += a.cuts;
+        surprises += a.surprises;
         for (int s = 0; s < SETS; s++)
             REQUIRE(set_same(&a.sets[s], &b.sets[s]), "set %d differs", s);
         if (a.cuts) {
@@ -420,13 +451,13 @@ START_TEST(rounds_and_checkpoints)
     }
     if (getenv("MSKP_TEST_VERBOSE"))
         printf("%zu networks: %zu rules refused, %zu stopped, %zu cuts, %zu shrunk, %zu pulls to "
-               "zero, %zu interruptions\n",
-               count, refused, stopped, cuts, shrunk, pulls, interrupted);
+               "zero, %zu interruptions, %zu surprises\n",
+               count, refused, stopped, cuts, shrunk, pulls, interrupted, surprises);
     REQUIRE(count < 100 || (cuts > count / 2 && shrunk > count / 3 && interrupted > count &&
                             pulls > count / 8),
             "%zu networks: %zu refused, %zu stopped, %zu cuts, %zu shrunk, %zu pulls, %zu "
-            "interruptions",
-            count, refused, stopped, cuts, shrunk, pulls, interrupted);
+            "interruptions, %zu surprises",
+            count, refused, stopped, cuts, shrunk, pulls, interrupted, surprises);
 }
 END_TEST
 

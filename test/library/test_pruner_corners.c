@@ -683,6 +683,53 @@ START_TEST(masks_that_change)
 }
 END_TEST
 
+/* Shifts that are 0 when the mask is made and not at the cut need a carrier, so that one more unit
+ * must leave, which was not marked: four numbers for each unit, and room for two units. */
+START_TEST(carriers_that_were_not_foreseen)
+{
+    double weight[4] = {1, 2, 3, 4}, gamma[4] = {4, 3, 2, 1}, beta[4] = {0}, head[4] = {1, 1, 1, 1};
+    mskp_tensor view[4] = {{.data = weight, .dtype = MSKP_DTYPE_F64},
+                           {.data = gamma, .dtype = MSKP_DTYPE_F64},
+                           {.data = beta, .dtype = MSKP_DTYPE_F64},
+                           {.data = head, .dtype = MSKP_DTYPE_F64}};
+    const mskp_tensors set = {4, view};
+    const mskp_move move = {.from = set};
+    const mskp_pruner_options options = {.rule = {.max_params = 8},
+                                         .constants = {.way = MSKP_CONSTANTS_MERGE},
+                                         .steps = 4,
+                                         .masked = 1,
+                                         .settle = 0.5};
+    mskp_norm_desc norm = {.kind = MSKP_NORM_AFFINE};
+    mskp_pruner *p = NULL;
+    mskp_pruner_gauges g;
+    mskp_error err = {0};
+    mskp_graph *graph = mskp_graph_create(NULL);
+    const mskp_param w = mskp_parameter(graph, "w", 2, (size_t[]){4, 1});
+    norm.scale = mskp_parameter(graph, "gamma", 1, (size_t[]){4});
+    norm.shift = mskp_parameter(graph, "beta", 1, (size_t[]){4});
+    const mskp_param h = mskp_parameter(graph, "head", 2, (size_t[]){1, 4});
+    mskp_value v = mskp_linear(graph, "v", mskp_input(graph, "x", 1, 0, NULL), w, (mskp_param){0});
+    v = mskp_norm(graph, "norm", v, &norm);
+    mskp_output(graph, mskp_linear(graph, "y", v, h, (mskp_param){0}));
+    ck_assert_msg(!mskp_graph_finish(graph, &err), "%s", err.text);
+    ck_assert_msg(!mskp_pruner_create(graph, &options, &p, &err), "%s", err.text);
+    for (int step = 0; step < 4; step++) {
+        ck_assert_int_eq(mskp_pruner_before_step(p, 1, set, (mskp_tensors){0, NULL}, &err),
+                         MSKP_OK);
+        ck_assert_int_eq(mskp_pruner_after_step(p, 1, set, &err), MSKP_OK);
+    }
+    ck_assert_int_eq(mskp_pruner_gauge(p, set, &g, &err), MSKP_OK);
+    ck_assert(g.marked == 2 && g.unmarked == 0 && g.exact && g.ready && g.bound == 0);
+    for (int u = 0; u < 4; u++) beta[u] = 0.5;
+    ck_assert_int_eq(mskp_pruner_gauge(p, set, &g, &err), MSKP_OK);
+    ck_assert(g.marked == 2 && g.unmarked == 1 && !g.exact && g.ready && isinf(g.bound));
+    ck_assert_msg(!mskp_pruner_cut(p, 1, &move, &err), "%s", err.text);
+    ck_assert_uint_eq(mskp_graph_counts(mskp_pruner_graph(p)).units, 2);
+    mskp_pruner_destroy(p);
+    mskp_graph_destroy(graph);
+}
+END_TEST
+
 START_TEST(options_at_their_limits)
 {
     static const mskp_family_rule none = {0};
@@ -738,6 +785,7 @@ int main(void)
     tcase_add_test(tests, texts_that_were_edited);
     tcase_add_test(tests, ends_of_texts);
     tcase_add_test(tests, texts_that_were_moved);
+    tcase_add_test(tests, carriers_that_were_not_foreseen);
     tcase_add_test(tests, texts_of_other_stages);
     tcase_add_test(tests, text_within_a_step);
     tcase_add_test(tests, elements_that_are_no_numbers);

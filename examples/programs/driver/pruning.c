@@ -293,17 +293,20 @@ bool pruning_gauge(job *j, size_t size, char *text)
 {
     mskp_pruner_gauges *g = &j->gauges;
     mskp_error err;
-    char left[60] = "the cut is due", residue[80] = "";
+    char left[60] = "the cut is due", residue[80] = "", now[80] = "";
     if (!fetch(j->t)) return false;
     if (mskp_pruner_gauge(j->pruner, j->t->values, g, &err)) return failed(j, &err);
     if (g->steps_left)
         snprintf(left, sizeof left, "%llu steps before the cut", (unsigned long long)g->steps_left);
     if (!isnan(g->residue))
         snprintf(residue, sizeof residue, ", and %.3g before a step set it to 0", g->residue);
+    if (g->exact) snprintf(now, sizeof now, ", a cut now would change no output");
+    if (g->unmarked)
+        snprintf(now, sizeof now, ", a cut now would remove %zu more units, not marked",
+                 g->unmarked);
     snprintf(text, size, "pruner: %s; the largest marked %s is %.3g, was %.3g at the mask%s; %s%s",
              left, numbers(&j->t->options), g->left.largest, g->start, residue,
-             g->ready ? "ready" : "not ready: it is above 0.001 of that",
-             g->exact ? ", a cut now would change no output" : "");
+             g->ready ? "ready" : "not ready: it is above 0.001 of that", now);
     return true;
 }
 
