@@ -28,6 +28,9 @@ BRIDGES ?= darknet libtorch dlib
 FUZZ ?= $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 SECONDS ?= 60
 
+ifeq ($(origin PREFIX),command line)
+$(error PREFIX has no effect; the variable is prefix)
+endif
 prefix = /usr/local
 exec_prefix = $(prefix)
 bindir = $(exec_prefix)/bin

@@ -13,7 +13,7 @@
  *     mskp_pruner_create(graph, &options, &p, &err);
  *     for (step = 0; step < 10000; step++) {
  *         while (mskp_pruner_due(p) == MSKP_PRUNER_DUE_CUT) // the channels are at zero
- *             mskp_pruner_cut(p, 3, sets, &err);            // values, gradients, momentum
+ *             if (mskp_pruner_cut(p, 3, sets, &err)) return; // values, gradients, momentum
  *         ...                                            // forward, backward
  *         mskp_pruner_before_step(p, rate, values, gradients, &err);
  *         ...                                            // the optimizer's step
@@ -95,9 +95,9 @@ typedef enum mskp_pull {
  * When:
  *   steps       of the optimizer, all together; required, at most 2^53
  *   wait, sparse, masked   the shares of the steps that these stages take, each in [0, 1], together
- *               at most 1; the rest is for tuning. masked 0: units are cut as they are, and there
- *               is no mask, unless mskp_pruner_mark makes one, before mskp_pruner_prepare or
- *               mskp_pruner_cut selects them.
+ *               at most 1; the rest is for tuning. masked 0: units are cut as they are. Then
+ *               mskp_pruner_prepare or mskp_pruner_cut selects them, unless mskp_pruner_mark made a
+ *               mask before.
  *   sparse_strength   of the penalty on all units in the sparse stage, above 0 if there is one: L1,
  *               on the roles of `scoring`; after the step, or with MSKP_PULL_GRADIENT in the
  *               gradient
@@ -285,8 +285,8 @@ typedef enum mskp_pruner_stage {
  *                      infinite where these are 0
  *   overlap            marked in this mask and in the one before it in this round (`refresh`), over
  *                      marked in one of the two; NaN without two masks
- *   exact              nonzero: a cut now changes no output: left.largest is 0, no constant is lost,
- *                      and unmarked is 0; or there is no mask
+ *   exact              nonzero: a cut now changes no output: left.largest is 0, no constant is
+ *                      lost, and unmarked is 0; or there is no mask
  *   unmarked           units that a cut now would remove although they are not marked, because
  *                      carriers cost more than was foreseen; they were never driven to zero
  *   bound, share       of mskp_constants_total for a cut now, with marked elements taken for 0; 0

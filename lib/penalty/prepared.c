@@ -139,8 +139,12 @@ static mskp_status refuse_view(const mskp_prepared *p, uint32_t id, uint32_t k,
 {
     char room[NAME_SIZE], axis[32] = "";
     const mskp_tensor *was = &p->layout[k][id - 1];
-    const char *name = mskpi_short(mskpi_param_name(p->graph, id), room), *what = "data";
-    long long now = t->data != NULL, then = was->data != NULL;
+    const char *name = mskpi_short(mskpi_param_name(p->graph, id), room), *what = "view";
+    long long now = 0, then = 0;
+    if (!t->data != !was->data)
+        return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
+                          "%s (%s): there %s data; the penalty was prepared %s them", name, SET[k],
+                          t->data ? "are" : "are no", was->data ? "with" : "without");
     if (t->ndim != was->ndim)
         what = "ndim", now = t->ndim, then = was->ndim;
     else if (t->dtype != was->dtype)
@@ -157,8 +161,8 @@ static mskp_status refuse_view(const mskp_prepared *p, uint32_t id, uint32_t k,
             snprintf(axis, sizeof axis, " of axis %u", d);
         }
     return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
-                      "%s (%s): the %s%s is %s%lld; the penalty was prepared for %lld", name,
-                      SET[k], what, axis, !strcmp(what, "data") ? "there or not: " : "", now, then);
+                      "%s (%s): the %s%s is %lld; the penalty was prepared for %lld", name, SET[k],
+                      what, axis, now, then);
 }
 
 /* All fields but the first, data, are compared as one piece of memory: there is none between them.

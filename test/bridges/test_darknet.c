@@ -1206,7 +1206,7 @@ static void cut_by_pruner(subject *s, int round)
     mskp_error err = {0};
     mskp_plan *plan;
     const mskp_constants *constants;
-    char name[2][16];
+    char name[2][32];
     snprintf(name[0], sizeof name[0], "round%d.cfg", round);
     snprintf(name[1], sizeof name[1], "round%d.cfg", round + 1);
     const char *from = round ? strdup(in_folder(name[0])) : strdup(s->cfg);
