@@ -508,6 +508,7 @@ START_TEST(gauges_of_a_pruner)
                                 .rounds = (uint32_t)rng_next(&r),
                                 .units = (size_t)rng_next(&r) >> 11,
                                 .marked = rng_below(&r, 99),
+                                .unmarked = rng_below(&r, 99),
                                 .exact = rng_chance(&r, 0.5),
                                 .ready = rng_chance(&r, 0.5) ? 7 : 0};
         const struct {
@@ -557,6 +558,7 @@ START_TEST(gauges_of_a_pruner)
         require_field(json, "rounds", g.rounds);
         require_field(json, "units", (double)g.units);
         require_field(json, "marked", (double)g.marked);
+        require_field(json, "unmarked", (double)g.unmarked);
         for (size_t i = 0; i < NUMBERS; i++) require_field(json, numbers[i].name, *numbers[i].x);
         require_gauge(item(json, "left"), &g.left);
         require_gauge(item(json, "kept"), &g.kept);
@@ -564,7 +566,7 @@ START_TEST(gauges_of_a_pruner)
                 "exact");
         REQUIRE(cJSON_IsBool(item(json, "ready")) && cJSON_IsTrue(item(json, "ready")) == !!g.ready,
                 "ready");
-        REQUIRE(cJSON_GetArraySize(json) == 7 + NUMBERS + 4, "%d items", cJSON_GetArraySize(json));
+        REQUIRE(cJSON_GetArraySize(json) == 8 + NUMBERS + 4, "%d items", cJSON_GetArraySize(json));
         cJSON_Delete(json);
     }
 }
