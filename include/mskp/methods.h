@@ -259,10 +259,10 @@ MSKP_EXPERIMENTAL mskp_status mskp_penalty_fade(const mskp_graph *graph, mskp_ma
 /* ============================================================================================== */
 
 /*
- * A penalty that is worked out once for many steps: which elements of which tensors a mask targets,
- * and that all views fit. The calls below do what mskp_penalty_gradient, _prox, _deadline and _fade
- * do, bit for bit, and take a tenth of their time where few elements are targeted, as with gamma
- * alone; where many are, both take the same time.
+ * A penalty that is worked out once for many steps: which elements of which tensors a mask
+ * targets, and whether all views fit. The calls below do what mskp_penalty_gradient, _prox,
+ * _deadline and _fade do, bit for bit. They take a tenth of the time where few elements are
+ * targeted, as with gamma alone; where many are, both take the same time.
  */
 typedef struct mskp_prepared mskp_prepared;
 
@@ -287,22 +287,22 @@ MSKP_EXPERIMENTAL mskp_status mskp_prepared_create(const mskp_graph *graph, mskp
                                                    mskp_error *err);
 MSKP_EXPERIMENTAL void mskp_prepared_destroy(mskp_prepared *prepared); /* may be NULL */
 
-/* mskp_penalty_gradient. The object must have been made with gradients, otherwise it is
- * MSKP_ERROR_BAD_STATE. These calls allocate nothing; any number of threads may use one object at
- * once, each with its own tensors. */
+/* As mskp_penalty_gradient. MSKP_ERROR_BAD_STATE: the object was made without gradients. This call
+ * and the next three allocate nothing; any number of threads may use one object at once, each with
+ * its own tensors. prepared must not be NULL. */
 MSKP_EXPERIMENTAL mskp_status mskp_prepared_gradient(const mskp_prepared *prepared, double strength,
                                                      mskp_tensors values, mskp_tensors gradients,
                                                      mskp_error *err);
-/* mskp_penalty_prox. */
+/* As mskp_penalty_prox. */
 MSKP_EXPERIMENTAL mskp_status mskp_prepared_prox(const mskp_prepared *prepared, double step,
                                                  mskp_tensors values, mskp_error *err);
-/* mskp_penalty_deadline; with steps_left 0, mskp_penalty_zero. Start values
+/* As mskp_penalty_deadline; with steps_left 0, as mskp_penalty_zero. Start values
  * (mskp_low_precision.start) have views of their own, which are checked in each call. */
 MSKP_EXPERIMENTAL mskp_status mskp_prepared_deadline(const mskp_prepared *prepared,
                                                      uint64_t steps_left, mskp_tensors values,
                                                      mskp_error *err);
-/* mskp_penalty_fade of the gradients; or, if the object was made without gradients, of the values.
- */
+/* As mskp_penalty_fade. set: the gradients; or the values, if the object was made without
+ * gradients. */
 MSKP_EXPERIMENTAL mskp_status mskp_prepared_fade(const mskp_prepared *prepared, double amount,
                                                  mskp_tensors set, mskp_error *err);
 

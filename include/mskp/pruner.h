@@ -137,7 +137,7 @@ typedef struct mskp_pruner_options {
     uint32_t hysteresis;
 } mskp_pruner_options;
 
-typedef struct mskp_pruner mskp_pruner; /* a pruning that goes on */
+typedef struct mskp_pruner mskp_pruner; /* the state of one pruning */
 
 /*
  * *pruner <- a pruner of a finished graph, before its first step. Free it with mskp_pruner_destroy.
@@ -257,7 +257,7 @@ MSKP_EXPERIMENTAL mskp_mask mskp_pruner_mask(const mskp_pruner *pruner);
 /*                                          Gauges                                                */
 /* ============================================================================================== */
 
-/* The head of this file says what they are. */
+/* The stages, in their order; the head of this file describes each. */
 typedef enum mskp_pruner_stage {
     MSKP_PRUNER_STAGE_WAIT = 0,
     MSKP_PRUNER_STAGE_SPARSE = 1,
@@ -288,7 +288,7 @@ typedef enum mskp_pruner_stage {
  *   exact              nonzero: a cut now changes no output: left.largest is 0, no constant is
  *                      lost, and unmarked is 0; or there is no mask
  *   unmarked           units that a cut now would remove although they are not marked, because
- *                      carriers cost more than was foreseen; they were never driven to zero
+ *                      carriers cost more than was foreseen. Such units were not driven to zero.
  *   bound, share       of mskp_constants_total for a cut now, with marked elements taken for 0; 0
  *                      without a mask. bound is infinite if unmarked is not 0.
  *   ready              nonzero: marked elements are at most 1e-3 of `start`, or nothing is marked

@@ -405,8 +405,9 @@ static void pin_named(net *n, const char *name, const char *op)
 }
 
 /* Pins a tensor because of the node that is being described. */
-static void pin_read(net *n, const char *name)
+static void pin_read(void *context, const char *name)
 {
+    net *n = context;
     pin_named(n, name, n->m->graph->node[n->node]->op_type);
 }
 
@@ -430,7 +431,7 @@ static void describe_unknown(net *n, const node_proto *node)
 {
     const bool flows = reads_flow(n, node) || has_graphs(node);
     for (size_t k = 0; k < node->n_input; k++) pin_named(n, node->input[k], node->op_type);
-    net_within(n, node, pin_read);
+    model_names_within(node, pin_read, n);
     for (size_t k = 0; k < node->n_output; k++) {
         tensor *t = net_output(n, node, k);
         if (t && !t->known && (flows || !t->sized)) set_pinned(n, t, node->op_type);

@@ -152,8 +152,9 @@ static cost_rule *cost_of(const node_proto *node)
 /* ---- Costs that are not known ---- */
 
 /* Data that several of these nodes read count once. */
-static void add_unknown_data(net *n, const char *name)
+static void add_unknown_data(void *context, const char *name)
 {
+    net *n = context;
     tensor *t = net_tensor(n, name), *root = t && t->data ? &n->tensors[t->root] : NULL;
     if (!root || root->uncounted || !is_real(t->data)) return;
     root->uncounted = true;
@@ -164,7 +165,7 @@ static void count_unknown(net *n, const node_proto *node)
 {
     if (!n->uncounted.nodes++) n->uncounted.first = node;
     for (size_t k = 0; k < node->n_input; k++) add_unknown_data(n, node->input[k]);
-    net_within(n, node, add_unknown_data);
+    model_names_within(node, add_unknown_data, n);
 }
 
 /* Counts the nodes of a graph within a node that multiply. */

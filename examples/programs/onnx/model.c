@@ -242,3 +242,19 @@ void model_free(model *m)
     free(m->folder);
     *m = (model){0};
 }
+
+void model_names_within(const node_proto *node, name_reader *see, void *context)
+{
+    for (size_t k = 0; k < node->n_attribute; k++) {
+        const attribute_proto *a = node->attribute[k];
+        for (size_t g = 0; g < a->n_graphs + (a->g ? 1 : 0); g++) {
+            const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
+            for (size_t i = 0; i < inner->n_node; i++) {
+                for (size_t j = 0; j < inner->node[i]->n_input; j++)
+                    see(context, inner->node[i]->input[j]);
+                model_names_within(inner->node[i], see, context);
+            }
+            for (size_t i = 0; i < inner->n_output; i++) see(context, inner->output[i]->name);
+        }
+    }
+}

@@ -114,6 +114,11 @@ tensor_proto *model_add_copy(model *m, tensor_proto *t, const char *name, size_t
 /* *field <- a copy of text, which protobuf-c frees with the message. False: no memory. */
 bool model_set_string(char **field, const char *text);
 
+/* Calls `see` for every name that graphs within a node read, of that graph or of the graph around
+ * it. A name may be NULL or "". */
+typedef void name_reader(void *context, const char *name);
+void model_names_within(const node_proto *node, name_reader *see, void *context);
+
 /* NULL: the node has no such attribute. */
 const attribute_proto *node_attribute(const node_proto *node, const char *name);
 attribute_proto *node_add_attribute(node_proto *node, const char *name); /* NULL: no memory */

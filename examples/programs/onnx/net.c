@@ -702,28 +702,13 @@ static bool add_initializers(net *n)
 
 /* ---- Nodes ---- */
 
-static void use(net *n, const char *name)
+static void use(void *context, const char *name)
 {
+    net *n = context;
     tensor *t = net_tensor(n, name);
     if (!t) return;
     t->uses++;
     t->consumer = n->node + 1;
-}
-
-void net_within(net *n, const node_proto *node, net_reader *see)
-{
-    for (size_t k = 0; k < node->n_attribute; k++) {
-        const attribute_proto *a = node->attribute[k];
-        for (size_t g = 0; g < a->n_graphs + (a->g ? 1 : 0); g++) {
-            const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
-            for (size_t i = 0; i < inner->n_node; i++) {
-                for (size_t j = 0; j < inner->node[i]->n_input; j++)
-                    see(n, inner->node[i]->input[j]);
-                net_within(n, inner->node[i], see);
-            }
-            for (size_t i = 0; i < inner->n_output; i++) see(n, inner->output[i]->name);
-        }
-    }
 }
 
 static bool add_node(net *n, const node_proto *node, size_t at)
@@ -737,7 +722,7 @@ static bool add_node(net *n, const node_proto *node, size_t at)
                         node->input[k]);
         use(n, node->input[k]);
     }
-    net_within(n, node, use);
+    model_names_within(node, use, n);
     for (size_t k = 0; k < node->n_output; k++)
         if (*node->output[k] && !add_tensor(n, node->output[k]))
             return fail(n->f, "node %zu (%s) makes %s, which is there already", at, op,

@@ -156,11 +156,6 @@ tensor *net_tensor(const net *n, const char *name); /* NULL: there is none, or t
 tensor *net_input(const net *n, const node_proto *node, size_t k);
 tensor *net_output(const net *n, const node_proto *node, size_t k);
 
-/* Calls `see` for every name that graphs within a node read, of that graph or of the graph around
- * it. */
-typedef void net_reader(net *n, const char *name);
-void net_within(net *n, const node_proto *node, net_reader *see);
-
 /* Whether these are axes of channels that may be removed. */
 bool follows_width(const net *n, const followed *f);
 

@@ -31,9 +31,11 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const made *)a)->name, ((const made *)b)->name);
 }
 
-static void read_name(sorter *s, const char *name)
+static void read_name(void *context, const char *name)
 {
+    sorter *s = context;
     const made key = {name, 0};
+    if (!name || !*name) return;
     const made *m = bsearch(&key, s->made, s->made_count, sizeof *s->made, by_name);
     if (!m || !s->good) return;
     if (s->read_count == s->read_capacity) {
@@ -45,23 +47,6 @@ static void read_name(sorter *s, const char *name)
         s->read_capacity = capacity;
     }
     s->reads[s->read_count++] = m->node;
-}
-
-static void read_within(sorter *s, const node_proto *node)
-{
-    for (size_t k = 0; k < node->n_attribute; k++) {
-        const attribute_proto *a = node->attribute[k];
-        for (size_t g = 0; g < a->n_graphs + (a->g ? 1 : 0); g++) {
-            const graph_proto *inner = g < a->n_graphs ? a->graphs[g] : a->g;
-            for (size_t i = 0; i < inner->n_node; i++) {
-                for (size_t j = 0; j < inner->node[i]->n_input; j++)
-                    read_name(s, inner->node[i]->input[j]);
-                read_within(s, inner->node[i]);
-            }
-            for (size_t i = 0; i < inner->n_output; i++)
-                if (inner->output[i]->name) read_name(s, inner->output[i]->name);
-        }
-    }
 }
 
 /* Finds what each node reads. Returns whether some node reads one that does not stand before it. */
@@ -76,9 +61,8 @@ static bool find_reads(sorter *s)
     for (size_t i = 0; i < s->g->n_node; i++) {
         const node_proto *node = s->g->node[i];
         s->first[i] = s->read_count;
-        for (size_t k = 0; k < node->n_input; k++)
-            if (*node->input[k]) read_name(s, node->input[k]);
-        read_within(s, node);
+        for (size_t k = 0; k < node->n_input; k++) read_name(s, node->input[k]);
+        model_names_within(node, read_name, s);
         for (size_t r = s->first[i]; r < s->read_count; r++) late |= s->reads[r] >= i;
     }
     s->first[s->g->n_node] = s->read_count;
