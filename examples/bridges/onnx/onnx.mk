@@ -1,20 +1,23 @@
-# mskp-onnx, which prunes ONNX files, and its tests.
+# The bridge to ONNX files, mskp-onnx, which prunes them, and the tests of both.
 #
-# examples/programs/onnx/*.c is the program. Its tests are test/onnx/test_*.c, which link all of the
-# program but mskp-onnx.c and the other test/onnx/*.c, the scripts test/onnx/check-*, and
-# test/torture/test_onnx.c. protoc-c
-# makes onnx/onnx.pb-c.h and its source from the package's onnx.proto, so their warnings are off.
+# examples/bridges/onnx/*.c is the bridge, examples/programs/onnx/*.c the program. Their tests are test/onnx/test_*.c,
+# which link the bridge, all of the program but mskp-onnx.c, and the other test/onnx/*.c; the scripts test/onnx/check-*;
+# and test/torture/test_onnx.c. protoc-c makes onnx/onnx.pb-c.h and its source from the package's onnx.proto, so their
+# warnings are off.
 
 PROTOC_C ?= protoc-c
 ONNX_PROTO ?= /usr/include
 ONNX := examples/programs/onnx
-ONNX_FLAGS = -I$(ONNX) -Iexamples/programs -Iexamples/runtime -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c)
+ONNX_BRIDGE := examples/bridges/onnx
+ONNX_FLAGS = -I$(ONNX_BRIDGE) -I$(ONNX) -Iexamples/programs -Iexamples/runtime -isystem $(BUILD) \
+	$$($(PKG_CONFIG) --cflags libprotobuf-c)
 ONNX_LIBS = $$($(PKG_CONFIG) --libs libprotobuf-c) -lm
 ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 
-ONNX_OBJECTS := $(call objects,$(wildcard $(ONNX)/*.c))
+ONNX_BRIDGE_OBJECTS := $(call objects,$(wildcard $(ONNX_BRIDGE)/*.c))
+ONNX_OBJECTS := $(ONNX_BRIDGE_OBJECTS) $(call objects,$(wildcard $(ONNX)/*.c))
 ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
-# All of the program but main, which is what its tests link.
+# All but main, which is what the tests link.
 ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
 ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
