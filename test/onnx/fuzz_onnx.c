@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_REQUIRE(graph, "no memory");
     const lengths none = {0};
     precomputed stored;
-    if (!model_parse(&m, data, size, &f) || !precompute(&m, &none, &stored, &f) ||
+    if (!model_parse(&m, data, size, false, &f) || !precompute(&m, &none, &stored, &f) ||
         !describe(&n, &m, graph, &f))
         refused(&f);
     else

@@ -94,7 +94,7 @@ bool fold_truncate(int32_t type, double x, int64_t *to)
 
 /* ---- numbers ---- */
 
-static size_t limit = FOLD_LIMIT;
+static _Thread_local size_t limit = FOLD_LIMIT;
 
 void fold_allow(size_t elements)
 {

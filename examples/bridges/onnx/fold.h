@@ -8,7 +8,8 @@
 #include "model.h"
 
 enum { MAX_RANK = 8 };
-/* Tensors with more elements are not computed, unless fold_allow sets another limit. */
+/* Tensors with more elements are not computed, unless fold_allow sets another limit for the
+ * thread. */
 #define FOLD_LIMIT ((size_t)1 << 20)
 void fold_allow(size_t elements);
 

@@ -47,6 +47,8 @@ bool tensor_is_external(const tensor_proto *t);
 /* tensor_check: the dims must be sizes, and the data as long as these say. tensor_place: where the
  * data lie in another file, and how many bytes they have. */
 bool tensor_check(const tensor_proto *t, failure *f);
+/* The dims alone. */
+bool tensor_check_dims(const tensor_proto *t, failure *f);
 bool tensor_place(const tensor_proto *t, const char **location, size_t *offset, size_t *size,
                   failure *f);
 /* The tensor's bytes as a file has them, in raw_data or in a file that was read. NULL: they are in

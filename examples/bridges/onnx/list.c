@@ -1,12 +1,10 @@
-/* Prints what can be removed, what cannot, and why: one line for each layer, then sums. */
+/* What a list of a network says: what can be removed, what cannot, and why. */
 #include "list.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
-#include "mskp/tools.h"
 #include "operators.h"
 
 /* A name from the file, which may be missing. Whoever prints it uses file_print. */
@@ -86,17 +84,6 @@ void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_
         snprintf(why, size, "%zu stay: %s", info->pinned, pinning_op(n, value, info, &holder));
     else if (info->units < info->channels)
         put_tie(n, info->tied_by, size, why);
-}
-
-static void print_value(const net *n, mskp_value value, const mskp_cost *cost)
-{
-    mskp_coupling info;
-    char name[200], why[200];
-    if (mskp_value_coupling(n->graph, value, &info, NULL)) return;
-    if (!(cost->macs > 0) && strcmp(info.op, "embedding") != 0) return;
-    list_words(n, value, &info, sizeof why, name, why);
-    file_print(stdout, "%10.3f %10.0f %6zu %6zu  %s%s%s", 1e-6 * cost->macs, cost->params,
-               info.channels, info.units, name, *why ? "  " : "", why);
 }
 
 /* ---- What pins, and what to do about it ---- */
@@ -210,19 +197,6 @@ void list_pin_text(const list_pin *pin, size_t size, char *text)
     if (*advice && used < size) snprintf(text + used, size - used, "; %s", advice);
 }
 
-enum { MOST_PINS = 32 };
-
-static void print_pinning(const net *n, const mskp_cost *costs)
-{
-    list_pin pins[MOST_PINS];
-    char text[LIST_TEXT];
-    const size_t count = list_pins(n, costs, MOST_PINS, pins);
-    for (size_t k = 0; k < count; k++) {
-        list_pin_text(&pins[k], sizeof text, text);
-        file_print(stdout, "pinned by %s", text);
-    }
-}
-
 /* How many nodes make a tensor whose shape is not known, so that they cannot be described; *first
  * <- the first of them. */
 static size_t count_unknown(const net *n, const node_proto **first)
@@ -240,15 +214,31 @@ static size_t count_unknown(const net *n, const node_proto **first)
     return count;
 }
 
-static void print_unknown(const net *n)
+bool list_reasons(const net *n, list_say *say, void *context)
 {
+    const mskp_counts counts = mskp_graph_counts(n->graph);
+    list_pin pins[MOST_PINS];
+    char text[LIST_TEXT + sizeof "pinned by "];
+    mskp_error err;
+    mskp_cost *costs = try_calloc(counts.values, sizeof *costs);
+    if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
+    bool good = !mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err) ||
+                fail(n->f, "%s", err.text);
+    const size_t count = good ? list_pins(n, costs, MOST_PINS, pins) : 0;
+    free(costs);
+    for (size_t k = 0; good && k < count; k++) {
+        const int used = snprintf(text, sizeof text, "pinned by ");
+        list_pin_text(&pins[k], LIST_TEXT, text + used);
+        good = say(context, text);
+    }
     const node_proto *first = NULL;
-    const size_t count = count_unknown(n, &first);
-    if (count)
-        file_print(stdout,
-                   "%zu of %zu nodes make tensors whose shapes are not known, the first is %.120s "
-                   "(%.120s); channels that reach them stay",
-                   count, n->m->graph->n_node, text_of(first->output[0]), text_of(first->op_type));
+    const size_t unknown = count_unknown(n, &first);
+    if (!good || !unknown) return good;
+    snprintf(text, sizeof text,
+             "%zu of %zu nodes make tensors whose shapes are not known, the first is %.120s "
+             "(%.120s); channels that reach them stay",
+             unknown, n->m->graph->n_node, text_of(first->output[0]), text_of(first->op_type));
+    return say(context, text);
 }
 
 bool list_reason(const net *n, size_t size, char *text)
@@ -290,32 +280,5 @@ bool list_uncounted(const net *n, size_t size, char *text)
              "(%.40s)",
              n->uncounted.nodes, n->uncounted.parameters,
              first->n_output ? text_of(first->output[0]) : "", text_of(first->op_type));
-    return true;
-}
-
-bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters)
-{
-    const mskp_counts counts = mskp_graph_counts(n->graph);
-    mskp_error err;
-    mskp_cost *costs = try_calloc(counts.values ? counts.values : 1, sizeof *costs);
-    if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
-    if (mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err)) {
-        free(costs);
-        return fail(n->f, "%s", err.text);
-    }
-    printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
-    for (uint32_t v = 1; v <= counts.values; v++) print_value(n, (mskp_value){v}, &costs[v - 1]);
-    print_pinning(n, costs);
-    print_unknown(n);
-    if (parameters->others > 0)
-        printf("%.0f parameters belong to no layer above, and stay\n", parameters->others);
-    printf("%zu units in %zu families, %.0f parameters, %.0f MACs (batch of one)\n", counts.units,
-           counts.families, parameters->all, dense->macs);
-    char words[LIST_TEXT];
-    if (list_uncounted(n, sizeof words, words))
-        file_print(stdout, "MACs are without those of %s", words);
-    if (!counts.units && list_reason(n, sizeof words, words))
-        file_print(stdout, "nothing can be removed from this network: %s", words);
-    free(costs);
     return true;
 }

@@ -1,14 +1,9 @@
-/* The list that mskp-onnx prints of a network. */
+/* What a list of a network says: of its layers, and of what stays and why. */
 #ifndef ONNX_LIST_H
 #define ONNX_LIST_H
 
 #include "mskp/tools.h"
 #include "net.h"
-
-/* Prints a described network whose graph is finished: a line for each layer, which operators pin
- * channels, and which shapes are not known. dense, parameters: of the whole network. False: n->f
- * holds the sentence. */
-bool list_network(const net *n, const mskp_cost *dense, const file_parameters *parameters);
 
 /* name <- how the list calls a value of the graph; why <- why channels of it stay, or are tied; ""
  * if there is no reason. */
@@ -19,7 +14,7 @@ void list_words(const net *n, mskp_value value, const mskp_coupling *info, size_
  * are. */
 bool list_uncounted(const net *n, size_t size, char *text);
 
-enum { LIST_NODES = 3, LIST_TEXT = 700 };
+enum { LIST_NODES = 3, LIST_TEXT = 700, MOST_PINS = 32 };
 
 /* An operator, or another reason, that pins channels of layers with costs. */
 typedef struct list_pin {
@@ -34,5 +29,10 @@ size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pi
 void list_pin_text(const list_pin *pin, size_t size, char *text);
 /* text <- why nothing can be removed from a network without units. False: n->f holds a sentence. */
 bool list_reason(const net *n, size_t size, char *text);
+
+/* Says each operator that pins channels, and how many shapes are not known, in one sentence each,
+ * until `say` returns false. False: it did, or n->f holds a sentence. */
+typedef bool list_say(void *context, const char *text);
+bool list_reasons(const net *n, list_say *say, void *context);
 
 #endif

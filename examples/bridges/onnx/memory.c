@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-static bool short_of_memory;
+/* Of a thread, because a host may describe several networks at once. */
+static _Thread_local bool short_of_memory;
 
 static void *noted(void *memory)
 {
@@ -23,6 +24,11 @@ void *try_calloc(size_t count, size_t size)
 void *try_realloc(void *old, size_t size)
 {
     return noted(realloc(old, size ? size : 1));
+}
+
+void memory_watch(void)
+{
+    short_of_memory = false;
 }
 
 bool memory_was_short(void)

@@ -15,7 +15,9 @@ void *try_malloc(size_t size);
 void *try_calloc(size_t count, size_t size);
 void *try_realloc(void *old, size_t size);
 
-/* Whether one of them has failed since the program began. */
+/* Whether one of them has failed in this thread since the thread began, or since memory_watch. */
 bool memory_was_short(void);
+/* For the beginning of what can fail by itself: forgets earlier failures of this thread. */
+void memory_watch(void);
 
 #endif

@@ -121,6 +121,9 @@ static bool check_tensor(void *context, ProtobufCMessage *message)
     const check *c = context;
     const tensor_proto *t = (const tensor_proto *)message;
     failure inner = {""};
+    if (c->m->absent && tensor_is_absent(c->m, t))
+        return tensor_check_dims(t, &inner) ||
+               fail(c->f, "tensor \"%.80s\": %s", t->name ? t->name : "", inner.text);
     if (tensor_check(t, &inner) && (!tensor_is_external(t) || check_external(c->m, t, &inner)))
         return true;
     return fail(c->f, "tensor \"%.80s\": %s", t->name ? t->name : "", inner.text);
@@ -193,17 +196,32 @@ static bool check_size(size_t size, failure *f)
            fail(f, "it has %zu bytes, and a protobuf message no more than %zu", size, MOST_BYTES);
 }
 
+static void *take(void *unused, size_t size)
+{
+    (void)unused;
+    return try_malloc(size);
+}
+
+static void give_back(void *unused, void *memory)
+{
+    (void)unused;
+    free(memory);
+}
+
+/* protobuf-c's own allocator would not note that memory was short. Its messages are freed as those
+ * that change.c makes: with free. */
 static bool unpack(model *m, const void *bytes, size_t size, failure *f)
 {
+    ProtobufCAllocator noted = {take, give_back, NULL};
     if (!check_size(size, f)) return false;
     if (!wire_check(&onnx__model_proto__descriptor, bytes, size, f)) return false;
-    m->proto = onnx__model_proto__unpack(NULL, size, bytes);
+    m->proto = onnx__model_proto__unpack(&noted, size, bytes);
     return m->proto || fail(f, "no memory for a model of %zu bytes", size);
 }
 
-bool model_parse(model *m, const void *bytes, size_t size, failure *f)
+bool model_parse(model *m, const void *bytes, size_t size, bool absent, failure *f)
 {
-    *m = (model){.bytes = size};
+    *m = (model){.bytes = size, .absent = absent};
     if (unpack(m, bytes, size, f) && check_model(m, f)) return true;
     model_free(m);
     return false;

@@ -34,6 +34,7 @@ typedef struct model {
     size_t opset;           /* of ONNX's own domain; 0: the model does not name one */
     size_t bytes;           /* of the file and of the files beside it that hold data */
     bool external;          /* some tensor has its data in another file */
+    bool absent;            /* floating-point tensors may have a shape alone, and no data */
     struct source *sources; /* private: the files */
     size_t source_count;
     char *folder; /* the folder of the file */
@@ -43,9 +44,9 @@ typedef struct model {
  * graph, two initializers with the same name, a tensor whose data are not as long as its shape
  * demands, data in a file outside the model's folder, and data behind a symbolic link. */
 bool model_read(model *m, const char *path, failure *f);
-/* The same for bytes in memory, which are not needed afterwards. Data in other files are
- * refused. */
-bool model_parse(model *m, const void *bytes, size_t size, failure *f);
+/* The same for bytes in memory, which are not needed afterwards. Data in other files are refused.
+ * absent: they are not looked for, and tensors of real numbers may have no data at all. */
+bool model_parse(model *m, const void *bytes, size_t size, bool absent, failure *f);
 void model_free(model *m);
 
 /* False, with a sentence, if the path leads to a file that was read, under whatever name. */
@@ -80,6 +81,13 @@ size_t tensor_elements(const tensor_proto *t);
  * for types with which mskp does not compute. Strings, elements smaller than a byte and unknown
  * types are refused. Without elements, *data may be NULL. */
 bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);
+
+/* Whether mskp computes with elements of this type. */
+bool is_real(const tensor_proto *data);
+
+/* Whether the tensor has elements, of which nothing is in memory: a model that may have absent data.
+ * tensor_data and what is made of it refuse such a tensor; for tensor_writable, *data is NULL. */
+bool tensor_is_absent(const model *m, const tensor_proto *t);
 
 /* As tensor_data, for writing: data of other files are copied first. */
 bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, failure *f);

@@ -459,14 +459,6 @@ bool follows_width(const net *n, const followed *f)
     return is_flow(t) && !t->pinned && t->axis < MAX_RANK && f->axes >> t->axis & 1;
 }
 
-bool is_real(const tensor_proto *data)
-{
-    return data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-}
-
 const numbers *known_numbers(const net *n, tensor *t)
 {
     enum { FEW = 64 }; /* longer lists of real numbers are weights */

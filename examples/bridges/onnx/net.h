@@ -159,9 +159,6 @@ tensor *net_output(const net *n, const node_proto *node, size_t k);
 /* Whether these are axes of channels that may be removed. */
 bool follows_width(const net *n, const followed *f);
 
-/* Whether mskp computes with elements of this type. */
-bool is_real(const tensor_proto *data);
-
 /* The numbers of a tensor; NULL: they are not known. */
 const numbers *known_numbers(const net *n, tensor *t);
 bool is_flow(const tensor *t);

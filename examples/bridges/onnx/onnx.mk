@@ -9,6 +9,9 @@ PROTOC_C ?= protoc-c
 ONNX_PROTO ?= /usr/include
 ONNX := examples/programs/onnx
 ONNX_BRIDGE := examples/bridges/onnx
+# As the library is compiled, because the bridge can be a part of a shared library.
+ONNX_BRIDGE_FLAGS = -I$(ONNX_BRIDGE) -Iexamples/runtime -isystem $(BUILD) $$($(PKG_CONFIG) --cflags libprotobuf-c) \
+	$(filter-out -Ilib,$(LIB_FLAGS))
 ONNX_FLAGS = -I$(ONNX_BRIDGE) -I$(ONNX) -Iexamples/programs -Iexamples/runtime -isystem $(BUILD) \
 	$$($(PKG_CONFIG) --cflags libprotobuf-c)
 ONNX_LIBS = $$($(PKG_CONFIG) --libs libprotobuf-c) -lm
@@ -17,6 +20,7 @@ ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 ONNX_BRIDGE_OBJECTS := $(call objects,$(wildcard $(ONNX_BRIDGE)/*.c))
 ONNX_OBJECTS := $(ONNX_BRIDGE_OBJECTS) $(call objects,$(wildcard $(ONNX)/*.c))
 ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
+PYTHON_OBJECTS := $(call objects,$(wildcard examples/bridges/pytorch/*.c))
 # All but main, which is what the tests link.
 ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
@@ -28,7 +32,7 @@ ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
 ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
 # test/test.mk links this.
 ONNX_TORTURE = $(BUILD)/test/torture/test_onnx
-OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
+OTHER_OBJECTS += $(ONNX_OBJECTS) $(PYTHON_OBJECTS) $(ONNX_TEST_OBJECTS)
 
 .PHONY: onnx check-onnx onnx-objects
 
@@ -47,15 +51,23 @@ $(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
 	@touch $@
 
 $(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
+$(ONNX_BRIDGE_OBJECTS): FLAGS = $(ONNX_BRIDGE_FLAGS)
+$(PYTHON_OBJECTS): FLAGS = -Iexamples/bridges $(ONNX_BRIDGE_FLAGS)
 $(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
 $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
 $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
 	$(call say,CC)
-	$(Q)$(CC) $(DIALECT) -w $(ONNX_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(DIALECT) -w $(ONNX_BRIDGE_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
+
+# For Python, which loads one shared library: mskp, this bridge, and what examples/bridges/pytorch adds.
+$(BUILD)/libmskp_python.so: $(LIB_OBJECTS) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) $(PYTHON_OBJECTS) \
+		lib/mskp.map $(BUILD)/sources
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(ONNX_LIBS)
 
 $(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(ONNX_PARTS)
 	$(call say,LINK)

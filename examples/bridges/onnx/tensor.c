@@ -148,15 +148,20 @@ static bool check_inline(const tensor_proto *t, size_t elements, failure *f)
     return fail(f, "its shape needs %zu bytes, its data have %zu", bytes_of(k, elements), have);
 }
 
+bool tensor_check_dims(const tensor_proto *t, failure *f)
+{
+    for (size_t i = 0; i < t->n_dims; i++)
+        if (t->dims[i] < 0)
+            return fail(f, "dim %zu of %zu is %lld", i, t->n_dims, (long long)t->dims[i]);
+    return tensor_elements(t) != SIZE_MAX ||
+           fail(f, "the product of its %zu dims is more than memory can hold", t->n_dims);
+}
+
 bool tensor_check(const tensor_proto *t, failure *f)
 {
     store typed;
     const size_t elements = tensor_elements(t);
-    for (size_t i = 0; i < t->n_dims; i++)
-        if (t->dims[i] < 0)
-            return fail(f, "dim %zu of %zu is %lld", i, t->n_dims, (long long)t->dims[i]);
-    if (elements == SIZE_MAX)
-        return fail(f, "the product of its %zu dims is more than memory can hold", t->n_dims);
+    if (!tensor_check_dims(t, f)) return false;
     if (t->segment) return fail(f, "it is a segment of a larger tensor");
     if (!tensor_is_external(t)) return check_inline(t, elements, f);
     const size_t used = used_fields(t, &typed);
@@ -229,6 +234,21 @@ const void *tensor_raw(const model *m, const tensor_proto *t)
     return source->bytes + offset;
 }
 
+bool is_real(const tensor_proto *data)
+{
+    return data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           data->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
+bool tensor_is_absent(const model *m, const tensor_proto *t)
+{
+    store typed;
+    return m->absent && is_real(t) && tensor_elements(t) && !used_fields(t, &typed) &&
+           !(tensor_is_external(t) && t->has_raw_data);
+}
+
 /* ---- elements ---- */
 
 static mskp_dtype dtype_of(const tensor_proto *t)
@@ -294,6 +314,10 @@ static bool find_data(model *m, tensor_proto *t, bool write, void **data, failur
     if (!k) return fail(f, "its type %d is not known", (int)t->data_type);
     if (k->bits < 8) return fail(f, "its type %s is not supported", k->name);
     if (elements == SIZE_MAX) return fail(f, "its dims are no sizes");
+    if (tensor_is_absent(m, t)) {
+        *data = NULL;
+        return write || fail(f, "its data are not here");
+    }
     if (!narrow(t, k, elements, f)) return false;
     const void *raw = tensor_raw(m, t);
     if (tensor_is_external(t) && !t->has_raw_data) {
