@@ -292,6 +292,7 @@ static bool declare(net *n, weight *w, const tensor *t, size_t ndim, const size_
         w->order[j] = (uint32_t)t->from[axes[j]];
         size[j] = t->dims.dim[axes[j]];
     }
+    w->locked |= n->fixed && t->root >= n->m->graph->n_initializer; /* the host has it elsewhere */
     w->param = mskp_parameter(n->graph, param_name(n, w->data, t, buffer), w->ndim, size);
     return w->param.id != 0;
 }
@@ -325,7 +326,7 @@ mskp_param take_param(net *n, const node_proto *node, size_t k, size_t ndim, con
         !covers(t, ndim, axes))
         return (mskp_param){0};
     leave_data(n, k);
-    if (ndim == 1 && is_shared(t) && !is_repeated(t) && k < node->n_input) {
+    if (ndim == 1 && !n->fixed && is_shared(t) && !is_repeated(t) && k < node->n_input) {
         weight *own = new_weight(n, NULL);
         if (own) own->data = own_copy(n, t, node, k, own);
         if (!own || !own->data || !declare(n, own, t, ndim, axes)) return (mskp_param){0};
@@ -571,7 +572,7 @@ static bool reads_data(const net *n, const node_proto *node)
 static void describe_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
-    handler *h = kind ? kind->describe : NULL;
+    handler *h = !kind ? NULL : n->fixed && kind->fixed ? kind->fixed : kind->describe;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
     if (net_alias(n, node)) return;

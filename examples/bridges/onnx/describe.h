@@ -1,6 +1,6 @@
 /*
  * What the files of describe_network share: describe.c, describe_each.c, describe_mix.c,
- * describe_move.c, describe_shape.c, describe_cost.c.
+ * describe_move.c, describe_shape.c, describe_fixed.c, describe_cost.c.
  */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
@@ -55,6 +55,8 @@ void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
 /* *param <- input k as a vector of this length; {0} if the node does not have the input. False: the
  * node has the input, but it is no such vector. */
 bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param);
+/* Whether the node, an Expand, repeats one channel as many. */
+bool repeats_channel(const net *n, const node_proto *node);
 /* Whether each channel of the tensor that may be removed is zero, once its unit is. */
 bool is_zeroable(const tensor *t);
 /* Whether something else reads the data, by this name or by one from which it was made. */

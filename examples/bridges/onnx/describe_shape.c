@@ -295,7 +295,8 @@ static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const gro
     more[n->shuffle_count++] = (shuffle){join, x->name, y->dims.dim[first + 1]};
     n->done[n->node] = n->done[turn] = DONE_WITHIN;
     n->done[join] = DONE;
-    set_flow(n, z, mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], 1),
+    set_flow(n, z,
+             mskp_channel_shuffle(n->graph, value_name(z), x->value, y->dims.dim[first], !n->fixed),
              x->axis);
     z->zeroable = is_zeroable(x);
     return true;
@@ -340,6 +341,12 @@ static size_t repeated_axis(const tensor *x, const tensor *y)
     const size_t axis = x->pinned ? 1 : x->axis + lead;
     if (axis >= y->dims.rank || y->dims.dim[axis] < 2 || y->dims.varies[axis]) return NO_AXIS;
     return axis < lead || x->dims.dim[axis - lead] == 1 ? axis : NO_AXIS;
+}
+
+bool repeats_channel(const net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    return is_flow(x) && repeated_axis(x, net_output(n, node, 0)) != NO_AXIS;
 }
 
 bool describe_expand(net *n, const node_proto *node)

@@ -12,14 +12,24 @@
 
 /* ---- From a model to its graph ---- */
 
-/* Finds the weight of each parameter. */
+/* Finds the weight of each parameter, and the tensor whose name its data have. */
 static bool index_weights(mskp_onnx *o, failure *f)
 {
     const size_t params = mskp_graph_counts(o->graph).params;
     o->weight = try_calloc(params, sizeof *o->weight);
-    if (!o->weight) return fail(f, "no memory for %zu parameters", params);
-    for (size_t i = 0; i < o->n.weight_count; i++)
-        if (o->n.weights[i].param.id) o->weight[o->n.weights[i].param.id - 1] = i;
+    o->source = try_calloc(params, sizeof *o->source);
+    if (!o->weight || !o->source) return fail(f, "no memory for %zu parameters", params);
+    for (size_t i = 0; i < o->n.weight_count; i++) {
+        const weight *w = &o->n.weights[i];
+        const tensor *original = w->original ? net_tensor(&o->n, w->original) : NULL;
+        if (!w->param.id) continue;
+        o->weight[w->param.id - 1] = i;
+        if (original) o->source[w->param.id - 1] = original->root;
+    }
+    for (size_t k = 0; k < o->n.tensor_count; k++) {
+        const size_t at = o->n.tensors[k].weight;
+        if (at && o->n.weights[at - 1].param.id) o->source[o->n.weights[at - 1].param.id - 1] = k;
+    }
     return true;
 }
 
@@ -28,10 +38,12 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
     mskp_error err;
     o->graph = mskp_graph_create(NULL);
     if (!o->graph) return fail(f, "no memory for a graph");
-    if ((!fixed && !precompute(&o->m, l, &o->stored, f)) ||
-        !net_open(&o->n, &o->m, o->graph, l, f) || !infer_network(&o->n) ||
-        !describe_network(&o->n))
-        return false;
+    if (!fixed && !precompute(&o->m, l, &o->stored, f)) return false;
+    o->end_computed = o->m.graph->n_initializer; /* they are the last ones */
+    o->first_computed = o->end_computed - o->stored.tensors;
+    if (!net_open(&o->n, &o->m, o->graph, l, f)) return false;
+    o->n.fixed = fixed;
+    if (!infer_network(&o->n) || !describe_network(&o->n)) return false;
     if (mskp_graph_finish(o->graph, &err)) return fail(f, "%s", err.text);
     return index_weights(o, f);
 }
@@ -41,6 +53,7 @@ void object_close(mskp_onnx *o)
     for (size_t i = 0; i < o->reason_count; i++) free(o->reasons[i]);
     free(o->reasons);
     free(o->weight);
+    free(o->source);
     net_close(&o->n);
     mskp_graph_destroy(o->graph);
     model_free(&o->m);
@@ -130,9 +143,11 @@ mskp_status mskp_onnx_parameter(const mskp_onnx *onnx, mskp_param id, mskp_onnx_
     if (!id.id || id.id > mskp_graph_counts(onnx->graph).params)
         return bad_argument("the graph has no such parameter", err);
     const weight *w = &onnx->n.weights[onnx->weight[id.id - 1]];
-    *param = (mskp_onnx_param){.name = w->original ? w->original : w->data->name,
+    const size_t at = onnx->source[id.id - 1];
+    *param = (mskp_onnx_param){.name = onnx->n.tensors[at].name,
                                .ndim = w->ndim,
                                .copied = w->original != NULL,
+                               .computed = at >= onnx->first_computed && at < onnx->end_computed,
                                .locked = w->locked};
     memcpy(param->axis, w->order, w->ndim * sizeof *w->order);
     return MSKP_OK;

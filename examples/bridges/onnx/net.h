@@ -105,6 +105,7 @@ typedef struct shuffle {
 struct net {
     model *m;
     mskp_graph *graph; /* NULL: only shapes are needed */
+    bool fixed;        /* nodes cannot be corrected, and data only be cut: describe_fixed.c */
     tensor *tensors;
     size_t tensor_count;
     struct table *names;

@@ -15,7 +15,9 @@ struct mskp_onnx {
     mskp_graph *graph;  /* finished */
     precomputed stored; /* tensors that were computed from parameters */
     size_t *weight;     /* [parameters of the graph] the index in n.weights */
-    char **reasons;     /* what stays, and why */
+    size_t *source;     /* [parameters of the graph] the index in n.tensors of the data's name */
+    size_t first_computed, end_computed; /* the tensors with what was computed */
+    char **reasons;                      /* what stays, and why */
     size_t reason_count;
 };
 

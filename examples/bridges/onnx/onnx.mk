@@ -20,7 +20,6 @@ ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 ONNX_BRIDGE_OBJECTS := $(call objects,$(wildcard $(ONNX_BRIDGE)/*.c))
 ONNX_OBJECTS := $(ONNX_BRIDGE_OBJECTS) $(call objects,$(wildcard $(ONNX)/*.c))
 ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
-PYTHON_OBJECTS := $(call objects,$(wildcard examples/bridges/pytorch/*.c))
 # All but main, which is what the tests link.
 ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
 ONNX_TEST_OBJECTS := $(call objects,$(wildcard test/onnx/*.c))
@@ -32,7 +31,7 @@ ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
 ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
 # test/test.mk links this.
 ONNX_TORTURE = $(BUILD)/test/torture/test_onnx
-OTHER_OBJECTS += $(ONNX_OBJECTS) $(PYTHON_OBJECTS) $(ONNX_TEST_OBJECTS)
+OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
 
 .PHONY: onnx check-onnx onnx-objects
 
@@ -52,7 +51,6 @@ $(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
 
 $(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
 $(ONNX_BRIDGE_OBJECTS): FLAGS = $(ONNX_BRIDGE_FLAGS)
-$(PYTHON_OBJECTS): FLAGS = -Iexamples/bridges $(ONNX_BRIDGE_FLAGS)
 $(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
 $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
 $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
@@ -63,8 +61,8 @@ $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBR
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
 
-# For Python, which loads one shared library: mskp, this bridge, and what examples/bridges/pytorch adds.
-$(BUILD)/libmskp_python.so: $(LIB_OBJECTS) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) $(PYTHON_OBJECTS) \
+# For Python, which loads one shared library: mskp and this bridge.
+$(BUILD)/libmskp_python.so: $(LIB_OBJECTS) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) \
 		lib/mskp.map $(BUILD)/sources
 	$(call say,LINK)
 	$(Q)$(LINK) -shared -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(ONNX_LIBS)

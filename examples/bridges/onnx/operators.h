@@ -31,6 +31,7 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
     describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
     describe_softmax;
+handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 
 /* Corrects what the current node states about widths, after the cut. False: the failure holds the
  * sentence. */
@@ -57,6 +58,7 @@ zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero
  * What the program knows about one operator.
  *   infer      NULL: shapes are not known
  *   describe   NULL: what the node reads is pinned
+ *   fixed      the same for a node that cannot be corrected; NULL: as `describe` says
  *   correct    NULL: the node states no width
  *   follows    NULL: no operand may follow a width
  *   zero       NULL: outputs are never known to be zero
@@ -65,7 +67,7 @@ zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero
 typedef struct op_kind {
     const char *name;
     rule *infer;
-    handler *describe;
+    handler *describe, *fixed;
     correction *correct;
     follower *follows;
     zero_test *zero;
