@@ -120,7 +120,7 @@ static bool add_input(graph_proto *g, const tensor_proto *t)
     list[g->n_input++] = info;
     if (describe(info, t)) return true;
     g->n_input--;
-    onnx__value_info_proto__free_unpacked(info, NULL);
+    onnx__value_info_proto__free_unpacked(info, model_allocator());
     return false;
 }
 

@@ -276,8 +276,8 @@ static bool states_width(const net *n, const node_proto *node)
 
 static bool describe_shuffle(net *n, const tensor *x, const tensor *y, const group *g)
 {
-    size_t turn, join;
-    const size_t first = g->first_y;
+    size_t turn, join, first = g->first_y;
+    while (first < g->end_y && y->dims.dim[first] == 1) first++; /* a batch of one */
     if (g->end_y - first != 2 || g->end_x - g->first_x != 1 ||
         open_axes(&y->dims, first, first + 2))
         return false;

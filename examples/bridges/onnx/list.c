@@ -222,8 +222,8 @@ bool list_reasons(const net *n, list_say *say, void *context)
     mskp_error err;
     mskp_cost *costs = try_calloc(counts.values, sizeof *costs);
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
-    bool good = !mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err) ||
-                fail(n->f, "%s", err.text);
+    bool good =
+        !mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err) || fail_as(n->f, &err);
     const size_t count = good ? list_pins(n, costs, MOST_PINS, pins) : 0;
     free(costs);
     for (size_t k = 0; good && k < count; k++) {

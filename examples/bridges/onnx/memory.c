@@ -26,6 +26,11 @@ void *try_realloc(void *old, size_t size)
     return noted(realloc(old, size ? size : 1));
 }
 
+void memory_note(void)
+{
+    short_of_memory = true;
+}
+
 void memory_watch(void)
 {
     short_of_memory = false;

@@ -17,6 +17,8 @@ void *try_realloc(void *old, size_t size);
 
 /* Whether one of them has failed in this thread since the thread began, or since memory_watch. */
 bool memory_was_short(void);
+/* Notes that memory was short elsewhere, in mskp. */
+void memory_note(void);
 /* For the beginning of what can fail by itself: forgets earlier failures of this thread. */
 void memory_watch(void);
 

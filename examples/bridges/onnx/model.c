@@ -19,6 +19,12 @@ bool fail(failure *f, const char *format, ...)
     return false;
 }
 
+bool fail_as(failure *f, const mskp_error *err)
+{
+    if (err->status == MSKP_ERROR_NO_MEMORY) memory_note();
+    return fail(f, "%s", err->text);
+}
+
 /* ---- files ---- */
 
 /* The source whose bytes are those of the same file, under another name; NULL: there is none. */
@@ -208,14 +214,17 @@ static void give_back(void *unused, void *memory)
     free(memory);
 }
 
-/* protobuf-c's own allocator would not note that memory was short. Its messages are freed as those
- * that change.c makes: with free. */
+ProtobufCAllocator *model_allocator(void)
+{
+    static ProtobufCAllocator noted = {take, give_back, NULL};
+    return &noted;
+}
+
 static bool unpack(model *m, const void *bytes, size_t size, failure *f)
 {
-    ProtobufCAllocator noted = {take, give_back, NULL};
     if (!check_size(size, f)) return false;
     if (!wire_check(&onnx__model_proto__descriptor, bytes, size, f)) return false;
-    m->proto = onnx__model_proto__unpack(&noted, size, bytes);
+    m->proto = onnx__model_proto__unpack(model_allocator(), size, bytes);
     return m->proto || fail(f, "no memory for a model of %zu bytes", size);
 }
 
@@ -251,7 +260,7 @@ bool model_read(model *m, const char *path, failure *f)
 
 void model_free(model *m)
 {
-    if (m->proto) onnx__model_proto__free_unpacked(m->proto, NULL);
+    if (m->proto) onnx__model_proto__free_unpacked(m->proto, model_allocator());
     for (size_t i = 0; i < m->source_count; i++) {
         forget_bytes(&m->sources[i]);
         free(m->sources[i].location);

@@ -27,6 +27,8 @@ typedef struct failure {
 } failure;
 
 bool fail(failure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a sentence of mskp; notes that memory was short, if it was. */
+bool fail_as(failure *f, const mskp_error *err);
 
 typedef struct model {
     Onnx__ModelProto *proto;
@@ -48,6 +50,9 @@ bool model_read(model *m, const char *path, failure *f);
  * absent: they are not looked for, and tensors of real numbers may have no data at all. */
 bool model_parse(model *m, const void *bytes, size_t size, bool absent, failure *f);
 void model_free(model *m);
+
+/* For protobuf-c, whose own allocator would not note that memory was short: try_malloc and free. */
+ProtobufCAllocator *model_allocator(void);
 
 /* False, with a sentence, if the path leads to a file that was read, under whatever name. */
 bool model_may_write(const model *m, const char *path, failure *f);

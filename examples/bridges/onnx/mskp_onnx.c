@@ -37,6 +37,7 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
 {
     mskp_error err;
     o->graph = mskp_graph_create(NULL);
+    if (!o->graph) memory_note();
     if (!o->graph) return fail(f, "no memory for a graph");
     if (!fixed && !precompute(&o->m, l, &o->stored, f)) return false;
     o->end_computed = o->m.graph->n_initializer; /* they are the last ones */
@@ -44,7 +45,7 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
     if (!net_open(&o->n, &o->m, o->graph, l, f)) return false;
     o->n.fixed = fixed;
     if (!infer_network(&o->n) || !describe_network(&o->n)) return false;
-    if (mskp_graph_finish(o->graph, &err)) return fail(f, "%s", err.text);
+    if (mskp_graph_finish(o->graph, &err)) return fail_as(f, &err);
     return index_weights(o, f);
 }
 
@@ -95,7 +96,7 @@ static bool keep_reason(void *context, const char *text)
 static bool open_bytes(mskp_onnx *o, const void *bytes, size_t size,
                        const mskp_onnx_options *options, failure *f)
 {
-    const lengths l = {options ? options->lengths : 0, options ? options->length : NULL};
+    const lengths l = {options ? options->lengths : 0, options ? options->length : NULL, "length"};
     const bool fixed = options && options->fixed;
     return model_parse(&o->m, bytes, size, fixed, f) && object_describe(o, &l, fixed, f) &&
            list_reasons(&o->n, keep_reason, o);
@@ -158,11 +159,16 @@ mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values, mskp_error *e
     failure f = {""};
     if (!onnx || !values.view) return bad_argument("onnx and values must not be NULL", err);
     if (values.n != mskp_graph_counts(onnx->graph).params)
-        return bad_argument("values.n is not the number of the graph's parameters", err);
+        return refused(MSKP_ERROR_OTHER_NETWORK, "values are not as many as the graph's parameters",
+                       err);
     memory_watch();
+    mskp_tensor *views = try_calloc(values.n, sizeof *views);
     onnx->n.f = &f;
-    const bool good = network_values(&onnx->n, values);
+    const bool good = views ? network_values(&onnx->n, (mskp_tensors){values.n, views})
+                            : fail(&f, "no memory for the views of %zu parameters", values.n);
     onnx->n.f = NULL;
+    if (good) memcpy(values.view, views, values.n * sizeof *views);
+    free(views);
     if (good) return MSKP_OK;
     return refused(memory_was_short() ? MSKP_ERROR_NO_MEMORY : MSKP_ERROR_BAD_TEXT, f.text, err);
 }

@@ -596,15 +596,15 @@ static bool give_lengths(net *n, const lengths *l)
         char *end = NULL;
         const unsigned long long x = equals ? strtoull(equals + 1, &end, 10) : 0;
         if (!x || x >= UINT32_MAX || *end || equals[1] < '0' || equals[1] > '9')
-            return fail(n->f, "--length %s: NAME=NUMBER is expected, with a number from 1 on",
+            return fail(n->f, "%s %s: NAME=NUMBER is expected, with a number from 1 on", l->option,
                         text);
         opening *o = n->openings;
         while (o < n->openings + n->opening_count && !gives(text, o)) o++;
         if (o == n->openings + n->opening_count)
-            return fail(n->f, "--length %s: no input has an open length of that name", text);
+            return fail(n->f, "%s %s: no input has an open length of that name", l->option, text);
         for (size_t k = 0; k < i; k++)
             if (gives(l->text[k], o))
-                return fail(n->f, "--length %s: %s was given before", text, l->text[k]);
+                return fail(n->f, "%s %s: %s was given before", l->option, text, l->text[k]);
         o->length = (size_t)x;
     }
     for (size_t i = 0; i < n->opening_count; i++)
@@ -613,7 +613,7 @@ static bool give_lengths(net *n, const lengths *l)
 }
 
 /* Refuses a network with open lengths that are not given, and lists them. */
-static bool all_given(const net *n)
+static bool all_given(const net *n, const lengths *l)
 {
     char list[300] = "";
     size_t used = 0, missing = 0, shown = 0;
@@ -635,7 +635,7 @@ static bool all_given(const net *n)
     char more[40] = "";
     if (shown < missing) snprintf(more, sizeof more, ", and %zu others", missing - shown);
     return !missing ||
-           fail(n->f, "lengths of inputs are open; give each by --length: %s%s", list, more);
+           fail(n->f, "lengths of inputs are open; give each by %s: %s%s", l->option, list, more);
 }
 
 /* The number by which `varies` names an open length; 1: there are too many. */
@@ -787,7 +787,7 @@ bool net_open(net *n, model *m, mskp_graph *graph, const lengths *l, failure *f)
         if (!g->input[i]->name || !*g->input[i]->name)
             return fail(f, "an input of the graph has no name");
     if (!check_opset(n) || !model_sort(m, f) || !allocate(n) || !add_initializers(n) ||
-        !find_openings(n) || !give_lengths(n, l) || !all_given(n))
+        !find_openings(n) || !give_lengths(n, l) || !all_given(n, l))
         return false;
     for (size_t i = 0; i < g->n_input; i++)
         if (!add_input(n, g->input[i])) return false;
@@ -814,7 +814,7 @@ void net_close(net *n)
     }
     for (size_t i = 0; i < n->weight_count; i++) free(n->weights[i].original);
     for (size_t i = 0; i < n->removed_count; i++)
-        protobuf_c_message_free_unpacked(n->removed[i].message, NULL);
+        protobuf_c_message_free_unpacked(n->removed[i].message, model_allocator());
     free(n->removed);
     free(n->tensors);
     if (n->names) free(n->names->slot);

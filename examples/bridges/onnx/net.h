@@ -143,6 +143,7 @@ struct net {
 typedef struct lengths {
     size_t count;
     const char *const *text;
+    const char *option; /* what gives them is called so */
 } lengths;
 
 /* Collects names, inputs and initializers. Refuses a node that reads a tensor which nothing before

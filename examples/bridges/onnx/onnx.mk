@@ -67,6 +67,9 @@ $(BUILD)/libmskp_python.so: $(LIB_OBJECTS) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCO
 	$(call say,LINK)
 	$(Q)$(LINK) -shared -Wl,--version-script=lib/mskp.map -Wl,-z,defs $(ONNX_LIBS)
 
+# In this test, calls for memory fail.
+$(BUILD)/test/onnx/test_library: ONNX_TEST_LIBS += -pthread $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free)
+
 $(ONNX_TESTS): %: %.o $(ONNX_HELPERS) $(ONNX_PARTS)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_TEST_LIBS)

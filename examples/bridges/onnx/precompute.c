@@ -388,7 +388,7 @@ static void close(work *w)
     free(w->names);
     net_close(&w->n); /* names of tensors point into what is freed now */
     for (size_t i = 0; i < w->gone_count; i++)
-        protobuf_c_message_free_unpacked(w->gone[i].message, NULL);
+        protobuf_c_message_free_unpacked(w->gone[i].message, model_allocator());
     free(w->gone);
 }
 

@@ -169,7 +169,7 @@ static void remove_attribute(node_proto *node, const char *name)
 {
     for (size_t k = 0; k < node->n_attribute; k++)
         if (!strcmp(node->attribute[k]->name, name)) {
-            protobuf_c_message_free_unpacked(&node->attribute[k]->base, NULL);
+            protobuf_c_message_free_unpacked(&node->attribute[k]->base, model_allocator());
             node->attribute[k] = node->attribute[--node->n_attribute];
             return;
         }

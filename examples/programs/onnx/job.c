@@ -19,7 +19,7 @@ bool had_memory(job *j)
 
 lengths job_lengths(const job *j)
 {
-    return (lengths){j->o.lengths.count, j->o.lengths.text};
+    return (lengths){j->o.lengths.count, j->o.lengths.text, "--length"};
 }
 
 bool job_open(job *j)

@@ -32,7 +32,7 @@ bool print_network(const net *n, const mskp_cost *dense, const file_parameters *
     if (!costs) return fail(n->f, "no memory for the costs of %zu values", counts.values);
     if (mskp_measure(n->graph, (mskp_mask){0, NULL}, NULL, costs, &err)) {
         free(costs);
-        return fail(n->f, "%s", err.text);
+        return fail_as(n->f, &err);
     }
     printf("%10s %10s %6s %6s\n", "mio. MACs", "parameters", "width", "units");
     for (uint32_t v = 1; v <= counts.values; v++) print_value(n, (mskp_value){v}, &costs[v - 1]);
