@@ -149,6 +149,7 @@ int main(int argc, char **argv)
                  {"votes", test_votes},
                  {"incomplete", test_incomplete},
                  {"join", test_join},
+                 {"spread", test_spread},
                  {"same", test_same},
                  {"sum", test_sum},
                  {"cut", test_cut},

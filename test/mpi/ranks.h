@@ -33,6 +33,7 @@ void test_scores(void);
 void test_votes(void);
 void test_incomplete(void);
 void test_join(void);
+void test_spread(void);
 void test_same(void);
 void test_sum(void);
 void test_cut(void);

@@ -111,6 +111,22 @@ mskp_status mskpmpi_reduce(mskp_mpi *mpi, size_t n, void *data, MPI_Datatype typ
     return status;
 }
 
+mskp_status mskpmpi_below(mskp_mpi *mpi, size_t n, void *data, void *to, MPI_Datatype type,
+                          MPI_Op op, mskp_error *error)
+{
+    int size = 0;
+    mskp_status status = mskpmpi_returned(MPI_Type_size(type, &size), "MPI_Type_size", error);
+    for (size_t i = 0; !status && i < n; i += at_once(n - i)) {
+        const size_t some = at_once(n - i), at = i * (size_t)size;
+        count(mpi, some * (size_t)size);
+        status = mskpmpi_returned(
+            MPI_Exscan((char *)data + at, (char *)to + at, (int)some, type, op, mpi->comm),
+            "MPI_Exscan", error);
+        if (!mpi->rank) memset((char *)to + at, 0, some * (size_t)size); /* MPI leaves it open */
+    }
+    return status;
+}
+
 mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error)
 {
     mskp_status status = MSKP_OK;
@@ -167,9 +183,16 @@ enum { RECORD = 1 + MOST_FIELDS };
 /* In place of a rank. MPICH 4.0 compares MPI_UINT64_T as signed numbers. */
 static const uint64_t NOBODY = INT64_MAX;
 
-static const char *const NAME[CALLS] = {"nothing",       "mskp_mpi_agree",  "mskp_mpi_score",
-                                        "mskp_mpi_join", "mskp_mpi_select", "mskp_mpi_same",
-                                        "mskp_mpi_sum",  "mskp_mpi_cut",    "mskp_mpi_shard_plan"};
+static const char *const NAME[CALLS] = {"nothing",
+                                        "mskp_mpi_agree",
+                                        "mskp_mpi_score",
+                                        "mskp_mpi_join",
+                                        "mskp_mpi_select",
+                                        "mskp_mpi_same",
+                                        "mskp_mpi_sum",
+                                        "mskp_mpi_cut",
+                                        "mskp_mpi_shard_plan",
+                                        "mskp_mpi_select_spread"};
 
 static double real_of(uint64_t bits)
 {

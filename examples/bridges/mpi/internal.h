@@ -24,6 +24,9 @@ mskp_status mskpmpi_no_memory(mskp_error *error, const char *what, size_t n);
  * return; ranks may then disagree. reduce works in place. */
 mskp_status mskpmpi_reduce(mskp_mpi *mpi, size_t n, void *data, MPI_Datatype type, MPI_Op op,
                            mskp_error *error);
+/* to <- the data of all lower ranks, reduced; zeros on rank 0. */
+mskp_status mskpmpi_below(mskp_mpi *mpi, size_t n, void *data, void *to, MPI_Datatype type,
+                          MPI_Op op, mskp_error *error);
 mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error);
 mskp_status mskpmpi_gather_all(mskp_mpi *mpi, int bytes, const void *mine, void *all,
                                mskp_error *error);
@@ -39,6 +42,7 @@ typedef enum call_id {
     CALL_SUM,
     CALL_CUT,
     CALL_PLAN,
+    CALL_SELECT_SPREAD,
     CALLS
 } call_id;
 
@@ -65,6 +69,15 @@ mskp_status mskpmpi_spread(mskp_mpi *mpi, int root, mskp_error *error);
 mskp_status mskpmpi_return(mskp_status status, const mskp_error *error, mskp_error *err);
 
 uint64_t mskpmpi_bits(double x);
+
+/* ---- Selections: select.c ---- */
+
+mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error);
+/* Of every field that a selection depends on, but for callbacks and names. */
+uint64_t mskpmpi_hash_rule(const mskp_graph *graph, const mskp_rule *rule);
+/* *same <- whether a hash is the same on all ranks. Collective. */
+mskp_status mskpmpi_is_same(mskp_mpi *mpi, uint64_t hash, bool *same, mskp_error *error);
+mskp_status mskpmpi_masks_differ(mskp_error *error);
 
 /* ---- Tensors: pack.c ---- */
 

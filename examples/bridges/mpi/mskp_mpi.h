@@ -8,6 +8,8 @@
  *     mskp_mpi_score     scores of values that are spread over ranks, by parameter or by rows
  *     mskp_mpi_join      scores that each rank has measured for some of the units
  *     mskp_mpi_select    one mask on all ranks
+ *     mskp_mpi_score_spread, mskp_mpi_select_spread
+ *                        the same, where each rank has the scores of some units
  *     mskp_mpi_same      checks that network, mask and values are the same on all ranks
  *     mskp_mpi_sum       sums of gradients that do not depend on the number of ranks
  *     mskp_mpi_cut       surgery on all ranks or on none
@@ -106,6 +108,36 @@ mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_sc
  * bytes for each unit. A unit that no rank has is MSKP_ERROR_NO_DATA. */
 mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here,
                           mskp_scores scores, mskp_error *err);
+
+/* ---- Scores that are spread over ranks ------------------------------------------------------- */
+
+/*
+ * Scores of which each rank has some: scores.unit[u] counts where here.unit[u] is not 0. Where
+ * several ranks have a unit, the lowest of them counts.
+ */
+typedef struct mskp_mpi_spread {
+    mskp_scores scores;
+    mskp_mask here;
+} mskp_mpi_spread;
+
+/*
+ * keep.unit[u] <- what mskp_select would give if one rank had all scores, ties included, on every
+ * rank. Scores are not collected: ranks count how many units of each family lie in buckets of the
+ * order, and only where the order of single units decides are these sent.
+ *   - three bits for each unit: who has it, twice, and whether it goes
+ *   - 4 to 8 bytes for each family, and then, for each bucket that the walk of mskp_select ends in
+ *     or closes a family in, 64 bytes for each of its families and each time that it is split, and
+ *     16 bytes for each unit of a bucket that is not worth splitting
+ *   - 16 bytes for each unit in all, as in a collection of scores, for rules with empty_branches
+ *     and for budgets of tables and callbacks, because no number of units in a bucket says when
+ *     these hold; and if there is no solution where families share a value (a concatenation) and
+ *     can be closed by that
+ * Errors and *selection are those of mskp_mpi_select; a unit that no rank has is
+ * MSKP_ERROR_NO_DATA. A rank needs some 40 bytes for each unit that it has, and 10 for each other.
+ */
+mskp_status mskp_mpi_select_spread(mskp_mpi *mpi, const mskp_graph *graph, mskp_mpi_spread spread,
+                                   const mskp_rule *rule, mskp_mask keep, mskp_selection *selection,
+                                   mskp_error *err);
 
 /* ---- One mask, one network ------------------------------------------------------------------ */
 
