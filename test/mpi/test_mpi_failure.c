@@ -11,7 +11,7 @@ typedef struct stage {
     set values;
     pieces p;
     double *scores, *in;
-    uint8_t *keep, *here;
+    uint8_t *keep, *here, *flags;
     mskp_plan *plan, *made;
     mskp_mpi_rows *small;
     mskp_move move;
@@ -22,10 +22,11 @@ typedef struct stage {
     mskp_mpi mpi; /* where a call has room of its own, of this test alone */
 } stage;
 
-enum { SCORE, JOIN, SELECT, SAME, PLAN, SUM, CUT, AGREE, FUNCTIONS };
-static const char *const NAMES[] = {"mskp_mpi_score", "mskp_mpi_join",       "mskp_mpi_select",
-                                    "mskp_mpi_same",  "mskp_mpi_shard_plan", "mskp_mpi_sum",
-                                    "mskp_mpi_cut",   "mskp_mpi_agree"};
+enum { SCORE, JOIN, SELECT, SCORE_SPREAD, SELECT_SPREAD, SAME, PLAN, SUM, CUT, AGREE, FUNCTIONS };
+static const char *const NAMES[] = {
+    "mskp_mpi_score",         "mskp_mpi_join", "mskp_mpi_select",     "mskp_mpi_score_spread",
+    "mskp_mpi_select_spread", "mskp_mpi_same", "mskp_mpi_shard_plan", "mskp_mpi_sum",
+    "mskp_mpi_cut",           "mskp_mpi_agree"};
 
 static mskp_status call(stage *s, int function)
 {
@@ -41,6 +42,15 @@ static mskp_status call(stage *s, int function)
     case SELECT:
         return mskp_mpi_select(&s->mpi, s->t.graph, scores_of(units, s->in), &s->rule,
                                mask_of(units, s->keep), NULL, &s->err);
+    case SCORE_SPREAD:
+        return mskp_mpi_score_spread(
+            &s->mpi, s->t.graph, &s->how, s->p.rows, set_by_id(params, s->p.views),
+            (mskp_mpi_spread){scores_of(units, s->scores), mask_of(units, s->flags)}, &s->err);
+    case SELECT_SPREAD:
+        return mskp_mpi_select_spread(
+            &s->mpi, s->t.graph,
+            (mskp_mpi_spread){scores_of(units, s->in), mask_of(units, s->here)}, &s->rule,
+            mask_of(units, s->keep), NULL, &s->err);
     case SAME:
         return mskp_mpi_same(&s->mpi, s->t.graph, mask_of(units, s->here),
                              set_by_id(params, s->values.views), &s->err);
@@ -70,6 +80,7 @@ static void stage_open(stage *s, uint64_t seed, const net_options *options)
     s->in = arena_get(&s->t.mem, units, sizeof *s->in);
     s->keep = arena_get(&s->t.mem, units, 1);
     s->here = arena_get(&s->t.mem, units, 1);
+    s->flags = arena_get(&s->t.mem, units, 1);
     s->small = arena_get(&s->t.mem, s->t.net->params, sizeof *s->small);
     for (size_t u = 0; u < units; u++)
         s->scores[u] = s->in[u] = rng_real(&s->t.r, 0, 1), s->keep[u] = s->here[u] = 1;
@@ -102,6 +113,7 @@ static uint64_t state_of(const stage *s)
         size_t n;
     } parts[] = {{s->scores, units * sizeof *s->scores},
                  {s->keep, units},
+                 {s->flags, units},
                  {s->sum, sizeof s->sum},
                  {s->small, s->t.net->params * sizeof *s->small},
                  {s->values.views, (s->t.net->params + 1) * sizeof *s->values.views}};
@@ -124,7 +136,9 @@ void test_failures(void)
             stage s;
             mskp_status status = MSKP_ERROR_NO_MEMORY;
             stage_open(&s, test_seed() * 1000000 + k,
-                       &(net_options){.steps = 4, .residual = k % 3 == 1});
+                       &(net_options){.steps = 4,
+                                      .residual = k % 3 == 1,
+                                      .max_channels = k % 4 == 3 ? 200 : 0});
             const int odd = (int)rng_below(&s.t.r, (size_t)all_ranks.ranks);
             const uint64_t before = state_of(&s);
             const size_t live = heap.live;
@@ -175,7 +189,7 @@ void test_disagreement(void)
         /* Another network: its graph in place of this one. */
         const bool equal = mskp_fingerprint(s.t.graph) == mskp_fingerprint(other.t.graph);
         for (int f = SCORE; f <= SAME && !equal && !alone; f++) {
-            if (f == SELECT && s.t.units == 0) continue;
+            if ((f == SELECT || f == SELECT_SPREAD) && s.t.units == 0) continue;
             mskp_error *err = here ? &other.err : &s.err;
             /* Both know the same ranks. */
             const mskp_mpi kept = other.mpi;
@@ -218,7 +232,7 @@ void test_disagreement(void)
             const stage kept = s;
             if (here) {
                 s.scores = s.in = NULL;
-                s.keep = s.here = NULL;
+                s.keep = s.here = s.flags = NULL;
                 s.values.views = NULL;
                 s.plan = NULL;
                 if (f == SAME) s.t.graph = NULL;

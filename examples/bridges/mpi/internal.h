@@ -30,6 +30,18 @@ mskp_status mskpmpi_below(mskp_mpi *mpi, size_t n, void *data, void *to, MPI_Dat
 mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error);
 mskp_status mskpmpi_gather_all(mskp_mpi *mpi, int bytes, const void *mine, void *all,
                                mskp_error *error);
+/* What a rank sends to each rank, and gets from each, in elements: MPI_Alltoallv. Room for four
+ * numbers of each rank, of which the caller fills the counts. */
+typedef struct exchange {
+    int *to, *from, *to_start, *from_start; /* [ranks] */
+    size_t sent, got;                       /* the sums of `to` and `from` */
+} exchange;
+mskp_status mskpmpi_exchange_open(const mskp_mpi *mpi, exchange *x, mskp_error *error);
+void mskpmpi_exchange_close(const mskp_mpi *mpi, exchange *x);
+/* starts, sent, got <- by the counts. */
+mskp_status mskpmpi_exchange_lay_out(const mskp_mpi *mpi, exchange *x, mskp_error *error);
+mskp_status mskpmpi_exchange(mskp_mpi *mpi, const exchange *x, size_t element, const void *out,
+                             void *in, mskp_error *error);
 mskp_status mskpmpi_returned(int code, const char *function, mskp_error *error);
 
 /* The functions of mskp_mpi.h; the numbers are sent. */
@@ -43,6 +55,7 @@ typedef enum call_id {
     CALL_CUT,
     CALL_PLAN,
     CALL_SELECT_SPREAD,
+    CALL_SCORE_SPREAD,
     CALLS
 } call_id;
 

@@ -121,6 +121,17 @@ typedef struct mskp_mpi_spread {
 } mskp_mpi_spread;
 
 /*
+ * spread <- the scores of mskp_mpi_score, bit for bit, of each unit on one rank alone: the first
+ * that sums up a slice of it. On other ranks here.unit[u] becomes 0, and the score stays as it was.
+ * A sum of a slice is sent only if another rank has the unit, 8 bytes each, so with gamma alone
+ * nothing is sent of layers that no shortcut connects. MSKP_REDUCE_VOTE needs the sums of all
+ * slices, which are sent as mskp_mpi_score does. The rest is that of mskp_mpi_score.
+ */
+mskp_status mskp_mpi_score_spread(mskp_mpi *mpi, const mskp_graph *graph,
+                                  const mskp_scoring *scoring, const mskp_mpi_rows *rows,
+                                  mskp_tensors pieces, mskp_mpi_spread spread, mskp_error *err);
+
+/*
  * keep.unit[u] <- what mskp_select would give if one rank had all scores, ties included, on every
  * rank. Scores are not collected: ranks count how many units of each family lie in buckets of the
  * order, and only where the order of single units decides are these sent.

@@ -131,7 +131,8 @@ mskp_status mskpmpi_shards_open(sharding *s, mskp_error *error)
     if (status) return status;
     lay_out_sums(s);
     s->sums = mskpmpi_get(s->mpi, s->nsums, sizeof *s->sums);
-    return s->sums ? MSKP_OK : mskpmpi_no_memory(error, "slices", s->nsums);
+    s->maker = mskpmpi_get(s->mpi, s->nsums, sizeof *s->maker);
+    return s->sums && s->maker ? MSKP_OK : mskpmpi_no_memory(error, "slices", s->nsums);
 }
 
 void mskpmpi_shards_close(sharding *s)
@@ -145,6 +146,7 @@ void mskpmpi_shards_close(sharding *s)
     mskpmpi_free(s->mpi, s->starts);
     mskpmpi_free(s->mpi, s->load);
     mskpmpi_free(s->mpi, s->sums);
+    mskpmpi_free(s->mpi, s->maker);
 }
 
 /* ---- who sums up what ---- */
@@ -235,6 +237,16 @@ static mskp_status choose_target(sharding *s, uint32_t id, uint64_t dtype, mskp_
     return MSKP_OK;
 }
 
+/* A rank sums up these rows; they are all where slices on other axes are asked. */
+static void note_maker(sharding *s, const shard *p, mskp_mpi_rows rows, int rank)
+{
+    for (uint32_t d = 0; !p->crosses && d < p->ndim; d++) {
+        if (!(p->chosen & 1U << d)) continue;
+        const size_t first = d ? 0 : rows.first, n = d ? p->shape[d] : rows.count;
+        for (size_t i = first; i < first + n; i++) s->maker[p->first[d] + i] = rank;
+    }
+}
+
 static mskp_status place(sharding *s, uint32_t id, mskp_error *error)
 {
     shard *p = &s->shard[id - 1];
@@ -244,12 +256,19 @@ static mskp_status place(sharding *s, uint32_t id, mskp_error *error)
     const uint64_t dtype = entry_of(s, s->order[0], id)[DTYPE];
     const bool whole = entry_of(s, s->order[0], id)[COUNT] == p->shape[0];
     p->dtype = (mskp_dtype)dtype;
-    if (p->crosses || (p->chosen != 1 && !whole)) return choose_target(s, id, dtype, error);
+    if (p->crosses || (p->chosen != 1 && !whole)) {
+        const mskp_status chosen = choose_target(s, id, dtype, error);
+        if (!chosen) note_maker(s, p, (mskp_mpi_rows){0, p->shape[0]}, p->target);
+        return chosen;
+    }
     for (size_t i = 0, same; i < n; i += same) { /* one rank of each group of replicas */
         const uint64_t *e = entry_of(s, s->order[i], id);
         for (same = 1; i + same < n && entry_of(s, s->order[i + same], id)[FIRST] == e[FIRST];)
             same++;
-        if (s->order[i + id % same] == me) p->summed = (mskp_mpi_rows){e[FIRST], e[COUNT]};
+        const size_t rank = s->order[i + id % same];
+        const mskp_mpi_rows rows = {e[FIRST], e[COUNT]};
+        note_maker(s, p, rows, (int)rank);
+        if (rank == me) p->summed = rows;
     }
     return MSKP_OK;
 }

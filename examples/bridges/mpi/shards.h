@@ -32,6 +32,7 @@ typedef struct sharding {
     shard *shard;                  /* [params] */
     size_t nsums, slices;          /* slices: sums that this rank makes */
     double *sums;                  /* [nsums] zeros; the indices of each axis together */
+    int *maker;                    /* [nsums] the rank that makes the sum */
     uint64_t *entry, *entries;     /* what each rank has: [params][3], [ranks][params][3] */
     size_t *order;                 /* [ranks] room for sorting */
     int *counts, *starts;          /* [ranks] for MPI_Gatherv */
