@@ -155,6 +155,7 @@ int main(int argc, char **argv)
                  {"sum", test_sum},
                  {"cut", test_cut},
                  {"shard plan", test_shard_plan},
+                 {"move rows", test_move_rows},
                  {"disagreement", test_disagreement},
                  {"failures", test_failures},
                  {"size", test_size}};

@@ -188,7 +188,7 @@ mskp_status mskpmpi_exchange(mskp_mpi *mpi, const exchange *x, size_t element, c
                                           "MPI_Type_contiguous", error);
     if (status) return status;
     status = mskpmpi_returned(MPI_Type_commit(&type), "MPI_Type_commit", error);
-    count(mpi, x->sent * element);
+    count(mpi, (x->sent - (size_t)x->to[mpi->rank]) * element);
     if (!status)
         status = mskpmpi_returned(MPI_Alltoallv(out, x->to, x->to_start, type, in, x->from,
                                                 x->from_start, type, mpi->comm),
@@ -243,7 +243,8 @@ static const char *const NAME[CALLS] = {"nothing",
                                         "mskp_mpi_cut",
                                         "mskp_mpi_shard_plan",
                                         "mskp_mpi_select_spread",
-                                        "mskp_mpi_score_spread"};
+                                        "mskp_mpi_score_spread",
+                                        "mskp_mpi_move_rows"};
 
 static double real_of(uint64_t bits)
 {

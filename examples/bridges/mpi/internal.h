@@ -56,6 +56,7 @@ typedef enum call_id {
     CALL_PLAN,
     CALL_SELECT_SPREAD,
     CALL_SCORE_SPREAD,
+    CALL_MOVE_ROWS,
     CALLS
 } call_id;
 
@@ -104,6 +105,8 @@ typedef struct whole_view {
     ptrdiff_t stride[MSKP_MAX_DIMS];
 } whole_view;
 
+/* The bytes of one element; 0: no such dtype. */
+size_t mskpmpi_element_size(mskp_dtype dtype);
 /* *out <- the view of a tensor that must have this shape. */
 mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                          const size_t *shape, whole_view *out, mskp_error *error);
