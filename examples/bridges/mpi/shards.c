@@ -2,8 +2,8 @@
  * Who has which rows of a parameter, and who sums them up.
  *
  * Each rank tells all others, for each parameter, its rows and their dtype (table.c). From this all
- * ranks work out the same, without a further word: of replicas one sums up, and those of parameter p
- * take turns.
+ * ranks work out the same, without a further word: of replicas one sums up, and those of parameter
+ * p take turns.
  *
  * A parameter of which slices on other axes than the first are asked has to be whole on one rank.
  * If no rank has it whole, its rows are sent to the rank to which least was sent so far.

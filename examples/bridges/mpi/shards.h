@@ -20,9 +20,10 @@ static inline const uint64_t *mskpmpi_entry(const row_table *t, size_t rank, uin
     return t->entries + (rank * t->params + id - 1) * t->width;
 }
 
-/* table <- of all ranks; mine: this rank's [params][width]. Collective, and the caller frees what is
- * not NULL afterwards. */
+/* Room for a table whose graph and width are set. mskpmpi_table_close frees it, also after an
+ * error. */
 mskp_status mskpmpi_table_open(mskp_mpi *mpi, row_table *table, mskp_error *error);
+/* Collective: table <- of all ranks. mine: this rank's [params][width]. */
 mskp_status mskpmpi_table_fill(mskp_mpi *mpi, row_table *table, const uint64_t *mine,
                                mskp_error *error);
 void mskpmpi_table_close(const mskp_mpi *mpi, row_table *table);
