@@ -153,10 +153,12 @@ static mskp_status check_wanted(const moving *m, uint32_t id, mskp_error *error)
                                 mskp_param_name(m->graph, (mskp_param){id}), m->table.order[0],
                                 dtype, rank, e[ROWS_DTYPE]);
     }
-    if (bytes > INT_MAX / m->table.ranks)
-        return mskpmpi_fail(
-            error, MSKP_ERROR_UNSUPPORTED, "%.80s: a row has %zu bytes, at most %zu are possible",
-            mskp_param_name(m->graph, (mskp_param){id}), bytes, INT_MAX / m->table.ranks);
+    if ((uint64_t)bytes * m->table.ranks > INT_MAX)
+        return mskpmpi_fail(error, MSKP_ERROR_UNSUPPORTED,
+                            "%.80s: a row has %zu bytes, for %zu ranks, at most %d together are "
+                            "possible",
+                            mskp_param_name(m->graph, (mskp_param){id}), bytes, m->table.ranks,
+                            INT_MAX);
     return MSKP_OK;
 }
 
