@@ -97,7 +97,8 @@ mskp_status mskpmpi_find_tied(mskp_mpi *mpi, const mskp_graph *graph, const mskp
 {
     const size_t families = mskp_graph_counts(graph).families;
     mskp_status status = MSKP_OK;
-    lists l = {.mpi = mpi, .graph = graph, .rule = rule, .families = families, .tied = tied};
+    lists l = {.mpi = mpi, .graph = graph, .rule = rule, .families = families};
+    l.tied = tied;
     l.family = mskp_unit_families(graph, NULL);
     l.kept = mskpmpi_get(mpi, families, sizeof *l.kept);
     l.times = mskpmpi_get(mpi, families, sizeof *l.times);
