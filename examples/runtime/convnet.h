@@ -317,6 +317,13 @@ bool cn_tensor_check_finite(const cn_tensor *tensor, cn_error *err);
  * tensors, and the metadata; count and bytes are not read. A file that is there stays until the new
  * one is complete and on the disk (files.h). */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
+/* The same, but put(context, i, out) writes the data of tensor i with file_put (files.h), for each
+ * tensor in turn, as many bytes as its shape needs; so a file can be written that is larger than
+ * memory. No file is made if it returns false. */
+struct file_output;
+typedef bool (*cn_put)(void *context, size_t i, struct file_output *out);
+bool cn_tensors_write_each(const char *path, const cn_tensors *file, cn_put put, void *context,
+                           cn_error *err);
 
 /*
  * Saves all parameters. Metadata: "model", and for every channel padding "NAME.pad" =
