@@ -28,6 +28,8 @@ ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
 	$(wildcard test/onnx/*.c)))
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
+# What the scripts run.
+ONNX_PROGRAMS := $(if $(ONNX_SCRIPTS),$(addprefix $(BUILD)/,mskp-onnx onnx-host libmskp_python.so))
 ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
 ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
 # test/test.mk links this.
@@ -38,7 +40,7 @@ OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_HOST) $(ONNX_TEST_OBJECTS)
 
 onnx: $(BUILD)/mskp-onnx $(BUILD)/onnx-host ## mskp-onnx, which prunes ONNX files, installing what it needs
 
-check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx $(BUILD)/onnx-host $(BUILD)/libmskp_python.so) ## and its tests
+check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_PROGRAMS) ## and its tests
 	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
 
 onnx-objects: $(ONNX_OBJECTS) $(ONNX_HOST) $(ONNX_TEST_OBJECTS)
