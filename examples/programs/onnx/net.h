@@ -37,6 +37,8 @@ typedef struct followed {
     uint32_t axes;
 } followed;
 
+typedef enum sign { ANY_SIGN, NOT_NEGATIVE, POSITIVE } sign;
+
 typedef struct tensor {
     const char *name;
     bool sized;       /* the shape is known */
@@ -63,9 +65,12 @@ typedef struct tensor {
     size_t root;   /* the first tensor with these data */
     size_t weight; /* of that tensor: the index in net.weights, + 1 */
     /* What flows has its channels on `axis`. pinned: the operator that pins all of them, in which
-     * case any axis may be taken for theirs; NULL: they may be removed. */
-    size_t axis;
+     * case any axis may be taken for theirs; NULL: they may be removed. The axis is a product outer
+     * x channels x inner: the channels repeat along the other two factors, which are positions. 0
+     * means 1. */
+    size_t axis, outer, inner;
     const char *pinned;
+    sign sign;       /* of all numbers that flow */
     size_t uses;     /* how often nodes, graphs within nodes and outputs read the tensor */
     size_t consumer; /* the last node that reads the tensor, + 1 */
 } tensor;

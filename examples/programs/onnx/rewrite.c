@@ -513,6 +513,24 @@ bool correct_group_norm(writer *r)
     return true;
 }
 
+/* Heads that are part of the last axis are as wide as before. */
+bool correct_attention(writer *r)
+{
+    static const struct {
+        const char *name;
+        size_t input;
+    } HEADS[] = {{"q_num_heads", 0}, {"kv_num_heads", 1}, {"num_heads", 0}};
+    for (size_t i = 0; i < sizeof HEADS / sizeof *HEADS; i++) {
+        attribute_proto *a = (attribute_proto *)node_attribute(r->at, HEADS[i].name);
+        const tensor *x = net_input(&r->now, r->at, HEADS[i].input);
+        const tensor *was = net_input(r->was, r->at, HEADS[i].input);
+        if (!a || a->i < 1 || !x || !x->sized || !was->sized || x->dims.rank != 3) continue;
+        const size_t dim = was->dims.dim[2] / (size_t)a->i;
+        if (dim) a->i = (int64_t)(x->dims.dim[2] / dim);
+    }
+    return true;
+}
+
 static bool correct(writer *r, size_t index)
 {
     const node_proto *node = r->at;
