@@ -21,6 +21,7 @@
 
 const char *value_name(const tensor *t)
 {
+    if (t->unnamed) return NULL;
     for (const char *c = t->name; *c; c++)
         if ((unsigned char)*c <= ' ' || *c == 127) return NULL;
     return t->name;
@@ -180,10 +181,16 @@ void set_pinned(net *n, tensor *t, const char *op)
     t->pinned = op ? op : "?";
 }
 
+void pin_value(net *n, mskp_value value, const char *op)
+{
+    (void)opaque(n, NULL, op, 1, &value, NULL, NO_AXIS);
+}
+
 void pin(net *n, tensor *t, const char *op)
 {
     if (!is_flow(t) || t->pinned) return;
-    (void)opaque(n, NULL, op, 1, &t->value, NULL, NO_AXIS);
+    pin_second(n, t, op);
+    pin_value(n, t->value, op);
     t->pinned = op;
 }
 
@@ -638,6 +645,7 @@ static void describe_node(net *n, const node_proto *node)
     pin_computed_with(n, node);
     const size_t weights = n->weight_count;
     if (kind && !kind->open) pin_open(n, node);
+    pin_seconds(n, node);
     if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
         for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
         describe_unknown(n, node);
@@ -649,6 +657,7 @@ static void describe_node(net *n, const node_proto *node)
     }
     keep_factors(n, node);
     set_signs(n, node);
+    (void)describe_seconds(n, node, h);
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);
         if (t && !(n->taken >> (k < 63 ? k : 63) & 1)) lock_data(n, t);

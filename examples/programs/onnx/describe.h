@@ -1,7 +1,7 @@
 /*
  * What the files of describe_network share: describe.c, describe_ahead.c, describe_attention.c,
- * describe_cost.c, describe_each.c, describe_mix.c, describe_move.c, describe_shape.c,
- * describe_sign.c.
+ * describe_cost.c, describe_each.c, describe_mix.c, describe_move.c, describe_second.c,
+ * describe_shape.c, describe_sign.c.
  */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
@@ -64,6 +64,15 @@ bool is_zeroable(const tensor *t);
 /* Whether nodes behind take this axis of the tensor apart, sum over it, or compute statistics of
  * it. */
 bool is_taken_apart(const net *n, const tensor *t, size_t axis);
+/* Whether all that reads this axis, but for functions of each element, is products with data that
+ * sum over it. */
+bool is_hidden(const net *n, const tensor *t, size_t axis);
+/* Tensors with two axes of channels: see describe_second.c. */
+void pin_second(net *n, tensor *t, const char *op);
+void pin_seconds(net *n, const node_proto *node);
+bool describe_seconds(net *n, const node_proto *node, handler *h);
+/* Pins the channels of a value, because of this operator. */
+void pin_value(net *n, mskp_value value, const char *op);
 sign sign_of(const net *n, tensor *t);
 /* Notes the signs of what the node makes. */
 void set_signs(net *n, const node_proto *node);

@@ -25,7 +25,8 @@ typedef struct track {
     size_t count;
 } track;
 
-typedef enum fate { ENDS, PASSES, TAKEN } fate;
+/* SUMMED: by a product with data. */
+typedef enum fate { ENDS, PASSES, TAKEN, SUMMED } fate;
 
 static bool starts_with(const node_proto *node, const char *word)
 {
@@ -62,7 +63,7 @@ static fate through_matmul(const net *n, const node_proto *node, size_t k, const
     const tensor *other = net_input(n, node, !k), *y = net_output(n, node, 0);
     const size_t rank = s->t->dims.rank, inner = k ? rank - 2 : rank - 1;
     if (k > 1 || rank < 2 || !other) return ENDS;
-    if (s->axis == inner) return other->data ? ENDS : TAKEN;
+    if (s->axis == inner) return other->data ? SUMMED : TAKEN;
     *to = s->axis + y->dims.rank - rank;
     return PASSES;
 }
@@ -140,12 +141,14 @@ static void follow(track *all, const tensor *t, size_t axis)
         all->list[all->count++] = (seen){t, axis};
 }
 
-bool is_taken_apart(const net *n, const tensor *t, size_t axis)
+/* Follows an axis through the nodes behind; *any[f] <- whether a node does f with it. */
+static void look_ahead(const net *n, const tensor *t, size_t axis, bool any[SUMMED + 1])
 {
     const graph_proto *g = n->m->graph;
     track all = {.count = 0};
+    memset(any, 0, (SUMMED + 1) * sizeof *any);
     follow(&all, t, axis);
-    for (size_t i = n->node + 1; i < g->n_node && i - n->node < MOST_NODES; i++)
+    for (size_t i = n->node + 1; i < g->n_node && i - n->node < MOST_NODES && !any[TAKEN]; i++)
         for (size_t k = 0; k < g->node[i]->n_input; k++) {
             const tensor *x = net_input(n, g->node[i], k);
             const size_t count = all.count;
@@ -153,10 +156,24 @@ bool is_taken_apart(const net *n, const tensor *t, size_t axis)
                 size_t to;
                 if (all.list[j].t != x) continue;
                 const fate f = through(n, g->node[i], k, &all.list[j], &to);
-                if (f == TAKEN) return true;
+                any[f] = true;
                 for (size_t o = 0; f == PASSES && o < g->node[i]->n_output; o++)
                     follow(&all, net_output(n, g->node[i], o), to);
             }
         }
-    return false;
+    any[ENDS] |= all.count == MOST_FOLLOWED;
+}
+
+bool is_taken_apart(const net *n, const tensor *t, size_t axis)
+{
+    bool any[SUMMED + 1];
+    look_ahead(n, t, axis, any);
+    return any[TAKEN];
+}
+
+bool is_hidden(const net *n, const tensor *t, size_t axis)
+{
+    bool any[SUMMED + 1];
+    look_ahead(n, t, axis, any);
+    return any[SUMMED] && !any[TAKEN] && !any[ENDS];
 }

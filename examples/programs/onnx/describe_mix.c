@@ -239,22 +239,48 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
     return true;
 }
 
-/* A product with a parameter that sums over positions. Each channel passes through by itself. */
+/* Describes the product over hidden units, which x has on axis `inner`, or y has on axis `out`. */
+static bool hidden(net *n, const node_proto *node, size_t flow, size_t inner, size_t out)
+{
+    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
+    const size_t axes[] = {flow ? 0 : 1, flow ? 1 : 0};
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, &x->dims, inner, spatial);
+    const mskp_value in = x->second.value.id
+                              ? fit_to(n, x->second.value, ns, spatial)
+                              : new_pinned(n, "positions", x->dims.dim[inner], ns, spatial);
+    const mskp_param matrix = take_param(n, node, !flow, 2, axes);
+    if (!matrix.id) return false;
+    const mskp_value made = mskp_linear(n->graph, value_name(y), in, matrix, (mskp_param){0});
+    if (is_hidden(n, y, out))
+        y->second = (second_axis){fit(n, made, &y->dims, out), out};
+    else
+        pin_value(n, made, "positions");
+    return true;
+}
+
+/* A product with a parameter that sums over positions, or over hidden units that they are. Each
+ * channel passes through by itself. The matrix stays as it is, unless it makes or reads hidden
+ * units (describe_second.c). */
 static bool mix_positions(net *n, const node_proto *node, size_t flow)
 {
-    const tensor *x = net_input(n, node, flow);
-    tensor *y = net_output(n, node, 0);
+    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
     const dims *w = &net_input(n, node, !flow)->dims;
     const size_t inner = flow ? x->dims.rank - 2 : x->dims.rank - 1;
     size_t spatial[MSKP_MAX_SPATIAL], p = 1;
     if (x->pinned || x->axis == inner || w->rank != 2) return false;
-    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    const size_t more = y->dims.rank - x->dims.rank, axis = x->axis + more, out = inner + more;
     const mskp_value value = tied(n, x->value, &y->dims, axis);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
-    mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
-    set_flow(n, y, value, axis); /* the matrix is not marked as taken, so it stays as it is */
-    return true;
+    set_flow(n, y, value, axis);
+    const bool reads = x->second.value.id && x->second.axis == inner;
+    if (x->second.value.id && !reads) pin_second(n, x, node->op_type);
+    if (!reads && !is_hidden(n, y, out)) {
+        mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
+        return true;
+    }
+    return hidden(n, node, flow, inner, out);
 }
 
 /* ---- Products of two tensors that flow ---- */

@@ -109,6 +109,7 @@ static const struct {
     {"input", "these channels are an input of the network"},
     {"shared", "something else reads the same data in another way; give it a copy of its own"},
     {"sparse", "sparse data are not cut; store them densely"},
+    {"positions", "they are positions to the layers that read them"},
     {"constant", "a number is the same for all of these channels"},
     {"Conv", "its weight is quantized, or computed while the network runs"},
     {"ConvTranspose", "its weight is quantized, or computed while the network runs"},

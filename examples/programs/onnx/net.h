@@ -37,6 +37,12 @@ typedef struct followed {
     uint32_t axes;
 } followed;
 
+/* Another axis of channels, which may be removed; value {0}: there is none. */
+typedef struct second_axis {
+    mskp_value value;
+    size_t axis;
+} second_axis;
+
 typedef enum sign { ANY_SIGN, NOT_NEGATIVE, POSITIVE } sign;
 
 typedef struct tensor {
@@ -70,6 +76,8 @@ typedef struct tensor {
      * means 1. */
     size_t axis, outer, inner;
     const char *pinned;
+    second_axis second;
+    bool unnamed;    /* the name is taken in the graph of mskp */
     sign sign;       /* of all numbers that flow */
     size_t uses;     /* how often nodes, graphs within nodes and outputs read the tensor */
     size_t consumer; /* the last node that reads the tensor, + 1 */

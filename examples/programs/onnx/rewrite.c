@@ -110,6 +110,8 @@ static bool expected(const writer *r, const tensor *was, dims *d)
     *d = was->dims;
     if (is_flow(was) && was->axis < d->rank && !was->pinned)
         d->dim[was->axis] = width(r, was->value, d->dim[was->axis]);
+    if (is_flow(was) && was->second.value.id && was->second.axis < d->rank)
+        d->dim[was->second.axis] = width(r, was->second.value, d->dim[was->second.axis]);
     const weight *w = weight_of(r->was, was);
     for (size_t k = 0; w && k < d->rank; k++)
         for (uint32_t j = 0; j < w->ndim; j++)
