@@ -8,11 +8,18 @@
  *
  * - one axis of the input longer than 1, and one of the output: the channels have another axis
  *   number, and nothing else changes.
- * - several of the output (channels split into heads): one of these axes has the channels from now
- *   on. Each of its channels is tied to all input channels that became part of it.
+ * - several of the output (channels split into heads, or the batch and heads that were merged): one
+ *   of these axes has the channels from now on. Each of its channels is tied to all input channels
+ *   that became part of it. In memory the group is positions x channels x positions, and an axis of
+ *   the output covers a part of this product: the channels go to the first axis with several of
+ *   them that nothing behind takes apart (describe_ahead.c).
  * - several of the input (channels and positions merged): the output's axis has a channel for each
  *   element, and those that come from one input channel are tied. Where the order is that of a
  *   flattened image, mskp_flatten says the same.
+ *
+ * A tensor remembers the factors of its axis (outer, inner), so that a later Reshape finds the
+ * channels among them. Ties are made from the elements, not from the factors: wrong factors would
+ * cost units, and never make a cut wrong.
  *
  * Reshape, Transpose, Reshape that shuffles channels is described by mskp_channel_shuffle.
  */
@@ -151,12 +158,12 @@ static size_t carried(const tensor *x, const dims *y, const group *g, size_t k, 
     return last > first ? last / first : 1;
 }
 
-/* Which axis has the channels from now on: the first one with several of them that nothing behind
- * takes apart. */
-static size_t choose(const net *n, const tensor *x, const tensor *y, const group *g)
+/* Which axis before `end` has the channels from now on: the first one with several of them that
+ * nothing behind takes apart. */
+static size_t choose(const net *n, const tensor *x, const tensor *y, const group *g, size_t end)
 {
     size_t first = NO_AXIS, best = NO_AXIS, inner;
-    for (size_t k = g->first_y; k < g->end_y; k++) {
+    for (size_t k = g->first_y; k < end; k++) {
         if (y->dims.dim[k] == 1) continue;
         if (first == NO_AXIS) first = k;
         if (carried(x, &y->dims, g, k, &inner) < 2) continue;
@@ -325,7 +332,7 @@ bool describe_reshape(net *n, const node_proto *node)
     }
     if (same && long_x == 1 && long_y == 1) return moved(n, x, y, axis);
     if (same && long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
-    if (long_y > 1) axis = choose(n, x, y, &g);
+    if (long_y > 1) axis = choose(n, x, y, &g, same ? g.end_y : fixed);
     if (axis == NO_AXIS || (!same && axis >= fixed)) return false;
     const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
     if (!value.id) return false;

@@ -4,9 +4,14 @@
  *     infer (shapes, known numbers)  ->  describe (channels)  ->  a mask and a plan, by mskp  ->
  *     cut  ->  for each node: correct (what states widths), infer again, and compare
  *
- * Each tensor has at most one axis of channels, and then a value of mskp's graph; its other axes
- * are positions. Where an operator would need more than one axis of channels, or where its effect
- * on channels cannot be proved, channels are pinned, which is always correct.
+ * An axis of a tensor is a product of factors: positions x channels x positions. What is cut are
+ * indices of axes of data, and each index belongs to one unit, so only one factor of an axis can
+ * carry channels; along the others they repeat. (Heads that are merged into the batch are an axis
+ * N x heads, for example.) The value of mskp's graph that flows in a tensor has a channel for each
+ * index of one axis, with these repetitions, and all other axes are positions. describe_shape.c
+ * says how a Reshape moves the factor from axis to axis. Hidden units over tokens are a second axis
+ * of channels, see describe_second.c. Where an operator would need more axes than that, or where its
+ * effect on channels cannot be proved, channels are pinned, which is always correct.
  */
 #ifndef ONNX_NET_H
 #define ONNX_NET_H
