@@ -79,6 +79,8 @@ void set_signs(net *n, const node_proto *node);
 /* The node sums over the channels of x, or takes their maximum. They may be removed if they are
  * zero then; the result has no channels. False: they are pinned. */
 bool sum_channels(net *n, tensor *x, tensor *y, const char *op);
+/* Whether a mean over the tensor's channels can be multiplied by a factor after the cut. */
+bool is_mendable(const tensor *t);
 /* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
  * channel that is not known. */
 bool pass_channels(net *n, const node_proto *node, bool other_size);

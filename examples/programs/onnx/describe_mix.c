@@ -80,6 +80,32 @@ bool describe_deform_conv(net *n, const node_proto *node)
     return convolve(n, node, false);
 }
 
+/* ---- Sums over channels ---- */
+
+bool is_mendable(const tensor *t)
+{
+    return t->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           t->type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+/* Notes that the channels of x are summed over. False: they are not zero, once their units are. */
+static bool note_sum(net *n, const tensor *x)
+{
+    mskp_value *more = try_realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
+    if (!more) return false;
+    n->contracted = more;
+    if (!is_zeroable(x)) return false;
+    more[n->contracted_count++] = x->value;
+    return true;
+}
+
+bool sum_channels(net *n, tensor *x, tensor *y, const char *op)
+{
+    if (!note_sum(n, x)) return false;
+    set_pinned(n, y, op);
+    return true;
+}
+
 /* ---- Norms ---- */
 
 /* Whether the channels are on another axis than those over which the norm has its statistics, from
@@ -150,12 +176,17 @@ bool describe_layer_norm(net *n, const node_proto *node)
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_LAYER}, axis);
 }
 
+/* A mean of squares over channels changes with their number, in a way that correct_mean mends, if
+ * the channels that leave are zero. */
 bool describe_rms_norm(net *n, const node_proto *node)
 {
-    const tensor *x = net_input(n, node, 0);
+    tensor *x = net_input(n, node, 0);
     size_t axis;
-    return to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) &&
-           is_over_positions(n, node, axis) && pass_channels(n, node, false);
+    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis)) return false;
+    if (is_over_positions(n, node, axis)) return pass_channels(n, node, false);
+    if (x->axis != axis || axis + 1 != x->dims.rank || !is_mendable(x) || !note_sum(n, x))
+        return false;
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_RMS, .accept_inexact = 1}, axis);
 }
 
 /* ---- Products with a parameter ---- */
@@ -298,17 +329,6 @@ static part part_of(const tensor *t, bool second)
     if (t->pinned || t->axis >= rank) return NOTHING;
     if (t->axis + 2 < rank) return BATCH;
     return (t->axis == rank - 1) == second ? OUTER : INNER;
-}
-
-bool sum_channels(net *n, tensor *x, tensor *y, const char *op)
-{
-    mskp_value *more = try_realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
-    if (!more) return false;
-    n->contracted = more;
-    if (!is_zeroable(x)) return false;
-    more[n->contracted_count++] = x->value;
-    set_pinned(n, y, op);
-    return true;
 }
 
 /* A product that sums over channels. A channel may be removed from both tensors together if one of

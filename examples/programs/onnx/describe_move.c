@@ -125,6 +125,7 @@ bool describe_space_to_depth(net *n, const node_proto *node)
 /* Whether channels that are zero change nothing in what the node computes over channels. */
 static bool sums_or_tops(const net *n, const node_proto *node)
 {
+    if (is_op(node, "ReduceMean")) return is_mendable(net_input(n, node, 0)); /* correct_mean */
     static const char *const SUMS[] = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare",
                                        NULL};
     for (size_t i = 0; SUMS[i]; i++)
@@ -488,6 +489,12 @@ bool describe_concat(net *n, const node_proto *node)
     free(values);
     set_flow(n, y, value, axis);
     return true;
+}
+
+/* Rows or parts of data are zero in a channel, once the data are. */
+bool zero_part(net *n, const node_proto *node)
+{
+    return !is_flow(net_input(n, node, 0)) || zero_same(n, node);
 }
 
 bool zero_concat(net *n, const node_proto *node)

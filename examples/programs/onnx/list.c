@@ -121,7 +121,8 @@ static const struct {
     {"RMSNormalization", "its statistics are over channels, so the stream that it reads stays; "
                          "layers within branches can be cut"},
     {"GroupNormalization", "it has one group; with several, whole groups can be cut"},
-    {"ReduceMean", "a mean over channels changes with their number"},
+    {"ReduceMean",
+     "a mean over channels that are not zero where a unit is zero changes with their number"},
     {"Softmax", "its sums are over channels"},
     {"LogSoftmax", "its sums are over channels"},
     {"Div", "it divides by these channels, which must not become 0"},

@@ -40,7 +40,7 @@ typedef struct writer writer;
 typedef bool correction(writer *r);
 
 correction correct_attention, correct_expand, correct_gather, correct_groups, correct_group_norm,
-    correct_pad, correct_reshape, correct_sizes, correct_slice, correct_split;
+    correct_mean, correct_pad, correct_reshape, correct_sizes, correct_slice, correct_split;
 
 /* Whether operand k may be numbers that follow a width, because the node can be corrected, or
  * because the shape of its result states the same width. */
@@ -53,7 +53,7 @@ follower follows_shape, follows_sizes, follows_slice;
 typedef bool zero_test(net *n, const node_proto *node);
 
 zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad,
-    zero_resize, zero_attention;
+    zero_resize, zero_attention, zero_part;
 
 /*
  * What the program knows about one operator.
