@@ -40,6 +40,8 @@ $(BUILD)/f64/examples/%: FLAGS = $(EXAMPLE_FLAGS) -DCN_DOUBLE
 # The programs of one page need mskp alone. The runtime is compiled as if there were nothing beside it.
 $(call objects,$(wildcard examples/*.c)): FLAGS =
 $(BUILD)/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS)
+# It can be a part of a shared library.
+$(FILES): FLAGS = -fPIC -fvisibility=hidden
 $(BUILD)/f64/examples/runtime/%: FLAGS = $(RUNTIME_FLAGS) -DCN_DOUBLE
 
 $(RUNTIME): $(RUNTIME_OBJECTS)

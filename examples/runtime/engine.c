@@ -2,7 +2,7 @@
  * The memory of a network at work, all of it planned before the first step: which buffer holds
  * which layer's value, which one its gradient, and then one block for everything.
  */
-#include "internal.h"
+#include "direct.h"
 
 #include <stdlib.h>
 
@@ -151,7 +151,7 @@ static void carve(const cn_net *net, cn_engine *e, arena *a)
         cn_node *node = &e->nodes[i];
         if (l->kind == CN_CONV || l->kind == CN_LINEAR) {
             const size_t count = l->channels * in->channels * l->size[0] * l->size[1];
-            node->packed = take(a, 1, count, real);
+            node->packed = take(a, 1, cn_conv_packed(e->direct, count), real);
             node->partial = take(a, CN_LANES, count, real);
             if (l->bias) node->partial_bias = take(a, CN_LANES, l->channels, real);
             const size_t work = cn_conv_work(l, in);
@@ -180,6 +180,7 @@ cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
     arena a = {0};
     bool done = false;
     if (e) {
+        e->direct = cn_direct_kernels();
         e->nodes = calloc(n, sizeof *e->nodes);
         e->buffers = calloc(most, sizeof *e->buffers);
     }

@@ -67,18 +67,22 @@ void cn_pool_run(cn_pool *pool, size_t n, void (*work)(void *context, size_t i),
 /* ---- layers on one slice ----
  * x: what the layer reads, y: its result, d...: gradients; add: dx += instead of dx = */
 
-/* conv.c. weight: [kernel elements][out][in]. work: of cn_conv_work elements, for strides above 1
+/* conv.c. direct: kernels of direct.h, or NULL. weight: what cn_conv_pack packed, of cn_conv_packed
+ * elements. work: of cn_conv_work elements, for strides above 1. dweight: [kernel elements][out][in]
  */
+typedef struct cn_direct cn_direct;
 size_t cn_conv_work(const cn_layer *layer, const cn_layer *in);
-void cn_conv_pack(const cn_param *weight, cn_real *packed);
+size_t cn_conv_packed(const cn_direct *direct, size_t count);
+void cn_conv_pack(const cn_direct *direct, const cn_param *weight, cn_real *packed);
 void cn_conv_unpack(const cn_real *packed, const cn_param *weight,
                     cn_real *gradient); /* gradient += */
-void cn_conv_forward(const cn_layer *layer, cn_view x, cn_view y, const cn_real *weight,
-                     const cn_real *bias, cn_real *work);
-void cn_conv_backward_data(const cn_layer *layer, cn_view dy, cn_view dx, const cn_real *weight,
-                           bool add, cn_real *work);
-void cn_conv_backward_weight(const cn_layer *layer, cn_view x, cn_view dy, cn_real *dweight,
-                             cn_real *dbias, cn_real *work); /* dweight, dbias += */
+void cn_conv_forward(const cn_direct *direct, const cn_layer *layer, cn_view x, cn_view y,
+                     const cn_real *weight, const cn_real *bias, cn_real *work);
+void cn_conv_backward_data(const cn_direct *direct, const cn_layer *layer, cn_view dy, cn_view dx,
+                           const cn_real *weight, bool add, cn_real *work);
+/* dweight, dbias += */
+void cn_conv_backward_weight(const cn_direct *direct, const cn_layer *layer, cn_view x, cn_view dy,
+                             cn_real *dweight, cn_real *dbias, cn_real *work);
 
 /* norm.c. Per channel; sums: [channels][2], of this slice. */
 typedef struct cn_norm {
@@ -139,6 +143,7 @@ typedef struct cn_node {
 
 struct cn_engine {
     cn_pool *pool;
+    const cn_direct *direct; /* NULL: OpenBLAS */
     cn_node *nodes;
     cn_buffer *buffers;
     size_t buffer_count, buffer_capacity;

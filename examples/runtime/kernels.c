@@ -1,9 +1,10 @@
 /* OpenBLAS chooses its kernels when it is loaded, by the processor's model. One that is newer than
  * OpenBLAS gets those that every x86-64 processor can run. */
 #include <cblas.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "convnet.h"
+#include "direct.h"
 
 const char *cn_kernels_advice(void)
 {
@@ -16,6 +17,20 @@ const char *cn_kernels_advice(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return "OpenBLAS does not know this processor, and computes without AVX2; "
                "OPENBLAS_CORETYPE=Haswell in the environment makes it faster";
+#endif
+    return NULL;
+}
+
+const cn_direct *cn_direct_kernels(void)
+{
+#if CN_HAS_DIRECT
+    const char *asked = getenv("CN_KERNELS");
+    if (asked && !strcmp(asked, "openblas")) return NULL;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        !(asked && !strcmp(asked, "avx2")))
+        return &cn_direct_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &cn_direct_avx2;
 #endif
     return NULL;
 }

@@ -62,7 +62,7 @@ static void forward_layer(const cn_net *net, size_t i, slice s)
         return;
     case CN_CONV:
     case CN_LINEAR:
-        cn_conv_forward(l, x, y, node->packed, param(net, l->shift),
+        cn_conv_forward(e->direct, l, x, y, node->packed, param(net, l->shift),
                         e->work + s.lane * e->work_size);
         return;
     case CN_BATCH_NORM:
@@ -138,7 +138,7 @@ static void prepare_layer(void *context, size_t i)
     const cn_net *net = context;
     const cn_layer *l = &net->layers[i];
     const cn_node *node = &net->engine->nodes[i];
-    if (node->packed) cn_conv_pack(&net->params[l->weight], node->packed);
+    if (node->packed) cn_conv_pack(net->engine->direct, &net->params[l->weight], node->packed);
     if (l->kind == CN_BATCH_NORM && !net->engine->training)
         for (size_t c = 0; c < l->channels; c++) {
             node->norm.mean[c] = net->params[l->mean].value[c];
@@ -267,7 +267,7 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
     if (node->packed) {
         const size_t count = net->params[l->weight].count;
         cn_conv_backward_weight(
-            l, x, dy, node->partial + s.lane * count,
+            e->direct, l, x, dy, node->partial + s.lane * count,
             node->partial_bias ? node->partial_bias + s.lane * l->channels : NULL, work);
     }
     if (!node->packed && node->partial_bias)
@@ -284,7 +284,7 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
         return;
     case CN_CONV:
     case CN_LINEAR:
-        cn_conv_backward_data(l, dy, dx, node->packed, back->add, work);
+        cn_conv_backward_data(e->direct, l, dy, dx, node->packed, back->add, work);
         return;
     case CN_BATCH_NORM:
         cn_norm_backward(x, dy, dx, &node->norm, param(net, l->weight), back->add);

@@ -33,10 +33,12 @@ void test_scores(void);
 void test_votes(void);
 void test_incomplete(void);
 void test_join(void);
+void test_spread(void);
 void test_same(void);
 void test_sum(void);
 void test_cut(void);
 void test_shard_plan(void);
+void test_move_rows(void);
 void test_disagreement(void);
 void test_failures(void);
 void test_size(void); /* by name alone */

@@ -11,9 +11,10 @@ typedef struct stage {
     set values;
     pieces p;
     double *scores, *in;
-    uint8_t *keep, *here;
+    uint8_t *keep, *here, *flags;
     mskp_plan *plan, *made;
-    mskp_mpi_rows *small;
+    mskp_mpi_rows *small, *wanted;
+    set got; /* all rows on every rank */
     mskp_move move;
     mskp_scoring how;
     mskp_rule rule;
@@ -22,10 +23,24 @@ typedef struct stage {
     mskp_mpi mpi; /* where a call has room of its own, of this test alone */
 } stage;
 
-enum { SCORE, JOIN, SELECT, SAME, PLAN, SUM, CUT, AGREE, FUNCTIONS };
-static const char *const NAMES[] = {"mskp_mpi_score", "mskp_mpi_join",       "mskp_mpi_select",
-                                    "mskp_mpi_same",  "mskp_mpi_shard_plan", "mskp_mpi_sum",
-                                    "mskp_mpi_cut",   "mskp_mpi_agree"};
+enum {
+    SCORE,
+    JOIN,
+    SELECT,
+    SCORE_SPREAD,
+    SELECT_SPREAD,
+    SAME,
+    PLAN,
+    SUM,
+    CUT,
+    MOVE_ROWS,
+    AGREE,
+    FUNCTIONS
+};
+static const char *const NAMES[] = {
+    "mskp_mpi_score",         "mskp_mpi_join",      "mskp_mpi_select",     "mskp_mpi_score_spread",
+    "mskp_mpi_select_spread", "mskp_mpi_same",      "mskp_mpi_shard_plan", "mskp_mpi_sum",
+    "mskp_mpi_cut",           "mskp_mpi_move_rows", "mskp_mpi_agree"};
 
 static mskp_status call(stage *s, int function)
 {
@@ -41,6 +56,15 @@ static mskp_status call(stage *s, int function)
     case SELECT:
         return mskp_mpi_select(&s->mpi, s->t.graph, scores_of(units, s->in), &s->rule,
                                mask_of(units, s->keep), NULL, &s->err);
+    case SCORE_SPREAD:
+        return mskp_mpi_score_spread(
+            &s->mpi, s->t.graph, &s->how, s->p.rows, set_by_id(params, s->p.views),
+            (mskp_mpi_spread){scores_of(units, s->scores), mask_of(units, s->flags)}, &s->err);
+    case SELECT_SPREAD:
+        return mskp_mpi_select_spread(
+            &s->mpi, s->t.graph,
+            (mskp_mpi_spread){scores_of(units, s->in), mask_of(units, s->here)}, &s->rule,
+            mask_of(units, s->keep), NULL, &s->err);
     case SAME:
         return mskp_mpi_same(&s->mpi, s->t.graph, mask_of(units, s->here),
                              set_by_id(params, s->values.views), &s->err);
@@ -53,6 +77,10 @@ static mskp_status call(stage *s, int function)
         return mskp_mpi_sum(&s->mpi, 1, &part, 40, s->sum, &s->err);
     case CUT:
         return mskp_mpi_cut(&s->mpi, s->plan, 1, &s->move, &s->err);
+    case MOVE_ROWS:
+        return mskp_mpi_move_rows(
+            &s->mpi, s->t.graph, s->p.rows, s->wanted, 1,
+            &(mskp_move){set_by_id(params, s->p.views), set_by_id(params, s->got.views)}, &s->err);
     default:
         return mskp_mpi_agree(&s->mpi, MSKP_OK, &s->err);
     }
@@ -66,10 +94,16 @@ static void stage_open(stage *s, uint64_t seed, const net_options *options)
     const size_t units = s->t.units;
     s->values = exact_set(&s->t, s->t.net);
     s->p = pieces_draw(&s->t, &s->values);
+    s->got = set_copy(&s->t.mem, &s->values);
+    set_pattern(&s->got, s->t.net, 5);
+    s->wanted = arena_get(&s->t.mem, s->t.net->params, sizeof *s->wanted);
+    for (size_t i = 0; i < s->t.net->params; i++)
+        s->wanted[i].count = s->t.net->param[i + 1].shape[0];
     s->scores = arena_get(&s->t.mem, units, sizeof *s->scores);
     s->in = arena_get(&s->t.mem, units, sizeof *s->in);
     s->keep = arena_get(&s->t.mem, units, 1);
     s->here = arena_get(&s->t.mem, units, 1);
+    s->flags = arena_get(&s->t.mem, units, 1);
     s->small = arena_get(&s->t.mem, s->t.net->params, sizeof *s->small);
     for (size_t u = 0; u < units; u++)
         s->scores[u] = s->in[u] = rng_real(&s->t.r, 0, 1), s->keep[u] = s->here[u] = 1;
@@ -102,6 +136,7 @@ static uint64_t state_of(const stage *s)
         size_t n;
     } parts[] = {{s->scores, units * sizeof *s->scores},
                  {s->keep, units},
+                 {s->flags, units},
                  {s->sum, sizeof s->sum},
                  {s->small, s->t.net->params * sizeof *s->small},
                  {s->values.views, (s->t.net->params + 1) * sizeof *s->values.views}};
@@ -109,8 +144,10 @@ static uint64_t state_of(const stage *s)
         for (size_t k = 0; k < parts[i].n; k++)
             hash = (hash ^ ((const unsigned char *)parts[i].bytes)[k]) * 0x100000001b3u;
     for (size_t p = 1; p <= s->t.net->params; p++)
-        for (size_t k = 0; k < s->values.buf[p].bytes; k++)
+        for (size_t k = 0; k < s->values.buf[p].bytes; k++) {
             hash = (hash ^ s->values.buf[p].memory[k]) * 0x100000001b3u;
+            hash = (hash ^ s->got.buf[p].memory[k]) * 0x100000001b3u;
+        }
     return hash;
 }
 
@@ -124,7 +161,9 @@ void test_failures(void)
             stage s;
             mskp_status status = MSKP_ERROR_NO_MEMORY;
             stage_open(&s, test_seed() * 1000000 + k,
-                       &(net_options){.steps = 4, .residual = k % 3 == 1});
+                       &(net_options){.steps = 4,
+                                      .residual = k % 3 == 1,
+                                      .max_channels = k % 4 == 3 ? 200 : 0});
             const int odd = (int)rng_below(&s.t.r, (size_t)all_ranks.ranks);
             const uint64_t before = state_of(&s);
             const size_t live = heap.live;
@@ -175,7 +214,7 @@ void test_disagreement(void)
         /* Another network: its graph in place of this one. */
         const bool equal = mskp_fingerprint(s.t.graph) == mskp_fingerprint(other.t.graph);
         for (int f = SCORE; f <= SAME && !equal && !alone; f++) {
-            if (f == SELECT && s.t.units == 0) continue;
+            if ((f == SELECT || f == SELECT_SPREAD) && s.t.units == 0) continue;
             mskp_error *err = here ? &other.err : &s.err;
             /* Both know the same ranks. */
             const mskp_mpi kept = other.mpi;
@@ -214,13 +253,14 @@ void test_disagreement(void)
             if (here) s.in[u] -= 1;
         }
         /* Arguments that one rank has wrong. */
-        for (int f = SCORE; f <= CUT; f++) {
+        for (int f = SCORE; f <= MOVE_ROWS; f++) {
             const stage kept = s;
             if (here) {
                 s.scores = s.in = NULL;
-                s.keep = s.here = NULL;
+                s.keep = s.here = s.flags = NULL;
                 s.values.views = NULL;
                 s.plan = NULL;
+                s.wanted = NULL;
                 if (f == SAME) s.t.graph = NULL;
             }
             status = f == SUM ? mskp_mpi_sum(&s.mpi, 1, here ? NULL : &(const float *){s.numbers},
@@ -233,7 +273,8 @@ void test_disagreement(void)
             s.mpi = mpi;
             s.made = made;
             require_same_answer(status, &err);
-            REQUIRE(status || (!s.t.units && f != CUT), "%s accepted NULL", NAMES[f]);
+            REQUIRE(status || (!s.t.units && f != CUT && f != MOVE_ROWS), "%s accepted NULL",
+                    NAMES[f]);
             REQUIRE(state_of(&s) == before || !status, "something changed");
         }
         /* A failure of the program's own. */

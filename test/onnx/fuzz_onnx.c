@@ -20,7 +20,7 @@ static void refused(const failure *f)
 static bool describe(net *n, model *m, mskp_graph *graph, failure *f)
 {
     mskp_error err;
-    const lengths none = {0};
+    const lengths none = {.option = "--length"};
     if (!net_open(n, m, graph, &none, f) || !infer_network(n) || !describe_network(n)) return false;
     return !mskp_graph_finish(graph, &err) || fail(f, "%s", err.text);
 }
@@ -43,7 +43,7 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
 {
     const mskp_counts counts = mskp_graph_counts(graph);
     const mskp_penalty all_roles = {.roles = MSKP_ROLES_UNIT, .skip_missing = 1};
-    const lengths none = {0};
+    const lengths none = {.option = "--length"};
     failure f = {""};
     mskp_error err;
     mskp_plan *plan = NULL;
@@ -76,9 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     failure f = {""};
     mskp_graph *graph = mskp_graph_create(NULL);
     FUZZ_REQUIRE(graph, "no memory");
-    const lengths none = {0};
+    const lengths none = {.option = "--length"};
     precomputed stored;
-    if (!model_parse(&m, data, size, &f) || !precompute(&m, &none, &stored, &f) ||
+    if (!model_parse(&m, data, size, false, &f) || !precompute(&m, &none, &stored, &f) ||
         !describe(&n, &m, graph, &f))
         refused(&f);
     else

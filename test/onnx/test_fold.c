@@ -26,7 +26,7 @@ static const char *type_name(int32_t type)
     return "?";
 }
 
-static bool is_real(int32_t type)
+static bool holds_reals(int32_t type)
 {
     return type == 1 || type == 10 || type == 11 || type == 16;
 }
@@ -60,7 +60,7 @@ static numbers parse_numbers(const char *text)
     text = parse_shape(parse_type(text, &n.type), &n.shape);
     n.count = shape_count(&n.shape);
     if (n.count > FOLD_LIMIT) ck_abort_msg("too large: %s", text);
-    if (is_real(n.type))
+    if (holds_reals(n.type))
         n.real = calloc(n.count + 1, sizeof *n.real);
     else
         n.whole = calloc(n.count + 1, sizeof *n.whole);
@@ -831,7 +831,7 @@ static numbers random_numbers(int32_t type)
     do n.shape = random_shape();
     while (shape_count(&n.shape) > 70000);
     n.count = shape_count(&n.shape);
-    if (is_real(type))
+    if (holds_reals(type))
         n.real = calloc(n.count + 1, sizeof *n.real);
     else
         n.whole = calloc(n.count + 1, sizeof *n.whole);
@@ -868,7 +868,7 @@ static size_t random_attributes(attribute_proto *one, attribute_proto **list, in
 static void check_known(const numbers *n)
 {
     ck_assert(n->shape.rank <= MAX_RANK && n->count == shape_count(&n->shape));
-    ck_assert(is_real(n->type) ? n->real && !n->whole : n->whole && !n->real);
+    ck_assert(holds_reals(n->type) ? n->real && !n->whole : n->whole && !n->real);
     for (size_t i = 0; n->type == 9 && i < n->count; i++) ck_assert(n->whole[i] >> 1 == 0);
     ck_assert(!n->varies || memchr(n->varies, 1, n->count));
 }

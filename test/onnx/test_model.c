@@ -161,7 +161,7 @@ static bool parse(model *m, bytes *b, failure *f)
     ck_assert_ptr_nonnull(copy);
     if (b->size) memcpy(copy, b->data, b->size);
     f->text[0] = 0;
-    const bool good = model_parse(m, copy, b->size, f);
+    const bool good = model_parse(m, copy, b->size, false, f);
     free(copy);
     bytes_free(b);
     return good;

@@ -1,5 +1,6 @@
 /* The runtime by itself, without any data: gradients against finite differences, threads,
  * optimizer, data, learning. */
+#define _POSIX_C_SOURCE 200809L
 #include "convnet.h"
 
 #include "by_id/by_id.h"
@@ -207,8 +208,8 @@ START_TEST(gradient_pool)
 END_TEST
 
 /* Networks drawn at random: any layer that fits, reading any earlier one; what nobody reads is
- * added up at the end. */
-static size_t random_network(cn_random *random, cn_layer *layers)
+ * added up at the end. A convolution has at most `most` channels. */
+static size_t random_network(cn_random *random, size_t most, cn_layer *layers)
 {
     enum { BODY = 9 };
     size_t count = 1, shapes[64][3], ends[64], end_count = 0;
@@ -248,7 +249,7 @@ static size_t random_network(cn_random *random, cn_layer *layers)
             }
         if (!fits) continue;
         if (l.kind == CN_CONV) {
-            out[0] = l.channels = 1 + cn_random_below(random, 5);
+            out[0] = l.channels = 1 + cn_random_below(random, most);
             l.bias = cn_random_below(random, 2);
         }
         read[l.in[0]] = true;
@@ -274,7 +275,7 @@ START_TEST(gradient_random)
     for (uint64_t seed = 1; exact && (double)seed <= fmax(5, 300 * scale()); seed++) {
         cn_random random = {seed};
         cn_layer layers[64];
-        const size_t count = random_network(&random, layers);
+        const size_t count = random_network(&random, 5, layers);
         check_gradients(count, layers, 1 + cn_random_below(&random, 20), seed);
     }
 }
@@ -357,6 +358,70 @@ START_TEST(distillation)
     ck_assert_double_lt(largest_gradient(net), tolerance * size);
     free(images);
     cn_destroy(net);
+}
+END_TEST
+
+/* ---- the same whatever the kernels, up to roundings ---- */
+
+/* The largest difference of what cn_forward and cn_backward give for two kinds of kernels, over the
+ * largest number of the same parameter. */
+static double kernels_differ(const char *kernels, uint64_t seed)
+{
+    cn_random random = {seed};
+    cn_layer layers[64];
+    cn_net *net[2];
+    uint8_t labels[64];
+    const cn_real *logits[2];
+    const size_t count = random_network(&random, 30, layers), n = 1 + cn_random_below(&random, 20);
+    /* Roundings decide what ReLU and max pooling take, and batch norm of few points magnifies them.
+     * A channel padding of nothing is the identity. */
+    for (size_t i = 0; i < count; i++) {
+        cn_layer *l = &layers[i];
+        if (l->kind == CN_RELU || l->kind == CN_BATCH_NORM) l->kind = CN_PAD_CHANNELS;
+        if (l->kind == CN_POOL_MAX) l->kind = CN_POOL_AVERAGE;
+    }
+    setenv("CN_KERNELS", "openblas", 1);
+    net[0] = make(count, layers, n, 1);
+    setenv("CN_KERNELS", kernels, 1);
+    net[1] = make(count, layers, n, 1);
+    unsetenv("CN_KERNELS");
+    cn_real *images = random_images(&random, net[0], n, labels);
+    double worst = 0;
+    for (size_t k = 0; k < 2; k++) {
+        logits[k] = cn_forward(net[k], n, images, true);
+        cn_loss(net[k], labels, NULL);
+        cn_backward(net[k]);
+    }
+    for (size_t i = 0; i < net[0]->param_count; i++) {
+        const cn_param *a = &net[0]->params[i], *b = &net[1]->params[i];
+        double most = 1e-3, gap = 0;
+        for (size_t k = 0; a->trained && k < a->count; k++) {
+            most = fmax(most, fabs((double)a->gradient[k]));
+            gap = fmax(gap, fabs((double)(a->gradient[k] - b->gradient[k])));
+        }
+        worst = fmax(worst, gap / most);
+    }
+    for (size_t i = 0; i < n * net[0]->classes; i++)
+        worst = fmax(worst, fabs((double)(logits[0][i] - logits[1][i])) /
+                                (1 + fabs((double)logits[0][i])));
+    free(images);
+    cn_destroy(net[0]);
+    cn_destroy(net[1]);
+    return worst;
+}
+
+/* A processor without these kernels compares OpenBLAS with itself, or the next best kernels twice.
+ */
+START_TEST(kernels_agree)
+{
+    const char *const kernels[] = {"avx2", ""};
+    for (uint64_t seed = 1; (double)seed <= fmax(20, 300 * scale()); seed++)
+        for (size_t k = 0; k < COUNT(kernels); k++) {
+            const double gap = kernels_differ(kernels[k], seed);
+            ck_assert_msg(gap < (exact ? 1e-12 : 1e-4), "seed %llu: %s differ by %g",
+                          (unsigned long long)seed, *kernels[k] ? kernels[k] : "the best kernels",
+                          gap);
+        }
 }
 END_TEST
 
@@ -750,6 +815,7 @@ int main(void)
     tcase_add_test(cases, gradient_random);
     tcase_add_test(cases, gradient_distilled);
     tcase_add_test(cases, distillation);
+    tcase_add_test(cases, kernels_agree);
     tcase_add_test(cases, threads_agree);
     tcase_add_test(cases, batches_agree);
     tcase_add_test(cases, networks);

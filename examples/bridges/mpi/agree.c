@@ -111,6 +111,22 @@ mskp_status mskpmpi_reduce(mskp_mpi *mpi, size_t n, void *data, MPI_Datatype typ
     return status;
 }
 
+mskp_status mskpmpi_below(mskp_mpi *mpi, size_t n, void *data, void *to, MPI_Datatype type,
+                          MPI_Op op, mskp_error *error)
+{
+    int size = 0;
+    mskp_status status = mskpmpi_returned(MPI_Type_size(type, &size), "MPI_Type_size", error);
+    for (size_t i = 0; !status && i < n; i += at_once(n - i)) {
+        const size_t some = at_once(n - i), at = i * (size_t)size;
+        count(mpi, some * (size_t)size);
+        status = mskpmpi_returned(
+            MPI_Exscan((char *)data + at, (char *)to + at, (int)some, type, op, mpi->comm),
+            "MPI_Exscan", error);
+        if (!mpi->rank) memset((char *)to + at, 0, some * (size_t)size); /* MPI leaves it open */
+    }
+    return status;
+}
+
 mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error)
 {
     mskp_status status = MSKP_OK;
@@ -129,6 +145,56 @@ mskp_status mskpmpi_gather_all(mskp_mpi *mpi, int bytes, const void *mine, void 
     count(mpi, (size_t)bytes);
     return mskpmpi_returned(MPI_Allgather(mine, bytes, MPI_BYTE, all, bytes, MPI_BYTE, mpi->comm),
                             "MPI_Allgather", error);
+}
+
+mskp_status mskpmpi_exchange_open(const mskp_mpi *mpi, exchange *x, mskp_error *error)
+{
+    const size_t ranks = (size_t)mpi->ranks;
+    *x = (exchange){.to = mskpmpi_get(mpi, 4 * ranks, sizeof *x->to)};
+    if (!x->to) return mskpmpi_no_memory(error, "ranks", ranks);
+    x->from = x->to + ranks;
+    x->to_start = x->from + ranks;
+    x->from_start = x->to_start + ranks;
+    return MSKP_OK;
+}
+
+void mskpmpi_exchange_close(const mskp_mpi *mpi, exchange *x)
+{
+    mskpmpi_free(mpi, x->to);
+}
+
+mskp_status mskpmpi_exchange_lay_out(const mskp_mpi *mpi, exchange *x, mskp_error *error)
+{
+    x->sent = x->got = 0;
+    for (int rank = 0; rank < mpi->ranks; rank++) {
+        if (x->sent > INT_MAX || x->got > INT_MAX) break;
+        x->to_start[rank] = (int)x->sent;
+        x->from_start[rank] = (int)x->got;
+        x->sent += (size_t)x->to[rank];
+        x->got += (size_t)x->from[rank];
+    }
+    if (x->sent > INT_MAX || x->got > INT_MAX)
+        return mskpmpi_fail(error, MSKP_ERROR_UNSUPPORTED,
+                            "%zu numbers have to be sent, at most %d are possible",
+                            x->sent > x->got ? x->sent : x->got, INT_MAX);
+    return MSKP_OK;
+}
+
+mskp_status mskpmpi_exchange(mskp_mpi *mpi, const exchange *x, size_t element, const void *out,
+                             void *in, mskp_error *error)
+{
+    MPI_Datatype type;
+    mskp_status status = mskpmpi_returned(MPI_Type_contiguous((int)element, MPI_BYTE, &type),
+                                          "MPI_Type_contiguous", error);
+    if (status) return status;
+    status = mskpmpi_returned(MPI_Type_commit(&type), "MPI_Type_commit", error);
+    count(mpi, (x->sent - (size_t)x->to[mpi->rank]) * element);
+    if (!status)
+        status = mskpmpi_returned(MPI_Alltoallv(out, x->to, x->to_start, type, in, x->from,
+                                                x->from_start, type, mpi->comm),
+                                  "MPI_Alltoallv", error);
+    MPI_Type_free(&type);
+    return status;
 }
 
 /* ---- agreement ---- */
@@ -167,9 +233,18 @@ enum { RECORD = 1 + MOST_FIELDS };
 /* In place of a rank. MPICH 4.0 compares MPI_UINT64_T as signed numbers. */
 static const uint64_t NOBODY = INT64_MAX;
 
-static const char *const NAME[CALLS] = {"nothing",       "mskp_mpi_agree",  "mskp_mpi_score",
-                                        "mskp_mpi_join", "mskp_mpi_select", "mskp_mpi_same",
-                                        "mskp_mpi_sum",  "mskp_mpi_cut",    "mskp_mpi_shard_plan"};
+static const char *const NAME[CALLS] = {"nothing",
+                                        "mskp_mpi_agree",
+                                        "mskp_mpi_score",
+                                        "mskp_mpi_join",
+                                        "mskp_mpi_select",
+                                        "mskp_mpi_same",
+                                        "mskp_mpi_sum",
+                                        "mskp_mpi_cut",
+                                        "mskp_mpi_shard_plan",
+                                        "mskp_mpi_select_spread",
+                                        "mskp_mpi_score_spread",
+                                        "mskp_mpi_move_rows"};
 
 static double real_of(uint64_t bits)
 {

@@ -24,9 +24,24 @@ mskp_status mskpmpi_no_memory(mskp_error *error, const char *what, size_t n);
  * return; ranks may then disagree. reduce works in place. */
 mskp_status mskpmpi_reduce(mskp_mpi *mpi, size_t n, void *data, MPI_Datatype type, MPI_Op op,
                            mskp_error *error);
+/* to <- the data of all lower ranks, reduced; zeros on rank 0. */
+mskp_status mskpmpi_below(mskp_mpi *mpi, size_t n, void *data, void *to, MPI_Datatype type,
+                          MPI_Op op, mskp_error *error);
 mskp_status mskpmpi_broadcast(mskp_mpi *mpi, int root, size_t bytes, void *data, mskp_error *error);
 mskp_status mskpmpi_gather_all(mskp_mpi *mpi, int bytes, const void *mine, void *all,
                                mskp_error *error);
+/* What a rank sends to each rank, and gets from each, in elements: MPI_Alltoallv. Room for four
+ * numbers of each rank, of which the caller fills the counts. */
+typedef struct exchange {
+    int *to, *from, *to_start, *from_start; /* [ranks] */
+    size_t sent, got;                       /* the sums of `to` and `from` */
+} exchange;
+mskp_status mskpmpi_exchange_open(const mskp_mpi *mpi, exchange *x, mskp_error *error);
+void mskpmpi_exchange_close(const mskp_mpi *mpi, exchange *x);
+/* starts, sent, got <- by the counts. */
+mskp_status mskpmpi_exchange_lay_out(const mskp_mpi *mpi, exchange *x, mskp_error *error);
+mskp_status mskpmpi_exchange(mskp_mpi *mpi, const exchange *x, size_t element, const void *out,
+                             void *in, mskp_error *error);
 mskp_status mskpmpi_returned(int code, const char *function, mskp_error *error);
 
 /* The functions of mskp_mpi.h; the numbers are sent. */
@@ -39,6 +54,9 @@ typedef enum call_id {
     CALL_SUM,
     CALL_CUT,
     CALL_PLAN,
+    CALL_SELECT_SPREAD,
+    CALL_SCORE_SPREAD,
+    CALL_MOVE_ROWS,
     CALLS
 } call_id;
 
@@ -66,6 +84,15 @@ mskp_status mskpmpi_return(mskp_status status, const mskp_error *error, mskp_err
 
 uint64_t mskpmpi_bits(double x);
 
+/* ---- Selections: select.c ---- */
+
+mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error);
+/* Of every field that a selection depends on, but for callbacks and names. */
+uint64_t mskpmpi_hash_rule(const mskp_graph *graph, const mskp_rule *rule);
+/* *same <- whether a hash is the same on all ranks. Collective. */
+mskp_status mskpmpi_is_same(mskp_mpi *mpi, uint64_t hash, bool *same, mskp_error *error);
+mskp_status mskpmpi_masks_differ(mskp_error *error);
+
 /* ---- Tensors: pack.c ---- */
 
 /* A view with all its strides, in elements. */
@@ -78,6 +105,8 @@ typedef struct whole_view {
     ptrdiff_t stride[MSKP_MAX_DIMS];
 } whole_view;
 
+/* The bytes of one element; 0: no such dtype. */
+size_t mskpmpi_element_size(mskp_dtype dtype);
 /* *out <- the view of a tensor that must have this shape. */
 mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                          const size_t *shape, whole_view *out, mskp_error *error);

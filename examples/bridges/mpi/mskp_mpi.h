@@ -8,10 +8,13 @@
  *     mskp_mpi_score     scores of values that are spread over ranks, by parameter or by rows
  *     mskp_mpi_join      scores that each rank has measured for some of the units
  *     mskp_mpi_select    one mask on all ranks
+ *     mskp_mpi_score_spread, mskp_mpi_select_spread
+ *                        the same, where each rank has the scores of some units
  *     mskp_mpi_same      checks that network, mask and values are the same on all ranks
  *     mskp_mpi_sum       sums of gradients that do not depend on the number of ranks
  *     mskp_mpi_cut       surgery on all ranks or on none
  *     mskp_mpi_shard_plan   the plan by which a rank cuts the rows that it has
+ *     mskp_mpi_move_rows moves rows to other ranks, so that all have equally many again
  *     mskp_mpi_agree     makes the failure of one rank the failure of all
  *
  * Rules for every function that takes a mskp_mpi:
@@ -40,19 +43,22 @@ extern "C" {
 #endif
 
 /*
- * The ranks of a program. The fields may be read.
+ * The ranks of a program. The fields may be read, and most_bytes may be set, on all ranks alike.
  *   comm       a duplicate of the program's communicator, so messages of these functions and of the
  *              program never meet
  *   services   where memory comes from; threads are used for the sums of scores
  *   calls, bytes   collective operations so far, and what this rank has put into them. What an
  *              operation sends over the network depends on the implementation of MPI: an all-reduce
  *              of n bytes usually sends 2 n (ranks - 1) / ranks from each rank.
+ *   most_bytes   mskp_mpi_move_rows sends so many bytes at once, or a row for each rank if that is
+ *              more; 0: 2^31 - 1
  */
 typedef struct mskp_mpi {
     MPI_Comm comm;
     int rank, ranks;
     mskp_services services;
     uint64_t calls, bytes;
+    size_t most_bytes;
     void *room; /* of mskp_mpi_sum, kept from call to call */
     size_t room_bytes;
 } mskp_mpi;
@@ -106,6 +112,47 @@ mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_sc
  * bytes for each unit. A unit that no rank has is MSKP_ERROR_NO_DATA. */
 mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here,
                           mskp_scores scores, mskp_error *err);
+
+/* ---- Scores that are spread over ranks ------------------------------------------------------- */
+
+/*
+ * Scores of which each rank has some: scores.unit[u] counts where here.unit[u] is not 0. Where
+ * several ranks have a unit, the lowest of them counts.
+ */
+typedef struct mskp_mpi_spread {
+    mskp_scores scores;
+    mskp_mask here;
+} mskp_mpi_spread;
+
+/*
+ * spread <- the scores of mskp_mpi_score, bit for bit, of each unit on one rank alone: the first
+ * that sums up a slice of it. On other ranks here.unit[u] becomes 0, and the score stays as it was.
+ * A sum of a slice is sent only if another rank has the unit, 8 bytes each, so with gamma alone
+ * nothing is sent of layers that no shortcut connects. MSKP_REDUCE_VOTE needs the sums of all
+ * slices, which are sent as mskp_mpi_score does. The rest is that of mskp_mpi_score.
+ */
+mskp_status mskp_mpi_score_spread(mskp_mpi *mpi, const mskp_graph *graph,
+                                  const mskp_scoring *scoring, const mskp_mpi_rows *rows,
+                                  mskp_tensors pieces, mskp_mpi_spread spread, mskp_error *err);
+
+/*
+ * keep.unit[u] <- what mskp_select would give if one rank had all scores, ties included, on every
+ * rank. Scores are not collected: ranks count how many units of each family lie in buckets of the
+ * order, and only where the order of single units decides are these sent.
+ *   - three bits for each unit: who has it, twice, and whether it goes
+ *   - 4 to 8 bytes for each family, and then, for each bucket that the walk of mskp_select ends in
+ *     or closes a family in, 64 bytes for each of its families and each time that it is split, and
+ *     16 bytes for each unit of a bucket that is not worth splitting
+ *   - 16 bytes for each unit in all, as in a collection of scores, for rules with empty_branches
+ *     and for budgets of tables and callbacks, because no number of units in a bucket says when
+ *     these hold; and if there is no solution where families share a value (a concatenation) and
+ *     can be closed by that
+ * Errors and *selection are those of mskp_mpi_select; a unit that no rank has is
+ * MSKP_ERROR_NO_DATA. A rank needs some 40 bytes for each unit that it has, and 10 for each other.
+ */
+mskp_status mskp_mpi_select_spread(mskp_mpi *mpi, const mskp_graph *graph, mskp_mpi_spread spread,
+                                   const mskp_rule *rule, mskp_mask keep, mskp_selection *selection,
+                                   mskp_error *err);
 
 /* ---- One mask, one network ------------------------------------------------------------------ */
 
@@ -167,6 +214,27 @@ mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const m
 mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
                                 const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
                                 mskp_error *err);
+
+/* The rows of a parameter with so many that a rank has if all have equally many, or one more: the
+ * lower ranks. */
+mskp_mpi_rows mskp_mpi_share(size_t length, int rank, int ranks);
+
+/*
+ * Moves rows to the ranks that are to have them, by MPI_Alltoallv: after a cut, or whenever.
+ *   graph    has the shapes: after a cut, the small network of mskp_plan_create
+ *   from, to what this rank has, and what it is to have; one entry per parameter. Each row that a
+ *            rank is to have must be on some rank; of replicas the rank itself or any one of them
+ *            sends.
+ *   moves    n sets: `from` has the pieces that are here, `to` views with room for the pieces of
+ *            this rank, apart from them. Parameters without data here count as rows that are not
+ *            here, and views of `to` without data as rows that are not wanted, so a parameter that
+ *            no rank has, such as the momentum of one that is frozen, is passed over.
+ * Sends the rows that change their rank, and 40 bytes for each parameter and set. Needs memory
+ * for what is sent and got at once, most_bytes of each at most.
+ */
+mskp_status mskp_mpi_move_rows(mskp_mpi *mpi, const mskp_graph *graph, const mskp_mpi_rows *from,
+                               const mskp_mpi_rows *to, size_t n, const mskp_move *moves,
+                               mskp_error *err);
 
 #ifdef __cplusplus
 }

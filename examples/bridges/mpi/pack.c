@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static size_t size_of(mskp_dtype dtype)
+size_t mskpmpi_element_size(mskp_dtype dtype)
 {
     switch (dtype) {
     case MSKP_DTYPE_F16:
@@ -29,7 +29,7 @@ mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t n
 {
     bool strides = false;
     whole_view v = {.data = tensor->data, .dtype = tensor->dtype, .ndim = ndim, .elements = 1};
-    v.element = size_of(tensor->dtype);
+    v.element = mskpmpi_element_size(tensor->dtype);
     if (!v.element)
         return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "%.80s: no dtype has number %u", name,
                             (unsigned)tensor->dtype);

@@ -231,7 +231,85 @@ static void close_everywhere(const sharding *s, everywhere *e)
     mskpmpi_free(s->mpi, e->one);
 }
 
-/* ---- mskp_mpi_score ---- */
+/* ---- scores that are spread over ranks ---- */
+
+/* owner[u] <- the rank that gets unit u: the one that makes the first of its sums. */
+static void find_owners(const sharding *s, int *owner)
+{
+    for (size_t u = 0; u < s->units; u++) owner[u] = -1;
+    for (uint32_t id = 1; id <= s->params; id++) {
+        const shard *p = &s->shard[id - 1];
+        for (uint32_t d = 0; !p->crosses && d < p->ndim; d++) {
+            if (!(p->chosen & 1U << d)) continue;
+            const uint32_t *unit = units_of(s, id, d);
+            for (size_t i = 0; i < p->shape[d]; i++)
+                if (unit[i] != MSKP_PINNED && owner[unit[i]] < 0)
+                    owner[unit[i]] = s->maker[p->first[d] + i];
+        }
+    }
+    for (size_t u = 0; u < s->units; u++)
+        if (owner[u] < 0) owner[u] = 0;
+}
+
+/* Goes through the sums that some rank makes for another one, in the same order on all ranks. What
+ * is done with those that this rank sends and gets: */
+typedef enum sums_pass { COUNT_SUMS, PACK_SUMS, UNPACK_SUMS } sums_pass;
+
+static void pass_sums(const sharding *s, const int *owner, sums_pass what, exchange *x, double *out)
+{
+    const int me = s->mpi->rank;
+    for (uint32_t id = 1; id <= s->params; id++) {
+        const shard *p = &s->shard[id - 1];
+        for (uint32_t d = 0; !p->crosses && d < p->ndim; d++) {
+            if (!(p->chosen & 1U << d)) continue;
+            const uint32_t *unit = units_of(s, id, d);
+            for (size_t i = 0; i < p->shape[d]; i++) {
+                const int from = s->maker[p->first[d] + i];
+                const int to = unit[i] == MSKP_PINNED ? from : owner[unit[i]];
+                double *sum = &s->sums[p->first[d] + i];
+                if (from == to) continue;
+                if (what == COUNT_SUMS) {
+                    x->to[to] += from == me;
+                    x->from[from] += to == me;
+                } else if (what == PACK_SUMS && from == me) {
+                    out[x->to_start[to]++] = *sum;
+                } else if (what == UNPACK_SUMS && to == me) {
+                    *sum = out[x->from_start[from]++];
+                }
+            }
+        }
+    }
+}
+
+/* Collective: sums[] <- of all slices of the units of this rank; others may stay 0. */
+static mskp_status send_sums(sharding *s, const int *owner, mskp_error *error)
+{
+    exchange x;
+    double *out = NULL, *in = NULL;
+    mskp_status status = mskpmpi_exchange_open(s->mpi, &x, error);
+    if (!status) {
+        pass_sums(s, owner, COUNT_SUMS, &x, NULL);
+        status = mskpmpi_exchange_lay_out(s->mpi, &x, error);
+    }
+    if (!status) {
+        out = mskpmpi_get(s->mpi, x.sent, sizeof *out);
+        in = mskpmpi_get(s->mpi, x.got, sizeof *in);
+        if (!out || !in) status = mskpmpi_no_memory(error, "slices", x.sent + x.got);
+    }
+    status = mskpmpi_agree(s->mpi, status, error);
+    if (!status) {
+        pass_sums(s, owner, PACK_SUMS, &x, out);
+        status = mskpmpi_exchange_lay_out(s->mpi, &x, error); /* the starts once more */
+    }
+    if (!status) status = mskpmpi_exchange(s->mpi, &x, sizeof *out, out, in, error);
+    if (!status) pass_sums(s, owner, UNPACK_SUMS, &x, in);
+    mskpmpi_free(s->mpi, out);
+    mskpmpi_free(s->mpi, in);
+    mskpmpi_exchange_close(s->mpi, &x);
+    return status;
+}
+
+/* ---- mskp_mpi_score, mskp_mpi_score_spread ---- */
 
 static mskp_status check_scoring(const mskp_scoring *how, mskp_error *error)
 {
@@ -262,57 +340,103 @@ static mskp_status check_call(const mskp_graph *graph, const mskp_scoring *how, 
     return check_scoring(how, error);
 }
 
-static mskp_status score(sharding *s, here *h, everywhere *e, double *made, mskp_scores scores,
-                         mskp_error *error)
+/* What a call makes before it writes anything of the caller's. */
+typedef struct scored {
+    mskp_scores scores; /* the caller's */
+    mskp_mask here;     /* the caller's, if scores are spread */
+    bool spread;
+    double *made; /* [units] */
+    int *owner;   /* [units] if scores are spread */
+} scored;
+
+static mskp_status score(sharding *s, here *h, everywhere *e, const scored *out, mskp_error *error)
 {
+    mskp_mpi *mpi = s->mpi;
     mskp_status status = mskpmpi_shards_place(s, error);
     if (!status) status = mskpmpi_shards_move(s, error);
     if (status) return status;
     mskp_status local = open_here(s, h, error);
     if (!local) local = open_everywhere(s, e, error);
     if (!local) local = sum_here(s, h, error);
-    status = mskpmpi_agree(s->mpi, local, error);
-    if (!status) status = mskpmpi_reduce(s->mpi, s->nsums, s->sums, MPI_UINT64_T, MPI_BOR, error);
+    status = mskpmpi_agree(mpi, local, error);
     if (status) return status;
-    local = reduce_everywhere(s, e, (mskp_scores){scores.n, made}, error);
-    status = mskpmpi_agree(s->mpi, local, error);
-    if (!status && scores.n) memcpy(scores.unit, made, scores.n * sizeof *made);
+    if (out->spread) find_owners(s, out->owner);
+    if (out->spread && s->how.reduce != MSKP_REDUCE_VOTE)
+        status = send_sums(s, out->owner, error);
+    else
+        status = mskpmpi_reduce(mpi, s->nsums, s->sums, MPI_UINT64_T, MPI_BOR, error);
+    if (status) return status;
+    local = reduce_everywhere(s, e, (mskp_scores){out->scores.n, out->made}, error);
+    status = mskpmpi_agree(mpi, local, error);
+    for (size_t u = 0; !status && u < out->scores.n; u++) {
+        const bool mine = !out->spread || out->owner[u] == mpi->rank;
+        if (mine) out->scores.unit[u] = out->made[u];
+        if (out->spread) out->here.unit[u] = mine;
+    }
     return status;
+}
+
+static mskp_status score_call(sharding *s, call_id id, const mskp_scoring *scoring, scored *out,
+                              mskp_error *err)
+{
+    mskp_error error = {0};
+    mskp_mpi *mpi = s->mpi;
+    here h = {0};
+    everywhere e = {0};
+    if (scoring) s->how = *scoring;
+    if (!s->how.roles) s->how.roles = MSKP_ROLE_SCALE;
+    mskp_status status = check_call(s->graph, &s->how, s->pieces, out->scores, &error);
+    if (!status && out->spread &&
+        (out->here.n != out->scores.n || (out->here.n && !out->here.unit)))
+        status = mskpmpi_fail(&error, MSKP_ERROR_OTHER_NETWORK, "here has %zu units, not %zu",
+                              out->here.unit ? out->here.n : 0, out->scores.n);
+    if (!status) status = mskpmpi_shards_open(s, &error);
+    if (!status) {
+        out->made = mskpmpi_get(mpi, out->scores.n, sizeof *out->made);
+        if (out->spread) out->owner = mskpmpi_get(mpi, out->scores.n, sizeof *out->owner);
+        if (!out->made || (out->spread && !out->owner))
+            status = mskpmpi_no_memory(&error, "units", out->scores.n);
+    }
+    const call_field field[] = {
+        {"the network's fingerprint is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK,
+         status ? 0 : mskp_fingerprint(s->graph)},
+        {"scoring: magnitude is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, (uint64_t)s->how.magnitude},
+        {"scoring: reduce is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, (uint64_t)s->how.reduce},
+        {"scoring: roles are", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, s->how.roles},
+        {"scoring: vote_threshold is", FIELD_REAL, MSKP_ERROR_BAD_ARGUMENT,
+         mskpmpi_bits(s->how.vote_threshold)},
+        {"the number of slices in these roles is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK,
+         s->nsums}};
+    status = mskpmpi_enter(mpi, id, 6, field, status, &error);
+    if (!status) status = score(s, &h, &e, out, &error);
+    close_here(s, &h);
+    close_everywhere(s, &e);
+    mskpmpi_shards_close(s);
+    mskpmpi_free(mpi, out->made);
+    mskpmpi_free(mpi, out->owner);
+    return mskpmpi_return(status, &error, err);
 }
 
 mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_scoring *scoring,
                            const mskp_mpi_rows *rows, mskp_tensors pieces, mskp_scores scores,
                            mskp_error *err)
 {
-    mskp_error error = {0};
     sharding s = {.mpi = mpi, .graph = graph, .rows = rows, .pieces = pieces};
-    here h = {0};
-    everywhere e = {0};
-    double *made = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    if (scoring) s.how = *scoring;
-    if (!s.how.roles) s.how.roles = MSKP_ROLE_SCALE;
-    mskp_status status = check_call(graph, &s.how, pieces, scores, &error);
-    if (!status) status = mskpmpi_shards_open(&s, &error);
-    if (!status && !(made = mskpmpi_get(mpi, scores.n, sizeof *made)))
-        status = mskpmpi_no_memory(&error, "units", scores.n);
-    const call_field field[] = {
-        {"the network's fingerprint is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK,
-         status ? 0 : mskp_fingerprint(graph)},
-        {"scoring: magnitude is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, (uint64_t)s.how.magnitude},
-        {"scoring: reduce is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, (uint64_t)s.how.reduce},
-        {"scoring: roles are", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, s.how.roles},
-        {"scoring: vote_threshold is", FIELD_REAL, MSKP_ERROR_BAD_ARGUMENT,
-         mskpmpi_bits(s.how.vote_threshold)},
-        {"the number of slices in these roles is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK, s.nsums}};
-    status = mskpmpi_enter(mpi, CALL_SCORE, 6, field, status, &error);
-    if (!status) status = score(&s, &h, &e, made, scores, &error);
-    close_here(&s, &h);
-    close_everywhere(&s, &e);
-    mskpmpi_shards_close(&s);
-    mskpmpi_free(mpi, made);
-    return mskpmpi_return(status, &error, err);
+    scored out = {.scores = scores};
+    if (mpi) return score_call(&s, CALL_SCORE, scoring, &out, err);
+    mskp_error error = {0};
+    mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
+    return mskpmpi_return(error.status, &error, err);
+}
+
+mskp_status mskp_mpi_score_spread(mskp_mpi *mpi, const mskp_graph *graph,
+                                  const mskp_scoring *scoring, const mskp_mpi_rows *rows,
+                                  mskp_tensors pieces, mskp_mpi_spread spread, mskp_error *err)
+{
+    sharding s = {.mpi = mpi, .graph = graph, .rows = rows, .pieces = pieces};
+    scored out = {.scores = spread.scores, .here = spread.here, .spread = true};
+    if (mpi) return score_call(&s, CALL_SCORE_SPREAD, scoring, &out, err);
+    mskp_error error = {0};
+    mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
+    return mskpmpi_return(error.status, &error, err);
 }

@@ -13,7 +13,7 @@
 
 /* ---- mskp_mpi_join ---- */
 
-static mskp_status check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error)
+mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error)
 {
     const size_t units = mskp_graph_counts(graph).units;
     if (!graph || !mskp_fingerprint(graph))
@@ -49,7 +49,7 @@ mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here
         mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
         return mskpmpi_return(error.status, &error, err);
     }
-    mskp_status status = check_scores(graph, scores, &error);
+    mskp_status status = mskpmpi_check_scores(graph, scores, &error);
     if (!status && (here.n != scores.n || (here.n && !here.unit)))
         status = mskpmpi_fail(&error, MSKP_ERROR_OTHER_NETWORK, "here has %zu units, not %zu",
                               here.unit ? here.n : 0, scores.n);
@@ -111,7 +111,7 @@ static uint64_t hash_budget(uint64_t hash, const mskp_graph *graph, const mskp_b
 }
 
 /* Of every field that a selection depends on, but for callbacks and names. */
-static uint64_t hash_rule(const mskp_graph *graph, const mskp_rule *r)
+uint64_t mskpmpi_hash_rule(const mskp_graph *graph, const mskp_rule *r)
 {
     uint64_t hash = hash_number(HASH_START, r->use_threshold != 0);
     hash = hash_real(hash_real(hash, r->threshold), r->remove_family_fraction);
@@ -152,8 +152,7 @@ static void number_score(const void *context, const void *element, size_t capaci
     (void)snprintf(text, capacity, "%.17g", x);
 }
 
-/* Fails unless a hash is the same on all ranks; *same says so without an error. */
-static mskp_status is_same(mskp_mpi *mpi, uint64_t hash, bool *same, mskp_error *error)
+mskp_status mskpmpi_is_same(mskp_mpi *mpi, uint64_t hash, bool *same, mskp_error *error)
 {
     uint64_t least[2] = {hash, ~hash};
     const mskp_status status = mskpmpi_reduce(mpi, 2, least, MPI_UINT64_T, MPI_MIN, error);
@@ -172,8 +171,15 @@ static mskp_status compare_scores(mskp_mpi *mpi, mskp_scores scores, mskp_error 
                             .name = name_score,
                             .number = number_score};
     bool same;
-    const mskp_status status = is_same(mpi, hash, &same, error);
+    const mskp_status status = mskpmpi_is_same(mpi, hash, &same, error);
     return status || same ? status : mskpmpi_differs(mpi, &array, hash, error);
+}
+
+mskp_status mskpmpi_masks_differ(mskp_error *error)
+{
+    return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE,
+                        "masks differ between ranks, though scores and rules are the same: a "
+                        "callback of a budget returns other numbers, or the libraries differ");
 }
 
 /* What mskp_select gives on this rank. It is the caller's only if all ranks have the same. */
@@ -192,11 +198,9 @@ static mskp_status select_here(mskp_mpi *mpi, const mskp_graph *graph, mskp_scor
     status = mskpmpi_agree(mpi, status, error);
     o->unsolved = o->unsolved && status == MSKP_ERROR_NO_SOLUTION;
     if (status) return status;
-    status = is_same(mpi, mskpmpi_hash(HASH_START, o->keep.unit, o->keep.n), &same, error);
+    status = mskpmpi_is_same(mpi, mskpmpi_hash(HASH_START, o->keep.unit, o->keep.n), &same, error);
     if (status || same) return status;
-    return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE,
-                        "masks differ between ranks, though scores and rules are the same: a "
-                        "callback of a budget returns other numbers, or the libraries differ");
+    return mskpmpi_masks_differ(error);
 }
 
 mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores scores,
@@ -209,7 +213,7 @@ mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores 
         mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
         return mskpmpi_return(error.status, &error, err);
     }
-    mskp_status status = check_scores(graph, scores, &error);
+    mskp_status status = mskpmpi_check_scores(graph, scores, &error);
     if (!status && !rule) status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "rule is NULL");
     if (!status && (keep.n != scores.n || (keep.n && !keep.unit)))
         status = mskpmpi_fail(&error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu",
@@ -220,7 +224,7 @@ mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores 
     const call_field field[] = {{"the network's fingerprint is", FIELD_COUNT,
                                  MSKP_ERROR_OTHER_NETWORK, status ? 0 : mskp_fingerprint(graph)},
                                 {"fields of the rule", FIELD_HASH, MSKP_ERROR_BAD_ARGUMENT,
-                                 status ? 0 : hash_rule(graph, rule)}};
+                                 status ? 0 : mskpmpi_hash_rule(graph, rule)}};
     status = mskpmpi_enter(mpi, CALL_SELECT, 2, field, status, &error);
     if (!status) status = compare_scores(mpi, scores, &error);
     if (!status) status = select_here(mpi, graph, scores, rule, &o, &error);

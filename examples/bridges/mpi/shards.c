@@ -1,12 +1,9 @@
 /*
  * Who has which rows of a parameter, and who sums them up.
  *
- * Each rank tells all others, for each parameter, its rows and their dtype. From this all ranks
- * work out the same, without a further word:
- *
- *     sort the ranks that have rows by (first row, rank)
- *     ranks with the same rows are replicas, of which one sums up: those of parameter p take turns
- *     each group of replicas must begin where the one before it ends
+ * Each rank tells all others, for each parameter, its rows and their dtype (table.c). From this all
+ * ranks work out the same, without a further word: of replicas one sums up, and those of parameter
+ * p take turns.
  *
  * A parameter of which slices on other axes than the first are asked has to be whole on one rank.
  * If no rank has it whole, its rows are sent to the rank to which least was sent so far.
@@ -18,8 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LONG = 100 };                 /* characters of a name that is shown with rows */
-enum { FIRST, COUNT, DTYPE, ENTRY }; /* what a rank says of a parameter */
+enum { LONG = 100 }; /* characters of a name that is shown with rows */
 
 const char *mskpmpi_rows_name(const sharding *s, uint32_t id, mskp_mpi_rows rows,
                               char text[ROWS_NAME])
@@ -104,23 +100,22 @@ mskp_status mskpmpi_shards_open(sharding *s, mskp_error *error)
     s->longest = 1;
     s->shard = mskpmpi_get(s->mpi, s->params, sizeof *s->shard);
     uint32_t *seen = mskpmpi_get(s->mpi, s->units, sizeof *seen);
-    s->entry = mskpmpi_get(s->mpi, s->params * ENTRY, sizeof *s->entry);
-    s->entries = mskpmpi_get(s->mpi, s->params * ENTRY, ranks * sizeof *s->entries);
-    s->order = mskpmpi_get(s->mpi, ranks, sizeof *s->order);
+    s->entry = mskpmpi_get(s->mpi, s->params * ROWS_ENTRY, sizeof *s->entry);
+    s->table = (row_table){.graph = s->graph, .width = ROWS_ENTRY};
     s->counts = mskpmpi_get(s->mpi, ranks, sizeof *s->counts);
     s->starts = mskpmpi_get(s->mpi, ranks, sizeof *s->starts);
     s->load = mskpmpi_get(s->mpi, ranks, sizeof *s->load);
-    if (!s->shard || !seen || !s->entry || !s->entries || !s->order || !s->counts || !s->starts ||
-        !s->load)
+    if (!s->shard || !seen || !s->entry || !s->counts || !s->starts || !s->load)
         status = mskpmpi_no_memory(error, "parameters", s->params);
+    if (!status) status = mskpmpi_table_open(s->mpi, &s->table, error);
     for (uint32_t id = 1; !status && id <= s->params; id++) {
         shard *p = &s->shard[id - 1];
         find_slices(s, id, seen);
         const mskp_mpi_rows rows = s->rows ? s->rows[id - 1] : (mskp_mpi_rows){0, p->shape[0]};
         status = check_piece(s, id, rows, error);
-        s->entry[(id - 1) * ENTRY + FIRST] = rows.first;
-        s->entry[(id - 1) * ENTRY + COUNT] = rows.count;
-        s->entry[(id - 1) * ENTRY + DTYPE] = (uint64_t)p->piece.dtype;
+        s->entry[(id - 1) * ROWS_ENTRY + ROWS_FIRST] = rows.first;
+        s->entry[(id - 1) * ROWS_ENTRY + ROWS_COUNT] = rows.count;
+        s->entry[(id - 1) * ROWS_ENTRY + ROWS_DTYPE] = (uint64_t)p->piece.dtype;
     }
     mskpmpi_free(s->mpi, seen);
     for (uint32_t id = 1; id <= counts.values; id++) {
@@ -131,7 +126,8 @@ mskp_status mskpmpi_shards_open(sharding *s, mskp_error *error)
     if (status) return status;
     lay_out_sums(s);
     s->sums = mskpmpi_get(s->mpi, s->nsums, sizeof *s->sums);
-    return s->sums ? MSKP_OK : mskpmpi_no_memory(error, "slices", s->nsums);
+    s->maker = mskpmpi_get(s->mpi, s->nsums, sizeof *s->maker);
+    return s->sums && s->maker ? MSKP_OK : mskpmpi_no_memory(error, "slices", s->nsums);
 }
 
 void mskpmpi_shards_close(sharding *s)
@@ -139,72 +135,15 @@ void mskpmpi_shards_close(sharding *s)
     for (size_t i = 0; s->shard && i < s->params; i++) mskpmpi_free(s->mpi, s->shard[i].buffer);
     mskpmpi_free(s->mpi, s->shard);
     mskpmpi_free(s->mpi, s->entry);
-    mskpmpi_free(s->mpi, s->entries);
-    mskpmpi_free(s->mpi, s->order);
+    mskpmpi_table_close(s->mpi, &s->table);
     mskpmpi_free(s->mpi, s->counts);
     mskpmpi_free(s->mpi, s->starts);
     mskpmpi_free(s->mpi, s->load);
     mskpmpi_free(s->mpi, s->sums);
+    mskpmpi_free(s->mpi, s->maker);
 }
 
 /* ---- who sums up what ---- */
-
-static const uint64_t *entry_of(const sharding *s, size_t rank, uint32_t id)
-{
-    return s->entries + (rank * s->params + id - 1) * ENTRY;
-}
-
-/* order[] <- the ranks that have rows, by (first row, rank). Returns how many there are. Ranks
- * mostly are in order already. */
-static size_t sort_ranks(const sharding *s, uint32_t id)
-{
-    size_t n = 0;
-    for (size_t rank = 0; rank < (size_t)s->mpi->ranks; rank++) {
-        const uint64_t *e = entry_of(s, rank, id);
-        size_t at = n;
-        if (!e[COUNT]) continue;
-        for (; at > 0 && entry_of(s, s->order[at - 1], id)[FIRST] > e[FIRST]; at--)
-            s->order[at] = s->order[at - 1];
-        s->order[at] = rank;
-        n++;
-    }
-    return n;
-}
-
-/* Fails if the rows in this order are not the whole parameter, each once or in replicas, in one
- * dtype. */
-static mskp_status check_rows(const sharding *s, uint32_t id, size_t n, mskp_error *error)
-{
-    const char *name = mskp_param_name(s->graph, (mskp_param){id});
-    const size_t length = s->shard[id - 1].shape[0];
-    size_t end = 0, begin = 0;
-    for (size_t i = 0; i < n; i++) {
-        const size_t rank = s->order[i], before = i ? s->order[i - 1] : 0;
-        const uint64_t *e = entry_of(s, rank, id), *b = entry_of(s, before, id);
-        if (i && e[FIRST] == begin && e[FIRST] + e[COUNT] == end) {
-            if (e[DTYPE] == b[DTYPE]) continue;
-        } else if (e[FIRST] < end) {
-            return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT,
-                                "%.80s: rank %zu has rows %" PRIu64 " to %" PRIu64
-                                ", rank %zu has %" PRIu64 " to %" PRIu64
-                                ": neither the same nor apart",
-                                name, before, b[FIRST], b[FIRST] + b[COUNT] - 1, rank, e[FIRST],
-                                e[FIRST] + e[COUNT] - 1);
-        } else if (e[FIRST] > end) {
-            break;
-        }
-        if (i && e[DTYPE] != b[DTYPE])
-            return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT,
-                                "%.80s: rank %zu has dtype %" PRIu64 ", rank %zu has %" PRIu64,
-                                name, before, b[DTYPE], rank, e[DTYPE]);
-        begin = e[FIRST];
-        end = e[FIRST] + e[COUNT];
-    }
-    if (end < length)
-        return mskpmpi_fail(error, MSKP_ERROR_NO_DATA,
-                            "%.80s: no rank has row %zu, the parameter has %zu", name, end, length);
-    return MSKP_OK;
-}
 
 static size_t row_bytes(const shard *p, size_t element)
 {
@@ -235,21 +174,37 @@ static mskp_status choose_target(sharding *s, uint32_t id, uint64_t dtype, mskp_
     return MSKP_OK;
 }
 
+/* A rank sums up these rows; they are all where slices on other axes are asked. */
+static void note_maker(sharding *s, const shard *p, mskp_mpi_rows rows, int rank)
+{
+    for (uint32_t d = 0; !p->crosses && d < p->ndim; d++) {
+        if (!(p->chosen & 1U << d)) continue;
+        const size_t first = d ? 0 : rows.first, n = d ? p->shape[d] : rows.count;
+        for (size_t i = first; i < first + n; i++) s->maker[p->first[d] + i] = rank;
+    }
+}
+
 static mskp_status place(sharding *s, uint32_t id, mskp_error *error)
 {
     shard *p = &s->shard[id - 1];
-    const size_t me = (size_t)s->mpi->rank, n = sort_ranks(s, id);
-    const mskp_status status = check_rows(s, id, n, error);
+    const size_t me = (size_t)s->mpi->rank, n = mskpmpi_sort_ranks(&s->table, id);
+    const mskp_status status = mskpmpi_check_rows(&s->table, id, n, error);
     if (status) return status;
-    const uint64_t dtype = entry_of(s, s->order[0], id)[DTYPE];
-    const bool whole = entry_of(s, s->order[0], id)[COUNT] == p->shape[0];
+    const uint64_t dtype = mskpmpi_entry(&s->table, s->table.order[0], id)[ROWS_DTYPE];
+    const bool whole = mskpmpi_entry(&s->table, s->table.order[0], id)[ROWS_COUNT] == p->shape[0];
     p->dtype = (mskp_dtype)dtype;
-    if (p->crosses || (p->chosen != 1 && !whole)) return choose_target(s, id, dtype, error);
+    if (p->crosses || (p->chosen != 1 && !whole)) {
+        const mskp_status chosen = choose_target(s, id, dtype, error);
+        if (!chosen) note_maker(s, p, (mskp_mpi_rows){0, p->shape[0]}, p->target);
+        return chosen;
+    }
     for (size_t i = 0, same; i < n; i += same) { /* one rank of each group of replicas */
-        const uint64_t *e = entry_of(s, s->order[i], id);
-        for (same = 1; i + same < n && entry_of(s, s->order[i + same], id)[FIRST] == e[FIRST];)
-            same++;
-        if (s->order[i + id % same] == me) p->summed = (mskp_mpi_rows){e[FIRST], e[COUNT]};
+        const uint64_t *e = mskpmpi_entry(&s->table, s->table.order[i], id);
+        same = mskpmpi_replicas(&s->table, id, n, i);
+        const size_t rank = s->table.order[i + id % same];
+        const mskp_mpi_rows rows = {e[ROWS_FIRST], e[ROWS_COUNT]};
+        note_maker(s, p, rows, (int)rank);
+        if (rank == me) p->summed = rows;
     }
     return MSKP_OK;
 }
@@ -274,13 +229,7 @@ static mskp_status get_buffers(sharding *s, mskp_error *error)
 
 mskp_status mskpmpi_shards_place(sharding *s, mskp_error *error)
 {
-    const size_t bytes = s->params * ENTRY * sizeof *s->entry;
-    mskp_status status = MSKP_OK;
-    if (bytes > INT_MAX)
-        return mskpmpi_fail(error, MSKP_ERROR_UNSUPPORTED,
-                            "%zu parameters, at most %d are possible", s->params,
-                            INT_MAX / (int)(ENTRY * sizeof *s->entry));
-    status = mskpmpi_gather_all(s->mpi, (int)bytes, s->entry, s->entries, error);
+    mskp_status status = mskpmpi_table_fill(s->mpi, &s->table, s->entry, error);
     for (uint32_t id = 1; !status && id <= s->params; id++) /* the same on all ranks */
         if (s->shard[id - 1].chosen) status = place(s, id, error);
     if (status) return status;
@@ -298,12 +247,12 @@ static mskp_status gather_rows(sharding *s, uint32_t id, const void *packed, msk
     MPI_Datatype row;
     memset(s->counts, 0, (size_t)s->mpi->ranks * sizeof *s->counts);
     memset(s->starts, 0, (size_t)s->mpi->ranks * sizeof *s->starts);
-    for (size_t i = 0, n = sort_ranks(s, id); i < n; i++) {
-        const uint64_t *e = entry_of(s, s->order[i], id);
-        if (e[FIRST] != end) continue; /* a replica */
-        s->counts[s->order[i]] = (int)e[COUNT];
-        s->starts[s->order[i]] = (int)end;
-        end += e[COUNT];
+    for (size_t i = 0, n = mskpmpi_sort_ranks(&s->table, id); i < n; i++) {
+        const uint64_t *e = mskpmpi_entry(&s->table, s->table.order[i], id);
+        if (e[ROWS_FIRST] != end) continue; /* a replica */
+        s->counts[s->table.order[i]] = (int)e[ROWS_COUNT];
+        s->starts[s->table.order[i]] = (int)end;
+        end += e[ROWS_COUNT];
     }
     mskp_status status = mskpmpi_returned(MPI_Type_contiguous((int)bytes, MPI_BYTE, &row),
                                           "MPI_Type_contiguous", error);

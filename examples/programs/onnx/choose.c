@@ -216,7 +216,7 @@ bool choose_units(job *j)
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
     if (!j->counts.units) {
         char why[LIST_TEXT];
-        return list_reason(&j->n, sizeof why, why) &&
+        return list_reason(&j->onnx.n, sizeof why, why) &&
                fail(&j->f, "nothing can be removed from this network: %s", why);
     }
     if (o->params > 0 && !(params > 0))

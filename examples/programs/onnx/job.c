@@ -19,24 +19,21 @@ bool had_memory(job *j)
 
 lengths job_lengths(const job *j)
 {
-    return (lengths){j->o.lengths.count, j->o.lengths.text};
+    return (lengths){j->o.lengths.count, j->o.lengths.text, "--length"};
 }
 
 bool job_open(job *j)
 {
     const lengths l = job_lengths(j);
     mskp_error err;
-    j->graph = mskp_graph_create(NULL);
-    if (!j->graph) return fail(&j->f, "no memory for a graph");
-    if (!model_read(&j->m, j->o.files.text[0], &j->f) ||
-        !precompute(&j->m, &l, &j->stored, &j->f) || !net_open(&j->n, &j->m, j->graph, &l, &j->f) ||
-        !infer_network(&j->n) || !describe_network(&j->n))
+    if (!model_read(&j->onnx.m, j->o.files.text[0], &j->f) ||
+        !object_describe(&j->onnx, &l, false, &j->f))
         return false;
-    if (mskp_graph_finish(j->graph, &err)) return refuse(j, &err);
+    j->graph = mskp_onnx_graph(&j->onnx);
     j->counts = mskp_graph_counts(j->graph);
     if (mskp_measure(j->graph, (mskp_mask){0, NULL}, &j->dense, NULL, &err)) return refuse(j, &err);
-    j->before = count_parameters(&j->n, false);
-    if (!list_uncounted(&j->n, sizeof j->uncounted, j->uncounted)) *j->uncounted = 0;
+    j->before = count_parameters(&j->onnx.n, false);
+    if (!list_uncounted(&j->onnx.n, sizeof j->uncounted, j->uncounted)) *j->uncounted = 0;
     return had_memory(j);
 }
 
@@ -65,9 +62,7 @@ void job_release(job *j)
     for (size_t i = 0; i < j->held_count; i++) free(j->held[i]);
     j->held_count = 0;
     mskp_constants_destroy(j->constants);
-    net_close(&j->n);
-    mskp_graph_destroy(j->graph);
-    model_free(&j->m);
+    object_close(&j->onnx);
     free(j->values.view);
     free(j->scores.unit);
     free(j->locked.unit);

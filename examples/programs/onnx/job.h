@@ -4,6 +4,7 @@
  *     options.c    the command line
  *     mskp-onnx.c  from the file to the smaller file, and main
  *     job.c        the network in memory
+ *     print.c      the list of a network
  *     locks.c      which units stay in any case
  *     choose.c     scores, the rule, and the masks
  *     unfinite.c   weights that are infinite or no numbers
@@ -16,21 +17,18 @@
 #include "common/outcome.h"
 #include "mskp/constants.h"
 #include "mskp/tools.h"
-#include "net.h"
+#include "object.h"
 #include "options.h"
-#include "precompute.h"
 
 enum { MOST_STUCK = 64, MOST_HELD = 200 };
 
 typedef struct job {
     options o;
-    model m;
-    net n;
-    mskp_graph *graph;
+    mskp_onnx onnx;
+    const mskp_graph *graph; /* of onnx */
     mskp_counts counts;
     mskp_cost dense, left; /* costs of the network, and of what `kept` leaves of it */
     file_parameters before, after;
-    precomputed stored; /* tensors that were computed from parameters */
     mskp_tensors values;
     mskp_scores scores;
     mskp_mask locked;          /* 1: the unit stays in any case */
@@ -65,6 +63,9 @@ bool job_allocate(job *j);
 void job_release(job *j);
 /* What --length says. */
 lengths job_lengths(const job *j);
+
+/* Prints a line for each layer, what stays and why, and sums. */
+bool print_network(const net *n, const mskp_cost *dense, const file_parameters *parameters);
 
 /* locked <- the units that the options, the network or earlier attempts require to stay. */
 bool lock_units(job *j);

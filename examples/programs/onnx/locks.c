@@ -61,7 +61,7 @@ static bool lock_named(job *j)
 
 static void lock_contracted(job *j)
 {
-    for (size_t i = 0; i < j->n.contracted_count; i++) lock_value(j, j->n.contracted[i]);
+    for (size_t i = 0; i < j->onnx.n.contracted_count; i++) lock_value(j, j->onnx.n.contracted[i]);
 }
 
 /* What flows in a tensor, or belongs to its data. */
@@ -70,21 +70,21 @@ static void lock_tensor(job *j, const tensor *t)
     if (!t) return;
     if (is_flow(t)) lock_value(j, t->value);
     if (is_flow(t) && t->second.value.id) lock_value(j, t->second.value);
-    const size_t at = t->data ? j->n.tensors[t->root].weight : 0;
-    if (at) lock_param(j, j->n.weights[at - 1].param);
+    const size_t at = t->data ? j->onnx.n.tensors[t->root].weight : 0;
+    if (at) lock_param(j, j->onnx.n.weights[at - 1].param);
 }
 
 static void lock_stuck(job *j)
 {
     for (size_t i = 0; i < j->stuck_count; i++) {
-        const node_proto *node = j->m.graph->node[j->stuck[i]];
+        const node_proto *node = j->onnx.m.graph->node[j->stuck[i]];
         for (size_t k = 0; k < node->n_input; k++) {
-            const tensor *t = net_input(&j->n, node, k);
+            const tensor *t = net_input(&j->onnx.n, node, k);
             lock_tensor(j, t);
             for (size_t f = 0; t && f < t->follow_count; f++)
-                lock_tensor(j, &j->n.tensors[t->follows[f].tensor]);
+                lock_tensor(j, &j->onnx.n.tensors[t->follows[f].tensor]);
         }
-        for (size_t k = 0; k < node->n_output; k++) lock_tensor(j, net_output(&j->n, node, k));
+        for (size_t k = 0; k < node->n_output; k++) lock_tensor(j, net_output(&j->onnx.n, node, k));
     }
 }
 

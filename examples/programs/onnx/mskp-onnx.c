@@ -27,7 +27,7 @@ static bool prepare_zeroed(job *j)
     mskp_error err;
     if (!j->o.zeroed) return true;
     if (mskp_penalty_zero(j->graph, j->selected, &what, j->values, &err)) return refuse(j, &err);
-    return model_prepare(&j->m, j->o.zeroed, &j->zeroed, &j->f);
+    return model_prepare(&j->onnx.m, j->o.zeroed, &j->zeroed, &j->f);
 }
 
 /* Refuses a plan by which branches vanish whose constants would be lost. */
@@ -62,10 +62,11 @@ static bool cut(job *j)
     const lengths l = job_lengths(j);
     mskp_plan *plan;
     if (!plan_cut(j, &plan)) return false;
-    const bool good = rewrite_network(&j->n, plan, j->values, &l);
+    const bool good = rewrite_network(&j->onnx.n, plan, j->values, &l);
     mskp_plan_destroy(plan);
-    j->after = count_parameters(&j->n, true);
-    return good && had_memory(j) && model_prepare(&j->m, j->o.files.text[1], &j->pruned, &j->f);
+    j->after = count_parameters(&j->onnx.n, true);
+    return good && had_memory(j) &&
+           model_prepare(&j->onnx.m, j->o.files.text[1], &j->pruned, &j->f);
 }
 
 static bool print_constants(job *j)
@@ -115,7 +116,7 @@ static bool show_files(job *j)
 
 static void print_stored(const job *j)
 {
-    const precomputed *p = &j->stored;
+    const precomputed *p = &j->onnx.stored;
     if (p->tensors)
         file_print(stdout,
                    "%zu tensors that %zu nodes computed from parameters are stored in their place, "
@@ -125,7 +126,7 @@ static void print_stored(const job *j)
 
 static bool prune(job *j)
 {
-    if (!job_allocate(j) || !network_values(&j->n, j->values) || !choose_units(j) ||
+    if (!job_allocate(j) || !network_values(&j->onnx.n, j->values) || !choose_units(j) ||
         !had_memory(j) || !prepare_texts(j) || !prepare_zeroed(j) || !take_report(j) || !cut(j) ||
         !prepare_report(j) || !show_files(j) || !print_constants(j))
         return false;
@@ -139,7 +140,7 @@ static bool prune(job *j)
 static bool list(job *j)
 {
     print_stored(j);
-    return list_network(&j->n, &j->dense, &j->before);
+    return print_network(&j->onnx.n, &j->dense, &j->before);
 }
 
 static bool attempt(job *j)
@@ -151,8 +152,9 @@ static bool attempt(job *j)
  * in which all that reaches the node stays. */
 static bool lock_stuck_node(job *j)
 {
-    const size_t node = j->n.stuck - 1;
-    if (!j->n.stuck || !had_memory(j)) return false; /* for want of memory, any node can be stuck */
+    const size_t node = j->onnx.n.stuck - 1;
+    if (!j->onnx.n.stuck || !had_memory(j))
+        return false; /* for want of memory, any node can be stuck */
     if (j->o.mask || j->stuck_count == MOST_STUCK) return false;
     for (size_t i = 0; i < j->stuck_count; i++)
         if (j->stuck[i] == node) return false;

@@ -44,7 +44,7 @@ static bool hold_pins(job *j)
     mskp_cost *costs = try_calloc(j->counts.values, sizeof *costs);
     if (!costs) return fail(&j->f, "no memory for the costs of %zu values", j->counts.values);
     bool good = !mskp_measure(j->graph, (mskp_mask){0, NULL}, NULL, costs, &err) || refuse(j, &err);
-    const size_t count = good ? list_pins(&j->n, costs, MOST, pins) : 0;
+    const size_t count = good ? list_pins(&j->onnx.n, costs, MOST, pins) : 0;
     for (size_t k = 0; good && k < count; k++) good = hold_pin(j, &pins[k]);
     free(costs);
     return good;
@@ -56,23 +56,23 @@ static bool hold_locks(job *j)
     bool good = true;
     for (size_t i = 0; good && i < j->o.keep.count; i++)
         good = hold(j, "--keep %.300s: what has such a name stays.", j->o.keep.text[i]);
-    if (good && j->o.constants != NO_CONSTANTS && j->n.contracted_count)
+    if (good && j->o.constants != NO_CONSTANTS && j->onnx.n.contracted_count)
         good = hold(j,
                     "The channels of %zu tensors are multiplied with each other and summed over, "
                     "so with --constants they stay.",
-                    j->n.contracted_count);
+                    j->onnx.n.contracted_count);
     for (size_t i = 0; good && i < j->stuck_count; i++) {
-        const node_proto *node = j->m.graph->node[j->stuck[i]];
+        const node_proto *node = j->onnx.m.graph->node[j->stuck[i]];
         const char *output = node->n_output && node->output[0] ? node->output[0] : "";
         good = hold(j, "%.60s (%.200s) could not be corrected, so what reaches this node stays.",
                     node->op_type ? node->op_type : "A node", output);
     }
-    if (good && j->stored.tensors)
+    if (good && j->onnx.stored.tensors)
         good =
             hold(j,
                  "%zu tensors that %zu nodes computed from parameters are stored in their place, "
                  "the first is %s.",
-                 j->stored.tensors, j->stored.nodes, j->stored.first);
+                 j->onnx.stored.tensors, j->onnx.stored.nodes, j->onnx.stored.first);
     if (good && j->before.others > 0)
         good = hold(j, "%.0f parameters belong to no layer, and stay.", j->before.others);
     return good;
@@ -80,14 +80,14 @@ static bool hold_locks(job *j)
 
 bool take_report(job *j)
 {
-    const outcome_words call = {&j->n, words};
+    const outcome_words call = {&j->onnx.n, words};
     char path[PAGE_PATH];
     file_error why;
     mskp_error err;
     if (!j->o.report) return true;
     page_path(j->o.report, path); /* options.c saw that it is short enough */
     if (!page_check(j->o.report, &why)) return fail(&j->f, "%.120s: %s", path, why.text);
-    if (!model_may_write(&j->m, path, &j->f)) return false;
+    if (!model_may_write(&j->onnx.m, path, &j->f)) return false;
     if (!outcome_take(&j->outcome, j->graph, j->kept, j->constants, &call, &err))
         return refuse(j, &err);
     return hold_pins(j) && hold_locks(j);

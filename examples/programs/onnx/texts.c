@@ -46,7 +46,7 @@ static bool prepare(job *j, const char *path, text_maker *make, file_output *out
     file_error why;
     mskp_error err;
     if (!path) return true;
-    if (!model_may_write(&j->m, path, &j->f)) return false;
+    if (!model_may_write(&j->onnx.m, path, &j->f)) return false;
     if (make(j, 0, NULL, &length, &err)) return refuse(j, &err);
     char *text = try_malloc(length + 1);
     if (!text) return fail(&j->f, "no memory for %zu bytes of %s", length, path);

@@ -85,8 +85,9 @@ bool unfinite_open(job *j, uint32_t roles, unfinite *u)
     if (!u->unit || !u->values.view || !u->copies)
         return fail(&j->f, "no memory to score %zu units", units);
     memcpy(u->values.view, j->values.view, params * sizeof *u->values.view);
-    for (size_t i = 0; i < j->n.weight_count; i++)
-        if (j->n.weights[i].param.id && !take(j, &j->n.weights[i], roles, u)) return false;
+    for (size_t i = 0; i < j->onnx.n.weight_count; i++)
+        if (j->onnx.n.weights[i].param.id && !take(j, &j->onnx.n.weights[i], roles, u))
+            return false;
     return true;
 }
 

@@ -1,0 +1,68 @@
+/*
+ * What the files that read, change and write a model share: change.c, model.c, store.c, tensor.c,
+ * wire.c.
+ */
+#ifndef ONNX_INTERNAL_H
+#define ONNX_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "files.h"
+#include "model.h"
+
+#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "elements in ONNX files are little endian, and so must this machine be"
+#endif
+
+/* The limit of protobuf for a message. */
+#define MOST_BYTES ((size_t)INT32_MAX)
+
+enum { MOST_DEPTH = 64 };
+
+/* A file that was read. The first is the model itself, whose bytes are no longer in memory. */
+struct source {
+    char *location; /* the name in the model; NULL: the model itself */
+    char *bytes;    /* NULL: not in memory */
+    bool shared;    /* the bytes belong to an earlier source, which is the same file */
+    size_t size;
+    dev_t device;
+    ino_t inode;
+};
+
+/* ---- wire.c ---- */
+
+/* Whether the bytes are a message that protobuf-c can decode, given enough memory. */
+bool wire_check(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size, failure *f);
+/* Adds a message to an output, without copying nested messages. */
+void wire_write(const ProtobufCMessage *message, file_output *out);
+
+/* Calls `see` for every message of this type, outer messages first, until it returns false. */
+typedef bool wire_visitor(void *context, ProtobufCMessage *message);
+bool wire_each(ProtobufCMessage *message, const ProtobufCMessageDescriptor *type, wire_visitor *see,
+               void *context);
+
+/* ---- tensor.c ---- */
+
+bool tensor_is_external(const tensor_proto *t);
+/* tensor_check: the dims must be sizes, and the data as long as these say. tensor_place: where the
+ * data lie in another file, and how many bytes they have. */
+bool tensor_check(const tensor_proto *t, failure *f);
+/* The dims alone. */
+bool tensor_check_dims(const tensor_proto *t, failure *f);
+bool tensor_place(const tensor_proto *t, const char **location, size_t *offset, size_t *size,
+                  failure *f);
+/* The tensor's bytes as a file has them, in raw_data or in a file that was read. NULL: they are in
+ * typed fields. */
+const void *tensor_raw(const model *m, const tensor_proto *t);
+
+/* The bytes of all elements. The type must be known, and not STRING. */
+size_t tensor_bytes(const tensor_proto *t);
+/* raw_data <- a copy of these bytes. */
+bool tensor_set_raw(tensor_proto *t, const void *bytes, size_t size, failure *f);
+
+/* ---- model.c ---- */
+
+/* The file with this name in the model; NULL: no such file was read. */
+const struct source *model_source(const model *m, const char *location);
+
+#endif
