@@ -59,16 +59,12 @@ static bool lock_named(job *j)
     return true;
 }
 
-static void lock_contracted(job *j)
-{
-    for (size_t i = 0; i < j->onnx.n.contracted_count; i++) lock_value(j, j->onnx.n.contracted[i]);
-}
-
 /* What flows in a tensor, or belongs to its data. */
 static void lock_tensor(job *j, const tensor *t)
 {
     if (!t) return;
     if (is_flow(t)) lock_value(j, t->value);
+    if (is_flow(t) && t->second.value.id) lock_value(j, t->second.value);
     const size_t at = t->data ? j->onnx.n.tensors[t->root].weight : 0;
     if (at) lock_param(j, j->onnx.n.weights[at - 1].param);
 }
@@ -89,8 +85,10 @@ static void lock_stuck(job *j)
 
 bool lock_units(job *j)
 {
+    mskp_error err;
     if (!lock_named(j)) return false;
-    if (j->o.constants != NO_CONSTANTS) lock_contracted(j);
+    if (j->o.constants != NO_CONSTANTS && mskp_onnx_products(&j->onnx, j->locked, &err))
+        return refuse(j, &err);
     lock_stuck(j);
     return true;
 }
