@@ -10,8 +10,8 @@
  * N x heads, for example.) The value of mskp's graph that flows in a tensor has a channel for each
  * index of one axis, with these repetitions, and all other axes are positions. describe_shape.c
  * says how a Reshape moves the factor from axis to axis. Hidden units over tokens are a second axis
- * of channels, see describe_second.c. Where an operator would need more axes than that, or where its
- * effect on channels cannot be proved, channels are pinned, which is always correct.
+ * of channels, see describe_second.c. Where an operator would need more axes than that, or where
+ * its effect on channels cannot be proved, channels are pinned, which is always correct.
  */
 #ifndef ONNX_NET_H
 #define ONNX_NET_H
