@@ -21,6 +21,7 @@
 
 const char *value_name(const tensor *t)
 {
+    if (t->unnamed) return NULL;
     for (const char *c = t->name; *c; c++)
         if ((unsigned char)*c <= ' ' || *c == 127) return NULL;
     return t->name;
@@ -99,6 +100,19 @@ mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis
     return mskp_reshape(n->graph, NULL, mskp_pool(n->graph, NULL, flat, &desc), nwant, want);
 }
 
+mskp_value image_value(net *n, tensor *x, size_t *images)
+{
+    if (!is_flow(x) || x->dims.rank < 3 || x->dims.rank > 2 + MSKP_MAX_SPATIAL)
+        return (mskp_value){0};
+    const mskp_value in = channels_on(n, x, 1);
+    *images = 1;
+    if (!in.id || is_image(n, &x->dims, 1)) return in.id ? fit(n, in, &x->dims, 1) : in;
+    dims one = x->dims;
+    *images = one.dim[0] % n->batch ? one.dim[0] : one.dim[0] / n->batch;
+    one.dim[0] = 1;
+    return resize_positions(n, in, &one, 1, true);
+}
+
 /* The operator's name as a word that mskp accepts. */
 static const char *word(const char *op, char to[MSKP_MAX_OP + 1])
 {
@@ -167,10 +181,16 @@ void set_pinned(net *n, tensor *t, const char *op)
     t->pinned = op ? op : "?";
 }
 
+void pin_value(net *n, mskp_value value, const char *op)
+{
+    (void)opaque(n, NULL, op, 1, &value, NULL, NO_AXIS);
+}
+
 void pin(net *n, tensor *t, const char *op)
 {
     if (!is_flow(t) || t->pinned) return;
-    (void)opaque(n, NULL, op, 1, &t->value, NULL, NO_AXIS);
+    pin_second(n, t, op);
+    pin_value(n, t->value, op);
     t->pinned = op;
 }
 
@@ -179,6 +199,19 @@ mskp_value channels_on(net *n, tensor *t, size_t axis)
     if (t->axis == axis) return t->value;
     if (!t->pinned) return (mskp_value){0};
     return opaque(n, NULL, t->pinned, 0, NULL, &t->dims, axis);
+}
+
+bool pass_channels(net *n, const node_proto *node, bool other_size)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    const mskp_activation_desc desc = {.kind = MSKP_ACTIVATION_CUSTOM};
+    mskp_value value =
+        mskp_activation(n->graph, other_size ? NULL : value_name(y), x->value, &desc);
+    if (other_size) value = resize_positions(n, value, &y->dims, x->axis, false);
+    set_flow(n, y, value, x->axis);
+    y->pinned = x->pinned;
+    return true;
 }
 
 bool is_zeroable(const tensor *t)
@@ -569,6 +602,25 @@ static bool reads_data(const net *n, const node_proto *node)
            is_real(x->data);
 }
 
+/* The axis of channels of a result is the product that it is in the first operand with as many
+ * channels. (Which factor has the channels matters where a Reshape splits the axis; wrong ones
+ * would cost units, and nothing else.) */
+static void keep_factors(const net *n, const node_proto *node)
+{
+    for (size_t o = 0; o < node->n_output; o++) {
+        tensor *y = net_output(n, node, o);
+        if (!is_flow(y) || y->pinned || y->inner || y->axis >= y->dims.rank) continue;
+        for (size_t k = 0; k < node->n_input && !y->inner; k++) {
+            const tensor *x = net_input(n, node, k);
+            if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank || !x->inner ||
+                x->dims.dim[x->axis] != y->dims.dim[y->axis])
+                continue;
+            y->inner = x->inner;
+            y->outer = x->outer;
+        }
+    }
+}
+
 static void describe_node(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
@@ -594,6 +646,7 @@ static void describe_node(net *n, const node_proto *node)
     pin_computed_with(n, node);
     const size_t weights = n->weight_count;
     if (kind && !kind->open) pin_open(n, node);
+    pin_seconds(n, node);
     if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
         for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
         describe_unknown(n, node);
@@ -603,6 +656,9 @@ static void describe_node(net *n, const node_proto *node)
         tensor *t = net_output(n, node, k);
         if (is_flow(t) && !t->pinned) t->zeroable = kind->zero(n, node);
     }
+    keep_factors(n, node);
+    set_signs(n, node);
+    (void)describe_seconds(n, node, h);
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);
         if (t && !(n->taken >> (k < 63 ? k : 63) & 1)) lock_data(n, t);

@@ -1,6 +1,7 @@
 /*
- * What the files of describe_network share: describe.c, describe_each.c, describe_mix.c,
- * describe_move.c, describe_shape.c, describe_fixed.c, describe_cost.c.
+ * What the files of describe_network share: describe.c, describe_ahead.c, describe_attention.c,
+ * describe_cost.c, describe_each.c, describe_fixed.c, describe_mix.c, describe_move.c,
+ * describe_second.c, describe_shape.c, describe_sign.c.
  */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
@@ -20,6 +21,9 @@ const char *value_name(const tensor *t);
  * axis of all positions, or none if there is one position. The batch does not count. */
 uint32_t layout(const net *n, const dims *d, size_t axis, size_t spatial[MSKP_MAX_SPATIAL]);
 bool is_image(const net *n, const dims *d, size_t axis);
+/* The value of a tensor with channels on axis 1 as the image of one sample, also where several
+ * images of one sample (windows) are on axis 0. *images <- their number. {0}: it is none. */
+mskp_value image_value(net *n, tensor *x, size_t *images);
 
 /* The same channels with the positions of such a tensor: by a reshape, or, if the number of
  * positions differs, as a new value that is tied to the old one. */
@@ -59,6 +63,29 @@ bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_p
 bool repeats_channel(const net *n, const node_proto *node);
 /* Whether each channel of the tensor that may be removed is zero, once its unit is. */
 bool is_zeroable(const tensor *t);
+/* Whether nodes behind take this axis of the tensor apart, sum over it, or compute statistics of
+ * it. */
+bool is_taken_apart(const net *n, const tensor *t, size_t axis);
+/* Whether all that reads this axis, but for functions of each element, is products with data that
+ * sum over it. */
+bool is_hidden(const net *n, const tensor *t, size_t axis);
+/* Tensors with two axes of channels: see describe_second.c. */
+void pin_second(net *n, tensor *t, const char *op);
+void pin_seconds(net *n, const node_proto *node);
+bool describe_seconds(net *n, const node_proto *node, handler *h);
+/* Pins the channels of a value, because of this operator. */
+void pin_value(net *n, mskp_value value, const char *op);
+sign sign_of(const net *n, tensor *t);
+/* Notes the signs of what the node makes. */
+void set_signs(net *n, const node_proto *node);
+/* The node sums over the channels of x, or takes their maximum. They may be removed if they are
+ * zero then; the result has no channels. False: they are pinned. */
+bool sum_channels(net *n, tensor *x, tensor *y, const char *op);
+/* Whether a mean over the tensor's channels can be multiplied by a factor after the cut. */
+bool is_mendable(const net *n, const tensor *t);
+/* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
+ * channel that is not known. */
+bool pass_channels(net *n, const node_proto *node, bool other_size);
 /* Whether something else reads the data, by this name or by one from which it was made. */
 bool is_shared(const tensor *t);
 /* Handles a node that only gives data of the file another name or order: Identity, Transpose ...
@@ -67,6 +94,8 @@ bool net_alias(net *n, const node_proto *node);
 /* Adds the cost, for a batch of one, of a node that is not described to the value that it makes, or
  * notes that this cost is not known. */
 void add_cost(net *n, const node_proto *node);
+/* The cost of a node for a batch of one; 0: it is not known. */
+uint64_t node_cost(const net *n, const node_proto *node);
 /* Notes the nodes that multiply in graphs within a node: their costs are not known. */
 void count_graphs(net *n, const node_proto *node);
 /* Input k has data that follow the channels, or that this node uses in any width: they are not

@@ -189,11 +189,18 @@ void count_graphs(net *n, const node_proto *node)
     }
 }
 
+uint64_t node_cost(const net *n, const node_proto *node)
+{
+    cost_rule *known = cost_of(node);
+    const uint64_t all = known ? known(n, node) : 0;
+    return all % n->batch ? all : all / n->batch;
+}
+
 void add_cost(net *n, const node_proto *node)
 {
     const tensor *y = net_output(n, node, 0);
     cost_rule *known = cost_of(node);
-    const uint64_t all = known ? known(n, node) : 0, cost = all % n->batch ? all : all / n->batch;
+    const uint64_t cost = node_cost(n, node);
     count_graphs(n, node);
     if (!known) return;
     if (!cost || !is_flow(y)) {

@@ -115,6 +115,11 @@ static double f_over(double x, const double *p)
 {
     return x / p[0];
 }
+static double f_reciprocal(double x, const double *p)
+{
+    (void)p;
+    return 1 / x;
+}
 static double f_power(double x, const double *p)
 {
     return pow(x, p[0]);
@@ -154,6 +159,7 @@ static const function FUNCTIONS[] = {
     {"LeakyRelu", MSKP_ACTIVATION_LEAKY_RELU, NULL, {{"alpha", 0.01}}},
     {"Mish", MSKP_ACTIVATION_CUSTOM, f_mish, {{0}}},
     {"Neg", MSKP_ACTIVATION_CUSTOM, f_neg, {{0}}},
+    {"Reciprocal", MSKP_ACTIVATION_CUSTOM, f_reciprocal, {{0}}},
     {"Relu", MSKP_ACTIVATION_RELU, NULL, {{0}}},
     {"Selu",
      MSKP_ACTIVATION_CUSTOM,
@@ -244,6 +250,11 @@ bool describe_function(net *n, const node_proto *node)
 {
     const mskp_activation_desc desc = function_of(n, node);
     return activate(n, node, &desc);
+}
+
+bool describe_reciprocal(net *n, const node_proto *node)
+{
+    return sign_of(n, net_input(n, node, 0)) == POSITIVE && describe_function(n, node);
 }
 
 /* The result is zero if the operand is and the function is 0 at 0. */
@@ -496,12 +507,14 @@ static bool finish(net *n, const node_proto *node, const operands *o, bool exact
     return true;
 }
 
-/* Pins divisors, and bases of powers that may be negative, because they must not become 0. */
+/* Pins divisors that may not be positive, and bases of powers that may be negative, because they
+ * must not become 0. */
 static void pin_divisors(net *n, const node_proto *node)
 {
     tensor *power = is_op(node, "Pow") ? net_input(n, node, 1) : NULL;
     const numbers *x = power ? known_numbers(n, power) : NULL;
-    if (is_op(node, "Div")) pin(n, net_input(n, node, 1), node->op_type);
+    tensor *divisor = is_op(node, "Div") ? net_input(n, node, 1) : NULL;
+    if (divisor && sign_of(n, divisor) != POSITIVE) pin(n, divisor, node->op_type);
     if (power && !(x && x->real && x->count == 1 && x->real[0] > 0) &&
         !(x && x->whole && x->count == 1 && x->whole[0] > 0))
         pin_flows(n, node);

@@ -7,6 +7,8 @@
  * - parts of equal widths lose the channels at the same positions: n parts stay n equal parts;
  * - parts of other widths, channels by index and repeated channels stay;
  * - zeros that a Pad adds stay, and the channels between them may leave;
+ * - channels of which a mean is computed stay, because no factor can be put behind it;
+ * - hidden units over tokens stay;
  * - the groups of a shuffle lose the same channels (describe_shape.c).
  *
  * Where channels are split into heads, whole heads leave, as elsewhere. The host states their

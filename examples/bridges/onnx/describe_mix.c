@@ -30,23 +30,33 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
 {
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
     const tensor *kernel = net_input(n, node, 1);
-    size_t axes[MSKP_MAX_DIMS];
+    size_t axes[MSKP_MAX_DIMS], images = 1;
     mskp_conv_desc desc = {0};
     window w;
-    if (!is_flow(x) || !kernel || kernel->dims.rank > MSKP_MAX_DIMS) return false;
-    const mskp_value in = channels_on(n, x, 1);
-    if (!in.id || !is_image(n, &x->dims, 1)) return false;
+    mskp_value in = image_value(n, x, &images);
+    const bool deformed = is_op(node, "DeformConv"); /* reads a constant image as another one */
+    if (in.id && deformed)
+        in = mskp_activation(n->graph, NULL, in,
+                             &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
+    if (!in.id || !kernel || kernel->dims.rank > MSKP_MAX_DIMS) return false;
     if (!(transposed ? node_transposed : node_window)(node, &x->dims, kernel->dims.dim + 2, &w))
         return false;
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
     desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
-    if (!desc.weight.id || !take_vector(n, node, 2, y->dims.dim[1], &desc.bias)) return false;
+    if (!desc.weight.id || !take_vector(n, node, deformed ? 3 : 2, y->dims.dim[1], &desc.bias))
+        return false;
     pin_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
-    const mskp_value fitted = fit(n, in, &x->dims, 1);
-    set_flow(
-        n, y,
-        (transposed ? mskp_conv_transposed : mskp_conv)(n->graph, value_name(y), fitted, &desc), 1);
+    const mskp_value value =
+        (transposed ? mskp_conv_transposed : mskp_conv)(n->graph, value_name(y), in, &desc);
+    if (images > 1) { /* the cost is that of one image so far */
+        const dims *d = transposed ? &x->dims : &y->dims;
+        mskp_add_macs(n->graph, value, desc.weight, (images - 1) * product_of(d, 2, d->rank));
+        y->value = resize_positions(n, value, &y->dims, 1, true);
+        y->axis = 1;
+        return true;
+    }
+    set_flow(n, y, value, 1);
     return true;
 }
 
@@ -60,7 +70,52 @@ bool describe_conv_transposed(net *n, const node_proto *node)
     return convolve(n, node, true);
 }
 
+/* Places and weights of what is read are computed, for all channels together. */
+bool describe_deform_conv(net *n, const node_proto *node)
+{
+    if (attribute_int(node, "group", 1) != 1 || attribute_int(node, "offset_group", 1) != 1)
+        return false;
+    pin(n, net_input(n, node, 2), node->op_type);
+    pin(n, net_input(n, node, 4), node->op_type);
+    return convolve(n, node, false);
+}
+
+/* ---- Sums over channels ---- */
+
+bool is_mendable(const net *n, const tensor *t)
+{
+    if (n->fixed) return false;
+    return t->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           t->type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+/* Notes that the channels of x are summed over. False: they are not zero, once their units are. */
+static bool note_sum(net *n, const tensor *x)
+{
+    mskp_value *more = try_realloc(n->contracted, (n->contracted_count + 1) * sizeof *more);
+    if (!more) return false;
+    n->contracted = more;
+    if (!is_zeroable(x)) return false;
+    more[n->contracted_count++] = x->value;
+    return true;
+}
+
+bool sum_channels(net *n, tensor *x, tensor *y, const char *op)
+{
+    if (!note_sum(n, x)) return false;
+    set_pinned(n, y, op);
+    return true;
+}
+
 /* ---- Norms ---- */
+
+/* Whether the channels are on another axis than those over which the norm has its statistics, from
+ * `first` on. Scale and shift then have a number for each position, and stay. */
+static bool is_over_positions(const net *n, const node_proto *node, size_t first)
+{
+    const tensor *x = net_input(n, node, 0);
+    return is_flow(x) && !x->pinned && x->axis < first && node->n_output == 1;
+}
 
 static bool norm(net *n, const node_proto *node, mskp_norm_desc *desc, size_t axis)
 {
@@ -116,9 +171,23 @@ bool describe_layer_norm(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
     size_t axis;
-    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis) || axis + 1 != x->dims.rank)
-        return false;
+    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis)) return false;
+    if (is_over_positions(n, node, axis)) return pass_channels(n, node, false);
+    if (axis + 1 != x->dims.rank) return false;
     return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_LAYER}, axis);
+}
+
+/* A mean of squares over channels changes with their number, in a way that correct_mean mends, if
+ * the channels that leave are zero. */
+bool describe_rms_norm(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0);
+    size_t axis;
+    if (!to_axis(attribute_int(node, "axis", -1), x->dims.rank, &axis)) return false;
+    if (is_over_positions(n, node, axis)) return pass_channels(n, node, false);
+    if (x->axis != axis || axis + 1 != x->dims.rank || !is_mendable(n, x) || !note_sum(n, x))
+        return false;
+    return norm(n, node, &(mskp_norm_desc){.kind = MSKP_NORM_RMS, .accept_inexact = 1}, axis);
 }
 
 /* ---- Products with a parameter ---- */
@@ -136,6 +205,7 @@ static bool linear(net *n, const node_proto *node, size_t flow, size_t axis, siz
     if (!matrix.id) return false;
     set_flow(n, y, mskp_linear(n->graph, value_name(y), fit(n, in, &x->dims, axis), matrix, bias),
              y_axis);
+    y->inner = y->outer = 1; /* these channels are new */
     return true;
 }
 
@@ -201,22 +271,48 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
     return true;
 }
 
-/* A product with a parameter that sums over positions. Each channel passes through by itself. */
+/* Describes the product over hidden units, which x has on axis `inner`, or y has on axis `out`. */
+static bool hidden(net *n, const node_proto *node, size_t flow, size_t inner, size_t out)
+{
+    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
+    const size_t axes[] = {flow ? 0 : 1, flow ? 1 : 0};
+    size_t spatial[MSKP_MAX_SPATIAL];
+    const uint32_t ns = layout(n, &x->dims, inner, spatial);
+    const mskp_value in = x->second.value.id
+                              ? fit_to(n, x->second.value, ns, spatial)
+                              : new_pinned(n, "positions", x->dims.dim[inner], ns, spatial);
+    const mskp_param matrix = take_param(n, node, !flow, 2, axes);
+    if (!matrix.id) return false;
+    const mskp_value made = mskp_linear(n->graph, value_name(y), in, matrix, (mskp_param){0});
+    if (is_hidden(n, y, out))
+        y->second = (second_axis){fit(n, made, &y->dims, out), out};
+    else
+        pin_value(n, made, "positions");
+    return true;
+}
+
+/* A product with a parameter that sums over positions, or over hidden units that they are. Each
+ * channel passes through by itself. The matrix stays as it is, unless it makes or reads hidden
+ * units (describe_second.c). */
 static bool mix_positions(net *n, const node_proto *node, size_t flow)
 {
-    const tensor *x = net_input(n, node, flow);
-    tensor *y = net_output(n, node, 0);
+    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
     const dims *w = &net_input(n, node, !flow)->dims;
     const size_t inner = flow ? x->dims.rank - 2 : x->dims.rank - 1;
     size_t spatial[MSKP_MAX_SPATIAL], p = 1;
     if (x->pinned || x->axis == inner || w->rank != 2) return false;
-    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    const size_t more = y->dims.rank - x->dims.rank, axis = x->axis + more, out = inner + more;
     const mskp_value value = tied(n, x->value, &y->dims, axis);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
-    mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
-    set_flow(n, y, value, axis); /* the matrix is not marked as taken, so it stays as it is */
-    return true;
+    set_flow(n, y, value, axis);
+    const bool reads = x->second.value.id && x->second.axis == inner;
+    if (x->second.value.id && !reads) pin_second(n, x, node->op_type);
+    if (!reads && !is_hidden(n, y, out)) {
+        mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
+        return true;
+    }
+    return hidden(n, node, flow, inner, out);
 }
 
 /* ---- Products of two tensors that flow ---- */

@@ -9,19 +9,19 @@
 
 /* ---- Pooling, resizing ---- */
 
-/* The value of a node's operand as an image, with its channels on axis 1; {0}: it is none. */
 static mskp_value image_of(net *n, const node_proto *node)
 {
-    tensor *x = net_input(n, node, 0);
-    if (!is_flow(x) || x->dims.rank < 3 || !is_image(n, &x->dims, 1)) return (mskp_value){0};
-    const mskp_value in = channels_on(n, x, 1);
-    return in.id ? fit(n, in, &x->dims, 1) : in;
+    size_t images;
+    return image_value(n, net_input(n, node, 0), &images);
 }
 
 static bool image_made(net *n, const node_proto *node, mskp_value value)
 {
     tensor *y = net_output(n, node, 0);
-    set_flow(n, y, value, 1);
+    if (is_image(n, &y->dims, 1))
+        set_flow(n, y, value, 1);
+    else /* several images */
+        set_flow(n, y, resize_positions(n, value, &y->dims, 1, true), 1);
     y->pinned = net_input(n, node, 0)->pinned;
     return true;
 }
@@ -122,8 +122,19 @@ bool describe_space_to_depth(net *n, const node_proto *node)
 
 /* ---- Reductions, softmax ---- */
 
-/* Describes reductions over positions. If the reduction includes the axis of channels, the channels
- * are pinned. */
+/* Whether channels that are zero change nothing in what the node computes over channels. */
+static bool sums_or_tops(const net *n, const node_proto *node)
+{
+    if (is_op(node, "ReduceMean")) return is_mendable(n, net_input(n, node, 0)); /* correct_mean */
+    static const char *const SUMS[] = {"ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+                                       NULL};
+    for (size_t i = 0; SUMS[i]; i++)
+        if (is_op(node, SUMS[i])) return true;
+    return is_op(node, "ReduceMax") && sign_of(n, net_input(n, node, 0)) != ANY_SIGN;
+}
+
+/* Describes reductions over positions. If the reduction includes the axis of channels, they may be
+ * removed only if zeros change nothing. */
 bool describe_reduce(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0);
@@ -135,7 +146,10 @@ bool describe_reduce(net *n, const node_proto *node)
         !node_axes(n, node, 1, reduce_since(node), x->dims.rank, axes, &given))
         return false;
     const bool none = !given && attribute_int(node, "noop_with_empty_axes", 0);
-    if (!none && (!given || axes[x->axis])) return false;
+    if (!none && (!given || axes[x->axis])) {
+        leave_data(n, 1);
+        return sums_or_tops(n, node) && sum_channels(n, net_input(n, node, 0), y, node->op_type);
+    }
     const bool keep = none || attribute_int(node, "keepdims", 1);
     for (size_t k = 0; k < x->axis; k++) axis += keep || !axes[k];
     for (size_t k = 0; k < x->dims.rank; k++)
@@ -170,6 +184,29 @@ bool describe_softmax(net *n, const node_proto *node)
              x->axis);
     y->pinned = x->pinned;
     return true;
+}
+
+/* A sum of all numbers before each one, on an axis of positions. */
+bool describe_cumsum(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *along = net_input(n, node, 1);
+    const numbers *k = along ? known_numbers(n, along) : NULL;
+    size_t axis;
+    if (!is_flow(x) || !k || !k->whole || k->count != 1 || k->varies ||
+        !to_axis(k->whole[0], x->dims.rank, &axis) || (!x->pinned && axis == x->axis))
+        return false;
+    leave_data(n, 1);
+    return pass_channels(n, node, false);
+}
+
+/* Reads each channel of an image at the same places, which are computed. */
+bool describe_grid_sample(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    if (!is_flow(x) || (!x->pinned && x->axis != 1)) return false;
+    pin(n, net_input(n, node, 1), node->op_type);
+    return pass_channels(n, node, true);
 }
 
 /* ---- Parts and wholes ---- */
@@ -452,6 +489,12 @@ bool describe_concat(net *n, const node_proto *node)
     free(values);
     set_flow(n, y, value, axis);
     return true;
+}
+
+/* Rows or parts of data are zero in a channel, once the data are. */
+bool zero_part(net *n, const node_proto *node)
+{
+    return !is_flow(net_input(n, node, 0)) || zero_same(n, node);
 }
 
 bool zero_concat(net *n, const node_proto *node)

@@ -8,11 +8,18 @@
  *
  * - one axis of the input longer than 1, and one of the output: the channels have another axis
  *   number, and nothing else changes.
- * - several of the output (channels split into heads): one of these axes has the channels from now
- *   on. Each of its channels is tied to all input channels that became part of it.
+ * - several of the output (channels split into heads, or the batch and heads that were merged): one
+ *   of these axes has the channels from now on. Each of its channels is tied to all input channels
+ *   that became part of it. In memory the group is positions x channels x positions, and an axis of
+ *   the output covers a part of this product: the channels go to the first axis with several of
+ *   them that nothing behind takes apart (describe_ahead.c).
  * - several of the input (channels and positions merged): the output's axis has a channel for each
  *   element, and those that come from one input channel are tied. Where the order is that of a
  *   flattened image, mskp_flatten says the same.
+ *
+ * A tensor remembers the factors of its axis (outer, inner), so that a later Reshape finds the
+ * channels among them. Ties are made from the elements, not from the factors: wrong factors would
+ * cost units, and never make a cut wrong.
  *
  * Reshape, Transpose, Reshape that shuffles channels is described by mskp_channel_shuffle.
  */
@@ -20,6 +27,11 @@
 #include <string.h>
 
 #include "describe.h"
+
+static size_t inner_of(const tensor *t)
+{
+    return t->inner ? t->inner : 1;
+}
 
 static bool moved(net *n, const tensor *x, tensor *y, size_t axis)
 {
@@ -131,48 +143,44 @@ static bool is_same_for_all(const dims *x, const dims *y, const group *g)
            open_axes(x, 0, k) > open_axes(y, 0, g->first_y);
 }
 
-/* Whether a node behind takes this axis apart, by a Gather, Split or Slice (query, key and value,
- * for example). Such an axis has no channels. */
-static bool is_taken_apart(const net *n, const tensor *t, size_t axis)
+/* The part of axis k of y that is made of channels of x. The group lies in memory as positions, the
+ * channels, positions: an index of a channel stands for `low` elements behind it, and axis k covers
+ * a range of the same kind. *length <- how many indices of the axis are then different channels,
+ * with *inner equal ones behind each other; 1: the axis holds positions only. */
+static size_t carried(const tensor *x, const dims *y, const group *g, size_t k, size_t *inner)
 {
-    for (size_t steps = 0; steps < 8 && t->consumer; steps++) {
-        const node_proto *node = n->m->graph->node[t->consumer - 1];
-        const tensor *y = net_output(n, node, 0);
-        const attribute_proto *perm = node_attribute(node, "perm");
-        size_t at;
-        if (!y || !y->sized) return false;
-        if (is_op(node, "Gather") || is_op(node, "Split"))
-            return to_axis(attribute_int(node, "axis", 0), t->dims.rank, &at) && at == axis;
-        if (is_op(node, "Slice")) return y->dims.dim[axis] != t->dims.dim[axis];
-        if (is_op(node, "Transpose") && perm) {
-            for (at = 0; at < perm->n_ints && (size_t)perm->ints[at] != axis; at++)
-                ;
-            axis = at;
-        } else if (is_op(node, "Squeeze") || is_op(node, "Unsqueeze")) {
-            size_t i = 0, k = 0; /* count axes longer than 1 */
-            for (at = 0; at < axis; at++) k += t->dims.dim[at] != 1;
-            for (at = 0; at < y->dims.rank && (y->dims.dim[at] == 1 || i < k); at++)
-                i += y->dims.dim[at] != 1;
-            axis = at;
-        } else {
-            return false;
-        }
-        t = y;
-    }
-    return false;
+    const size_t channels = x->dims.dim[x->axis] / (x->outer ? x->outer : 1) / inner_of(x);
+    const size_t low = product_of(&x->dims, x->axis + 1, g->end_x) * inner_of(x);
+    const size_t behind = product_of(y, k + 1, g->end_y), high = behind * y->dim[k];
+    const size_t first = low > behind ? low : behind;
+    const size_t last = low * channels < high ? low * channels : high;
+    *inner = first / behind;
+    return last > first ? last / first : 1;
 }
 
-/* Which of the axes that the channels are split into has the channels from now on: the first axis
- * that is not taken apart behind. */
-static size_t choose(const net *n, const tensor *y, const group *g)
+/* Which axis before `end` has the channels from now on: the first one with several of them that
+ * nothing behind takes apart. */
+static size_t choose(const net *n, const tensor *x, const tensor *y, const group *g, size_t end)
 {
-    size_t first = NO_AXIS;
-    for (size_t k = g->first_y; k < g->end_y; k++) {
+    size_t first = NO_AXIS, best = NO_AXIS, inner;
+    for (size_t k = g->first_y; k < end; k++) {
         if (y->dims.dim[k] == 1) continue;
         if (first == NO_AXIS) first = k;
+        if (carried(x, &y->dims, g, k, &inner) < 2) continue;
+        if (best == NO_AXIS) best = k;
         if (!is_taken_apart(n, y, k)) return k;
     }
-    return first;
+    return best == NO_AXIS ? first : best;
+}
+
+/* States which factor of the axis of y has the channels. */
+static void set_factors(const tensor *x, tensor *y, const group *g, size_t axis)
+{
+    size_t inner;
+    const size_t channels = carried(x, &y->dims, g, axis, &inner), length = y->dims.dim[axis];
+    const bool even = inner && length % (inner * channels) == 0;
+    y->inner = even ? inner : 1;
+    y->outer = even ? length / (inner * channels) : 1;
 }
 
 static size_t common_divisor(size_t a, size_t b)
@@ -325,11 +333,12 @@ bool describe_reshape(net *n, const node_proto *node)
     }
     if (same && long_x == 1 && long_y == 1) return moved(n, x, y, axis);
     if (same && long_x == 1 && describe_shuffle(n, x, y, &g)) return true;
-    if (long_y > 1) axis = choose(n, y, &g);
+    if (long_y > 1) axis = choose(n, x, y, &g, same ? g.end_y : fixed);
     if (axis == NO_AXIS || (!same && axis >= fixed)) return false;
     const mskp_value value = long_y == 1 ? merge(n, x, y, &g, axis) : regroup(n, x, y, &g, axis);
     if (!value.id) return false;
     set_flow(n, y, value, axis);
+    set_factors(x, y, &g, axis);
     return true;
 }
 
@@ -368,5 +377,31 @@ bool describe_expand(net *n, const node_proto *node)
     }
     if (x->dims.dim[x->axis] != y->dims.dim[axis]) return false;
     set_flow(n, y, resize_positions(n, x->value, &y->dims, axis, true), axis);
+    return true;
+}
+
+/* Copies behind each other, of positions or of channels. */
+bool describe_tile(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    tensor *y = net_output(n, node, 0);
+    if (!is_flow(x)) return false;
+    leave_data(n, 1);
+    if (x->pinned) {
+        set_pinned(n, y, x->pinned);
+        return true;
+    }
+    const size_t axis = x->axis, channels = x->dims.dim[axis], length = y->dims.dim[axis];
+    mskp_value value = x->value;
+    if (length != channels) {
+        size_t *at = length <= MOST_CHANNELS ? try_malloc(length * sizeof *at) : NULL;
+        if (!at) return false;
+        for (size_t k = 0; k < length; k++) at[k] = k % channels;
+        value = mskp_pick(n->graph, NULL, value, length, at);
+        free(at);
+        y->inner = inner_of(x);
+        y->outer = (x->outer ? x->outer : 1) * (length / channels);
+    }
+    set_flow(n, y, resize_positions(n, value, &y->dims, axis, true), axis);
     return true;
 }

@@ -96,6 +96,7 @@ static const struct {
     {"input", "these channels are an input of the network"},
     {"shared", "something else reads the same data in another way; give it a copy of its own"},
     {"sparse", "sparse data are not cut; store them densely"},
+    {"positions", "they are positions to the layers that read them"},
     {"constant", "a number is the same for all of these channels"},
     {"Conv", "its weight is quantized, or computed while the network runs"},
     {"ConvTranspose", "its weight is quantized, or computed while the network runs"},
@@ -107,7 +108,8 @@ static const struct {
     {"RMSNormalization", "its statistics are over channels, so the stream that it reads stays; "
                          "layers within branches can be cut"},
     {"GroupNormalization", "it has one group; with several, whole groups can be cut"},
-    {"ReduceMean", "a mean over channels changes with their number"},
+    {"ReduceMean",
+     "a mean over channels that are not zero where a unit is zero changes with their number"},
     {"Softmax", "its sums are over channels"},
     {"LogSoftmax", "its sums are over channels"},
     {"Div", "it divides by these channels, which must not become 0"},

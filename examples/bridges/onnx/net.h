@@ -4,9 +4,14 @@
  *     infer (shapes, known numbers)  ->  describe (channels)  ->  a mask and a plan, by mskp  ->
  *     cut  ->  for each node: correct (what states widths), infer again, and compare
  *
- * Each tensor has at most one axis of channels, and then a value of mskp's graph; its other axes
- * are positions. Where an operator would need more than one axis of channels, or where its effect
- * on channels cannot be proved, channels are pinned, which is always correct.
+ * An axis of a tensor is a product of factors: positions x channels x positions. What is cut are
+ * indices of axes of data, and each index belongs to one unit, so only one factor of an axis can
+ * carry channels; along the others they repeat. (Heads that are merged into the batch are an axis
+ * N x heads, for example.) The value of mskp's graph that flows in a tensor has a channel for each
+ * index of one axis, with these repetitions, and all other axes are positions. describe_shape.c
+ * says how a Reshape moves the factor from axis to axis. Hidden units over tokens are a second axis
+ * of channels, see describe_second.c. Where an operator would need more axes than that, or where its
+ * effect on channels cannot be proved, channels are pinned, which is always correct.
  */
 #ifndef ONNX_NET_H
 #define ONNX_NET_H
@@ -37,6 +42,14 @@ typedef struct followed {
     uint32_t axes;
 } followed;
 
+/* Another axis of channels, which may be removed; value {0}: there is none. */
+typedef struct second_axis {
+    mskp_value value;
+    size_t axis;
+} second_axis;
+
+typedef enum sign { ANY_SIGN, NOT_NEGATIVE, POSITIVE } sign;
+
 typedef struct tensor {
     const char *name;
     bool sized;       /* the shape is known */
@@ -63,9 +76,14 @@ typedef struct tensor {
     size_t root;   /* the first tensor with these data */
     size_t weight; /* of that tensor: the index in net.weights, + 1 */
     /* What flows has its channels on `axis`. pinned: the operator that pins all of them, in which
-     * case any axis may be taken for theirs; NULL: they may be removed. */
-    size_t axis;
+     * case any axis may be taken for theirs; NULL: they may be removed. The axis is a product outer
+     * x channels x inner: the channels repeat along the other two factors, which are positions. 0
+     * means 1. */
+    size_t axis, outer, inner;
     const char *pinned;
+    second_axis second;
+    bool unnamed;    /* the name is taken in the graph of mskp */
+    sign sign;       /* of all numbers that flow */
     size_t uses;     /* how often nodes, graphs within nodes and outputs read the tensor */
     size_t consumer; /* the last node that reads the tensor, + 1 */
 } tensor;

@@ -24,13 +24,15 @@ rule infer_recurrent, infer_einsum, infer_arg, infer_top, infer_gather_elements,
 typedef bool handler(net *n, const node_proto *node);
 
 handler describe_conv, describe_conv_transposed, describe_batch_norm, describe_instance_norm,
-    describe_group_norm, describe_layer_norm, describe_gemm, describe_matmul;
-handler describe_combine, describe_function, describe_elementwise, describe_prelu,
-    describe_identity;
+    describe_group_norm, describe_layer_norm, describe_rms_norm, describe_gemm, describe_matmul,
+    describe_deform_conv;
+handler describe_attention, describe_rotary;
+handler describe_combine, describe_function, describe_reciprocal, describe_elementwise,
+    describe_prelu, describe_identity;
 handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_space,
     describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
-    describe_softmax;
+    describe_softmax, describe_tile, describe_cumsum, describe_grid_sample;
 handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 
 /* Corrects what the current node states about widths, after the cut. False: the failure holds the
@@ -38,8 +40,8 @@ handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 typedef struct writer writer;
 typedef bool correction(writer *r);
 
-correction correct_expand, correct_gather, correct_groups, correct_group_norm, correct_pad,
-    correct_reshape, correct_sizes, correct_slice, correct_split;
+correction correct_attention, correct_expand, correct_gather, correct_groups, correct_group_norm,
+    correct_mean, correct_pad, correct_reshape, correct_sizes, correct_slice, correct_split;
 
 /* Whether operand k may be numbers that follow a width, because the node can be corrected, or
  * because the shape of its result states the same width. */
@@ -52,7 +54,7 @@ follower follows_shape, follows_sizes, follows_slice;
 typedef bool zero_test(net *n, const node_proto *node);
 
 zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad,
-    zero_resize;
+    zero_resize, zero_attention, zero_part;
 
 /*
  * What the program knows about one operator.

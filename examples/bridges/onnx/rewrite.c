@@ -9,6 +9,7 @@
  * groups of a convolution. New numbers become new initializers, because other nodes may read the
  * old ones. A channel shuffle becomes a Gather.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,21 @@
 #include "mskp/tools.h"
 #include "operators.h"
 
+/* The result of a mean over channels is multiplied by a factor from now on. */
+typedef struct mend {
+    node_proto *node;
+    int32_t type;
+    double factor;
+} mend;
+
 struct writer {
     net *was; /* the network as described */
     net now;  /* the network as inferred anew */
     const mskp_plan *plan;
     const node_proto *at; /* the node that is being corrected */
     size_t made;          /* new initializers */
+    mend *mends;
+    size_t mend_count;
 };
 
 /* ---- Data ---- */
@@ -110,6 +120,8 @@ static bool expected(const writer *r, const tensor *was, dims *d)
     *d = was->dims;
     if (is_flow(was) && was->axis < d->rank && !was->pinned)
         d->dim[was->axis] = width(r, was->value, d->dim[was->axis]);
+    if (is_flow(was) && was->second.value.id && was->second.axis < d->rank)
+        d->dim[was->second.axis] = width(r, was->second.value, d->dim[was->second.axis]);
     const weight *w = weight_of(r->was, was);
     for (size_t k = 0; w && k < d->rank; k++)
         for (uint32_t j = 0; j < w->ndim; j++)
@@ -513,6 +525,61 @@ bool correct_group_norm(writer *r)
     return true;
 }
 
+/* Heads that are part of the last axis are as wide as before. */
+bool correct_attention(writer *r)
+{
+    static const struct {
+        const char *name;
+        size_t input;
+    } HEADS[] = {{"q_num_heads", 0}, {"kv_num_heads", 1}, {"num_heads", 0}};
+    for (size_t i = 0; i < sizeof HEADS / sizeof *HEADS; i++) {
+        attribute_proto *a = (attribute_proto *)node_attribute(r->at, HEADS[i].name);
+        const tensor *x = net_input(&r->now, r->at, HEADS[i].input);
+        const tensor *was = net_input(r->was, r->at, HEADS[i].input);
+        if (!a || a->i < 1 || !x || !x->sized || !was->sized || x->dims.rank != 3) continue;
+        const size_t dim = was->dims.dim[2] / (size_t)a->i;
+        if (dim) a->i = (int64_t)(x->dims.dim[2] / dim);
+    }
+    return true;
+}
+
+static bool set_real(writer *r, const char *name, double number)
+{
+    attribute_proto *a = (attribute_proto *)node_attribute(r->at, name);
+    if (!a && !(a = node_add_attribute((node_proto *)r->at, name))) return no_memory(r);
+    a->has_f = a->has_type = 1;
+    a->f = (float)number;
+    a->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
+    return true;
+}
+
+/* A mean over channels of which some leave, all of them zero: the sum stays, and the number by
+ * which it is divided does not. A ReduceMean is multiplied by the part of the channels that is
+ * left. RMSNormalization divides by the root of a mean of squares plus epsilon, so both epsilon and
+ * the result change. */
+bool correct_mean(writer *r)
+{
+    const tensor *x = net_input(r->was, r->at, 0), *y = was_output(r, 0);
+    const bool norm = is_op(r->at, "RMSNormalization");
+    uint8_t axes[MAX_RANK] = {0};
+    bool given = true;
+    if (!is_flow(x) || x->pinned || x->axis >= x->dims.rank) return true;
+    if (norm ? x->axis + 1 != x->dims.rank
+             : !node_axes(r->was, r->at, 1, reduce_since(r->at), x->dims.rank, axes, &given))
+        return true;
+    const bool none = !given && attribute_int(r->at, "noop_with_empty_axes", 0);
+    if (none || (given && !norm && !axes[x->axis])) return true;
+    const size_t length = x->dims.dim[x->axis], left = width(r, x->value, length);
+    if (left == length) return true;
+    mend *more = try_realloc(r->mends, (r->mend_count + 1) * sizeof *more);
+    if (!more) return no_memory(r);
+    r->mends = more;
+    const double part = (double)left / (double)length;
+    more[r->mend_count++] =
+        (mend){(node_proto *)r->at, y->type ? y->type : x->type, norm ? 1 / sqrt(part) : part};
+    return !norm || set_real(r, "epsilon", attribute_float(r->at, "epsilon", 1e-5f) / part);
+}
+
 static bool correct(writer *r, size_t index)
 {
     const node_proto *node = r->at;
@@ -565,6 +632,65 @@ static bool rewrite_nodes(writer *r)
         release_numbers(&r->now, r->at);
     }
     return true;
+}
+
+/* ---- Factors behind means ---- */
+
+static node_proto *new_product(const char *name, const char *a, const char *b)
+{
+    node_proto *node = try_malloc(sizeof *node);
+    if (!node) return NULL;
+    onnx__node_proto__init(node);
+    node->input = try_calloc(2, sizeof *node->input);
+    node->output = try_calloc(1, sizeof *node->output);
+    node->n_input = node->input ? 2 : 0;
+    if (node->input && node->output && model_set_string(&node->op_type, "Mul") &&
+        model_set_string(&node->name, name) && model_set_string(&node->input[0], a) &&
+        model_set_string(&node->input[1], b))
+        return node;
+    protobuf_c_message_free_unpacked(&node->base, NULL);
+    return NULL;
+}
+
+/* Adds a product behind the node: it makes what the node made, by the same name. */
+static bool add_mend(net *n, const mend *m)
+{
+    graph_proto *g = n->m->graph;
+    const char *old = m->node->output[0];
+    char made[400], factor[400];
+    const bool single = m->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    const double number = single ? (double)(float)m->factor : m->factor;
+    snprintf(made, sizeof made, "%.300s/mskp/mean", old);
+    snprintf(factor, sizeof factor, "%.300s/mskp/factor", old);
+    if (net_tensor(n, made) || net_tensor(n, factor))
+        return fail(n->f, "%s: its name is taken", made);
+    node_proto **more = try_realloc(g->node, (g->n_node + 1) * sizeof *more);
+    if (!more) return fail(n->f, "no memory for a factor behind %s", old);
+    g->node = more;
+    node_proto *product = new_product(factor, made, factor);
+    char *name = NULL;
+    if (!product || !model_set_string(&name, made) ||
+        !model_add_reals(n->m, factor, m->type, 0, NULL, &number)) {
+        if (product) protobuf_c_message_free_unpacked(&product->base, NULL);
+        free(name);
+        return fail(n->f, "no memory for a factor behind %s", old);
+    }
+    product->output[0] = m->node->output[0];
+    product->n_output = 1;
+    m->node->output[0] = name;
+    size_t at = 0;
+    while (g->node[at] != m->node) at++;
+    memmove(more + at + 2, more + at + 1, (g->n_node - at - 1) * sizeof *more);
+    more[at + 1] = product;
+    g->n_node++;
+    return true;
+}
+
+static bool add_mends(writer *r)
+{
+    bool good = true;
+    for (size_t i = 0; good && i < r->mend_count; i++) good = add_mend(r->was, &r->mends[i]);
+    return good;
 }
 
 /* ---- What nothing reads any more ---- */
@@ -763,5 +889,7 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     good = good && rewrite_nodes(&r);
     if (good) state_shapes(&r);
     net_close(&r.now);
+    good = good && add_mends(&r);
+    free(r.mends);
     return good && remove_unused(&r, l) && are_taken_out(&r);
 }

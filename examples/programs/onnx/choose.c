@@ -3,11 +3,14 @@
  * line, and the masks that follow, or the masks that follow from a mask in a file.
  */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
 #include "job.h"
 #include "list.h"
+#include "mskp/rules.h"
 
 /* ---- Scores ---- */
 
@@ -109,6 +112,51 @@ static bool select_by_rule(job *j, const mskp_rule *rule, const unfinite *u)
     return status ? refuse_rule(j, &err) : take_masks(j);
 }
 
+/* ---- Layers by their names ---- */
+
+/* families <- what one option says of the layers of its pattern. */
+static bool set_layers(job *j, const char *option, const char *word, bool most,
+                       mskp_family_rule *families)
+{
+    const char *equals = strrchr(word, '=');
+    char *end = NULL, pattern[400];
+    mskp_error err;
+    const double part = equals ? strtod(equals + 1, &end) : -1;
+    if (!equals || equals == word || end == equals + 1 || *end || !(part >= 0 && part <= 1))
+        return fail(&j->f, "--%s %.200s: write PATTERN=R, with R from 0 to 1", option, word);
+    if ((size_t)snprintf(pattern, sizeof pattern, "%.*s", (int)(equals - word), word) >=
+        sizeof pattern)
+        return fail(&j->f, "--%s: the pattern %.80s... is too long", option, word);
+    const char *const patterns[] = {pattern};
+    mskp_family_rule rule = {.locked = !(part > 0)}; /* a fraction of 0 says nothing */
+    if (most)
+        rule.max_fraction = part;
+    else
+        rule.remove_fraction = part;
+    const mskp_mask which = {j->counts.units, j->kept.unit}; /* written anew later */
+    if (mskp_mask_match(j->graph, 1, patterns, 0, which, &err) ||
+        mskp_family_rules_set(j->graph, which, &rule, j->counts.families, families, &err))
+        return fail(&j->f, "--%s %.200s: no layer or parameter has such a name", option, word);
+    return true;
+}
+
+/* *families <- what --layer-ratio and --layer-most say of each family; NULL: nothing. The caller
+ * frees them. */
+static bool rules_of_layers(job *j, mskp_family_rule **families)
+{
+    const options *o = &j->o;
+    bool good = true;
+    *families = NULL;
+    if (!o->layer_ratio.count && !o->layer_most.count) return true;
+    *families = try_calloc(j->counts.families + 1, sizeof **families);
+    if (!*families) return fail(&j->f, "no memory for the rules of %zu layers", j->counts.families);
+    for (size_t i = 0; good && i < o->layer_ratio.count; i++)
+        good = set_layers(j, "layer-ratio", o->layer_ratio.text[i], false, *families);
+    for (size_t i = 0; good && i < o->layer_most.count; i++)
+        good = set_layers(j, "layer-most", o->layer_most.text[i], true, *families);
+    return good;
+}
+
 /* The mask of a file must keep what --constants locks. */
 static bool keeps_locked(job *j)
 {
@@ -127,7 +175,7 @@ static bool choose_by_scores(job *j, const mskp_rule *rule)
 {
     const uint32_t roles = j->o.constants == NO_CONSTANTS ? ROLES[j->o.score] : UINT32_MAX;
     const bool all = !(rule->use_threshold || rule->remove_family_fraction > 0 ||
-                       rule->max_macs > 0 || rule->max_params > 0);
+                       rule->max_macs > 0 || rule->max_params > 0 || rule->families);
     unfinite u;
     bool good = unfinite_open(j, roles, &u) && score(j, &u);
     if (good && u.units)
@@ -155,15 +203,15 @@ bool choose_units(job *j)
     const options *o = &j->o;
     /* Parameters of the file that belong to no layer stay, and count. */
     const double params = o->params * j->before.all + j->dense.params - j->before.all;
-    const mskp_rule rule = {.use_threshold = o->threshold >= 0,
-                            .threshold = o->threshold >= 0 ? o->threshold : 0,
-                            .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
-                            .max_macs = o->macs * j->dense.macs,
-                            .max_params = o->params > 0 ? params : 0,
-                            .min_channels = o->min_channels,
-                            .round_to = o->round_to,
-                            .locked = j->locked,
-                            .empty_branches = o->branches};
+    mskp_rule rule = {.use_threshold = o->threshold >= 0,
+                      .threshold = o->threshold >= 0 ? o->threshold : 0,
+                      .remove_family_fraction = o->ratio > 0 ? o->ratio : 0,
+                      .max_macs = o->macs * j->dense.macs,
+                      .max_params = o->params > 0 ? params : 0,
+                      .min_channels = o->min_channels,
+                      .round_to = o->round_to,
+                      .locked = j->locked,
+                      .empty_branches = o->branches};
     if (!is_counted(j) || !lock_units(j)) return false;
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
     if (!j->counts.units) {
@@ -175,5 +223,11 @@ bool choose_units(job *j)
         return fail(&j->f,
                     "--params %g: %.0f of %.0f parameters belong to no layer that can be cut",
                     o->params, j->before.all - j->dense.params, j->before.all);
-    return choose_by_scores(j, &rule);
+    mskp_family_rule *families;
+    bool good = rules_of_layers(j, &families);
+    rule.families = families;
+    rule.nfamilies = families ? j->counts.families : 0;
+    good = good && choose_by_scores(j, &rule);
+    free(families);
+    return good;
 }

@@ -64,6 +64,7 @@ static void lock_tensor(job *j, const tensor *t)
 {
     if (!t) return;
     if (is_flow(t)) lock_value(j, t->value);
+    if (is_flow(t) && t->second.value.id) lock_value(j, t->second.value);
     const size_t at = t->data ? j->onnx.n.tensors[t->root].weight : 0;
     if (at) lock_param(j, j->onnx.n.weights[at - 1].param);
 }

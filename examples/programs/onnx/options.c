@@ -17,6 +17,14 @@ static const arg OPTIONS[] = {
     {"params", "KEEP", ARG_NUMBER, AT(params), 1e-6, 1,
      "leave at most this part of the parameters"},
     {"ratio", "R", ARG_NUMBER, AT(ratio), 0, 1, "remove this part of the units of each layer"},
+    {"layer-ratio", "PATTERN=R", ARG_WORDS, AT(layer_ratio), 0, ARG_MOST_WORDS,
+     "remove this part of the units of layers with such a name, whatever --ratio is: of those "
+     "that\n"
+     "make a tensor, or have a weight, whose name fits. Layers that lose channels together count\n"
+     "as one. * stands for any text, ? for any character. The option may be repeated; a later one\n"
+     "wins."},
+    {"layer-most", "PATTERN=R", ARG_WORDS, AT(layer_most), 0, ARG_MOST_WORDS,
+     "remove at most this part of the units of such layers"},
     {"threshold", "T", ARG_NUMBER, AT(threshold), 0, 1e300,
      "remove the units whose score is at most T"},
     {"mask", "FILE", ARG_PATH, AT(mask), 0, 0,
@@ -64,7 +72,7 @@ typedef struct choosing {
     const char *name;
     bool given;
 } choosing;
-enum { CHOOSING_COUNT = 4 };
+enum { CHOOSING_COUNT = 5 };
 
 /* No file may be written that another option reads or writes. */
 static bool check_paths(const options *o, size_t size, char *text)
@@ -84,12 +92,13 @@ static bool check_paths(const options *o, size_t size, char *text)
 
 static bool check(const options *o, size_t size, char *text)
 {
-    const int demands =
-        (o->macs > 0) + (o->params > 0) + (o->ratio >= 0) + (o->threshold >= 0) + (o->mask != NULL);
+    const int demands = (o->macs > 0) + (o->params > 0) + (o->ratio >= 0) + (o->threshold >= 0) +
+                        (o->mask != NULL) + (o->layer_ratio.count > 0);
     const choosing given[CHOOSING_COUNT] = {{"keep", o->keep.count > 0},
                                             {"round-to", o->round_to > 0},
                                             {"min-channels", o->min_channels > 0},
-                                            {"branches", o->branches}};
+                                            {"branches", o->branches},
+                                            {"layer-most", o->layer_most.count > 0}};
     if (!o->files.count) return args_refuse(size, text, "no file is named; see --help");
     if (o->files.count < 2) {
         bool more = demands || o->zeroed || o->save_mask || o->json || o->report;
@@ -100,12 +109,12 @@ static bool check(const options *o, size_t size, char *text)
     }
     if (!demands)
         return args_refuse(size, text,
-                           "what shall be removed? Give --macs, --params, --ratio, --threshold or "
-                           "--mask");
+                           "what shall be removed? Give --macs, --params, --ratio, --layer-ratio, "
+                           "--threshold or --mask");
     if (o->mask && demands > 1)
         return args_refuse(size, text,
-                           "--mask names the units that are removed, so --macs, --params, --ratio "
-                           "and --threshold cannot be given");
+                           "--mask names the units that are removed, so --macs, --params, --ratio, "
+                           "--layer-ratio and --threshold cannot be given");
     for (size_t i = 0; i < CHOOSING_COUNT; i++)
         if (o->mask && given[i].given)
             return args_refuse(size, text,

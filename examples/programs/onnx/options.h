@@ -14,8 +14,9 @@ enum { NO_CONSTANTS = 4 }; /* --constants was not given */
 typedef struct options {
     arg_words files; /* IN.onnx, and OUT.onnx if something is to be cut */
     arg_words keep, lengths;
-    double macs, params;     /* 0: not given */
-    double ratio, threshold; /* negative: not given */
+    arg_words layer_ratio, layer_most; /* PATTERN=R */
+    double macs, params;               /* 0: not given */
+    double ratio, threshold;           /* negative: not given */
     size_t score;
     size_t reduce;                 /* an mskp_reduce */
     size_t constants;              /* an mskp_constants_way, or NO_CONSTANTS */
