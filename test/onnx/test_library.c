@@ -37,7 +37,7 @@ static bool fails(void)
 
 static void *counted(void *memory)
 {
-    blocks += counting && memory;
+    if (counting && memory) blocks++;
     return memory;
 }
 
@@ -59,7 +59,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 void __wrap_free(void *memory)
 {
-    blocks -= counting && memory;
+    if (counting && memory) blocks--;
     __real_free(memory);
 }
 
