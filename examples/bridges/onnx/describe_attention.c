@@ -2,9 +2,9 @@
  * Describes the operators of transformers that read heads: Attention and RotaryEmbedding.
  *
  * Whole heads may be removed. Heads are an axis of their own, [N, heads, positions, dim], or part
- * of the last one, [N, positions, heads x dim]: then all dimensions of a head are tied, and the node
- * states the number of heads, which is corrected after the cut. If several query heads share a head
- * of keys and values, all of them leave together with it.
+ * of the last one, [N, positions, heads x dim]: then all dimensions of a head are tied, and the
+ * node states the number of heads, which is corrected after the cut. If several query heads share a
+ * head of keys and values, all of them leave together with it.
  */
 #include <stdlib.h>
 #include <string.h>
