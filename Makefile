@@ -98,7 +98,7 @@ include test/lint.mk
 include test/machines.mk
 include docs/packaging/packaging.mk
 
-all: library $(EXAMPLES) $(MASKSPARSITY) ## the libraries (static and shared) and the examples
+all: library $(EXAMPLES) $(MASKSPARSITY) $(SAFETENSORS) ## the libraries (static and shared) and the examples
 every-object: $(EVERY_OBJECT)
 
 # Everything is built anew when the compiler or its flags change, archives also when a source file comes or goes. The

@@ -14,6 +14,7 @@ CONVNET_BRIDGE := $(call objects,$(wildcard examples/bridges/convnet/*.c))
 COMMON_OBJECTS := $(call objects,$(wildcard examples/programs/common/*.c))
 DRIVER_OBJECTS := $(call objects,$(wildcard examples/programs/driver/*.c))
 MASKSPARSITY_OBJECTS := $(call objects,$(wildcard examples/programs/masksparsity/*.c))
+SAFETENSORS_OBJECTS := $(call objects,$(wildcard examples/programs/safetensors/*.c))
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 # Those that need libmskp-blas.
@@ -22,6 +23,7 @@ ifeq ($(BLAS),)
 EXAMPLES := $(filter-out $(BLAS_EXAMPLES),$(EXAMPLES))
 endif
 MASKSPARSITY = $(BUILD)/masksparsity
+SAFETENSORS = $(BUILD)/mskp-safetensors
 RUNTIME = $(BUILD)/libruntime.a
 RUNTIME_F64 = $(BUILD)/libruntime_f64.a
 COMMON = $(BUILD)/libcommon.a
@@ -31,7 +33,7 @@ FILES = $(BUILD)/examples/runtime/files.o
 
 EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(call double,$(RUNTIME_OBJECTS)) \
 	$(CONVNET_BRIDGE) $(call double,$(CONVNET_BRIDGE)) $(COMMON_OBJECTS) $(DRIVER_OBJECTS) \
-	$(MASKSPARSITY_OBJECTS)
+	$(MASKSPARSITY_OBJECTS) $(SAFETENSORS_OBJECTS)
 
 .PHONY: demo
 
@@ -56,6 +58,10 @@ $(filter-out $(BLAS_EXAMPLES),$(EXAMPLES)): $(BUILD)/%: $(BUILD)/examples/%.o $(
 $(BLAS_EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(BLAS_LIBRARY) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(BLAS_LIBS) $(LIB_LIBS)
+
+$(SAFETENSORS): $(SAFETENSORS_OBJECTS) $(COMMON) $(RUNTIME) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(RUNTIME_LIBS)
 
 $(MASKSPARSITY): $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)

@@ -72,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs

@@ -16,9 +16,12 @@
  *     results do not depend on how many there are, bit for bit: the batch is always cut in the same
  *     way and sums are taken in the same order.
  *   - Compiled once for float and once, with CN_DOUBLE defined, for double.
- *   - Nearly all time goes into OpenBLAS, whose own threads are switched off (for the process). It
- *     chooses its kernels when the program starts, and cautiously on processors that are newer than
- *     itself: OPENBLAS_CORETYPE=SkylakeX in the environment may be worth a trial.
+ *   - Nearly all time goes into convolutions. On x86-64 processors with AVX2 or AVX-512, floats are
+ *     multiplied by kernels of the runtime (direct.h); everything else by OpenBLAS, whose own
+ *     threads are switched off (for the process). CN_KERNELS=openblas in the environment takes
+ *     OpenBLAS everywhere, and CN_KERNELS=avx2 leaves AVX-512 out. OpenBLAS chooses its kernels
+ *     when the program starts, and cautiously on processors that are newer than itself: see
+ *     cn_kernels_advice.
  */
 #ifndef CONVNET_H
 #define CONVNET_H
@@ -225,8 +228,8 @@ double cn_rate_cosine(double rate, size_t step, size_t steps);
  * void * so that a library can be handed this function as it is. */
 void cn_parallel_for(void *net, size_t n, void (*work)(void *context, size_t i), void *context);
 
-/* A sentence, if OpenBLAS computes with the kernels of any x86-64 processor on one with AVX2, as it
- * does where it is older than the processor; NULL if not. */
+/* A sentence, if networks are computed by OpenBLAS, and with the kernels of any x86-64 processor on
+ * one with AVX2, as it does where it is older than the processor; NULL if not. */
 const char *cn_kernels_advice(void);
 
 /* ========================================================================== */
@@ -314,6 +317,13 @@ bool cn_tensor_check_finite(const cn_tensor *tensor, cn_error *err);
  * tensors, and the metadata; count and bytes are not read. A file that is there stays until the new
  * one is complete and on the disk (files.h). */
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err);
+/* The same, but put(context, i, out) writes the data of tensor i with file_put (files.h), for each
+ * tensor in turn, as many bytes as its shape needs; so a file can be written that is larger than
+ * memory. No file is made if it returns false. */
+struct file_output;
+typedef bool (*cn_put)(void *context, size_t i, struct file_output *out);
+bool cn_tensors_write_each(const char *path, const cn_tensors *file, cn_put put, void *context,
+                           cn_error *err);
 
 /*
  * Saves all parameters. Metadata: "model", and for every channel padding "NAME.pad" =

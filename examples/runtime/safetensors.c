@@ -366,8 +366,9 @@ static char *make_header(const cn_tensors *file)
     return text;
 }
 
-/* Adds the whole file to an output. */
-static void put_tensors(file_output *out, const cn_tensors *file, const char *header)
+/* Adds the whole file to an output. False: put failed. */
+static bool put_tensors(file_output *out, const cn_tensors *file, const char *header, cn_put put,
+                        void *context)
 {
     const size_t length = strlen(header), padded = (length + 7) / 8 * 8;
     unsigned char bytes[LENGTH_BYTES];
@@ -375,11 +376,22 @@ static void put_tensors(file_output *out, const cn_tensors *file, const char *he
     file_put(out, bytes, sizeof bytes);
     file_put(out, header, length);
     file_put(out, "       ", padded - length);
-    for (size_t i = 0; i < file->count; i++)
-        file_put(out, file->tensors[i].data, tensor_bytes(&file->tensors[i]));
+    for (size_t i = 0; i < file->count; i++) {
+        if (!put)
+            file_put(out, file->tensors[i].data, tensor_bytes(&file->tensors[i]));
+        else if (!put(context, i, out))
+            return false;
+    }
+    return true;
 }
 
 bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
+{
+    return cn_tensors_write_each(path, file, NULL, NULL, err);
+}
+
+bool cn_tensors_write_each(const char *path, const cn_tensors *file, cn_put put, void *context,
+                           cn_error *err)
 {
     file_output out;
     file_error why;
@@ -390,12 +402,13 @@ bool cn_tensors_write(const char *path, const cn_tensors *file, cn_error *err)
     char *header = make_header(file);
     if (!header)
         return cn_fail(err, "%s: no memory for the header of %zu tensors", path, file->count);
-    bool good = file_create(&out, path, &why);
+    bool good = file_create(&out, path, &why), whole = true;
     if (good) {
-        put_tensors(&out, file, header);
-        good = file_commit(&out, &why);
+        whole = put_tensors(&out, file, header, put, context);
+        good = whole && file_commit(&out, &why);
     }
     file_discard(&out);
     cJSON_free(header);
+    if (!whole) return cn_fail(err, "%s: the data of a tensor are missing", path);
     return good || cn_fail(err, "%.120s: %s", path, why.text);
 }

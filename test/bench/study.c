@@ -30,7 +30,7 @@
  *   scratch       the shape that cut-filters gives, from random weights, for all EPOCHS: Z. Liu,
  *                 M. Sun, T. Zhou, G. Huang, T. Darrell, "Rethinking the Value of Network Pruning",
  *                 ICLR 2019
- *   cut-*         cut in the first step, then tuned. cut-uniform: the same share of each family, by
+ *   cut-*         cut in the first step, then tuned. Constants are dropped. cut-uniform: the same share of each family, by
  *                 the filters' L1 norms
  *   slimming      Liu et al., ICCV 2017: L1 on all gammas, which reaches as far as the mean gamma,
  *                 then the cut by gamma. Their threshold is one of gamma; here the MACs decide how
@@ -79,6 +79,8 @@ enum { GAMMA = MSKP_ROLE_SCALE, BOTH = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, UNIT =
  *   afresh      the masked stage goes back to the first weights, and each stage has its own cosine
  *   whole       nothing is removed
  *   restart     random weights after the cut
+ *   drop        what removed channels add is lost, as when other tools cut; elsewhere it is moved,
+ *               and carriers take their share of KEEP
  */
 static const struct method {
     const char *name;
@@ -87,15 +89,15 @@ static const struct method {
     term_kind term;
     uint32_t roles, fade, rounds;
     double wait, sparse, masked, settle, strength, reach, masked_reach;
-    bool afresh, whole, restart;
+    bool afresh, whole, restart, drop;
 } METHODS[] = {
     {.name = "dense", .roles = GAMMA, .whole = true},
-    {.name = "scratch", .roles = GAMMA, .restart = true},
-    {.name = "cut-filters", .score = BY_FILTERS, .roles = GAMMA},
-    {.name = "cut-gamma", .score = BY_GAMMA, .roles = GAMMA},
-    {.name = "cut-taylor", .score = BY_TAYLOR, .roles = GAMMA},
-    {.name = "cut-chance", .score = BY_CHANCE, .roles = GAMMA},
-    {.name = "cut-uniform", .score = UNIFORM, .roles = GAMMA},
+    {.name = "scratch", .roles = GAMMA, .restart = true, .drop = true},
+    {.name = "cut-filters", .score = BY_FILTERS, .roles = GAMMA, .drop = true},
+    {.name = "cut-gamma", .score = BY_GAMMA, .roles = GAMMA, .drop = true},
+    {.name = "cut-taylor", .score = BY_TAYLOR, .roles = GAMMA, .drop = true},
+    {.name = "cut-chance", .score = BY_CHANCE, .roles = GAMMA, .drop = true},
+    {.name = "cut-uniform", .score = UNIFORM, .roles = GAMMA, .drop = true},
     {.name = "slimming",
      .score = BY_GAMMA,
      .pull = MSKP_PULL_GRADIENT,
@@ -449,19 +451,21 @@ static bool run(work *w, const char *network, uint64_t seed, double keep, bool t
     }
     if (!good || mskp_measure(t->graph, (mskp_mask){0}, &all, NULL, &t->err)) return false;
     const mskp_rule rule = {.max_macs = m->whole ? all.macs : keep * all.macs, .min_channels = 2};
-    mskp_pruner_options options = {.rule = rule,
-                                   .score = score,
-                                   .context = w,
-                                   .penalty = {.roles = m->roles},
-                                   .pull = m->pull,
-                                   .momentum = TRAINING_MOMENTUM,
-                                   .fade = m->fade,
-                                   .steps = w->steps,
-                                   .wait = m->wait,
-                                   .sparse = m->sparse,
-                                   .masked = m->masked,
-                                   .settle = m->settle,
-                                   .rounds = m->rounds};
+    mskp_pruner_options options = {
+        .rule = rule,
+        .score = score,
+        .context = w,
+        .penalty = {.roles = m->roles},
+        .constants = {.way = m->drop ? MSKP_CONSTANTS_DROP : MSKP_CONSTANTS_AUTO},
+        .pull = m->pull,
+        .momentum = TRAINING_MOMENTUM,
+        .fade = m->fade,
+        .steps = w->steps,
+        .wait = m->wait,
+        .sparse = m->sparse,
+        .masked = m->masked,
+        .settle = m->settle,
+        .rounds = m->rounds};
     if (!begin(w, &rule, &options)) return false;
     const size_t units = mskp_graph_counts(t->graph).units;
     if (mskp_pruner_create(t->graph, &options, &p, &t->err))
