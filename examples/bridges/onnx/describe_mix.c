@@ -306,9 +306,7 @@ static bool mix_positions(net *n, const node_proto *node, size_t flow)
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     set_flow(n, y, value, axis);
-    const bool reads = x->second.value.id && x->second.axis == inner;
-    if (x->second.value.id && !reads) pin_second(n, x, node->op_type);
-    if (!reads && !is_hidden(n, y, out)) {
+    if (!x->second.value.id && !is_hidden(n, y, out)) {
         mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
         return true;
     }
@@ -368,6 +366,8 @@ static mskp_value product(net *n, mskp_value channels, const tensor *a, const te
 static bool multiply(net *n, const node_proto *node)
 {
     tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1), *y = net_output(n, node, 0);
+    pin_second(n, a, node->op_type);
+    pin_second(n, b, node->op_type);
     part pa = part_of(a, false), pb = part_of(b, true);
     const size_t rank = y->dims.rank;
     if (pa == INNER && pb == INNER) return contract(n, a, b, y, node->op_type);
@@ -401,12 +401,21 @@ static bool multiply(net *n, const node_proto *node)
     return true;
 }
 
+/* Pins hidden units that are not what a product with data sums over. */
+static void pin_others(net *n, const node_proto *node, size_t flow)
+{
+    tensor *x = net_input(n, node, flow);
+    if (x->second.value.id && x->second.axis + (flow ? 2 : 1) != x->dims.rank)
+        pin_second(n, x, node->op_type);
+}
+
 bool describe_matmul(net *n, const node_proto *node)
 {
     const tensor *a = net_input(n, node, 0), *b = net_input(n, node, 1);
     const tensor *y = net_output(n, node, 0);
     if (!a || !b || a->dims.rank < 2 || b->dims.rank < 2) return false;
     if (is_flow(a) && is_flow(b)) return multiply(n, node);
+    pin_others(n, node, !is_flow(a));
     if (is_flow(a) && b->dims.rank == 2)
         return linear_with_bias(n, node, 0, a->dims.rank - 1, 0, y->dims.rank - 1) ||
                mix_positions(n, node, 0);

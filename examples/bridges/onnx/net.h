@@ -60,9 +60,11 @@ typedef struct tensor {
     bool shared;      /* this is another name of a tensor that something else reads */
     bool uncounted;   /* a node whose cost is not known reads the data (of the root) */
     bool zeroable;    /* each channel is zero, once all slices of its unit are */
+    bool unnamed;     /* the name is taken in the graph of mskp */
     mskp_value value; /* what flows in the tensor; {0}: nothing does */
     dims dims;
     int32_t type; /* a TensorProto.DataType of ONNX; 0: not known */
+    sign sign;    /* of all numbers that flow */
     /* The known numbers, and the tensors whose lengths they follow. */
     numbers numbers;
     followed *follows;
@@ -82,8 +84,6 @@ typedef struct tensor {
     size_t axis, outer, inner;
     const char *pinned;
     second_axis second;
-    bool unnamed;    /* the name is taken in the graph of mskp */
-    sign sign;       /* of all numbers that flow */
     size_t uses;     /* how often nodes, graphs within nodes and outputs read the tensor */
     size_t consumer; /* the last node that reads the tensor, + 1 */
 } tensor;
