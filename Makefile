@@ -91,6 +91,7 @@ include lib/blas/blas.mk
 include examples/examples.mk
 include examples/bridges/bridges.mk
 include examples/bridges/mpi/mpi.mk
+include examples/bridges/pytorch/pytorch.mk
 include examples/bridges/onnx/onnx.mk
 include examples/programs/programs.mk
 include test/test.mk

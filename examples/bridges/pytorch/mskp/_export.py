@@ -1,0 +1,266 @@
+"""A module as bytes of an ONNX file without its weights: torch.onnx in memory, constants not folded, batch norms apart.
+
+The exporter runs the network once on the example inputs, in evaluation mode. Parameters keep their names, and go into the file as
+initializers without data: only their shapes are needed. Buffers have their data, because shapes and indices may be among them.
+"""
+import contextlib
+import ctypes as C
+import importlib
+import io
+import logging
+import warnings
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils import _pytree as tree
+
+from ._library import Error
+
+PREFIX = 'net.'
+_TYPES = {torch.float32: 1, torch.uint8: 2, torch.int8: 3, torch.int16: 5, torch.int32: 6, torch.int64: 7, torch.bool: 9,
+          torch.float16: 10, torch.float64: 11, torch.complex64: 14, torch.complex128: 15, torch.bfloat16: 16}
+
+
+class Inputs:
+    """Example inputs: a tensor, a tuple of arguments, or a dictionary of keyword arguments, each of which may be nested."""
+
+    def __init__(self, given):
+        self.given = (given,) if not isinstance(given, (tuple, dict)) else given
+        self.leaves, self.spec = tree.tree_flatten(self.given)
+        self.places = [i for i, leaf in enumerate(self.leaves) if isinstance(leaf, torch.Tensor)]
+        if not self.places:
+            raise Error('example_inputs: no tensor among them')
+
+    def tensors(self):
+        return tuple(self.leaves[i] for i in self.places)
+
+    def call(self, model, tensors=None):
+        leaves = list(self.leaves)
+        for i, tensor in zip(self.places, self.tensors() if tensors is None else tensors):
+            leaves[i] = tensor
+        given = tree.tree_unflatten(leaves, self.spec)
+        return model(**given) if isinstance(given, dict) else model(*given)
+
+    def map(self, function):
+        """The same inputs with other tensors."""
+        made = Inputs(self.given)
+        for i in self.places:
+            made.leaves[i] = function(made.leaves[i])
+        return made
+
+
+def outputs_of(result):
+    """The tensors in what a network returns, however nested."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, dict):
+        result = result.values()
+    elif hasattr(result, '__dict__') and not isinstance(result, (tuple, list)):
+        result = vars(result).values()
+    elif not isinstance(result, (tuple, list)):
+        return []
+    return [tensor for part in result for tensor in outputs_of(part)]
+
+
+class _Whole(nn.Module):
+    """The network with tensors in and a tuple of tensors out. It counts as being trained and the network does not: then both
+    exporters keep batch norms apart, and merge initializers that are one tensor, rather than those that hold the same numbers."""
+
+    def __init__(self, net, inputs):
+        super().__init__()
+        self.net, self._inputs = net, inputs
+        self.training = True
+
+    def forward(self, *tensors):
+        return tuple(outputs_of(self._inputs.call(self.net, tensors)))
+
+
+@contextlib.contextmanager
+def evaluation(model):
+    """Evaluation mode, without gradients and without the fused attention that no exporter and no hook sees into."""
+    modes = [(module, module.training) for module in model.modules()]
+    fused = torch.backends.mha.get_fastpath_enabled() if hasattr(torch.backends, 'mha') else None
+    try:
+        model.eval()
+        if fused is not None:
+            torch.backends.mha.set_fastpath_enabled(False)
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        if fused is not None:
+            torch.backends.mha.set_fastpath_enabled(fused)
+
+
+@contextlib.contextmanager
+def _frozen_norms(model):
+    """Batch norms that are written as arithmetic of four buffers are exported as batch norms, so that these stay four buffers."""
+    names = ('weight', 'bias', 'running_mean', 'running_var')
+    found = [m for m in model.modules() if type(m).__name__.startswith('FrozenBatchNorm') and not hasattr(m, 'act')
+             and all(isinstance(m._buffers.get(n), torch.Tensor) for n in names)]
+    for m in found:
+        m.forward = lambda x, m=m: F.batch_norm(x, m.running_mean, m.running_var, m.weight, m.bias, False, 0.0, m.eps)
+    try:
+        yield
+    finally:
+        for m in found:
+            del m.forward
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Exporters warn about what a trace does not see; the network is run after each cut instead."""
+    level = logging.getLogger('torch.onnx').level
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.getLogger('torch.onnx').setLevel(level)
+
+
+def _traced(whole, tensors, infer):
+    """A file without parameters. Without `infer` the exporter does not infer the shapes of each node, which takes longer than all else
+    that it does; the library infers them anyway. This argument is not public, so it may be missing."""
+    file = io.BytesIO()
+    how = {'export_params': False, 'do_constant_folding': False, 'training': torch.onnx.TrainingMode.PRESERVE, 'opset_version': 17}
+    if infer:
+        torch.onnx.export(whole, tensors, file, dynamo=False, **how)
+        return file.getvalue()
+    for place in ('torch.onnx._internal.torchscript_exporter.utils', 'torch.onnx.utils'):
+        with contextlib.suppress(ImportError, AttributeError):
+            importlib.import_module(place)._export(whole, tensors, file, onnx_shape_inference=False, **how)
+            break
+    return file.getvalue()
+
+
+def _by_trace(whole, tensors):
+    made = b''
+    with contextlib.suppress(Exception):
+        made = _traced(whole, tensors, False)
+    if made and {'If', 'Loop'} & operators(made):  # what depends on a shape that is not known
+        made = b''
+    return _with_initializers(made or _traced(whole, tensors, True), dict(_state(whole)))
+
+
+def _by_graph(whole, tensors):
+    """The exporter's own optimizer would merge batch norms into convolutions, so only what follows from constants is worked out: parts of
+    a split, biases that are not there. Parameters become inputs before, such that nothing follows from their numbers."""
+    program = torch.onnx.export(whole, tensors, dynamo=True, optimize=False, verify=False)
+    graph, state = program.model.graph, dict(_state(whole))
+    for name in [name for name in graph.initializers if name in state]:
+        graph.inputs.append(graph.initializers.pop(name))
+    for value in graph.inputs:
+        value.const_value = None
+    with contextlib.suppress(ImportError, AttributeError):
+        optimizer = importlib.import_module('onnxscript.optimizer')
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
+    for node in graph:  # a convolution without a bias gets one of zeros
+        if node.op_type in ('Conv', 'ConvTranspose') and len(node.inputs) == 3 and getattr(node.inputs[2], 'const_value', None) is not None:
+            if not node.inputs[2].const_value.numpy().any():
+                node.replace_input_with(2, None)
+    return _with_initializers(program.model_proto.SerializeToString(), state)
+
+
+def _state(module):
+    for kind in (module.named_parameters, module.named_buffers):
+        for name, tensor in kind(remove_duplicate=False):
+            yield name, tensor
+
+
+def export(model, inputs, exporter=None):
+    """(bytes, the exporter's name). exporter: 'trace' (TorchScript), 'graph' (torch.export), None: the first, or else the second."""
+    whole = _Whole(model, inputs)
+    ways, failed = {'trace': _by_trace, 'graph': _by_graph}, []
+    for name in [exporter] if exporter else ways:
+        try:
+            with evaluation(model), _frozen_norms(model), _quiet():
+                whole.training = True
+                return ways[name](whole, inputs.tensors()), name
+        except Exception as error:  # an exporter raises what it likes
+            failed.append(f'{name}: {type(error).__name__}: {(str(error).strip() or "?").splitlines()[0][:300]}')
+    raise Error('the network cannot be exported, so its channels are not known. ' + '; '.join(failed))
+
+
+def operators(model):
+    """The kinds of operators in a file. NodeProto: op_type 4, attribute 5; graphs within nodes are left out."""
+    model = memoryview(model)
+    graph = next(model[content:end] for number, _, content, end in _fields(model) if number == 7)
+    nodes = [graph[content:end] for number, _, content, end in _fields(graph) if number == 1]
+    return {bytes(node[content:end]).decode() for node in nodes for number, _, content, end in _fields(node) if number == 4}
+
+
+# ---- Initializers, in the wire format of protobuf: ModelProto.graph is field 7; GraphProto has node 1, initializer 5, input 11 ----
+def _varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+
+
+def _fields(data):
+    """(number, where the field begins, where its content begins, where it ends), one after the other."""
+    at = 0
+    while at < len(data):
+        begin = at
+        key, at = _varint(data, at)
+        kind, content = key & 7, at
+        if kind == 0:
+            _, at = _varint(data, at)
+        elif kind == 2:
+            length, content = _varint(data, at)
+            at = content + length
+        else:
+            at += {1: 8, 5: 4}[kind]
+        yield key >> 3, begin, content, at
+
+
+def _number(value):
+    made = bytearray()
+    while value > 127:
+        made.append(value & 127 | 128)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+def _text(field, content):
+    return _number(field << 3 | 2) + _number(len(content)) + content
+
+
+def _initializer(name, tensor):
+    """A TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
+    made = b''.join(b'\x08' + _number(length) for length in tensor.shape) + b'\x10' + _number(_TYPES[tensor.dtype]) + _text(8, name)
+    if not isinstance(tensor, nn.Parameter):
+        data = tensor.detach().to('cpu').contiguous()
+        made += _text(9, C.string_at(data.data_ptr(), data.numel() * data.element_size()) if data.numel() else b'')
+    return made
+
+
+def _with_initializers(model, state):
+    """The file of an export without parameters: inputs that are named like one become initializers."""
+    model = memoryview(model)
+    made = []
+    for number, begin, content, end in _fields(model):
+        if number != 7:
+            made.append(bytes(model[begin:end]))
+            continue
+        graph, parts, initializers = model[content:end], [], []
+        for number, begin, content, end in _fields(graph):
+            name = None
+            if number == 11:
+                info = graph[content:end]
+                name = next(bytes(info[c:e]) for n, _, c, e in _fields(info) if n == 1)
+            if name is not None and name.decode() in state:
+                initializers.append(_text(5, _initializer(name, state[name.decode()])))
+            else:
+                parts.append(bytes(graph[begin:end]))
+        made.append(_text(7, b''.join(parts + initializers)))
+    return b''.join(made)

@@ -1,0 +1,421 @@
+"""The method as an object in a training loop, on top of mskp_pruner: stages, strengths, masks and rounds are the library's."""
+import ctypes as C
+import math
+
+import torch
+from torch import nn
+
+from ._library import (DUE_CUT, DUE_MASK, FILTER, PINNED, SCALE, SHIFT, STAGES, UNIT, Consumer, Cost, Error, Gauges, Handle, Mask, Options,
+                       Tensors, flags, lib, mask_of)
+from ._network import Network
+from ._surgery import Surgery
+from ._tensors import Set, check, is_here
+
+_SCORES = {  # magnitude, reduce, roles, normalized by the mean of the layer
+    'group': (1, 4, UNIT, True),     # the norm of all weights that belong to a unit, relative to its layer's mean
+    'filter': (0, 1, FILTER, True),  # the sum of |w| of filters, relative to its layer's mean
+    'scale': (0, 0, SCALE, False),   # the sum of |gamma|
+}
+_PULLS = {'proximal': 0, 'gradient': 1, 'deadline': 2}
+_WAYS = {'auto': 0, 'drop': 1, 'fold': 2, 'merge': 3}
+_ROLES = {'scale': SCALE, 'scale and shift': SCALE | SHIFT, 'unit': UNIT}
+_NOTHING = Tensors(0, None)
+
+
+def _pick(name, choice, table):
+    if choice not in table:
+        raise Error(f'{name}={choice!r}: it is one of {", ".join(map(repr, table))}')
+    return table[choice]
+
+
+def _list(given):
+    return [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+class _Average:
+    """An average of the weights (EMA): a module, what holds one, or a dictionary of tensors by the names of the network's."""
+
+    def __init__(self, given, parameters):
+        for holder in ('module', 'ema', 'ema_model'):
+            if not isinstance(given, (dict, nn.Module)) and isinstance(getattr(given, holder, None), nn.Module):
+                given = getattr(given, holder)
+        self.module = given if isinstance(given, nn.Module) else None
+        self.mapping = given if isinstance(given, dict) else None
+        if self.module is None and self.mapping is None:
+            raise Error(f'ema: a {type(given).__name__}, where a module or a dictionary of tensors is needed')
+        known = self.mapping if self.mapping is not None else {
+            **dict(self.module.named_parameters(remove_duplicate=False)), **dict(self.module.named_buffers(remove_duplicate=False))}
+        self.keys = []
+        for p in parameters:
+            key = next((k for k in (p.name, f'module.{p.name}', f'ema.{p.name}') if k in known), None)
+            if key is None and self.mapping is None:
+                raise Error(f'ema: it has no {p.name}')
+            if key is not None and p.tensor is not None and known[key].shape != p.tensor.shape:
+                raise Error(f'ema: {key} is {tuple(known[key].shape)}, and {tuple(p.tensor.shape)} in the network')
+            self.keys.append(key)
+        self.tensors = [known[k] if k is not None else None for k in self.keys]
+
+    def refresh(self):
+        """A dictionary may have new tensors in each step."""
+        if self.mapping is not None:
+            self.tensors = [self.mapping[k] if k is not None else None for k in self.keys]
+
+
+class Pruner:
+    """Makes a network smaller while it is trained.
+
+        pruner = mskp.Pruner(model, images, macs=0.5, optimizer=optimizer, steps=10000)
+        for step in range(10000):
+            ...                                  # forward, backward
+            pruner.before_step()
+            optimizer.step()
+            pruner.after_step()
+            pruner.cut()                         # does something only where a cut is due
+
+    model             any module that torch.onnx can export; a module in DistributedDataParallel is given as its .module
+    example_inputs    a tensor, a tuple of arguments, or a dictionary of keyword arguments
+    macs, params, units   shares that stay, in (0, 1]; all that are given hold together
+    optimizer, ema    those whose states and averages follow the cut: one, or a list. Without an optimizer, pass the learning rate to
+                      before_step() and after_step()
+    steps             of the optimizer, all together; 0: there is no training before the cut
+    wait, sparse, masked   shares of the steps: nothing; a penalty on all channels (sparse_strength); marked channels go to zero. The
+                      rest is for tuning. settle: the last share of `masked`, in which they are zero already
+    rounds            how many cuts the masked share is divided into
+    score             'group', 'filter' or 'scale'
+    roles             what goes to zero: 'scale', 'scale and shift' or 'unit' (all weights); None: 'scale and shift', or 'unit' where
+                      channels without a batch norm can leave
+    pull              'proximal', 'gradient' (for SGD) or 'deadline'; None: proximal, or a deadline for 'unit'
+    strength          0: found in each step
+    constants         what becomes of numbers that removed channels still output: 'auto', 'fold', 'merge', 'drop'
+    round_to, min_channels, max_removed   limits: widths are multiples; at least so many channels; at most this share of each layer
+    hold              names of modules or parameters, with * and ?, whose channels stay
+    check             whether forward functions are tried when the pruner is made, and not only after each cut; None: unless there are
+                      no steps and the network has no operator that could know a width
+    exporter          'trace' or 'graph': which of torch.onnx's exporters; None: the first that can
+    """
+
+    def __init__(self, model, example_inputs, *, macs=None, params=None, units=None, optimizer=None, ema=None, steps=0, wait=0.0, sparse=0.0,
+                 sparse_strength=0.0, masked=0.5, settle=0.0, rounds=1, score='group', roles=None, pull=None, strength=0.0, momentum=0.0,
+                 gradient_scale=1.0, fade=False, constants='auto', round_to=1, min_channels=1, max_removed=0.0, hold=(), check=None,
+                 exporter=None, here=is_here):
+        for name, share in (('macs', macs), ('params', params), ('units', units)):
+            if share is not None and not 0 < share <= 1:
+                raise Error(f'{name}={share}: a share that stays is above 0 and at most 1')
+        if macs is None and params is None and units is None:
+            raise Error('nothing is asked for: macs, params or units says which share stays')
+        self.model, self.optimizers = model, _list(optimizer)
+        self.network = network = Network(model, example_inputs, exporter, here)
+        network.hold_named(_list(hold))
+        if constants != 'drop' and not (steps and roles == 'unit'):
+            network.hold_products()
+        if check is None:
+            check = bool(steps) or not network.is_plain()
+        if check:
+            network.find_holds()
+        self.averages = [_Average(e, network.parameters) for e in _list(ema)]
+        self._pruner = None
+
+        o = self._options = Options()
+        cost = Cost()
+        lib.measure(network.graph, Mask(0, None), C.byref(cost), None)
+        self._whole = cost
+        o.rule.max_macs = macs * cost.macs if macs is not None else 0
+        o.rule.max_params = params * cost.params if params is not None else 0
+        o.rule.remove_fraction = 1 - units if units is not None else 0
+        o.rule.round_to, o.rule.min_channels, o.rule.max_family_fraction = round_to, min_channels, max_removed
+        self._locked = mask_of(network.locked)
+        o.rule.locked = self._locked
+        o.scoring.magnitude, o.scoring.reduce, o.scoring.roles, o.use_normalizer = _pick('score', score, _SCORES)
+        scaled = all(r & SCALE for r in self._roles_of_units())
+        chosen = _pick('roles', roles, _ROLES) if roles is not None else SCALE | SHIFT if scaled else UNIT
+        o.penalty.roles, o.penalty.skip_missing = chosen, 1
+        o.pull = _pick('pull', pull, _PULLS) if pull is not None else 2 if chosen == UNIT else 0
+        o.constants.way = _pick('constants', constants, _WAYS)
+        o.strength, o.momentum, o.gradient_scale, o.fade = strength, momentum, gradient_scale, bool(fade)
+        o.steps, o.rounds = max(steps, 1), rounds
+        if steps:
+            o.wait, o.sparse, o.sparse_strength, o.masked, o.settle = wait, sparse, sparse_strength, masked, settle
+        else:
+            o.constants.zeroed = FILTER | SCALE
+        made = C.c_void_p()
+        lib.pruner_create(network.graph, C.byref(o), C.byref(made))
+        self._pruner = made.value
+        self.keep = bytes([1] * network.units)  # of the first network, after all cuts
+        watched = chosen | (o.scoring.roles if o.sparse > 0 else 0)
+        self._pulled = {k for k in range(len(network.parameters)) if network.roles(k) & watched}
+        self._adds = o.pull == 1 or o.fade  # whether gradients are changed
+        self._values, self._gradients = Set(network.parameters, here=here), Set(network.parameters, here=here)
+
+    def __del__(self):
+        if getattr(self, '_pruner', None):
+            lib.pruner_destroy(self._pruner)
+
+    def _roles_of_units(self):
+        """The roles of the slices of each unit that may leave."""
+        roles = [0] * self.network.units
+        for k, p in enumerate(self.network.parameters):
+            for axis in range(len(p.axes)):
+                found, role = self.network.units_of(k, axis)
+                for u in found:
+                    if u != PINNED:
+                        roles[u] |= role
+        return [r for r, locked in zip(roles, self.network.locked) if not locked]
+
+    # ---- in the loop ----
+    @property
+    def due(self):
+        """Whether a cut has to be made before the next step."""
+        return lib.pruner_due(self._pruner) == DUE_CUT
+
+    def _rate(self, rate):
+        if rate is not None:
+            return float(rate)
+        if not self.optimizers:
+            raise Error('the learning rate is not known: give the pruner its optimizer, or pass the rate')
+        return max(float(group['lr']) for optimizer in self.optimizers for group in optimizer.param_groups)
+
+    def _current(self, every=False):
+        """Values for a step: only what the penalty touches and what is trained, unless a mask is made."""
+        parameters = self.network.parameters
+        if every:
+            self._agree()
+            return self.network.values()
+        return self._values.show([p.tensor if k in self._pulled and p.tensor is not None and p.tensor.requires_grad else None
+                                  for k, p in enumerate(parameters)])
+
+    def before_step(self, rate=None):
+        """Between backward() and the optimizer's step, after gradients were unscaled, reduced and clipped."""
+        marks = lib.pruner_due(self._pruner) == DUE_MASK
+        values, gradients = self._current(marks), None
+        if self._adds:
+            gradients = self._gradients.show([p.tensor.grad if k in self._pulled and p.tensor is not None else None
+                                              for k, p in enumerate(self.network.parameters)])
+        lib.pruner_before_step(self._pruner, self._rate(rate), values.set, gradients.set if gradients else _NOTHING)
+        if gradients:
+            gradients.send_back()
+        if marks:
+            self._compare(flags(lib.pruner_mask(self._pruner)))
+
+    def after_step(self, rate=None):
+        """After the optimizer's step."""
+        values = self._current()
+        lib.pruner_after_step(self._pruner, self._rate(rate), values.set)
+        values.send_back()
+
+    # ---- several processes ----
+    @staticmethod
+    def _ranks():
+        d = torch.distributed
+        return d.get_world_size() if d.is_available() and d.is_initialized() else 1
+
+    def _agree(self):
+        """Running statistics differ between ranks, because each sees other data; those of rank 0 count, as in DDP's next forward."""
+        if self._ranks() > 1:
+            parameters = {id(p) for p in self.model.parameters()}
+            for p in self.network.parameters:
+                if p.tensor is not None and id(p.tensor) not in parameters:
+                    torch.distributed.broadcast(p.tensor.data, 0)
+
+    def _compare(self, mask):
+        if self._ranks() > 1:
+            masks = [None] * self._ranks()
+            torch.distributed.all_gather_object(masks, mask)
+            other = next((r for r, m in enumerate(masks) if m != masks[0]), None)
+            if other is not None:
+                raise Error(f'ranks 0 and {other} have marked different channels: their parameters differ, which the trainer must not allow')
+
+    # ---- the cut ----
+    def cut(self, now=False):
+        """Cuts the network, its optimizers and averages, if a cut is due or asked for now, and returns a dictionary that says what
+        became of it; otherwise None. On an error everything is as it was."""
+        if not now and not self.due:
+            return None
+        network, plan, constants, total = self.network, C.c_void_p(), C.c_void_p(), Consumer()
+        values = self._current(every=True)
+        lib.pruner_prepare(self._pruner, values.set, C.byref(plan), C.byref(constants))
+        lib.constants_total(constants, C.byref(total))
+        kept_mask = mask_of(bytes(lib.graph_counts(network.graph).units))
+        carriers = mask_of(bytes(kept_mask.n))
+        lib.constants_masks(constants, Mask(0, None), carriers, kept_mask)
+        self._compare(flags(kept_mask))
+        kept = network.kept(plan)
+        work = Surgery(kept, self._stale(constants, flags(carriers), kept))
+        for p, source in zip(network.parameters, self._moved(values, constants, plan, total)):
+            if p.tensor is not None:
+                work.values(p.tensor, source)
+        work.numbers(self.model, kept)
+        names = {id(p.tensor): p.name for p in network.parameters}
+        for optimizer in self.optimizers:
+            work.optimizer(optimizer, lambda t: names[id(t)])
+        for average in self.averages:
+            self._cut_average(work, average, constants, plan, total, kept)
+        work.carry_out()
+        try:
+            network.run()
+        except Exception as error:
+            work.undo()
+            failure = network._fault(error)
+            raise Error(f'after the cut, {failure.what} in {failure.module or "the network"}; the network is as it was, and '
+                        f'hold={[failure.module + ".*" if failure.module else "*"]} keeps these channels') from error
+        except BaseException:
+            work.undo()
+            raise
+        try:
+            both = mask_of(self.keep)
+            lib.mask_compose(network.first, both, kept_mask, both)
+            lib.pruner_cut_done(self._pruner)
+        except BaseException:
+            work.undo()
+            raise
+        self.keep, network.graph = flags(both), lib.pruner_graph(self._pruner)
+        self._values, self._gradients = (Set(network.parameters, here=network.here) for _ in range(2))
+        return {'removed': sum(not flag for flag in flags(kept_mask)), **self.cost(), 'folded': total.folded, 'merged': total.merged,
+                'dropped': total.dropped, 'carriers': total.carriers, 'exact': bool(total.exact), 'bound': total.bound,
+                'why': total.why.decode() if total.why else None}
+
+    def _moved(self, values, constants, plan, total):
+        """The tensors with constants moved into them, or the tensors themselves if there are none."""
+        if not total.folded and not total.merged:
+            return values.shown
+        moved = values.cloned()
+        lib.constants_apply(constants, plan, moved.set)
+        moved.send_back()
+        return moved.shown
+
+    def _cut_average(self, work, average, constants, plan, total, kept):
+        average.refresh()
+        parameters = self.network.parameters
+        for p, tensor in zip(parameters, average.tensors):
+            if tensor is not None:
+                check(f'ema: {p.name}', tensor)
+        values, own = Set(parameters, average.tensors, self.network.here), C.c_void_p()
+        sources = values.shown
+        if (total.folded or total.merged) and all(t is not None or p.tensor is None for p, t in zip(parameters, average.tensors)):
+            lib.constants_again(constants, values.set, C.byref(own))
+            try:
+                sources = self._moved(values, own, plan, total)
+            finally:
+                lib.constants_destroy(own)
+        if average.module is None:
+            for p, key, source in zip(parameters, average.keys, sources):
+                if key is not None and p.tensor in kept:
+                    work.item(average.mapping, key, p.tensor, source)
+                elif key is not None and source is not average.mapping[key]:
+                    work.item(average.mapping, key, p.tensor, source)
+            return
+        twins = {t: kept[p.tensor] for p, t in zip(parameters, average.tensors) if p.tensor in kept}
+        work.kept.update(twins)
+        for tensor, source in zip(average.tensors, sources):
+            if tensor is not None:
+                work.values(tensor, source)
+        work.numbers(average.module, twins)
+
+    def _stale(self, constants, carriers, kept):
+        """Where numbers were replaced: slices of carriers, and whole biases and means that received constants."""
+        network, report, stale = self.network, Consumer(), {}
+        for i in range(lib.constants_consumers(constants)):
+            lib.constants_consumer(constants, i, C.byref(report))
+            if report.into.id and report.folded:
+                stale.setdefault(network.parameters[report.into.id - 1].tensor, []).append((None, None))
+        if any(carriers):
+            for k, p in enumerate(network.parameters):
+                for j, axis in enumerate(p.axes):
+                    units, roles = network.units_of(k, j)
+                    if roles & UNIT and p.tensor is not None:
+                        left = kept.get(p.tensor, {}).get(axis)
+                        stay = left.tolist() if left is not None else range(len(units))
+                        places = [i for i, old in enumerate(stay) if units[old] != PINNED and carriers[units[old]]]
+                        if places:
+                            stale.setdefault(p.tensor, []).append((axis, torch.tensor(places)))
+        return stale
+
+    # ---- to look at ----
+    def cost(self):
+        """Shares of the first network's multiply-accumulates and parameters that the network has now."""
+        now = Cost()
+        lib.measure(self.network.graph, Mask(0, None), C.byref(now), None)
+        return {'macs': now.macs / self._whole.macs if self._whole.macs else 1.0,
+                'params': now.params / self._whole.params if self._whole.params else 1.0}
+
+    def gauges(self):
+        """How far marked channels are from zero, and what a cut would do: see mskp/pruner.h. Once per epoch, not in each step."""
+        found, plain, values = Gauges(), {}, self.network.values()
+        lib.pruner_gauge(self._pruner, values.set, C.byref(found))
+        for name, _ in found._fields_:
+            value = getattr(found, name)
+            plain[name] = {n: getattr(value, n) for n in ('elements', 'zeros', 'largest', 'mean')} if hasattr(value, 'largest') else value
+        plain['stage'] = STAGES[found.stage]
+        return plain
+
+    def marked(self):
+        """{parameter's name: a tensor of its shape that is 1 where a marked channel has a slice} for parameters that the penalty is
+        about: the library's units, spread over PyTorch's tensors, wherever these are."""
+        network, mask, found = self.network, lib.pruner_mask(self._pruner), {}
+        removed = torch.tensor([not flag for flag in flags(mask)], dtype=torch.bool)
+        for k, p in enumerate(network.parameters):
+            if p.tensor is None or k not in self._pulled or not len(removed):
+                continue
+            spread = torch.zeros(p.tensor.shape, dtype=torch.bool)
+            for j, axis in enumerate(p.axes):
+                units, roles = network.units_of(k, j)
+                if roles & self._options.penalty.roles:
+                    line = torch.tensor([u != PINNED and bool(removed[u]) for u in units])
+                    spread |= line.view([-1 if a == axis else 1 for a in range(spread.dim())])
+            found[p.name] = spread.to(p.tensor.device, p.tensor.dtype)
+        return found
+
+    def mask(self):
+        """The mask of all cuts, over the first network, as the text of a mask file."""
+        length = C.c_size_t()
+        lib.mask_write(self.network.first, mask_of(self.keep), 0, None, C.byref(length))
+        text = C.create_string_buffer(length.value + 1)
+        lib.mask_write(self.network.first, mask_of(self.keep), length.value + 1, C.byref(text), C.byref(length))
+        return text.value.decode()
+
+    def save_mask(self, path):
+        """Beside the state_dict of the smaller network, this is all that load_mask needs."""
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(self.mask())
+
+    def held(self):
+        """Sentences that say which channels stay, and why."""
+        return [f'{n} channels: {why}' for n, why in self.network.held] + self.network.reasons
+
+
+def prune(model, example_inputs, **options):
+    """Cuts the network at once, without training before, and returns what Pruner.cut returns. options: those of Pruner."""
+    return Pruner(model, example_inputs, **options).cut(now=True)
+
+
+def load_mask(model, example_inputs, path, exporter=None):
+    """Cuts a network that is as it was before the first cut to the mask of a file; then load_state_dict loads the smaller weights."""
+    with open(path, encoding='utf-8') as file:
+        text = file.read().encode()
+    first = None
+    for way in [exporter] if exporter else ['trace', 'graph']:
+        try:
+            network = Network(model, example_inputs, way)
+            keep = mask_of(bytes(network.units))
+            lib.mask_read(network.graph, len(text), text, keep)
+            break
+        except Error as error:  # a mask names the values of one exporter
+            first = first or error
+    else:
+        raise first
+    plan = C.c_void_p()
+    lib.plan_create(network.graph, keep, C.byref(plan), None)
+    try:
+        kept = network.kept(plan)
+    finally:
+        lib.plan_destroy(plan)
+    work = Surgery(kept)
+    for p in network.parameters:
+        if p.tensor is not None:
+            work.values(p.tensor, p.tensor)
+    work.numbers(model, kept)
+    work.carry_out()
+    try:
+        network.run()
+    except Exception as error:
+        work.undo()
+        raise Error(f'after the cut, {network._fault(error).what}; the network is as it was') from error
