@@ -49,5 +49,5 @@ lint-onnx: $(ONNX_PROTOCOL).h
 	@for c in gcc clang; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/onnx-$$c CC=$$c CFLAGS="-O0 -Werror" onnx-objects || exit; \
 	done
-	@printf '%s\n' $(wildcard $(ONNX_BRIDGE)/*.c $(ONNX)/*.c) | \
+	@printf '%s\n' $(wildcard $(ONNX_BRIDGE)/*.c $(ONNX)/*.c examples/programs/host/*.c) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude $(ONNX_FLAGS)

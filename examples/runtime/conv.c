@@ -382,6 +382,7 @@ static void backward_weight_direct(const cn_direct *direct, const cn_layer *laye
                 flush_outer(direct, count, outer);
                 count = 0;
             }
+            cn_real *const to = dweight + k * dy.channels * x.channels;
             outer[count++] = (cn_outer){
                 .n = (tx.end - tx.first) * m,
                 .rows = end - first,
@@ -394,7 +395,7 @@ static void backward_weight_direct(const cn_direct *direct, const cn_layer *laye
                 .b_plane = p->plane,
                 .a_row = dy.width * m,
                 .b_row = p->sx * p->columns * m,
-                .to = dweight + k * dy.channels * x.channels};
+                .to = to};
         }
         flush_outer(direct, count, outer);
     }

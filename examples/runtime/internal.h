@@ -68,8 +68,8 @@ void cn_pool_run(cn_pool *pool, size_t n, void (*work)(void *context, size_t i),
  * x: what the layer reads, y: its result, d...: gradients; add: dx += instead of dx = */
 
 /* conv.c. direct: kernels of direct.h, or NULL. weight: what cn_conv_pack packed, of cn_conv_packed
- * elements. work: of cn_conv_work elements, for strides above 1. dweight: [kernel elements][out][in]
- */
+ * elements. work: of cn_conv_work elements, for strides above 1. dweight: [kernel elements], then
+ * [out][in]. */
 typedef struct cn_direct cn_direct;
 size_t cn_conv_work(const cn_layer *layer, const cn_layer *in);
 size_t cn_conv_packed(const cn_direct *direct, size_t count);

@@ -1,7 +1,7 @@
 /*
  * Which kernels a network computes with: those of direct.h, or OpenBLAS. OpenBLAS chooses its own
- * when it is loaded, by the processor's model. One that is newer than OpenBLAS gets those that every
- * x86-64 processor can run.
+ * when it is loaded, by the processor's model. A processor that is newer than OpenBLAS gets those
+ * that every x86-64 processor can run.
  */
 #include <cblas.h>
 #include <stdlib.h>

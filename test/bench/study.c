@@ -30,8 +30,8 @@
  *   scratch       the shape that cut-filters gives, from random weights, for all EPOCHS: Z. Liu,
  *                 M. Sun, T. Zhou, G. Huang, T. Darrell, "Rethinking the Value of Network Pruning",
  *                 ICLR 2019
- *   cut-*         cut in the first step, then tuned. Constants are dropped. cut-uniform: the same share of each family, by
- *                 the filters' L1 norms
+ *   cut-*         cut in the first step, then tuned. Constants are dropped.
+ *                 cut-uniform: the same share of each family, by the filters' L1 norms
  *   slimming      Liu et al., ICCV 2017: L1 on all gammas, which reaches as far as the mean gamma,
  *                 then the cut by gamma. Their threshold is one of gamma; here the MACs decide how
  *                 many go.

@@ -2,7 +2,7 @@
  * Reads any bytes as a file of mskp-onnx: computes what follows from parameters, describes the
  * network, cuts it by a mask that is made of the last bytes, and writes it to /dev/null. Whatever
  * is refused must have a sentence. After the cut, the model is described again, and its cost must
- * be what the mask leaves.
+ * be what the mask leaves. The same bytes are also opened as the library does it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "fuzz/fuzz.h"
 #include "mskp/tools.h"
+#include "mskp_onnx.h"
 #include "precompute.h"
 
 static void refused(const failure *f)
@@ -69,6 +70,33 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
     free(keep.unit);
 }
 
+static void ask(const uint8_t *data, size_t size, uint8_t fixed)
+{
+    const mskp_onnx_options options = {.fixed = fixed};
+    mskp_onnx *onnx = NULL;
+    mskp_error err = {.text = ""};
+    if (mskp_onnx_open(data, size, &options, &onnx, &err)) {
+        FUZZ_REQUIRE(err.text[0] && memchr(err.text, 0, sizeof err.text) && !onnx, "no sentence");
+        return;
+    }
+    const mskp_counts counts = mskp_graph_counts(mskp_onnx_graph(onnx));
+    const mskp_tensors values = {counts.params, calloc(counts.params + 1, sizeof(mskp_tensor))};
+    const mskp_mask locked = {counts.units, calloc(counts.units + 1, 1)};
+    FUZZ_REQUIRE(values.view && locked.unit, "no memory");
+    for (uint32_t id = 1; id <= counts.params; id++) {
+        mskp_onnx_param p;
+        FUZZ_REQUIRE(!mskp_onnx_parameter(onnx, (mskp_param){id}, &p, &err), err.text);
+        FUZZ_REQUIRE(p.name && !(fixed && (p.copied || p.computed)), "another parameter");
+    }
+    FUZZ_REQUIRE(!mskp_onnx_products(onnx, locked, &err), err.text);
+    FUZZ_REQUIRE(!mskp_onnx_values(onnx, values, &err) || err.text[0], "no sentence");
+    for (size_t k = 0; mskp_onnx_reason(onnx, k); k++)
+        FUZZ_REQUIRE(*mskp_onnx_reason(onnx, k), "an empty reason");
+    free(values.view);
+    free(locked.unit);
+    mskp_onnx_close(onnx);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     model m = {0};
@@ -86,5 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     net_close(&n);
     mskp_graph_destroy(graph);
     model_free(&m);
+    ask(data, size, 0);
+    ask(data, size, 1);
     return 0;
 }

@@ -695,6 +695,44 @@ START_TEST(constants_of_the_network)
 }
 END_TEST
 
+/* The channels of a and b are multiplied and summed over, those of c are not. */
+static bytes contraction(void)
+{
+    bytes g = {0};
+    add_conv(&g, "x", "a", 3, 8);
+    add_conv(&g, "x", "b", 3, 8);
+    add_conv(&g, "x", "c", 3, 5);
+    add_conv(&g, "c", "d", 5, 2);
+    add_integers(&g, "flat", DIMS(0, 8, 64));
+    add_node(&g, "Reshape", "a flat", "a2", "");
+    add_node(&g, "Reshape", "b flat", "b2", "");
+    add_node(&g, "Transpose", "b2", "b3", "perm=0,2,1");
+    add_node(&g, "MatMul", "b3 a2", "y", "");
+    add_value(&g, 11, "x", DIMS(0, 3, 8, 8));
+    add_value(&g, 12, "y", DIMS(0, 64, 64));
+    add_value(&g, 12, "d", DIMS(0, 2, 8, 8));
+    return model_of(&g);
+}
+
+START_TEST(products)
+{
+    uint8_t locked[30] = {0};
+    size_t count, all = 0;
+    mskp_error err = {.text = ""};
+    mskp_onnx *onnx = open_free(contraction());
+    ck_assert_uint_eq(units_of(onnx), 13);
+    ck_assert(!mskp_onnx_products(onnx, (mskp_mask){13, locked}, &err));
+    const uint32_t *a = tensor_units(onnx, "a", &count);
+    for (size_t i = 0; i < count; i++) ck_assert_uint_eq(locked[a[i]], 1);
+    for (size_t u = 0; u < 13; u++) all += locked[u];
+    ck_assert_uint_eq(all, 8);
+    ck_assert(mskp_onnx_products(onnx, (mskp_mask){12, locked}, &err) == MSKP_ERROR_OTHER_NETWORK);
+    ck_assert(mskp_onnx_products(onnx, (mskp_mask){13, NULL}, &err) == MSKP_ERROR_BAD_ARGUMENT);
+    ck_assert(mskp_onnx_products(NULL, (mskp_mask){13, locked}, &err) == MSKP_ERROR_BAD_ARGUMENT);
+    mskp_onnx_close(onnx);
+}
+END_TEST
+
 /* ---- What is refused ---- */
 
 START_TEST(arguments)
@@ -857,6 +895,7 @@ START_TEST(no_memory)
         each_call_fails(product(), fixed);
         each_call_fails(split("axis=1 num_outputs=3", "p q r", "q", 4), fixed);
         each_call_fails(gathered(), fixed);
+        each_call_fails(contraction(), fixed);
     }
 }
 END_TEST
@@ -931,6 +970,7 @@ int main(void)
     tcase_add_test(c, shared_vectors);
     tcase_add_test(c, computed_weights);
     tcase_add_test(c, constants_of_the_network);
+    tcase_add_test(c, products);
     tcase_add_test(c, arguments);
     tcase_add_test(c, open_lengths);
     tcase_add_test(c, cut_short);

@@ -356,6 +356,15 @@ START_TEST(refusals)
         "masksparsity: --strength 1 has no effect: --penalty none and deadline have "
         "no strength\n",
         (const char *const[]){SHORT_RUN, "--penalty", "deadline", "--strength", "1", NULL});
+    require_sentence(folder, 2,
+                     "masksparsity: --on has no effect: --penalty none moves no parameter\n",
+                     (const char *const[]){SHORT_RUN, "--penalty", "none", "--on=gamma", NULL});
+    require_sentence(
+        folder, 2, "masksparsity: --global-strength has no effect: there is no global phase\n",
+        (const char *const[]){"--epochs", "1,0,1,1", "--global-strength", "0.1", NULL});
+    require_sentence(
+        folder, 2, "masksparsity: --lock has no effect: --evaluate only classifies\n",
+        (const char *const[]){"--evaluate", "--weights", "--seed", "--lock", "x", NULL});
     /* A file of another run is no place for a checkpoint. An empty one is. */
     torture_save(folder, "state", "something", 9);
     require_sentence(folder, 1,

@@ -90,8 +90,8 @@ bool tensor_data(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, fail
 /* Whether mskp computes with elements of this type. */
 bool is_real(const tensor_proto *data);
 
-/* Whether the tensor has elements, of which nothing is in memory: a model that may have absent data.
- * tensor_data and what is made of it refuse such a tensor; for tensor_writable, *data is NULL. */
+/* Whether the tensor has elements, but no data: in a model that may have absent data. tensor_data
+ * and what is made of it refuse such a tensor; for tensor_writable, *data is NULL. */
 bool tensor_is_absent(const model *m, const tensor_proto *t);
 
 /* As tensor_data, for writing: data of other files are copied first. */

@@ -173,6 +173,22 @@ mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values, mskp_error *e
     return refused(memory_was_short() ? MSKP_ERROR_NO_MEMORY : MSKP_ERROR_BAD_TEXT, f.text, err);
 }
 
+mskp_status mskp_onnx_products(const mskp_onnx *onnx, mskp_mask locked, mskp_error *err)
+{
+    if (!onnx || (!locked.unit && locked.n))
+        return bad_argument("onnx and locked must not be NULL", err);
+    if (locked.n != mskp_graph_counts(onnx->graph).units)
+        return refused(MSKP_ERROR_OTHER_NETWORK, "the mask is not as long as the graph has units",
+                       err);
+    for (size_t i = 0; i < onnx->n.contracted_count; i++) {
+        size_t count;
+        const uint32_t *unit = mskp_value_units(onnx->graph, onnx->n.contracted[i], &count);
+        for (size_t k = 0; unit && k < count; k++)
+            if (unit[k] != MSKP_PINNED) locked.unit[unit[k]] = 1;
+    }
+    return MSKP_OK;
+}
+
 const char *mskp_onnx_reason(const mskp_onnx *onnx, size_t k)
 {
     return onnx && k < onnx->reason_count ? onnx->reasons[k] : NULL;

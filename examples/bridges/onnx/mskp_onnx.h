@@ -37,14 +37,16 @@ typedef struct mskp_onnx mskp_onnx;
  *            for 1; other lengths must be given.
  * fixed      0: the model is the network, and may be changed. So what it computes from parameters
  *            alone is computed now, and stands in its place as a parameter; a vector that several
- *            nodes read may become one vector for each of them; and parts of any widths are right
- *            for a Split.
+ *            nodes read may become one vector for each of them; and the parts of a Split may get
+ *            any widths. Data in other files are refused.
  *            1: the model is a picture of a network that runs elsewhere, whose operators stay as
- *            they are, and whose parameters are in the host's memory. So each parameter of the graph
- *            is an initializer of the model, and channels that an operator takes apart at fixed
- *            places leave only with those at the same place of the other parts, or stay.
- *            Initializers of real numbers may have a shape alone: no data, or data in another file,
- *            which is then not opened. With 0, data in other files are refused.
+ *            they are, and whose parameters are in the host's memory. So the parameters whose
+ *            channels may leave are initializers of the model. Channels that an operator takes
+ *            apart at places that the model states leave together with those at the same place of
+ *            the other parts, or stay (describe_fixed.c). Whole heads of attention may leave, and
+ *            groups of a convolution or of a group norm: the host states their number anew.
+ *            Initializers of real numbers may have a shape alone: no data, or data in another
+ *            file, which is then not opened.
  */
 typedef struct mskp_onnx_options {
     size_t lengths;
@@ -54,8 +56,8 @@ typedef struct mskp_onnx_options {
 
 /*
  * *onnx <- the network of a ModelProto of `size` bytes, which are not needed afterwards. Its graph
- * is finished. options may be NULL: all defaults. bytes may come from anywhere: what is no model, or
- * one that contradicts itself, is refused with a sentence.
+ * is finished. options may be NULL: all defaults. The bytes may come from anywhere: what is no
+ * model, or one that contradicts itself, is refused with a sentence.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_onnx_open(const void *bytes, size_t size,
                                              const mskp_onnx_options *options, mskp_onnx **onnx,
@@ -76,9 +78,10 @@ MSKP_EXPERIMENTAL const mskp_graph *mskp_onnx_graph(const mskp_onnx *onnx);
  *          length 1.
  * copied   The parameter is one node's own copy of a vector that several nodes read; name is the
  *          vector. With `fixed` there is none.
- * computed It was computed from parameters, and the file does not have it; name ends with "/folded".
- *          With `fixed` all of its channels stay.
- * locked   All of its channels stay.
+ * computed It was computed from parameters, and the file does not have it; the name ends with
+ *          "/folded". With `fixed` there is none.
+ * locked   All of its channels stay: something reads it in a way that cannot follow a cut, or, with
+ *          `fixed`, it is no initializer but written into the network.
  */
 typedef struct mskp_onnx_param {
     const char *name;
@@ -96,6 +99,14 @@ MSKP_EXPERIMENTAL mskp_status mskp_onnx_parameter(const mskp_onnx *onnx, mskp_pa
  * changed. */
 MSKP_EXPERIMENTAL mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values,
                                                mskp_error *err);
+
+/*
+ * locked.unit[u] <- 1 where channels of two tensors are multiplied and summed over: no bias and no
+ * carrier can replace the product of the constants that they output. Other units keep what they
+ * have. For a rule or a mask whose constants are moved (mskp/constants.h).
+ */
+MSKP_EXPERIMENTAL mskp_status mskp_onnx_products(const mskp_onnx *onnx, mskp_mask locked,
+                                                 mskp_error *err);
 
 /* Sentence k, from 0 on, of what stays and why: "Softmax: 64 channels of 2 layers, by ...". NULL:
  * there are no more. */

@@ -19,6 +19,7 @@ ONNX_TEST_LIBS = $$($(PKG_CONFIG) --libs check) $(ONNX_LIBS)
 
 ONNX_BRIDGE_OBJECTS := $(call objects,$(wildcard $(ONNX_BRIDGE)/*.c))
 ONNX_OBJECTS := $(ONNX_BRIDGE_OBJECTS) $(call objects,$(wildcard $(ONNX)/*.c))
+ONNX_HOST := $(call objects,$(wildcard examples/programs/host/*.c))
 ONNX_PROTOCOL = $(BUILD)/onnx/onnx.pb-c
 # All but main, which is what the tests link.
 ONNX_PARTS = $(filter-out %/mskp-onnx.o,$(ONNX_OBJECTS)) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
@@ -27,20 +28,22 @@ ONNX_HELPERS := $(call objects,$(filter-out test/onnx/test_% test/onnx/fuzz_%, \
 	$(wildcard test/onnx/*.c)))
 ONNX_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/test_*.c))
 ONNX_SCRIPTS := $(wildcard test/onnx/check-*)
+# What the scripts run.
+ONNX_PROGRAMS := $(if $(ONNX_SCRIPTS),$(addprefix $(BUILD)/,mskp-onnx onnx-host libmskp_python.so))
 ONNX_REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/onnx/fuzz_*.c))
 ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/onnx/fuzz_*.c))
 # test/test.mk links this.
 ONNX_TORTURE = $(BUILD)/test/torture/test_onnx
-OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
+OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_HOST) $(ONNX_TEST_OBJECTS)
 
 .PHONY: onnx check-onnx onnx-objects
 
-onnx: $(BUILD)/mskp-onnx ## mskp-onnx, which prunes ONNX files, installing what it needs
+onnx: $(BUILD)/mskp-onnx $(BUILD)/onnx-host ## mskp-onnx, which prunes ONNX files, installing what it needs
 
-check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(if $(ONNX_SCRIPTS),$(BUILD)/mskp-onnx) ## and its tests
+check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_PROGRAMS) ## and its tests
 	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
 
-onnx-objects: $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS)
+onnx-objects: $(ONNX_OBJECTS) $(ONNX_HOST) $(ONNX_TEST_OBJECTS)
 
 $(ONNX_PROTOCOL).c: $(BUILD)/flags | setup-onnx
 	$(call say,GEN)
@@ -50,6 +53,7 @@ $(ONNX_PROTOCOL).h: $(ONNX_PROTOCOL).c
 	@touch $@
 
 $(ONNX_OBJECTS): FLAGS = $(ONNX_FLAGS)
+$(ONNX_HOST): FLAGS = -I$(ONNX_BRIDGE) -Iexamples/runtime
 $(ONNX_BRIDGE_OBJECTS): FLAGS = $(ONNX_BRIDGE_FLAGS)
 $(ONNX_TEST_OBJECTS): FLAGS = $(ONNX_FLAGS) -Itest $$($(PKG_CONFIG) --cflags check)
 $(ONNX_OBJECTS) $(ONNX_TEST_OBJECTS): $(ONNX_PROTOCOL).h
@@ -58,6 +62,10 @@ $(ONNX_PROTOCOL).o: $(ONNX_PROTOCOL).c
 	$(Q)$(CC) $(DIALECT) -w $(ONNX_BRIDGE_FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBRARY)
+	$(call say,LINK)
+	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(BUILD)/onnx-host: $(ONNX_HOST) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
 

@@ -138,6 +138,19 @@ bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size
     return true;
 }
 
+bool args_given(int argc, char **argv, size_t n, const arg *table, const arg *option)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *const word = argv[i];
+        if (strncmp(word, "--", 2) != 0) continue;
+        const size_t length = strcspn(word + 2, "=");
+        const arg *const found = find(word + 2, length, n, table);
+        if (found && !strcmp(found->name, option->name)) return true;
+        if (found && found->kind != ARG_FLAG && !word[2 + length]) i++;
+    }
+    return false;
+}
+
 void args_write_number(FILE *to, double number)
 {
     char text[40] = "";

@@ -36,6 +36,8 @@ typedef struct arg {
 /* Fills in the fields of *to that the command line names. On failure text is a sentence. */
 bool args_read(int argc, char **argv, size_t n, const arg *table, void *to, size_t size,
                char *text);
+/* Whether the command line, which args_read has read, names the option. */
+bool args_given(int argc, char **argv, size_t n, const arg *table, const arg *option);
 /* Writes a sentence into text, and returns false. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))

@@ -25,27 +25,29 @@ static const double RATE_OF_TRAINED = 0.02;
 enum { EVERY, WITH_MODELS = 1, WITH_LOAD = 2, WITH_BRANCHES = 4, WITH_CHECKPOINTS = 8, FREE = 16 };
 /* Its default depends on other options, so that these are compared first. */
 enum { DERIVED = 32 };
+/* It has an effect with --evaluate. */
+enum { EVALUATES = 64 };
 
 #define AT(field) offsetof(driver_options, field)
 static const struct option {
     unsigned has;
     arg arg;
 } OPTIONS[] = {
-    {WITH_MODELS | FREE,
+    {WITH_MODELS | FREE | EVALUATES,
      {"model", NULL, ARG_CHOICE_NUMBER, AT(model), 0, 0,
       "The network to train. By default it is the first of these, or the network that the file\n"
       "of --weights holds."}},
-    {FREE,
+    {FREE | EVALUATES,
      {"data", "DIR", ARG_PATH, AT(data), 0, 0,
       "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
       "of shapes; they are the same for every --seed."}},
     {EVERY,
      {"images", "N", ARG_COUNT, AT(images), 0, 50000,
       "Train on the first N images only; 0 means all [0]."}},
-    {EVERY,
+    {EVALUATES,
      {"test-images", "N", ARG_COUNT, AT(test_images), 0, 10000,
       "Test on the first N images only; 0 means all [0]."}},
-    {WITH_LOAD,
+    {WITH_LOAD | EVALUATES,
      {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
       "Start from this network, a safetensors file, which may be pruned already. BASE is then 0\n"
       "by default (with --masked, too)."}},
@@ -97,11 +99,11 @@ static const struct option {
      {"lr", "LR", ARG_NUMBER, AT(rate), 1e-9, 100,
       "The first learning rate of each phase, in which it falls to 0 along a cosine. TUNE starts\n"
       "from LR/2, or from LR if MASKED is 0 without --masked [with --weights: 0.02]."}},
-    {EVERY, {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "The number of images in a batch."}},
+    {EVALUATES, {"batch", "N", ARG_COUNT, AT(batch), 1, 65536, "The number of images in a batch."}},
     {EVERY,
      {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15,
       "Determines the first weights and the order of the images."}},
-    {FREE,
+    {FREE | EVALUATES,
      {"threads", "N", ARG_COUNT, AT(threads), 1, 256,
       "The number of threads, as far as the trainer has any."}},
     {FREE,
@@ -122,7 +124,7 @@ static const struct option {
       "Go on from the file of --checkpoint. All other options must be those of the run that wrote\n"
       "it, except for --threads, the place of --data, and the names of files that are written.\n"
       "The figures are then those of a run that was never stopped, but for times."}},
-    {WITH_LOAD | FREE,
+    {WITH_LOAD | FREE | EVALUATES,
      {"evaluate", NULL, ARG_FLAG, AT(evaluate), 0, 0,
       "Only classify the test images with the network of --weights, for instance one that --out\n"
       "wrote."}},
@@ -148,7 +150,7 @@ static const struct option {
       "Read that network and its mask instead of training it, for instance to cut one network in\n"
       "several ways. --macs, --mask, --lock and the penalty are then those of the run that wrote\n"
       "it, and carriers stay in addition to its mask."}},
-    {FREE, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
+    {FREE | EVALUATES, {"help", NULL, ARG_FLAG, AT(help), 0, 0, "Print this text."}},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
@@ -192,20 +194,16 @@ static void fill_in(driver_options *o)
     o->strength = 0;
 }
 
-static bool check_evaluate(trainer *t)
+static bool check_evaluate(trainer *t, int argc, char **argv)
 {
-    const driver_options *o = &t->options;
-    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
-                                   o->save_masked, o->checkpoint, o->report};
-    if (!o->weights)
+    arg table[OPTION_COUNT];
+    const size_t n = options_of(t, table);
+    if (!t->options.weights)
         return trainer_fail(t, "--evaluate classifies with a network, and --weights names none");
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
-        if (outputs[i])
-            return trainer_fail(t, "--evaluate writes no file, but %.80s is to be written",
-                                outputs[i]);
-    return (!o->sparse && !o->masked) ||
-           trainer_fail(t, "--evaluate reads only --weights, but %.80s is to be read, too",
-                        o->sparse ? o->sparse : o->masked);
+    for (const struct option *o = OPTIONS; o < OPTIONS + OPTION_COUNT; o++)
+        if (!(o->has & EVALUATES) && args_given(argc, argv, n, table, &o->arg))
+            return trainer_fail(t, "--%s has no effect: --evaluate only classifies", o->arg.name);
+    return true;
 }
 
 static bool check_files(trainer *t)
@@ -227,6 +225,25 @@ static bool check_files(trainer *t)
             if (outputs[i] && inputs[k] && file_same(outputs[i], inputs[k]))
                 return trainer_fail(t, "%.80s would be both read and written", outputs[i]);
     }
+    return true;
+}
+
+/* Options that were given, and that the other ones leave without an effect. */
+static bool check_effect(trainer *t, int argc, char **argv)
+{
+    const driver_options *o = &t->options;
+    const struct {
+        bool idle;
+        const char *name, *why;
+    } cases[] = {
+        {!o->epochs[DRIVER_GLOBAL], "global-strength", "there is no global phase"},
+        {o->penalty == DRIVER_PENALTY_NONE, "on", "--penalty none moves no parameter"},
+    };
+    arg table[OPTION_COUNT];
+    const size_t n = options_of(t, table);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        if (cases[k].idle && args_given(argc, argv, n, table, &(arg){.name = cases[k].name}))
+            return trainer_fail(t, "--%s has no effect: %s", cases[k].name, cases[k].why);
     return true;
 }
 
@@ -274,11 +291,11 @@ bool options_read(trainer *t, int argc, char **argv)
     memcpy(o->epochs, o->asked, sizeof o->epochs);
     if (isnan(o->rate)) o->rate = o->weights && !o->help ? RATE_OF_TRAINED : rate;
     if (!good || o->help) return good;
-    if (o->evaluate && !check_evaluate(t)) return false;
+    if (o->evaluate) return check_evaluate(t, argc, argv);
     if (o->mask == DRIVER_MASK_FILTERS || o->sparse || o->masked || o->macs >= 1)
         o->epochs[DRIVER_GLOBAL] = 0;
     if (o->masked) o->epochs[DRIVER_MASKED] = 0;
-    return check_sense(t);
+    return check_effect(t, argc, argv) && check_sense(t);
 }
 
 const arg *options_deciding(const trainer *t, size_t i)

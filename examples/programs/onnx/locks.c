@@ -59,11 +59,6 @@ static bool lock_named(job *j)
     return true;
 }
 
-static void lock_contracted(job *j)
-{
-    for (size_t i = 0; i < j->onnx.n.contracted_count; i++) lock_value(j, j->onnx.n.contracted[i]);
-}
-
 /* What flows in a tensor, or belongs to its data. */
 static void lock_tensor(job *j, const tensor *t)
 {
@@ -90,8 +85,10 @@ static void lock_stuck(job *j)
 
 bool lock_units(job *j)
 {
+    mskp_error err;
     if (!lock_named(j)) return false;
-    if (j->o.constants != NO_CONSTANTS) lock_contracted(j);
+    if (j->o.constants != NO_CONSTANTS && mskp_onnx_products(&j->onnx, j->locked, &err))
+        return refuse(j, &err);
     lock_stuck(j);
     return true;
 }
