@@ -7,20 +7,19 @@ import zeros
 
 import mskp
 
-NETWORKS = '''torchvision/resnet18 torchvision/vgg16_bn torchvision/mobilenet_v2 torchvision/mobilenet_v3_large torchvision/mnasnet1_0
-torchvision/shufflenet_v2_x1_0 torchvision/squeezenet1_1 torchvision/densenet121 torchvision/googlenet torchvision/efficientnet_b0
-torchvision/regnet_y_400mf torchvision/lraspp_mobilenet_v3_large timm/ghostnet_100 timm/vit_tiny_patch16_224 timm/res2net50_26w_4s
-timm/convnextv2_atto timm/skresnet18'''.split()
+NETWORKS = '''torchvision/resnet18 torchvision/resnet50 torchvision/mobilenet_v2 torchvision/mobilenet_v3_large torchvision/mnasnet1_0
+torchvision/shufflenet_v2_x1_0 torchvision/squeezenet1_1 torchvision/densenet121 torchvision/googlenet timm/ghostnet_100
+timm/vit_tiny_patch16_224 timm/res2net50_26w_4s timm/regnetx_002 timm/efficientnet_lite0 ultralytics/yolov8n'''.split()
 
 
 @pytest.mark.parametrize('name', NETWORKS)
 def test_computes_what_zeros_compute(name):
     pytest.importorskip(name.partition('/')[0])
-    model, inputs = networks.double(*networks.make(name, size=64))
+    model, inputs = networks.double(*networks.make(name, size=96))
     zeros.randomize(model)
     before = copy.deepcopy(model)
-    found = mskp.prune(model, inputs, macs=0.6, constants='drop')
-    assert found['macs'] <= 0.6
+    found = mskp.prune(model, inputs, macs=0.5, constants='drop')
+    assert found['macs'] <= 0.5
     reference, wrong = zeros.zeroed(before, model)
     assert wrong is None
     assert zeros.difference(zeros.run(reference, inputs), zeros.run(model, inputs)) < 1e-9
