@@ -145,20 +145,53 @@ def test_optimizer_and_average_follow(kind):
     loss_of(average.module)
 
 
+class Factored(torch.optim.SGD):
+    """Keeps the mean of each row of a gradient, as factored moments do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group['params']:
+                self.state[p]['rows'] = p.grad.flatten(1).mean(1) if p.dim() > 1 else p.grad.clone()
+        return super().step(closure)
+
+
 def test_optimizer_that_cannot_be_cut_is_refused():
     model = small().train()
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=2)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = loss_of(model)
-        loss.backward()
-        return loss
-    optimizer.step(closure)
+    optimizer = Factored(model.parameters(), 0.01)
+    loss_of(model).backward()
+    optimizer.step()
     before = sizes(model)
-    with pytest.raises(mskp.Error, match='LBFGS keeps'):
+    with pytest.raises(mskp.Error, match='Factored keeps'):
         prune(model, optimizer=optimizer)
     assert sizes(model) == before
+
+
+def foreign():
+    return torch.optim.SGD(small().parameters(), 0.01)
+
+
+@pytest.mark.parametrize('options, words', [
+    ({'optimizer': foreign}, 'none of the .* parameters of this SGD'),
+    ({'optimizer': lambda: 'sgd'}, 'a str, where an optimizer'),
+    ({'steps': -5}, 'steps=-5'), ({'steps': 2.5}, 'steps=2.5'), ({'steps': 'many'}, "steps='many'"),
+    ({'macs': 'half'}, "macs='half'"), ({'macs': True}, 'macs=True'), ({'exporter': 'foo'}, "exporter='foo': it is one of 'trace', 'graph'")])
+def test_options_that_mean_nothing_are_refused(options, words):
+    model = small()
+    before = sizes(model)
+    options = {'macs': 0.5, **{k: v() if callable(v) else v for k, v in options.items()}}
+    with pytest.raises(mskp.Error, match=words):
+        mskp.Pruner(model, IMAGE.double(), **options)
+    assert sizes(model) == before
+
+
+def test_lbfgs_and_models_without_parameters_are_refused():
+    model = small()
+    with pytest.raises(mskp.Error, match='LBFGS keeps'):
+        mskp.Pruner(model, IMAGE.double(), macs=0.5, optimizer=torch.optim.LBFGS(model.parameters()))
+    with pytest.raises(mskp.Error, match='ReLU has no parameters'):
+        mskp.Pruner(nn.ReLU(), IMAGE.double(), macs=0.5)
+    with pytest.raises(mskp.Error, match='a OrderedDict, where a module'):
+        mskp.Pruner(model.state_dict(), IMAGE.double(), macs=0.5)
 
 
 class Tied(nn.Module):

@@ -8,6 +8,7 @@ import ctypes as C
 import importlib
 import io
 import logging
+import re
 import warnings
 
 import torch
@@ -30,7 +31,7 @@ class Inputs:
         self.leaves, self.spec = tree.tree_flatten(self.given)
         self.places = [i for i, leaf in enumerate(self.leaves) if isinstance(leaf, torch.Tensor)]
         if not self.places:
-            raise Error('example_inputs: no tensor among them')
+            raise Error(f'example_inputs: no tensor in this {type(given).__name__}')
 
     def tensors(self):
         return tuple(self.leaves[i] for i in self.places)
@@ -172,17 +173,27 @@ def _state(module):
             yield name, tensor
 
 
+def _reason(error):
+    """What went wrong first, in one line without colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = re.sub('\x1b\\[[0-9;]*m', '', str(error)).strip().splitlines()
+    return f'{type(error).__name__}: {lines[0][:300] if lines else "?"}'
+
+
 def export(model, inputs, exporter=None):
     """(bytes, the exporter's name). exporter: 'trace' (TorchScript), 'graph' (torch.export), None: the first, or else the second."""
     whole = _Whole(model, inputs)
     ways, failed = {'trace': _by_trace, 'graph': _by_graph}, []
+    if exporter is not None and exporter not in ways:
+        raise Error(f'exporter={exporter!r}: it is one of {", ".join(map(repr, ways))}')
     for name in [exporter] if exporter else ways:
         try:
             with evaluation(model), _frozen_norms(model), _quiet():
                 whole.training = True
                 return ways[name](whole, inputs.tensors()), name
         except Exception as error:  # an exporter raises what it likes
-            failed.append(f'{name}: {type(error).__name__}: {(str(error).strip() or "?").splitlines()[0][:300]}')
+            failed.append(f'{name}: {_reason(error)}')
     raise Error('the network cannot be exported, so its channels are not known. ' + '; '.join(failed))
 
 

@@ -1,6 +1,7 @@
 """The method as an object in a training loop, on top of mskp_pruner: stages, strengths, masks and rounds are the library's."""
 import ctypes as C
 import math
+import numbers
 
 import torch
 from torch import nn
@@ -26,6 +27,39 @@ def _pick(name, choice, table):
     if choice not in table:
         raise Error(f'{name}={choice!r}: it is one of {", ".join(map(repr, table))}')
     return table[choice]
+
+
+def _check_shares(shares):
+    for name, share in shares.items():
+        if share is None:
+            continue
+        if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share <= 1:
+            raise Error(f'{name}={share!r}: a share that stays is a number above 0 and at most 1')
+    if all(share is None for share in shares.values()):
+        raise Error('nothing is asked for: macs, params or units says which share stays')
+
+
+def _check_steps(steps):
+    if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 0:
+        raise Error(f'steps={steps!r}: how many steps of the optimizer there are in all, a whole number from 0 on')
+
+
+def _check_model(model):
+    if not isinstance(model, nn.Module):
+        raise Error(f'model: a {type(model).__name__}, where a module is needed')
+    if next(model.parameters(), None) is None:
+        raise Error(f'model: {type(model).__name__} has no parameters')
+
+
+def _check_optimizer(optimizer, model):
+    kind, own = type(optimizer).__name__, {id(p) for p in model.parameters()}
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise Error(f'optimizer: a {kind}, where an optimizer of PyTorch is needed')
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise Error('optimizer: LBFGS keeps tensors of all parameters together, which cannot be cut')
+    ids = {id(p) for group in optimizer.param_groups for p in group['params']}
+    if not ids & own:
+        raise Error(f'optimizer: none of the {len(ids)} parameters of this {kind} is one of the {len(own)} of the network')
 
 
 def _list(given):
@@ -79,7 +113,8 @@ class Pruner:
                       before_step() and after_step()
     steps             of the optimizer, all together; 0: there is no training before the cut
     wait, sparse, masked   shares of the steps: nothing; a penalty on all channels (sparse_strength); marked channels go to zero. The
-                      rest is for tuning. settle: the last share of `masked`, in which they are zero already
+                      rest is for tuning. settle: the last share of `masked`, in which they are zero already, so that
+                      the other channels, and averages (ema), have followed when the cut comes
     rounds            how many cuts the masked share is divided into
     score             'group', 'filter' or 'scale'
     roles             what goes to zero: 'scale', 'scale and shift' or 'unit' (all weights); None: 'scale and shift', or 'unit' where
@@ -95,14 +130,14 @@ class Pruner:
     """
 
     def __init__(self, model, example_inputs, *, macs=None, params=None, units=None, optimizer=None, ema=None, steps=0, wait=0.0, sparse=0.0,
-                 sparse_strength=0.0, masked=0.5, settle=0.0, rounds=1, score='group', roles=None, pull=None, strength=0.0, momentum=0.0,
+                 sparse_strength=0.0, masked=0.5, settle=0.25, rounds=1, score='group', roles=None, pull=None, strength=0.0, momentum=0.0,
                  gradient_scale=1.0, fade=False, constants='auto', round_to=1, min_channels=1, max_removed=0.0, hold=(), check=None,
                  exporter=None, here=is_here):
-        for name, share in (('macs', macs), ('params', params), ('units', units)):
-            if share is not None and not 0 < share <= 1:
-                raise Error(f'{name}={share}: a share that stays is above 0 and at most 1')
-        if macs is None and params is None and units is None:
-            raise Error('nothing is asked for: macs, params or units says which share stays')
+        _check_shares({'macs': macs, 'params': params, 'units': units})
+        _check_steps(steps)
+        _check_model(model)
+        for one in _list(optimizer):
+            _check_optimizer(one, model)
         self.model, self.optimizers = model, _list(optimizer)
         self.network = network = Network(model, example_inputs, exporter, here)
         network.hold_named(_list(hold))
@@ -226,8 +261,16 @@ class Pruner:
 
     # ---- the cut ----
     def cut(self, now=False):
-        """Cuts the network, its optimizers and averages, if a cut is due or asked for now, and returns a dictionary that says what
-        became of it; otherwise None. On an error everything is as it was."""
+        """Cuts the network, its optimizers and averages, if a cut is due or asked for now. On an error everything is as it was.
+
+        Returns None if nothing was cut, or a dictionary:
+            removed                          units that left: sets of channels that can only leave together
+            macs, params                     shares of the first network that stay
+            folded, merged, dropped          constants of removed channels that went into biases and means, into carriers, and nowhere
+            carriers                         units that stay to hold constants
+            exact, bound, why                whether the output stayed what it was; if not, by how much a layer's output is off at most,
+                                             and why
+        """
         if not now and not self.due:
             return None
         network, plan, constants, total = self.network, C.c_void_p(), C.c_void_p(), Consumer()
