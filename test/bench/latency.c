@@ -38,7 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h" /* of the runtime: its operators one by one */
+#include "direct.h" /* of the runtime: its operators one by one */
 #include "mskp/rules.h"
 #include "mskp_convnet.h"
 #include "timing.h"
@@ -120,7 +120,8 @@ static void run_operator(const work *w, const cn_layer *l, cn_view x, cn_view y)
         break;
     case CN_CONV:
     case CN_LINEAR:
-        cn_conv_forward(l, x, y, w->weights, l->bias ? w->weights : NULL, w->scratch);
+        cn_conv_forward(cn_direct_kernels(), l, x, y, w->weights, l->bias ? w->weights : NULL,
+                        w->scratch);
         break;
     case CN_BATCH_NORM:
         cn_norm_forward(x, y, &norm, w->weights, w->weights);
