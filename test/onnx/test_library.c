@@ -727,6 +727,8 @@ START_TEST(products)
     for (size_t u = 0; u < 13; u++) all += locked[u];
     ck_assert_uint_eq(all, 8);
     ck_assert(mskp_onnx_products(onnx, (mskp_mask){12, locked}, &err) == MSKP_ERROR_OTHER_NETWORK);
+    ck_assert_msg(strncmp(err.text, "locked: 12 flags, but the graph has ", 36) == 0, "%s",
+                  err.text);
     ck_assert(mskp_onnx_products(onnx, (mskp_mask){13, NULL}, &err) == MSKP_ERROR_BAD_ARGUMENT);
     ck_assert(mskp_onnx_products(NULL, (mskp_mask){13, locked}, &err) == MSKP_ERROR_BAD_ARGUMENT);
     mskp_onnx_close(onnx);

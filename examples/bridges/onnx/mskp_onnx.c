@@ -4,6 +4,8 @@
  */
 #include "mskp_onnx.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +39,10 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
 {
     mskp_error err;
     o->graph = mskp_graph_create(NULL);
-    if (!o->graph) memory_note();
-    if (!o->graph) return fail(f, "no memory for a graph");
+    if (!o->graph) {
+        memory_note();
+        return fail(f, "no memory for a graph");
+    }
     if (!fixed && !precompute(&o->m, l, &o->stored, f)) return false;
     o->end_computed = o->m.graph->n_initializer; /* they are the last ones */
     o->first_computed = o->end_computed - o->stored.tensors;
@@ -63,17 +67,21 @@ void object_close(mskp_onnx *o)
 
 /* ---- Errors ---- */
 
-static mskp_status refused(mskp_status status, const char *text, mskp_error *err)
+__attribute__((format(printf, 3, 4))) static mskp_status
+refused(mskp_error *err, mskp_status status, const char *format, ...)
 {
     if (!err) return status;
+    va_list list;
+    va_start(list, format);
     err->status = status;
-    snprintf(err->text, sizeof err->text, "%s", text);
+    vsnprintf(err->text, sizeof err->text, format, list);
+    va_end(list);
     return status;
 }
 
 static mskp_status bad_argument(const char *text, mskp_error *err)
 {
-    return refused(MSKP_ERROR_BAD_ARGUMENT, text, err);
+    return refused(err, MSKP_ERROR_BAD_ARGUMENT, "%s", text);
 }
 
 /* ---- The public functions ---- */
@@ -111,7 +119,7 @@ mskp_status mskp_onnx_open(const void *bytes, size_t size, const mskp_onnx_optio
         return bad_argument("options.length is NULL, but options.lengths is not 0", err);
     memory_watch();
     mskp_onnx *o = try_calloc(1, sizeof *o);
-    if (!o) return refused(MSKP_ERROR_NO_MEMORY, "no memory for a network", err);
+    if (!o) return refused(err, MSKP_ERROR_NO_MEMORY, "no memory for a network");
     const bool good = open_bytes(o, bytes, size, options, &f);
     if (good && !memory_was_short()) {
         o->n.f = NULL; /* f ends here */
@@ -120,9 +128,9 @@ mskp_status mskp_onnx_open(const void *bytes, size_t size, const mskp_onnx_optio
     }
     object_close(o);
     free(o);
-    if (!memory_was_short()) return refused(MSKP_ERROR_BAD_TEXT, f.text, err);
-    return refused(MSKP_ERROR_NO_MEMORY, "no memory for all that is to be known of the network",
-                   err);
+    if (!memory_was_short()) return refused(err, MSKP_ERROR_BAD_TEXT, "%s", f.text);
+    return refused(err, MSKP_ERROR_NO_MEMORY,
+                   "no memory for all that is to be known of the network");
 }
 
 void mskp_onnx_close(mskp_onnx *onnx)
@@ -141,8 +149,10 @@ mskp_status mskp_onnx_parameter(const mskp_onnx *onnx, mskp_param id, mskp_onnx_
                                 mskp_error *err)
 {
     if (!onnx || !param) return bad_argument("onnx and param must not be NULL", err);
-    if (!id.id || id.id > mskp_graph_counts(onnx->graph).params)
-        return bad_argument("the graph has no such parameter", err);
+    const size_t params = mskp_graph_counts(onnx->graph).params;
+    if (!id.id || id.id > params)
+        return refused(err, MSKP_ERROR_BAD_ARGUMENT, "parameter %u is not one of the graph's %zu",
+                       (unsigned)id.id, params);
     const weight *w = &onnx->n.weights[onnx->weight[id.id - 1]];
     const size_t at = onnx->source[id.id - 1];
     *param = (mskp_onnx_param){.name = onnx->n.tensors[at].name,
@@ -158,9 +168,10 @@ mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values, mskp_error *e
 {
     failure f = {""};
     if (!onnx || !values.view) return bad_argument("onnx and values must not be NULL", err);
-    if (values.n != mskp_graph_counts(onnx->graph).params)
-        return refused(MSKP_ERROR_OTHER_NETWORK, "values are not as many as the graph's parameters",
-                       err);
+    const size_t params = mskp_graph_counts(onnx->graph).params;
+    if (values.n != params)
+        return refused(err, MSKP_ERROR_OTHER_NETWORK,
+                       "values: %zu views, but the graph has %zu parameters", values.n, params);
     memory_watch();
     mskp_tensor *views = try_calloc(values.n, sizeof *views);
     onnx->n.f = &f;
@@ -170,16 +181,18 @@ mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values, mskp_error *e
     if (good) memcpy(values.view, views, values.n * sizeof *views);
     free(views);
     if (good) return MSKP_OK;
-    return refused(memory_was_short() ? MSKP_ERROR_NO_MEMORY : MSKP_ERROR_BAD_TEXT, f.text, err);
+    return refused(err, memory_was_short() ? MSKP_ERROR_NO_MEMORY : MSKP_ERROR_BAD_TEXT, "%s",
+                   f.text);
 }
 
 mskp_status mskp_onnx_products(const mskp_onnx *onnx, mskp_mask locked, mskp_error *err)
 {
     if (!onnx || (!locked.unit && locked.n))
         return bad_argument("onnx and locked must not be NULL", err);
-    if (locked.n != mskp_graph_counts(onnx->graph).units)
-        return refused(MSKP_ERROR_OTHER_NETWORK, "the mask is not as long as the graph has units",
-                       err);
+    const size_t units = mskp_graph_counts(onnx->graph).units;
+    if (locked.n != units)
+        return refused(err, MSKP_ERROR_OTHER_NETWORK,
+                       "locked: %zu flags, but the graph has %zu units", locked.n, units);
     for (size_t i = 0; i < onnx->n.contracted_count; i++) {
         size_t count;
         const uint32_t *unit = mskp_value_units(onnx->graph, onnx->n.contracted[i], &count);
@@ -200,11 +213,8 @@ mskp_status mskp_onnx_tensor(const mskp_onnx *onnx, const char *name, mskp_value
     if (!onnx || !name || !value || !axis)
         return bad_argument("onnx, name, value and axis must not be NULL", err);
     const tensor *t = net_tensor(&onnx->n, name);
-    if (!t || t->data) {
-        char text[200];
-        snprintf(text, sizeof text, "%.150s: no tensor of the network", name);
-        return refused(MSKP_ERROR_BAD_NAME, text, err);
-    }
+    if (!t || t->data)
+        return refused(err, MSKP_ERROR_BAD_NAME, "%.150s: no tensor of the network", name);
     const bool flows = is_flow(t) && !t->pinned && t->axis != NO_AXIS;
     *value = flows ? t->value : (mskp_value){0};
     *axis = flows ? (uint32_t)t->axis : 0;

@@ -96,7 +96,7 @@ MSKP_EXPERIMENTAL mskp_status mskp_onnx_parameter(const mskp_onnx *onnx, mskp_pa
 
 /* values <- views of the object's own elements, for all parameters of the graph (values.n). They
  * have the model's types. data is NULL for an initializer without data. The elements may be
- * changed. */
+ * changed. MSKP_ERROR_OTHER_NETWORK: values.n is not the number of parameters. */
 MSKP_EXPERIMENTAL mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors values,
                                                mskp_error *err);
 
@@ -104,6 +104,7 @@ MSKP_EXPERIMENTAL mskp_status mskp_onnx_values(mskp_onnx *onnx, mskp_tensors val
  * locked.unit[u] <- 1 where channels of two tensors are multiplied and summed over: no bias and no
  * carrier can replace the product of the constants that they output. Other units keep what they
  * have. For a rule or a mask whose constants are moved (mskp/constants.h).
+ * MSKP_ERROR_OTHER_NETWORK: locked.n is not the number of units.
  */
 MSKP_EXPERIMENTAL mskp_status mskp_onnx_products(const mskp_onnx *onnx, mskp_mask locked,
                                                  mskp_error *err);
