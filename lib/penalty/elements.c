@@ -32,7 +32,7 @@ static double slope(const mskp_penalty *p, double w, int sign)
     case MSKP_PENALTY_L2:
         return w;
     case MSKP_PENALTY_SMOOTH_L1:
-        if (fabs(w) < p->knee) return w / p->knee;
+        if (fabs(w) < p->knee) return w * (1 / p->knee); /* one division serves a whole loop */
         return sign;
     default:
         return sign;
@@ -46,7 +46,7 @@ static double prox(const mskp_penalty *p, double w, double eta)
     double left;
     switch (p->kind) {
     case MSKP_PENALTY_L2:
-        return w / (1 + eta);
+        return w * (1 / (1 + eta));
     case MSKP_PENALTY_SMOOTH_L1:
         if (a <= p->knee + eta && p->knee > 0) return w * (p->knee / (p->knee + eta));
         break;

@@ -17,6 +17,7 @@
  * is no sum over elements; weights.c makes unit weights of the norms, with which a kind here
  * computes its gradient.
  */
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 
@@ -299,6 +300,8 @@ mskp_status mskpi_penalty_check_how(penalty_job *j, mskp_error *err)
         status = mskpi_check_set(j->second, mskpi_second_name(j), params, err);
     if (!status && j->kind != DEADLINE) status = check_weights(j, err);
     if (!j->how.roles) j->how.roles = MSKP_ROLE_SCALE;
+    /* Its reciprocal must be a number. Nothing but denormal doubles is within such a knee. */
+    if (j->how.knee < DBL_MIN) j->how.knee = 0;
     return status;
 }
 

@@ -14,7 +14,7 @@
  *           few elements long. So all of them are computed, each with an amount of its own, and a
  *           mask leaves those that no unit owns as they were.
  *
- * Both are changed in parts of at most PART elements, each after the next part was asked for from
+ * Both are changed in parts of at most PART elements, each while the next part is asked for from
  * memory (`follow`): the slices of removed units lie apart, and what the processor fetches by
  * itself begins anew with each of them.
  *
@@ -40,9 +40,10 @@ enum { LONGEST_STRIPE_INDEX = 32 };
 /* Elements of a piece, and into how many pieces a tensor is divided at most. */
 enum { PIECE = 1 << 16, MOST_PIECES = 64 };
 
-/* Asks for the cache line at an address. Processors notice that a loop goes through memory, but a
- * run of a few thousand elements ends soon after that, and the next one is on other pages. */
-enum { LINE = 64 };
+/* FETCH asks for the cache line at an address; LINES are asked for at a time. Processors notice
+ * that a loop goes through memory, but a run of a few thousand elements ends soon after that, and
+ * the next one is on other pages. */
+enum { LINE = 64, LINES = 16 }; /* bytes; how many */
 #if defined __GNUC__
 #define FETCH(address, writes) __builtin_prefetch(address, writes)
 #else
@@ -268,18 +269,21 @@ static const double *inside(walk *w, uint32_t unit, double factor)
     return r->inside;
 }
 
-static void change_part(walk *w, const part *p)
+/* Elements [at, at + n) of a part. */
+static void change_part(walk *w, const part *p, size_t at, size_t n)
 {
     const stripe_room *r = w->room;
-    char *to = p->second ? p->second : p->value, *from = p->second ? p->value : NULL;
+    const size_t bytes = at * w->sweep->element[w->piece->set];
+    char *to = (p->second ? p->second : p->value) + bytes;
+    const char *from = p->second ? p->value + bytes : NULL;
     const bool inside_unit = p->unit != MSKP_PINNED;
-    if (!p->n) return;
     if (p->stripe) {
         const double *amount = inside_unit ? inside(w, p->unit, p->factor) : r->outside;
-        w->loops->stripe(p->n, to, from, amount, inside_unit ? r->all : w->mask, w->job->how.knee);
+        w->loops->stripe(n, to, from, amount + at, (inside_unit ? r->all : w->mask) + at,
+                         w->job->how.knee);
     } else {
         const double amount = mskpi_amount(w->job, p->factor);
-        w->loops->run(p->n, to, from, &amount, NULL, w->job->how.knee);
+        w->loops->run(n, to, from, &amount, NULL, w->job->how.knee);
     }
 }
 
@@ -289,16 +293,26 @@ static bool only_writes(const penalty_job *j)
     return j->kind == DEADLINE && !(j->amount > 0);
 }
 
-/* Changes the part that is on its way from memory, after the next one has been sent for. */
+/* Changes the part that is on its way from memory, and sends for the next one meanwhile. Some lines
+ * are asked for, and as many changed, in turn: a processor waits for so many lines at a time, and
+ * stops to compute where it is asked for more. */
 static void follow(walk *w, part next)
 {
     const bool reads = next.stripe || !only_writes(w->job);
-    const size_t bytes = reads ? next.n * w->sweep->element[w->piece->set] : 0;
-    for (size_t at = 0; at < bytes; at += LINE) {
-        FETCH(next.value + at, 0);
-        if (next.second) FETCH(next.second + at, 1);
+    const size_t a_line = LINE / w->sweep->element[w->piece->set];
+    const size_t asked = reads ? next.n : 0, most = LINES * a_line / (next.second ? 2 : 1);
+    const part now = w->next;
+    size_t done = 0;
+    for (size_t at = 0; at < asked;) {
+        for (const size_t end = at + most; at < end && at < asked; at += a_line) {
+            FETCH(next.value + at * (LINE / a_line), 0);
+            if (next.second) FETCH(next.second + at * (LINE / a_line), 1);
+        }
+        const size_t n = now.n - done < most ? now.n - done : most;
+        if (n) change_part(w, &now, done, n);
+        done += n;
     }
-    change_part(w, &w->next);
+    if (done < now.n) change_part(w, &now, done, now.n - done);
     w->next = next;
 }
 
