@@ -52,7 +52,7 @@
  *                 gammas by 0.1 in each of so few steps. Betas are moved and not lost.
  *   masked*       L1 after each step, with automatic strengths, on the marked units: on gamma and
  *                 beta, or gamma alone. -gradient: in the gradient. -fade: the gradient of the loss
- *                 fades out. -taylor: by another score
+ *                 fades out. -taylor: by another score. -uniform: as cut-uniform
  *   deadline*     a straight line to zero. -unit: on all slices of marked units
  *   rounds-5*     as masked, in five rounds
  */
@@ -135,6 +135,7 @@ static const struct method {
      .masked = 0.1,
      .settle = 0.25},
     {.name = "masked-fade", .roles = BOTH, .fade = 1, .masked = 0.1, .settle = 0.25},
+    {.name = "masked-uniform", .score = UNIFORM, .roles = BOTH, .masked = 0.1, .settle = 0.25},
     {.name = "masked-taylor", .score = BY_TAYLOR, .roles = BOTH, .masked = 0.1, .settle = 0.25},
     {.name = "deadline", .roles = BOTH, .pull = MSKP_PULL_DEADLINE, .masked = 0.1},
     {.name = "deadline-unit", .roles = UNIT, .pull = MSKP_PULL_DEADLINE, .masked = 0.1},
