@@ -34,8 +34,7 @@ static void add(float amount)
 {
     const float *restrict w = a;
     float *restrict g = b;
-    for (size_t i = 0; i < FLOATS; i++)
-        g[i] += fabsf(w[i]) > 0 ? copysignf(amount, w[i]) : 0;
+    for (size_t i = 0; i < FLOATS; i++) g[i] += fabsf(w[i]) > 0 ? copysignf(amount, w[i]) : 0;
 }
 
 static void multiply(void)
