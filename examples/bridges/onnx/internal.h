@@ -1,6 +1,6 @@
 /*
- * What the files that read, change and write a model share: change.c, model.c, store.c, tensor.c,
- * wire.c.
+ * What the files that read, change and write a model share: change.c, model.c, skeleton.c, store.c,
+ * tensor.c, wire.c.
  */
 #ifndef ONNX_INTERNAL_H
 #define ONNX_INTERNAL_H
@@ -19,7 +19,7 @@
 
 enum { MOST_DEPTH = 64 };
 
-/* A file that was read. The first is the model itself, whose bytes are no longer in memory. */
+/* A file that was read. The first is the model itself, whose bytes are not in memory. */
 struct source {
     char *location; /* the name in the model; NULL: the model itself */
     char *bytes;    /* NULL: not in memory */
@@ -29,10 +29,39 @@ struct source {
     ino_t inode;
 };
 
+/* ---- skeleton.c ---- */
+
+/* Where bytes come from. read: to <- the next `count` bytes, or as many as there are, *got; false,
+ * with a sentence: they cannot be read. */
+typedef struct byte_source {
+    size_t size;
+    void *context;
+    bool (*read)(void *context, size_t count, void *to, size_t *got, failure *f);
+} byte_source;
+
+/* A model without the data of large tensors, which lay behind the first `at` bytes of it. */
+typedef struct skeleton {
+    uint8_t *bytes;
+    size_t size, capacity;
+    struct large {
+        size_t initializer, at, size;
+        uint8_t *data; /* NULL: the tensor has it */
+    } * large;         /* in the order of the file */
+    size_t count, room;
+} skeleton;
+
+/* Reads a model. skeleton_free: the last call in any case. */
+bool skeleton_read(skeleton *s, const byte_source *from, failure *f);
+/* Where a byte of the skeleton is in what was read. */
+size_t skeleton_position(const skeleton *s, size_t at);
+/* The tensors of the model that was decoded from the skeleton get their data. */
+void skeleton_attach(skeleton *s, Onnx__ModelProto *proto);
+void skeleton_free(skeleton *s);
+
 /* ---- wire.c ---- */
 
 /* Whether the bytes are a message that protobuf-c can decode, given enough memory. */
-bool wire_check(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size, failure *f);
+bool wire_check(const ProtobufCMessageDescriptor *type, const skeleton *s, failure *f);
 /* Adds a message to an output, without copying nested messages. */
 void wire_write(const ProtobufCMessage *message, file_output *out);
 

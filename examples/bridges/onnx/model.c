@@ -37,33 +37,42 @@ static const struct source *same_file(const model *m, const file_input *in)
     return NULL;
 }
 
-/* Reads a whole file and adds it to the model's sources. */
-static bool read_source(model *m, file_input *in, const char *location, failure *f)
+static void forget_bytes(struct source *source)
 {
-    file_error why;
+    if (!source->shared) free(source->bytes);
+    source->bytes = NULL;
+}
+
+/* Adds a file to the model's sources. */
+static bool add_source(model *m, const struct source *new, failure *f)
+{
     struct source *sources = try_realloc(m->sources, (m->source_count + 1) * sizeof *sources);
     if (!sources) return fail(f, "no memory for %zu files", m->source_count + 1);
     m->sources = sources;
+    sources[m->source_count++] = *new;
+    return true;
+}
+
+/* Reads a whole file of data. */
+static bool read_source(model *m, file_input *in, const char *location, failure *f)
+{
+    file_error why;
     struct source new = {.size = in->size, .device = in->device, .inode = in->inode};
     const struct source *old = same_file(m, in);
     if (old) {
         new.bytes = old->bytes;
         new.size = old->size;
         new.shared = true;
-    } else {
-        if (!file_rest(in, 0, NULL, SIZE_MAX, &new.bytes, &new.size, &why))
-            return fail(f, "%s", why.text);
-        m->bytes += new.size;
+    } else if (!file_rest(in, 0, NULL, SIZE_MAX, &new.bytes, &new.size, &why)) {
+        return fail(f, "%s", why.text);
     }
-    const bool named = !location || model_set_string(&new.location, location);
-    sources[m->source_count++] = new;
-    return named || fail(f, "no memory for its name");
-}
-
-static void forget_bytes(struct source *source)
-{
-    if (!source->shared) free(source->bytes);
-    source->bytes = NULL;
+    if (!add_source(m, &new, f)) {
+        forget_bytes(&new);
+        return false;
+    }
+    if (!old) m->bytes += new.size;
+    return model_set_string(&m->sources[m->source_count - 1].location, location) ||
+           fail(f, "no memory for its name");
 }
 
 const struct source *model_source(const model *m, const char *location)
@@ -220,20 +229,49 @@ ProtobufCAllocator *model_allocator(void)
     return &noted;
 }
 
-static bool unpack(model *m, const void *bytes, size_t size, failure *f)
+static bool decode(model *m, const byte_source *from, failure *f)
 {
-    if (!check_size(size, f)) return false;
-    if (!wire_check(&onnx__model_proto__descriptor, bytes, size, f)) return false;
-    m->proto = onnx__model_proto__unpack(model_allocator(), size, bytes);
-    return m->proto || fail(f, "no memory for a model of %zu bytes", size);
+    skeleton s;
+    bool good = skeleton_read(&s, from, f) && wire_check(&onnx__model_proto__descriptor, &s, f);
+    if (good) m->proto = onnx__model_proto__unpack(model_allocator(), s.size, s.bytes);
+    if (good && !m->proto) good = fail(f, "no memory for a model of %zu bytes", from->size);
+    if (good) skeleton_attach(&s, m->proto);
+    skeleton_free(&s);
+    return good;
+}
+
+/* The bytes that are left. */
+typedef struct memory_left {
+    const char *bytes;
+    size_t size;
+} memory_left;
+
+static bool read_memory(void *context, size_t count, void *to, size_t *got, failure *f)
+{
+    memory_left *left = context;
+    (void)f;
+    *got = count < left->size ? count : left->size;
+    if (*got) memcpy(to, left->bytes, *got);
+    left->bytes += *got;
+    left->size -= *got;
+    return true;
 }
 
 bool model_parse(model *m, const void *bytes, size_t size, bool absent, failure *f)
 {
+    memory_left left = {bytes, size};
     *m = (model){.bytes = size, .absent = absent};
-    if (unpack(m, bytes, size, f) && check_model(m, f)) return true;
+    if (check_size(size, f) && decode(m, &(byte_source){size, &left, read_memory}, f) &&
+        check_model(m, f))
+        return true;
     model_free(m);
     return false;
+}
+
+static bool read_input(void *context, size_t count, void *to, size_t *got, failure *f)
+{
+    file_error why;
+    return file_get(context, count, to, got, &why) || fail(f, "%s", why.text);
 }
 
 static bool read_file(model *m, const char *path, failure *f)
@@ -242,10 +280,11 @@ static bool read_file(model *m, const char *path, failure *f)
     file_error why;
     if (!set_folder(m, path)) return fail(f, "no memory for the name of its folder");
     if (!file_open_regular(&in, path, &why)) return fail(f, "%s", why.text);
-    bool good = check_size(in.size, f) && read_source(m, &in, NULL, f);
+    const struct source itself = {.size = in.size, .device = in.device, .inode = in.inode};
+    m->bytes = in.size;
+    const bool good = check_size(in.size, f) && add_source(m, &itself, f) &&
+                      decode(m, &(byte_source){in.size, &in, read_input}, f);
     file_close(&in);
-    good = good && unpack(m, m->sources->bytes, m->sources->size, f);
-    if (m->source_count) forget_bytes(m->sources);
     return good && check_model(m, f);
 }
 

@@ -10,13 +10,15 @@
 /* ---- checking ---- */
 
 typedef struct cursor {
-    const uint8_t *begin, *at, *end;
+    const skeleton *s;
+    const uint8_t *at, *end;
     failure *f;
 } cursor;
 
+/* In the file, for sentences. */
 static size_t position(const cursor *c)
 {
-    return (size_t)(c->at - c->begin);
+    return skeleton_position(c->s, (size_t)(c->at - c->s->bytes));
 }
 
 static size_t rest(const cursor *c)
@@ -158,11 +160,9 @@ static bool check_message(const ProtobufCMessageDescriptor *type, cursor *c, uns
     return true;
 }
 
-bool wire_check(const ProtobufCMessageDescriptor *type, const void *bytes, size_t size, failure *f)
+bool wire_check(const ProtobufCMessageDescriptor *type, const skeleton *s, failure *f)
 {
-    const uint8_t *begin = bytes;
-    if (!size) return true;
-    return check_message(type, &(cursor){begin, begin, begin + size, f}, 0);
+    return !s->size || check_message(type, &(cursor){s, s->bytes, s->bytes + s->size, f}, 0);
 }
 
 /* ---- nested messages ---- */
