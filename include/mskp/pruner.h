@@ -28,8 +28,8 @@
  *     tune      nothing: training of the smaller network
  *
  * The object uses public functions alone, so a program can leave it at any point and go on by hand.
- * It allocates when it is made, when a mask is made, in the first mskp_pruner_before_step with a
- * mask, and for a cut; never in another step. One thread at a time may use a pruner.
+ * It allocates when it is made, when a mask is made, in the first mskp_pruner_before_step after
+ * that, and for a cut; never in another step. One thread at a time may use a pruner.
  * examples/pruner.c is a complete program. The rules at the head of mskp.h hold here, too.
  */
 #ifndef MSKP_PRUNER_H

@@ -350,7 +350,8 @@ mskp_status mskp_pruner_before_step(mskp_pruner *pruner, double rate, mskp_tenso
             status = mskpi_pruner_make_mask(p, values, err);
         else if (now && p->scored && !p->stepping) /* once, also if the step is begun again */
             status = mskpi_pruner_refresh(p, values, err);
-        if (!status) mskpi_pruner_penalty_prepare(p, values, gradients);
+        else
+            mskpi_pruner_penalty_prepare(p, values, gradients);
         if (!status) status = add_term(p, &t, rate, values, gradients, err);
     }
     if (status) return status;

@@ -1,13 +1,14 @@
 /*
  * The penalty of a masked step, prepared.
  *
- * A pruner penalizes the same units in the same tensors for many steps. So the first
- * mskp_pruner_before_step with a mask prepares the penalty for the views that it is given, and the
- * object is kept as long as the mask stays. The mask changes in several places (a refresh, a cut, a
- * state that is read), and no such place has to know of the object: the mask that it was made for
- * is kept beside it and compared. Where there is no object, or it does not fit the views of a step
- * (a program may hand over one layer at a time), the plain call does the same, more slowly. So
- * nothing is allocated in later steps, and a lack of memory for the object is no error.
+ * A pruner penalizes the same units in the same tensors for many steps. So the
+ * mskp_pruner_before_step after the one that made the mask prepares the penalty for the views that
+ * it is given, and the object is kept as long as the mask stays. The step that makes the mask does
+ * not: scores may need tensors that no other step hands over. The mask changes in several places (a
+ * refresh, a cut, a state that is read), and no such place has to know of the object: the mask that
+ * it was made for is kept beside it and compared. Where there is no object, or it does not fit the
+ * views of a step (a program may hand over one layer at a time), the plain call does the same, more
+ * slowly. So nothing is allocated in later steps, and a lack of memory for the object is no error.
  */
 #include <string.h>
 

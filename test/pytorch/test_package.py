@@ -388,6 +388,98 @@ def test_state_dict_and_mask(tmp_path):
         mskp.load_mask(other, IMAGE.double(), tmp_path / 'net.mask')
 
 
+class Run:
+    """A training with all that a checkpoint has to hold. pull: of the pruner; the image of a step follows from its number."""
+
+    def __init__(self, kind, pull, seed):
+        self.model = small(seed, torch.float32).train()
+        self.model.load_state_dict(small(dtype=torch.float32).state_dict() if seed == 0 else self.model.state_dict())
+        self.optimizer = OPTIMIZERS[kind](self.model.parameters())
+        self.average = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.8))
+        self.tensors = {k: v.clone() for k, v in self.model.state_dict().items() if 'num_batches' not in k}
+        self.pruner = mskp.Pruner(self.model, IMAGE, macs=0.4, optimizer=self.optimizer, ema=[self.average, self.tensors], steps=14,
+                                  masked=0.8, rounds=2, pull=pull)
+        self.step = 0
+
+    def go(self, until):
+        while self.step < until:
+            g = torch.Generator().manual_seed(self.step)
+            self.optimizer.zero_grad()
+            loss_of(self.model, torch.rand(2, 3, 12, 12, generator=g)).backward()
+            self.pruner.before_step(), self.optimizer.step(), self.pruner.after_step()
+            self.average.update_parameters(self.model)
+            for name, tensor in self.model.state_dict().items():
+                if name in self.tensors:
+                    self.tensors[name] = self.tensors[name].lerp(tensor, 0.5)
+            self.pruner.cut()
+            self.step += 1
+
+    def state(self):
+        return {'model': self.model.state_dict(), 'optimizer': self.optimizer.state_dict(), 'average': self.average.state_dict(),
+                'tensors': dict(self.tensors), 'pruner': self.pruner.state_dict(), 'step': self.step}
+
+    def load(self, saved):
+        self.pruner.load_state_dict(saved['pruner'])
+        self.model.load_state_dict(saved['model'])
+        self.optimizer.load_state_dict(saved['optimizer'])
+        self.average.load_state_dict(saved['average'])
+        self.tensors.update(saved['tensors'])
+        self.step = saved['step']
+
+
+def differences(a, b, where=''):
+    """Where two nested states differ in a bit."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [d for k in a for d in differences(a[k], b[k], f'{where}.{k}')]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        return [d for i, (x, y) in enumerate(zip(a, b)) for d in differences(x, y, f'{where}.{i}')]
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if a.shape == b.shape and a.dtype == b.dtype and torch.equal(a.detach(), b.detach()) else [where]
+    return [] if type(a) is type(b) and a == b else [where]
+
+
+@pytest.mark.parametrize('kind, pull', [('sgd', 'gradient'), ('adam', 'proximal'), ('rmsprop', 'deadline')])
+def test_resumed_runs_are_the_same_bit_for_bit(kind, pull, tmp_path):
+    """Interrupted at random steps, before and after each of the two cuts: each time everything is made anew, with other weights."""
+    whole = Run(kind, pull, 0)
+    whole.go(14)
+    assert whole.pruner.gauges()['round'] == 2
+    seed = torch.seed() % 10**6
+    print('seed', seed)
+    random = torch.Generator().manual_seed(seed)
+    for trial in range(3):
+        stops = sorted(set(torch.randint(0, 15, (3,), generator=random).tolist()))
+        run = Run(kind, pull, 0)
+        for i, stop in enumerate(stops):
+            run.go(stop)
+            torch.save(run.state(), tmp_path / 'run.pt')
+            run = Run(kind, pull, 7 + i)
+            run.load(torch.load(tmp_path / 'run.pt', weights_only=True))
+        run.go(14)
+        assert differences(whole.state(), run.state()) == [], (seed, stops)
+        assert whole.pruner.mask() == run.pruner.mask() and whole.pruner.held() == run.pruner.held()
+
+
+def test_states_that_do_not_fit_are_refused():
+    run = Run('sgd', 'gradient', 0)
+    run.go(9)  # one cut
+    state, before = run.pruner.state_dict(), sizes(run.model)
+    with pytest.raises(mskp.Error, match='was cut already'):
+        run.pruner.load_state_dict(state)
+    fresh = Run('sgd', 'proximal', 0)
+    with pytest.raises(mskp.Error, match="pull was 'gradient', and is 'proximal'"):
+        fresh.pruner.load_state_dict(state)
+    fresh = Run('sgd', 'gradient', 0)
+    whole, locked = sizes(fresh.model), bytes(fresh.pruner.network.locked)
+    for wrong, words in ((3, 'a int that'), ({**state, 'version': 9}, '9 is its version'), ({**state, 'locked': state['locked'][1:]}, 'units'),
+                         ({**state, 'state': state['state'].replace('cut', 'cat', 1)}, 'cat|hash')):
+        with pytest.raises(mskp.Error, match=words):
+            fresh.pruner.load_state_dict(wrong)
+        assert sizes(fresh.model) == whole and bytes(fresh.pruner.network.locked) == locked
+    fresh.pruner.load_state_dict(state)
+    assert sizes(fresh.model) == before != whole
+
+
 def _train(rank, port, folder):
     os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     torch.set_num_threads(1)

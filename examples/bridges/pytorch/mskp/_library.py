@@ -134,3 +134,12 @@ def indices(function, *given):
     n = C.c_size_t()
     found = function(*given, C.byref(n))
     return memoryview(C.string_at(found, 4 * n.value)).cast('I') if found else None
+
+
+def text_of(function, *given):
+    """What a function of the library writes: it says the length of a text for which there is no room."""
+    length = C.c_size_t()
+    function(*given, 0, None, C.byref(length))
+    text = C.create_string_buffer(length.value + 1)
+    function(*given, length.value + 1, C.byref(text), C.byref(length))
+    return text.value.decode()

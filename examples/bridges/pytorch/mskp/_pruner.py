@@ -2,12 +2,13 @@
 import ctypes as C
 import math
 import numbers
+import types
 
 import torch
 from torch import nn
 
 from ._library import (DUE_CUT, DUE_MASK, FILTER, PINNED, SCALE, SHIFT, STAGES, UNIT, Consumer, Cost, Error, Gauges, Handle, Mask, Options,
-                       Tensors, flags, lib, mask_of)
+                       Tensors, flags, lib, mask_of, text_of)
 from ._network import Network
 from ._surgery import Surgery
 from ._tensors import Set, check, is_here
@@ -148,38 +149,51 @@ class Pruner:
         if check:
             network.find_holds()
         self.averages = [_Average(e, network.parameters) for e in _list(ema)]
-        self._pruner = None
+        self._pruner, self._whole = None, Cost()
+        lib.measure(network.graph, Mask(0, None), C.byref(self._whole), None)
+        self._asked = {'macs': macs, 'params': params, 'units': units, 'steps': steps, 'wait': wait, 'sparse': sparse,
+                       'sparse_strength': sparse_strength, 'masked': masked, 'settle': settle, 'rounds': rounds, 'score': score, 'roles': roles,
+                       'pull': pull, 'strength': strength, 'momentum': momentum, 'gradient_scale': gradient_scale, 'fade': bool(fade),
+                       'constants': constants, 'round_to': round_to, 'min_channels': min_channels, 'max_removed': max_removed}
+        self._set_options()
+        made = C.c_void_p()
+        lib.pruner_create(network.graph, C.byref(self._options), C.byref(made))
+        self._pruner = made.value
+        self._begin(bytes([1] * network.units))
 
-        o = self._options = Options()
-        cost = Cost()
-        lib.measure(network.graph, Mask(0, None), C.byref(cost), None)
-        self._whole = cost
-        o.rule.max_macs = macs * cost.macs if macs is not None else 0
-        o.rule.max_params = params * cost.params if params is not None else 0
-        o.rule.remove_fraction = 1 - units if units is not None else 0
-        o.rule.round_to, o.rule.min_channels, o.rule.max_family_fraction = round_to, min_channels, max_removed
-        self._locked = mask_of(network.locked)
-        o.rule.locked = self._locked
-        o.scoring.magnitude, o.scoring.reduce, o.scoring.roles, o.use_normalizer = _pick('score', score, _SCORES)
+    def _set_options(self):
+        """The library's options, by what was asked and by the units that stay."""
+        network, asked = self.network, types.SimpleNamespace(**self._asked)
+        o, cost = Options(), self._whole
+        o.rule.max_macs = asked.macs * cost.macs if asked.macs is not None else 0
+        o.rule.max_params = asked.params * cost.params if asked.params is not None else 0
+        o.rule.remove_fraction = 1 - asked.units if asked.units is not None else 0
+        o.rule.round_to, o.rule.min_channels, o.rule.max_family_fraction = asked.round_to, asked.min_channels, asked.max_removed
+        locked = o.rule.locked = mask_of(network.locked)
+        o.scoring.magnitude, o.scoring.reduce, o.scoring.roles, o.use_normalizer = _pick('score', asked.score, _SCORES)
         scaled = all(r & SCALE for r in self._roles_of_units())
-        chosen = _pick('roles', roles, _ROLES) if roles is not None else SCALE | SHIFT if scaled else UNIT
-        o.penalty.roles, o.penalty.skip_missing = chosen, 1
-        o.pull = _pick('pull', pull, _PULLS) if pull is not None else 2 if chosen == UNIT else 0
-        o.constants.way = _pick('constants', constants, _WAYS)
-        o.strength, o.momentum, o.gradient_scale, o.fade = strength, momentum, gradient_scale, bool(fade)
-        o.steps, o.rounds = max(steps, 1), rounds
-        if steps:
-            o.wait, o.sparse, o.sparse_strength, o.masked, o.settle = wait, sparse, sparse_strength, masked, settle
+        o.penalty.roles = _pick('roles', asked.roles, _ROLES) if asked.roles is not None else SCALE | SHIFT if scaled else UNIT
+        o.penalty.skip_missing = 1
+        o.pull = _pick('pull', asked.pull, _PULLS) if asked.pull is not None else 2 if o.penalty.roles == UNIT else 0
+        o.constants.way = _pick('constants', asked.constants, _WAYS)
+        o.strength, o.momentum, o.gradient_scale, o.fade = asked.strength, asked.momentum, asked.gradient_scale, asked.fade
+        o.steps, o.rounds = max(asked.steps, 1), asked.rounds
+        if asked.steps:
+            o.wait, o.sparse, o.sparse_strength, o.masked, o.settle = (asked.wait, asked.sparse, asked.sparse_strength, asked.masked,
+                                                                       asked.settle)
         else:
             o.constants.zeroed = FILTER | SCALE
-        made = C.c_void_p()
-        lib.pruner_create(network.graph, C.byref(o), C.byref(made))
-        self._pruner = made.value
-        self.keep = bytes([1] * network.units)  # of the first network, after all cuts
-        watched = chosen | (o.scoring.roles if o.sparse > 0 else 0)
-        self._pulled = {k for k in range(len(network.parameters)) if network.roles(k) & watched}
+        self._options, self._locked = o, locked  # the pruner reads both as long as it lives
+
+    def _begin(self, keep):
+        """What follows from the graph as it is now. keep: the units of the first network that are there."""
+        network, o = self.network, self._options
+        self.keep, network.graph = keep, lib.pruner_graph(self._pruner)
+        watched = o.penalty.roles | (o.scoring.roles if o.sparse > 0 else 0)
+        pulled = [k for k, p in enumerate(network.parameters) if p.tensor is not None and network.roles(k) & watched]
         self._adds = o.pull == 1 or o.fade  # whether gradients are changed
-        self._values, self._gradients = Set(network.parameters, here=here), Set(network.parameters, here=here)
+        self._pulled = [network.parameters[k].tensor for k in pulled]
+        self._values, self._gradients = (Set(network.parameters, here=network.here, which=pulled) for _ in range(2))
 
     def __del__(self):
         if getattr(self, '_pruner', None):
@@ -209,22 +223,21 @@ class Pruner:
             raise Error('the learning rate is not known: give the pruner its optimizer, or pass the rate')
         return max(float(group['lr']) for optimizer in self.optimizers for group in optimizer.param_groups)
 
-    def _current(self, every=False):
-        """Values for a step: only what the penalty touches and what is trained, unless a mask is made."""
-        parameters = self.network.parameters
-        if every:
-            self._agree()
-            return self.network.values()
-        return self._values.show([p.tensor if k in self._pulled and p.tensor is not None and p.tensor.requires_grad else None
-                                  for k, p in enumerate(parameters)])
+    def _current(self):
+        """Values for a step: only what the penalty touches and what is trained."""
+        return self._values.show([t if t.requires_grad else None for t in self._pulled])
+
+    def _all_values(self):
+        """Values for a mask or a cut."""
+        self._agree()
+        return self.network.values()
 
     def before_step(self, rate=None):
         """Between backward() and the optimizer's step, after gradients were unscaled, reduced and clipped."""
         marks = lib.pruner_due(self._pruner) == DUE_MASK
-        values, gradients = self._current(marks), None
+        values, gradients = self._all_values() if marks else self._current(), None
         if self._adds:
-            gradients = self._gradients.show([p.tensor.grad if k in self._pulled and p.tensor is not None else None
-                                              for k, p in enumerate(self.network.parameters)])
+            gradients = self._gradients.show([t.grad for t in self._pulled])
         lib.pruner_before_step(self._pruner, self._rate(rate), values.set, gradients.set if gradients else _NOTHING)
         if gradients:
             gradients.send_back()
@@ -274,7 +287,7 @@ class Pruner:
         if not now and not self.due:
             return None
         network, plan, constants, total = self.network, C.c_void_p(), C.c_void_p(), Consumer()
-        values = self._current(every=True)
+        values = self._all_values()
         lib.pruner_prepare(self._pruner, values.set, C.byref(plan), C.byref(constants))
         lib.constants_total(constants, C.byref(total))
         kept_mask = mask_of(bytes(lib.graph_counts(network.graph).units))
@@ -287,11 +300,30 @@ class Pruner:
             if p.tensor is not None:
                 work.values(p.tensor, source)
         work.numbers(self.model, kept)
-        names = {id(p.tensor): p.name for p in network.parameters}
+        self._add_optimizers(work)
+        for average in self.averages:
+            self._cut_average(work, average, kept, self._average_moved(average, constants, plan, total))
+        self._carry_out(work)
+        try:
+            both = mask_of(self.keep)
+            lib.mask_compose(network.first, both, kept_mask, both)
+            lib.pruner_cut_done(self._pruner)
+        except BaseException:
+            work.undo()
+            raise
+        self._begin(flags(both))
+        return {'removed': sum(not flag for flag in flags(kept_mask)), **self.cost(), 'folded': total.folded, 'merged': total.merged,
+                'dropped': total.dropped, 'carriers': total.carriers, 'exact': bool(total.exact), 'bound': total.bound,
+                'why': total.why.decode() if total.why else None}
+
+    def _add_optimizers(self, work):
+        names = {id(p.tensor): p.name for p in self.network.parameters}
         for optimizer in self.optimizers:
             work.optimizer(optimizer, lambda t: names[id(t)])
-        for average in self.averages:
-            self._cut_average(work, average, constants, plan, total, kept)
+
+    def _carry_out(self, work):
+        """And runs the network once. If that fails, everything is as it was."""
+        network = self.network
         work.carry_out()
         try:
             network.run()
@@ -303,18 +335,6 @@ class Pruner:
         except BaseException:
             work.undo()
             raise
-        try:
-            both = mask_of(self.keep)
-            lib.mask_compose(network.first, both, kept_mask, both)
-            lib.pruner_cut_done(self._pruner)
-        except BaseException:
-            work.undo()
-            raise
-        self.keep, network.graph = flags(both), lib.pruner_graph(self._pruner)
-        self._values, self._gradients = (Set(network.parameters, here=network.here) for _ in range(2))
-        return {'removed': sum(not flag for flag in flags(kept_mask)), **self.cost(), 'folded': total.folded, 'merged': total.merged,
-                'dropped': total.dropped, 'carriers': total.carriers, 'exact': bool(total.exact), 'bound': total.bound,
-                'why': total.why.decode() if total.why else None}
 
     def _moved(self, values, constants, plan, total):
         """The tensors with constants moved into them, or the tensors themselves if there are none."""
@@ -325,25 +345,28 @@ class Pruner:
         moved.send_back()
         return moved.shown
 
-    def _cut_average(self, work, average, constants, plan, total, kept):
+    def _average_moved(self, average, constants, plan, total):
+        """An average's tensors with the constants moved into them that they have themselves."""
         average.refresh()
         parameters = self.network.parameters
         for p, tensor in zip(parameters, average.tensors):
             if tensor is not None:
                 check(f'ema: {p.name}', tensor)
         values, own = Set(parameters, average.tensors, self.network.here), C.c_void_p()
-        sources = values.shown
-        if (total.folded or total.merged) and all(t is not None or p.tensor is None for p, t in zip(parameters, average.tensors)):
-            lib.constants_again(constants, values.set, C.byref(own))
-            try:
-                sources = self._moved(values, own, plan, total)
-            finally:
-                lib.constants_destroy(own)
+        if not total.folded and not total.merged or any(t is None and p.tensor is not None for p, t in zip(parameters, average.tensors)):
+            return values.shown
+        lib.constants_again(constants, values.set, C.byref(own))
+        try:
+            return self._moved(values, own, plan, total)
+        finally:
+            lib.constants_destroy(own)
+
+    def _cut_average(self, work, average, kept, sources):
+        """An average gets what stays of `sources`: one tensor, or None, for each parameter."""
+        parameters = self.network.parameters
         if average.module is None:
             for p, key, source in zip(parameters, average.keys, sources):
-                if key is not None and p.tensor in kept:
-                    work.item(average.mapping, key, p.tensor, source)
-                elif key is not None and source is not average.mapping[key]:
+                if key is not None and (p.tensor in kept or source is not average.mapping[key]):
                     work.item(average.mapping, key, p.tensor, source)
             return
         twins = {t: kept[p.tensor] for p, t in zip(parameters, average.tensors) if p.tensor in kept}
@@ -372,6 +395,77 @@ class Pruner:
                             stale.setdefault(p.tensor, []).append((axis, torch.tensor(places)))
         return stale
 
+    # ---- checkpoints ----
+    def state_dict(self):
+        """Where the pruning is, as text, numbers and a tensor: torch.load(..., weights_only=True) reads it."""
+        return {'version': 1, 'state': text_of(lib.pruner_write, self._pruner), 'locked': torch.tensor(self.network.locked, dtype=torch.uint8),
+                'held': [[n, why] for n, why in self.network.held],
+                'options': {**self._asked, 'exporter': self.network.exporter}}
+
+    def load_state_dict(self, state):
+        """Goes on where a pruner was whose state_dict this is: bit for bit, if model, optimizers and averages do so, too.
+
+        The pruner, its model, optimizers and averages are made as at the beginning of the run, with the same options. This call cuts them
+        to the shapes that they had; then load their own states.
+        """
+        network = self.network
+        self._check_state(state)
+        before = network.locked, network.held, self._options, self._locked
+        made, plan = C.c_void_p(), C.c_void_p()
+        try:
+            network.locked = bytearray(state['locked'].tolist())
+            network.held = [(n, why) for n, why in state['held']]
+            self._set_options()
+            text = state['state'].encode()
+            lib.pruner_read(network.graph, C.byref(self._options), len(text), text, C.byref(made), C.byref(plan))
+            keep = self._cut_to(plan) if plan else bytes([1] * network.units)
+        except BaseException:
+            network.locked, network.held, self._options, self._locked = before
+            lib.pruner_destroy(made)
+            raise
+        finally:
+            lib.plan_destroy(plan)
+        lib.pruner_destroy(self._pruner)
+        self._pruner = made.value
+        self._begin(keep)
+
+    def _check_state(self, state):
+        network = self.network
+        if not isinstance(state, dict) or state.get('version') != 1:
+            raise Error(f'state: {state["version"]!r} is its version, and 1 is known' if isinstance(state, dict) and 'version' in state else
+                        f'state: a {type(state).__name__} that Pruner.state_dict has not made')
+        if network.graph != network.first:
+            raise Error('state: the network of this pruner was cut already; make it, and the pruner, anew')
+        given = state['options']
+        for name, own in {**self._asked, 'exporter': network.exporter}.items():
+            if given.get(name) != own:
+                raise Error(f'state: {name} was {given.get(name)!r}, and is {own!r}; a run goes on with the options with which it began')
+        if len(state['locked']) != network.units:
+            raise Error(f'state: it is about a network of {len(state["locked"])} units, and this one has {network.units}')
+
+    def _cut_to(self, plan):
+        """Cuts the whole network, its optimizers and averages, and returns which units stay."""
+        network = self.network
+        kept, keep = network.kept(plan), bytearray([1] * network.units)
+        for k, p in enumerate(network.parameters):
+            for j, axis in enumerate(p.axes):
+                if axis in kept.get(p.tensor, ()):
+                    left = set(kept[p.tensor][axis].tolist())
+                    for i, u in enumerate(network.units_of(k, j)[0]):
+                        if u != PINNED and i not in left:
+                            keep[u] = 0
+        work = Surgery(kept)
+        for p in network.parameters:
+            if p.tensor is not None:
+                work.values(p.tensor, p.tensor)
+        work.numbers(self.model, kept)
+        self._add_optimizers(work)
+        for average in self.averages:
+            average.refresh()
+            self._cut_average(work, average, kept, average.tensors)
+        self._carry_out(work)
+        return bytes(keep)
+
     # ---- to look at ----
     def cost(self):
         """Shares of the first network's multiply-accumulates and parameters that the network has now."""
@@ -396,7 +490,7 @@ class Pruner:
         network, mask, found = self.network, lib.pruner_mask(self._pruner), {}
         removed = torch.tensor([not flag for flag in flags(mask)], dtype=torch.bool)
         for k, p in enumerate(network.parameters):
-            if p.tensor is None or k not in self._pulled or not len(removed):
+            if not network.roles(k) & self._options.penalty.roles or p.tensor is None or not len(removed):
                 continue
             spread = torch.zeros(p.tensor.shape, dtype=torch.bool)
             for j, axis in enumerate(p.axes):
@@ -409,11 +503,7 @@ class Pruner:
 
     def mask(self):
         """The mask of all cuts, over the first network, as the text of a mask file."""
-        length = C.c_size_t()
-        lib.mask_write(self.network.first, mask_of(self.keep), 0, None, C.byref(length))
-        text = C.create_string_buffer(length.value + 1)
-        lib.mask_write(self.network.first, mask_of(self.keep), length.value + 1, C.byref(text), C.byref(length))
-        return text.value.decode()
+        return text_of(lib.mask_write, self.network.first, mask_of(self.keep))
 
     def save_mask(self, path):
         """Beside the state_dict of the smaller network, this is all that load_mask needs."""

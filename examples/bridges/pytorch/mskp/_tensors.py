@@ -29,29 +29,37 @@ def check(name, tensor):
 class Set:
     """One tensor, or None, for each parameter of a graph. `set` is what the library takes.
 
-    parameters: what has `axes`, the tensor's axis for each axis of the parameter. here: which tensors are read at their address.
+    parameters: what has `axes`, the tensor's axis for each axis of the parameter. which: the parameters that have a tensor, in a set that
+    is shown anew in each step; all others have none. here: which tensors are read at their address.
     """
 
-    def __init__(self, parameters, tensors=None, here=is_here):
+    def __init__(self, parameters, tensors=None, here=is_here, which=None):
         self.parameters, self.here = parameters, here
+        self.which = range(len(parameters)) if which is None else which
         self.views = (Tensor * max(len(parameters), 1))()
         self.set = Tensors(len(parameters), C.addressof(self.views))
         self.set.memory = self.views
         self.shown = [None] * len(parameters)
-        self.mirrors = []
+        self.mirrors, self._seen = [], [None] * len(self.which)
         if tensors is not None:
+            self.shown = list(tensors)
             self.show(tensors)
 
     def show(self, tensors):
-        """Views of these tensors, in place of those before."""
+        """Views of these tensors, one or None for each of `which`, in place of those before. Hardly anything changes from step to step, so
+        that is asked first, of all of them. No tensor is held: a gradient may be gone after the step."""
+        seen = [None if t is None else (t.data_ptr(), t.stride(), t.dtype) for t in tensors]
+        if seen == self._seen:
+            return self
         far = {}
-        for i, tensor in enumerate(tensors):
+        for place, (i, tensor) in enumerate(zip(self.which, tensors)):
             if tensor is not None and not self.here(tensor):
-                far.setdefault((tensor.device, tensor.dtype), []).append(i)
-            elif tensor is None or self.shown[i] is not tensor or tensor.data_ptr() != self.views[i].data:
+                far.setdefault((tensor.device, tensor.dtype), []).append((i, tensor))
+                seen[place] = object()  # equal to nothing: it is mirrored anew in each step
+            elif seen[place] != self._seen[place]:
                 self._view(i, tensor)
-        self.mirrors = [self._mirror(which, [tensors[i] for i in which]) for which in far.values()]
-        self.shown = list(tensors)
+        self.mirrors = [self._mirror(*zip(*same)) for same in far.values()]
+        self._seen = seen
         return self
 
     def _view(self, i, tensor):
@@ -76,12 +84,13 @@ class Set:
         return tensors, flat
 
     def send_back(self):
-        """Mirrored tensors receive what the library wrote. Others share their memory with the views."""
+        """Mirrored tensors receive what the library wrote, and their views are no longer valid. Others share their memory with the views."""
         with torch.no_grad():
             for tensors, flat in self.mirrors:
                 parts = flat.to(tensors[0].device).split([t.numel() for t in tensors])
                 for tensor, part in zip(tensors, parts):
                     tensor.detach().copy_(part.view(tensor.shape))
+        self.mirrors = []
 
     def cloned(self, which=None):
         """The same set with memory of its own, for `which` parameters, or for all."""
