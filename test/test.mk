@@ -51,7 +51,7 @@ REPLAYS := $(filter %/fuzz_mask %/fuzz_pruner,$(REPLAYS))
 endif
 # The tests of libmskp-blas, and the benchmarks that need it.
 BLAS_TESTS := $(if $(BLAS),$(patsubst %.c,$(BUILD)/%,$(wildcard test/blas/test_*.c)))
-BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy
+BLAS_BENCH := $(BUILD)/test/bench/filters $(BUILD)/test/bench/accuracy $(BUILD)/test/bench/study
 BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,$(BLAS_BENCH)),\
 	$(patsubst %.c,$(BUILD)/%,$(wildcard test/bench/*.c)))
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume

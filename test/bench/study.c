@@ -31,7 +31,8 @@
  *                 M. Sun, T. Zhou, G. Huang, T. Darrell, "Rethinking the Value of Network Pruning",
  *                 ICLR 2019
  *   cut-*         cut in the first step, then tuned. Constants are dropped.
- *                 cut-uniform: the same share of each family, by the filters' L1 norms
+ *                 cut-uniform: the same share of each family, by the filters' L1 norms.
+ *                 cut-median: FPGM, the distance to other filters over the mean of the family
  *   slimming      Liu et al., ICCV 2017: L1 on all gammas, which reaches as far as the mean gamma,
  *                 then the cut by gamma. Their threshold is one of gamma; here the MACs decide how
  *                 many go.
@@ -52,7 +53,8 @@
  *                 gammas by 0.1 in each of so few steps. Betas are moved and not lost.
  *   masked*       L1 after each step, with automatic strengths, on the marked units: on gamma and
  *                 beta, or gamma alone. -gradient: in the gradient. -fade: the gradient of the loss
- *                 fades out. -taylor: by another score. -uniform: as cut-uniform
+ *                 fades out. -taylor: by another score. -uniform,
+ *                 -median: by those of cut-uniform and cut-median
  *   deadline*     a straight line to zero. -unit: on all slices of marked units
  *   rounds-5*     as masked, in five rounds
  */
@@ -61,13 +63,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mskp/blas.h"
 #include "terms.h"
 #include "timing.h"
 #include "training.h"
 
 enum { MEASURED = 20 };
 
-typedef enum score_kind { BY_FILTERS, BY_GAMMA, BY_TAYLOR, BY_CHANCE, BY_UNIT, UNIFORM } score_kind;
+typedef enum score_kind {
+    BY_FILTERS,
+    BY_GAMMA,
+    BY_TAYLOR,
+    BY_CHANCE,
+    BY_UNIT,
+    UNIFORM,
+    BY_MEDIAN
+} score_kind;
 typedef enum term_kind { NO_TERM, GROWING, GROUP, POLARIZATION } term_kind;
 enum { GAMMA = MSKP_ROLE_SCALE, BOTH = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT, UNIT = MSKP_ROLES_UNIT };
 
@@ -98,6 +109,7 @@ static const struct method {
     {.name = "cut-taylor", .score = BY_TAYLOR, .roles = GAMMA, .drop = true},
     {.name = "cut-chance", .score = BY_CHANCE, .roles = GAMMA, .drop = true},
     {.name = "cut-uniform", .score = UNIFORM, .roles = GAMMA, .drop = true},
+    {.name = "cut-median", .score = BY_MEDIAN, .roles = GAMMA, .drop = true},
     {.name = "slimming",
      .score = BY_GAMMA,
      .pull = MSKP_PULL_GRADIENT,
@@ -136,6 +148,7 @@ static const struct method {
      .settle = 0.25},
     {.name = "masked-fade", .roles = BOTH, .fade = 1, .masked = 0.1, .settle = 0.25},
     {.name = "masked-uniform", .score = UNIFORM, .roles = BOTH, .masked = 0.1, .settle = 0.25},
+    {.name = "masked-median", .score = BY_MEDIAN, .roles = BOTH, .masked = 0.1, .settle = 0.25},
     {.name = "masked-taylor", .score = BY_TAYLOR, .roles = BOTH, .masked = 0.1, .settle = 0.25},
     {.name = "deadline", .roles = BOTH, .pull = MSKP_PULL_DEADLINE, .masked = 0.1},
     {.name = "deadline-unit", .roles = UNIT, .pull = MSKP_PULL_DEADLINE, .masked = 0.1},
@@ -240,7 +253,10 @@ static mskp_status score(void *context, const mskp_graph *graph, mskp_tensors va
     }
     if (kind == BY_TAYLOR) return taylor(w, graph, values, scores, err);
     if (kind == BY_CHANCE) return mskp_score_random(graph, w->chance.state, scores, err);
-    mskp_status status = mskp_score(graph, &SCORINGS[kind], values, scores, err);
+    mskp_status status = kind == BY_MEDIAN
+                             ? mskp_score_filters(NULL, graph, MSKP_RESEMBLANCE_DISTANCE,
+                                                  MSKP_REDUCE_MEAN, values, scores, err)
+                             : mskp_score(graph, &SCORINGS[kind], values, scores, err);
     if (!status && kind != BY_GAMMA)
         status = mskp_score_normalize(graph, MSKP_NORMALIZER_MEAN, 0, scores, err);
     if (!status && kind == UNIFORM) status = places(graph, scores);
