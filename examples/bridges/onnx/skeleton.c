@@ -81,6 +81,7 @@ static bool copy(reader *r, size_t n)
 {
     const size_t left = r->from->size - r->at;
     if (n > left) n = left;
+    if (!n) return true;
     if (!make_room(r, n) || !get(r, n, r->to->bytes + r->to->size)) return false;
     r->to->size += n;
     return true;
