@@ -35,9 +35,9 @@ static torture_job job = {
     .make_inputs = make_inputs,
     .old_words = {SHORT_RUN, "--macs", "0.9", "--out", "out.safetensors", "--save-masked",
                   "masked.safetensors", "--log", "log.csv", "--report", "."},
-    .words = {SHORT_RUN, "--macs", "0.7", "--out", "out.safetensors", "--save-masked",
-              "masked.safetensors", "--log", "log.csv", "--checkpoint", "state.safetensors",
-              "--report", "."},
+    .words = {SHORT_RUN, "--macs", "0.7", "--teacher", "in.safetensors", "--out", "out.safetensors",
+              "--save-masked", "masked.safetensors", "--log", "log.csv", "--checkpoint",
+              "state.safetensors", "--report", "."},
     .log = "log.csv",
     .state = "state.safetensors",
     .is_whole = is_whole,
@@ -271,6 +271,68 @@ START_TEST(branches)
 }
 END_TEST
 
+/* ---- Teachers ---- */
+
+#define TAUGHT_RUN                                                                             \
+    "--weights", "in.safetensors", "--images", "16", "--test-images", "4", "--batch", "4",     \
+        "--threads", "1", "--epochs", "12,0,0,0", "--macs", "1", "--penalty", "none", "--out", \
+        "out.safetensors"
+
+/* Whoever learns the outputs of a network becomes more like it than who learns the labels alone. */
+START_TEST(teachers)
+{
+    const char *const words[] = {TAUGHT_RUN, NULL}, *const taught[] = {TAUGHT_RUN, "--teacher",
+                                                                       "teacher.safetensors", NULL};
+    double off[2], largest;
+    char *folder = torture_folder(), path[200], other[200];
+    make_shifted(folder);
+    snprintf(path, sizeof path, "%s/in.safetensors", folder);
+    snprintf(other, sizeof other, "%s/teacher.safetensors", folder);
+    ck_assert_int_eq(rename(path, other), 0);
+    make_inputs(folder);
+    cn_net *teacher = load(folder, "teacher.safetensors");
+    for (size_t i = 0; i < 2; i++) {
+        free(run_and_read(folder, i ? taught : words));
+        cn_net *net = load(folder, "out.safetensors");
+        off[i] = difference(teacher, net, &largest);
+        cn_destroy(net);
+    }
+    ck_assert_msg(off[1] < 0.7 * off[0], "%g from the teacher, and without it %g", off[1], off[0]);
+    cn_destroy(teacher);
+    torture_remove(folder);
+}
+END_TEST
+
+START_TEST(bad_teachers)
+{
+    torture_end end;
+    char *folder = torture_folder(), path[200];
+    cn_error err = {""};
+    make_inputs(folder);
+    cn_net *four = cn_resnet(8, 4, &(cn_options){.seed = 1}, &err);
+    ck_assert_msg(four != NULL, "%s", err.text);
+    snprintf(path, sizeof path, "%s/four.safetensors", folder);
+    ck_assert_msg(cn_save(four, path, 0, NULL, &err), "%s", err.text);
+    cn_destroy(four);
+    const struct {
+        const char *teacher, *sentence;
+    } cases[] = {
+        {"four.safetensors",
+         "masksparsity: four.safetensors: the network has 4 classes, the one that is trained 10\n"},
+        {"none.safetensors", "masksparsity: none.safetensors: "},
+        {"out.safetensors", "masksparsity: out.safetensors would be both read and written\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const words[] = {TAUGHT_RUN, "--teacher", cases[i].teacher, NULL};
+        torture_run(&job, words, folder, NULL, "/dev/null", &end);
+        ck_assert(end.status);
+        ck_assert_msg(!strncmp(end.text, cases[i].sentence, strlen(cases[i].sentence)), "%s",
+                      end.text);
+    }
+    torture_remove(folder);
+}
+END_TEST
+
 /* ---- Strengths ---- */
 
 #define STRENGTH_RUN                                                                               \
@@ -391,6 +453,8 @@ int main(int argc, char **argv)
     TCase *cases = tcase_create("torture");
     tcase_set_timeout(cases, 600);
     tcase_add_loop_test(cases, branches, 0, 2);
+    tcase_add_test(cases, teachers);
+    tcase_add_test(cases, bad_teachers);
     tcase_add_test(cases, strengths);
     tcase_add_test(cases, refusals);
     tcase_add_test(cases, outputs);

@@ -231,6 +231,7 @@ static const char *const options[][TORTURE_WORDS] = {
      "--penalty", "smooth-l1", "--strength", "0.05", "--constants", "fold"},
     {RUN, "--macs", "0.7", "--epochs", "0,1,1,1", "--penalty", "l2", "--strength", "1"},
     {RUN, "--macs", "1", "--epochs", "1,1,1,1"},
+    {RUN, "--macs", "0.7", "--epochs", "0,0,1,1", "--teacher", "in.safetensors"},
     {RUN, "--macs", "0.7", "--epochs", "0,0,1,1", "--sparse", "sparse.safetensors"},
     {RUN, "--masked", "masked.safetensors", "--epochs", "0,0,0,2"},
 };

@@ -47,7 +47,7 @@ enum { DRIVER_MASK_GLOBAL, DRIVER_MASK_FILTERS };
 typedef struct driver_options {
     /* paths; NULL: not given */
     const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log, *report;
-    const char *checkpoint;
+    const char *checkpoint, *teacher;
     size_t model;       /* the number that the word of --model ends with; 0: not given */
     size_t images;      /* train on the first so many images only; 0: on all */
     size_t test_images; /* the same for the test */
@@ -86,6 +86,7 @@ struct trainer {
     bool whole_batches;     /* a last batch that is not full is left out in training */
     bool branches;          /* the trainer's bridge can take out branches that vanish */
     bool checkpoints;       /* nothing but `values` and `state` decides what `train` does */
+    bool teaches;           /* `train` can learn the outputs of another network, too */
     void *self;             /* the trainer's own data; the driver never looks at it */
 
     /* Functions return true; or false, after they wrote a sentence with trainer_fail. */

@@ -22,7 +22,15 @@ static const double RATE_OF_TRAINED = 0.02;
 
 /* Which programs have an option; and FREE: it decides no figure, so that a run may go on with
  * another value. */
-enum { EVERY, WITH_MODELS = 1, WITH_LOAD = 2, WITH_BRANCHES = 4, WITH_CHECKPOINTS = 8, FREE = 16 };
+enum {
+    EVERY,
+    WITH_MODELS = 1,
+    WITH_LOAD = 2,
+    WITH_BRANCHES = 4,
+    WITH_CHECKPOINTS = 8,
+    WITH_TEACHER = 128,
+    FREE = 16
+};
 /* Its default depends on other options, so that these are compared first. */
 enum { DERIVED = 32 };
 /* It has an effect with --evaluate. */
@@ -51,6 +59,10 @@ static const struct option {
      {"weights", "FILE", ARG_PATH, AT(weights), 0, 0,
       "Start from this network, a safetensors file, which may be pruned already. BASE is then 0\n"
       "by default (with --masked, too)."}},
+    {WITH_TEACHER,
+     {"teacher", "FILE", ARG_PATH, AT(teacher), 0, 0,
+      "In every phase, learn the outputs of this network, too: a safetensors file, for instance\n"
+      "that of --weights."}},
     {FREE,
      {"out", "FILE", ARG_PATH, AT(out), 0, 0,
       "Write the pruned network to this file. A file that is there stays until the new one is\n"
@@ -158,7 +170,8 @@ static bool is_of(const trainer *t, const struct option *o)
 {
     return (!(o->has & WITH_MODELS) || t->models) && (!(o->has & WITH_LOAD) || t->load) &&
            (!(o->has & WITH_BRANCHES) || t->branches) &&
-           (!(o->has & WITH_CHECKPOINTS) || t->checkpoints);
+           (!(o->has & WITH_CHECKPOINTS) || t->checkpoints) &&
+           (!(o->has & WITH_TEACHER) || t->teaches);
 }
 
 /* table <- the options of this program; returns how many there are. */
@@ -214,7 +227,7 @@ static bool check_files(trainer *t)
         return trainer_fail(t, "--report: the name %.80s... is too long", o->report);
     const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
                                    o->save_masked, o->checkpoint, o->report ? report : NULL};
-    const char *const inputs[] = {o->weights, o->sparse, o->masked};
+    const char *const inputs[] = {o->weights, o->sparse, o->masked, o->teacher};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {
         for (size_t k = 0; k < i; k++)

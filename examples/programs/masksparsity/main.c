@@ -13,11 +13,13 @@
 #include "mskp_convnet.h"
 
 static const double MOMENTUM = 0.9, DECAY = 1e-4;
+/* Of --teacher: its logits are divided by the temperature, and have this share of the loss. */
+static const double TEMPERATURE = 4, SHARE = 0.9;
 /* The key of the mask in the metadata of a safetensors file. */
 static const char MASK_KEY[] = "mskp.mask";
 
 typedef struct program {
-    cn_net *net;
+    cn_net *net, *teacher;     /* teacher: NULL, or what the network learns from */
     mskp_graph *graph, *whole; /* as the network is; as it was before the cut */
     mskp_tensors values, gradients, momentum;
 } program;
@@ -51,6 +53,19 @@ static void show(trainer *t)
     t->state = p->momentum;
 }
 
+static bool open_teacher(trainer *t, const cn_options *how)
+{
+    program *p = t->self;
+    const char *path = t->options.teacher;
+    cn_error error;
+    if (!path) return true;
+    p->teacher = cn_load(path, how, &error);
+    if (!p->teacher) return trainer_fail(t, "%s", error.text);
+    return p->teacher->classes == t->classes ||
+           trainer_fail(t, "%s: the network has %zu classes, the one that is trained %zu", path,
+                        p->teacher->classes, t->classes);
+}
+
 static bool open_network(trainer *t)
 {
     program *p = t->self;
@@ -73,7 +88,7 @@ static bool open_network(trainer *t)
     p->momentum = (mskp_tensors){n, views + 2 * n};
     t->model = p->net->model;
     t->classes = p->net->classes;
-    if (!describe(t)) return false;
+    if (!open_teacher(t, &how) || !describe(t)) return false;
     show(t);
     return true;
 }
@@ -81,8 +96,11 @@ static bool open_network(trainer *t)
 static bool train(trainer *t, driver_step *step)
 {
     program *p = t->self;
+    cn_distillation from = {.temperature = TEMPERATURE, .share = SHARE};
+    if (p->teacher) from.teacher = cn_forward(p->teacher, step->n, step->images, false);
     cn_forward(p->net, step->n, step->images, true);
-    step->loss = cn_loss(p->net, step->labels, &step->right);
+    step->loss = from.teacher ? cn_loss_distilled(p->net, step->labels, &from, &step->right)
+                              : cn_loss(p->net, step->labels, &step->right);
     cn_backward(p->net);
     if (!driver_before(t, step, p->values, p->gradients)) return false;
     cn_sgd_step(p->net, &(cn_sgd){step->rate, MOMENTUM, DECAY, true});
@@ -198,6 +216,7 @@ static void close_network(trainer *t)
     mskp_graph_destroy(p->whole);
     free(p->values.view);
     cn_destroy(p->net);
+    cn_destroy(p->teacher);
 }
 
 int main(int argc, char **argv)
@@ -210,6 +229,7 @@ int main(int argc, char **argv)
                  .drawn = {6000, 2000},
                  .branches = true,
                  .checkpoints = true,
+                 .teaches = true,
                  .self = &p,
                  .open = open_network,
                  .train = train,
