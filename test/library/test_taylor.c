@@ -128,8 +128,11 @@ END_TEST
  * and 10, the columns 7 and 2. */
 START_TEST(sums_by_hand)
 {
-    static const double expected[FORMS][4] = {
-        {1, 10, 7, 2}, {1, 100, 49, 4}, {3, 10, 7, 6}, {1 + 4, 36 + 16, 1 + 36, 4 + 16}, {-1, 10, 7, 2}};
+    static const double expected[FORMS][4] = {{1, 10, 7, 2},
+                                              {1, 100, 49, 4},
+                                              {3, 10, 7, 6},
+                                              {1 + 4, 36 + 16, 1 + 36, 4 + 16},
+                                              {-1, 10, 7, 2}};
     float w[2][2] = {{1, 2}, {3, 4}}, d[2][2] = {{1, -1}, {2, 1}};
     double wide[2][2] = {{1, -1}, {2, 1}};
     mskp_tensor values = {.data = w};

@@ -187,6 +187,7 @@ int main(int argc, char **argv)
     } tests[] = {{"scores", test_scores},
                  {"gradients", test_gradients},
                  {"layers", test_layers},
+                 {"corners", test_corners},
                  {"votes", test_votes},
                  {"incomplete", test_incomplete},
                  {"join", test_join},

@@ -38,6 +38,7 @@ void require_range(const mskp_tensor *piece, const mskp_tensor *whole, mskp_mpi_
 void test_scores(void);
 void test_gradients(void);
 void test_layers(void);
+void test_corners(void);
 void test_votes(void);
 void test_incomplete(void);
 void test_join(void);

@@ -290,6 +290,79 @@ void test_layers(void)
     mskp_graph_destroy(g);
 }
 
+/* Scores of one parameter whose range is on one axis, against one process. */
+static void compare_alone(mskp_graph *g, uint32_t ndim, const size_t *shape, uint32_t axis,
+                          double *w, double *slope)
+{
+    enum { MOST = 80 };
+    const size_t units = mskp_graph_counts(g).units;
+    mskp_mpi_range share = mskp_mpi_share(shape[axis], all_ranks.rank, all_ranks.ranks);
+    mskp_tensor all[2] = {{.data = w, .dtype = MSKP_DTYPE_F64},
+                          {.data = slope, .dtype = MSKP_DTYPE_F64}};
+    mskp_tensor part[2];
+    share.axis = axis;
+    for (int k = 0; k < 2; k++) {
+        part[k] = view_resolve(&all[k], ndim, shape);
+        part[k].data = (double *)part[k].data + part[k].stride[axis] * (ptrdiff_t)share.first;
+        part[k].elements = 0;
+        part[k].shape[axis] = share.count;
+    }
+    for (int form = -1; form <= MSKP_TAYLOR_SUM; form++) {
+        double one[MOST] = {0}, over[MOST] = {0};
+        mskp_mpi_scoring how = {.values.roles = MSKP_ROLES_UNIT};
+        mskp_error err = {0};
+        REQUIRE(units <= MOST, "%zu units", units);
+        if (form >= 0) {
+            how.form = (mskp_taylor)form;
+            how.gradients = (mskp_tensors){1, &part[1]};
+        }
+        const mskp_tensors values = {1, all}, slopes = {1, all + 1};
+        const mskp_status expected =
+            form < 0 ? mskp_score(g, &how.values, values, scores_of(units, one), NULL)
+                     : mskp_score_taylor(g, how.form, MSKP_ROLES_UNIT, values, slopes,
+                                         scores_of(units, one), NULL);
+        const mskp_status status =
+            mskp_mpi_score(&all_ranks, g, &how, share.count ? &share : &(mskp_mpi_range){0},
+                           (mskp_tensors){1, part}, scores_of(units, over), &err);
+        require_same_answer(status, &err);
+        REQUIRE(!expected && !status && !memcmp(one, over, sizeof one), "form %d: %s", form,
+                err.text);
+    }
+}
+
+/* Ranges of a third axis whose slices are longer than a tile of the library's sums; and elements
+ * that no unit has, which may be anything, beside slices that cross. */
+void test_corners(void)
+{
+    static double w[6 * 40 * 70 * 3], slope[6 * 40 * 70 * 3];
+    const size_t large[4] = {6, 40, 70, 3}, small[2] = {5, 5};
+    rng r = rng_make(trial_seed = test_seed());
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        w[i] = rng_real(&r, -1, 1), slope[i] = rng_real(&r, -1, 1);
+    for (uint32_t axis = 0; axis < 4; axis++)
+        for (uint32_t bound = 0; bound < 4; bound++) {
+            mskp_graph *g = mskp_graph_create(NULL);
+            mskp_bind(g, mskp_parameter(g, "w", 4, large), bound, MSKP_ROLE_FILTER,
+                      mskp_fresh(g, NULL, large[bound], 0, NULL));
+            REQUIRE_OK(mskp_graph_finish(g, NULL));
+            compare_alone(g, 4, large, axis, w, slope);
+            mskp_graph_destroy(g);
+        }
+    for (uint32_t axis = 0; axis < 2; axis++) {
+        mskp_graph *g = mskp_graph_create(NULL);
+        const mskp_param p = mskp_parameter(g, "w", 2, small);
+        const mskp_value stream = mskp_fresh(g, NULL, 5, 0, NULL);
+        mskp_bind(g, p, 0, MSKP_ROLE_FILTER, stream);
+        mskp_bind(g, p, 1, MSKP_ROLE_CONSUMER, stream);
+        mskp_pin(g, mskp_pick(g, NULL, stream, 2, (size_t[]){1, 4}));
+        REQUIRE_OK(mskp_graph_finish(g, NULL));
+        w[1 * 5 + 4] = slope[4 * 5 + 4] = (double)NAN;
+        w[4 * 5 + 1] = w[1 * 5 + 1] = (double)INFINITY;
+        compare_alone(g, 2, small, axis, w, slope);
+        mskp_graph_destroy(g);
+    }
+}
+
 /* Two families whose units are in the same axes, and of which one is also in a slice: each has its
  * own number of votes. Of the first four units, one norm marks two and the other the other two, so
  * one vote is enough; of the last four, both mark the same two, so two votes are needed. */

@@ -270,28 +270,43 @@ static void remove_all(trial *t, const mskp_rule *rule, size_t *removed)
     for (size_t u = 0; u < t->units; u++) removed[family[u]] += !keep[u];
 }
 
+/* A parameter whose axis has all channels of family f, `times` times, and then others. */
+static void bind_alone(mskp_graph *g, const char *name, mskp_value all, size_t f, size_t times,
+                       size_t first, size_t others)
+{
+    enum { EACH = 8, MOST = 3 * EACH + 8 };
+    size_t index[MOST], n = 0;
+    char text[20];
+    for (size_t k = 0; k < times; k++)
+        for (size_t i = 0; i < EACH; i++) index[n++] = f * EACH + i;
+    for (size_t i = 0; i < others; i++) index[n++] = first + i;
+    (void)snprintf(text, sizeof text, "%s%zu", name, f);
+    mskp_bind(g, mskp_parameter(g, text, 1, &n), 0, MSKP_ROLE_FILTER,
+              mskp_pick(g, NULL, all, n, index));
+}
+
 /* What is said of a family in a concatenation of two families of 8 channels each, of which each is
- * `times` times in a value that it has alone, with `pinned` further channels there. */
+ * `times` times in a value that it has alone, with `pinned` further channels there. Of two further
+ * values of its own, the one before keeps one of its channels at most, and the one after none,
+ * because of the pinned channels there. */
 static bool is_tied_by_hand(size_t min_channels, size_t times, size_t pinned)
 {
-    enum { EACH = 8, MOST = 2 * 8 + 8 };
+    enum { EACH = 8, FIRST = 2 * EACH, MANY = 8 };
     mskp_graph *g = mskp_graph_create(NULL);
-    const mskp_value all = mskp_fresh(g, NULL, 2 * EACH + pinned, 0, NULL);
-    size_t index[3 * MOST], both[2 * EACH], n = 2 * EACH;
+    const mskp_value all = mskp_fresh(g, NULL, FIRST + MANY, 0, NULL);
+    const size_t n = FIRST;
+    size_t both[FIRST];
     bool tied[2] = {false, false};
-    for (size_t i = 0; i < 2 * EACH; i++) both[i] = i;
+    for (size_t i = 0; i < FIRST; i++) both[i] = i;
     mskp_bind(g, mskp_parameter(g, "both", 1, &n), 0, MSKP_ROLE_FILTER,
               mskp_pick(g, NULL, all, n, both));
     for (size_t f = 0; f < 2; f++) {
-        n = 0;
-        for (size_t k = 0; k < times; k++)
-            for (size_t i = 0; i < EACH; i++) index[n++] = f * EACH + i;
-        for (size_t i = 0; i < pinned; i++) index[n++] = 2 * EACH + i;
-        mskp_bind(g, mskp_parameter(g, f ? "two" : "one", 1, &n), 0, MSKP_ROLE_FILTER,
-                  mskp_pick(g, NULL, all, n, index));
+        bind_alone(g, "before", all, f, 1, FIRST, min_channels > pinned ? min_channels - 1 : MANY);
+        bind_alone(g, "alone", all, f, times, FIRST, pinned);
+        bind_alone(g, "after", all, f, 1, FIRST, MANY);
     }
-    for (size_t i = 0; i < pinned; i++) {
-        const size_t at = 2 * EACH + i;
+    for (size_t i = 0; i < MANY; i++) {
+        const size_t at = FIRST + i;
         mskp_pin(g, mskp_pick(g, NULL, all, 1, &at));
     }
     REQUIRE_OK(mskp_graph_finish(g, NULL));
