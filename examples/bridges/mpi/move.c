@@ -199,7 +199,8 @@ static bool next_load(const moving *m, load *l)
             continue;
         }
         if (l->last == l->first) {
-            const size_t n = most_bytes(m) / (size_t)(all / shape[axis] * m->table.ranks);
+            const size_t index = (size_t)(all / shape[axis] * m->table.ranks);
+            const size_t n = index ? most_bytes(m) / index : 0;
             l->last++;
             l->window = (mskp_mpi_range){0, n < 1 ? 1 : n < shape[axis] ? n : shape[axis], axis};
         }

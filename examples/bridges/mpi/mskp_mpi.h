@@ -80,8 +80,8 @@ mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err);
 
 /*
  * Which part of a parameter a rank has: indices first .. first + count - 1 of an axis, with all
- * indices of the other axes; count 0: none. So {4, 8} are rows 4 to 11, and {4, 8, 1} columns, which
- * of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges of a
+ * indices of the other axes; count 0: none. So {4, 8} are rows 4 to 11, and {4, 8, 1} columns,
+ * which of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges of a
  * parameter are of one axis. Any two ranks have the same range of a parameter, which must then have
  * equal numbers (mskp_mpi_same), or no index in common.
  */
@@ -118,9 +118,9 @@ typedef struct mskp_mpi_scoring {
  *     that a unit has. All reductions, also MSKP_REDUCE_VOTE, are then made on every rank.
  *   - Where slices on the axis of the ranges alone are asked, and this is axis 0 or 1, nothing else
  *     is sent: filters that are spread by rows, inputs (MSKP_ROLE_CONSUMER) that are spread by
- *     columns. Otherwise the ranges, of gradients, too, are sent to one rank, parameter by parameter
- *     to the rank with the least so far. Where two slices of a unit cross (mskp_scoring), the whole
- *     parameter is sent to all ranks.
+ *     columns. Otherwise the ranges, of gradients, too, are sent to one rank, parameter by
+ *     parameter to the rank with the least so far. Where two slices of a unit cross (mskp_scoring),
+ *     the whole parameter is sent to all ranks.
  *   - 24 bytes for each parameter, on each rank, and less than 200 bytes to check the call.
  * Errors are those of mskp_score or mskp_score_taylor; a parameter that is not whole is
  * MSKP_ERROR_NO_DATA, and scores that differ between ranks, where numbers are added to them,
@@ -152,9 +152,9 @@ typedef struct mskp_mpi_spread {
  * that sums up a slice of it. On other ranks here.unit[u] becomes 0, and the score stays as it was.
  * A sum of a slice is sent only if another rank has the unit, 8 bytes each, so with gamma alone
  * nothing is sent of layers that no shortcut connects. MSKP_REDUCE_VOTE needs the sums of all
- * slices, which are sent as mskp_mpi_score does. With gradients, numbers are added to the score that
- * the unit has on its rank; this is the same rank in each call for the same roles and ranges. The
- * rest is that of mskp_mpi_score.
+ * slices, which are sent as mskp_mpi_score does. With gradients, numbers are added to the score
+ * that the unit has on its rank; this is the same rank in each call for the same roles and ranges.
+ * The rest is that of mskp_mpi_score.
  */
 mskp_status mskp_mpi_score_spread(mskp_mpi *mpi, const mskp_graph *graph,
                                   const mskp_mpi_scoring *scoring, const mskp_mpi_range *ranges,
@@ -255,8 +255,8 @@ mskp_mpi_range mskp_mpi_share(size_t length, int rank, int ranks);
  *            any, also on each rank of another, and may overlap.
  *   moves    n sets: `from` has the pieces that are here, `to` views with room for the pieces of
  *            this rank, apart from them. Parameters without data here count as ranges that are not
- *            here, and views of `to` without data as ranges that are not wanted, so a parameter that
- *            no rank has, such as the momentum of one that is frozen, is passed over.
+ *            here, and views of `to` without data as ranges that are not wanted, so a parameter
+ *            that no rank has, such as the momentum of one that is frozen, is passed over.
  * Sends what changes its rank, and 48 bytes for each parameter and set. Needs memory for what is
  * sent and got at once, most_bytes of each at most.
  */

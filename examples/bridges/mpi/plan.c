@@ -3,9 +3,9 @@
  *
  * A plan of the whole network says which indices of an axis stay, and how many come before those of
  * this rank. The plan of the pieces is that of another graph: the same units, and the same
- * parameters with the ranges that are here. A parameter of which nothing is here, or of which nothing stays here, is a
- * single element in that graph, because a plan leaves no axis without indices unless a branch
- * vanishes; its view is {0}, which surgery passes over.
+ * parameters with the ranges that are here. A parameter of which nothing is here, or of which
+ * nothing stays here, is a single element in that graph, because a plan leaves no axis without
+ * indices unless a branch vanishes; its view is {0}, which surgery passes over.
  */
 #include "internal.h"
 #include "mskp/operators.h"

@@ -1,10 +1,10 @@
 /*
  * Products of values and gradients of parameters in which slices of a unit cross.
  *
- * Where the squares of products are added up, the graph of all sums (score.c) holds sums of squares,
- * which must not be squared again, beside parameters in which slices cross. So such a parameter
- * becomes the magnitudes |w g| of its products, each of which is its own gradient: their product is
- * the square that the library makes of w and g. The products, too, are made by the library, which
+ * Where the squares of products are added up, the graph of all sums (score.c) holds sums of
+ * squares, which must not be squared again, beside parameters in which slices cross. So such a
+ * parameter becomes the magnitudes |w g| of its products, each of which is its own gradient: their
+ * product is the square that the library makes of w and g. The library makes the products, too, and
  * reads numbers of any dtype: by a graph in which each element is a unit, some thousands at once.
  */
 #include "mskp/operators.h"
