@@ -81,9 +81,9 @@ mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err);
 /*
  * Which part of a parameter a rank has: indices first .. first + count - 1 of an axis, with all
  * indices of the other axes; count 0: none. So {4, 8} are rows 4 to 11, and {4, 8, 1} columns,
- * which of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges of a
- * parameter are of one axis. Any two ranks have the same range of a parameter, which must then have
- * equal numbers (mskp_mpi_same), or no index in common.
+ * which of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges
+ * of a parameter are of one axis. Any two ranks have the same range of a parameter, which must then
+ * have equal numbers (mskp_mpi_same), or no index in common.
  */
 typedef struct mskp_mpi_range {
     size_t first, count;
