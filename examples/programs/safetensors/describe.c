@@ -76,7 +76,7 @@ static bool bind_vector(description *d, const char *name, const char *end, uint3
                         const layer *l, size_t *found)
 {
     const cn_tensor *t = find(d, name, end);
-    mskp_param vector;
+    mskp_param vector = {0};
     if (!t) return true;
     if (t->dims != 1 || t->shape[0] != l->channels)
         return args_refuse(SENTENCE, d->text,
@@ -132,7 +132,7 @@ static bool bind_weight(description *d, size_t i)
     if (t->dims < 2)
         return args_refuse(SENTENCE, d->text, "%.100s has %zu axes, a layer has 2 or more", t->name,
                            t->dims);
-    mskp_param weight;
+    mskp_param weight = {0};
     if (!find_read(d, i, &from) || !declare(d, t, &weight)) return false;
     l->channels = t->shape[0];
     if (from) from->read = true;
