@@ -120,6 +120,9 @@ $(REPLAYS): %: %.o $(BUILD)/test/fuzz/replay.o $(FUZZED) $(HELPER_LIBRARIES) $(L
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
+# What one target reads is a part of a program.
+$(BUILD)/test/fuzz/fuzz_layers $(BUILD)/fuzzer_layers: $(BUILD)/examples/programs/safetensors/describe.o
+
 $(BUILD)/fuzzer_%: $(BUILD)/test/fuzz/fuzz_%.o $(FUZZED) $(HELPER_LIBRARIES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK_TEST) -fsanitize=fuzzer $(TEST_LIBS)

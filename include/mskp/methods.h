@@ -48,7 +48,10 @@ typedef enum mskp_taylor {
     MSKP_TAYLOR_SQUARED_SUM = 1,      /* (sum w g)^2: Molchanov et al., CVPR 2019, section 3, of a
                                          group of weights, and of a gate */
     MSKP_TAYLOR_SUM_OF_ABSOLUTES = 2, /* sum |w g|: parts of opposite signs do not cancel */
-    MSKP_TAYLOR_SUM_OF_SQUARES = 3    /* sum (w g)^2: the same section, weight by weight */
+    MSKP_TAYLOR_SUM_OF_SQUARES = 3,   /* sum (w g)^2: the same section, weight by weight */
+    MSKP_TAYLOR_SUM = 4               /* sum w g, with its sign: below 0 where the loss would rise.
+                                         With the Hessian times the gradient as g: GraSP (C. Wang
+                                         et al., ICLR 2020) */
 } mskp_taylor;
 
 /*
@@ -58,7 +61,7 @@ typedef enum mskp_taylor {
  * they need no division by the number of batches, except for a rule with a threshold.
  *   roles      which slices, of MSKP_ROLES_UNIT; 0 means MSKP_ROLE_SCALE
  *   values, gradients   sets, of any dtypes and strides. Data of parameters without such slices may
- *                       be NULL. The sign of the gradients does not matter.
+ *                       be NULL. The sign of the gradients matters for MSKP_TAYLOR_SUM alone.
  * An element where slices of a unit cross counts once. Sums are in double precision and do not
  * depend on threads or strides. MSKP_ERROR_BAD_NUMBER: an element, a sum, or a score that was given
  * is not finite (+infinity is allowed for units without such slices). On an error the scores are as

@@ -4,9 +4,9 @@
  *
  * Removing the elements w of a unit changes the loss, to first order, by -sum w g, where g is the
  * loss's gradient for w. mskp_taylor (methods.h) has a row for each way to make one number of the
- * products: the absolute value or the square is taken of each product, or of the unit's sum. The
- * sums over slices come from slice.c, which counts an element once where slices of a unit cross, so
- * the sum over a unit's slices is the sum over the unit's elements.
+ * products: the absolute value or the square is taken of each product or of the unit's sum, or the
+ * sum keeps its sign. The sums over slices come from slice.c, which counts an element once where
+ * slices of a unit cross, so the sum over a unit's slices is the sum over the unit's elements.
  *
  * One call adds one batch to the caller's numbers. The absolute value is taken in each batch:
  * signed sums of a trained network cancel over batches, because its mean gradient is near zero.
@@ -31,6 +31,7 @@ static const slice_term TERM[] = {
     [MSKP_TAYLOR_SQUARED_SUM] = SLICE_PRODUCT,
     [MSKP_TAYLOR_SUM_OF_ABSOLUTES] = SLICE_PRODUCT_MAGNITUDES,
     [MSKP_TAYLOR_SUM_OF_SQUARES] = SLICE_PRODUCT_SQUARES,
+    [MSKP_TAYLOR_SUM] = SLICE_PRODUCT,
 };
 enum { FORMS = sizeof TERM / sizeof *TERM };
 
@@ -50,7 +51,8 @@ static double score_unit(const mskp_graph *graph, const slice_sums *sums, uint32
     }
     if (!any) return INFINITY;
     if (form == MSKP_TAYLOR_SQUARED_SUM) sum *= sum;
-    return isfinite(sum) ? fabs(sum) : NAN;
+    if (!isfinite(sum)) return NAN;
+    return form == MSKP_TAYLOR_SUM ? sum : fabs(sum);
 }
 
 /* Whether a score may become this sum: a number, or infinite for a unit without slices. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORMS = 4 };
+enum { FORMS = 5 };
 
 static const uint32_t role_sets[] = {0,
                                      MSKP_ROLE_FILTER,
@@ -87,6 +87,8 @@ static double brute_taylor(const batch *b, mskp_taylor form, uint32_t roles, uin
         return sum * sum;
     case MSKP_TAYLOR_SUM_OF_ABSOLUTES:
         return magnitudes;
+    case MSKP_TAYLOR_SUM:
+        return sum;
     default:
         return squares;
     }
@@ -126,8 +128,11 @@ END_TEST
  * and 10, the columns 7 and 2. */
 START_TEST(sums_by_hand)
 {
-    static const double expected[FORMS][4] = {
-        {1, 10, 7, 2}, {1, 100, 49, 4}, {3, 10, 7, 6}, {1 + 4, 36 + 16, 1 + 36, 4 + 16}};
+    static const double expected[FORMS][4] = {{1, 10, 7, 2},
+                                              {1, 100, 49, 4},
+                                              {3, 10, 7, 6},
+                                              {1 + 4, 36 + 16, 1 + 36, 4 + 16},
+                                              {-1, 10, 7, 2}};
     float w[2][2] = {{1, 2}, {3, 4}}, d[2][2] = {{1, -1}, {2, 1}};
     double wide[2][2] = {{1, -1}, {2, 1}};
     mskp_tensor values = {.data = w};
@@ -286,7 +291,7 @@ START_TEST(options_are_checked)
     ck_assert_int_eq(mskp_score_taylor(g, form, roles, values, gradients, scores, &err), status); \
     ck_assert_msg(strstr(err.text, word) != NULL, "%s", err.text);                                \
     ck_assert(score[0] == 1)
-    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "form is 4, the last is 3", (mskp_taylor)4, 0, values,
+    REFUSED(MSKP_ERROR_BAD_ARGUMENT, "form is 5, the last is 4", (mskp_taylor)5, 0, values,
             gradients, scores);
     REFUSED(MSKP_ERROR_BAD_ARGUMENT, "roles", MSKP_TAYLOR_SQUARED_SUM, 64, values, gradients,
             scores);
@@ -326,6 +331,10 @@ START_TEST(options_are_checked)
         slope[0] = -slope[0], slope[1] = -slope[1];
     }
     ck_assert(score[0] == 12 && score[1] == 2);
+    /* A sum keeps its sign, and takes away from what is there. */
+    ck_assert(!mskp_score_taylor(g, MSKP_TAYLOR_SUM, 0, values, gradients, scores, NULL));
+    ck_assert(score[0] == 12 + 2 * slope[0] && score[1] == 2 - slope[1]);
+    ck_assert(slope[1] > 0);
     mskp_graph_destroy(g);
 }
 END_TEST

@@ -88,50 +88,88 @@ static uint64_t some_ranks(rng *r, uint64_t taken, bool several)
     return ranks;
 }
 
-/* Cuts a parameter into rows for groups of ranks, in any order. */
-static void draw_rows(rng *r, size_t length, mskp_mpi_rows *mine)
+/* Cuts an axis into ranges for groups of ranks, in any order. */
+static void draw_ranges(rng *r, size_t length, mskp_mpi_range *mine)
 {
     const uint64_t everyone = (UINT64_C(1) << all_ranks.ranks) - 1;
     uint64_t taken = 0;
-    *mine = (mskp_mpi_rows){0, 0};
+    *mine = (mskp_mpi_range){0};
     for (size_t first = 0, count; first < length; first += count) {
         const bool replicas = rng_chance(r, 0.2);
         const uint64_t ranks = some_ranks(r, taken, replicas);
         taken |= ranks;
         count = taken == everyone || rng_chance(r, 0.2) ? length - first
                                                         : rng_from(r, 1, length - first);
-        if (has(ranks, all_ranks.rank)) *mine = (mskp_mpi_rows){first, count};
+        if (has(ranks, all_ranks.rank)) *mine = (mskp_mpi_range){first, count, 0};
     }
+}
+
+mskp_tensor *pieces_of(trial *t, const set *values, const mskp_mpi_range *ranges)
+{
+    const net *n = t->net;
+    rng own = rng_make(rng_next(&t->r) + (uint64_t)all_ranks.rank);
+    mskp_tensor *views = arena_get(&t->mem, n->params + 1, sizeof *views);
+    for (size_t i = 1; i <= n->params; i++) {
+        const net_param *q = &n->param[i];
+        const mskp_tensor whole = view_resolve(&values->views[i], q->ndim, q->shape);
+        const mskp_mpi_range range = ranges[i - 1];
+        size_t shape[MSKP_MAX_DIMS], at[MSKP_MAX_DIMS] = {0};
+        if (!range.count) continue;
+        memcpy(shape, q->shape, sizeof shape);
+        shape[range.axis] = range.count;
+        views[i] = view_make(&t->mem, &own, whole.dtype, q->ndim, shape,
+                             (view_style)rng_below(&own, VIEW_STYLES))
+                       .view;
+        const mskp_tensor piece = view_resolve(&views[i], q->ndim, shape);
+        do {
+            size_t from[MSKP_MAX_DIMS];
+            memcpy(from, at, sizeof from);
+            from[range.axis] += range.first;
+            memcpy(view_at(&piece, at), view_at(&whole, from), dtype_size(whole.dtype));
+        } while (next_index(q->ndim, shape, at));
+    }
+    return views;
 }
 
 pieces pieces_draw(trial *t, const set *values)
 {
     const net *n = t->net;
     rng own = rng_make(rng_next(&t->r) + (uint64_t)all_ranks.rank);
-    pieces p = {.rows = arena_get(&t->mem, n->params + 1, sizeof *p.rows),
-                .views = arena_get(&t->mem, n->params + 1, sizeof *p.views)};
+    pieces p = {.ranges = arena_get(&t->mem, n->params + 1, sizeof *p.ranges)};
     for (size_t i = 1; i <= n->params; i++) {
         const net_param *q = &n->param[i];
-        const mskp_tensor whole = view_resolve(&values->views[i], q->ndim, q->shape);
-        size_t shape[MSKP_MAX_DIMS], at[MSKP_MAX_DIMS] = {0};
-        draw_rows(&t->r, q->shape[0], &p.rows[i - 1]);
-        const mskp_mpi_rows rows = p.rows[i - 1];
-        if (!rows.count) continue;
-        p.split += rows.count < q->shape[0];
-        memcpy(shape, q->shape, sizeof shape);
-        shape[0] = rows.count;
-        p.views[i] = view_make(&t->mem, &own, whole.dtype, q->ndim, shape,
-                               (view_style)rng_below(&own, VIEW_STYLES))
-                         .view;
-        const mskp_tensor piece = view_resolve(&p.views[i], q->ndim, shape);
-        do {
-            size_t from[MSKP_MAX_DIMS];
-            memcpy(from, at, sizeof from);
-            from[0] += rows.first;
-            memcpy(view_at(&piece, at), view_at(&whole, from), dtype_size(whole.dtype));
-        } while (next_index(q->ndim, shape, at));
+        mskp_mpi_range *mine = &p.ranges[i - 1];
+        const uint32_t axis = rng_chance(&t->r, 0.5) ? 0 : (uint32_t)rng_below(&t->r, q->ndim);
+        draw_ranges(&t->r, q->shape[axis], mine);
+        mine->axis = axis;
+        p.split += mine->count && mine->count < q->shape[axis];
+        p.columns += axis == 1 && mine->count && mine->count < q->shape[axis];
+        if (mine->count == q->shape[axis]) { /* of whichever axis */
+            mine->axis = (uint32_t)rng_below(&own, q->ndim);
+            mine->count = q->shape[mine->axis];
+        }
     }
+    p.views = pieces_of(t, values, p.ranges);
     return p;
+}
+
+void require_range(const mskp_tensor *piece, const mskp_tensor *whole, mskp_mpi_range range,
+                   uint8_t *seen)
+{
+    size_t at[MSKP_MAX_DIMS] = {0};
+    for (uint32_t d = 0; d < whole->ndim; d++)
+        REQUIRE(piece->ndim == whole->ndim &&
+                    piece->shape[d] == (d == range.axis ? range.count : whole->shape[d]),
+                "axis %u has %zu indices", d, piece->shape[d]);
+    do {
+        size_t from[MSKP_MAX_DIMS], element = 0;
+        memcpy(from, at, sizeof from);
+        from[range.axis] += range.first;
+        REQUIRE(!memcmp(view_at(piece, at), view_at(whole, from), dtype_size(piece->dtype)),
+                "axis %u: an element of index %zu is another", range.axis, from[range.axis]);
+        for (uint32_t d = 0; d < whole->ndim; d++) element = element * whole->shape[d] + from[d];
+        if (seen) seen[element] = 1;
+    } while (next_index(piece->ndim, piece->shape, at));
 }
 
 /* A rank that ends without a word, while the others are in a call. */
@@ -147,15 +185,20 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } tests[] = {{"scores", test_scores},
+                 {"gradients", test_gradients},
+                 {"layers", test_layers},
+                 {"corners", test_corners},
                  {"votes", test_votes},
                  {"incomplete", test_incomplete},
                  {"join", test_join},
                  {"spread", test_spread},
+                 {"tied", test_tied},
                  {"same", test_same},
                  {"sum", test_sum},
                  {"cut", test_cut},
                  {"shard plan", test_shard_plan},
-                 {"move rows", test_move_rows},
+                 {"move", test_move},
+                 {"constants", test_constants},
                  {"disagreement", test_disagreement},
                  {"failures", test_failures},
                  {"size", test_size}};

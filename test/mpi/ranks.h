@@ -20,25 +20,36 @@ typedef struct failing_heap {
 extern failing_heap heap;
 mskp_services heap_services(void);
 
-/* Which rows of each parameter are where, and this rank's pieces of a set. */
+/* Which ranges of each parameter are where, and this rank's pieces of a set. */
 typedef struct pieces {
-    mskp_mpi_rows *rows; /* [params] */
-    mskp_tensor *views;  /* [params + 1], by id */
-    size_t split;        /* parameters whose rows are on several ranks */
+    mskp_mpi_range *ranges; /* [params] */
+    mskp_tensor *views;     /* [params + 1], by id */
+    size_t split, columns;  /* parameters of which this rank has a part, and a part of axis 1 */
 } pieces;
 /* Every choice that ranks share is drawn from t->r, so it is the same on all ranks. */
 pieces pieces_draw(trial *t, const set *values);
+/* This rank's pieces of another set, by id. */
+mskp_tensor *pieces_of(trial *t, const set *values, const mskp_mpi_range *ranges);
+/* Requires that a piece is this range of a whole tensor, whose views have shapes and strides.
+ * seen: NULL, or a flag for each element of the whole, which become 1. */
+void require_range(const mskp_tensor *piece, const mskp_tensor *whole, mskp_mpi_range range,
+                   uint8_t *seen);
 
 void test_scores(void);
+void test_gradients(void);
+void test_layers(void);
+void test_corners(void);
 void test_votes(void);
 void test_incomplete(void);
 void test_join(void);
 void test_spread(void);
+void test_tied(void);
 void test_same(void);
 void test_sum(void);
 void test_cut(void);
 void test_shard_plan(void);
-void test_move_rows(void);
+void test_move(void);
+void test_constants(void);
 void test_disagreement(void);
 void test_failures(void);
 void test_size(void); /* by name alone */

@@ -107,8 +107,8 @@ static void free_answers(const answers *a)
     free(a->here);
 }
 
-static void score_and_select(const mskp_graph *g, const mskp_mpi_rows *rows, mskp_tensors views,
-                             const mskp_scoring *how, const mskp_rule *rule, const answers *a)
+static void score_and_select(const mskp_graph *g, const mskp_mpi_range *rows, mskp_tensors views,
+                             const mskp_mpi_scoring *how, const mskp_rule *rule, const answers *a)
 {
     const size_t units = mskp_graph_counts(g).units;
     const mskp_mpi_spread spread = {scores_of(units, a->scores[1]), mask_of(units, a->here)};
@@ -137,7 +137,7 @@ static void score_and_select(const mskp_graph *g, const mskp_mpi_rows *rows, msk
     REQUIRE(!memcmp(a->keep[0], a->keep[1], units), "masks differ");
 }
 
-static void cut_rows(const mskp_graph *g, mskp_mask keep, mskp_mpi_rows *rows, mskp_tensors views)
+static void cut_rows(const mskp_graph *g, mskp_mask keep, mskp_mpi_range *rows, mskp_tensors views)
 {
     mskp_plan *plan;
     mskp_error err;
@@ -160,10 +160,11 @@ void test_size(void)
     inputs = PARAMETERS / WIDTH / layers;
     const size_t rank = (size_t)all_ranks.rank, ranks = (size_t)all_ranks.ranks;
     const size_t first = WIDTH * rank / ranks, count = WIDTH * (rank + 1) / ranks - first;
-    const mskp_scoring how = {.magnitude = MSKP_MAGNITUDE_L2, .roles = MSKP_ROLE_FILTER};
+    const mskp_mpi_scoring how = {
+        .values = {.magnitude = MSKP_MAGNITUDE_L2, .roles = MSKP_ROLE_FILTER}};
     const mskp_rule rule = {.remove_fraction = 0.5};
     mskp_tensor *view = calloc(layers, sizeof *view);
-    mskp_mpi_rows *rows = calloc(layers, sizeof *rows);
+    mskp_mpi_range *rows = calloc(layers, sizeof *rows);
     REQUIRE(view && rows, "no memory");
     watch start = now();
     mskp_graph *g = describe();
@@ -173,7 +174,7 @@ void test_size(void)
     const answers a = make_answers(units);
     const mskp_tensors views = {layers, view};
     float *data = make(first, count, view);
-    for (size_t i = 0; i < layers; i++) rows[i] = (mskp_mpi_rows){first, count};
+    for (size_t i = 0; i < layers; i++) rows[i] = (mskp_mpi_range){first, count, 0};
     score_and_select(g, rows, views, &how, &rule, &a);
     cut_rows(g, mask_of(units, a.keep[0]), rows, views);
     tell_memory();
@@ -182,7 +183,7 @@ void test_size(void)
     if (!rank) { /* one process, with all values */
         data = make(0, WIDTH, view);
         start = now();
-        REQUIRE_OK(mskp_score(g, &how, views, scores_of(units, a.scores[2]), NULL));
+        REQUIRE_OK(mskp_score(g, &how.values, views, scores_of(units, a.scores[2]), NULL));
         printf("  scores in one process: %.3f s\n", now().processor - start.processor);
         REQUIRE_OK(mskp_select(g, scores_of(units, a.scores[2]), &rule, mask_of(units, a.keep[2]),
                                NULL, NULL));

@@ -13,10 +13,11 @@ typedef struct stage {
     double *scores, *in;
     uint8_t *keep, *here, *flags;
     mskp_plan *plan, *made;
-    mskp_mpi_rows *small, *wanted;
+    mskp_mpi_range *small, *wanted;
     set got; /* all rows on every rank */
     mskp_move move;
-    mskp_scoring how;
+    mskp_mpi_scoring how;
+    mskp_taylor form;
     mskp_rule rule;
     float numbers[40], sum[40];
     mskp_error err;
@@ -29,26 +30,41 @@ enum {
     SELECT,
     SCORE_SPREAD,
     SELECT_SPREAD,
+    SCORE_GRADIENTS,
+    SCORE_SPREAD_GRADIENTS,
     SAME,
     PLAN,
     SUM,
     CUT,
-    MOVE_ROWS,
+    MOVE,
     AGREE,
     FUNCTIONS
 };
-static const char *const NAMES[] = {
-    "mskp_mpi_score",         "mskp_mpi_join",      "mskp_mpi_select",     "mskp_mpi_score_spread",
-    "mskp_mpi_select_spread", "mskp_mpi_same",      "mskp_mpi_shard_plan", "mskp_mpi_sum",
-    "mskp_mpi_cut",           "mskp_mpi_move_rows", "mskp_mpi_agree"};
+static const char *const NAMES[] = {"mskp_mpi_score",
+                                    "mskp_mpi_join",
+                                    "mskp_mpi_select",
+                                    "mskp_mpi_score_spread",
+                                    "mskp_mpi_select_spread",
+                                    "mskp_mpi_score with gradients",
+                                    "mskp_mpi_score_spread with gradients",
+                                    "mskp_mpi_same",
+                                    "mskp_mpi_shard_plan",
+                                    "mskp_mpi_sum",
+                                    "mskp_mpi_cut",
+                                    "mskp_mpi_move",
+                                    "mskp_mpi_agree"};
 
 static mskp_status call(stage *s, int function)
 {
     const size_t units = s->t.units, params = s->t.net->params;
     const float *part = s->numbers;
+    /* The values as their own gradients. */
+    const mskp_mpi_scoring gradients = {.values.roles = s->how.values.roles,
+                                        .gradients = set_by_id(params, s->p.views),
+                                        .form = s->form};
     switch (function) {
     case SCORE:
-        return mskp_mpi_score(&s->mpi, s->t.graph, &s->how, s->p.rows,
+        return mskp_mpi_score(&s->mpi, s->t.graph, &s->how, s->p.ranges,
                               set_by_id(params, s->p.views), scores_of(units, s->scores), &s->err);
     case JOIN:
         return mskp_mpi_join(&s->mpi, s->t.graph, mask_of(units, s->here),
@@ -58,28 +74,35 @@ static mskp_status call(stage *s, int function)
                                mask_of(units, s->keep), NULL, &s->err);
     case SCORE_SPREAD:
         return mskp_mpi_score_spread(
-            &s->mpi, s->t.graph, &s->how, s->p.rows, set_by_id(params, s->p.views),
+            &s->mpi, s->t.graph, &s->how, s->p.ranges, set_by_id(params, s->p.views),
             (mskp_mpi_spread){scores_of(units, s->scores), mask_of(units, s->flags)}, &s->err);
     case SELECT_SPREAD:
         return mskp_mpi_select_spread(
             &s->mpi, s->t.graph,
             (mskp_mpi_spread){scores_of(units, s->in), mask_of(units, s->here)}, &s->rule,
             mask_of(units, s->keep), NULL, &s->err);
+    case SCORE_GRADIENTS:
+        return mskp_mpi_score(&s->mpi, s->t.graph, &gradients, s->p.ranges,
+                              set_by_id(params, s->p.views), scores_of(units, s->scores), &s->err);
+    case SCORE_SPREAD_GRADIENTS:
+        return mskp_mpi_score_spread(
+            &s->mpi, s->t.graph, &gradients, s->p.ranges, set_by_id(params, s->p.views),
+            (mskp_mpi_spread){scores_of(units, s->scores), mask_of(units, s->flags)}, &s->err);
     case SAME:
         return mskp_mpi_same(&s->mpi, s->t.graph, mask_of(units, s->here),
                              set_by_id(params, s->values.views), &s->err);
     case PLAN:
         mskp_plan_destroy(s->made);
         s->made = NULL;
-        return mskp_mpi_shard_plan(&s->mpi, s->t.graph, mask_of(units, s->here), s->p.rows,
+        return mskp_mpi_shard_plan(&s->mpi, s->t.graph, mask_of(units, s->here), s->p.ranges,
                                    s->small, &s->made, &s->err);
     case SUM:
         return mskp_mpi_sum(&s->mpi, 1, &part, 40, s->sum, &s->err);
     case CUT:
         return mskp_mpi_cut(&s->mpi, s->plan, 1, &s->move, &s->err);
-    case MOVE_ROWS:
-        return mskp_mpi_move_rows(
-            &s->mpi, s->t.graph, s->p.rows, s->wanted, 1,
+    case MOVE:
+        return mskp_mpi_move(
+            &s->mpi, s->t.graph, s->p.ranges, s->wanted, 1,
             &(mskp_move){set_by_id(params, s->p.views), set_by_id(params, s->got.views)}, &s->err);
     default:
         return mskp_mpi_agree(&s->mpi, MSKP_OK, &s->err);
@@ -107,7 +130,9 @@ static void stage_open(stage *s, uint64_t seed, const net_options *options)
     s->small = arena_get(&s->t.mem, s->t.net->params, sizeof *s->small);
     for (size_t u = 0; u < units; u++)
         s->scores[u] = s->in[u] = rng_real(&s->t.r, 0, 1), s->keep[u] = s->here[u] = 1;
-    s->how = (mskp_scoring){.roles = MSKP_ROLES_UNIT, .magnitude = (mskp_magnitude)(seed % 2)};
+    s->how.values =
+        (mskp_scoring){.roles = MSKP_ROLES_UNIT, .magnitude = (mskp_magnitude)(seed % 2)};
+    s->form = seed % 2 ? MSKP_TAYLOR_SUM_OF_SQUARES : MSKP_TAYLOR_SQUARED_SUM;
     s->rule = (mskp_rule){.use_threshold = 1, .threshold = 0.5};
     REQUIRE_OK(mskp_select(s->t.graph, scores_of(units, s->in), &s->rule, mask_of(units, s->keep),
                            NULL, NULL));
@@ -189,6 +214,47 @@ void test_failures(void)
     REQUIRE(count < 12 || failures > 500, "%zu failures only", failures);
 }
 
+/* Options that mean nothing together, and ranges that are none. */
+static void require_refused_scoring(stage *s)
+{
+    const size_t params = s->t.net->params;
+    const mskp_tensors views = set_by_id(params, s->p.views);
+    const mskp_scores scores = scores_of(s->t.units, s->scores);
+    const struct {
+        mskp_mpi_scoring how;
+        const char *sentence;
+    } cases[] = {
+        {{.form = MSKP_TAYLOR_SQUARED_SUM}, "form is 1, and there are no gradients"},
+        {{.values.reduce = MSKP_REDUCE_MAX, .gradients = views}, "reduce is 2"},
+        {{.values.magnitude = MSKP_MAGNITUDE_L2, .gradients = views}, "magnitude is 1"},
+        {{.values.vote_threshold = 0.5, .gradients = views}, "vote_threshold is 0.5"},
+        {{.gradients = views, .form = (mskp_taylor)5}, "form is 5, the last is 4"},
+        {{.gradients = {params + 1, views.view}}, "gradients have"},
+    };
+    const uint64_t before = state_of(s);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const mskp_status status =
+            mskp_mpi_score(&s->mpi, s->t.graph, &cases[i].how, s->p.ranges, views, scores, &s->err);
+        require_same_answer(status, &s->err);
+        REQUIRE(status && strstr(s->err.text, cases[i].sentence), "\"%s\" does not say \"%s\"",
+                s->err.text, cases[i].sentence);
+    }
+    const mskp_mpi_range kept = s->p.ranges[0];
+    const mskp_mpi_range odd[] = {{0, 1, 99}, {0, 100000, 0}, {100000, 1, 0}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        s->p.ranges[0] = odd[i];
+        const int functions[] = {SCORE, SCORE_GRADIENTS, SCORE_SPREAD, PLAN, MOVE};
+        for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+            const mskp_status status = call(s, functions[f]);
+            require_same_answer(status, &s->err);
+            REQUIRE(status == (i ? MSKP_ERROR_BAD_SHAPE : MSKP_ERROR_BAD_ARGUMENT), "%s: %d, %s",
+                    NAMES[functions[f]], status, s->err.text);
+        }
+    }
+    s->p.ranges[0] = kept;
+    REQUIRE(state_of(s) == before, "something changed");
+}
+
 /* Ranks that call other functions, with other options, for other networks, or wrongly. */
 void test_disagreement(void)
 {
@@ -226,13 +292,30 @@ void test_disagreement(void)
             REQUIRE(state_of(&s) == before, "something changed");
         }
         /* Other options. */
-        if (here && !alone) s.how.reduce = MSKP_REDUCE_MAX;
+        if (here && !alone) s.how.values.reduce = MSKP_REDUCE_MAX;
         status = alone ? MSKP_OK : call(&s, SCORE);
         require_same_answer(status, &s.err);
         REQUIRE(alone || (status == MSKP_ERROR_BAD_ARGUMENT && strstr(s.err.text, "reduce is 2")) ||
                     strstr(s.err.text, "on rank 0 it is 2"),
                 "%d: %s", status, s.err.text);
-        s.how.reduce = MSKP_REDUCE_SUM;
+        s.how.values.reduce = MSKP_REDUCE_SUM;
+        /* Gradients on one rank, or other scores to which numbers are added. */
+        if (!alone) {
+            const mskp_taylor form = s.form;
+            if (here) s.form = MSKP_TAYLOR_ABSOLUTE_SUM;
+            status = call(&s, SCORE_GRADIENTS);
+            require_same_answer(status, &s.err);
+            REQUIRE(status == MSKP_ERROR_BAD_ARGUMENT && strstr(s.err.text, "form is"), "%d: %s",
+                    status, s.err.text);
+            s.form = form;
+            const double score = s.t.units ? s.scores[0] : 0;
+            if (here && s.t.units) s.scores[0] += 1;
+            status = s.t.units ? call(&s, SCORE_GRADIENTS) : MSKP_ERROR_BAD_NUMBER;
+            if (s.t.units) s.scores[0] = score;
+            if (s.t.units) require_same_answer(status, &s.err);
+            REQUIRE(status == MSKP_ERROR_BAD_NUMBER, "%d: %s", status, s.err.text);
+        }
+        require_refused_scoring(&s);
         if (here && !alone) s.rule.min_channels = 2;
         status = alone ? MSKP_OK : call(&s, SELECT);
         require_same_answer(status, &s.err);
@@ -253,7 +336,7 @@ void test_disagreement(void)
             if (here) s.in[u] -= 1;
         }
         /* Arguments that one rank has wrong. */
-        for (int f = SCORE; f <= MOVE_ROWS; f++) {
+        for (int f = SCORE; f <= MOVE; f++) {
             const stage kept = s;
             if (here) {
                 s.scores = s.in = NULL;
@@ -273,8 +356,7 @@ void test_disagreement(void)
             s.mpi = mpi;
             s.made = made;
             require_same_answer(status, &err);
-            REQUIRE(status || (!s.t.units && f != CUT && f != MOVE_ROWS), "%s accepted NULL",
-                    NAMES[f]);
+            REQUIRE(status || (!s.t.units && f != CUT && f != MOVE), "%s accepted NULL", NAMES[f]);
             REQUIRE(state_of(&s) == before || !status, "something changed");
         }
         /* A failure of the program's own. */

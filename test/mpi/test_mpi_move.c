@@ -1,28 +1,22 @@
-/* Rows that move to other ranks. */
+/* Ranges that move to other ranks. */
 #include "ranks.h"
 
 #include <string.h>
 
-/* Requires that a piece is what the whole tensor has in these rows. */
-static void require_piece(const mskp_tensor *piece, const net_param *q, const mskp_tensor *all,
-                          mskp_mpi_rows rows)
+/* Requires that a rank has got what it wanted. */
+static void require_got(const mskp_tensor *piece, const net_param *q, const mskp_tensor *all,
+                        mskp_mpi_range range)
 {
-    size_t shape[MSKP_MAX_DIMS], at[MSKP_MAX_DIMS] = {0};
+    size_t shape[MSKP_MAX_DIMS];
     memcpy(shape, q->shape, sizeof shape);
-    shape[0] = rows.count;
+    shape[range.axis] = range.count;
     const mskp_tensor a = view_resolve(piece, q->ndim, shape);
     const mskp_tensor b = view_resolve(all, q->ndim, q->shape);
-    do {
-        size_t from[MSKP_MAX_DIMS];
-        memcpy(from, at, sizeof from);
-        from[0] += rows.first;
-        REQUIRE(!memcmp(view_at(&a, at), view_at(&b, from), dtype_size(a.dtype)),
-                "row %zu is another", from[0]);
-    } while (next_index(q->ndim, shape, at));
+    require_range(&a, &b, range, NULL);
 }
 
-/* What every rank is to have: any rows, in any kind of view. */
-static void draw_wanted(trial *t, const set *values, mskp_mpi_rows *to, mskp_tensor *views)
+/* What every rank is to have: an equal share of one axis, or anything, in any kind of view. */
+static void draw_wanted(trial *t, const set *values, mskp_mpi_range *to, mskp_tensor *views)
 {
     rng own = rng_make(rng_next(&t->r) + (uint64_t)all_ranks.rank);
     const bool even = rng_chance(&t->r, 0.5);
@@ -30,42 +24,43 @@ static void draw_wanted(trial *t, const set *values, mskp_mpi_rows *to, mskp_ten
         const net_param *q = &t->net->param[i];
         size_t shape[MSKP_MAX_DIMS];
         memcpy(shape, q->shape, sizeof shape);
-        mskp_mpi_rows rows = mskp_mpi_share(shape[0], all_ranks.rank, all_ranks.ranks);
+        const uint32_t axis = (uint32_t)rng_below(even ? &t->r : &own, q->ndim);
+        mskp_mpi_range range = mskp_mpi_share(shape[axis], all_ranks.rank, all_ranks.ranks);
         if (!even) {
-            rows.first = rng_below(&own, shape[0]);
-            rows.count = rng_below(&own, shape[0] - rows.first + 1);
+            range.first = rng_below(&own, shape[axis]);
+            range.count = rng_below(&own, shape[axis] - range.first + 1);
         }
-        to[i - 1] = rows;
-        shape[0] = rows.count;
-        if (rows.count)
+        range.axis = axis;
+        to[i - 1] = range;
+        shape[axis] = range.count;
+        if (range.count)
             views[i] = view_make(&t->mem, &own, values->views[i].dtype, q->ndim, shape,
                                  (view_style)rng_below(&own, VIEW_STYLES))
                            .view;
     }
 }
 
-/* One parameter has no row `row` on any rank, and rank 0 is to have it. */
-static void require_missing(trial *t, const pieces *p, mskp_mpi_rows *to, mskp_tensor *views)
+/* One rank has no data of one parameter. */
+static void require_missing(trial *t, const pieces *p, mskp_mpi_range *to, mskp_tensor *views)
 {
     const size_t params = t->net->params;
     mskp_tensor *from = arena_copy(&t->mem, p->views, params + 1, sizeof *from);
     mskp_error err;
     const size_t id = rng_from(&t->r, 1, params), odd = rng_below(&t->r, (size_t)all_ranks.ranks);
-    const bool had = (size_t)all_ranks.rank == odd && p->rows[id - 1].count;
+    const bool had = (size_t)all_ranks.rank == odd && p->ranges[id - 1].count;
     int lost = had, wanted = to[id - 1].count != 0;
-    if (had) from[id].data = NULL; /* replicas may still have the rows */
+    if (had) from[id].data = NULL; /* replicas may still have the range */
     MPI_Allreduce(MPI_IN_PLACE, &lost, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
     MPI_Allreduce(MPI_IN_PLACE, &wanted, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
     const mskp_move move = {set_by_id(params, from), set_by_id(params, views)};
-    const mskp_status status =
-        mskp_mpi_move_rows(&all_ranks, t->graph, p->rows, to, 1, &move, &err);
+    const mskp_status status = mskp_mpi_move(&all_ranks, t->graph, p->ranges, to, 1, &move, &err);
     require_same_answer(status, &err);
     REQUIRE(!status || (status == MSKP_ERROR_NO_DATA && lost && wanted), "%d: %s", status,
             err.text);
-    REQUIRE(all_ranks.ranks > 1 || !lost || !wanted || status, "a row came from nowhere");
+    REQUIRE(all_ranks.ranks > 1 || !lost || !wanted || status, "a range came from nowhere");
 }
 
-void test_move_rows(void)
+void test_move(void)
 {
     const size_t count = test_count(300);
     size_t moved = 0;
@@ -76,7 +71,7 @@ void test_move_rows(void)
         const size_t params = t.net->params;
         const set values = exact_set(&t, t.net);
         const pieces p = pieces_draw(&t, &values);
-        mskp_mpi_rows *to = arena_get(&t.mem, params, sizeof *to);
+        mskp_mpi_range *to = arena_get(&t.mem, params, sizeof *to);
         mskp_tensor *one = arena_get(&t.mem, params + 1, sizeof *one);
         mskp_tensor *from = arena_copy(&t.mem, p.views, params + 1, sizeof *from);
         draw_wanted(&t, &values, to, one);
@@ -86,10 +81,10 @@ void test_move_rows(void)
             const net_param *q = &t.net->param[i];
             size_t shape[MSKP_MAX_DIMS];
             memcpy(shape, q->shape, sizeof shape);
-            shape[0] = to[i - 1].count;
+            shape[to[i - 1].axis] = to[i - 1].count;
             if (rng_chance(&t.r, 0.3)) {
                 from[i].data = NULL;
-            } else if (shape[0]) {
+            } else if (to[i - 1].count) {
                 two[i] =
                     view_make(&t.mem, &t.r, values.views[i].dtype, q->ndim, shape, VIEW_BARE).view;
             }
@@ -98,15 +93,14 @@ void test_move_rows(void)
         const mskp_move moves[2] = {{set_by_id(params, p.views), set_by_id(params, one)},
                                     {set_by_id(params, from), set_by_id(params, two)}};
         const uint64_t bytes = all_ranks.bytes;
-        const mskp_status status =
-            mskp_mpi_move_rows(&all_ranks, t.graph, p.rows, to, 2, moves, &err);
+        const mskp_status status = mskp_mpi_move(&all_ranks, t.graph, p.ranges, to, 2, moves, &err);
         require_same_answer(status, &err);
         REQUIRE(!status, "%s", err.text);
-        moved += all_ranks.bytes - bytes > 80 * params + 400;
+        moved += all_ranks.bytes - bytes > 96 * params + 400;
         for (size_t i = 1; i <= params; i++) {
             const net_param *q = &t.net->param[i];
-            if (one[i].data) require_piece(&one[i], q, &values.views[i], to[i - 1]);
-            if (two[i].data) require_piece(&two[i], q, &values.views[i], to[i - 1]);
+            if (one[i].data) require_got(&one[i], q, &values.views[i], to[i - 1]);
+            if (two[i].data) require_got(&two[i], q, &values.views[i], to[i - 1]);
         }
         require_missing(&t, &p, to, one);
         all_ranks.most_bytes = 0;
@@ -115,7 +109,7 @@ void test_move_rows(void)
     for (size_t length = 0; length < 20; length++)
         for (int ranks = 1; ranks < 9; ranks++)
             for (int rank = 0, at = 0; rank < ranks; rank++) {
-                const mskp_mpi_rows rows = mskp_mpi_share(length, rank, ranks);
+                const mskp_mpi_range rows = mskp_mpi_share(length, rank, ranks);
                 REQUIRE(rows.first == (size_t)at && rows.count >= length / (size_t)ranks &&
                             rows.count <= length / (size_t)ranks + 1,
                         "rank %d of %d: %zu rows from %zu on", rank, ranks, rows.count, rows.first);

@@ -224,3 +224,138 @@ void test_spread(void)
             "%zu units removed, %zu tied families, %zu splits, %zu unsolved, %zu incomplete only",
             s.removed, s.tied, s.split, s.unsolved, s.missing);
 }
+
+/* ---- Families for which it depends on others when a limit closes them ---- */
+
+/* A graph of random lists of channels, some of which are pinned, or are twice in their list. */
+static mskp_graph *describe_lists(rng *r)
+{
+    enum { MOST = 16 };
+    const size_t n = rng_from(r, 2, MOST), lists = rng_from(r, 1, 4);
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value all = mskp_fresh(g, NULL, n, 0, NULL);
+    for (size_t i = 0; i < lists; i++) {
+        char name[40];
+        size_t index[2 * MOST], count = 0;
+        const size_t first = rng_below(r, n), last = rng_from(r, first + 1, n);
+        const bool twice = rng_chance(r, 0.4);
+        for (size_t c = first; c < last; c++)
+            for (int k = 0; k < (twice ? 2 : 1); k++) index[count++] = c;
+        (void)snprintf(name, sizeof name, "w%zu", i);
+        mskp_bind(g, mskp_parameter(g, name, 1, &count), 0, MSKP_ROLE_FILTER,
+                  mskp_pick(g, NULL, all, count, index));
+    }
+    if (rng_chance(r, 0.4)) {
+        const size_t pinned = rng_below(r, n);
+        mskp_pin(g, mskp_pick(g, NULL, all, 1, &pinned));
+    }
+    REQUIRE_OK(mskp_graph_finish(g, NULL));
+    return g;
+}
+
+/* removed[f] <- how many units of each family go if as much goes as the limits allow, in a random
+ * order. */
+static void remove_all(trial *t, const mskp_rule *rule, size_t *removed)
+{
+    double *scores = arena_get(&t->mem, t->units, sizeof *scores);
+    uint8_t *keep = arena_get(&t->mem, t->units, 1);
+    const uint32_t *family = mskp_unit_families(t->graph, NULL);
+    mskp_rule all = *rule;
+    all.use_threshold = 1;
+    all.threshold = 2;
+    for (size_t u = 0; u < t->units; u++) scores[u] = rng_real(&t->r, 0, 1);
+    REQUIRE_OK(mskp_select(t->graph, scores_of(t->units, scores), &all, mask_of(t->units, keep),
+                           NULL, NULL));
+    memset(removed, 0, mskp_graph_counts(t->graph).families * sizeof *removed);
+    for (size_t u = 0; u < t->units; u++) removed[family[u]] += !keep[u];
+}
+
+/* A parameter whose axis has all channels of family f, `times` times, and then others. */
+static void bind_alone(mskp_graph *g, const char *name, mskp_value all, size_t f, size_t times,
+                       size_t first, size_t others)
+{
+    enum { EACH = 8, MOST = 3 * EACH + 8 };
+    size_t index[MOST], n = 0;
+    char text[20];
+    for (size_t k = 0; k < times; k++)
+        for (size_t i = 0; i < EACH; i++) index[n++] = f * EACH + i;
+    for (size_t i = 0; i < others; i++) index[n++] = first + i;
+    (void)snprintf(text, sizeof text, "%s%zu", name, f);
+    mskp_bind(g, mskp_parameter(g, text, 1, &n), 0, MSKP_ROLE_FILTER,
+              mskp_pick(g, NULL, all, n, index));
+}
+
+/* What is said of a family in a concatenation of two families of 8 channels each, of which each is
+ * `times` times in a value that it has alone, with `pinned` further channels there. Of two further
+ * values of its own, the one before keeps one of its channels at most, and the one after none,
+ * because of the pinned channels there. */
+static bool is_tied_by_hand(size_t min_channels, size_t times, size_t pinned)
+{
+    enum { EACH = 8, FIRST = 2 * EACH, MANY = 8 };
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value all = mskp_fresh(g, NULL, FIRST + MANY, 0, NULL);
+    const size_t n = FIRST;
+    size_t both[FIRST];
+    bool tied[2] = {false, false};
+    for (size_t i = 0; i < FIRST; i++) both[i] = i;
+    mskp_bind(g, mskp_parameter(g, "both", 1, &n), 0, MSKP_ROLE_FILTER,
+              mskp_pick(g, NULL, all, n, both));
+    for (size_t f = 0; f < 2; f++) {
+        bind_alone(g, "before", all, f, 1, FIRST, min_channels > pinned ? min_channels - 1 : MANY);
+        bind_alone(g, "alone", all, f, times, FIRST, pinned);
+        bind_alone(g, "after", all, f, 1, FIRST, MANY);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        const size_t at = FIRST + i;
+        mskp_pin(g, mskp_pick(g, NULL, all, 1, &at));
+    }
+    REQUIRE_OK(mskp_graph_finish(g, NULL));
+    REQUIRE(mskp_graph_counts(g).families == 2, "%zu families", mskp_graph_counts(g).families);
+    const mskp_rule rule = {.min_channels = min_channels};
+    REQUIRE_OK(mskpmpi_find_tied(&all_ranks, g, &rule, tied, NULL));
+    REQUIRE(tied[0] == tied[1], "two families that are alike differ");
+    mskp_graph_destroy(g);
+    return tied[0];
+}
+
+/* Each family keeps ceil((min - pinned) / times) by the value that it has alone, and the two tie
+ * where that is less than half of min. A family of which another number goes in another order is
+ * tied in any case. */
+void test_tied(void)
+{
+    const size_t count = test_count(3000);
+    size_t moved = 0, untied = 0;
+    for (size_t least = 1; least <= 8; least++)
+        for (size_t times = 1; times <= 3; times++)
+            for (size_t pinned = 0; pinned <= 3; pinned++) {
+                const size_t kept = least > pinned ? (least - pinned + times - 1) / times : 0;
+                REQUIRE(is_tied_by_hand(least, times, pinned) == (2 * kept < least),
+                        "min_channels %zu, %zu times, %zu pinned: each keeps %zu", least, times,
+                        pinned, kept);
+            }
+    for (size_t k = 0; k < count; k++) {
+        enum { ORDERS = 6, MOST = 16 };
+        size_t removed[ORDERS][MOST];
+        bool tied[MOST] = {false};
+        trial t = {.r = rng_make(trial_seed = test_seed() * 1000000 + k)};
+        t.graph = describe_lists(&t.r);
+        t.units = mskp_graph_counts(t.graph).units;
+        const size_t families = mskp_graph_counts(t.graph).families;
+        mskp_rule rule = {.min_channels = rng_from(&t.r, 1, 10), .round_to = rng_from(&t.r, 1, 3)};
+        REQUIRE(families <= MOST, "%zu families", families);
+        REQUIRE_OK(mskpmpi_find_tied(&all_ranks, t.graph, &rule, tied, NULL));
+        for (size_t o = 0; o < ORDERS; o++) remove_all(&t, &rule, removed[o]);
+        for (size_t f = 0; f < families; f++) {
+            bool moves = false;
+            for (size_t o = 1; o < ORDERS; o++) moves |= removed[o][f] != removed[0][f];
+            REQUIRE(tied[f] || !moves, "family %zu of %zu depends on others, and is not tied", f,
+                    families);
+            moved += moves;
+            untied += !tied[f];
+        }
+        mskp_graph_destroy(t.graph);
+        arena_free(&t.mem);
+    }
+    REQUIRE(count < 100 || (moved > count / 20 && untied > count / 20),
+            "%zu families depend on others, %zu are not tied", moved, untied);
+}

@@ -374,7 +374,7 @@ static void call_score_taylor(user *u)
     const size_t live = u->heap->live;
     endanger(u);
     const mskp_status status = mskp_score_taylor(
-        u->g, (mskp_taylor)rng_below(u->r, 5), given, set_by_id(u->n.params, tensors),
+        u->g, (mskp_taylor)rng_below(u->r, 6), given, set_by_id(u->n.params, tensors),
         set_by_id(u->n.params, tensors), scores_of(wrong_or(u, u->n.units), scores), &err);
     if (status) require_refusal(u, status, &err, live);
     for (size_t i = 0; i < u->n.units; i++)

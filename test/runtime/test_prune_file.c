@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHANNELS = 6, HIDDEN = 5, UNITS = CHANNELS + HIDDEN, TENSORS = 13, MOST = 400 };
+enum { CHANNELS = 6, HIDDEN = 5, UNITS = CHANNELS + HIDDEN, TENSORS = 14, MOST = 400 };
 
 static char folder[60], in[100], out[100], layers[100], said[1000];
 
@@ -87,6 +87,7 @@ static const plain TABLE[TENSORS] = {
     {"fc2.weight", "F32", 2, {3, HIDDEN}, {NOTHING, UNIT}, false},
     {"fc2.bias", "F32", 1, {3}, {NOTHING}, false},
     {"other", "F32", 2, {CHANNELS, HIDDEN}, {NOTHING, NOTHING}, false},
+    {"none.weight", "F32", 2, {0, 3}, {NOTHING, NOTHING}, false},
     {"steps", "I64", 1, {2}, {NOTHING}, false},
     {"flags", "U8", 1, {3}, {NOTHING}, false},
 };
@@ -246,6 +247,9 @@ START_TEST(refusals)
     } cases[] = {
         {"conv1 fc9", "--ratio 0.5", "fc9.weight is not in the file"},
         {"conv1 conv1", "--ratio 0.5", "conv1 is named twice"},
+        {"conv1+bn1 dw+bn1", "--ratio 0.5", "bn1.weight belongs to two layers"},
+        {"conv1+bn1 dw conv2+bn1 fc1 fc2", "--ratio 0.5", "bn1.weight belongs to two layers"},
+        {"none fc2", "--ratio 0.5", "none.weight has no elements"},
         {"conv1+bn9 dw", "--ratio 0.5", "no tensor of the norm bn9"},
         {"conv1 fc2", "--ratio 0.5",
          "fc2.weight has 5 inputs and reads conv1, which has 6 channels"},
@@ -254,6 +258,7 @@ START_TEST(refusals)
         {"conv1 dw<conv2", "--ratio 0.5", "dw reads conv2, which is no layer before it"},
         {"bn1", "--ratio 0.5", "bn1.weight has 1 axes, a layer has 2 or more"},
         {"# nothing", "--ratio 0.5", "the list of layers is empty"},
+        {"conv1 \033[31m", "--ratio 0.5", " ?[31m.weight is not in the file"},
         {"conv1 dw", "", "what shall be removed?"},
         {"conv1 fc1 fc2", "--ratio 0.99", "remove_fraction asks for"},
     };

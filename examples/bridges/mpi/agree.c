@@ -244,7 +244,9 @@ static const char *const NAME[CALLS] = {"nothing",
                                         "mskp_mpi_shard_plan",
                                         "mskp_mpi_select_spread",
                                         "mskp_mpi_score_spread",
-                                        "mskp_mpi_move_rows"};
+                                        "mskp_mpi_move",
+                                        "mskp_mpi_score with gradients",
+                                        "mskp_mpi_score_spread with gradients"};
 
 static double real_of(uint64_t bits)
 {

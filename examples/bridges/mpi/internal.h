@@ -56,7 +56,9 @@ typedef enum call_id {
     CALL_PLAN,
     CALL_SELECT_SPREAD,
     CALL_SCORE_SPREAD,
-    CALL_MOVE_ROWS,
+    CALL_MOVE,
+    CALL_SCORE_GRADIENTS,
+    CALL_SCORE_SPREAD_GRADIENTS,
     CALLS
 } call_id;
 
@@ -110,9 +112,21 @@ size_t mskpmpi_element_size(mskp_dtype dtype);
 /* *out <- the view of a tensor that must have this shape. */
 mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t ndim,
                          const size_t *shape, whole_view *out, mskp_error *error);
+/* Of a view, the part that is indices first .. first + count - 1 of an axis. */
+whole_view mskpmpi_part(whole_view view, uint32_t axis, size_t first, size_t count);
 /* Copies n elements from the view, the first of them number `first` in logical order, and back. */
 void mskpmpi_pack(const whole_view *v, size_t first, size_t n, void *packed);
 void mskpmpi_unpack(const whole_view *v, size_t first, size_t n, const void *packed);
+
+/* ---- Ranges: table.c ---- */
+
+/* Fails if the parameter has no such axis, or the axis no such indices. */
+mskp_status mskpmpi_check_range(const mskp_graph *graph, uint32_t id, mskp_mpi_range range,
+                                mskp_error *error);
+/* The range of a parameter; ranges NULL: all of it. */
+mskp_mpi_range mskpmpi_range_of(const mskp_mpi_range *ranges, uint32_t id, const size_t *shape);
+/* A range that is empty or all of the parameter is one of axis 0. */
+mskp_mpi_range mskpmpi_canonical(mskp_mpi_range range, const size_t *shape);
 
 /* ---- Differences: same.c ---- */
 

@@ -5,7 +5,8 @@
  * these files call its public functions alone. They use collective operations of MPI alone, so any
  * MPI 3 will do.
  *
- *     mskp_mpi_score     scores of values that are spread over ranks, by parameter or by rows
+ *     mskp_mpi_score     scores of values, or of values and gradients, that are spread over ranks:
+ *                        by parameter, or by ranges of an axis
  *     mskp_mpi_join      scores that each rank has measured for some of the units
  *     mskp_mpi_select    one mask on all ranks
  *     mskp_mpi_score_spread, mskp_mpi_select_spread
@@ -13,8 +14,8 @@
  *     mskp_mpi_same      checks that network, mask and values are the same on all ranks
  *     mskp_mpi_sum       sums of gradients that do not depend on the number of ranks
  *     mskp_mpi_cut       surgery on all ranks or on none
- *     mskp_mpi_shard_plan   the plan by which a rank cuts the rows that it has
- *     mskp_mpi_move_rows moves rows to other ranks, so that all have equally many again
+ *     mskp_mpi_shard_plan   the plan by which a rank cuts the ranges that it has
+ *     mskp_mpi_move      moves ranges to other ranks, so that all have equally much again
  *     mskp_mpi_agree     makes the failure of one rank the failure of all
  *
  * Rules for every function that takes a mskp_mpi:
@@ -35,6 +36,7 @@
 #include <mpi.h>
 
 #include "mskp.h"
+#include "mskp/methods.h"
 #include "mskp/rules.h"
 #include "mskp/tools.h"
 
@@ -50,7 +52,7 @@ extern "C" {
  *   calls, bytes   collective operations so far, and what this rank has put into them. What an
  *              operation sends over the network depends on the implementation of MPI: an all-reduce
  *              of n bytes usually sends 2 n (ranks - 1) / ranks from each rank.
- *   most_bytes   mskp_mpi_move_rows sends so many bytes at once, or a row for each rank if that is
+ *   most_bytes   mskp_mpi_move sends so many bytes at once, or an index for each rank if that is
  *              more; 0: 2^31 - 1
  */
 typedef struct mskp_mpi {
@@ -77,35 +79,56 @@ mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err);
 /* ---- Shards --------------------------------------------------------------------------------- */
 
 /*
- * Which rows of a parameter a rank has: indices first .. first + count - 1 of axis 0; count 0:
- * none. Each row of a parameter that is read must be on some rank. Any two ranks have the same rows
- * of a parameter, which must then be equal (mskp_mpi_same), or no row in common.
+ * Which part of a parameter a rank has: indices first .. first + count - 1 of an axis, with all
+ * indices of the other axes; count 0: none. So {4, 8} are rows 4 to 11, and {4, 8, 1} columns,
+ * which of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges
+ * of a parameter are of one axis. Any two ranks have the same range of a parameter, which must then
+ * have equal numbers (mskp_mpi_same), or no index in common.
  */
-typedef struct mskp_mpi_rows {
+typedef struct mskp_mpi_range {
     size_t first, count;
-} mskp_mpi_rows;
+    uint32_t axis;
+} mskp_mpi_range;
+
+/*
+ * How units are scored. NULL or {0}: as mskp_score does it without a scoring.
+ *   values      what mskp_score is told. With gradients, its roles alone count, and its other
+ *               fields must be 0.
+ *   gradients   {0, NULL}: none. Otherwise one view per parameter, of the same ranges as the
+ *               values; the dtype may be another one. One batch's numbers of mskp_score_taylor are
+ *               then added to the scores.
+ *   form        what is added; 0 without gradients
+ */
+typedef struct mskp_mpi_scoring {
+    mskp_scoring values;
+    mskp_tensors gradients;
+    mskp_taylor form;
+} mskp_mpi_scoring;
 
 /*
  * scores.unit[u] <- what mskp_score would give if one rank had all values, bit for bit, on every
- * rank.
- *   rows     one entry per parameter; NULL: every rank has all of every parameter, and they share
+ * rank; with gradients, what mskp_score_taylor would. Each rank passes the same scores then.
+ *   ranges   one entry per parameter; NULL: every rank has all of every parameter, and they share
  *            the work
- *   pieces   one view per parameter: the rows that this rank has. The shape is that of the
- *            parameter, but for axis 0, which has length rows[p].count.
+ *   pieces   one view per parameter: the values that this rank has. The shape is that of the
+ *            parameter, but for the range's axis, which has length ranges[p].count.
  * Sums of floating-point numbers depend on their order, so sums of ranks are not added up. Each
  * slice is summed on one rank, by the library, and the sums of slices are sent:
  *   - 8 bytes for each slice in the scoring's roles: with gamma alone, 8 bytes for each batch norm
  *     that a unit has. All reductions, also MSKP_REDUCE_VOTE, are then made on every rank.
- *   - Slices on axis 0 are rows, so a parameter whose rows are spread needs nothing else. Where
- *     other axes are asked (filters of transposed convolutions, MSKP_ROLE_CONSUMER), its rows are
- *     sent to one rank, parameter by parameter to the rank with the least so far. Where two slices
- *     of a unit cross (mskp_scoring), the whole parameter is sent to all ranks.
+ *   - Where slices on the axis of the ranges alone are asked, and this is axis 0 or 1, nothing else
+ *     is sent: filters that are spread by rows, inputs (MSKP_ROLE_CONSUMER) that are spread by
+ *     columns. Otherwise the ranges, of gradients, too, are sent to one rank, parameter by
+ *     parameter to the rank with the least so far. Where two slices of a unit cross (mskp_scoring),
+ *     the whole parameter is sent to all ranks.
  *   - 24 bytes for each parameter, on each rank, and less than 200 bytes to check the call.
- * Errors are those of mskp_score; a parameter that is not whole is MSKP_ERROR_NO_DATA.
- * MSKP_ERROR_UNSUPPORTED: rows that must be sent and have 2 GiB or more each.
+ * Errors are those of mskp_score or mskp_score_taylor; a parameter that is not whole is
+ * MSKP_ERROR_NO_DATA, and scores that differ between ranks, where numbers are added to them,
+ * MSKP_ERROR_BAD_NUMBER.
+ * MSKP_ERROR_UNSUPPORTED: ranges that must be sent and have 2 GiB or more for each index.
  */
-mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_scoring *scoring,
-                           const mskp_mpi_rows *rows, mskp_tensors pieces, mskp_scores scores,
+mskp_status mskp_mpi_score(mskp_mpi *mpi, const mskp_graph *graph, const mskp_mpi_scoring *scoring,
+                           const mskp_mpi_range *ranges, mskp_tensors pieces, mskp_scores scores,
                            mskp_error *err);
 
 /* scores.unit[u] <- the score of unit u on the lowest rank whose flag here.unit[u] is not 0; 12
@@ -129,10 +152,12 @@ typedef struct mskp_mpi_spread {
  * that sums up a slice of it. On other ranks here.unit[u] becomes 0, and the score stays as it was.
  * A sum of a slice is sent only if another rank has the unit, 8 bytes each, so with gamma alone
  * nothing is sent of layers that no shortcut connects. MSKP_REDUCE_VOTE needs the sums of all
- * slices, which are sent as mskp_mpi_score does. The rest is that of mskp_mpi_score.
+ * slices, which are sent as mskp_mpi_score does. With gradients, numbers are added to the score
+ * that the unit has on its rank; this is the same rank in each call for the same roles and ranges.
+ * The rest is that of mskp_mpi_score.
  */
 mskp_status mskp_mpi_score_spread(mskp_mpi *mpi, const mskp_graph *graph,
-                                  const mskp_scoring *scoring, const mskp_mpi_rows *rows,
+                                  const mskp_mpi_scoring *scoring, const mskp_mpi_range *ranges,
                                   mskp_tensors pieces, mskp_mpi_spread spread, mskp_error *err);
 
 /*
@@ -202,39 +227,42 @@ mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const m
                          mskp_error *err);
 
 /*
- * *plan <- what has to be cut of the rows that this rank has, for mskp_mpi_cut or any function that
- * takes a plan; free it with mskp_plan_destroy. small[p] <- which rows of the small parameter this
- * rank has afterwards. Rows stay on their rank, so ranks may have unequally many afterwards.
- *   rows   one entry per parameter; NULL: all rows of every parameter
- *   small  one entry per parameter; may be rows
- * The sets to cut have one view per parameter, of this rank's rows. Where small[p].count is 0,
+ * *plan <- what has to be cut of the ranges that this rank has, for mskp_mpi_cut or any function
+ * that takes a plan; free it with mskp_plan_destroy. small[p] <- which range of the small parameter
+ * this rank has afterwards. Nothing changes its rank, so ranks may have unequally much afterwards.
+ *   ranges one entry per parameter; NULL: all of every parameter
+ *   small  one entry per parameter; may be ranges
+ * The sets to cut have one view per parameter, of this rank's ranges. Where small[p].count is 0,
  * because nothing was here or nothing is left, the view must be {0}. What the plan says of values
  * means nothing. For the small network, call mskp_plan_create on every rank.
  */
 mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
-                                const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
-                                mskp_error *err);
+                                const mskp_mpi_range *ranges, mskp_mpi_range *small,
+                                mskp_plan **plan, mskp_error *err);
 
-/* The rows of a parameter with so many that a rank has if all have equally many, or one more: the
- * lower ranks. */
-mskp_mpi_rows mskp_mpi_share(size_t length, int rank, int ranks);
+/* The range of an axis 0 of this length that a rank has if all have equally many indices, or one
+ * more: the lower ranks. For another axis, set the field. */
+mskp_mpi_range mskp_mpi_share(size_t length, int rank, int ranks);
 
 /*
- * Moves rows to the ranks that are to have them, by MPI_Alltoallv: after a cut, or whenever.
+ * Moves ranges to the ranks that are to have them, by MPI_Alltoallv: after a cut, or whenever. The
+ * axis may change, so rows can become columns; a rank that is to have all of every parameter
+ * collects them.
  *   graph    has the shapes: after a cut, the small network of mskp_plan_create
- *   from, to what this rank has, and what it is to have; one entry per parameter. Each row that a
- *            rank is to have must be on some rank; of replicas the rank itself or any one of them
- *            sends.
+ *   from, to what this rank has, and what it is to have; one entry per parameter. Each index of a
+ *            parameter that any rank is to have must be on some rank; of replicas the rank itself
+ *            or any one of them sends. Ranges of `from` are of one axis; those of `to` may be of
+ *            any, also on each rank of another, and may overlap.
  *   moves    n sets: `from` has the pieces that are here, `to` views with room for the pieces of
- *            this rank, apart from them. Parameters without data here count as rows that are not
- *            here, and views of `to` without data as rows that are not wanted, so a parameter that
- *            no rank has, such as the momentum of one that is frozen, is passed over.
- * Sends the rows that change their rank, and 40 bytes for each parameter and set. Needs memory
- * for what is sent and got at once, most_bytes of each at most.
+ *            this rank, apart from them. Parameters without data here count as ranges that are not
+ *            here, and views of `to` without data as ranges that are not wanted, so a parameter
+ *            that no rank has, such as the momentum of one that is frozen, is passed over.
+ * Sends what changes its rank, and 48 bytes for each parameter and set. Needs memory for what is
+ * sent and got at once, most_bytes of each at most.
  */
-mskp_status mskp_mpi_move_rows(mskp_mpi *mpi, const mskp_graph *graph, const mskp_mpi_rows *from,
-                               const mskp_mpi_rows *to, size_t n, const mskp_move *moves,
-                               mskp_error *err);
+mskp_status mskp_mpi_move(mskp_mpi *mpi, const mskp_graph *graph, const mskp_mpi_range *from,
+                          const mskp_mpi_range *to, size_t n, const mskp_move *moves,
+                          mskp_error *err);
 
 #ifdef __cplusplus
 }

@@ -55,6 +55,14 @@ mskp_status mskpmpi_view(const mskp_tensor *tensor, const char *name, uint32_t n
     return MSKP_OK;
 }
 
+whole_view mskpmpi_part(whole_view view, uint32_t axis, size_t first, size_t count)
+{
+    view.data += (ptrdiff_t)first * view.stride[axis] * (ptrdiff_t)view.element;
+    view.elements = view.elements / view.shape[axis] * count;
+    view.shape[axis] = count;
+    return view;
+}
+
 /* How many of the last axes lie next to each other; *run <- how many elements these are. */
 static uint32_t run_of(const whole_view *v, size_t *run)
 {

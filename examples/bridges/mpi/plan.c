@@ -1,11 +1,11 @@
 /*
- * The plan by which a rank cuts the rows that it has.
+ * The plan by which a rank cuts the ranges that it has.
  *
- * A plan of the whole network says which rows stay, and how many come before those of this rank.
- * The plan of the pieces is that of another graph: the same units, and the same parameters with the
- * rows that are here. A parameter of which nothing is here, or of which nothing stays here, is a
- * single element in that graph, because a plan leaves no axis without indices unless a branch
- * vanishes; its view is {0}, which surgery passes over.
+ * A plan of the whole network says which indices of an axis stay, and how many come before those of
+ * this rank. The plan of the pieces is that of another graph: the same units, and the same
+ * parameters with the ranges that are here. A parameter of which nothing is here, or of which
+ * nothing stays here, is a single element in that graph, because a plan leaves no axis without
+ * indices unless a branch vanishes; its view is {0}, which surgery passes over.
  */
 #include "internal.h"
 #include "mskp/operators.h"
@@ -16,13 +16,13 @@ typedef struct planning {
     mskp_mpi *mpi;
     const mskp_graph *graph;
     size_t params, units;
-    mskp_mpi_rows *here, *left; /* [params] rows of this rank, and what stays of them */
-    size_t *index;              /* [longest axis] */
+    mskp_mpi_range *here, *left; /* [params] ranges of this rank, and what stays of them */
+    size_t *index;               /* [longest axis] */
     mskp_plan *whole, *plan;
     mskp_graph *pieces;
 } planning;
 
-static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const mskp_mpi_rows *small,
+static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const mskp_mpi_range *small,
                               mskp_plan *const *plan, mskp_error *error)
 {
     const mskp_counts counts = mskp_graph_counts(graph);
@@ -36,49 +36,47 @@ static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const msk
     return MSKP_OK;
 }
 
-/* What stays of the rows of one parameter. All axes of one that vanishes have length 0. */
-static mskp_mpi_rows what_stays(const planning *p, uint32_t id, mskp_mpi_rows rows)
+/* What stays of the range of one parameter. All axes of one that vanishes have length 0. */
+static mskp_mpi_range what_stays(const planning *p, uint32_t id, mskp_mpi_range range)
 {
-    mskp_mpi_rows left = {0, 0};
+    mskp_mpi_range left = {.axis = range.axis};
     size_t count;
-    const uint32_t *kept = mskp_plan_param_kept(p->whole, (mskp_param){id}, 0, &count);
-    if (!kept) return count ? rows : left;
+    const uint32_t *kept = mskp_plan_param_kept(p->whole, (mskp_param){id}, range.axis, &count);
+    if (!kept) return count ? range : left;
     for (size_t i = 0; i < count; i++) {
-        left.first += kept[i] < rows.first;
-        left.count += kept[i] >= rows.first && kept[i] < rows.first + rows.count;
+        left.first += kept[i] < range.first;
+        left.count += kept[i] >= range.first && kept[i] < range.first + range.count;
     }
     if (!left.count) left.first = 0;
     return left;
 }
 
-static mskp_status find_rows(planning *p, const mskp_mpi_rows *rows, size_t *longest,
-                             mskp_error *error)
+static mskp_status find_ranges(planning *p, const mskp_mpi_range *ranges, size_t *longest,
+                               mskp_error *error)
 {
     for (uint32_t id = 1; id <= p->params; id++) {
         size_t shape[MSKP_MAX_DIMS];
         const uint32_t ndim = mskp_param_shape(p->graph, (mskp_param){id}, shape);
-        const mskp_mpi_rows r = rows ? rows[id - 1] : (mskp_mpi_rows){0, shape[0]};
-        if (r.first > shape[0] || r.count > shape[0] - r.first)
-            return mskpmpi_fail(error, MSKP_ERROR_BAD_SHAPE,
-                                "%.80s: %zu rows from row %zu on, the parameter has %zu",
-                                mskp_param_name(p->graph, (mskp_param){id}), r.count, r.first,
-                                shape[0]);
-        p->here[id - 1] = r;
-        if (r.count) p->left[id - 1] = what_stays(p, id, r);
+        const mskp_mpi_range range = mskpmpi_range_of(ranges, id, shape);
+        const mskp_status status = mskpmpi_check_range(p->graph, id, range, error);
+        if (status) return status;
+        p->here[id - 1] = range;
+        p->left[id - 1].axis = range.axis;
+        if (range.count) p->left[id - 1] = what_stays(p, id, range);
         for (uint32_t d = 0; d < ndim; d++)
             if (shape[d] > *longest) *longest = shape[d];
     }
     return MSKP_OK;
 }
 
-/* Declares the rows of a parameter in the graph of the pieces. */
+/* Declares the range of a parameter in the graph of the pieces. */
 static void declare(planning *p, uint32_t id, mskp_value all, mskp_value pinned)
 {
     size_t shape[MSKP_MAX_DIMS];
     const char *name = mskp_param_name(p->graph, (mskp_param){id});
     const uint32_t ndim = mskp_param_shape(p->graph, (mskp_param){id}, shape);
-    const mskp_mpi_rows rows = p->here[id - 1];
-    shape[0] = rows.count;
+    const mskp_mpi_range range = p->here[id - 1];
+    shape[range.axis] = range.count;
     if (!p->left[id - 1].count) {
         mskp_attach(p->pieces, mskp_parameter(p->pieces, name, 1, &(size_t){1}), pinned);
         return;
@@ -87,7 +85,7 @@ static void declare(planning *p, uint32_t id, mskp_value all, mskp_value pinned)
     bool bound = false;
     for (uint32_t d = 0; d < ndim; d++) {
         const uint32_t *unit = mskp_param_units(p->graph, (mskp_param){id}, d, NULL, NULL);
-        const size_t first = d ? 0 : rows.first;
+        const size_t first = d == range.axis ? range.first : 0;
         if (!unit) continue;
         for (size_t i = 0; i < shape[d]; i++)
             p->index[i] = unit[first + i] == MSKP_PINNED ? p->units : unit[first + i];
@@ -98,7 +96,7 @@ static void declare(planning *p, uint32_t id, mskp_value all, mskp_value pinned)
     if (!bound) mskp_attach(p->pieces, param, pinned);
 }
 
-static mskp_status make_plan(planning *p, mskp_mask keep, const mskp_mpi_rows *rows,
+static mskp_status make_plan(planning *p, mskp_mask keep, const mskp_mpi_range *ranges,
                              mskp_error *error)
 {
     size_t longest = 1;
@@ -111,10 +109,10 @@ static mskp_status make_plan(planning *p, mskp_mask keep, const mskp_mpi_rows *r
     if (!p->here || !p->left || !p->pieces)
         return mskpmpi_no_memory(error, "parameters", p->params);
     mskp_status status = mskp_plan_create(p->graph, keep, &p->whole, NULL, error);
-    if (!status) status = find_rows(p, rows, &longest, error);
+    if (!status) status = find_ranges(p, ranges, &longest, error);
     if (status) return status;
     p->index = mskpmpi_get(p->mpi, longest, sizeof *p->index);
-    if (!p->index) return mskpmpi_no_memory(error, "rows", longest);
+    if (!p->index) return mskpmpi_no_memory(error, "indices", longest);
     const mskp_value all = mskp_fresh(p->pieces, NULL, p->units + 1, 0, NULL);
     const mskp_value pinned = mskp_pick(p->pieces, NULL, all, 1, &p->units);
     mskp_pin(p->pieces, pinned);
@@ -124,8 +122,8 @@ static mskp_status make_plan(planning *p, mskp_mask keep, const mskp_mpi_rows *r
 }
 
 mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
-                                const mskp_mpi_rows *rows, mskp_mpi_rows *small, mskp_plan **plan,
-                                mskp_error *err)
+                                const mskp_mpi_range *ranges, mskp_mpi_range *small,
+                                mskp_plan **plan, mskp_error *err)
 {
     mskp_error error = {0};
     planning p = {.mpi = mpi, .graph = graph};
@@ -134,7 +132,7 @@ mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mas
         return mskpmpi_return(error.status, &error, err);
     }
     mskp_status status = check_plan(graph, keep, small, plan, &error);
-    if (!status) status = make_plan(&p, keep, rows, &error);
+    if (!status) status = make_plan(&p, keep, ranges, &error);
     uint64_t hash = HASH_START;
     for (size_t u = 0; !status && u < keep.n; u++)
         hash = mskpmpi_hash(hash, &(unsigned char){keep.unit[u] != 0}, 1);

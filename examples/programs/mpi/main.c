@@ -33,7 +33,7 @@
 
 typedef struct options {
     const char *data;
-    size_t depth, parts, images, steps, tests, seed;
+    size_t depth, parts, images, steps, tests, seed, taylor;
     double rate, strength, macs;
     bool average, help;
 } options;
@@ -50,6 +50,9 @@ static const arg TABLE[] = {
     {"rate", "X", ARG_NUMBER, FIELD(rate), 1e-9, 10, "learning rate (0.05)"},
     {"strength", "X", ARG_NUMBER, FIELD(strength), 0, 100, "of the penalty, gamma and beta (0.05)"},
     {"macs", "X", ARG_NUMBER, FIELD(macs), 0.01, 1, "share of the MACs to keep (0.5)"},
+    {"taylor", "N", ARG_COUNT, FIELD(taylor), 0, 1e9,
+     "score by the Taylor numbers of gamma and beta in the last N steps of the first phase, not by "
+     "|gamma| (0)"},
     {"average", "", ARG_FLAG, FIELD(average), 0, 0, "add gradients as floats, by MPI"},
     {"help", "", ARG_FLAG, FIELD(help), 0, 0, "this text"}};
 enum { OPTIONS = sizeof TABLE / sizeof *TABLE };
@@ -63,6 +66,7 @@ typedef struct program {
     mskp_graph *graph;
     mskp_tensors values, gradients;
     mskp_mask keep; /* unit NULL: no penalty */
+    mskp_scores scores;
     size_t numbers; /* trained parameters, then running statistics */
     float **part, *sum;
     size_t mine; /* parts of a step that this rank computes */
@@ -114,7 +118,9 @@ static bool open_network(program *p)
     cn_describe(p->net, p->graph);
     if (mskp_graph_finish(p->graph, &p->err)) return false;
     show(p);
-    return true;
+    const size_t units = mskp_graph_counts(p->graph).units;
+    p->scores = (mskp_scores){units, calloc(units + 1, sizeof *p->scores.unit)};
+    return p->scores.unit || fail(p, "no memory for scores");
 }
 
 /* Memory for the parts of a step. */
@@ -189,7 +195,17 @@ static bool add_up(program *p)
     return true;
 }
 
-static bool train(program *p)
+/* Adds the numbers of this step, whose gradients are the same on all ranks, to the scores. */
+static bool add_taylor(program *p)
+{
+    const mskp_mpi_scoring scoring = {.values.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT,
+                                      .gradients = p->gradients,
+                                      .form = MSKP_TAYLOR_SQUARED_SUM};
+    return !mskp_mpi_score(&p->mpi, p->graph, &scoring, NULL, p->values, p->scores, &p->err);
+}
+
+/* Step number `step` of a phase. */
+static bool train(program *p, size_t step)
 {
     const options *o = &p->o;
     const size_t n = o->parts * o->images, ranks = (size_t)p->mpi.ranks;
@@ -209,6 +225,8 @@ static bool train(program *p)
     }
     if (!add_up(p)) return false;
     exchange(p, p->sum, true);
+    /* The scores are there in the first phase alone. */
+    if (p->scores.unit && step + o->taylor >= o->steps && !add_taylor(p)) return false;
     if (p->keep.unit) {
         const mskp_penalty penalty = {.roles = MSKP_ROLE_SCALE | MSKP_ROLE_SHIFT};
         /* The same numbers on all ranks, so an error, too, is the same. */
@@ -245,7 +263,7 @@ static bool phase(program *p, const char *name)
     p->loss = 0;
     p->seen = 0;
     for (size_t i = 0; i < p->o.steps; i++)
-        if (!train(p)) return false;
+        if (!train(p, i)) return false;
     const double seconds = MPI_Wtime() - start;
     const double sent = (double)(p->mpi.bytes + p->sent - bytes) / (double)p->o.steps;
     if (mskp_mpi_same(&p->mpi, p->graph, p->keep, p->values, &p->err) || !evaluate(p, &accuracy))
@@ -262,19 +280,22 @@ static bool phase(program *p, const char *name)
 /* p->keep <- the mask, which all ranks find together. */
 static bool select_units(program *p)
 {
-    const mskp_scoring scoring = {.reduce = MSKP_REDUCE_MEAN};
+    const mskp_mpi_scoring scoring = {.values.reduce = MSKP_REDUCE_MEAN};
     mskp_rule rule = {.min_channels = 4};
     mskp_selection selection = {0};
     mskp_cost cost;
     p->keep = mskp_bridge_mask(p->graph);
-    mskp_scores scores = {p->keep.n, malloc((p->keep.n + 1) * sizeof *scores.unit)};
-    bool good = together(p, (p->keep.unit && scores.unit) || fail(p, "no memory for a mask"));
+    bool good = together(p, p->keep.unit || fail(p, "no memory for a mask"));
     good = good && !mskp_measure(p->graph, (mskp_mask){0}, &cost, NULL, &p->err);
     if (good) rule.max_macs = p->o.macs * cost.macs;
     const uint64_t bytes = p->mpi.bytes;
-    good = good && !mskp_mpi_score(&p->mpi, p->graph, &scoring, NULL, p->values, scores, &p->err) &&
-           !mskp_mpi_select(&p->mpi, p->graph, scores, &rule, p->keep, &selection, &p->err);
-    free(scores.unit);
+    if (!p->o.taylor) /* otherwise they are there */
+        good = good &&
+               !mskp_mpi_score(&p->mpi, p->graph, &scoring, NULL, p->values, p->scores, &p->err);
+    good =
+        good && !mskp_mpi_select(&p->mpi, p->graph, p->scores, &rule, p->keep, &selection, &p->err);
+    free(p->scores.unit);
+    p->scores = (mskp_scores){0};
     if (good && !p->mpi.rank)
         printf("%zu of %zu units are marked, %.1f %% of the MACs stay; %" PRIu64
                " bytes were sent\n",
@@ -367,6 +388,7 @@ static void close_program(program *p)
     free(p->order);
     free(p->values.view);
     free(p->keep.unit);
+    free(p->scores.unit);
     cn_destroy(p->net);
     mskp_graph_destroy(p->graph);
     cn_data_free(&p->data);

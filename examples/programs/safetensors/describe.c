@@ -38,7 +38,8 @@ typedef struct description {
     network *n;
     layer *layers;
     size_t count, most;
-    size_t *pick; /* room for the longest axis */
+    size_t *pick;   /* room for the longest axis */
+    bool *declared; /* [file->count] the tensor is a parameter */
     char *text;
 } description;
 
@@ -57,11 +58,17 @@ static const cn_tensor *find(const description *d, const char *name, const char 
     return length < (int)sizeof whole ? cn_tensors_find(d->file, whole) : NULL;
 }
 
-static mskp_param declare(description *d, const cn_tensor *t)
+/* *p <- the tensor as a parameter. It must not be one already, nor be without elements. */
+static bool declare(description *d, const cn_tensor *t, mskp_param *p)
 {
-    const mskp_param p = mskp_parameter(d->n->graph, t->name, (uint32_t)t->dims, t->shape);
-    d->n->tensor[d->n->params++] = (size_t)(t - d->file->tensors);
-    return p;
+    const size_t i = (size_t)(t - d->file->tensors);
+    if (d->declared[i])
+        return args_refuse(SENTENCE, d->text, "%.100s belongs to two layers", t->name);
+    if (!t->count) return args_refuse(SENTENCE, d->text, "%.100s has no elements", t->name);
+    d->declared[i] = true;
+    *p = mskp_parameter(d->n->graph, t->name, (uint32_t)t->dims, t->shape);
+    d->n->tensor[d->n->params++] = i;
+    return true;
 }
 
 /* A vector with a number for each channel, if the tensor is there. */
@@ -69,13 +76,15 @@ static bool bind_vector(description *d, const char *name, const char *end, uint3
                         const layer *l, size_t *found)
 {
     const cn_tensor *t = find(d, name, end);
+    mskp_param vector = {0};
     if (!t) return true;
     if (t->dims != 1 || t->shape[0] != l->channels)
         return args_refuse(SENTENCE, d->text,
                            "%.100s: has %zu axes and %zu elements, %.100s has %zu "
                            "channels",
                            t->name, t->dims, t->count, l->name, l->channels);
-    mskp_bind(d->n->graph, declare(d, t), 0, role, l->out);
+    if (!declare(d, t, &vector)) return false;
+    mskp_bind(d->n->graph, vector, 0, role, l->out);
     ++*found;
     return true;
 }
@@ -123,8 +132,8 @@ static bool bind_weight(description *d, size_t i)
     if (t->dims < 2)
         return args_refuse(SENTENCE, d->text, "%.100s has %zu axes, a layer has 2 or more", t->name,
                            t->dims);
-    if (!find_read(d, i, &from)) return false;
-    const mskp_param weight = declare(d, t);
+    mskp_param weight = {0};
+    if (!find_read(d, i, &from) || !declare(d, t, &weight)) return false;
     l->channels = t->shape[0];
     if (from) from->read = true;
     if (!from) {
@@ -202,15 +211,16 @@ static bool describe(description *d, char *layers)
 {
     mskp_error err;
     size_t longest = 1;
-    for (size_t i = 0; i < d->file->count; i++)
-        for (size_t k = 0; k < d->file->tensors[i].dims; k++)
+    for (size_t i = 0; i < d->file->count; i++) /* one without elements may have any axes */
+        for (size_t k = 0; d->file->tensors[i].count && k < d->file->tensors[i].dims; k++)
             if (d->file->tensors[i].shape[k] > longest) longest = d->file->tensors[i].shape[k];
     d->most = d->file->count;
     d->layers = calloc(d->most + 1, sizeof *d->layers);
     d->n->tensor = calloc(d->most + 1, sizeof *d->n->tensor);
     d->pick = calloc(longest, sizeof *d->pick);
+    d->declared = calloc(d->most + 1, sizeof *d->declared);
     d->n->graph = mskp_graph_create(NULL);
-    if (!d->layers || !d->n->tensor || !d->pick || !d->n->graph)
+    if (!d->layers || !d->n->tensor || !d->pick || !d->declared || !d->n->graph)
         return args_refuse(SENTENCE, d->text, "no memory for %zu tensors", d->most);
     if (!read_words(d, layers)) return false;
     for (size_t i = 0; i < d->count; i++)
@@ -228,5 +238,6 @@ bool network_describe(const cn_tensors *file, char *layers, network *n, char tex
     const bool good = describe(&d, layers);
     free(d.layers);
     free(d.pick);
+    free(d.declared);
     return good;
 }

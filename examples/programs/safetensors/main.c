@@ -38,22 +38,19 @@ typedef struct options {
 static const arg OPTIONS[] = {
     {"", "FILE", ARG_WORDS, offsetof(options, files), 0, 2, NULL},
     {"network", "FILE", ARG_PATH, offsetof(options, network), 0, 0,
-     "the layers: a word NAME[+NORM][=LAYER][<LAYER] for each; NAME.weight is its weight, +NORM "
-     "its "
-     "norm, =LAYER a layer to which its output is added, <LAYER the one that it reads (otherwise "
-     "the word before)"},
+     "the layers, a word for each; see above"},
     {"ratio", "FRACTION", ARG_NUMBER, offsetof(options, ratio), 0, 1,
-     "how many of the units are removed"},
+     "remove this part of the units"},
     {"params", "FRACTION", ARG_NUMBER, offsetof(options, params), 0, 1,
-     "how many of the parameters of the layers stay, at most"},
+     "leave at most this part of the parameters of the layers"},
     {"score", "gamma|l1|l2", ARG_CHOICE, offsetof(options, score), 0, 0,
-     "what a unit is worth: |gamma| of its norms, or the L1 or L2 norm of its filters; the mean "
-     "over its layers (gamma)"},
+     "what a unit is worth: |gamma| of its norms, or the L1 or L2 norm of its filters; the mean\n"
+     "over its layers [gamma]"},
     {"min-channels", "N", ARG_COUNT, offsetof(options, min_channels), 1, 1e9,
-     "so many channels stay in each layer (1)"},
+     "no layer keeps fewer than N channels, unless it has fewer [1]"},
     {"round-to", "N", ARG_COUNT, offsetof(options, round_to), 1, 1e9,
-     "the number of channels that stay is a multiple (1)"},
-    {"help", "", ARG_FLAG, offsetof(options, help), 0, 0, "print this"},
+     "layers keep a multiple of N channels [1]"},
+    {"help", NULL, ARG_FLAG, offsetof(options, help), 0, 0, "print this text"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof *OPTIONS };
 
@@ -322,11 +319,26 @@ int main(int argc, char **argv)
     job j = {.o = {.ratio = -1}};
     bool good = args_read(argc, argv, OPTION_COUNT, OPTIONS, &j.o, sizeof j.text, j.text);
     if (good && j.o.help) {
-        puts("mskp-safetensors IN.safetensors OUT.safetensors --network LAYERS.txt ...\n"
-             "Removes channels of the layers that LAYERS.txt lists. IN may be larger than "
-             "memory.\n");
+        puts(
+            "mskp-safetensors removes channels of the layers of a safetensors file. The file may "
+            "be\n"
+            "larger than memory: it is mapped, and what stays is written tensor by tensor.\n"
+            "\n"
+            "mskp-safetensors IN OUT --network FILE [option ...]\n"
+            "\n"
+            "Either --ratio or --params is needed. The file of --network lists the layers, in an\n"
+            "order in which they can be computed, by a word NAME[+NORM][=LAYER][<LAYER] for each.\n"
+            "NAME.weight is the layer's weight, and NAME.bias its bias if it is there. +NORM is "
+            "its\n"
+            "norm, =LAYER a layer to which its output is added, <LAYER the layer that it reads,\n"
+            "otherwise the word before; < alone is the input of the network. From # to the end of "
+            "a\n"
+            "line is a comment. Tensors that no word names stay as they are. Layers that nothing\n"
+            "reads are outputs, and keep all channels.\n");
         args_help(OPTION_COUNT, OPTIONS);
-        return 0;
+        if (!fflush(stdout) && !ferror(stdout)) return 0;
+        fputs("mskp-safetensors: the output cannot be written\n", stderr);
+        return 1;
     }
     if (good && (j.o.files.count < 2 || !j.o.network))
         good = args_refuse(sizeof j.text, j.text, "two files and --network are needed; see --help");
@@ -335,6 +347,6 @@ int main(int argc, char **argv)
                            "what shall be removed? Give --ratio or --params; see --help");
     const int status = !good ? 2 : run(&j) ? 0 : 1;
     clean_up(&j);
-    if (status) fprintf(stderr, "mskp-safetensors: %s\n", j.text);
+    if (status) file_print(stderr, "mskp-safetensors: %s", j.text);
     return status;
 }
