@@ -1,8 +1,8 @@
 /*
  * mskp_onnx.h - an ONNX model in memory as a graph of mskp
  *
- * Copy this folder into your project, or link with what `make onnx` builds. It needs mskp,
- * protobuf-c, and examples/runtime/files.c.
+ * After `make onnx`, `make install` installs it as libmskp-onnx (pkg-config: mskp-onnx). Or copy
+ * this folder into your project; it needs mskp, protobuf-c, and examples/runtime/files.c.
  *
  *     mskp_onnx *onnx = NULL;
  *     mskp_error err;

@@ -36,9 +36,18 @@ ONNX_FUZZERS := $(patsubst test/onnx/fuzz_%.c,$(BUILD)/fuzzer_%,$(wildcard test/
 ONNX_TORTURE = $(BUILD)/test/torture/test_onnx
 OTHER_OBJECTS += $(ONNX_OBJECTS) $(ONNX_HOST) $(ONNX_TEST_OBJECTS)
 
-.PHONY: onnx check-onnx onnx-objects
+# The bridge as a library for other programs. It is installed where it has been built, as mskp-onnx is.
+ONNX_SONAME = libmskp-onnx.so.1
+ONNX_SHARED = $(BUILD)/$(ONNX_SONAME)
+ONNX_FULL_VERSION = libmskp-onnx.so.$(VERSION)
 
-onnx: $(BUILD)/mskp-onnx $(BUILD)/onnx-host ## mskp-onnx, which prunes ONNX files, installing what it needs
+.PHONY: onnx check-onnx onnx-objects install-onnx uninstall-onnx
+
+onnx: $(BUILD)/mskp-onnx $(BUILD)/onnx-host $(ONNX_SHARED) ## mskp-onnx and libmskp-onnx, installing what they need
+ifneq ($(wildcard $(ONNX_SHARED)),)
+install: install-onnx
+endif
+uninstall: uninstall-onnx
 
 check-onnx: $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_PROGRAMS) ## and its tests
 	@$(RUN_TESTS) $(ONNX_TESTS) $(ONNX_TORTURE) $(ONNX_REPLAYS) $(ONNX_SCRIPTS)
@@ -68,6 +77,25 @@ $(BUILD)/mskp-onnx: $(ONNX_OBJECTS) $(ONNX_PROTOCOL).o $(COMMON) $(FILES) $(LIBR
 $(BUILD)/onnx-host: $(ONNX_HOST) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(ONNX_LIBS)
+
+$(ONNX_SHARED): $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) lib/mskp.map | $(LINK_NAME)
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,-soname,$(ONNX_SONAME) -Wl,--version-script=lib/mskp.map -Wl,-z,defs \
+		-L$(BUILD) -lmskp $(ONNX_LIBS)
+
+install-onnx: ## libmskp-onnx, mskp_onnx.h, mskp-onnx.pc
+	$(INSTALL) -d '$(DESTDIR)$(includedir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(pkgconfigdir)'
+	$(INSTALL) -m 644 $(ONNX_BRIDGE)/mskp_onnx.h '$(DESTDIR)$(includedir)'
+	$(INSTALL) -m 644 $(ONNX_SHARED) '$(DESTDIR)$(libdir)/$(ONNX_FULL_VERSION)'
+	ln -sf $(ONNX_FULL_VERSION) '$(DESTDIR)$(libdir)/$(ONNX_SONAME)'
+	ln -sf $(ONNX_SONAME) '$(DESTDIR)$(libdir)/libmskp-onnx.so'
+	$(fill_pc) -e 's|^Name: .*|&-onnx|' -e 's|^Description: .*|Description: ONNX models as graphs of mskp|' \
+		-e 's|-lmskp$$|-lmskp-onnx|' -e 's|^Libs.private: .*|Requires: mskp|' mskp.pc.in \
+		> '$(DESTDIR)$(pkgconfigdir)/mskp-onnx.pc'
+
+uninstall-onnx:
+	rm -f '$(DESTDIR)$(includedir)/mskp_onnx.h' '$(DESTDIR)$(libdir)/$(ONNX_FULL_VERSION)' \
+		'$(DESTDIR)$(libdir)/$(ONNX_SONAME)' '$(DESTDIR)$(libdir)/libmskp-onnx.so' '$(DESTDIR)$(pkgconfigdir)/mskp-onnx.pc'
 
 # For Python, which loads one shared library: mskp and this bridge.
 $(BUILD)/libmskp_python.so: $(LIB_OBJECTS) $(ONNX_BRIDGE_OBJECTS) $(ONNX_PROTOCOL).o $(FILES) \
