@@ -179,7 +179,7 @@ static uint64_t state_of(const stage *s)
 /* Every allocation of every function fails on one rank. */
 void test_failures(void)
 {
-    const size_t count = test_count(12);
+    const size_t count = test_count(8);
     size_t failures = 0;
     for (size_t k = 0; k < count; k++)
         for (int f = 0; f < FUNCTIONS; f++) {
@@ -211,7 +211,7 @@ void test_failures(void)
             }
             stage_close(&s);
         }
-    REQUIRE(count < 12 || failures > 500, "%zu failures only", failures);
+    REQUIRE(count < 8 || failures > 500, "%zu failures only", failures);
 }
 
 /* Options that mean nothing together, and ranges that are none. */
