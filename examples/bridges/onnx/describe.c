@@ -639,7 +639,7 @@ static void describe_node(net *n, const node_proto *node)
     handler *h = !kind ? NULL : n->fixed && kind->fixed ? kind->fixed : kind->describe;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
-    if (net_alias(n, node)) return;
+    if (net_alias(n, node) || describe_stored(n, node)) return;
     if (y && y->known && !has_graphs(node)) { /* arithmetic on shapes */
         lock_inputs(n, node);
         return;

@@ -1,7 +1,7 @@
 /*
  * What the files of describe_network share: describe.c, describe_ahead.c, describe_attention.c,
  * describe_cost.c, describe_each.c, describe_fixed.c, describe_index.c, describe_mix.c,
- * describe_move.c, describe_second.c, describe_shape.c, describe_sign.c.
+ * describe_move.c, describe_second.c, describe_shape.c, describe_sign.c, quantized.c.
  */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
@@ -88,6 +88,21 @@ void set_signs(net *n, const node_proto *node);
 bool sum_channels(net *n, tensor *x, tensor *y, const char *op);
 /* Whether a mean over the tensor's channels can be multiplied by a factor after the cut. */
 bool is_mendable(const net *n, const tensor *t);
+/* A quantized parameter: whole numbers, their scales and zero points (NULL: 0), the axis that these
+ * may be along, and a factor of the scales. borrowed: another parameter cuts the scales. */
+typedef struct quantized_parts {
+    const tensor *whole, *scale, *zero;
+    size_t axis;
+    double by;
+    bool borrowed;
+} quantized_parts;
+/* t gets the real numbers of a quantized parameter as its data. False: it is none that can be
+ * cut. */
+bool net_quantized(net *n, tensor *t, const quantized_parts *parts);
+/* Handles a DequantizeLinear of such a parameter. False: the node is none. */
+bool describe_stored(net *n, const node_proto *node);
+/* Gives kernel and bias of a QLinearConv their real numbers. */
+bool take_quantized(net *n, const node_proto *node);
 /* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
  * channel that is not known. */
 bool pass_channels(net *n, const node_proto *node, bool other_size);

@@ -27,10 +27,16 @@ static void fill_desc(const node_proto *node, const window *w, mskp_conv_desc *d
     }
 }
 
-static bool convolve(net *n, const node_proto *node, bool transposed)
+/* Inputs of the node: kernel and bias. */
+typedef struct layer_inputs {
+    size_t kernel, bias;
+} layer_inputs;
+
+static bool convolve(net *n, const node_proto *node, layer_inputs in_at)
 {
+    const bool transposed = is_op(node, "ConvTranspose");
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const tensor *kernel = net_input(n, node, 1);
+    const tensor *kernel = net_input(n, node, in_at.kernel);
     size_t axes[MSKP_MAX_DIMS], images = 1;
     mskp_conv_desc desc = {0};
     window w;
@@ -43,8 +49,8 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     if (!(transposed ? node_transposed : node_window)(node, &x->dims, kernel->dims.dim + 2, &w))
         return false;
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
-    desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
-    if (!desc.weight.id || !take_vector(n, node, deformed ? 3 : 2, y->dims.dim[1], &desc.bias))
+    desc.weight = take_param(n, node, in_at.kernel, kernel->dims.rank, axes);
+    if (!desc.weight.id || !take_vector(n, node, in_at.bias, y->dims.dim[1], &desc.bias))
         return false;
     pin_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
@@ -63,7 +69,7 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
 
 bool describe_conv_transposed(net *n, const node_proto *node)
 {
-    return convolve(n, node, true);
+    return convolve(n, node, (layer_inputs){1, 2});
 }
 
 /* Places and weights of what is read are computed, for all channels of a block of them together.
@@ -80,7 +86,17 @@ bool describe_deform_conv(net *n, const node_proto *node)
     const mskp_value first = blocks > 1 ? mskp_slice(n->graph, NULL, in, 0, each) : in;
     for (size_t k = 1; k < (size_t)blocks; k++)
         mskp_tie(n->graph, first, mskp_slice(n->graph, NULL, in, k * each, each));
-    return convolve(n, node, false);
+    return convolve(n, node, (layer_inputs){1, 3});
+}
+
+/* The result is rounded and limited. */
+bool describe_quantized_conv(net *n, const node_proto *node)
+{
+    tensor *y = net_output(n, node, 0);
+    if (!take_quantized(n, node) || !convolve(n, node, (layer_inputs){3, 8})) return false;
+    const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+    y->value = mskp_activation(n->graph, NULL, y->value, &custom);
+    return true;
 }
 
 /* ---- Sums over channels ---- */
@@ -379,7 +395,7 @@ bool describe_conv(net *n, const node_proto *node)
     bool plain;
     if (!passes_through(node, x, kernel, &plain)) {
         pin_second(n, x, node->op_type);
-        return convolve(n, node, false);
+        return convolve(n, node, (layer_inputs){1, 2});
     }
     if (bias && !bias->data) return false;
     return mix_positions(n, node,

@@ -33,7 +33,8 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
     describe_space_to_depth, describe_transpose, describe_reshape, describe_expand, describe_concat,
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
     describe_softmax, describe_tile, describe_cumsum, describe_grid_sample;
-handler describe_gather_nd, describe_tensor_scatter, describe_unpool;
+handler describe_gather_nd, describe_tensor_scatter, describe_unpool, describe_quantize,
+    describe_quantized_conv;
 handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 
 /* Corrects what the current node states about widths, after the cut. False: the failure holds the
@@ -56,7 +57,7 @@ follower follows_shape, follows_sizes, follows_slice, follows_unpool;
 typedef bool zero_test(net *n, const node_proto *node);
 
 zero_test zero_always, zero_same, zero_function, zero_combine, zero_matmul, zero_concat, zero_pad,
-    zero_resize, zero_attention, zero_part, zero_conv, zero_tensor_scatter;
+    zero_resize, zero_attention, zero_part, zero_conv, zero_tensor_scatter, zero_quantize;
 
 /*
  * What the program knows about one operator.

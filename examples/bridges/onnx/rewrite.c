@@ -118,6 +118,7 @@ static bool expected(const writer *r, const tensor *was, dims *d)
 {
     if (!was || !was->sized) return false;
     *d = was->dims;
+    if (was->data && quantized_dims(r->was, was->data, d)) return true;
     if (is_flow(was) && was->axis < d->rank && !was->pinned)
         d->dim[was->axis] = width(r, was->value, d->dim[was->axis]);
     if (is_flow(was) && was->second.value.id && was->second.axis < d->rank)
@@ -520,7 +521,8 @@ bool correct_unpool(writer *r)
 
 bool correct_groups(writer *r)
 {
-    const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
+    const tensor *x = net_input(&r->now, r->at, 0),
+                 *w = net_input(&r->now, r->at, is_op(r->at, "QLinearConv") ? 3 : 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
     dims y;
     if (!a || a->i <= 1 || !x || !w || !expected(r, was_output(r, 0), &y)) return true;
@@ -895,6 +897,7 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     writer r = {.was = n, .plan = plan};
     mskp_error err;
     const mskp_move move = {.from = values};
+    if (!cut_quantized(n, plan)) return false;
     if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r) || !take_branches(&r)) return false;
