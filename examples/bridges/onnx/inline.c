@@ -105,7 +105,8 @@ static bool default_of(inliner *w, const function_proto *to, const char *name, a
     const uint8_t *bytes;
     *a = NULL;
     for (size_t k = 0; (bytes = unknown_field(&to->base, FUNCTION_DEFAULT, k, &size)); k++) {
-        if (!wire_check(type, bytes, size, w->f)) return false;
+        const skeleton all = {.bytes = (uint8_t *)bytes, .size = size};
+        if (!wire_check(type, &all, w->f)) return false;
         attribute_proto *got = onnx__attribute_proto__unpack(model_allocator(), size, bytes);
         if (!got) return no_memory(w);
         if (got->name && !strcmp(got->name, name)) {

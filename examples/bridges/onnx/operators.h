@@ -34,7 +34,7 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
     describe_softmax, describe_tile, describe_cumsum, describe_grid_sample;
 handler describe_gather_nd, describe_tensor_scatter, describe_unpool, describe_quantize,
-    describe_quantized_conv;
+    describe_quantized_conv, describe_question;
 handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 
 /* Corrects what the current node states about widths, after the cut. False: the failure holds the
