@@ -39,8 +39,10 @@ static mskp_value bilinear(mskp_graph *g, mskp_value in, const mskp_param *p)
     const mskp_value out = mskp_fresh(g, "bilinear", OUTPUTS, 0, NULL);
     mskp_bind(g, p[MIX], 0, MSKP_ROLE_FILTER, out);
     mskp_bind(g, p[MIX], 1, MSKP_ROLE_CONSUMER, rank);
-    mskp_attach(g, p[SLOPE], out);    /* no axis of it follows channels, so it is never cut */
-    for (int k = LEFT; k <= MIX; k++) /* the cost: one multiply-accumulate for each weight, */
+    mskp_attach(g, p[SLOPE], out); /* no axis of it follows channels, so it is never cut */
+    mskp_add_macs(g, rank, (mskp_param){0}, 1); /* the cost: the product of two numbers, */
+    mskp_macs_for_each(g, rank, out);           /* which each output computes anew, */
+    for (int k = LEFT; k <= MIX; k++)           /* one multiply-accumulate for each weight, */
         mskp_add_macs(g, k == MIX ? out : rank, p[k], 1);
     mskp_add_macs(g, out, (mskp_param){0}, 1); /* and one for each output, for the slope */
     return out;

@@ -66,9 +66,10 @@ typedef struct graph_channel {
 } graph_channel;
 
 /* Multiply-accumulates per kept element of a parameter, or, if param is 0, per kept channel of the
- * value. They count as a cost of the value. */
+ * value, and then for each kept channel of another value, if `each` is not 0. They count as a cost
+ * of the value. */
 typedef struct mac_entry {
-    uint32_t value, param;
+    uint32_t value, param, each;
     uint64_t per_element;
 } mac_entry;
 

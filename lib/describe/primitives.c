@@ -99,8 +99,23 @@ mskp_status mskp_add_macs(mskp_graph *graph, mskp_value of, mskp_param handle, u
                                  1, sizeof *macs);
     if (!macs) return mskpi_no_memory(graph);
     graph->macs = macs;
-    macs[graph->nmacs++] = (mac_entry){of.id, handle.id, per_element};
+    macs[graph->nmacs++] = (mac_entry){of.id, handle.id, 0, per_element};
     return MSKP_OK;
+}
+
+mskp_status mskp_macs_for_each(mskp_graph *graph, mskp_value of, mskp_value by)
+{
+    graph_value v;
+    mskp_status status = mskpi_get_value(graph, "macs", of, &v);
+    if (!status) status = mskpi_get_value(graph, "macs", by, &v);
+    for (size_t i = 0; !status && i < graph->nmacs; i++)
+        if (graph->macs[i].value == of.id && graph->macs[i].each)
+            status = mskpi_refuse(graph, "macs", MSKP_ERROR_BAD_STATE,
+                                  "the cost of value %u is for each channel of value %u already",
+                                  (unsigned)of.id, (unsigned)graph->macs[i].each);
+    for (size_t i = 0; !status && i < graph->nmacs; i++)
+        if (graph->macs[i].value == of.id) graph->macs[i].each = by.id;
+    return status;
 }
 
 /* ---- Values from lists ---- */

@@ -17,7 +17,7 @@
 uint64_t mskpi_term_value(const cost_term *term, const size_t *list_length)
 {
     uint64_t product = term->coefficient;
-    MSKPI_ASSERT(term->nlists <= MSKP_MAX_DIMS);
+    MSKPI_ASSERT(term->nlists <= MSKP_MAX_DIMS + 1);
     for (uint32_t k = 0; k < term->nlists; k++) product *= list_length[term->lists[k]];
     return product;
 }

@@ -139,9 +139,16 @@ static uint64_t mac_term(const mskp_graph *graph, const mac_entry *m, cost_term 
     const graph_value *v = &graph->values[m->value];
     MSKPI_ASSERT(m->value >= 1 && m->value <= graph->nvalues && m->param <= graph->nparams);
     *term = (cost_term){.coefficient = m->per_element, .value = m->value};
-    if (m->param) return param_term(graph, &graph->params[m->param], term);
-    term->lists[term->nlists++] = v->list;
-    return cost_product(m->per_element, v->view.n);
+    uint64_t full;
+    if (m->param) {
+        full = param_term(graph, &graph->params[m->param], term);
+    } else {
+        term->lists[term->nlists++] = v->list;
+        full = cost_product(m->per_element, v->view.n);
+    }
+    if (!m->each) return full;
+    term->lists[term->nlists++] = graph->values[m->each].list;
+    return cost_product(full, graph->values[m->each].view.n);
 }
 
 /* Appends a term, unless the sum of its kind, *total, exceeds the limit with it. */

@@ -27,7 +27,7 @@ typedef struct cost_term {
     uint32_t param; /* a parameter: all axes of it are factors; 0: none */
     bool is_params; /* the term counts parameters, not multiply-accumulates */
     uint32_t nlists;
-    uint32_t lists[MSKP_MAX_DIMS];
+    uint32_t lists[MSKP_MAX_DIMS + 1];
 } cost_term;
 
 /* What mskp_value_coupling returns about a value, with the fields of mskp_coupling. */

@@ -606,6 +606,10 @@ START_TEST(primitives_are_checked)
     REFUSED_STATUS(mskp_add_macs(b.g, (mskp_value){0}, b.w, 1), MSKP_ERROR_BAD_ARGUMENT, WORDS(""));
     REFUSED_STATUS(mskp_add_macs(b.g, b.x, (mskp_param){99}, 1), MSKP_ERROR_BAD_ARGUMENT,
                    WORDS(""));
+    REFUSED_STATUS(mskp_macs_for_each(b.g, (mskp_value){0}, b.x), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("macs"));
+    REFUSED_STATUS(mskp_macs_for_each(b.g, b.x, (mskp_value){99}), MSKP_ERROR_BAD_ARGUMENT,
+                   WORDS("macs", "99"));
 }
 END_TEST
 
@@ -1147,6 +1151,63 @@ START_TEST(costs_have_a_largest)
 END_TEST
 
 /* A network without parameters, and one without anything. */
+/* A cost for each channel of another value: the product of three widths, also of the smaller
+ * graph, and of parameters the same number as ever. */
+START_TEST(costs_for_each_channel)
+{
+    enum { A = 5, B = 4, UNITS = A + B, EACH = 3, MORE = 7 };
+    for (uint32_t bits = 0; bits < 1u << UNITS; bits++) {
+        mskp_graph *g = mskp_graph_create(NULL), *small;
+        mskp_plan *plan;
+        mskp_error err;
+        mskp_cost cost;
+        uint8_t keep[UNITS];
+        size_t a_left = 0, b_left = 0;
+        const mskp_value a = mskp_fresh(g, "a", A, 0, NULL), b = mskp_fresh(g, "b", B, 0, NULL);
+        const mskp_param w = mskp_parameter(g, "w", SHAPE(2, A));
+        ck_assert_int_eq(mskp_bind(g, w, 1, MSKP_ROLE_CONSUMER, a), MSKP_OK);
+        ck_assert_int_eq(mskp_add_macs(g, a, w, EACH), MSKP_OK);
+        ck_assert_int_eq(mskp_add_macs(g, a, (mskp_param){0}, MORE), MSKP_OK);
+        ck_assert_int_eq(mskp_macs_for_each(g, a, b), MSKP_OK);
+        ck_assert_int_eq(mskp_add_macs(g, a, (mskp_param){0}, 1), MSKP_OK); /* not for each */
+        ck_assert_msg(!mskp_graph_finish(g, &err), "%s", err.text);
+        ck_assert_uint_eq(mskp_graph_counts(g).units, UNITS);
+        for (size_t u = 0; u < UNITS; u++) {
+            keep[u] = bits >> u & 1;
+            *(u < A ? &a_left : &b_left) += keep[u];
+        }
+        if (a_left && b_left) {
+            const double macs = (double)((2 * EACH + MORE) * a_left * b_left + a_left);
+            const mskp_mask mask = mask_of(UNITS, keep);
+            ck_assert_int_eq(mskp_measure(g, mask, &cost, NULL, NULL), MSKP_OK);
+            ck_assert_double_eq(cost.macs, macs);
+            ck_assert_double_eq(cost.params, (double)(2 * a_left));
+            ck_assert_msg(!mskp_plan_create(g, mask, &plan, &small, &err), "%s", err.text);
+            ck_assert_int_eq(mskp_measure(small, (mskp_mask){0}, &cost, NULL, NULL), MSKP_OK);
+            ck_assert_double_eq(cost.macs, macs);
+            mskp_plan_destroy(plan);
+            mskp_graph_destroy(small);
+        }
+        mskp_graph_destroy(g);
+    }
+}
+END_TEST
+
+START_TEST(a_cost_has_one_factor)
+{
+    mskp_error err;
+    mskp_graph *g = mskp_graph_create(NULL);
+    const mskp_value a = mskp_fresh(g, "a", 2, 0, NULL), b = mskp_fresh(g, "b", 2, 0, NULL);
+    mskp_add_macs(g, a, (mskp_param){0}, 1);
+    ck_assert_int_eq(mskp_macs_for_each(g, a, b), MSKP_OK);
+    ck_assert_int_eq(mskp_macs_for_each(g, a, a), MSKP_ERROR_BAD_STATE);
+    ck_assert_int_eq(mskp_graph_finish(g, &err), MSKP_ERROR_BAD_STATE);
+    ck_assert_ptr_nonnull(strstr(err.text, "the cost of value 1"));
+    ck_assert_ptr_nonnull(strstr(err.text, "channel of value 2"));
+    mskp_graph_destroy(g);
+}
+END_TEST
+
 START_TEST(nothing_is_something)
 {
     for (int empty = 0; empty < 2; empty++) {
@@ -1808,6 +1869,8 @@ int main(void)
     tcase_add_test(tcase, lists_have_a_longest);
     if (!wide) tcase_add_test(tcase, members_have_a_most); /* 64 bits would take the memory */
     tcase_add_test(tcase, costs_have_a_largest);
+    tcase_add_test(tcase, costs_for_each_channel);
+    tcase_add_test(tcase, a_cost_has_one_factor);
     tcase_add_test(tcase, nothing_is_something);
     tcase_add_test(tcase, slices_from_one_channel);
     tcase_add_test(tcase, the_first_norm_is_named);

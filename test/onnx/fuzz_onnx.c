@@ -22,7 +22,9 @@ static bool describe(net *n, model *m, mskp_graph *graph, failure *f)
 {
     mskp_error err;
     const lengths none = {.option = "--length"};
-    if (!net_open(n, m, graph, &none, f) || !infer_network(n) || !describe_network(n)) return false;
+    if (!net_open(n, m, graph, &none, f)) return false;
+    n->cuts = true;
+    if (!infer_network(n) || !describe_network(n)) return false;
     return !mskp_graph_finish(graph, &err) || fail(f, "%s", err.text);
 }
 
@@ -58,7 +60,7 @@ static void cut(model *m, net *n, mskp_graph *graph, const uint8_t *data, size_t
     if (!network_values(n, values) || mskp_penalty_zero(graph, keep, &all_roles, values, &err) ||
         mskp_plan_create(graph, keep, &plan, NULL, &err)) {
         /* an empty layer, strings as weights */
-    } else if (!rewrite_network(n, plan, values, &none)) {
+    } else if (requantize(n), !rewrite_network(n, plan, values, &none)) {
         refused(&f);
     } else {
         const double macs = macs_of(m);

@@ -226,16 +226,41 @@ def faults_of_file(before, after, path, known=None):
     return found
 
 
+def quantized(model):
+    """By name, what a whole number of a quantized parameter must be to stand for zero: an array that broadcasts to it."""
+    import numpy as np
+    data, found = tensors(model), {}
+    for node in model.graph.node:
+        places = {'DequantizeLinear': [(0, 2)], 'QLinearConv': [(3, 5), (8, None)]}.get(node.op_type, [])
+        axis = next((a.i for a in node.attribute if a.name == 'axis'), 1) if node.op_type == 'DequantizeLinear' else 0
+        for at, zero in places:
+            if at < len(node.input) and node.input[at] in data:
+                name = node.input[zero] if zero and zero < len(node.input) else ''
+                zeros = array(data[name]) if name else np.zeros((), 'i1')
+                rank = len(data[node.input[at]].dims)
+                found[node.input[at]] = zeros.reshape([-1 if k == axis % rank else 1 for k in range(rank)] if zeros.size > 1 else [1] * rank)
+    return found
+
+
 def faults_of_tensors(before, after, zeroed):
     """Whether Z is IN with zeros, and OUT is what they leave."""
     import numpy as np
     found = []
     a, b, z = tensors(before), tensors(after), tensors(zeroed)
+    zero_points = quantized(before)
     for name, t in z.items():
         if name not in a:  # what several share becomes one for each
             continue
         if list(t.dims) != list(a[name].dims) or t.data_type != a[name].data_type:
             found.append(f'zeroed file: {name} has another shape or type')
+            continue
+        if name in zero_points:
+            x, y = array(a[name]), array(t)
+            if np.any((y != x) & (y != zero_points[name])):
+                found.append(f'zeroed file: {name} has elements that are neither as they were nor the zero point')
+            if name in b and np.count_nonzero(y != x) > elements(t) - elements(b[name]):
+                found.append(f'zeroed file: {name} has {np.count_nonzero(y != x)} other elements, but loses '
+                             f'{elements(t) - elements(b[name])}')
             continue
         if t.data_type not in FLOATS:
             if array(t).tobytes() != array(a[name]).tobytes():

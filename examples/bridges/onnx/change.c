@@ -77,6 +77,23 @@ static tensor_proto *new_tensor(const char *name, int32_t type, size_t ndim)
     return NULL;
 }
 
+tensor_proto *tensor_floats_like(const tensor_proto *t)
+{
+    const size_t count = tensor_elements(t);
+    tensor_proto *new = new_tensor("", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, t->n_dims);
+    if (!new) return NULL;
+    memcpy(new->dims, t->dims, t->n_dims * sizeof *t->dims);
+    new->raw_data.data =
+        count < SIZE_MAX / sizeof(float) ? try_malloc((count + 1) * sizeof(float)) : NULL;
+    if (!new->raw_data.data) {
+        discard(new);
+        return NULL;
+    }
+    new->raw_data.len = count * sizeof(float);
+    new->has_raw_data = true;
+    return new;
+}
+
 static bool set_shape(Onnx__TensorShapeProto *shape, const tensor_proto *t)
 {
     shape->dim = make((t->n_dims ? t->n_dims : 1) * sizeof(void *));

@@ -42,7 +42,7 @@ static void add(const net *n, const tensor_proto *data, file_parameters *sum)
 file_parameters count_parameters(const net *n, bool copies)
 {
     const graph_proto *g = n->m->graph;
-    file_parameters sum = {0}, constants = {0};
+    file_parameters sum = count_quantized(n), constants = {0};
     for (size_t i = 0; i < g->n_initializer; i++)
         if (copies || !is_copy(n, g->initializer[i])) add(n, g->initializer[i], &sum);
     for (size_t i = 0; i < g->n_node; i++) {

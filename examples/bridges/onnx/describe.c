@@ -87,17 +87,29 @@ mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis)
     return fit_to(n, value, ns, spatial);
 }
 
+/* The same channels with p positions on one axis. */
+static mskp_value resize_flat(net *n, mskp_value value, size_t p, bool keeps)
+{
+    size_t channels, have[MSKP_MAX_SPATIAL], all = 1;
+    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
+    for (uint32_t i = 0; i < nhave; i++) all *= have[i];
+    const mskp_value flat = mskp_reshape(n->graph, NULL, value, 1, &all);
+    const mskp_pool_desc desc = {
+        .kind = MSKP_POOL_RESIZE, .keeps_constants = keeps, .spatial = {p}};
+    return mskp_pool(n->graph, NULL, flat, &desc);
+}
+
+mskp_value with_positions(net *n, mskp_value value, size_t p)
+{
+    return resize_flat(n, value, p, true);
+}
+
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps)
 {
-    size_t channels, have[MSKP_MAX_SPATIAL], want[MSKP_MAX_SPATIAL], p = 1, q = 1;
-    const uint32_t nhave = mskp_value_shape(n->graph, value, &channels, have);
+    size_t want[MSKP_MAX_SPATIAL], q = 1;
     const uint32_t nwant = layout(n, d, axis, want);
-    for (uint32_t i = 0; i < nhave; i++) p *= have[i];
     for (uint32_t i = 0; i < nwant; i++) q *= want[i];
-    const mskp_value flat = mskp_reshape(n->graph, NULL, value, 1, &p);
-    const mskp_pool_desc desc = {
-        .kind = MSKP_POOL_RESIZE, .keeps_constants = keeps, .spatial = {q}};
-    return mskp_reshape(n->graph, NULL, mskp_pool(n->graph, NULL, flat, &desc), nwant, want);
+    return mskp_reshape(n->graph, NULL, resize_flat(n, value, q, keeps), nwant, want);
 }
 
 mskp_value image_value(net *n, tensor *x, size_t *images)
@@ -627,7 +639,7 @@ static void describe_node(net *n, const node_proto *node)
     handler *h = !kind ? NULL : n->fixed && kind->fixed ? kind->fixed : kind->describe;
     const tensor *y = net_output(n, node, 0);
     n->taken = 0;
-    if (net_alias(n, node)) return;
+    if (net_alias(n, node) || describe_stored(n, node)) return;
     if (y && y->known && !has_graphs(node)) { /* arithmetic on shapes */
         lock_inputs(n, node);
         return;

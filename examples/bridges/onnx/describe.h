@@ -1,7 +1,7 @@
 /*
  * What the files of describe_network share: describe.c, describe_ahead.c, describe_attention.c,
- * describe_cost.c, describe_each.c, describe_fixed.c, describe_mix.c, describe_move.c,
- * describe_second.c, describe_shape.c, describe_sign.c.
+ * describe_cost.c, describe_each.c, describe_fixed.c, describe_index.c, describe_mix.c,
+ * describe_move.c, describe_second.c, describe_shape.c, describe_sign.c, quantized.c.
  */
 #ifndef ONNX_DESCRIBE_H
 #define ONNX_DESCRIBE_H
@@ -31,6 +31,8 @@ mskp_value fit(net *n, mskp_value value, const dims *d, size_t axis);
 mskp_value fit_to(net *n, mskp_value value, uint32_t nspatial, const size_t *spatial);
 /* The same channels with other positions. keeps: constants stay what they are. */
 mskp_value resize_positions(net *n, mskp_value value, const dims *d, size_t axis, bool keeps);
+/* The same channels, with constants, and p positions on one axis. */
+mskp_value with_positions(net *n, mskp_value value, size_t p);
 /* New channels that are tied to the old ones. */
 mskp_value tied(net *n, mskp_value value, const dims *d, size_t axis);
 
@@ -61,6 +63,9 @@ void pin_axes(net *n, const tensor *t, mskp_param param, uint32_t channels);
 bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_param *param);
 /* Whether the node, an Expand, repeats one channel as many. */
 bool repeats_channel(const net *n, const node_proto *node);
+/* Whether the indices that a MaxPool makes say the same places after a cut, because they are read
+ * by MaxUnpool alone, whose results have the shape of what was pooled. */
+bool is_unpooled(const net *n, const node_proto *node, const tensor *indices);
 /* Whether each channel of the tensor that may be removed is zero, once its unit is. */
 bool is_zeroable(const tensor *t);
 /* Whether nodes behind take this axis of the tensor apart, sum over it, or compute statistics of
@@ -83,6 +88,21 @@ void set_signs(net *n, const node_proto *node);
 bool sum_channels(net *n, tensor *x, tensor *y, const char *op);
 /* Whether a mean over the tensor's channels can be multiplied by a factor after the cut. */
 bool is_mendable(const net *n, const tensor *t);
+/* A quantized parameter: whole numbers, their scales and zero points (NULL: 0), the axis that these
+ * may be along, and a factor of the scales. borrowed: another parameter cuts the scales. */
+typedef struct quantized_parts {
+    const tensor *whole, *scale, *zero;
+    size_t axis;
+    double by;
+    bool borrowed;
+} quantized_parts;
+/* t gets the real numbers of a quantized parameter as its data. False: it is none that can be
+ * cut. */
+bool net_quantized(net *n, tensor *t, const quantized_parts *parts);
+/* Handles a DequantizeLinear of such a parameter. False: the node is none. */
+bool describe_stored(net *n, const node_proto *node);
+/* Gives kernel and bias of a QLinearConv their real numbers. */
+bool take_quantized(net *n, const node_proto *node);
 /* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
  * channel that is not known. */
 bool pass_channels(net *n, const node_proto *node, bool other_size);

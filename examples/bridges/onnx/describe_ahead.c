@@ -81,6 +81,14 @@ static fate through_reduce(const net *n, const node_proto *node, const seen *s, 
     return PASSES;
 }
 
+/* Whether the convolution is a product with a matrix, at each position. */
+static bool is_pointwise(const net *n, const node_proto *node)
+{
+    const tensor *kernel = net_input(n, node, 1);
+    return kernel && kernel->data && attribute_int(node, "group", 1) == 1 &&
+           product_of(&kernel->dims, 2, kernel->dims.rank) == 1;
+}
+
 /* What the node, whose operand k is s->t, does with the axis; *to <- the axis of its results. */
 static fate through(const net *n, const node_proto *node, size_t k, const seen *s, size_t *to)
 {
@@ -106,6 +114,7 @@ static fate through(const net *n, const node_proto *node, size_t k, const seen *
     if (is_any(node, SHAPES)) return k ? ENDS : same_axis(&x->dims, s->axis, &y->dims, to);
     if (is_op(node, "MatMul")) return through_matmul(n, node, k, s, to);
     if (starts_with(node, "Reduce")) return k ? ENDS : through_reduce(n, node, s, to);
+    if (is_op(node, "Conv") && !k && s->axis == 1 && is_pointwise(n, node)) return SUMMED;
     if (is_any(node, IMAGES)) return s->axis != 1 ? TAKEN : ENDS;
     if (is_op(node, "Attention") && rank == 4) return s->axis > 1 ? TAKEN : PASSES;
     if (is_op(node, "LayerNormalization") || is_op(node, "RMSNormalization"))

@@ -592,3 +592,9 @@ bool describe_prelu(net *n, const node_proto *node)
     y->pinned = x->pinned;
     return true;
 }
+
+/* Whether each number is one of a kind; a zero is of no such kind. */
+bool describe_question(net *n, const node_proto *node)
+{
+    return is_flow(net_input(n, node, 0)) && pass_channels(n, node, false);
+}

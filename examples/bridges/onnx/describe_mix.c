@@ -2,9 +2,10 @@
  * Describes operators that mix channels: convolutions, norms, and products of matrices.
  *
  * A product with data of the file is a linear layer if the channels are the axis that is summed
- * over. If positions are summed over, the channels pass through. In a product of two tensors that
- * flow (attention), the axis of channels is the batch, the outer or the inner axis of each
- * operand, and its place decides which channels are tied.
+ * over. If positions are summed over, the channels pass through; so do channels on a spatial axis
+ * of a convolution whose kernel has length 1 there. In a product of two tensors that flow
+ * (attention), the axis of channels is the batch, the outer or the inner axis of each operand, and
+ * its place decides which channels are tied.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -26,10 +27,16 @@ static void fill_desc(const node_proto *node, const window *w, mskp_conv_desc *d
     }
 }
 
-static bool convolve(net *n, const node_proto *node, bool transposed)
+/* Inputs of the node: kernel and bias. */
+typedef struct layer_inputs {
+    size_t kernel, bias;
+} layer_inputs;
+
+static bool convolve(net *n, const node_proto *node, layer_inputs in_at)
 {
+    const bool transposed = is_op(node, "ConvTranspose");
     tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const tensor *kernel = net_input(n, node, 1);
+    const tensor *kernel = net_input(n, node, in_at.kernel);
     size_t axes[MSKP_MAX_DIMS], images = 1;
     mskp_conv_desc desc = {0};
     window w;
@@ -42,8 +49,8 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     if (!(transposed ? node_transposed : node_window)(node, &x->dims, kernel->dims.dim + 2, &w))
         return false;
     for (size_t k = 0; k < kernel->dims.rank; k++) axes[k] = k;
-    desc.weight = take_param(n, node, 1, kernel->dims.rank, axes);
-    if (!desc.weight.id || !take_vector(n, node, deformed ? 3 : 2, y->dims.dim[1], &desc.bias))
+    desc.weight = take_param(n, node, in_at.kernel, kernel->dims.rank, axes);
+    if (!desc.weight.id || !take_vector(n, node, in_at.bias, y->dims.dim[1], &desc.bias))
         return false;
     pin_axes(n, kernel, desc.weight, 3);
     fill_desc(node, &w, &desc);
@@ -60,24 +67,36 @@ static bool convolve(net *n, const node_proto *node, bool transposed)
     return true;
 }
 
-bool describe_conv(net *n, const node_proto *node)
-{
-    return convolve(n, node, false);
-}
-
 bool describe_conv_transposed(net *n, const node_proto *node)
 {
-    return convolve(n, node, true);
+    return convolve(n, node, (layer_inputs){1, 2});
 }
 
-/* Places and weights of what is read are computed, for all channels together. */
+/* Places and weights of what is read are computed, for all channels of a block of them together.
+ * The node states how many blocks there are, so they lose the channels at the same places. */
 bool describe_deform_conv(net *n, const node_proto *node)
 {
-    if (attribute_int(node, "group", 1) != 1 || attribute_int(node, "offset_group", 1) != 1)
-        return false;
+    const int64_t blocks = attribute_int(node, "offset_group", 1);
+    tensor *x = net_input(n, node, 0);
+    const mskp_value in = is_flow(x) && x->dims.rank > 1 ? channels_on(n, x, 1) : (mskp_value){0};
+    if (!in.id || blocks < 1 || x->dims.dim[1] % (uint64_t)blocks) return false;
+    const size_t each = x->dims.dim[1] / (size_t)blocks;
     pin(n, net_input(n, node, 2), node->op_type);
     pin(n, net_input(n, node, 4), node->op_type);
-    return convolve(n, node, false);
+    const mskp_value first = blocks > 1 ? mskp_slice(n->graph, NULL, in, 0, each) : in;
+    for (size_t k = 1; k < (size_t)blocks; k++)
+        mskp_tie(n->graph, first, mskp_slice(n->graph, NULL, in, k * each, each));
+    return convolve(n, node, (layer_inputs){1, 3});
+}
+
+/* The result is rounded and limited. */
+bool describe_quantized_conv(net *n, const node_proto *node)
+{
+    tensor *y = net_output(n, node, 0);
+    if (!take_quantized(n, node) || !convolve(n, node, (layer_inputs){3, 8})) return false;
+    const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+    y->value = mskp_activation(n->graph, NULL, y->value, &custom);
+    return true;
 }
 
 /* ---- Sums over channels ---- */
@@ -271,46 +290,130 @@ static bool linear_with_bias(net *n, const node_proto *node, size_t flow, size_t
     return true;
 }
 
-/* Describes the product over hidden units, which x has on axis `inner`, or y has on axis `out`. */
-static bool hidden(net *n, const node_proto *node, size_t flow, size_t inner, size_t out)
+/* A product with data that sums over positions: over axis `inner` of what flows, which makes axis
+ * `out` of the result. */
+typedef struct mixing {
+    size_t flow, matrix; /* inputs of the node */
+    size_t inner, out;
+    size_t axes[2]; /* of the matrix: the positions that it makes, those that it sums over */
+    bool plain;     /* it is a matrix, and has no other axes */
+    uint64_t each;  /* multiply-accumulates for a number of the result */
+} mixing;
+
+/* The positions of a tensor with hidden units on axis `inner`, for one of its channels; 0: the
+ * batch is among the channels. */
+static size_t positions_of_one(const net *n, const tensor *x, size_t inner)
 {
-    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
-    const size_t axes[] = {flow ? 0 : 1, flow ? 1 : 0};
-    size_t spatial[MSKP_MAX_SPATIAL];
+    size_t spatial[MSKP_MAX_SPATIAL], p = 1;
     const uint32_t ns = layout(n, &x->dims, inner, spatial);
+    for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
+    return p % x->dims.dim[x->axis] ? 0 : p / x->dims.dim[x->axis];
+}
+
+/* Describes the product over hidden units, which x has on axis `inner`, or y has on axis `out`. It
+ * costs as much for each channel that passes through. */
+static bool hidden(net *n, const node_proto *node, const mixing *m)
+{
+    tensor *x = net_input(n, node, m->flow), *y = net_output(n, node, 0);
+    const size_t one = positions_of_one(n, x, m->inner);
+    mskp_param bias = {0};
     const mskp_value in = x->second.value.id
-                              ? fit_to(n, x->second.value, ns, spatial)
-                              : new_pinned(n, "positions", x->dims.dim[inner], ns, spatial);
-    const mskp_param matrix = take_param(n, node, !flow, 2, axes);
+                              ? x->second.value
+                              : new_pinned(n, "positions", x->dims.dim[m->inner], 0, NULL);
+    if (!one || (node->n_input > 2 && !take_vector(n, node, 2, y->dims.dim[m->out], &bias)))
+        return false;
+    const mskp_param matrix = take_param(n, node, m->matrix, 2, m->axes);
     if (!matrix.id) return false;
-    const mskp_value made = mskp_linear(n->graph, value_name(y), in, matrix, (mskp_param){0});
-    if (is_hidden(n, y, out))
-        y->second = (second_axis){fit(n, made, &y->dims, out), out};
+    const mskp_value made =
+        mskp_linear(n->graph, value_name(y), with_positions(n, in, one), matrix, bias);
+    mskp_macs_for_each(n->graph, made, y->value);
+    if (is_hidden(n, y, m->out))
+        y->second = (second_axis){resize_positions(n, made, &y->dims, m->out, true), m->out};
     else
         pin_value(n, made, "positions");
     return true;
 }
 
-/* A product with a parameter that sums over positions, or over hidden units that they are. Each
- * channel passes through by itself. The matrix stays as it is, unless it makes or reads hidden
+/* Each channel passes through by itself. The matrix stays as it is, unless it makes or reads hidden
  * units (describe_second.c). */
-static bool mix_positions(net *n, const node_proto *node, size_t flow)
+static bool mix_positions(net *n, const node_proto *node, const mixing *m)
 {
-    tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
-    const dims *w = &net_input(n, node, !flow)->dims;
-    const size_t inner = flow ? x->dims.rank - 2 : x->dims.rank - 1;
+    tensor *x = net_input(n, node, m->flow), *y = net_output(n, node, 0);
     size_t spatial[MSKP_MAX_SPATIAL], p = 1;
-    if (x->pinned || x->axis == inner || w->rank != 2) return false;
-    const size_t more = y->dims.rank - x->dims.rank, axis = x->axis + more, out = inner + more;
+    const size_t axis = x->axis + y->dims.rank - x->dims.rank;
+    if (x->second.value.id && (x->second.axis != m->inner || !m->plain))
+        pin_second(n, x, node->op_type);
     const mskp_value value = tied(n, x->value, &y->dims, axis);
     const uint32_t ns = layout(n, &y->dims, axis, spatial);
     for (uint32_t i = 0; i < ns; i++) p *= spatial[i];
     set_flow(n, y, value, axis);
-    if (!x->second.value.id && !is_hidden(n, y, out)) {
-        mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * x->dims.dim[inner]);
+    if (!x->second.value.id && !(m->plain && is_hidden(n, y, m->out))) {
+        mskp_add_macs(n->graph, value, (mskp_param){0}, (uint64_t)p * m->each);
         return true;
     }
-    return hidden(n, node, flow, inner, out);
+    return hidden(n, node, m);
+}
+
+static bool matmul_positions(net *n, const node_proto *node, size_t flow)
+{
+    const tensor *x = net_input(n, node, flow), *y = net_output(n, node, 0);
+    const size_t inner = x->dims.rank - (flow ? 2 : 1);
+    if (x->pinned || x->axis == inner || net_input(n, node, !flow)->dims.rank != 2) return false;
+    return mix_positions(n, node,
+                         &(mixing){.flow = flow,
+                                   .matrix = !flow,
+                                   .inner = inner,
+                                   .out = inner + y->dims.rank - x->dims.rank,
+                                   .axes = {flow ? 0 : 1, flow ? 1 : 0},
+                                   .plain = true,
+                                   .each = x->dims.dim[inner]});
+}
+
+/* Whether the channels are on a spatial axis, along which the convolution does nothing. */
+static bool passes_through(const node_proto *node, const tensor *x, const tensor *kernel,
+                           bool *plain)
+{
+    window w;
+    if (!is_flow(x) || x->pinned || x->axis < 2 || x->axis >= x->dims.rank || !kernel ||
+        !kernel->data || kernel->dims.rank != x->dims.rank ||
+        !node_window(node, &x->dims, kernel->dims.dim + 2, &w))
+        return false;
+    *plain = attribute_int(node, "group", 1) == 1;
+    for (size_t i = 0; i < w.axes; i++) {
+        const bool same = w.size[i] == 1 && w.stride[i] == 1 && !w.before[i] && !w.after[i];
+        *plain = *plain && same;
+        if (!same && i + 2 == x->axis) return false;
+    }
+    return true;
+}
+
+/* Tokens that are channels of a convolution. */
+bool describe_conv(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0);
+    const tensor *kernel = net_input(n, node, 1), *bias = net_input(n, node, 2);
+    bool plain;
+    if (!passes_through(node, x, kernel, &plain)) {
+        pin_second(n, x, node->op_type);
+        return convolve(n, node, (layer_inputs){1, 2});
+    }
+    if (bias && !bias->data) return false;
+    return mix_positions(n, node,
+                         &(mixing){.matrix = 1,
+                                   .inner = 1,
+                                   .out = 1,
+                                   .axes = {0, 1},
+                                   .plain = plain,
+                                   .each = product_of(&kernel->dims, 1, kernel->dims.rank)});
+}
+
+/* A bias of positions is added to all channels that pass through. */
+bool zero_conv(net *n, const node_proto *node)
+{
+    const tensor *x = net_input(n, node, 0);
+    bool plain;
+    if (!passes_through(node, x, net_input(n, node, 1), &plain)) return true;
+    return is_zeroable(x) && !net_input(n, node, 2);
 }
 
 /* ---- Products of two tensors that flow ---- */
@@ -418,10 +521,10 @@ bool describe_matmul(net *n, const node_proto *node)
     pin_others(n, node, !is_flow(a));
     if (is_flow(a) && b->dims.rank == 2)
         return linear_with_bias(n, node, 0, a->dims.rank - 1, 0, y->dims.rank - 1) ||
-               mix_positions(n, node, 0);
+               matmul_positions(n, node, 0);
     if (is_flow(b) && a->dims.rank == 2)
         return linear_with_bias(n, node, 1, b->dims.rank - 2, 1, y->dims.rank - 2) ||
-               mix_positions(n, node, 1);
+               matmul_positions(n, node, 1);
     return false;
 }
 

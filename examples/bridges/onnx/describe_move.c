@@ -29,12 +29,14 @@ static bool image_made(net *n, const node_proto *node, mskp_value value)
 bool describe_pool(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    const tensor *indices = net_output(n, node, 1);
+    tensor *indices = net_output(n, node, 1);
     mskp_pool_desc desc = {.kind = is_op(node, "MaxPool") ? MSKP_POOL_MAX : MSKP_POOL_AVERAGE};
     const mskp_value in = image_of(n, node);
     bool padded = false;
     window w;
-    if (!in.id || (indices && indices->uses) || !node_window(node, &x->dims, NULL, &w))
+    const bool unpooled = indices && indices->uses;
+    if (!in.id || !node_window(node, &x->dims, NULL, &w) ||
+        (unpooled && !is_unpooled(n, node, indices)))
         return false;
     for (size_t i = 0; i < w.axes; i++) {
         desc.size[i] = w.size[i];
@@ -46,7 +48,13 @@ bool describe_pool(net *n, const node_proto *node)
     }
     desc.keeps_constants =
         is_op(node, "AveragePool") && (!padded || !attribute_int(node, "count_include_pad", 0));
-    return image_made(n, node, mskp_pool(n->graph, value_name(y), in, &desc));
+    const mskp_value value = mskp_pool(n->graph, value_name(y), in, &desc);
+    if (unpooled) {
+        const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+        set_flow(n, indices, mskp_activation(n->graph, value_name(indices), value, &custom), 1);
+        indices->pinned = x->pinned;
+    }
+    return image_made(n, node, value);
 }
 
 bool describe_global_pool(net *n, const node_proto *node)

@@ -9,8 +9,9 @@
  *
  * An operator that treats each axis by itself is described twice: once as ever, and once with the
  * two axes exchanged, where operands without a second axis have channels that stay. Any other
- * operator, but for the product (describe_mix.c), pins the second axis, which then is one of
- * positions. Costs of the two products are counted for all of the channels that pass through.
+ * operator, but for the products and convolutions that sum over the units (describe_mix.c), pins
+ * the second axis, which then is one of positions. The two products cost as much for each channel
+ * that passes through.
  */
 #include <string.h>
 
@@ -44,7 +45,9 @@ void pin_second(net *n, tensor *t, const char *op)
 void pin_seconds(net *n, const node_proto *node)
 {
     const op_kind *kind = find_op_kind(node);
-    if (is_for_each_axis(kind) || (kind && kind->describe == describe_matmul)) return;
+    if (is_for_each_axis(kind) ||
+        (kind && (kind->describe == describe_matmul || kind->describe == describe_conv)))
+        return;
     for (size_t k = 0; k < node->n_input; k++) pin_second(n, net_input(n, node, k), node->op_type);
 }
 

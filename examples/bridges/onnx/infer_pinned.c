@@ -165,6 +165,29 @@ bool infer_grid_sample(net *n, const node_proto *node, dims *out)
     return true;
 }
 
+/* The opposite of a pooling without padding at the ends, unless the shape is given. */
+bool infer_unpool(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    tensor *t = net_input(n, node, 2);
+    const numbers *given = t ? known_numbers(n, t) : NULL;
+    window w;
+    if (!x || x->rank < 3 || !node_window(node, x, NULL, &w)) return false;
+    if (t && (!given || !given->whole || given->count != x->rank)) return false;
+    *out = *x;
+    for (size_t k = 0; given && k < x->rank; k++) {
+        if (given->whole[k] < 1) return false;
+        set_axis(out, k, (size_t)given->whole[k], given->varies ? given->varies[k] : 0);
+    }
+    for (size_t k = 2; !given && k < x->rank; k++) {
+        const size_t i = k - 2, all = (x->dim[k] - 1) * w.stride[i] + w.size[i];
+        const size_t pads = w.before[i] + w.after[i];
+        if (pads >= all) return false;
+        set_axis(out, k, all - pads, x->varies[k]);
+    }
+    return true;
+}
+
 /* ---- Attention, deformed convolutions, one-hot vectors ---- */
 
 /* Outputs: the result, then the keys and values that a next call would read. Those are not known if

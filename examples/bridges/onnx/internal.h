@@ -1,6 +1,6 @@
 /*
- * What the files that read, change and write a model share: change.c, model.c, skeleton.c, store.c,
- * tensor.c, wire.c.
+ * What the files that read, change and write a model share: change.c, inline.c, model.c,
+ * skeleton.c, store.c, tensor.c, wire.c.
  */
 #ifndef ONNX_INTERNAL_H
 #define ONNX_INTERNAL_H
@@ -69,6 +69,12 @@ void wire_write(const ProtobufCMessage *message, file_output *out);
 typedef bool wire_visitor(void *context, ProtobufCMessage *message);
 bool wire_each(ProtobufCMessage *message, const ProtobufCMessageDescriptor *type, wire_visitor *see,
                void *context);
+
+/* ---- inline.c ---- */
+
+/* Puts the nodes of the model's functions in the place of their calls. Refuses a function that
+ * calls itself, and what would have more than 2^20 new nodes or nest deeper than MOST_DEPTH. */
+bool model_inline(model *m, failure *f);
 
 /* ---- tensor.c ---- */
 

@@ -121,12 +121,15 @@ static const struct {
     {"If", "graphs within nodes are not described; export without control flow"},
     {"Loop", "graphs within nodes are not described; export without control flow"},
     {"Scan", "graphs within nodes are not described; export without control flow"},
-    {"QLinearConv", "the file is quantized; cut the network before it is quantized"},
+    {"QLinearConv", "its numbers are not of the file, or are read elsewhere, too; cut the network "
+                    "before it is quantized"},
     {"QLinearMatMul", "the file is quantized; cut the network before it is quantized"},
     {"ConvInteger", "the file is quantized; cut the network before it is quantized"},
     {"MatMulInteger", "the file is quantized; cut the network before it is quantized"},
-    {"QuantizeLinear", "the file is quantized; cut the network before it is quantized"},
-    {"DequantizeLinear", "the file is quantized; cut the network before it is quantized"},
+    {"QuantizeLinear", "its scale is not one number of the file; cut the network before it is "
+                       "quantized"},
+    {"DequantizeLinear", "its scale is not one number of the file, or something else reads what it "
+                         "reads; cut the network before it is quantized"},
 };
 
 static const char *advice_for(const list_pin *pin)

@@ -198,7 +198,7 @@ static bool check_model(model *m, failure *f)
     check c = {m, f};
     m->graph = m->proto->graph;
     if (!m->graph) return fail(f, "the model has no graph");
-    return read_opset(m, f) &&
+    return model_inline(m, f) && read_opset(m, f) &&
            wire_each(&m->proto->base, &onnx__graph_proto__descriptor, check_graph, &c) &&
            wire_each(&m->proto->base, &onnx__tensor_proto__descriptor, check_tensor, &c);
 }

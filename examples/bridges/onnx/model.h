@@ -109,6 +109,13 @@ bool tensor_same(model *m, tensor_proto *a, tensor_proto *b);
 bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failure *f);
 bool tensor_numbers(model *m, tensor_proto *t, size_t count, double *to, failure *f);
 
+/* *to <- element i of data in which each element has its own bytes. False: the type has no whole
+ * numbers, or the number does not fit. */
+bool tensor_integer_at(const tensor_proto *t, const void *data, size_t i, int64_t *to);
+/* A tensor of type FLOAT with these dims, whose numbers are not set; for
+ * onnx__tensor_proto__free_unpacked. NULL: no memory. */
+tensor_proto *tensor_floats_like(const tensor_proto *t);
+
 /* Puts the nodes of the graph into an order in which each stands behind those that it reads.
  * Without such an order, nodes stay as they are. False: no memory. */
 bool model_sort(model *m, failure *f);

@@ -48,6 +48,7 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
     o->first_computed = o->end_computed - o->stored.tensors;
     if (!net_open(&o->n, &o->m, o->graph, l, f)) return false;
     o->n.fixed = fixed;
+    o->n.cuts = o->cuts && !fixed;
     if (!infer_network(&o->n) || !describe_network(&o->n)) return false;
     if (mskp_graph_finish(o->graph, &err)) return fail_as(f, &err);
     return index_weights(o, f);

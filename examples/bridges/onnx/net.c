@@ -815,6 +815,7 @@ void net_close(net *n)
     for (size_t i = 0; i < n->weight_count; i++) free(n->weights[i].original);
     for (size_t i = 0; i < n->removed_count; i++)
         protobuf_c_message_free_unpacked(n->removed[i].message, model_allocator());
+    net_free_quantized(n);
     free(n->removed);
     free(n->tensors);
     if (n->names) free(n->names->slot);

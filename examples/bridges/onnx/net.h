@@ -124,6 +124,7 @@ struct net {
     model *m;
     mskp_graph *graph; /* NULL: only shapes are needed */
     bool fixed;        /* nodes cannot be corrected, and data only be cut: describe_fixed.c */
+    bool cuts;         /* the model will be cut here, so quantized parameters may be */
     tensor *tensors;
     size_t tensor_count;
     struct table *names;
@@ -133,6 +134,8 @@ struct net {
     size_t shuffle_count;
     mskp_value *contracted; /* channels of two tensors that are multiplied and summed over */
     size_t contracted_count;
+    struct quantized *quantized; /* parameters that are whole numbers: quantized.c */
+    size_t quantized_count;
     uint8_t *done;        /* [nodes] 0, DONE or DONE_WITHIN */
     const char **reasons; /* by value id - 1: why the value is pinned; NULL: see its operator */
     size_t reason_capacity;
@@ -261,6 +264,16 @@ file_parameters count_parameters(const net *n, bool copies);
 /* values, a set of mskp's graph, <- views of the data of all weights. False: n->f holds the
  * sentence. */
 bool network_values(net *n, mskp_tensors values);
+
+/* Sets the whole numbers of quantized parameters to zero where their real numbers are. */
+void requantize(net *n);
+/* Cuts them as the plan cuts their real numbers, which it has not cut yet. */
+bool cut_quantized(net *n, const mskp_plan *plan);
+/* *d <- the shape of data that belong to one of them, after the cut. False: they do not. */
+bool quantized_dims(const net *n, const tensor_proto *data, dims *d);
+void net_free_quantized(net *n);
+/* Their elements: all, and those of parameters that no operator of mskp's graph has. */
+file_parameters count_quantized(const net *n);
 
 /* Cuts the data, corrects nodes that state widths, and compares every shape with the one that it
  * must be. After a failure the model is of no further use. */

@@ -13,6 +13,7 @@ struct mskp_onnx {
     model m;
     net n;
     mskp_graph *graph;  /* finished */
+    bool cuts;          /* set before object_describe: the model will be cut and written again */
     precomputed stored; /* tensors that were computed from parameters */
     size_t *weight;     /* [parameters of the graph] the index in n.weights */
     size_t *source;     /* [parameters of the graph] the index in n.tensors of the data's name */

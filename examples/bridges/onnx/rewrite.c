@@ -118,6 +118,7 @@ static bool expected(const writer *r, const tensor *was, dims *d)
 {
     if (!was || !was->sized) return false;
     *d = was->dims;
+    if (was->data && quantized_dims(r->was, was->data, d)) return true;
     if (is_flow(was) && was->axis < d->rank && !was->pinned)
         d->dim[was->axis] = width(r, was->value, d->dim[was->axis]);
     if (is_flow(was) && was->second.value.id && was->second.axis < d->rank)
@@ -486,32 +487,47 @@ bool correct_pad(writer *r)
            correct_list(r, 1, "pads", old, index + listed, (int64_t)a);
 }
 
-bool correct_sizes(writer *r)
+/* Operand k, a list of lengths of the result, <- those after the cut. Entry i is for axis[i]. */
+static bool correct_lengths(writer *r, size_t k, size_t count, const size_t *axis)
 {
     dims want;
-    if (!net_input(&r->now, r->at, 3) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
+    if (!net_input(&r->now, r->at, k) || !expected(r, was_output(r, 0), &want) || makes(r, &want))
         return true;
     int64_t list[MAX_RANK];
-    size_t axis[MAX_RANK];
-    const size_t count = resized_axes(r->at, want.rank, axis);
     for (size_t i = 0; i < count; i++) {
         if (want.varies[axis[i]])
-            return (count == want.rank && correct_parts(r, 3, &want)) ||
+            return (count == want.rank && correct_parts(r, k, &want)) ||
                    fail(r->was->f, "%s: its size has an open length and a width that is cut",
                         r->at->output[0]);
         list[i] = (int64_t)want.dim[axis[i]];
     }
-    return set_numbers(r, 3, count, list);
+    return set_numbers(r, k, count, list);
+}
+
+bool correct_sizes(writer *r)
+{
+    const tensor *y = was_output(r, 0);
+    size_t axis[MAX_RANK];
+    return !y || correct_lengths(r, 3, resized_axes(r->at, y->dims.rank, axis), axis);
+}
+
+bool correct_unpool(writer *r)
+{
+    const tensor *y = was_output(r, 0);
+    size_t axis[MAX_RANK];
+    for (size_t i = 0; i < MAX_RANK; i++) axis[i] = i;
+    return !y || correct_lengths(r, 2, y->dims.rank, axis);
 }
 
 bool correct_groups(writer *r)
 {
-    const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
+    const tensor *x = net_input(&r->now, r->at, 0),
+                 *w = net_input(&r->now, r->at, is_op(r->at, "QLinearConv") ? 3 : 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
     dims y;
     if (!a || a->i <= 1 || !x || !w || !expected(r, was_output(r, 0), &y)) return true;
-    a->i = is_op(r->at, "Conv") ? (int64_t)(x->dims.dim[1] / w->dims.dim[1])
-                                : (int64_t)(y.dim[1] / w->dims.dim[1]);
+    a->i = is_op(r->at, "ConvTranspose") ? (int64_t)(y.dim[1] / w->dims.dim[1])
+                                         : (int64_t)(x->dims.dim[1] / w->dims.dim[1]);
     return true;
 }
 
@@ -881,6 +897,7 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     writer r = {.was = n, .plan = plan};
     mskp_error err;
     const mskp_move move = {.from = values};
+    if (!cut_quantized(n, plan)) return false;
     if (mskp_plan_cut(plan, 1, &move, &err)) return fail(n->f, "%s", err.text);
     shrink(&r);
     if (!drop_copies(&r) || !take_branches(&r)) return false;

@@ -352,8 +352,7 @@ bool tensor_writable(model *m, tensor_proto *t, void **data, mskp_dtype *dtype, 
 
 /* ---- numbers ---- */
 
-/* False: the type has no whole numbers, or the number does not fit. */
-static bool integer_at(const tensor_proto *t, const void *data, size_t i, int64_t *to)
+bool tensor_integer_at(const tensor_proto *t, const void *data, size_t i, int64_t *to)
 {
     switch (t->data_type) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL:
@@ -428,7 +427,7 @@ static bool number_at(const tensor_proto *t, const void *data, size_t i, double 
     default:
         break;
     }
-    if (!integer_at(t, data, i, &whole)) return false;
+    if (!tensor_integer_at(t, data, i, &whole)) return false;
     *to = (double)whole;
     return true;
 }
@@ -448,7 +447,7 @@ bool tensor_integers(model *m, tensor_proto *t, size_t count, int64_t *to, failu
     void *data = NULL;
     if (!counted(m, t, count, &data, f)) return false;
     for (size_t i = 0; i < count; i++)
-        if (!integer_at(t, data, i, &to[i]))
+        if (!tensor_integer_at(t, data, i, &to[i]))
             return fail(f, "tensor \"%.80s\": element %zu of type %s is no whole number below 2^63",
                         t->name ? t->name : "", i, kinds[t->data_type].name);
     return true;

@@ -198,6 +198,16 @@ static bool is_counted(job *j)
                 j->uncounted);
 }
 
+/* What is moved into a quantized parameter would be rounded. */
+static bool may_move(job *j)
+{
+    return j->o.constants == NO_CONSTANTS || !j->onnx.n.quantized_count ||
+           fail(&j->f,
+                "--constants: %zu parameters are quantized, and what is moved into them would "
+                "be rounded",
+                j->onnx.n.quantized_count);
+}
+
 bool choose_units(job *j)
 {
     const options *o = &j->o;
@@ -212,7 +222,7 @@ bool choose_units(job *j)
                       .round_to = o->round_to,
                       .locked = j->locked,
                       .empty_branches = o->branches};
-    if (!is_counted(j) || !lock_units(j)) return false;
+    if (!may_move(j) || !is_counted(j) || !lock_units(j)) return false;
     if (o->mask) return read_mask(j) && keeps_locked(j) && take_selected(j);
     if (!j->counts.units) {
         char why[LIST_TEXT];

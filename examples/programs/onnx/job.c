@@ -26,6 +26,7 @@ bool job_open(job *j)
 {
     const lengths l = job_lengths(j);
     mskp_error err;
+    j->onnx.cuts = true;
     if (!model_read(&j->onnx.m, j->o.files.text[0], &j->f) ||
         !object_describe(&j->onnx, &l, false, &j->f))
         return false;

@@ -27,6 +27,7 @@ static bool prepare_zeroed(job *j)
     mskp_error err;
     if (!j->o.zeroed) return true;
     if (mskp_penalty_zero(j->graph, j->selected, &what, j->values, &err)) return refuse(j, &err);
+    requantize(&j->onnx.n);
     return model_prepare(&j->onnx.m, j->o.zeroed, &j->zeroed, &j->f);
 }
 
