@@ -2,6 +2,7 @@
 import copy
 import os
 import socket
+import warnings
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def sizes(model):
     return {name: tuple(p.shape) for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize('exporter', ['trace', 'graph'])
+@pytest.mark.parametrize('exporter', ['record', 'trace', 'graph'])
 def test_computes_what_zeros_compute(exporter):
     if exporter == 'graph':
         pytest.importorskip('onnxscript')
@@ -174,7 +175,7 @@ def foreign():
     ({'optimizer': foreign}, 'none of the .* parameters of this SGD'),
     ({'optimizer': lambda: 'sgd'}, 'a str, where an optimizer'),
     ({'steps': -5}, 'steps=-5'), ({'steps': 2.5}, 'steps=2.5'), ({'steps': 'many'}, "steps='many'"),
-    ({'macs': 'half'}, "macs='half'"), ({'macs': True}, 'macs=True'), ({'exporter': 'foo'}, "exporter='foo': it is one of 'trace', 'graph'")])
+    ({'macs': 'half'}, "macs='half'"), ({'macs': True}, 'macs=True'), ({'exporter': 'foo'}, "exporter='foo': it is one of 'record', 'trace', 'graph'")])
 def test_options_that_mean_nothing_are_refused(options, words):
     model = small()
     before = sizes(model)
@@ -529,3 +530,91 @@ def test_hold():
     pruner = mskp.Pruner(model, IMAGE.double(), macs=0.8, hold='stem')
     pruner.cut(now=True)
     assert model.stem.out_channels == 16 and sizes(model) != sizes(small())
+
+
+class Gate(nn.Module):
+    """Takes one of two ways, by numbers (kind 'value'), by a parameter ('parameter'), or by a shape ('shape')."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.a, self.b, self.c, self.gain = nn.Conv2d(3, 12, 3), nn.Conv2d(12, 12, 1), nn.Conv2d(12, 4, 1), nn.Parameter(torch.ones(()))
+        self.kind = kind
+
+    def forward(self, x):
+        x = F.relu(self.a(x))
+        if self.kind == 'value' and x.sum() > 0:  # the line by numbers
+            x = self.b(x)
+        if self.kind == 'item' and x.max().item() > 0:  # the line by an item
+            x = self.b(x)
+        if self.kind == 'parameter' and self.gain > 0:  # the line by a parameter
+            x = self.b(x)
+        if x.shape[1] < 100 and x.numel() > 3 and bool(torch.arange(3).sum() == 3):
+            x = x * 2
+        return self.c(x)
+
+
+@pytest.mark.parametrize('exporter', [None, 'trace'])
+@pytest.mark.parametrize('kind, marker', [('value', 'by numbers'), ('item', 'by an item'), ('parameter', 'by a parameter'), ('shape', None)])
+def test_decisions_by_numbers_are_named(kind, marker, exporter):
+    lines = open(__file__, encoding='utf-8').read().splitlines()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        pruner = mskp.Pruner(Gate(kind).eval(), IMAGE, macs=0.6, constants='drop', exporter=exporter)
+    said = [str(w.message) for w in caught if 'decides by numbers' in str(w.message)]
+    if marker is None:
+        assert not said and pruner.network.exporter == (exporter or 'record')
+        return
+    line = next(i for i, text in enumerate(lines, 1) if text.endswith(f'# the line {marker}'))
+    assert len(said) == 1 and f'line {line} of test_package.py (Gate.forward)' in said[0]
+    assert [w.filename for w in caught if str(w.message) == said[0]] == [__file__]
+
+
+class Shared(nn.Module):
+    """Writes to tensors that share memory with others, in ways that are right and in ways that only a program can follow."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.a, self.b, self.c, self.d = nn.Conv2d(3, 12, 3), nn.Conv2d(12, 12, 1), nn.Conv2d(12, 24, 1), nn.Conv2d(24, 4, 3)
+        self.kind = kind
+
+    def forward(self, x):
+        x = self.a(x)
+        if self.kind == 'whole':  # the slice is the tensor, which is not read again
+            y = x[:, :12]
+            y += self.b(x)
+        elif self.kind == 'base':  # the base changes
+            y = x
+            y.flatten(1).mul_(2)
+        else:  # a part changes
+            y = x
+            y[:, 3:6] *= 3
+        return self.d(F.relu_(self.c(F.relu_(y))))
+
+
+@pytest.mark.parametrize('kind', ['whole', 'base', 'part'])
+def test_writes_to_shared_memory(kind):
+    torch.manual_seed(0)
+    model = Shared(kind).double().eval()
+    before = copy.deepcopy(model)
+    pruner = mskp.Pruner(model, IMAGE.double(), macs=0.7, constants='drop')
+    assert (pruner.network.exporter == 'record') == (kind == 'whole')
+    pruner.cut(now=True)
+    assert model.c.out_channels < 24
+    check_zeros(before, model, IMAGE.double())
+
+
+def test_recording_leaves_nothing_on_tensors():
+    """What is pickled as a whole, and deep copies, are as they were."""
+    model, image = Tied().eval(), torch.randint(0, 11, (2, 7))
+    pruner = mskp.Pruner(model, image, macs=0.9)
+    assert pruner.network.exporter == 'record'
+    assert not any(vars(t) for t in [*model.parameters(), *model.buffers(), image])
+
+
+def test_a_mask_of_another_exporter_is_found(tmp_path):
+    model, fresh = small(), small(seed=3)
+    pruner = mskp.Pruner(model, IMAGE.double(), macs=0.5, constants='drop', exporter='trace')
+    pruner.cut(now=True)
+    pruner.save_mask(tmp_path / 'net.mask')
+    mskp.load_mask(fresh, IMAGE.double(), tmp_path / 'net.mask')
+    assert sizes(fresh) == sizes(model)

@@ -1,10 +1,10 @@
-"""A module as bytes of an ONNX file without its weights: torch.onnx in memory, constants not folded, batch norms apart.
+"""A module as bytes of an ONNX file without its weights: recorded (_record.py), or by torch.onnx in memory, constants not folded, batch
+norms apart.
 
-The exporter runs the network once on the example inputs, in evaluation mode. Parameters keep their names, and go into the file as
-initializers without data: only their shapes are needed. Buffers have their data, because shapes and indices may be among them.
+The network runs once on the example inputs, in evaluation mode. Parameters keep their names, and go into the file as initializers without
+data: only their shapes are needed. Buffers have their data, because shapes and indices may be among them.
 """
 import contextlib
-import ctypes as C
 import importlib
 import io
 import logging
@@ -16,11 +16,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils import _pytree as tree
 
+from . import _onnx, _record
 from ._library import Error
 
 PREFIX = 'net.'
-_TYPES = {torch.float32: 1, torch.uint8: 2, torch.int8: 3, torch.int16: 5, torch.int32: 6, torch.int64: 7, torch.bool: 9,
-          torch.float16: 10, torch.float64: 11, torch.complex64: 14, torch.complex128: 15, torch.bfloat16: 16}
 
 
 class Inputs:
@@ -142,16 +141,16 @@ def _by_trace(whole, tensors):
     made = b''
     with contextlib.suppress(Exception):
         made = _traced(whole, tensors, False)
-    if made and {'If', 'Loop'} & operators(made):  # what depends on a shape that is not known
+    if b'"\x02If' in made or b'"\x04Loop' in made:  # the field op_type: what depends on a shape that is not known
         made = b''
-    return _with_initializers(made or _traced(whole, tensors, True), dict(_state(whole)))
+    return _onnx.with_initializers(made or _traced(whole, tensors, True), _state(whole))
 
 
 def _by_graph(whole, tensors):
     """The exporter's own optimizer would merge batch norms into convolutions, so only what follows from constants is worked out: parts of
     a split, biases that are not there. Parameters become inputs before, such that nothing follows from their numbers."""
     program = torch.onnx.export(whole, tensors, dynamo=True, optimize=False, verify=False)
-    graph, state = program.model.graph, dict(_state(whole))
+    graph, state = program.model.graph, _state(whole)
     for name in [name for name in graph.initializers if name in state]:
         graph.inputs.append(graph.initializers.pop(name))
     for value in graph.inputs:
@@ -164,13 +163,11 @@ def _by_graph(whole, tensors):
         if node.op_type in ('Conv', 'ConvTranspose') and len(node.inputs) == 3 and getattr(node.inputs[2], 'const_value', None) is not None:
             if not node.inputs[2].const_value.numpy().any():
                 node.replace_input_with(2, None)
-    return _with_initializers(program.model_proto.SerializeToString(), state)
+    return _onnx.with_initializers(program.model_proto.SerializeToString(), state)
 
 
 def _state(module):
-    for kind in (module.named_parameters, module.named_buffers):
-        for name, tensor in kind(remove_duplicate=False):
-            yield name, tensor
+    return {name: t for kind in (module.named_parameters, module.named_buffers) for name, t in kind(remove_duplicate=False)}
 
 
 def _reason(error):
@@ -181,97 +178,37 @@ def _reason(error):
     return f'{type(error).__name__}: {lines[0][:300] if lines else "?"}'
 
 
-def export(model, inputs, exporter=None):
-    """(bytes, the exporter's name). exporter: 'trace' (TorchScript), 'graph' (torch.export), None: the first, or else the second."""
-    whole = _Whole(model, inputs)
-    ways, failed = {'trace': _by_trace, 'graph': _by_graph}, []
-    if exporter is not None and exporter not in ways:
-        raise Error(f'exporter={exporter!r}: it is one of {", ".join(map(repr, ways))}')
-    for name in [exporter] if exporter else ways:
-        try:
-            with evaluation(model), _frozen_norms(model), _quiet():
-                whole.training = True
-                return ways[name](whole, inputs.tensors()), name
-        except Exception as error:  # an exporter raises what it likes
-            failed.append(f'{name}: {_reason(error)}')
-    raise Error('the network cannot be exported, so its channels are not known. ' + '; '.join(failed))
+WAYS = {'record': None, 'trace': _by_trace, 'graph': _by_graph}
 
 
-def operators(model):
-    """The kinds of operators in a file. NodeProto: op_type 4, attribute 5; graphs within nodes are left out."""
-    model = memoryview(model)
-    graph = next(model[content:end] for number, _, content, end in _fields(model) if number == 7)
-    nodes = [graph[content:end] for number, _, content, end in _fields(graph) if number == 1]
-    return {bytes(node[content:end]).decode() for node in nodes for number, _, content, end in _fields(node) if number == 4}
+class Export:
+    """A network as the bytes of an ONNX file. exporter: which of WAYS made it: 'record' (the operators of one run), 'trace' (TorchScript),
+    'graph' (torch.export); None: the first that can. operators: their kinds, or None; asked: lines of Python that ask for numbers."""
 
+    def __init__(self, model, inputs, exporter=None):
+        if exporter is not None and exporter not in WAYS:
+            raise Error(f'exporter={exporter!r}: it is one of {", ".join(map(repr, WAYS))}')
+        whole, failed = _Whole(model, inputs), []
+        self.operators, self.asked = None, []
+        if exporter == 'trace':  # it does not see where numbers are asked for
+            with contextlib.suppress(Exception), evaluation(model):
+                self._made('record', whole, inputs)
+            self.operators = None
+        for self.exporter in [exporter] if exporter else WAYS:
+            try:
+                with evaluation(model), _frozen_norms(model), _quiet():
+                    self.data = self._made(self.exporter, whole, inputs)
+                    return
+            except Exception as error:  # an exporter raises what it likes
+                failed.append(f'{self.exporter}: {_reason(error)}')
+        raise Error('the network cannot be exported, so its channels are not known. ' + '; '.join(failed))
 
-# ---- Initializers, in the wire format of protobuf: ModelProto.graph is field 7; GraphProto has node 1, initializer 5, input 11 ----
-def _varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def _fields(data):
-    """(number, where the field begins, where its content begins, where it ends), one after the other."""
-    at = 0
-    while at < len(data):
-        begin = at
-        key, at = _varint(data, at)
-        kind, content = key & 7, at
-        if kind == 0:
-            _, at = _varint(data, at)
-        elif kind == 2:
-            length, content = _varint(data, at)
-            at = content + length
-        else:
-            at += {1: 8, 5: 4}[kind]
-        yield key >> 3, begin, content, at
-
-
-def _number(value):
-    made = bytearray()
-    while value > 127:
-        made.append(value & 127 | 128)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
-
-
-def _text(field, content):
-    return _number(field << 3 | 2) + _number(len(content)) + content
-
-
-def _initializer(name, tensor):
-    """A TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
-    made = b''.join(b'\x08' + _number(length) for length in tensor.shape) + b'\x10' + _number(_TYPES[tensor.dtype]) + _text(8, name)
-    if not isinstance(tensor, nn.Parameter):
-        data = tensor.detach().to('cpu').contiguous()
-        made += _text(9, C.string_at(data.data_ptr(), data.numel() * data.element_size()) if data.numel() else b'')
-    return made
-
-
-def _with_initializers(model, state):
-    """The file of an export without parameters: inputs that are named like one become initializers."""
-    model = memoryview(model)
-    made = []
-    for number, begin, content, end in _fields(model):
-        if number != 7:
-            made.append(bytes(model[begin:end]))
-            continue
-        graph, parts, initializers = model[content:end], [], []
-        for number, begin, content, end in _fields(graph):
-            name = None
-            if number == 11:
-                info = graph[content:end]
-                name = next(bytes(info[c:e]) for n, _, c, e in _fields(info) if n == 1)
-            if name is not None and name.decode() in state:
-                initializers.append(_text(5, _initializer(name, state[name.decode()])))
-            else:
-                parts.append(bytes(graph[begin:end]))
-        made.append(_text(7, b''.join(parts + initializers)))
-    return b''.join(made)
+    def _made(self, way, whole, inputs):
+        if way != 'record':
+            whole.training = True
+            return WAYS[way](whole, inputs.tensors())
+        data, operators, self.asked = _record.record(whole.net, inputs, outputs_of, _state(whole))
+        if isinstance(data, Exception):
+            raise data
+        self.operators = operators
+        return data

@@ -4,13 +4,16 @@
 Whatever a forward function has hard-coded shows there: the channels at which it fails are held, and the place is named.
 """
 import ctypes as C
+import os
+import sys
 import traceback
+import warnings
 
 import torch
 from torch import nn
 
 from . import _numbers
-from ._export import PREFIX, Inputs, evaluation, export, operators, outputs_of
+from ._export import PREFIX, Export, Inputs, evaluation, outputs_of
 from ._library import CONSUMER, PINNED, UNIT, Error, Handle, OnnxOptions, OnnxParam, Penalty, flags, indices, lib, mask_of
 from ._tensors import Set, check, gather, is_here, replace
 
@@ -19,6 +22,14 @@ from ._tensors import Set, check, gather, is_here, replace
 _PLAIN = set('''Conv ConvTranspose BatchNormalization InstanceNormalization LayerNormalization Gemm MatMul Add Sub Mul Div Sum Max Min Concat
 Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Elu Selu Celu Softplus Erf Exp Log Sqrt Softmax Identity Dropout Cast Constant
 MaxPool AveragePool GlobalAveragePool GlobalMaxPool Resize ReduceMean Flatten Pow Mish Gelu'''.split())
+
+
+def _depth():
+    """How many functions of this package lie between the one that asks and the caller's."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == os.path.dirname(__file__):
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 class Parameter:
@@ -40,9 +51,11 @@ class Network:
         self.model, self.inputs, self.here = model, Inputs(example_inputs), here
         self.modules = dict(model.named_modules())
         self.held = []  # (how many units, why)
-        data, self.exporter = export(model, self.inputs, exporter)
-        self.operators = operators(data)
-        made = C.c_void_p()
+        found, made = Export(model, self.inputs, exporter), C.c_void_p()
+        self.exporter, self.operators, data = found.exporter, found.operators, found.data
+        if found.asked:
+            warnings.warn(f'the network decides by numbers in tensors ({"; ".join(found.asked)}), and is described for the way that the '
+                          'example inputs take', stacklevel=_depth())
         lib.onnx_open(data, len(data), C.byref(OnnxOptions(fixed=1)), C.byref(made))
         self._onnx = made.value
         self.first = self.graph = lib.onnx_graph(self._onnx)
@@ -173,7 +186,7 @@ class Network:
     # ---- what forward functions have hard-coded ----
     def is_plain(self):
         """Whether running the network once after a cut shows all that it may have hard-coded."""
-        return self.operators <= _PLAIN
+        return self.operators is not None and self.operators <= _PLAIN
 
     def find_holds(self):
         """Holds what the network does not run without, or computes differently without."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from ._library import (DUE_CUT, DUE_MASK, FILTER, PINNED, SCALE, SHIFT, STAGES, UNIT, Consumer, Cost, Error, Gauges, Handle, Mask, Options,
                        Tensors, flags, lib, mask_of, text_of)
+from ._export import WAYS
 from ._network import Network
 from ._surgery import Surgery
 from ._tensors import Set, check, is_here
@@ -127,7 +128,7 @@ class Pruner:
     hold              names of modules or parameters, with * and ?, whose channels stay
     check             whether forward functions are tried when the pruner is made, and not only after each cut; None: unless there are
                       no steps and the network has no operator that could know a width
-    exporter          'trace' or 'graph': which of torch.onnx's exporters; None: the first that can
+    exporter          'record': the operators of one run; 'trace' or 'graph': which of torch.onnx's exporters; None: the first that can
     """
 
     def __init__(self, model, example_inputs, *, macs=None, params=None, units=None, optimizer=None, ema=None, steps=0, wait=0.0, sparse=0.0,
@@ -525,7 +526,7 @@ def load_mask(model, example_inputs, path, exporter=None):
     with open(path, encoding='utf-8') as file:
         text = file.read().encode()
     first = None
-    for way in [exporter] if exporter else ['trace', 'graph']:
+    for way in [exporter] if exporter else WAYS:
         try:
             network = Network(model, example_inputs, way)
             keep = mask_of(bytes(network.units))
