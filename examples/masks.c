@@ -79,6 +79,7 @@ int main(void)
     /* The composed mask cuts a copy in one go. Restored and cut again, the copy stays the same. */
     if (mskp_mask_compose(g, keep, small_keep, both, &err) ||
         mskp_plan_create(g, both, &whole, NULL, &err) ||
+        mskp_plan_check(whole, 1, &(mskp_move){.from = once}, &err) || /* nothing has moved yet */
         mskp_plan_cut(whole, 1, &(mskp_move){.from = once}, &err) ||
         mskp_plan_restore(whole, 1, &(mskp_move){.from = once, .to = restored}, &err) ||
         mskp_plan_cut(whole, 1, &(mskp_move){.from = restored}, &err))

@@ -344,6 +344,12 @@ MSKP_STABLE size_t mskp_plan_channels_kept(const mskp_plan *plan, mskp_value val
 MSKP_STABLE mskp_status mskp_plan_views(const mskp_plan *plan, mskp_tensors full,
                                         mskp_tensors small, mskp_error *err);
 
+/* Checks what mskp_plan_cut checks, with its statuses and sentences, and moves nothing: for a
+ * program that cuts in several processes or networks, or in none of them. Allocates as the check of
+ * the cut does; after MSKP_OK the cut of the same moves can fail for want of memory alone. */
+MSKP_EXPERIMENTAL mskp_status mskp_plan_check(const mskp_plan *plan, size_t n,
+                                              const mskp_move *moves, mskp_error *err);
+
 /*
  * The inverse of mskp_plan_cut: to <- from in the full shape, with zeros (all bytes 0) where
  * something was removed. All sets or none; every view is checked before the first byte is written.

@@ -65,6 +65,7 @@ typedef struct piece {
 typedef struct cutter {
     const mskp_plan *plan;
     bool restore; /* the inverse: from the parts to the wholes */
+    bool checks;  /* checks alone, and moves nothing */
     job *jobs;
     size_t n;
     uint32_t *order;  /* [n] jobs by source address */
@@ -370,8 +371,8 @@ static mskp_status move_sets(cutter c, size_t sets, const mskp_move *moves, mskp
         status = no_memory(sets, err);
     else
         status = make_jobs(&c, sets, moves, err);
-    if (!status) status = divide_jobs(&c, sets, err);
-    if (!status) do_jobs(&c, sets, moves);
+    if (!status && !c.checks) status = divide_jobs(&c, sets, err);
+    if (!status && !c.checks) do_jobs(&c, sets, moves);
     mskpi_free(services, c.jobs);
     mskpi_free(services, c.order);
     mskpi_free(services, c.buffer);
@@ -379,13 +380,25 @@ static mskp_status move_sets(cutter c, size_t sets, const mskp_move *moves, mskp
     return status;
 }
 
-mskp_status mskp_plan_cut(const mskp_plan *plan, size_t n, const mskp_move *moves, mskp_error *err)
+/* A plan of mskp_constants_plan cuts only what mskp_constants_apply has changed. */
+static mskp_status cut_sets(cutter c, size_t sets, const mskp_move *moves, mskp_error *err)
 {
-    if (plan && plan->awaits_constants)
+    if (c.plan && c.plan->awaits_constants)
         return mskpi_fail(err, MSKP_ERROR_BAD_STATE,
                           "the plan is of mskp_constants_plan, and mskp_constants_apply has not "
                           "been called with it");
-    return move_sets((cutter){.plan = plan}, n, moves, err);
+    return move_sets(c, sets, moves, err);
+}
+
+mskp_status mskp_plan_cut(const mskp_plan *plan, size_t n, const mskp_move *moves, mskp_error *err)
+{
+    return cut_sets((cutter){.plan = plan}, n, moves, err);
+}
+
+mskp_status mskp_plan_check(const mskp_plan *plan, size_t n, const mskp_move *moves,
+                            mskp_error *err)
+{
+    return cut_sets((cutter){.plan = plan, .checks = true}, n, moves, err);
 }
 
 mskp_status mskp_plan_restore(const mskp_plan *plan, size_t n, const mskp_move *moves,

@@ -196,6 +196,7 @@ int main(int argc, char **argv)
                  {"same", test_same},
                  {"sum", test_sum},
                  {"cut", test_cut},
+                 {"overlaps", test_overlaps},
                  {"shard plan", test_shard_plan},
                  {"move", test_move},
                  {"constants", test_constants},

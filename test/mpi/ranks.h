@@ -47,6 +47,7 @@ void test_tied(void);
 void test_same(void);
 void test_sum(void);
 void test_cut(void);
+void test_overlaps(void);
 void test_shard_plan(void);
 void test_move(void);
 void test_constants(void);

@@ -227,6 +227,90 @@ void test_cut(void)
     REQUIRE(count < 100 || removed > count, "%zu units removed only", removed);
 }
 
+/* Two sets in one array: set 1 begins `shift` numbers after set 0. Returns how many a set has. */
+static size_t lay_two(const net *n, float *numbers, size_t shift, mskp_tensor *views[2])
+{
+    size_t at = 0;
+    for (size_t p = 1; p <= n->params; p++) {
+        for (size_t i = 0; i < 2; i++)
+            views[i][p] = (mskp_tensor){.data = numbers ? numbers + at + i * shift : NULL};
+        at += shape_elements(n->param[p].ndim, n->param[p].shape);
+    }
+    return at;
+}
+
+/* Sets that overlap on one rank: what mskp_plan_cut refuses there is refused on all ranks, and what
+ * it accepts gives the same numbers. One rank cuts to other memory, which stays as it was. */
+void test_overlaps(void)
+{
+    const size_t count = test_count(200);
+    size_t refused = 0, accepted = 0;
+    for (size_t k = 0; k < count; k++) {
+        trial t;
+        mskp_plan *plan = NULL;
+        mskp_error err = {0}, core = {0};
+        mskp_move moves[2] = {{{0}, {0}}}, expected[2] = {{{0}, {0}}};
+        mskp_tensor *one[2], *two[2];
+        trial_begin(&t, test_seed() * 1000000 + k, NULL, NULL);
+        const size_t params = t.net->params;
+        uint8_t *keep = arena_get(&t.mem, t.units, 1);
+        double *scores = arena_get(&t.mem, t.units, sizeof *scores);
+        for (size_t u = 0; u < t.units; u++) scores[u] = rng_real(&t.r, 0, 1);
+        REQUIRE_OK(mskp_select(t.graph, scores_of(t.units, scores),
+                               &(mskp_rule){.use_threshold = 1, .threshold = 0.5},
+                               mask_of(t.units, keep), NULL, NULL));
+        REQUIRE_OK(mskp_plan_create(t.graph, mask_of(t.units, keep), &plan, NULL, NULL));
+        for (int i = 0; i < 2; i++) {
+            one[i] = arena_get(&t.mem, params + 1, sizeof *one[i]);
+            two[i] = arena_get(&t.mem, params + 1, sizeof *two[i]);
+        }
+        const size_t n = lay_two(t.net, NULL, 0, one);
+        const int odd = (int)rng_below(&t.r, (size_t)all_ranks.ranks);
+        size_t shift = k % 4 ? rng_below(&t.r, n + 1) : 0; /* 0: the same set twice */
+        const bool apart = all_ranks.rank != odd;
+        if (apart) shift = n;
+        float *numbers = arena_get(&t.mem, 3 * n, sizeof *numbers);
+        float *copy = arena_get(&t.mem, 3 * n, sizeof *copy);
+        for (size_t i = 0; i < 3 * n; i++) numbers[i] = copy[i] = (float)i;
+        lay_two(t.net, numbers, shift, one);
+        lay_two(t.net, copy, shift, two);
+        for (int i = 0; i < 2; i++) {
+            moves[i].from = set_by_id(params, one[i]);
+            expected[i].from = set_by_id(params, two[i]);
+        }
+        /* Other ranks cut set 1 to memory behind both. */
+        mskp_tensor *there = arena_get(&t.mem, params + 1, sizeof *there);
+        mskp_tensor *unused = arena_get(&t.mem, params + 1, sizeof *unused);
+        mskp_tensor *thirds[2] = {unused, there};
+        lay_two(t.net, numbers, 2 * n, thirds);
+        if (apart) moves[1].to = set_by_id(params, there);
+        /* mskp_plan_check says what mskp_plan_cut does, and moves nothing. */
+        const mskp_status checked = mskp_plan_check(plan, 2, expected, &err);
+        REQUIRE(!memcmp(copy, numbers, 3 * n * sizeof *copy), "the check moved something");
+        const int core_status = (int)mskp_plan_cut(plan, 2, expected, &core);
+        REQUIRE((int)checked == core_status && (!checked || !strcmp(err.text, core.text)),
+                "%d and %d: %s", (int)checked, core_status, core.text);
+        int right = core_status;
+        MPI_Bcast(&right, 1, MPI_INT, odd, MPI_COMM_WORLD);
+        const mskp_status status = mskp_mpi_cut(&all_ranks, plan, 2, moves, &err);
+        require_same_answer(status, &err);
+        REQUIRE((int)status == right, "%d, not %d: %s", (int)status, right, err.text);
+        for (size_t i = 0; right && i < 3 * n; i++)
+            REQUIRE(numbers[i] == (float)i, "number %zu of %zu was changed", i, 3 * n);
+        if (right && !apart)
+            REQUIRE(strstr(err.text, core.text), "%s, not %s", err.text, core.text);
+        if (!right && !apart)
+            REQUIRE(!memcmp(numbers, copy, 3 * n * sizeof *copy), "other numbers");
+        refused += right == MSKP_ERROR_OVERLAP;
+        accepted += !right && shift < n;
+        mskp_plan_destroy(plan);
+        trial_end(&t);
+    }
+    int all = (int)accepted;
+    MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    REQUIRE(count < 100 || (refused > count / 4 && all), "%zu refused, %d accepted", refused, all);
+}
+
 /* ---- mskp_mpi_shard_plan ---- */
 
 void test_shard_plan(void)

@@ -5,6 +5,10 @@
  * have no memory for its checks. So each rank first cuts into memory of this call, which leaves its
  * tensors as they were. If all ranks have succeeded, each copies the small tensors to where a cut
  * in place would leave them. These copies cannot fail.
+ *
+ * A cut into other memory lets tensors overlap that a cut in place would destroy, and then the last
+ * copy would destroy them. So mskp_plan_check looks at the caller's own moves first, all sets
+ * together.
  */
 #include "internal.h"
 
@@ -86,26 +90,22 @@ mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const m
                          mskp_error *err)
 {
     mskp_error error = {0};
-    mskp_status status = MSKP_OK;
     stage *stages = NULL;
     mskp_move *staged = NULL;
     if (!mpi) {
         mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
         return mskpmpi_return(error.status, &error, err);
     }
-    if (!plan || (n && !moves))
-        status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "plan or moves is NULL");
-    for (size_t i = 0; !status && i < n; i++)
-        if (!moves[i].from.view && moves[i].from.n)
-            status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "move %zu: from is NULL", i);
+    mskp_status status = mskp_plan_check(plan, n, moves, &error);
     if (!status) {
         stages = mskpmpi_get(mpi, n, sizeof *stages);
         staged = mskpmpi_get(mpi, n, sizeof *staged);
         if (!stages || !staged) status = mskpmpi_no_memory(&error, "moves", n);
     }
-    if (!status) status = cut(mpi, plan, n, moves, stages, staged, &error);
     const call_field field = {"the number of moves is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, n};
-    status = mskpmpi_enter(mpi, CALL_CUT, 1, &field, status, &error);
+    status = mskpmpi_enter(mpi, CALL_CUT, 1, &field, status, &error); /* no `to` is written yet */
+    if (!status)
+        status = mskpmpi_agree(mpi, cut(mpi, plan, n, moves, stages, staged, &error), &error);
     for (size_t i = 0; !status && i < n; i++)
         if (stages[i].data) finish_stage(&stages[i], moves[i].from);
     for (size_t i = 0; stages && i < n; i++) close_stage(mpi, &stages[i]);

@@ -221,8 +221,9 @@ mskp_status mskp_mpi_sum(mskp_mpi *mpi, size_t parts, const float *const *part, 
 
 /* mskp_plan_cut on every rank, or on none: all ranks cut, into memory of this call where a move is
  * in place, and only if all of them have succeeded are tensors and views of `from` changed. A `to`
- * of the caller's is written in any case. Each rank's plan cuts what that rank has, so plans may
- * differ between ranks. Needs the memory of the smaller sets until the call returns. */
+ * of the caller's may have been written if a rank has no memory, and after no other error. Each
+ * rank's plan cuts what that rank has, so plans may differ between ranks. Errors are those of
+ * mskp_plan_cut. Needs the memory of the smaller sets until the call returns. */
 mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const mskp_move *moves,
                          mskp_error *err);
 
