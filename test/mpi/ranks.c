@@ -202,6 +202,7 @@ int main(int argc, char **argv)
                  {"constants", test_constants},
                  {"disagreement", test_disagreement},
                  {"failures", test_failures},
+                 {"refusals", test_refusals},
                  {"size", test_size}};
     const mskp_services services = heap_services();
     mskp_error err;

@@ -53,6 +53,7 @@ void test_move(void);
 void test_constants(void);
 void test_disagreement(void);
 void test_failures(void);
+void test_refusals(void);
 void test_size(void); /* by name alone */
 
 #endif

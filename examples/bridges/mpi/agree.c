@@ -314,26 +314,46 @@ mskp_status mskpmpi_enter(mskp_mpi *mpi, call_id id, size_t n, const call_field 
 
 /* ---- the public part ---- */
 
+/* MPI ends the program where it is asked about no communicator, or too early or too late. */
+static mskp_status check_comm(MPI_Comm comm, const mskp_mpi *mpi, mskp_error *error)
+{
+    int begun = 0, ended = 0;
+    if (!mpi) return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
+    if (MPI_Initialized(&begun) || MPI_Finalized(&ended) || !begun || ended)
+        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "%s",
+                            ended ? "MPI_Finalize was called" : "MPI_Init was not called");
+    if (comm == MPI_COMM_NULL)
+        return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "comm is MPI_COMM_NULL");
+    return MSKP_OK;
+}
+
 mskp_status mskp_mpi_open(MPI_Comm comm, const mskp_services *services, mskp_mpi *mpi,
                           mskp_error *err)
 {
     mskp_error error = {0};
     mskp_mpi m = {.services = services ? *services : (mskp_services){0}};
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = mskpmpi_returned(MPI_Comm_dup(comm, &m.comm), "MPI_Comm_dup", &error);
-    if (!status) status = mskpmpi_returned(MPI_Comm_rank(m.comm, &m.rank), "MPI_Comm_rank", &error);
+    mskp_status status = check_comm(comm, mpi, &error);
+    if (!status) status = mskpmpi_returned(MPI_Comm_dup(comm, &m.comm), "MPI_Comm_dup", &error);
+    if (status) return mskpmpi_return(status, &error, err);
+    status = mskpmpi_returned(MPI_Comm_rank(m.comm, &m.rank), "MPI_Comm_rank", &error);
     if (!status)
         status = mskpmpi_returned(MPI_Comm_size(m.comm, &m.ranks), "MPI_Comm_size", &error);
-    if (!status) *mpi = m;
+    mskp_status local = MSKP_OK;
+    if (!status && !m.services.allocate != !m.services.release)
+        local = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT,
+                             "services: allocate and release must both be set, or neither");
+    if (!status) status = mskpmpi_agree(&m, local, &error);
+    m.calls = m.bytes = 0;
+    if (status)
+        MPI_Comm_free(&m.comm);
+    else
+        *mpi = m;
     return mskpmpi_return(status, &error, err);
 }
 
 void mskp_mpi_close(mskp_mpi *mpi)
 {
-    if (!mpi || !mpi->ranks) return;
+    if (mskpmpi_check_open(mpi, NULL)) return;
     mskpmpi_free(mpi, mpi->room);
     MPI_Comm_free(&mpi->comm);
     memset(mpi, 0, sizeof *mpi);
@@ -342,10 +362,8 @@ void mskp_mpi_close(mskp_mpi *mpi)
 mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err)
 {
     mskp_error error = {0};
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
+    const mskp_status closed = mskpmpi_check_open(mpi, err);
+    if (closed) return closed;
     if (status && err) error = *err;
     if (status && (!err || err->status != status))
         mskpmpi_fail(&error, status, "%s", mskp_status_text(status));

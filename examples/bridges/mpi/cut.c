@@ -92,11 +92,9 @@ mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const m
     mskp_error error = {0};
     stage *stages = NULL;
     mskp_move *staged = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = mskp_plan_check(plan, n, moves, &error);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = mskp_plan_check(plan, n, moves, &error);
     if (!status) {
         stages = mskpmpi_get(mpi, n, sizeof *stages);
         staged = mskpmpi_get(mpi, n, sizeof *staged);

@@ -86,14 +86,47 @@ mskp_status mskpmpi_return(mskp_status status, const mskp_error *error, mskp_err
 
 uint64_t mskpmpi_bits(double x);
 
+/* ---- What a rank finds wrong by itself: check.c ---- */
+
+/* Every function calls it first, because ranks that are not open cannot agree about an error. err:
+ * the caller's, which may be NULL. */
+mskp_status mskpmpi_check_open(const mskp_mpi *mpi, mskp_error *err);
+mskp_status mskpmpi_check_graph(const mskp_graph *graph, mskp_error *error);
+/* Of a finished graph: arrays per unit, and sets. */
+mskp_status mskpmpi_check_mask(const mskp_graph *graph, const char *name, mskp_mask mask,
+                               mskp_error *error);
+mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error);
+mskp_status mskpmpi_check_set(const mskp_graph *graph, const char *name, mskp_tensors set,
+                              mskp_error *error);
+/* An array of a call, with its name for sentences. */
+typedef struct call_array {
+    const char *name;
+    const void *first; /* NULL: there is none */
+    size_t bytes;
+} call_array;
+static inline call_array mskpmpi_mask_array(const char *name, mskp_mask mask)
+{
+    return (call_array){name, mask.unit, mask.n};
+}
+static inline call_array mskpmpi_scores_array(mskp_scores scores)
+{
+    return (call_array){"scores", scores.unit, scores.n * sizeof *scores.unit};
+}
+/* Refuses an array that the call writes if it shares a byte with another array of the call. */
+mskp_status mskpmpi_check_apart(call_array written, call_array other, mskp_error *error);
+
 /* ---- Selections: select.c ---- */
 
-mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error);
+/* What both selections need: scores, rule and mask of a finished graph, and apart. */
+mskp_status mskpmpi_check_selection(const mskp_graph *graph, mskp_scores scores,
+                                    const mskp_rule *rule, mskp_mask keep, mskp_error *error);
 /* Of every field that a selection depends on, but for callbacks and names. */
 uint64_t mskpmpi_hash_rule(const mskp_graph *graph, const mskp_rule *rule);
 /* *same <- whether a hash is the same on all ranks. Collective. */
 mskp_status mskpmpi_is_same(mskp_mpi *mpi, uint64_t hash, bool *same, mskp_error *error);
 mskp_status mskpmpi_masks_differ(mskp_error *error);
+/* Fails on all ranks if masks differ, and names a rank and the first unit: same.c. Collective. */
+mskp_status mskpmpi_compare_masks(mskp_mpi *mpi, mskp_mask keep, mskp_error *error);
 
 /* ---- Tensors: pack.c ---- */
 

@@ -352,6 +352,7 @@ static mskp_status send(moving *m, mskp_error *error)
 
 mskp_mpi_range mskp_mpi_share(size_t length, int rank, int ranks)
 {
+    if (ranks < 1 || rank < 0 || rank >= ranks) return (mskp_mpi_range){0, 0, 0};
     const size_t r = (size_t)rank, n = (size_t)ranks, each = length / n, more = length % n;
     return (mskp_mpi_range){r * each + (r < more ? r : more), each + (r < more), 0};
 }
@@ -360,10 +361,10 @@ static mskp_status check_call(const mskp_graph *graph, const mskp_mpi_range *fro
                               const mskp_mpi_range *to, size_t n, const mskp_move *moves,
                               mskp_error *error)
 {
-    if (!graph || !mskp_fingerprint(graph))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
+    const mskp_status status = mskpmpi_check_graph(graph, error);
+    if (status) return status;
     if (mskp_graph_counts(graph).params && (!from || !to))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "from or to is NULL");
+        return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", from ? "to" : "from");
     if (n && !moves) return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "moves is NULL");
     return MSKP_OK;
 }
@@ -374,11 +375,9 @@ mskp_status mskp_mpi_move(mskp_mpi *mpi, const mskp_graph *graph, const mskp_mpi
 {
     mskp_error error = {0};
     moving *set = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = check_call(graph, from, to, n, moves, &error);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = check_call(graph, from, to, n, moves, &error);
     if (!status && !(set = mskpmpi_get(mpi, n, sizeof *set)))
         status = mskpmpi_no_memory(&error, "moves", n);
     for (size_t i = 0; set && i < n; i++)

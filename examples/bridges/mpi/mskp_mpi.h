@@ -28,7 +28,10 @@
  *   results      All ranks get the same result. It does not depend on the number of ranks, bit for
  *                bit, and the sentences say where that is impossible.
  *   memory       comes from mskp_mpi.services.
- * err may be NULL. A mskp_mpi that is NULL is MSKP_ERROR_BAD_ARGUMENT on this rank alone.
+ *   arrays       A NULL that the comment does not allow is MSKP_ERROR_BAD_ARGUMENT. An array per
+ *                unit that is written overlaps no other; otherwise MSKP_ERROR_OVERLAP.
+ * err may be NULL. A mskp_mpi that is NULL is MSKP_ERROR_BAD_ARGUMENT on this rank alone, and one
+ * that is not open, all zero or closed, MSKP_ERROR_BAD_STATE: such a rank cannot reach the others.
  */
 #ifndef MSKP_MPI_H
 #define MSKP_MPI_H
@@ -65,7 +68,10 @@ typedef struct mskp_mpi {
     size_t room_bytes;
 } mskp_mpi;
 
-/* *mpi <- these ranks. services: copied, or NULL (malloc, no threads). Collective. */
+/* *mpi <- these ranks. services: copied, or NULL (malloc, no threads); allocate and release are
+ * both set, or neither. Collective, but for errors of this rank alone: MSKP_ERROR_BAD_ARGUMENT for
+ * an mpi that is NULL or a comm that is MPI_COMM_NULL, MSKP_ERROR_BAD_STATE before MPI_Init and
+ * after MPI_Finalize. */
 mskp_status mskp_mpi_open(MPI_Comm comm, const mskp_services *services, mskp_mpi *mpi,
                           mskp_error *err);
 /* Frees what mskp_mpi_open made; mpi may be NULL, or all zero. Collective. */
@@ -232,17 +238,19 @@ mskp_status mskp_mpi_cut(mskp_mpi *mpi, const mskp_plan *plan, size_t n, const m
  * that takes a plan; free it with mskp_plan_destroy. small[p] <- which range of the small parameter
  * this rank has afterwards. Nothing changes its rank, so ranks may have unequally much afterwards.
  *   ranges one entry per parameter; NULL: all of every parameter
- *   small  one entry per parameter; may be ranges
+ *   small  one entry per parameter; may be ranges, and overlaps no array otherwise
  * The sets to cut have one view per parameter, of this rank's ranges. Where small[p].count is 0,
  * because nothing was here or nothing is left, the view must be {0}. What the plan says of values
- * means nothing. For the small network, call mskp_plan_create on every rank.
+ * means nothing. For the small network, call mskp_plan_create on every rank. A mask that differs
+ * between ranks is MSKP_ERROR_BAD_STATE, with the unit.
  */
 mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
                                 const mskp_mpi_range *ranges, mskp_mpi_range *small,
                                 mskp_plan **plan, mskp_error *err);
 
 /* The range of an axis 0 of this length that a rank has if all have equally many indices, or one
- * more: the lower ranks. For another axis, set the field. */
+ * more: the lower ranks. For another axis, set the field. {0, 0} with ranks below 1, or with a rank
+ * outside of [0, ranks). */
 mskp_mpi_range mskp_mpi_share(size_t length, int rank, int ranks);
 
 /*

@@ -22,18 +22,20 @@ typedef struct planning {
     mskp_graph *pieces;
 } planning;
 
-static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const mskp_mpi_range *small,
-                              mskp_plan *const *plan, mskp_error *error)
+static mskp_status check_plan(const mskp_graph *graph, mskp_mask keep, const mskp_mpi_range *ranges,
+                              const mskp_mpi_range *small, mskp_plan *const *plan,
+                              mskp_error *error)
 {
-    const mskp_counts counts = mskp_graph_counts(graph);
-    if (!graph || !mskp_fingerprint(graph))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
-    if (keep.n != counts.units || (keep.n && !keep.unit))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu",
-                            keep.unit ? keep.n : 0, counts.units);
-    if (!plan || (counts.params && !small))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "small or plan is NULL");
-    return MSKP_OK;
+    const size_t bytes = mskp_graph_counts(graph).params * sizeof *small;
+    const call_array written = {"small", small, bytes};
+    mskp_status status = mskpmpi_check_graph(graph, error);
+    if (!status) status = mskpmpi_check_mask(graph, "keep", keep, error);
+    if (!status && (!plan || (bytes && !small)))
+        status =
+            mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "%s is NULL", plan ? "small" : "plan");
+    if (!status) status = mskpmpi_check_apart(written, mskpmpi_mask_array("keep", keep), error);
+    if (status || small == ranges) return status;
+    return mskpmpi_check_apart(written, (call_array){"ranges", ranges, bytes}, error);
 }
 
 /* What stays of the range of one parameter. All axes of one that vanishes have length 0. */
@@ -127,19 +129,14 @@ mskp_status mskp_mpi_shard_plan(mskp_mpi *mpi, const mskp_graph *graph, mskp_mas
 {
     mskp_error error = {0};
     planning p = {.mpi = mpi, .graph = graph};
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = check_plan(graph, keep, small, plan, &error);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = check_plan(graph, keep, ranges, small, plan, &error);
     if (!status) status = make_plan(&p, keep, ranges, &error);
-    uint64_t hash = HASH_START;
-    for (size_t u = 0; !status && u < keep.n; u++)
-        hash = mskpmpi_hash(hash, &(unsigned char){keep.unit[u] != 0}, 1);
-    const call_field field[] = {{"the network's fingerprint is", FIELD_COUNT,
-                                 MSKP_ERROR_OTHER_NETWORK, status ? 0 : mskp_fingerprint(graph)},
-                                {"flags of keep", FIELD_HASH, MSKP_ERROR_BAD_ARGUMENT, hash}};
-    status = mskpmpi_enter(mpi, CALL_PLAN, 2, field, status, &error);
+    const call_field field = {"the network's fingerprint is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK,
+                              status ? 0 : mskp_fingerprint(graph)};
+    status = mskpmpi_enter(mpi, CALL_PLAN, 1, &field, status, &error);
+    if (!status) status = mskpmpi_compare_masks(mpi, keep, &error);
     if (!status) {
         if (p.params) memcpy(small, p.left, p.params * sizeof *small);
         *plan = p.plan;

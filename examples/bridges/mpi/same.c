@@ -227,21 +227,34 @@ static uint64_t hash_mask(mskp_mask keep)
     return hash;
 }
 
+static mskp_status mask_differs(mskp_mpi *mpi, mskp_mask keep, uint64_t hash, mskp_error *error)
+{
+    const compared array = {.context = &keep,
+                            .n = keep.n,
+                            .size = 1,
+                            .status = MSKP_ERROR_BAD_STATE,
+                            .read = read_flags,
+                            .name = name_flag,
+                            .number = number_flag};
+    return mskpmpi_differs(mpi, &array, hash, error);
+}
+
+mskp_status mskpmpi_compare_masks(mskp_mpi *mpi, mskp_mask keep, mskp_error *error)
+{
+    const uint64_t hash = hash_mask(keep);
+    bool same;
+    const mskp_status status = mskpmpi_is_same(mpi, hash, &same, error);
+    return status || same ? status : mask_differs(mpi, keep, hash, error);
+}
+
 /* ---- mskp_mpi_same ---- */
 
 static mskp_status check_same(const mskp_graph *graph, mskp_mask keep, mskp_tensors values,
                               mskp_error *error)
 {
-    const mskp_counts counts = mskp_graph_counts(graph);
-    if (!graph || !mskp_fingerprint(graph))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
-    if (keep.n != (keep.unit ? counts.units : 0))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu", keep.n,
-                            keep.unit ? counts.units : 0);
-    if (values.n != counts.params || (values.n && !values.view))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "values have %zu views, not %zu",
-                            values.view ? values.n : 0, counts.params);
-    return MSKP_OK;
+    const bool any = keep.n || keep.unit;
+    const mskp_status status = any ? mskpmpi_check_mask(graph, "keep", keep, error) : MSKP_OK;
+    return status ? status : mskpmpi_check_set(graph, "values", values, error);
 }
 
 /* hash[] <- those of the parameters, then that of the mask. */
@@ -279,14 +292,7 @@ static mskp_status compare_all(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask
         status = view_param(graph, values, (uint32_t)at + 1, &p, error);
         return status ? status : param_differs(mpi, &p, hash[at], error);
     }
-    const compared array = {.context = &keep,
-                            .n = keep.n,
-                            .size = 1,
-                            .status = MSKP_ERROR_BAD_STATE,
-                            .read = read_flags,
-                            .name = name_flag,
-                            .number = number_flag};
-    return mskpmpi_differs(mpi, &array, hash[at], error);
+    return mask_differs(mpi, keep, hash[at], error);
 }
 
 mskp_status mskp_mpi_same(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep,
@@ -294,19 +300,21 @@ mskp_status mskp_mpi_same(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask keep
 {
     mskp_error error = {0};
     uint64_t *hash = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = check_same(graph, keep, values, &error);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = mskpmpi_check_graph(graph, &error);
+    const call_field network = {"the network's fingerprint is", FIELD_COUNT,
+                                MSKP_ERROR_OTHER_NETWORK, status ? 0 : mskp_fingerprint(graph)};
+    /* Before the arrays: those of another network have other lengths. */
+    status = mskpmpi_enter(mpi, CALL_SAME, 1, &network, status, &error);
+    if (status) return mskpmpi_return(status, &error, err);
+    status = check_same(graph, keep, values, &error);
     if (!status && !(hash = mskpmpi_get(mpi, 3 * (values.n + 1), sizeof *hash)))
         status = mskpmpi_no_memory(&error, "parameters", values.n);
     if (!status) status = hash_all(graph, keep, values, hash, &error);
-    const call_field field[] = {
-        {"the network's fingerprint is", FIELD_COUNT, MSKP_ERROR_OTHER_NETWORK,
-         status ? 0 : mskp_fingerprint(graph)},
-        {"the number of flags of keep is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, keep.n}};
-    status = mskpmpi_enter(mpi, CALL_SAME, 2, field, status, &error);
+    const call_field flags = {"the number of flags of keep is", FIELD_COUNT,
+                              MSKP_ERROR_BAD_ARGUMENT, keep.n};
+    status = mskpmpi_enter(mpi, CALL_SAME, 1, &flags, status, &error);
     if (!status) status = compare_all(mpi, graph, keep, values, hash, &error);
     mskpmpi_free(mpi, hash);
     return mskpmpi_return(status, &error, err);

@@ -300,22 +300,15 @@ static mskp_status check_scoring(const sharding *s, mskp_error *error)
 static mskp_status check_call(const sharding *s, const scored *out, mskp_error *error)
 {
     static const char *const names[MOST_SETS] = {"pieces", "gradients"};
-    const mskp_counts counts = mskp_graph_counts(s->graph);
-    const mskp_scores scores = out->scores;
-    const mskp_mask flags = out->here;
-    if (!s->graph || !mskp_fingerprint(s->graph))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
-    if (scores.n != counts.units || (counts.units && !scores.unit))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "scores have %zu units, not %zu",
-                            scores.unit ? scores.n : 0, counts.units);
-    if (out->spread && (flags.n != scores.n || (flags.n && !flags.unit)))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "here has %zu units, not %zu",
-                            flags.unit ? flags.n : 0, scores.n);
-    for (size_t k = 0; k < s->sets; k++)
-        if (s->set[k].n != counts.params || (counts.params && !s->set[k].view))
-            return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "%s have %zu views, not %zu",
-                                names[k], s->set[k].view ? s->set[k].n : 0, counts.params);
-    return check_scoring(s, error);
+    mskp_status status = mskpmpi_check_graph(s->graph, error);
+    if (!status) status = mskpmpi_check_scores(s->graph, out->scores, error);
+    if (!status && out->spread) status = mskpmpi_check_mask(s->graph, "here", out->here, error);
+    if (!status && out->spread)
+        status = mskpmpi_check_apart(mskpmpi_scores_array(out->scores),
+                                     mskpmpi_mask_array("here", out->here), error);
+    for (size_t k = 0; !status && k < s->sets; k++)
+        status = mskpmpi_check_set(s->graph, names[k], s->set[k], error);
+    return status ? status : check_scoring(s, error);
 }
 
 /* made <- what a batch is added to: the caller's scores of the units that become this rank's. */
@@ -398,10 +391,8 @@ static mskp_status score_call(sharding *s, const mskp_mpi_scoring *scoring, scor
     mskp_mpi *mpi = s->mpi;
     here h = {0};
     everywhere e = {0};
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
     s->sets = 1;
     if (scoring) {
         s->how = scoring->values;
@@ -410,7 +401,7 @@ static mskp_status score_call(sharding *s, const mskp_mpi_scoring *scoring, scor
         s->sets += scoring->gradients.n || scoring->gradients.view;
     }
     if (!s->how.roles) s->how.roles = MSKP_ROLE_SCALE;
-    mskp_status status = check_call(s, out, &error);
+    status = check_call(s, out, &error);
     if (!status) status = mskpmpi_shards_open(s, &error);
     if (!status) {
         out->made = mskpmpi_get(mpi, out->scores.n, sizeof *out->made);

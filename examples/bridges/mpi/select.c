@@ -13,17 +13,6 @@
 
 /* ---- mskp_mpi_join ---- */
 
-mskp_status mskpmpi_check_scores(const mskp_graph *graph, mskp_scores scores, mskp_error *error)
-{
-    const size_t units = mskp_graph_counts(graph).units;
-    if (!graph || !mskp_fingerprint(graph))
-        return mskpmpi_fail(error, MSKP_ERROR_BAD_STATE, "graph is NULL or not finished");
-    if (scores.n != units || (units && !scores.unit))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "scores have %zu units, not %zu",
-                            scores.unit ? scores.n : 0, units);
-    return MSKP_OK;
-}
-
 static mskp_status join(mskp_mpi *mpi, mskp_mask here, mskp_scores scores, int *owner,
                         uint64_t *bits, mskp_error *error)
 {
@@ -45,14 +34,14 @@ mskp_status mskp_mpi_join(mskp_mpi *mpi, const mskp_graph *graph, mskp_mask here
     mskp_error error = {0};
     int *owner = NULL;
     uint64_t *bits = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = mskpmpi_check_scores(graph, scores, &error);
-    if (!status && (here.n != scores.n || (here.n && !here.unit)))
-        status = mskpmpi_fail(&error, MSKP_ERROR_OTHER_NETWORK, "here has %zu units, not %zu",
-                              here.unit ? here.n : 0, scores.n);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = mskpmpi_check_graph(graph, &error);
+    if (!status) status = mskpmpi_check_scores(graph, scores, &error);
+    if (!status) status = mskpmpi_check_mask(graph, "here", here, &error);
+    if (!status)
+        status = mskpmpi_check_apart(mskpmpi_scores_array(scores), mskpmpi_mask_array("here", here),
+                                     &error);
     if (!status) {
         owner = mskpmpi_get(mpi, scores.n, sizeof *owner);
         bits = mskpmpi_get(mpi, scores.n, sizeof *bits);
@@ -182,6 +171,21 @@ mskp_status mskpmpi_masks_differ(mskp_error *error)
                         "callback of a budget returns other numbers, or the libraries differ");
 }
 
+mskp_status mskpmpi_check_selection(const mskp_graph *graph, mskp_scores scores,
+                                    const mskp_rule *rule, mskp_mask keep, mskp_error *error)
+{
+    const call_array written = mskpmpi_mask_array("keep", keep);
+    mskp_status status = mskpmpi_check_graph(graph, error);
+    if (!status) status = mskpmpi_check_scores(graph, scores, error);
+    if (!status && !rule) status = mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "rule is NULL");
+    if (!status && (rule->locked.n || rule->locked.unit))
+        status = mskpmpi_check_mask(graph, "rule: locked", rule->locked, error);
+    if (!status) status = mskpmpi_check_mask(graph, "keep", keep, error);
+    if (!status) status = mskpmpi_check_apart(written, mskpmpi_scores_array(scores), error);
+    if (status) return status;
+    return mskpmpi_check_apart(written, mskpmpi_mask_array("locked", rule->locked), error);
+}
+
 /* What mskp_select gives on this rank. It is the caller's only if all ranks have the same. */
 typedef struct outcome {
     mskp_mask keep;
@@ -209,15 +213,9 @@ mskp_status mskp_mpi_select(mskp_mpi *mpi, const mskp_graph *graph, mskp_scores 
 {
     mskp_error error = {0};
     outcome o = {0};
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = mskpmpi_check_scores(graph, scores, &error);
-    if (!status && !rule) status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "rule is NULL");
-    if (!status && (keep.n != scores.n || (keep.n && !keep.unit)))
-        status = mskpmpi_fail(&error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu",
-                              keep.unit ? keep.n : 0, scores.n);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = mskpmpi_check_selection(graph, scores, rule, keep, &error);
     o.keep.n = scores.n;
     if (!status && !(o.keep.unit = mskpmpi_get(mpi, scores.n, 1)))
         status = mskpmpi_no_memory(&error, "units", scores.n);

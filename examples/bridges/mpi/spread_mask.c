@@ -229,18 +229,11 @@ static mskp_status check_call(const mskp_graph *graph, mskp_mpi_spread spread,
 {
     const mskp_counts counts = mskp_graph_counts(graph);
     const size_t units = counts.units;
-    mskp_status status = mskpmpi_check_scores(graph, spread.scores, error);
+    const call_array here = mskpmpi_mask_array("here", spread.here);
+    mskp_status status = mskpmpi_check_selection(graph, spread.scores, rule, keep, error);
+    if (!status) status = mskpmpi_check_mask(graph, "here", spread.here, error);
+    if (!status) status = mskpmpi_check_apart(mskpmpi_mask_array("keep", keep), here, error);
     if (status) return status;
-    if (!rule) return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "rule is NULL");
-    if (spread.here.n != units || (units && !spread.here.unit))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "here has %zu units, not %zu",
-                            spread.here.unit ? spread.here.n : 0, units);
-    if (keep.n != units || (units && !keep.unit))
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "keep has %zu units, not %zu",
-                            keep.unit ? keep.n : 0, units);
-    if (rule->locked.unit && rule->locked.n != units)
-        return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK, "rule: locked has %zu units, not %zu",
-                            rule->locked.n, units);
     if (rule->families && rule->nfamilies != counts.families)
         return mskpmpi_fail(error, MSKP_ERROR_OTHER_NETWORK,
                             "rule: nfamilies is %zu, the graph has %zu families", rule->nfamilies,
@@ -320,11 +313,9 @@ mskp_status mskp_mpi_select_spread(mskp_mpi *mpi, const mskp_graph *graph, mskp_
     mskp_error error = {0};
     spreading s = {.order = {.mpi = mpi, .graph = graph}, .rule = rule};
     unsigned char *bits = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    mskp_status status = check_call(graph, spread, rule, keep, &error);
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    status = check_call(graph, spread, rule, keep, &error);
     if (!status) status = open_spread(&s, &bits, &error);
     const call_field field[] = {{"the network's fingerprint is", FIELD_COUNT,
                                  MSKP_ERROR_OTHER_NETWORK, status ? 0 : mskp_fingerprint(graph)},

@@ -20,6 +20,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BLOCK = 1024, NO_EXPONENT = INT_MIN };
@@ -110,21 +111,29 @@ static mskp_status add_up(mskp_mpi *mpi, size_t parts, const float *const *part,
     return status;
 }
 
+static mskp_status check_part(size_t k, const float *part, size_t n, const float *sum,
+                              mskp_error *error)
+{
+    char name[40];
+    if (!part) return mskpmpi_fail(error, MSKP_ERROR_BAD_ARGUMENT, "part %zu is NULL", k);
+    if (part == sum) return MSKP_OK;
+    (void)snprintf(name, sizeof name, "part %zu", k);
+    return mskpmpi_check_apart((call_array){"sum", sum, n * sizeof *sum},
+                               (call_array){name, part, n * sizeof *part}, error);
+}
+
 mskp_status mskp_mpi_sum(mskp_mpi *mpi, size_t parts, const float *const *part, size_t n,
                          float *sum, mskp_error *err)
 {
     mskp_error error = {0};
-    mskp_status status = MSKP_OK;
     int64_t *number = NULL;
     int *exponent = NULL;
-    if (!mpi) {
-        mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "mpi is NULL");
-        return mskpmpi_return(error.status, &error, err);
-    }
-    if ((parts && !part) || (n && !sum))
-        status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "part or sum is NULL");
+    mskp_status status = mskpmpi_check_open(mpi, err);
+    if (status) return status;
+    if (parts && !part) status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "part is NULL");
+    if (!status && n && !sum) status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "sum is NULL");
     for (size_t k = 0; !status && n && k < parts; k++)
-        if (!part[k]) status = mskpmpi_fail(&error, MSKP_ERROR_BAD_ARGUMENT, "part %zu is NULL", k);
+        status = check_part(k, part[k], n, sum, &error);
     if (!status) status = get_room(mpi, n, &number, &exponent, &error);
     if (!status) status = find_exponents(parts, part, n, exponent, &error);
     const call_field field = {"the number of numbers is", FIELD_COUNT, MSKP_ERROR_BAD_ARGUMENT, n};
