@@ -89,7 +89,8 @@ mskp_status mskp_mpi_agree(mskp_mpi *mpi, mskp_status status, mskp_error *err);
  * indices of the other axes; count 0: none. So {4, 8} are rows 4 to 11, and {4, 8, 1} columns,
  * which of a linear layer or a convolution are inputs. Each index must be on some rank. All ranges
  * of a parameter are of one axis. Any two ranks have the same range of a parameter, which must then
- * have equal numbers (mskp_mpi_same), or no index in common.
+ * have equal numbers, or no index in common. The numbers are not compared: the README says how a
+ * program does that.
  */
 typedef struct mskp_mpi_range {
     size_t first, count;
@@ -117,7 +118,8 @@ typedef struct mskp_mpi_scoring {
  *   ranges   one entry per parameter; NULL: every rank has all of every parameter, and they share
  *            the work
  *   pieces   one view per parameter: the values that this rank has. The shape is that of the
- *            parameter, but for the range's axis, which has length ranges[p].count.
+ *            parameter, but for the range's axis, which has length ranges[p].count; a view with
+ *            ndim 0 is a packed piece of this shape.
  * Sums of floating-point numbers depend on their order, so sums of ranks are not added up. Each
  * slice is summed on one rank, by the library, and the sums of slices are sent:
  *   - 8 bytes for each slice in the scoring's roles: with gamma alone, 8 bytes for each batch norm
