@@ -240,6 +240,37 @@ START_TEST(larger_than_memory)
 }
 END_TEST
 
+/* What cannot be scored is named by the file's type, and what was not written is not reported. */
+START_TEST(types_and_failures)
+{
+    static const char *const types[] = {"I32", "F8_E4M3"};
+    float numbers[24] = {0};
+    char there[100];
+    if (access(program(), X_OK)) return;
+    for (size_t i = 0; i < 2; i++) {
+        cn_tensor tensors[2] = {
+            {.name = "a.weight", .dtype = types[i], .dims = 2, .shape = {4, 3}, .data = numbers},
+            {.name = "b.weight", .dtype = "F32", .dims = 2, .shape = {2, 4}, .data = numbers}};
+        const cn_tensors file = {.count = 2, .tensors = tensors};
+        cn_error err;
+        ck_assert_msg(cn_tensors_write(in, &file, &err), "%s", err.text);
+        put_text(layers, "a b");
+        ck_assert(!run("", in, "--ratio 0.5 --score l1"));
+        ck_assert_msg(strstr(said, "a.weight has the type ") && strstr(said, types[i]), "%s", said);
+    }
+    write_network(1);
+    put_text(layers, LAYERS);
+    memcpy(there, out, sizeof there);
+    snprintf(out, sizeof out, "%.60s/none/out.safetensors", folder);
+    const bool wrote = run("", in, "--ratio 0.5");
+    memcpy(out, there, sizeof there);
+    ck_assert(!wrote);
+    ck_assert_msg(!strstr(said, "units removed"), "%s", said);
+    ck_assert(run("", in, "--ratio 0.5"));
+    ck_assert_msg(strstr(said, "units removed") != NULL, "%s", said);
+}
+END_TEST
+
 START_TEST(refusals)
 {
     static const struct {
@@ -260,7 +291,15 @@ START_TEST(refusals)
         {"# nothing", "--ratio 0.5", "the list of layers is empty"},
         {"conv1 \033[31m", "--ratio 0.5", " ?[31m.weight is not in the file"},
         {"conv1 dw", "", "what shall be removed?"},
-        {"conv1 fc1 fc2", "--ratio 0.99", "remove_fraction asks for"},
+        {"conv1 fc1 fc2", "--ratio 0.99 --score l1",
+         "--ratio 0.99 of 11 units is more than the 9 that can go"},
+        {"conv1 fc1 fc2", "--params 0.0001 --score l1",
+         "--params 0.0001 asks for at most 0 of 305 parameters, and 38 stay when the 9 of 11 "
+         "units"},
+        {"conv1 fc1 fc2", "--ratio 0.5", "no layer has a norm; use --score l1 or l2"},
+        {"conv1 dw", "--ratio 0", "--ratio is 0, and has to be above 0 and at most 1"},
+        {"conv1 dw", "--params 0", "--params is 0, and has to be above 0 and at most 1"},
+        {"conv1 dw", "--params 1.5", "\"1.5\" is not a number from 0 to 1"},
     };
     if (access(program(), X_OK)) return;
     write_network(1);
@@ -288,6 +327,7 @@ int main(void)
     tcase_add_test(t, small_networks);
     tcase_add_test(t, larger_than_memory);
     tcase_add_test(t, refusals);
+    tcase_add_test(t, types_and_failures);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -64,6 +64,8 @@ typedef struct job {
     mskp_tensor *views; /* [params] of the map */
     mskp_mask keep;
     mskp_plan *plan;
+    size_t removed;
+    mskp_cost full, left;
     size_t *param; /* [in.count] 1 + the index of its view; 0: a tensor that stays as it is */
 } job;
 
@@ -183,6 +185,62 @@ static bool make_views(job *j)
 
 /* ---- units ---- */
 
+/* Whether a tensor has slices of units in these roles. */
+static bool is_scored(const job *j, size_t param, uint32_t roles)
+{
+    for (uint32_t d = 0; d < j->in.tensors[j->n.tensor[param]].dims; d++) {
+        uint32_t its;
+        size_t n;
+        const uint32_t *unit =
+            mskp_param_units(j->n.graph, (mskp_param){(uint32_t)param + 1}, d, &its, &n);
+        for (size_t i = 0; unit && its & roles && i < n; i++)
+            if (unit[i] != MSKP_PINNED) return true;
+    }
+    return false;
+}
+
+/* Refuses what mskp_score would, in the words of the file and of the options. */
+static bool can_score(job *j, const mskp_scoring *how)
+{
+    const size_t units = mskp_graph_counts(j->n.graph).units;
+    bool any = false;
+    for (size_t i = 0; i < j->n.params; i++) {
+        const cn_tensor *t = &j->in.tensors[j->n.tensor[i]];
+        if (!is_scored(j, i, how->roles)) continue;
+        any = true;
+        if (j->views[i].dtype > MSKP_DTYPE_BF16)
+            return args_refuse(
+                sizeof j->text, j->text,
+                "%.100s has the type %.20s; scores are made of F32, F64, F16 and BF16", t->name,
+                t->dtype);
+    }
+    return any || !units || j->o.score != SCORE_GAMMA ||
+           args_refuse(sizeof j->text, j->text, "no layer has a norm; use --score l1 or l2");
+}
+
+/* Selects the units; why there is no such mask is said in the words of the options. */
+static bool select_units(job *j, mskp_scores scores)
+{
+    mskp_rule rule = {.remove_fraction = j->o.ratio > 0 ? j->o.ratio : 0,
+                      .max_params = j->o.params > 0 ? j->o.params * j->full.params : 0,
+                      .min_channels = j->o.min_channels,
+                      .round_to = j->o.round_to};
+    mskp_selection selection = {0};
+    mskp_error err;
+    const mskp_status status = mskp_select(j->n.graph, scores, &rule, j->keep, &selection, &err);
+    if (status != MSKP_ERROR_NO_SOLUTION) return !status || refuse(j, &err);
+    if (rule.max_params > 0 && selection.cost.params > rule.max_params)
+        return args_refuse(
+            sizeof j->text, j->text,
+            "--params %g asks for at most %.0f of %.0f parameters, and %.0f stay when "
+            "the %zu of %zu units that can go are removed",
+            j->o.params, floor(rule.max_params), j->full.params, selection.cost.params,
+            selection.removed, scores.n);
+    return args_refuse(sizeof j->text, j->text,
+                       "--ratio %g of %zu units is more than the %zu that can go", j->o.ratio,
+                       scores.n, selection.removed);
+}
+
 static bool choose(job *j)
 {
     const size_t units = mskp_graph_counts(j->n.graph).units;
@@ -191,11 +249,8 @@ static bool choose(job *j)
         .magnitude = j->o.score == SCORE_L2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
         .reduce = MSKP_REDUCE_MEAN,
         .roles = j->o.score == SCORE_GAMMA ? MSKP_ROLE_SCALE : MSKP_ROLE_FILTER};
-    mskp_rule rule = {.remove_fraction = j->o.ratio > 0 ? j->o.ratio : 0,
-                      .min_channels = j->o.min_channels,
-                      .round_to = j->o.round_to};
-    mskp_cost full, left;
     mskp_error err;
+    if (!can_score(j, &how)) return false;
     double *score = calloc(units + 1, sizeof *score);
     j->keep = (mskp_mask){units, calloc(units + 1, 1)};
     if (!score || !j->keep.unit) {
@@ -203,19 +258,16 @@ static bool choose(job *j)
         return out_of_memory(j, units, "units");
     }
     const mskp_scores scores = {units, score};
-    bool good = !mskp_measure(j->n.graph, (mskp_mask){0, NULL}, &full, NULL, &err);
-    if (good && j->o.params > 0) rule.max_params = j->o.params * full.params;
-    good = good && !mskp_score(j->n.graph, &how, values, scores, &err) &&
-           !mskp_select(j->n.graph, scores, &rule, j->keep, NULL, &err) &&
-           !mskp_measure(j->n.graph, j->keep, &left, NULL, &err) &&
-           !mskp_plan_create(j->n.graph, j->keep, &j->plan, NULL, &err);
+    bool good = (!mskp_measure(j->n.graph, (mskp_mask){0, NULL}, &j->full, NULL, &err) &&
+                 !mskp_score(j->n.graph, &how, values, scores, &err)) ||
+                refuse(j, &err);
+    good = good && select_units(j, scores);
     free(score);
-    if (!good) return refuse(j, &err);
-    size_t removed = 0;
-    for (size_t u = 0; u < units; u++) removed += !j->keep.unit[u];
-    printf("%zu of %zu units removed, %.0f of %.0f parameters stay\n", removed, units, left.params,
-           full.params);
-    return true;
+    if (!good) return false;
+    for (size_t u = 0; u < units; u++) j->removed += !j->keep.unit[u];
+    return (!mskp_measure(j->n.graph, j->keep, &j->left, NULL, &err) &&
+            !mskp_plan_create(j->n.graph, j->keep, &j->plan, NULL, &err)) ||
+           refuse(j, &err);
 }
 
 /* ---- the smaller file ---- */
@@ -299,7 +351,12 @@ static bool run(job *j)
         file_same(j->o.network, j->o.files.text[1]))
         return args_refuse(sizeof j->text, j->text, "%.200s would be overwritten",
                            j->o.files.text[1]);
-    return map_file(j) && describe(j) && make_views(j) && choose(j) && make_out(j) && write_file(j);
+    if (!map_file(j) || !describe(j) || !make_views(j) || !choose(j) || !make_out(j) ||
+        !write_file(j))
+        return false;
+    printf("%zu of %zu units removed, %.0f of %.0f parameters stay\n", j->removed, j->keep.n,
+           j->left.params, j->full.params);
+    return true;
 }
 
 static void clean_up(job *j)
@@ -316,7 +373,7 @@ static void clean_up(job *j)
 
 int main(int argc, char **argv)
 {
-    job j = {.o = {.ratio = -1}};
+    job j = {.o = {.ratio = -1, .params = -1}};
     bool good = args_read(argc, argv, OPTION_COUNT, OPTIONS, &j.o, sizeof j.text, j.text);
     if (good && j.o.help) {
         puts(
@@ -331,10 +388,11 @@ int main(int argc, char **argv)
             "NAME.weight is the layer's weight, and NAME.bias its bias if it is there. +NORM is "
             "its\n"
             "norm, =LAYER a layer to which its output is added, <LAYER the layer that it reads,\n"
-            "otherwise the word before; < alone is the input of the network. From # to the end of "
-            "a\n"
-            "line is a comment. Tensors that no word names stay as they are. Layers that nothing\n"
-            "reads are outputs, and keep all channels.\n");
+            "otherwise the word before. NAME<, in one word, reads the input of the network, as "
+            "the\n"
+            "first layer does: in \"conv1+bn1 conv2=conv1 side< head<conv2\", conv1 and side read\n"
+            "the input. From # to the end of a line is a comment. Tensors that no word names stay\n"
+            "as they are. Layers that nothing reads are outputs, and keep all channels.\n");
         args_help(OPTION_COUNT, OPTIONS);
         if (!fflush(stdout) && !ferror(stdout)) return 0;
         fputs("mskp-safetensors: the output cannot be written\n", stderr);
@@ -342,9 +400,12 @@ int main(int argc, char **argv)
     }
     if (good && (j.o.files.count < 2 || !j.o.network))
         good = args_refuse(sizeof j.text, j.text, "two files and --network are needed; see --help");
-    if (good && !(j.o.ratio >= 0) && !(j.o.params > 0))
+    if (good && j.o.ratio < 0 && j.o.params < 0)
         good = args_refuse(sizeof j.text, j.text,
                            "what shall be removed? Give --ratio or --params; see --help");
+    if (good && (j.o.ratio == 0 || j.o.params == 0))
+        good = args_refuse(sizeof j.text, j.text, "--%s is 0, and has to be above 0 and at most 1",
+                           j.o.ratio == 0 ? "ratio" : "params");
     const int status = !good ? 2 : run(&j) ? 0 : 1;
     clean_up(&j);
     if (status) file_print(stderr, "mskp-safetensors: %s", j.text);
