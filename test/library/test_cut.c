@@ -62,6 +62,19 @@ static void lay_out(exhaustive *x, rng *r)
     }
 }
 
+/* mskp_plan_cut, after mskp_plan_check, which must say the same. Had the check moved something, the
+ * cut would find other elements or other shapes. */
+static mskp_status checked_cut(const mskp_plan *plan, size_t params, size_t sets,
+                               const move_by_id *moves, mskp_error *err)
+{
+    mskp_error found = *err;
+    const mskp_status status = moved_by_id(mskp_plan_check, plan, params, sets, moves, &found);
+    const mskp_status cut = cut_by_id(plan, params, sets, moves, err);
+    must(status == cut && found.status == err->status && !strcmp(found.text, err->text),
+         "%d and \"%s\", the cut says %d and \"%s\"", (int)status, found.text, (int)cut, err->text);
+    return cut;
+}
+
 /* All layouts are sets of one call, which ends where the guard page begins. */
 static void cut_all_layouts(exhaustive *x, size_t d, const kept_indices *kept)
 {
@@ -79,7 +92,7 @@ static void cut_all_layouts(exhaustive *x, size_t d, const kept_indices *kept)
         moves[i] = (move_by_id){views[i], NULL};
     }
     mskp_error err = untouched;
-    mskp_status status = cut_by_id(x->net.plan, 1, x->layouts, moves, &err);
+    mskp_status status = checked_cut(x->net.plan, 1, x->layouts, moves, &err);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
     must_be_untouched(&err);
     for (size_t i = 0; i < x->layouts; i++) {
@@ -241,7 +254,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     memcpy(views, from, sizeof from);
     memcpy(small, target, sizeof target);
     guarded_write(a, false);
-    mskp_status status = cut_by_id(n->plan, 1, 1, &move, &err);
+    mskp_status status = checked_cut(n->plan, 1, 1, &move, &err);
     guarded_write(a, true);
     if (view_nested(&to)) {
         must(status == MSKP_OK, "%d: %s", (int)status, err.text);
@@ -264,7 +277,7 @@ static void cut_one(rng *r, const network *n, const kept_indices *kept, const ms
     move.to = NULL;
     bool whole = keeps_all(resolved, kept);
     if (whole) guarded_write(a, false);
-    status = cut_by_id(n->plan, 1, 1, &move, &err);
+    status = checked_cut(n->plan, 1, 1, &move, &err);
     if (whole) guarded_write(a, true);
     must(status == MSKP_OK, "%d: %s", (int)status, err.text);
     must_be_untouched(&err);
@@ -311,7 +324,7 @@ START_TEST(random_views)
             must(memcmp(small, kept_small, sizeof small) == 0, "views written on failure");
             move_by_id move = {from, NULL};
             err = untouched;
-            must_be_refused(cut_by_id(n.plan, 1, 1, &move, &err), MSKP_ERROR_OVERLAP, &err);
+            must_be_refused(checked_cut(n.plan, 1, 1, &move, &err), MSKP_ERROR_OVERLAP, &err);
             must(strstr(err.text, "layer1.weight") != NULL, "no name: %s", err.text);
             must(memcmp(from, same, sizeof from) == 0, "views written on failure");
             must_hold(a, before, "refused, but written");
@@ -441,7 +454,7 @@ START_TEST(ignored_strides)
             GOOD(mskp_gather(NULL, &set[1], 1, 2, (uint32_t[]){3, 1}, &half, &err));
             GOOD(mskp_plan_views(n.plan, set_by_id(1, slopes), set_by_id(1, slopes), &err));
             must(slopes[1].stride[1] == 8 && slopes[1].stride[3] == 2, "gaps were lost");
-            GOOD(cut_by_id(n.plan, 1, 1, &(move_by_id){set, NULL}, &err));
+            GOOD(checked_cut(n.plan, 1, 1, &(move_by_id){set, NULL}, &err));
         }
         must(memcmp(scores[0], scores[1], sizeof scores[0]) == 0, "scores, %td", odd[i]);
         must(value[0] == value[1] && value[0] > 0, "value, %td", odd[i]);
