@@ -255,8 +255,9 @@ MSKP_STABLE mskp_status mskp_add_macs(mskp_graph *graph, mskp_value value, mskp_
 /* Multiplies the cost that `value` has so far by the number of kept channels of `by`, for an
  * operator that repeats its work for each of them: a product over tokens, whose matrix has hidden
  * tokens, for each of the channels that pass through (MLP-Mixer, Tolstikhin et al. 2021). Describe
- * the operator with the positions of one channel. MSKP_ERROR_BAD_STATE if this cost has such a
- * factor already. */
+ * the operator with the positions of one channel. What is added to the cost later is not
+ * multiplied, and a value without a cost keeps none. Errors are those of mskp_add_macs; and
+ * MSKP_ERROR_BAD_STATE if this cost has such a factor already. */
 MSKP_EXPERIMENTAL mskp_status mskp_macs_for_each(mskp_graph *graph, mskp_value value,
                                                  mskp_value by);
 

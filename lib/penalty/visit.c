@@ -293,9 +293,10 @@ static bool only_writes(const penalty_job *j)
     return j->kind == DEADLINE && !(j->amount > 0);
 }
 
-/* Changes the part that is on its way from memory, and sends for the next one meanwhile. Some lines
- * are asked for, and as many changed, in turn: a processor waits for so many lines at a time, and
- * stops to compute where it is asked for more. */
+/* Changes the part that is on its way from memory, and asks for the next one meanwhile. Some lines
+ * are asked for, and as many are changed, in turn: a processor can wait for so many lines at a time
+ * and compute; where a program asks for more of them at once, it computes nothing until some have
+ * come. */
 static void follow(walk *w, part next)
 {
     const bool reads = next.stripe || !only_writes(w->job);
