@@ -1,7 +1,7 @@
 /*
  * What the files of fold.h share: fold.c (numbers, attributes, fold_node), fold_math.c (operators
- * that compute element by element, and sums), fold_layer.c (products of matrices, norms, softmax)
- * and fold_move.c (operators that move elements).
+ * that compute element by element, and sums), fold_layer.c (products of matrices, norms, softmax),
+ * fold_conv.c (convolutions) and fold_move.c (operators that move elements).
  */
 #ifndef ONNX_FOLD_INNER_H
 #define ONNX_FOLD_INNER_H
@@ -56,6 +56,8 @@ const fold_operator *fold_find(const fold_operator *table, size_t n, const char 
 const fold_operator *fold_math(const char *name);
 const fold_operator *fold_layer(const char *name);
 const fold_operator *fold_move(const char *name);
+
+bool fold_run_conv(const call *c); /* fold_conv.c */
 
 /* ---- types ---- */
 

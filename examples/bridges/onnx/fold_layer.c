@@ -375,6 +375,7 @@ static bool run_dequantize(const call *c)
 
 static const fold_operator operators[] = {
     {"BatchNormalization", 5, 5, .run = run_batch_norm},
+    {"Conv", 2, 3, .run = fold_run_conv},
     {"DequantizeLinear", 2, 3, .run = run_dequantize},
     {"Gemm", 2, 3, .run = run_gemm},
     {"InstanceNormalization", 3, 3, .run = run_instance_norm},

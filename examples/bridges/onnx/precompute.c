@@ -76,13 +76,26 @@ static void find_data(work *w)
             is_op(g->node[i], "QuantizeLinear") || is_op(g->node[i], "DynamicQuantizeLinear");
 }
 
-/* Whether these are numbers that are the same in every run, and after every cut. */
-static bool is_fixed(const tensor *t)
+/* Whether these are numbers that are the same in every run, and after every cut. They may follow
+ * lengths of what is constant itself, which is computed before the cut. depth: how often such a
+ * tensor may be known by lengths of another one. */
+static bool is_fixed_within(const work *w, const tensor *t, size_t depth)
 {
-    if (!t->known || t->follow_count || (t->released && t->varied)) return false;
+    if (!t->known || (t->follow_count && !depth) || (t->released && t->varied)) return false;
+    for (size_t i = 0; i < t->follow_count; i++) {
+        const tensor *of = &w->n.tensors[t->follows[i].tensor];
+        if (!(w->state[index_of(w, of)] & CONSTANT) && !is_fixed_within(w, of, depth - 1))
+            return false;
+    }
     for (size_t i = 0; !t->released && t->numbers.varies && i < t->numbers.count; i++)
         if (t->numbers.varies[i]) return false;
     return true;
+}
+
+static bool is_fixed(const work *w, const tensor *t)
+{
+    enum { DEPTH = 4 };
+    return is_fixed_within(w, t, DEPTH);
 }
 
 static bool has_graph(const node_proto *node)
@@ -110,13 +123,13 @@ static bool makes_constants(work *w, const node_proto *node)
         if (!t) return false;
         if (w->state[index_of(w, t)] & CONSTANT)
             any = true;
-        else if (!is_fixed(t) || t->released)
+        else if (!is_fixed(w, t) || t->released)
             return false;
     }
     for (size_t k = 0; k < node->n_output; k++) {
         const tensor *t = net_output(&w->n, node, k);
         known = known && (!t || is_statement(t));
-        any = any || (t && t->released && is_fixed(t));
+        any = any || (t && t->released && is_fixed(w, t));
     }
     return any && !known;
 }
