@@ -46,6 +46,7 @@ typedef float cn_real;
 #define CN_NONE      SIZE_MAX /* no layer, no parameter */
 
 #define CN_MOST_CLASSES 256
+#define CN_MOST_INPUTS  6 /* of a concatenation */
 
 typedef struct cn_error {
     char text[256];
@@ -67,25 +68,33 @@ typedef enum cn_kind {
     CN_GLOBAL_AVERAGE, /* channels x 1 x 1 */
     CN_LINEAR,         /* channels (of the result), bias; input must be 1 x 1 */
     CN_SHIFT,          /* channels: a trained vector, which reads nothing; CN_ADD alone reads it */
+    CN_CONCAT,         /* inputs: the channels of in[0], then of in[1] ... in[inputs - 1] */
+    CN_SCALE,          /* factor: of all numbers; before CN_ADD it scales a residual branch */
+    CN_SIGMOID,        /* 1 / (1 + exp(-x)) */
+    CN_UPSAMPLE,       /* size: each pixel becomes size[0] x size[1] equal ones */
+    CN_NORMALIZE,      /* a vector over its length, or over 1e-12; input must be 1 x 1 */
 } cn_kind;
 
 /*
  * One layer. The user fills in what its kind asks for; the rest stays zero. Pairs are {vertical,
  * horizontal}; a size or stride of 0 means 1. A layer reads earlier layers only; the last layer is
- * the output, `classes` x 1 x 1.
+ * the output.
  *
  *     {.kind = CN_CONV, .name = "conv1", .in = {0}, .channels = 16, .size = {3, 3}, .pad = {1, 1}}
  *
  * Its parameters are called name.weight, name.bias, name.running_mean, name.running_var, as in
- * PyTorch.
+ * PyTorch. There is no layer for words: the sum of their trained vectors is a CN_LINEAR over an
+ * input of vocabulary x 1 x 1, which says how often each word occurs (or its share, for the mean).
  */
 typedef struct cn_layer {
     cn_kind kind;
     char name[CN_NAME_SIZE];
-    size_t in[2]; /* indices of the layers that it reads */
+    size_t in[CN_MOST_INPUTS]; /* indices of the layers that it reads */
+    size_t inputs;             /* CN_CONCAT: how many they are */
     size_t channels;
     size_t size[2], stride[2], pad[2];
     size_t before, after;
+    double factor;
     bool bias;
     bool gone; /* for cn_resize alone: the layer is taken out */
     /* Filled in by cn_create (given for CN_INPUT): */
@@ -115,7 +124,8 @@ typedef struct cn_net {
     size_t layer_count, param_count;
     cn_layer *layers;
     cn_param *params;
-    size_t classes;
+    size_t outputs; /* channels x height x width of the last layer */
+    size_t classes; /* as many, if that is at most CN_MOST_CLASSES x 1 x 1; otherwise 0 */
     cn_options options;
     cn_engine *engine;
 } cn_net;
@@ -143,8 +153,9 @@ void cn_destroy(cn_net *net); /* net may be NULL */
 /*
  * Makes the network smaller. `layers`: as many as net->layers; read are the `channels` of its
  * convolutions and linear layers, and `before` and `after` of its channel paddings. All other
- * shapes follow from them. No parameter may get larger, and the classes stay as many.
- *   Layers that are `gone` are taken out, with their parameters; no layer that stays may read one.
+ * shapes follow from them. No parameter may get larger, and the output keeps its shape.
+ *   Layers that are `gone` are taken out, with their parameters. Of the layers that stay, only a
+ * concatenation may read one, and does without it.
  * A batch norm whose kind is CN_SHIFT in `layers` becomes its shift, which keeps the name.
  *
  * First everything that can fail is done, then `cut` is called, once, while the network still is
@@ -167,9 +178,10 @@ size_t cn_summary(const cn_net *net, char *text, size_t capacity);
 /* ========================================================================== */
 
 /*
- * images: n x channels x height x width, the caller's, needed only during the call. Returns the
- * logits, n x classes, in memory of the network that the next cn_forward overwrites; NULL, and
- * nothing done, if n is 0 or above options.batch.
+ * images: n x channels x height x width, the caller's, needed only during the call. Returns what
+ * the last layer makes, n x channels x height x width (of a classifier the logits, n x classes), in
+ * memory of the network that the next cn_forward overwrites; NULL, and nothing done, if n is 0 or
+ * above options.batch.
  * training: batch norm takes the batch's statistics and moves the running ones; otherwise it takes
  * the running ones.
  */
@@ -178,7 +190,7 @@ const cn_real *cn_forward(cn_net *net, size_t n, const cn_real *images, bool tra
 /*
  * Softmax cross entropy, the mean over the images of the last cn_forward. labels: one per image,
  * below classes. *right, if not NULL, gets how many were classified rightly. What cn_backward
- * starts from is left in the network.
+ * starts from is left in the network. NaN, and nothing done, if net->classes is 0.
  */
 double cn_loss(cn_net *net, const uint8_t *labels, size_t *right);
 
@@ -205,8 +217,11 @@ double cn_loss_distilled(cn_net *net, const uint8_t *labels, const cn_distillati
 /* Gradients of that loss, written (not added) to every trained parameter. After a cn_forward in
  * training mode. */
 void cn_backward(cn_net *net);
+/* The same for a loss of the caller's. gradient: of that loss by each number that cn_forward
+ * returned, in the same order; read during the call. */
+void cn_backward_from(cn_net *net, const cn_real *gradient);
 
-/* Index of the greatest logit of each image, the first among equals. */
+/* Index of the greatest logit of each image, the first among equals; needs net->classes. */
 void cn_predictions(const cn_net *net, uint8_t *predictions);
 
 /* PyTorch's SGD, with g' = g + decay * w:

@@ -113,7 +113,7 @@ void cn_draw(const cn_data *data, size_t n, const size_t *indices, cn_random *au
 size_t cn_evaluate(cn_net *net, const cn_data *data, double *loss, uint8_t *predictions)
 {
     const cn_layer *in = &net->layers[0];
-    if (in->channels != 3 || in->height != CN_SIDE || in->width != CN_SIDE ||
+    if (in->channels != 3 || in->height != CN_SIDE || in->width != CN_SIDE || !net->classes ||
         net->classes < data->classes)
         return SIZE_MAX;
     const size_t batch = net->options.batch;

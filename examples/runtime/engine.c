@@ -20,22 +20,29 @@ static cn_buffer *new_buffer(cn_engine *e, size_t size)
 
 /* ---- values ---- */
 
-/* Add and ReLU overwrite what they read, if nobody else wants it and backward does not need it: the
- * results of ReLU and max pooling are needed by their own backward, those of batch norm, add and
- * convolution only by their readers. */
+/* Functions of each number by itself, whose backward does not need what they read. */
+static bool is_pointwise(cn_kind kind)
+{
+    return kind == CN_RELU || kind == CN_SIGMOID || kind == CN_SCALE;
+}
+
+/* They and add overwrite what they read, if nobody else wants it and backward does not need it: the
+ * results of ReLU, sigmoid and max pooling are needed by their own backward, those of others only
+ * by their readers. */
 static bool overwrites(const cn_net *net, size_t i, const size_t *readers)
 {
     const cn_layer *l = &net->layers[i];
-    if (!cn_reads(net->layers, i, 0) || (l->kind != CN_RELU && l->kind != CN_ADD)) return false;
+    if (!cn_reads(net->layers, i, 0) || (!is_pointwise(l->kind) && l->kind != CN_ADD)) return false;
     const cn_kind read = net->layers[l->in[0]].kind;
-    return readers[l->in[0]] == 1 && read != CN_INPUT && read != CN_RELU && read != CN_POOL_MAX;
+    return readers[l->in[0]] == 1 && read != CN_INPUT && read != CN_RELU && read != CN_SIGMOID &&
+           read != CN_POOL_MAX;
 }
 
 static bool assign_values(const cn_net *net, cn_engine *e, size_t *readers, cn_error *err)
 {
     for (size_t i = 0; i < net->layer_count; i++)
-        for (size_t k = 0; k < 2; k++)
-            readers[net->layers[i].in[k]] += k == 0 || net->layers[i].kind == CN_ADD;
+        for (size_t k = 0; k < cn_input_count(&net->layers[i]); k++)
+            readers[net->layers[i].in[k]]++;
     for (size_t i = 0; i < net->layer_count; i++) {
         const cn_layer *l = &net->layers[i];
         if (!readers[i] && i + 1 < net->layer_count)
@@ -90,7 +97,8 @@ static void assign_gradient(const cn_net *net, gradients *g, size_t i, size_t k,
     cn_back *back = &g->e->nodes[i].back[k];
     if (!there) {
         const bool in_place =
-            (l->kind == CN_RELU || l->kind == CN_BATCH_NORM) && *users_of(g, own) == 1;
+            (is_pointwise(l->kind) || l->kind == CN_BATCH_NORM || l->kind == CN_NORMALIZE) &&
+            *users_of(g, own) == 1;
         if (l->kind == CN_ADD || in_place) {
             *gradient = own;
             ++*users_of(g, own);
@@ -114,7 +122,7 @@ static void assign_gradients(const cn_net *net, gradients *g)
     g->e->nodes[last].gradient = get_buffer(g, slice_size(&net->layers[last]));
     for (size_t i = last; i > 0; i--) {
         cn_buffer *own = g->e->nodes[i].gradient;
-        for (size_t k = 0; k < 2; k++)
+        for (size_t k = 0; k < cn_input_count(&net->layers[i]); k++)
             if (cn_reads(net->layers, i, k) && net->layers[net->layers[i].in[k]].kind != CN_INPUT)
                 assign_gradient(net, g, i, k, own);
         if (own) --*users_of(g, own); /* a shift has none */
@@ -167,14 +175,14 @@ static void carve(const cn_net *net, cn_engine *e, arena *a)
         }
     }
     e->work = take(a, CN_LANES, e->work_size, real);
-    e->logits = take(a, net->options.batch, net->classes, real);
-    e->logits_gradient = take(a, net->options.batch, net->classes, real);
+    e->output = take(a, net->options.batch, net->outputs, real);
+    e->output_gradient = take(a, net->options.batch, net->outputs, real);
 }
 
 cn_engine *cn_engine_create(const cn_net *net, cn_error *err)
 {
-    const size_t n = net->layer_count,
-                 most = 4 * n; /* a value, a gradient, at most one copy for each of two inputs */
+    const size_t n = net->layer_count; /* a value, a gradient, at most one copy for each input */
+    const size_t most = (2 + CN_MOST_INPUTS) * n;
     cn_engine *e = calloc(1, sizeof *e);
     size_t *counts = calloc(most + n, sizeof *counts);
     arena a = {0};

@@ -17,12 +17,26 @@
 
 enum { CN_SLICE = 8, CN_LANES = 8 };
 
+/* How many entries of `in` count. */
+static inline size_t cn_input_count(const cn_layer *layer)
+{
+    switch (layer->kind) {
+    case CN_INPUT:
+    case CN_SHIFT:
+        return 0;
+    case CN_ADD:
+        return 2;
+    case CN_CONCAT:
+        return layer->inputs;
+    default:
+        return 1;
+    }
+}
+
 /* Whether layer i reads the values of its input k, which has some. */
 static inline bool cn_reads(const cn_layer *layers, size_t i, size_t k)
 {
-    const cn_layer *l = &layers[i];
-    if (l->kind == CN_INPUT || l->kind == CN_SHIFT || (k && l->kind != CN_ADD)) return false;
-    return layers[l->in[k]].kind != CN_SHIFT;
+    return k < cn_input_count(&layers[i]) && layers[layers[i].in[k]].kind != CN_SHIFT;
 }
 
 /* The shift that an addition adds; NULL: it adds none. */
@@ -103,9 +117,14 @@ void cn_input_forward(const cn_real *images, cn_view y); /* from n x c x h x w *
 void cn_relu_forward(cn_view x, cn_view y);
 void cn_relu_backward(cn_view y, cn_view dy, cn_view dx, bool add);
 void cn_add_forward(cn_view a, cn_view b, cn_view y);
+void cn_scale_forward(const cn_layer *layer, cn_view x, cn_view y);
+void cn_scale_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add);
+void cn_sigmoid_forward(cn_view x, cn_view y);
+void cn_sigmoid_backward(cn_view y, cn_view dy, cn_view dx, bool add);
 void cn_shift_forward(cn_view x, cn_view y, const cn_real *shift);
 void cn_shift_backward(cn_view dy, cn_real *dshift); /* dshift += */
 void cn_copy(cn_view from, cn_view to, bool add);
+cn_view cn_channels(cn_view v, size_t first, size_t count); /* these channels of it */
 void cn_pad_forward(const cn_layer *layer, cn_view x, cn_view y);
 void cn_pad_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add);
 void cn_pool_forward(const cn_layer *layer, cn_view x, cn_view y);
@@ -113,6 +132,10 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                       bool add);
 void cn_global_forward(cn_view x, cn_view y);
 void cn_global_backward(cn_view dy, cn_view dx, bool add);
+void cn_upsample_forward(const cn_layer *layer, cn_view x, cn_view y);
+void cn_upsample_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add);
+void cn_normalize_forward(cn_view x, cn_view y);
+void cn_normalize_backward(cn_view x, cn_view dy, cn_view dx, bool add);
 
 /* ---- memory of a network at work (engine.c) ---- */
 
@@ -134,7 +157,7 @@ typedef struct cn_back {
 typedef struct cn_node {
     cn_buffer *value;    /* may be an earlier layer's, overwritten */
     cn_buffer *gradient; /* as it is when this layer's backward runs */
-    cn_back back[2];
+    cn_back back[CN_MOST_INPUTS];
     cn_real *packed;       /* convolution: the weights, packed */
     cn_real *partial;      /* [lanes][count]: gradients of the packed weights */
     cn_real *partial_bias; /* [lanes][out]; of an addition: the gradient of its shift */
@@ -149,7 +172,7 @@ struct cn_engine {
     size_t buffer_count, buffer_capacity;
     cn_real *work; /* [lanes][work_size], for strided convolutions */
     size_t work_size;
-    cn_real *logits, *logits_gradient; /* n x classes */
+    cn_real *output, *output_gradient; /* n x outputs */
     void *memory;
     /* The call at work */
     size_t images, slices;

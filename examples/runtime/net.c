@@ -97,27 +97,58 @@ static bool slide(cn_layer *layer, size_t axis, size_t in, size_t *out, cn_error
     return true;
 }
 
-static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer *l)
+static bool check_inputs(const cn_layer *layers, size_t i, const cn_layer *l, cn_error *err)
 {
-    for (size_t k = 0; k < (l->kind == CN_ADD ? 2u : 1u); k++)
+    if (l->kind == CN_CONCAT && (!l->inputs || l->inputs > CN_MOST_INPUTS))
+        return cn_fail(err, "%s: a concatenation of %zu layers; it can read 1 to %d", l->name,
+                       l->inputs, CN_MOST_INPUTS);
+    for (size_t k = 0; k < cn_input_count(l); k++) {
         if (l->in[k] >= i)
             return cn_fail(err, "%s: layer %zu cannot read layer %zu, which is not before it",
                            l->name, i, l->in[k]);
+        const cn_layer *in = &layers[l->in[k]], *first = &layers[l->in[0]];
+        if (in->kind == CN_SHIFT && (l->kind != CN_ADD || (k && first->kind == CN_SHIFT)))
+            return cn_fail(err, "%s: reads %s, a shift; only an addition with another layer can",
+                           l->name, in->name);
+        if (l->kind == CN_CONCAT && (in->height != first->height || in->width != first->width))
+            return cn_fail(err, "%s: %s has %zu x %zu pixels, but %s has %zu x %zu", l->name,
+                           first->name, first->height, first->width, in->name, in->height,
+                           in->width);
+    }
+    return true;
+}
+
+static bool check_one_pixel(const cn_layer *l, const cn_layer *in, cn_error *err)
+{
+    if (in->height == 1 && in->width == 1) return true;
+    return cn_fail(err, "%s: reads one pixel, but %s has %zu x %zu", l->name, in->name, in->height,
+                   in->width);
+}
+
+static bool magnify(cn_layer *layer, size_t axis, size_t in, size_t *out, cn_error *err)
+{
+    if (!layer->size[axis]) layer->size[axis] = 1;
+    if (cn_mul(in, layer->size[axis], out)) return true;
+    return cn_fail(err, "%s: %zu pixels times %zu are too many", layer->name, in,
+                   layer->size[axis]);
+}
+
+static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer *l)
+{
+    if (!check_inputs(layers, i, l, err)) return false;
     const cn_layer *a = &layers[l->in[0]], *b = &layers[l->in[1]];
     const size_t given = l->channels;
     if (l->kind == CN_ADD && a->kind == CN_SHIFT) { /* it has the shape of the other operand */
         a = b;
         b = &layers[l->in[0]];
     }
-    if (a->kind == CN_SHIFT && l->kind != CN_SHIFT)
-        return cn_fail(err, "%s: reads %s, a shift; only an addition with another layer can",
-                       l->name, a->name);
     l->channels = a->channels;
     l->height = a->height;
     l->width = a->width;
     switch (l->kind) {
     case CN_BATCH_NORM:
     case CN_RELU:
+    case CN_SIGMOID:
         return true;
     case CN_ADD:
         if (b->kind == CN_SHIFT && a->channels == b->channels) return true;
@@ -132,12 +163,22 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
                            l->before, l->after);
         l->channels += l->before + l->after;
         return true;
+    case CN_CONCAT: /* a layer has at most INT32_MAX / 64 channels, see cn_infer */
+        for (size_t k = 1; k < l->inputs; k++) l->channels += layers[l->in[k]].channels;
+        return true;
+    case CN_SCALE:
+        if (isfinite(l->factor) && l->factor != 0) return true;
+        return cn_fail(err, "%s: a factor of %g; it must be finite and not 0", l->name, l->factor);
     case CN_POOL_MAX:
     case CN_POOL_AVERAGE:
         return slide(l, 0, a->height, &l->height, err) && slide(l, 1, a->width, &l->width, err);
     case CN_GLOBAL_AVERAGE:
         l->height = l->width = 1;
         return true;
+    case CN_UPSAMPLE:
+        return magnify(l, 0, a->height, &l->height, err) && magnify(l, 1, a->width, &l->width, err);
+    case CN_NORMALIZE:
+        return check_one_pixel(l, a, err);
     case CN_SHIFT:
         l->channels = given;
         l->height = l->width = 1;
@@ -147,12 +188,9 @@ static bool infer_one(const cn_layer *layers, size_t i, cn_error *err, cn_layer 
         return slide(l, 0, a->height, &l->height, err) && slide(l, 1, a->width, &l->width, err);
     case CN_LINEAR:
         l->channels = given;
-        if (a->height != 1 || a->width != 1)
-            return cn_fail(err, "%s: reads one pixel, but %s has %zu x %zu", l->name, a->name,
-                           a->height, a->width);
         l->size[0] = l->size[1] = l->stride[0] = l->stride[1] = 1;
         l->pad[0] = l->pad[1] = 0;
-        return true;
+        return check_one_pixel(l, a, err);
     case CN_INPUT:
         break;
     }
@@ -187,11 +225,6 @@ bool cn_infer(size_t count, cn_layer *layers, cn_error *err)
             return cn_fail(err, "%s: %zu x %zu x %zu is empty or too large", l->name, l->channels,
                            l->height, l->width);
     }
-    const cn_layer *last = &layers[count - 1];
-    if (last->height != 1 || last->width != 1 || last->channels > CN_MOST_CLASSES)
-        return cn_fail(err,
-                       "%s: the last layer must be at most %d classes x 1 x 1, not %zu x %zu x %zu",
-                       last->name, CN_MOST_CLASSES, last->channels, last->height, last->width);
     return true;
 }
 
@@ -290,7 +323,10 @@ cn_net *cn_create(const char *model, size_t count, const cn_layer *layers,
     net->layer_count = count;
     memcpy(net->layers, layers, count * sizeof *layers);
     if (!cn_infer(count, net->layers, err)) goto failed;
-    net->classes = net->layers[count - 1].channels;
+    const cn_layer *last = &net->layers[count - 1];
+    net->outputs = last->channels * last->height * last->width;
+    if (last->height == 1 && last->width == 1 && net->outputs <= CN_MOST_CLASSES)
+        net->classes = net->outputs;
     net->param_count = cn_list_params(count, net->layers, NULL);
     net->params = calloc(net->param_count + 1, sizeof *net->params);
     if (!net->params) {
@@ -370,6 +406,11 @@ size_t cn_summary(const cn_net *net, char *text, size_t capacity)
         [CN_GLOBAL_AVERAGE] = "global average",
         [CN_LINEAR] = "linear",
         [CN_SHIFT] = "shift",
+        [CN_CONCAT] = "concatenation",
+        [CN_SCALE] = "scale",
+        [CN_SIGMOID] = "sigmoid",
+        [CN_UPSAMPLE] = "upsampling",
+        [CN_NORMALIZE] = "normalization",
     };
     size_t length = 0;
     for (size_t i = 0; i < net->layer_count; i++) {

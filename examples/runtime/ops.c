@@ -1,6 +1,7 @@
 /* The layers without parameters, on one slice. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 static size_t elements(cn_view v)
@@ -50,6 +51,45 @@ void cn_add_forward(cn_view a, cn_view b, cn_view y)
     }
 }
 
+void cn_scale_forward(const cn_layer *layer, cn_view x, cn_view y)
+{
+    const cn_real factor = (cn_real)layer->factor;
+    for (size_t c = 0; c < y.channels; c++) {
+        const cn_real *from = x.data + c * x.plane;
+        cn_real *to = y.data + c * y.plane;
+        for (size_t i = 0; i < elements(y); i++) to[i] = factor * from[i];
+    }
+}
+
+void cn_scale_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add)
+{
+    const cn_real factor = (cn_real)layer->factor;
+    for (size_t c = 0; c < dx.channels; c++) {
+        const cn_real *from = dy.data + c * dy.plane;
+        cn_real *to = dx.data + c * dx.plane;
+        for (size_t i = 0; i < elements(dx); i++) to[i] = (add ? to[i] : 0) + factor * from[i];
+    }
+}
+
+void cn_sigmoid_forward(cn_view x, cn_view y)
+{
+    for (size_t c = 0; c < y.channels; c++) {
+        const cn_real *from = x.data + c * x.plane;
+        cn_real *to = y.data + c * y.plane;
+        for (size_t i = 0; i < elements(y); i++) to[i] = (cn_real)(1 / (1 + exp(-(double)from[i])));
+    }
+}
+
+void cn_sigmoid_backward(cn_view y, cn_view dy, cn_view dx, bool add)
+{
+    for (size_t c = 0; c < dx.channels; c++) {
+        const cn_real *result = y.data + c * y.plane, *from = dy.data + c * dy.plane;
+        cn_real *to = dx.data + c * dx.plane;
+        for (size_t i = 0; i < elements(dx); i++)
+            to[i] = (add ? to[i] : 0) + from[i] * result[i] * (1 - result[i]);
+    }
+}
+
 void cn_shift_forward(cn_view x, cn_view y, const cn_real *shift)
 {
     for (size_t c = 0; c < y.channels; c++) {
@@ -80,6 +120,13 @@ void cn_copy(cn_view from, cn_view to, bool add)
     }
 }
 
+cn_view cn_channels(cn_view v, size_t first, size_t count)
+{
+    v.data += first * v.plane;
+    v.channels = count;
+    return v;
+}
+
 void cn_pad_forward(const cn_layer *layer, cn_view x, cn_view y)
 {
     for (size_t c = 0; c < y.channels; c++) {
@@ -93,9 +140,7 @@ void cn_pad_forward(const cn_layer *layer, cn_view x, cn_view y)
 
 void cn_pad_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add)
 {
-    dy.data += layer->before * dy.plane;
-    dy.channels = dx.channels;
-    cn_copy(dy, dx, add);
+    cn_copy(cn_channels(dy, layer->before, dx.channels), dx, add);
 }
 
 /* The input pixels [*first, *end) that output pixel `at` looks at, along one axis. */
@@ -193,4 +238,72 @@ void cn_global_backward(cn_view dy, cn_view dx, bool add)
             for (size_t i = 0; i < m; i++)
                 to[p * m + i] = (add ? to[p * m + i] : 0) + from[i] / (cn_real)pixels;
     }
+}
+
+void cn_upsample_forward(const cn_layer *layer, cn_view x, cn_view y)
+{
+    const size_t m = x.images;
+    for (size_t c = 0; c < y.channels; c++)
+        for (size_t oy = 0; oy < y.height; oy++)
+            for (size_t ox = 0; ox < y.width; ox++)
+                memcpy(cn_row(y, c, oy) + ox * m,
+                       cn_row(x, c, oy / layer->size[0]) + ox / layer->size[1] * m,
+                       m * sizeof *y.data);
+}
+
+void cn_upsample_backward(const cn_layer *layer, cn_view dy, cn_view dx, bool add)
+{
+    const size_t m = dx.images;
+    for (size_t c = 0; c < dy.channels; c++) {
+        if (!add) memset(dx.data + c * dx.plane, 0, elements(dx) * sizeof *dx.data);
+        for (size_t oy = 0; oy < dy.height; oy++)
+            for (size_t ox = 0; ox < dy.width; ox++) {
+                const cn_real *from = cn_row(dy, c, oy) + ox * m;
+                cn_real *to = cn_row(dx, c, oy / layer->size[0]) + ox / layer->size[1] * m;
+                for (size_t i = 0; i < m; i++) to[i] += from[i];
+            }
+    }
+}
+
+/* The length of each image's vector, or 1e-12 (PyTorch's least) if that is greater. */
+static void lengths(cn_view x, double length[CN_SLICE])
+{
+    for (size_t i = 0; i < x.images; i++) {
+        double sum = 0;
+        for (size_t c = 0; c < x.channels; c++) {
+            const double number = (double)x.data[c * x.plane + i];
+            sum += number * number;
+        }
+        length[i] = fmax(sqrt(sum), 1e-12);
+    }
+}
+
+void cn_normalize_forward(cn_view x, cn_view y)
+{
+    double length[CN_SLICE];
+    lengths(x, length);
+    for (size_t c = 0; c < y.channels; c++)
+        for (size_t i = 0; i < y.images; i++)
+            y.data[c * y.plane + i] = (cn_real)((double)x.data[c * x.plane + i] / length[i]);
+}
+
+/* dx = (dy - y * sum(y * dy)) / length, with y = x / length; the least length is a constant, whose
+ * sum is left out. */
+void cn_normalize_backward(cn_view x, cn_view dy, cn_view dx, bool add)
+{
+    double length[CN_SLICE], along[CN_SLICE] = {0};
+    lengths(x, length);
+    for (size_t i = 0; i < x.images; i++) {
+        for (size_t c = 0; c < x.channels; c++)
+            along[i] += (double)x.data[c * x.plane + i] * (double)dy.data[c * dy.plane + i];
+        along[i] = length[i] > 1e-12 ? along[i] / (length[i] * length[i]) : 0;
+    }
+    for (size_t c = 0; c < dx.channels; c++)
+        for (size_t i = 0; i < dx.images; i++) {
+            cn_real *to = &dx.data[c * dx.plane + i];
+            const double gradient =
+                ((double)dy.data[c * dy.plane + i] - (double)x.data[c * x.plane + i] * along[i]) /
+                length[i];
+            *to = (add ? *to : 0) + (cn_real)gradient;
+        }
 }

@@ -30,24 +30,30 @@ static bool take_layers(const cn_net *net, const cn_layer *wanted, cn_net *small
         if (wanted[i].gone) continue;
         *l = net->layers[i];
         take_widths(l, &wanted[i]);
-        for (size_t k = 0; k < 2; k++) {
+        size_t inputs = 0;
+        for (size_t k = 0; k < cn_input_count(l); k++) {
             const size_t in = l->in[k];
-            l->in[k] = place[in];
-            if (place[in] != CN_NONE) continue;
-            return cn_fail(err, "%s: reads %s, which is taken out", l->name, net->layers[in].name);
+            if (place[in] != CN_NONE)
+                l->in[inputs++] = place[in];
+            else if (l->kind != CN_CONCAT)
+                return cn_fail(err, "%s: reads %s, which is taken out", l->name,
+                               net->layers[in].name);
         }
+        if (l->kind == CN_CONCAT) l->inputs = inputs;
     }
     return true;
 }
 
-/* The parameters' memory stays where it is, so nothing may outgrow it; nor do the classes
+/* The parameters' memory stays where it is, so nothing may outgrow it; nor does the output
  * change. place[i] <- which parameter of the network parameter i is. */
 static bool fits(const cn_net *net, const cn_net *small, size_t *place, cn_error *err)
 {
-    const cn_layer *last = &small->layers[small->layer_count - 1];
-    if (last->channels != net->classes)
-        return cn_fail(err, "%s: %zu channels instead of %zu classes", last->name, last->channels,
-                       net->classes);
+    const cn_layer *last = &small->layers[small->layer_count - 1],
+                   *old = &net->layers[net->layer_count - 1];
+    if (last->channels != old->channels || last->height != old->height || last->width != old->width)
+        return cn_fail(err, "%s: the output is %zu x %zu x %zu; it cannot become %zu x %zu x %zu",
+                       old->name, old->channels, old->height, old->width, last->channels,
+                       last->height, last->width);
     for (size_t i = 0, k = 0; i < small->param_count; i++, k++) {
         while (strcmp(net->params[k].name, small->params[i].name) != 0) k++; /* the same order */
         place[i] = k;

@@ -90,6 +90,25 @@ static void forward_layer(const cn_net *net, size_t i, slice s)
     case CN_GLOBAL_AVERAGE:
         cn_global_forward(x, y);
         return;
+    case CN_CONCAT:
+        for (size_t k = 0, first = 0; k < l->inputs; k++) {
+            const cn_view part = value(net, l->in[k], s);
+            cn_copy(part, cn_channels(y, first, part.channels), false);
+            first += part.channels;
+        }
+        return;
+    case CN_SCALE:
+        cn_scale_forward(l, x, y);
+        return;
+    case CN_SIGMOID:
+        cn_sigmoid_forward(x, y);
+        return;
+    case CN_UPSAMPLE:
+        cn_upsample_forward(l, x, y);
+        return;
+    case CN_NORMALIZE:
+        cn_normalize_forward(x, y);
+        return;
     }
 }
 
@@ -147,21 +166,17 @@ static void prepare_layer(void *context, size_t i)
         }
 }
 
-/* Between n x classes and the last layer's own memory. */
-static void move_logits(const cn_net *net, const cn_buffer *buffer, cn_real *rows, bool out)
+/* From the last layer's own memory to n x channels x height x width. */
+static void take_output(const cn_net *net)
 {
     const cn_engine *e = net->engine;
+    cn_real *to = e->output;
     for (size_t k = 0; k < e->slices; k++) {
-        const cn_view v = view(net, net->layer_count - 1, buffer, (slice){k, 0, images_of(e, k)});
+        const cn_view v = value(net, net->layer_count - 1, (slice){k, 0, images_of(e, k)});
         for (size_t i = 0; i < v.images; i++)
-            for (size_t c = 0; c < v.channels; c++) {
-                cn_real *a = &rows[(k * CN_SLICE + i) * v.channels + c],
-                        *b = &v.data[c * v.plane + i];
-                if (out)
-                    *a = *b;
-                else
-                    *b = *a;
-            }
+            for (size_t c = 0; c < v.channels; c++)
+                for (size_t p = 0; p < v.height * v.width; p++)
+                    *to++ = v.data[c * v.plane + p * v.images + i];
     }
 }
 
@@ -180,8 +195,8 @@ const cn_real *cn_forward(cn_net *net, size_t n, const cn_real *images, bool tra
         cn_pool_run(e->pool, CN_LANES, forward_lane, &(phase){net, from, to});
         if (to < net->layer_count) merge_statistics(net, to);
     }
-    move_logits(net, e->nodes[net->layer_count - 1].value, e->logits, true);
-    return e->logits;
+    take_output(net);
+    return e->output;
 }
 
 /* ---- loss ---- */
@@ -211,10 +226,11 @@ double cn_loss(cn_net *net, const uint8_t *labels, size_t *right)
     const cn_engine *e = net->engine;
     const size_t classes = net->classes;
     double loss = 0, p[CN_MOST_CLASSES];
+    if (!classes) return NAN;
     if (right) *right = 0;
     for (size_t i = 0; i < e->images; i++) {
-        const cn_real *row = e->logits + i * classes;
-        cn_real *gradient = e->logits_gradient + i * classes;
+        const cn_real *row = e->output + i * classes;
+        cn_real *gradient = e->output_gradient + i * classes;
         loss += softmax(row, classes, 1, p) - (double)row[labels[i]];
         for (size_t c = 0; c < classes; c++)
             gradient[c] = (cn_real)((p[c] - (c == labels[i])) / (double)e->images);
@@ -231,9 +247,10 @@ double cn_loss_distilled(cn_net *net, const uint8_t *labels, const cn_distillati
     const double t = from->temperature, share = from->share;
     const double hard = cn_loss(net, labels, right);
     double soft = 0, p[CN_MOST_CLASSES], q[CN_MOST_CLASSES];
+    if (!classes) return NAN;
     for (size_t i = 0; i < e->images; i++) {
-        const cn_real *row = e->logits + i * classes;
-        cn_real *gradient = e->logits_gradient + i * classes;
+        const cn_real *row = e->output + i * classes;
+        cn_real *gradient = e->output_gradient + i * classes;
         const double all = softmax(row, classes, t, p);
         softmax(from->teacher + i * classes, classes, t, q);
         for (size_t c = 0; c < classes; c++) {
@@ -248,8 +265,8 @@ double cn_loss_distilled(cn_net *net, const uint8_t *labels, const cn_distillati
 void cn_predictions(const cn_net *net, uint8_t *predictions)
 {
     const cn_engine *e = net->engine;
-    for (size_t i = 0; i < e->images; i++)
-        predictions[i] = (uint8_t)best(e->logits + i * net->classes, net->classes);
+    for (size_t i = 0; i < e->images && net->classes; i++)
+        predictions[i] = (uint8_t)best(e->output + i * net->classes, net->classes);
 }
 
 /* ---- backward ---- */
@@ -272,11 +289,12 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
     }
     if (!node->packed && node->partial_bias)
         cn_shift_backward(dy, node->partial_bias + s.lane * l->channels);
-    for (size_t k = 0; k < (l->kind == CN_ADD ? 2u : 1u); k++)
+    const size_t inputs = cn_input_count(l);
+    for (size_t k = 0; k < inputs; k++)
         if (back[k].copy)
             cn_copy(view(net, l->in[k], back[k].copy, s), view(net, l->in[k], back[k].to, s),
                     false);
-    if (!back->to && l->kind != CN_ADD) return;
+    if (!back->to && inputs == 1) return;
     const cn_view dx = back->to ? view(net, l->in[0], back->to, s) : (cn_view){0};
     switch (l->kind) {
     case CN_INPUT:
@@ -293,9 +311,30 @@ static void backward_layer(const cn_net *net, size_t i, slice s)
         cn_relu_backward(y, dy, dx, back->add);
         return;
     case CN_ADD:
-        for (size_t k = 0; k < 2; k++)
+        for (size_t k = 0; k < inputs; k++)
             if (back[k].to && back[k].to != node->gradient)
                 cn_copy(dy, view(net, l->in[k], back[k].to, s), back[k].add);
+        return;
+    case CN_CONCAT:
+        for (size_t k = 0, first = 0; k < inputs; k++) {
+            const size_t count = net->layers[l->in[k]].channels;
+            if (back[k].to)
+                cn_copy(cn_channels(dy, first, count), view(net, l->in[k], back[k].to, s),
+                        back[k].add);
+            first += count;
+        }
+        return;
+    case CN_SCALE:
+        cn_scale_backward(l, dy, dx, back->add);
+        return;
+    case CN_SIGMOID:
+        cn_sigmoid_backward(y, dy, dx, back->add);
+        return;
+    case CN_UPSAMPLE:
+        cn_upsample_backward(l, dy, dx, back->add);
+        return;
+    case CN_NORMALIZE:
+        cn_normalize_backward(x, dy, dx, back->add);
         return;
     case CN_PAD_CHANNELS:
         cn_pad_backward(l, dy, dx, back->add);
@@ -379,10 +418,24 @@ static void merge_weights(void *context, size_t i)
             b->gradient[k] += node->partial_bias[lane * b->count + k];
 }
 
-void cn_backward(cn_net *net)
+/* From n x channels x height x width to the last layer's own memory. */
+static void give_gradient(const cn_net *net, const cn_real *from)
+{
+    const cn_engine *e = net->engine;
+    const size_t last = net->layer_count - 1;
+    for (size_t k = 0; k < e->slices; k++) {
+        const cn_view v = view(net, last, e->nodes[last].gradient, (slice){k, 0, images_of(e, k)});
+        for (size_t i = 0; i < v.images; i++)
+            for (size_t c = 0; c < v.channels; c++)
+                for (size_t p = 0; p < v.height * v.width; p++)
+                    v.data[c * v.plane + p * v.images + i] = *from++;
+    }
+}
+
+void cn_backward_from(cn_net *net, const cn_real *gradient)
 {
     cn_engine *e = net->engine;
-    move_logits(net, e->nodes[net->layer_count - 1].gradient, e->logits_gradient, false);
+    give_gradient(net, gradient);
     if (net->layers[net->layer_count - 1].kind == CN_BATCH_NORM) {
         cn_pool_run(e->pool, CN_LANES, backward_lane,
                     &(phase){net, net->layer_count, net->layer_count});
@@ -396,4 +449,9 @@ void cn_backward(cn_net *net)
         if (from > 1) merge_sums(net, from - 1);
     }
     cn_pool_run(e->pool, net->layer_count, merge_weights, net);
+}
+
+void cn_backward(cn_net *net)
+{
+    cn_backward_from(net, net->engine->output_gradient);
 }

@@ -376,7 +376,12 @@ int main(int argc, char **argv)
     mskp_services services = {.context = &b.loop, .parallel_for = parallel_for};
     if (b.rounds < 1 || b.rounds > MOST_ROUNDS) b.rounds = 7;
     b.graph = zoo_make(network, &services);
-    need(&b, b.graph ? mskp_graph_finish(b.graph, &b.err) : MSKP_ERROR_NO_MEMORY);
+    if (!b.graph) {
+        fprintf(stderr, "score: there is no network \"%s\" in the zoo, or no memory for it\n",
+                network);
+        return 2;
+    }
+    need(&b, mskp_graph_finish(b.graph, &b.err));
     b.params = mskp_graph_counts(b.graph).params;
     b.units = mskp_graph_counts(b.graph).units;
     b.scores = room(b.units, sizeof *b.scores);

@@ -207,6 +207,53 @@ START_TEST(gradient_pool)
 }
 END_TEST
 
+/* A value that a concatenation reads twice, with others; branches that are scaled and added. */
+START_TEST(gradient_concat)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 6, .width = 5},
+        {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {1, 5}, .pad = {0, 2}},
+        {.kind = CN_BATCH_NORM, .name = "b", .in = {1}},
+        {.kind = CN_CONCAT, .name = "c", .in = {2, 0, 1, 2}, .inputs = 4},
+        {.kind = CN_CONV, .name = "d", .in = {3}, .channels = 3, .size = {5, 1}, .pad = {2, 0}},
+        {.kind = CN_SCALE, .name = "e", .in = {4}, .factor = 0.3},
+        {.kind = CN_ADD, .name = "f", .in = {2, 5}},
+        {.kind = CN_SCALE, .name = "g", .in = {6}, .factor = -2},
+        {.kind = CN_RELU, .name = "h", .in = {6}},
+        {.kind = CN_CONCAT, .name = "i", .in = {7, 8}, .inputs = 2},
+        {.kind = CN_POOL_MAX, .name = "j", .in = {9}, .size = {3, 3}, .stride = {2, 2}},
+        {.kind = CN_CONCAT, .name = "k", .in = {10}, .inputs = 1},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "l", .in = {11}},
+    };
+    for (size_t n = 4; n < 20; n += 5) check_gradients(COUNT(layers), layers, n, n);
+}
+END_TEST
+
+/* Sigmoids of what others read or need, too, upsampling by unequal factors, vectors of length 1. */
+START_TEST(gradient_functions)
+{
+    const cn_layer layers[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 3, .width = 4},
+        {.kind = CN_CONV, .name = "a", .in = {0}, .channels = 3, .size = {3, 3}, .pad = {1, 1}},
+        {.kind = CN_SIGMOID, .name = "b", .in = {1}},
+        {.kind = CN_SCALE, .name = "c", .in = {2}, .factor = 3},
+        {.kind = CN_SIGMOID, .name = "d", .in = {3}},
+        {.kind = CN_RELU, .name = "e", .in = {4}},
+        {.kind = CN_UPSAMPLE, .name = "f", .in = {5}, .size = {3, 2}},
+        {.kind = CN_CONV, .name = "g", .in = {6}, .channels = 4, .size = {3, 3}, .stride = {2, 2}},
+        {.kind = CN_UPSAMPLE, .name = "h", .in = {2}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "i", .in = {7}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "j", .in = {8}},
+        {.kind = CN_CONCAT, .name = "k", .in = {9, 10}, .inputs = 2},
+        {.kind = CN_NORMALIZE, .name = "l", .in = {11}},
+        {.kind = CN_SCALE, .name = "m", .in = {12}, .factor = 5},
+        {.kind = CN_NORMALIZE, .name = "n", .in = {11}},
+        {.kind = CN_ADD, .name = "o", .in = {13, 14}},
+    };
+    for (size_t n = 1; n < 20; n += 5) check_gradients(COUNT(layers), layers, n, n);
+}
+END_TEST
+
 /* Networks drawn at random: any layer that fits, reading any earlier one; what nobody reads is
  * added up at the end. A convolution has at most `most` channels. */
 static size_t random_network(cn_random *random, size_t most, cn_layer *layers)
@@ -225,11 +272,19 @@ static size_t random_network(cn_random *random, size_t most, cn_layer *layers)
             .in = {cn_random_below(random, 3) ? count - 1 : cn_random_below(random, count),
                    cn_random_below(random, count)}};
         size_t *in = shapes[l.in[0]], *other = shapes[l.in[1]], *out = shapes[count];
-        static const cn_kind kinds[] = {CN_CONV, CN_CONV,         CN_BATCH_NORM, CN_RELU,
-                                        CN_ADD,  CN_PAD_CHANNELS, CN_POOL_MAX,   CN_POOL_AVERAGE};
+        static const cn_kind kinds[] = {CN_CONV,         CN_CONV,     CN_BATCH_NORM,   CN_RELU,
+                                        CN_ADD,          CN_CONCAT,   CN_SCALE,        CN_SIGMOID,
+                                        CN_PAD_CHANNELS, CN_POOL_MAX, CN_POOL_AVERAGE, CN_UPSAMPLE};
         l.kind = kinds[cn_random_below(random, COUNT(kinds))];
         memcpy(out, in, sizeof shapes[0]);
         if (l.kind == CN_ADD && memcmp(in, other, sizeof shapes[0])) continue;
+        if (l.kind == CN_CONCAT && memcmp(in + 1, other + 1, 2 * sizeof *in)) continue;
+        if (l.kind == CN_CONCAT) out[0] += other[0], l.inputs = 2;
+        if (l.kind == CN_SCALE) l.factor = 0.1 + cn_random_unit(random);
+        for (size_t axis = 0; axis < 2 && l.kind == CN_UPSAMPLE; axis++) {
+            l.size[axis] = 1 + cn_random_below(random, 2);
+            out[axis + 1] *= l.size[axis];
+        }
         if (l.kind == CN_BATCH_NORM && in[1] * in[2] < 4) continue; /* two points have no slope */
         if (l.kind == CN_PAD_CHANNELS) {
             l.before = cn_random_below(random, 3);
@@ -253,7 +308,7 @@ static size_t random_network(cn_random *random, size_t most, cn_layer *layers)
             l.bias = cn_random_below(random, 2);
         }
         read[l.in[0]] = true;
-        if (l.kind == CN_ADD) read[l.in[1]] = true;
+        if (l.kind == CN_ADD || l.kind == CN_CONCAT) read[l.in[1]] = true;
         layers[count++] = l;
     }
     for (size_t i = 0; i < BODY; i++) {
@@ -524,7 +579,14 @@ START_TEST(networks)
         {"not before it", {.kind = CN_RELU, .name = "x", .in = {1}}},
         {"does not fit", {.kind = CN_CONV, .name = "x", .channels = 1, .size = {6, 1}}},
         {"one pixel", {.kind = CN_LINEAR, .name = "x", .channels = 1}},
-        {"last layer", {.kind = CN_RELU, .name = "x"}},
+        {"1 to 6", {.kind = CN_CONCAT, .name = "x"}},
+        {"1 to 6", {.kind = CN_CONCAT, .name = "x", .inputs = 7}},
+        {"not before it", {.kind = CN_CONCAT, .name = "x", .in = {0, 1}, .inputs = 2}},
+        {"factor", {.kind = CN_SCALE, .name = "x"}},
+        {"factor", {.kind = CN_SCALE, .name = "x", .factor = NAN}},
+        {"one pixel", {.kind = CN_NORMALIZE, .name = "x"}},
+        {"too many", {.kind = CN_UPSAMPLE, .name = "x", .size = {1, SIZE_MAX / 2}}},
+        {"too large", {.kind = CN_UPSAMPLE, .name = "x", .size = {50000, 5000}}},
         {"both called", {.kind = CN_RELU, .name = "image"}},
         {"no name", {.kind = CN_RELU, .name = ""}},
         {"no name", {.kind = CN_RELU, .name = "a b"}},
@@ -542,6 +604,17 @@ START_TEST(networks)
         ck_assert_ptr_null(cn_create("", 2, layers, NULL, &err));
         ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%zu: %s", i, err.text);
     }
+    const cn_layer pixels[] = {
+        {.kind = CN_INPUT, .name = "image", .channels = 2, .height = 5, .width = 5},
+        {.kind = CN_POOL_MAX, .name = "pool", .in = {0}, .size = {5, 1}},
+        {.kind = CN_CONCAT, .name = "x", .in = {0, 1}, .inputs = 2}};
+    ck_assert_ptr_null(cn_create("", COUNT(pixels), pixels, NULL, &err));
+    ck_assert_str_eq(err.text, "x: image has 5 x 5 pixels, but pool has 1 x 5");
+    const cn_layer shifts[] = {pixels[0],
+                               {.kind = CN_SHIFT, .name = "shift", .channels = 2},
+                               {.kind = CN_CONCAT, .name = "x", .in = {0, 1}, .inputs = 2}};
+    ck_assert_ptr_null(cn_create("", COUNT(shifts), shifts, NULL, &err));
+    ck_assert_msg(strstr(err.text, "x: reads shift, a shift") != NULL, "%s", err.text);
     ck_assert_ptr_null(cn_create("", 0, bad[0].word ? &bad[0].layer : NULL, NULL, NULL));
 }
 END_TEST
@@ -602,7 +675,7 @@ START_TEST(resize)
     refuse_resize(&p, layers, images, before, "conv");
     layers[1].channels = 2;
     layers[3].channels = 1;
-    refuse_resize(&p, layers, images, before, "classes");
+    refuse_resize(&p, layers, images, before, "cannot become 1 x 1 x 1");
     ck_assert_uint_eq(p.calls, 0);
     layers[3].channels = 2;
     p.fail = true;
@@ -814,6 +887,8 @@ int main(void)
     tcase_add_test(cases, gradient_norm);
     tcase_add_test(cases, gradient_add);
     tcase_add_test(cases, gradient_pool);
+    tcase_add_test(cases, gradient_concat);
+    tcase_add_test(cases, gradient_functions);
     tcase_add_test(cases, gradient_random);
     tcase_add_test(cases, gradient_distilled);
     tcase_add_test(cases, distillation);

@@ -24,7 +24,7 @@ static char *folder;
 
 #define RUN                                                                                 \
     "--weights", "in.safetensors", "--images", "12", "--test-images", "10", "--batch", "4", \
-        "--threads", "1", "--out", "out.safetensors", "--log", "log.csv"
+        "--threads", "1", "--out", "out.safetensors", "--log", "log.csv", "--gauges", "gauges"
 #define BASE RUN, "--save-masked", "masked.safetensors", "--macs", "0.7", "--epochs", "2,1,2,2"
 
 static void begin(void)
@@ -105,7 +105,7 @@ static char *load_table(void)
 }
 
 typedef struct result {
-    char *out, *masked, *log, *table;
+    char *out, *masked, *log, *gauges, *table;
     size_t size, masked_size;
 } result;
 
@@ -115,6 +115,7 @@ static result result_take(void)
     r.out = torture_load(folder, "out.safetensors", &r.size);
     r.masked = torture_load(folder, "masked.safetensors", &r.masked_size);
     r.log = load_log();
+    r.gauges = load_text("gauges");
     r.table = load_table();
     return r;
 }
@@ -124,6 +125,7 @@ static void result_free(result *r)
     free(r->out);
     free(r->masked);
     free(r->log);
+    free(r->gauges);
     free(r->table);
 }
 
@@ -136,6 +138,8 @@ static void require_same(const result *a, const char *what)
                       (!a->masked || !memcmp(a->masked, b.masked, a->masked_size)),
                   "%s: another network of --save-masked", what);
     ck_assert_msg(!strcmp(a->log, b.log), "%s: the log is\n%sinstead of\n%s", what, b.log, a->log);
+    ck_assert_msg(!strcmp(a->gauges, b.gauges), "%s: the gauges are\n%sinstead of\n%s", what,
+                  b.gauges, a->gauges);
     ck_assert_msg(!strcmp(a->table, b.table), "%s: another table\n%s", what, b.table);
     result_free(&b);
 }
@@ -158,7 +162,7 @@ static void add_words(const char *const *line, size_t more, const char *words[TO
 /* Removes what the last run left. */
 static void clear(void)
 {
-    static const char *const names[] = {"out.safetensors", "log.csv", "text", "state"};
+    static const char *const names[] = {"out.safetensors", "log.csv", "gauges", "text", "state"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) remove_file(names[i]);
 }
 
@@ -329,6 +333,8 @@ static void stop_at_random(int signal)
                                        "out.safetensors",
                                        "--log",
                                        "log.csv",
+                                       "--gauges",
+                                       "gauges",
                                        NULL};
     const char *words[TORTURE_WORDS + 1];
     size_t kills = 0, runs = 0, in_phase[STAGES] = {0}, within = 0;

@@ -23,6 +23,22 @@ static mskp_value describe_pool(const cn_layer *l, mskp_graph *graph, mskp_value
     return mskp_pool(graph, l->name, in, &desc);
 }
 
+/* One number after the other. */
+static mskp_value describe_function(const cn_layer *l, mskp_graph *graph, mskp_value in,
+                                    mskp_activation_kind kind)
+{
+    return mskp_activation(
+        graph, l->name, in,
+        &(mskp_activation_desc){.kind = kind, .parameters = {l->kind == CN_SCALE ? l->factor : 0}});
+}
+
+static mskp_value describe_concat(const cn_layer *l, mskp_graph *graph)
+{
+    mskp_value in[CN_MOST_INPUTS];
+    for (size_t k = 0; k < l->inputs; k++) in[k] = (mskp_value){(uint32_t)l->in[k] + 1};
+    return mskp_concat(graph, l->name, l->inputs, in);
+}
+
 static mskp_value describe_conv(const cn_layer *l, mskp_graph *graph, mskp_value in)
 {
     mskp_conv_desc desc = {.weight = param_handle(l->weight), .bias = param_handle(l->shift)};
@@ -49,8 +65,7 @@ static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
                                            .mean = param_handle(l->mean),
                                            .variance = param_handle(l->variance)});
     case CN_RELU:
-        return mskp_activation(graph, l->name, a,
-                               &(mskp_activation_desc){.kind = MSKP_ACTIVATION_RELU});
+        return describe_function(l, graph, a, MSKP_ACTIVATION_RELU);
     case CN_ADD:
         return mskp_combine(graph, l->name, MSKP_COMBINE_ADD, 2, (mskp_value[]){a, b});
     case CN_PAD_CHANNELS:
@@ -65,6 +80,19 @@ static mskp_value describe_layer(const cn_layer *l, mskp_graph *graph)
     case CN_SHIFT:
         return mskp_param_operand(graph, l->name, param_handle(l->shift), 0, MSKP_ROLE_SHIFT, 0,
                                   NULL);
+    case CN_CONCAT:
+        return describe_concat(l, graph);
+    case CN_SCALE:
+        return describe_function(l, graph, a, MSKP_ACTIVATION_MULTIPLY);
+    case CN_SIGMOID:
+        return describe_function(l, graph, a, MSKP_ACTIVATION_SIGMOID);
+    case CN_UPSAMPLE:
+        return mskp_pool(graph, l->name, a,
+                         &(mskp_pool_desc){.kind = MSKP_POOL_RESIZE,
+                                           .spatial = {l->height, l->width},
+                                           .keeps_constants = 1});
+    case CN_NORMALIZE: /* the length is of all channels, so they stay */
+        return mskp_norm(graph, l->name, a, &(mskp_norm_desc){.kind = MSKP_NORM_RMS});
     }
     return (mskp_value){0};
 }

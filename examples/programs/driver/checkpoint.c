@@ -3,7 +3,7 @@
  *
  * The file says everything once. Its metadata are
  *   - what must be the same when the job goes on (put_identity): written, and compared;
- *   - numbers of the job (FIELDS), the log and the state of the pruner: written, and read back;
+ *   - numbers of the job (FIELDS), the journals and the state of the pruner: written, and read back;
  *   - a checksum over all of this and the tensors, because most bits of a tensor could change
  *     without being noticed.
  * Its tensors are sets of the job (list_sets): one list for both directions.
@@ -64,14 +64,7 @@ bool checkpoint_open(job *j)
 {
     if (!j->t->options.checkpoint) return true;
     j->images_hash = hash_data(hash_data(HASH_START, &j->train), &j->test);
-    j->log_copy = open_memstream(&j->log_so_far, &j->log_size);
-    return j->log_copy || no_memory(j);
-}
-
-void checkpoint_close(job *j)
-{
-    if (j->log_copy) fclose(j->log_copy);
-    free(j->log_so_far);
+    return journals_copy(j);
 }
 
 /* ---- metadata ---- */
@@ -347,6 +340,16 @@ static bool write_file(job *j, const list *l, pairs *meta)
     return good || trainer_fail(j->t, "%s", error.text);
 }
 
+static bool put_journals(job *j, FILE *to)
+{
+    for (size_t i = 0; i < JOURNALS; i++) {
+        const journal *a = &j->journals[i];
+        if (fflush(a->copy) || ferror(a->copy)) return false;
+        fprintf(to, "%s%c%.*s%c", a->name, 0, (int)a->size, a->so_far, 0);
+    }
+    return true;
+}
+
 bool checkpoint_write(job *j)
 {
     list l = {0};
@@ -358,8 +361,7 @@ bool checkpoint_write(job *j)
     if (good) {
         put_identity(j, meta.to);
         for (size_t i = 0; i < FIELD_COUNT; i++) put_field(j, &FIELDS[i], meta.to);
-        const bool whole = !fflush(j->log_copy) && !ferror(j->log_copy);
-        fprintf(meta.to, "log%c%.*s%c", 0, (int)j->log_size, j->log_so_far, 0);
+        const bool whole = put_journals(j, meta.to);
         fprintf(meta.to, "pruner%c%s%c", 0, pruner, 0);
         good = (whole || no_memory(j)) && list_sets(j, &l) && pairs_close(j, &meta, 1) &&
                write_file(j, &l, &meta);
@@ -421,6 +423,17 @@ static bool compare_identity(job *j, const cn_tensors *file)
     return good;
 }
 
+static bool get_journals(job *j, const cn_tensors *file)
+{
+    for (size_t i = 0; i < JOURNALS; i++) {
+        const journal *a = &j->journals[i];
+        const char *text = cn_tensors_meta(file, a->name);
+        if (text) fputs(text, a->copy);
+        if (fflush(a->copy) || ferror(a->copy)) return false;
+    }
+    return true;
+}
+
 static bool get_fields(job *j, const cn_tensors *file)
 {
     const char *path = j->t->options.checkpoint;
@@ -433,9 +446,7 @@ static bool get_fields(job *j, const cn_tensors *file)
     if (j->phase >= DRIVER_STAGES || j->cut != (j->phase == DRIVER_TUNE))
         return trainer_fail(j->t, "%.200s: phase is %zu of %d, and cut is %d", path, j->phase,
                             DRIVER_STAGES, j->cut);
-    const char *log = cn_tensors_meta(file, "log");
-    if (log) fputs(log, j->log_copy);
-    return (!fflush(j->log_copy) && !ferror(j->log_copy)) || no_memory(j);
+    return get_journals(j, file) || no_memory(j);
 }
 
 static bool same_shape(const cn_tensor *a, const cn_tensor *b)

@@ -76,49 +76,6 @@ bool driver_write(trainer *t, const char *path, bool (*write)(trainer *t, const 
     return good;
 }
 
-static bool open_log(job *j)
-{
-    const char *path = j->t->options.log;
-    file_error err;
-    if (path && !file_create_log(&j->log, path, &err))
-        return trainer_fail(j->t, "%.200s: %s", path, err.text);
-    if (!j->resumed)
-        log_text(j, "stage,epoch,rate,loss,train_accuracy,test_accuracy,penalty,"
-                    "largest_marked_gamma,seconds\n");
-    else if (path)
-        file_put(&j->log, j->log_so_far, j->log_size);
-    return !path || file_flush(&j->log, &err) || trainer_fail(j->t, "%.200s: %s", path, err.text);
-}
-
-void log_put(job *j, const char *text, size_t length)
-{
-    if (j->log.open) file_put(&j->log, text, length);
-    if (j->log_copy) fwrite(text, 1, length, j->log_copy);
-}
-
-void log_text(job *j, const char *format, ...)
-{
-    char text[200];
-    va_list list;
-    va_start(list, format);
-    const int length = vsnprintf(text, sizeof text, format, list);
-    va_end(list);
-    if (length > 0 && (size_t)length < sizeof text) log_put(j, text, (size_t)length);
-}
-
-void log_flush(job *j)
-{
-    file_error err; /* comes again when the log is closed */
-    if (j->log.open) file_flush(&j->log, &err);
-}
-
-static bool close_log(job *j)
-{
-    file_error err;
-    return !j->log.open || file_commit(&j->log, &err) ||
-           trainer_fail(j->t, "%.200s: %s", j->t->options.log, err.text);
-}
-
 /* ---- data and memory ---- */
 
 /* The first `most` images, or, if that is 0, all. */
@@ -178,8 +135,7 @@ static void release(job *j)
     free(j->order);
     cn_data_free(&j->train);
     cn_data_free(&j->test);
-    file_discard(&j->log);
-    checkpoint_close(j);
+    journals_free(j);
     for (size_t i = 0; i < JOB_OUTPUTS; i++)
         if (j->held[i] >= 0) close(j->held[i]);
 }
@@ -222,11 +178,11 @@ static bool run(job *j)
     if (!checkpoint_open(j) ||
         (o->resume ? !checkpoint_read(j)
                    : !pruning_try(j) || !pruning_begin(j, NULL, NULL) || !readable(j, o->sparse)) ||
-        !writable(j) || !open_log(j) || !report_open(j))
+        !writable(j) || !journals_open(j) || !report_open(j))
         return false;
     say(j, "%s, %.0f parameters, %.2f million MACs; %zu images, %zu to test", t->model,
         j->dense.params, 1e-6 * j->dense.macs, j->train.count, j->test.count);
-    if (!run_stages(j) || !close_log(j)) return false;
+    if (!run_stages(j) || !journals_close(j)) return false;
     print_table(j);
     say(j, "%.0f seconds in all", seconds() - j->progress.started);
     return report_finish(j);
@@ -236,6 +192,7 @@ int driver_run(trainer *t, int argc, char **argv)
 {
     const double unknown = (double)NAN;
     job j = {.t = t,
+             .journals = {[JOURNAL_LOG] = {.name = "log"}, [JOURNAL_GAUGES] = {.name = "gauges"}},
              .held = {-1, -1, -1, -1},
              .argc = argc,
              .argv = argv,
@@ -257,6 +214,8 @@ int driver_run(trainer *t, int argc, char **argv)
         options_help(t);
         return 0;
     }
+    j.journals[JOURNAL_LOG].path = t->options.log;
+    j.journals[JOURNAL_GAUGES].path = t->options.gauges;
     bool good = run(&j);
     progress_clear(&j.progress);
     if ((fflush(stdout) || ferror(stdout)) && good) /* for instance if the disk is full */

@@ -46,8 +46,8 @@ enum { DRIVER_MASK_GLOBAL, DRIVER_MASK_FILTERS };
  * before driver_run: epochs, macs, rate, batch, threads, seed. Zero means the driver's default. */
 typedef struct driver_options {
     /* paths; NULL: not given */
-    const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log, *report;
-    const char *checkpoint, *teacher;
+    const char *data, *weights, *out, *sparse, *save_sparse, *masked, *save_masked, *log, *gauges;
+    const char *report, *checkpoint, *teacher;
     size_t model;       /* the number that the word of --model ends with; 0: not given */
     size_t images;      /* train on the first so many images only; 0: on all */
     size_t test_images; /* the same for the test */

@@ -3,6 +3,7 @@
  *
  *     options.c     the command line
  *     snapshot.c    copies of a set of tensors, and of all values and the optimizer's state
+ *     journal.c     lines that are written after each epoch
  *     pruning.c     the pruner: all calls of mskp but those of surgery
  *     report.c      what the page of --report shows, and the curves at the end
  *     checkpoint.c  the state of the job in a file
@@ -69,6 +70,16 @@ typedef struct results {
     double penalty_share; /* of a training step, in the last phase with a penalty */
 } results;
 
+/* A file to which lines are added after each epoch; all zero but for its name: nobody reads it. */
+typedef struct journal {
+    const char *name, *path; /* path NULL: no option asks for the file */
+    file_output file;
+    FILE *copy; /* writes the same text to so_far; NULL: without --checkpoint */
+    char *so_far;
+    size_t size;
+} journal;
+enum { JOURNAL_LOG, JOURNAL_GAUGES, JOURNALS };
+
 /* An epoch, as far as it has come. */
 typedef struct epoch {
     size_t number, steps; /* from 0; and how many are done */
@@ -87,10 +98,7 @@ typedef struct job {
     size_t *order; /* indices of images */
     cn_random random;
     progress progress;
-    file_output log; /* open if there is one */
-    FILE *log_copy;  /* writes the same text to log_so_far; NULL: without --checkpoint */
-    char *log_so_far;
-    size_t log_size;
+    journal journals[JOURNALS];
     int held[JOB_OUTPUTS]; /* pipes that the job writes later; -1: none */
     int argc;
     char **argv;
@@ -120,11 +128,19 @@ bool store(trainer *t);
 
 FILE_FORMAT(2, 3) void say(job *j, const char *format, ...);
 
-/* Adds to the log, if there is one. A failure is kept until the log is closed. log_flush: others
- * may read the log so far. */
-FILE_FORMAT(2, 3) void log_text(job *j, const char *format, ...);
-void log_put(job *j, const char *text, size_t length);
-void log_flush(job *j);
+/* ---- journal.c ---- */
+
+/* Opens the files that options ask for, with the lines from before the job was resumed. */
+bool journals_open(job *j);
+/* From here on, the lines are also kept in memory, for checkpoints. */
+bool journals_copy(job *j);
+/* Adds to a journal. A failure is kept until the journal is closed. */
+void journal_put(journal *a, const char *text, size_t length);
+FILE_FORMAT(2, 3) void journal_add(journal *a, const char *format, ...);
+/* Others may read the lines so far. */
+void journals_flush(job *j);
+bool journals_close(job *j);
+void journals_free(job *j);
 
 /* ---- snapshot.c, of the job ---- */
 
@@ -151,8 +167,9 @@ bool pruning_begin(job *j, const char *text, mskp_plan **plan);
 bool pruning_try(job *j);
 /* The mask is chosen from the values as they are, or read, and j->keep receives it. */
 bool pruning_mark(job *j);
-/* j->gauges <- how far the pruner is, and in `text` a sentence about it. */
-bool pruning_gauge(job *j, size_t size, char *text);
+/* j->gauges <- how far the pruner is at the end of the epoch, with a line in the journal of
+ * gauges; and in `text` a sentence about the masked phase. */
+bool pruning_gauge(job *j, const stage *s, size_t size, char *text);
 
 /* A cut that is planned: the masks j->keep and j->kept are those of this cut.
  *   more   how many units are marked now that were not before */
@@ -219,7 +236,6 @@ void report_free(job *j);
 bool checkpoint_check(job *j);
 /* Comes after the data are read, and before the log is opened. */
 bool checkpoint_open(job *j);
-void checkpoint_close(job *j);
 /* Writes the state as it is now, between two steps. */
 bool checkpoint_write(job *j);
 /* If a signal waits (files.h): writes a checkpoint, and ends the program by the signal. */

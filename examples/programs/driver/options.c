@@ -126,6 +126,10 @@ static const struct option {
       "epochs before."}},
     {FREE,
      {"log", "FILE.csv", ARG_PATH, AT(log), 0, 0, "Write a line for each epoch to this file."}},
+    {FREE,
+     {"gauges", "FILE.jsonl", ARG_PATH, AT(gauges), 0, 0,
+      "After each epoch with a penalty, write to this file how far the pruner is: a line of JSON,\n"
+      "with the fields of mskp_pruner_gauges."}},
     {WITH_CHECKPOINTS | FREE,
      {"checkpoint", "FILE", ARG_PATH, AT(checkpoint), 0, 0,
       "Write all that --resume needs to this file: when a phase begins, at the end of each epoch,\n"
@@ -225,8 +229,13 @@ static bool check_files(trainer *t)
     char report[PAGE_PATH];
     if (o->report && !page_path(o->report, report))
         return trainer_fail(t, "--report: the name %.80s... is too long", o->report);
-    const char *const outputs[] = {o->out,         o->log,        o->save_sparse,
-                                   o->save_masked, o->checkpoint, o->report ? report : NULL};
+    const char *const outputs[] = {o->out,
+                                   o->log,
+                                   o->gauges,
+                                   o->save_sparse,
+                                   o->save_masked,
+                                   o->checkpoint,
+                                   o->report ? report : NULL};
     const char *const inputs[] = {o->weights, o->sparse, o->masked, o->teacher};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs, INPUTS = sizeof inputs / sizeof *inputs };
     for (size_t i = 0; i < OUTPUTS; i++) {

@@ -289,13 +289,35 @@ static const char *numbers(const driver_options *o)
     return o->on == DRIVER_ON_GAMMA_BETA ? "|gamma| or |beta|" : "|gamma|";
 }
 
-bool pruning_gauge(job *j, size_t size, char *text)
+/* A line of the journal: the gauges, with the phase and the epoch, which the pruner does not know. */
+static bool write_gauges(job *j, const stage *s)
+{
+    journal *to = &j->journals[JOURNAL_GAUGES];
+    size_t length;
+    mskp_error err;
+    if (!to->path && !to->copy) return true;
+    if (mskp_pruner_gauge_json(&j->gauges, 0, NULL, &length, &err)) return failed(j, &err);
+    char *line = malloc(length + 1);
+    if (!line) return trainer_fail(j->t, "no memory for %zu bytes of gauges", length + 1);
+    const bool good = !mskp_pruner_gauge_json(&j->gauges, length + 1, line, &length, &err);
+    if (good) {
+        journal_add(to, "{\"phase\":\"%s\",\"epoch\":%zu,\"gauges\":", s->name,
+                    j->epoch.number + 1);
+        journal_put(to, line, length);
+        journal_add(to, "}\n");
+    }
+    free(line);
+    return good || failed(j, &err);
+}
+
+bool pruning_gauge(job *j, const stage *s, size_t size, char *text)
 {
     mskp_pruner_gauges *g = &j->gauges;
     mskp_error err;
     char left[60] = "the cut is due", residue[80] = "", now[80] = "";
     if (!fetch(j->t)) return false;
     if (mskp_pruner_gauge(j->pruner, j->t->values, g, &err)) return failed(j, &err);
+    if (!write_gauges(j, s)) return false;
     if (g->steps_left)
         snprintf(left, sizeof left, "%llu steps before the cut", (unsigned long long)g->steps_left);
     if (!isnan(g->residue))

@@ -170,7 +170,7 @@ static void take_log_line(struct report *r, const driver_options *o, const char 
 
 static void take_log(const job *j)
 {
-    const char *line = j->log_so_far;
+    const char *line = j->journals[JOURNAL_LOG].so_far;
     while (line && *line) {
         take_log_line(j->report, &j->t->options, line);
         line = strchr(line, '\n');

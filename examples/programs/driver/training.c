@@ -112,14 +112,14 @@ static void show_epoch(job *j, const stage *s, const epoch *e, const double *tes
 
 static void log_epoch(job *j, const stage *s, const epoch *e, double test)
 {
+    journal *log = &j->journals[JOURNAL_LOG];
     const double n = (double)e->images;
     const double rate = cn_rate_cosine(s->rate, e->number, s->epochs); /* the epoch's first */
-    log_text(j, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
-    if (e->counted) log_text(j, "%.6g", (double)e->right / n);
-    log_text(j, ",%.6g,%.6g,", test, pruning_loss(j));
-    if (j->removed && !j->cut) log_text(j, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
-    log_text(j, ",%.3f\n", driver_seconds() - e->started);
-    log_flush(j);
+    journal_add(log, "%s,%zu,%.6g,%.6g,", s->name, e->number + 1, rate, e->loss / n);
+    if (e->counted) journal_add(log, "%.6g", (double)e->right / n);
+    journal_add(log, ",%.6g,%.6g,", test, pruning_loss(j));
+    if (j->removed && !j->cut) journal_add(log, "%.6g", pruning_largest_marked(j, MSKP_ROLE_SCALE));
+    journal_add(log, ",%.3f\n", driver_seconds() - e->started);
 }
 
 static bool train_batch(job *j, const stage *s)
@@ -176,12 +176,13 @@ static bool train_epoch(job *j, const stage *s, double *part)
     }
     if (!accuracy(j, part)) return false;
     show_epoch(j, s, e, part);
-    if (j->phase == DRIVER_MASKED && s->pruned) {
+    if (s->pruned) {
         char text[300];
-        if (!pruning_gauge(j, sizeof text, text)) return false;
-        say(j, "%s", text);
+        if (!pruning_gauge(j, s, sizeof text, text)) return false;
+        if (j->phase == DRIVER_MASKED) say(j, "%s", text);
     }
     log_epoch(j, s, e, *part);
+    journals_flush(j);
     if (s->pruned) j->results.penalty_share = e->penalty_seconds / e->seconds;
     const double n = (double)e->images;
     report_epoch(j, s, e->number,
