@@ -17,7 +17,8 @@
  * to the same number, and w - w is +0. NaN is kept by all of them.
  *
  * A division takes as long as a dozen multiplications. Numbers are divided by the same one
- * throughout a run, so they are multiplied by its reciprocal, here and in elements.c.
+ * throughout a run, so they are multiplied by its reciprocal, here and in elements.c. Whoever calls
+ * a loop has worked the reciprocals out (mskpi_vector_factor).
  *
  * Floats are bound by memory only if 4 or 8 doubles are computed at a time: converted, changed and
  * converted back. So on x86-64 the same loops are compiled for AVX2 and AVX-512, too, and one table
@@ -65,7 +66,7 @@ INLINE double sign_of_double(double w)
 
 /* What becomes of x with the value w, whose sign is given. */
 INLINE double changed(vector_operation operation, double x, double w, double sign, double amount,
-                      double knee)
+                      double factor, double knee)
 {
     switch (operation) {
     case ADD_L1:
@@ -77,9 +78,9 @@ INLINE double changed(vector_operation operation, double x, double w, double sig
     case SHRINK_L1:
         return x - clip(x, amount);
     case SHRINK_SMOOTH_L1:
-        return fabs(x) <= knee + amount ? x * (knee / (knee + amount)) : x - copysign(amount, x);
+        return fabs(x) <= knee + amount ? x * factor : x - copysign(amount, x);
     case SHRINK_L2:
-        return x * (1 / (1 + amount));
+        return x * factor;
     case SCALE:
         return amount > 0 ? x * amount : 0.0;
     default: /* CLEAR */
@@ -112,18 +113,21 @@ INLINE void put_double(double *to, double x, int32_t mask)
  * of the four loops is left, without a branch. restrict: otherwise a check of overlaps would come
  * before each loop. */
 INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n, void *to,
-                 const void *from, const double *given, const int32_t *masks, double knee)
+                 const void *from, const double *amounts, const double *factors,
+                 const int32_t *masks, double knee)
 {
-    const bool adds = operation <= ADD_L2;
-    const double *restrict amount = given, first = *given;
+    const bool adds = operation <= ADD_L2, divides = mskpi_has_factor(operation);
+    const double *restrict amount = amounts, *restrict factor = factors;
+    const double first = *amounts, first_factor = divides ? *factors : 0;
     const int32_t *restrict mask = masks;
     if (doubles) {
         double *restrict x = to;
         const double *restrict w = from;
         for (size_t i = 0; i < n; i++) {
             const double value = adds ? w[i] : 0;
-            const double y = changed(operation, x[i], value, sign_of_double(value),
-                                     stripe ? amount[i] : first, knee);
+            const double y =
+                changed(operation, x[i], value, sign_of_double(value), stripe ? amount[i] : first,
+                        stripe && divides ? factor[i] : first_factor, knee);
             if (stripe)
                 put_double(&x[i], y, mask[i]);
             else
@@ -135,7 +139,8 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
         for (size_t i = 0; i < n; i++) {
             const float value = adds ? w[i] : 0;
             const double y = changed(operation, (double)x[i], (double)value, sign_of_float(value),
-                                     stripe ? amount[i] : first, knee);
+                                     stripe ? amount[i] : first,
+                                     stripe && divides ? factor[i] : first_factor, knee);
             if (stripe)
                 put_float(&x[i], y, mask[i]);
             else
@@ -151,11 +156,11 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
 /* clang-format off */
 #define LOOP(target, set, operation, format, shape)                                                \
     target static void mskpi_##set##_##operation##_##format##_##shape(                             \
-        size_t n, void *to, const void *from, const double *amount, const int32_t *mask,           \
-        double knee)                                                                               \
+        size_t n, void *to, const void *from, const double *amount, const double *factor,          \
+        const int32_t *mask, double knee)                                                          \
     {                                                                                              \
         enum { float_format = 0, double_format = 1, run_shape = 0, stripe_shape = 1 };             \
-        loop(operation, format##_format, shape##_shape, n, to, from, amount, mask, knee);          \
+        loop(operation, format##_format, shape##_shape, n, to, from, amount, factor, mask, knee);  \
     }
 #define LOOPS(target, set, operation)                                                              \
     LOOP(target, set, operation, float, run)                                                       \
@@ -164,7 +169,7 @@ INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n
     LOOP(target, set, operation, double, stripe)
 #define ENTRY(set, operation, format)                                                              \
     [operation] = {mskpi_##set##_##operation##_##format##_run,                                     \
-                   mskpi_##set##_##operation##_##format##_stripe}
+                   mskpi_##set##_##operation##_##format##_stripe, operation}
 #define ENTRIES(set, format)                                                                       \
     {ENTRY(set, ADD_L1, format), ENTRY(set, ADD_SMOOTH_L1, format), ENTRY(set, ADD_L2, format),    \
      ENTRY(set, SHRINK_L1, format), ENTRY(set, SHRINK_SMOOTH_L1, format),                          \

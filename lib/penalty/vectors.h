@@ -10,16 +10,12 @@
  * to[i] <- what an operation makes of to[i], for i < n. No two of the arrays overlap.
  *   from    the values w, for gradients; otherwise NULL
  *   amount  of a run: one number; of a stripe: one for each element
+ *   factor  mskpi_vector_factor of each amount; of operations that have none it is not read
  *   mask    of a stripe: -1, or 0: this element stays as it is, bit for bit
  *   knee    of smooth L1
  */
 typedef void vector_loop(size_t n, void *to, const void *from, const double *amount,
-                         const int32_t *mask, double knee);
-
-/* The loops of one operation for one number format. */
-typedef struct vector_loops {
-    vector_loop *run, *stripe;
-} vector_loops;
+                         const double *factor, const int32_t *mask, double knee);
 
 /* What becomes of x, with an amount a. */
 typedef enum vector_operation {
@@ -33,6 +29,24 @@ typedef enum vector_operation {
     CLEAR, /* +0 */
     VECTOR_OPERATIONS
 } vector_operation;
+
+/* The loops of one operation for one number format. */
+typedef struct vector_loops {
+    vector_loop *run, *stripe;
+    vector_operation operation;
+} vector_loops;
+
+/* Whether an operation multiplies by a number that takes a division, and this number. In a stripe
+ * it serves all elements with the same index, and a division takes as long as a dozen
+ * multiplications. */
+static inline bool mskpi_has_factor(vector_operation operation)
+{
+    return operation == SHRINK_SMOOTH_L1 || operation == SHRINK_L2;
+}
+static inline double mskpi_vector_factor(vector_operation operation, double amount, double knee)
+{
+    return operation == SHRINK_L2 ? 1 / (1 + amount) : knee / (knee + amount);
+}
 
 /* The loops for floats and for doubles; NULL: this build has none. */
 const vector_loops *mskpi_vector_loops(vector_operation operation, bool doubles);

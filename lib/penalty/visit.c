@@ -43,7 +43,7 @@ enum { PIECE = 1 << 16, MOST_PIECES = 64 };
 /* FETCH asks for the cache line at an address; LINES are asked for at a time. Processors notice
  * that a loop goes through memory, but a run of a few thousand elements ends soon after that, and
  * the next one is on other pages. */
-enum { LINE = 64, LINES = 16 }; /* bytes; how many */
+enum { LINE = 64, LINES = 8 }; /* bytes; how many */
 #if defined __GNUC__
 #define FETCH(address, writes) __builtin_prefetch(address, writes)
 #else
@@ -214,6 +214,16 @@ static void find_amounts(const penalty_job *j, size_t n, const double *restrict 
             to[i] = j->kind == DEADLINE ? amount : amount * (base + weight[i]);
 }
 
+/* to[i] <- the factor of amount[i], if the loops read factors. */
+static void find_factors(const walk *w, size_t n, const double *restrict amount,
+                         double *restrict to)
+{
+    const vector_operation operation = w->loops->operation;
+    const double knee = w->job->how.knee;
+    if (!mskpi_has_factor(operation)) return;
+    for (size_t i = 0; i < n; i++) to[i] = mskpi_vector_factor(operation, amount[i], knee);
+}
+
 /* Puts the part of the stripe into the room that begins with index `from`, and at most up to `to`.
  * Where the targets are known, and each has the same amount, the masks are there already. */
 static void fill_room(walk *w, size_t from, size_t to)
@@ -227,7 +237,9 @@ static void fill_room(walk *w, size_t from, size_t to)
     r->n = w->count * a->inner;
     if (w->piece->targets && w->sweep->alone && a->inner == 1 && !j->how.unit_weight) {
         const double amount = mskpi_amount(j, 1);
+        const size_t same = r->same;
         for (; r->same < r->n; r->same++) r->outside[r->same] = amount;
+        find_factors(w, r->same - same, r->outside + same, r->outside_factor + same);
         r->any = true;
         w->mask = w->piece->targets + (a->unit - j->graph->u->list_units) + from;
         return;
@@ -246,27 +258,28 @@ static void fill_room(walk *w, size_t from, size_t to)
     }
     w->mask = r->mask;
     find_amounts(j, r->n, r->weight, 0, r->outside);
+    find_factors(w, r->n, r->outside, r->outside_factor);
     if (w->sweep->alone) return;
     r->base = (double)NAN;
     memset(r->all, 0xff, r->n * sizeof *r->all);
 }
 
-/* The amounts of the stripe in the room where all of it lies in `unit`, with a factor. */
-static const double *inside(walk *w, uint32_t unit, double factor)
+/* r->inside <- the amounts of the stripe in the room where all of it lies in `unit`, with a
+ * factor. */
+static void go_inside(walk *w, uint32_t unit, double factor)
 {
     stripe_room *r = w->room;
     const sweep_axis *a = &w->sweep->axis[w->sweep->stripe];
-    if (r->base >= factor && r->base <= factor) return r->inside;
+    if (r->base >= factor && r->base <= factor) return;
     find_amounts(w->job, r->n, r->weight, factor, r->inside);
     r->base = factor;
-    if (!w->sweep->may_cross) return r->inside;
-    for (size_t i = 0; i < w->count; i++) {
+    for (size_t i = 0; w->sweep->may_cross && i < w->count; i++) {
         if (a->unit[w->from + i] != unit) continue;
         const double amount = mskpi_amount(w->job, factor);
         for (size_t k = 0; k < a->inner; k++) r->inside[i * a->inner + k] = amount;
         r->base = (double)NAN; /* true of this unit alone */
     }
-    return r->inside;
+    find_factors(w, r->n, r->inside, r->inside_factor);
 }
 
 /* Elements [at, at + n) of a part. */
@@ -276,14 +289,17 @@ static void change_part(walk *w, const part *p, size_t at, size_t n)
     const size_t bytes = at * w->sweep->element[w->piece->set];
     char *to = (p->second ? p->second : p->value) + bytes;
     const char *from = p->second ? p->value + bytes : NULL;
-    const bool inside_unit = p->unit != MSKP_PINNED;
-    if (p->stripe) {
-        const double *amount = inside_unit ? inside(w, p->unit, p->factor) : r->outside;
-        w->loops->stripe(n, to, from, amount + at, (inside_unit ? r->all : w->mask) + at,
-                         w->job->how.knee);
-    } else {
+    const double knee = w->job->how.knee;
+    if (!p->stripe) {
         const double amount = mskpi_amount(w->job, p->factor);
-        w->loops->run(n, to, from, &amount, NULL, w->job->how.knee);
+        double factor = 0;
+        find_factors(w, 1, &amount, &factor);
+        w->loops->run(n, to, from, &amount, &factor, NULL, knee);
+    } else if (p->unit == MSKP_PINNED) {
+        w->loops->stripe(n, to, from, r->outside + at, r->outside_factor + at, w->mask + at, knee);
+    } else {
+        go_inside(w, p->unit, p->factor);
+        w->loops->stripe(n, to, from, r->inside + at, r->inside_factor + at, r->all + at, knee);
     }
 }
 

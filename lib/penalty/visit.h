@@ -33,7 +33,7 @@ typedef struct penalty_sweep {
 
 /* How many elements are changed at a time: while these are, the next ones come from memory, and the
  * amounts of a stripe stay in the first cache. */
-enum { PART = 512 };
+enum { PART = 1024 };
 
 /* Memory for a sweep in progress, on the caller's stack. */
 typedef struct stripe_room {
@@ -41,11 +41,13 @@ typedef struct stripe_room {
     bool any;    /* one of them is targeted */
     size_t same; /* how many entries of `outside` are the amount of one unit without a weight */
     double base; /* the factor of the other units for which `inside` was computed; NaN: none */
-    double weight[PART];  /* of the element's unit; 0: not targeted */
-    double outside[PART]; /* the amount where no other unit is targeted */
-    double inside[PART];  /* the amount where others are, whose factor is `base` */
-    int32_t mask[PART];   /* -1: targeted */
-    int32_t all[PART];    /* -1 */
+    double weight[PART];         /* of the element's unit; 0: not targeted */
+    double outside[PART];        /* the amount where no other unit is targeted */
+    double inside[PART];         /* the amount where others are, whose factor is `base` */
+    double outside_factor[PART]; /* mskpi_vector_factor of `outside`, where loops read it */
+    double inside_factor[PART];
+    int32_t mask[PART]; /* -1: targeted */
+    int32_t all[PART];  /* -1 */
 } stripe_room;
 
 /* *sweep <- how to sweep the tensor of a parameter. value, second: its views in the job's sets;
