@@ -23,8 +23,9 @@
  * which has a partial sum of its own. Where only the columns do (channels last), a row is summed
  * tap by tap, with LANES partial sums. Both are the same partial sums, and both read memory from
  * one end to the other, which alone runs at its full speed: to take several rows at once, and so
- * add to the places less often, was half as fast. Any other layout is read element by element, tap
- * by tap.
+ * add to the places less often, was half as fast. Where the rows lie side by side instead
+ * (transposed, as the second operand of a matrix product is), a band of BAND rows is copied into
+ * their order, some columns at a time. Any other layout is read element by element, tap by tap.
  */
 #include <string.h>
 
@@ -37,6 +38,8 @@ enum {
     TAPS = 128,
     PLACES = 4608, /* 36 KiB of doubles; a row of 512 columns and 3 x 3 taps */
     CHUNK = 512,   /* elements that are read at once */
+    BAND = 16,     /* rows that are copied at once: a cache line of floats */
+    COLUMNS = 64,  /* and columns of theirs, a multiple of LANES */
     AHEAD = 8192,  /* bytes from what is read to what is asked for */
     LINE = 64      /* bytes of a cache line */
 };
@@ -146,6 +149,7 @@ typedef struct reader {
     ptrdiff_t tap[TAPS]; /* bytes from the first tap of the tile */
     kernel_load *load;   /* how n elements are read; NULL: the kernels read them, */
     bool one_by_one;     /* or, if this is true, mskpi_load does */
+    bool across;         /* rows lie side by side, and are copied in bands before */
     mskp_dtype dtype;
     size_t element; /* bytes */
     kernel_format format;
@@ -159,6 +163,7 @@ typedef struct reading {
     reader set[2];
     bool two_sets;
     bool in_one; /* the elements of a row are read in one go, else tap by tap */
+    size_t band; /* so many rows are summed at once */
     kernel_add *add;
 } reading;
 
@@ -201,9 +206,11 @@ static void place_reader(reader *r, const tensor_view *v, const reading *j)
             r->tap[i] += bytes_of(v, d) * (ptrdiff_t)(rest % v->shape[d]);
     }
     /* A mode in which denormal floats are 0 must not change what is read. */
-    r->one_by_one = (r->next != (ptrdiff_t)v->element && v->shape[c] > 1) ||
-                    ((r->format == FLOATS || r->format == BFLOATS) && !keeps_denormals());
-    r->ahead = r->one_by_one ? 0 : pieces(AHEAD, width);
+    const bool apart = r->next != (ptrdiff_t)v->element && v->shape[c] > 1;
+    const bool careful = (r->format == FLOATS || r->format == BFLOATS) && !keeps_denormals();
+    r->across = apart && !careful && r->row == (ptrdiff_t)v->element;
+    r->one_by_one = careful || (apart && !r->across);
+    r->ahead = r->one_by_one || r->across ? 0 : pieces(AHEAD, width);
     if (r->ahead == 1 && (t->taps == 1 || j->in_one || r->row == (ptrdiff_t)width))
         r->width = (ptrdiff_t)width;
 }
@@ -225,6 +232,7 @@ static reading reading_of(const sweep *s, const kernels *k, size_t number)
     }
     for (size_t i = 0; i < sets; i++)
         if (j.set[i].format != format) j.set[i].load = k->load[j.set[i].format];
+    j.band = j.set[0].across || j.set[1].across ? BAND : 1;
     j.add = k->add[format][s->of.term];
     return j;
 }
@@ -253,23 +261,69 @@ static void ask_for(const char *from, size_t bytes)
 #endif
 }
 
+/* Adds n elements, those of each set at x[k], to partial sums and places. */
+static void add_read(const reading *j, const char *const x[2], size_t n, double *sum, size_t period,
+                     double *place)
+{
+    _Alignas(LINE) double buffer[2][CHUNK];
+    const void *w = numbers(&j->set[0], x[0], n, buffer[0]);
+    j->add(w, j->two_sets ? numbers(&j->set[1], x[1], n, buffer[1]) : NULL, n, sum, period, place);
+}
+
+/* Where row i of a set begins, and `from` bytes more. */
+static const char *place_in_row(const reader *r, size_t i, ptrdiff_t from)
+{
+    return r->at + r->row * (ptrdiff_t)i + from;
+}
+
 /* Adds n elements of row i, from this one on, to partial sums and places. */
 static void add_elements(const reading *j, size_t i, const ptrdiff_t from[2], size_t n, double *sum,
                          size_t period, double *place)
 {
-    _Alignas(LINE) double buffer[2][CHUNK];
-    const void *x[2] = {NULL, NULL};
+    const char *x[2] = {NULL, NULL};
     for (size_t k = 0; k < (j->two_sets ? 2 : 1); k++) {
         const reader *r = &j->set[k];
-        const char *at = r->at + r->row * (ptrdiff_t)i + from[k];
         const ptrdiff_t row = r->row * (ptrdiff_t)r->ahead;
+        x[k] = place_in_row(r, i, from[k]);
         if (r->width && from[k] + AHEAD < r->width)
-            ask_for(at + AHEAD, n * r->element);
+            ask_for(x[k] + AHEAD, n * r->element);
         else if (r->ahead && i + r->ahead < j->t.rows)
-            ask_for(at + row + (r->width ? AHEAD - r->width : 0), n * r->element);
-        x[k] = numbers(r, at, n, buffer[k]);
+            ask_for(x[k] + row + (r->width ? AHEAD - r->width : 0), n * r->element);
     }
-    j->add(x[0], x[1], n, sum, period, place);
+    add_read(j, x, n, sum, period, place);
+}
+
+/* to[r * COLUMNS + c] <- element c of row r, of `rows` rows that lie side by side. */
+static void copy_across(const reader *r, const char *from, size_t rows, size_t n, char *to)
+{
+    const size_t element = r->element;
+    for (size_t c = 0; c < n; c++, from += r->next, to += element)
+        for (size_t i = 0; i < rows; i++)
+            if (element == 4)
+                memcpy(to + i * COLUMNS * 4, from + i * 4, 4);
+            else if (element == 2)
+                memcpy(to + i * COLUMNS * 2, from + i * 2, 2);
+            else
+                memcpy(to + i * COLUMNS * 8, from + i * 8, 8);
+}
+
+/* The same as add_elements for each of `rows` rows from row i on, at most COLUMNS elements of each,
+ * with LANES partial sums. */
+static void add_band(const reading *j, size_t i, size_t rows, const ptrdiff_t from[2], size_t n,
+                     double (*sum)[LANES], double *place)
+{
+    _Alignas(LINE) char band[2][BAND * COLUMNS * sizeof(double)];
+    const size_t sets = j->two_sets ? 2 : 1;
+    for (size_t k = 0; k < sets; k++)
+        if (j->set[k].across)
+            copy_across(&j->set[k], place_in_row(&j->set[k], i, from[k]), rows, n, band[k]);
+    for (size_t row = 0; row < rows; row++) {
+        const char *x[2] = {NULL, NULL};
+        for (size_t k = 0; k < sets; k++)
+            x[k] = j->set[k].across ? band[k] + row * COLUMNS * j->set[k].element
+                                    : place_in_row(&j->set[k], i + row, from[k]);
+        add_read(j, x, n, sum[row], LANES, place);
+    }
 }
 
 /* ---- Adding ---- */
@@ -299,21 +353,29 @@ static double sum_in_one(const reading *j, size_t i, double *place)
     return sum_of_lanes(lane);
 }
 
-/* Returns the sum of row i, tap by tap. Places are in the same order. */
-static double sum_by_taps(const reading *j, size_t i, double *place)
+/* sums[r] <- the sum of row i + r, tap by tap, of `rows` rows, at most j->band. Places are in the
+ * same order. */
+static void sum_by_taps(const reading *j, size_t i, size_t rows, double *place, double *sums)
 {
-    double lane[LANES] = {0};
+    double lane[BAND][LANES];
+    const size_t most = j->band > 1 ? COLUMNS : CHUNK;
+    memset(lane, 0, rows * sizeof *lane);
     for (size_t t = 0; t < j->t.taps; t++) {
-        _Alignas(LINE) double sum[LANES] = {0};
+        _Alignas(LINE) double sum[BAND][LANES];
+        memset(sum, 0, rows * sizeof *sum);
         for (size_t c = 0, m; c < j->t.columns; c += m, place += m) {
             const ptrdiff_t from[2] = {j->set[0].tap[t] + j->set[0].next * (ptrdiff_t)c,
                                        j->set[1].tap[t] + j->set[1].next * (ptrdiff_t)c};
-            m = smaller(j->t.columns - c, CHUNK);
-            add_elements(j, i, from, m, sum, LANES, place);
+            m = smaller(j->t.columns - c, most);
+            if (j->band > 1)
+                add_band(j, i, rows, from, m, sum, place);
+            else
+                add_elements(j, i, from, m, sum[0], LANES, place);
         }
-        for (size_t l = 0; l < LANES; l++) lane[l] += sum[l];
+        for (size_t r = 0; r < rows; r++)
+            for (size_t l = 0; l < LANES; l++) lane[r][l] += sum[r][l];
     }
-    return sum_of_lanes(lane);
+    for (size_t r = 0; r < rows; r++) sums[r] = sum_of_lanes(lane[r]);
 }
 
 /* to[c] += the sums of the places of column c. */
@@ -348,9 +410,14 @@ void mskpi_sum_tile(const sweep *s, const kernels *k, size_t number)
     double *row = NULL;
     if (column_axis(s) && s->sums[0]) row = part_of(s, 0, &j.t) + j.t.first_row;
     memset(place, 0, j.t.columns * j.t.taps * sizeof *place);
-    for (size_t i = 0; i < j.t.rows; i++) {
-        const double sum = j.in_one ? sum_in_one(&j, i, place) : sum_by_taps(&j, i, place);
-        if (row) row[i] = sum;
+    for (size_t i = 0, n; i < j.t.rows; i += n) {
+        double sums[BAND];
+        n = smaller(j.t.rows - i, j.band);
+        if (j.in_one)
+            sums[0] = sum_in_one(&j, i, place);
+        else
+            sum_by_taps(&j, i, n, place, sums);
+        if (row) memcpy(row + i, sums, n * sizeof *row);
     }
     for (uint32_t d = column_axis(s); d < s->of.view[0]->ndim; d++)
         if (s->sums[d] && d == column_axis(s))
