@@ -43,16 +43,26 @@ static bool any_finite(mskp_scores scores)
 static const uint32_t ROLES[] = {MSKP_ROLE_FILTER, MSKP_ROLE_FILTER, MSKP_ROLE_SCALE,
                                  MSKP_ROLES_UNIT, MSKP_ROLES_UNIT};
 
-static bool score(job *j, const unfinite *u)
+/* The library refuses weights that are not finite, and hardly any file has some: so they are looked
+ * for when it does, or where constants read other slices, too. */
+static bool score(job *j, unfinite *u)
 {
     const options *o = &j->o;
     const bool l2 = o->score == SCORE_L2 || o->score == SCORE_UNIT_L2;
     const mskp_scoring how = {.magnitude = l2 ? MSKP_MAGNITUDE_L2 : MSKP_MAGNITUDE_L1,
                               .reduce = (mskp_reduce)o->reduce,
                               .roles = ROLES[o->score]};
+    const bool moves = o->constants != NO_CONSTANTS;
     mskp_error err;
-    if (mskp_score(j->graph, &how, u->values, j->scores, &err)) return refuse(j, &err);
-    for (size_t k = 0; k < j->scores.n; k++)
+    *u = (unfinite){.first = NULL};
+    mskp_status status = MSKP_ERROR_BAD_NUMBER;
+    if (!moves) status = mskp_score(j->graph, &how, j->values, j->scores, &err);
+    if (status == MSKP_ERROR_BAD_NUMBER) {
+        if (!unfinite_open(j, moves ? UINT32_MAX : how.roles, u)) return false;
+        status = mskp_score(j->graph, &how, u->values, j->scores, &err);
+    }
+    if (status) return refuse(j, &err);
+    for (size_t k = 0; u->units && k < j->scores.n; k++)
         if (u->unit[k]) j->scores.unit[k] = HUGE_VAL;
     if (o->score == SCORE_GAMMA)
         return any_finite(j->scores) ||
@@ -173,11 +183,10 @@ static bool keeps_locked(job *j)
  * --constants all of its slices are. */
 static bool choose_by_scores(job *j, const mskp_rule *rule)
 {
-    const uint32_t roles = j->o.constants == NO_CONSTANTS ? ROLES[j->o.score] : UINT32_MAX;
     const bool all = !(rule->use_threshold || rule->remove_family_fraction > 0 ||
                        rule->max_macs > 0 || rule->max_params > 0 || rule->families);
     unfinite u;
-    bool good = unfinite_open(j, roles, &u) && score(j, &u);
+    bool good = score(j, &u);
     if (good && u.units)
         file_print(stdout, "%zu units stay because weights are not finite, the first in %.120s",
                    u.units, u.first);
