@@ -11,7 +11,8 @@
  *     rounds to nearest. elements.c reads them by their bits and serves every other mode.
  *
  * A proximal map of L1 becomes such a choice through one function, clip(w, t), which is w within -t
- * and t, and otherwise the nearer of these: it is w - clip(w, step).
+ * and t, and otherwise the nearer of these: it is w - clip(w, step). Written as two choices, clip is
+ * one instruction each for the larger and for the smaller of two numbers.
  *
  * |w| - step with the sign of w, which elements.c computes, and w - (step with the sign of w) round
  * to the same number, and w - w is +0. NaN is kept by all of them.
@@ -49,7 +50,8 @@
 
 INLINE double clip(double w, double limit)
 {
-    return fabs(w) < limit ? w : copysign(limit, w);
+    const double above = w < -limit ? -limit : w;
+    return above > limit ? limit : above;
 }
 
 /* Less than the smallest denormal number is 0 alone; NaN has the sign of its bit. In floats, four
