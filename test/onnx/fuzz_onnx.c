@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
+#include "lower.h"
 #include "mskp/tools.h"
 #include "mskp_onnx.h"
 #include "precompute.h"
@@ -24,6 +25,7 @@ static bool describe(net *n, model *m, mskp_graph *graph, failure *f)
     const lengths none = {.option = "--length"};
     if (!net_open(n, m, graph, &none, f)) return false;
     n->cuts = true;
+    if (!lower_nodes(n)) return false;
     if (!infer_network(n) || !describe_network(n)) return false;
     return !mskp_graph_finish(graph, &err) || fail(f, "%s", err.text);
 }

@@ -235,19 +235,27 @@ def faults_of_file(before, after, path, known=None):
     return found
 
 
+# Where quantized operators have whole numbers and their zero points.
+WHOLE = {'DequantizeLinear': [(0, 2)], 'QLinearConv': [(3, 5), (8, None)], 'QGemm': [(3, 5), (6, None)], 'ConvInteger': [(1, 3)],
+         'QLinearMatMul': [(0, 2), (3, 5)], 'QLinearAdd': [(0, 2), (3, 5)], 'QLinearMul': [(0, 2), (3, 5)], 'MatMulInteger': [(0, 2), (1, 3)]}
+
+
 def quantized(model):
     """By name, what a whole number of a quantized parameter must be to stand for zero: an array that broadcasts to it."""
     import numpy as np
     data, found = tensors(model), {}
     for node in model.graph.node:
-        places = {'DequantizeLinear': [(0, 2)], 'QLinearConv': [(3, 5), (8, None)]}.get(node.op_type, [])
-        axis = next((a.i for a in node.attribute if a.name == 'axis'), 1) if node.op_type == 'DequantizeLinear' else 0
+        places = WHOLE.get(node.op_type, [])
+        rows = node.op_type == 'QGemm' and any(a.name == 'transB' and a.i for a in node.attribute)
+        axis = 0 if rows or node.op_type in ('QLinearConv', 'ConvInteger') else -1
+        if node.op_type == 'DequantizeLinear':
+            axis = next((a.i for a in node.attribute if a.name == 'axis'), 1)
         for at, zero in places:
             if at < len(node.input) and node.input[at] in data:
                 name = node.input[zero] if zero and zero < len(node.input) else ''
                 zeros = array(data[name]) if name else np.zeros((), 'i1')
                 rank = len(data[node.input[at]].dims)
-                found[node.input[at]] = zeros.reshape([-1 if k == axis % rank else 1 for k in range(rank)] if zeros.size > 1 else [1] * rank)
+                found[node.input[at]] = zeros.reshape([-1 if k == axis % max(rank, 1) else 1 for k in range(rank)] if zeros.size > 1 else [1] * rank)
     return found
 
 

@@ -413,7 +413,7 @@ bool take_vector(net *n, const node_proto *node, size_t k, size_t length, mskp_p
     return false;
 }
 
-static void lock_data(net *n, const tensor *t)
+void lock_data(net *n, const tensor *t)
 {
     weight *w = t->data ? the_weight(n, t) : NULL;
     if (w) w->locked = true;
@@ -659,17 +659,19 @@ static void describe_node(net *n, const node_proto *node)
     const size_t weights = n->weight_count;
     if (kind && !kind->open) pin_open(n, node);
     pin_seconds(n, node);
-    if (!h || has_graphs(node) || !all_sized(n, node) || !h(n, node)) {
+    if (!h || has_graphs(node) || !all_sized(n, node) || !take_lowered(n, node) || !h(n, node)) {
         for (size_t i = weights; i < n->weight_count; i++) n->weights[i].locked = true;
         describe_unknown(n, node);
         return;
     }
     for (size_t k = 0; k < node->n_output && kind->zero; k++) {
         tensor *t = net_output(n, node, k);
-        if (is_flow(t) && !t->pinned) t->zeroable = kind->zero(n, node);
+        if (is_flow(t) && !t->pinned)
+            t->zeroable = kind->zero(n, node) && is_zero_point_known(n, node);
     }
     keep_factors(n, node);
     set_signs(n, node);
+    round_lowered(n, node);
     (void)describe_seconds(n, node, h);
     for (size_t k = 0; k < node->n_input; k++) {
         const tensor *t = net_input(n, node, k);

@@ -89,7 +89,8 @@ bool sum_channels(net *n, tensor *x, tensor *y, const char *op);
 /* Whether a mean over the tensor's channels can be multiplied by a factor after the cut. */
 bool is_mendable(const net *n, const tensor *t);
 /* A quantized parameter: whole numbers, their scales and zero points (NULL: 0), the axis that these
- * may be along, and a factor of the scales. borrowed: another parameter cuts the scales. */
+ * may be along, and a factor of the scales. borrowed: something else cuts the scales, as they are
+ * those of another parameter, or a parameter themselves. */
 typedef struct quantized_parts {
     const tensor *whole, *scale, *zero;
     size_t axis;
@@ -101,8 +102,15 @@ typedef struct quantized_parts {
 bool net_quantized(net *n, tensor *t, const quantized_parts *parts);
 /* Handles a DequantizeLinear of such a parameter. False: the node is none. */
 bool describe_stored(net *n, const node_proto *node);
-/* Gives kernel and bias of a QLinearConv their real numbers. */
-bool take_quantized(net *n, const node_proto *node);
+/* Gives the parameters of a lowered node (lower.h) their real numbers. False: they cannot be
+ * cut. */
+bool take_lowered(net *n, const node_proto *node);
+/* The result of a lowered node is rounded. */
+void round_lowered(net *n, const node_proto *node);
+/* Whether a result that is zero is the zero point of all that reads it. */
+bool is_zero_point_known(net *n, const node_proto *node);
+/* The data stay as they are, because something reads them in a way that is not described. */
+void lock_data(net *n, const tensor *t);
 /* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
  * channel that is not known. */
 bool pass_channels(net *n, const node_proto *node, bool other_size);

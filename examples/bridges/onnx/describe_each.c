@@ -337,6 +337,29 @@ static uint32_t operand_layout(const net *n, const dims *in, const operands *o,
     return 0;
 }
 
+/* Whether all that flows is one number, which has no channels. */
+static bool is_number(const net *n, const node_proto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (is_flow(t) && product_of(&t->dims, 0, t->dims.rank) != 1) return false;
+    }
+    return true;
+}
+
+/* Data that are combined with one number that flows (scales of a layer with the scale of what it
+ * reads) have the channels of the result, on the last axis. */
+static void choose_axis_of_data(const net *n, const node_proto *node, operands *o)
+{
+    if (!o->out.rank || !is_number(n, node)) return;
+    for (size_t k = 0; k < node->n_input; k++) {
+        const tensor *t = net_input(n, node, k);
+        if (!t || !t->data || !t->dims.rank || t->dims.dim[t->dims.rank - 1] < 2) continue;
+        o->axis = o->out.rank - 1;
+        o->pinned = NULL;
+    }
+}
+
 /* The axis of channels is that of the first operand whose channels may be removed. Channels of
  * other operands on another axis stay. */
 static bool choose_axis(net *n, const node_proto *node, operands *o)
@@ -361,6 +384,7 @@ static bool choose_axis(net *n, const node_proto *node, operands *o)
         if (!o->pinned) o->pinned = t->pinned;
         if (t->axis < t->dims.rank) o->axis = t->axis + rank - t->dims.rank;
     }
+    if (o->axis == NO_AXIS) choose_axis_of_data(n, node, o);
     o->channels = o->axis == NO_AXIS ? 1 : o->out.dim[o->axis];
     return true;
 }

@@ -89,16 +89,6 @@ bool describe_deform_conv(net *n, const node_proto *node)
     return convolve(n, node, (layer_inputs){1, 3});
 }
 
-/* The result is rounded and limited. */
-bool describe_quantized_conv(net *n, const node_proto *node)
-{
-    tensor *y = net_output(n, node, 0);
-    if (!take_quantized(n, node) || !convolve(n, node, (layer_inputs){3, 8})) return false;
-    const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
-    y->value = mskp_activation(n->graph, NULL, y->value, &custom);
-    return true;
-}
-
 /* ---- Sums over channels ---- */
 
 bool is_mendable(const net *n, const tensor *t)

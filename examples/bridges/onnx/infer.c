@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "infer.h"
+#include "lower.h"
 
 const dims *in_dims(const net *n, const node_proto *node, size_t k)
 {
@@ -720,6 +721,7 @@ static void infer_type(const net *n, const node_proto *node)
         {"CastLike", 1},
         {"Where", 1},
         {"DequantizeLinear", 1},
+        {"DynamicQuantizeLinear", SIZE_MAX},
         {"OneHot", 2},
         {"Cast", SIZE_MAX},
         {"And", SIZE_MAX},
@@ -748,6 +750,11 @@ static void infer_type(const net *n, const node_proto *node)
     const op_kind *kind = find_op_kind(node);
     size_t operand = 0;
     if (!y || y->type || y->data || !kind || !kind->infer) return;
+    const struct lowered *l = lowered_node(n->m, node);
+    if (l) {
+        y->type = l->type;
+        return;
+    }
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++)
         if (is_op(node, OTHERS[i].op)) operand = OTHERS[i].operand;
     const tensor *x = operand < SIZE_MAX ? net_input(n, node, operand) : NULL;
@@ -775,7 +782,8 @@ bool infer_node(net *n, const node_proto *node)
     }
     free(out);
     infer_type(n, node);
-    return infer_lengths(n, node) && infer_numbers(n, node);
+    /* What a lowered node computes is not what the operator computes for which it is taken. */
+    return infer_lengths(n, node) && (lowered_node(n->m, node) || infer_numbers(n, node));
 }
 
 void release_numbers(net *n, const node_proto *node)

@@ -117,6 +117,15 @@ bool infer_arg(net *n, const node_proto *node, dims *out)
     return true;
 }
 
+/* The whole numbers, their scale and their zero point. */
+bool infer_dynamic_quantize(net *n, const node_proto *node, dims *out)
+{
+    const dims *x = in_dims(n, node, 0);
+    if (!x) return false;
+    out[0] = *x;
+    return true;
+}
+
 bool infer_top(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lower.h"
 #include "operators.h"
 
 /* A name from the file, which may be missing. Whoever prints it uses file_print. */
@@ -43,6 +44,22 @@ static const char *reason_of(const net *n, mskp_value value)
     return value.id <= n->reason_capacity ? n->reasons[value.id - 1] : NULL;
 }
 
+/* Whether the network returns what flows in this value, and no norm has its statistics over the
+ * channels: then the channels stay because they are returned, whatever node makes them. */
+static bool is_returned(const net *n, mskp_value value)
+{
+    const graph_proto *g = n->m->graph;
+    bool found = false;
+    for (size_t i = 0; i < g->n_output; i++) {
+        const tensor *t = net_tensor(n, g->output[i]->name);
+        found = found || (t && is_flow(t) && t->value.id == value.id);
+    }
+    const node_proto *maker = found ? node_of(n, value) : NULL;
+    const op_kind *kind = maker ? find_op_kind(maker) : NULL;
+    return found && !(kind && (kind->describe == describe_layer_norm ||
+                               kind->describe == describe_group_norm));
+}
+
 /* The operator that pins channels of a value, by its name in ONNX, or the reason ("output").
  * *holder <- its node; NULL: there is none. */
 static const char *pinning_op(const net *n, mskp_value value, const mskp_coupling *info,
@@ -51,13 +68,14 @@ static const char *pinning_op(const net *n, mskp_value value, const mskp_couplin
     mskp_coupling by;
     const char *reason = reason_of(n, info->pinned_by);
     *holder = node_with(n, reason);
+    if (*holder) return op_in_file(n->m, *holder);
     if (reason) return reason;
-    if (info->pinned_by.id == value.id) return "output";
+    if (info->pinned_by.id == value.id || is_returned(n, info->pinned_by)) return "output";
     if (mskp_value_coupling(n->graph, info->pinned_by, &by, NULL)) return "?";
     const node_proto *node = by.op[0] >= 'a' ? node_of(n, info->pinned_by) : NULL;
     if (!node || !find_op_kind(node)) return by.op;
     *holder = node;
-    return node->op_type;
+    return op_in_file(n->m, node);
 }
 
 /* text <- what ties channels to each other: a tensor of the file, or the node that made the tie. */
@@ -69,7 +87,7 @@ static void put_tie(const net *n, mskp_value value, size_t capacity, char *text)
     if (net_tensor(n, by.name))
         snprintf(text, capacity, "tied: %.150s", by.name);
     else if ((node = node_of(n, value)) != NULL)
-        snprintf(text, capacity, "tied: %.40s of %.100s", text_of(node->op_type),
+        snprintf(text, capacity, "tied: %.40s of %.100s", text_of(op_in_file(n->m, node)),
                  text_of(node->output[0]));
 }
 
@@ -123,21 +141,23 @@ static const struct {
     {"Scan", "graphs within nodes are not described; export without control flow"},
     {"QLinearConv", "its numbers are not of the file, or are read elsewhere, too; cut the network "
                     "before it is quantized"},
-    {"QLinearMatMul", "the file is quantized; cut the network before it is quantized"},
-    {"ConvInteger", "the file is quantized; cut the network before it is quantized"},
-    {"MatMulInteger", "the file is quantized; cut the network before it is quantized"},
+    {"DynamicQuantizeLinear", "the range of what it reads changes with channels that are not zero "
+                              "where a unit is zero; behind a relu they could be cut"},
     {"QuantizeLinear", "its scale is not one number of the file; cut the network before it is "
                        "quantized"},
     {"DequantizeLinear", "its scale is not one number of the file, or something else reads what it "
                          "reads; cut the network before it is quantized"},
 };
 
-static const char *advice_for(const list_pin *pin)
+static const char *advice_for(const net *n, const list_pin *pin)
 {
     const op_kind *kind = pin->node[0] ? find_op_kind(pin->node[0]) : NULL;
     for (size_t i = 0; i < sizeof ADVICE / sizeof *ADVICE; i++)
         if (!strcmp(ADVICE[i].op, pin->op)) return ADVICE[i].advice;
     if (!pin->node[0]) return "";
+    if (lowered_node(n->m, pin->node[0]))
+        return "it has channels on different axes, or its whole numbers or scales are not of the "
+               "file, or are read elsewhere, too; cut the network before it is quantized";
     if (!is_op(pin->node[0], pin->op))
         return "the operator is of another domain, and not known; export with standard operators";
     return kind && kind->describe
@@ -188,9 +208,9 @@ size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pi
     return count;
 }
 
-void list_pin_text(const list_pin *pin, size_t size, char *text)
+void list_pin_text(const net *n, const list_pin *pin, size_t size, char *text)
 {
-    const char *advice = advice_for(pin);
+    const char *advice = advice_for(n, pin);
     size_t used = (size_t)snprintf(text, size, "%.60s: %zu channels of %zu layer%s", pin->op,
                                    pin->channels, pin->layers, pin->layers == 1 ? "" : "s");
     for (size_t i = 0; i < LIST_NODES && i < pin->nodes && used < size; i++)
@@ -233,7 +253,7 @@ bool list_reasons(const net *n, list_say *say, void *context)
     free(costs);
     for (size_t k = 0; good && k < count; k++) {
         const int used = snprintf(text, sizeof text, "pinned by ");
-        list_pin_text(&pins[k], LIST_TEXT, text + used);
+        list_pin_text(n, &pins[k], LIST_TEXT, text + used);
         good = say(context, text);
     }
     const node_proto *first = NULL;
@@ -271,7 +291,7 @@ bool list_reason(const net *n, size_t size, char *text)
         snprintf(text, size, "no node has a weight that can be cut");
         return true;
     }
-    list_pin_text(&pins[k], sizeof most, most);
+    list_pin_text(n, &pins[k], sizeof most, most);
     snprintf(text, size, "all layers are pinned, most of their channels by %s", most);
     return true;
 }

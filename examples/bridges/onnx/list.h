@@ -26,7 +26,7 @@ typedef struct list_pin {
 /* Fills in at most `most` of them, and returns how many. costs: of each value. */
 size_t list_pins(const net *n, const mskp_cost *costs, size_t most, list_pin *pins);
 /* text <- what pins, how much, by which nodes, and what can be done about it. */
-void list_pin_text(const list_pin *pin, size_t size, char *text);
+void list_pin_text(const net *n, const list_pin *pin, size_t size, char *text);
 /* text <- why nothing can be removed from a network without units. False: n->f holds a sentence. */
 bool list_reason(const net *n, size_t size, char *text);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "lower.h"
 
 bool fail(failure *f, const char *format, ...)
 {
@@ -299,6 +300,7 @@ bool model_read(model *m, const char *path, failure *f)
 
 void model_free(model *m)
 {
+    lower_free(m);
     if (m->proto) onnx__model_proto__free_unpacked(m->proto, model_allocator());
     for (size_t i = 0; i < m->source_count; i++) {
         forget_bytes(&m->sources[i]);

@@ -39,7 +39,10 @@ typedef struct model {
     bool absent;            /* floating-point tensors may have a shape alone, and no data */
     struct source *sources; /* private: the files */
     size_t source_count;
-    char *folder; /* the folder of the file */
+    char *folder;            /* the folder of the file */
+    struct lowered *lowered; /* private: nodes that are taken for others, see lower.h */
+    size_t lowered_count;
+    bool raised; /* they are what they were */
 } model;
 
 /* Reads a file. Refuses a file that is no ONNX model, nesting deeper than 64, a model without a

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "list.h"
+#include "lower.h"
 #include "object.h"
 
 /* ---- From a model to its graph ---- */
@@ -49,6 +50,7 @@ bool object_describe(mskp_onnx *o, const lengths *l, bool fixed, failure *f)
     if (!net_open(&o->n, &o->m, o->graph, l, f)) return false;
     o->n.fixed = fixed;
     o->n.cuts = o->cuts && !fixed;
+    if (o->n.cuts && !lower_nodes(&o->n)) return false;
     if (!infer_network(&o->n) || !describe_network(&o->n)) return false;
     if (mskp_graph_finish(o->graph, &err)) return fail_as(f, &err);
     return index_weights(o, f);

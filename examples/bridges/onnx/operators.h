@@ -17,7 +17,8 @@ rule infer_same, infer_broadcast, infer_conv, infer_conv_transposed, infer_pool,
     infer_constant_of_shape, infer_tile, infer_concat, infer_split, infer_slice, infer_gather,
     infer_pad, infer_reduce, infer_norm;
 rule infer_recurrent, infer_einsum, infer_arg, infer_top, infer_gather_elements, infer_gather_nd,
-    infer_grid_sample, infer_attention, infer_deform_conv, infer_one_hot, infer_range, infer_unpool;
+    infer_grid_sample, infer_attention, infer_deform_conv, infer_one_hot, infer_range, infer_unpool,
+    infer_dynamic_quantize;
 
 /* Describes a node. False: the node cannot be described, and everything that it reads is pinned.
  * (Ties that were made before do no harm.) */
@@ -34,7 +35,7 @@ handler describe_pool, describe_global_pool, describe_resize, describe_depth_to_
     describe_split, describe_slice, describe_gather, describe_pad, describe_reduce,
     describe_softmax, describe_tile, describe_cumsum, describe_grid_sample;
 handler describe_gather_nd, describe_tensor_scatter, describe_unpool, describe_quantize,
-    describe_quantized_conv, describe_question;
+    describe_dynamic_quantize, describe_question;
 handler fixed_split, fixed_slice, fixed_gather, fixed_pad, fixed_expand;
 
 /* Corrects what the current node states about widths, after the cut. False: the failure holds the

@@ -1,11 +1,12 @@
 /*
  * Quantized parameters: whole numbers q of the file that stand for (q - zero) x scale.
  *
- * A layer that reads such a parameter, behind a DequantizeLinear or as an operand of QLinearConv,
- * is described with a second tensor, which holds the real numbers. These are scored, and set to
- * zero for the zeroed file. What is cut and written are the whole numbers themselves, with the
- * same indices; they do not change. Scale and zero point are cut along the axis for which they have
- * one number each; one number for the whole tensor stays. So the cut is exact.
+ * A layer that reads such a parameter, behind a DequantizeLinear or as an operand of a quantized
+ * operator (lower.c), is described with a second tensor, which holds the real numbers. These are
+ * scored, and set to zero for the zeroed file. What is cut and written are the whole numbers
+ * themselves, with the same indices; they do not change. Scale and zero point are cut along the
+ * axis for which they have one number each; one number for the whole tensor stays. So the cut is
+ * exact.
  *
  * A parameter stays as it is if something else reads its whole numbers, or scales that would be
  * cut, if scales are for blocks of an axis, or if a type is none of 8, 16 or 32 bits.
@@ -15,12 +16,13 @@
 
 #include "describe.h"
 #include "internal.h"
+#include "lower.h"
 
 struct quantized {
     tensor_proto *reals;                /* not in the model */
     tensor_proto *whole, *scale, *zero; /* zero may be NULL: it is 0 */
     size_t axis;                        /* of the scales; NO_AXIS: there is one */
-    bool borrowed; /* the scales are those of another parameter, with which they are cut */
+    bool borrowed;                      /* something else cuts the scales */
 };
 
 /* Whether a tensor has one number, or one for each index of the axis. */
@@ -165,42 +167,200 @@ bool describe_quantize(net *n, const node_proto *node)
     return pass_channels(n, node, false);
 }
 
+/* Whether the tensor is the zero point of a node that reads whole numbers: the same tensor, or the
+ * same number. */
+static bool same_zero(net *n, const tensor *a, const tensor *b)
+{
+    if (a == b) return true;
+    return is_one(a) && is_one(b) && tensor_same(n->m, a->data, b->data);
+}
+
+static bool passes_whole(const node_proto *node)
+{
+    static const char *const PASSING[] = {"MaxPool",   "Reshape",  "Transpose", "Flatten",
+                                          "Unsqueeze", "Identity", "Squeeze"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof PASSING / sizeof *PASSING; i++) found |= is_op(node, PASSING[i]);
+    return found;
+}
+
+/* Whether the node takes `zero` for the zero point of all that it reads of these whole numbers. */
+static bool reads_with(net *n, const node_proto *node, const tensor *t, const tensor *zero)
+{
+    const struct lowered *l = lowered_node(n->m, node);
+    bool same = true;
+    if (!l)
+        return is_op(node, "DequantizeLinear") && net_input(n, node, 0) == t &&
+               same_zero(n, net_input(n, node, 2), zero);
+    for (size_t k = 0; k < node->n_input; k++)
+        if (net_input(n, node, k) == t)
+            same = same && same_zero(n, lowered_input(n, l, l->operand[k].zero), zero);
+    return same;
+}
+
+/* Whether zero is this zero point to all that reads whole numbers, also behind nodes that only move
+ * them or take a maximum. */
+static bool all_read_with(net *n, const tensor *t, const tensor *zero)
+{
+    enum { MOST_READ = 16 };
+    const graph_proto *g = n->m->graph;
+    const tensor *read[MOST_READ] = {t};
+    size_t count = 1;
+    for (size_t at = 0; at < count; at++) {
+        size_t uses = 0;
+        for (size_t i = n->node + 1; i < g->n_node; i++)
+            for (size_t k = 0; k < g->node[i]->n_input; k++) {
+                if (net_input(n, g->node[i], k) != read[at]) continue;
+                if (passes_whole(g->node[i]) && !k && count < MOST_READ)
+                    read[count++] = net_output(n, g->node[i], 0);
+                else if (!reads_with(n, g->node[i], read[at], zero))
+                    return false;
+                uses++;
+            }
+        if (!read[at] || uses != read[at]->uses) return false; /* graphs within nodes, outputs */
+    }
+    return true;
+}
+
 /* Zero is the zero point, and all readers take it for that. */
 bool zero_quantize(net *n, const node_proto *node)
 {
-    const graph_proto *g = n->m->graph;
-    const tensor *y = net_output(n, node, 0), *zero = net_input(n, node, 2);
-    size_t uses = 0;
-    for (size_t i = n->node + 1; y && i < g->n_node; i++)
-        uses += is_op(g->node[i], "DequantizeLinear") && net_input(n, g->node[i], 0) == y &&
-                net_input(n, g->node[i], 2) == zero;
-    return zero_same(n, node) && uses == y->uses;
+    const tensor *y = net_output(n, node, 0);
+    return zero_same(n, node) && y && all_read_with(n, y, net_input(n, node, 2));
 }
 
-/* The scale of what a QLinearConv reads; 0: it is not one number that is known. */
-static double scale_of(net *n, const node_proto *node)
+bool is_zero_point_known(net *n, const node_proto *node)
 {
-    tensor *s = net_input(n, node, 1);
+    const struct lowered *l = lowered_node(n->m, node);
+    const tensor *y = net_output(n, node, 0);
+    if (!l || l->sums || l->result.scale == NO_INPUT) return true;
+    return y && all_read_with(n, y, lowered_input(n, l, l->result.zero));
+}
+
+/* The range of the numbers decides about scale and zero point, so channels that leave must be zero:
+ * each range has the zero. */
+bool describe_dynamic_quantize(net *n, const node_proto *node)
+{
+    tensor *x = net_input(n, node, 0), *scale = net_output(n, node, 1);
+    if (!is_flow(x) || !sum_channels(n, x, scale, node->op_type)) return false;
+    set_pinned(n, net_output(n, node, 2), node->op_type);
+    return pass_channels(n, node, false);
+}
+
+/* ---- Lowered nodes ---- */
+
+/* The axis along which an operand may have its scales. */
+static size_t axis_of_scales(const node_proto *node, size_t k, const tensor *t)
+{
+    const size_t rank = t->dims.rank;
+    if (is_op(node, "Conv")) return k ? 0 : NO_AXIS;
+    if (is_op(node, "Gemm")) return k && attribute_int(node, "transB", 0) ? 0 : k;
+    return is_op(node, "MatMul") && rank > 1 ? rank - 2 + k : NO_AXIS;
+}
+
+static const node_proto *only_reader(const net *n, const tensor *t)
+{
+    return t && t->uses == 1 && t->consumer ? n->m->graph->node[t->consumer - 1] : NULL;
+}
+
+static const node_proto *maker_of(const net *n, const tensor *t)
+{
+    const graph_proto *g = n->m->graph;
+    for (size_t i = 0; t && i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            if (net_output(n, g->node[i], k) == t) return g->node[i];
+    return NULL;
+}
+
+/* The scale of a parameter whose products are summed as whole numbers: the sums are multiplied by
+ * it, or by its product with the scale of what flows. NULL: it is not found. */
+static const tensor *scale_behind(const net *n, const node_proto *node)
+{
+    const tensor *y = net_output(n, node, 0);
+    const node_proto *reader = only_reader(n, y);
+    if (reader && is_op(reader, "Cast")) {
+        y = net_output(n, reader, 0);
+        reader = only_reader(n, y);
+    }
+    if (!reader || !is_op(reader, "Mul") || reader->n_input != 2) return NULL;
+    const tensor *s = net_input(n, reader, net_input(n, reader, 0) == y);
+    if (s && s->data) return s;
+    const node_proto *maker = maker_of(n, s);
+    if (!maker || !is_op(maker, "Mul") || maker->n_input != 2) return NULL;
+    for (size_t k = 0; k < 2; k++) {
+        const tensor *t = net_input(n, maker, k);
+        if (t && t->data) return t;
+    }
+    return NULL;
+}
+
+/* Scales and zero points of what flows must be one number. */
+static bool is_plain_flow(const net *n, const struct lowered *l, const whole_operand *o)
+{
+    const tensor *s = lowered_input(n, l, o->scale), *z = lowered_input(n, l, o->zero);
+    return (!s || is_flow(s) || is_one(s)) && (!z || is_flow(z) || is_one(z));
+}
+
+static double one_scale(net *n, const tensor *s)
+{
     double x = 0;
     failure ignored;
     return is_one(s) && tensor_numbers(n->m, s->data, 1, &x, &ignored) && x > 0 && x < 1e30 ? x : 0;
 }
 
-/* Gives kernel and bias of a QLinearConv, inputs 3 and 8, their real numbers. */
-bool take_quantized(net *n, const node_proto *node)
+/* A bias of whole numbers, whose scale is the product of those of the two other operands. */
+static bool take_bias(net *n, const struct lowered *l)
 {
-    tensor *w = net_input(n, node, 3), *s = net_input(n, node, 4), *z = net_input(n, node, 5);
-    tensor *bias = net_input(n, node, 8);
-    const double by = scale_of(n, node);
-    for (size_t k = 1; k < 8; k++)
-        if ((k < 3 || k > 5) && !is_one(net_input(n, node, k))) return false;
-    if (!(by > 0) || (bias && (!is_plain(bias) || bias->uses != 1))) return false;
-    if (!net_quantized(n, w, &(quantized_parts){w, s, z, 0, 1, false})) return false;
-    if (bias && !net_quantized(n, bias, &(quantized_parts){bias, s, NULL, 0, by, true}))
-        return false;
-    for (size_t k = 1; k < 9; k++)
-        if (k != 3 && k != 8) leave_data(n, k);
-    return true;
+    tensor *bias = net_input(n, l->node, l->bias);
+    const tensor *s = lowered_input(n, l, l->operand[1].scale);
+    const double by = one_scale(n, lowered_input(n, l, l->operand[0].scale));
+    return bias && by > 0 && net_quantized(n, bias, &(quantized_parts){bias, s, NULL, 0, by, true});
+}
+
+static bool take_operand(net *n, const struct lowered *l, size_t k)
+{
+    const whole_operand *o = &l->operand[k];
+    tensor *t = net_input(n, l->node, k);
+    if (k == l->bias) return take_bias(n, l);
+    if (!t || is_flow(t)) return t && is_plain_flow(n, l, o);
+    if (o->scale == NO_INPUT && o->zero == NO_INPUT && !l->sums) return true; /* a condition */
+    const tensor *s = l->sums ? scale_behind(n, l->node) : lowered_input(n, l, o->scale);
+    const quantized_parts parts = {.whole = t,
+                                   .scale = s,
+                                   .zero = lowered_input(n, l, o->zero),
+                                   .axis = axis_of_scales(l->node, k, t),
+                                   .by = 1,
+                                   .borrowed = l->sums};
+    return t->data && net_quantized(n, t, &parts);
+}
+
+/* What else reads a scale that is one number must find it as it was. */
+static void keep_numbers(net *n, const struct lowered *l)
+{
+    for (size_t k = 0; k < l->n_input; k++) {
+        const tensor *t = lowered_input(n, l, k);
+        if (is_one(t)) lock_data(n, t);
+    }
+}
+
+bool take_lowered(net *n, const node_proto *node)
+{
+    const struct lowered *l = lowered_node(n->m, node);
+    if (!l) return true;
+    bool good = is_plain_flow(n, l, &l->result);
+    for (size_t k = 0; good && k < node->n_input; k++) good = take_operand(n, l, k);
+    keep_numbers(n, l);
+    return good;
+}
+
+/* The result is rounded and limited, so nothing is known of its numbers. */
+void round_lowered(net *n, const node_proto *node)
+{
+    tensor *y = net_output(n, node, 0);
+    if (!lowered_node(n->m, node) || !is_flow(y)) return;
+    const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+    if (!y->pinned) y->value = mskp_activation(n->graph, NULL, y->value, &custom);
+    y->sign = ANY_SIGN;
 }
 
 /* ---- After the description ---- */
@@ -257,9 +417,9 @@ bool cut_quantized(net *n, const mskp_plan *plan)
         }
         if (!some) continue;
         good = gather(n, q->whole, &s);
-        if (q->axis == NO_AXIS || !s.kept[q->axis] || q->borrowed) continue;
+        if (q->axis == NO_AXIS || !s.kept[q->axis]) continue;
         const selection one = {.kept = {s.kept[q->axis]}, .count = {s.count[q->axis]}};
-        if (good && tensor_elements(q->scale) > 1) good = gather(n, q->scale, &one);
+        if (good && !q->borrowed && tensor_elements(q->scale) > 1) good = gather(n, q->scale, &one);
         if (good && q->zero && tensor_elements(q->zero) > 1) good = gather(n, q->zero, &one);
     }
     return good;

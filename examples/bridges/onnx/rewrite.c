@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lower.h"
 #include "rewrite.h"
 
 /* ---- Data ---- */
@@ -162,5 +163,6 @@ bool rewrite_network(net *n, const mskp_plan *plan, mskp_tensors values, const l
     net_close(&r.now);
     good = good && add_mends(&r);
     free(r.mends);
+    lower_undo(n->m);
     return good && remove_unused(&r, l) && are_taken_out(&r);
 }

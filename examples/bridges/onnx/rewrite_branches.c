@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lower.h"
 #include "rewrite.h"
 
 static mskp_fate fate_of(const writer *r, const tensor *t)
@@ -51,6 +52,10 @@ static bool take_inputs(writer *r, node_proto *node)
     if (!is_op(node, "Add") && !is_op(node, "Sub") && !is_op(node, "Sum") && !is_op(node, "Concat"))
         return true;
     const size_t n = node->n_input;
+    for (size_t k = 0; lowered_node(r->was->m, node) && k < n; k++)
+        if (fate_of(r, net_input(r->was, node, k)) != MSKP_FATE_STAYS)
+            return fail(r->was->f, "%s (%s): an operand vanishes, and the others are quantized",
+                        node->output[0], op_in_file(r->was->m, node));
     for (size_t k = 0; k < n; k++) {
         const tensor *x = net_input(r->was, node, k);
         if (fate_of(r, x) == MSKP_FATE_VANISHES) {

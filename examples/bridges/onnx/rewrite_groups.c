@@ -6,8 +6,7 @@
 
 bool correct_groups(writer *r)
 {
-    const tensor *x = net_input(&r->now, r->at, 0),
-                 *w = net_input(&r->now, r->at, is_op(r->at, "QLinearConv") ? 3 : 1);
+    const tensor *x = net_input(&r->now, r->at, 0), *w = net_input(&r->now, r->at, 1);
     attribute_proto *a = (attribute_proto *)node_attribute(r->at, "group");
     dims y;
     if (!a || a->i <= 1 || !x || !w || !dims_after(r, output_before(r, 0), &y)) return true;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "internal.h"
+#include "lower.h"
 
 enum { ALIGNMENT = 64, ENTRIES = 3, MOST_NAMES = 100 };
 
@@ -253,7 +254,9 @@ bool model_prepare(const model *m, const char *path, model_output *out, failure 
 {
     placement all;
     *out = (model_output){.path = path};
+    lower_pause(m);
     const bool good = placement_make(&all, m, f) && put_model(m, &all, out, f);
+    lower_again(m);
     put_back(&all);
     return good;
 }

@@ -119,7 +119,8 @@ static bool select_by_rule(job *j, const mskp_rule *rule, const unfinite *u)
                                    ? mskp_select(j->graph, j->scores, rule, j->selected, NULL, &err)
                                    : mskp_constants_select(j->graph, j->scores, rule, &desc,
                                                            u->values, &j->constants, &err);
-    return status ? refuse_rule(j, &err) : take_masks(j);
+    if (status) return refuse_rule(j, &err);
+    return refill(j, rule) && take_masks(j);
 }
 
 /* ---- Layers by their names ---- */

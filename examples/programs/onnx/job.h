@@ -82,6 +82,9 @@ typedef struct unfinite {
 bool unfinite_open(job *j, uint32_t roles, unfinite *u);
 void unfinite_close(unfinite *u);
 
+/* selected <- with more of the units that the rule removed, as far as they fit into its budget. */
+bool refill(job *j, const mskp_rule *rule);
+
 /* selected, kept, constants, left <- what the options ask for. */
 bool choose_units(job *j);
 

@@ -32,7 +32,7 @@ FILE_FORMAT(2, 3) static bool hold(job *j, const char *format, ...)
 static bool hold_pin(job *j, const list_pin *pin)
 {
     char text[LIST_TEXT];
-    list_pin_text(pin, sizeof text, text);
+    list_pin_text(&j->onnx.n, pin, sizeof text, text);
     return hold(j, "Pinned by %s.", text);
 }
 
