@@ -2,10 +2,12 @@
  * The parts of the program contrastive. The loss is compared with finite differences, and with
  * PyTorch (pytorch.h, which test/torch/make-contrastive made); the accumulated gradient also with
  * PyTorch, with one forward and backward of the whole batch, and, where there are batch norms, with
- * networks that each hold one micro-batch.
+ * networks that each hold one micro-batch. Then a whole training on few images: the same with any
+ * micro-batch where no batch norm sees it, the budget of the pruning, and a cut that changes
+ * nothing.
  */
-#include "contrastive/accumulate.h"
-#include "contrastive/loss.h"
+#include "contrastive/session.h"
+#include "contrastive/towers.h"
 
 #include <check.h>
 #include <math.h>
@@ -94,15 +96,14 @@ typedef struct batch {
     double loss, room[2 * PARTS];
 } batch;
 
-static void open_batch(batch *b, size_t count, const cn_layer *layers, size_t micro, size_t pairs)
+static void open_batch(batch *b, size_t count, const cn_layer *layers, size_t micro, size_t n)
 {
     cn_error err = {""};
-    ck_assert_uint_le(pairs, PARTS);
-    *b = (batch){
-        .images = {.net = make(count, layers, micro), .batch = pairs, .fill = image_inputs},
-        .texts = {.net = make(COUNT(TEXT), TEXT, micro), .batch = pairs, .fill = text_inputs}};
+    ck_assert_uint_le(n, PARTS);
+    *b = (batch){.images = {.net = make(count, layers, micro), .batch = n, .fill = image_inputs},
+                 .texts = {.net = make(COUNT(TEXT), TEXT, micro), .batch = n, .fill = text_inputs}};
     ck_assert(tower_open(&b->images, &err) && tower_open(&b->texts, &err));
-    b->c = (contrast){.pairs = pairs,
+    b->c = (contrast){.pairs = n,
                       .width = EMBEDDING,
                       .images = b->images.embeddings,
                       .texts = b->texts.embeddings,
@@ -378,6 +379,202 @@ START_TEST(separate_losses)
 }
 END_TEST
 
+/* ---- Texts ---- */
+
+START_TEST(vocabulary)
+{
+    for (size_t kind = 0; kind < 2; kind++) {
+        texts t;
+        cn_real bag[TEXTS_MOST_WORDS];
+        bool used[TEXTS_MOST_WORDS] = {false};
+        texts_open(&t, kind ? TEXTS_SHAPES : TEXTS_CIFAR10);
+        ck_assert(t.words > 20 && t.words < TEXTS_MOST_WORDS); /* none was left out */
+        for (size_t i = 1; i < t.words; i++) ck_assert(strcmp(t.word[i - 1], t.word[i]) < 0);
+        for (size_t c = 0; c < TEXTS_CLASSES; c++)
+            for (size_t i = 0; i < TEXTS_EACH; i++) {
+                char text[TEXTS_LENGTH];
+                double sum = 0;
+                texts_write(&t, c, i, text);
+                ck_assert(strlen(text) + 1 < sizeof text && !strpbrk(text, "{}"));
+                ck_assert(texts_bag(&t, text, bag) > 1);
+                for (size_t w = 0; w < t.words; w++) {
+                    sum += (double)bag[w];
+                    if (bag[w] > 0) used[w] = true;
+                    /* A word that counts is in the text. */
+                    ck_assert(!(bag[w] > 0) || strstr(text, t.word[w]));
+                }
+                ck_assert_double_lt(fabs(sum - 1), 1e-6);
+            }
+        for (size_t w = 0; w < t.words; w++) ck_assert(used[w]);
+    }
+}
+END_TEST
+
+START_TEST(bags)
+{
+    texts t;
+    cn_real bag[TEXTS_MOST_WORDS];
+    texts_open(&t, TEXTS_CIFAR10);
+    ck_assert_uint_eq(texts_bag(&t, "a cat, a zebra; a dog and fur", bag), 7);
+    double found[3] = {0};
+    for (size_t w = 0; w < t.words; w++) {
+        if (!strcmp(t.word[w], "a")) found[0] = (double)bag[w];
+        if (!strcmp(t.word[w], "cat")) found[1] = (double)bag[w];
+        if (!strcmp(t.word[w], "horse")) found[2] = (double)bag[w];
+    }
+    ck_assert(fabs(found[0] - 3.0 / 7) < 1e-6 && fabs(found[1] - 1.0 / 7) < 1e-6 && found[2] == 0);
+    ck_assert_uint_eq(texts_bag(&t, "", bag), 0);
+    for (size_t w = 0; w < t.words; w++) ck_assert(bag[w] == 0);
+}
+END_TEST
+
+START_TEST(lists_of_classes)
+{
+    static const struct {
+        const char *list, *says;
+    } REFUSED[] = {{"cat,wolf", "no class is called \"wolf\"; they are airplane, automobile"},
+                   {"cat,cat", "the class cat is named twice"},
+                   {"cat,", "no class is called \"\""},
+                   {"ca", "no class is called \"ca\""},
+                   {"catfish", "no class is called \"catfish\""}};
+    texts t;
+    bool listed[TEXTS_CLASSES];
+    cn_error err;
+    texts_open(&t, TEXTS_CIFAR10);
+    ck_assert(texts_classes_named(&t, "truck,cat", listed, &err));
+    for (size_t c = 0; c < TEXTS_CLASSES; c++) ck_assert(listed[c] == (c == 3 || c == 9));
+    ck_assert(texts_classes_named(&t, NULL, listed, NULL) && !listed[3]);
+    for (size_t i = 0; i < COUNT(REFUSED); i++) {
+        ck_assert(!texts_classes_named(&t, REFUSED[i].list, listed, &err));
+        ck_assert_msg(strstr(err.text, REFUSED[i].says) != NULL, "%s", err.text);
+        ck_assert(!texts_classes_named(&t, REFUSED[i].list, listed, NULL));
+    }
+}
+END_TEST
+
+/* ---- Whole trainings, on shapes ---- */
+
+static session_options small(void)
+{
+    return (session_options){.images = 120,
+                             .tests = 60,
+                             .batch = 32,
+                             .micro = 8,
+                             .width = 4,
+                             .embedding = 8,
+                             .epochs = {2, 1, 1},
+                             .rate = 0.05,
+                             .macs = 0.5,
+                             .seed = 3,
+                             .threads = 1};
+}
+
+static bool step(session *s, session_phase phase, size_t i)
+{
+    const double rate = session_begin(s, phase, i);
+    tower_embed_all(&s->images, s->o.batch);
+    tower_embed_all(&s->texts, s->o.batch);
+    contrast_loss(&s->loss);
+    tower_return_all(&s->images, s->o.batch);
+    tower_return_all(&s->texts, s->o.batch);
+    return session_update(s, rate);
+}
+
+/* The text tower has no batch norm. If the embeddings of the images are the same, so is its
+ * gradient, whatever the micro-batch. Images and texts do not depend on it, either. */
+START_TEST(pairs_do_not_depend_on_micro_batches)
+{
+    session_options o = small();
+    session a = {0}, b = {0};
+    ck_assert_msg(session_open(&a, &o), "%s", a.text);
+    o.micro = 5;
+    ck_assert_msg(session_open(&b, &o), "%s", b.text);
+    session_begin(&a, SESSION_TRAIN, 0);
+    session_begin(&b, SESSION_TRAIN, 0);
+    cn_real *x = malloc(2 * 32 * CN_PIXELS * sizeof *x), *y = x + 32 * CN_PIXELS;
+    ck_assert_ptr_nonnull(x);
+    pairs_images(&a.batch, 0, 32, x);
+    for (size_t at = 0; at < 32; at += 4) pairs_images(&b.batch, at, 4, y + at * CN_PIXELS);
+    ck_assert_int_eq(memcmp(x, y, 32 * CN_PIXELS * sizeof *x), 0);
+    free(x);
+    tower_embed_all(&a.images, 32);
+    memcpy(b.images.embeddings, a.images.embeddings, 32 * 8 * sizeof(cn_real));
+    tower_embed_all(&a.texts, 32);
+    tower_embed_all(&b.texts, 32);
+    contrast_loss(&a.loss);
+    contrast_loss(&b.loss);
+    tower_return_all(&a.texts, 32);
+    tower_return_all(&b.texts, 32);
+    ck_assert_double_lt(gradients_differ(b.texts.net, a.texts.net), law);
+    session_close(&a);
+    session_close(&b);
+}
+END_TEST
+
+/* Nobody trains on unseen classes. */
+START_TEST(unseen_classes)
+{
+    session_options o = small();
+    session s = {0};
+    o.unseen = "ring,rows";
+    ck_assert_msg(session_open(&s, &o), "%s", s.text);
+    ck_assert(s.count < s.data.count);
+    for (size_t i = 0; i < s.count; i++) {
+        const uint8_t label = s.data.labels[s.order[i]];
+        ck_assert(label != 1 && label != 6);
+    }
+    session_close(&s);
+}
+END_TEST
+
+/* The mask leaves at most half of the MACs, marked channels reach zero, and the cut changes no
+ * judgement. */
+START_TEST(pruned)
+{
+    const session_options o = small();
+    session s = {0};
+    judgement before[2], after[2];
+    ck_assert_msg(session_open(&s, &o), "%s", s.text);
+    ck_assert(session_macs(&s) == 1);
+    for (size_t phase = SESSION_TRAIN; phase <= SESSION_MASKED; phase++)
+        for (size_t i = 0; i < session_steps(&s, (session_phase)phase); i++)
+            ck_assert_msg(step(&s, (session_phase)phase, i), "%s", s.text);
+    ck_assert_int_eq(mskp_pruner_due(s.pruner), MSKP_PRUNER_DUE_CUT);
+    ck_assert(session_judge(&s, &before[0], &before[1]));
+    ck_assert_msg(session_cut(&s), "%s", s.text);
+    ck_assert(session_judge(&s, &after[0], &after[1]));
+    ck_assert(session_macs(&s) <= 0.5 && session_macs(&s) > 0.2);
+    printf("%s: %.1f %% of the MACs are left, and the loss moves by %.2g\n", CN_DTYPE_NAME,
+           100 * session_macs(&s), fabs(after[0].loss - before[0].loss));
+    ck_assert_double_lt(fabs(after[0].loss - before[0].loss), is_double ? 1e-12 : 1e-5);
+    ck_assert_double_lt(fabs(after[1].loss - before[1].loss), is_double ? 1e-12 : 1e-5);
+    ck_assert(after[1].seen == before[1].seen && after[1].unseen == before[1].unseen);
+    for (size_t i = 0; i < session_steps(&s, SESSION_TUNE); i++)
+        ck_assert_msg(step(&s, SESSION_TUNE, i), "%s", s.text);
+    session_close(&s);
+}
+END_TEST
+
+START_TEST(refused)
+{
+    session s = {0};
+    session_options o = small();
+    o.epochs[0] = o.epochs[1] = o.epochs[2] = 0;
+    ck_assert(!session_open(&s, &o) && strstr(s.text, "--epochs"));
+    session_close(&s);
+    s = (session){0};
+    o = small();
+    o.batch = 200;
+    ck_assert(!session_open(&s, &o) && strstr(s.text, "has 200 pairs, but of 120 images only"));
+    session_close(&s);
+    s = (session){0};
+    o = small();
+    o.data = "/nowhere";
+    ck_assert(!session_open(&s, &o) && strstr(s.text, "/nowhere/data_batch_1.bin"));
+    session_close(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("contrastive");
@@ -388,6 +585,13 @@ int main(void)
     tcase_add_test(cases, whole_batch);
     tcase_add_test(cases, kept_micro_batches);
     tcase_add_test(cases, separate_losses);
+    tcase_add_test(cases, vocabulary);
+    tcase_add_test(cases, bags);
+    tcase_add_test(cases, lists_of_classes);
+    tcase_add_test(cases, pairs_do_not_depend_on_micro_batches);
+    tcase_add_test(cases, unseen_classes);
+    tcase_add_test(cases, pruned);
+    tcase_add_test(cases, refused);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -108,7 +108,8 @@ static bool look_ahead(program *p)
 static bool cut(program *p)
 {
     const cn_net *net = p->s.images.net;
-    if (!look(p, "driven to zero") || !session_cut(&p->s)) return false;
+    const char *stage = p->s.o.epochs[SESSION_MASKED] ? "driven to zero" : "trained";
+    if (!look(p, stage) || !session_cut(&p->s)) return false;
     printf("the image tower has %.1f %% of its %.2f million MACs; channels of its convolutions:",
            100 * session_macs(&p->s), 1e-6 * p->s.macs);
     for (size_t i = 0; i < net->layer_count; i++)

@@ -44,8 +44,8 @@ typedef struct session_options {
 /* What both programs begin with. */
 #define SESSION_DEFAULTS                                                                        \
     {                                                                                           \
-        .images = 8000, .tests = 2000, .batch = 512, .micro = 64, .width = 16, .embedding = 32, \
-        .epochs = {12, 3, 4}, .rate = 0.2, .macs = 0.5, .seed = 1, .threads = 1                 \
+        .images = 6000, .tests = 2000, .batch = 256, .micro = 64, .width = 16, .embedding = 32, \
+        .epochs = {12, 3, 3}, .rate = 0.05, .macs = 0.5, .seed = 1, .threads = 1                 \
     }
 
 /* Rows of a table of arguments (common/args.h) for these options, which the struct `type` has in
@@ -65,7 +65,7 @@ typedef struct session_options {
          SESSION_ARG(type, field, images),                                                        \
          2,                                                                                       \
          50000,                                                                                   \
-         "the first images of the data (8000)"},                                                  \
+         "the first images of the data (6000)"},                                                  \
         {"tests",                                                                                 \
          "N",                                                                                     \
          ARG_COUNT,                                                                               \
@@ -87,7 +87,7 @@ typedef struct session_options {
          SESSION_ARG(type, field, batch),                                                         \
          2,                                                                                       \
          16384,                                                                                   \
-         "pairs of a step (512)"},                                                                \
+         "pairs of a step (256)"},                                                                \
         {"micro",                                                                                 \
          "N",                                                                                     \
          ARG_COUNT,                                                                               \
@@ -122,14 +122,14 @@ typedef struct session_options {
          SESSION_ARG(type, field, epochs),                                                        \
          SESSION_PHASES,                                                                          \
          1000,                                                                                    \
-         "before channels are marked, until the cut, after it (12,3,4)"},                         \
+         "before channels are marked, until the cut, after it (12,3,3)"},                         \
         {"rate",                                                                                  \
          "X",                                                                                     \
          ARG_NUMBER,                                                                              \
          SESSION_ARG(type, field, rate),                                                          \
          1e-9,                                                                                    \
          10,                                                                                      \
-         "learning rate, which falls to 0 in each phase; halved after the first (0.2)"},          \
+         "learning rate, which falls to 0 in each phase; halved after the first (0.05)"},          \
         {"macs",                                                                                  \
          "X",                                                                                     \
          ARG_NUMBER,                                                                              \
