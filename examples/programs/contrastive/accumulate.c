@@ -12,9 +12,10 @@
  *                                            backward from its part of these derivatives; the
  *                                            gradients add up
  *
- * Batch norms see a micro-batch, in 1 and in 3, so the sum is exactly the gradient of the loss of 2,
- * in which each embedding depends on its micro-batch. It is that of one forward over the whole batch
- * only in networks without batch norm. Step 3 must not move the running statistics a second time.
+ * Batch norms see a micro-batch, in 1 and in 3, so the sum is exactly the gradient of the loss of
+ * 2, in which each embedding depends on its micro-batch. It is that of one forward over the whole
+ * batch only in networks without batch norm. Step 3 must not move the running statistics a second
+ * time.
  */
 #include "accumulate.h"
 

@@ -21,21 +21,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "arguments.h"
 #include "common/progress.h"
-#include "session.h"
 
 typedef struct options {
-    session_options session;
+    session_options session; /* first, for arguments_rows */
     const char *csv;
     bool help;
 } options;
 
-static const arg TABLE[] = {
-    SESSION_ARGS(options, session),
+static const arg OWN[] = {
     {"csv", "FILE", ARG_PATH, offsetof(options, csv), 0, 0, "add a line of results for each stage"},
     {"help", "", ARG_FLAG, offsetof(options, help), 0, 0, "this text"}};
-enum { OPTIONS = sizeof TABLE / sizeof *TABLE };
+enum { OPTIONS = ARGUMENTS_ROWS + sizeof OWN / sizeof *OWN };
 
 typedef struct program {
     session s;
@@ -181,13 +179,16 @@ int main(int argc, char **argv)
 {
     options o = {.session = SESSION_DEFAULTS};
     program p = {0};
+    arg table[OPTIONS];
     char text[256];
-    if (!args_read(argc, argv, OPTIONS, TABLE, &o, sizeof o, text)) {
+    arguments_rows(table);
+    memcpy(table + ARGUMENTS_ROWS, OWN, sizeof OWN);
+    if (!args_read(argc, argv, OPTIONS, table, &o, sizeof o, text)) {
         (void)fprintf(stderr, "contrastive: %s\n", text);
         return 2;
     }
     if (o.help) {
-        args_help(OPTIONS, TABLE);
+        args_help(OPTIONS, table);
         return 0;
     }
     p.csv = o.csv;

@@ -28,19 +28,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/args.h"
+#include "arguments.h"
 #include "mskp_bridge.h"
 #include "mskp_mpi.h"
-#include "session.h"
 
 typedef struct options {
-    session_options session;
+    session_options session; /* first, for arguments_rows */
     bool help;
 } options;
 
-static const arg TABLE[] = {SESSION_ARGS(options, session),
-                            {"help", "", ARG_FLAG, offsetof(options, help), 0, 0, "this text"}};
-enum { OPTIONS = sizeof TABLE / sizeof *TABLE };
+enum { OPTIONS = ARGUMENTS_ROWS + 1 };
 
 typedef struct program {
     session s;
@@ -291,13 +288,16 @@ int main(int argc, char **argv)
 {
     options o = {.session = SESSION_DEFAULTS};
     program p = {0};
+    arg table[OPTIONS] = {
+        [ARGUMENTS_ROWS] = {"help", "", ARG_FLAG, offsetof(options, help), 0, 0, "this text"}};
     int rank = 0;
     char text[256];
+    arguments_rows(table);
     if (MPI_Init(&argc, &argv)) return 1;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    bool good = args_read(argc, argv, OPTIONS, TABLE, &o, sizeof o, text);
+    bool good = args_read(argc, argv, OPTIONS, table, &o, sizeof o, text);
     if (good && o.help) {
-        if (!rank) args_help(OPTIONS, TABLE);
+        if (!rank) args_help(OPTIONS, table);
         MPI_Finalize();
         return 0;
     }

@@ -42,7 +42,8 @@ static bool open_data(session *s)
     s->order = malloc((s->data.count + 1) * sizeof *s->order);
     if (!s->order) return session_fail(s, "", "no memory for the order of the images");
     s->count = pairs_of(&s->data, s->unseen, false, s->order);
-    s->batch = (pairs){.data = &s->data, .texts = &s->words, .order = s->order, .augment = true};
+    s->batch =
+        (pairs){.data = &s->data, .texts = &s->words, .order = s->order, .augment = !o->plain};
     if (s->count >= o->batch) return true;
     snprintf(s->text, sizeof s->text,
              "a step has %zu pairs, but of %zu images only %zu are of classes that are trained on",

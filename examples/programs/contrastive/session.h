@@ -33,119 +33,21 @@ typedef enum session_phase {
  *   width, embedding   of the towers
  *   epochs     of each phase; at least one in all
  *   rate       of TRAIN, halved later; macs: the share of the image tower's to keep
+ *   plain      images are neither cropped nor mirrored
  */
 typedef struct session_options {
     const char *data, *unseen;
     size_t images, tests, batch, micro, contrast, width, embedding, seed, threads;
     size_t epochs[SESSION_PHASES];
     double rate, macs;
+    bool plain;
 } session_options;
 
 /* What both programs begin with. */
-#define SESSION_DEFAULTS                                                                        \
-    {                                                                                           \
-        .images = 6000, .tests = 2000, .batch = 256, .micro = 64, .width = 16, .embedding = 32, \
-        .epochs = {12, 3, 3}, .rate = 0.05, .macs = 0.5, .seed = 1, .threads = 1                 \
-    }
-
-/* Rows of a table of arguments (common/args.h) for these options, which the struct `type` has in
- * its field `field`. */
-#define SESSION_ARG(type, field, name) offsetof(type, field.name)
-#define SESSION_ARGS(type, field)                                                                 \
-    {"data",                                                                                      \
-     "FOLDER",                                                                                    \
-     ARG_PATH,                                                                                    \
-     SESSION_ARG(type, field, data),                                                              \
-     0,                                                                                           \
-     0,                                                                                           \
-     "CIFAR-10's binary files; without it, shapes"},                                              \
-        {"images",                                                                                \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, images),                                                        \
-         2,                                                                                       \
-         50000,                                                                                   \
-         "the first images of the data (6000)"},                                                  \
-        {"tests",                                                                                 \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, tests),                                                         \
-         1,                                                                                       \
-         10000,                                                                                   \
-         "the first test images (2000)"},                                                         \
-        {"unseen",                                                                                \
-         "A,B",                                                                                   \
-         ARG_PATH,                                                                                \
-         SESSION_ARG(type, field, unseen),                                                        \
-         0,                                                                                       \
-         0,                                                                                       \
-         "classes that are left out, with their names, or none (deer,truck; of shapes "           \
-         "disc,frame)"},                                                                          \
-        {"batch",                                                                                 \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, batch),                                                         \
-         2,                                                                                       \
-         16384,                                                                                   \
-         "pairs of a step (256)"},                                                                \
-        {"micro",                                                                                 \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, micro),                                                         \
-         1,                                                                                       \
-         4096,                                                                                    \
-         "pairs of a micro-batch (64)"},                                                          \
-        {"contrast",                                                                              \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, contrast),                                                      \
-         2,                                                                                       \
-         16384,                                                                                   \
-         "pairs of a batch that are compared with each other (all)"},                             \
-        {"width",                                                                                 \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, width),                                                         \
-         4,                                                                                       \
-         256,                                                                                     \
-         "channels of the first convolution (16)"},                                               \
-        {"embedding",                                                                             \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, embedding),                                                     \
-         2,                                                                                       \
-         256,                                                                                     \
-         "numbers of an embedding (32)"},                                                         \
-        {"epochs",                                                                                \
-         "A,B,C",                                                                                 \
-         ARG_COUNTS,                                                                              \
-         SESSION_ARG(type, field, epochs),                                                        \
-         SESSION_PHASES,                                                                          \
-         1000,                                                                                    \
-         "before channels are marked, until the cut, after it (12,3,3)"},                         \
-        {"rate",                                                                                  \
-         "X",                                                                                     \
-         ARG_NUMBER,                                                                              \
-         SESSION_ARG(type, field, rate),                                                          \
-         1e-9,                                                                                    \
-         10,                                                                                      \
-         "learning rate, which falls to 0 in each phase; halved after the first (0.05)"},          \
-        {"macs",                                                                                  \
-         "X",                                                                                     \
-         ARG_NUMBER,                                                                              \
-         SESSION_ARG(type, field, macs),                                                          \
-         0.01,                                                                                    \
-         1,                                                                                       \
-         "share of the image tower's MACs to keep (0.5)"},                                        \
-        {"seed",                                                                                  \
-         "N",                                                                                     \
-         ARG_COUNT,                                                                               \
-         SESSION_ARG(type, field, seed),                                                          \
-         0,                                                                                       \
-         1e9,                                                                                     \
-         "of weights, order, crops and texts (1)"},                                               \
-    {                                                                                             \
-        "threads", "N", ARG_COUNT, SESSION_ARG(type, field, threads), 1, 256, "of the towers (1)" \
+#define SESSION_DEFAULTS                                                                       \
+    {                                                                                          \
+        .images = 8000, .tests = 2000, .batch = 256, .micro = 64, .width = 8, .embedding = 32, \
+        .epochs = {16, 4, 4}, .rate = 0.1, .macs = 0.5, .seed = 1, .threads = 1                \
     }
 
 typedef struct session {

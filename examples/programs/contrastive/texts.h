@@ -1,4 +1,4 @@
-/* Short texts about the classes of a data set, made of their names by templates, as bags of words. */
+/* Short texts about classes, made of their names by templates, and their bags of words. */
 #ifndef CONTRASTIVE_TEXTS_H
 #define CONTRASTIVE_TEXTS_H
 

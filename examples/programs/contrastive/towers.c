@@ -1,7 +1,7 @@
 /*
- * The paper's image tower is CoAtNet, with convolutions first and attention above, and its text
- * tower a transformer over pieces of words. Here the images pass five convolutions and the texts two
- * linear layers: a text is the sum of vectors of its words, so their order says nothing.
+ * The paper's towers are large: convolutions with attention above for images, and a transformer for
+ * texts. Here images pass five convolutions and texts two linear layers. A text is the mean of the
+ * vectors of its words, so their order says nothing.
  */
 #include "towers.h"
 
