@@ -53,6 +53,6 @@ lint-mpi:
 	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/mpi-$$c$$o CC=$$c CFLAGS="$$o -Werror" mpi-objects || exit; \
 	done; done
-	@printf '%s\n' $(wildcard examples/bridges/mpi/*.c examples/programs/mpi/*.c) | \
+	@printf '%s\n' $(wildcard examples/bridges/mpi/*.c examples/programs/mpi/*.c examples/programs/contrastive/ranks.c) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Iexamples/bridges \
 		-Iexamples/bridges/mpi $(EXAMPLE_FLAGS) $(MPI_FLAGS)
