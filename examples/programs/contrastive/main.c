@@ -43,20 +43,40 @@ typedef struct program {
 
 /* ---- Looking ---- */
 
+/* Adds lines to the file of --csv. One that cannot be written is refused before the training. */
+static FILE *open_csv(program *p)
+{
+    FILE *file = fopen(p->csv, "a");
+    if (!file) session_fail(&p->s, p->csv, "it cannot be written");
+    return file;
+}
+
+static bool close_csv(program *p, FILE *file, bool good)
+{
+    return (!fclose(file) && good) || session_fail(&p->s, p->csv, "it cannot be written");
+}
+
+static bool begin_csv(program *p)
+{
+    FILE *file = open_csv(p);
+    if (!file) return false;
+    fseek(file, 0, SEEK_END);
+    const bool good = ftell(file) > 0 ||
+                      fprintf(file, "seed,batch,micro,contrast,stage,train_loss,test_loss,"
+                                    "train_seen,test_seen,test_unseen,test_among_all,macs\n") > 0;
+    return close_csv(p, file, good);
+}
+
 static bool add_line(program *p, const char *stage, const judgement *train, const judgement *test)
 {
     const session_options *o = &p->s.o;
-    FILE *file = fopen(p->csv, "a");
-    if (!file) return session_fail(&p->s, p->csv, "it cannot be written");
-    fseek(file, 0, SEEK_END);
-    bool good = ftell(file) > 0 ||
-                fprintf(file, "seed,batch,micro,contrast,stage,train_loss,test_loss,train_seen,"
-                              "test_seen,test_unseen,test_among_all,macs\n") > 0;
-    good = fprintf(file, "%zu,%zu,%zu,%zu,%s,%.5f,%.5f,%.4f,%.4f,%.4f,%.4f,%.4f\n", o->seed,
-                   o->batch, o->micro, o->contrast, stage, train->loss, test->loss, train->seen,
-                   test->seen, test->unseen, test->among_all, session_macs(&p->s)) > 0 &&
-           good;
-    return (!fclose(file) && good) || session_fail(&p->s, p->csv, "it cannot be written");
+    FILE *file = open_csv(p);
+    if (!file) return false;
+    const int length =
+        fprintf(file, "%zu,%zu,%zu,%zu,%s,%.5f,%.5f,%.4f,%.4f,%.4f,%.4f,%.4f\n", o->seed, o->batch,
+                o->micro, o->contrast, stage, train->loss, test->loss, train->seen, test->seen,
+                test->unseen, test->among_all, session_macs(&p->s));
+    return close_csv(p, file, length > 0);
 }
 
 /* Prints what the towers are worth, on images that were trained on and on others. */
@@ -167,7 +187,7 @@ static bool run_phase(program *p, session_phase phase)
 static bool run(program *p, const session_options *o)
 {
     p->started = seconds();
-    if (!session_open(&p->s, o)) return false;
+    if ((p->csv && !begin_csv(p)) || !session_open(&p->s, o)) return false;
     printf("%zu pairs, %zu in a step, %zu compared, %zu in a micro-batch; %zu words\n", p->s.count,
            p->s.o.batch, p->s.o.contrast, p->s.o.micro, p->s.words.words);
     for (size_t i = 0; i < SESSION_PHASES; i++)
