@@ -24,7 +24,8 @@ mpi: $(BUILD)/trainers/mpi ## the training program over ranks (MPI; make setup-m
 check-mpi: ## tests over 1 to 4 ranks, skipped without MPI
 	@if command -v $(MPICC) > /dev/null && command -v $(firstword $(MPIRUN)) > /dev/null; then \
 		$(MAKE) --no-print-directory mpi-tests && \
-		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi; \
+		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi \
+			$(BUILD)/trainers/contrastive-ranks; \
 	else \
 		echo "skipped: check-mpi needs $(MPICC) and $(MPIRUN), which make setup-mpi installs"; \
 		echo "0 passed, 0 failed, 1 skipped"; \
@@ -52,6 +53,6 @@ lint-mpi:
 	@for c in gcc clang; do for o in -O0 -O3; do \
 		$(MAKE) --no-print-directory BUILD=build/lint/mpi-$$c$$o CC=$$c CFLAGS="$$o -Werror" mpi-objects || exit; \
 	done; done
-	@printf '%s\n' $(wildcard examples/bridges/mpi/*.c examples/programs/mpi/*.c) | \
+	@printf '%s\n' $(wildcard examples/bridges/mpi/*.c examples/programs/mpi/*.c examples/programs/contrastive/ranks.c) | \
 		xargs -P $(JOBS) -I @ $(CLANG_TIDY) --quiet @ -- $(DIALECT) -Iinclude -Iexamples/bridges \
 		-Iexamples/bridges/mpi $(EXAMPLE_FLAGS) $(MPI_FLAGS)
