@@ -6,7 +6,7 @@ FORMATTED := $(wildcard include/*.h include/mskp/*.h lib/*.[ch] lib/*/*.[ch] exa
 # What clang-tidy reads with the packages of `make setup` alone.
 TIDIED := $(wildcard examples/*.c examples/runtime/*.c examples/bridges/convnet/*.c \
 	examples/programs/driver/*.c examples/programs/masksparsity/*.c examples/programs/common/*.c) \
-	$(filter-out %/ranks.c,$(wildcard examples/programs/contrastive/*.c))
+	$(foreach p,$(PAPERS),$(filter-out %/ranks.c,$(wildcard examples/programs/$p/*.c)))
 
 .PHONY: format lint lint-format lint-tidy lint-warnings lint-shell lint-bridges lint-onnx
 

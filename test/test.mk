@@ -58,8 +58,7 @@ TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/t
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TESTS) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS) \
-	$(CONTRASTIVE_TEST) $(call double,$(CONTRASTIVE_TEST))
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS) $(PAPER_TESTS)
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits vectors fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
@@ -73,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) $(PAPER_PROGRAMS) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs

@@ -12,34 +12,37 @@ MPI_LIBS = $(filter -L% -l% -Wl% -pthread,$(mpi_show))
 
 MPI_BRIDGE := $(call objects,$(wildcard examples/bridges/mpi/*.c))
 MPI_PROGRAM := $(call objects,$(wildcard examples/programs/mpi/*.c))
+MPI_CONTRASTIVE := $(call objects,examples/programs/contrastive/ranks.c)
 MPI_TEST := $(call objects,$(wildcard test/mpi/*.c))
-MPI_OBJECTS := $(MPI_BRIDGE) $(MPI_PROGRAM) $(MPI_TEST)
+MPI_TRAINERS := $(BUILD)/trainers/mpi $(BUILD)/trainers/contrastive-ranks
+MPI_OBJECTS := $(MPI_BRIDGE) $(MPI_PROGRAM) $(MPI_CONTRASTIVE) $(MPI_TEST)
 OTHER_OBJECTS += $(MPI_OBJECTS)
 
 .PHONY: mpi check-mpi mpi-objects mpi-tests lint-mpi
 
 mpi check-mpi: | $(filter setup-mpi,$(MAKECMDGOALS))
-mpi: $(BUILD)/trainers/mpi ## the training program over ranks (MPI; make setup-mpi installs it)
+mpi: $(MPI_TRAINERS) ## the training programs over ranks (MPI; make setup-mpi installs it)
 
 check-mpi: ## tests over 1 to 4 ranks, skipped without MPI
 	@if command -v $(MPICC) > /dev/null && command -v $(firstword $(MPIRUN)) > /dev/null; then \
 		$(MAKE) --no-print-directory mpi-tests && \
-		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi \
-			$(BUILD)/trainers/contrastive-ranks; \
+		MPIRUN='$(MPIRUN)' test/scripts/over-ranks $(BUILD)/test/mpi/test_mpi $(MPI_TRAINERS); \
 	else \
 		echo "skipped: check-mpi needs $(MPICC) and $(MPIRUN), which make setup-mpi installs"; \
 		echo "0 passed, 0 failed, 1 skipped"; \
 	fi
 
-mpi-tests: $(BUILD)/test/mpi/test_mpi $(BUILD)/trainers/mpi
+mpi-tests: $(BUILD)/test/mpi/test_mpi $(MPI_TRAINERS)
 mpi-objects: $(MPI_OBJECTS)
 
 $(MPI_OBJECTS): | $(filter setup-mpi,$(MAKECMDGOALS))
 $(MPI_BRIDGE): FLAGS = $(MPI_FLAGS)
-$(MPI_PROGRAM): FLAGS = -Iexamples/bridges -Iexamples/bridges/mpi $(EXAMPLE_FLAGS) $(MPI_FLAGS)
+$(MPI_PROGRAM) $(MPI_CONTRASTIVE): FLAGS = -Iexamples/bridges -Iexamples/bridges/mpi $(EXAMPLE_FLAGS) $(MPI_FLAGS)
 $(MPI_TEST): FLAGS = -Itest -Iexamples/bridges/mpi $(MPI_FLAGS)
 
-$(BUILD)/trainers/mpi: $(MPI_PROGRAM) $(MPI_BRIDGE) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
+$(BUILD)/trainers/mpi: $(MPI_PROGRAM)
+$(BUILD)/trainers/contrastive-ranks: $(MPI_CONTRASTIVE) $(call paper_parts,contrastive)
+$(MPI_TRAINERS): $(MPI_BRIDGE) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	@mkdir -p $(@D)
 	$(Q)$(LINK) $(MPI_LIBS) $(RUNTIME_LIBS)
