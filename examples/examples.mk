@@ -15,7 +15,6 @@ COMMON_OBJECTS := $(call objects,$(wildcard examples/programs/common/*.c))
 DRIVER_OBJECTS := $(call objects,$(wildcard examples/programs/driver/*.c))
 MASKSPARSITY_OBJECTS := $(call objects,$(wildcard examples/programs/masksparsity/*.c))
 SAFETENSORS_OBJECTS := $(call objects,$(wildcard examples/programs/safetensors/*.c))
-SIMCLR_OBJECTS := $(call objects,$(wildcard examples/programs/simclr/*.c))
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 # Those that need libmskp-blas.
@@ -25,7 +24,6 @@ EXAMPLES := $(filter-out $(BLAS_EXAMPLES),$(EXAMPLES))
 endif
 MASKSPARSITY = $(BUILD)/masksparsity
 SAFETENSORS = $(BUILD)/mskp-safetensors
-SIMCLR = $(BUILD)/mskp-simclr
 RUNTIME = $(BUILD)/libruntime.a
 RUNTIME_F64 = $(BUILD)/libruntime_f64.a
 COMMON = $(BUILD)/libcommon.a
@@ -35,7 +33,7 @@ FILES = $(BUILD)/examples/runtime/files.o
 
 EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(call double,$(RUNTIME_OBJECTS)) \
 	$(CONVNET_BRIDGE) $(call double,$(CONVNET_BRIDGE)) $(COMMON_OBJECTS) $(DRIVER_OBJECTS) \
-	$(MASKSPARSITY_OBJECTS) $(SAFETENSORS_OBJECTS) $(SIMCLR_OBJECTS) $(call double,$(SIMCLR_OBJECTS))
+	$(MASKSPARSITY_OBJECTS) $(SAFETENSORS_OBJECTS)
 
 .PHONY: demo
 
@@ -66,10 +64,6 @@ $(SAFETENSORS): $(SAFETENSORS_OBJECTS) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(Q)$(LINK) $(RUNTIME_LIBS)
 
 $(MASKSPARSITY): $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
-	$(call say,LINK)
-	$(Q)$(LINK) $(RUNTIME_LIBS)
-
-$(SIMCLR): $(SIMCLR_OBJECTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(RUNTIME_LIBS)
 

@@ -43,8 +43,6 @@ TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/library/test_*.c))
 REPLAYS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 RUNTIME_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/runtime/test_*.c))
 CONVNET_TEST := $(BUILD)/test/bridges/test_convnet
-# The parts of programs: test_NAME.c tests the files of examples/programs/NAME.
-PROGRAM_TESTS := $(BUILD)/test/programs/test_simclr
 LIMITS_TEST := $(BUILD)/test/limits/test_limits
 VECTORS_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard test/vectors/test_*.c))
 ifneq ($(STAND_IN),)
@@ -59,14 +57,13 @@ BENCHES := $(filter-out $(BENCH_TIMING:.o=) $(BENCH_TRAINING:.o=) $(if $(BLAS),,
 TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/test_resume
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TESTS) $(REPLAYS) $(BLAS_TESTS)
-PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(PROGRAM_TESTS) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST) $(PROGRAM_TESTS)) $(TORTURE_TESTS)
+PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS) $(SIMCLR_TEST) $(call double,$(SIMCLR_TEST))
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits vectors fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))
 EVERY_OBJECT += $(HELPER_OBJECTS) $(call objects,$(TEST_SOURCES)) \
-	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(PROGRAM_TESTS) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST) $(PROGRAM_TESTS)))
+	$(addsuffix .o,$(BLAS_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) $(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)))
 
 RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
@@ -75,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) $(SIMCLR) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs
@@ -185,19 +182,6 @@ $(CONVNET_TEST): %: %.o $(CONVNET_BRIDGE) $(RUNTIME) $(LIBRARY)
 $(call double,$(CONVNET_TEST)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIME_F64) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS)
-
-# All files of the program but its main.
-SIMCLR_PARTS := $(filter-out %/main.o,$(SIMCLR_OBJECTS))
-$(BUILD)/test/programs/test_simclr: $(SIMCLR_PARTS)
-$(BUILD)/f64/test/programs/test_simclr: $(call double,$(SIMCLR_PARTS))
-
-$(PROGRAM_TESTS): %: %.o $(CONVNET_BRIDGE) $(RUNTIME) $(LIBRARY)
-	$(call say,LINK)
-	$(Q)$(LINK_TEST) $(TEST_LIBS)
-
-$(call double,$(PROGRAM_TESTS)): %: %.o $(call double,$(CONVNET_BRIDGE)) $(RUNTIME_F64) $(LIBRARY)
-	$(call say,LINK)
-	$(Q)$(LINK_TEST) $(TEST_LIBS)
 
 # A program whose own calls of these functions go through test/torture/shim.c.
 SHIM := $(call objects,test/torture/shim.c)

@@ -131,8 +131,7 @@ static void recolour(const colours *change, double *view)
     for (size_t p = 0; p < PLANE; p++) {
         const double x[3] = {view[p], view[PLANE + p], view[2 * PLANE + p]};
         for (size_t i = 0; i < 3; i++) {
-            const double y =
-                matrix[i][0] * x[0] + matrix[i][1] * x[1] + matrix[i][2] * x[2] + more;
+            const double y = matrix[i][0] * x[0] + matrix[i][1] * x[1] + matrix[i][2] * x[2] + more;
             view[i * PLANE + p] = fmin(fmax(y, 0), 1);
         }
     }

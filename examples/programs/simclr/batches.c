@@ -43,10 +43,8 @@ static size_t count_classes(const batches *b, cn_error *err)
 bool batches_open(batches *b, size_t count, size_t batch, size_t classes, const uint32_t *label,
                   cn_error *err)
 {
-    *b = (batches){.count = count,
-                   .batch = batch,
-                   .classes = label ? classes : count,
-                   .label = label};
+    *b = (batches){
+        .count = count, .batch = batch, .classes = label ? classes : count, .label = label};
     if (!batch || batch > count)
         return refuse(err, "a batch of %zu images cannot be made of %zu", batch, count);
     if (label) {

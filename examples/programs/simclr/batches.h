@@ -6,7 +6,7 @@
 
 /* The fields are for reading. */
 typedef struct batches {
-    size_t count, batch;   /* images, and images of a batch */
+    size_t count, batch; /* images, and images of a batch */
     size_t classes;
     const uint32_t *label; /* the pseudo-class of each image; NULL: each image is one of its own */
     size_t dealt, next;    /* batches of this deal, and how many of them were handed out */

@@ -101,8 +101,7 @@ static bool fill(work *w)
         if (w->size[c]) continue;
         size_t farthest = SIZE_MAX;
         for (size_t i = 0; i < w->points.n; i++)
-            if (w->size[w->label[i]] > 1 &&
-                (farthest == SIZE_MAX || w->far[i] > w->far[farthest]))
+            if (w->size[w->label[i]] > 1 && (farthest == SIZE_MAX || w->far[i] > w->far[farthest]))
                 farthest = i;
         w->size[w->label[farthest]]--;
         w->label[farthest] = (uint32_t)c;

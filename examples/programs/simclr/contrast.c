@@ -51,10 +51,8 @@ double contrast_loss(size_t n, size_t dims, const cn_real *z, double temperature
     double loss = 0;
     for (size_t i = 0; i < m; i++)
         for (size_t k = i; k < m; k++)
-            room[i * m + k] = room[k * m + i] =
-                dot(dims, z + i * dims, z + k * dims) / temperature;
-    for (size_t i = 0; i < m; i++)
-        loss += softmax_without_self(m, i, (i + n) % m, room + i * m);
+            room[i * m + k] = room[k * m + i] = dot(dims, z + i * dims, z + k * dims) / temperature;
+    for (size_t i = 0; i < m; i++) loss += softmax_without_self(m, i, (i + n) % m, room + i * m);
     for (size_t i = 0; i < m; i++)
         for (size_t d = 0; d < dims; d++) {
             double sum = -2 * (double)z[(i + n) % m * dims + d];

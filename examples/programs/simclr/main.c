@@ -1,5 +1,5 @@
 /*
- * mskp-simclr - trains an encoder without labels by SimCLR and by G-SimCLR, and prunes both
+ * simclr - trains an encoder without labels by SimCLR and by G-SimCLR, and prunes both
  *
  * S. Chakraborty, A. R. Gosthipaty, S. Paul, "G-SimCLR: Self-Supervised Contrastive Learning with
  * Guided Projection via Pseudo Labelling", arXiv 2009.12007:
@@ -18,12 +18,13 @@
 
 #include "common/args.h"
 #include "common/progress.h"
+#include "files.h"
 #include "networks.h"
-#include "results.h"
 #include "probe.h"
+#include "results.h"
 #include "train.h"
 
-enum { DRAWN = 5000, DRAWN_TEST = 2000, TEXT = 512 };
+enum { DRAWN = 5000, DRAWN_TEST = 2000, TEXT = 512, OUTPUTS = 3 };
 enum { BATCHES_BOTH, BATCHES_PLAIN, BATCHES_GUIDED };
 
 typedef struct options {
@@ -38,8 +39,7 @@ static const arg TABLE[] = {
     {"data", "DIR", ARG_PATH, FIELD(data), 0, 0,
      "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
      "of shapes."},
-    {"images", "N", ARG_COUNT, FIELD(images), 1, 1e6,
-     "Train on the first N images only [5000]."},
+    {"images", "N", ARG_COUNT, FIELD(images), 1, 1e6, "Train on the first N images only [5000]."},
     {"test-images", "N", ARG_COUNT, FIELD(test_images), 0, 1e6,
      "Test the linear probe on the first N test images only; 0 means all [0]."},
     {"batches", "both|plain|guided", ARG_CHOICE, FIELD(batches), 0, 0,
@@ -52,9 +52,8 @@ static const arg TABLE[] = {
      "The epochs of the phases. With MASKED 0 channels are cut as they are [2,10,4,3]."},
     {"macs", "KEEP", ARG_NUMBER, FIELD(train.macs), 1e-6, 1,
      "The fraction of the multiply-accumulates to keep [0.5]."},
-    {"temperature", "T", ARG_NUMBER, FIELD(train.temperature), 1e-3, 1e3,
-     "Of NT-Xent [0.1]."},
-    {"lr", "LR", ARG_NUMBER, FIELD(train.rate), 0, 100,
+    {"temperature", "T", ARG_NUMBER, FIELD(train.temperature), 1e-3, 1e3, "Of NT-Xent [0.1]."},
+    {"lr", "LR", ARG_NUMBER, FIELD(train.rate), 1e-6, 100,
      "The first learning rate of TRAIN and MASKED, in each of which it falls to 0 along a cosine.\n"
      "TUNE starts from LR/2 [0.05]."},
     {"threads", "N", ARG_COUNT, FIELD(train.threads), 1, 256,
@@ -63,8 +62,7 @@ static const arg TABLE[] = {
      "Decides the first weights, the order of the images, their views and the clusters [1]."},
     {"out", "FILE", ARG_PATH, FIELD(out), 0, 0,
      "Write the pruned network (that of G-SimCLR, if there are two) to this safetensors file."},
-    {"log", "FILE.csv", ARG_PATH, FIELD(log), 0, 0,
-     "Write the loss of each epoch to this file."},
+    {"log", "FILE.csv", ARG_PATH, FIELD(log), 0, 0, "Write the loss of each epoch to this file."},
     {"picture", "FILE.svg", ARG_PATH, FIELD(picture), 0, 0,
      "Write a picture of the losses and of the probes to this file."},
     {"help", NULL, ARG_FLAG, FIELD(help), 0, 0, "Print this text and end."}};
@@ -78,6 +76,7 @@ typedef struct program {
     method *now; /* that is being trained */
     train *training;
     progress progress;
+    int held[OUTPUTS]; /* pipes stay open until the end: see file_check */
     cn_error err;
 } program;
 
@@ -91,10 +90,10 @@ static bool fail(program *p, const char *format, size_t a, size_t b)
 
 static void print_help(void)
 {
-    puts("mskp-simclr trains an encoder of images without labels, by SimCLR and by G-SimCLR, prunes it\n"
+    puts("simclr trains an encoder of images without labels, by SimCLR and by G-SimCLR, prunes it\n"
          "with the same loss, and says by a linear probe what the encoder is good for before and\n"
          "after. Without options it uses images that it draws.\n\n"
-         "mskp-simclr [option ...]\n");
+         "simclr [option ...]\n");
     args_help(OPTIONS, TABLE);
 }
 
@@ -127,6 +126,24 @@ static bool read_options(program *p, int argc, char **argv)
     return true;
 }
 
+/* So that no hour of training is lost at its end. */
+static bool check_outputs(program *p)
+{
+    const options *o = &p->o;
+    const char *const path[OUTPUTS] = {o->out, o->log, o->picture};
+    file_error why;
+    for (size_t i = 0; i < OUTPUTS; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (path[i] && path[k] && file_same(path[i], path[k]))
+                return args_refuse(sizeof p->err.text, p->err.text,
+                                   "two outputs would be written to one file, %.80s", path[i]);
+        if (path[i] && !file_check(path[i], &p->held[i], &why))
+            return args_refuse(sizeof p->err.text, p->err.text, "%.100s: %.150s", path[i],
+                               why.text);
+    }
+    return true;
+}
+
 /* ---- images ---- */
 
 static bool open_images(program *p)
@@ -144,8 +161,8 @@ static bool open_images(program *p)
     p->train.count = o->images;
     if (o->test_images && o->test_images < p->test.count) p->test.count = o->test_images;
     p->pseudo = calloc(p->train.count, sizeof *p->pseudo);
-    return p->pseudo || fail(p, "no memory for %zu labels of %zu images", p->train.count,
-                             p->train.count);
+    return p->pseudo ||
+           fail(p, "no memory for %zu labels of %zu images", p->train.count, p->train.count);
 }
 
 /* ---- training ---- */
@@ -209,8 +226,8 @@ static bool run_method(program *p, method *m, const uint32_t *label)
     bool good = train_open(&t, &p->train, &p->o.train, label, &listener, &p->err);
     if (good) count_pairs(p, &t.batches, m);
     good = good && probe(p, t.net, RESULTS_UNTRAINED) && train_encoder(&t, &p->err) &&
-           probe(p, t.net, RESULTS_TRAINED) &&
-           train_pruned(&t, &m->cut, after_cut, p, &p->err) && probe(p, t.net, RESULTS_TUNED) &&
+           probe(p, t.net, RESULTS_TRAINED) && train_pruned(&t, &m->cut, after_cut, p, &p->err) &&
+           probe(p, t.net, RESULTS_TUNED) &&
            (!p->o.out || cn_save(t.net, p->o.out, 0, NULL, &p->err));
     train_close(&t);
     p->now = NULL;
@@ -256,12 +273,13 @@ static bool run(program *p)
 int main(int argc, char **argv)
 {
     program p = {0};
+    file_catch_signals();
     if (!read_options(&p, argc, argv)) {
-        fprintf(stderr, "mskp-simclr: %s\n", p.err.text);
+        file_print(stderr, "simclr: %s", p.err.text);
         return 2;
     }
     if (p.o.help) return print_help(), 0;
-    const bool good = open_images(&p) && run(&p) &&
+    const bool good = check_outputs(&p) && open_images(&p) && run(&p) &&
                       (!p.o.log || results_log(&p.results, p.o.log, &p.err)) &&
                       (!p.o.picture || results_draw(&p.results, p.o.picture, &p.err));
     progress_clear(&p.progress);
@@ -269,7 +287,7 @@ int main(int argc, char **argv)
         results_print(&p.results);
         printf("%.0f seconds\n", seconds() - p.progress.started);
     } else {
-        fprintf(stderr, "mskp-simclr: %s\n", p.err.text);
+        file_print(stderr, "simclr: %s", p.err.text);
     }
     cn_data_free(&p.train);
     cn_data_free(&p.test);

@@ -86,8 +86,7 @@ cn_net *networks_autoencoder(const cn_options *options, cn_error *err)
         add_block(&l, "decode.", i, AUTOENCODER[3 - i]);
     }
     add(&l, "decode.conv4",
-        (cn_layer){
-            .kind = CN_CONV, .channels = 3, .size = {3, 3}, .pad = {1, 1}, .bias = true});
+        (cn_layer){.kind = CN_CONV, .channels = 3, .size = {3, 3}, .pad = {1, 1}, .bias = true});
     add(&l, "decode.sigmoid", (cn_layer){.kind = CN_SIGMOID});
     return cn_create("autoencoder", l.count, l.layer, options, err);
 }
@@ -114,7 +113,8 @@ cn_net *networks_classifier(size_t features, size_t classes, const cn_options *o
                             cn_error *err)
 {
     list l = {0};
-    add(&l, "features", (cn_layer){.kind = CN_INPUT, .channels = features, .height = 1, .width = 1});
+    add(&l, "features",
+        (cn_layer){.kind = CN_INPUT, .channels = features, .height = 1, .width = 1});
     add(&l, "linear", (cn_layer){.kind = CN_LINEAR, .channels = classes, .bias = true});
     return cn_create("classifier", l.count, l.layer, options, err);
 }

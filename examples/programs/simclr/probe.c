@@ -41,8 +41,7 @@ bool probe_take(cn_net *net, const cn_data *data, probe_features *f, cn_error *e
         const size_t n = data->count - at < most ? data->count - at : most;
         for (size_t i = 0; i < n; i++) indices[i] = at + i;
         cn_draw(data, n, indices, NULL, images, labels);
-        memcpy(f->x + at * f->dims, cn_forward(net, n, images, false),
-               n * f->dims * sizeof *f->x);
+        memcpy(f->x + at * f->dims, cn_forward(net, n, images, false), n * f->dims * sizeof *f->x);
     }
     free(images);
     free(indices);

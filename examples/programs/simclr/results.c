@@ -167,12 +167,11 @@ static void put_losses(const results *r, file_output *out)
                 from, TOP, from, BOTTOM);
         put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (from + to) / 2,
             BOTTOM + 18, PHASE_NAMES[first->phase[e]]);
-        put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu epochs</text>\n",
-            (from + to) / 2, BOTTOM + 34, e + 1 - begin);
+        put(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%zu epoch%s</text>\n",
+            (from + to) / 2, BOTTOM + 34, e + 1 - begin, e > begin ? "s" : "");
         begin = e + 1;
     }
-    for (size_t i = 0; i < r->methods; i++)
-        put_curve(&r->method[i], COLOURS[i], &across, &up, out);
+    for (size_t i = 0; i < r->methods; i++) put_curve(&r->method[i], COLOURS[i], &across, &up, out);
 }
 
 static void put_probes(const results *r, file_output *out)
@@ -190,9 +189,8 @@ static void put_probes(const results *r, file_output *out)
         const double left = PROBE_LEFT + (double)s * group + 0.12 * group;
         for (size_t i = 0; i < r->methods; i++) {
             const double x = left + (double)i * bar, y = place(&up, 100 * r->method[i].probe[s]);
-            put(out,
-                "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n", x, y,
-                bar - 2, BOTTOM - y, COLOURS[i]);
+            put(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n",
+                x, y, bar - 2, BOTTOM - y, COLOURS[i]);
             put(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.1f</text>\n",
                 x + bar / 2 - 1, y - 5, 100 * r->method[i].probe[s]);
         }
@@ -217,8 +215,7 @@ static void put_picture(const results *r, file_output *out)
         const int x = LOSS_LEFT + (int)i * 110;
         put(out, "<rect x=\"%d\" y=\"10\" width=\"12\" height=\"12\" fill=\"%s\"/>\n", x,
             COLOURS[i]);
-        put(out, "<text x=\"%d\" y=\"20\" font-size=\"13\">%s</text>\n", x + 18,
-            r->method[i].name);
+        put(out, "<text x=\"%d\" y=\"20\" font-size=\"13\">%s</text>\n", x + 18, r->method[i].name);
     }
     put_losses(r, out);
     put_probes(r, out);

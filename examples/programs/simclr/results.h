@@ -10,7 +10,7 @@ enum { RESULTS_MOST_EPOCHS = 1000 };
 
 typedef struct method {
     const char *name;
-    double same; /* the share of pairs of a batch whose true labels are equal */
+    double same;                  /* the share of pairs of a batch whose true labels are equal */
     double probe[RESULTS_STAGES]; /* accuracies of the linear probe, in [0, 1] */
     train_cut cut;
     size_t epochs; /* those that are known: further ones are not kept */

@@ -79,7 +79,8 @@ static bool train_autoencoder(cn_net *net, const cn_data *data, const train_opti
             step(net, cn_rate_cosine(AUTOENCODER_RATE, e * steps + s, epochs * steps));
         }
         tell(listener, PHASE_AUTOENCODER, e + 1, epochs, loss / (double)steps);
-        if (!isfinite(loss)) good = fail(err, "epoch %zu of %zu: the loss is not finite", e + 1, epochs);
+        if (!isfinite(loss))
+            good = fail(err, "epoch %zu of %zu: the loss is not finite", e + 1, epochs);
     }
     batches_close(&order);
     free(noisy);
@@ -215,12 +216,12 @@ bool train_pruned(train *t, train_cut *result, bool (*cut)(void *context, cn_err
     prune p;
     cn_sgd_reset(t->net);
     /* A pruner has a step at least, also if there is nothing but a cut. */
-    bool good =
-        prune_open(&p, t->net, how->macs, masked + tune ? (masked + tune) * steps : 1,
-                   masked * steps, err);
+    bool good = prune_open(&p, t->net, how->macs, masked + tune ? (masked + tune) * steps : 1,
+                           masked * steps, err);
     for (size_t e = 0; good && e < masked; e++)
         good = run_epoch(t, PHASE_MASKED, e, how->rate, &p, err);
-    if (good && !prune_is_due(&p)) good = fail(err, "no cut is due after %zu of %zu epochs", masked, masked + tune);
+    if (good && !prune_is_due(&p))
+        good = fail(err, "no cut is due after %zu of %zu epochs", masked, masked + tune);
     good = good && cut_and_compare(t, &p, result, err) && (!cut || cut(context, err));
     for (size_t e = 0; good && e < tune; e++)
         good = run_epoch(t, PHASE_TUNE, e, how->rate / 2, NULL, err);

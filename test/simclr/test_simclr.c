@@ -1,4 +1,4 @@
-/* The parts of mskp-simclr. NT-Xent is compared with PyTorch's numbers (contrast.h, which
+/* The parts of the program simclr. NT-Xent is compared with PyTorch's numbers (contrast.h, which
  * test/torch/make-contrast made) and with finite differences, clusters with the best of all
  * partitions, batches with their promise, views with cn_draw and with laws, features with a head
  * that is computed here, and a whole training with one on images whose labels are others. */
@@ -53,8 +53,7 @@ START_TEST(contrast_as_pytorch)
         double *room = calloc(contrast_room(n), sizeof *room), worst = 0, most = 0;
         ck_assert_ptr_nonnull(room);
         fill(count, dims, z);
-        const double loss =
-            contrast_loss(n, dims, z, contrast_case[c].temperature, room, gradient);
+        const double loss = contrast_loss(n, dims, z, contrast_case[c].temperature, room, gradient);
         for (size_t i = 0; i < count; i++) {
             worst = fmax(worst, fabs((double)gradient[i] - contrast_gradient[c][i]));
             most = fmax(most, fabs(contrast_gradient[c][i]));
@@ -197,13 +196,11 @@ START_TEST(clusters_of_equal_points)
     double spread;
     cn_random random = {1};
     cn_error err;
-    ck_assert(
-        cluster_points_into((cluster_points){10, 1, x}, 4, &random, label, &spread, &err));
+    ck_assert(cluster_points_into((cluster_points){10, 1, x}, 4, &random, label, &spread, &err));
     for (size_t i = 0; i < 10; i++) size[label[i]]++;
     for (size_t c = 0; c < 4; c++) ck_assert_uint_gt(size[c], 0);
     ck_assert_double_le(spread, 0);
-    ck_assert(
-        !cluster_points_into((cluster_points){10, 1, x}, 11, &random, label, &spread, &err));
+    ck_assert(!cluster_points_into((cluster_points){10, 1, x}, 11, &random, label, &spread, &err));
     ck_assert_str_eq(err.text, "11 clusters cannot be made of 10 points");
     x[7] = NAN;
     ck_assert(!cluster_points_into((cluster_points){5, 2, x}, 4, &random, label, &spread, &err));
@@ -245,8 +242,7 @@ START_TEST(batches_with_pseudo_classes)
         do {
             const size_t *image = batches_next(&b, &random);
             for (size_t i = 0; i < BATCH; i++) {
-                for (size_t k = 0; k < i; k++)
-                    ck_assert_uint_ne(label[image[i]], label[image[k]]);
+                for (size_t k = 0; k < i; k++) ck_assert_uint_ne(label[image[i]], label[image[k]]);
                 ck_assert(!used[image[i]]);
                 used[image[i]] = true;
                 seen[image[i]]++;
@@ -295,8 +291,7 @@ START_TEST(batches_that_cannot_be)
     cn_error err;
     batches b;
     ck_assert(!batches_open(&b, 6, 4, 4, label, &err));
-    ck_assert_str_eq(err.text,
-                     "a batch of 4 images needs as many pseudo-classes, but there are 3");
+    ck_assert_str_eq(err.text, "a batch of 4 images needs as many pseudo-classes, but there are 3");
     batches_close(&b);
     ck_assert(!batches_open(&b, 6, 7, 0, NULL, &err));
     ck_assert_str_eq(err.text, "a batch of 7 images cannot be made of 6");
@@ -384,9 +379,8 @@ START_TEST(views_of_a_ramp)
             ck_assert_double_ge(x, -1e-4);
             ck_assert_double_le(x, CN_SIDE - 1 + 1e-4);
             if (i % CN_SIDE > 1 && i % CN_SIDE + 1 < CN_SIDE && x > 0.01 && x < CN_SIDE - 1.01)
-                ck_assert_double_eq_tol(
-                    x - intensity(view, i - 1) * 255 / 7, slope,
-                    intensity(view, i - 1) * 255 / 7 > 0.01 ? 1e-3 : 1);
+                ck_assert_double_eq_tol(x - intensity(view, i - 1) * 255 / 7, slope,
+                                        intensity(view, i - 1) * 255 / 7 > 0.01 ? 1e-3 : 1);
         }
         least = fmin(least, slope);
         most = fmax(most, slope);
@@ -422,7 +416,8 @@ START_TEST(views_in_colours)
         for (size_t i = 0; i < CN_PIXELS; i++) {
             ck_assert_double_ge(intensity(view, i), -1e-6);
             ck_assert_double_le(intensity(view, i), 1 + 1e-6);
-            most = fmax(most, fabs(intensity(view, i) - data.pixels[k % 10 * CN_PIXELS + i] / 255.0));
+            most =
+                fmax(most, fabs(intensity(view, i) - data.pixels[k % 10 * CN_PIXELS + i] / 255.0));
         }
         changed += most > 0.01;
     }
@@ -538,7 +533,7 @@ static double probe_of(double gap, uint64_t seed)
         for (size_t i = 0; i < N; i++) {
             cn_real *x = sets[s].x + i * DIMS;
             const size_t class = cn_random_below(&random, 3);
-            label[s * N + i] = (uint8_t)class;
+            label[s * N + i] = (uint8_t) class;
             x[0] = (cn_real)(1000 + gap * (class == 1) + number(&random));
             x[1] = (cn_real)(0.001 * (gap * (class == 2) + number(&random)));
             x[2] = (cn_real)number(&random);
