@@ -1,4 +1,4 @@
-/* The parts of the program simclr. NT-Xent is compared with PyTorch's numbers (contrast.h, which
+/* The parts of the program simclr. NT-Xent is compared with PyTorch's numbers (nt_xent.h, which
  * test/torch/make-contrast made) and with finite differences, clusters with the best of all
  * partitions, batches with their promise, views with cn_draw and with laws, features with a head
  * that is computed here, and a whole training with one on images whose labels are others. */
@@ -16,7 +16,7 @@
 #include "simclr/probe.h"
 #include "simclr/train.h"
 
-#include "contrast.h"
+#include "nt_xent.h"
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
