@@ -83,7 +83,7 @@ static void deal(batches *b, cn_random *random)
     for (b->dealt = 0; b->dealt < most && b->filled[b->dealt] == b->batch;) b->dealt++;
 }
 
-/* The first image of each of `batch` classes fits into the first batch, so a deal is never empty. */
+/* The first images of `batch` classes fill the first batch, so a deal is never empty. */
 const size_t *batches_next(batches *b, cn_random *random)
 {
     if (b->next == b->dealt) deal(b, random);

@@ -1,8 +1,7 @@
 /*
  * The classifier is the runtime's own: a network of one linear layer with softmax cross entropy,
  * trained by SGD with momentum on the features of all training pictures, without augmentation. The
- * encoder does not change. The loss is convex, so that the rate falls to 0 is all that a good result
- * needs.
+ * encoder does not change. The loss is convex, so a rate that falls to 0 finds its minimum.
  */
 #include "probe.h"
 
