@@ -114,6 +114,20 @@ static double spread_of(size_t n, size_t dims, const cn_real *x, size_t k, const
     return sum / (double)n;
 }
 
+static double distance_to_mean(const cn_real *x, const uint32_t *label, size_t i, size_t c)
+{
+    double sum = 0;
+    for (size_t d = 0; d < PLANE_DIMS; d++) {
+        double mean = 0;
+        size_t size = 0;
+        for (size_t k = 0; k < POINTS; k++)
+            if (label[k] == c) mean += (double)x[k * PLANE_DIMS + d], size++;
+        const double off = (double)x[i * PLANE_DIMS + d] - mean / (double)size;
+        sum += off * off;
+    }
+    return sum;
+}
+
 /* Of all partitions of the points into PARTS clusters. */
 static double best_spread(const cn_real *x)
 {
@@ -151,6 +165,10 @@ START_TEST(clusters_of_a_few_points)
                                     tolerance);
             ck_assert_double_ge(spread, best - tolerance);
             least = fmin(least, spread);
+            for (size_t i = 0; i < POINTS; i++) /* no point is nearer to another mean */
+                for (size_t c = 0; c < PARTS; c++)
+                    ck_assert_double_le(distance_to_mean(x, label, i, label[i]),
+                                        distance_to_mean(x, label, i, c) + tolerance);
         }
         ck_assert_double_eq_tol(least, best, 1e-12);
     }
@@ -395,6 +413,67 @@ START_TEST(views_of_a_ramp)
 }
 END_TEST
 
+/* Of a picture that is a plane, so is every crop: differences of two rows are the same in all
+ * columns. */
+START_TEST(views_of_a_plane)
+{
+    cn_data data;
+    cn_error err;
+    cn_random random = {12};
+    cn_real *view = take_images(1);
+    ck_assert(cn_data_shapes(1, 1, &data, &err));
+    for (size_t i = 0; i < CN_PIXELS; i++)
+        data.pixels[i] = (uint8_t)(4 * (i % CN_SIDE) + 3 * (i / CN_SIDE % CN_SIDE));
+    for (size_t k = 0; k < 50; k++) {
+        augment_view(&data, 0, &(augment){.least_area = 0.25}, &random, view);
+        for (size_t i = CN_SIDE; i < CN_PIXELS; i++) {
+            if (i / CN_SIDE % CN_SIDE == 0 || i % CN_SIDE == 0) continue;
+            const double here = intensity(view, i) - intensity(view, i - CN_SIDE);
+            const double left = intensity(view, i - 1) - intensity(view, i - CN_SIDE - 1);
+            ck_assert_double_eq_tol(here, left, 1e-6);
+        }
+    }
+    cn_data_free(&data);
+    free(view);
+}
+END_TEST
+
+/* A turn of hue keeps the length of a colour and the sum of its parts; brightness, contrast and
+ * saturation multiply both by one number, if the colour has no luminance. The second pixel differs
+ * from the first by such a colour. */
+START_TEST(views_of_a_colour)
+{
+    enum { AREA = CN_SIDE * CN_SIDE };
+    static const int colour[3] = {40, -30, 50};
+    cn_data data;
+    cn_error err;
+    cn_random random = {13};
+    cn_real *view = take_images(1);
+    double least = INFINITY, most = -INFINITY;
+    ck_assert(cn_data_shapes(1, 1, &data, &err));
+    for (size_t i = 0; i < CN_PIXELS; i++)
+        data.pixels[i] = (uint8_t)(100 + (i % 2 ? colour[i / AREA] : 0));
+    for (size_t k = 0; k < 200; k++) {
+        double squares = 0, sum = 0, first = 0;
+        augment_view(&data, 0, &(augment){.colour = 0.25}, &random, view);
+        for (size_t c = 0; c < 3; c++) {
+            const double part = intensity(view, c * AREA + 1) - intensity(view, c * AREA);
+            if (!c) first = part;
+            squares += part * part;
+            sum += part;
+        }
+        ck_assert_double_eq_tol(sqrt(squares) / sum, sqrt(5000.0) / 60, 2e-3);
+        least = fmin(least, first / sum);
+        most = fmax(most, first / sum);
+    }
+    /* At most 0.05 of a turn, to both sides. */
+    ck_assert_double_lt(least, 0.45);
+    ck_assert_double_gt(most, 0.85);
+    cn_data_free(&data);
+    free(view);
+}
+END_TEST
+
 START_TEST(views_in_colours)
 {
     enum { AREA = CN_SIDE * CN_SIDE };
@@ -492,6 +571,12 @@ START_TEST(features_and_head)
     const cn_options options = {.batch = 3, .seed = 5};
     cn_net *net = networks_simclr(&options, &err);
     ck_assert_msg(net != NULL, "%s", err.text);
+    /* Not the first values, which the seed alone decides. */
+    cn_random random = {6};
+    for (size_t i = 0; i < net->param_count; i++)
+        for (size_t k = 0; k < net->params[i].count; k++)
+            net->params[i].value[k] =
+                (cn_real)((double)net->params[i].value[k] + 0.1 * cn_random_unit(&random));
     cn_net *part = networks_features(net, NETWORKS_ENCODED, &err);
     ck_assert_msg(part != NULL, "%s", err.text);
     ck_assert(cn_data_shapes(5, 1, &data, &err));
@@ -643,6 +728,8 @@ int main(void)
     tcase_add_test(tests, batches_that_cannot_be);
     tcase_add_test(tests, views_without_change);
     tcase_add_test(tests, views_of_a_ramp);
+    tcase_add_test(tests, views_of_a_plane);
+    tcase_add_test(tests, views_of_a_colour);
     tcase_add_test(tests, views_in_colours);
     tcase_add_test(tests, noise);
     tcase_add_test(tests, features_and_head);
