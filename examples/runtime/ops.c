@@ -195,7 +195,8 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                 window(layer, 0, oy, dx.height, &y0, &y1);
                 window(layer, 1, ox, dx.width, &x0, &x1);
                 const cn_real share = 1 / (cn_real)((y1 - y0) * (x1 - x0));
-                bool given[CN_SLICE] = {false}; /* the first of equal greatest ones gets it */
+                cn_real left[CN_SLICE]; /* the first of equal greatest ones gets it: no branch */
+                memcpy(left, from, m * sizeof *left);
                 for (size_t iy = y0; iy < y1; iy++)
                     for (size_t ix = x0; ix < x1; ix++) {
                         cn_real *to = cn_row(dx, c, iy) + ix * m;
@@ -205,11 +206,11 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                         }
                         const cn_real *seen = cn_row(x, c, iy) + ix * m,
                                       *best = cn_row(y, c, oy) + ox * m;
-                        for (size_t i = 0; i < m; i++)
-                            if (!given[i] && seen[i] >= best[i]) {
-                                to[i] += from[i];
-                                given[i] = true;
-                            }
+                        for (size_t i = 0; i < m; i++) {
+                            const bool greatest = seen[i] >= best[i];
+                            to[i] += greatest ? left[i] : 0;
+                            left[i] = greatest ? 0 : left[i];
+                        }
                     }
             }
     }
