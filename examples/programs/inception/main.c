@@ -37,7 +37,7 @@ static const arg OPTIONS[] = {
     {"data", "DIR", ARG_PATH, AT(data), 0, 0,
      "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
      "of shapes."},
-    {"images", "N", ARG_COUNT, AT(images), 1, 50000, "Train on so many images [8000]."},
+    {"images", "N", ARG_COUNT, AT(images), 1, 50000, "Train on so many images [5000]."},
     {"test-images", "N", ARG_COUNT, AT(test_images), 1, 10000, "Test on so many images [2000]."},
     {"network", "all|v4|resnet-v1|resnet-v2|v2-no-additions", ARG_CHOICE, AT(network), 0, 0,
      "Which network. The last one is resnet-v2 with nothing added to what its modules compute;\n"
@@ -53,8 +53,8 @@ static const arg OPTIONS[] = {
      "network that was cut. With a MASKED of 0 channels are cut as they are [4,1,1]."},
     {"macs", "KEEP", ARG_NUMBER, AT(train.keep), 1e-3, 1,
      "The fraction of the multiply-accumulates to keep; with 1 nothing is pruned [0.5]."},
-    {"rate", "RATE", ARG_NUMBER, AT(train.rate), 1e-6, 10, "The first learning rate [0.1]."},
-    {"batch", "N", ARG_COUNT, AT(train.batch), 2, 1024, "Images in a batch [64]."},
+    {"rate", "RATE", ARG_NUMBER, AT(train.rate), 1e-6, 10, "The learning rate [0.05]."},
+    {"batch", "N", ARG_COUNT, AT(train.batch), 2, 1024, "Images in a batch [32]."},
     {"threads", "N", ARG_COUNT, AT(train.threads), 1, 256,
      "Threads; they change no figure but the speed [2]."},
     {"seed", "N", ARG_COUNT, AT(train.seed), 0, 1e9,
@@ -215,17 +215,17 @@ static int help(void)
 
 int main(int argc, char **argv)
 {
-    job j = {.o = {.images = 8000,
+    job j = {.o = {.images = 5000,
                    .test_images = 2000,
                    .modules = {2, 4, 2},
                    .divisor = 8,
                    .scale = 0.2,
                    .train = {.epochs = {4, 1, 1},
-                             .batch = 64,
+                             .batch = 32,
                              .threads = 2,
                              .seed = 1,
                              .keep = 0.5,
-                             .rate = 0.1}}};
+                             .rate = 0.05}}};
     file_catch_signals();
     bool good = args_read(argc, argv, OPTION_COUNT, OPTIONS, &j.o, sizeof j.text, j.text);
     int status = !good || (!j.o.help && !check(&j)) ? 2 : 0;

@@ -201,8 +201,10 @@ static bool train(work *w)
 {
     const size_t steps = w->options->epochs[TRAIN_DENSE] * w->steps;
     for (size_t step = 0; step < steps; step++) {
+        /* The first half epoch begins slowly: the residual networks' outputs are not normalized. */
+        const double begun = fmin(1, 2 * (double)(step + 1) / (double)w->steps);
         if (!gradients(w, step)) return false;
-        update(w, cn_rate_cosine(w->options->rate, step, steps));
+        update(w, begun * cn_rate_cosine(w->options->rate, step, steps));
         if (!look(w, step, 0)) return false;
     }
     return true;

@@ -12,8 +12,8 @@ typedef enum train_phase { TRAIN_DENSE, TRAIN_MASKED, TRAIN_TUNE, TRAIN_PHASES }
 /*
  *   epochs      of each phase: the whole network; the marked channels go to zero; after the cut
  *   keep        the share of the multiply-accumulates that is left; 1: nothing is pruned
- *   rate        the first learning rate. It falls to 0 along a cosine, and from half of it along
- *               another one while the network is pruned.
+ *   rate        the learning rate. It rises to `rate` in the first half epoch and falls to 0 along
+ *               a cosine, and from half of it along another one while the network is pruned.
  */
 typedef struct train_options {
     size_t epochs[TRAIN_PHASES], batch, threads, seed;
