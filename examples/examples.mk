@@ -3,8 +3,7 @@
 # examples/*.c are programs of one page each, which need libc and libm alone, or libmskp-blas. examples/runtime/*.c is a
 # small runtime for convolutional networks, which knows nothing of mskp; examples/bridges/convnet is the bridge between
 # the two. Of examples/programs, common/*.c is shared by all programs, driver/*.c runs the stages of all training
-# programs, and masksparsity/*.c is the training program for the small runtime. inception/*.c trains and prunes networks
-# of one paper with it.
+# programs, and masksparsity/*.c is the training program for the small runtime.
 
 RUNTIME_FLAGS = -Iexamples/runtime -pthread $$($(PKG_CONFIG) --cflags libcjson openblas)
 RUNTIME_LIBS = $$($(PKG_CONFIG) --libs libcjson openblas) -pthread -lm
@@ -16,7 +15,6 @@ COMMON_OBJECTS := $(call objects,$(wildcard examples/programs/common/*.c))
 DRIVER_OBJECTS := $(call objects,$(wildcard examples/programs/driver/*.c))
 MASKSPARSITY_OBJECTS := $(call objects,$(wildcard examples/programs/masksparsity/*.c))
 SAFETENSORS_OBJECTS := $(call objects,$(wildcard examples/programs/safetensors/*.c))
-INCEPTION_OBJECTS := $(call objects,$(wildcard examples/programs/inception/*.c))
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
 # Those that need libmskp-blas.
@@ -26,7 +24,6 @@ EXAMPLES := $(filter-out $(BLAS_EXAMPLES),$(EXAMPLES))
 endif
 MASKSPARSITY = $(BUILD)/masksparsity
 SAFETENSORS = $(BUILD)/mskp-safetensors
-INCEPTION = $(BUILD)/mskp-inception
 RUNTIME = $(BUILD)/libruntime.a
 RUNTIME_F64 = $(BUILD)/libruntime_f64.a
 COMMON = $(BUILD)/libcommon.a
@@ -36,7 +33,7 @@ FILES = $(BUILD)/examples/runtime/files.o
 
 EVERY_OBJECT += $(call objects,$(wildcard examples/*.c)) $(RUNTIME_OBJECTS) $(call double,$(RUNTIME_OBJECTS)) \
 	$(CONVNET_BRIDGE) $(call double,$(CONVNET_BRIDGE)) $(COMMON_OBJECTS) $(DRIVER_OBJECTS) \
-	$(MASKSPARSITY_OBJECTS) $(SAFETENSORS_OBJECTS) $(INCEPTION_OBJECTS)
+	$(MASKSPARSITY_OBJECTS) $(SAFETENSORS_OBJECTS)
 
 .PHONY: demo
 
@@ -67,10 +64,6 @@ $(SAFETENSORS): $(SAFETENSORS_OBJECTS) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(Q)$(LINK) $(RUNTIME_LIBS)
 
 $(MASKSPARSITY): $(MASKSPARSITY_OBJECTS) $(CONVNET_BRIDGE) $(DRIVER) $(COMMON) $(RUNTIME) $(LIBRARY)
-	$(call say,LINK)
-	$(Q)$(LINK) $(RUNTIME_LIBS)
-
-$(INCEPTION): $(INCEPTION_OBJECTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(RUNTIME_LIBS)
 

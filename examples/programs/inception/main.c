@@ -1,5 +1,5 @@
 /*
- * mskp-inception - small Inception networks with and without residual connections, trained, pruned
+ * inception - small Inception networks with and without residual connections, trained, pruned
  * with mskp, and tuned; networks.h says what is smaller than in the paper, train.c how they are
  * pruned. docs/inception.md shows what came out.
  */
@@ -37,8 +37,8 @@ static const arg OPTIONS[] = {
     {"data", "DIR", ARG_PATH, AT(data), 0, 0,
      "A folder with CIFAR-10's binary files. By default the program draws images of ten kinds\n"
      "of shapes."},
-    {"images", "N", ARG_COUNT, AT(images), 1, 50000, "Train on so many images [5000]."},
-    {"test-images", "N", ARG_COUNT, AT(test_images), 1, 10000, "Test on so many images [2000]."},
+    {"images", "N", ARG_COUNT, AT(images), 1, 50000, "Train on so many images [3000]."},
+    {"test-images", "N", ARG_COUNT, AT(test_images), 1, 10000, "Test on so many images [1000]."},
     {"network", "all|v4|resnet-v1|resnet-v2|v2-no-additions", ARG_CHOICE, AT(network), 0, 0,
      "Which network. The last one is resnet-v2 with nothing added to what its modules compute;\n"
      "it is trained, but not pruned [all]."},
@@ -50,7 +50,7 @@ static const arg OPTIONS[] = {
      "Residuals are multiplied by S before they are added [0.2]."},
     {"epochs", "DENSE,MASKED,TUNE", ARG_COUNTS, AT(train.epochs), 3, 1000,
      "Epochs of the whole network, of the network while marked channels go to zero, and of the\n"
-     "network that was cut. With a MASKED of 0 channels are cut as they are [4,1,1]."},
+     "network that was cut. With a MASKED of 0 channels are cut as they are [4,1,2]."},
     {"macs", "KEEP", ARG_NUMBER, AT(train.keep), 1e-3, 1,
      "The fraction of the multiply-accumulates to keep; with 1 nothing is pruned [0.5]."},
     {"rate", "RATE", ARG_NUMBER, AT(train.rate), 1e-6, 10, "The learning rate [0.05]."},
@@ -203,24 +203,24 @@ static bool run(job *j)
 
 static int help(void)
 {
-    puts("mskp-inception trains small Inception-v4, Inception-ResNet-v1 and -v2 on images of\n"
+    puts("inception trains small Inception-v4, Inception-ResNet-v1 and -v2 on images of\n"
          "32 x 32 pixels, and the second ResNet without its additions, too. The first three are\n"
          "then pruned to a share of their multiply-accumulates, and tuned. The networks are those\n"
          "of arXiv 1602.07261, with fewer channels and modules.\n"
          "\n"
-         "mskp-inception [option ...]\n");
+         "inception [option ...]\n");
     args_help(OPTION_COUNT, OPTIONS);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
-    job j = {.o = {.images = 5000,
-                   .test_images = 2000,
+    job j = {.o = {.images = 3000,
+                   .test_images = 1000,
                    .modules = {2, 4, 2},
                    .divisor = 8,
                    .scale = 0.2,
-                   .train = {.epochs = {4, 1, 1},
+                   .train = {.epochs = {4, 1, 2},
                              .batch = 32,
                              .threads = 2,
                              .seed = 1,
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
         args_refuse(sizeof j.text, j.text, "the output cannot be written");
         status = 1;
     }
-    if (status) file_print(stderr, "mskp-inception: %s", j.text);
+    if (status) file_print(stderr, "inception: %s", j.text);
     for (size_t i = 0; i < NETWORKS; i++) train_free(&j.result[i]);
     cn_data_free(&j.data.train);
     cn_data_free(&j.data.test);

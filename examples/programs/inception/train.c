@@ -130,8 +130,9 @@ static bool measure(work *w, double epoch)
     r->epoch[i] = epoch;
     r->loss[i] = w->losses ? w->loss / (double)w->losses : (double)NAN;
     r->points++;
-    printf("%-18s epoch %4.1f: loss %.4f, test error %.2f %%\n", w->name, epoch, r->loss[i],
-           r->error[i]);
+    printf("%-16s epoch %4.1f: test error %.2f %%", w->name, epoch, r->error[i]);
+    if (w->losses) printf(", loss %.4f", r->loss[i]);
+    puts("");
     fflush(stdout);
     w->loss = 0;
     w->losses = 0;
