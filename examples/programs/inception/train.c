@@ -213,10 +213,13 @@ static bool train(work *w)
 
 /* ---- pruning ---- */
 
-static bool begin_pruning(work *w, size_t steps)
+/* Before the training, so that what cannot be pruned is refused at once. */
+static bool make_pruner(work *w)
 {
     const size_t masked = w->options->epochs[TRAIN_MASKED] * w->steps;
+    const size_t steps = masked + w->options->epochs[TRAIN_TUNE] * w->steps;
     mskp_error err;
+    if (w->options->keep >= 1) return true;
     const mskp_pruner_options options = {
         .rule = {.max_macs = w->options->keep * w->result->cost[0].macs, .min_channels = 2},
         .scoring = {.roles = MSKP_ROLE_FILTER, .reduce = MSKP_REDUCE_MEAN},
@@ -268,7 +271,6 @@ static bool prune(work *w)
     const size_t *epochs = w->options->epochs;
     const size_t steps = (epochs[TRAIN_MASKED] + epochs[TRAIN_TUNE]) * w->steps;
     mskp_error err;
-    if (!begin_pruning(w, steps)) return false;
     for (size_t step = 0; step <= steps; step++) {
         const double rate = cn_rate_cosine(w->options->rate / 2, step, steps);
         if (mskp_pruner_due(w->pruner) == MSKP_PRUNER_DUE_CUT && !cut(w)) return false;
@@ -293,9 +295,9 @@ bool train_network(const char *name, const inception *how, const train_options *
 {
     work w = {.name = name, .options = options, .data = data, .result = result, .text = text};
     *result = (train_result){0};
-    bool good = open_network(&w, how) && measure(&w, 0) && train(&w);
+    bool good = open_network(&w, how) && make_pruner(&w) && measure(&w, 0) && train(&w);
     if (good) result->speed[0] = speed(&w);
-    if (good && options->keep < 1) good = prune(&w);
+    if (good && w.pruner) good = prune(&w);
     close_network(&w);
     return good;
 }
