@@ -300,7 +300,7 @@ void cn_normalize_backward(cn_view x, cn_view dy, cn_view dx, bool add)
         along[i] = length[i] > 1e-12 ? along[i] / (length[i] * length[i]) : 0;
     }
     for (size_t c = 0; c < dx.channels; c++)
-        for (size_t i = 0; i < dx.images; i++) {
+        for (size_t i = 0; i < x.images; i++) {
             cn_real *to = &dx.data[c * dx.plane + i];
             const double gradient =
                 ((double)dy.data[c * dy.plane + i] - (double)x.data[c * x.plane + i] * along[i]) /

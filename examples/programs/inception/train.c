@@ -293,7 +293,8 @@ static bool prune(work *w)
 bool train_network(const char *name, const inception *how, const train_options *options,
                    const train_data *data, train_result *result, char text[TRAIN_TEXT])
 {
-    work w = {.name = name, .options = options, .data = data, .result = result, .text = text};
+    work w = {.name = name, .options = options, .data = data, .result = result};
+    w.text = text;
     *result = (train_result){0};
     bool good = open_network(&w, how) && make_pruner(&w) && measure(&w, 0) && train(&w);
     if (good) result->speed[0] = speed(&w);
