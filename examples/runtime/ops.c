@@ -195,7 +195,8 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                 window(layer, 0, oy, dx.height, &y0, &y1);
                 window(layer, 1, ox, dx.width, &x0, &x1);
                 const cn_real share = 1 / (cn_real)((y1 - y0) * (x1 - x0));
-                bool given[CN_SLICE] = {false}; /* the first of equal greatest ones gets it */
+                cn_real left[CN_SLICE]; /* the first of equal greatest ones gets it: no branch */
+                memcpy(left, from, m * sizeof *left);
                 for (size_t iy = y0; iy < y1; iy++)
                     for (size_t ix = x0; ix < x1; ix++) {
                         cn_real *to = cn_row(dx, c, iy) + ix * m;
@@ -205,11 +206,11 @@ void cn_pool_backward(const cn_layer *layer, cn_view x, cn_view y, cn_view dy, c
                         }
                         const cn_real *seen = cn_row(x, c, iy) + ix * m,
                                       *best = cn_row(y, c, oy) + ox * m;
-                        for (size_t i = 0; i < m; i++)
-                            if (!given[i] && seen[i] >= best[i]) {
-                                to[i] += from[i];
-                                given[i] = true;
-                            }
+                        for (size_t i = 0; i < m; i++) {
+                            const bool greatest = seen[i] >= best[i];
+                            to[i] += greatest ? left[i] : 0;
+                            left[i] = greatest ? 0 : left[i];
+                        }
                     }
             }
     }
@@ -299,7 +300,7 @@ void cn_normalize_backward(cn_view x, cn_view dy, cn_view dx, bool add)
         along[i] = length[i] > 1e-12 ? along[i] / (length[i] * length[i]) : 0;
     }
     for (size_t c = 0; c < dx.channels; c++)
-        for (size_t i = 0; i < dx.images; i++) {
+        for (size_t i = 0; i < x.images; i++) {
             cn_real *to = &dx.data[c * dx.plane + i];
             const double gradient =
                 ((double)dy.data[c * dy.plane + i] - (double)x.data[c * x.plane + i] * along[i]) /

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "axis.h"
 #include "page.h"
 
 enum {
@@ -22,54 +23,7 @@ enum { HISTOGRAM_TOP = 10, HISTOGRAM_BOTTOM = 170, HISTOGRAM_HEIGHT = 195 };
  * a curve. */
 enum { ROW = 42, BAR = 285, MOST_ROWS = 40, MOST_POINTS = 600 };
 
-/* ---- numbers and axes ---- */
-
-/* 1, 2 or 5 times a power of 10, not below x > 0. */
-static double round_up(double x)
-{
-    const double power = pow(10, floor(log10(x))), parts[] = {1, 2, 5};
-    for (size_t i = 0; i < 3; i++)
-        if (x <= parts[i] * power * (1 + 1e-9)) return parts[i] * power;
-    return 10 * power;
-}
-
-typedef struct axis {
-    double low, high, step;
-    double from, to; /* where low and high lie in the picture */
-} axis;
-
-/* An axis whose ends are ticks, for about so many steps. */
-static axis axis_over(double low, double high, double steps, double from, double to)
-{
-    if (low >= 0 && low <= 0.4 * high) low = 0;
-    if (!(high > low)) {
-        const double room = fabs(low) > 0 ? 0.1 * fabs(low) : 1;
-        high = low + room;
-        low = low > 0 && low < room ? 0 : low - room;
-    }
-    const double step = round_up((high - low) / steps);
-    return (axis){floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, step, from, to};
-}
-
-static double place(const axis *a, double x)
-{
-    return a->from + (x - a->low) / (a->high - a->low) * (a->to - a->from);
-}
-
-/* A tick, with as many digits behind the point as tell the ticks apart. */
-static void tick(const axis *a, double at, const char *unit, size_t size, char *text)
-{
-    const int digits = a->step >= 1 ? 0 : (int)ceil(-log10(a->step) - 1e-9);
-    const double most = fmax(fabs(a->low), fabs(a->high));
-    if (fabs(at) < a->step / 2) at = 0; /* and no -0 */
-    if (most < 1e5 && digits < 5) {
-        snprintf(text, size, "%.*f%s", digits, at, unit);
-        return;
-    }
-    snprintf(text, size, "%.2g%s", at, unit);
-    char *plus = strchr(text, '+'); /* 1e+20 needs room that there may not be */
-    if (plus) memmove(plus, plus + 1, strlen(plus));
-}
+/* ---- numbers ---- */
 
 /* Three digits and a letter: 1.18 M. */
 static void amount(double x, size_t size, char *text)
@@ -208,7 +162,8 @@ static void draw_parts(page *p, const page_chart *c, const axis *x)
     for (size_t i = 0; i < c->parts; i++) {
         const page_part *part = &c->part[i];
         if (!part->count) continue;
-        const double from = place(x, (double)first), to = place(x, (double)(first + part->count));
+        const double from = axis_place(x, (double)first),
+                     to = axis_place(x, (double)(first + part->count));
         if (drawn++ % 2 == 0)
             put_box(p, "band", from, CHART_TOP, to - from, CHART_BOTTOM - CHART_TOP);
         if (to - from >= LETTER * (double)strlen(part->name))
@@ -224,16 +179,16 @@ static void draw_axes(page *p, const page_chart *c, const axis *x, const axis *y
     const size_t ticks = (size_t)((y->high - y->low) / y->step + 0.5);
     for (size_t i = 0; i <= ticks; i++) {
         const double at = y->low + (double)i * y->step;
-        put_line(p, "grid", x->from, place(y, at), x->to, place(y, at));
-        tick(y, at, c->unit, sizeof text, text);
-        put_label(p, x->from - 6, place(y, at) + 4, "end", text);
+        put_line(p, "grid", x->from, axis_place(y, at), x->to, axis_place(y, at));
+        axis_tick(y, at, c->unit, sizeof text, text);
+        put_label(p, x->from - 6, axis_place(y, at) + 4, "end", text);
     }
     put_line(p, "axis", x->from, y->from, x->to, y->from);
     const size_t n = (size_t)x->high;
-    const size_t step = n > 8 ? (size_t)round_up((double)n / 8) : 1;
+    const size_t step = n > 8 ? (size_t)axis_round_up((double)n / 8) : 1;
     for (size_t at = step; at <= n; at += step) {
         snprintf(text, sizeof text, "%zu", at);
-        put_label(p, place(x, (double)at - 0.5), y->from + 16, "middle", text);
+        put_label(p, axis_place(x, (double)at - 0.5), y->from + 16, "middle", text);
     }
     put_label(p, (x->from + x->to) / 2, y->from + 33, "middle", c->step);
 }
@@ -253,14 +208,15 @@ static void draw_curve(page *p, const page_chart *c, size_t k, const axis *x, co
             continue;
         }
         if (!open) page_put(p, "<polyline class=\"curve%d\" points=\"", style);
-        page_put(p, "%s%.1f,%.1f", open ? " " : "", place(x, (double)i + 0.5), place(y, v[i]));
+        page_put(p, "%s%.1f,%.1f", open ? " " : "", axis_place(x, (double)i + 0.5),
+                 axis_place(y, v[i]));
         open = true;
     }
     if (open) page_put(p, "\"/>\n");
     for (size_t i = 0; i < c->n && c->n <= 60; i++)
         if (isfinite(v[i]))
             page_put(p, "<circle class=\"dot%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>\n", style,
-                     place(x, (double)i + 0.5), place(y, v[i]), k ? "1.8" : "2.6");
+                     axis_place(x, (double)i + 0.5), axis_place(y, v[i]), k ? "1.8" : "2.6");
 }
 
 void page_chart_add(page *p, const page_chart *c)
@@ -296,7 +252,7 @@ void page_chart_add(page *p, const page_chart *c)
 void page_histogram_range(page_histogram *h, double least, double most)
 {
     if (!(most > least)) most = least + 1;
-    const double step = round_up((most - least) / (PAGE_BINS - 8));
+    const double step = axis_round_up((most - least) / (PAGE_BINS - 8));
     const double first = floor(least / step + 0.5), last = floor(most / step + 0.5);
     h->low = (first - 0.5) * step;
     h->high = (last + 0.5) * step;
@@ -366,7 +322,7 @@ void page_histogram_add(page *p, const page_histogram *h)
 {
     static const char *const keys[] = {"gray", "full"};
     const double middle = h->name[1] ? (HISTOGRAM_TOP + HISTOGRAM_BOTTOM) / 2.0 : HISTOGRAM_BOTTOM;
-    const axis x = {h->low, h->high, round_up((h->high - h->low) / 6), LEFT, WIDTH - RIGHT};
+    const axis x = {h->low, h->high, axis_round_up((h->high - h->low) / 6), LEFT, WIDTH - RIGHT};
     char text[120];
     begin(p);
     page_put(p, "<b>");
@@ -384,9 +340,10 @@ void page_histogram_add(page *p, const page_histogram *h)
     const double first = ceil(x.low / x.step - 1e-9), last = floor(x.high / x.step + 1e-9);
     for (size_t i = 0; (double)i <= last - first; i++) {
         const double at = (first + (double)i) * x.step;
-        put_line(p, "grid", place(&x, at), HISTOGRAM_TOP, place(&x, at), HISTOGRAM_BOTTOM);
-        tick(&x, at, "", sizeof text, text);
-        put_label(p, place(&x, at), HISTOGRAM_BOTTOM + 17, "middle", text);
+        put_line(p, "grid", axis_place(&x, at), HISTOGRAM_TOP, axis_place(&x, at),
+                 HISTOGRAM_BOTTOM);
+        axis_tick(&x, at, "", sizeof text, text);
+        put_label(p, axis_place(&x, at), HISTOGRAM_BOTTOM + 17, "middle", text);
     }
     draw_kind(p, h, 0, middle, middle - HISTOGRAM_TOP);
     if (h->name[1]) draw_kind(p, h, 1, middle, HISTOGRAM_BOTTOM - middle);
