@@ -3,6 +3,7 @@
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
 # it builds: lib/library.mk, lib/install.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
 # examples/bridges/mpi/mpi.mk, examples/bridges/onnx/onnx.mk, examples/programs/programs.mk,
+# examples/programs/relevance/relevance.mk,
 # docs/packaging/packaging.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files need
 # no edit of any of them.
 
@@ -93,6 +94,7 @@ include examples/bridges/bridges.mk
 include examples/bridges/mpi/mpi.mk
 include examples/bridges/pytorch/pytorch.mk
 include examples/bridges/onnx/onnx.mk
+include examples/programs/relevance/relevance.mk
 include examples/programs/programs.mk
 include test/test.mk
 include test/lint.mk
