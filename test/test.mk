@@ -58,7 +58,7 @@ TORTURE_TESTS := $(BUILD)/test/torture/test_masksparsity $(BUILD)/test/torture/t
 TORTURE := $(call objects,test/torture/torture.c)
 LIBRARY_TESTS := $(TESTS) $(LIMITS_TEST) $(VECTORS_TESTS) $(REPLAYS) $(BLAS_TESTS)
 PROGRAMS := $(LIBRARY_TESTS) $(RUNTIME_TESTS) $(CONVNET_TEST) \
-	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS)
+	$(call double,$(RUNTIME_TESTS) $(CONVNET_TEST)) $(TORTURE_TESTS) $(if $(PNG),$(RELEVANCE_TEST))
 SCRIPTS := $(wildcard test/scripts/check-*)
 
 TEST_SOURCES := $(foreach f,library limits vectors fuzz bench torture stand_in,$(wildcard test/$(f)/*.c))

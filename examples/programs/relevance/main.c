@@ -32,7 +32,8 @@ static const char *const SCORE_NAMES[SCORES] = {"relevance", "gamma", "taylor", 
 
 typedef struct options {
     const char *data, *weights, *sheet, *maps;
-    size_t model, epochs, tune, images, scored, compared, rows, batch, threads, seed, rules;
+    size_t model, epochs, tune, images, scored, compared, rows, batch, threads, seed, rules,
+        normalize;
     arg_words scores;
     double rate, tune_rate, macs;
     bool help;
@@ -54,6 +55,8 @@ static const arg OPTIONS[] = {
      "a score to prune by; can be given several times [relevance, gamma, taylor]"},
     {"scored", "N", ARG_COUNT, FIELD(scored), 1, 1e6,
      "training images that relevance and Taylor scores are measured on [500]"},
+    {"normalize", "own|none|mean", ARG_CHOICE, FIELD(normalize), 0, 0,
+     "scores are divided by the mean of their family: those of relevance, none, or all [own]"},
     {"tune", "N", ARG_COUNT, FIELD(tune), 0, 10000, "epochs after the cut [2]"},
     {"tune-rate", "X", ARG_NUMBER, FIELD(tune_rate), 1e-9, 10, "their learning rate [0.02]"},
     {"images", "N", ARG_COUNT, FIELD(images), 1, 1e6,
@@ -232,7 +235,8 @@ static bool cut(program *p, network *n, size_t k, double *left)
 {
     const size_t units = mskp_graph_counts(n->graph).units;
     const mskp_scores scores = {units, calloc(units + 1, sizeof *scores.unit)};
-    const scoring how = {p->kind[k], &p->train, p->o.scored, p->o.seed, p->rules};
+    const scoring how = {
+        p->kind[k], (normalize_kind)p->o.normalize, &p->train, p->o.scored, p->o.seed, p->rules};
     const bool good = scores.unit ? network_score(n, &how, scores, &p->err) &&
                                         network_cut(n, scores, p->o.macs, left, &p->err)
                                   : refuse(p, "no memory for scores");

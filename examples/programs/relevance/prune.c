@@ -254,12 +254,16 @@ static bool score_by_images(const network *n, const scoring *how, mskp_scores sc
 bool network_score(const network *n, const scoring *how, mskp_scores scores, cn_error *err)
 {
     const mskp_scoring gamma = {.reduce = MSKP_REDUCE_MEAN};
+    const bool images = how->kind == SCORE_RELEVANCE || how->kind == SCORE_TAYLOR;
+    const bool mean = how->normalize == NORMALIZE_MEAN ||
+                      (how->normalize == NORMALIZE_OWN && how->kind == SCORE_RELEVANCE);
     mskp_error error;
-    if (how->kind == SCORE_RELEVANCE || how->kind == SCORE_TAYLOR)
-        return score_by_images(n, how, scores, err);
-    const mskp_status status = how->kind == SCORE_GAMMA
-                                   ? mskp_score(n->graph, &gamma, n->values, scores, &error)
-                                   : mskp_score_random(n->graph, how->seed, scores, &error);
+    mskp_status status = MSKP_OK;
+    if (images && !score_by_images(n, how, scores, err)) return false;
+    if (how->kind == SCORE_GAMMA) status = mskp_score(n->graph, &gamma, n->values, scores, &error);
+    if (how->kind == SCORE_CHANCE) status = mskp_score_random(n->graph, how->seed, scores, &error);
+    if (!status && mean)
+        status = mskp_score_normalize(n->graph, MSKP_NORMALIZER_MEAN, 0, scores, &error);
     return !status || refuse(err, error.text);
 }
 

@@ -28,8 +28,13 @@ bool network_train(network *n, const lesson *l, cn_error *err);
 
 typedef enum score_kind { SCORE_RELEVANCE, SCORE_GAMMA, SCORE_TAYLOR, SCORE_CHANCE } score_kind;
 
+/* Whether scores are divided by the mean of their family. OWN: those of RELEVANCE alone. The
+ * relevance of every layer sums up to about the logit, so a channel of a wide layer has little. */
+typedef enum normalize_kind { NORMALIZE_OWN, NORMALIZE_NONE, NORMALIZE_MEAN } normalize_kind;
+
 typedef struct scoring {
     score_kind kind;
+    normalize_kind normalize;
     const cn_data *images;
     size_t count; /* how many of the images, drawn by the seed; as many as there are at most */
     uint64_t seed;

@@ -29,6 +29,6 @@ $(RELEVANCE): $(RELEVANCE_OBJECTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBR
 	$(call say,LINK)
 	$(Q)$(LINK) $(RELEVANCE_LIBS)
 
-$(RELEVANCE_TEST): %: %.o $(filter-out %/main.o,$(RELEVANCE_OBJECTS)) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
+$(RELEVANCE_TEST): %: %.o $(filter-out $(BUILD)/examples/programs/relevance/main.o,$(RELEVANCE_OBJECTS)) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS) $(RELEVANCE_LIBS)
