@@ -5,7 +5,8 @@ FORMATTED := $(wildcard include/*.h include/mskp/*.h lib/*.[ch] lib/*/*.[ch] exa
 	examples/programs/trainers/*/*pp test/*/*.[ch] test/*/*.cpp)
 # What clang-tidy reads with the packages of `make setup` alone.
 TIDIED := $(wildcard examples/*.c examples/runtime/*.c examples/bridges/convnet/*.c \
-	examples/programs/driver/*.c examples/programs/masksparsity/*.c examples/programs/common/*.c)
+	examples/programs/driver/*.c examples/programs/masksparsity/*.c examples/programs/common/*.c \
+	$(if $(PNG),examples/programs/relevance/*.c))
 
 .PHONY: format lint lint-format lint-tidy lint-warnings lint-shell lint-bridges lint-onnx
 

@@ -72,7 +72,7 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) $(if $(PNG),$(RELEVANCE)) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
 
 check-programs: programs
@@ -87,7 +87,8 @@ check-foreign: $(FOREIGN_TESTS)
 check-library: $(LIBRARY_TESTS)
 	@$(RUN_TESTS) $(LIBRARY_TESTS)
 
-check-torch: library ## scores against Torch-Pruning's own (PYTHON with torch, torchvision, torch-pruning; minutes)
+check-torch: library $(if $(PNG),$(RELEVANCE)) ## scores against Torch-Pruning's, relevance against zennit's (minutes)
+	@$(PYTHON) test/torch/check-relevance $(BUILD) || test $$? = 77
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 
 check-torture: $(TORTURE_TESTS) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
