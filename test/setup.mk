@@ -36,7 +36,7 @@ define install_missing
 endef
 
 setup: ## install what is missing (Debian, Ubuntu), else say what is needed
-	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON, Check and libpng)
+	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON, libpng, Check)
 
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
 $(BUILD)/flags: | setup

@@ -72,8 +72,10 @@ RUN_TESTS = JOBS=$(JOBS) CC='$(CC)' BUILD='$(BUILD)' test/scripts/run-tests
 
 programs: $(PROGRAMS)
 
-check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) $(if $(PNG),$(RELEVANCE)) ## build and run all tests
+check: library $(if $(BLAS),blas) programs $(MASKSPARSITY) $(SAFETENSORS) ## build and run all tests
 	@$(RUN_TESTS) $(PROGRAMS) $(SCRIPTS)
+
+check: $(if $(PNG),$(RELEVANCE))
 
 check-programs: programs
 	@$(RUN_TESTS) $(PROGRAMS)

@@ -89,6 +89,7 @@ typedef struct dump {
     size_t n, count;
     cn_tensor *tensor;
     char (*name)[CN_NAME_SIZE + 16];
+    double **data;
     size_t *layer; /* of a relevance */
 } dump;
 
@@ -106,8 +107,9 @@ static bool dump_open(dump *d, const lrp *e, size_t n)
     *d = (dump){.n = n, .count = RELEVANCE};
     d->tensor = calloc(RELEVANCE + e->count, sizeof *d->tensor);
     d->name = calloc(RELEVANCE + e->count, sizeof *d->name);
+    d->data = calloc(RELEVANCE + e->count, sizeof *d->data);
     d->layer = calloc(RELEVANCE + e->count, sizeof *d->layer);
-    if (!d->tensor || !d->name || !d->layer) return false;
+    if (!d->tensor || !d->name || !d->data || !d->layer) return false;
     for (size_t i = 0; i < e->count; i++)
         if (e->layers[i].kind == CN_INPUT || e->layers[i].kind == CN_RELU) d->layer[d->count++] = i;
     for (size_t k = 0; k < d->count; k++) {
@@ -123,15 +125,16 @@ static bool dump_open(dump *d, const lrp *e, size_t n)
                                            : k == LOGITS ? 2
                                                          : 4,
                                    .shape = {n, l->channels, l->height, l->width},
-                                   .data = calloc(n * each + 1, sizeof(double))};
-        if (!d->tensor[k].data) return false;
+                                   .data = d->data[k] = calloc(n * each + 1, sizeof(double))};
+        if (!d->data[k]) return false;
     }
     return true;
 }
 
 static void dump_close(dump *d)
 {
-    for (size_t k = 0; d->tensor && k < d->count; k++) free((void *)(uintptr_t)d->tensor[k].data);
+    for (size_t k = 0; d->data && k < d->count; k++) free(d->data[k]);
+    free(d->data);
     free(d->tensor);
     free(d->name);
     free(d->layer);
@@ -146,8 +149,7 @@ static void dump_image(dump *d, const lrp *e, size_t i, size_t class)
         const size_t each = k == CLASS    ? 1
                             : k == LOGITS ? e->classes
                                           : elements(&e->layers[d->layer[k]]);
-        double *to = (double *)(uintptr_t)d->tensor[k].data;
-        memcpy(to + i * each, from, each * sizeof *to);
+        memcpy(d->data[k] + i * each, from, each * sizeof *from);
     }
 }
 

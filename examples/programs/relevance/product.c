@@ -28,40 +28,37 @@ static bool meets(const cn_layer *conv, size_t axis, size_t at, size_t k, size_t
     return place >= conv->pad[axis] && *from < length;
 }
 
-/* Calls for each row of columns and each row of the result: columns[0..width) and the elements
- * x[from(ox)] that they stand for. fold: x += columns instead of columns <- x. */
-static void each_row(const cn_layer *in, const cn_layer *conv, bool fold, double *x,
-                     double *columns)
+/* One element of the columns: in row (channel, ky, kx), for position (oy, ox). *place <- where it
+ * lies in x; false: in the padding. */
+static bool find(const cn_layer *in, const cn_layer *conv, size_t row, size_t position,
+                 size_t *place)
 {
     const size_t tall = kernel_size(conv, 0), wide = kernel_size(conv, 1);
-    const size_t positions = conv->height * conv->width;
-    for (size_t row = 0; row < product_rows(in, conv); row++) {
-        const size_t ky = row / wide % tall, kx = row % wide;
-        double *plane = x + row / (tall * wide) * in->height * in->width;
-        for (size_t oy = 0; oy < conv->height; oy++) {
-            double *line = columns + row * positions + oy * conv->width;
-            size_t iy, ix;
-            const bool inside = meets(conv, 0, oy, ky, in->height, &iy);
-            for (size_t ox = 0; ox < conv->width; ox++) {
-                const bool here = inside && meets(conv, 1, ox, kx, in->width, &ix);
-                if (!fold)
-                    line[ox] = here ? plane[iy * in->width + ix] : 0;
-                else if (here)
-                    plane[iy * in->width + ix] += line[ox];
-            }
-        }
-    }
+    size_t y, x;
+    if (!meets(conv, 0, position / conv->width, row / wide % tall, in->height, &y) ||
+        !meets(conv, 1, position % conv->width, row % wide, in->width, &x))
+        return false;
+    *place = (row / (tall * wide) * in->height + y) * in->width + x;
+    return true;
 }
 
 void product_unfold(const cn_layer *in, const cn_layer *conv, const double *x, double *columns)
 {
-    each_row(in, conv, false, (double *)(uintptr_t)x, columns); /* which then only reads x */
+    const size_t positions = conv->height * conv->width;
+    size_t place;
+    for (size_t row = 0; row < product_rows(in, conv); row++)
+        for (size_t k = 0; k < positions; k++)
+            *columns++ = find(in, conv, row, k, &place) ? x[place] : 0;
 }
 
 void product_fold(const cn_layer *in, const cn_layer *conv, const double *columns, double *x)
 {
+    const size_t positions = conv->height * conv->width;
+    size_t place;
     memset(x, 0, in->channels * in->height * in->width * sizeof *x);
-    each_row(in, conv, true, x, (double *)(uintptr_t)columns); /* which then only reads columns */
+    for (size_t row = 0; row < product_rows(in, conv); row++)
+        for (size_t k = 0; k < positions; k++, columns++)
+            if (find(in, conv, row, k, &place)) x[place] += *columns;
 }
 
 void product_forward(const cn_layer *in, const cn_layer *conv, const double *weight,

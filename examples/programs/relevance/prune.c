@@ -282,7 +282,7 @@ bool network_cut(network *n, mskp_scores scores, double part, double *left, cn_e
 {
     mskp_mask keep = {scores.n, malloc(scores.n + 1)};
     mskp_plan *plan = NULL;
-    mskp_cost full, rest;
+    mskp_cost full = {0}, rest = {0};
     mskp_error error = {0};
     if (!keep.unit)
         return args_refuse(sizeof err->text, err->text, "no memory for %zu units", scores.n);

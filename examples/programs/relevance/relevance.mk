@@ -1,26 +1,26 @@
 # relevance, the program of docs/relevance.md, and its tests: on the small runtime, with libpng.
 #
-# It is a part of `make` where pkg-config finds libpng 1.6; PNG is then 1. `make PNG=` leaves it out.
+# It is a part of `make` where pkg-config finds libpng 1.6: PNG is then 1. `make PNG=` leaves it out.
 
 ifeq ($(origin PNG)$(STAND_IN),undefined)
-PNG := $(if $(BLAS),$(shell $(PKG_CONFIG) --exists 'libpng >= 1.6' && echo 1))
+PNG := $(shell $(PKG_CONFIG) --exists 'libpng >= 1.6' && echo 1)
 endif
 
 RELEVANCE = $(BUILD)/relevance
 RELEVANCE_OBJECTS := $(call objects,$(wildcard examples/programs/relevance/*.c))
+RELEVANCE_PARTS := $(filter-out %/main.o,$(RELEVANCE_OBJECTS))
 RELEVANCE_TEST := $(BUILD)/test/relevance/test_relevance
 RELEVANCE_LIBS = $$($(PKG_CONFIG) --libs libpng) $(RUNTIME_LIBS)
 
 .PHONY: relevance
 
+all: relevance
 ifneq ($(PNG),)
 EVERY_OBJECT += $(RELEVANCE_OBJECTS) $(RELEVANCE_TEST).o
-all: relevance
 relevance: $(RELEVANCE)
 else
-all: relevance
 relevance:
-	@echo "  relevance is left out: pkg-config finds no libpng 1.6"
+	@echo "  relevance is left out, because pkg-config finds no libpng 1.6 (or PNG is empty)"
 endif
 
 $(BUILD)/examples/programs/relevance/sheet.o: FLAGS = $(EXAMPLE_FLAGS) $$($(PKG_CONFIG) --cflags libpng)
@@ -29,6 +29,7 @@ $(RELEVANCE): $(RELEVANCE_OBJECTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBR
 	$(call say,LINK)
 	$(Q)$(LINK) $(RELEVANCE_LIBS)
 
-$(RELEVANCE_TEST): %: %.o $(filter-out $(BUILD)/examples/programs/relevance/main.o,$(RELEVANCE_OBJECTS)) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) $(LIBRARY)
+$(RELEVANCE_TEST): %: %.o $(RELEVANCE_PARTS) $(CONVNET_BRIDGE) $(COMMON) $(RUNTIME) \
+		$(LIBRARY)
 	$(call say,LINK)
 	$(Q)$(LINK) $(TEST_LIBS) $(RELEVANCE_LIBS)
