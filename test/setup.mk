@@ -36,7 +36,8 @@ define install_missing
 endef
 
 setup: ## install what is missing (Debian, Ubuntu), else say what is needed
-	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON, libpng, Check)
+	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler$(comma) GNU make$(comma) \
+		pkg-config$(comma) OpenBLAS$(comma) cJSON$(comma) libpng and Check)
 
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
 $(BUILD)/flags: | setup
@@ -50,4 +51,4 @@ setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter bridges check-bridges,
 	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)
 
 setup-mpi: $(filter setup,$(MAKECMDGOALS)) ## install what is missing for mpi and check-mpi (Open MPI)
-	$(call install_missing,$(PACKAGES) $(PACKAGES_mpi),an MPI with mpicc and mpirun, such as Open MPI or MPICH)
+	$(call install_missing,$(PACKAGES) $(PACKAGES_mpi),an MPI with mpicc and mpirun$(comma) such as Open MPI or MPICH)

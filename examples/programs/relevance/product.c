@@ -28,37 +28,43 @@ static bool meets(const cn_layer *conv, size_t axis, size_t at, size_t k, size_t
     return place >= conv->pad[axis] && *from < length;
 }
 
-/* One element of the columns: in row (channel, ky, kx), for position (oy, ox). *place <- where it
- * lies in x; false: in the padding. */
-static bool find(const cn_layer *in, const cn_layer *conv, size_t row, size_t position,
-                 size_t *place)
+/* Row (channel, ky, kx) of the columns meets one row of the image for each row oy of the result.
+ * *begin <- where that row lies in x; false: in the padding. */
+static bool find_row(const cn_layer *in, const cn_layer *conv, size_t row, size_t oy, size_t *begin)
 {
     const size_t tall = kernel_size(conv, 0), wide = kernel_size(conv, 1);
-    size_t y, x;
-    if (!meets(conv, 0, position / conv->width, row / wide % tall, in->height, &y) ||
-        !meets(conv, 1, position % conv->width, row % wide, in->width, &x))
-        return false;
-    *place = (row / (tall * wide) * in->height + y) * in->width + x;
+    size_t y;
+    if (!meets(conv, 0, oy, row / wide % tall, in->height, &y)) return false;
+    *begin = (row / (tall * wide) * in->height + y) * in->width;
     return true;
 }
 
 void product_unfold(const cn_layer *in, const cn_layer *conv, const double *x, double *columns)
 {
-    const size_t positions = conv->height * conv->width;
-    size_t place;
-    for (size_t row = 0; row < product_rows(in, conv); row++)
-        for (size_t k = 0; k < positions; k++)
-            *columns++ = find(in, conv, row, k, &place) ? x[place] : 0;
+    const size_t rows = product_rows(in, conv);
+    size_t begin, place;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t oy = 0; oy < conv->height; oy++) {
+            const bool inside = find_row(in, conv, row, oy, &begin);
+            const size_t kx = row % kernel_size(conv, 1);
+            for (size_t ox = 0; ox < conv->width; ox++)
+                *columns++ =
+                    inside && meets(conv, 1, ox, kx, in->width, &place) ? x[begin + place] : 0;
+        }
 }
 
 void product_fold(const cn_layer *in, const cn_layer *conv, const double *columns, double *x)
 {
-    const size_t positions = conv->height * conv->width;
-    size_t place;
+    const size_t rows = product_rows(in, conv);
+    size_t begin, place;
     memset(x, 0, in->channels * in->height * in->width * sizeof *x);
-    for (size_t row = 0; row < product_rows(in, conv); row++)
-        for (size_t k = 0; k < positions; k++, columns++)
-            if (find(in, conv, row, k, &place)) x[place] += *columns;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t oy = 0; oy < conv->height; oy++, columns += conv->width) {
+            const size_t kx = row % kernel_size(conv, 1);
+            if (!find_row(in, conv, row, oy, &begin)) continue;
+            for (size_t ox = 0; ox < conv->width; ox++)
+                if (meets(conv, 1, ox, kx, in->width, &place)) x[begin + place] += columns[ox];
+        }
 }
 
 void product_forward(const cn_layer *in, const cn_layer *conv, const double *weight,
