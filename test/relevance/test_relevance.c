@@ -95,8 +95,13 @@ static cn_net *kinds(void)
          .stride = {1, 2},
          .bias = true},
         {.kind = CN_RELU, .name = "dr", .in = {15}},
-        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {16}},
-        {.kind = CN_LINEAR, .name = "fc", .in = {17}, .channels = 4, .bias = true}};
+        {.kind = CN_SCALE, .name = "third", .in = {16}, .factor = -0.3},
+        {.kind = CN_UPSAMPLE, .name = "up", .in = {17}, .size = {3, 2}},
+        {.kind = CN_CONV, .name = "e", .in = {16}, .channels = 2},
+        {.kind = CN_UPSAMPLE, .name = "too", .in = {19}, .size = {3, 2}},
+        {.kind = CN_CONCAT, .name = "both", .in = {18, 20, 18}, .inputs = 3},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {21}},
+        {.kind = CN_LINEAR, .name = "fc", .in = {22}, .channels = 4, .bias = true}};
     return make(sizeof layers / sizeof *layers, layers);
 }
 
@@ -365,6 +370,18 @@ START_TEST(refusals)
     ck_assert_str_eq(err.text, "in: images have 2 colours, and the box has the bounds of 3");
     cn_destroy(net);
 
+    layers[3].kind = CN_SIGMOID;
+    rules = lrp_rules_of(LRP_PRESET_EPSILON);
+    net = make(6, layers);
+    ck_assert_ptr_null(lrp_create(net, &rules, &err));
+    ck_assert_str_eq(err.text, "late: relevance has no rule for a sigmoid");
+    cn_destroy(net);
+    net = make(3, layers);
+    ck_assert_ptr_null(lrp_create(net, &rules, &err));
+    ck_assert_str_eq(err.text, "r: the network has 64 outputs that are no classes, and relevance "
+                               "begins at a class");
+    cn_destroy(net);
+
     layers[2].kind = CN_BATCH_NORM; /* a is read by a norm and by an addition */
     layers[3] = (cn_layer){.kind = CN_ADD, .name = "sum", .in = {1, 2}};
     rules = lrp_rules_of(LRP_PRESET_EPSILON);
@@ -372,7 +389,6 @@ START_TEST(refusals)
     ck_assert_ptr_null(lrp_create(net, &rules, &err));
     ck_assert_str_eq(err.text, "r: the batch norm reads a, which is read by other layers, too, so "
                                "they cannot be merged");
-    net->params[0].value[3] = (cn_real)NAN;
     cn_destroy(net);
 
     net = resnet8();

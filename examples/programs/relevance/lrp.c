@@ -9,7 +9,7 @@
  *     addition              an operand a gets a R / (a + b). A CN_SHIFT counts as a bias.
  *     average               an element x of a window of n gets (x / n) R / average
  *     maximum               the first of the greatest elements gets R
- *     ReLU, a pool of size 1, channels of padding
+ *     ReLU, scale, a pool of size 1, concatenation, channels of padding, upsampling
  *                           R goes where the value came from
  *
  * Padding contributes 0, so it gets nothing. A bias gets its share and keeps it (node.bias), and so
@@ -57,16 +57,33 @@ lrp_rules lrp_rules_of(lrp_preset preset)
 
 /* ---- the network with its norms merged ---- */
 
+/* How many entries of `in` count. */
+static size_t inputs_of(const cn_layer *l)
+{
+    if (l->kind == CN_INPUT || l->kind == CN_SHIFT) return 0;
+    return l->kind == CN_ADD ? 2 : l->kind == CN_CONCAT ? l->inputs : 1;
+}
+
 static size_t readers_of(const cn_net *net, size_t layer)
 {
     size_t n = 0;
-    for (size_t i = 1; i < net->layer_count; i++) {
-        const cn_layer *l = &net->layers[i];
-        if (l->kind == CN_SHIFT) continue;
-        n += l->in[0] == layer;
-        n += l->kind == CN_ADD && l->in[1] == layer;
-    }
+    for (size_t i = 1; i < net->layer_count; i++)
+        for (size_t k = 0; k < inputs_of(&net->layers[i]); k++) n += net->layers[i].in[k] == layer;
     return n;
+}
+
+/* Whether relevance can go through the layer. */
+static bool check_layer(const cn_net *net, const cn_layer *l, cn_error *err)
+{
+    const cn_layer *in = &net->layers[l->in[0]];
+    if (l->kind == CN_SIGMOID || l->kind == CN_NORMALIZE)
+        return args_refuse(sizeof err->text, err->text, "%s: relevance has no rule for %s", l->name,
+                           l->kind == CN_SIGMOID ? "a sigmoid" : "a normalization of length");
+    return l->kind != CN_BATCH_NORM || (is_conv(in) && readers_of(net, l->in[0]) == 1) ||
+           args_refuse(sizeof err->text, err->text,
+                       "%s: the batch norm reads %s, which is %s, so they cannot be merged",
+                       l->name, in->name,
+                       is_conv(in) ? "read by other layers, too" : "no convolution");
 }
 
 static bool check(const cn_net *net, const lrp_rules *rules, cn_error *err)
@@ -79,15 +96,13 @@ static bool check(const cn_net *net, const lrp_rules *rules, cn_error *err)
         return args_refuse(sizeof err->text, err->text,
                            "%s: images have %zu colours, and the box has the bounds of %d",
                            image->name, image->channels, LRP_COLOURS);
-    for (size_t i = 1; i < net->layer_count; i++) {
-        const cn_layer *l = &net->layers[i], *in = &net->layers[l->in[0]];
-        if (l->kind != CN_BATCH_NORM) continue;
-        if (!is_conv(in) || readers_of(net, l->in[0]) != 1)
-            return args_refuse(sizeof err->text, err->text,
-                               "%s: the batch norm reads %s, which is %s, so they cannot be merged",
-                               l->name, in->name,
-                               is_conv(in) ? "read by other layers, too" : "no convolution");
-    }
+    if (!net->classes)
+        return args_refuse(sizeof err->text, err->text,
+                           "%s: the network has %zu outputs that are no classes, and relevance "
+                           "begins at a class",
+                           net->layers[net->layer_count - 1].name, net->outputs);
+    for (size_t i = 1; i < net->layer_count; i++)
+        if (!check_layer(net, &net->layers[i], err)) return false;
     for (size_t i = 0; i < net->param_count; i++)
         for (size_t k = 0; k < net->params[i].count; k++)
             if (!isfinite(net->params[i].value[k]))
@@ -306,6 +321,24 @@ static void forward_add(const lrp *e, size_t i)
                               (shift ? shift[k / (l->height * l->width)] : 0);
 }
 
+/* Channels one after another; where a layer's channels begin is told by those before. */
+static void forward_concat(const lrp *e, size_t i)
+{
+    double *to = e->node[i].value;
+    for (size_t k = 0; k < e->layers[i].inputs; k++) {
+        const size_t in = e->layers[i].in[k], n = elements(&e->layers[in]);
+        memcpy(to, e->node[in].value, n * sizeof *to);
+        to += n;
+    }
+}
+
+/* The pixel that pixel k of an upsampled value is equal to. */
+static size_t source_of(const cn_layer *l, const cn_layer *in, size_t k)
+{
+    const size_t c = k / (l->height * l->width), y = k / l->width % l->height, x = k % l->width;
+    return (c * in->height + y * in->height / l->height) * in->width + x * in->width / l->width;
+}
+
 static void forward_layer(const lrp *e, size_t i)
 {
     const cn_layer *l = &e->layers[i], *in = &e->layers[l->in[0]];
@@ -316,6 +349,8 @@ static void forward_layer(const lrp *e, size_t i)
     case CN_INPUT:
     case CN_BATCH_NORM:
     case CN_SHIFT:
+    case CN_SIGMOID: /* refused, as the next one */
+    case CN_NORMALIZE:
         return;
     case CN_CONV:
     case CN_LINEAR:
@@ -328,6 +363,15 @@ static void forward_layer(const lrp *e, size_t i)
         return;
     case CN_ADD:
         forward_add(e, i);
+        return;
+    case CN_CONCAT:
+        forward_concat(e, i);
+        return;
+    case CN_SCALE:
+        for (size_t k = 0; k < elements(l); k++) node->value[k] = l->factor * x[k];
+        return;
+    case CN_UPSAMPLE:
+        for (size_t k = 0; k < elements(l); k++) node->value[k] = x[source_of(l, in, k)];
         return;
     case CN_PAD_CHANNELS:
         memset(node->value, 0, elements(l) * sizeof *node->value);
@@ -496,6 +540,15 @@ static void backward_pool(lrp *e, size_t i)
             }
 }
 
+static void backward_concat(lrp *e, size_t i)
+{
+    const double *r = e->node[i].relevance;
+    for (size_t k = 0; k < e->layers[i].inputs; k++) {
+        const size_t in = e->layers[i].in[k];
+        for (size_t j = 0; j < elements(&e->layers[in]); j++) e->node[in].relevance[j] += *r++;
+    }
+}
+
 static void backward_layer(lrp *e, size_t i)
 {
     const cn_layer *l = &e->layers[i], *in = &e->layers[l->in[0]];
@@ -505,16 +558,25 @@ static void backward_layer(lrp *e, size_t i)
     case CN_INPUT:
     case CN_BATCH_NORM:
     case CN_SHIFT:
+    case CN_SIGMOID: /* refused, as the next one */
+    case CN_NORMALIZE:
         return;
     case CN_CONV:
     case CN_LINEAR:
         backward_conv(e, i);
         return;
     case CN_RELU:
+    case CN_SCALE:
         for (size_t k = 0; k < elements(l); k++) to[k] += r[k];
         return;
     case CN_ADD:
         backward_add(e, i);
+        return;
+    case CN_CONCAT:
+        backward_concat(e, i);
+        return;
+    case CN_UPSAMPLE:
+        for (size_t k = 0; k < elements(l); k++) to[source_of(l, in, k)] += r[k];
         return;
     case CN_PAD_CHANNELS:
         for (size_t k = 0; k < elements(in); k++) to[k] += r[l->before * l->height * l->width + k];

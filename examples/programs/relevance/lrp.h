@@ -55,8 +55,9 @@ lrp_rules lrp_rules_of(lrp_preset preset);
 
 /*
  * Copies the network's weights. Refused, with a sentence: a batch norm that cannot be merged into a
- * convolution, because it reads another kind of layer or one that others read, too; LRP_BOX for
- * images that have not 3 colours; a stabilizer of 0; and weights that are not finite.
+ * convolution, because it reads another kind of layer or one that others read, too; a sigmoid and a
+ * normalization of length; an output that is no classes; LRP_BOX for images that have not 3
+ * colours; a stabilizer of 0; and weights that are not finite.
  */
 lrp *lrp_create(const cn_net *net, const lrp_rules *rules, cn_error *err);
 void lrp_destroy(lrp *e); /* e may be NULL */
