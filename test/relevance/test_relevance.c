@@ -29,7 +29,7 @@ static void season(cn_net *net, cn_random *random)
 {
     for (size_t i = 0; i < net->param_count; i++)
         for (size_t k = 0; net->params[i].dims == 1 && k < net->params[i].count; k++)
-            net->params[i].value[k] += (cn_real)(0.3 * cn_random_unit(random) - 0.1);
+            net->params[i].value[k] += (cn_real)(0.6 * cn_random_unit(random) - 0.3);
 }
 
 static cn_net *make(size_t count, const cn_layer *layers)
@@ -57,7 +57,7 @@ static cn_net *kinds(void)
 {
     static const cn_layer layers[] = {
         {.kind = CN_INPUT, .name = "in", .channels = 3, .height = 9, .width = 8},
-        {.kind = CN_CONV, .name = "a", .channels = 5, .size = {3, 3}, .pad = {1, 1}},
+        {.kind = CN_CONV, .name = "a", .channels = 5, .size = {3, 3}, .pad = {1, 1}, .bias = true},
         {.kind = CN_BATCH_NORM, .name = "an", .in = {1}},
         {.kind = CN_RELU, .name = "ar", .in = {2}},
         {.kind = CN_POOL_MAX,
@@ -80,28 +80,29 @@ static cn_net *kinds(void)
         {.kind = CN_SHIFT, .name = "shift", .channels = 6},
         {.kind = CN_ADD, .name = "shifted", .in = {9, 10}},
         {.kind = CN_RELU, .name = "r", .in = {11}},
+        {.kind = CN_ADD, .name = "again", .in = {12, 8}},
         {.kind = CN_POOL_AVERAGE,
          .name = "mean",
-         .in = {12},
+         .in = {13},
          .size = {2, 2},
          .stride = {2, 1},
          .pad = {1, 0}},
-        {.kind = CN_POOL_AVERAGE, .name = "pick", .in = {13}, .stride = {2, 1}},
+        {.kind = CN_POOL_AVERAGE, .name = "pick", .in = {14}, .stride = {2, 1}},
         {.kind = CN_CONV,
          .name = "d",
-         .in = {14},
+         .in = {15},
          .channels = 7,
          .size = {2, 2},
          .stride = {1, 2},
          .bias = true},
-        {.kind = CN_RELU, .name = "dr", .in = {15}},
-        {.kind = CN_SCALE, .name = "third", .in = {16}, .factor = -0.3},
-        {.kind = CN_UPSAMPLE, .name = "up", .in = {17}, .size = {3, 2}},
-        {.kind = CN_CONV, .name = "e", .in = {16}, .channels = 2},
-        {.kind = CN_UPSAMPLE, .name = "too", .in = {19}, .size = {3, 2}},
-        {.kind = CN_CONCAT, .name = "both", .in = {18, 20, 18}, .inputs = 3},
-        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {21}},
-        {.kind = CN_LINEAR, .name = "fc", .in = {22}, .channels = 4, .bias = true}};
+        {.kind = CN_RELU, .name = "dr", .in = {16}},
+        {.kind = CN_SCALE, .name = "third", .in = {17}, .factor = -0.3},
+        {.kind = CN_UPSAMPLE, .name = "up", .in = {18}, .size = {3, 2}},
+        {.kind = CN_CONV, .name = "e", .in = {17}, .channels = 2},
+        {.kind = CN_UPSAMPLE, .name = "too", .in = {20}, .size = {3, 2}},
+        {.kind = CN_CONCAT, .name = "both", .in = {19, 21, 19}, .inputs = 3},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {22}},
+        {.kind = CN_LINEAR, .name = "fc", .in = {23}, .channels = 4, .bias = true}};
     return make(sizeof layers / sizeof *layers, layers);
 }
 
