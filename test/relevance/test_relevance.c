@@ -85,7 +85,7 @@ static cn_net *kinds(void)
          .name = "mean",
          .in = {13},
          .size = {2, 2},
-         .stride = {2, 1},
+         .stride = {1, 1},
          .pad = {1, 0}},
         {.kind = CN_POOL_AVERAGE, .name = "pick", .in = {14}, .stride = {2, 1}},
         {.kind = CN_CONV,
