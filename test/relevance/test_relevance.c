@@ -102,8 +102,9 @@ static cn_net *kinds(void)
         {.kind = CN_UPSAMPLE, .name = "too", .in = {20}, .size = {3, 2}},
         {.kind = CN_CONCAT, .name = "both", .in = {19, 21, 19}, .inputs = 3},
         {.kind = CN_CONV, .name = "f", .in = {22}, .channels = 5, .size = {3, 3}, .pad = {1, 1}},
-        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {23}},
-        {.kind = CN_LINEAR, .name = "fc", .in = {24}, .channels = 4, .bias = true}};
+        {.kind = CN_RELU, .name = "fr", .in = {23}},
+        {.kind = CN_GLOBAL_AVERAGE, .name = "all", .in = {24}},
+        {.kind = CN_LINEAR, .name = "fc", .in = {25}, .channels = 4, .bias = true}};
     return make(sizeof layers / sizeof *layers, layers);
 }
 
