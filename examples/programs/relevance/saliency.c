@@ -1,6 +1,6 @@
 /*
  * Context-aware saliency. An element is salient if its patch differs from all other patches, also
- * from the most similar ones, and less so if the similar ones are near:
+ * from the most similar ones, and less so if these are far, as those of a background are:
  *
  *     d(p, q) = |p - q| / (1 + C distance(p, q))
  *     S(p)    = 1 - exp(-(1/K) sum of d(p, q) over the K patches q that are most similar to p)
@@ -12,7 +12,7 @@
  * focus belong to what is there: the result is S (1 - distance to the nearest focus).
  *
  * Where the numbers differ from Goferman et al.: they take images of 250 pixels, patches of 7 x 7
- * at each third or fourth pixel, scales 1, 0.8, 0.5 and 0.3, candidates also at r / 4, and K = 64
+ * that overlap by half, scales 1, 0.8, 0.5 and 0.3, candidates also at r / 4, and K = 64
  * of about 9000 candidates. Maps here have 32 pixels: patches of 3 x 3 at every pixel, scales 1,
  * 0.8 and 0.5, and K = 16 of 320 to 1280 candidates. Their patches are colours, these have one
  * number per pixel; beyond the border, the map is mirrored.
