@@ -66,7 +66,7 @@ install-library: library ## the library alone
 # ---- Pages ----
 # They keep their places, so that the links between them are right. Headers are linked to where they are installed, and
 # blas.h is no link where it is not installed.
-PAGES := LICENSE README.md test/README.md $(wildcard docs/*.md docs/*.svg docs/*.json) \
+PAGES := LICENSE README.md test/README.md $(wildcard docs/*.md docs/*.svg docs/*.png docs/*.json) \
 	$(wildcard $(foreach e,c h cpp hpp cfg md,examples/*.$e examples/*/*.$e examples/*/*/*.$e examples/*/*/*/*.$e))
 # Deepest first.
 PAGE_FOLDERS = $(shell printf '%s\n' $(sort $(filter-out ./,$(dir $(PAGES))) examples/programs/ \

@@ -2,7 +2,7 @@
 
 # These are needed for all, demo and check, and LINT_PACKAGES only for lint, installcheck, valgrind and docs.
 # `make setup LINT_PACKAGES=` leaves the latter out.
-PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev check
+PACKAGES = gcc libc6-dev make pkg-config libopenblas-dev libcjson-dev libpng-dev check
 LINT_PACKAGES = g++ clang clang-format clang-tidy shellcheck valgrind cmake meson mandoc doxygen
 # And what each of the BRIDGES needs besides; `make bridges` installs it.
 PACKAGES_darknet = darknet
@@ -30,13 +30,14 @@ define install_missing
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else \
 		echo "$@: needed are $(2)"; \
-		command -v $(CC) > /dev/null && $(PKG_CONFIG) --print-errors --exists openblas libcjson check && \
+		command -v $(CC) > /dev/null && $(PKG_CONFIG) --print-errors --exists openblas libcjson check libpng && \
 		echo "$@: nothing else is missing"; \
 	fi
 endef
 
 setup: ## install what is missing (Debian, Ubuntu), else say what is needed
-	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler, GNU make, pkg-config, OpenBLAS, cJSON and Check)
+	$(call install_missing,$(PACKAGES) $(LINT_PACKAGES),a C11 compiler$(comma) GNU make$(comma) \
+		pkg-config$(comma) OpenBLAS$(comma) cJSON$(comma) libpng and Check)
 
 ifneq ($(filter setup,$(MAKECMDGOALS)),)
 $(BUILD)/flags: | setup
@@ -50,4 +51,4 @@ setup-onnx: $(filter setup,$(MAKECMDGOALS)) $(if $(filter bridges check-bridges,
 	$(call install_missing,$(PACKAGES) $(PACKAGES_onnx),protobuf-c with its compiler and the onnx.proto of ONNX)
 
 setup-mpi: $(filter setup,$(MAKECMDGOALS)) ## install what is missing for mpi and check-mpi (Open MPI)
-	$(call install_missing,$(PACKAGES) $(PACKAGES_mpi),an MPI with mpicc and mpirun, such as Open MPI or MPICH)
+	$(call install_missing,$(PACKAGES) $(PACKAGES_mpi),an MPI with mpicc and mpirun$(comma) such as Open MPI or MPICH)
