@@ -87,7 +87,8 @@ check-foreign: $(FOREIGN_TESTS)
 check-library: $(LIBRARY_TESTS)
 	@$(RUN_TESTS) $(LIBRARY_TESTS)
 
-check-torch: library ## scores against Torch-Pruning's own (PYTHON with torch, torchvision, torch-pruning; minutes)
+check-torch: library $(if $(PNG),$(BUILD)/relevance) ## scores against Torch-Pruning's, relevance against zennit's (minutes)
+	@$(PYTHON) test/torch/check-relevance $(BUILD) || test $$? = 77
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 
 check-torture: $(TORTURE_TESTS) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
