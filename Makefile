@@ -2,9 +2,9 @@
 #
 # This file holds what a user sets and what all parts share. The parts are files of their own, each in the folder that
 # it builds: lib/library.mk, lib/install.mk, lib/blas/blas.mk, examples/examples.mk, examples/bridges/bridges.mk,
-# examples/bridges/mpi/mpi.mk, examples/bridges/onnx/onnx.mk, examples/programs/papers.mk, examples/programs/programs.mk,
-# docs/packaging/packaging.mk, and test/test.mk, test/lint.mk, test/machines.mk and test/setup.mk. New source files need
-# no edit of any of them.
+# examples/bridges/mpi/mpi.mk, examples/bridges/onnx/onnx.mk, examples/programs/papers.mk,
+# examples/programs/programs.mk, docs/packaging/packaging.mk, and test/test.mk, test/lint.mk, test/machines.mk and
+# test/setup.mk. New source files need no edit of any of them.
 
 BUILD ?= build
 # The machine that CC compiles for decides what a shared library is, and which archiver can read the objects.

@@ -87,7 +87,7 @@ check-foreign: $(FOREIGN_TESTS)
 check-library: $(LIBRARY_TESTS)
 	@$(RUN_TESTS) $(LIBRARY_TESTS)
 
-check-torch: library $(if $(PNG),$(BUILD)/relevance) ## scores against Torch-Pruning's, relevance against zennit's (minutes)
+check-torch: library $(if $(PNG),$(BUILD)/relevance) ## scores, relevance against others' (PYTHON with torch; minutes)
 	@$(PYTHON) test/torch/check-relevance $(BUILD) || test $$? = 77
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
 

@@ -1,7 +1,7 @@
 # Programs that train, prune and judge small networks as a paper does, each with a page docs/NAME.md.
 #
-# Of examples/programs/NAME, main.c is the program and all other files are its parts, which test/NAME/test_NAME tests.
-# (contrastive/ranks.c is a program of its own, over MPI.) The parts that compute are also compiled and tested in double:
+# Of examples/programs/NAME, main.c is the program and all other files are its parts, tested by test/NAME/test_NAME.
+# (contrastive/ranks.c is a program of its own, over MPI.) The parts that compute are compiled and tested in double, too:
 # PAPER_DOUBLE_NAME. relevance needs libpng, and is left out where pkg-config does not find it: PNG is then empty.
 
 ifeq ($(origin PNG)$(STAND_IN),undefined)
@@ -19,7 +19,8 @@ PAPER_LIBS_relevance = $$($(PKG_CONFIG) --libs libpng)
 $(BUILD)/examples/programs/relevance/sheet.o: FLAGS = $(EXAMPLE_FLAGS) $$($(PKG_CONFIG) --cflags libpng)
 
 paper_test = $(BUILD)/test/$1/test_$1
-PAPER_TESTS := $(foreach p,$(PAPERS),$(call paper_test,$p) $(if $(PAPER_DOUBLE_$p),$(call double,$(call paper_test,$p))))
+PAPER_TESTS := $(foreach p,$(PAPERS),$(call paper_test,$p) \
+	$(if $(PAPER_DOUBLE_$p),$(call double,$(call paper_test,$p))))
 
 EVERY_OBJECT += $(foreach p,$(PAPERS),$(call objects,$(wildcard examples/programs/$p/main.c)) $(call paper_parts,$p) \
 	$(call double,$(PAPER_DOUBLE_$p))) $(PAPER_TESTS:=.o)
@@ -44,8 +45,8 @@ $$(call paper_test,$1): $$(call paper_test,$1).o $$(call paper_parts,$1) $$(CONV
 	$$(call say,LINK)
 	$$(Q)$$(LINK) $$(TEST_LIBS) $$(PAPER_LIBS_$1)
 
-$$(call double,$$(call paper_test,$1)): $$(call double,$$(call paper_test,$1).o $$(PAPER_DOUBLE_$1) $$(CONVNET_BRIDGE)) \
-		$$(RUNTIME_F64) $$(LIBRARY)
+$$(call double,$$(call paper_test,$1)): $$(call double,$$(call paper_test,$1).o $$(PAPER_DOUBLE_$1)) \
+		$$(call double,$$(CONVNET_BRIDGE)) $$(RUNTIME_F64) $$(LIBRARY)
 	$$(call say,LINK)
 	$$(Q)$$(LINK) $$(TEST_LIBS)
 endef
