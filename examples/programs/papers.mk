@@ -1,7 +1,7 @@
 # Programs that train, prune and judge small networks as a paper does, each with a page docs/NAME.md.
 #
 # Of examples/programs/NAME, main.c is the program and all other files are its parts, tested by test/NAME/test_NAME.
-# (contrastive/ranks.c is a program of its own, over MPI.) The parts that compute are compiled and tested in double, too:
+# (contrastive/ranks.c is a program of its own, over MPI.) The parts that compute are tested in double, too:
 # PAPER_DOUBLE_NAME. relevance needs libpng, and is left out where pkg-config does not find it: PNG is then empty.
 
 ifeq ($(origin PNG)$(STAND_IN),undefined)

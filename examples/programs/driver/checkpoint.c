@@ -3,7 +3,7 @@
  *
  * The file says everything once. Its metadata are
  *   - what must be the same when the job goes on (put_identity): written, and compared;
- *   - numbers of the job (FIELDS), the journals and the state of the pruner: written, and read back;
+ *   - numbers of the job (FIELDS), the journals, the state of the pruner: written, and read back;
  *   - a checksum over all of this and the tensors, because most bits of a tensor could change
  *     without being noticed.
  * Its tensors are sets of the job (list_sets): one list for both directions.

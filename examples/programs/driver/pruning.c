@@ -289,7 +289,7 @@ static const char *numbers(const driver_options *o)
     return o->on == DRIVER_ON_GAMMA_BETA ? "|gamma| or |beta|" : "|gamma|";
 }
 
-/* A line of the journal: the gauges, with the phase and the epoch, which the pruner does not know. */
+/* A line of the journal: the gauges, with the phase and epoch, which the pruner does not know. */
 static bool write_gauges(job *j, const stage *s)
 {
     journal *to = &j->journals[JOURNAL_GAUGES];
