@@ -610,8 +610,8 @@ static void let_flow(net *n, const node_proto *node, size_t k)
 static bool reads_data(const net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    return (is_op(node, "Gather") || is_op(node, "Slice")) && x && x->data && y && y->sized &&
-           is_real(x->data);
+    return (is_op(node, "Gather") || is_op(node, "GatherND") || is_op(node, "Slice")) && x &&
+           x->data && y && y->sized && is_real(x->data);
 }
 
 /* The axis of channels of a result is the product that it is in the first operand with as many
