@@ -577,9 +577,9 @@ static void pin_open(net *n, const node_proto *node)
     }
 }
 
-/* Data that are repeated along an open length (learned queries, for each image) are computed with
- * while the network runs. They flow from here on, with their channels on the last axis, or on the
- * axis of an image. */
+/* Data that are repeated along an open length (learned queries, for each image), or with which a
+ * node computes that was not computed before (a Resize of a table of places), flow from here on,
+ * with their channels on the last axis, or on the axis of an image. */
 static void let_flow(net *n, const node_proto *node, size_t k)
 {
     tensor *t = net_input(n, node, k);
@@ -593,7 +593,7 @@ static void let_flow(net *n, const node_proto *node, size_t k)
         if (i == axis) which = count;
         axes[count++] = i;
     }
-    if (!open || t->from[axis] == NO_AXIS || count > MSKP_MAX_DIMS) return;
+    if ((!open && n->fixed) || t->from[axis] == NO_AXIS || count > MSKP_MAX_DIMS) return;
     const mskp_param param = take_param(n, node, k, count, axes);
     if (!param.id) return;
     pin_axes(n, t, param, UINT32_C(1) << which);
@@ -610,8 +610,8 @@ static void let_flow(net *n, const node_proto *node, size_t k)
 static bool reads_data(const net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *y = net_output(n, node, 0);
-    return (is_op(node, "Gather") || is_op(node, "Slice")) && x && x->data && y && y->sized &&
-           is_real(x->data);
+    return (is_op(node, "Gather") || is_op(node, "GatherND") || is_op(node, "Slice")) && x &&
+           x->data && y && y->sized && is_real(x->data);
 }
 
 /* The axis of channels of a result is the product that it is in the first operand with as many

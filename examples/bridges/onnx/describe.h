@@ -111,6 +111,8 @@ void round_lowered(net *n, const node_proto *node);
 bool is_zero_point_known(net *n, const node_proto *node);
 /* The data stay as they are, because something reads them in a way that is not described. */
 void lock_data(net *n, const tensor *t);
+/* The node picks rows of a table of the file: [entries][channels]. */
+bool describe_embedding(net *n, const node_proto *node);
 /* The result of the node, whose operand 0 has its channels on the same axis, as a function of each
  * channel that is not known. */
 bool pass_channels(net *n, const node_proto *node, bool other_size);

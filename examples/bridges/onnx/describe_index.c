@@ -8,11 +8,15 @@
  */
 #include "describe.h"
 
-/* Elements or slices at index tuples, which are the last axis of the indices. */
+/* Elements or slices at index tuples, which are the last axis of the indices. Tuples of one index
+ * pick rows of a table. */
 bool describe_gather_nd(net *n, const node_proto *node)
 {
     tensor *x = net_input(n, node, 0), *at = net_input(n, node, 1), *y = net_output(n, node, 0);
-    if (!is_flow(x) || !at || (is_flow(at) && !at->pinned)) return false;
+    if (!x || !at || (is_flow(at) && !at->pinned)) return false;
+    if (!is_flow(x))
+        return !attribute_int(node, "batch_dims", 0) && at->dims.rank &&
+               at->dims.dim[at->dims.rank - 1] == 1 && describe_embedding(n, node);
     leave_data(n, 1);
     if (x->pinned) {
         set_pinned(n, y, x->pinned);

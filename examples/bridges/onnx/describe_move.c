@@ -327,8 +327,7 @@ bool describe_slice(net *n, const node_proto *node)
     return slice_channels(n, x, y, (size_t)s.start[x->axis]);
 }
 
-/* Rows of a table: [entries][channels]. */
-static bool describe_embedding(net *n, const node_proto *node)
+bool describe_embedding(net *n, const node_proto *node)
 {
     const tensor *table = net_input(n, node, 0);
     tensor *y = net_output(n, node, 0);

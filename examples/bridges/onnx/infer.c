@@ -490,8 +490,12 @@ bool infer_reduce(net *n, const node_proto *node, dims *out)
 bool infer_norm(net *n, const node_proto *node, dims *out)
 {
     const dims *x = in_dims(n, node, 0);
-    if (!x || node->n_output != 1) return false;
+    const bool running = is_op(node, "BatchNormalization") && n->m->opset >= 14;
+    if (!x || (node->n_output != 1 && !(running && node->n_output == 3 && x->rank > 1)))
+        return false;
     *out = *x;
+    for (size_t k = 1; k < node->n_output; k++) /* the running mean and variance */
+        out[k] = (dims){.rank = 1, .dim = {x->dim[1]}, .varies = {x->varies[1]}};
     return true;
 }
 

@@ -126,6 +126,8 @@ static const struct {
     {"RMSNormalization", "its statistics are over channels, so the stream that it reads stays; "
                          "layers within branches can be cut"},
     {"GroupNormalization", "it has one group; with several, whole groups can be cut"},
+    {"InstanceNormalization", "its statistics are over several channels, as a group norm's of one "
+                              "group are; with several groups, whole ones can be cut"},
     {"ReduceMean",
      "a mean over channels that are not zero where a unit is zero changes with their number"},
     {"Softmax", "its sums are over channels"},
@@ -149,9 +151,19 @@ static const struct {
                          "reads; cut the network before it is quantized"},
 };
 
+/* Whether the layer has a weight that is data of the file, so that something else is the reason. */
+static bool has_weight(const net *n, const node_proto *node)
+{
+    const tensor *w = net_input(n, node, 1);
+    return (is_op(node, "Conv") || is_op(node, "ConvTranspose")) && w && w->data;
+}
+
 static const char *advice_for(const net *n, const list_pin *pin)
 {
     const op_kind *kind = pin->node[0] ? find_op_kind(pin->node[0]) : NULL;
+    if (pin->node[0] && !lowered_node(n->m, pin->node[0]) && has_weight(n, pin->node[0]))
+        return "its kernel runs along these channels and mixes neighbours, or other layers read "
+               "its weight in another way";
     for (size_t i = 0; i < sizeof ADVICE / sizeof *ADVICE; i++)
         if (!strcmp(ADVICE[i].op, pin->op)) return ADVICE[i].advice;
     if (!pin->node[0]) return "";

@@ -4,7 +4,7 @@
 
 #include "net.h"
 
-enum { NO_INPUT = SIZE_MAX };
+#define NO_INPUT SIZE_MAX
 
 /* The inputs of a quantized node that have an operand, its scale, and its zero point. NO_INPUT: the
  * node does not have the input. */

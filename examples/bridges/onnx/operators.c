@@ -89,7 +89,7 @@ static const op_kind KINDS[] = {
     {"Gather", .fixed = fixed_gather, .infer = infer_gather, .describe = describe_gather,
      .correct = correct_gather, .zero = zero_part},
     {"GatherElements", .infer = infer_gather_elements},
-    {"GatherND", .infer = infer_gather_nd, .describe = describe_gather_nd, .zero = zero_same},
+    {"GatherND", .infer = infer_gather_nd, .describe = describe_gather_nd, .zero = zero_part},
     {"Gelu", .infer = infer_same, .describe = describe_function, .open = true,
      .zero = zero_function},
     {"Gemm", .infer = infer_gemm, .describe = describe_gemm, .zero = zero_always},

@@ -144,14 +144,21 @@ static bool moves(const node_proto *node)
     return found;
 }
 
+/* Whether the node picks what axis 0 of its operand has, each by one index. */
+static bool picks_rows(const work *w, const node_proto *node)
+{
+    const tensor *at = net_input(&w->n, node, 1);
+    if (is_op(node, "Gather")) return !attribute_int(node, "axis", 0);
+    return is_op(node, "GatherND") && !attribute_int(node, "batch_dims", 0) && at && at->sized &&
+           at->dims.rank && at->dims.dim[at->dims.rank - 1] == 1;
+}
+
 static uint8_t state_of(work *w, const node_proto *node)
 {
     const tensor *x = net_input(&w->n, node, 0);
     const uint8_t from = x ? w->state[index_of(w, x)] : 0;
     if (from & PLAIN && net_alias(&w->n, node)) return CONSTANT | PLAIN;
-    if (from & PLAIN && is_op(node, "Gather") && x->dims.rank == 2 &&
-        !attribute_int(node, "axis", 0))
-        return CONSTANT | ROWS;
+    if (from & PLAIN && picks_rows(w, node) && x->dims.rank == 2) return CONSTANT | ROWS;
     return from & ROWS && moves(node) ? CONSTANT | ROWS : CONSTANT;
 }
 
