@@ -90,6 +90,7 @@ check-library: $(LIBRARY_TESTS)
 check-torch: library $(if $(PNG),$(BUILD)/relevance) ## scores, relevance against others' (PYTHON with torch; minutes)
 	@$(PYTHON) test/torch/check-relevance $(BUILD) || test $$? = 77
 	@$(PYTHON) test/torch/check-importance $(BUILD) || test $$? = 77
+	@$(PYTHON) test/torch/make-contrast test/simclr/nt_xent.h || test $$? = 77
 
 check-torture: $(TORTURE_TESTS) $(ONNX_TORTURE) ## every call of masksparsity and mskp-onnx fails (minutes)
 	@MSKP_TEST_SCALE=1000 $(RUN_TESTS) $(TORTURE_TESTS) $(ONNX_TORTURE)
