@@ -1,8 +1,8 @@
 /*
- * The paper's texts are those of the web, and names of classes in templates ("a photo of a {}"),
- * where the images had classes and no text. Here all are of the second kind, and because there are
- * but ten classes, texts also say what kind of thing a class is and what belongs to it. Classes
- * share these words, so they say something about a class whose images and name were never seen.
+ * A text is a template with names in it ("a photo of a {n}"), as the names of classes become texts
+ * in arXiv 2103.00020, section 3.1. Because there are but ten classes, texts also say what kind of
+ * thing a class is and what belongs to it. Classes share these words, so they say something about a
+ * class whose images and name were never seen.
  */
 #include "texts.h"
 
