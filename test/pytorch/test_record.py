@@ -46,6 +46,7 @@ FUNCTIONS = {
     'roll': lambda x: x.roll((1, -2), (2, 3)),
     'chunk': lambda x: torch.cat([x.chunk(2, 1)[1], x.chunk(2, 1)[0]], 1),
     'split': lambda x: torch.cat([y * (i + 1) for i, y in enumerate(x.split(4, 1))], 1),
+    'flip': lambda x: x + x.flip(-1),
     'stack': lambda x: torch.stack([x, x.relu()]).sum(0) + torch.stack([x, x * 2], 1).unbind(1)[1],
     'shuffle': shuffle,
     'tokens': lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).permute(0, 2, 1).unflatten(2, (8, 8)),
@@ -60,12 +61,14 @@ FUNCTIONS = {
     'norms': own(lambda: nn.GroupNorm(3, WIDTH), lambda: nn.BatchNorm2d(WIDTH)),
     'instances': own(lambda: nn.PReLU(WIDTH), lambda: nn.Dropout2d()),
     'convolutions': own(lambda: nn.Conv2d(WIDTH, 24, 3, 2, 1, groups=2), lambda: nn.ConvTranspose2d(24, WIDTH, 2, 2, groups=4)),
-    'depthwise': own(lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding='same', groups=WIDTH)),
+    'depthwise': own(lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding='same', groups=WIDTH), lambda: nn.Conv2d(WIDTH, WIDTH, (3, 1), padding='valid'),
+                     lambda: nn.Conv2d(WIDTH, WIDTH, (2, 4), padding='same', dilation=(3, 1))),
+    'unequal windows': lambda x: F.interpolate(F.adaptive_avg_pool2d(x, (3, 5)) + F.adaptive_max_pool2d(x, (3, 5)), size=(8, 8)),
     'pixels': own(lambda: nn.Conv2d(WIDTH, 4 * WIDTH, 1), lambda: nn.PixelShuffle(2), lambda: nn.MaxPool2d(2)),
 }
-# Written in another way than torch.onnx does, so that more, or less, is known of them.
-OTHER = {'einsum', 'fresh', 'types', 'norms', 'pad'}
-UNKNOWN = {'depthwise'}  # what is left to torch.onnx: padding by a word
+# Written in another way than torch.onnx does, so that more, or less, is known of them; or not at all by torch.onnx.
+OTHER = {'einsum', 'fresh', 'types', 'norms', 'pad', 'unequal windows'}
+UNKNOWN = {'flip'}  # what is left to torch.onnx
 
 
 class Around(nn.Module):

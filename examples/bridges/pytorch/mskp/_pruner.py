@@ -343,6 +343,9 @@ class Pruner:
             return values.shown
         moved = values.cloned()
         lib.constants_apply(constants, plan, moved.set)
+        if (name := moved.written()) is not None:
+            raise Error(f'numbers of removed channels would go into {name}, which the network computes in each run; constants="drop" loses '
+                        'them, and a penalty on scale and shift leaves none')
         moved.send_back()
         return moved.shown
 
