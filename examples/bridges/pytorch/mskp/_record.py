@@ -104,7 +104,7 @@ class Recorder(TorchDispatchMode):
         module = next((i.rpartition('.')[0] + '/' for i in inputs if i in self.state), '')
         made = [f'{module}{operator}_{self._count + i}' for i in range(outputs)]
         self._count += outputs
-        self.nodes.append(_onnx.node(operator, inputs, made, attributes))
+        self.nodes.append((operator, inputs, made, attributes))
         self.kinds.add(operator)
         return made[0] if outputs == 1 else made
 
@@ -187,6 +187,16 @@ class Recorder(TorchDispatchMode):
             owner = type(frame.f_locals['self']).__name__ + '.' if 'self' in frame.f_locals else ''
             self.asked[f'line {frame.f_lineno} of {frame.f_code.co_filename.rpartition(os.sep)[2]} ({owner}{frame.f_code.co_name})'] = True
 
+    def _read(self, results):
+        """The nodes without those that only Python asks for their numbers, and that read no parameter: they keep no channels."""
+        read, nodes = set(results), []
+        for node in reversed(self.nodes):
+            _, inputs, made, _ = node
+            if not read.isdisjoint(made) or not self.state.keys().isdisjoint(inputs):
+                read.update(inputs)
+                nodes.append(node)
+        return reversed(nodes)
+
     def file(self, inputs, outputs, state):
         """The bytes of the ONNX file. state: {name: parameter or buffer}; inputs and outputs: tensors."""
         if self.unknown is not None:
@@ -196,7 +206,7 @@ class Recorder(TorchDispatchMode):
         for t in outputs:
             name = self.called(t)
             results[self.emit('Identity', name) if name in own or name in self.constants else name] = t
-        return _onnx.model(self.nodes, {**state, **self.constants}, {self.name(t): t for t in inputs}, results, OPSET, self.shown)
+        return _onnx.model([_onnx.node(*n) for n in self._read(results)], {**state, **self.constants}, {self.name(t): t for t in inputs}, results, OPSET, self.shown)
 
 
 # ---- What operators are in ONNX: functions of the recorder, what the operator returned, and its arguments ----
