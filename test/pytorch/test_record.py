@@ -31,6 +31,16 @@ def own(*modules):
     return lambda: nn.Sequential(*(m() for m in modules))
 
 
+def batch(x):
+    """Fresh memory, filled part by part and read between, as detectors make one batch of images of many sizes."""
+    made = torch.zeros(len(x), WIDTH + 2, 9, 9, dtype=x.dtype)
+    for image, place in zip(x, made):
+        place[1:-1, :8, :8].copy_(image)
+    made[:, 0, 0, 0] = made.sum((1, 2, 3))
+    made[:, -1].add_(x[:, 0].mean())
+    return made[:, :WIDTH, 1:, 1:] + made[:, 1:-1, :8, :8] + made[:, -1:, :8, :8]
+
+
 # From 12 channels to 12 channels, of images.
 FUNCTIONS = {
     'functions': lambda x: F.hardswish(F.silu(F.relu(x)) + F.gelu(x) * torch.tanh(x)) - F.hardsigmoid(x) + F.relu6(x),
@@ -46,6 +56,9 @@ FUNCTIONS = {
     'roll': lambda x: x.roll((1, -2), (2, 3)),
     'chunk': lambda x: torch.cat([x.chunk(2, 1)[1], x.chunk(2, 1)[0]], 1),
     'split': lambda x: torch.cat([y * (i + 1) for i, y in enumerate(x.split(4, 1))], 1),
+    'flip': lambda x: x + x.flip(-1),
+    'batch': batch,
+    'choices': lambda x: x.topk(WIDTH, 1)[0] + torch.where(x > 0, x, -x) + x.masked_fill(x > 1, 0) + x.sort(-1)[0] + x[:, x[0].sum((1, 2)).argsort()],
     'stack': lambda x: torch.stack([x, x.relu()]).sum(0) + torch.stack([x, x * 2], 1).unbind(1)[1],
     'shuffle': shuffle,
     'tokens': lambda x: (x.flatten(2).transpose(1, 2).softmax(1)).permute(0, 2, 1).unflatten(2, (8, 8)),
@@ -60,12 +73,14 @@ FUNCTIONS = {
     'norms': own(lambda: nn.GroupNorm(3, WIDTH), lambda: nn.BatchNorm2d(WIDTH)),
     'instances': own(lambda: nn.PReLU(WIDTH), lambda: nn.Dropout2d()),
     'convolutions': own(lambda: nn.Conv2d(WIDTH, 24, 3, 2, 1, groups=2), lambda: nn.ConvTranspose2d(24, WIDTH, 2, 2, groups=4)),
-    'depthwise': own(lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding='same', groups=WIDTH)),
+    'depthwise': own(lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding='same', groups=WIDTH), lambda: nn.Conv2d(WIDTH, WIDTH, (3, 1), padding='valid'),
+                     lambda: nn.Conv2d(WIDTH, WIDTH, (2, 4), padding='same', dilation=(3, 1))),
+    'unequal windows': lambda x: F.interpolate(F.adaptive_avg_pool2d(x, (3, 5)) + F.adaptive_max_pool2d(x, (3, 5)), size=(8, 8)),
     'pixels': own(lambda: nn.Conv2d(WIDTH, 4 * WIDTH, 1), lambda: nn.PixelShuffle(2), lambda: nn.MaxPool2d(2)),
 }
-# Written in another way than torch.onnx does, so that more, or less, is known of them.
-OTHER = {'einsum', 'fresh', 'types', 'norms', 'pad'}
-UNKNOWN = {'depthwise'}  # what is left to torch.onnx: padding by a word
+# Written in another way than torch.onnx does, so that more, or less, is known of them; or not at all by torch.onnx.
+OTHER = {'einsum', 'fresh', 'types', 'norms', 'pad', 'unequal windows', 'batch', 'choices'}
+UNKNOWN = {'flip'}  # what is left to torch.onnx
 
 
 class Around(nn.Module):
@@ -86,6 +101,7 @@ def test_operators(name):
     before = copy.deepcopy(model)
     pruner = mskp.Pruner(model, IMAGE, units=0.6, constants='drop', check=True)
     assert (pruner.network.exporter == 'record') == (name not in UNKNOWN)
+    assert {name for name, _ in model.named_parameters()} <= {p.name for p in pruner.network.parameters}
     if name not in OTHER:
         assert pruner.network.prunable() == mskp.Pruner(copy.deepcopy(before), IMAGE, units=0.6, constants='drop', check=True,
                                                         exporter='trace').network.prunable()

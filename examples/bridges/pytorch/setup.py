@@ -12,7 +12,10 @@ from setuptools.command.build_py import build_py
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
 except ImportError:
-    from wheel.bdist_wheel import bdist_wheel
+    try:
+        from wheel.bdist_wheel import bdist_wheel
+    except ImportError:
+        sys.exit('mskp: --no-build-isolation needs a setuptools of version 70 or later, or wheel: pip install "setuptools>=70"')
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 

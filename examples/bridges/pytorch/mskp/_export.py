@@ -183,12 +183,12 @@ WAYS = {'record': None, 'trace': _by_trace, 'graph': _by_graph}
 
 class Export:
     """A network as the bytes of an ONNX file. exporter: which of WAYS made it: 'record' (the operators of one run), 'trace' (TorchScript),
-    'graph' (torch.export); None: the first that can. operators: their kinds, or None; asked: lines of Python that ask for numbers."""
+    'graph' (torch.export); None: the first that has a word for all operators, or else the first. operators: their kinds, or None; asked: lines of Python that ask for numbers."""
 
     def __init__(self, model, inputs, exporter=None):
         if exporter is not None and exporter not in WAYS:
             raise Error(f'exporter={exporter!r}: it is one of {", ".join(map(repr, WAYS))}')
-        whole, failed = _Whole(model, inputs), []
+        whole, failed, spare = _Whole(model, inputs), [], None
         self.operators, self.asked = None, []
         if exporter == 'trace':  # it does not see where numbers are asked for
             with contextlib.suppress(Exception), evaluation(model):
@@ -197,18 +197,24 @@ class Export:
         for self.exporter in [exporter] if exporter else WAYS:
             try:
                 with evaluation(model), _frozen_norms(model), _quiet():
-                    self.data = self._made(self.exporter, whole, inputs)
+                    self.data, unsaid = self._made(self.exporter, whole, inputs)
+                if exporter or not unsaid:
                     return
+                spare, self.operators = (self.data, self.operators), None
             except Exception as error:  # an exporter raises what it likes
                 failed.append(f'{self.exporter}: {_reason(error)}')
+        if spare:
+            self.exporter, (self.data, self.operators) = 'record', spare
+            return
         raise Error('the network cannot be exported, so its channels are not known. ' + '; '.join(failed))
 
     def _made(self, way, whole, inputs):
+        """(the bytes, operators of which another exporter may say more)"""
         if way != 'record':
             whole.training = True
-            return WAYS[way](whole, inputs.tensors())
-        data, operators, self.asked = _record.record(whole.net, inputs, outputs_of, _state(whole))
+            return WAYS[way](whole, inputs.tensors()), []
+        data, operators, self.asked, unsaid = _record.record(whole.net, inputs, outputs_of, _state(whole))
         if isinstance(data, Exception):
             raise data
         self.operators = operators
-        return data
+        return data, unsaid

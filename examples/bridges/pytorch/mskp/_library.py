@@ -76,6 +76,7 @@ pruner_create !:PPP | pruner_destroy -:P | pruner_due I:P | pruner_before_step !
 pruner_prepare !:PVPP | pruner_cut_done !:P | pruner_graph P:P | pruner_mask M:P | pruner_gauge !:PVP | pruner_write !:PSPP
 pruner_read !:PPSTPP
 onnx_open !:TSPP | onnx_close -:P | onnx_graph P:P | onnx_parameter !:PhP | onnx_reason T:PS | onnx_products !:PM
+onnx_values !:PV
 '''
 
 

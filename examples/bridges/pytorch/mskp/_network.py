@@ -3,6 +3,7 @@
 `Network.find_holds` cuts a pattern out of the network once, runs it, and compares it with the network that has zeros in its place.
 Whatever a forward function has hard-coded shows there: the channels at which it fails are held, and the place is named.
 """
+import contextlib
 import ctypes as C
 import os
 import sys
@@ -14,14 +15,19 @@ from torch import nn
 
 from . import _numbers
 from ._export import PREFIX, Export, Inputs, evaluation, outputs_of
-from ._library import CONSUMER, PINNED, UNIT, Error, Handle, OnnxOptions, OnnxParam, Penalty, flags, indices, lib, mask_of
-from ._tensors import Set, check, gather, is_here, replace
+from ._library import (CONSUMER, PINNED, UNIT, Error, Handle, OnnxOptions, OnnxParam, Penalty, Tensor, Tensors, flags, indices, lib,
+                       mask_of)
+from ._tensors import ITEM, Set, check, gather, is_here, replace
 
 
 # Operators that know nothing of widths. A network of these alone either fails without some channels, or computes the same.
 _PLAIN = set('''Conv ConvTranspose BatchNormalization InstanceNormalization LayerNormalization Gemm MatMul Add Sub Mul Div Sum Max Min Concat
 Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Elu Selu Celu Softplus Erf Exp Log Sqrt Softmax Identity Dropout Cast Constant
 MaxPool AveragePool GlobalAveragePool GlobalMaxPool Resize ReduceMean Flatten Pow Mish Gelu'''.split())
+
+
+# Operators that choose by numbers. Among equal ones, rounding decides; what they choose from is held, and what has weights was compared.
+_CHOICES = {'topk', 'sort', 'argsort', 'nms'}
 
 
 def _depth():
@@ -33,17 +39,18 @@ def _depth():
 
 
 class Parameter:
-    """A parameter of the graph. axes: the tensor's axis for each axis of the parameter."""
+    """A parameter of the graph. axes: the tensor's axis for each axis of the parameter. own: the library's view of a table that is no
+    tensor of the network."""
 
     def __init__(self, name, tensor, axes):
-        self.name, self.tensor, self.axes = name, tensor, axes
+        self.name, self.tensor, self.axes, self.own = name, tensor, axes, None
 
 
 class Failure:
     """Why the network does not run without some channels, or computes something else. module: the name of the module at fault."""
 
-    def __init__(self, module, what):
-        self.module, self.what = module, what
+    def __init__(self, module, what='computes something else'):
+        self.module, self.what, self.ran = module, what, what == 'computes something else'
 
 
 class Network:
@@ -93,7 +100,16 @@ class Network:
         for same in users.values():
             if len(same) > 1 and parameters[same[0]].tensor is not None:
                 self._hold_parameters(parameters, same, f'{parameters[same[0]].name}: one tensor, read in different ways')
+        self._own_tables(parameters)
         return parameters
+
+    def _own_tables(self, parameters):
+        """What the network has computed, such as boxes from which a detector chooses, is read where constants are moved."""
+        views = (Tensor * max(len(parameters), 1))()
+        lib.onnx_values(self._onnx, Tensors(len(parameters), C.addressof(views)))
+        for k, p in enumerate(parameters):
+            if p.tensor is None and views[k].data and views[k].elements:
+                p.own, p.bytes = views[k], C.string_at(views[k].data, views[k].elements * ITEM[views[k].dtype])
 
     def _hold_parameters(self, parameters, which, why):
         self.hold({unit for k in which for axis in range(len(parameters[k].axes) or 6) for unit in self.units_of(k, axis)[0]}, why)
@@ -209,8 +225,33 @@ class Network:
                 keep[u] = not (i * 5 % 8 < 3 and i)
         return mask_of(keep)
 
-    def _try(self, families, watch=False):
-        """The Failure without a part of these families, or None."""
+    def _try(self, families):
+        """The Failure without a part of these families, or None. Other numbers count if they are others in double precision, too: where a
+        network chooses by numbers, such as the best of many boxes, rounding alone may change the choice."""
+        failure = self._trial(families)
+        if failure is not None and failure.ran:
+            with contextlib.suppress(Exception), self._doubled():  # a forward function may insist on its type
+                failure = self._trial(families)
+        return failure
+
+    @contextlib.contextmanager
+    def _doubled(self):
+        """Everything in double precision."""
+        tensors = {id(t): t for t in (*self.model.parameters(), *self.model.buffers()) if t.is_floating_point() and t.dtype != torch.float64}
+        before, inputs = [(t, t.data, t.grad) for t in tensors.values()], self.inputs
+        try:
+            for t, data, _ in before:
+                t.grad = None
+                t.data = data.double()
+            self.inputs = inputs.map(lambda x: x.double() if x.is_floating_point() else x)
+            yield
+        finally:
+            self.inputs = inputs
+            for t, data, grad in before:
+                t.data = data
+                t.grad = grad
+
+    def _trial(self, families, watch=False):
         keep, plan = self._pattern(families), C.c_void_p()
         lib.plan_create(self.graph, keep, C.byref(plan), None)
         try:
@@ -243,7 +284,7 @@ class Network:
             _numbers.set_all(back)
         if len(wanted[0]) == len(got[0]) and all(self._same(a, b) for a, b in zip(wanted[0], got[0])):
             return None
-        return self._differs(wanted[1], got[1]) if watch else self._try(families, watch=True)
+        return self._differs(wanted[1], got[1]) if watch else self._trial(families, watch=True)
 
     def _set_numbers(self, kept, before):
         whole = {t: t.data for t in kept}
@@ -297,8 +338,8 @@ class Network:
                 return None  # a decision by numbers, such as which boxes are the best: what came before is the same
             scale = 1e-3 * (float(norm) + 1e-12)
             if not abs(float(norm - norm_now)) <= scale or not abs(float(total - total_now)) <= 30 * scale:
-                return Failure(self._owner(name), 'computes something else')
-        return Failure('', 'computes something else')
+                return Failure(self._owner(name))
+        return None if self.operators and self.operators & _CHOICES else Failure('')
 
     def _owner(self, name):
         """The innermost module around `name` that is not PyTorch's own."""

@@ -76,6 +76,16 @@ def _halves(module, kept):
     return {'c': _length(weight, 0, kept) // 2}
 
 
+def _paths(module, kept):
+    """A block of timm's kind, which splits its input among paths: in_channels are those of all paths."""
+    weights = [getattr(getattr(path, 'conv', None), 'weight', None) for path in getattr(module, 'paths', None) or ()]
+    if not any(w in kept for w in weights if w is not None) or not getattr(module, 'split_input', False):
+        return {}
+    if any(w is None for w in weights) or getattr(module, 'in_channels', None) != sum(path.conv.in_channels for path in module.paths):
+        return {}
+    return {'in_channels': sum(_convolution(path.conv, kept).get('in_channels', path.conv.in_channels) for path in module.paths)}
+
+
 _KNOWN = [(nn.modules.conv._ConvNd, _convolution), (nn.modules.batchnorm._NormBase, _norm('num_features')), (nn.GroupNorm, _group_norm),
           (nn.LayerNorm, _shape), (nn.Linear, _matrix('out_features', 'in_features')),
           (nn.Embedding, _matrix('num_embeddings', 'embedding_dim')), (nn.PReLU, _norm('num_parameters')),
@@ -91,7 +101,7 @@ def numbers(model, kept):
                 changes += [(module, name, number) for name, number in of(module, kept).items()
                             if number is not None and number != getattr(module, name, number)]
                 break
-        for of in (_heads, _halves):  # a trial says whether a forward function goes by these numbers alone
+        for of in (_heads, _halves, _paths):  # a trial says whether a forward function goes by these numbers alone
             changes += [(module, name, number) for name, number in of(module, kept).items() if number != getattr(module, name)]
     return changes
 

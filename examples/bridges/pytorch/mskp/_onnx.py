@@ -88,9 +88,10 @@ def with_initializers(data, tensors):
     raise ValueError('a file without a graph')
 
 
-def model(nodes, tensors, inputs, outputs, opset):
+def model(nodes, tensors, inputs, outputs, opset, values):
     """A file of nodes, and of {name: tensor} each. ModelProto: ir_version 1, graph 7, opset_import 8; OperatorSetIdProto: domain 1,
-    version 2; GraphProto: node 1, name 2, initializer 5, input 11, output 12."""
+    version 2; GraphProto: node 1, name 2, initializer 5, input 11, output 12, value_info 13."""
     graph = (b''.join(_text(1, n) for n in nodes) + _text(2, 'net') + _initializers(tensors)
-             + b''.join(_text(11, _value(*v)) for v in inputs.items()) + b''.join(_text(12, _value(*v)) for v in outputs.items()))
+             + b''.join(_text(11, _value(*v)) for v in inputs.items()) + b''.join(_text(12, _value(*v)) for v in outputs.items())
+             + b''.join(_text(13, _value(*v)) for v in values.items()))
     return _int(1, 10) + _text(7, graph) + _text(8, _text(1, '') + _int(2, opset))

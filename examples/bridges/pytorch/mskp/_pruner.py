@@ -158,9 +158,17 @@ class Pruner:
                        'constants': constants, 'round_to': round_to, 'min_channels': min_channels, 'max_removed': max_removed}
         self._set_options()
         made = C.c_void_p()
-        lib.pruner_create(network.graph, C.byref(self._options), C.byref(made))
+        if all(network.locked):
+            raise Error(f'no channel of {type(model).__name__} can leave: {self._why()}')
+        try:
+            lib.pruner_create(network.graph, C.byref(self._options), C.byref(made))
+        except Error as error:
+            raise Error(f'{error}; what stays: {self._why()}' if self.held() else str(error)) from None
         self._pruner = made.value
         self._begin(bytes([1] * network.units))
+
+    def _why(self):
+        return '; '.join(self.held()[:4]) or 'it has no layers that are described'
 
     def _set_options(self):
         """The library's options, by what was asked and by the units that stay."""
@@ -343,6 +351,9 @@ class Pruner:
             return values.shown
         moved = values.cloned()
         lib.constants_apply(constants, plan, moved.set)
+        if (name := moved.written()) is not None:
+            raise Error(f'numbers of removed channels would go into {name}, which the network computes in each run; constants="drop" loses '
+                        'them, and a penalty on scale and shift leaves none')
         moved.send_back()
         return moved.shown
 

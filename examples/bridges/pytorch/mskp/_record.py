@@ -2,13 +2,16 @@
 
 A mode of PyTorch's dispatcher sees each operator after Python and above autograd's decompositions, such as linear(x, w, b), and runs it.
 A tensor that follows from an input, a parameter or a buffer carries the name of its value; sizes are the numbers that they are.
-`_OPERATORS` says what each operator is in ONNX. Where it has no word for one, nothing is recorded, and torch.onnx describes the network.
+`_OPERATORS` says what each operator is in ONNX. One that has no word there becomes a node of its own name with the shapes of what it made:
+the channels that it reads stay. If torch.onnx can say more of such an operator, it describes the network; `_PINNED` has those of which
+it cannot, such as the choice of boxes in a detector.
 
 Here is also seen where Python asks for the numbers in a tensor: an `if` on them takes one way, and a file holds that way alone.
 """
 import math
 import os
 import sys
+import types
 import weakref
 
 import torch
@@ -20,11 +23,20 @@ OPSET = 21
 _ROOT = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(__file__) + os.sep)
 _ASK = {'item', '_local_scalar_dense', 'is_nonzero', 'equal'}
 # Their results follow from sizes, and sizes are numbers here.
+# Operators whose channels stay in every description: they sort, choose, and compare.
+_PINNED = set('''topk sort argsort argmax argmin nonzero where gt ge lt le eq ne logical_and logical_or logical_not bitwise_and bitwise_or
+bitwise_not any all nms roi_align index masked_select masked_fill masked_fill_ index_put index_put_ index_fill_ fill_ copy_ zero_ gather
+scatter scatter_ max min floor_divide remainder isfinite isnan round trunc cumsum _unique2 bucketize repeat_interleave log2 exp2
+'''.split())
 _FRESH = set('zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_empty_strided'.split())
 
 
 class Unknown(Exception):
     """An operator, or a way to use it, that is not written down here."""
+
+
+def _tensors(args, kwargs):
+    return [t for a in (*args, *kwargs.values()) for t in (a if isinstance(a, (list, tuple)) else (a,)) if isinstance(t, torch.Tensor)]
 
 
 class Recorder(TorchDispatchMode):
@@ -34,6 +46,9 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.state = state
         self.names, self.nodes, self.constants, self.asked, self.unknown = names, [], {}, {}, None
+        self.pinned, self.shown = {}, {}  # {operator without a word: why}, {name: tensor} of what they made
+        # {address: (memory, names, writes)} of fresh memory into which values were written through a part of it, such as a batch of images
+        self.filled = {}
         self.kinds, self._count, self._mine, self._named = set(), 0, object(), []
 
     # ---- names ----
@@ -44,10 +59,18 @@ class Recorder(TorchDispatchMode):
         the writes: after one through another tensor, the name is no longer right.
         """
         mine, name, writes, then = getattr(tensor, '_mskp_value', (None,) * 4)
-        if mine is not self._mine:
-            return self.names.get(id(tensor))
-        if writes[0] != then:
+        own = mine is self._mine and name is not None
+        if own and writes[0] == then:
+            return name
+        at = tensor.untyped_storage().data_ptr() if self.filled else None
+        if at in self.filled:
+            _, read, writes = self.filled[at]
+            name, = self._pin('copy', [tensor], read)
+            self._set_name(tensor, name, writes)
+        elif own:
             self.unknown = self.unknown or 'a tensor that was changed through another one'
+        else:
+            name = self.names.get(id(tensor))
         return name
 
     def _set_name(self, tensor, name, writes):
@@ -81,16 +104,16 @@ class Recorder(TorchDispatchMode):
         module = next((i.rpartition('.')[0] + '/' for i in inputs if i in self.state), '')
         made = [f'{module}{operator}_{self._count + i}' for i in range(outputs)]
         self._count += outputs
-        self.nodes.append(_onnx.node(operator, inputs, made, attributes))
+        self.nodes.append((operator, inputs, made, attributes))
         self.kinds.add(operator)
         return made[0] if outputs == 1 else made
 
     # ---- the run ----
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function, classes, args=(), kwargs=None):
         kwargs = kwargs or {}
-        name = function._schema.name[6:]
-        given = [t for a in (*args, *kwargs.values()) for t in (a if isinstance(a, (list, tuple)) else (a,)) if isinstance(t, torch.Tensor)]
-        if name in _FRESH or not any(self.name(t) for t in given):
+        name = function._schema.name.rpartition('::')[2]
+        given = _tensors(args, kwargs)
+        if name in _FRESH or not any([self.name(t) for t in given]):
             return function(*args, **kwargs)
         if name in _ASK:
             self._ask()
@@ -102,21 +125,30 @@ class Recorder(TorchDispatchMode):
             if made is not NotImplemented:
                 return made
         made = function(*args, **kwargs)
-        self._note(name, write, function._schema.is_mutable, args, kwargs, made)
+        self._note(name, write, function._schema, args, kwargs, made)
         return made
 
-    def _note(self, name, write, mutates, args, kwargs, made):
-        outputs = made if isinstance(made, (list, tuple)) else [made]
-        values = [None] * len(outputs)
+    def _note(self, name, write, schema, args, kwargs, made):
+        outputs, mutates = made if isinstance(made, (list, tuple)) else [made], schema.is_mutable
+        values, before = [None] * len(outputs), len(self.nodes)
+        if any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments[1:]):
+            self.unknown = self.unknown or f'{name}: it writes to another tensor than the first'
         if self.unknown is None:
             try:
                 if write is None:
-                    raise Unknown(name)
+                    raise Unknown('no word for it')
                 values = write(self, made, *args, **kwargs)
                 values = values if isinstance(values, list) else [values]
             except (Unknown, TypeError, KeyError) as error:
-                self.unknown = f'{name}: {error}'
+                self.pinned.setdefault(name, str(error))
+                del self.nodes[before:]
+                values = self._pin(name, outputs, map(self.name, _tensors(args, kwargs)))
         source = args[0] if isinstance(args[0], torch.Tensor) else None
+        if mutates and self._is_fresh(source):
+            memory = source.untyped_storage()
+            _, names, writes = self.filled.setdefault(memory.data_ptr(), (memory, [], [0]))
+            names.append(values[0])
+            writes[0] += 1
         for tensor, value in zip(outputs, values + [None] * len(outputs)):
             if not isinstance(tensor, torch.Tensor):
                 continue
@@ -130,6 +162,22 @@ class Recorder(TorchDispatchMode):
                 writes[0] += mutates
             self._set_name(tensor, value or '?', writes)
 
+    def _is_fresh(self, tensor):
+        """Whether it had no name before it was written to."""
+        mine, name = getattr(tensor, '_mskp_value', (None, None))[:2]
+        return tensor.untyped_storage().data_ptr() in self.filled or (name if mine is self._mine else self.names.get(id(tensor))) is None
+
+    def _pin(self, name, outputs, read):
+        """The names of what a node makes that only says which values it reads, and which shapes it makes."""
+        tensors = [t for t in outputs if isinstance(t, torch.Tensor)]
+        if any(t.dtype not in _onnx.TYPES for t in tensors):
+            self.unknown = self.unknown or f'{name}: it makes another type'
+        made = self.emit(name, *dict.fromkeys(r for r in read if r), outputs=len(tensors)) if tensors else []
+        made = [made] if isinstance(made, str) else made
+        self.shown.update((value, types.SimpleNamespace(shape=t.shape, dtype=t.dtype)) for value, t in zip(made, tensors))
+        names = {id(t): value for t, value in zip(tensors, made)}
+        return [names.get(id(t)) for t in outputs]
+
     def _ask(self):
         """The line of Python, outside of PyTorch, that asks for the numbers in a tensor."""
         frame = sys._getframe(2)
@@ -138,6 +186,16 @@ class Recorder(TorchDispatchMode):
         if frame is not None:
             owner = type(frame.f_locals['self']).__name__ + '.' if 'self' in frame.f_locals else ''
             self.asked[f'line {frame.f_lineno} of {frame.f_code.co_filename.rpartition(os.sep)[2]} ({owner}{frame.f_code.co_name})'] = True
+
+    def _read(self, results):
+        """The nodes without those that only Python asks for their numbers, and that read no parameter: they keep no channels."""
+        read, nodes = set(results), []
+        for node in reversed(self.nodes):
+            _, inputs, made, _ = node
+            if not read.isdisjoint(made) or not self.state.keys().isdisjoint(inputs):
+                read.update(inputs)
+                nodes.append(node)
+        return reversed(nodes)
 
     def file(self, inputs, outputs, state):
         """The bytes of the ONNX file. state: {name: parameter or buffer}; inputs and outputs: tensors."""
@@ -148,7 +206,7 @@ class Recorder(TorchDispatchMode):
         for t in outputs:
             name = self.called(t)
             results[self.emit('Identity', name) if name in own or name in self.constants else name] = t
-        return _onnx.model(self.nodes, {**state, **self.constants}, {self.name(t): t for t in inputs}, results, OPSET)
+        return _onnx.model([_onnx.node(*n) for n in self._read(results)], {**state, **self.constants}, {self.name(t): t for t in inputs}, results, OPSET, self.shown)
 
 
 # ---- What operators are in ONNX: functions of the recorder, what the operator returned, and its arguments ----
@@ -174,6 +232,13 @@ def _binary(operator):
     return write
 
 
+def _div(r, y, a, b, rounding_mode=None):
+    if rounding_mode == 'trunc':
+        raise Unknown(rounding_mode)
+    made = _binary('Div')(r, y, a, b)
+    return r.emit('Floor', made) if rounding_mode else made
+
+
 def _clip(r, y, x, low=None, high=None):
     return r.emit('Clip', r.called(x), r.like(low, x) if low is not None else '', r.like(high, x) if high is not None else '')
 
@@ -185,10 +250,16 @@ def _pairs(numbers, n):
 
 def _conv(r, y, x, w, bias=None, stride=1, padding=0, dilation=1, groups=1):
     n = w.dim() - 2
-    if isinstance(padding, str) or x.dim() != w.dim():
-        raise Unknown(f'padding={padding}')
+    if x.dim() != w.dim():
+        raise Unknown('no batch')
+    dilation = _pairs(dilation, n)
+    if isinstance(padding, str):  # 'same' or 'valid'; of an odd number of rows, the last is longer
+        both = [d * (k - 1) if padding == 'same' else 0 for d, k in zip(dilation, w.shape[2:])]
+        pads = [b // 2 for b in both] + [b - b // 2 for b in both]
+    else:
+        pads = _pairs(padding, n) * 2
     return r.emit('Conv', r.called(x), r.called(w), *([r.called(bias)] if bias is not None else []), kernel_shape=list(w.shape[2:]),
-                  strides=_pairs(stride, n), pads=_pairs(padding, n) * 2, dilations=_pairs(dilation, n), group=groups)
+                  strides=_pairs(stride, n), pads=pads, dilations=dilation, group=groups)
 
 
 def _conv_transpose(r, y, x, w, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
@@ -265,13 +336,15 @@ def _pool(operator, maximum):
 
 def _adaptive(kind):
     def write(r, y, x, size):
+        if isinstance(y, tuple):  # a maximum, and where it is
+            return [write(r, y[0], x, size), None]
         sizes, lengths = list(y.shape[2:]), list(x.shape[2:])
         if all(s == 1 for s in sizes):
             return r.emit('Global' + kind, r.called(x))
         if sizes == lengths:
             return r.called(x)
-        if any(n % s for n, s in zip(lengths, sizes)):
-            raise Unknown('unequal windows')
+        if any(n % s for n, s in zip(lengths, sizes)):  # windows of several lengths: each channel by itself, as in a resizing
+            return r.emit('Resize', r.called(x), '', '', r.ints(y.shape), mode='linear')
         windows = [n // s for n, s in zip(lengths, sizes)]
         return r.emit(kind, r.called(x), kernel_shape=windows, strides=windows)
     return write
@@ -451,7 +524,7 @@ _OPERATORS = {
     'clamp_min': _clip, 'clamp_max': lambda r, y, x, high: _clip(r, y, x, None, high),
     'leaky_relu': lambda r, y, x, slope=0.01: r.emit('LeakyRelu', r.called(x), alpha=float(slope)),
     'elu': lambda r, y, x, alpha=1.0: r.emit('Elu', r.called(x), alpha=float(alpha)), 'prelu': _prelu, 'softplus': _function('Softplus'),
-    'add': _binary('Add'), 'sub': _binary('Sub'), 'mul': _binary('Mul'), 'div': _binary('Div'), 'pow': _binary('Pow'),
+    'add': _binary('Add'), 'sub': _binary('Sub'), 'mul': _binary('Mul'), 'div': _div, 'pow': _binary('Pow'),
     'rsub': lambda r, y, a, b, alpha=1: _binary('Sub')(r, y, b, a, alpha), 'maximum': _binary('Max'), 'minimum': _binary('Min'),
     'addcmul': _addcmul, 'square': lambda r, y, x: r.emit('Mul', r.called(x), r.called(x)),
     'rsqrt': lambda r, y, x: r.emit('Reciprocal', r.emit('Sqrt', r.called(x))),
@@ -462,7 +535,8 @@ _OPERATORS = {
     'max_pool1d': _pool('MaxPool', True), 'max_pool2d': _pool('MaxPool', True), 'max_pool3d': _pool('MaxPool', True),
     'avg_pool1d': _pool('AveragePool', False), 'avg_pool2d': _pool('AveragePool', False), 'avg_pool3d': _pool('AveragePool', False),
     'adaptive_avg_pool1d': _adaptive('AveragePool'), 'adaptive_avg_pool2d': _adaptive('AveragePool'),
-    'adaptive_avg_pool3d': _adaptive('AveragePool'),
+    'adaptive_avg_pool3d': _adaptive('AveragePool'), 'adaptive_max_pool1d': _adaptive('MaxPool'), 'adaptive_max_pool2d': _adaptive('MaxPool'),
+    'adaptive_max_pool3d': _adaptive('MaxPool'),
     'mean': _reduce('ReduceMean'), 'sum': _reduce('ReduceSum'), 'amax': _reduce('ReduceMax'), 'amin': _reduce('ReduceMin'),
     'flatten': _flatten, 'view': _reshape, 'reshape': _reshape, '_unsafe_view': _reshape, 'unflatten': _reshaped, 'view_as': _reshaped,
     'permute': _permute, 'transpose': _transpose, 't': _transpose, 'expand': _expand, 'unsqueeze': _unsqueeze, 'squeeze': _squeeze,
@@ -477,7 +551,8 @@ _OPERATORS = {
 
 
 def record(model, inputs, outputs_of, state):
-    """(bytes, kinds of operators, lines that ask for numbers) of a network in evaluation mode. The bytes are an Unknown if there are none.
+    """(bytes, kinds of operators, lines that ask for numbers, operators of which torch.onnx may say more) of a network in evaluation mode.
+    The bytes are an Unknown if there are none.
 
     state: {name: parameter or buffer}.
     """
@@ -493,4 +568,4 @@ def record(model, inputs, outputs_of, state):
         made = error
     finally:
         recorder.forget()
-    return made, recorder.kinds, list(recorder.asked)
+    return made, recorder.kinds, list(recorder.asked), [f'{name}: {why}' for name, why in recorder.pinned.items() if name not in _PINNED]

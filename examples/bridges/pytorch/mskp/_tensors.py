@@ -12,6 +12,8 @@ from ._library import Error, Tensor, Tensors
 _DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}
 _BYTES = {1: 16, 2: 17, 4: 18, 8: 19, 16: 20}  # can be cut, but not computed with
 
+ITEM = {0: 4, 1: 8, 2: 2, 3: 2, **{dtype: size for size, dtype in _BYTES.items()}}
+
 
 def is_here(tensor):
     """Whether the library can read the tensor at its address."""
@@ -44,6 +46,9 @@ class Set:
         if tensors is not None:
             self.shown = list(tensors)
             self.show(tensors)
+            for i, (parameter, tensor) in enumerate(zip(parameters, tensors)):
+                if tensor is None and parameter.own is not None:
+                    self.views[i] = parameter.own
 
     def show(self, tensors):
         """Views of these tensors, one or None for each of `which`, in place of those before. Hardly anything changes from step to step, so
@@ -94,8 +99,18 @@ class Set:
 
     def cloned(self, which=None):
         """The same set with memory of its own, for `which` parameters, or for all."""
-        return Set(self.parameters, [t.detach().clone() if t is not None and (which is None or i in which) else t
+        made = Set(self.parameters, [t.detach().clone() if t is not None and (which is None or i in which) else t
                                      for i, t in enumerate(self.shown)], self.here)
+        made.owned = {}
+        for i, p in enumerate(self.parameters):
+            if self.shown[i] is None and p.own is not None:
+                memory = C.create_string_buffer(p.bytes, len(p.bytes))
+                made.owned[p], made.views[i].data = memory, C.addressof(memory)
+        return made
+
+    def written(self):
+        """The name of what is no tensor of the network, and was written to in this clone; None: there is no such thing."""
+        return next((p.name for p, memory in self.owned.items() if memory.raw != p.bytes), None)
 
 
 def gather(tensor, kept):
