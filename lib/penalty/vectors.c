@@ -11,8 +11,8 @@
  *     rounds to nearest. elements.c reads them by their bits and serves every other mode.
  *
  * A proximal map of L1 becomes such a choice through one function, clip(w, t), which is w within -t
- * and t, and otherwise the nearer of these: it is w - clip(w, step). Written as two choices, clip is
- * one instruction each for the larger and for the smaller of two numbers.
+ * and t, and otherwise the nearer of these: it is w - clip(w, step). Written as two choices, clip
+ * is two instructions: the larger and the smaller of two numbers.
  *
  * |w| - step with the sign of w, which elements.c computes, and w - (step with the sign of w) round
  * to the same number, and w - w is +0. NaN is kept by all of them.
