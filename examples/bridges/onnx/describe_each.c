@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "describe.h"
+#include "lower.h"
 
 /* ---- Functions of one number, as ONNX defines them. They propagate constants. ---- */
 
@@ -446,7 +447,8 @@ static void add_other(net *n, const node_proto *node, size_t k, uint32_t roles, 
     const size_t at = aligned(&t->dims, o->out.rank, o->axis);
     const size_t length = o->axis == NO_AXIS || at == NO_AXIS ? 1 : t->dims.dim[at];
     const numbers *x = known_numbers(n, t);
-    if (length == 1 && x && x->count == 1 && (x->real || x->whole)) {
+    const bool rounded = lowered_node(n->m, node) != NULL; /* then x stands for another number */
+    if (length == 1 && x && x->count == 1 && (x->real || x->whole) && !rounded) {
         o->scalar = x->real ? x->real[0] : (double)x->whole[0];
         o->scalar_at = k;
         o->scalars++;

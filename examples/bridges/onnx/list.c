@@ -274,7 +274,8 @@ bool list_reasons(const net *n, list_say *say, void *context)
     snprintf(text, sizeof text,
              "%zu of %zu nodes make tensors whose shapes are not known, the first is %.120s "
              "(%.120s); channels that reach them stay",
-             unknown, n->m->graph->n_node, text_of(first->output[0]), text_of(first->op_type));
+             unknown, n->m->graph->n_node, text_of(first->output[0]),
+             text_of(op_in_file(n->m, first)));
     return say(context, text);
 }
 
@@ -296,7 +297,7 @@ bool list_reason(const net *n, size_t size, char *text)
     if (!count && unknown) {
         snprintf(text, size,
                  "%zu nodes make tensors whose shapes are not known, from %.120s (%.60s) on",
-                 unknown, text_of(first->output[0]), text_of(first->op_type));
+                 unknown, text_of(first->output[0]), text_of(op_in_file(n->m, first)));
         return true;
     }
     if (!count) {
@@ -316,6 +317,6 @@ bool list_uncounted(const net *n, size_t size, char *text)
              "%zu operators with %.0f parameters, whose costs are not known; the first is %.80s "
              "(%.40s)",
              n->uncounted.nodes, n->uncounted.parameters,
-             first->n_output ? text_of(first->output[0]) : "", text_of(first->op_type));
+             first->n_output ? text_of(first->output[0]) : "", text_of(op_in_file(n->m, first)));
     return true;
 }

@@ -323,6 +323,7 @@ static bool take_operand(net *n, const struct lowered *l, size_t k)
     tensor *t = net_input(n, l->node, k);
     if (k == l->bias) return take_bias(n, l);
     if (!t || is_flow(t)) return t && is_plain_flow(n, l, o);
+    if (is_one(t)) return true; /* one number for all channels stays */
     if (o->scale == NO_INPUT && o->zero == NO_INPUT && !l->sums) return true; /* a condition */
     const tensor *s = l->sums ? scale_behind(n, l->node) : lowered_input(n, l, o->scale);
     const quantized_parts parts = {.whole = t,
