@@ -171,7 +171,7 @@ def export(net, image, path, kind, opset, dynamic):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         torch.onnx.export(net, image, path, opset_version=opset, do_constant_folding=kind == 'folded', training=training,
-                          input_names=['image'], output_names=['result'],
+                          input_names=['image'], output_names=['result'], dynamo=False,  # the newer exporter has no such kinds
                           dynamic_axes={'image': {0: 'batch'}, 'result': {0: 'batch'}} if dynamic else None)
 
 
