@@ -19,7 +19,8 @@ typedef enum lrp_rule {
     LRP_EPSILON,  /* in proportion to x w */
     LRP_POSITIVE, /* in proportion to the positive x w */
     LRP_TWO_ONE,  /* twice by the positive x w, less once by the negative ones */
-    LRP_BOX,      /* for images: in proportion to x w - low w+ - high w-, which is 0 or more */
+    LRP_BOX,      /* for images: in proportion to x w - low w+ - high w-, which is 0 or more;
+                     elsewhere as LRP_POSITIVE */
 } lrp_rule;
 
 enum { LRP_COLOURS = 3 };
