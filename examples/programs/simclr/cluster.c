@@ -156,8 +156,8 @@ bool cluster_points_into(cluster_points points, size_t k, cn_random *random, uin
               .k = k,
               .centre = calloc(k * points.dims + 1, sizeof(double)),
               .size = calloc(k, sizeof(size_t)),
-              .far = calloc(points.n, sizeof(double)),
-              .label = label};
+              .far = calloc(points.n, sizeof(double))};
+    w.label = label;
     const bool good = w.centre && w.size && w.far;
     if (good) lloyd(&w, random, spread);
     free(w.centre);

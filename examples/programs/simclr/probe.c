@@ -71,7 +71,7 @@ static void standardize(probe_features *train, probe_features *test)
 }
 
 static void train_epoch(cn_net *net, const probe_features *train, const uint8_t *labels,
-                        size_t *order, double rate)
+                        const size_t *order, double rate)
 {
     cn_real x[BATCH * CN_MOST_CLASSES];
     uint8_t label[BATCH];

@@ -93,7 +93,12 @@ bool results_log(const results *r, const char *path, cn_error *err)
 enum { WIDTH = 900, HEIGHT = 330, TOP = 60, BOTTOM = 282 };
 /* The panels, from left to right. */
 enum { LOSS_LEFT = 56, LOSS_RIGHT = 420, PROBE_LEFT = 500, PROBE_RIGHT = 890 };
-static const char *const COLOURS[] = {"#777777", "#1f6fb4"};
+
+/* Of a method. */
+static const char *colour_of(size_t i)
+{
+    return i ? "#1f6fb4" : "#777777";
+}
 
 /* Numbers from low to high, which lie between two places of the picture. */
 typedef struct scale {
@@ -124,7 +129,9 @@ static double step_for(double range)
 static void put_axis(file_output *out, const scale *s, double step, int left, int right,
                      const char *unit)
 {
-    for (double y = s->low; y < s->high + step / 2; y += step) {
+    const size_t ticks = (size_t)((s->high - s->low) / step + 1.5);
+    for (size_t i = 0; i < ticks; i++) {
+        const double y = s->low + (double)i * step;
         put(out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#dddddd\"/>\n", left,
             place(s, y), right, place(s, y));
         put(out, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g%s</text>\n", left - 6,
@@ -171,7 +178,8 @@ static void put_losses(const results *r, file_output *out)
             (from + to) / 2, BOTTOM + 34, e + 1 - begin, e > begin ? "s" : "");
         begin = e + 1;
     }
-    for (size_t i = 0; i < r->methods; i++) put_curve(&r->method[i], COLOURS[i], &across, &up, out);
+    for (size_t i = 0; i < r->methods; i++)
+        put_curve(&r->method[i], colour_of(i), &across, &up, out);
 }
 
 static void put_probes(const results *r, file_output *out)
@@ -190,7 +198,7 @@ static void put_probes(const results *r, file_output *out)
         for (size_t i = 0; i < r->methods; i++) {
             const double x = left + (double)i * bar, y = place(&up, 100 * r->method[i].probe[s]);
             put(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n",
-                x, y, bar - 2, BOTTOM - y, COLOURS[i]);
+                x, y, bar - 2, BOTTOM - y, colour_of(i));
             put(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.1f</text>\n",
                 x + bar / 2 - 1, y - 5, 100 * r->method[i].probe[s]);
         }
@@ -214,7 +222,7 @@ static void put_picture(const results *r, file_output *out)
     for (size_t i = 0; i < r->methods; i++) {
         const int x = LOSS_LEFT + (int)i * 110;
         put(out, "<rect x=\"%d\" y=\"10\" width=\"12\" height=\"12\" fill=\"%s\"/>\n", x,
-            COLOURS[i]);
+            colour_of(i));
         put(out, "<text x=\"%d\" y=\"20\" font-size=\"13\">%s</text>\n", x + 18, r->method[i].name);
     }
     put_losses(r, out);
