@@ -123,7 +123,12 @@ START_TEST(additions)
             const inception how = {(inception_kind)kind, 16, {1, 2, 1}, i % 2 ? 0.1 : 0.3, i < 2};
             cn_net *net = make(&how);
             memcpy(logits[i], cn_forward(net, N, images, false), sizeof logits[i]);
-            ck_assert_uint_eq(cn_find_layer(net, "b2.add") == CN_NONE, i >= 2);
+            const size_t add = cn_find_layer(net, "b2.add");
+            ck_assert_uint_eq(add == CN_NONE, i >= 2);
+            if (add != CN_NONE) {
+                ck_assert_str_eq(net->layers[net->layers[add].in[0]].name, "b1.relu");
+                ck_assert_str_eq(net->layers[net->layers[add].in[1]].name, "b2.scale");
+            }
             ck_assert_uint_ne(cn_find_param(net, "b2.up.bias"), CN_NONE);
             cn_destroy(net);
         }

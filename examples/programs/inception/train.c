@@ -228,7 +228,8 @@ static bool make_pruner(work *w)
         .penalty = {.roles = MSKP_ROLES_UNIT},
         .pull = MSKP_PULL_DEADLINE,
         .steps = steps,
-        .masked = (double)masked / (double)steps};
+        .masked = (double)masked / (double)steps,
+        .settle = 0.25};
     return !mskp_pruner_create(w->graph, &options, &w->pruner, &err) ||
            FAIL(w, "%s: %s", w->name, err.text);
 }
