@@ -66,7 +66,7 @@ DIALECT = -std=c11 -ffp-contract=off -fno-math-errno -D_FILE_OFFSET_BITS=64
 # In mingw's headers, isfinite and its kind contain a branch for float that narrows a double, and is not taken.
 WARN += $(if $(findstring mingw,$(TARGET)),-Wno-float-conversion)
 COMPILE = $(CC) $(DIALECT) $(WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -Wl,--as-needed
+LINK = $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -Wl,--as-needed
 CXX_DIALECT = -std=c++17 -ffp-contract=off -D_FILE_OFFSET_BITS=64
 CXX_WARN = $(filter-out %-prototypes,$(WARN))
 CXX_COMPILE = $(CXX) $(CXX_DIALECT) $(CXX_WARN) -Iinclude $(FLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
