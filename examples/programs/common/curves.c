@@ -8,7 +8,7 @@
 
 #include "axis.h"
 
-enum { WIDTH = 900, HEIGHT = 470, LEFT = 66, RIGHT = 880, TOP = 104, BOTTOM = 416, KEY = 200 };
+enum { WIDTH = 900, HEIGHT = 470, LEFT = 66, RIGHT = 880, TOP = 104, BOTTOM = 416, KEY = 205 };
 enum { KEYS = (RIGHT - LEFT) / KEY }; /* in a row */
 
 /* Of lines: they differ in brightness, too. The second three are dashed. */

@@ -228,8 +228,7 @@ static bool make_pruner(work *w)
         .penalty = {.roles = MSKP_ROLES_UNIT},
         .pull = MSKP_PULL_DEADLINE,
         .steps = steps,
-        .masked = (double)masked / (double)steps,
-        .settle = 0.25};
+        .masked = (double)masked / (double)steps};
     return !mskp_pruner_create(w->graph, &options, &w->pruner, &err) ||
            FAIL(w, "%s: %s", w->name, err.text);
 }
