@@ -585,7 +585,7 @@ static void let_flow(net *n, const node_proto *node, size_t k)
     tensor *t = net_input(n, node, k);
     size_t axes[MAX_RANK], count = 0, which = 0, spatial[MSKP_MAX_SPATIAL];
     bool open = false;
-    if (!t || !t->data || !t->sized || !t->dims.rank) return;
+    if (!t || !t->data || !t->sized || !t->dims.rank || tensor_elements(t->data) < 2) return;
     const size_t axis = t->dims.rank > 3 ? 1 : t->dims.rank - 1;
     for (size_t i = 0; i < t->dims.rank; i++) {
         open |= t->dims.varies[i] != 0;

@@ -523,6 +523,13 @@ static bool finish(net *n, const node_proto *node, const operands *o, bool exact
     }
     const bool vague = !exact || o->vague || o->scalars > 1 || (o->scalars && o->count > 1);
     mskp_value value = o->values[0];
+    size_t channels = 0;
+    if (o->count == 1) mskp_value_shape(n->graph, value, &channels, NULL);
+    if (o->count == 1 && channels != o->channels) { /* what has the others is not known */
+        pin_flows(n, node);
+        set_pinned(n, y, node->op_type);
+        return true;
+    }
     if (o->count > 1)
         value = mskp_combine(n->graph, vague ? NULL : name, kind, o->count, o->values);
     if (vague || (o->scalars && !by_number(node, o, &desc)))
