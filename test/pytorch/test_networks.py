@@ -9,7 +9,7 @@ import mskp
 
 NETWORKS = '''torchvision/resnet18 torchvision/resnet50 torchvision/mobilenet_v2 torchvision/mobilenet_v3_large torchvision/mnasnet1_0
 torchvision/shufflenet_v2_x1_0 torchvision/squeezenet1_1 torchvision/densenet121 torchvision/googlenet timm/ghostnet_100
-timm/vit_tiny_patch16_224 timm/res2net50_26w_4s timm/regnetx_002 timm/efficientnet_lite0 timm/skresnet18 ultralytics/yolov8n
+timm/vit_tiny_patch16_224 timm/res2net50_26w_4s timm/regnetx_002 timm/efficientnet_lite0 timm/skresnet18 timm/cspdarknet53 ultralytics/yolov8n
 torchvision/fasterrcnn_mobilenet_v3_large_320_fpn torchvision/ssdlite320_mobilenet_v3_large torchvision/fcos_resnet50_fpn'''.split()
 
 

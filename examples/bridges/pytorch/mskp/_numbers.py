@@ -76,6 +76,14 @@ def _halves(module, kept):
     return {'c': _length(weight, 0, kept) // 2}
 
 
+def _expanded(module, kept):
+    """A stage of timm's CSP networks, which splits what its conv_exp makes into two parts."""
+    weight = getattr(getattr(getattr(module, 'conv_exp', None), 'conv', None), 'weight', None)
+    if weight is None or weight not in kept or getattr(module, 'expand_chs', None) != weight.shape[0]:
+        return {}
+    return {'expand_chs': _length(weight, 0, kept)}
+
+
 def _paths(module, kept):
     """A block of timm's kind, which splits its input among paths: in_channels are those of all paths."""
     weights = [getattr(getattr(path, 'conv', None), 'weight', None) for path in getattr(module, 'paths', None) or ()]
@@ -101,7 +109,7 @@ def numbers(model, kept):
                 changes += [(module, name, number) for name, number in of(module, kept).items()
                             if number is not None and number != getattr(module, name, number)]
                 break
-        for of in (_heads, _halves, _paths):  # a trial says whether a forward function goes by these numbers alone
+        for of in (_heads, _halves, _expanded, _paths):  # a trial says whether a forward function goes by these numbers alone
             changes += [(module, name, number) for name, number in of(module, kept).items() if number != getattr(module, name)]
     return changes
 
