@@ -218,6 +218,18 @@ static bool linear(net *n, const node_proto *node, size_t flow, size_t axis, siz
     return true;
 }
 
+/* A product and a bias that are scaled, each by its number: constants are not computed, and none is
+ * moved into the bias. */
+static mskp_value scaled(net *n, mskp_value product, mskp_param bias)
+{
+    const mskp_activation_desc custom = {.kind = MSKP_ACTIVATION_CUSTOM};
+    mskp_value parts[2] = {mskp_activation(n->graph, NULL, product, &custom)};
+    if (!bias.id) return parts[0];
+    parts[1] = mskp_param_operand(n->graph, NULL, bias, 0, MSKP_ROLE_SHIFT, 0, NULL);
+    return mskp_activation(n->graph, NULL, mskp_combine(n->graph, NULL, MSKP_COMBINE_ADD, 2, parts),
+                           &custom);
+}
+
 bool describe_gemm(net *n, const node_proto *node)
 {
     const tensor *x = net_input(n, node, 0), *c = net_input(n, node, 2);
@@ -229,10 +241,10 @@ bool describe_gemm(net *n, const node_proto *node)
         return false;
     if (c && (c->dims.rank == 2 ? c->dims.dim[0] != 1 : c->dims.rank != 1)) return false;
     if (!take_vector(n, node, 2, y->dims.dim[1], &bias)) return false;
-    if (!linear(n, node, 0, 1, attribute_int(node, "transB", 0) != 0, bias, y, 1)) return false;
-    if (!plain) /* the result is scaled, and its constants are not computed */
-        y->value = mskp_activation(n->graph, NULL, y->value,
-                                   &(mskp_activation_desc){.kind = MSKP_ACTIVATION_CUSTOM});
+    if (!linear(n, node, 0, 1, attribute_int(node, "transB", 0) != 0,
+                plain ? bias : (mskp_param){0}, y, 1))
+        return false;
+    if (!plain) y->value = scaled(n, y->value, bias);
     return true;
 }
 
