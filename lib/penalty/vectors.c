@@ -115,12 +115,12 @@ INLINE void put_double(double *to, double x, int32_t mask)
  * of the four loops is left, without a branch. restrict: otherwise a check of overlaps would come
  * before each loop. */
 INLINE void loop(vector_operation operation, bool doubles, bool stripe, size_t n, void *to,
-                 const void *from, const double *amounts, const double *factors,
+                 const void *from, const double *all_amounts, const double *all_factors,
                  const int32_t *masks, double knee)
 {
     const bool adds = operation <= ADD_L2, divides = mskpi_has_factor(operation);
-    const double *restrict amount = amounts, *restrict factor = factors;
-    const double first = *amounts, first_factor = divides ? *factors : 0;
+    const double *restrict amount = all_amounts, *restrict factor = all_factors;
+    const double first = *all_amounts, first_factor = divides ? *all_factors : 0;
     const int32_t *restrict mask = masks;
     if (doubles) {
         double *restrict x = to;
