@@ -65,11 +65,18 @@ static double covered(size_t k, size_t small, size_t i, size_t large)
     return fmax(end - begin, 0) / step;
 }
 
+/* A smaller length, and at least 1. */
+static size_t scaled(size_t length, double scale)
+{
+    const size_t less = (size_t)round((double)length * scale);
+    return less ? less : 1;
+}
+
 /* A smaller map whose elements are means over the areas that they stand for, and its patches. */
 static bool shrink(size_t height, size_t width, const double *map, double scale, grid *g)
 {
-    g->height = (size_t)fmax(round((double)height * scale), 1);
-    g->width = (size_t)fmax(round((double)width * scale), 1);
+    g->height = scaled(height, scale);
+    g->width = scaled(width, scale);
     const size_t n = g->height * g->width;
     g->number = calloc(n, sizeof *g->number);
     g->patch = malloc(n * PATCH * sizeof *g->patch);
@@ -197,7 +204,7 @@ static void attract(size_t height, size_t width, double *saliency, size_t *foci)
 bool saliency_of(size_t height, size_t width, const double *map, double *saliency)
 {
     const size_t n = height * width;
-    double *magnitude = malloc((n + 1) * sizeof *magnitude);
+    double *magnitude = calloc(n + 1, sizeof *magnitude);
     size_t *foci = malloc((n + 1) * sizeof *foci);
     bool good = magnitude && foci;
     if (good) {
