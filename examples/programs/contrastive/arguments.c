@@ -16,7 +16,7 @@ static const arg ROWS[ARGUMENTS_ROWS] = {
      "pairs of a batch that are compared with each other (all)"},
     {"width", "N", ARG_COUNT, FIELD(width), 4, 256, "channels of the first convolution (8)"},
     {"embedding", "N", ARG_COUNT, FIELD(embedding), 2, 256, "numbers of an embedding (32)"},
-    {"epochs", "A,B,C", ARG_COUNTS, FIELD(epochs), SESSION_PHASES, 1000,
+    {"epochs", "TRAIN,MASKED,TUNE", ARG_COUNTS, FIELD(epochs), SESSION_PHASES, 1000,
      "before channels are marked, until the cut, after it (16,4,4)"},
     {"rate", "X", ARG_NUMBER, FIELD(rate), 1e-9, 10,
      "learning rate, which falls to 0 in each phase; halved after the first (0.1)"},
